@@ -2,31 +2,16 @@
 
 from setuptools import find_packages, setup
 
-ROOMS = (
-    *("runners", "pipeline", "components"),
-    *("trainer_module", "edge", "release", "gates", "data", "report", "records"),
-)
+PACKAGES = ("runners", "pipeline", "components", "trainer_module", "data", "edgeline")
 
 setup(
     name="edgeline",
     version="0.1.0",
     description="From labelled field data to a blessed model on every phone: one TFX pipeline",
     python_requires=">=3.10,<3.14",
-    packages=find_packages(include=[pattern for room in ROOMS for pattern in (room, f"{room}.*")]),
+    packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
     # The templates and the style of the report's pages.
-    package_data={"report": ["templates/*"]},
-    py_modules=[
-        "errors",
-        "fetching",
-        "intervals",
-        "journal",
-        "labels",
-        "locations",
-        "objects",
-        "photo_pixels",
-        "settings_group",
-        "store_errors",
-    ],
+    package_data={"edgeline.report": ["templates/*"]},
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},
     install_requires=[

@@ -27,9 +27,9 @@ from data.shelf.renderer import plan_week
 from data.spans.layout import find_newest_spans
 from data.spans.rejection import RowRejected
 from data.spans.split import Ends
+from edgeline.release import store
 from pipeline.settings import Settings
 from pipeline.workloads import find_workload, with_features
-from release import store
 from runners.shared import runs
 from trainer_module.backbones import classifier
 

@@ -25,11 +25,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edge.runtime import EdgeModel, preprocess
+from edgeline.edge.runtime import EdgeModel, preprocess
+from edgeline.release import store
+from edgeline.release.releases import Release
+from edgeline.report import records
 from pipeline.settings import Settings
-from release import store
-from release.releases import Release
-from report import records
 from runners.shared import runs
 from trainer_module import backbones
 from trainer_module.settings import ModelSettings

@@ -23,9 +23,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from data.spans.tfrecords import read_examples
+from edgeline.records.evaluation import METRICS
+from edgeline.records.workload import Workload
 from pipeline.workloads import find_workload, with_features
-from records.evaluation import METRICS
-from records.workload import Workload
 
 _EDGELINE = (sys.executable, "-m", "runners.cli")
 _MOST_RECORD_BYTES = 2**20

@@ -20,9 +20,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from numpy.typing import NDArray
 
 from data.spans.tfrecords import format_value
-from gates.answers import Answers
-from records.edge import OUT_OF_FOLD
-from records.workload import Workload
+from edgeline.gates.answers import Answers
+from edgeline.records.edge import OUT_OF_FOLD
+from edgeline.records.workload import Workload
 
 # TFX's executor finds `extractors` by this name.
 EXTRACTORS = "components.answers.extractors"

@@ -13,12 +13,12 @@ from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Sc
 
 from components.artifacts import COUNTS, AcceptedData, Quarantine, Verdict
 from components.run_record import command_for_details, leave_record
-from errors import DataRefused
-from locations import is_url
-from records.verdict import VERDICT
-from release.acceptance import check_push_early
-from release.signing import signing_key
-from report.facts import About
+from edgeline.errors import DataRefused
+from edgeline.records.verdict import VERDICT
+from edgeline.release.acceptance import check_push_early
+from edgeline.release.signing import signing_key
+from edgeline.report.facts import About
+from edgeline.store.locations import is_url
 
 log = logging.getLogger("edgeline.gate")
 

@@ -15,13 +15,13 @@ from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import COUNTS, Quarantine, Verdict
-from gates.data import judge, spans_to_judge
-from gates.drift import measure_drift, statistics_options
-from gates.settings import GateSettings
-from records.data_checks import DRIFT, Drift, read_anomalies
-from records.ingest import INGEST, TWINS, Ingest
-from records.verdict import VERDICT
-from release import store
+from edgeline.gates.data import judge, spans_to_judge
+from edgeline.gates.drift import measure_drift, statistics_options
+from edgeline.gates.settings import GateSettings
+from edgeline.records.data_checks import DRIFT, Drift, read_anomalies
+from edgeline.records.ingest import INGEST, TWINS, Ingest
+from edgeline.records.verdict import VERDICT
+from edgeline.release import store
 
 log = logging.getLogger("edgeline.gate")
 

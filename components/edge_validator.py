@@ -16,14 +16,14 @@ from tfx.utils import path_utils
 from components import artifacts
 from components.predictions import write_mistakes, write_predictions
 from components.transformed_examples import TransformedExamples, read_examples
-from edge.golden import TOLERANCES
-from edge.golden_writer import RawExample, check_contract, choose_examples, write_vectors
-from edge.inspect import inspect, problems
-from edge.measure import measure
-from gates.edge import judge
-from gates.settings import EdgeLimits
-from labels import parse_labels
-from records.edge import (
+from edgeline.edge.golden import TOLERANCES
+from edgeline.edge.golden_writer import RawExample, check_contract, choose_examples, write_vectors
+from edgeline.edge.inspect import inspect, problems
+from edgeline.edge.measure import measure
+from edgeline.gates.edge import judge
+from edgeline.gates.settings import EdgeLimits
+from edgeline.labels import parse_labels
+from edgeline.records.edge import (
     CONVERSIONS,
     EDGE_FILES,
     LABELS_FILE_NAME,
@@ -32,9 +32,9 @@ from records.edge import (
     EdgeFiles,
     Variant,
 )
-from records.golden import GOLDEN_FOLDER, ORIGINALS, ORIGINALS_FOLDER
-from records.verdict import VERDICT, Verdict
-from records.workload import Workload
+from edgeline.records.golden import GOLDEN_FOLDER, ORIGINALS, ORIGINALS_FOLDER
+from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.records.workload import Workload
 from trainer_module.workload_module import tensor_signature
 
 # The limit bounds memory and time on a large window: 5,000 photos of 128x128x1 are 80 MB, and a share of them

@@ -1,6 +1,7 @@
 """The executor of the Evaluator: TFX's own, with an optional production model and a verdict in sentences.
 
-TFMA computes the metrics by slice, `gates/bounds.py` judges them; the blessing is TFX's standard artifact.
+TFMA computes the metrics by slice, `edgeline/gates/bounds.py` judges them; the blessing is TFX's standard
+artifact.
 """
 
 import logging
@@ -14,13 +15,13 @@ from tfx.components.evaluator.executor import Executor
 from tfx.types import artifact_utils
 
 from components import answers
-from gates.bounds import judge
-from gates.figures import compute_metrics, estimate_accuracies, find_worst_groups
-from gates.settings import EvaluationSettings, GateSettings
-from records.evaluation import METRICS, Confusion, Metrics
-from records.ingest import TWINS
-from records.verdict import VERDICT
-from records.workload import Workload
+from edgeline.gates.bounds import judge
+from edgeline.gates.figures import compute_metrics, estimate_accuracies, find_worst_groups
+from edgeline.gates.settings import EvaluationSettings, GateSettings
+from edgeline.records.evaluation import METRICS, Confusion, Metrics
+from edgeline.records.ingest import TWINS
+from edgeline.records.verdict import VERDICT
+from edgeline.records.workload import Workload
 
 log = logging.getLogger("edgeline.evaluator")
 

@@ -39,11 +39,11 @@ from data.spans.layout import Span, find_excluded_in_window, find_newest_spans
 from data.spans.source import SPLITS, load_source
 from data.spans.split import Ends
 from data.spans.window import compute_span_digests, compute_window_digest, has_links
-from errors import DataRefused
-from locations import locate
-from records.ingest import TWINS, Excluded, Ingest, Quarantined
-from records.ingest import Span as SpanCounts
-from records.workload import Workload
+from edgeline.errors import DataRefused
+from edgeline.records.ingest import TWINS, Excluded, Ingest, Quarantined
+from edgeline.records.ingest import Span as SpanCounts
+from edgeline.records.workload import Workload
+from edgeline.store.locations import locate
 
 _EXAMPLES_PER_SHARD, _MOST_SHARDS = 2_000, 256
 

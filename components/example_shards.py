@@ -28,11 +28,11 @@ from data.spans.layout import Span
 from data.spans.rejection import RowRejected
 from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
 from data.spans.split import Ends, add_side
-from errors import DataRefused, UsageError
-from locations import MOST_FETCHED_BYTES, MOST_FETCHES, write_atomically
-from records.ingest import Quarantined
-from records.json_file import get_decoder
-from records.workload import Workload
+from edgeline.errors import DataRefused, UsageError
+from edgeline.records.ingest import Quarantined
+from edgeline.records.json_file import get_decoder
+from edgeline.records.workload import Workload
+from edgeline.store.locations import MOST_FETCHED_BYTES, MOST_FETCHES, write_atomically
 
 # These files lie in the folder of a span; copies are quarantined beside the folders.
 LISTED, READ, _MADE = "*/listed.json", "*/read.json", "made-*"

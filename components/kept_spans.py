@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.settings import DataSettings
-from records.json_file import UNREADABLE, JsonFile
-from records.workload import Workload
+from edgeline.records.json_file import UNREADABLE, JsonFile
+from edgeline.records.workload import Workload
 
 _KEPT = JsonFile[dict[str, int]]("kept.json", dict[str, int])
 # These settings choose among spans and split their examples: the output for a span does not depend on them.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from components.example_shards import Look
-from records.ingest import Twin, Twins
+from edgeline.records.ingest import Twin, Twins
 
 # 5,000 photos of a label tell a share to 1.4 points. They are compared with 20,000 train photos at once:
 # 500 MB.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from components.transformed_examples import TransformedExamples, read_raw
 from data.settings import DataSettings
 from data.spans.source import load_source
-from records.edge import MISTAKES, PREDICTIONS, Mistake, Prediction
-from records.workload import Workload
+from edgeline.records.edge import MISTAKES, PREDICTIONS, Mistake, Prediction
+from edgeline.records.workload import Workload
 
 _MOST_MISTAKES = 12
 _DIGITS = 6  # Float32 has no more near 1.

@@ -10,8 +10,8 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
-from locations import copy_tree
-from release import store
+from edgeline.release import store
+from edgeline.store.locations import copy_tree
 
 
 @component

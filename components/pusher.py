@@ -13,18 +13,18 @@ from tfx.utils import path_utils
 
 from components.artifacts import EdgeModels, Verdict
 from components.library_versions import library_versions
-from edge.micro import HEADER, SOURCE
-from labels import parse_labels
-from records.edge import EDGE_FILES, LABELS_FILE_NAME, PREPROCESSING
-from records.evaluation import METRICS
-from records.golden import GOLDEN_FOLDER
-from records.push import PUSH, Push
-from records.verdict import VERDICT
-from release import store
-from release.acceptance import terms
-from release.manifest import model_identity
-from release.settings import ReleaseSettings
-from release.signing import signing_key
+from edgeline.edge.micro import HEADER, SOURCE
+from edgeline.labels import parse_labels
+from edgeline.records.edge import EDGE_FILES, LABELS_FILE_NAME, PREPROCESSING
+from edgeline.records.evaluation import METRICS
+from edgeline.records.golden import GOLDEN_FOLDER
+from edgeline.records.push import PUSH, Push
+from edgeline.records.verdict import VERDICT
+from edgeline.release import store
+from edgeline.release.acceptance import terms
+from edgeline.release.manifest import model_identity
+from edgeline.release.settings import ReleaseSettings
+from edgeline.release.signing import signing_key
 
 log = logging.getLogger("edgeline.push")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
 from data.spans.source import Source
-from errors import EdgelineError
-from records.ingest import INGEST, MOST_LISTED, THUMBNAILS, Ingest, Quarantined, Thumbnail
+from edgeline.errors import EdgelineError
+from edgeline.records.ingest import INGEST, MOST_LISTED, THUMBNAILS, Ingest, Quarantined, Thumbnail
 
 _MOST_SHOWN = 24
 # Many photos that cannot be opened, in a store that is slow, must not hold up the run.

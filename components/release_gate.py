@@ -12,9 +12,9 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import PushedModel
 
 from components.run_record import command_for_details
-from errors import EdgelineError, HeldBack
-from records.push import PUSH
-from release import store
+from edgeline.errors import EdgelineError, HeldBack
+from edgeline.records.push import PUSH
+from edgeline.release import store
 
 
 @component

@@ -13,15 +13,15 @@ from pathlib import Path
 from tfx.types.artifact import Artifact
 
 from components.library_versions import library_versions
-from locations import LAUNCHER_FOLDERS, Location, is_url, locate
-from records.run import Step
-from records.steps import STEPS
-from report import records
-from report.collect import collect, pictures
-from report.facts import About, Facts
-from report.facts import Artifact as Output
-from report.page import render_run
-from report.sources import Sources
+from edgeline.records.run import Step
+from edgeline.records.steps import STEPS
+from edgeline.report import records
+from edgeline.report.collect import collect, pictures
+from edgeline.report.facts import About, Facts
+from edgeline.report.facts import Artifact as Output
+from edgeline.report.page import render_run
+from edgeline.report.sources import Sources
+from edgeline.store.locations import LAUNCHER_FOLDERS, Location, is_url, locate
 
 # The entry point of a cluster's steps stamps these onto each output; on one machine, the runner keeps them.
 SECONDS, STARTED = "step_seconds", "step_started"

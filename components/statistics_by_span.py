@@ -21,7 +21,7 @@ from tensorflow_data_validation.utils import schema_util, top_k_uniques_stats_ut
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx_bsl.tfxio.tf_example_record import TFExampleBeamRecord
 
-from locations import write_atomically
+from edgeline.store.locations import write_atomically
 
 _Counts = dict[tuple[str, ...], Counter[Any]]
 

@@ -12,7 +12,7 @@ from tfx.types import artifact_utils
 from components import statistics_by_span
 from components.artifacts import COUNTS
 from components.kept_spans import KeptSpans
-from gates.drift import statistics_options
+from edgeline.gates.drift import statistics_options
 
 log = logging.getLogger("edgeline.statistics")
 

@@ -27,8 +27,8 @@ TunerExecutor = _defer("TunerExecutor", "components.tuner_executor.Executor")
 TrainerExecutor = _defer("TrainerExecutor", "tfx.components.trainer.executor.GenericExecutor")
 EvaluatorExecutor = _defer("EvaluatorExecutor", "components.evaluator_executor.EvaluatorExecutor", LateBeam)
 
-# `features` is the JSON of `gates.drift.features_to_count`; `kept` is the folder in which the counts of each
-# span stay for the next run, empty where runs share none.
+# `features` is the JSON of `edgeline.gates.drift.features_to_count`; `kept` is the folder in which the counts
+# of each span stay for the next run, empty where runs share none.
 StatisticsGen = declare(
     "StatisticsGen",
     StatisticsGenExecutor,

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from tfx.types import artifact_utils
 
 from data.spans.tfrecords import format_value, list_values
-from records.shards import find_shards
-from records.workload import Workload
+from edgeline.records.shards import find_shards
+from edgeline.records.workload import Workload
 from trainer_module.workload_module import LABEL, input_feature, stored_dtype
 
 _BATCH = 64

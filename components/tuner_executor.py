@@ -7,7 +7,7 @@ from tfx.components.tuner import executor
 from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as spec
 
-from records.training import SEARCH, TUNED
+from edgeline.records.training import SEARCH, TUNED
 
 
 class Executor(executor.Executor):

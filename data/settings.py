@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from settings_group import Group
+from edgeline.settings_group import Group
 
 
 class DataSettings(Group):

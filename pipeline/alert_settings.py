@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from edgeline.settings_group import Fraction, Group
 from pipeline.secret_values import names_secret, names_user
-from settings_group import Fraction, Group
 
 Channel = Literal["webhook", "email", "command"]
 _PLACE = re.compile(r"\$[A-Z_][A-Z0-9_]*|[/~].+")

@@ -29,15 +29,15 @@ from components.tfx_steps import (
     Transform,
     Tuner,
 )
-from edge.settings import ConversionSettings
-from gates.drift import features_to_count
-from gates.settings import EdgeLimits
+from edgeline.edge.settings import ConversionSettings
+from edgeline.gates.drift import features_to_count
+from edgeline.gates.settings import EdgeLimits
+from edgeline.records.workload import Workload
+from edgeline.release.settings import ReleaseSettings
+from edgeline.report.facts import by_dotted_name
 from pipeline.evaluation import build_evaluation_config
 from pipeline.settings import Settings, part
 from pipeline.workloads import read_schema
-from records.workload import Workload
-from release.settings import ReleaseSettings
-from report.facts import by_dotted_name
 from trainer_module.workload_module import load
 
 

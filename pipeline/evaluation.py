@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from records.workload import Workload
+from edgeline.records.workload import Workload
 
 
 def build_evaluation_config(workload: Workload, false_alarm_rate: float) -> str:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from edgeline.records.steps import STEPS
+from edgeline.settings_group import Group
 from pipeline.secret_values import names_secret, names_user, refuse_user
-from records.steps import STEPS
-from settings_group import Group
 
 if TYPE_CHECKING:
     StepName = str

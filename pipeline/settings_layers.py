@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from records.json_file import open_regular_file
+from edgeline.records.json_file import open_regular_file
 
 PROFILES = Path(__file__).parent / "profiles"
 # These limits are far beyond any handwritten file, which is still read in less than a second.

@@ -8,10 +8,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from errors import UsageError
-from labels import check_labels
-from records.json_file import convert
-from records.workload import Workload
+from edgeline.errors import UsageError
+from edgeline.labels import check_labels
+from edgeline.records.json_file import convert
+from edgeline.records.workload import Workload
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2

@@ -62,7 +62,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def bucket(s3_server: str) -> str:
     """The URL of a new bucket."""
-    from locations import get_filesystem, locate
+    from edgeline.store.locations import get_filesystem, locate
 
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     get_filesystem(locate(f"s3://{name}")).mkdir(name)

@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 from tests.docstrings import ROOT
 from tests.places import all_places, place_at
 

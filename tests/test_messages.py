@@ -34,20 +34,20 @@ EXEMPT = {
         components/example_gen.py SpanExampleGen #3
         components/example_gen.py _refuse_empty_split #1
         data/photos/decoder_process.py DecoderProcess._start #1
-        edge/contracts/tokens.py _check #1
-        edge/conversion_worker.py _load_converter #1
-        edge/conversion_worker.py _load_converter.representative_dataset #1
-        edge/inspect.py inspect #1
-        edge/inspect.py inspect #2
-        edge/runtime.py EdgeModel.__init__ #2
-        edge/runtime.py EdgeModel.predict #1
-        release/lease.py Lease.acquire #1
-        release/lease.py Lease.renew #1
-        release/mirror.py Mirror.publish #1
-        release/mirror.py Mirror._write #1
-        release/mirror.py Mirror._write #2
-        release/mirror.py Mirror._write #3
-        release/mirror.py Mirror._conflict #1
+        edgeline/edge/contracts/tokens.py _check #1
+        edgeline/edge/conversion_worker.py _load_converter #1
+        edgeline/edge/conversion_worker.py _load_converter.representative_dataset #1
+        edgeline/edge/inspect.py inspect #1
+        edgeline/edge/inspect.py inspect #2
+        edgeline/edge/runtime.py EdgeModel.__init__ #2
+        edgeline/edge/runtime.py EdgeModel.predict #1
+        edgeline/release/lease.py Lease.acquire #1
+        edgeline/release/lease.py Lease.renew #1
+        edgeline/release/mirror.py Mirror.publish #1
+        edgeline/release/mirror.py Mirror._write #1
+        edgeline/release/mirror.py Mirror._write #2
+        edgeline/release/mirror.py Mirror._write #3
+        edgeline/release/mirror.py Mirror._conflict #1
         trainer_module/backbones.py body #1
         trainer_module/budget.py Budget.plan_variations #1
         trainer_module/budget.py Budget.plan_epochs #1
@@ -89,11 +89,11 @@ EXEMPT = {
         data/importers/curated_schema.py widen_schema #2
         data/importers/tables.py import_table #4
         data/importers/workload_files.py read_columns #1
-        locations.py locate #2
-        records/columns.py Column.seconds #1
-        release/durable.py only_writer #1
-        release/releases.py Release.read #1
-        release/releases.py Release.read #2
+        edgeline/store/locations.py locate #2
+        edgeline/records/columns.py Column.seconds #1
+        edgeline/release/durable.py only_writer #1
+        edgeline/release/releases.py Release.read #1
+        edgeline/release/releases.py Release.read #2
         runners/cli/data.py generate #1
         runners/cli/inputs.py find_inputs #1
         runners/cli/options.py _parse_data_place #1
@@ -115,7 +115,7 @@ EXEMPT = {
 EXEMPTED = {line.strip() for lines in EXEMPT.values() for line in lines.strip().splitlines()}
 
 TILL = """
-from errors import UsageError
+from edgeline.errors import UsageError
 
 def pay(cents, file):
     if cents < 0:
@@ -128,7 +128,7 @@ def _refuse(found) -> UsageError:
 """
 TESTS = """
 import pytest
-from errors import UsageError
+from edgeline.errors import UsageError
 from shop.till import pay
 
 @pytest.mark.parametrize("cents", [0, -3])
@@ -146,7 +146,8 @@ def project(tmp_path_factory):
     files["tests/conftest.py"] = 'pytest_plugins = ["tests.messages"]'
     for name in ("docstrings", "messages", "places", "test_messages"):
         files[f"tests/{name}.py"] = (ROOT / "tests" / f"{name}.py").read_text("utf-8")
-    files["errors.py"] = (ROOT / "errors.py").read_text("utf-8")
+    files["edgeline/__init__.py"] = ""
+    files["edgeline/errors.py"] = (ROOT / "edgeline" / "errors.py").read_text("utf-8")
     for name, text in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, "utf-8")

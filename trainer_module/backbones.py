@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from trainer_module import efficientnet_lite, weights_file
 from trainer_module.settings import ModelSettings
 from trainer_module.workload_module import FRONT

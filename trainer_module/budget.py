@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from errors import UsageError
-from locations import write_atomically
+from edgeline.errors import UsageError
+from edgeline.store.locations import write_atomically
 from trainer_module import checkpoint, devices
 from trainer_module.loop import Loop
 

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from locations import write_atomically
+from edgeline.store.locations import write_atomically
 from trainer_module.loop import Tally
 
 _log = logging.getLogger(__name__)

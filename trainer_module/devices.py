@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from errors import EdgelineError, UsageError
+from edgeline.errors import EdgelineError, UsageError
 from trainer_module.settings import TrainerSettings
 
 # GPUs have units for float16 since compute capability 7.0 (Volta):

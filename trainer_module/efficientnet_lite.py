@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from trainer_module import torch_file
 from trainer_module.workload_module import FRONT
 

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from records.training import TENSORBOARD
+from edgeline.records.training import TENSORBOARD
 from trainer_module import checkpoint, devices
 from trainer_module.loop import Loop, Tally
 from trainer_module.settings import TrainerSettings

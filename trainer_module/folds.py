@@ -15,11 +15,11 @@ import numpy as np
 import tensorflow as tf
 from sklearn.model_selection import StratifiedGroupKFold
 
-from intervals import compute_group_interval
-from locations import write_atomically
-from records.edge import Prediction
-from records.training import CrossValidation, Estimate
-from records.workload import Workload
+from edgeline.intervals import compute_group_interval
+from edgeline.records.edge import Prediction
+from edgeline.records.training import CrossValidation, Estimate
+from edgeline.records.workload import Workload
+from edgeline.store.locations import write_atomically
 from trainer_module import input_pipeline
 from trainer_module.input_pipeline import READ_BATCH, Split
 from trainer_module.settings import ModelSettings, TrainerSettings

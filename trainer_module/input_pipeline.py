@@ -22,10 +22,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from errors import EdgelineError
-from locations import is_url
-from records.shards import find_shards, read_shard
-from records.workload import Workload
+from edgeline.errors import EdgelineError
+from edgeline.records.shards import find_shards, read_shard
+from edgeline.records.workload import Workload
+from edgeline.store.locations import is_url
 from trainer_module.free_memory import free_memory
 from trainer_module.raw_features import one_string_each
 from trainer_module.workload_module import DRAWS, LABEL, input_feature, stored_dtype

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from errors import EdgelineError, HeldBack, UsageError
+from edgeline.errors import EdgelineError, HeldBack, UsageError
 from trainer_module.settings import TrainerSettings
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from records.seen_photo import pack
+from edgeline.records.seen_photo import pack
 
 
 def describe_photo(pixels: bytes) -> bytes:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    from records.workload import Workload
+    from edgeline.records.workload import Workload
     from trainer_module.settings import ModelSettings, TrainerSettings
 
 PHOTO = "photo"
@@ -72,7 +72,7 @@ def build_model(
 def edge_contract(
     transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
 ) -> dict[str, Any]:
-    """Returns preprocessing.json: a photo's steps in `edge/contracts/image.py` and the Transform graph."""
+    """Returns preprocessing.json: a photo's steps in `edgeline.edge.contracts.image` and the Transform graph."""
     import tensorflow as tf
 
     features = {name: tf.constant([[value]]) for name, value in neutral_features().items()}
@@ -139,9 +139,9 @@ def _crop(images: tf.Tensor, draws: tf.Tensor, most: float) -> tf.Tensor:
 def decode_photos(photos: tf.Tensor, image_size: int, channels: int, max_side: int) -> tf.Tensor:
     """Decodes JPEG or PNG bytes, string [N], to uint8 [N, image_size, image_size, channels].
 
-    The steps are those of `edge/contracts/image.py`. Ingest has already done the first scaling; a client that
-    sends its own upright photo to a server has not. Pillow uses the same accurate integer DCT and antialiased
-    bilinear filter, so that a phone with another decoder can reproduce the pixels.
+    The steps are those of `edgeline/edge/contracts/image.py`. Ingest has already done the first scaling; a
+    client that sends its own upright photo to a server has not. Pillow uses the same accurate integer DCT and
+    antialiased bilinear filter, so that a phone with another decoder can reproduce the pixels.
     """
     import tensorflow as tf
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from records.edge import OUT_OF_FOLD
-from records.training import (
+from edgeline.records.edge import OUT_OF_FOLD
+from edgeline.records.training import (
     CROSS_VALIDATION,
     EPOCHS,
     FINISHED,
@@ -20,7 +20,7 @@ from records.training import (
     TrainingSummary,
     remove_finished,
 )
-from records.workload import Workload
+from edgeline.records.workload import Workload
 from trainer_module import checkpoint, devices, front, signatures, workers
 from trainer_module.folds import count_folds, cross_validate
 from trainer_module.settings import ModelSettings, TrainerSettings, replace_values

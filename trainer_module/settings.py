@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from settings_group import Fraction, Group, make_absolute
+from edgeline.settings_group import Fraction, Group, make_absolute
 
 
 def _resolve_weights(weights: str) -> str:

@@ -20,8 +20,8 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from records.training import MODEL_IDENTITY
-from records.workload import Workload
+from edgeline.records.training import MODEL_IDENTITY
+from edgeline.records.workload import Workload
 from trainer_module import warm_up
 from trainer_module.identity import compute_identity
 from trainer_module.workload_module import LABEL, input_feature, raw_signature, stored_dtype, tensor_signature

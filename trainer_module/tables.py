@@ -12,8 +12,8 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from errors import UsageError
-from records.columns import MISSING
+from edgeline.errors import UsageError
+from edgeline.records.columns import MISSING
 from trainer_module.raw_features import label_ids, one_string_each
 from trainer_module.workload_module import LABEL
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    from records.workload import Workload
+    from edgeline.records.workload import Workload
     from trainer_module.settings import ModelSettings
 
 ROW = "row"
@@ -122,7 +122,7 @@ def build_model(
 def edge_contract(
     transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
 ) -> dict[str, Any]:
-    """Returns preprocessing.json, by which `edge/contracts/row.py` makes `row` on a device."""
+    """Returns preprocessing.json, by which `edgeline/edge/contracts/row.py` makes `row` on a device."""
     import tensorflow as tf
 
     readings, channels = transform.transformed_feature_spec()[ROW].shape

@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tensorflow.core.framework import summary_pb2
 from tensorflow.core.util import event_pb2
 
-from records.training import TENSORBOARD
+from edgeline.records.training import TENSORBOARD
 
 _TRAIN, _EVAL, _STEPS = "train", "eval", "steps"
 # A chart by step has each step up to this one, then ever fewer; a million steps give 6,000 points.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    from records.workload import Workload
+    from edgeline.records.workload import Workload
     from trainer_module.settings import ModelSettings
 
 TEXT, TOKENS = "text", "tokens"
@@ -118,7 +118,7 @@ def initialize(
 def edge_contract(
     transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
 ) -> dict[str, Any]:
-    """Returns preprocessing.json, by which `edge/contracts/tokens.py` makes the token ids on a phone."""
+    """Returns preprocessing.json, by which `edgeline.edge.contracts.tokens` makes a phone's token ids."""
     return {
         "version": 2,
         "kind": "tokens",

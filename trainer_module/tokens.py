@@ -7,9 +7,10 @@
     4. Apostrophes remain only inside a word.
     5. Blanks separate the words.
 
-`edge/contracts/tokens.py` does the same without TensorFlow. Folding uses a table that is part of the graph
-and of the contract, since `tf.strings.lower` depends on the machine's locale (in a Turkish one, I becomes a
-dotless i), and since each library has another version of Unicode. Nothing is normalised: sources provide NFC.
+`edgeline/edge/contracts/tokens.py` does the same without TensorFlow. Folding uses a table that is part of the
+graph and of the contract, since `tf.strings.lower` depends on the machine's locale (in a Turkish one, I
+becomes a dotless i), and since each library has another version of Unicode. Nothing is normalised: sources
+provide NFC.
 """
 
 from __future__ import annotations

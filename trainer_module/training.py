@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from records.workload import Workload
+from edgeline.records.workload import Workload
 from trainer_module import devices, fit, front, input_pipeline, workload_module
 from trainer_module.budget import Budget
 from trainer_module.input_pipeline import Split

@@ -15,9 +15,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from errors import EdgelineError
-from records.json_file import decode, encode
-from records.training import Trial
+from edgeline.errors import EdgelineError
+from edgeline.records.json_file import decode, encode
+from edgeline.records.training import Trial
 
 T = TypeVar("T")
 # The environment variable with the pods of a search and this pod's index, in the format of TF_CONFIG.

@@ -13,10 +13,10 @@ import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 from tfx.components.tuner.component import TunerFnResult
 
-from errors import HeldBack, UsageError
-from locations import write_atomically
-from records.training import FINISHED, TRIAL, Search, Trial
-from records.workload import Workload
+from edgeline.errors import HeldBack, UsageError
+from edgeline.records.training import FINISHED, TRIAL, Search, Trial
+from edgeline.records.workload import Workload
+from edgeline.store.locations import write_atomically
 from trainer_module import checkpoint, trial_pods
 from trainer_module.budget import BudgetTooShort
 from trainer_module.devices import make_strategy

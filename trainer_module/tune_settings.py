@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
-from settings_group import Group
+from edgeline.settings_group import Group
 from trainer_module.settings import Duration, ModelSettings, TrainerSettings
 
 SEARCHED: Mapping[str, type[Group]] = {"model": ModelSettings, "trainer": TrainerSettings}

@@ -12,7 +12,7 @@ import h5py
 import keras
 import numpy as np
 
-from errors import UsageError
+from edgeline.errors import UsageError
 
 # Name of a layer in the file, and its weights.
 _Layer = tuple[str, Sequence["np.ndarray"]]

@@ -21,7 +21,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CONFIG = "TF_CONFIG"

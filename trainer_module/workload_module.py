@@ -12,7 +12,7 @@ The module that `Workload.module` names must define:
         computed once and stored, and the last layer, a Dense one, is fitted to it before training begins.
     edge_contract(transform, settings, workload) -> dict
         Returns the content of preprocessing.json, by which a device makes that feature. `kind` names the
-        module of `edge/contracts/` that does it.
+        module of `edgeline/edge/contracts/` that does it.
 
 It may also define:
 
@@ -34,8 +34,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from errors import UsageError
-from records.workload import load_module
+from edgeline.errors import UsageError
+from edgeline.records.workload import load_module
 
 if TYPE_CHECKING:
     import tensorflow_transform as tft

@@ -19,7 +19,7 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.beam_on_spark import bundles, pods
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 
 log = logging.getLogger("edgeline.spark")
 

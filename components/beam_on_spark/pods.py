@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 
 # Kubernetes writes the namespace of a container to this file.
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

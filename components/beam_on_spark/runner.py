@@ -31,7 +31,7 @@ from apache_beam.utils import proto_utils
 from components.beam_on_spark import bundles
 from components.beam_on_spark.bundles import Grouping, SideInput, Slice, Spilled, Stage
 from components.beam_on_spark.cluster import connect, explain_error
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 
 # The bytes that a task reads, fewer if not all tasks that can run at once had work, and the bytes of a blob.
 _TASK_BYTES, _BLOB_BYTES = 64 * 2**20, 2**16

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from errors import DataRefused
-from labels import join_names
+from edgeline.errors import DataRefused
+from edgeline.labels import join_names
 
 
 def check_classes(shown: str, noun: str, counts: Mapping[str, int]) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from data.importers.columns import ColumnProfile
-from errors import DataRefused, UsageError
-from labels import find_fault
-from records.columns import AGE, DAYS, NUMBERS, TIMES, Column
+from edgeline.errors import DataRefused, UsageError
+from edgeline.labels import find_fault
+from edgeline.records.columns import AGE, DAYS, NUMBERS, TIMES, Column
 
 _MOST_LABELS = 1_000
 # Numbers with more distinct values than this, each in few rows, are measurements and not classes.

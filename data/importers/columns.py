@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations, pairwise
 
-from records.columns import (
+from edgeline.records.columns import (
     AGE,
     COMMA,
     DAY_S,

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 
 from google.protobuf import text_encoding
 
-from errors import UsageError
-from labels import check_labels
-from records.schema import Difference
+from edgeline.errors import UsageError
+from edgeline.labels import check_labels
+from edgeline.records.schema import Difference
 
 _HEADER = """\
 # The curated schema: what a window of {what} must look like before a model is trained on it. People

@@ -6,7 +6,7 @@ from pathlib import Path
 from data.importers import manifest, tfrecords
 from data.importers.folders import find_photos, is_photo, open_folders
 from data.importers.source import Source
-from errors import DataRefused, UsageError
+from edgeline.errors import DataRefused, UsageError
 
 _LAYOUTS = (
     "Pass one folder per class (SRC/<label>/*.jpg, or SRC/train/<label>/*.jpg and SRC/val/<label>/*.jpg), a"

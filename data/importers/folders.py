@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data.importers.source import PHOTO_SUFFIXES, Offers, RefusedPhoto, Source, clean_text, read_photo_within
 from data.spans.source import SPLITS
-from errors import DataRefused
+from edgeline.errors import DataRefused
 
 # The names of splits; the first name of each that is there counts.
 _TRAIN, _EVAL = ("train", "training"), ("val", "valid", "validation", "dev", "eval", "test", "testing")

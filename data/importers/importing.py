@@ -29,9 +29,9 @@ from data.spans.layout import find_spans, find_usable_spans
 from data.spans.rejection import RowRejected
 from data.spans.sample import report_progress
 from data.spans.source import SPLITS
-from errors import DataRefused, EdgelineError, UsageError
-from journal import format_utc
-from labels import find_fault
+from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.journal import format_utc
+from edgeline.labels import find_fault
 
 _SESSION_DIGITS = 16
 _PHOTOS_A_MESSAGE = 250

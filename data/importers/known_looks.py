@@ -10,7 +10,7 @@ from data.photos.labels_file import LabelRow, PhotoSpan
 from data.photos.likeness import SIDE
 from data.spans.layout import Span, replace_file
 from data.spans.rejection import RowRejected
-from records.seen_photo import SIZE
+from edgeline.records.seen_photo import SIZE
 
 _Looks = dict[str, bytes | None]
 

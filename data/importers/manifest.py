@@ -7,7 +7,7 @@ from typing import Any
 
 from data.importers.source import Offers, RefusedPhoto, Source, check_split, clean_text, read_photo_within
 from data.spans.rows import read_csv_rows, read_lines
-from errors import DataRefused
+from edgeline.errors import DataRefused
 
 SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson"))
 # The names that a column may have; the first one that is there counts.

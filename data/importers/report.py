@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.spans.layout import Span
-from labels import join_names
+from edgeline.labels import join_names
 
 _EXAMPLES = 3
 _NOTHING_NEW = "Nothing is new, and nothing was added."

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from data.photos.labels_file import LabelRow, get_session
 from data.spans.split import Ends, hash_group
-from errors import UsageError
+from edgeline.errors import UsageError
 
 # The cost of a class that one split lacks, which is above that of any missed share.
 _LACKING = 10.0

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from data.photos.labels_file import MOST_BYTES
 from data.spans.source import SPLITS
-from errors import UsageError
-from labels import find_fault
-from locations import read_bytes
+from edgeline.errors import UsageError
+from edgeline.labels import find_fault
+from edgeline.store.locations import read_bytes
 
 PHOTO_SUFFIXES = frozenset(
     (

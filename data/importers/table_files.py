@@ -13,9 +13,9 @@ from data.importers.typed_rows import write_parquet, write_query, write_workbook
 from data.importers.unpacking import convert_to_utf8, unpack_table
 from data.spans.rows import read_header, read_lines, read_rows
 from data.spans.source import Rejected
-from errors import DataRefused, EdgelineError, UsageError
-from labels import join_names
-from locations import is_url
+from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.labels import join_names
+from edgeline.store.locations import is_url
 
 # Number of lines of a file that show its separator, and whether it has a header.
 _LINES = 200

@@ -36,8 +36,8 @@ from data.importers.workload_files import add_files, read_columns, read_schema
 from data.spans.layout import add_span, find_spans
 from data.spans.rows import check_once
 from data.spans.source import Rejected
-from errors import DataRefused, UsageError
-from records.columns import (
+from edgeline.errors import DataRefused, UsageError
+from edgeline.records.columns import (
     COMMA,
     DAY_S,
     DAYS,

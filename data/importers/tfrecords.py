@@ -11,9 +11,9 @@ from data.importers.unpacking import TABLES
 from data.photos.labels_file import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
 from data.spans.tfrecords import list_values, read_examples
-from errors import DataRefused
-from labels import check_labels
-from locations import read_bytes
+from edgeline.errors import DataRefused
+from edgeline.labels import check_labels
+from edgeline.store.locations import read_bytes
 
 # Names of features in use; the first that an example has counts. They come from TF-Slim and the Object
 # Detection API (image/encoded, image/class/...), from TensorFlow Datasets (image, label), and photo is ours.

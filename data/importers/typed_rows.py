@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from data.photos.decoder_process import DecoderProcess
 from data.spans.rejection import RowRejected
 from data.spans.rows import check_once
-from errors import DataRefused, EdgelineError, UsageError
+from edgeline.errors import DataRefused, EdgelineError, UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL

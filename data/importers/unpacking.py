@@ -15,8 +15,8 @@ from tempfile import mkdtemp
 from typing import IO
 
 from data.importers.source import PHOTO_SUFFIXES
-from errors import DataRefused, UsageError
-from labels import join_names
+from edgeline.errors import DataRefused, UsageError
+from edgeline.labels import join_names
 
 # Beside one of these a .zip may hold a licence, or a page that explains the columns.
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".xlsx", ".xls", ".ods")

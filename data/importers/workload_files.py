@@ -8,10 +8,10 @@ from pathlib import Path
 
 from data.importers.curated_schema import add_labels, read_label_domain
 from data.spans.layout import MOST_TEXT_BYTES, replace_file
-from errors import UsageError
-from locations import read_bytes
-from records.columns import ISO, Column
-from records.json_file import convert
+from edgeline.errors import UsageError
+from edgeline.records.columns import ISO, Column
+from edgeline.records.json_file import convert
+from edgeline.store.locations import read_bytes
 
 WORKLOAD, SCHEMA = "workload.yaml", "schema.pbtxt"
 

@@ -20,7 +20,7 @@ from data.photos.labels_file import MOST_BYTES
 from data.photos.likeness import compute_look
 from data.settings import DataSettings
 from data.spans.rejection import RowRejected
-from photo_pixels import (
+from edgeline.edge.photo_pixels import (
     BOXED_FORMATS,
     FORMATS,
     READER_ERRORS,

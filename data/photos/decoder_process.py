@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from data.spans.rejection import RowRejected
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 
 _ROOT = Path(__file__).resolve().parents[2]
 _OUT_OF_MEMORY = 77

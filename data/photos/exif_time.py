@@ -3,8 +3,8 @@
 import re
 from datetime import datetime, timedelta, timezone
 
-from journal import format_utc
-from photo_pixels import READER_ERRORS, open_photo
+from edgeline.edge.photo_pixels import READER_ERRORS, open_photo
+from edgeline.journal import format_utc
 
 # The first bytes of a TIFF, and the marks before EXIF in a JPEG, a PNG (two ways) and a WebP.
 _TIFF, _MARKS = (b"II", b"MM"), (b"Exif", b"eXIf", b"Raw profile type ", b"EXIF")

@@ -8,7 +8,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from photo_pixels import open_photo, read_orientation
+from edgeline.edge.photo_pixels import open_photo, read_orientation
 
 _START, _END, _SCAN, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 _BASELINE, _PROGRESSIVE = 0xC0, 0xC2

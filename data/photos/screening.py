@@ -8,7 +8,7 @@ from dataclasses import replace
 from data.photos.labels_file import LabelRow, get_session
 from data.spans.rejection import RowRejected, check_label
 from data.spans.source import SPLITS
-from labels import find_fault
+from edgeline.labels import find_fault
 
 UNKNOWN_LANE = "unknown"
 

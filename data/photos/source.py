@@ -13,8 +13,8 @@ from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
 from data.spans.source import Example, Rejected, Row
-from records.golden import Content
-from records.workload import Workload
+from edgeline.records.golden import Content
+from edgeline.records.workload import Workload
 
 # Limit of CPU time: 40 megapixels take 0.2 s as a JPEG, and 2 s at 16 bits a pixel.
 _SECONDS, _MEGAPIXELS_A_SECOND = 10, 4

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 from data.photos.checks import check_header
 from data.photos.likeness import SHOWN_SIDE, compute_look, compute_pixels
 from data.settings import DataSettings
-from photo_pixels import READER_ERRORS, open_photo
+from edgeline.edge.photo_pixels import READER_ERRORS, open_photo
 
 # A larger photo would take a gigabyte to decode. A JPEG is scaled while it is decoded, and may have any size.
 _MOST_PIXELS = 40_000_000

@@ -22,7 +22,7 @@ from data.shelf.layout import LANES, make_lane
 from data.shelf.scene import draw_bay
 from data.spans.layout import Span, find_next_number
 from data.spans.sample import assign_faults, check_arguments, find_monday, report_progress
-from journal import format_utc
+from edgeline.journal import format_utc
 
 CLASS_SHARES = {"ok": 0.7, "misplaced": 0.2, "damaged": 0.1}
 LABEL_NOISE = 0.01

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import objects
-from errors import DataRefused, EdgelineError, UsageError
-from journal import append_line, get_user_and_host, utc_now
-from locations import Location, read_bytes
-from records.json_file import convert
+from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.journal import append_line, get_user_and_host, utc_now
+from edgeline.records.json_file import convert
+from edgeline.store import objects
+from edgeline.store.locations import Location, read_bytes
 
 FILE_NAME = "excluded.jsonl"
 SPAN_NAME = re.compile(r"span-(\d{5})")

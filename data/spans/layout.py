@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 
 from data.spans.exclusions import SPAN_NAME, Decision, find_excluded_spans, read_decisions
-from errors import DataRefused, UsageError
-from locations import Location, add_path_to_errors, list_folders, write_atomically
+from edgeline.errors import DataRefused, UsageError
+from edgeline.store.locations import Location, add_path_to_errors, list_folders, write_atomically
 
 # A labels file of a million rows has a third of this; a larger file is not one.
 MOST_TEXT_BYTES = 256 * 2**20

@@ -7,9 +7,9 @@ from functools import partial
 
 from data.spans.layout import Span
 from data.spans.source import Rejected
-from errors import DataRefused
-from locations import Location, list_names, open_read
-from store_errors import explain_errors
+from edgeline.errors import DataRefused
+from edgeline.store.locations import Location, list_names, open_read
+from edgeline.store.store_errors import explain_errors
 
 # Limit for a line and for a cell: a larger one is an unclosed quote, or the file is no text.
 _MOST_LINE_BYTES = 64 * 2**20

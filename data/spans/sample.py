@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from data.spans.layout import Span, add_span, find_next_number
-from errors import UsageError
+from edgeline.errors import UsageError
 
 _progress = logging.getLogger("edgeline.progress")
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from data.spans.layout import Span
-from records.golden import Content
-from records.workload import load_module
+from edgeline.records.golden import Content
+from edgeline.records.workload import load_module
 
 SPLITS = ("train", "eval")
 # The value of a feature of a tf.Example; texts are stored as UTF-8.

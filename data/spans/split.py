@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from data.spans.source import SPLITS
-from errors import DataRefused
+from edgeline.errors import DataRefused
 
 _BOTH = " and ".join(SPLITS)
 _End = tuple[float, str]

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
-from errors import DataRefused
-from locations import Location, open_read
-from store_errors import explain_errors
+from edgeline.errors import DataRefused
+from edgeline.store.locations import Location, open_read
+from edgeline.store.store_errors import explain_errors
 
 _GZIP = b"\x1f\x8b"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from data.spans.layout import Span, replace_file
-from locations import list_files_below
+from edgeline.store.locations import list_files_below
 
 if TYPE_CHECKING:
     from upath import UPath

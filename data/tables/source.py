@@ -30,12 +30,12 @@ from data.spans.rows import Cells, check_once, find_files, read_header, read_row
 from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.tfrecords import format_value, list_values, read_examples
 from data.tables.windows import Reading, Windows
-from errors import DataRefused, UsageError
-from locations import Location
-from records.columns import CellError
-from records.golden import Content
-from records.times import format_time
-from records.workload import Workload
+from edgeline.errors import DataRefused, UsageError
+from edgeline.records.columns import CellError
+from edgeline.records.golden import Content
+from edgeline.records.times import format_time
+from edgeline.records.workload import Workload
+from edgeline.store.locations import Location
 
 _SUFFIXES, _READINGS = (".csv", ".tfrecord", ".tfrecord.gz"), "sensor_reading"
 _MOST_RECORD_BYTES = 2**20

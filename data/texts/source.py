@@ -15,11 +15,11 @@ from data.spans.layout import Span
 from data.spans.rejection import RowRejected, check_label
 from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Source
-from errors import DataRefused
-from labels import find_fault
-from locations import Location
-from records.golden import Content
-from records.workload import Workload
+from edgeline.errors import DataRefused
+from edgeline.labels import find_fault
+from edgeline.records.golden import Content
+from edgeline.records.workload import Workload
+from edgeline.store.locations import Location
 
 _REQUIRED, _OPTIONAL = ("text", "label"), ("source", "group")
 _SUFFIXES = (".csv", ".jsonl")

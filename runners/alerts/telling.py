@@ -14,16 +14,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from errors import EdgelineError
-from journal import utc_now
-from locations import Location, read_bytes
+from edgeline.errors import EdgelineError
+from edgeline.journal import utc_now
+from edgeline.records.json_file import UNREADABLE, decode, encode
+from edgeline.release import store
+from edgeline.release.durable import only_writer
+from edgeline.release.releases import Release
+from edgeline.report import records
+from edgeline.report.facts import About, Facts
+from edgeline.store.locations import Location, read_bytes
 from pipeline.alert_settings import AlertSettings, Channel
-from records.json_file import UNREADABLE, decode, encode
-from release import store
-from release.durable import only_writer
-from release.releases import Release
-from report import records
-from report.facts import About, Facts
 from runners.alerts import channels
 from runners.alerts.message import Message
 from runners.alerts.troubles import RUN, Situation, Trouble, find_troubles

@@ -13,14 +13,14 @@ from itertools import chain
 from pathlib import Path
 from statistics import median
 
-from journal import parse_time
-from locations import Location
+from edgeline.journal import parse_time
+from edgeline.records.outcome import Outcome
+from edgeline.records.run import Problem
+from edgeline.release.releases import Release
+from edgeline.report.facts import Facts
+from edgeline.report.words import percent
+from edgeline.store.locations import Location
 from pipeline.alert_settings import AlertSettings
-from records.outcome import Outcome
-from records.run import Problem
-from release.releases import Release
-from report.facts import Facts
-from report.words import percent
 from runners.shared.progress_text import duration
 
 RUN = "run"

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from errors import EdgelineError, UsageError
-from locations import locate
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.store.locations import locate
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.shared.run_options import NamedSettings
 from runners.shared.stdout import note, say
 
 if TYPE_CHECKING:
+    from edgeline.records.workload import Workload
     from pipeline.settings import Settings
-    from records.workload import Workload
 
 
 @click.command(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import click
 
 from data.importers.guesses import Guess
-from errors import UsageError
-from labels import join_names
+from edgeline.errors import UsageError
+from edgeline.labels import join_names
 from runners.shared.stdout import note
 
 

@@ -5,7 +5,7 @@ import re
 
 import click
 
-from errors import UsageError
+from edgeline.errors import UsageError
 
 _OPTION = re.compile(r"--?[A-Za-z]\S*")
 

@@ -16,8 +16,8 @@ from msgspec import to_builtins
 from data.spans.exclusions import decide, find_excluded_spans
 from data.spans.layout import Span, find_spans
 from data.spans.source import load_source
-from errors import DataRefused, UsageError
-from locations import Location, is_url, locate
+from edgeline.errors import DataRefused, UsageError
+from edgeline.store.locations import Location, is_url, locate
 from runners.cli import options
 from runners.cli.commands import Group
 from runners.shared.stdout import print_json, say

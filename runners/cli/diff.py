@@ -6,11 +6,11 @@ from textwrap import wrap
 import click
 from msgspec import to_builtins
 
-from errors import UsageError
-from report import records, words
-from report.changes import Change
-from report.compare import Comparison, SlicePair, pair_slices, render_diff
-from report.facts import Slice
+from edgeline.errors import UsageError
+from edgeline.report import records, words
+from edgeline.report.changes import Change
+from edgeline.report.compare import Comparison, SlicePair, pair_slices, render_diff
+from edgeline.report.facts import Slice
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.found_runs import find_known_run

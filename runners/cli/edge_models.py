@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge.runtime import EdgeModel
-from locations import add_path_to_errors
+from edgeline.edge.runtime import EdgeModel
+from edgeline.store.locations import add_path_to_errors
 
 
 def load_models(contents: Mapping[str, bytes]) -> dict[str, EdgeModel]:

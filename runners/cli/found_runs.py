@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from errors import UsageError
-from locations import Location, list_folders, locate, read_bytes
-from records.run import Run
-from report import records
-from report.facts import Facts
-from report.sources import Sources
+from edgeline.errors import UsageError
+from edgeline.records.run import Run
+from edgeline.report import records
+from edgeline.report.facts import Facts
+from edgeline.report.sources import Sources
+from edgeline.store.locations import Location, list_folders, locate, read_bytes
 from runners.cli.options import Place
 from runners.local.report import find_sources, read_facts
 from runners.shared.runs import PRODUCTION, RunFolder, find_run, in_production, read_all

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import click
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.options import Place

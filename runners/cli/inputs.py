@@ -13,10 +13,10 @@ from data.importers.table_files import open_table
 from data.importers.unpacking import TABLES
 from data.spans.rows import check_once
 from data.spans.source import Rejected
-from edge.contracts import row
-from errors import UsageError
-from locations import read_bytes
-from records.columns import ISO, CellError, parse_cell
+from edgeline.edge.contracts import row
+from edgeline.errors import UsageError
+from edgeline.records.columns import ISO, CellError, parse_cell
+from edgeline.store.locations import read_bytes
 
 # A larger photo or text is refused.
 _MOST_BYTES = 64 * 2**20
@@ -24,7 +24,7 @@ _MOST_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Input:
-    """One example: its place, and its content for `edge.runtime.preprocess`, or why it has none."""
+    """One example: its place, and its content for `edgeline.edge.runtime.preprocess`, or why it has none."""
 
     place: str
     content: Any = None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from release import signing
+from edgeline.release import signing
 from runners.cli.commands import Group
 from runners.shared.stdout import say
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 from runners.cli.commands import Command, Group, explain
 from runners.cli.options import EXIT_CODES
 from runners.cli.typed import make_rewriter

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from errors import UsageError
-from locations import Location, locate
+from edgeline.errors import UsageError
+from edgeline.store.locations import Location, locate
 from runners.shared.run_options import NamedSettings
 
 EXIT_CODES = """\

@@ -13,16 +13,16 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.runtime import EdgeModel, preprocess
-from errors import EdgelineError, UsageError
-from labels import parse_labels
-from locations import locate
-from release import store
-from release.acceptance import terms
-from release.layout import LABELS, PushFolder
-from release.releases import Release
-from release.verify import nothing_of
-from report.records import write_file
+from edgeline.edge.runtime import EdgeModel, preprocess
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.labels import parse_labels
+from edgeline.release import store
+from edgeline.release.acceptance import terms
+from edgeline.release.layout import LABELS, PushFolder
+from edgeline.release.releases import Release
+from edgeline.release.verify import nothing_of
+from edgeline.report.records import write_file
+from edgeline.store.locations import locate
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.edge_models import load_models
@@ -179,7 +179,7 @@ def _write_picture(answer: Answer, bundle: Bundle) -> Path | None:
     """Writes the picture that explains a photo's answer into the current folder; None for other examples."""
     if bundle.contract.get("kind", "image") != "image":
         return None
-    from edge.explain import occlusion, picture
+    from edgeline.edge.explain import occlusion, picture
 
     assert answer.tensor is not None and answer.scores is not None
     name, model = next(iter(bundle.models.items()))

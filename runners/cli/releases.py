@@ -7,10 +7,10 @@ from typing import get_args
 import click
 from msgspec import to_builtins
 
-from errors import UsageError
-from records.outcome import Ending
-from records.run import Run
-from release import store
+from edgeline.errors import UsageError
+from edgeline.records.outcome import Ending
+from edgeline.records.run import Run
+from edgeline.release import store
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.options import Place

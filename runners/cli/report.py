@@ -6,13 +6,13 @@ from typing import Any
 import click
 from msgspec import to_builtins
 
-from errors import EdgelineError
-from locations import locate
-from release.history import read_history
-from release.layout import PushFolder
-from report import records
-from report.facts import Facts
-from report.index import Mark, make_row, render_index
+from edgeline.errors import EdgelineError
+from edgeline.release.history import read_history
+from edgeline.release.layout import PushFolder
+from edgeline.report import records
+from edgeline.report.facts import Facts
+from edgeline.report.index import Mark, make_row, render_index
+from edgeline.store.locations import locate
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.found_runs import find_known_run, find_known_runs

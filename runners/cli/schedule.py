@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-import journal
-from errors import EdgelineError, UsageError
-from locations import is_url
+from edgeline import journal
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.store.locations import is_url
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.shared.run_options import RunOptions

@@ -8,11 +8,11 @@ import click
 from msgspec import to_builtins
 
 from data.spans.layout import describe_spans
-from errors import UsageError
-from journal import get_user
-from records.run import Run
-from records.schema import Difference
-from report.schema import find_differences
+from edgeline.errors import UsageError
+from edgeline.journal import get_user
+from edgeline.records.run import Run
+from edgeline.records.schema import Difference
+from edgeline.report.schema import find_differences
 from runners.cli import options
 from runners.cli.commands import Group
 from runners.cli.options import Place

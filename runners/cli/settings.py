@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.shared.stdout import print_json, say

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from errors import EdgelineError, UsageError
-from records.training import TENSORBOARD
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.records.training import TENSORBOARD
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.options import Place

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.options import Place

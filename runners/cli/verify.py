@@ -6,15 +6,15 @@ from importlib.util import find_spec
 
 import click
 
-from errors import EdgelineError
-from locations import Location, locate, read_bytes
-from release import store
-from release.acceptance import distrust
-from release.layout import PREPROCESSING, PushFolder
-from release.manifest import Manifest
-from release.releases import read_release
-from release.signing import public_key
-from release.verify import bundle_problems, read_bundle
+from edgeline.errors import EdgelineError
+from edgeline.release import store
+from edgeline.release.acceptance import distrust
+from edgeline.release.layout import PREPROCESSING, PushFolder
+from edgeline.release.manifest import Manifest
+from edgeline.release.releases import read_release
+from edgeline.release.signing import public_key
+from edgeline.release.verify import bundle_problems, read_bundle
+from edgeline.store.locations import Location, locate, read_bytes
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.options import Place
@@ -105,7 +105,7 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
     Raises:
         EdgelineError: The vectors or a file cannot be read.
     """
-    from edge.golden import golden_problems, read_vectors
+    from edgeline.edge.golden import golden_problems, read_vectors
     from runners.cli.edge_models import load_models
 
     vectors = read_vectors(bundle)

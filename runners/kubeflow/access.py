@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.errors import LoginPage, explain_errors
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from errors import EdgelineError, UsageError
+from edgeline.errors import EdgelineError, UsageError
 from runners.kubeflow.errors import explain_errors
 from runners.kubeflow.steps import ENDED
 

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from errors import UsageError
-from locations import write_atomically
+from edgeline.errors import UsageError
+from edgeline.release.signing import KEY_VARIABLE
+from edgeline.store.locations import write_atomically
 from pipeline.kubeflow_settings import split_claim
-from release.signing import KEY_VARIABLE
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.kubeflow.spec import finish
 from runners.shared.stdout import note
 
 if TYPE_CHECKING:
+    from edgeline.records.workload import Workload
     from pipeline.kubeflow_settings import KubeflowSettings
     from pipeline.settings import Settings
-    from records.workload import Workload
 
 # Without a claim for checkpoints a training writes them here, and they are lost with the pod.
 _CHECKPOINTS_IN_POD = "/tmp/edgeline/checkpoints"
@@ -120,8 +120,8 @@ def _check(workload: "Workload", settings: "Settings") -> None:
 
 def _describe_pipeline(workload: "Workload", settings: "Settings") -> str:
     """Describes the pipeline for people: its image, and the settings that differ from the workload's."""
+    from edgeline.report.facts import by_dotted_name
     from pipeline.settings import load
-    from report.facts import by_dotted_name
 
     defaults, values = (by_dotted_name(each.recorded()) for each in (load(workload.settings), settings))
     changed = [f"{name}={value}" for name, value in values.items() if defaults.get(name) != value]

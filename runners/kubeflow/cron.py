@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from errors import UsageError
+from edgeline.errors import UsageError
 
 _FIELDS: Sequence[tuple[str, int, int, tuple[str, ...]]] = (
     ("second", 0, 59, ()),

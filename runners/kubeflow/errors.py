@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 
 # A server's error may contain kilobytes of Go stack; its first line is the message.
 _MOST_CHARACTERS = 300

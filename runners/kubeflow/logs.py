@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from records.outcome import Outcome, find_outcome
+from edgeline.records.outcome import Outcome, find_outcome
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.pods import Pod
 from runners.kubeflow.steps import Step

@@ -13,9 +13,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from errors import EdgelineError
-from records.outcome import Outcome, find_outcome
-from records.steps import RELEASE_GATE, STEPS, find_helped_step, find_step
+from edgeline.errors import EdgelineError
+from edgeline.records.outcome import Outcome, find_outcome
+from edgeline.records.steps import RELEASE_GATE, STEPS, find_helped_step, find_step
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.logs import MOST_CHARACTERS, Logs, find_fatal
 from runners.kubeflow.pods import Pod, explain_ending, read_pods
@@ -166,7 +166,7 @@ def _conclude_failed_step(step: Step, again: str, logs: Logs, pods: Sequence[Pod
 
 def _read_store(run: str, model: str, push: str | None) -> _StoreState:
     """Looks for a run's version in the release store; a volume of the cluster cannot be read from here."""
-    from release import store
+    from edgeline.release import store
 
     if push is None or push.startswith("pvc://"):
         return _StoreState()

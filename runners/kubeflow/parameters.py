@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from errors import UsageError
+from edgeline.errors import UsageError
 
 Values = dict[str, Any]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from records.steps import find_step
+from edgeline.records.steps import find_step
 
 _DRIVER = "-driver"
 # A container that ended by itself has this message; the reason is in its log.

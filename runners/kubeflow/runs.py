@@ -7,12 +7,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from errors import EdgelineError
-from locations import locate
-from records.outcome import Outcome
-from records.run import Problem
-from records.steps import STEPS
-from report import records
+from edgeline.errors import EdgelineError
+from edgeline.records.outcome import Outcome
+from edgeline.records.run import Problem
+from edgeline.records.steps import STEPS
+from edgeline.report import records
+from edgeline.store.locations import locate
 from runners.kubeflow.outcome import PUSHER, StepLost, conclude
 from runners.kubeflow.steps import ENDED, Step, order_steps, read_steps
 from runners.kubeflow.target import Target, upload

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 from runners.kubeflow.cron import Cron
 from runners.kubeflow.target import Target, upload
 from runners.shared.stdout import print_json, say

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
+from edgeline.records.steps import STEPS, StepInfo, find_helped_step, name_helper, name_task
+from edgeline.release.signing import KEY_VARIABLE
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
-from records.steps import STEPS, StepInfo, find_helped_step, name_helper, name_task
-from release.signing import KEY_VARIABLE
 from runners.kubeflow.parameters import FIRST, PARAMETERS, read_defaults, select_for_step, take_apart
 from runners.kubeflow.pod.pages import CONFUSION, METRICS, PAGE
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from records.steps import STEPS, find_helped_step, find_step
+from edgeline.records.steps import STEPS, find_helped_step, find_step
 
 State = Literal["waiting", "running", "done", "cached", "failed"]
 # States of a run after which nothing happens any more.

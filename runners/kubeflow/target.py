@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from errors import UsageError
-from journal import get_user_and_host
-from release.signing import KEY_VARIABLE
+from edgeline.errors import UsageError
+from edgeline.journal import get_user_and_host
+from edgeline.release.signing import KEY_VARIABLE
 from runners.kubeflow.access import connect
 from runners.kubeflow.client import Cluster, Version
 from runners.shared.run_options import NamedSettings
 from runners.shared.stdout import note
 
 if TYPE_CHECKING:
+    from edgeline.records.workload import Workload
     from pipeline.settings import Settings
-    from records.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def upload(target: Target, package: Path | None) -> Version:
 
 def _check_push(target: Target) -> None:
     """Checks a later push now, where the releases can be read from here, and not only in DataGate."""
-    from release.acceptance import check_push_early
+    from edgeline.release.acceptance import check_push_early
 
     kubeflow, epoch = target.settings.kubeflow, target.settings.push.rollback_epoch
     if (store := kubeflow.store) is not None:

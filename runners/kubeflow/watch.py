@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.errors import Unavailable
 from runners.kubeflow.pods import Trouble, find_troubles, read_pods

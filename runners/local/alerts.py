@@ -3,10 +3,10 @@
 import shlex
 from pathlib import Path
 
-from locations import locate
-from records.run import Problem
-from report import records
-from report.facts import About, Facts
+from edgeline.records.run import Problem
+from edgeline.report import records
+from edgeline.report.facts import About, Facts
+from edgeline.store.locations import locate
 from runners.alerts.telling import find_production_release
 from runners.alerts.troubles import COMPARED, Situation
 from runners.local.report import build_about, recorded_facts

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from locations import write_atomically
-from records.json_file import decode, encode
-from release.manifest import files_below
+from edgeline.records.json_file import decode, encode
+from edgeline.release.manifest import files_below
+from edgeline.store.locations import write_atomically
 from runners.shared import runs
 from runners.shared.events import read_from
 

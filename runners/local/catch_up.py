@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from data.spans.layout import Span, describe_spans, find_excluded_in_window, find_usable_spans
-from locations import Location
-from records.run import Run
+from edgeline.records.run import Run
+from edgeline.store.locations import Location
 
 
 def collect_span_fields(

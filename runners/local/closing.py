@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from errors import EdgelineError
-from records.outcome import Outcome
-from records.push import PUSH
-from records.run import Problem, Run
-from records.training import SEARCH, TUNED, Search
-from records.verdict import VERDICT, Verdict
-from release import store
-from release.acceptance import terms
-from release.releases import Release
-from report.words import setting
+from edgeline.errors import EdgelineError
+from edgeline.records.outcome import Outcome
+from edgeline.records.push import PUSH
+from edgeline.records.run import Problem, Run
+from edgeline.records.training import SEARCH, TUNED, Search
+from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.release import store
+from edgeline.release.acceptance import terms
+from edgeline.release.releases import Release
+from edgeline.report.words import setting
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.local.catch_up import format_spans

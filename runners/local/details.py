@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from records.edge import EdgeFiles
-from report import records
-from report.collect import collect
-from report.facts import About, Data, Evaluation
+from edgeline.records.edge import EdgeFiles
+from edgeline.report import records
+from edgeline.report.collect import collect
+from edgeline.report.facts import About, Data, Evaluation
 from runners.local.report import find_sources
 from runners.shared.runs import RunFolder
 

@@ -29,12 +29,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from errors import EdgelineError
-from journal import format_utc
-from locations import Location, is_url, locate, measure_size
-from records.run import UNFINISHED, Run
-from release import store
-from report import records
+from edgeline.errors import EdgelineError
+from edgeline.journal import format_utc
+from edgeline.records.run import UNFINISHED, Run
+from edgeline.release import store
+from edgeline.report import records
+from edgeline.store.locations import Location, is_url, locate, measure_size
 from runners.local import artifact_records, metadata_rows
 from runners.local.artifact_records import key_of
 from runners.shared import registry, runs

@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from errors import EdgelineError, WorkspaceLocked
-from journal import utc_now
-from records.json_file import UNREADABLE, JsonFile
+from edgeline.errors import EdgelineError, WorkspaceLocked
+from edgeline.journal import utc_now
+from edgeline.records.json_file import UNREADABLE, JsonFile
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
 
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 
 # ml-metadata 1.16 and 1.17 both have it (metadata_source_query_config.h, template for schema version 10).
 _SCHEMA = 10

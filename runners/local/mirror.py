@@ -8,14 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from errors import EdgelineError
-from locations import Location
-from records.run import Run
+from edgeline.errors import EdgelineError
+from edgeline.records.run import Run
+from edgeline.store.locations import Location
 from runners.shared.code import ROOT
 from runners.shared.runs import read_all
 
 if TYPE_CHECKING:
-    from report.facts import Facts
+    from edgeline.report.facts import Facts
 
 # A run waits so long for MLflow at its end. Where nobody waits, the update may take the second time.
 _PATIENCE_S, _LONGEST_S = 120.0, 600

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from msgspec import to_builtins
 
 from data.spans.layout import find_newest_spans
-from records.run import CODE, Run
-from records.steps import STEPS, StepInfo, select_steps
-from report.facts import by_dotted_name
+from edgeline.records.run import CODE, Run
+from edgeline.records.steps import STEPS, StepInfo, select_steps
+from edgeline.report.facts import by_dotted_name
 from runners.local import artifact_records
 from runners.shared import inputs, runs
 from runners.shared.code import digest, step_files
@@ -20,8 +20,8 @@ from runners.shared.runs import RunFolder
 from runners.shared.stdout import print_json, say
 
 if TYPE_CHECKING:
+    from edgeline.records.workload import Workload
     from pipeline.settings import Settings
-    from records.workload import Workload
 
 Code = Mapping[str, Mapping[str, str]]
 # Values of settings, such as lists of bounds, are cut at so many characters.

@@ -5,13 +5,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from components.library_versions import library_versions
-from records.ingest import Excluded
-from records.run import Course, Run
-from report import records
-from report.collect import collect, pictures
-from report.facts import About, Artifact, Facts, by_dotted_name
-from report.page import render_run
-from report.sources import OUTPUTS, Sources
+from edgeline.records.ingest import Excluded
+from edgeline.records.run import Course, Run
+from edgeline.report import records
+from edgeline.report.collect import collect, pictures
+from edgeline.report.facts import About, Artifact, Facts, by_dotted_name
+from edgeline.report.page import render_run
+from edgeline.report.sources import OUTPUTS, Sources
 from runners.local import artifact_records
 from runners.local.catch_up import format_spans
 from runners.shared import runs

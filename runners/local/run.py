@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from msgspec import to_builtins
 
 from data.spans.layout import find_newest_spans
-from errors import DataRefused
-from journal import utc_now
-from locations import Location
-from records.outcome import INTERRUPTED_EXIT
-from records.run import CODE, UNFINISHED, Problem, Run
-from release import store
-from release.signing import signing_key
+from edgeline.errors import DataRefused
+from edgeline.journal import utc_now
+from edgeline.records.outcome import INTERRUPTED_EXIT
+from edgeline.records.run import CODE, UNFINISHED, Problem, Run
+from edgeline.release import store
+from edgeline.release.signing import signing_key
+from edgeline.store.locations import Location
 from runners.local import artifact_records, catch_up, closing, gc, mirror
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import run_worker
@@ -37,8 +37,8 @@ from runners.shared.stdout import print_json
 if TYPE_CHECKING:
     from subprocess import Popen
 
+    from edgeline.records.workload import Workload
     from pipeline.settings import Settings
-    from records.workload import Workload
 
 
 def run(options: RunOptions) -> int:

@@ -3,15 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gates.answers import Answers, Floats
-from gates.paired import no_drop
-from intervals import compute_group_interval
-from records.edge import Prediction
-from records.json_file import UNREADABLE
-from report.collect import read_answers
-from report.compare import SlicePair, Verdict
-from report.facts import Slice
-from report.sources import Sources
+from edgeline.gates.answers import Answers, Floats
+from edgeline.gates.paired import no_drop
+from edgeline.intervals import compute_group_interval
+from edgeline.records.edge import Prediction
+from edgeline.records.json_file import UNREADABLE
+from edgeline.report.collect import read_answers
+from edgeline.report.compare import SlicePair, Verdict
+from edgeline.report.facts import Slice
+from edgeline.report.sources import Sources
 
 # With fewer changed answers not even a sign test is sure, if all changed to one side: 2 x 0.5^5 = 0.06.
 _LEAST_CHANGED = 6

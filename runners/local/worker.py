@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from errors import UsageError
+from edgeline.errors import UsageError
+from edgeline.records.run import CODE
 from pipeline.workloads import find_workload, with_features
-from records.run import CODE
 from runners.local import artifact_records
 from runners.shared.code import digest
 from runners.shared.events import EventWriter, listen

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from errors import UsageError
-from records.steps import STEPS
+from edgeline.errors import UsageError
+from edgeline.records.steps import STEPS
 
 ROOT = Path(__file__).resolve().parents[2]
 

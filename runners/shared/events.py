@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from records.json_file import open_regular_file
+from edgeline.records.json_file import open_regular_file
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class LogHandler(logging.Handler):
 
 
 # The loggers of the project's code, named by topic or by module.
-LOGGERS = ("edgeline", "data", "release", "edge", "trainer_module", "components", "pipeline")
+LOGGERS = ("edgeline", "data", "trainer_module", "components", "pipeline")
 
 
 def listen(sink: Callable[[Event], None]) -> LogHandler:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from data.spans.layout import Span, describe_spans
 from data.spans.source import load_source
 from data.spans.window import compute_span_digests, compute_window_digest
-from errors import UsageError
-from release import store
+from edgeline.errors import UsageError
+from edgeline.release import store
 from runners.shared.code import ROOT, digest
 
 if TYPE_CHECKING:
+    from edgeline.records.workload import Workload
     from pipeline.settings import Settings
-    from records.workload import Workload
 
 # The embedded sample has eight weeks; the workload says how many examples a week has.
 SAMPLE_WEEKS, SAMPLE_SEED = 8, 20
@@ -47,7 +47,7 @@ def digests(
     """
     production = store.current(push, workload.name)
     contents = compute_span_digests(spans, cache)
-    from gates.data import spans_to_judge  # imports pydantic, which a pod's light steps lack
+    from edgeline.gates.data import spans_to_judge  # imports pydantic, which a pod's light steps lack
 
     own = {"workload": workload.to_json(), "settings": settings.recorded()}
     return {

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from records.outcome import Outcome
-from report import words
+from edgeline.records.outcome import Outcome
+from edgeline.report import words
 from runners.shared.events import Event
 
 _GOOD, _STOPPED, _BAD = "bold green", "bold yellow", "bold red"

@@ -19,16 +19,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from errors import EdgelineError
-from journal import parse_time
-from locations import Location, locate, read_bytes
-from records.json_file import encode
-from release.history import previous_version, read_history
-from release.layout import LABELS, PREPROCESSING, PushFolder
-from release.releases import read_release
-from report import records
-from report.facts import Facts, Slice
-from report.verdict import describe_outcome
+from edgeline.errors import EdgelineError
+from edgeline.journal import parse_time
+from edgeline.records.json_file import encode
+from edgeline.release.history import previous_version, read_history
+from edgeline.release.layout import LABELS, PREPROCESSING, PushFolder
+from edgeline.release.releases import read_release
+from edgeline.report import records
+from edgeline.report.facts import Facts, Slice
+from edgeline.report.verdict import describe_outcome
+from edgeline.store.locations import Location, locate, read_bytes
 from runners.shared.code import ROOT
 
 # MLflow connects to nothing but its registry, and gives up on that within half a minute; its server starts no
@@ -265,11 +265,12 @@ def _save_model(bundle: dict[str, bytes], target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="edgeline-mlflow-") as folder:
         for name, content in bundle.items():
             Path(folder, name).write_bytes(content)
-        code = [str(ROOT / name) for name in ("edge", "records", "errors.py", "labels.py", "photo_pixels.py")]
         kind = json.loads(bundle.get(PREPROCESSING, b"{}")).get("kind", "image")
         libraries = _LIBRARIES + (_PHOTO_LIBRARIES if kind == "image" else ())
         pins = [f"{name}=={version(name)}" for name in libraries]
-        pyfunc.save_model(target, "edge.pyfunc", folder, code_paths=code, pip_requirements=pins)
+        pyfunc.save_model(
+            target, "edgeline.edge.pyfunc", folder, code_paths=[str(ROOT / "edgeline")], pip_requirements=pins
+        )
 
 
 def warm_up() -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from locations import Location
+from edgeline.store.locations import Location
 
 if TYPE_CHECKING:
+    from edgeline.records.workload import Workload
     from pipeline.settings import Settings
-    from records.workload import Workload
 
 
 @dataclass(frozen=True)

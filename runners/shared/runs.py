@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from errors import UsageError
-from journal import utc_now
-from locations import write_atomically
-from records.json_file import convert
-from records.run import RUN, Run, Step
+from edgeline.errors import UsageError
+from edgeline.journal import utc_now
+from edgeline.records.json_file import convert
+from edgeline.records.run import RUN, Run, Step
+from edgeline.store.locations import write_atomically
 from runners.shared.events import EventReader
 
 # The name by which commands take the run that pushed the release in production.
@@ -168,7 +168,7 @@ def in_production(push: str, model: str) -> str:
     Raises:
         UsageError: The model has no release in production.
     """
-    from release.releases import current
+    from edgeline.release.releases import current
 
     if (release := current(push, model)) is None:
         raise UsageError(

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import EdgelineError, UsageError
+from edgeline.errors import EdgelineError, UsageError
 from runners.shared.stdout import visible
 from runners.timers.weekly_time import WeeklyTime
 

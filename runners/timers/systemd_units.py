@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from errors import EdgelineError, UsageError
-from locations import write_atomically
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.store.locations import write_atomically
 from runners.timers.scheduled_run import ScheduledRun
 
 # The administrator's units are there; systemd.unit(5).

@@ -4,7 +4,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from errors import UsageError
+from edgeline.errors import UsageError
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _SHORT = tuple(day[:3] for day in _DAYS)

@@ -7,7 +7,7 @@ which the Trainer runs. What it trains is a stand-in, and the steps behind it on
 from pathlib import Path
 from typing import Any
 
-from records.outcome import Outcome
+from edgeline.records.outcome import Outcome
 
 _TRAINING = Path(__file__).with_name("stand_in_training.py")
 _MODEL = {"artifactType": {"instanceSchema": "title: tfx.Model\ntype: object\n"}}

@@ -14,8 +14,8 @@ from tfx.types.artifact import Artifact
 from components.artifacts import Quarantine
 from components.example_gen import SpanExampleGen
 from data.settings import DataSettings
+from edgeline.records.workload import Workload
 from pipeline.workloads import BUILT_IN, with_features
-from records.workload import Workload
 
 LABELS = ("ok", "misplaced", "damaged")
 SHELF = with_features(BUILT_IN["shelf"])

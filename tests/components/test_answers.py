@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.answers import read_answers, read_out_of_fold
-from records.edge import OUT_OF_FOLD, Prediction
+from edgeline.records.edge import OUT_OF_FOLD, Prediction
 from tests.components.steps import SHELF
 
 

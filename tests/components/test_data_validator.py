@@ -12,18 +12,18 @@ from components.data_validator import DataValidator
 from components.import_schema_gen import ImportSchemaGen
 from components.tfx_steps import ExampleValidator, StatisticsGen
 from data.shelf.renderer import generate
-from errors import DataRefused
-from gates.drift import features_to_count
-from gates.settings import GateSettings
+from edgeline.errors import DataRefused
+from edgeline.gates.drift import features_to_count
+from edgeline.gates.settings import GateSettings
+from edgeline.records.verdict import VERDICT
+from edgeline.records.verdict import Verdict as Found
+from edgeline.release import store
+from edgeline.report.collect import collect
+from edgeline.report.facts import About
+from edgeline.report.sources import Sources
 from pipeline.workloads import read_schema
-from records.verdict import VERDICT
-from records.verdict import Verdict as Found
-from release import store
-from report.collect import collect
-from report.facts import About
-from report.sources import Sources
 from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
-from tests.release.candidates import make_candidate
+from tests.edgeline.release.candidates import make_candidate
 
 pytestmark = pytest.mark.e2e
 

@@ -14,17 +14,17 @@ from components.edge_converter import EdgeConverter
 from components.edge_validator import EdgeValidator
 from components.predictions import write_mistakes
 from components.transformed_examples import read_examples
-from edge.golden import golden_problems, read_vectors
-from edge.runtime import EdgeModel
-from edge.settings import ConversionSettings
-from errors import EdgelineError
-from gates.settings import EdgeLimits
-from records.edge import EDGE_FILES, PREPROCESSING
-from records.golden import GOLDEN
-from records.verdict import VERDICT
-from report.collect import collect
-from report.facts import About
-from report.sources import Sources
+from edgeline.edge.golden import golden_problems, read_vectors
+from edgeline.edge.runtime import EdgeModel
+from edgeline.edge.settings import ConversionSettings
+from edgeline.errors import EdgelineError
+from edgeline.gates.settings import EdgeLimits
+from edgeline.records.edge import EDGE_FILES, PREPROCESSING
+from edgeline.records.golden import GOLDEN
+from edgeline.records.verdict import VERDICT
+from edgeline.report.collect import collect
+from edgeline.report.facts import About
+from edgeline.report.sources import Sources
 from tests.components.conftest import MODEL
 from tests.components.steps import LABELS, SHELF, artifact, execute
 

@@ -10,16 +10,16 @@ from components.answers import read_answers
 from components.artifacts import Quarantine
 from components.evaluator_executor import read_metrics
 from components.tfx_steps import Evaluator
-from gates.answers import build_measure
-from gates.settings import Bound, EvaluationSettings, GateSettings
+from edgeline.gates.answers import build_measure
+from edgeline.gates.settings import Bound, EvaluationSettings, GateSettings
+from edgeline.records.edge import OUT_OF_FOLD, Prediction
+from edgeline.records.evaluation import METRICS
+from edgeline.records.ingest import TWINS, Twin, Twins
+from edgeline.records.verdict import VERDICT
+from edgeline.report.collect import collect
+from edgeline.report.facts import About
+from edgeline.report.sources import Sources
 from pipeline.evaluation import build_evaluation_config
-from records.edge import OUT_OF_FOLD, Prediction
-from records.evaluation import METRICS
-from records.ingest import TWINS, Twin, Twins
-from records.verdict import VERDICT
-from report.collect import collect
-from report.facts import About
-from report.sources import Sources
 from tests.components.steps import LABELS, SHELF, artifact, execute
 
 

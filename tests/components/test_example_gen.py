@@ -17,8 +17,8 @@ from data.shelf.faults import spoil
 from data.spans.exclusions import decide
 from data.spans.layout import find_spans
 from data.spans.split import Ends
-from errors import DataRefused, UsageError
-from records.ingest import TWINS
+from edgeline.errors import DataRefused, UsageError
+from edgeline.records.ingest import TWINS
 from tests.components.steps import LABELS, LOCAL, SHELF, ingest
 from tests.components.torn_source import REFUSAL
 from tests.data.sample_photos import (

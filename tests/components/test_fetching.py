@@ -4,13 +4,12 @@ import uuid
 
 import pytest
 
-import fetching
-import locations
 from components import example_shards
 from data.photos.labels_file import PhotoSpan, write_span
 from data.spans.layout import find_spans
-from errors import DataRefused, EdgelineError
-from locations import get_filesystem, locate
+from edgeline.errors import DataRefused, EdgelineError
+from edgeline.store import fetching, locations
+from edgeline.store.locations import get_filesystem, locate
 from tests.components.steps import ingest
 from tests.components.test_example_gen import good, row
 from tests.components.test_object_stores import upload

@@ -2,7 +2,7 @@ import numpy as np
 
 from components import near_twins
 from components.example_shards import Look
-from records.ingest import Twin, Twins
+from edgeline.records.ingest import Twin, Twins
 
 
 def looks(split: str, label: str, seeds: range) -> list[Look]:

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from data.photos.labels_file import write_span
-from errors import EdgelineError
-from locations import get_filesystem, locate
-from release import store
+from edgeline.errors import EdgelineError
+from edgeline.release import store
+from edgeline.store.locations import get_filesystem, locate
 from tests.components.steps import ingest
 from tests.components.test_example_gen import good, row
 from tests.components.test_releases import Run, production_model
 from tests.data.sample_photos import jpeg
-from tests.release.candidates import make_candidate
+from tests.edgeline.release.candidates import make_candidate
 
 pytestmark = pytest.mark.e2e
 

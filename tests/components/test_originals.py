@@ -11,8 +11,8 @@ from data.settings import DataSettings
 from data.spans.layout import Span, find_spans
 from data.spans.source import Source, load_source
 from data.texts.source import open_source
-from records.golden import ORIGINALS, ORIGINALS_FOLDER
-from records.workload import Workload
+from edgeline.records.golden import ORIGINALS, ORIGINALS_FOLDER
+from edgeline.records.workload import Workload
 from tests.components.torn_source import TornSource
 from tests.data.sample_photos import encode, jpeg, phone_exif, pixels
 

@@ -6,7 +6,7 @@ from components.quarantine import select_listed, write_quarantine
 from data.photos.labels_file import LabelRow, write_span
 from data.photos.source import PhotoSource
 from data.settings import DataSettings
-from records.ingest import Ingest, Quarantined, Span
+from edgeline.records.ingest import Ingest, Quarantined, Span
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠1", "'=1", "''"]  # noqa: RUF001
 TEXTS = ["a.jpg", "a=b.jpg", "größe-1.jpg", "a'b", " =1", "1-2"]

@@ -16,8 +16,8 @@ from components.artifacts import EdgeModels, Verdict
 from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
-from errors import EdgelineError, HeldBack
-from records.edge import (
+from edgeline.errors import EdgelineError, HeldBack
+from edgeline.records.edge import (
     EDGE_FILES,
     PREPROCESSING,
     EdgeFiles,
@@ -25,15 +25,15 @@ from records.edge import (
     TensorContract,
     Variant,
 )
-from records.evaluation import METRICS, Metrics
-from records.verdict import VERDICT
-from records.verdict import Verdict as Found
-from release import store
-from release.settings import ReleaseSettings
-from release.signing import KEY_VARIABLE, PRIVATE, PUBLIC, make_pair, public_key
+from edgeline.records.evaluation import METRICS, Metrics
+from edgeline.records.verdict import VERDICT
+from edgeline.records.verdict import Verdict as Found
+from edgeline.release import store
+from edgeline.release.settings import ReleaseSettings
+from edgeline.release.signing import KEY_VARIABLE, PRIVATE, PUBLIC, make_pair, public_key
 from tests.components.steps import artifact, execute
-from tests.gates.test_edge import GOOD
-from tests.release.candidates import make_candidate, snapshot
+from tests.edgeline.gates.test_edge import GOOD
+from tests.edgeline.release.candidates import make_candidate, snapshot
 
 VARIANTS = ("fp16", "int8")
 

@@ -20,18 +20,18 @@ from components.artifacts import AcceptedData, EdgeModels, Quarantine, RunReport
 from components.data_gate import DataGate
 from components.run_record import leave_record
 from components.run_report import RunReport
-from errors import DataRefused, EdgelineError, UsageError
-from records.outcome import Outcome
-from records.run import Problem
-from records.verdict import VERDICT
-from records.verdict import Verdict as Found
-from release import store
-from release.signing import KEY_VARIABLE
-from report import records
-from report.facts import About
+from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.records.outcome import Outcome
+from edgeline.records.run import Problem
+from edgeline.records.verdict import VERDICT
+from edgeline.records.verdict import Verdict as Found
+from edgeline.release import store
+from edgeline.release.signing import KEY_VARIABLE
+from edgeline.report import records
+from edgeline.report.facts import About
 from runners.kubeflow.pod.record import leave_end
 from tests.components.steps import artifact, execute
-from tests.release.candidates import make_candidate, make_key
+from tests.edgeline.release.candidates import make_candidate, make_key
 
 
 def window(folder: Path, spans: int):

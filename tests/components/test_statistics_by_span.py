@@ -9,7 +9,7 @@ from tfx.types.standard_artifacts import ExampleStatistics
 
 from components.tfx_steps import StatisticsGen
 from data.photos.labels_file import write_span
-from gates.drift import features_to_count
+from edgeline.gates.drift import features_to_count
 from pipeline.workloads import read_schema
 from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
 from tests.components.test_example_gen import good, row

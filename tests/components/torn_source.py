@@ -1,7 +1,7 @@
 """A source of one's own, whose spans begin well and cannot be read to their end."""
 
 from data.spans.source import Example, Row
-from errors import DataRefused
+from edgeline.errors import DataRefused
 
 REFUSAL = ("Line 3 is torn.", "What follows cannot be told apart.", "Fix that line.", ("span-00001",))
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from edgeline.records.training import SEARCH
 from pipeline.settings import load
 from pipeline.workloads import find_workload
-from records.training import SEARCH
 from tests.e2e.conftest import Ended, edgeline, run_dag
 
 pytestmark = pytest.mark.e2e

@@ -2,7 +2,7 @@
 
 import pytest
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from pipeline.settings import load
 
 SECRET = "https://hooks.example.com/services/s3cr3t"

@@ -1,6 +1,6 @@
 import pytest
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE
 from pipeline.settings import load
 

@@ -7,11 +7,11 @@ from google.protobuf import json_format
 from tfx.dsl.compiler.compiler import Compiler
 
 from components import artifacts
+from edgeline.records.steps import STEPS, select_steps
+from edgeline.report.facts import by_dotted_name
 from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.settings import Settings
 from pipeline.workloads import BUILT_IN, with_features
-from records.steps import STEPS, select_steps
-from report.facts import by_dotted_name
 
 # The picture in the README: each step, and the steps that it waits for.
 PICTURE = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from pipeline.settings import load
 from pipeline.workloads import find_workload, with_features
 from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from gates.settings import Metric
+from edgeline.gates.settings import Metric
 from pipeline.evaluation import build_evaluation_config
 from pipeline.workloads import BUILT_IN, with_features
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from pipeline.kubeflow_settings import KubeflowSettings, Placement, mount_path, split_claim
 from pipeline.settings import load
 

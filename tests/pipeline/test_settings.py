@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from pipeline.settings import Settings, load
 
 

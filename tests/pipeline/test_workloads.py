@@ -3,7 +3,7 @@ import os
 import pytest
 
 from data.importers.tables import import_table
-from errors import UsageError
+from edgeline.errors import UsageError
 from pipeline.settings import load
 from pipeline.workloads import BUILT_IN, find_workload, with_features
 from runners.cli.main import main

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from records.run import Run
+from edgeline.records.run import Run
 from runners.alerts import channels
 from runners.kubeflow import runs as kubeflow_runs
 from runners.kubeflow.watch import Patience

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from data.photos.labels_file import LabelRow, write_span
-from records.data_checks import DRIFT, Drift
-from records.edge import (
+from edgeline.records.data_checks import DRIFT, Drift
+from edgeline.records.edge import (
     EDGE_FILES,
     MISTAKES,
     PREDICTIONS,
@@ -19,20 +19,20 @@ from records.edge import (
     Prediction,
     Variant,
 )
-from records.evaluation import METRICS, Confusion, Metrics
-from records.ingest import INGEST, THUMBNAILS, Ingest, Span, Thumbnail
-from records.push import PUSH, Push
-from records.run import Step
-from records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
-from records.verdict import VERDICT, Verdict
+from edgeline.records.evaluation import METRICS, Confusion, Metrics
+from edgeline.records.ingest import INGEST, THUMBNAILS, Ingest, Span, Thumbnail
+from edgeline.records.push import PUSH, Push
+from edgeline.records.run import Step
+from edgeline.records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
+from edgeline.records.verdict import VERDICT, Verdict
 from runners.cli.main import main
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.local.lock import HOLDER, Holder
 from runners.shared.events import EventWriter
 from runners.shared.runs import RunFolder
+from tests.edgeline.records.samples import MEASURED
 from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value
-from tests.records.samples import MEASURED
 
 pytestmark = pytest.mark.e2e
 

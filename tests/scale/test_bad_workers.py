@@ -11,7 +11,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.beam_on_spark import cluster as beam_on_spark
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 from pipeline.settings import load
 from tests.scale.standalone import standalone
 

@@ -14,8 +14,8 @@ import pytest
 from tfx.types.standard_artifacts import Model
 
 from components.transformed_examples import read_examples
-from records.evaluation import METRICS
-from records.verdict import VERDICT
+from edgeline.records.evaluation import METRICS
+from edgeline.records.verdict import VERDICT
 from tests.components.steps import IN_MEMORY, artifact
 from tests.scale.steps import WORKLOADS, Steps
 

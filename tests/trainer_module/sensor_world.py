@@ -8,7 +8,7 @@ from data.sensors.generator import LABELS, NUMBERS, generate
 from data.settings import DataSettings
 from data.spans.source import Row
 from data.tables.source import open_source
-from records.workload import Workload
+from edgeline.records.workload import Workload
 
 SENSOR = Workload(
     "sensor",

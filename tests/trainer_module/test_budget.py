@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from tests.trainer_module.test_fit import IMAGES, LABELS, linear, loop
 from trainer_module import checkpoint
 from trainer_module.budget import Budget

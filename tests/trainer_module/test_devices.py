@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from errors import EdgelineError, UsageError
+from edgeline.errors import EdgelineError, UsageError
 from pipeline import settings
 from trainer_module.devices import is_first, make_strategy, tpu_resolver
 from trainer_module.settings import TrainerSettings

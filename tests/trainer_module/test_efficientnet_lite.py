@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from trainer_module import backbones, efficientnet_lite
 from trainer_module.settings import ModelSettings
 

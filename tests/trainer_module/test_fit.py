@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from errors import HeldBack
+from edgeline.errors import HeldBack
 from trainer_module import backbones, checkpoint, fit
 from trainer_module.loop import Loop
 from trainer_module.settings import ModelSettings, TrainerSettings

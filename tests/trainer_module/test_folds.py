@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from errors import UsageError
+from edgeline.errors import UsageError
+from edgeline.records.edge import OUT_OF_FOLD
+from edgeline.records.training import CROSS_VALIDATION
 from pipeline import settings as pipeline_settings
-from records.edge import OUT_OF_FOLD
-from records.training import CROSS_VALIDATION
 from tests.trainer_module.samples import EVAL_EXAMPLES, LABELS, SHELF, TRAIN_EXAMPLES, run_arguments
 from tests.trainer_module.test_input_pipeline import split_of
 from tests.trainer_module.test_run import history

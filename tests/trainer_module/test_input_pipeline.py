@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from errors import EdgelineError
-from locations import get_filesystem, locate
-from records.shards import move_to_store
+from edgeline.errors import EdgelineError
+from edgeline.records.shards import move_to_store
+from edgeline.store.locations import get_filesystem, locate
 from tests.trainer_module.samples import EVAL_EXAMPLES, SHELF, TRAIN_EXAMPLES, example, render, write_records
 from trainer_module import input_pipeline, photos
 from trainer_module.settings import TrainerSettings

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from errors import EdgelineError, HeldBack
+from edgeline.errors import EdgelineError, HeldBack
 from tests.trainer_module.test_fit import IMAGES, LABELS, linear, settings
 from trainer_module import devices, fit
 from trainer_module.loop import Loop

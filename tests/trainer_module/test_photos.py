@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.edge.contracts.test_image import contract
+from tests.edgeline.edge.contracts.test_image import contract
 from tests.trainer_module.samples import SHELF
 from trainer_module import photos
 from trainer_module.settings import ModelSettings, TrainerSettings

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from records.training import remove_finished
+from edgeline.records.training import remove_finished
 from tests.trainer_module.samples import EVAL_EXAMPLES, run_arguments
 from trainer_module import run
 
@@ -136,7 +136,7 @@ import tensorflow as tf
 
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 from trainer_module import backbones, run
 for arguments, dropout in json.loads(sys.argv[1]):
     backbones.DROPOUT = dropout

@@ -12,12 +12,12 @@ import tensorflow as tf
 from data.sensors.generator import LABELS, NUMBERS
 from data.spans.split import hash_group
 from deploy.serving import client
-from edge.contracts.row import preprocess
-from edge.convert import convert
-from edge.inspect import inspect, problems
-from edge.micro import SOURCE, write_c_array
-from errors import EdgelineError, UsageError
-from records.workload import Workload
+from edgeline.edge.contracts.row import preprocess
+from edgeline.edge.convert import convert
+from edgeline.edge.inspect import inspect, problems
+from edgeline.edge.micro import SOURCE, write_c_array
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.records.workload import Workload
 from tests.serving import serving, warmed, write_bundle
 from tests.trainer_module.sensor_world import SENSOR, analyze, raw_batch, recall_at, windows
 from trainer_module import tables

@@ -8,8 +8,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from deploy.serving import client
-from edge.inspect import inspect
-from edge.runtime import load_interpreter
+from edgeline.edge.inspect import inspect
+from edgeline.edge.runtime import load_interpreter
 from pipeline.workloads import BUILT_IN, with_features
 from tests.serving import serving, warmed, write_bundle
 from tests.trainer_module.text_samples import LABELS, REVIEWS, SETTINGS, hostile_texts, transform_texts
@@ -134,7 +134,7 @@ def test_the_model_gives_the_same_for_a_text_whatever_follows_its_end(model, tok
 
 @pytest.fixture(scope="module")
 def convert(model, tmp_path_factory):
-    """Edge files as `edge/conversion_worker.py` makes them: of a signature, at batch 1."""
+    """Edge files as `edgeline/edge/conversion_worker.py` makes them: of a signature, at batch 1."""
     import keras
 
     folder = tmp_path_factory.mktemp("saved")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from errors import EdgelineError, HeldBack, UsageError
-from records.training import TRIAL, Search, Trial, remove_finished
+from edgeline.errors import EdgelineError, HeldBack, UsageError
+from edgeline.records.training import TRIAL, Search, Trial, remove_finished
 from tests.pods import met
 from tests.trainer_module.samples import TRAIN_EXAMPLES, run_arguments
 from trainer_module.settings import TrainerSettings

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from trainer_module import backbones
 from trainer_module.settings import ModelSettings
 

@@ -102,7 +102,7 @@ def test_workers_end_with_the_process_that_started_them(files, transform_output,
 
 
 def test_what_a_worker_refuses_is_raised_as_it_said_it(files, transform_output, tmp_path):
-    from errors import EdgelineError
+    from edgeline.errors import EdgelineError
 
     arguments = run_arguments(files, transform_output, tmp_path, strategy="multi_worker", require_gpu=True)
     with pytest.raises(EdgelineError, match="sees no GPU") as refused:

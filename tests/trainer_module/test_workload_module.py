@@ -4,7 +4,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from trainer_module import photos, workload_module
 
 

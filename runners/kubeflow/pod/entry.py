@@ -5,7 +5,8 @@ several pods of a step `--meeting FOLDER --pods N --pod I`, with settings of ale
 a server of MLflow `--registry URL`, with a place for shards of examples `--shards URL`, with parameters
 that no UI shows `--unshown JSON`, for the first step with all settings `--settings JSON`, and then the
 arguments of TFX's runner. The last two lines of the log have the step's outcome: as JSON for `edgeline`,
-which follows the run (see `records/outcome.py`), and last, where a person looks first, as a sentence.
+which follows the run (see `edgeline/records/outcome.py`), and last, where a person looks first, as a
+sentence.
 """
 
 import argparse
@@ -28,12 +29,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from components.light_tfx import import_light_tfx, stand_ins
-from errors import EdgelineError, UsageError
-from records.outcome import Outcome
-from records.push import PUSH
-from records.run import Problem
-from records.shards import find_cause
-from records.steps import RELEASE_GATE, STEPS, find_helped_step
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.records.outcome import Outcome
+from edgeline.records.push import PUSH
+from edgeline.records.run import Problem
+from edgeline.records.shards import find_cause
+from edgeline.records.steps import RELEASE_GATE, STEPS, find_helped_step
 from runners.kubeflow import parameters
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.kubeflow.pod import handover, pages, shards

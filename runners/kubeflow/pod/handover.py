@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from errors import EdgelineError
-from locations import LAUNCHER_FOLDERS
-from records.steps import STEPS, find_step
+from edgeline.errors import EdgelineError
+from edgeline.records.steps import STEPS, find_step
+from edgeline.store.locations import LAUNCHER_FOLDERS
 
 Json = dict[str, Any]
 

@@ -8,8 +8,8 @@ import socket
 import time
 from pathlib import Path
 
-from errors import EdgelineError
-from locations import write_atomically
+from edgeline.errors import EdgelineError
+from edgeline.store.locations import write_atomically
 from trainer_module.workers import config_of, free_places
 
 # A cluster that adds a node for a pod takes up to a quarter of an hour.

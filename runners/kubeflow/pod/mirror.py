@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 
 # A run on a cluster waits so long for MLflow at its end.
 _PATIENCE_S = 120.0

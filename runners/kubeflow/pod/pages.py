@@ -10,11 +10,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from records.steps import STEPS
+from edgeline.records.steps import STEPS
 from runners.kubeflow.pod.handover import Json, Locations, artifacts
 
 if TYPE_CHECKING:
-    from report.sources import Sources
+    from edgeline.report.sources import Sources
 
 # Names of the outputs that a UI shows.
 PAGE, METRICS, CONFUSION = "page", "metrics", "confusion"
@@ -50,7 +50,7 @@ def show(
 
 def _make_page(step: str, executor_input: Json) -> str:
     try:
-        from report.steps import step_page
+        from edgeline.report.steps import step_page
 
         return step_page(step, _find_sources(step, executor_input))
     except Exception as error:
@@ -65,14 +65,14 @@ def _add_week(title: str, step: str) -> str:
 
 
 def _collect_metrics(step: str, executor_input: Json) -> Json:
-    from report.steps import step_metrics
+    from edgeline.report.steps import step_metrics
 
     name = _add_week(f"Figures of {step}", step)
     return {"display_name": name, **step_metrics(step, _find_sources(step, executor_input))}
 
 
 def _collect_confusion(step: str, executor_input: Json) -> Json:
-    from report.steps import step_confusion, step_roc
+    from edgeline.report.steps import step_confusion, step_roc
 
     sources = _find_sources(step, executor_input)
     shown: Json = {}
@@ -92,7 +92,7 @@ def _collect_confusion(step: str, executor_input: Json) -> Json:
 
 def _find_sources(step: str, executor_input: Json) -> "Sources":
     """Returns the folders that the step read and wrote, under the report's names for them."""
-    from report.sources import OUTPUTS, Sources
+    from edgeline.report.sources import OUTPUTS, Sources
 
     by_name = dict(artifacts(executor_input.get("inputs", {})))
     for name, artifact in artifacts(executor_input.get("outputs", {})):

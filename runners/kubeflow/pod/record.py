@@ -5,12 +5,12 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 
-from locations import locate
-from records.outcome import Outcome
-from records.run import Problem, Step
-from report import records
-from report.facts import About, Facts
-from report.page import render_run
+from edgeline.records.outcome import Outcome
+from edgeline.records.run import Problem, Step
+from edgeline.report import records
+from edgeline.report.facts import About, Facts
+from edgeline.report.page import render_run
+from edgeline.store.locations import locate
 
 _log = logging.getLogger("edgeline.kubeflow")
 

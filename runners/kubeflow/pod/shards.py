@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from errors import EdgelineError
-from records.shards import bring_back, move_to_store, remove_from_store
-from records.steps import STEPS
+from edgeline.errors import EdgelineError
+from edgeline.records.shards import bring_back, move_to_store, remove_from_store
+from edgeline.records.steps import STEPS
 from runners.kubeflow.pod.handover import Json, artifacts
 
 _log = logging.getLogger("edgeline.kubeflow")

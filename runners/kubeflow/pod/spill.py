@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from records.steps import STEPS
+from edgeline.records.steps import STEPS
 from runners.kubeflow.pod.handover import Json, Locations, artifacts
 
 

@@ -13,7 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
-from records.outcome import Outcome
+from edgeline.records.outcome import Outcome
 
 _TOLD_TO_END = (signal.SIGQUIT, signal.SIGTERM)
 _ASKED_BY_ARGO = Path("/var/run/argo/ctr/main/signal")

@@ -18,7 +18,7 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from components.beam_on_spark import cluster
-from errors import DataRefused, EdgelineError
+from edgeline.errors import DataRefused, EdgelineError
 from pipeline.settings import load
 from runners.shared.failures import describe
 

@@ -10,7 +10,7 @@ from tfx.types.standard_artifacts import Examples, ExampleStatistics, Schema, Tr
 from components.import_schema_gen import ImportSchemaGen
 from components.statistics_executor import StatisticsExecutor
 from data.photos.labels_file import write_span
-from gates.drift import features_to_count
+from edgeline.gates.drift import features_to_count
 from pipeline.settings import load
 from pipeline.workloads import read_schema
 from tests.components.steps import IN_MEMORY, LABELS, SHELF, artifact, execute, ingest

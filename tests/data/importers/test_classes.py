@@ -4,7 +4,7 @@ import pytest
 
 from data.importers.importing import import_photos
 from data.importers.tables import import_table
-from errors import DataRefused
+from edgeline.errors import DataRefused
 from tests.data.sample_photos import encode, jpeg, pixels
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from data.importers.curated_schema import add_labels, build_photo_schema, read_label_domain
-from errors import UsageError
-from labels import find_fault
+from edgeline.errors import UsageError
+from edgeline.labels import find_fault
 
 SHELF = Path(__file__).parents[3] / "schema" / "shelf.pbtxt"
 ODD = (

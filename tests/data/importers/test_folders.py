@@ -9,7 +9,7 @@ import pillow_heif
 import pytest
 
 from data.importers.importing import import_photos
-from errors import DataRefused, UsageError
+from edgeline.errors import DataRefused, UsageError
 from tests.data.importers.test_importing import rows, write
 from tests.data.sample_photos import as_exif, encode, jpeg, memory_bomb, phone_exif, pixels
 
@@ -139,7 +139,7 @@ IMPORT = """
 import sys
 from pathlib import Path
 from data.importers.importing import import_photos
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 try:
     print(*import_photos(*map(Path, sys.argv[1:])).sentences(), sep="\\n")
 except EdgelineError as error:

@@ -27,8 +27,8 @@ from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.rejection import RowRejected
 from data.spans.source import Row
-from errors import EdgelineError
-from labels import find_fault
+from edgeline.errors import EdgelineError
+from edgeline.labels import find_fault
 from pipeline.workloads import find_workload, with_features
 from tests.data.sample_photos import encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
 

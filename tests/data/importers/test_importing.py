@@ -11,7 +11,7 @@ from data.importers.curated_schema import read_label_domain
 from data.importers.importing import import_photos
 from data.photos.labels_file import LabelRow, read_labels, write_span
 from data.spans.layout import find_spans
-from errors import DataRefused, EdgelineError, UsageError
+from edgeline.errors import DataRefused, EdgelineError, UsageError
 from tests.data.sample_photos import jpeg, phone_exif
 
 PHOTOS = {"fruit/a.jpg": jpeg(seed=1), "fruit/deep/b.JPG": jpeg(seed=2), "Gemüse, grün/c.png": jpeg(seed=3)}

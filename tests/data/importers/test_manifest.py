@@ -5,7 +5,7 @@ import pytest
 
 from data.importers.importing import import_photos
 from data.photos.labels_file import read_labels
-from errors import DataRefused, UsageError
+from edgeline.errors import DataRefused, UsageError
 from tests.data.importers.test_importing import write
 from tests.data.sample_photos import jpeg
 

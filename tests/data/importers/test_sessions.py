@@ -11,7 +11,7 @@ from data.importers.importing import import_photos
 from data.photos.labels_file import LabelRow, read_labels, write_span
 from data.spans.exclusions import decide
 from data.spans.layout import find_spans
-from errors import UsageError
+from edgeline.errors import UsageError
 from runners.cli.data import data as command
 from tests.data.importers.test_importing import write
 from tests.data.sample_photos import decoded, encode, exposures, jpeg, phone_exif

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from data.importers.sides import assign_splits
 from data.photos.labels_file import LabelRow
-from errors import UsageError
+from edgeline.errors import UsageError
 
 WEEKS = st.lists(
     st.lists(st.tuples(st.integers(0, 30), st.sampled_from("abc")), min_size=1, max_size=30), max_size=5

@@ -10,7 +10,7 @@ import pytest
 
 from data.importers.table_files import open_table
 from data.spans.source import Rejected
-from errors import DataRefused, UsageError
+from edgeline.errors import DataRefused, UsageError
 from tests.data.importers.workbooks import write_ods, write_xlsx
 
 HEADER = ["name", "age", "paid"]

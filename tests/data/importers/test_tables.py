@@ -12,8 +12,8 @@ from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.source import Rejected, Value
 from data.tables.source import open_source
-from edge.contracts.row import preprocess
-from errors import DataRefused, UsageError
+from edgeline.edge.contracts.row import preprocess
+from edgeline.errors import DataRefused, UsageError
 from pipeline.workloads import find_workload, read_schema, with_features
 from runners.cli.inputs import read_inputs
 

@@ -8,7 +8,7 @@ from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.source import Rejected
 from data.texts.source import open_source
-from errors import DataRefused, UsageError
+from edgeline.errors import DataRefused, UsageError
 from pipeline.workloads import find_workload, with_features
 
 TEXTS = [

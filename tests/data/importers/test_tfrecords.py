@@ -4,7 +4,7 @@ import struct
 import pytest
 
 from data.importers.importing import import_photos
-from errors import DataRefused, UsageError
+from edgeline.errors import DataRefused, UsageError
 from tests.data.importers.test_importing import labels
 from tests.data.sample_photos import jpeg
 

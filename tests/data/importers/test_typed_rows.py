@@ -11,7 +11,7 @@ import pytest
 from data.importers.tables import import_table
 from data.importers.typed_rows import write_query
 from data.spans.layout import find_spans
-from errors import DataRefused, EdgelineError, UsageError
+from edgeline.errors import DataRefused, EdgelineError, UsageError
 from tests.postgres import QUOTED, SECRET
 
 PEAK = """

@@ -15,7 +15,7 @@ from data.photos.exif_time import read_time_taken
 from data.photos.thumbnails import make_thumbnail
 from data.settings import DataSettings
 from data.spans.rejection import RowRejected
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 from tests.data.sample_photos import as_exif, jpeg, memory_bomb, phone_exif, slow_photo
 
 pytestmark = pytest.mark.e2e

@@ -8,11 +8,11 @@ from data.reviews.generator import LABELS, SOURCES, generate
 from data.settings import DataSettings
 from data.spans.source import Row
 from data.texts.source import LENGTH_BANDS, LONGEST_BAND, UNKNOWN_SOURCE, open_source
-from gates.data import judge
-from gates.drift import features_to_count, measure_drift, statistics_options
-from gates.settings import DEFAULT_SEVERITY, GateSettings
-from records.ingest import Ingest, Span
-from records.workload import Workload
+from edgeline.gates.data import judge
+from edgeline.gates.drift import features_to_count, measure_drift, statistics_options
+from edgeline.gates.settings import DEFAULT_SEVERITY, GateSettings
+from edgeline.records.ingest import Ingest, Span
+from edgeline.records.workload import Workload
 
 SCHEMA = Path("schema/text.pbtxt")
 WORKLOAD = Workload("text", "", "trainer_module.texts", "data.texts.source", labels=tuple(LABELS.values()))

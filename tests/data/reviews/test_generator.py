@@ -7,8 +7,8 @@ from data.reviews.generator import LABELS, generate, write_week
 from data.settings import DataSettings
 from data.spans.source import Rejected
 from data.texts.source import open_source
-from errors import UsageError
-from records.workload import Workload
+from edgeline.errors import UsageError
+from edgeline.records.workload import Workload
 
 WORKLOAD = Workload("text", "", "trainer_module.texts", "data.texts.source", labels=tuple(LABELS.values()))
 

@@ -10,7 +10,7 @@ import pytest
 from data.sensors.faults import FAULTS
 from data.sensors.generator import COLUMNS, LABELS, NUMBERS, generate
 from data.spans.sample import parse_rates
-from errors import UsageError
+from edgeline.errors import UsageError
 
 ROWS = 20_000
 

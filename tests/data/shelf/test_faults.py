@@ -12,7 +12,7 @@ from data.photos.labels_file import LabelRow, read_labels
 from data.shelf.faults import FAULTS, ONE_PHOTO, spoil
 from data.shelf.renderer import generate, plan_week, render_session
 from data.spans.sample import assign_faults, parse_rates
-from errors import UsageError
+from edgeline.errors import UsageError
 
 
 @pytest.fixture(scope="module")

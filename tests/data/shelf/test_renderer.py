@@ -17,7 +17,7 @@ from data.photos.labels_file import read_labels
 from data.shelf.layout import LANES
 from data.shelf.renderer import Session, generate, plan_week, render_session
 from data.spans.layout import Span, find_spans
-from errors import UsageError
+from edgeline.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 

@@ -8,8 +8,8 @@ from data.importers.importing import import_photos
 from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import FILE_NAME, decide, find_excluded_spans, read_decisions
 from data.spans.layout import find_newest_spans, find_spans
-from errors import DataRefused, EdgelineError, UsageError
-from locations import locate
+from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.store.locations import locate
 from tests.data.sample_photos import jpeg
 from tests.data.spans.windows import window_digest
 

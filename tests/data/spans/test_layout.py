@@ -6,7 +6,7 @@ import pytest
 
 from data.spans.exclusions import decide
 from data.spans.layout import add_span, describe_spans, find_newest_spans, find_spans
-from errors import UsageError
+from edgeline.errors import UsageError
 
 
 def fill(folder):

@@ -9,8 +9,8 @@ from data.photos.labels_file import LabelRow, PhotoSpan, read_labels, write_span
 from data.spans.exclusions import decide, find_excluded_spans
 from data.spans.layout import Span, find_newest_spans, find_spans
 from data.spans.rejection import RowRejected
-from errors import DataRefused, EdgelineError, UsageError
-from locations import get_filesystem, locate
+from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.store.locations import get_filesystem, locate
 from tests.data.spans.windows import window_digest
 
 ROW = LabelRow("b/ü, b.jpg", "ok", "lane-01", "walk-1", "2026-10-05T09:12:33Z")

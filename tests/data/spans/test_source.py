@@ -1,7 +1,7 @@
 import pytest
 
 from data.spans.source import load_source
-from errors import UsageError
+from edgeline.errors import UsageError
 
 
 @pytest.mark.parametrize("source", ["data.photos.source", "data.tables.source", "data.texts.source"])

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.spans.split import Ends, hash_group
-from errors import DataRefused
+from edgeline.errors import DataRefused
 
 POSITION = 0.51939461771349  # of s00001-0000
 GROUPS = st.lists(st.text(max_size=12), min_size=2, max_size=60, unique=True)

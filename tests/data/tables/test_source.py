@@ -12,8 +12,8 @@ from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.source import Rejected, Row
 from data.tables.source import check, count, list_columns, open_source
-from errors import DataRefused, UsageError
-from records.workload import Workload
+from edgeline.errors import DataRefused, UsageError
+from edgeline.records.workload import Workload
 
 SENSOR = Workload(
     "sensor",

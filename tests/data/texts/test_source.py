@@ -7,8 +7,8 @@ from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.source import Rejected, Row
 from data.texts.source import check, count, open_source
-from errors import DataRefused
-from records.workload import Workload
+from edgeline.errors import DataRefused
+from edgeline.records.workload import Workload
 
 WORKLOAD = Workload("text", "", "trainer_module.texts", "data.texts.source", labels=("negative", "positive"))
 

@@ -11,7 +11,7 @@ from deploy.environment.__main__ import ROOT
 from deploy.environment.stacks import STACKS
 
 LOCKS = [ROOT / "requirements" / f"{name}.txt" for name in (*(stack.name for stack in STACKS), "scale", "uv")]
-ROOMS = ("runners", "pipeline", "components", "trainer_module", "edge", "release", "data", "errors")
+ROOMS = ("runners", "pipeline", "components", "trainer_module", "data", "edgeline")
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)

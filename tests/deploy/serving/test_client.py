@@ -11,7 +11,7 @@ from data.photos.checks import check_photo
 from data.settings import DataSettings
 from deploy.serving.client import make_request
 from tests.data.sample_photos import encode, jpeg, phone_exif, pixels
-from tests.edge.contracts.test_image import contract, first_contract, with_alpha
+from tests.edgeline.edge.contracts.test_image import contract, first_contract, with_alpha
 
 
 def sent(tmp_path, photo, contract):

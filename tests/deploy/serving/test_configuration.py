@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from release import store
-from release.layout import PINS, PushFolder
-from release.manifest import files_below
-from release.pins import SERVING_MOUNT, read_pins
-from tests.release.candidates import make_candidate
+from edgeline.release import store
+from edgeline.release.layout import PINS, PushFolder
+from edgeline.release.manifest import files_below
+from edgeline.release.pins import SERVING_MOUNT, read_pins
+from tests.edgeline.release.candidates import make_candidate
 
 SERVING = Path(__file__).parents[3] / "deploy" / "serving"
 KUBERNETES = SERVING / "kubernetes"

@@ -9,17 +9,17 @@ from functools import partial
 
 import pytest
 
-from journal import utc_now
+from edgeline.journal import utc_now
+from edgeline.records.run import Problem, Step
+from edgeline.records.verdict import Verdict
+from edgeline.release import store
+from edgeline.report import records
+from edgeline.report.facts import About, Facts
 from pipeline.alert_settings import AlertSettings
-from records.run import Problem, Step
-from records.verdict import Verdict
-from release import store
-from report import records
-from report.facts import About, Facts
 from runners.alerts.telling import look_at_store, tell
 from runners.local.alerts import look_at_workspace
 from runners.shared.runs import RunFolder
-from tests.release.candidates import make_candidate
+from tests.edgeline.release.candidates import make_candidate
 from tests.runners.alerts.servers import SECRET
 from tests.runners.cli.process import ROOT
 
@@ -233,7 +233,7 @@ def test_no_file_of_the_workspace_has_a_secret(workspace, hook, monkeypatch):
 
 def test_runs_on_a_cluster_keep_what_was_told_beside_their_records(hook, bucket):
     """In a bucket, as in a claim that is mounted."""
-    from locations import locate
+    from edgeline.store.locations import locate
 
     root = locate(bucket) / "push/runs/shelf"
     settings = AlertSettings.model_validate_json('{"webhook": "$HOOK"}')

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from edgeline.records.ingest import Span
+from edgeline.records.run import Step
+from edgeline.release import store
+from edgeline.report.facts import About, Data, Evaluation, Facts
 from pipeline.alert_settings import AlertSettings
-from records.ingest import Span
-from records.run import Step
-from release import store
-from report.facts import About, Data, Evaluation, Facts
 from runners.alerts.troubles import Situation, find_troubles
-from tests.release.candidates import make_candidate
-from tests.report.runs import a_slice
+from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.report.runs import a_slice
 
 NOW = datetime.now(timezone.utc)
 SETTINGS = AlertSettings(min_free_gb=0.0)

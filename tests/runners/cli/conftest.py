@@ -1,8 +1,8 @@
 import pytest
 
-from records.json_file import encode
-from records.run import Step
-from report.facts import About, Facts
+from edgeline.records.json_file import encode
+from edgeline.records.run import Step
+from edgeline.report.facts import About, Facts
 from runners.shared.runs import RunFolder
 
 

@@ -53,8 +53,8 @@ def test_what_tells_nobody_is_bad_usage(tmp_path, monkeypatch, capsys, arguments
 
 
 def test_of_a_cluster_it_looks_at_the_store(tmp_path, hook, capsys):
-    from report import records
-    from report.facts import About, Facts
+    from edgeline.report import records
+    from edgeline.report.facts import About, Facts
 
     about = About("run-1", "shelf", engine="kubeflow", number=1, outcome="failed", reasons=("No memory.",))
     records.write(tmp_path / "push/runs/shelf/run-1", Facts(about), "<!DOCTYPE html>")

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from locations import locate
-from release import store as releases
-from report import records
+from edgeline.release import store as releases
+from edgeline.report import records
+from edgeline.store.locations import locate
 from runners.cli.main import main
 from runners.shared.runs import RunFolder
-from tests.release.candidates import make_candidate
-from tests.report.runs import a_run, a_slice
+from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.report.runs import a_run, a_slice
 
 FIRST, SECOND, THIRD = "20261005-091233", "20261012-091233", "20261019-091233"
 

@@ -9,13 +9,13 @@ import tempfile
 
 import pytest
 
-from release import store
+from edgeline.release import store
 from runners.cli.main import main
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.shared.runs import RunFolder
 from tests.disks import fill, make_read_only
-from tests.release.candidates import make_candidate, snapshot
+from tests.edgeline.release.candidates import make_candidate, snapshot
 from tests.runners.cli.conftest import make_workspace
 from tests.runners.cli.process import ROOT, add_week
 

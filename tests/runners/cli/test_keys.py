@@ -3,7 +3,7 @@ import stat
 import subprocess
 import sys
 
-from release.signing import public_key, signing_key
+from edgeline.release.signing import public_key, signing_key
 from runners.cli.main import main
 from tests.runners.cli.process import ROOT
 

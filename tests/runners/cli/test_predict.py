@@ -15,12 +15,12 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from edge.pyfunc import Model
-from release import store
+from edgeline.edge.pyfunc import Model
+from edgeline.release import store
 from runners.cli.main import main
 from runners.shared.registry import Registry
-from tests.edge.contracts.test_image import contract as image_contract
-from tests.release.candidates import make_candidate
+from tests.edgeline.edge.contracts.test_image import contract as image_contract
+from tests.edgeline.release.candidates import make_candidate
 from tests.runners.cli.process import ROOT
 from trainer_module import tokens
 

@@ -5,15 +5,15 @@ import socket
 
 import pytest
 
-from locations import locate
-from release import store
-from release.signing import digits_of
-from report import records
+from edgeline.release import store
+from edgeline.release.signing import digits_of
+from edgeline.report import records
+from edgeline.store.locations import locate
 from runners.cli.main import main
 from runners.local.lock import hold
 from runners.shared.runs import RunFolder
-from tests.release.candidates import make_candidate, make_key, snapshot
-from tests.report.runs import a_run
+from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
+from tests.edgeline.report.runs import a_run
 from tests.runners.cli.process import edgeline as typed
 from tests.s3 import point_to
 

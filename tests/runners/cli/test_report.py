@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from locations import locate
-from records.run import Step
-from release import store as store_of_releases
-from report import records
+from edgeline.records.run import Step
+from edgeline.release import store as store_of_releases
+from edgeline.report import records
+from edgeline.store.locations import locate
 from runners.cli.main import main
 from runners.shared.runs import RunFolder, read_all
-from tests.release.candidates import make_candidate
-from tests.report.runs import a_run
+from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.report.runs import a_run
 
 
 @pytest.fixture

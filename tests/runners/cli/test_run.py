@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from release import store
+from edgeline.release import store
 from runners.cli.main import main
 from runners.local.lock import hold
 from runners.shared.runs import RunFolder
-from tests.release.candidates import make_candidate, make_key
+from tests.edgeline.release.candidates import make_candidate, make_key
 from tests.runners.cli.process import ROOT, add_week, edgeline
 
 pytestmark = pytest.mark.e2e

@@ -17,7 +17,7 @@ from runners.cli.typed import make_rewriter, program
 from tests.data.sample_photos import jpeg
 
 ROOT = Path(__file__).parents[3]
-ROOMS = ("components", "data", "edge", "gates", "pipeline", "records", "release", "report", "runners")
+ROOMS = ("components", "data", "edgeline", "pipeline", "runners")
 PAGES = ("README.md", "deploy/kubeflow/README.md", "deploy/serving/README.md", "pipeline/own_workload.md")
 SHELL = re.compile(r"^    ((?:\.venv/bin/edgeline|python runners/local_runner\.py) .*)$", re.MULTILINE)
 # What stands for something that only the reader knows, or is filled in: a number goes for all of it.

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from upath import UPath
 
-from edge.golden_writer import RawExample, write_vectors
-from edge.runtime import preprocess
-from locations import get_filesystem, locate
-from objects import measure_file
-from release import store
-from release.signing import PRIVATE, PUBLIC, make_pair, public_key, signing_key
+from edgeline.edge.golden_writer import RawExample, write_vectors
+from edgeline.edge.runtime import preprocess
+from edgeline.release import store
+from edgeline.release.signing import PRIVATE, PUBLIC, make_pair, public_key, signing_key
+from edgeline.store.locations import get_filesystem, locate
+from edgeline.store.objects import measure_file
 from runners.cli.main import main
-from tests.release.candidates import make_candidate, make_key
-from tests.release.test_acceptance import age
+from tests.edgeline.release.candidates import make_candidate, make_key
+from tests.edgeline.release.test_acceptance import age
 from tests.runners.cli.test_predict import LABELS, ROW, SHAPES, tflite
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
-from records.steps import find_step
+from edgeline.records.steps import find_step
 from runners.kubeflow.pod import entry as kubeflow_entry
 
 Version = Literal["2.0.5", "2.17"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import EdgelineError, UsageError
+from edgeline.errors import EdgelineError, UsageError
 from pipeline.kubeflow_settings import KubeflowSettings
 from runners.kubeflow import access as kubeflow_access
 from runners.kubeflow import client as kubeflow_client

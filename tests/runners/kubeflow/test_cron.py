@@ -2,7 +2,7 @@ from datetime import datetime
 
 import pytest
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from runners.kubeflow.cron import parse_cron
 
 # What the API server 2.0.5 answered when a recurring run was made with it.

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from data.shelf import renderer
+from edgeline.records.outcome import Outcome
+from edgeline.records.steps import name_task
+from edgeline.release import store
+from edgeline.report import records
 from pipeline.settings import load
 from pipeline.workloads import find_workload, with_features
-from records.outcome import Outcome
-from records.steps import name_task
-from release import store
-from report import records
 from runners.cli.main import main
 from runners.kubeflow.compiler import compile_pipeline
 from tests.e2e.conftest import ROOT, SMALL

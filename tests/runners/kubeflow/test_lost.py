@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from edgeline.records.outcome import Outcome
 from pipeline.kubeflow_settings import KubeflowSettings
-from records.outcome import Outcome
 from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
 from runners.kubeflow.steps import Step, read_steps

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from locations import locate
-from report import records
-from report.facts import About, Facts
+from edgeline.report import records
+from edgeline.report.facts import About, Facts
+from edgeline.store.locations import locate
 from tests.runners.kubeflow.server import hang_up, until
 from tests.runners.kubeflow.test_runs import SAID, failed, logs, the_run
 

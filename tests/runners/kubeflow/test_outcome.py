@@ -2,8 +2,8 @@
 
 import pytest
 
+from edgeline.records.outcome import Outcome
 from pipeline.kubeflow_settings import KubeflowSettings
-from records.outcome import Outcome
 from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
 from runners.kubeflow.steps import read_steps

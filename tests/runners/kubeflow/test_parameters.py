@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from pipeline.settings import load
 from pipeline.workloads import find_workload
 from runners.kubeflow.parameters import (

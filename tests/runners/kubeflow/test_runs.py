@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from journal import get_user_and_host
+from edgeline.journal import get_user_and_host
+from edgeline.records.outcome import Outcome
 from pipeline.kubeflow_settings import KubeflowSettings
-from records.outcome import Outcome
 from runners.kubeflow import watch as kubeflow_watch
 from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
 from runners.kubeflow.steps import Step
-from tests.release.candidates import make_candidate
+from tests.edgeline.release.candidates import make_candidate
 from tests.runners.kubeflow.commands_run import ROOT
 from tests.runners.kubeflow.server import STEPS, Story, hang_up, status, until
 
@@ -429,7 +429,7 @@ ALL_DONE = [Step(step, "done", 3.0) for step in STEPS]
 @pytest.fixture
 def released(tmp_path):
     """A store with one release, of the run `run-1`."""
-    from release import store
+    from edgeline.release import store
 
     root = tmp_path / "push"
     store.push(root, "shelf", make_candidate(tmp_path / "candidate", run="run-1"))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from release import store
-from release.signing import KEY_VARIABLE
-from tests.release.candidates import make_candidate, make_key
+from edgeline.release import store
+from edgeline.release.signing import KEY_VARIABLE
+from tests.edgeline.release.candidates import make_candidate, make_key
 
 SIGNED = ("--set", f"kubeflow.secrets={{{KEY_VARIABLE}: signing/key}}")
 COMMANDS = (["submit"], ["schedule", "--cron", "0 0 3 * * 1"])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from runners.local import artifact_records, gc
 from runners.shared.runs import folders, read_runs
-from tests.release.kill_at_every_step import run_killed
+from tests.edgeline.release.kill_at_every_step import run_killed
 
 
 def check(workspace: Path, at: str) -> None:

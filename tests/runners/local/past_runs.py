@@ -7,7 +7,7 @@ from pathlib import Path
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from records.run import Run, Step
+from edgeline.records.run import Run, Step
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord, list_files
 from runners.shared.runs import RunFolder

@@ -1,8 +1,8 @@
 import pytest
 
-from records.push import PUSH, Push
-from records.run import Problem, Step
-from records.verdict import VERDICT, Verdict
+from edgeline.records.push import PUSH, Push
+from edgeline.records.run import Problem, Step
+from edgeline.records.verdict import VERDICT, Verdict
 from runners.local import artifact_records, closing
 from runners.local.artifact_records import ArtifactRecord
 from runners.shared.events import EventWriter

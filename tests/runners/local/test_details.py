@@ -2,16 +2,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from records.edge import EDGE_FILES, EdgeFiles, Variant
-from records.evaluation import METRICS, GroupShare, Metrics
-from records.ingest import INGEST, Ingest, Span
-from records.json_file import JsonFile
-from records.training import Estimate
+from edgeline.records.edge import EDGE_FILES, EdgeFiles, Variant
+from edgeline.records.evaluation import METRICS, GroupShare, Metrics
+from edgeline.records.ingest import INGEST, Ingest, Span
+from edgeline.records.json_file import JsonFile
+from edgeline.records.training import Estimate
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.local.details import detail_lines
 from runners.shared.runs import RunFolder
-from tests.report.runs import a_run
+from tests.edgeline.report.runs import a_run
 
 
 def leave(folder: RunFolder, step: str, output: str, file: JsonFile[Any], content: object) -> None:

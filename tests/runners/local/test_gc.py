@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from locations import measure_size
-from release import store
+from edgeline.release import store
+from edgeline.store.locations import measure_size
 from runners.local import gc
 from runners.local.artifact_records import discard_damaged
 from runners.shared.runs import read_runs
-from tests.release.candidates import make_candidate, snapshot
+from tests.edgeline.release.candidates import make_candidate, snapshot
 from tests.runners.local.past_runs import PastRuns
 
 PROJECT = Path(__file__).resolve().parents[3]

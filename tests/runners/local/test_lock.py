@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import EdgelineError, WorkspaceLocked
+from edgeline.errors import EdgelineError, WorkspaceLocked
 from runners.local.lock import hold
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -13,13 +13,13 @@ import urllib.request
 
 import pytest
 
-from errors import EdgelineError
-from release import store
-from report import records
+from edgeline.errors import EdgelineError
+from edgeline.release import store
+from edgeline.report import records
 from runners.local import mirror
 from runners.shared.runs import RunFolder
-from tests.release.candidates import make_candidate
-from tests.report.runs import a_run
+from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.report.runs import a_run
 from tests.runners.cli.process import ROOT, edgeline
 
 

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from records.run import CODE, Step
-from records.steps import STEPS, select_steps
+from edgeline.records.run import CODE, Step
+from edgeline.records.steps import STEPS, select_steps
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.local.plan import World, make_plan

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from records.evaluation import METRICS
-from records.ingest import INGEST, Excluded, Ingest, Span
-from records.run import Problem, Step
-from records.verdict import VERDICT, Verdict
-from report import records
+from edgeline.records.evaluation import METRICS
+from edgeline.records.ingest import INGEST, Excluded, Ingest, Span
+from edgeline.records.run import Problem, Step
+from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.report import records
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.local.report import build_about, find_sources, write_report

@@ -1,9 +1,9 @@
 import pytest
 
-from intervals import compute_wilson_interval
-from records.edge import PREDICTIONS, Prediction
-from records.ingest import INGEST, Ingest
-from report.sources import Sources
+from edgeline.intervals import compute_wilson_interval
+from edgeline.records.edge import PREDICTIONS, Prediction
+from edgeline.records.ingest import INGEST, Ingest
+from edgeline.report.sources import Sources
 from runners.local.same_examples import same_slices
 
 

@@ -13,7 +13,7 @@ NODES = """
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model, Schema
-from errors import HeldBack
+from edgeline.errors import HeldBack
 
 @component
 def Write(schema: OutputArtifact[Schema], text: Parameter[str]):

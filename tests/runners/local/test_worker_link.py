@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import WorkspaceLocked
+from edgeline.errors import WorkspaceLocked
 from runners.local.lock import hold
 from runners.local.worker_link import run_worker
 from runners.shared.runs import RunFolder

@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from errors import UsageError
-from records.steps import STEPS
+from edgeline.errors import UsageError
+from edgeline.records.steps import STEPS
 from runners.shared.code import digest, step_files
 
 SHELF = ("trainer_module.photos", "data.photos.source")
@@ -30,7 +30,11 @@ def test_every_step_names_code_that_is_there():
 
 
 def test_the_code_of_the_edge_validator_is_that_of_the_contracts_too():
-    contracts = {"edge.contracts.image", "edge.contracts.row", "edge.contracts.tokens"}
+    contracts = {
+        "edgeline.edge.contracts.image",
+        "edgeline.edge.contracts.row",
+        "edgeline.edge.contracts.tokens",
+    }
     assert contracts <= set(step_files(*SHELF)["EdgeValidator"])
 
 
@@ -81,17 +85,18 @@ def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch
 
     from runners.shared import code
 
-    for name in ("components", "data", "edge", "gates", "records", "release", "trainer_module"):
+    for name in ("components", "data", "edgeline", "trainer_module"):
         shutil.copytree(code.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in code.ROOT.glob("*.py"):
-        shutil.copy(file, tmp_path)
     monkeypatch.setattr(code, "ROOT", tmp_path)
     before = step_files(*SHELF)
     for edited, steps in {
-        "release/store.py": {"ProductionModel", "DataValidator"},
-        "gates/bounds.py": {"Evaluator"},
+        "edgeline/release/store.py": {"ProductionModel", "DataValidator"},
+        "edgeline/gates/bounds.py": {"Evaluator"},
         "data/spans/split.py": {"ExampleGen"},
-        "photo_pixels.py": {"ExampleGen", "EdgeValidator"},  # what was kept of spans is then made again
+        "edgeline/edge/photo_pixels.py": {
+            "ExampleGen",
+            "EdgeValidator",
+        },  # what was kept of spans is then made again
     }.items():
         path = tmp_path / edited
         text = path.read_text()

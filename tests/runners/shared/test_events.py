@@ -59,7 +59,7 @@ def test_progress_and_warnings_of_our_loggers_become_events_and_nothing_else_doe
         progress = {"event": "count", "what": "photos", "done": 3, "total": 9}
         logging.getLogger("edgeline.progress").info("3 of 9", extra={"progress": progress})
         logging.getLogger("edgeline.gate").warning("span-%05d is dark", 7)
-        logging.getLogger("release.store").warning("The disk is slow.")
+        logging.getLogger("edgeline.release.store").warning("The disk is slow.")
         logging.getLogger("edgeline.gate").info("all is well")
         logging.getLogger("tensorflow").warning("not ours")
     logging.getLogger("edgeline.gate").warning("nobody listens")

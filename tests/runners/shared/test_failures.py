@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from errors import DataRefused, HeldBack
+from edgeline.errors import DataRefused, HeldBack
 from runners.shared.failures import describe, describe_death, find_last_words
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from data.photos.labels_file import LabelRow, write_span
 from data.spans.layout import find_spans
-from errors import DataRefused
+from edgeline.errors import DataRefused
 from pipeline.settings import load
 from pipeline.workloads import find_workload
 from runners.shared import inputs

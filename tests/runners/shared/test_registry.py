@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from errors import EdgelineError
-from release import store
-from report import records
+from edgeline.errors import EdgelineError
+from edgeline.release import store
+from edgeline.report import records
 from runners.local import gc
 from runners.shared.registry import Registry, read_ids
 from runners.shared.runs import RunFolder
+from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.report.runs import a_run
 from tests.postgres import QUOTED, SECRET
-from tests.release.candidates import make_candidate
-from tests.report.runs import a_run
 
 RUN, NEXT = "20261005-030000", "20261012-030000"
 LOSS_KEPT = 1.1 / 12  # of epoch 12, whose weights that run kept

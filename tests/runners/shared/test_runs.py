@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from errors import UsageError
-from records.run import Problem, Step
-from release import store
+from edgeline.errors import UsageError
+from edgeline.records.run import Problem, Step
+from edgeline.release import store
 from runners.shared import runs
 from runners.shared.events import EventWriter
 from runners.shared.runs import RunFolder
-from tests.release.candidates import make_candidate
+from tests.edgeline.release.candidates import make_candidate
 
 
 def dead_pid():

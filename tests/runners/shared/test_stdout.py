@@ -10,7 +10,7 @@ from rich.console import Console
 
 from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import decide
-from records.run import Problem, Step
+from edgeline.records.run import Problem, Step
 from runners.cli.main import main
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord

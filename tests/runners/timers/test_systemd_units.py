@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import EdgelineError, UsageError
+from edgeline.errors import EdgelineError, UsageError
 from runners.timers import systemd_units
 from runners.timers.weekly_time import parse_weekly_time
 

@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from errors import UsageError
+from edgeline.errors import UsageError
 from runners.timers.weekly_time import parse_weekly_time
 
 EXAMPLES = [

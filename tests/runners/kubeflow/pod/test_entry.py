@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from records.evaluation import METRICS, Confusion, Metrics
-from records.outcome import Outcome, find_outcome
-from records.push import PUSH, Push
-from release import store
+from edgeline.records.evaluation import METRICS, Confusion, Metrics
+from edgeline.records.outcome import Outcome, find_outcome
+from edgeline.records.push import PUSH, Push
+from edgeline.release import store
 from runners.kubeflow.pod import entry as kubeflow_entry
 from runners.kubeflow.pod import pages as kubeflow_pages
 from runners.kubeflow.pod.handover import Locations
-from tests.release.candidates import make_candidate
+from tests.edgeline.release.candidates import make_candidate
 
 ROOT = Path(__file__).resolve().parents[4]
 ADMISSION = "components.release_gate.ReleaseGate_Executor"
@@ -175,7 +175,7 @@ def test_any_other_error_ends_in_one_line_with_its_traceback_above(tmp_path, cap
 
 
 def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "report.steps", None)  # As where an image lacks it.
+    monkeypatch.setitem(sys.modules, "edgeline.report.steps", None)  # As where an image lacks it.
     shown = kubeflow_pages.show("Trainer", {"page": {"uri": "minio://bucket/page"}}, {}, Locations(tmp_path))
     assert [made["uri"] for made in shown["page"]["artifacts"]] == ["minio://bucket/page"]
     assert "Its page could not be created" in (tmp_path / "minio/bucket/page").read_text()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 from runners.kubeflow.pod.handover import Locations, hand_back, prepare, run_id, take_foreign_outputs
 
 EXAMPLES = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}

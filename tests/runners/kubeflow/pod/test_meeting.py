@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import EdgelineError
+from edgeline.errors import EdgelineError
 from runners.kubeflow.pod.meeting import meet
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from records.push import PUSH, Push
-from release import store
-from report import records
+from edgeline.records.push import PUSH, Push
+from edgeline.release import store
+from edgeline.report import records
 from runners.kubeflow.pod import mirror
-from tests.release.candidates import make_candidate
-from tests.report.runs import a_run
+from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.report.runs import a_run
 from tests.runners.kubeflow.pod.test_entry import ADMISSION, PUSHED, ROOT, SCHEMA, admit, arguments, of_store
 
 pytestmark = pytest.mark.e2e

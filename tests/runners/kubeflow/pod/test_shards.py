@@ -2,7 +2,7 @@
 
 import pytest
 
-from locations import list_files_below, locate
+from edgeline.store.locations import list_files_below, locate
 from runners.kubeflow.pod import shards
 
 

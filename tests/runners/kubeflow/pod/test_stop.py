@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from records.outcome import Outcome
+from edgeline.records.outcome import Outcome
 
 ROOT = Path(__file__).resolve().parents[4]
 NATIVE = """

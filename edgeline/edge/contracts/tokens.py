@@ -1,0 +1,63 @@
+"""Turns a text into token ids on a phone; needs only numpy and `re`, no TensorFlow.
+
+This runs a preprocessing.json of the kind `tokens`, whose rules `trainer_module/tokens.py` explains. The ids
+equal those of the Transform graph. Version 2 also normalises the text, as ingest does: a phone that leaves
+this out splits an `é` that was typed as two characters.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeline.edge.contracts import contract_error, find_mismatches
+
+
+def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.int32]:
+    """Turns a text into token ids, int32 [1, length]; bytes that are not UTF-8 count as separators.
+
+    Raises:
+        EdgelineError: This version does not support the contract.
+    """
+    _check(contract)
+    text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
+    if contract["version"] == 2:
+        text = unicodedata.normalize(contract["normalization"], text)
+    ids = np.full((1, contract["length"]), contract["padding"], np.int32)
+    positions = _index_words(tuple(contract["vocabulary"]))
+    for column, word in enumerate(split_words(text, contract["tokenizer"])[: contract["length"]]):
+        position = positions.get(word)
+        ids[0, column] = contract["unknown"] if position is None else position + contract["first"]
+    return ids
+
+
+def split_words(text: str, tokenizer: Mapping[str, str]) -> list[str]:
+    """Splits a text into words by the rules of a contract."""
+    plain = text.translate(str.maketrans(tokenizer["fold_from"], tokenizer["fold_to"]))
+    for rule, replacement in (("separators", " "), ("alone", r" \1 "), ("leading", " "), ("trailing", " ")):
+        plain = re.sub(tokenizer[rule], replacement, plain)
+    return [word for word in plain.split(" ") if word]
+
+
+@lru_cache(maxsize=4)
+def _index_words(vocabulary: tuple[str, ...]) -> Mapping[str, int]:
+    return {word: position for position, word in enumerate(vocabulary)}
+
+
+def _check(contract: Mapping[str, Any]) -> None:
+    actual = {**contract, "tokenizer.version": contract.get("tokenizer", {}).get("version")}
+    known: dict[str, Any] = {"version": 1, "kind": "tokens", "tokenizer.version": 1}
+    if contract.get("version") == 2:
+        known |= {"version": 2, "normalization": "NFC"}
+    mismatches = find_mismatches(actual, known)
+    length = contract.get("length")
+    if not isinstance(length, int) or length < 1:
+        mismatches.append(f"length is {length!r}, not a number of words")
+    if not isinstance(contract.get("vocabulary"), list):
+        mismatches.append("vocabulary is not a list of words")
+    if mismatches:
+        raise contract_error("; ".join(mismatches))

@@ -1,0 +1,161 @@
+"""Makes golden vectors: compares raw inputs with Transform, and chooses and writes a few of them."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeline.edge.golden import TOLERANCES, describe_mismatch, largest_difference, shorten
+from edgeline.edge.runtime import EdgeModel, preprocess
+from edgeline.records.edge import ContractCheck
+from edgeline.records.golden import GOLDEN, TENSORS, Golden, GoldenExample
+
+# Limit for all raw inputs and tensors; one of each class is kept even where that exceeds it.
+_MOST_BYTES = 4 * 2**20
+# Largest change of a probability when the contract makes the tensor; no user would notice it.
+_ANSWERS_APART = 0.05
+# Tolerances of a probability. Float kernels sum in another order on another processor. Integer ones may round
+# each layer's output to the next step, 1/256 of its range ("quantization specification" of LiteRT).
+_SCORE_TOLERANCES: Mapping[str, float] = {"fp32": 1e-3, "fp16": 1e-3, "dynamic": 0.05, "int8": 0.05}
+_DIGITS = 6
+_PNG = b"\x89PNG"
+
+
+@dataclass(frozen=True)
+class RawExample:
+    """An eval example: its raw input, its transformed tensor and the SavedModel's answer."""
+
+    id: str
+    label: str
+    slices: Mapping[str, str]
+    content: Any  # as `preprocess` takes it
+    tensor: NDArray[Any]  # from Transform
+    answer: NDArray[np.float32]  # probabilities of the SavedModel
+    right: bool  # whether the most probable one is the label
+
+    @property
+    def size(self) -> int:
+        """Returns the number of bytes that it takes in a bundle."""
+        is_file = isinstance(self.content, bytes)
+        return len(self.content if is_file else msgspec.json.encode(self.content)) + self.tensor.nbytes
+
+    @property
+    def facets(self) -> list[tuple[str, str]]:
+        """Returns the groups that it belongs to as (kind, name), its class first."""
+        result = "right" if self.right else "wrong"
+        return [("class", self.label), *self.slices.items(), (result, self.label)]
+
+
+def check_contract(
+    examples: Sequence[RawExample],
+    contract: Mapping[str, Any],
+    predict: Callable[[NDArray[Any]], NDArray[np.float32]],
+) -> ContractCheck:
+    """Preprocesses raw inputs as a device does, and compares the tensors with those of Transform.
+
+    Args:
+        examples: Examples of the split `eval`.
+        contract: Content of preprocessing.json.
+        predict: Runs the SavedModel, [n, ...] to [n, classes].
+    """
+    if not examples:
+        return ContractCheck(0, 0)
+    tolerance = TOLERANCES[contract.get("kind", "image")]
+    results = [(e.id, describe_mismatch(e.content, e.tensor, contract, tolerance)) for e in examples]
+    if problems := [f"{id}: {problem}." for id, problem in results if problem]:
+        summary = "preprocessing.json does not give the tensors that the model was trained on."
+        return ContractCheck(
+            len(examples), 0, problems=(" ".join((summary, *shorten(problems, "examples"))),)
+        )
+    actual = np.concatenate([preprocess(each.content, contract) for each in examples])
+    answers, expected = predict(actual), np.stack([each.answer for each in examples])
+    apart = np.abs(answers - expected).max(axis=1)
+    worst = int(np.argmax(apart))
+    if not apart[worst] <= _ANSWERS_APART:
+        problems = [
+            f"For {examples[worst].id} the SavedModel gives {np.round(answers[worst], 3)} with the tensor of"
+            f" preprocessing.json, and {np.round(expected[worst], 3)} with the tensor of Transform;"
+            f" the largest allowed difference is {_ANSWERS_APART:g}."
+        ]
+    tensors = np.stack([each.tensor for each in examples])
+    return ContractCheck(
+        compared=len(examples),
+        shipped=0,
+        largest_difference=largest_difference(actual, tensors),
+        answer_difference=float(apart[worst]),
+        problems=tuple(problems),
+    )
+
+
+def choose_examples(examples: Sequence[RawExample], count: int) -> list[RawExample]:
+    """Chooses examples that cover many classes, slices, right and wrong answers, the rare ones first.
+
+    The smallest example of each class is always chosen. More are added up to `count` examples and 4 MB.
+    """
+    support = Counter(facet for each in examples for facet in each.facets)
+    classes = sorted({each.facets[0] for each in examples}, key=lambda facet: (support[facet], facet))
+    chosen = [min((e for e in examples if e.facets[0] == name), key=lambda e: e.size) for name in classes]
+    covered, total = Counter(f for each in chosen for f in each.facets), sum(each.size for each in chosen)
+    while len(chosen) < count:
+        ids = {each.id for each in chosen}
+        remaining = [e for e in examples if e.id not in ids and total + e.size <= _MOST_BYTES]
+        if not remaining:
+            break
+        chosen.append(
+            max(remaining, key=lambda e: (sum(1 / support[f] / (1 + covered[f]) for f in e.facets), -e.size))
+        )
+        covered.update(chosen[-1].facets)
+        total += chosen[-1].size
+    return chosen
+
+
+def write_vectors(
+    folder: Path, examples: Sequence[RawExample], contract: Mapping[str, Any], models: Mapping[str, Path]
+) -> None:
+    """Writes golden vectors into a new folder.
+
+    Args:
+        folder: The new folder in the bundle.
+        examples: The chosen examples, at least one.
+        contract: Content of preprocessing.json.
+        models: The files that ship, by variant.
+    """
+    folder.mkdir(parents=True)
+    tensors = np.stack([each.tensor for each in examples])
+    scores = {name: EdgeModel(path).predict(tensors) for name, path in models.items()}
+    golden_examples = []
+    for number, each in enumerate(examples):
+        file = ""
+        if isinstance(each.content, bytes):
+            file = f"{number + 1:02d}.{'png' if each.content.startswith(_PNG) else 'jpg'}"
+            (folder / file).write_bytes(each.content)
+        example = GoldenExample(
+            label=each.label,
+            saved_model=_round(each.answer),
+            scores={name: _round(values[number]) for name, values in scores.items()},
+            slices=each.slices,
+            content=None if file else each.content,
+            file=file,
+        )
+        golden_examples.append(example)
+    kind = contract.get("kind", "image")
+    golden = Golden(
+        kind=kind,
+        contract_version=contract["version"],
+        dtype=tensors.dtype.name,
+        shape=tensors.shape[1:],
+        tolerance=TOLERANCES[kind],
+        score_tolerance={name: _SCORE_TOLERANCES[name] for name in models},
+        examples=tuple(golden_examples),
+    )
+    (folder / TENSORS).write_bytes(tensors.astype(tensors.dtype.newbyteorder("<")).tobytes())
+    GOLDEN.write(folder, golden)
+
+
+def _round(scores: NDArray[np.float32]) -> tuple[float, ...]:
+    return tuple(round(float(score), _DIGITS) for score in scores)

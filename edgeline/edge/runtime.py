@@ -1,0 +1,137 @@
+"""Runs an edge file as a device does; needs numpy and an interpreter, not TensorFlow.
+
+It is a reference: a team that writes its own in Kotlin, Swift or C can compare with it, number by number.
+"""
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeline.edge import contracts
+from edgeline.errors import EdgelineError
+
+_KINDS = ("image", "row", "tokens")
+
+
+def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
+    """Turns a raw input into the model's input.
+
+    Args:
+        content: The bytes of an image, the values of a row by name, or a text.
+        contract: The content of preprocessing.json; its `kind` defaults to `image`.
+
+    Returns:
+        One input, [1, ...].
+
+    Raises:
+        EdgelineError: This version does not support the contract, or the content cannot be read.
+    """
+    kind = contract.get("kind", "image")
+    if kind not in _KINDS:
+        raise contracts.contract_error(f"kind is {kind!r}, not one of {', '.join(_KINDS)}")
+    tensor: NDArray[Any] = importlib.import_module(f"edgeline.edge.contracts.{kind}").preprocess(
+        content, contract
+    )
+    return tensor
+
+
+def load_interpreter(path: Path) -> tuple[Any, str]:
+    """Loads an edge file into LiteRT, to run in one thread.
+
+    Returns:
+        The interpreter with its tensors allocated, and its distribution's name and version.
+
+    Raises:
+        EdgelineError: LiteRT cannot load the file.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    runtime = f"ai-edge-litert {version('ai-edge-litert')}"
+    try:
+        interpreter = Interpreter(model_path=str(path), num_threads=1)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise EdgelineError(
+            f"{runtime} cannot load {path.name}: {error}.",
+            "The file is damaged or has operations that this runtime does not support.",
+            "Check its digest against the manifest, or convert the model again.",
+        ) from error
+    return interpreter, runtime
+
+
+class EdgeModel:
+    """An edge file that runs on one example at a time, as on a phone.
+
+    Interpreters trust their file: damaged bytes can end the process. Check the digest of a file that was
+    copied or downloaded first.
+
+    Args:
+        path: A .tflite file with one input [1, ...] and one output [1, classes].
+
+    Attributes:
+        input_shape: Shape without the batch; (H, W, C) for a photo.
+        classes: Length of the probability vector.
+        runtime: Name and version of the interpreter.
+
+    Raises:
+        EdgelineError: The file cannot be run, or is not a classifier of batch 1.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        path = Path(path)
+        if not path.is_file():
+            raise EdgelineError(f"The edge file {path} does not exist.", do="Check its path.")
+        self._interpreter, self.runtime = load_interpreter(path)
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        shapes = [tuple(int(size) for size in tensor["shape"]) for tensor in (*inputs, *outputs)]
+        if len(shapes) != 2 or len(shapes[1]) != 2 or [shape[:1] for shape in shapes] != [(1,), (1,)]:
+            raise EdgelineError(
+                f"{path.name} has {len(inputs)} inputs and {len(outputs)} outputs of shapes {shapes}.",
+                "An edge file takes one example [1, ...] and gives its probabilities [1, classes].",
+                "Convert the model again, from the signature that takes preprocessed inputs.",
+            )
+        self._input, self._output = inputs[0], outputs[0]
+        self.input_shape, self.classes = shapes[0][1:], shapes[1][1]
+
+    def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Returns probabilities, float32 [n, classes], for inputs [n, ...] as `preprocess` makes them.
+
+        Raises:
+            EdgelineError: The inputs are not numbers, or have another shape.
+        """
+        if inputs.dtype.kind not in "uif" or inputs.ndim < 1 or inputs.shape[1:] != self.input_shape:
+            raise EdgelineError(
+                f"The inputs are {inputs.dtype} {list(inputs.shape)}.",
+                f"The model takes numbers {['n', *self.input_shape]}.",
+                "Pass what preprocess() returns for the model's own preprocessing.json.",
+            )
+        probabilities = np.empty((len(inputs), self.classes), np.float32)
+        for row, example in enumerate(inputs):
+            self._interpreter.set_tensor(self._input["index"], _quantise(example[np.newaxis], self._input))
+            self._interpreter.invoke()
+            output = self._interpreter.get_tensor(self._output["index"])
+            probabilities[row] = _dequantise(output, self._output)[0]
+        return probabilities
+
+
+def _quantise(values: NDArray[Any], tensor: Mapping[str, Any]) -> NDArray[Any]:
+    """Rounds to the nearest and clips, as TFLite's QUANTIZE does; a bare cast would wrap 128 to -128."""
+    dtype = np.dtype(tensor["dtype"])
+    if not np.issubdtype(dtype, np.integer):
+        return values.astype(dtype)
+    scale, zero_point = tensor["quantization"]
+    limits = np.iinfo(dtype)
+    levels = np.rint(values.astype(np.float32) / np.float32(scale or 1.0)) + zero_point
+    return levels.clip(limits.min, limits.max).astype(dtype)
+
+
+def _dequantise(values: NDArray[Any], tensor: Mapping[str, Any]) -> NDArray[np.float32]:
+    if not np.issubdtype(values.dtype, np.integer):
+        return values.astype(np.float32)
+    scale, zero_point = tensor["quantization"]
+    return (values.astype(np.float32) - zero_point) * np.float32(scale or 1.0)

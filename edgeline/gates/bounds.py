@@ -1,0 +1,239 @@
+"""The model gate, which compares metrics with bounds: TFMA's own thresholds have no support and no reasons.
+
+Absolute bounds are judged out of fold where the Trainer gave such answers, since these cover all groups of
+the window, else on the eval split. The comparison with the model in production is made on the eval split,
+where both answered the same examples. A metric has dropped if it is worse by more than `max_drop` and the
+difference is not noise: the trained model is no worse on less than `1 - confidence` of the resamples of the
+examples, and of the resamples of their groups (`edgeline/gates/paired.py`). Above `large_drop` times
+`max_drop` the resamples of examples alone decide; and a group that is lost holds a model back, whatever its
+metrics are.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from edgeline.gates.answers import ROUNDING, Answers
+from edgeline.gates.classes import find_unrecognised, warn_of_small_classes
+from edgeline.gates.numbers import format_with_bound
+from edgeline.gates.paired import RESAMPLES, estimate_interval, find_lost_groups, no_drop
+from edgeline.gates.settings import Bound, EvaluationSettings
+from edgeline.records.evaluation import Metrics
+from edgeline.records.verdict import Verdict
+
+# A figure of fewer groups than this may not hold for others: the differences between groups decide.
+_FEW_GROUPS = 10
+_OUT_OF_FOLD = "out-of-fold examples"
+_WITHOUT_TWINS = "eval examples without a near twin in train"
+_NAN = float("nan")
+_WORDS = {
+    "auc": "AUC",
+    "f1": "F1",
+    "recall_at_false_alarms": "recall of alarms at the allowed false alarm rate",
+}
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """A slice beyond a bound; a finding that may be noise does not hold a model back."""
+
+    slice: str
+    reason: str
+    noise: bool = False
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Metrics with the answers that they were measured on."""
+
+    metrics: Metrics
+    answers: Answers
+    examples: str  # what a message calls them
+    false_alarm_rate: float
+
+    def describe(self, kind: str = "overall", name: str = "all", metric: str = "accuracy") -> str:
+        """Describes the basis of a figure: `780 eval examples of 4 machines (95 % CI 0.740 to 0.970)`."""
+        number = _value(self.metrics.candidate[kind][name], "example_count")
+        text = f"{number:,.0f} {self.examples}"
+        groups, low, high = estimate_interval(self.answers, kind, name, metric, self.false_alarm_rate)
+        if self.answers.grouped:
+            few = "only " if groups < _FEW_GROUPS else ""
+            text += f" of {few}{_format_count(groups, self.metrics.group)}"
+        return f"{text} ({f'95 % CI {low:.3f} to {high:.3f}' if groups > 1 else 'too few for an interval'})"
+
+
+def judge(
+    metrics: Metrics,
+    settings: EvaluationSettings,
+    answers: Answers,
+    out_of_fold: Answers | None = None,
+    without_twins: Answers | None = None,
+) -> Verdict:
+    """Applies the bounds to each slice with enough examples, and looks for classes that are never recognised.
+
+    Args:
+        metrics: Metrics of the eval split, which may contain those out of fold.
+        settings: The bounds, and how sure a drop has to be.
+        answers: Answers to the examples of `metrics`, of both models if there is one in production.
+        out_of_fold: Answers to the examples of `metrics.out_of_fold`.
+        without_twins: Answers to the examples of `metrics.without_twins`. These are judged in place of those
+            out of fold, since folds have near twins too. Without any example, the verdict is `fail`.
+    """
+    on_eval = judged = _Judged(metrics, answers, "eval examples", settings.false_alarm_rate)
+    if without_twins is not None and metrics.without_twins is None:
+        reason = (
+            "Every eval example has a near twin in train, so nothing shows how good the model is on new"
+            " examples."
+        )
+        return Verdict("evaluation", "fail", (reason,), slices=("overall",))
+    if metrics.without_twins is not None and without_twins is not None:
+        judged = replace(
+            judged, metrics=metrics.without_twins, answers=without_twins, examples=_WITHOUT_TWINS
+        )
+    elif metrics.out_of_fold is not None and out_of_fold is not None:
+        judged = replace(judged, metrics=metrics.out_of_fold, answers=out_of_fold, examples=_OUT_OF_FOLD)
+    findings = [
+        *(finding for bound in settings.bounds for finding in _find_absolute(bound, judged)),
+        *(finding for bound in settings.bounds for finding in _find_drops(bound, on_eval, settings)),
+        *_find_lost_groups(on_eval, settings),
+    ]
+    broken = [(finding.slice, finding.reason) for finding in findings if not finding.noise]
+    candidate = judged.metrics.candidate
+    overall = candidate["overall"]["all"]
+    label, majority = max(
+        ((label, _value(values, "example_count")) for label, values in candidate["class"].items()),
+        key=lambda item: item[1],
+    )
+    accuracy, share = _value(overall, "accuracy"), majority / _value(overall, "example_count")
+    # "Not above" is not "below", here and further down: an accuracy that is not a number passes nothing.
+    if settings.beat_majority and not accuracy > share + ROUNDING:
+        shown, required = format_with_bound(accuracy, share)
+        reason = (
+            f"Overall accuracy {shown} does not beat the majority class: always predicting {label} is right"
+            f" for {required} of the {judged.examples}."
+        )
+        broken.append(("overall", reason))
+    unrecognised = find_unrecognised(judged.metrics, settings, judged.examples)
+    broken += [(f"class {label}", reason) for label, reason in unrecognised]
+    warnings = (
+        *(finding.reason for finding in findings if finding.noise),
+        *warn_of_small_classes(judged.metrics, settings),
+        *_warn_of_few_groups(judged),
+    )
+    if broken:
+        slices = tuple(dict.fromkeys(name for name, _ in broken))
+        return Verdict("evaluation", "fail", tuple(reason for _, reason in broken), warnings, slices=slices)
+    summary = [f"Accuracy {accuracy:.3f} on {judged.describe()}; every bound holds."]
+    if judged is not on_eval:
+        whole = _value(metrics.candidate["overall"]["all"], "accuracy")
+        summary.append(f"The model itself has an accuracy of {whole:.3f} on {on_eval.describe()}.")
+    if metrics.baseline is None:
+        none = "Nothing is in production yet, so there is no baseline to compare with."
+        return Verdict("evaluation", "no_baseline", (*summary, none), warnings)
+    before = _value(metrics.baseline["overall"]["all"], "accuracy")
+    production = f"The model in production has an accuracy of {before:.3f} on the same eval examples."
+    return Verdict("evaluation", "pass", (*summary, production), warnings)
+
+
+def _format_count(number: int, group: str) -> str:
+    return f"{number:,} {group}{'s' if number != 1 else ''}"
+
+
+def _warn_of_few_groups(judged: _Judged) -> Iterator[str]:
+    number = len(np.unique(judged.answers.groups))
+    if judged.answers.grouped and number < _FEW_GROUPS:
+        group = judged.metrics.group
+        folds = "" if judged.examples == _OUT_OF_FOLD else f" or set trainer.folds=5 to judge on all {group}s"
+        yield (
+            f"Judged on only {_format_count(number, group)}: the result may not hold for other {group}s."
+            f" At least {_FEW_GROUPS} are needed: add data{folds}."
+        )
+
+
+def _slices(bound: Bound, metrics: Metrics) -> Iterator[tuple[str, str, str, Mapping[str, float | None]]]:
+    """Yields the slices of a bound: name, name in a verdict, metric in words, and metrics of the slice."""
+    kind, metric = bound.slice, bound.metric
+    # The accuracy on the examples of one class is its recall.
+    words = "recall" if (kind, metric) == ("class", "accuracy") else _WORDS.get(metric, metric)
+    for name, values in metrics.candidate.get(kind, {}).items():
+        if _value(values, "example_count") >= bound.min_support and metric in values:
+            slice_name = kind if kind == "overall" else f"{kind} {name}"
+            subject = words if kind == "overall" else f"{words} of {slice_name}"
+            yield name, slice_name, f"{subject[0].upper()}{subject[1:]}", values
+
+
+def _find_absolute(bound: Bound, judged: _Judged) -> Iterator[_Finding]:
+    """Yields a finding for each slice that is below or above what the bound allows."""
+    for name, slice_name, subject, values in _slices(bound, judged.metrics):
+        value = _value(values, bound.metric)
+        describe = partial(judged.describe, bound.slice, name, bound.metric)
+        if bound.lower is not None and not value >= bound.lower - ROUNDING:
+            shown, limit = format_with_bound(value, bound.lower)
+            yield _Finding(slice_name, f"{subject} is {shown} on {describe()}; at least {limit} required.")
+        if bound.upper is not None and not value <= bound.upper + ROUNDING:
+            shown, limit = format_with_bound(value, bound.upper)
+            yield _Finding(slice_name, f"{subject} is {shown} on {describe()}; at most {limit} allowed.")
+
+
+def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) -> Iterator[_Finding]:
+    """Yields a finding for each slice on which the model is worse than production by more than allowed."""
+    kind, metric, most = bound.slice, bound.metric, bound.max_drop
+    before = (on_eval.metrics.baseline or {}).get(kind, {})
+    if most is None:
+        return
+    # Each of several bounds may find a drop by chance: together they may do so no more often than one.
+    chance = (1 - settings.confidence) / sum(other.max_drop is not None for other in settings.bounds)
+    for name, slice_name, subject, values in _slices(bound, on_eval.metrics):
+        if metric not in before.get(name, {}):
+            continue
+        value, old = _value(values, metric), _value(before[name], metric)
+        worse, side = (value - old, "above") if metric == "loss" else (old - value, "below")
+        if worse <= most + ROUNDING:
+            continue
+        drop, limit = format_with_bound(worse, most)
+        basis = on_eval.describe(kind, name, metric)
+        text = f"{subject} is {value:.3f} on {basis}, {drop} {side} the model in production ({old:.3f});"
+        allowed = f"at most {limit} allowed."
+        if math.isnan(worse):
+            yield _Finding(slice_name, f"{text} {allowed}")
+            continue
+        shares = no_drop(on_eval.answers, kind, name, metric, settings.false_alarm_rate)
+        share = max(shares)  # of the resamples without a drop
+        if share < chance:
+            evidence = f"The drop is real: only {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
+        elif shares.examples < chance and worse > settings.large_drop * most + ROUNDING:
+            evidence = (
+                f"{100 * shares.groups:.1f} % of {RESAMPLES:,} resamples of {on_eval.metrics.group}s show no"
+                f" drop, and {100 * shares.examples:.1f} % of those of examples: a drop of more than"
+                f" {settings.large_drop:g} times the limit fails even if only a few"
+                f" {on_eval.metrics.group}s cause it."
+            )
+        else:
+            noise = f"within noise: {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
+            yield _Finding(slice_name, f"{text} {noise}", noise=True)
+            continue
+        yield _Finding(slice_name, f"{text} {allowed} {evidence}")
+
+
+def _find_lost_groups(on_eval: _Judged, settings: EvaluationSettings) -> Iterator[_Finding]:
+    """Yields a finding for each group that the model in production answers right and this one does not."""
+    answers = on_eval.answers
+    if answers.baseline is None:
+        return
+    limits = settings.group_right_before, settings.group_right_after, 1 - settings.confidence
+    for number, size, right_before, right_now in find_lost_groups(answers, *limits):
+        name = f"{on_eval.metrics.group} {answers.group_names[number]}"
+        yield _Finding(
+            name,
+            f"{name[0].upper()}{name[1:]} is lost: the model in production is right on {right_before:,} of"
+            f" its {size:,} eval examples, and this model on {right_now:,}.",
+        )
+
+
+def _value(values: Mapping[str, float | None], metric: str) -> float:
+    """Returns a metric; NaN where it is None, as JSON has no NaN."""
+    value = values.get(metric)
+    return _NAN if value is None else value

@@ -1,0 +1,140 @@
+"""The data gate: rules that judge a window of data; the settings say whether a finding blocks or warns."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgeline.gates.numbers import format_with_bound
+from edgeline.gates.settings import GateRule, GateSettings
+from edgeline.records.data_checks import Anomaly, Drift
+from edgeline.records.ingest import Ingest, Span, Twins
+from edgeline.records.verdict import Verdict
+
+_LABEL = "label"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A finding of a rule: a sentence, and the span and the feature that it names, if any."""
+
+    rule: GateRule
+    sentence: str
+    span: str | None = None
+    feature: str | None = None
+
+
+def spans_to_judge(contents: Mapping[str, str], production: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Returns the names of the spans to judge: the newest, and those that are not part of production.
+
+    `contents` are digests by name, oldest span first. `production` is `data` of the manifest in production,
+    None if nothing is: its spans passed the gate if they had the same content.
+    """
+    known = production or {"spans": {}}
+    if "spans" in known:
+        fresh = [name for name, content in contents.items() if known["spans"].get(name) != content]
+    else:  # an older manifest has only the numbers of the first and the last span
+        fresh = [name for name in contents if not known["first_span"] <= int(name[-5:]) <= known["last_span"]]
+    return tuple(dict.fromkeys((*fresh, *list(contents)[-1:])))
+
+
+def judge(
+    ingest: Ingest,
+    anomalies: Iterable[Anomaly],
+    drifts: Iterable[Drift],
+    settings: GateSettings,
+    twins: Twins | None = None,
+    judged: Collection[str] = (),
+) -> Verdict:
+    """Applies the rules to the findings of ingest, ExampleValidator and `edgeline.gates.drift` in a window.
+
+    `twins` are near twins across the splits, of photos only. `judged` are the names of the spans to judge,
+    the newest span if empty; `drifts` belong to these spans.
+    """
+    spans = [span for span in ingest.spans if span.name in judged] or [ingest.spans[-1]]
+    findings = (
+        *(Finding("schema", item.sentence, feature=item.feature) for item in anomalies),
+        *_check_class_counts(ingest, settings.min_examples_per_class),
+        *_check_quarantine(spans, ingest.noun, settings.max_quarantine_fraction),
+        *_check_twins(twins or Twins(), ingest.noun, settings.max_twin_fraction),
+        *_check_drift(drifts, settings),
+    )
+    blocking = [finding for finding in findings if settings.severity[finding.rule] == "block"]
+    warnings = tuple(f.sentence for f in findings if settings.severity[f.rule] == "warn")
+    if not blocking:
+        accepted, rows = (sum(span.accepted for span in spans), sum(span.rows for span in spans))
+        names = spans[0].name if len(spans) == 1 else f"{len(spans)} spans up to {spans[-1].name}"
+        passed = f"{accepted} of {rows} {ingest.noun}s of {names} were accepted."
+        return Verdict("data", "pass", (passed,), warnings)
+    return Verdict(
+        "data",
+        "fail",
+        tuple(finding.sentence for finding in blocking),
+        warnings,
+        # A finding about the whole window is put down to its newest judged span.
+        spans=tuple(dict.fromkeys(f.span or spans[-1].name for f in blocking)),
+        features=tuple(dict.fromkeys(f.feature for f in blocking if f.feature is not None)),
+    )
+
+
+def _check_class_counts(ingest: Ingest, least: int) -> Iterator[Finding]:
+    for label, count in ingest.classes.items():
+        if count < least:
+            text = f"Class {label} has {count} {ingest.noun}s in the window; at least {least} required."
+            yield Finding("class_count", text, feature=_LABEL)
+    for label in ingest.untrained:
+        text = (
+            f"All {ingest.classes[label]} {ingest.noun}s of class {label} are in eval, so the model cannot"
+            " learn it. Add sessions of the class, or change data.eval_fraction."
+        )
+        yield Finding("class_count", text, feature=_LABEL)
+
+
+def _check_quarantine(spans: Sequence[Span], noun: str, most: float) -> Iterator[Finding]:
+    for span in spans:
+        if span.rows and span.quarantined / span.rows > most:
+            by_reason = ", ".join(f"{count} {reason}" for reason, count in span.rejected.items())
+            share, allowed = format_with_bound(span.quarantined / span.rows, most, 1, "%")
+            text = (
+                f"{span.quarantined} of {span.rows} {noun}s of {span.name} were quarantined"
+                f" ({share}; at most {allowed} allowed): {by_reason}."
+            )
+            yield Finding("quarantine", text, span.name)
+
+
+def _check_twins(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
+    if twins.share > most:
+        share, allowed = format_with_bound(twins.share, most, 1, "%")
+        text = (
+            f"{len(twins.found)} of {twins.compared} eval {noun}s{twins.sample} have a near twin in train"
+            f" ({share}; at most {allowed} allowed): {twins.examples}. They inflate the accuracy, so the"
+            f" model is judged without them. Import the {noun}s into a new data folder, which keeps {noun}s"
+            f" of the same object in one split, or give {noun}s that belong together the same session_id in"
+            " labels.csv."
+        )
+        yield Finding("twins", text)
+
+
+def _check_drift(drifts: Iterable[Drift], settings: GateSettings) -> Iterator[Finding]:
+    """Yields what is gone from a feature or new in it, and distances beyond those that the schema allows."""
+    for drift in drifts:
+        subject = f"{drift.feature} of {drift.span}"
+        if drift.gone:
+            text = f"{subject} lacks {', '.join(drift.gone)}, found in the spans that it was compared with."
+            yield Finding("missing_value", text, drift.span, drift.feature)
+        most = drift.expected_unseen + settings.max_unknown_token_fraction
+        if drift.unseen > most:
+            unseen, allowed = format_with_bound(drift.unseen, round(most, 3), 1, "%")
+            text = (
+                f"{unseen} of {subject} are in none of the spans that it was compared with (at most {allowed}"
+                f" allowed); the most frequent are {', '.join(drift.new)}."
+            )
+            yield Finding("unknown_tokens", text, drift.span, drift.feature)
+        if drift.distance > drift.threshold:
+            large = min(settings.large_drift_factor * drift.threshold, (1 + drift.threshold) / 2)
+            rule: GateRule = "large_drift" if drift.distance > large else "drift"
+            distance, allowed = format_with_bound(drift.distance, drift.threshold)
+            text = (
+                f"{subject} has drifted by {distance} from the spans that it was compared with (at most"
+                f" {allowed} allowed): from {drift.before} to {drift.now}."
+            )
+            yield Finding("label_shift" if drift.feature == _LABEL else rule, text, drift.span, drift.feature)

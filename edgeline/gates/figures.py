@@ -1,0 +1,89 @@
+"""Figures computed from a model's answers: metrics by slice, their intervals, and the worst groups."""
+
+import numpy as np
+
+from edgeline.gates.answers import Answers, build_measure
+from edgeline.gates.settings import FEWEST_OF_A_CLASS
+from edgeline.intervals import compute_group_interval
+from edgeline.records.evaluation import Confusion, GroupShare, Metrics
+from edgeline.records.training import Estimate
+
+_METRICS = ("accuracy", "loss", "recall", "precision", "f1")
+_ALARM_METRICS = ("auc", "recall_at_false_alarms")
+_MOST_GROUPS = 20
+
+
+def compute_metrics(answers: Answers, group: str, false_alarm_rate: float) -> Metrics:
+    """Computes the candidate's metrics where TFMA has not; `group` is what a group is called."""
+    return Metrics(
+        {
+            kind: {name: _compute_slice_metrics(answers, kind, name, false_alarm_rate) for name in names}
+            for kind, names in answers.by_kind().items()
+        },
+        confusion=_count_confusions(answers),
+        group=group,
+        estimates=estimate_accuracies(answers),
+        worst_groups=find_worst_groups(answers),
+    )
+
+
+def _compute_slice_metrics(
+    answers: Answers, kind: str, name: str, false_alarm_rate: float
+) -> dict[str, float | None]:
+    mask = answers.of(kind, name)
+    normal = 0 if answers.normal is None else int((answers.labels[mask] == answers.normal).sum())
+    has_both = answers.normal is not None and 0 < normal < mask.sum()
+    values: dict[str, float | None] = {"example_count": float(mask.sum())}
+    for metric in (*_METRICS, *(_ALARM_METRICS if has_both else ())):
+        groups, measure = build_measure(answers, answers.candidate, kind, name, metric, false_alarm_rate)
+        (value,) = measure(np.ones((1, len(groups)), np.float32))
+        values[metric] = float(value) if np.isfinite(value) else None
+    return values
+
+
+def _count_confusions(answers: Answers) -> Confusion:
+    rows = np.zeros((len(answers.classes), len(answers.classes)), int)
+    predicted = answers.said(answers.candidate)
+    known = (predicted >= 0) & (predicted < len(answers.classes))
+    np.add.at(rows, (answers.labels[known], predicted[known]), 1)
+    return Confusion(answers.classes, tuple(map(tuple, rows.tolist())))
+
+
+def estimate_accuracies(answers: Answers) -> dict[str, dict[str, Estimate]]:
+    """Returns the candidate's accuracy by kind and slice, with its interval and the number of groups."""
+    right = answers.right(answers.candidate)
+    estimates: dict[str, dict[str, Estimate]] = {}
+    for kind, names in answers.by_kind().items():
+        for name in names:
+            mask = answers.of(kind, name)
+            groups = answers.groups[mask]
+            estimates.setdefault(kind, {})[name] = Estimate(
+                len(groups),
+                len(np.unique(groups)),
+                float(right[mask].mean()),
+                *compute_group_interval(right[mask], groups),
+            )
+    return estimates
+
+
+def find_worst_groups(answers: Answers) -> tuple[GroupShare, ...]:
+    """Returns the groups with the smallest shares of right answers; none if no examples share a group.
+
+    Groups of fewer than five examples are left out if there are larger ones.
+    """
+    if not answers.grouped:
+        return ()
+    sizes = np.bincount(answers.groups)
+    enough = sizes >= min(FEWEST_OF_A_CLASS, sizes.max())
+    shares = [
+        np.bincount(answers.groups, weights=answers.right(probabilities)) / np.maximum(sizes, 1)
+        for probabilities in (answers.candidate, answers.baseline)
+        if probabilities is not None
+    ]
+    # The larger one of two equal groups comes first.
+    order = np.lexsort((-sizes, shares[0]))
+    names = answers.group_names
+    return tuple(
+        GroupShare(names[number], int(sizes[number]), *(float(share[number]) for share in shares))
+        for number in order[enough[order]][:_MOST_GROUPS]
+    )

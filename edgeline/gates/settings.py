@@ -1,0 +1,136 @@
+"""The requirements for data, for a model, and for its files for a phone."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from edgeline.settings_group import Fraction, Group
+
+Metric = Literal["accuracy", "recall", "precision", "f1", "loss", "auc", "recall_at_false_alarms"]
+Severity = Literal["block", "warn", "off"]
+GateRule = Literal[
+    "schema",
+    "drift",
+    "large_drift",
+    "label_shift",
+    "class_count",
+    "quarantine",
+    "missing_value",
+    "unknown_tokens",
+    "twins",
+]
+DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
+    "schema": "block",
+    "drift": "warn",
+    "large_drift": "block",
+    "label_shift": "block",
+    "class_count": "block",
+    "quarantine": "block",
+    "missing_value": "warn",
+    "unknown_tokens": "warn",
+    "twins": "warn",
+}
+
+
+# A class is judged from so many eval examples on, and counts as recognised from such a recall on.
+FEWEST_OF_A_CLASS, RECOGNISED = 5, 0.3
+
+
+class GateSettings(Group):
+    """The requirements of the data gate for a window."""
+
+    min_examples_per_class: int = Field(20, ge=0, le=1_000_000)
+    """Smallest number of examples of each class in the window, train and eval together."""
+    max_quarantine_fraction: Fraction = 0.05
+    """Largest share of a span that may be quarantined."""
+    large_drift_factor: float = Field(3.0, ge=1, le=1000)
+    """Drift above this many times the distance that the schema allows falls under the rule `large_drift`, and
+    so does drift more than halfway from that distance to 1, the largest possible distance."""
+    max_unknown_token_fraction: Fraction = 0.05
+    """Largest share of a span's words that are missing in the spans it is compared with, above the expected
+    share: some words are always new. On 8,529 movie reviews, in any order and in weeks of 50 to 1,000, the
+    expected share was at most 0.036 too low."""
+    max_twin_fraction: Fraction = 0.1
+    """Largest share of the eval photos that may have a near twin in train. A share s whose accuracy is d
+    above that of the rest makes eval s * d too good: 0.1 is two points where twins are 20 above. In the
+    sample, whose shelves are drawn alike, 7 % have one by chance."""
+    severity: Mapping[GateRule, Severity] = DEFAULT_SEVERITY
+    """Effect of each rule when it fires. A rule that is not named keeps its default."""
+
+    @field_validator("severity")
+    @classmethod
+    def _add_defaults(cls, severity: Mapping[GateRule, Severity]) -> Mapping[GateRule, Severity]:
+        return {**DEFAULT_SEVERITY, **severity}
+
+
+class Bound(Group):
+    """A bound that a model has to keep on every slice of a kind."""
+
+    slice: str
+    """Kind of slices to judge, each alone: `overall`, `class`, `span`, or another kind of the workload."""
+    metric: Metric = "accuracy"
+    """Metric to judge by. For a slice of several classes, `recall`, `precision` and `f1` are the means over
+    its classes. `auc`, and `recall_at_false_alarms` at `evaluation.false_alarm_rate`, measure how well alarms
+    are told from normal examples; a slice that has only one of the two is not judged by them."""
+    lower: Fraction | None = None
+    """Smallest allowed value; null for no limit."""
+    upper: Annotated[float, Field(ge=0, le=1000)] | None = None
+    """Largest allowed value; null for no limit."""
+    max_drop: Fraction | None = None
+    """Largest amount by which the value may be worse than that of the production model, unless the difference
+    is noise; null for no limit. It has no effect while no model is in production. A model that is judged out
+    of fold is compared with production on the eval split."""
+    min_support: int = Field(1, ge=1, le=1_000_000)
+    """Smallest number of eval examples of a slice that is judged; with 50, one example is two points."""
+
+    @model_validator(mode="after")
+    def _require_a_limit(self) -> "Bound":
+        if (self.lower, self.upper, self.max_drop) == (None, None, None):
+            raise ValueError("a bound without lower, upper and max_drop has no effect; set at least one")
+        return self
+
+
+class EvaluationSettings(Group):
+    """The requirements for a trained model; all bounds have to hold."""
+
+    bounds: Annotated[tuple[Bound, ...], Field(strict=False)] = ()
+    """Bounds on the metrics of slices; all of them have to hold."""
+    beat_majority: bool = True
+    """Whether overall accuracy has to beat a model that always predicts the most frequent class."""
+    min_class_recall: Fraction = RECOGNISED
+    """Smallest recall of each class, which also has to be above that of guessing."""
+    min_class_examples: int = Field(FEWEST_OF_A_CLASS, ge=1, le=1_000_000)
+    """Smallest number of eval examples to judge a class's recall; a class with fewer is named, not judged."""
+    confidence: float = Field(0.95, ge=0.5, lt=1)
+    """Confidence that a model is worse than the one in production, from which `max_drop` holds it back: fewer
+    than 1 - confidence of 2,000 resamples show no drop, both of the eval examples and of their groups. All
+    bounds with a `max_drop` share it, so that together they hold an equal model back no more often."""
+    large_drop: float = Field(3.0, ge=1, le=1000)
+    """A drop of more than this many times `max_drop` that is not chance on these examples holds a model back,
+    whether or not resamples of the groups (sessions, machines, authors) show it."""
+    group_right_before: Fraction = 0.9
+    """A group is lost, and holds the new model back, if production answers at least this share of it right
+    and the new model at most `group_right_after`, on so many examples that equal models lose none by chance,
+    at `confidence`: 9 that turned wrong where there are 20 groups, and 13 where there are 300."""
+    group_right_after: Fraction = 0.5
+    """Largest share of a lost group that the new model answers right; see `group_right_before`."""
+    false_alarm_rate: Fraction = 0.01
+    """Share of the normal examples that may be taken for an alarm, for the metric `recall_at_false_alarms` of
+    a workload that has a normal label."""
+
+
+class EdgeLimits(Group):
+    """The requirements for a file for phones."""
+
+    min_agreement: Fraction = 0.95
+    """Smallest share of eval examples for which a file gives the same label as the SavedModel."""
+    max_accuracy_drop: Fraction = 0.02
+    """Largest drop of accuracy from the SavedModel to a file, overall and of each class and slice."""
+    max_size_mb: float = Field(5.0, gt=0, le=10_000)
+    """Largest size of a file in MB (10^6 bytes)."""
+    max_latency_ms: float = Field(50.0, gt=0, le=60_000)
+    """Largest latency in milliseconds: the median of one example on this machine, in one thread."""
+    golden_examples: int = Field(20, ge=0, le=200)
+    """Number of eval examples, with their raw inputs, that go with each bundle for those who build on it.
+    With 0 a bundle contains none, and preprocessing.json is still checked against the training."""

@@ -1,0 +1,194 @@
+"""Numbers that a model reads, from the cells of a table as people write them.
+
+Ingest and devices read cells with this code, and a contract describes a column by the fields of `Column`.
+This module needs nothing beside Python.
+"""
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from edgeline.errors import EdgelineError
+from edgeline.records.times import format_time, parse_time
+
+# Texts that stand for a missing number, in lower case.
+MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "<na>", "nat", "-", "?"))
+DAY_S = 86_400
+NUMBERS = NUMBER, COMMA, THOUSANDS = (
+    "number",
+    "number with decimal comma",
+    "number with commas at thousands",
+)
+# Formats of dates and times, with the order of year, month and day.
+TIMES = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "mdy"}
+ISO = "year-month-day"
+# Parts of a date that a model may be given. All recur in later data but DAYS, the days since 1970.
+PARTS = WEEKDAY, HOUR, MONTH, AGE, DAYS = "weekday", "hour", "month", "age", "days"
+
+_LARGEST = 3.4028234e38  # float32
+_FORMS: Mapping[str, re.Pattern[str]] = {
+    COMMA: re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?", re.ASCII),
+    THOUSANDS: re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?", re.ASCII),
+}
+_DATE = re.compile(r"(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?", re.ASCII)
+
+
+class CellError(EdgelineError):
+    """A cell that does not have the form of its column; cells with the same fault have the same `kind`."""
+
+    def __init__(self, column: str, form: str, found: str) -> None:
+        super().__init__(found, "The model was trained on cells of another form.", f"Write it as: {form}.")
+        self.kind, self.is_time = f"{column}, {form}", form in TIMES
+        self.args = (column, form, found)
+
+    def __reduce__(self) -> Any:
+        return type(self), self.args
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number that a model reads, and the cells of a row that it comes from.
+
+    Args:
+        name: The name of the column.
+        form: The form of its cells, one of `NUMBERS` or `TIMES`.
+        part: The part of a date that the model is given: `weekday` (1, Monday, to 7), `hour` (with its
+            minutes as a fraction), `month` (1 to 12), `age` in days at the time in another column, or `days`
+            since 1970; all of them in UTC. Empty for a number.
+        until: The other column of an age.
+        until_form: The form of its cells.
+
+    Raises:
+        ValueError: A form or part is not known, or the two do not fit together.
+    """
+
+    name: str
+    form: str = NUMBER
+    part: str = ""
+    until: str = ""
+    until_form: str = ISO
+
+    def __post_init__(self) -> None:
+        """Refuses combinations that `number` cannot compute."""
+        if self.form not in (*NUMBERS, *TIMES) or self.until_form not in TIMES:
+            raise ValueError(f"{self.form}, {self.until_form}: not one of {', '.join((*NUMBERS, *TIMES))}")
+        if self.part not in ("", *PARTS) or (self.part and self.form in NUMBERS):
+            raise ValueError(f"{self.part} is not a part of a {self.form}")
+        if (self.part == AGE) != bool(self.until):
+            raise ValueError("`until` is required for an age, and not allowed for anything else")
+
+    def number(self, cells: Mapping[str, Any], missing: Collection[str] = MISSING) -> float:
+        """Returns the number that the model reads; NaN where the cell is empty.
+
+        Args:
+            cells: By name of the column: texts, or the numbers and times of a program.
+            missing: Texts that stand for a missing number, in lower case.
+
+        Raises:
+            CellError: The cell cannot be read.
+        """
+        value = _read_cell(self.name, self.form, cells[self.name], missing)
+        if not self.part:
+            return value
+        if self.part == AGE:
+            value = _read_cell(self.until, self.until_form, cells[self.until], missing) - value
+        if math.isnan(value):
+            return value
+        if self.part in (AGE, DAYS):
+            return value / DAY_S
+        time = datetime.fromtimestamp(value, timezone.utc)
+        if self.part == HOUR:
+            return time.hour + time.minute / 60
+        return float(time.month if self.part == MONTH else time.isoweekday())
+
+    def seconds(self, cells: Mapping[str, Any]) -> float:
+        """Returns the time in the cell in seconds since 1970. Raises CellError, also for an empty cell."""
+        value = _read_cell(self.name, self.form, cells[self.name], ())
+        if math.isnan(value):
+            raise CellError(self.name, self.form, f"{self.name} is empty.")
+        return value
+
+
+def parse_cell(text: str, form: str) -> float:
+    """Returns the number, or the time in seconds since 1970, that a text in this form stands for.
+
+    Raises:
+        ValueError: The text has another form; the message names it.
+    """
+    if form == NUMBER:
+        try:
+            value = math.inf if "_" in text else float(text)
+        except ValueError:
+            value = math.inf
+        if not math.isinf(value):
+            return value
+        has_comma = text.replace(",", "", 1).lstrip("+-").isdecimal() and "," in text
+        fault = "a number with a decimal comma; write a point" if has_comma else "not a number"
+        raise ValueError(f"{text[:60]!r} is {fault}")
+    if form in NUMBERS:
+        if not _FORMS[form].fullmatch(text):
+            raise ValueError(f"{text[:60]!r} is not a {form}")
+        return float(text.replace(".", "").replace(",", ".") if form == COMMA else text.replace(",", ""))
+    if match := _DATE.fullmatch(text):
+        first, mark, second, third, between, hour, clock = match.groups(default="")
+        parts = dict(zip(TIMES[form], (first, second, third), strict=True))
+        if len(parts["y"]) == 4 and not (form == "month/day/year" and mark == "."):
+            rest = f"{between}{hour or '0'}{clock}" if between else ""
+            return parse_time(f"{parts['y']}-{parts['m']:0>2}-{parts['d']:0>2}{rest}")
+    if form == ISO:
+        return parse_time(text)  # its error names the form that the text has
+    raise ValueError(f"{text[:60]!r} is not a date as {form}")
+
+
+def write_cell(value: float, form: str) -> str:
+    """Formats a number, or a time in seconds since 1970, so that `parse_cell` can read it."""
+    if form in NUMBERS:
+        return repr(value).replace(".", ",") if form == COMMA else repr(value)
+    day, _, clock = format_time(value).partition("T")
+    if form != ISO:
+        year, month, date = day.split("-")
+        day = f"{date}.{month}.{year}" if form == "day.month.year" else f"{month}/{date}/{year}"
+    return day if clock == "00:00:00Z" else f"{day}T{clock}"
+
+
+def format_cell(cell: Any) -> str:
+    """Returns a cell as text without surrounding blanks: a whole number has no point, a time is ISO 8601."""
+    if isinstance(cell, str):
+        return cell.strip()
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, datetime):
+        return format_time(_to_seconds(cell))
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+
+
+def _read_cell(name: str, form: str, cell: Any, missing: Collection[str]) -> float:
+    if form == NUMBER and isinstance(cell, str):  # the fast path: nearly every cell of sensor readings
+        try:
+            if -_LARGEST <= (value := float(cell)) <= _LARGEST and "_" not in cell:
+                return value
+        except ValueError:
+            pass
+    if isinstance(cell, datetime) and form in TIMES and cell == cell:
+        return _to_seconds(cell)
+    text = "" if cell is None else str(cell)
+    if isinstance(cell, str):
+        text = cell.strip()
+    # A number of a program is not text: the form in which people write that column does not apply to it.
+    cell_form = form if isinstance(cell, str) or form in TIMES else NUMBER
+    try:
+        value = parse_cell(text, cell_form)
+        if cell_form in NUMBERS and abs(value) > _LARGEST:
+            raise ValueError(f"{text[:60]!r} is not a number that a model can read")
+        return value
+    except ValueError as error:
+        if text.lower() in missing or cell != cell:
+            return math.nan
+        raise CellError(name, form, f"{name}: {error}.") from None
+
+
+def _to_seconds(time: datetime) -> float:
+    return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()

@@ -1,0 +1,178 @@
+"""Records of the files for phones: their conversion, content and measurements."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import Struct, field
+
+from edgeline.records.json_file import JsonFile, JsonLines
+
+LABELS_FILE_NAME = "labels.txt"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The result of converting one variant: the name of its file, or the error."""
+
+    variant: str
+    file: str | None
+    error: str | None = None  # with the last lines of the converter's log
+
+
+@dataclass(frozen=True)
+class TensorContract:
+    """An input or output tensor of a file; scale and zero point are None in float tensors."""
+
+    name: str  # in the file's signature
+    shape: tuple[int, ...]  # -1 where the file leaves a size open
+    dtype: str  # as numpy spells it
+    scale: float | None  # real size of one quantisation step
+    zero_point: int | None  # quantised value that stands for 0.0
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """The ops and tensors of an edge file."""
+
+    ops: Mapping[str, int]  # count by name in the TFLite schema; custom ops by their own name
+    custom_ops: tuple[str, ...]  # ops outside of TFLite's own, without Flex ops
+    flex_ops: tuple[str, ...]  # TensorFlow ops, which would need the Flex delegate
+    inputs: tuple[TensorContract, ...]
+    outputs: tuple[TensorContract, ...]
+    weight_dtypes: Mapping[str, float]  # share of each dtype in the bytes of all constants, 0..1
+    tensor_dtypes: Mapping[str, int]  # count of tensors of each dtype, constants and activations
+
+
+@dataclass(frozen=True)
+class GroupAccuracy:
+    """Accuracy on the examples of one group, 0..1, with their number."""
+
+    support: int
+    accuracy: float
+    reference_accuracy: float  # the SavedModel's
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Time of one example in one thread, input and output quantisation included, in milliseconds."""
+
+    p50_ms: float
+    p99_ms: float
+    runs: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine and runtime on which the latency was measured."""
+
+    cpu: str
+    runtime: str
+
+
+class Measurement(Struct, frozen=True):
+    """Size, accuracy and latency of one edge file on real examples; accuracies are top-1 shares, 0..1."""
+
+    file: str
+    size_bytes: int
+    examples: int = field(name="photos")  # their number
+    agreement: float  # share of examples with the SavedModel's top-1 label, 0..1
+    max_difference: float | None  # largest absolute difference of a probability; None where one is NaN
+    accuracy: float
+    reference_accuracy: float  # the SavedModel's, on the same examples
+    groups: Mapping[str, Mapping[str, GroupAccuracy]]  # such as `groups["lane"]["lane-07"]`
+    finite: bool  # all probabilities are finite numbers
+    latency: Latency
+    machine: Machine
+
+    def worst(self) -> tuple[str, GroupAccuracy] | None:
+        """Returns the group with the lowest accuracy; of the classes only where there is no other kind."""
+        groups = next((groups for kind, groups in self.groups.items() if kind != "class"), None)
+        if groups is None:
+            groups = self.groups.get("class", {})
+        return min(groups.items(), key=lambda group: (group[1].accuracy, group[0]), default=None)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One edge file and its verdict; it passed where `reasons` is empty."""
+
+    name: str
+    file: str | None = None  # None where the conversion failed; nothing was inspected or measured then
+    reasons: tuple[str, ...] = ()  # reasons against shipping it
+    inspected: FileReport | None = None
+    measured: Measurement | None = None
+
+
+@dataclass(frozen=True)
+class ContractCheck:
+    """A comparison of tensors by preprocessing.json with those by Transform, for the same examples."""
+
+    compared: int  # number of eval examples whose raw input ingest kept
+    shipped: int  # number of these in the bundle
+    largest_difference: float = 0.0  # between two values of a tensor
+    answer_difference: float = 0.0  # between two probabilities of the SavedModel, one by each tensor
+    problems: tuple[str, ...] = ()  # reasons against shipping any file
+
+    @property
+    def summary(self) -> str:
+        """The result as two sentences."""
+        agree = "agree" if not self.problems else "do not all agree"
+        return (
+            f"Device and Transform {agree} on {self.compared} raw inputs: tensors differ by up to"
+            f" {self.largest_difference:.2g}, answers by up to {self.answer_difference:.2g}."
+            f" Golden vectors in the bundle: {self.shipped}."
+        )
+
+
+class EdgeFiles(Struct, frozen=True):
+    """The files that could ship, in the order of preference."""
+
+    default_variant: str | None = None  # the first that passed
+    eval_examples: int = field(name="eval_photos", default=0)  # number measured on
+    variants: tuple[Variant, ...] = ()
+    contract: ContractCheck | None = None  # None in records from before this check existed
+
+    def __post_init__(self) -> None:
+        if self.default_variant is not None and self.default_variant not in {v.name for v in self.variants}:
+            raise ValueError(f"the default {self.default_variant} is not one of the files")
+
+    @property
+    def default_measured(self) -> Measurement | None:
+        """The measurement of the default variant; None where no variant passed."""
+        return next((v.measured for v in self.variants if v.name == self.default_variant), None)
+
+
+class Prediction(Struct, frozen=True):
+    """The SavedModel's prediction for one eval example; a probability that is NaN is None."""
+
+    example_id: str = field(name="photo_id")
+    label: str
+    probabilities: tuple[float | None, ...]
+    slices: Mapping[str, str] = field(default_factory=dict)
+    span: int | None = None
+    group: str = ""  # the session, machine or author; empty where the example is alone
+
+
+class Mistake(Struct, frozen=True):
+    """A confident wrong prediction, with a `text` or a thumbnail, `file`, which lies beside the list."""
+
+    file: str
+    example_id: str = field(name="photo_id")
+    label: str
+    predicted: str
+    probability: float
+    probability_of_label: float = 0.0
+    slices: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
+
+
+CONVERSIONS = JsonFile[tuple[Conversion, ...]]("conversion.json", tuple[Conversion, ...])
+# The preprocessing that a device does; `kind` names the module of `edgeline/edge/contracts/` that implements
+# it.
+PREPROCESSING = JsonFile[Mapping[str, Any]]("preprocessing.json", Mapping[str, Any])
+EDGE_FILES = JsonFile[EdgeFiles]("edge.json", EdgeFiles)
+PREDICTIONS = JsonLines[Prediction]("predictions.jsonl", Prediction)
+# Predictions of cross-validation: the models had not seen the groups of these examples.
+OUT_OF_FOLD = JsonLines[Prediction]("out_of_fold.jsonl", Prediction)
+MISTAKES = JsonFile[tuple[Mistake, ...]]("mistakes.json", tuple[Mistake, ...])

@@ -1,0 +1,57 @@
+"""The metrics of a trained model, by slice, beside those of the model in production."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edgeline.records.json_file import JsonFile
+from edgeline.records.training import Estimate
+
+# Metrics by kind of slice, slice and name: `{"class": {"ok": {"accuracy": 0.93, "example_count": 48.0}}}`.
+SliceMetrics = Mapping[str, Mapping[str, Mapping[str, float | None]]]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of examples by true class (row) and predicted class (column).
+
+    An example whose probabilities are NaN has no predicted class and is in no column.
+    """
+
+    labels: tuple[str, ...]
+    rows: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.labels) for row in (self.labels, self.rows, *self.rows)):
+            raise ValueError(f"the confusion matrix lacks rows or columns for the labels {self.labels}")
+
+
+@dataclass(frozen=True)
+class GroupShare:
+    """The accuracy on the examples of one group (session, machine, author), 0..1."""
+
+    name: str
+    examples: int
+    accuracy: float
+    before: float | None = None  # accuracy of the production model
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The evaluator's metrics of the trained model and of the production model, on the same examples."""
+
+    candidate: SliceMetrics
+    baseline: SliceMetrics | None = None  # None when nothing is in production
+    baseline_version: int = 0
+    confusion: Confusion | None = None  # the trained model's
+    group: str = "group"  # the noun for a group; the plural adds an s
+    # The trained model's accuracy by kind and slice (a class has its recall); intervals allow for groups.
+    estimates: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    worst_groups: tuple[GroupShare, ...] = ()  # the worst first; empty where there are no groups
+    # Metrics of cross-validation on the whole window: each example is predicted by a model trained on other
+    # groups. None where the Trainer made no such predictions.
+    out_of_fold: "Metrics | None" = None
+    # Metrics on the eval examples without a near twin in train; None where near twins are few.
+    without_twins: "Metrics | None" = None
+
+
+METRICS = JsonFile[Metrics]("metrics.json", Metrics)

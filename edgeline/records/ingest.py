@@ -1,0 +1,118 @@
+"""Records that ingest writes about its window of data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from edgeline.records.json_file import JsonFile
+
+# quarantine.csv lists at most this many rows of one span and reason; counts include all rows.
+MOST_LISTED = 1_000
+
+
+@dataclass(frozen=True)
+class Span:
+    """One week of the window: rows of labels, accepted examples by class, quarantined ones by reason."""
+
+    name: str
+    number: int
+    rows: int = 0
+    accepted: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    content: str = ""  # digest of its files
+
+    @property
+    def quarantined(self) -> int:
+        """Number of its examples in quarantine."""
+        return sum(self.rejected.values())
+
+    @property
+    def listed(self) -> int:
+        """Number of its quarantined examples that quarantine.csv lists."""
+        return sum(min(count, MOST_LISTED) for count in self.rejected.values())
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A span that a person excluded from all runs."""
+
+    span: str
+    who: str = ""
+    when: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """The window: examples by split and by class, also classes without any, and its spans, oldest first."""
+
+    splits: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    spans: tuple[Span, ...] = ()
+    window: str = ""  # digest of its content
+    excluded: tuple[Excluded, ...] = ()  # spans that would be in the window if nobody had excluded them
+    noun: str = "photo"  # the noun for an example
+    untrained: tuple[str, ...] = ()  # classes without an example in the train split
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A row in quarantine; `text` is an excerpt, if the row is a text."""
+
+    span: str
+    id: str
+    reason: str
+    detail: str
+    text: str = ""
+
+
+class Thumbnail(msgspec.Struct, frozen=True):
+    """A preview of a row in quarantine: an image, `file`, beside the list, or an excerpt, `text`."""
+
+    file: str
+    span: str
+    id: str = msgspec.field(name="photo")
+    reason: str
+    detail: str = ""
+    text: str = ""
+
+
+class Twin(msgspec.Struct, frozen=True):
+    """An eval example and a train example with the same content."""
+
+    example_id: str
+    twin_id: str
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Near twins across the splits: the number of eval examples compared, and those with a twin in train."""
+
+    compared: int = 0
+    found: tuple[Twin, ...] = ()
+    there: int = 0  # number of eval examples; if fewer were compared, those are a sample
+
+    @property
+    def share(self) -> float:
+        """The share of the compared eval examples that have a twin, 0..1."""
+        return len(self.found) / self.compared if self.found else 0.0
+
+    @property
+    def sample(self) -> str:
+        """The size of the eval split, in brackets, where a sample was compared; else empty."""
+        return f" (a sample of {self.there:,})" if self.there > self.compared else ""
+
+    @property
+    def examples(self) -> str:
+        """The first three pairs as text."""
+        shown = [f"{twin.example_id} (like {twin.twin_id})" for twin in self.found[:3]]
+        if len(self.found) > len(shown):
+            shown.append("...")
+        return ", ".join(shown)
+
+
+INGEST = JsonFile[Ingest]("ingest.json", Ingest)
+TWINS = JsonFile[Twins]("twins.json", Twins)
+THUMBNAILS = JsonFile[tuple[Thumbnail, ...]]("thumbnails.json", tuple[Thumbnail, ...])

@@ -1,0 +1,249 @@
+"""The table of the steps of the DAG: all facts about each step outside of its code."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """One step: its purpose, the parts of its cache key, and what reports and UIs show of it."""
+
+    purpose: str  # a sentence
+    code: tuple[str, ...] = ()  # our modules that it runs; their digest is in its cache key
+    workload_code: tuple[Literal["module", "source"], ...] = ()  # modules of the workload that it runs too
+    after: tuple[str, ...] = ()  # steps whose outputs it reads, if they are in the DAG
+    only_with: str = ""  # the step is in the DAG only if this setting is not 0
+    inputs: tuple[str, ...] = ()  # further parts of the key, named as in `Run.inputs`; `data` is the folder
+    settings: tuple[str, ...] = ()  # settings in the key, each a dotted name or the beginning of one
+    each_run: bool = False  # true if the run's id is in the key: the step is never taken from the cache
+    outputs: Mapping[str, str] = field(default_factory=dict)  # read by the report, with its names for them
+    page: str = ""  # title of its page in a UI; empty if the page of another step shows as much
+    sections: tuple[str, ...] = ()  # sections of the report on that page
+    figures: tuple[Literal["metrics", "confusion"], ...] = ()  # shown in a UI beside the page
+    opens: tuple[
+        Literal["data", "push", "checkpoints", "spill"], ...
+    ] = ()  # places in the settings that it accesses
+    # True if it can be retried by itself: a push cannot, since it may have succeeded before the step failed,
+    # nor a step that stops a run on purpose.
+    repeatable: bool = True
+    # The outcome of a run that it stops on purpose; the record of that run is written already.
+    stops_as: Literal["refused", "held"] | None = None
+
+    @property
+    def has_code(self) -> bool:
+        """True if it runs code of ours or of the workload."""
+        return bool(self.code or self.workload_code)
+
+    def modules(self, workload: Mapping[str, str]) -> tuple[str, ...]:
+        """Returns the modules where its code begins, for a workload with these modules."""
+        return (*self.code, *(workload[name] for name in self.workload_code))
+
+    def takes(self, setting: str) -> bool:
+        """Returns true if a setting, by its dotted name, is in its cache key."""
+        return any(setting == name or setting.startswith((f"{name}.", f"{name}_")) for name in self.settings)
+
+
+# The last step, after which a run reports its push.
+RELEASE_GATE = "ReleaseGate"
+# Separates the name of a step from the number of a pod that helps it.
+_HELPER = "-worker-"
+# Follows the name of a gate in a UI, which has the same red for all failures.
+_RED_MEANS = "-red-is-"
+
+# The steps in an order in which they can run.
+STEPS: Mapping[str, StepInfo] = {
+    "ExampleGen": StepInfo(
+        "Reads the newest spans and quarantines what cannot be used.",
+        code=("components.example_gen",),
+        workload_code=("source",),
+        inputs=("data", "window", "workload"),
+        settings=("data",),
+        outputs={"quarantine": "quarantine"},
+        page="Data of the window",
+        sections=("data", "quarantine"),
+        opens=("data", "spill"),
+    ),
+    "StatisticsGen": StepInfo(
+        "Computes statistics of the examples in the window.",
+        code=("components.statistics_executor",),
+        after=("ExampleGen",),
+        outputs={"statistics": "statistics"},
+        opens=("spill",),
+    ),
+    "SchemaGen": StepInfo(
+        "Infers a schema from the statistics, which the report compares with the curated one.",
+        after=("StatisticsGen",),
+        outputs={"schema": "inferred"},
+    ),
+    "ImportSchemaGen": StepInfo(
+        "Imports the curated schema, which the window is compared with.",
+        inputs=("schema",),
+        outputs={"schema": "schema"},
+    ),
+    "ExampleValidator": StepInfo(
+        "Compares the statistics with the curated schema.",
+        after=("StatisticsGen", "ImportSchemaGen"),
+        outputs={"anomalies": "anomalies"},
+    ),
+    "DataValidator": StepInfo(
+        "Judges each span of the window that no release was made from yet.",
+        code=("components.data_validator",),
+        after=("ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator"),
+        inputs=("unjudged", "destination"),
+        settings=("gate",),
+        opens=("push",),
+        outputs={"verdict": "data_verdict"},
+        page="Verdict on the data",
+        sections=("gates", "features"),
+        figures=("metrics",),
+    ),
+    "DataGate": StepInfo(
+        "Lets the run go on to training, or stops it.",
+        after=(
+            *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator"),
+            "DataValidator",
+        ),
+        each_run=True,
+        opens=("push",),
+        repeatable=False,
+        stops_as="refused",
+    ),
+    "Transform": StepInfo(
+        "Builds the preprocessing graph that ships inside the model.",
+        workload_code=("module",),
+        after=("ExampleGen", "ImportSchemaGen"),
+        inputs=("workload",),
+        settings=("model",),
+        opens=("spill",),
+    ),
+    "Tuner": StepInfo(
+        "Searches for better settings of the network and its training.",
+        code=("components.tuner_executor", "trainer_module.tune"),
+        workload_code=("module",),
+        after=("ExampleGen", "ImportSchemaGen", "Transform"),
+        only_with="tune.max_trials",
+        inputs=("workload",),
+        settings=("model", "trainer", "tune", "seed"),
+        outputs={"tuner_results": "search"},
+        page="Trials of the search",
+        sections=("search",),
+        opens=("checkpoints",),
+    ),
+    "Trainer": StepInfo(
+        "Trains the model.",
+        code=("trainer_module.run",),
+        workload_code=("module",),
+        after=("ExampleGen", "ImportSchemaGen", "Transform", "Tuner"),
+        inputs=("workload",),
+        settings=("model", "trainer", "seed"),
+        outputs={"model_run": "model_run"},
+        page="Training",
+        sections=("training",),
+        opens=("checkpoints",),
+    ),
+    "ProductionModel": StepInfo(
+        "Fetches the model in production for comparison.",
+        code=("components.production_model",),
+        inputs=("production", "destination"),
+        opens=("push",),
+    ),
+    "Evaluator": StepInfo(
+        "Measures the model by slice and judges it.",
+        code=("components.evaluator_executor",),
+        after=("ExampleGen", "Trainer", "ProductionModel"),
+        inputs=("workload",),
+        settings=("evaluation", "gate"),
+        outputs={"evaluation": "evaluation", "blessing": "blessing"},
+        page="Evaluation by slice",
+        sections=("gates", "metrics", "confusion"),
+        opens=("spill",),
+    ),
+    "EdgeConverter": StepInfo(
+        "Converts the model to files for phones.",
+        code=("components.edge_converter", "edgeline.edge.conversion_worker"),
+        workload_code=("module",),
+        after=("ExampleGen", "Transform", "Trainer"),
+        inputs=("workload",),
+        settings=("model", "edge.variants", "edge.calibration_examples"),
+        outputs={"edge_models": "edge_models"},
+    ),
+    "EdgeValidator": StepInfo(
+        "Measures the files that would ship.",
+        code=(
+            "components.edge_validator",
+            *(
+                "edgeline.edge.contracts.image",
+                "edgeline.edge.contracts.row",
+                "edgeline.edge.contracts.tokens",
+            ),
+        ),
+        workload_code=("source",),
+        after=("ExampleGen", "Transform", "Trainer", "EdgeConverter"),
+        inputs=("workload",),
+        settings=("edge.min_agreement", "edge.max", "edge.golden_examples"),
+        outputs={"verdict": "edge_verdict"},
+        page="Files for phones",
+        sections=("gates", "edge", "mistakes", "reliability"),
+    ),
+    "Pusher": StepInfo(
+        "Pushes model and files as one version, or neither.",
+        after=("ExampleGen", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"),
+        each_run=True,
+        outputs={"pushed_model": "pushed_model"},
+        opens=("push",),
+        repeatable=False,
+    ),
+    "RunReport": StepInfo(
+        "Writes the report of the run.",
+        after=("DataGate", "Tuner", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator", "Pusher"),
+        each_run=True,
+        outputs={"report": "report"},
+        page="Run report",
+        figures=("metrics", "confusion"),
+        opens=("push",),
+    ),
+    "ReleaseGate": StepInfo(
+        "Ends a run whose model was held back, and checks that a push arrived.",
+        after=("Pusher",),
+        each_run=True,
+        opens=("push",),
+        repeatable=False,
+        stops_as="held",
+    ),
+}
+
+
+def name_helper(step: str, number: int) -> str:
+    """Returns the task name of a pod that does a part of a step beside it."""
+    return f"{step}{_HELPER}{number}"
+
+
+def find_helped_step(task: str) -> str:
+    """Returns the step that a task runs or helps."""
+    return task.partition(_HELPER)[0]
+
+
+def name_task(step: str) -> str:
+    """Returns the name of a step's task for people; the name of a gate says what red means."""
+    stops_as = STEPS[step].stops_as
+    return f"{step}{_RED_MEANS}{stops_as}" if stops_as else step
+
+
+def find_step(task: str) -> str:
+    """Returns the step or helper of a task, by the task's name or by a name that begins with it."""
+    return re.sub(f"{_RED_MEANS}[a-z]+", "", task)
+
+
+def select_steps(settings: Mapping[str, str]) -> Mapping[str, StepInfo]:
+    """Returns the steps of a DAG with these settings, by dotted name; `after` has only steps of this DAG."""
+    active = {
+        name: info
+        for name, info in STEPS.items()
+        if not info.only_with or settings.get(info.only_with, "0") != "0"
+    }
+    return {
+        name: replace(info, after=tuple(step for step in info.after if step in active))
+        for name, info in active.items()
+    }

@@ -1,0 +1,101 @@
+"""The type of a workload: one value, from which each step of the DAG reads what it needs."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from edgeline.errors import UsageError
+from edgeline.records.columns import ISO, NUMBER, Column
+from edgeline.records.json_file import decode, encode
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A task that the DAG can learn; modules are dotted paths."""
+
+    name: str  # name of the model in the release store
+    schema: str  # the curated one, a text proto of `tensorflow.metadata.v0.Schema`
+    module: str  # with `preprocessing_fn` and `build_model`; see `trainer_module/workload_module.py`
+    source: str  # the module that reads its spans; see `data/spans/source.py`
+    sample: str = ""  # the module whose `generate` writes sample spans; empty if there is none
+    sample_size: int = 300  # examples a week of that sample
+    settings: Mapping[str, Any] = field(default_factory=dict)  # other than the defaults, nested by group
+    noun: str = "example"  # the noun for an example; the plural adds an s
+    id: str = "example_id"  # the feature with the name of an example
+    group: str = "group"  # the feature whose groups are never divided between splits
+    slices: Mapping[str, str] = field(default_factory=dict)  # beside `class` and `span`: kind -> feature
+    reads: tuple[str, ...] = ()  # raw input features of the model; for a table, numbers and categories
+    unmeasured: tuple[str, ...] = ()  # features that the statistics leave out
+    normal: str = ""  # the label that is no alarm; empty if there is none
+    label_column: str = "label"  # a column of a table, as the next two
+    group_column: str = ""  # with the machine, author or the like; empty if rows have no group
+    time_column: str = ""  # empty if there is none
+    text_column: str = ""  # the original name of the column of imported texts; empty if it is `text`
+    # Columns by feature; a feature without an entry is a number in the column with its name.
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()  # in the order of the schema's domain and of the model's outputs
+    numbers: tuple[str, ...] = ()  # features of the schema that the model of a table reads as numbers
+    categories: tuple[str, ...] = ()  # features that it reads as one of few texts
+
+    @property
+    def nouns(self) -> str:
+        """The noun for several examples."""
+        return f"{self.noun}s"
+
+    @property
+    def group_noun(self) -> str:
+        """The noun for a group, which is never divided between splits: a session, machine, author."""
+        return (self.group if self.group != "group" else self.group_column or "group").removesuffix("_id")
+
+    @property
+    def slice_features(self) -> dict[str, str]:
+        """All kinds of slices with their features."""
+        return {"class": "label", **self.slices, "span": "span"}
+
+    def column(self, feature: str) -> Column:
+        """Returns the column of a feature, or of the time of a row."""
+        form = ISO if feature == self.time_column else NUMBER
+        return self.columns.get(feature) or Column(feature, form)
+
+    def to_json(self) -> str:
+        """Encodes the workload as a parameter of a step.
+
+        Fields that only a runner needs are left out, so that they change no cache key.
+        """
+        bare = replace(self, schema="", settings={}, sample="", sample_size=0)
+        return encode(bare).decode()
+
+    @staticmethod
+    def from_json(text: str) -> "Workload":
+        """Decodes the text of `to_json`."""
+        workload: Workload = decode(text.encode(), Workload)
+        return workload
+
+
+def load_module(module: str, functions: Sequence[str], page: str) -> Any:
+    """Imports a module that a workload names.
+
+    Args:
+        module: Dotted path.
+        functions: Names of the functions that it must have.
+        page: The file that documents these functions.
+
+    Raises:
+        UsageError: The module cannot be imported, or lacks a function.
+    """
+    try:
+        imported = importlib.import_module(module)
+    except Exception as error:
+        raise UsageError(
+            f"The workload's module {module} cannot be imported: {type(error).__name__}: {error}.",
+            "No step can run without it.",
+            f"Correct it: python -c 'import {module}' shows where it fails.",
+        ) from error
+    if missing := [name for name in functions if not callable(getattr(imported, name, None))]:
+        raise UsageError(
+            f"The module {module} has no {' and no '.join(missing)}.",
+            f"A workload's module must have {', '.join(functions)}.",
+            f"Write them as `{page}` describes.",
+        )
+    return imported

@@ -1,0 +1,114 @@
+"""Checks that phones would accept a release after those that they have seen."""
+
+from datetime import datetime, timezone
+
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.release.documents import parse_time
+from edgeline.release.manifest import Manifest
+from edgeline.release.releases import Release, find_lowest_epoch, read_newest_readable, releases
+from edgeline.release.signing import KEY_VARIABLE
+from edgeline.store.locations import Location
+
+
+def check_push(root: str | Location, model: str, epoch: int, signed: bool) -> None:
+    """Refuses a push that phones would refuse; `epoch` is its rollback epoch, `signed` says if a key is set.
+
+    Raises:
+        UsageError: The epoch is lower than that of production, or production is signed and this push is not.
+        EdgelineError: The store cannot be read.
+    """
+    _check_terms(read_newest_readable(root, model), model, epoch, signed)
+
+
+def check_push_early(root: str | Location, model: str, epoch: int, signed: bool) -> str:
+    """Does `check_push` if the store can be read; else returns the error as text: it may be readable later.
+
+    Raises:
+        UsageError: As in `check_push`.
+    """
+    try:
+        known = read_newest_readable(root, model)
+    except (EdgelineError, OSError) as error:
+        return str(error)
+    _check_terms(known, model, epoch, signed)
+    return ""
+
+
+def _check_terms(known: tuple[Release, ...], model: str, epoch: int, signed: bool) -> None:
+    if epoch < (lowest := find_lowest_epoch(known)):
+        raise UsageError(
+            f"push.rollback_epoch is {epoch}, but phones with {model} have already seen {lowest}.",
+            "Phones refuse a release with a lower epoch. Nothing was pushed.",
+            f"Set push.rollback_epoch={lowest} in the profile, so that every run uses it.",
+        )
+    if not signed and any(release.manifest.signed_by for release in known):
+        raise UsageError(
+            f"{model} in production is signed, but no key is set.",
+            "Phones that check signatures refuse an unsigned release. Nothing was pushed.",
+            f"Set push.key=FILE or {KEY_VARIABLE}. To stop signing, promote an unsigned release first.",
+        )
+
+
+def check_switch(root: str | Location, release: Release) -> list[str]:
+    """Refuses a release that every phone would refuse; returns warnings, a sentence for each reason of some.
+
+    Raises:
+        EdgelineError: The rollback epoch is lower than one that phones have seen.
+    """
+    model, manifest, known = release.model, release.manifest, read_newest_readable(root, release.model)
+    if manifest.rollback_epoch < (lowest := find_lowest_epoch(known)):
+        accepted = [each for each in releases(root, model) if each.manifest.rollback_epoch >= lowest]
+        others = ", ".join(str(each.version) for each in accepted if known != (each,)) or "none"
+        raise EdgelineError(
+            f"{model} {release.version} has rollback epoch {manifest.rollback_epoch}, but phones have"
+            f" already seen {lowest}.",
+            "Phones would refuse it, while servers would switch to it. Production was not changed.",
+            f"Phones accept these other releases: {others}. To return to an older model, exclude the bad"
+            " span (`edgeline data exclude SPAN --reason R --data DIR`) and run again with"
+            f" push.rollback_epoch={lowest}: this pushes a new release, which phones accept.",
+        )
+    warnings = []
+    signers = {each.manifest.signed_by for each in known}
+    if signers and manifest.signed_by not in signers:
+        how = f"signed with {manifest.signed_by}" if manifest.signed_by else "not signed"
+        warnings.append(f"It is {how}, unlike the release before it. Phones with another key refuse it.")
+    if is_expired(manifest):
+        warnings.append(f"It expired at {manifest.expires}. Phones that check the expiry refuse it.")
+    return warnings
+
+
+def distrust(manifest: Manifest, key: str | None) -> EdgelineError | None:
+    """Returns an error for an undamaged release that is expired or, if `key` is given, not signed with it."""
+    name = f"{manifest.model} {manifest.version}"
+    if key and manifest.signed_by != key:
+        how = f"signed with {manifest.signed_by}" if manifest.signed_by else "not signed"
+        return EdgelineError(
+            f"{name} is {how}. Expected a signature with {key}.",
+            "The owner of that key did not sign this release.",
+            "If the key is right, do not use this release. To sign releases, set push.key=FILE for the run.",
+        )
+    if is_expired(manifest):
+        return EdgelineError(
+            f"{name} expired at {manifest.expires}.",
+            "Phones should not trust a release after it has expired.",
+            "Run the pipeline for a newer release; push.expires_days sets how long a release is valid.",
+        )
+    return None
+
+
+def terms(manifest: Manifest) -> list[str]:
+    """Returns the terms of a release for phones, a sentence each; only those that are set."""
+    lines = [f"{'Expired at' if is_expired(manifest) else 'Valid until'} {manifest.expires}."]
+    if manifest.signed_by:
+        lines.append(f"Signed with the key {manifest.signed_by}.")
+    if manifest.min_app_version:
+        lines.append(f"For version {manifest.min_app_version} of the app or later.")
+    if manifest.rollback_epoch:
+        epoch = manifest.rollback_epoch
+        lines.append(f"Rollback epoch {epoch}: phones that have seen it refuse lower ones.")
+    return lines
+
+
+def is_expired(manifest: Manifest) -> bool:
+    """Returns true if the release has expired by this machine's clock."""
+    return datetime.now(timezone.utc) >= parse_time(manifest.expires)

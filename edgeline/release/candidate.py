@@ -1,0 +1,133 @@
+"""A candidate for release, and its conversion to the two folders of a release."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.journal import format_utc
+from edgeline.labels import check_labels, render_labels
+from edgeline.records.golden import GOLDEN_FOLDER
+from edgeline.release import durable, manifest
+from edgeline.release.documents import render
+from edgeline.release.layout import LABELS, MANIFEST, PREPROCESSING, SIGNATURE, PushFolder, check_name
+from edgeline.release.signing import digits_of
+from edgeline.store.objects import measure_file
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+_FIELDS = ("run", "default_variant", "variants", "metrics", "data", "code", "versions")
+_OPTIONAL_FIELDS = ("min_app_version", "rollback_epoch", "licence", "data_statement")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A SavedModel and its edge bundle, with the facts that justify a push; see `Manifest`."""
+
+    saved_model: Path  # the folder
+    edge_files: Mapping[str, Path]  # path in the bundle -> file; at least the TFLite file of each variant
+    labels: tuple[str, ...]  # in the order of the model's outputs; becomes labels.txt
+    preprocessing: Mapping[str, Any]  # becomes preprocessing.json
+    default_variant: str  # the `name` of the variant that phones take unless told otherwise
+    variants: tuple[Mapping[str, Any], ...]  # a `file` is a key of `edge_files`
+    metrics: Mapping[str, Any]
+    data: Mapping[str, Any]
+    code: Mapping[str, Any]
+    versions: Mapping[str, str]
+    run: str
+    expires_days: int  # days after the push until the release expires
+    # See `ReleaseSettings`.
+    min_app_version: str | None = None
+    rollback_epoch: int = 0
+    licence: str | None = None
+    data_statement: str | None = None
+    signing_key: "Ed25519PrivateKey | None" = None
+
+
+def check(candidate: Candidate) -> None:
+    """Refuses a candidate that cannot become a release.
+
+    Raises:
+        EdgelineError: The SavedModel, a TFLite file, the labels or the expiry is not valid.
+    """
+    if not (candidate.saved_model / "saved_model.pb").is_file():
+        raise _refusal(f"{candidate.saved_model} has no saved_model.pb", "No server could load it.")
+    for name, path in candidate.edge_files.items():
+        check_name(name.removeprefix(f"{GOLDEN_FOLDER}/"), "file name in the bundle")
+        if name in (MANIFEST, SIGNATURE, LABELS, PREPROCESSING):
+            raise _refusal(f"The bundle has a file {name!r}", "The push writes that file itself.")
+        if not path.is_file():
+            raise _refusal(f"The bundle's {name} should come from {path}, which is not a file", "")
+    try:
+        check_labels(candidate.labels, "The candidate")
+    except UsageError as error:
+        raise _refusal(error.found.rstrip("."), error.why) from error
+    if not candidate.labels:
+        raise _refusal("The candidate has no labels", "Each output needs a label.")
+    if candidate.expires_days < 1:
+        raise _refusal(f"expires_days is {candidate.expires_days}", "The release would already be expired.")
+
+
+def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: int) -> bytes:
+    """Copies all files to the scratch folder of this push, synced to disk; returns the bytes of the manifest.
+
+    Raises:
+        EdgelineError: A fact that the manifest needs is missing, of the wrong type, or not JSON.
+    """
+    scratch = folder.push_scratch(model, version)
+    durable.make_folders(scratch / "serving")
+    durable.make_folders(scratch / "edge")
+    for name, source in manifest.files_below(candidate.saved_model).items():
+        target = scratch / "serving" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        durable.copy_file(source, target)
+    for name, source in candidate.edge_files.items():
+        target = scratch / "edge" / name
+        target.parent.mkdir(exist_ok=True)
+        durable.copy_file(source, target)
+    durable.write_file(scratch / "edge" / LABELS, render_labels(candidate.labels))
+    preprocessing = render(candidate.preprocessing, "The preprocessing contract")
+    durable.write_file(scratch / "edge" / PREPROCESSING, preprocessing)
+    raw = render(_build_manifest(candidate, scratch, model, version), "The manifest")
+    try:
+        manifest.parse_manifest(raw, "The new manifest")
+    except EdgelineError as error:
+        raise _refusal(error.found.rstrip("."), error.why) from error
+    durable.write_file(scratch / "edge" / MANIFEST, raw)
+    if candidate.signing_key:
+        durable.write_file(scratch / "edge" / SIGNATURE, candidate.signing_key.sign(raw))
+    durable.sync_folders(scratch)
+    return raw
+
+
+def _build_manifest(candidate: Candidate, scratch: Path, model: str, version: int) -> dict[str, Any]:
+    files = [
+        manifest.FileEntry(f"{part}/{model}/{version}/{name}", *measure_file(path))
+        for part in ("serving", "edge")
+        for name, path in manifest.files_below(scratch / part).items()
+    ]
+    created = datetime.now(timezone.utc)
+    fields = {name: getattr(candidate, name) for name in _FIELDS}
+    optional = {name: value for name in _OPTIONAL_FIELDS if (value := getattr(candidate, name))}
+    if candidate.signing_key:
+        optional["signed_by"] = digits_of(candidate.signing_key.public_key())
+    return {
+        **fields,
+        **optional,
+        "schema_version": manifest.SCHEMA_VERSION if optional else 1,
+        "min_reader_version": 1,
+        "model": model,
+        "version": version,
+        "created": format_utc(created),
+        "expires": format_utc(created + timedelta(days=candidate.expires_days)),
+        "files": files,
+        "model_digest": manifest.digest_of(manifest.select_served_entries(files, model, version)),
+    }
+
+
+def _refusal(found: str, why: str) -> EdgelineError:
+    do = "Look at the steps that made the model with `edgeline show RUN`, and run again."
+    return EdgelineError(f"{found}.", f"{why} Nothing was pushed.".strip(), do)

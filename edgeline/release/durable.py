@@ -1,0 +1,102 @@
+"""Durable writes: content is synced to disk before anything refers to it, by one writer at a time."""
+
+import errno
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgeline.errors import EdgelineError, WorkspaceLocked
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a new file with `content`; it is on the disk when this returns."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copies a file, never as a link; the copy is on the disk when this returns."""
+    shutil.copyfile(source, target)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Syncs the names in a folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems have no fsync of a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_folders(top: Path) -> None:
+    """Syncs the names in all folders from `top` down to disk, deepest first."""
+    for folder, _, _ in os.walk(top, topdown=False):
+        sync_folder(Path(folder))
+
+
+def make_folders(path: Path) -> None:
+    """Makes `path` and its missing parents; their names are on the disk when this returns."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync_folder(folder.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Renames within one file system; the new name is on the disk when this returns."""
+    os.rename(source, target)
+    sync_folder(target.parent)
+
+
+@contextmanager
+def only_writer(lock: Path, wait_s: float) -> Iterator[None]:
+    """Holds the lock of a push folder; the system frees it when the process ends, however it ends.
+
+    Raises:
+        WorkspaceLocked: Another process held it for `wait_s` seconds.
+    """
+    with lock.open("ab") as file:
+        end = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= end:
+                    raise WorkspaceLocked(
+                        f"Another process has been writing to {lock.parent} for {wait_s:.0f} s.",
+                        "Only one process at a time may push or change production.",
+                        "Wait until it ends, or stop it, and run this again.",
+                    ) from error
+                time.sleep(0.01)
+        yield
+
+
+@contextmanager
+def explain_errors(root: Path, doing: str) -> Iterator[None]:
+    """Turns an OSError of a writer into an error with three parts; `doing` starts its sentence."""
+    try:
+        yield
+    except OSError as error:
+        why, do = f"The push folder {root} cannot be used.", "Remove the cause and run this again."
+        if error.errno in _FULL:
+            why = f"There is no room left on the disk of {root}."
+            do = "Free some space there and run this again."
+        elif error.errno in _READ_ONLY:
+            why = f"This user may not write to {root}, or it is mounted read-only."
+            do = "Give this user write access to it, or set push.destination to another folder."
+        raise EdgelineError(f"{doing} failed: {error}.", f"{why} Production was not changed.", do) from error

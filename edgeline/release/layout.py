@@ -1,0 +1,104 @@
+"""The layout of a push folder, and the names allowed in it.
+
+    <push>/serving/models.config            pins, for TF Serving, of every model in the folder
+    <push>/serving/<model>/<version>/       SavedModel
+    <push>/edge/<model>/<version>/          manifest.json, its manifest.sig, and the bundle of a phone
+    <push>/edge/<model>/current.json        names the release in production
+    <push>/edge/<model>/history.jsonl       who changed that, when and why
+    <push>/.scratch/                        unfinished work of a writer
+    <push>/.lock                            held by the one writer
+
+The folder may hold any number of models. It may be a place in an object store: readers read it in place, a
+writer works on a local copy (`mirror.py`).
+"""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from edgeline.errors import UsageError
+from edgeline.store.locations import list_names
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+LABELS, PREPROCESSING = "labels.txt", "preprocessing.json"
+
+Place = TypeVar("Place", Path, "UPath", "Path | UPath")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+PINS, POINTER, HISTORY = "models.config", "current.json", "history.jsonl"
+_DOCUMENTS = {POINTER, HISTORY}
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_PUSH = re.compile(rf"push@({_NAME.pattern})@({_VERSION.pattern})")
+
+
+class PushFolder(Generic[Place]):
+    """The paths of one push folder."""
+
+    def __init__(self, root: Place) -> None:
+        self.root: Place = root
+        self.lock: Place = root / ".lock"  # held by a writer
+        self.scratch: Place = root / ".scratch"  # unfinished work, on the same file system as its target
+        self.pins: Place = root / "serving" / PINS  # TF Serving's model configuration
+
+    def serving(self, model: str) -> Place:
+        """Returns the folder that TF Serving calls the base path of `model`."""
+        return self.root / "serving" / model
+
+    def edge(self, model: str) -> Place:
+        """Returns the folder with the bundles of `model`."""
+        return self.root / "edge" / model
+
+    def parts(self, model: str, version: int) -> dict[str, Place]:
+        """Returns the two folders of one release, by the names `serving` and `edge`."""
+        return {"serving": self.serving(model) / str(version), "edge": self.edge(model) / str(version)}
+
+    def pointer(self, model: str) -> Place:
+        """Returns the path of the file that names the release in production."""
+        return self.edge(model) / POINTER
+
+    def history(self, model: str) -> Place:
+        """Returns the path of the audit log."""
+        return self.edge(model) / HISTORY
+
+    def relative(self, path: Place) -> str:
+        """Returns `path` as POSIX, relative to the push folder."""
+        return path.as_posix().removeprefix(f"{self.root.as_posix()}/")
+
+    def push_scratch(self, model: str, version: int) -> Place:
+        """Returns the scratch folder of a push; while it exists, that version may be incomplete."""
+        return self.scratch / f"push@{model}@{version}"
+
+    def unfinished_pushes(self) -> set[tuple[str, int]]:
+        """Returns model and version of each push whose scratch folder still exists."""
+        matches = (_PUSH.fullmatch(name) for name in list_names(self.scratch))
+        return {(match[1], int(match[2])) for match in matches if match}
+
+    def version_folders(self, model: str) -> set[int]:
+        """Returns all versions with a folder under serving/ or edge/, released or not."""
+        names = list_names(self.serving(model)) + list_names(self.edge(model))
+        return {int(name) for name in names if _VERSION.fullmatch(name)}
+
+    def models(self) -> tuple[str, ...]:
+        """Returns the models that were ever in production here, sorted."""
+        names = [name for name in list_names(self.root / "edge") if _NAME.fullmatch(name)]
+        known = (name for name in names if _DOCUMENTS.intersection(list_names(self.edge(name))))
+        return tuple(sorted(known))
+
+
+def check_name(name: str, kind: str) -> str:
+    """Returns `name` if it can be the name of a folder or file in a push folder.
+
+    Raises:
+        UsageError: The name has characters other than letters, digits, `.`, `_` and `-`, or is reserved.
+    """
+    if not _NAME.fullmatch(name) or name == PINS:
+        raise UsageError(
+            f"The {kind} {name!r} is not allowed.",
+            "A name in the push folder has at most 100 letters, digits, '.', '_' and '-', begins with a"
+            f" letter or digit, and is not {PINS}.",
+            f"Choose another {kind}.",
+        )
+    return name

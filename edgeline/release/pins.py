@@ -1,0 +1,75 @@
+"""TF Serving's models.config, which pins the version of each model that a server loads.
+
+The file is declarative and total (TF Serving guide, "Serving multiple models"), so it is always written
+whole, from the pointers of all models in the push folder.
+"""
+
+import re
+from collections.abc import Mapping
+
+from edgeline.release.documents import read_document
+from edgeline.release.history import find_pointer, read_history
+from edgeline.release.layout import PushFolder
+
+# TF Serving accepts only absolute paths, and its image expects models here: mount <push>/serving there.
+SERVING_MOUNT = "/models"
+
+_CONFIG = """  config {{
+    name: "{model}"
+    base_path: "{mount}/{model}"
+    model_platform: "tensorflow"
+    model_version_policy {{
+      specific {{
+        versions: {version}
+      }}
+    }}
+  }}
+"""
+_HEAD = f"""# Written by Edgeline with every push, promote and rollback; changes by hand are lost.
+# docker run -v <push>/serving:{SERVING_MOUNT}:ro tensorflow/serving \\
+#   --model_config_file={SERVING_MOUNT}/models.config --model_config_file_poll_wait_seconds=30
+"""
+_REPAIRED_BY = "the next push, promote or rollback writes it again"
+_PIN = re.compile(r'\bname:\s*"([^"]+)".*?\bversions:\s*(\d+)', re.DOTALL)
+
+
+def render_pins(pins: Mapping[str, int]) -> bytes:
+    """Renders the text proto that pins each model of `pins` to its version."""
+    configs = (_CONFIG.format(model=m, mount=SERVING_MOUNT, version=v) for m, v in sorted(pins.items()))
+    return f"{_HEAD}model_config_list {{\n{''.join(configs)}}}\n".encode()
+
+
+def read_pins(folder: PushFolder) -> dict[str, int]:
+    """Reads the version of each model from models.config; empty if the file is missing."""
+    text = (read_document(folder, folder.pins) or b"").decode(errors="replace")
+    return {model: int(version) for model, version in _PIN.findall(text)}
+
+
+def compute_pins(folder: PushFolder) -> dict[str, int]:
+    """Returns the version of each model by its pointer, or by the audit log if that is damaged or missing.
+
+    If neither can be read, the pin stays as it is.
+    """
+    pins, actual = {}, read_pins(folder)
+    for model in folder.models():
+        newest = find_pointer(folder, model) or read_history(folder, model).last
+        version = newest.to_version if newest else actual.get(model)
+        if version is not None:
+            pins[model] = version
+    return pins
+
+
+def find_pins_problem(folder: PushFolder, model: str) -> str:
+    """Returns the problem of models.config, seen from one model; empty if there is none."""
+    name = folder.relative(folder.pins)
+    wanted, actual = compute_pins(folder), read_pins(folder)
+    if actual.get(model) != wanted.get(model):
+        was, expected = (f"version {pins[model]}" if model in pins else "no pin" for pins in (actual, wanted))
+        return f"{name}: found {was}. Expected {expected}, as in current.json; {_REPAIRED_BY}."
+    return "" if pins_match(folder, wanted) else f"{name}: was changed after it was written; {_REPAIRED_BY}."
+
+
+def pins_match(folder: PushFolder, pins: Mapping[str, int]) -> bool:
+    """Returns true if models.config is, byte for byte, the file for these pins."""
+    content = read_document(folder, folder.pins)
+    return not pins if content is None else content == render_pins(pins)

@@ -1,0 +1,164 @@
+"""The releases of a push folder and those in production, for readers: no lock, no writes, no TensorFlow."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgeline.errors import EdgelineError
+from edgeline.release.documents import damaged, read_document, sha256_of_bytes
+from edgeline.release.history import read_history, read_pointer
+from edgeline.release.layout import MANIFEST, PushFolder, check_name
+from edgeline.release.manifest import Manifest, identity_of, parse_manifest, select_served_entries
+from edgeline.store.locations import Location, locate, read_bytes
+from edgeline.store.store_errors import explain_errors
+
+
+@dataclass(frozen=True)
+class Release:
+    """One pushed version of one model."""
+
+    root: Location
+    manifest: Manifest
+    manifest_sha256: str
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.manifest.model
+
+    @property
+    def version(self) -> int:
+        """The version, at least 1."""
+        return self.manifest.version
+
+    @property
+    def identity(self) -> str:
+        """The digest shared by models with the same weights and graph, see `manifest.identity_of`."""
+        return identity_of(select_served_entries(self.manifest.files, self.model, self.version))
+
+    @property
+    def serving(self) -> Location:
+        """The folder of the SavedModel."""
+        return PushFolder(self.root).serving(self.model) / str(self.version)
+
+    @property
+    def edge(self) -> Location:
+        """The folder with the TFLite files, labels.txt, preprocessing.json and manifest.json."""
+        return PushFolder(self.root).edge(self.model) / str(self.version)
+
+    @property
+    def default_file(self) -> Location:
+        """The TFLite file of the default variant."""
+        default = self.manifest.default_variant
+        return self.edge / next(v["file"] for v in self.manifest.variants if v["name"] == default)
+
+    def read(self, name: str) -> bytes:
+        """Reads a file of the bundle and checks its digest.
+
+        Raises:
+            EdgelineError: The file is missing, damaged, or not of this release.
+        """
+        where = f"edge/{self.model}/{self.version}/{name}"
+        expected = next((entry.sha256 for entry in self.manifest.files if entry.path == where), None)
+        if expected is None:
+            raise damaged(where, "no such file in the manifest", "a file of the bundle")
+        try:
+            with explain_errors(self.edge / name):
+                content = read_bytes(self.edge / name)
+        except OSError as error:
+            raise damaged(where, f"no readable file ({error.strerror or error})", "the file") from error
+        if (digest := sha256_of_bytes(content)) != expected:
+            raise damaged(where, f"sha256 {digest}", expected)
+        return content
+
+
+def models(root: str | Location) -> tuple[str, ...]:
+    """Returns the models that were ever in production in `root`, a folder or the URL of a store, sorted."""
+    return PushFolder(locate(root)).models()
+
+
+def current(root: str | Location, model: str) -> Release | None:
+    """Returns the release of `model` in production, or None before the first push.
+
+    Raises:
+        EdgelineError: The pointer or the manifest that it names is damaged, or the store cannot be read.
+    """
+    folder = PushFolder(locate(root))
+    pointer = read_pointer(folder, check_name(model, "model name"))
+    return read_release(folder, model, pointer.to_version, pointer.manifest_sha256) if pointer else None
+
+
+def releases(root: str | Location, model: str) -> tuple[Release, ...]:
+    """Returns all releases of `model` whose manifest can be read, oldest first."""
+    folder = PushFolder(locate(root))
+    readable = []
+    for version in sorted(released_versions(folder, check_name(model, "model name"))):
+        try:
+            readable.append(read_release(folder, model, version))
+        except EdgelineError:  # one damaged old release must not hide the others; verify names it
+            continue
+    return tuple(readable)
+
+
+def find_version(root: str | Location, model: str, identity: str) -> int | None:
+    """Returns the newest version with this model (see `manifest.identity_of`), or None.
+
+    A collected version counts only if it was rolled back: a model that was taken out of production does not
+    come back by itself, while any other collected model can only be restored by another push. A version
+    whose rollback epoch phones no longer accept does not count: only another push brings it back to them.
+    """
+    lowest = find_lowest_epoch(read_newest_readable(root, model))
+    identities = {
+        release.version: release.identity
+        for release in releases(root, model)
+        if release.manifest.rollback_epoch >= lowest
+    }
+    history = read_history(PushFolder(locate(root)), model)
+    for version, (entry, _) in history.collected.items():
+        if version in history.rolled_back:
+            identities[version] = entry.identity or ""
+    return max((version for version, each in identities.items() if each == identity), default=None)
+
+
+def find_lowest_epoch(known: Iterable[Release]) -> int:
+    """Returns the lowest rollback epoch accepted by phones that have seen these releases: their highest."""
+    return max((release.manifest.rollback_epoch for release in known), default=0)
+
+
+def read_newest_readable(root: str | Location, model: str) -> tuple[Release, ...]:
+    """Returns the release in production, which has the highest epoch; if damaged, all undamaged ones."""
+    try:
+        release = current(root, model)
+    except EdgelineError:
+        return releases(root, model)
+    return (release,) if release else ()
+
+
+def released_versions(folder: PushFolder, model: str) -> set[int]:
+    """Returns the versions with a folder, without those of unfinished pushes and collected ones.
+
+    The order of the three reads matters: a push makes its scratch folder before its version folders, and
+    removes it after current.json names the version.
+    """
+    versions = folder.version_folders(model)
+    unfinished = {version for name, version in folder.unfinished_pushes() if name == model}
+    history = read_history(folder, model)
+    return versions - (unfinished - set(history.manifests)) - set(history.collected)
+
+
+def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: str | None = None) -> Release:
+    """Reads one release, and checks its manifest against `manifest_sha256` if that is given.
+
+    Raises:
+        EdgelineError: The manifest is missing, damaged, has another digest, or is of another release.
+    """
+    path = folder.edge(model) / str(version) / MANIFEST
+    where = folder.relative(path)
+    if (raw := read_document(folder, path)) is None:
+        raise damaged(where, "no file", "the manifest of that release")
+    digest = sha256_of_bytes(raw)
+    if manifest_sha256 not in (None, digest):
+        raise damaged(where, f"sha256 {digest}", f"{manifest_sha256}, as when it went into production")
+    manifest = parse_manifest(raw, where)
+    if (manifest.model, manifest.version) != (model, version):
+        raise damaged(where, f"{manifest.model} {manifest.version}", f"the manifest of {model} {version}")
+    return Release(folder.root, manifest, digest)

@@ -1,0 +1,49 @@
+"""Settings of a release: its terms for phones, and its signature."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from edgeline.release.signing import KEY_VARIABLE
+from edgeline.settings_group import Group, make_absolute
+
+
+def _check_app_version(version: object) -> object:
+    if not isinstance(version, str) or not re.fullmatch(r"\d+\.\d+\.\d+", version, re.ASCII):
+        raise ValueError(f"{version!r:.100} is not a version of three numbers, such as 2.4.0")
+    return version
+
+
+def _resolve_key(path: str) -> str:
+    if "-----BEGIN" in path:
+        raise ValueError(
+            "the value is the key itself, which every run would record; set it to the key's file, or put the"
+            f" key into the environment variable {KEY_VARIABLE}"
+        )
+    return str(make_absolute(Path(path)))
+
+
+Text = Annotated[str, Field(min_length=1, max_length=10_000)]
+
+
+class ReleaseSettings(Group):
+    """Settings of a release: its terms for phones, and its signature; the manifest has only those set."""
+
+    expires_days: int = Field(90, ge=1, le=3650)
+    """Days after the push from which a phone should no longer trust the release."""
+    min_app_version: Annotated[str, BeforeValidator(_check_app_version)] | None = None
+    """Oldest version of the app that can use the bundle, three numbers such as 2.4.0; null for any."""
+    rollback_epoch: int = Field(0, ge=0, le=2**31 - 1)
+    """A number that only rises: a phone refuses a release with a lower one than the highest that it has seen.
+    Raise it with a release that no earlier one may replace again."""
+    licence: Text | None = None
+    """Terms of use of the model: an SPDX identifier or a text."""
+    data_statement: Text | None = None
+    """The data that the model was trained on, and what that allows."""
+    key: Annotated[str, AfterValidator(_resolve_key), Field(json_schema_extra={"format": "path"})] | None = (
+        None
+    )
+    """File of the private key that signs releases. With null the key itself is read from the environment
+    variable EDGELINE_SIGNING_KEY; without that, nothing is signed."""

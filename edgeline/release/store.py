@@ -1,0 +1,344 @@
+"""Pushing releases, switching production between them, and collecting old ones: always all or nothing.
+
+Readers go by `edge/<model>/current.json`: a release is in production from the instant at which that file
+names it, and it is replaced by one rename. So every step before that rename is invisible to readers, and
+every step after it is bookkeeping that can be redone:
+
+1. Lock the push folder (flock, which the system frees when a process ends) and repair what a crashed writer
+   left.
+2. Copy everything into `.scratch/push@<model>@<version>/`, then the manifest. Files, then folders, are synced
+   to disk. Nearly all failures for lack of space happen here, where nothing is visible yet.
+3. Write the next models.config and current.json into `.scratch/switch/`, synced. From here on there are only
+   renames.
+4. Rename the two parts to `serving/<model>/<version>` and `edge/<model>/<version>`. Each is complete from its
+   first instant, and nothing names it. The scratch folder stays: it marks the version as unfinished.
+5. Rename models.config into place. TF Serving loads the new version, which is complete, or still has the old
+   one.
+6. Rename current.json into place: the release is in production.
+7. Append the audit line (current.json already holds it), and remove the scratch folders.
+
+A kill before 6 leaves the old release in production; the next writer resets the pin, and then removes the
+version of each push whose scratch folder is left and that no pointer and no history names. A kill after 6
+leaves the new release in production, and the next writer does step 7. Between 5 and 6 TF Serving and phones
+may differ by one release, both complete, until then. Folders without such a mark are removed only if
+the audit log says that they were collected: `collect` first makes that change by the same rename, and then
+removes the folders. After a kill in between they count as gone, and the next writer removes the rest.
+
+In an object store all this happens to a local copy, and `mirror.py` writes the difference back, the pointer
+last; `lease.py` is the lock there.
+"""
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.release import durable, lease
+from edgeline.release.acceptance import check_push, check_switch
+from edgeline.release.candidate import Candidate, check, stage
+from edgeline.release.documents import sha256_of_bytes
+from edgeline.release.history import (
+    Action,
+    Change,
+    Collected,
+    catch_up,
+    find_pointer,
+    make_change,
+    previous_version,
+    read_history,
+    read_pointer,
+    render_pointer,
+)
+from edgeline.release.layout import PushFolder, check_name
+from edgeline.release.mirror import Mirror
+from edgeline.release.pins import compute_pins, pins_match, render_pins
+from edgeline.release.releases import (
+    Release,
+    current,
+    find_version,
+    models,
+    read_release,
+    released_versions,
+    releases,
+)
+from edgeline.release.verify import find_release_problems, known_versions, missing_release, nothing_of, verify
+from edgeline.store.locations import Location, locate, measure_size
+
+__all__ = [
+    "Candidate",
+    "Release",
+    "check_push",
+    "collect",
+    "current",
+    "find_version",
+    "known_versions",
+    "models",
+    "promote",
+    "push",
+    "releases",
+    "rollback",
+    "verify",
+]
+
+# A push of a few megabytes takes a second; a writer that takes longer than this is stuck.
+LOCK_WAIT_S = 60.0
+
+_LOG = logging.getLogger(__name__)
+
+
+def push(root: str | Location, model: str, candidate: Candidate) -> Release:
+    """Pushes a copy of `candidate`, never links, as the next version of `model`, and puts it in production.
+
+    A missing push folder is made; in an object store, the bucket has to exist.
+
+    Raises:
+        UsageError: Phones would refuse the candidate after the release in production, see `check_push`.
+        EdgelineError: The candidate cannot be released, the disk is full, read-only or failing, or the
+            object store cannot be used. Production is as it was before.
+        WorkspaceLocked: Another writer held the push folder for too long.
+    """
+    check_name(model, "model name")
+    check(candidate)
+    place = locate(root)
+    if isinstance(place, Path):
+        with durable.explain_errors(place, f"Pushing {model} to {place}"):
+            durable.make_folders(place)
+    with _open_for_writing(place, f"Pushing {model} to {place}") as folder:
+        check_push(place, model, candidate.rollback_epoch, candidate.signing_key is not None)
+        version = _next_version(folder, model)
+        raw = stage(candidate, folder, model, version)
+        change = make_change(folder, model, "push", version, sha256_of_bytes(raw), f"run {candidate.run}")
+        _put_in_production(folder, model, change, new=True)
+    return read_release(PushFolder(place), model, version, change.manifest_sha256)
+
+
+def promote(root: str | Location, model: str, version: int, reason: str) -> Release:
+    """Puts an existing release, newer or older than the current one, in production; takes milliseconds.
+
+    Raises:
+        UsageError: The model or release does not exist, it is in production already, or the reason is empty.
+        EdgelineError: The release is damaged, phones would refuse its rollback epoch, or the push folder
+            cannot be written. Production is as it was before.
+    """
+    return _switch_to(root, model, "promote", version, reason)
+
+
+def rollback(root: str | Location, model: str, reason: str, to: int | None = None) -> Release:
+    """Goes back to an earlier release; takes milliseconds.
+
+    Without `to` it goes to the release in production before the current one, but never to one that was itself
+    rolled back.
+
+    Raises:
+        UsageError: As for `promote`.
+        EdgelineError: As for `promote`; also if there is no earlier release, or another user put one in
+            production while this waited for the lock.
+    """
+    return _switch_to(root, model, "rollback", to, reason)
+
+
+def collect(root: str | Location, model: str, keep: int, dry_run: bool = False) -> dict[int, int]:
+    """Removes all releases but the newest `keep`, the one in production, and the one a rollback goes to.
+
+    Returns the size in bytes of each version that is removed; with `dry_run` nothing is removed.
+
+    Raises:
+        EdgelineError: The release in production, or the one before it, is not known, or the push folder
+            cannot be written.
+        WorkspaceLocked: Another writer held the push folder for too long.
+    """
+    place = locate(root)
+    if (sizes := _measure_removable(place, model, keep)) and not dry_run:
+        with _open_for_writing(place, f"Collecting releases of {model} in {place}") as folder:
+            sizes = _measure_removable(place, model, keep)  # again, now that no other writer can interfere
+            last = read_history(folder, model).last
+            assert last is not None
+            removed = [Collected(version, _find_identity(place, model, version)) for version in sizes]
+            reason = f"all but the newest {keep}, production and the one before it"
+            change = make_change(
+                folder, model, "collect", last.to_version, last.manifest_sha256, reason, removed
+            )
+            _put_in_production(folder, model, change, new=False)
+    return sizes
+
+
+def _measure_removable(place: Location, model: str, keep: int) -> dict[int, int]:
+    """Returns the size in bytes of each version of a model that `collect` removes, by rising version."""
+    folder = PushFolder(place)
+    if model not in folder.models():
+        return {}
+    changes, pointer = read_history(folder, model).changes, read_pointer(folder, model)
+    if pointer is None or [change.number for change in changes] != list(range(1, pointer.number + 1)):
+        raise EdgelineError(
+            f"{folder.relative(folder.edge(model))}: it is unknown which releases were in production.",
+            "current.json or lines of history.jsonl are missing or cannot be read. Nothing was collected.",
+            "Run `edgeline verify` for details; restore the file from a backup, or put a release in"
+            " production with `edgeline promote V --reason R`.",
+        )
+    released = released_versions(folder, model)
+    kept = {pointer.to_version, previous_version(changes), *sorted(released)[-keep:]}
+    return {
+        version: sum(map(measure_size, folder.parts(model, version).values()))
+        for version in sorted(released - kept)
+    }
+
+
+def _find_identity(place: Location, model: str, version: int) -> str | None:
+    try:
+        return read_release(PushFolder(place), model, version).identity
+    except EdgelineError:
+        return None
+
+
+@contextmanager
+def _lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path], Callable[[], None]]]:
+    """Locks the push folder; yields it, or its local copy, and a function that publishes the changes."""
+    if isinstance(place, Path):
+        folder = PushFolder(place)
+        with durable.explain_errors(place, doing), durable.only_writer(folder.lock, LOCK_WAIT_S):
+            yield folder, lambda: None  # readers see each change as it is made
+        return
+    with (
+        lease.only_writer(PushFolder(place).lock, LOCK_WAIT_S) as held_lease,
+        durable.explain_errors(Path(tempfile.gettempdir()), doing),
+        tempfile.TemporaryDirectory(prefix="edgeline-push-") as scratch,
+    ):
+        mirror = Mirror(place, Path(scratch), held_lease)
+        mirror.fetch()
+        yield mirror.folder, mirror.publish
+
+
+@contextmanager
+def _open_for_writing(place: Location, doing: str) -> Iterator[PushFolder[Path]]:
+    with _lock_folder(place, doing) as (folder, publish):
+        before = {model: find_pointer(folder, model) for model in folder.models()}
+
+        def is_over(model: str) -> bool:
+            """Returns true if no writer can still push the model: a disk's lock is never taken over."""
+            return isinstance(place, Path) or find_pointer(folder, model) != before.get(model)
+
+        _repair(folder, is_over)
+        publish()
+        try:
+            yield folder
+        finally:
+            try:  # removes a failed push; after a successful one, appends the audit line
+                _repair(folder, is_over)
+            except OSError as error:
+                _LOG.warning("%s: the clean-up failed and is left to the next writer: %s", place, error)
+        publish()
+
+
+def _switch_to(root: str | Location, model: str, action: Action, version: int | None, reason: str) -> Release:
+    check_name(model, "model name")
+    if not reason.strip():
+        raise UsageError(
+            "The reason is empty.",
+            "The audit log records why production changed.",
+            'Add --reason "WHY".',
+        )
+    place = locate(root)
+    if model not in models(place):
+        raise nothing_of(PushFolder(place), model)
+    seen = find_pointer(PushFolder(place), model)
+    with _open_for_writing(place, f"{action.capitalize()} of {model}") as folder:
+        history = read_history(folder, model)
+        target = previous_version(history.changes) if version is None else version
+        released = released_versions(folder, model)
+        pointer = find_pointer(folder, model)  # may be damaged: a promote repairs it
+        current_version = pointer.to_version if pointer else None
+        others = released - {current_version}
+        log_state = " ".join(history.problems) or "The audit log is intact."
+        choice = f"Other releases: {', '.join(map(str, sorted(others))) or 'none'}."
+        if version is None and pointer and pointer != seen:
+            raise EdgelineError(
+                f"{pointer.who} put {model} {current_version} in production meanwhile: {pointer.action}.",
+                "A rollback from there would go back one release too far. Nothing was changed.",
+                "Look with `edgeline status`, and roll back again if you still want to.",
+            )
+        if target is None:
+            raise EdgelineError(
+                f"{model} has no release in production before the current one.",
+                f"A rollback returns to the release that was in production before. {log_state} {choice}",
+                "Pass one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
+            )
+        if target not in released:
+            how = " with --to V" if action == "rollback" else ""
+            raise missing_release(model, target, history, others, how)
+        if target == current_version:
+            raise UsageError(
+                f"{model} {target} is in production already.", choice, "Pass another release, if any."
+            )
+        if problems := find_release_problems(PushFolder(place), model, target, history):
+            raise EdgelineError(
+                f"{model} {target} is damaged: {' '.join(problems)}",
+                "Phones and servers would refuse it or misbehave. Production was not changed.",
+                f"Pass another release ({choice.lower().rstrip('.')}), or restore those files from a backup.",
+            )
+        release = read_release(PushFolder(place), model, target)
+        for warning in check_switch(place, release):
+            _LOG.warning("%s %s: %s", model, target, warning)
+        change = make_change(folder, model, action, target, release.manifest_sha256, reason.strip())
+        _put_in_production(folder, model, change, new=False)
+    return release
+
+
+def _next_version(folder: PushFolder, model: str) -> int:
+    versions = folder.version_folders(model)
+    for change in read_history(folder, model).changes:
+        versions |= {change.to_version, change.from_version or 0}
+    return 1 + max(versions, default=0)
+
+
+def _put_in_production(folder: PushFolder[Path], model: str, change: Change, *, new: bool) -> None:
+    """Does steps 3 to 6 of the module's docstring; with `new` the version's folders are still in scratch."""
+    switch = folder.scratch / "switch"
+    durable.make_folders(switch)
+    pins = {**compute_pins(folder), model: change.to_version}
+    durable.write_file(switch / "models.config", render_pins(pins))
+    durable.write_file(switch / "current.json", render_pointer(change))
+    if new:
+        for part, target in folder.parts(model, change.to_version).items():
+            durable.make_folders(target.parent)
+            durable.move(folder.push_scratch(model, change.to_version) / part, target)
+    durable.move(switch / "models.config", folder.pins)
+    os.rename(switch / "current.json", folder.pointer(model))
+    try:
+        durable.sync_folder(folder.edge(model))
+    except OSError as error:  # too late for an error: readers see the new release
+        _LOG.warning("%s was renamed, but may not be on the disk yet: %s", folder.pointer(model), error)
+
+
+def _repair(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
+    """Brings all files in line with the pointers and removes dead pushes; only for the holder of the lock."""
+    for model in folder.models():
+        catch_up(folder, model)
+    pins = compute_pins(folder)
+    # Pins come before removals: TF Serving may have been told to load a version that is removed.
+    if not pins_match(folder, pins):
+        durable.make_folders(folder.scratch)
+        durable.make_folders(folder.pins.parent)
+        durable.write_file(folder.scratch / "models.config", render_pins(pins))
+        durable.move(folder.scratch / "models.config", folder.pins)
+    alive = {(m, v) for m, v in folder.unfinished_pushes() if not is_over(m)}
+    dead = {
+        (m, v) for m, v in folder.unfinished_pushes() - alive if v not in read_history(folder, m).manifests
+    }
+    dead |= {
+        (model, version) for model in folder.models() for version in read_history(folder, model).collected
+    }
+    for model, version in sorted(dead):
+        for part in folder.parts(model, version).values():
+            if part.exists():
+                shutil.rmtree(part)
+                durable.sync_folder(part.parent)
+    kept = {folder.push_scratch(model, version) for model, version in alive}
+    for path in folder.scratch.iterdir() if folder.scratch.exists() else ():
+        if path not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not kept and folder.scratch.exists():
+        folder.scratch.rmdir()

@@ -1,0 +1,195 @@
+"""Verification of a push folder: every file is compared with the size and digest that were pushed.
+
+The log vouches for each manifest (`history.py`), and a manifest for the files of its release. A bundle that
+was copied out of a push folder has no log: only a signature vouches for its manifest (`signing.py`).
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.release.history import History, read_history, read_pointer, render_pointer
+from edgeline.release.layout import HISTORY, MANIFEST, POINTER, SIGNATURE, PushFolder, check_name
+from edgeline.release.manifest import (
+    FileEntry,
+    Manifest,
+    NewerManifest,
+    digest_of,
+    files_below,
+    parse_manifest,
+    select_served_entries,
+)
+from edgeline.release.pins import find_pins_problem
+from edgeline.release.releases import read_release, released_versions
+from edgeline.release.signing import is_signed
+from edgeline.store import locations
+from edgeline.store.locations import Location, list_names, locate, read_bytes
+from edgeline.store.objects import measure_file
+
+
+def verify(root: str | Location, model: str, version: int | None = None) -> list[str]:
+    """Returns all problems of the releases of a model, or of one of them, one sentence each.
+
+    Without `version` it checks every release with a folder or in the audit log, the pointer, the pins for TF
+    Serving and the audit log.
+
+    Raises:
+        UsageError: The model or release does not exist, so nothing could be checked.
+        NewerManifest: This code is too old for a manifest.
+        EdgelineError: The object store cannot be read.
+    """
+    folder = PushFolder(locate(root))
+    if check_name(model, "model name") not in folder.models():
+        raise nothing_of(folder, model)
+    history = read_history(folder, model)
+    known = known_versions(root, model)
+    if version is not None:
+        if version not in known:
+            raise missing_release(model, version, history, known)
+        return find_release_problems(folder, model, version, history)
+    problems = [*history.problems, *_check_pointer(folder, model)]
+    problems += filter(None, [find_pins_problem(folder, model)])
+    problems += _check_names(folder, model)
+    for each in known:
+        if each not in history.manifests:
+            problems.append(f"edge/{model}/{each}: {HISTORY} has no line for this push.")
+        problems += find_release_problems(folder, model, each, history)
+    return problems
+
+
+def known_versions(root: str | Location, model: str) -> tuple[int, ...]:
+    """Returns all versions with a folder or in the audit log, sorted, but no unfinished or collected ones."""
+    folder = PushFolder(locate(root))
+    return tuple(sorted({*released_versions(folder, model), *read_history(folder, model).manifests}))
+
+
+def nothing_of(folder: PushFolder, model: str) -> UsageError:
+    """Returns the error for a model that was never in this push folder; it lists the folder's models."""
+    models = ", ".join(folder.models())
+    return UsageError(
+        f"{folder.root} has no model {model!r}.",
+        f"It has: {models}."
+        if models
+        else "It has no models: nothing was pushed there yet, or the place is wrong.",
+        "Pass one of these with --workload." if models else "Pass the place with --store, or push first.",
+    )
+
+
+def missing_release(
+    model: str, version: int, history: History, others: Iterable[int], how: str = ""
+) -> UsageError:
+    """Returns the error for a release that never existed or was collected; it lists the other releases."""
+    versions = ", ".join(map(str, sorted(others)))
+    choice = f"Existing releases: {versions}." if versions else "There are no other releases."
+    do = f"Pass one of these{how}." if versions else "Run the pipeline for a new one."
+    if version not in history.collected:
+        return UsageError(f"{model} has no release {version}.", choice, do)
+    change = history.collected[version][1]
+    found = f"{model} {version} was collected on {change.when}, by {change.who}."
+    return UsageError(found, f"`edgeline gc` removed its files to free their space. {choice}", do)
+
+
+def find_release_problems(folder: PushFolder, model: str, version: int, history: History) -> list[str]:
+    """Returns all problems of the files of one release, one sentence each. Raises NewerManifest."""
+    try:
+        manifest = read_release(folder, model, version, history.manifests.get(version)).manifest
+    except NewerManifest:
+        raise
+    except EdgelineError as error:
+        return [f"{error.found} {error.why}"]
+    parts = folder.parts(model, version)
+    problems = _check_part(parts["serving"], f"serving/{model}/{version}/", manifest)
+    served = select_served_entries(manifest.files, model, version)
+    if "saved_model.pb" not in {entry.path for entry in served}:
+        problems.append(
+            f"serving/{model}/{version}: no saved_model.pb in the manifest, so no server can load it."
+        )
+    if digest_of(served) != manifest.model_digest:
+        problems.append(f"edge/{model}/{version}/{MANIFEST}: model_digest does not match its files.")
+    return problems + bundle_problems(parts["edge"], manifest)
+
+
+def read_bundle(place: Location) -> Manifest:
+    """Reads the manifest of the bundle in `place`, the part of a release for phones.
+
+    Raises:
+        EdgelineError: The manifest is missing, damaged, or newer than this code.
+    """
+    try:
+        raw = read_bytes(place / MANIFEST)
+    except OSError as error:
+        raise UsageError(
+            f"{place} has no readable {MANIFEST}: {error.strerror or error}.",
+            "The files of a bundle are checked against its manifest.",
+            "Pass the number of a release, or a folder with a bundle, such as PUSH/edge/MODEL/VERSION.",
+        ) from error
+    return parse_manifest(raw, f"{place}/{MANIFEST}")
+
+
+def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
+    """Returns all problems of the bundle in `place` and of its signature, one sentence each."""
+    prefix = f"edge/{manifest.model}/{manifest.version}/"
+    if not manifest.signed_by:
+        return _check_part(place, prefix, manifest, {MANIFEST})
+    problems, path = _check_part(place, prefix, manifest, {MANIFEST, SIGNATURE}), place / SIGNATURE
+    content = "a link" if isinstance(path, Path) and path.is_symlink() else "another signature"
+    try:
+        signed = is_signed(read_bytes(place / MANIFEST), read_bytes(path), manifest.signed_by)
+    except OSError:
+        signed, content = False, "no readable file"
+    if content == "a link" or not signed:
+        expected = f"the signature of {MANIFEST} with {manifest.signed_by}"
+        problems.append(f"{prefix}{SIGNATURE}: found {content}. Expected {expected}.")
+    return problems
+
+
+def _check_part(top: Location, prefix: str, manifest: Manifest, besides: Iterable[str] = ()) -> list[str]:
+    """Returns the problems of the files in `top`: those in the manifest with this prefix, and `besides`."""
+    entries = [entry for entry in manifest.files if entry.path.startswith(prefix)]
+    problems = []
+    for entry in entries:
+        problems += _check_file(top / entry.path.removeprefix(prefix), entry)
+    names = files_below(top) if isinstance(top, Path) else locations.list_files_below(top)
+    strays = {f"{prefix}{name}" for name in {*names} - {*besides}} - {entry.path for entry in entries}
+    return problems + [f"{path}: is not in the manifest." for path in sorted(strays)]
+
+
+def _check_pointer(folder: PushFolder, model: str) -> list[str]:
+    path = folder.pointer(model)
+    try:
+        pointer = read_pointer(folder, model)
+    except EdgelineError as error:
+        return [f"{error.found} {error.why}"]
+    if pointer is None:
+        return [f"{folder.relative(path)}: missing, so nothing is in production."]
+    is_intact = read_bytes(path) == render_pointer(pointer)
+    return [] if is_intact else [f"{folder.relative(path)}: was changed after it was written."]
+
+
+def _check_names(folder: PushFolder, model: str) -> list[str]:
+    """Returns the problems of names beside the releases that belong to none."""
+    versions = {str(version) for version in folder.version_folders(model)}
+    strays = [
+        f"{folder.relative(top)}/{name}: is not part of a release."
+        for top, known in ((folder.serving(model), set()), (folder.edge(model), {POINTER, HISTORY}))
+        for name in list_names(top)
+        if name not in versions | known
+    ]
+    return sorted(strays)
+
+
+def _check_file(path: Location, entry: FileEntry) -> list[str]:
+    expected = f"Expected a file of {entry.size:,} bytes."
+    if isinstance(path, Path) and (path.is_symlink() or (path.exists() and not path.is_file())):
+        return [f"{entry.path}: found something other than a file. {expected}"]
+    try:
+        size, digest = measure_file(path)
+    except FileNotFoundError:
+        return [f"{entry.path}: found no file. {expected}"]
+    except OSError as error:
+        return [f"{entry.path}: cannot be read ({error.strerror})."]
+    if size != entry.size:
+        return [f"{entry.path}: found {size:,} bytes. Expected {entry.size:,}."]
+    if digest != entry.sha256:
+        return [f"{entry.path}: found sha256 {digest}. Expected {entry.sha256}."]
+    return []

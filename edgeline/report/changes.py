@@ -1,0 +1,144 @@
+"""Describes runs line by line, and compares two runs by these lines."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from edgeline.report.facts import Facts
+from edgeline.report.words import UNKNOWN, count, megabytes, milliseconds, percent, seconds
+
+_DIGESTS = {"code": "Code", "lock": "Lock file", "schema": "Curated schema"}
+# Texts for a line that only the other run has; in other sections such a line counts as no change.
+_ABSENT = {"Data": "0", "Settings": "not set", "Libraries": "none"}
+# The sections that a person asks about, causes first; all else differs each week, or is a consequence.
+_ASKED_SECTIONS = ("Data", "Settings", "Code", "Libraries", "Outcome", "Edge files")
+_ASKED_FILE_LINES = ("Default edge file", "Size of ")
+
+Lines = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference: its name, and its text before and now."""
+
+    what: str
+    before: str
+    now: str
+
+
+def describe(facts: Facts) -> dict[str, Lines]:
+    """Returns all lines on a run except its metrics, by section; steps that it did not reach have none."""
+    about, version = facts.about, facts.about.version
+    sections: dict[str, Lines] = {
+        "Outcome": {
+            "Outcome": about.outcome,
+            "In production": f"version {version}" if version else "unknown",
+        },
+        "Settings": dict(sorted(about.settings.items())),
+        "Code": {what: about.inputs[name][:12] for name, what in _DIGESTS.items() if about.inputs.get(name)},
+        "Libraries": dict(sorted(about.libraries.items())),
+        "Data": dict(_describe_data(facts)),
+        "Training": dict(_describe_training(facts)),
+    }
+    if facts.data is not None:
+        reasons = sorted({reason for span in facts.data.spans for reason in span.rejected})
+        sections["Drift"] = {
+            feature.name: f"{feature.distance:.3f}, at most {feature.threshold:.3f}"
+            for feature in facts.data.features
+            if feature.distance is not None and feature.threshold is not None
+        }
+        sections["Schema"] = {f"{item.feature}, {item.kind}": item.seen for item in facts.data.schema}
+        sections["Quarantine"] = {
+            reason: count(sum(span.rejected.get(reason, 0) for span in facts.data.spans))
+            for reason in reasons
+        }
+    sections["Edge files"] = dict(_describe_edge_files(facts))
+    sections["Time"] = {
+        **{
+            step.name: step.state if step.state in ("cached", "queued") else seconds(step.seconds)
+            for step in about.steps
+        },
+        **({"Total": seconds(about.seconds)} if about.seconds is not None else {}),
+    }
+    return {section: lines for section, lines in sections.items() if lines}
+
+
+def _describe_data(facts: Facts) -> Iterator[tuple[str, str]]:
+    if (data := facts.data) is None:
+        return
+    nouns = f"{data.noun.capitalize()}s"
+    if data.spans:
+        yield "Newest span", data.spans[-1].name
+        yield "Spans in the window", str(len(data.spans))
+    for split, number in data.splits.items():
+        yield f"{nouns} in {split}", count(number)
+    for label, number in data.classes.items():
+        yield f"{nouns} of {label}", count(number)
+    yield f"{nouns} quarantined", count(sum(span.quarantined for span in data.spans))
+
+
+def _describe_training(facts: Facts) -> Iterator[tuple[str, str]]:
+    if facts.training is None or (kept := facts.training.kept) is None:
+        return
+    yield "Epochs", f"{len(facts.training.epochs)}, kept {kept.epoch}"
+    for split, loss, accuracy in (
+        ("train", kept.loss, kept.accuracy),
+        ("eval", kept.val_loss, kept.val_accuracy),
+    ):
+        if loss is not None:
+            yield f"Loss in {split}", f"{loss:.4f}"
+        if accuracy is not None:
+            yield f"Accuracy in {split}", percent(accuracy)
+    if facts.training.summary.variations is not None:
+        yield "Variations of each photo", str(facts.training.summary.variations)
+
+
+def _describe_edge_files(facts: Facts) -> Iterator[tuple[str, str]]:
+    if facts.edge is None or not facts.edge.eval_examples:  # Older facts name these differently.
+        return
+    yield "Default edge file", facts.edge.default_variant or "none"
+    for variant in facts.edge.variants:
+        if (measured := variant.measured) is not None:
+            yield f"Size of {variant.name}", megabytes(measured.size_bytes)
+            yield f"Accuracy of {variant.name}", percent(measured.accuracy)
+            yield f"Agreement of {variant.name}", percent(measured.agreement)
+            yield f"Median time of {variant.name}", milliseconds(measured.latency.p50_ms)
+        if variant.reasons:
+            yield f"Failure of {variant.name}", " ".join(variant.reasons)
+
+
+def side_by_side(first: Mapping[str, Lines], second: Mapping[str, Lines], section: str) -> tuple[Change, ...]:
+    """Returns the lines of a section that either of two runs has, the equal ones too."""
+    before, now = first.get(section, {}), second.get(section, {})
+    absent = _ABSENT.get(section, UNKNOWN)
+    return tuple(Change(what, before.get(what, absent), now.get(what, absent)) for what in {**before, **now})
+
+
+def find_changes(facts: Facts, before: Facts) -> tuple[Change, ...]:
+    """Returns the changes since an earlier run of the model that a person would ask about, causes first."""
+    return tuple(change for change in _compare(facts, before) if change.before != change.now)
+
+
+def _compare(facts: Facts, before: Facts) -> Iterator[Change]:
+    then, now = describe(before), describe(facts)
+    for section in _ASKED_SECTIONS:
+        if section == "Edge files":
+            yield from _compare_metrics(facts, before)
+        if section not in then or section not in now:
+            continue
+        for line in side_by_side(then, now, section):
+            is_known = section in _ABSENT or UNKNOWN not in (line.before, line.now)
+            if section == "Settings":
+                yield replace(line, what=f"Setting {line.what}")
+            elif is_known and (section != "Edge files" or line.what.startswith(_ASKED_FILE_LINES)):
+                yield line
+
+
+def _compare_metrics(facts: Facts, before: Facts) -> Iterator[Change]:
+    if facts.evaluation is None or before.evaluation is None:
+        return
+    then = {(item.kind, item.name): item for item in before.evaluation.slices}
+    for item in facts.evaluation.slices:
+        if item.kind in ("overall", "class") and (earlier := then.get((item.kind, item.name))):
+            metric = "Accuracy" if item.kind == "overall" else f"Recall of {item.name}"
+            what = f"{metric}, each on its own eval split"
+            yield Change(what, percent(earlier.accuracy), percent(item.accuracy))

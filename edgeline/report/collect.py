@@ -1,0 +1,233 @@
+"""Collects the facts of a run from its artifacts. Unreadable files are named, and the rest is shown."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import TypeVar
+
+from edgeline.errors import EdgelineError
+from edgeline.intervals import compute_wilson_interval
+from edgeline.labels import parse_labels
+from edgeline.records.data_checks import DRIFT, read_anomalies
+from edgeline.records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDICTIONS, Prediction
+from edgeline.records.evaluation import METRICS, Metrics
+from edgeline.records.ingest import INGEST, THUMBNAILS, TWINS, Ingest
+from edgeline.records.json_file import UNREADABLE
+from edgeline.records.schema import Difference
+from edgeline.records.training import CROSS_VALIDATION, EPOCHS, SEARCH, TRAINING, TrainingSummary
+from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.report import facts
+from edgeline.report.measures import Reliability, measure_reliability
+from edgeline.report.schema import find_differences
+from edgeline.report.sources import Sources
+from edgeline.report.statistics import read_features
+
+_Part = TypeVar("_Part")
+# Raised for a file whose values are of the right type and make no sense.
+_SENSELESS = (LookupError, ArithmeticError)
+# Protobuf's errors are named, since they have no base class that is known without importing protobuf.
+_PROTOBUF = ("DecodeError", "ParseError")
+# A thumbnail has 2 to 20 kB; larger files are left out, since a page has to stay small.
+_LARGEST_PICTURE = 100_000
+_MEASURES = ("recall", "precision", "f1", "auc", "recall_at_false_alarms")
+
+
+class _Reader:
+    """A reader that goes on after unreadable parts, and keeps a sentence on each of them."""
+
+    def __init__(self) -> None:
+        self.unreadable: list[str] = []
+
+    def __call__(self, name: str, read: Callable[[], _Part], default: _Part) -> _Part:
+        """Returns what `read` returns, or the default where the part cannot be read."""
+        try:
+            return read()
+        except Exception as error:
+            if not isinstance(error, (*UNREADABLE, *_SENSELESS)) and type(error).__name__ not in _PROTOBUF:
+                raise
+            self.unreadable.append(f"{name} could not be read: {type(error).__name__}: {error}")
+            return default
+
+
+def collect(sources: Sources, about: facts.About) -> facts.Facts:
+    """Reads the outputs of a run's steps, and joins them with what the engine knows of the run.
+
+    The settings are those that the model was trained with: the values that a search found replace others.
+    """
+    reader = _Reader()
+
+    def read_part(name: str, read: Callable[[Sources], _Part], default: _Part) -> _Part:
+        return reader(name, lambda: read(sources), default)
+
+    search = read_part("The trials", lambda s: SEARCH.find(s.search), None)
+    if search is not None:
+        best = {name: str(value) for name, value in search.found.values.items()}
+        about = replace(about, settings={**about.settings, **best})
+    return facts.Facts(
+        about=about,
+        data=read_part("The data of the window", lambda s: _read_data(s, reader), None),
+        search=search,
+        training=read_part("The training", _read_training, None),
+        evaluation=read_part("The evaluation", _read_evaluation, None),
+        twins=read_part("The near twins", _read_twins, None),
+        reliability=read_part("The predictions", _read_reliability, None),
+        mistakes=read_part("The worst mistakes", lambda s: MISTAKES.find(s.edge_verdict), None),
+        edge=read_part("The edge files", lambda s: EDGE_FILES.find(s.edge_verdict), None),
+        gates=read_part("The verdicts", _read_gates, ()),
+        unreadable=tuple(reader.unreadable),
+    )
+
+
+def pictures(sources: Sources) -> dict[str, bytes]:
+    """Reads the thumbnails, by name in the artifact: `thumbnails/01.jpg`, `mistakes/01.jpg`."""
+    thumbnails = {}
+    for folder, kind in ((sources.quarantine, "thumbnails"), (sources.edge_verdict, "mistakes")):
+        if folder is None:
+            continue
+        for path in sorted((folder / kind).glob("*")):
+            is_picture = path.suffix in (".jpg", ".png") and path.is_file()
+            if is_picture and path.stat().st_size <= _LARGEST_PICTURE:
+                thumbnails[f"{kind}/{path.name}"] = path.read_bytes()
+    return thumbnails
+
+
+def _read_data(sources: Sources, reader: _Reader) -> facts.Data | None:
+    ingest = INGEST.find(sources.quarantine)
+    if (ingest, sources.statistics, sources.anomalies) == (None, None, None):
+        return None
+
+    def features() -> tuple[facts.Feature, ...]:
+        newest = ("", ingest.spans[-1].name if ingest and ingest.spans else "")
+        measured = DRIFT.find(sources.data_verdict) or ()
+        drift = {item.feature: item for item in measured if item.span in newest}
+        return read_features(sources.statistics, drift) if sources.statistics else ()
+
+    def anomalies() -> tuple[str, ...]:
+        if sources.anomalies is None:
+            return ()
+        splits = sorted(path.name.removeprefix("Split-") for path in sources.anomalies.glob("Split-*"))
+        return tuple(item.sentence for item in read_anomalies(sources.anomalies, splits))
+
+    def schema() -> tuple[Difference, ...]:
+        if sources.schema is None or sources.inferred is None or sources.statistics is None:
+            return ()
+        return find_differences(sources.schema, sources.inferred, sources.statistics)
+
+    return facts.Data(
+        **vars(ingest or Ingest()),
+        features=reader("The statistics", features, ()),
+        anomalies=reader("The anomalies", anomalies, ()),
+        schema=reader("The schema of the window", schema, ()),
+        thumbnails=reader("The thumbnails", lambda: THUMBNAILS.find(sources.quarantine) or (), ()),
+    )
+
+
+def _read_training(sources: Sources) -> facts.Training | None:
+    summary, epochs = TRAINING.find(sources.model_run), tuple(EPOCHS.read(sources.model_run))
+    if not (summary or epochs):
+        return None
+    cross_validation = CROSS_VALIDATION.find(sources.model_run)
+    return facts.Training(epochs, summary or TrainingSummary(), cross_validation)
+
+
+def _read_evaluation(sources: Sources) -> facts.Evaluation | None:
+    metrics = METRICS.find(sources.evaluation)
+    if metrics is None:
+        return None
+    return facts.Evaluation(
+        slices=_make_slices(metrics),
+        baseline_version=(metrics.baseline_version or None) if metrics.baseline else None,
+        confusion=metrics.confusion,
+        group=metrics.group,
+        out_of_fold=_make_slices(metrics.out_of_fold) if metrics.out_of_fold else (),
+    )
+
+
+def _make_slices(metrics: Metrics) -> tuple[facts.Slice, ...]:
+    baseline = metrics.baseline or {}
+    result = [
+        _make_slice(metrics, kind, name, values, baseline.get(kind, {}).get(name, {}))
+        for kind, slices in metrics.candidate.items()
+        for name, values in slices.items()
+    ]
+    # Groups that are slices already are not shown twice.
+    if metrics.group not in metrics.candidate:
+        for group in metrics.worst_groups:
+            interval = compute_wilson_interval(round(group.accuracy * group.examples), group.examples)
+            values = group.name, group.examples, group.accuracy, *interval, group.before
+            result.append(facts.Slice(metrics.group, *values))
+    return tuple(result)
+
+
+def _make_slice(
+    metrics: Metrics,
+    kind: str,
+    name: str,
+    values: Mapping[str, float | None],
+    before: Mapping[str, float | None],
+) -> facts.Slice:
+    examples, accuracy = round(values.get("example_count") or 0), values.get("accuracy")
+    low, high = (
+        compute_wilson_interval(round(accuracy * examples), examples) if accuracy is not None else (0.0, 1.0)
+    )
+    # Runs of older versions did not count groups.
+    if (estimate := metrics.estimates.get(kind, {}).get(name)) is not None:
+        low, high = estimate.low, estimate.high
+    return facts.Slice(
+        kind=kind,
+        name=name,
+        examples=examples,
+        accuracy=accuracy,
+        low=low,
+        high=high,
+        before=before.get("accuracy"),
+        measures={name: value for name in _MEASURES if (value := values.get(name)) is not None},
+        groups=estimate.sessions if estimate is not None and estimate.sessions < examples else None,
+    )
+
+
+def _read_twins(sources: Sources) -> facts.TwinAccuracy | None:
+    twins = TWINS.find(sources.quarantine)
+    if twins is None or not twins.found:
+        return None
+    ids = {twin.example_id for twin in twins.found}
+    answers = list(read_answers(sources))
+    everyone = [is_right for _, _, is_right in answers]
+    without = [is_right for asked, _, is_right in answers if asked.example_id not in ids]
+    return facts.TwinAccuracy(
+        twins=len(twins.found),
+        compared=twins.compared,
+        sample=twins.sample,
+        examples=twins.examples,
+        accuracy=sum(everyone) / len(everyone) if everyone else None,
+        without=sum(without) / len(without) if without else None,
+        others=len(without),
+    )
+
+
+def _read_reliability(sources: Sources) -> Reliability | None:
+    return measure_reliability([(confidence, is_right) for _, confidence, is_right in read_answers(sources)])
+
+
+def read_answers(sources: Sources) -> Iterator[tuple[Prediction, float, bool]]:
+    """Yields the answer to each eval example, its highest probability 0..1, and whether it is right."""
+    labels = _read_labels(sources)
+    for line in PREDICTIONS.read(sources.edge_verdict):
+        known = [p for p in line.probabilities if p is not None]
+        if labels and len(known) == len(line.probabilities):
+            confidence = max(known)
+            yield line, confidence, labels[known.index(confidence)] == line.label
+
+
+def _read_labels(sources: Sources) -> list[str]:
+    """Returns the class names by id, from the edge models or, without these, from ingest."""
+    if sources.edge_models is not None:
+        with suppress(OSError, EdgelineError):
+            return list(parse_labels((sources.edge_models / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME))
+    ingest = INGEST.find(sources.quarantine)
+    return list(ingest.classes) if ingest else []
+
+
+def _read_gates(sources: Sources) -> tuple[Verdict, ...]:
+    folders = (sources.data_verdict, sources.blessing, sources.edge_verdict)
+    return tuple(verdict for folder in folders if (verdict := VERDICT.find(folder)) is not None)

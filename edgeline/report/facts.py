@@ -1,0 +1,191 @@
+"""The facts of one run as plain values: its page shows them, and the pages of later runs compare with them.
+
+They are written as `facts.json` beside each page. Every field has a default, so that those of older versions
+can still be read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from edgeline.records.edge import EdgeFiles, Mistake
+from edgeline.records.evaluation import Confusion
+from edgeline.records.ingest import Ingest, Thumbnail
+from edgeline.records.run import Course, Problem
+from edgeline.records.schema import Difference
+from edgeline.records.training import CrossValidation, Epoch, Search, TrainingSummary
+from edgeline.records.verdict import Verdict
+from edgeline.report.measures import Reliability
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One output of one step: its URI and its custom properties."""
+
+    step: str
+    output: str
+    uri: str
+    properties: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class About(Course):
+    """The run itself."""
+
+    run: str  # its id
+    model: str
+    engine: Literal["local", "kubeflow"] = "local"
+    notes: tuple[str, ...] = ()  # on the spans that it read, a sentence each
+    problem: Problem | None = None  # the reason for its end before its last step
+    log: str | None = None  # file with everything that was printed
+    data: str = ""  # where the examples came from
+    settings: Mapping[str, str] = field(default_factory=dict)  # by dotted name
+    libraries: Mapping[str, str] = field(default_factory=dict)  # version by name
+    artifacts: tuple[Artifact, ...] = ()
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The values of one feature over some examples: a mean and bins for numbers, values for texts."""
+
+    mean: float | None = None
+    bins: tuple[tuple[float, float, float], ...] = ()  # (from, to, share of the examples)
+    values: tuple[tuple[str, float], ...] = ()  # (text, share of the examples), the commonest first
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature of the training examples: the newest span, the spans before it, and how far apart they are.
+
+    The last two are None where the schema sets no threshold, or there are too few examples to compare.
+    """
+
+    name: str
+    now: Distribution  # in the newest span; in the whole window where that is the only span
+    before: Distribution | None = None
+    distance: float | None = None  # 0..1
+    threshold: float | None = None  # the most that the schema allows
+
+    @property
+    def drifted(self) -> bool:
+        """Returns whether the distance is above the threshold of the schema."""
+        return self.distance is not None and self.threshold is not None and self.distance > self.threshold
+
+
+@dataclass(frozen=True)
+class Data(Ingest):
+    """The window of data as ingest recorded it, and the findings on it."""
+
+    features: tuple[Feature, ...] = ()  # those whose drift was measured first, each kind by name
+    anomalies: tuple[str, ...] = ()  # violations of the schema, a sentence each
+    thumbnails: tuple[Thumbnail, ...] = ()  # some of what is in quarantine
+    schema: tuple[Difference, ...] = ()  # how the window differs from the curated schema
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training of the model."""
+
+    epochs: tuple[Epoch, ...] = ()
+    summary: TrainingSummary = field(default_factory=TrainingSummary)
+    cross_validation: CrossValidation | None = None
+
+    @property
+    def kept(self) -> Epoch | None:
+        """Returns the epoch whose weights the model has."""
+        best = self.summary.best_epoch
+        return next((epoch for epoch in self.epochs if epoch.epoch == best), None)
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """Accuracy on one slice of the eval examples, 0..1."""
+
+    kind: str  # `overall`, `class`, `span`, or one of the workload
+    name: str  # within its kind
+    examples: int = msgspec.field(name="photos")  # how many
+    accuracy: float | None = None  # None where it was no number
+    low: float = 0.0  # lower end of its 95 % confidence interval; `high` is the upper one
+    high: float = 1.0
+    before: float | None = None  # the production model's, on the same examples
+    # Further metrics: `recall`, `precision`, `f1`, `auc`, `recall_at_false_alarms`.
+    measures: Mapping[str, float] = msgspec.field(default_factory=dict)
+    groups: int | None = None  # counted by its interval; None where every example is a group of its own
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of the trained model, and those of the model in production if there is one."""
+
+    slices: tuple[Slice, ...] = ()
+    baseline_version: int | None = None
+    confusion: Confusion | None = None
+    group: str = "group"  # the noun for a group: session, machine, author
+    out_of_fold: tuple[Slice, ...] = ()  # by models that did not learn from the groups
+
+    def of(self, kind: str) -> tuple[Slice, ...]:
+        """Returns the slices of one kind."""
+        return tuple(item for item in self.slices if item.kind == kind)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Returns the kinds of slices, `overall`, `class` and `span` first."""
+        known = ("overall", "class", "span")
+        return tuple(dict.fromkeys((*known, *(item.kind for item in self.slices))))
+
+    @property
+    def overall(self) -> Slice | None:
+        """Returns the slice of all eval examples."""
+        return next(iter(self.of("overall")), None)
+
+    @property
+    def judged(self) -> Slice | None:
+        """Returns the slice of all examples by which the gate judged: out of fold, if there is one."""
+        return next((item for item in self.out_of_fold if item.kind == "overall"), self.overall)
+
+    def worst(self, kind: str) -> Slice | None:
+        """Returns the slice of a kind with the lowest accuracy."""
+        known = [item for item in self.of(kind) if item.accuracy is not None]
+        return min(known, key=lambda item: (item.accuracy or 0.0, item.name), default=None)
+
+
+@dataclass(frozen=True)
+class TwinAccuracy:
+    """Accuracy on eval with and without the examples that have a near twin in train, 0..1."""
+
+    twins: int = 0  # examples with a near twin, out of `compared`
+    compared: int = 0
+    sample: str = ""  # the number of examples that these are a sample of, in words
+    examples: str = ""  # some of those twins in words
+    accuracy: float | None = None  # on all that the model answered; None without answers
+    without: float | None = None  # on those without a near twin
+    others: int = 0  # how many have no near twin
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All facts of a run; a part is None where the run did not get that far."""
+
+    about: About
+    data: Data | None = None
+    search: Search | None = None  # None where settings were not searched
+    training: Training | None = None
+    evaluation: Evaluation | None = None
+    twins: TwinAccuracy | None = None  # None where there are none
+    reliability: Reliability | None = None  # measured on the SavedModel's probabilities of eval examples
+    mistakes: tuple[Mistake, ...] | None = None  # the wrong answers with the highest probabilities
+    edge: EdgeFiles | None = None
+    gates: tuple[Verdict, ...] = ()  # in the order of the DAG
+    unreadable: tuple[str, ...] = ()  # unreadable parts, a sentence each
+
+
+def by_dotted_name(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Flattens nested settings to dotted names, as `About.settings` has them, each value as text."""
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= by_dotted_name(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = str(value)
+    return flat

@@ -1,0 +1,236 @@
+"""Renders facts as HTML: one self-contained page without requests, and without a script except in the index.
+
+The templates escape everything that comes from people (labels, file names, reasons). Only the charts, which
+escape their own input, are inserted as they are.
+"""
+
+import base64
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from edgeline.report import charts, words
+from edgeline.report.changes import find_changes
+from edgeline.report.facts import Data, Facts
+from edgeline.report.verdict import (
+    BADGES,
+    describe_outcome,
+    list_notes,
+    list_other_reasons,
+    list_other_warnings,
+)
+
+# The sections in the order of the page, with their titles; `templates/sections.html` has a macro for each.
+SECTIONS = {
+    "gates": "Gates",
+    "changes": "What changed",
+    "data": "Data",
+    "features": "Drift",
+    "schema": "Schema",
+    "quarantine": "Quarantine",
+    "search": "Hyperparameter search",
+    "training": "Training",
+    "metrics": "Metrics",
+    "twins": "Near twins",
+    "confusion": "Confusion matrix",
+    "mistakes": "Worst mistakes",
+    "reliability": "Calibration",
+    "edge": "Edge files",
+    "steps": "Step times",
+    "lineage": "Lineage",
+}
+
+
+def render_run(facts: Facts, pictures: Mapping[str, bytes], before: Facts | None) -> str:
+    """Renders the page of a run, compared with an earlier one; `pictures` are thumbnails by name."""
+    view = View(facts, pictures, before)
+    return render("run.html", view=view, sections=view.sections)
+
+
+def render_part(title: str, text: str, sections: Collection[str], view: "View") -> str:
+    """Renders a page with a sentence under its title, and those sections that have content."""
+    shown = [name for name in sections if view.has(name)]
+    return render("part.html", title=title, text=text, sections=shown, view=view)
+
+
+def render(template: str, **values: object) -> str:
+    """Renders a page from one of the templates."""
+    return str(_make_environment().get_template(template).render(values))
+
+
+@cache
+def _make_environment() -> Any:
+    """Makes the environment of the templates: with escaping, the formats of `words`, and the charts."""
+    import jinja2
+
+    loader = jinja2.PackageLoader("edgeline.report", "templates")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    for name in ("percent", "points", "count", "megabytes", "milliseconds", "seconds", "moment", "day"):
+        environment.filters[name] = getattr(words, name)
+    environment.policies["json.dumps_kwargs"] = {}  # jinja's default sorts keys
+    environment.filters["setting"] = words.setting
+    environment.globals |= {"titles": SECTIONS, "unknown": words.UNKNOWN, "charts": charts}
+    return environment
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of the figures at the top of a page: its name, its value, and a line under it."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+class View:
+    """The values of one run that the templates use."""
+
+    def __init__(self, facts: Facts, pictures: Mapping[str, bytes], before: Facts | None = None) -> None:
+        self.facts, self.before, self._pictures = facts, before, pictures
+        self.about = facts.about
+        self.badge, self.tone = BADGES[facts.about.outcome]
+        self.sentence = describe_outcome(facts)
+        # A gate's finding is shown with the gate.
+        self.problem = None if any(gate.result == "fail" for gate in facts.gates) else facts.about.problem
+        self.reasons, self.warnings = list_other_reasons(facts), list_other_warnings(facts)
+        self.notes = list_notes(facts, before)
+        self.changes = find_changes(facts, before) if before else ()
+
+    @property
+    def data(self) -> Data:
+        """Returns the window; only sections that need a window use it."""
+        assert self.facts.data is not None
+        return self.facts.data
+
+    @property
+    def nouns(self) -> str:
+        """Returns the plural noun for the examples."""
+        return f"{self.facts.data.noun}s" if self.facts.data else "examples"
+
+    @property
+    def sections(self) -> list[str]:
+        """Returns the sections that have content."""
+        return [name for name in SECTIONS if self.has(name)]
+
+    @property
+    def absent(self) -> list[str]:
+        """Returns the titles of the main sections that the run did not get to."""
+        parts = ("data", "training", "metrics", "edge")
+        return [SECTIONS[name].lower() for name in parts if not self.has(name)]
+
+    def has(self, section: str) -> bool:
+        """Tells whether a section has content."""
+        facts = self.facts
+        return {
+            "gates": bool(facts.gates),
+            "changes": self.before is not None,
+            "data": facts.data is not None and bool(facts.data.spans),
+            "features": facts.data is not None and bool(facts.data.features or facts.data.anomalies),
+            "schema": facts.data is not None and bool(facts.data.schema),
+            "quarantine": facts.data is not None and any(span.quarantined for span in facts.data.spans),
+            "search": facts.search is not None,
+            "training": facts.training is not None and bool(facts.training.epochs),
+            "metrics": facts.evaluation is not None,
+            "twins": facts.twins is not None,
+            "confusion": facts.evaluation is not None and facts.evaluation.confusion is not None,
+            "mistakes": facts.mistakes is not None,
+            "reliability": facts.reliability is not None,
+            "edge": facts.edge is not None,
+            "steps": bool(self.about.steps),
+            "lineage": bool(self.about.inputs or self.about.libraries or self.about.artifacts),
+        }[section]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """Returns the few figures that a person looks for first."""
+        facts, figures = self.facts, []
+        evaluation = facts.evaluation
+        if evaluation and (judged := evaluation.judged) and (overall := evaluation.overall):
+            note = f"{words.percent(judged.low)} to {words.percent(judged.high)}"
+            note += words.groups(judged.groups, evaluation.group).replace(" of", ",")
+            if judged.before is not None and judged.accuracy is not None:
+                version = evaluation.baseline_version
+                note = f"{words.points(judged.accuracy - judged.before)} points vs. version {version}"
+            name = "Eval accuracy" if judged is overall else "Out-of-fold accuracy"
+            figures.append(Figure(name, words.percent(judged.accuracy), note))
+            alarms = overall.measures.get("recall_at_false_alarms")
+            if alarms is not None:
+                auc = overall.measures.get("auc", math.nan)
+                figures.append(
+                    Figure(
+                        "Recall of alarms",
+                        words.percent(alarms),
+                        f"at the allowed false alarm rate; AUC {auc:.3f}",
+                    )
+                )
+            worst = evaluation.worst("class")
+            if worst:
+                figures.append(Figure("Weakest class", words.percent(worst.accuracy), worst.name))
+        if facts.edge and (measured := facts.edge.default_measured):
+            note = f"{facts.edge.default_variant}, {words.milliseconds(measured.latency.p50_ms)}"
+            figures.append(Figure("Edge file", words.megabytes(measured.size_bytes), note))
+        if facts.data and facts.data.spans:
+            newest = facts.data.spans[-1]
+            note = f"{words.count(newest.quarantined)} of {words.count(newest.rows)} quarantined"
+            figures.append(Figure(f"New {self.nouns}", words.count(newest.accepted), note))
+        if self.about.seconds is not None:
+            day = words.day(self.about.started_at)
+            figures.append(Figure("Run time", words.seconds(self.about.seconds), day))
+        return figures
+
+    def picture(self, file: str) -> str | None:
+        """Returns a thumbnail as a data URI; None where there is none."""
+        content = self._pictures.get(file)
+        if content is None:
+            return None
+        kind = "png" if file.endswith(".png") else "jpeg"
+        return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+    @property
+    def coloured_classes(self) -> list[tuple[str, str]]:
+        """Returns the most frequent classes with their colours."""
+        most = sorted(self.data.classes, key=lambda label: -self.data.classes[label])
+        return list(zip(most, charts.CLASS_COLOURS, strict=False))
+
+    def class_shares(self) -> list[tuple[str, int, float, float | None]]:
+        """Returns each class with its examples in the newest span, and its shares, 0..1, there and before."""
+        *older, newest = self.data.spans
+        before = sum(span.accepted for span in older)
+        return [
+            (
+                label,
+                newest.classes.get(label, 0),
+                newest.classes.get(label, 0) / max(1, newest.accepted),
+                sum(span.classes.get(label, 0) for span in older) / before if before else None,
+            )
+            for label in self.data.classes
+        ]
+
+    def rejected(self) -> list[tuple[str, list[int]]]:
+        """Returns each reason of quarantine with its examples by span, the newest first."""
+        spans = self.data.spans[::-1]
+        reasons = sorted({reason for span in spans for reason in span.rejected})
+        return [(reason, [span.rejected.get(reason, 0) for span in spans]) for reason in reasons]
+
+    @property
+    def sample(self) -> str:
+        """Returns the number of eval examples in brackets where files and mistakes are of a sample."""
+        edge, evaluation = self.facts.edge, self.facts.evaluation
+        overall = evaluation.overall if evaluation else None
+        if edge is None or overall is None or edge.eval_examples >= overall.examples:
+            return ""
+        return f" (a sample of {words.count(overall.examples)})"
+
+    @property
+    def floor(self) -> float:
+        """Returns the start of the scale of all slices: the lowest value, rounded down to a tenth."""
+        assert self.facts.evaluation is not None
+        slices = [*self.facts.evaluation.slices, *self.facts.evaluation.out_of_fold]
+        # A slice of one group has no interval.
+        lows = [(item.accuracy or 0.0) if item.groups == 1 else item.low for item in slices]
+        ends = [*lows, *(item.before for item in slices if item.before is not None)]
+        return min(0.9, math.floor(min(ends, default=0.0) * 10) / 10)

@@ -1,0 +1,98 @@
+"""The verdict of a run in one sentence, and the sentences below it."""
+
+from edgeline.report.facts import Facts
+from edgeline.report.words import groups, percent
+
+# The text of the badge, and its tone, a variable of templates/style.css.
+BADGES = {
+    "running": ("running", "muted"),
+    "pushed": ("pushed", "good"),
+    "unchanged": ("unchanged", "muted"),
+    "held": ("held back", "warn"),
+    "refused": ("data refused", "warn"),
+    "failed": ("failed", "bad"),
+    "interrupted": ("interrupted", "bad"),
+    "killed": ("killed", "bad"),
+}
+_HELD_BY = {"evaluation": "by its evaluation", "edge": "because no file for phones passed"}
+
+
+def describe_outcome(facts: Facts) -> str:
+    """Returns the outcome of the run in one sentence."""
+    about = facts.about
+    production, where = _describe_production(facts), _name_last_step(facts)
+    return {
+        "running": "The run is in progress.",
+        "pushed": _describe_push(facts),
+        "unchanged": f"There was nothing new to push: {production}.",
+        "held": f"A model was trained and held back{_list_failed_gates(facts)}; {production}.",
+        "refused": f"The data was refused, so nothing was trained; {production}.",
+        "failed": f"The run failed {where}, and nothing was pushed; {production}.",
+        "interrupted": f"The run was interrupted {where}; the same command resumes it.",
+        "killed": f"The run was killed {where}; the same command resumes it.",
+    }[about.outcome]
+
+
+def _describe_push(facts: Facts) -> str:
+    text = f"Version {facts.about.version} of {facts.about.model} is in production"
+    overall = facts.evaluation.overall if facts.evaluation else None
+    judged = facts.evaluation.judged if facts.evaluation else None
+    if facts.evaluation is None or overall is None or judged is None or judged.accuracy is None:
+        return f"{text}."
+    noun = facts.data.noun if facts.data else "example"
+    of_groups = groups(judged.groups, facts.evaluation.group)
+    what = f"{'eval' if judged is overall else 'out-of-fold'} {noun}s{of_groups}"
+    text += f": accuracy {percent(judged.accuracy)} on {judged.examples:,} {what}"
+    if overall.before is None or judged is not overall:
+        return f"{text}."
+    return f"{text}, compared with {percent(overall.before)} for version {facts.evaluation.baseline_version}."
+
+
+def _list_failed_gates(facts: Facts) -> str:
+    failed = [_HELD_BY[gate.gate] for gate in facts.gates if gate.result == "fail" and gate.gate in _HELD_BY]
+    return f" {' and '.join(failed)}" if failed else ""
+
+
+def _describe_production(facts: Facts) -> str:
+    version = facts.about.version or (facts.evaluation.baseline_version if facts.evaluation else None)
+    if version:
+        return f"version {version} stays in production"
+    # A cluster's step that refuses data has not looked at what is in production.
+    return "nothing is in production" if facts.about.engine == "local" else "production is unchanged"
+
+
+def _name_last_step(facts: Facts) -> str:
+    failed = [step.name for step in facts.about.steps if step.state in ("failed", "running")]
+    return f"in {failed[-1]}" if failed else "before its first step"
+
+
+def list_other_reasons(facts: Facts) -> tuple[str, ...]:
+    """Returns the reasons of the outcome that are not those of a gate or of the problem."""
+    if facts.about.outcome == "pushed":
+        return ()
+    shown = {reason for gate in facts.gates for reason in gate.reasons}
+    if facts.about.problem is not None:
+        shown.add(facts.about.problem.found)
+    return tuple(reason for reason in facts.about.reasons if reason not in shown)
+
+
+def list_notes(facts: Facts, before: Facts | None) -> tuple[str, ...]:
+    """Returns sentences on new and excluded spans: those of the runner, or else from the data."""
+    if facts.about.notes or facts.data is None:
+        return facts.about.notes
+    sentences = []
+    if before is not None and before.data is not None:
+        seen = {span.name for span in before.data.spans}
+        new = [span.name for span in facts.data.spans if span.name not in seen]
+        since = f"since run {before.about.run}"
+        sentences.append(f"New {since}: {', '.join(new)}." if new else f"No new span {since}.")
+    sentences += [
+        f"Excluded: {item.span}, by {item.who} on {item.when}: {item.reason}" for item in facts.data.excluded
+    ]
+    return tuple(sentences)
+
+
+def list_other_warnings(facts: Facts) -> tuple[str, ...]:
+    """Returns the warnings that are not those of a gate."""
+    shown = {warning for gate in facts.gates for warning in gate.warnings}
+    return tuple(warning for warning in facts.about.warnings if warning not in shown)

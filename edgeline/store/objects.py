@@ -1,0 +1,110 @@
+"""Writes single objects of a store, each whole or not at all; on demand only if nobody else wrote there.
+
+S3 and MinIO check such a condition themselves (If-None-Match and If-Match of a PUT). For other file
+systems of fsspec it is checked before the write. `edgeline/release/lease.py` detects stores that ignore the
+condition.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeline.errors import EdgelineError
+from edgeline.store.locations import Location, get_filesystem, read_bytes, read_version
+from edgeline.store.store_errors import collect_signs, explain_errors, ignore_absent, is_absent
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+# Exceptions, and codes of S3, for a condition that does not hold and for another write at the same moment.
+_CONFLICTS = {
+    *("FileExistsError", "PreconditionFailed", "ConditionalRequestConflict", "OperationAborted"),
+    *("412", "409"),
+}
+
+
+def put(path: "UPath", content: bytes) -> None:
+    """Writes an object, or replaces the one that exists."""
+    with explain_errors(path):
+        get_filesystem(path).pipe_file(path.path, content)
+
+
+def create_file(path: "UPath", source: Path) -> bool:
+    """Writes a new object from a file of any size; returns whether the object now has this content."""
+    with explain_errors(path):
+        if path.protocol != "s3":
+            put(path, source.read_bytes())
+            return True
+        try:
+            get_filesystem(path).put_file(str(source), path.path, mode="create")
+        except OSError as error:
+            if collect_signs(error) & _CONFLICTS:  # perhaps with this request's own first attempt
+                return measure_file(path) == measure_file(source)
+            raise
+    return True
+
+
+def remove(path: "UPath") -> None:
+    """Removes an object if it exists."""
+    with ignore_absent(path):
+        get_filesystem(path).rm_file(path.path)
+
+
+def create(path: "UPath", content: bytes) -> bool:
+    """Writes a new object; returns whether the object now has this content."""
+    return _put_if(path, content, mode="create")
+
+
+def replace(path: "UPath", content: bytes, version: str) -> bool:
+    """Replaces an object if it still has `version`; returns whether the object now has this content."""
+    if path.protocol == "s3" and version:
+        return _put_if(path, content, IfMatch=f'"{version}"')
+    if version_of(path) != version:
+        return False
+    put(path, content)
+    return True
+
+
+def version_of(path: "UPath") -> str:
+    """Returns a text that changes with an object's content (its ETag in S3); empty for no object."""
+    version = ""
+    with ignore_absent(path):
+        version = read_version(get_filesystem(path).info(path.path))
+    return version
+
+
+def measure_file(path: Location) -> tuple[int, str]:
+    """Returns the size in bytes and the hexadecimal SHA-256 of a file, which is read in pieces."""
+    size, digest = 0, hashlib.sha256()
+    with explain_errors(path), path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            size += len(piece)
+            digest.update(piece)
+    return size, digest.hexdigest()
+
+
+def _put_if(path: "UPath", content: bytes, **condition: str) -> bool:
+    try:
+        with explain_errors(path):
+            try:
+                get_filesystem(path).pipe_file(path.path, content, **condition)
+            except OSError as error:
+                if is_absent(error):  # no object, hence none of that version
+                    return False
+                if collect_signs(error) & _CONFLICTS:
+                    return _has_content(path, content)
+                raise
+    except EdgelineError:
+        # The object may be written even though the answer was lost.
+        if _has_content(path, content):
+            return True
+        raise
+    return True
+
+
+def _has_content(path: "UPath", content: bytes) -> bool:
+    """Tells whether an object has this content: a repeated request finds what its first attempt wrote."""
+    try:
+        return read_bytes(path) == content
+    except FileNotFoundError:
+        return False

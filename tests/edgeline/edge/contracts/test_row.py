@@ -1,0 +1,107 @@
+"""What a device makes of the cells of a row."""
+
+from datetime import datetime
+
+import numpy as np
+import pandas
+import pytest
+
+from edgeline.edge.contracts.row import list_columns, preprocess
+from edgeline.errors import EdgelineError
+from edgeline.records.columns import MISSING, CellError
+
+
+def number(name: str, **column: str) -> dict:
+    return {"name": name, "column": {"name": name, **column}, "mean": 0.0, "deviation": 1.0}
+
+
+CONTRACT = {
+    "version": 2,
+    "kind": "row",
+    "readings": 1,
+    "channels": 9,
+    "clip": 1e6,
+    "missing": sorted(MISSING),
+    "numbers": [
+        number("price", form="number with decimal comma"),
+        {**number("since", form="day.month.year", part="weekday"), "name": "since_weekday"},
+        {
+            **number("since", form="day.month.year", part="age", until="day", until_form="month/day/year"),
+            "name": "since_age",
+        },
+    ],
+    "categories": [{"name": "zip", "vocabulary": ["01067", "80331"]}],
+    "vocabulary_size": 2,
+}
+ROW = {"price": "78.932,5", "since": "05.01.2026", "day": "1/7/2026 12:00", "zip": "80331"}
+
+
+def made(cells: dict, **changed: object) -> list[float]:
+    return preprocess({**ROW, **cells}, {**CONTRACT, **changed})[0, 0].tolist()
+
+
+def test_cells_become_what_the_form_of_their_column_says() -> None:
+    assert list_columns(CONTRACT) == ["price", "since", "day", "zip"]
+    assert made({}) == [78932.5, 1.0, 2.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+
+
+def test_what_programs_have_is_taken_as_it_is() -> None:
+    typed = {"price": 78932.5, "since": datetime(2026, 1, 5), "day": pandas.Timestamp("2026-01-07 12:00")}
+    assert made({**typed, "zip": 80331}) == made({})
+
+
+@pytest.mark.parametrize("cell", ["", " NA ", "nan", None, float("nan"), pandas.NaT])
+def test_what_is_missing_is_so_in_every_part_of_it(cell: object) -> None:
+    assert made({"since": cell})[:6] == [78932.5, 0.0, 0.0, 0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "found"),
+    [
+        ({"price": "12.5"}, "price: '12.5' is not a number with decimal comma"),
+        ({"since": "2026-01-05"}, "since: '2026-01-05' is not a date as day.month.year"),
+        ({"since": "30.02.2026"}, "'2026-02-30' is a time that does not exist"),
+        ({"price": "1" * 50}, "is not a number that a model can read"),
+    ],
+)
+def test_another_form_is_refused_with_what_was_found(cells: dict, found: str) -> None:
+    with pytest.raises(CellError) as error:
+        made(cells)
+    assert found in error.value.found
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"version": 3}, "version is 3, not 2"),
+        ({"version": "1"}, "version is '1', not 2"),
+        ({"missing": None, "clip": None}, ""),
+        ({"numbers": [{"name": "price", "mean": 0, "deviation": 1}]}, "column of 'price' is missing"),
+        ({"numbers": [{"name": "price", "column": {"name": "price"}}]}, "mean of 'price' is missing"),
+        ({"numbers": [number("price", form="roman")]}, "column of 'price': roman"),
+        ({"numbers": [number("price", part="weekday")]}, "column of 'price': weekday is not a part"),
+        ({"categories": [{"name": "zip"}]}, "vocabulary of 'zip' is missing"),
+    ],
+)
+def test_a_contract_that_lacks_a_part_is_refused(changed: dict, found: str) -> None:
+    contract = {key: value for key, value in {**CONTRACT, **changed}.items() if value is not None}
+    with pytest.raises(EdgelineError, match=found or "clip is missing; missing is missing"):
+        preprocess(ROW, contract)
+
+
+def test_version_1_has_plain_numbers_in_the_columns_of_their_names() -> None:
+    numbers = [{"name": "price", "mean": 2.0, "deviation": 2.0}]
+    contract = {**CONTRACT, "version": 1, "readings": 2, "numbers": numbers}
+    del contract["missing"]
+    window = preprocess({"price": ["4", None], "zip": "01067"}, contract)
+    assert window.tolist() == [[[1.0, 0.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0, 0.0]]]
+    assert np.array_equal(window, preprocess({"price": [4.0, float("nan")], "zip": ["x", "01067"]}, contract))
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [({"zip": "1"}, "no column 'price'"), ({**ROW, "price": ["1", "2"]}, "'price' has 2 readings")],
+)
+def test_cells_that_are_not_there_or_too_many_are_named(content: dict, found: str) -> None:
+    with pytest.raises(EdgelineError, match=found):
+        preprocess(content, CONTRACT)

@@ -1,0 +1,77 @@
+import json
+import unicodedata
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from edgeline.edge.contracts.tokens import preprocess
+from edgeline.errors import EdgelineError
+from edgeline.records.workload import Workload
+from tests.trainer_module.text_samples import REVIEWS, SETTINGS, hostile_texts, transform_texts
+from trainer_module import texts
+from trainer_module.settings import ModelSettings
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def transform(tmp_path_factory):
+    return tft.TFTransformOutput(transform_texts(REVIEWS, tmp_path_factory.mktemp("texts")))
+
+
+@pytest.fixture(scope="module")
+def contract(transform):
+    """As a bundle has it: through JSON."""
+    workload = Workload("text", "", "trainer_module.texts", "data.texts.source")
+    return json.loads(json.dumps(texts.edge_contract(transform, ModelSettings(**SETTINGS), workload)))
+
+
+def as_ingested(content):
+    """A text as the source of texts hands it on; what is no UTF-8 it refuses."""
+    try:
+        return unicodedata.normalize("NFC", content.decode()).encode()
+    except UnicodeDecodeError:
+        return content
+
+
+def test_an_umlaut_typed_as_two_characters_is_the_one_that_was_trained_on(contract):
+    spelled = {**contract, "vocabulary": ["caf\u00e9", "cafe"]}
+    assert (
+        preprocess("cafe\u0301", spelled)[0, 0] == preprocess("caf\u00e9", spelled)[0, 0] == spelled["first"]
+    )
+    of_before = {key: value for key, value in spelled.items() if key != "normalization"} | {"version": 1}
+    assert preprocess("cafe\u0301", of_before)[0, 0] != spelled["first"]
+
+
+def test_ids_are_those_of_the_transform_graph_for_a_thousand_reviews_and_hostile_texts(transform, contract):
+    contents = [row["text"].encode() for row in REVIEWS] + hostile_texts()
+    graph = transform.transform_features_layer()(
+        {"text": tf.sparse.from_dense([[as_ingested(content)] for content in contents])}
+    )
+    ours = np.concatenate([preprocess(content, contract) for content in contents])
+    assert len(REVIEWS) >= 1000
+    assert ours.dtype == np.int32
+    np.testing.assert_array_equal(ours, graph["tokens"].numpy())
+
+
+def test_a_text_and_its_bytes_give_the_same(contract):
+    text = "Great 👍 staff, isn't it?"
+    np.testing.assert_array_equal(preprocess(text, contract), preprocess(text.encode(), contract))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 3},
+        {"normalization": "NFD"},
+        {"kind": "row"},
+        {"tokenizer": {"version": 2}},
+        {"length": 0},
+        {"vocabulary": None},
+    ],
+)
+def test_a_contract_that_asks_for_something_else_is_refused(contract, change):
+    with pytest.raises(EdgelineError, match="preprocessing contract is not supported"):
+        preprocess("a", {**contract, **change})

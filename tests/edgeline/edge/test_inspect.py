@@ -1,0 +1,101 @@
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgeline.edge.inspect import TensorContract, inspect, problems
+from edgeline.errors import EdgelineError
+
+pytestmark = pytest.mark.e2e
+
+
+def test_weights_are_stored_as_the_variant_promises(files: dict[str, Path]):
+    main_dtype = {name: next(iter(inspect(file).weight_dtypes)) for name, file in files.items()}
+
+    assert main_dtype == {"fp32": "float32", "fp16": "float16", "dynamic": "int8", "int8": "int8"}
+
+
+def test_an_int8_file_takes_and_gives_int8_with_scales(files: dict[str, Path]):
+    report = inspect(files["int8"])
+
+    # Photos fill 0..255, and softmax has the fixed scale 1/256 from -128:
+    # https://ai.google.dev/edge/litert/models/quantization_spec
+    assert report.inputs[0].scale == pytest.approx(1.0, abs=0.02)
+    assert (report.inputs[0].dtype, report.inputs[0].zero_point) == ("int8", -128)
+    assert report.outputs == (TensorContract("probabilities", (1, 3), "int8", 1 / 256, -128),)
+    assert not any(dtype.startswith("float") for dtype in report.tensor_dtypes)
+
+
+def test_the_report_counts_operations_and_weights(files: dict[str, Path]):
+    report = inspect(files["fp32"])
+
+    assert report.ops["CONV_2D"] == 2 and report.ops["SOFTMAX"] == 1
+    assert report.custom_ops == report.flex_ops == ()
+    assert sum(report.weight_dtypes.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("variant", ["fp32", "fp16", "dynamic"])
+def test_a_float_file_that_claims_to_be_int8_is_caught(variant: str, files: dict[str, Path]):
+    found = " ".join(problems(inspect(files[variant]), "int8"))
+
+    assert "not fully int8" in found
+    assert "input image is float32 instead of int8" in found
+
+
+def test_each_other_mixing_up_of_variants_is_caught(files: dict[str, Path]):
+    assert problems(inspect(files["fp32"]), "fp16")
+    assert problems(inspect(files["fp16"]), "fp32")
+    assert problems(inspect(files["fp32"]), "dynamic")
+    assert problems(inspect(files["int8"]), "fp32")
+
+
+def test_an_open_batch_and_foreign_operations_are_problems(files: dict[str, Path]):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="image")])
+    def with_flex(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": tf.math.atan(image @ tf.ones([4, 3]))}
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([with_flex.get_concrete_function()])
+    converter.target_spec.supported_ops = [
+        tf.lite.OpsSet.TFLITE_BUILTINS,
+        tf.lite.OpsSet.SELECT_TF_OPS,
+    ]
+    file = files["fp32"].with_name("flex.tflite")
+    file.write_bytes(converter.convert())
+    report = inspect(file)
+    found = " ".join(problems(report, "fp32"))
+
+    assert report.flex_ops == ("FlexAtan",)
+    assert "Flex delegate for FlexAtan" in found
+    assert "input image has the open shape [-1, 4]" in found
+    assert "custom" in " ".join(problems(replace(report, custom_ops=("Mine",)), "fp32"))
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut in half", "cut at the end", "header overwritten"])
+def test_a_damaged_file_is_refused_by_name(damage: str, files: dict[str, Path], tmp_path: Path):
+    whole = files["int8"].read_bytes()
+    damaged = tmp_path / "model_int8.tflite"
+    damaged.write_bytes(
+        {
+            "empty": b"",
+            "text": b"<html>not found</html>",
+            "cut in half": whole[: len(whole) // 2],
+            "cut at the end": whole[:-100],
+            "header overwritten": whole[:8] + bytes(64) + whole[72:],
+        }[damage]
+    )
+
+    with pytest.raises(EdgelineError, match=r"model_int8\.tflite.*(not a TFLite file|damaged)"):
+        inspect(damaged)
+
+
+def test_inspecting_does_not_import_tensorflow(files: dict[str, Path]):
+    code = (
+        "import sys; from pathlib import Path; from edge.inspect import inspect;"
+        f"inspect(Path({str(files['fp16'])!r})); sys.exit('tensorflow' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0

@@ -1,0 +1,77 @@
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeline.edge.runtime import EdgeModel, preprocess
+from edgeline.errors import EdgelineError
+from tests.edgeline.edge.conftest import Exported
+from tests.edgeline.edge.contracts.test_image import contract, jpeg
+
+
+def test_a_contract_says_what_it_is_of_and_one_of_before_is_of_an_image():
+    photo, of_before = jpeg(64, 64), contract()
+    del of_before["kind"]
+    assert preprocess(photo, contract()).shape == (1, 128, 128, 1)
+    np.testing.assert_array_equal(preprocess(photo, of_before), preprocess(photo, contract()))
+
+
+def test_a_contract_of_an_unknown_kind_is_refused():
+    with pytest.raises(EdgelineError, match=r"kind is '\.\./sound', not one of image") as refused:
+        preprocess(b"", contract(kind="../sound"))
+    assert refused.value.why and refused.value.do
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("variant", ["fp32", "int8"])
+def test_probabilities_come_out_as_float_and_sum_to_one(
+    variant: str, files: dict[str, Path], exported: Exported
+):
+    model = EdgeModel(files[variant])
+    probabilities = model.predict(exported.images[:5])
+
+    assert (model.input_shape, model.classes) == ((32, 32, 1), 3)
+    assert probabilities.dtype == np.float32 and probabilities.shape == (5, 3)
+    # int8 probabilities are multiples of 1/256, each rounded on its own.
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5 if variant == "fp32" else 2 / 256)
+
+
+@pytest.mark.e2e
+def test_white_and_black_do_not_wrap_around_in_int8(files: dict[str, Path]):
+    extremes = np.stack([np.full((32, 32, 1), level, np.uint8) for level in (0, 255)])
+
+    difference = EdgeModel(files["int8"]).predict(extremes) - EdgeModel(files["fp32"]).predict(extremes)
+
+    assert np.abs(difference).max() < 0.1  # a cast that wraps turns white into black, or black into white
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        np.zeros((1, 16, 16, 1), np.uint8),
+        np.zeros((32, 32, 1), np.uint8),
+        np.zeros((), np.float32),
+        np.full((1, 32, 32, 1), "0"),
+    ],
+)
+@pytest.mark.e2e
+def test_inputs_of_another_shape_and_what_is_no_numbers_are_refused(inputs: Any, files: dict[str, Path]):
+    with pytest.raises(EdgelineError, match=r"numbers \['n', 32, 32, 1\]"):
+        EdgeModel(files["fp32"]).predict(inputs)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path):
+    with pytest.raises(EdgelineError, match=r"model_fp16\.tflite does not exist"):
+        EdgeModel(tmp_path / "model_fp16.tflite")
+    (tmp_path / "model_fp16.tflite").write_bytes(b"<html>not found</html>")
+    with pytest.raises(EdgelineError, match=r"cannot load model_fp16\.tflite"):
+        EdgeModel(tmp_path / "model_fp16.tflite")
+
+
+def test_preprocessing_does_not_import_tensorflow():
+    code = "import sys, edge.runtime; sys.exit('tensorflow' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0

@@ -1,0 +1,93 @@
+from dataclasses import replace
+
+from edgeline.gates.data import judge, spans_to_judge
+from edgeline.gates.settings import GateSettings
+from edgeline.records.data_checks import Drift
+from edgeline.records.ingest import Ingest, Span, Twin, Twins
+
+WINDOW = Ingest(
+    splits={"train": 80, "eval": 20},
+    classes={"normal": 90, "leak": 10},
+    spans=(Span("span-00001", 1, 50, 50), Span("span-00002", 2, 50, 50)),
+    noun="reading",
+)
+OFF = Drift("machine_id", 0.02, 0.1, gone=("m-03", "m-07"), span="span-00002")
+
+
+def test_a_machine_that_is_gone_is_warned_of_by_name_and_blocks_where_settings_say_so():
+    settings = GateSettings(min_examples_per_class=1)
+    found = judge(WINDOW, (), [OFF], settings)
+    strict = judge(
+        WINDOW, (), [OFF], GateSettings(min_examples_per_class=1, severity={"missing_value": "block"})
+    )
+
+    sentence = "machine_id of span-00002 lacks m-03, m-07, found in the spans that it was compared with."
+    assert found.passed and found.warnings == (sentence,)
+    assert not strict.passed
+    assert (strict.reasons, strict.spans, strict.features) == ((sentence,), ("span-00002",), ("machine_id",))
+
+
+def test_a_class_that_is_in_eval_alone_is_refused_before_a_second_of_training():
+    window = replace(WINDOW, untrained=("leak",))
+    verdict = judge(window, (), (), GateSettings(min_examples_per_class=1))
+    (reason,) = verdict.reasons
+    assert reason.startswith("All 10 readings of class leak are in eval") and "data.eval_fraction" in reason
+
+
+def test_more_new_words_than_are_to_be_expected_are_warned_of_with_the_commonest():
+    words = Drift("words", 0.02, 0.1, unseen=0.16, expected_unseen=0.1, new=("qzx", "vvw"), span="span-00002")
+    settings = GateSettings(min_examples_per_class=1)
+    lenient = GateSettings(min_examples_per_class=1, max_unknown_token_fraction=0.06)
+
+    found = judge(WINDOW, (), [words], settings)
+
+    (warning,) = found.warnings
+    assert found.passed and warning.startswith("16.0% of words of span-00002 are in none of the spans")
+    assert "(at most 15.0% allowed)" in warning and warning.endswith("qzx, vvw.")
+    assert judge(WINDOW, (), [words], lenient).warnings == ()
+
+
+def test_sentences_use_the_noun_of_the_workload():
+    found = judge(WINDOW, (), (), GateSettings(min_examples_per_class=20))
+
+    assert found.reasons == ("Class leak has 10 readings in the window; at least 20 required.",)
+
+
+def test_too_many_near_twins_across_the_splits_are_warned_of_with_some_of_them_and_what_to_do():
+    pairs = tuple(Twin(f"span-00002/{n}.jpg", f"span-00001/{n}.jpg") for n in range(4))
+    settings = GateSettings(min_examples_per_class=1)
+
+    found = judge(WINDOW, (), (), settings, Twins(20, pairs))
+
+    assert found.passed and len(found.warnings) == 1
+    assert found.warnings[0].startswith(
+        "4 of 20 eval readings have a near twin in train (20.0%; at most 10.0% allowed): span-00002/0.jpg"
+        " (like span-00001/0.jpg), span-00002/1.jpg"
+    )
+    assert "session_id" in found.warnings[0]
+    assert judge(WINDOW, (), (), settings, Twins(40, pairs)).warnings == ()
+    assert judge(WINDOW, (), (), settings, Twins()).warnings == ()
+    strict = GateSettings(min_examples_per_class=1, severity={"twins": "block"})
+    assert not judge(WINDOW, (), (), strict, Twins(20, pairs)).passed
+
+
+def test_a_span_is_judged_until_a_release_was_made_of_it_and_the_newest_always():
+    window = {"span-00001": "a", "span-00002": "b", "span-00003": "c"}
+    of_two = {"spans": {"span-00001": "a", "span-00002": "b"}}
+    assert spans_to_judge(window, None) == tuple(window)
+    assert spans_to_judge(window, of_two) == ("span-00003",)
+    assert spans_to_judge({**window, "span-00001": "mended"}, of_two) == ("span-00001", "span-00003")
+    assert spans_to_judge(window, {"spans": window}) == ("span-00003",)
+    # A manifest of before has no contents.
+    assert spans_to_judge(window, {"first_span": 1, "last_span": 1}) == ("span-00002", "span-00003")
+
+
+def test_drift_beyond_the_larger_bound_blocks_and_such_a_bound_is_never_beyond_reach():
+    def passed(distance, threshold, **settings):
+        drift = Drift("light", distance, threshold, span="span-00002")
+        return judge(WINDOW, (), [drift], GateSettings(min_examples_per_class=1, **settings)).passed
+
+    assert passed(0.29, 0.1) and not passed(0.31, 0.1)
+    assert passed(0.74, 0.5) and not passed(0.76, 0.5)
+    assert passed(0.31, 0.1, large_drift_factor=4) and not passed(0.21, 0.1, large_drift_factor=2)
+    assert passed(0.9, 0.1, severity={"large_drift": "warn"})

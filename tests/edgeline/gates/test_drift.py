@@ -1,0 +1,105 @@
+"""What is measured of texts, on statistics as StatisticsGen writes them."""
+
+import pytest
+
+from edgeline.gates.drift import features_to_count, measure_drift, statistics_options
+
+SCHEMA = """
+feature {
+  name: "words" type: BYTES
+  drift_comparator { jensen_shannon_divergence { threshold: 0.5 } }
+}
+"""
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """Measures texts of a span against those of others."""
+    import pyarrow as pa
+    from google.protobuf import text_format
+    from tensorflow_data_validation.statistics import stats_impl
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    schema = tmp_path / "schema.pbtxt"
+    schema.write_text(SCHEMA)
+
+    def counted(name, texts):
+        batch = pa.record_batch([pa.array([text.split() for text in texts])], ["words"])
+        options = statistics_options(**features_to_count(text_format.Parse(SCHEMA, schema_pb2.Schema())))
+        (found,) = stats_impl.generate_statistics_in_memory(batch, options).datasets
+        found.name = name
+        return found
+
+    def measure(before, now):
+        (drift,) = measure_drift("span-00002", counted("span_2", now), counted("span_1", before), schema)
+        return drift
+
+    return measure
+
+
+def test_words_that_no_span_had_are_a_share_of_all_words_and_the_commonest_are_named(measured):
+    drift = measured(["the pump leaks"] * 100, ["the qzx leaks"] * 90 + ["vvw qzx leaks"] * 10)
+
+    assert (drift.unseen, drift.new) == (pytest.approx(110 / 300), ("qzx", "vvw"))
+    assert drift.expected_unseen == pytest.approx(0)
+    assert drift.gone == ("pump",)
+
+
+def test_as_many_new_words_are_expected_as_there_were_words_that_came_once(measured):
+    drift = measured([f"the pump of {n}" for n in range(100)], [f"the pump of {n}" for n in range(900, 1000)])
+
+    assert drift.unseen == pytest.approx(drift.expected_unseen) == 0.25
+
+
+def test_words_beyond_those_that_are_counted_by_name_are_not_taken_for_new_ones(measured, monkeypatch):
+    monkeypatch.setattr("edgeline.gates.drift._MOST_TEXTS", 50)
+    texts = [f"{n % 100} the" for n in range(1000)]
+
+    drift = measured(texts, texts[:500])
+
+    assert drift.unseen <= drift.expected_unseen
+    assert drift.expected_unseen == pytest.approx(0.5 * 51 / 100)
+
+
+def test_ids_are_counted_without_their_values():
+    import pyarrow as pa
+    from google.protobuf import text_format
+    from tensorflow_data_validation.statistics import stats_impl
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    schema = text_format.Parse(SCHEMA + 'feature { name: "id" type: BYTES }', schema_pb2.Schema())
+    batch = pa.record_batch([pa.array([["a"]] * 9)] * 2, ["words", "id"])
+
+    (found,) = stats_impl.generate_statistics_in_memory(
+        batch, statistics_options(**features_to_count(schema))
+    ).datasets
+
+    kinds = {feature.path.step[0]: feature.WhichOneof("stats") for feature in found.features}
+    assert kinds == {"words": "string_stats", "id": "bytes_stats"}
+    assert {feature.bytes_stats.common_stats.num_non_missing for feature in found.features} == {0, 9}
+
+
+def test_shares_of_small_weeks_are_further_apart_by_chance_than_the_schema_allows(tmp_path):
+    """A hundred weeks of 60 examples of two classes against seven others: few are beyond what is allowed."""
+    import numpy as np
+    import pyarrow as pa
+    from tensorflow_data_validation.statistics import stats_impl
+
+    schema = tmp_path / "schema.pbtxt"
+    schema.write_text(
+        SCHEMA.replace("jensen_shannon_divergence { threshold: 0.5", "infinity_norm { threshold: 0.1")
+    )
+    rng = np.random.default_rng(0)
+
+    def counted(examples):
+        labels = [[text] for text in rng.choice(["good", "bad"], examples)]
+        batch = pa.record_batch([pa.array(labels)], ["words"])
+        (found,) = stats_impl.generate_statistics_in_memory(batch, statistics_options(["words"], [])).datasets
+        return found
+
+    drifts = [drift for _ in range(100) for drift in measure_drift("w", counted(60), counted(420), schema)]
+    beyond = sum(drift.distance > drift.threshold for drift in drifts)
+    assert sum(drift.distance > 0.1 for drift in drifts) >= 5
+    assert len(drifts) == 100 and beyond <= 1
+    (large,) = measure_drift("w", counted(6000), counted(42000), schema)
+    assert large.threshold == 0.1

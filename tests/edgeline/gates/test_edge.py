@@ -1,0 +1,75 @@
+import dataclasses
+
+import pytest
+from msgspec.structs import replace
+
+from edgeline.gates.edge import judge
+from edgeline.gates.settings import EdgeLimits
+from edgeline.records.edge import GroupAccuracy, Latency, Machine
+from tests.edgeline.records.samples import MEASURED
+
+LIMITS = EdgeLimits(min_agreement=0.95, max_accuracy_drop=0.02, max_size_mb=5.0, max_latency_ms=50.0)
+GOOD = replace(
+    MEASURED,
+    file="model_fp32.tflite",
+    size_bytes=3_800_000,
+    examples=200,
+    max_difference=1e-6,
+    accuracy=0.94,
+    reference_accuracy=0.94,
+    groups={},
+    latency=Latency(28.0, 35.0, 100),
+    machine=Machine("A phone's CPU", "TFLite 2.16"),
+)
+
+
+def test_a_file_within_its_limits_may_ship():
+    assert judge(GOOD, LIMITS) == []
+
+
+def test_each_limit_gives_a_sentence_with_both_numbers():
+    worse = replace(
+        GOOD,
+        agreement=0.88,
+        accuracy=0.8,
+        reference_accuracy=0.9,
+        size_bytes=6_000_000,
+        latency=dataclasses.replace(GOOD.latency, p50_ms=61.5),
+    )
+
+    agreement, drop, size, latency = judge(worse, LIMITS)
+
+    assert "176 of 200 examples (0.880); at least 0.950 required" in agreement
+    assert "a drop of 0.100; at most 0.020 allowed" in drop
+    assert "6.00 MB; at most 5.00 MB allowed" in size
+    assert "61.50 ms" in latency and "at most 50.00 ms allowed" in latency and "A phone's CPU" in latency
+
+
+def test_a_file_that_answers_nan_is_held_back_for_that_alone():
+    # Not for its agreement, though that is low too: NaN wins each argmax, so that number is chance.
+    broken = replace(GOOD, finite=False, agreement=0.3, max_difference=None)
+
+    assert judge(broken, LIMITS) == ["model_fp32.tflite returns probabilities that are not finite numbers."]
+
+
+@pytest.mark.parametrize(
+    ("kind", "support", "before", "now", "ships"),
+    [
+        ("class", 15, 1.0, 0.47, False),  # a class is lost
+        ("class", 15, 1.0, 0.93, True),  # one example
+        ("class", 4, 1.0, 0.25, True),  # too few to say
+        ("class", 15, 0.13, 0.0, True),  # not recognised before either
+        ("class", 100, 0.9, 0.87, False),
+        ("lane", 100, 0.9, 0.87, False),
+        ("lane", 100, 0.9, 0.89, True),
+        ("lane", 15, 1.0, 0.47, True),
+    ],
+)
+def test_a_class_or_slice_that_the_file_lost_is_named_whatever_the_accuracy_overall(
+    kind, support, before, now, ships
+):
+    groups = {kind: {"fray": GroupAccuracy(support, now, before)}}
+    reasons = judge(replace(GOOD, groups=groups), LIMITS)
+
+    found = f"is right on {now:.3f} of {support} examples of {kind} fray and the SavedModel on {before:.3f}"
+    assert reasons == [] if ships else found in reasons[0]

@@ -1,0 +1,90 @@
+"""How often the gate holds a model that is as good as production, and misses one that lost whole sessions.
+
+`python -m tests.edgeline.gates.worlds 1000` prints both rates by number and size of sessions, over so many
+draws.
+"""
+
+import sys
+
+import numpy as np
+
+from edgeline.gates.answers import Answers
+from edgeline.gates.bounds import judge
+from edgeline.gates.settings import Bound, EvaluationSettings
+from edgeline.records.evaluation import Metrics
+
+CLASSES = ("fine", "bad")
+# What an import gives a workload, beside the rules that hold for any.
+BOUNDS = (
+    Bound(slice="overall", metric="accuracy", max_drop=0.02, min_support=50),
+    Bound(slice="class", metric="recall", max_drop=0.1, min_support=50),
+)
+
+
+def draw(random, sessions, size, accuracy=0.97, correlation=0.1, same=0.5, dead=0):
+    """Answers of two models that are as good as each other in each session, but for `dead` ones.
+
+    `correlation` is that of being right within a session; both answer the share `same` of examples alike.
+    """
+    spread = (1 - correlation) / correlation
+    by_session = random.beta(accuracy * spread, (1 - accuracy) * spread, sessions)
+    by_session[:dead] = accuracy
+    groups = np.repeat(np.arange(sessions), size)
+    was, now = (random.random(len(groups)) < by_session[groups] for _ in range(2))
+    now = np.where(random.random(len(groups)) < same, was, now)
+    now &= (groups >= dead) | (random.random(len(groups)) < 0.05)
+    labels = (random.random(len(groups)) < 0.3).astype(int)
+    candidate, baseline = (
+        np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)] for right in (now, was)
+    )
+    names = tuple(f"s-{number}" for number in range(sessions))
+    return Answers(CLASSES, None, labels, groups, candidate, baseline, {}, names)
+
+
+def verdict(answers, bounds=BOUNDS):
+    """What the gate says of the candidate beside production; how good both are is not asked."""
+    of_both = []
+    for said in (answers.candidate, answers.baseline):
+        right = answers.right(said)
+        shares = {
+            "overall": {"all": slice(None)},
+            "class": {name: answers.of("class", name) for name in CLASSES},
+        }
+        of_both.append(
+            {
+                kind: {
+                    name: {metric: float(right[here].mean()) for metric in ("accuracy", "recall")}
+                    | {"example_count": float(len(right[here]))}
+                    for name, here in slices.items()
+                }
+                for kind, slices in shares.items()
+            }
+        )
+    metrics = Metrics(*of_both, baseline_version=1, group="session")
+    return judge(metrics, EvaluationSettings(bounds=bounds, beat_majority=False), answers)
+
+
+def held(draws, **world):
+    """The share of draws in which the candidate is held."""
+    random = np.random.default_rng(28)
+    return sum(not verdict(draw(random, **world)).passed for _ in range(draws)) / draws
+
+
+EQUAL = [
+    {"sessions": sessions, "size": size, "accuracy": accuracy, "correlation": correlation}
+    for sessions, size in ((5, 20), (10, 20), (20, 20), (20, 100), (100, 10))
+    for accuracy in (0.97, 0.8)
+    for correlation in (0.02, 0.3)
+]
+DEAD = [
+    {"sessions": sessions, "size": size, "dead": dead}
+    for size in (10, 20, 60)
+    for sessions, dead in ((20, 1), (20, 2), (10, 3))
+]
+
+
+if __name__ == "__main__":
+    for world in (*EQUAL, *DEAD):
+        share = held(int(sys.argv[1]), **world)
+        what = f"missed {1 - share:.1%}" if "dead" in world else f"held {share:.1%}"
+        print(", ".join(f"{name} {value}" for name, value in world.items()), what, sep=": ", flush=True)

@@ -1,0 +1,82 @@
+"""What cells mean, and that what is written in a form is read in it."""
+
+import math
+import pickle
+
+import pytest
+
+from edgeline.records.columns import DAY_S, NUMBERS, TIMES, CellError, Column, parse_cell, write_cell
+
+NOON = 20_454 * DAY_S + DAY_S / 2  # 2026-01-01, a Thursday
+
+
+@pytest.mark.parametrize("form", NUMBERS)
+@pytest.mark.parametrize("value", [0.0, -1234.5, 0.001, 78932.0])
+def test_a_number_is_read_in_the_form_that_it_was_written_in(form: str, value: float) -> None:
+    assert parse_cell(write_cell(value, form), form) == value
+
+
+@pytest.mark.parametrize("form", TIMES)
+@pytest.mark.parametrize("value", [NOON, NOON + 61, 20_454 * DAY_S, -DAY_S])
+def test_a_time_is_read_in_the_form_that_it_was_written_in(form: str, value: float) -> None:
+    assert parse_cell(write_cell(value, form), form) == value
+
+
+@pytest.mark.parametrize(
+    ("cell", "form", "value"),
+    [
+        ("78.932", "number", 78.932),
+        ("78.932", "number with decimal comma", 78932.0),
+        ("0,5", "number with decimal comma", 0.5),
+        ("1.234.567,5", "number with decimal comma", 1234567.5),
+        ("1,234.5", "number with commas at thousands", 1234.5),
+    ],
+)
+def test_the_same_cell_is_another_number_in_another_form(cell: str, form: str, value: float) -> None:
+    assert parse_cell(cell, form) == value
+
+
+@pytest.mark.parametrize("cell", ["0.123", "1.23", "12.3456", "1,234.5"])
+def test_points_that_stand_at_no_thousands_are_refused_where_the_comma_is_decimal(cell: str) -> None:
+    with pytest.raises(ValueError, match="not a number with decimal comma"):
+        parse_cell(cell, "number with decimal comma")
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [("weekday", 4.0), ("hour", 12.5), ("month", 1.0), ("days", 20454 + 12.5 / 24)]
+)
+def test_a_part_of_a_date_is_that_in_utc(part: str, value: float) -> None:
+    cells = {"since": "2026-01-01T14:30:00+02:00"}
+    assert Column("since", "year-month-day", part).number(cells) == pytest.approx(value)
+
+
+def test_an_age_reaches_from_one_column_to_another() -> None:
+    age = Column("since", "day.month.year", "age", "day", "year-month-day")
+    assert age.number({"since": "30.12.2025", "day": "2026-01-01"}) == 2.0
+    assert math.isnan(age.number({"since": "30.12.2025", "day": ""}))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"form": "roman"},
+        {"form": "year-month-day", "part": "century"},
+        {"part": "weekday"},
+        {"form": "year-month-day", "part": "age"},
+        {"until": "day"},
+    ],
+)
+def test_a_column_that_cannot_be_followed_is_none(given: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="not"):
+        Column("since", **given)
+
+
+def test_what_is_wrong_with_a_cell_goes_from_one_process_to_another() -> None:
+    with pytest.raises(CellError) as error:
+        Column("price").number({"price": "warm"})
+    again = pickle.loads(pickle.dumps(error.value))
+    assert (again.found, again.kind, again.is_time) == (
+        "price: 'warm' is not a number.",
+        "price, number",
+        False,
+    )

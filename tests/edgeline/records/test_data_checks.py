@@ -1,0 +1,15 @@
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+from edgeline.records.data_checks import read_anomalies
+
+
+def test_an_anomaly_is_one_sentence_with_the_splits_it_was_seen_in(tmp_path):
+    for split in ("train", "eval"):
+        found = anomalies_pb2.Anomalies()
+        found.anomaly_info["lane_id"].short_description = "Unexpected values"
+        found.anomaly_info["lane_id"].description = "lane-77. "
+        (tmp_path / f"Split-{split}").mkdir()
+        (tmp_path / f"Split-{split}" / "SchemaDiff.pb").write_bytes(found.SerializeToString())
+    (anomaly,) = read_anomalies(tmp_path, ("train", "eval"))
+    assert anomaly.feature == "lane_id"
+    assert anomaly.sentence == "lane_id breaks the schema in train and eval: Unexpected values: lane-77."

@@ -1,0 +1,72 @@
+"""Candidates of real files, as a run would offer them."""
+
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from edgeline.release import store
+from edgeline.release.history import read_history
+from edgeline.release.layout import PushFolder
+from edgeline.release.store import Candidate
+from edgeline.release.verify import find_release_problems
+from edgeline.store.locations import Location, locate
+
+TENSOR = {"name": "image", "shape": [1, 16, 16, 1], "dtype": "float32"}
+
+
+def make_candidate(folder: Path, content: str = "first", size: int = 2000, **changes: object) -> Candidate:
+    """A candidate whose files start with `content` and have `size` bytes; `changes` replace its fields."""
+    saved_model, bundle = folder / "saved_model", folder / "bundle"
+    (saved_model / "variables").mkdir(parents=True, exist_ok=True)
+    bundle.mkdir(parents=True, exist_ok=True)
+    for path in (
+        saved_model / "saved_model.pb",
+        saved_model / "variables" / "variables.index",
+        bundle / "model_fp16.tflite",
+        bundle / "model_int8.tflite",
+    ):
+        path.write_bytes(f"{content} {path.name} ".encode().ljust(size, b"."))
+    fields: dict[str, object] = {
+        "saved_model": saved_model,
+        "edge_files": {path.name: path for path in sorted(bundle.iterdir())},
+        "labels": ("ok", "misplaced", "damaged"),
+        "preprocessing": {"version": 1, "image_size": 16, "channels": 1},
+        "default_variant": "fp16",
+        "variants": tuple(
+            {"name": name, "file": f"model_{name}.tflite", "inputs": [TENSOR], "outputs": [TENSOR]}
+            for name in ("fp16", "int8")
+        ),
+        "metrics": {"overall": {"accuracy": 0.94}},
+        "data": {"first_span": 35, "last_span": 42, "fingerprint": "f" * 8},
+        "code": {"digest": "c" * 8, "lock_digest": "d" * 8},
+        "versions": {"tensorflow": "2.16.2"},
+        "run": "2026-10-05-1",
+        "expires_days": 60,
+    }
+    return Candidate(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def make_key(number: int = 1) -> Ed25519PrivateKey:
+    """A key of its own for each number, the same at each call."""
+    return Ed25519PrivateKey.from_private_bytes(bytes([number] * 32))
+
+
+def snapshot(root: Path) -> dict[str, bytes]:
+    """Every file of a push folder with its content, the lock left out."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def repair(root: str | Location) -> None:
+    """What every writer does before and after its own work, and nothing else."""
+    with store._open_for_writing(locate(root), f"Fixing {root}"):
+        pass
+
+
+def problems_of(root: str | Location, model: str, version: int) -> list[str]:
+    """What is wrong with the files of one release."""
+    folder = PushFolder(locate(root))
+    return find_release_problems(folder, model, version, read_history(folder, model))

@@ -1,0 +1,138 @@
+"""Run a writer to an object store again and again, killed before its first write, its second, and so on.
+
+    python -m tests.edgeline.release.kill_at_every_object URL WORK_FOLDER push|rollback
+
+A process of its own, with one thread, because it forks: everything that speaks to the store happens in a
+child. Each round starts with a copy of the same releases. Prints how many kills there were, and how
+many of the rounds ended with the old release.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import s3fs
+
+from edgeline.release import lease, store
+from edgeline.release.history import read_history
+from edgeline.release.layout import PushFolder
+from edgeline.store.locations import get_filesystem, list_files_below, locate
+from tests.edgeline.release.candidates import make_candidate, repair
+from tests.edgeline.release.kill_at_every_step import check_what_tf_serving_loads
+
+WRITES = {
+    "put_object",
+    "delete_object",
+    "delete_objects",
+    "create_multipart_upload",
+    "complete_multipart_upload",
+}
+
+
+def in_child(do: Callable[[], object]) -> bool:
+    """Whether the child was killed; what it raises ends this process too."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            do()
+            code = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0:
+        raise SystemExit(f"the child ended with {os.WEXITSTATUS(status)}")
+    return os.WIFSIGNALED(status)
+
+
+def kill_before_write(number: int) -> None:
+    """Let this process kill itself before it sends its write of that number."""
+    left = number
+    send = s3fs.S3FileSystem._call_s3
+
+    async def counted(self, method, *arguments, **keywords):
+        nonlocal left
+        if method in WRITES:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return await send(self, method, *arguments, **keywords)
+
+    s3fs.S3FileSystem._call_s3 = counted
+
+
+def check(root: str, new, at: str, tell: Path) -> None:
+    """What readers and the next writer find in a store that had version 2 and two changes."""
+    patience, lease.LEASE_S = lease.LEASE_S, 0.1  # the killed writer cannot come back
+    place = locate(root)
+    release = store.current(root, "shelf")
+    assert release is not None
+    check_what_tf_serving_loads(root, at)
+    assert all("writes it" in problem for problem in store.verify(root, "shelf")), at
+    assert all("models.config" in problem for problem in store.verify(root, "other")), at
+    listed = [each.version for each in store.releases(root, "shelf")]
+    if tell.stat().st_size % 2:
+        repair(root)
+        assert store.verify(root, "shelf") == [], at
+        assert store.current(root, "shelf") == release
+        assert [each.version for each in store.releases(root, "shelf")] == listed
+    following = store.push(root, "shelf", new)
+    assert following.version > max(listed), (at, listed)
+    assert store.current(root, "shelf") == following and store.verify(root, "shelf") == [], at
+    history = read_history(PushFolder(place), "shelf")
+    expected = 2 + (release.version != 2) + 1
+    assert [change.number for change in history.changes] == list(range(1, expected + 1))
+    names = set(list_files_below(place))
+    assert not {name for name in names if name.startswith((".scratch", ".lock"))}
+    assert {int(name.split("/")[2]) for name in names if name.count("/") > 2 and "/shelf/" in name} == {
+        *listed,
+        following.version,
+    }
+    lease.LEASE_S = patience
+    with tell.open("a") as file:
+        file.write("o" if release.version == 2 else "n")
+
+
+def main(root: str, work: Path, action: str) -> None:
+    candidate = make_candidate(work / "candidate", size=100)
+    told = work / "told"
+    told.touch()
+
+    def begin() -> None:
+        for model in ("other", "shelf", "shelf"):
+            store.push(f"{root}/base", model, candidate)
+
+    def copy_to(place: str) -> None:
+        base = locate(f"{root}/base")
+        for name in list_files_below(base):
+            get_filesystem(base).copy(f"{base.path}/{name}", f"{locate(place).path}/{name}")
+
+    def go_on(kills: int) -> None:
+        """What was left is checked here, not in a child of its own: each takes a second to connect."""
+        if kills:
+            check(f"{root}/{kills - 1}", candidate, f"killed before write {kills}", told)
+        place = f"{root}/{kills}"
+        copy_to(place)
+        kill_before_write(kills + 1)
+        if action == "push":
+            store.push(place, "shelf", candidate)
+        else:
+            store.rollback(place, "shelf", "drill")
+
+    assert not in_child(begin)
+    kills = 0
+    while in_child(partial(go_on, kills)):
+        kills += 1
+    in_child(partial(check, f"{root}/{kills}", candidate, "not killed", told))
+    assert told.read_text()[-1] == "n"
+    print(kills, told.read_text().count("o"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,136 @@
+"""Run a writer again and again, killed at its first file operation, its second, ..., until it gets through.
+
+    python -m tests.edgeline.release.kill_at_every_step WORK_FOLDER push|rollback|repair|collect
+
+A process of its own, with one thread, because it forks: the child gets an audit hook, which Python calls
+before each operation and which cannot be taken off again. Each time it starts from a copy of the same push
+folder; for a repair, a push to that folder was killed when models.config named it, and current.json did not.
+Prints how many kills there were, and how many of the rounds ended with the old release.
+"""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from edgeline.release import store
+from edgeline.release.history import read_history
+from edgeline.release.layout import PushFolder
+from edgeline.release.pins import read_pins
+from edgeline.store.locations import locate
+from tests.edgeline.release.candidates import make_candidate, problems_of, repair, snapshot
+
+FILE_OPERATIONS = {
+    "open",
+    "os.listdir",
+    "os.mkdir",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.scandir",
+    "os.truncate",
+    "shutil.copyfile",
+    "shutil.rmtree",
+}
+
+
+def run_killed(write: Callable[[], object], at: int) -> bool:
+    """Whether `write` was killed at its operation number `at`, in a child."""
+    child = os.fork()
+    if child == 0:
+        left = at
+
+        def hook(event: str, _: object) -> None:
+            nonlocal left
+            if event in FILE_OPERATIONS:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        write()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, status
+    return os.WIFSIGNALED(status)
+
+
+def leave_half_a_push(root: Path, candidate: store.Candidate) -> None:
+    at = 1
+    while run_killed(lambda: store.push(root, "shelf", candidate), at):
+        if read_pins(PushFolder(root))["shelf"] == 3:
+            assert store.current(root, "shelf").version == 2
+            return
+        at += 1
+    raise AssertionError("no kill left a push that models.config names and current.json does not")
+
+
+def check_what_tf_serving_loads(root: str | Path, context: str = "") -> None:
+    """Whatever models.config names is there and whole."""
+    for model, version in read_pins(PushFolder(locate(root))).items():
+        assert problems_of(root, model, version) == [], (context, model, version)
+
+
+def main(work: Path, action: str) -> None:
+    base, root = work / "base", work / "push"
+    store.push(base, "other", make_candidate(work / "other", "other"))
+    for content in ("one", "two", *(["three"] if action == "collect" else [])):
+        store.push(base, "shelf", make_candidate(work / content, content))
+    new, later = make_candidate(work / "new", "new"), make_candidate(work / "later", "later")
+    old_version, new_version = {"push": (2, 3), "rollback": (2, 1), "repair": (2, 2), "collect": (3, 3)}[
+        action
+    ]
+    changes = len(read_history(PushFolder(base), "shelf").changes)
+
+    def write() -> object:
+        if action == "push":
+            return store.push(root, "shelf", new)
+        if action == "collect":
+            return store.collect(root, "shelf", 1)
+        return store.rollback(root, "shelf", "drill") if action == "rollback" else repair(root)
+
+    before = snapshot(base)
+    if action == "repair":
+        leave_half_a_push(base, new)
+    kills, old = 0, 0
+    killed = True
+    while killed:
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(base, root)
+        killed = run_killed(write, kills + 1)
+        kills += killed
+        context = f"killed at operation {kills}"
+        release = store.current(root, "shelf")
+        assert release is not None and release.version in (old_version, new_version), context
+        assert killed or release.version == new_version
+        listed = [release.version for release in store.releases(root, "shelf")]
+        unchanged = 1 in listed if action == "collect" else release.version == old_version
+        old += unchanged
+        check_what_tf_serving_loads(root, context)
+        assert problems_of(root, "shelf", release.version) == [], context
+        assert all("writes it" in problem for problem in store.verify(root, "shelf")), context
+        assert all("models.config" in problem for problem in store.verify(root, "other")), context
+        whole = [1, 2, 3] if release.version == 3 else [1, 2]
+        assert listed == (whole if unchanged or action != "collect" else [2, 3]), (context, listed)
+
+        if kills % 2:  # what readers see after a repair and after another push must be the same story
+            repair(root)
+            assert store.verify(root, "shelf") == [], context
+            if unchanged:
+                assert snapshot(root) == before, context
+        following = store.push(root, "shelf", later)
+        assert following.version == 1 + max(listed), (context, listed)
+        assert store.current(root, "shelf") == following and store.verify(root, "shelf") == [], context
+        history = read_history(PushFolder(root), "shelf")
+        expected = changes + (not unchanged) + 1
+        assert [change.number for change in history.changes] == list(range(1, expected + 1)), context
+        assert sorted(os.listdir(root)) == [".lock", "edge", "serving"], context
+        folders = {*os.listdir(root / "edge/shelf"), *os.listdir(root / "serving/shelf")}
+        assert folders - {"current.json", "history.jsonl"} == {str(v) for v in {*listed, following.version}}
+    print(kills, old)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

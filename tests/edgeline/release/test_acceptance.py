@@ -1,0 +1,132 @@
+import json
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.release import store
+from edgeline.release.acceptance import distrust
+from edgeline.release.documents import render, sha256_of_bytes
+from edgeline.release.manifest import model_identity
+from edgeline.release.signing import digits_of
+from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
+
+
+@pytest.fixture
+def push(root, tmp_path):
+    """Pushes a model of that content, with these settings; returns its release."""
+
+    def do(content, **settings):
+        return store.push(root, "shelf", make_candidate(tmp_path / content, content, 100, **settings))
+
+    return do
+
+
+def age(root, version, days=100):
+    """Lets a release, the only one, have been pushed some days ago."""
+    path = root / f"edge/shelf/{version}/manifest.json"
+    document = json.loads(path.read_text())
+    past = datetime.now(timezone.utc) - timedelta(days=days)
+    document["expires"] = past.strftime("%Y-%m-%dT%H:%M:%SZ")
+    old, raw = sha256_of_bytes(path.read_bytes()), render(document, "A manifest")
+    path.write_bytes(raw)
+    for name in ("current.json", "history.jsonl"):
+        log = root / "edge/shelf" / name
+        log.write_text(log.read_text().replace(old, sha256_of_bytes(raw)))
+
+
+def test_a_release_of_a_lower_epoch_than_phones_have_seen_is_not_pushed_and_production_stays(root, push):
+    push("one", rollback_epoch=3)
+    before = snapshot(root)
+    for lower in ({}, {"rollback_epoch": 2}):
+        with pytest.raises(UsageError, match=r"with shelf have already seen 3\..*Set push\.rollback_epoch=3"):
+            push("two", **lower)
+    assert snapshot(root) == before
+    assert push("two", rollback_epoch=3).version == 2
+    assert push("three", rollback_epoch=4).version == 3
+
+
+@pytest.mark.parametrize("to", [None, 1])
+def test_no_rollback_and_no_promotion_goes_below_the_epoch_and_what_phones_take_is_named(root, push, to):
+    push("one")
+    push("two", rollback_epoch=2)
+    push("three", rollback_epoch=2)
+    store.rollback(root, "shelf", "three is worse")
+    before = snapshot(root)
+    for change in (
+        lambda: store.rollback(root, "shelf", "two as well", to),
+        lambda: store.promote(root, "shelf", 1, "it was good"),
+    ):
+        with pytest.raises(EdgelineError, match=r"shelf 1 has rollback epoch 0.* already seen 2\."):
+            change()
+    with pytest.raises(EdgelineError) as caught:
+        store.promote(root, "shelf", 1, "it was good")
+    assert "releases: 3." in caught.value.do and "push.rollback_epoch=2" in caught.value.do
+    assert snapshot(root) == before
+    assert store.promote(root, "shelf", 3, "two is worse").version == 3
+
+
+def test_a_damaged_production_does_not_lower_the_epoch_and_can_be_left(root, push):
+    push("one")
+    push("two", rollback_epoch=2)
+    push("three", rollback_epoch=2)
+    (root / "edge/shelf/3/manifest.json").write_text("{")
+    with pytest.raises(EdgelineError, match=r"already seen 2\."):
+        store.promote(root, "shelf", 1, "three is damaged")
+    assert store.rollback(root, "shelf", "three is damaged").version == 2
+
+
+def test_a_model_of_before_the_epoch_can_be_pushed_again_and_is_then_a_new_release(root, push, tmp_path):
+    identity = model_identity(push("good").serving)
+    push("bad", rollback_epoch=1)
+    assert store.find_version(root, "shelf", identity) is None
+    assert push("good", rollback_epoch=1).version == 3
+    assert store.find_version(root, "shelf", identity) == 3
+
+
+def test_once_production_is_signed_no_unsigned_release_is_pushed_over_it(root, push):
+    push("one")
+    push("two", signing_key=make_key())
+    with pytest.raises(UsageError, match=r"shelf in production is signed, but no key is set.*push\.key=FILE"):
+        push("three")
+    assert store.current(root, "shelf").version == 2
+    assert push("three", signing_key=make_key(2)).version == 3  # keys may be changed
+    store.promote(root, "shelf", 1, "we no longer sign")
+    assert push("four").version == 4
+
+
+def test_going_to_a_release_that_some_phones_refuse_is_done_and_told(root, push, caplog):
+    push("one")
+    age(root, 1)
+    push("two", signing_key=make_key())
+    push("three", signing_key=make_key())
+    store.rollback(root, "shelf", "three is worse")
+    assert caplog.messages == []
+    assert store.rollback(root, "shelf", "two as well").version == 1
+    signed, expired = caplog.messages
+    assert signed.startswith("shelf 1: It is not signed") and expired.startswith("shelf 1: It expired at")
+
+
+@pytest.mark.parametrize(
+    ("signer", "given", "found"),
+    [
+        (None, None, None),
+        (None, 1, "shelf 1 is not signed. Expected a signature with"),
+        (1, None, None),
+        (1, 1, None),
+        (1, 2, "shelf 1 is signed with"),
+    ],
+)
+def test_a_release_is_trusted_with_the_key_that_signed_it_alone(push, signer, given, found):
+    manifest = push("one", signing_key=signer and make_key(signer)).manifest
+    error = distrust(manifest, given and digits_of(make_key(given).public_key()))
+    assert (error is None) if found is None else error.found.startswith(found)
+    assert error is None or (error.why and error.do)
+
+
+def test_an_expired_release_is_not_trusted_however_whole_it_is(root, push):
+    push("one")
+    age(root, 1)
+    assert store.verify(root, "shelf") == []
+    error = distrust(store.current(root, "shelf").manifest, None)
+    assert error.found.startswith("shelf 1 expired at 20") and error.why and "push.expires_days" in error.do

@@ -1,0 +1,147 @@
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edgeline.errors import EdgelineError, WorkspaceLocked
+from edgeline.release import durable, store
+from tests.disks import fill, make_read_only
+from tests.edgeline.release.candidates import make_candidate, problems_of, repair, snapshot
+
+pytestmark = pytest.mark.e2e
+
+PROJECT = Path(__file__).parents[3]
+
+
+# Where there is a new release, some kills have to come after the rename that counts, or the hook missed it.
+@pytest.mark.parametrize(
+    ("action", "reaches_the_new"),
+    [("push", True), ("rollback", True), ("repair", False), ("collect", True)],
+)
+def test_killed_at_any_file_operation_readers_have_the_old_or_the_new_release(root, action, reaches_the_new):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.edgeline.release.kill_at_every_step", str(root.parent), action],
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+    )
+    assert done.returncode == 0, done.stderr
+    kills, old = map(int, done.stdout.split())
+    assert old > 10 and (kills > old) == reaches_the_new
+
+
+def test_two_pushers_at_once_get_versions_of_their_own_and_readers_never_see_half(root, tmp_path):
+    store.push(root, "shelf", make_candidate(tmp_path / "zero", "zero"))
+    command = [sys.executable, "-m", "tests.edgeline.release.push_many", str(root), str(tmp_path)]
+    writers = [subprocess.Popen([*command, name, "10"], cwd=PROJECT) for name in ("one", "two")]
+    seen = []
+    while any(writer.poll() is None for writer in writers):
+        release = store.current(root, "shelf")
+        assert problems_of(root, "shelf", release.version) == []
+        seen.append(release.version)
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert seen == sorted(seen)
+    assert [release.version for release in store.releases(root, "shelf")] == list(range(1, 22))
+    assert store.current(root, "shelf").version == 21 and store.verify(root, "shelf") == []
+
+
+def test_a_writer_that_waits_too_long_says_so(root, candidate, monkeypatch):
+    store.push(root, "shelf", candidate)
+    monkeypatch.setattr(store, "LOCK_WAIT_S", 0.05)
+    with durable.only_writer(root / ".lock", 0), pytest.raises(WorkspaceLocked, match="Another process"):
+        store.push(root, "shelf", candidate)
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """Writing more raises OSError, for an ordinary user too; Python ignores the signal that comes with it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+# The files of the models have 2,000 bytes, the manifest more: 0 to 1999 stop the copies, 2000 the manifest.
+@pytest.mark.parametrize("limit", [0, 300, 1999, 2000])
+def test_a_write_that_finds_no_room_leaves_everything_as_it_was(root, tmp_path, limit):
+    store.push(root, "shelf", make_candidate(tmp_path / "old", "old"))
+    candidate = make_candidate(tmp_path / "new", "new")
+    before = snapshot(root)
+    with no_file_larger_than(limit), pytest.raises(EdgelineError, match="File too large") as caught:
+        store.push(root, "shelf", candidate)
+    assert "no room left" in caught.value.why and caught.value.do
+    assert snapshot(root) == before and store.verify(root, "shelf") == []
+    assert store.push(root, "shelf", candidate).version == 2
+
+
+def test_an_audit_line_that_finds_no_room_undoes_nothing_and_is_written_later(root, tmp_path):
+    for content in ("one", "two"):
+        store.push(root, "shelf", make_candidate(tmp_path / content, content))
+    log = root / "edge/shelf/history.jsonl"
+    for _ in range(8):
+        store.rollback(root, "shelf", "a long story " * 20)
+        store.promote(root, "shelf", 2, "a long story " * 20)
+    before = log.read_bytes()
+    with no_file_larger_than(len(before) + 10):
+        assert store.rollback(root, "shelf", "drill").version == 1
+    assert store.current(root, "shelf").version == 1
+    assert all("the next push, promote or rollback writes it" in p for p in store.verify(root, "shelf"))
+    assert log.read_bytes()[: len(before)] == before and len(log.read_bytes()) <= len(before) + 10
+    repair(root)
+    assert [json.loads(line)["number"] for line in log.read_text().splitlines()] == list(range(1, 20))
+    assert store.verify(root, "shelf") == []
+
+
+def test_on_a_full_disk_a_push_fails_and_everything_is_as_it_was(small_disk, tmp_path):
+    root = small_disk / "push"
+    store.push(root, "shelf", make_candidate(tmp_path / "old", "old"))
+    before = snapshot(root)
+    big = make_candidate(tmp_path / "big", "big", size=50_000)
+    with pytest.raises(EdgelineError, match="No space left on device") as caught:
+        store.push(root, "shelf", big)
+    assert "no room left" in caught.value.why and caught.value.do
+    assert snapshot(root) == before and store.verify(root, "shelf") == []
+    assert store.push(root, "shelf", make_candidate(tmp_path / "new", "new")).version == 2
+
+
+def test_with_not_one_free_block_neither_push_nor_rollback_changes_anything(small_disk, tmp_path):
+    root = small_disk / "push"
+    for content in ("one", "two"):
+        store.push(root, "shelf", make_candidate(tmp_path / content, content))
+    before = snapshot(root)
+    fill(small_disk)
+    for change in (
+        lambda: store.push(root, "shelf", make_candidate(tmp_path / "new", "new")),
+        lambda: store.rollback(root, "shelf", "two is worse"),
+    ):
+        with pytest.raises(EdgelineError, match="No space left on device"):
+            change()
+        assert snapshot(root) == before and store.verify(root, "shelf") == []
+    (small_disk / "filler").unlink()
+    assert store.rollback(root, "shelf", "two is worse").version == 1
+
+
+def test_a_read_only_push_folder_is_said_to_be_one_and_can_still_be_read(small_disk, tmp_path):
+    root = small_disk / "push"
+    store.push(root, "shelf", make_candidate(tmp_path / "old", "old"))
+    make_read_only(small_disk)
+    with pytest.raises(EdgelineError, match="Read-only file system") as caught:
+        store.push(root, "shelf", make_candidate(tmp_path / "new", "new"))
+    assert "may not write" in caught.value.why and caught.value.do
+    assert store.current(root, "shelf").version == 1 and store.verify(root, "shelf") == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_push_folder_of_somebody_else_is_said_to_be_one(tmp_path, candidate):
+    (tmp_path / "push").mkdir(mode=0o500)
+    with pytest.raises(EdgelineError, match="Permission denied") as caught:
+        store.push(tmp_path / "push", "shelf", candidate)
+    assert "may not write" in caught.value.why

@@ -1,0 +1,129 @@
+import json
+from datetime import timedelta
+
+import pytest
+
+from edgeline.errors import EdgelineError
+from edgeline.release import store
+from edgeline.release.documents import parse_time, render
+from edgeline.release.manifest import SCHEMA_VERSION, files_below, model_identity, parse_manifest
+from tests.edgeline.release.candidates import make_candidate
+
+
+@pytest.fixture
+def manifest(root, candidate):
+    return store.push(root, "shelf", candidate).manifest
+
+
+def test_a_manifest_survives_writing_and_reading(manifest):
+    assert parse_manifest(render(manifest, "A manifest"), "m.json") == manifest
+
+
+def test_a_release_expires_as_many_days_after_its_push_as_the_candidate_says(manifest):
+    created = parse_time(manifest.created)
+    assert parse_time(manifest.expires) == created + timedelta(days=60)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("schema_version", SCHEMA_VERSION + 1, "found schema_version 3.*Update Edgeline"),
+        ("min_reader_version", SCHEMA_VERSION + 1, "min_reader_version 3.*Update Edgeline"),
+        ("version", "3", r"Expected `int`, got `str` - at `\$\.version`"),
+        ("version", True, "Expected `int`, got `bool`"),
+        ("version", 0, "Expected `int` >= 1"),
+        ("created", "yesterday", "time data 'yesterday' does not match"),
+        ("model_digest", "F" * 64, r"matching regex .*\{64\}.* at `\$\.model_digest`"),
+        ("files", {}, "Expected `array`, got `object`"),
+        ("files", [7], "Expected `object`, got `int`"),
+        ("variants", [], "one of the variants"),
+        ("variants", ["fp16"], "Expected `object`, got `str`"),
+        ("metrics", None, r"Expected `object`, got `null` - at `\$\.metrics`"),
+        ("colour", "blue", "unknown field `colour`"),
+        ("rollback_epoch", -1, "Expected `int` >= 0"),
+        ("signed_by", "me", r"matching regex .*\{64\}.* at `\$\.signed_by`"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_was_found_and_expected(manifest, key, value, message):
+    document = {**json.loads(render(manifest, "A manifest")), key: value}
+    with pytest.raises(EdgelineError, match=message) as caught:
+        parse_manifest(json.dumps(document).encode(), "edge/shelf/1/manifest.json")
+    assert caught.value.found.startswith("edge/shelf/1/manifest.json")
+
+
+# What a release had to say before there was a setting for more.
+OF_VERSION_1 = {
+    *("schema_version", "min_reader_version", "model", "version", "run", "created", "expires", "files"),
+    *("model_digest", "default_variant", "variants", "metrics", "data", "code", "versions"),
+}
+
+
+def test_a_release_that_uses_no_new_setting_is_written_as_before_and_an_old_reader_can_read_it(manifest):
+    document = json.loads(render(manifest, "A manifest"))
+    assert set(document) == OF_VERSION_1 and document["schema_version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("min_app_version", "2.4.0"),
+        ("rollback_epoch", 3),
+        ("licence", "CC-BY-4.0"),
+        ("data_statement", "Photos of our own lanes, \u00fc 2026; no people."),
+    ],
+)
+def test_what_is_set_stands_in_the_manifest_as_it_was_given_and_nothing_beside_it(
+    root, tmp_path, setting, value
+):
+    release = store.push(root, "shelf", make_candidate(tmp_path, **{setting: value}))
+    document = json.loads((release.edge / "manifest.json").read_text())
+    assert document[setting] == value and document["schema_version"] == 2
+    assert set(document) == {*OF_VERSION_1, setting}
+    assert store.current(root, "shelf") == release and store.verify(root, "shelf") == []
+
+
+def test_a_missing_key_is_named(manifest):
+    document = json.loads(render(manifest, "A manifest"))
+    for key in document:
+        rest = {name: value for name, value in document.items() if name != key}
+        with pytest.raises(EdgelineError, match=f"missing required field `{key}`"):
+            parse_manifest(json.dumps(rest).encode(), "m.json")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "edge/shelf/1/../../x",
+        "edge/shelf/2/labels.txt",
+        "edge/other/1/labels.txt",
+        "edge/shelf/1//x",
+    ],
+)
+def test_a_path_outside_the_release_is_refused(manifest, path):
+    document = json.loads(render(manifest, "A manifest"))
+    document["files"][0]["path"] = path
+    with pytest.raises(EdgelineError, match="not a POSIX path under serving/shelf/1/"):
+        parse_manifest(json.dumps(document).encode(), "m.json")
+
+
+def test_a_path_listed_twice_is_refused(manifest):
+    document = json.loads(render(manifest, "A manifest"))
+    document["files"].append(document["files"][0])
+    with pytest.raises(EdgelineError, match="the same path twice"):
+        parse_manifest(json.dumps(document).encode(), "m.json")
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff"])
+def test_what_is_no_json_object_is_refused(raw):
+    with pytest.raises(EdgelineError, match="Expected a JSON object"):
+        parse_manifest(raw, "m.json")
+
+
+def test_the_model_digest_knows_content_and_names_but_not_place(tmp_path):
+    one = make_candidate(tmp_path / "one", "same").saved_model
+    two = make_candidate(tmp_path / "two", "same").saved_model
+    assert model_identity(one) == model_identity(two)
+    (two / "variables" / "variables.index").rename(two / "variables.index")
+    assert model_identity(one) != model_identity(two)
+    assert list(files_below(two)) == ["saved_model.pb", "variables.index"]

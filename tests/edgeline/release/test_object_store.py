@@ -1,0 +1,409 @@
+import json
+import subprocess
+import sys
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+from upath import UPath
+
+from edgeline.errors import EdgelineError, UsageError, WorkspaceLocked
+from edgeline.release import lease, store
+from edgeline.release.manifest import model_identity
+from edgeline.store import objects
+from edgeline.store.locations import get_filesystem, list_files_below, locate, read_bytes
+from tests.edgeline.release.candidates import make_candidate, problems_of, repair
+
+pytestmark = pytest.mark.e2e
+
+PROJECT = Path(__file__).parents[3]
+SMALL = 100
+
+
+@pytest.fixture
+def url():
+    """A place in fsspec's own store in memory, for what has to hold in any store."""
+    return UPath(f"memory://{uuid.uuid4().hex}/deep/push")
+
+
+@pytest.fixture
+def s3_url(bucket):
+    return f"{bucket}/deep/push"
+
+
+@pytest.fixture
+def candidate(tmp_path):
+    return make_candidate(tmp_path / "first", size=SMALL)
+
+
+def content(url):
+    """Every object below a URL with its bytes."""
+    place = locate(url)
+    return {name: read_bytes(place / name) for name in list_files_below(place)}
+
+
+class Watched:
+    """A file system that tells of each write before it happens: `put` or `remove`, and the path."""
+
+    def __init__(self, store, tell):
+        self._store, self._tell = store, tell
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def pipe_file(self, path, *arguments, **keywords):
+        self._tell("put", path)
+        return self._store.pipe_file(path, *arguments, **keywords)
+
+    def put_file(self, source, path, **keywords):
+        self._tell("put", path)
+        return self._store.put_file(source, path, **keywords)
+
+    def rm_file(self, path):
+        self._tell("remove", path)
+        return self._store.rm_file(path)
+
+
+@pytest.fixture
+def on_write(monkeypatch):
+    """Lets `do(number, method, path)` happen before each write; what it returns ends that."""
+
+    def install(do):
+        count = 0
+
+        def tell(method, path):
+            nonlocal count
+            count += 1
+            do(count, method, path)
+
+        monkeypatch.setattr(objects, "get_filesystem", lambda path: Watched(get_filesystem(path), tell))
+        return lambda: monkeypatch.setattr(objects, "get_filesystem", get_filesystem)
+
+    return install
+
+
+# tests/runners/cli/test_releases.py has the same in S3, through the commands.
+def test_releases_in_a_store_have_the_life_that_they_have_on_a_disk(url, tmp_path):
+    candidates = [make_candidate(tmp_path / name, name, SMALL) for name in ("one", "two")]
+    assert store.current(url, "shelf") is None and store.models(url) == ()
+    assert [store.push(url, "shelf", candidate).version for candidate in candidates] == [1, 2]
+    release = store.current(url, "shelf")
+    assert release.version == 2 and str(release.default_file) == f"{url}/edge/shelf/2/model_fp16.tflite"
+    assert (
+        read_bytes(release.serving / "saved_model.pb")
+        == (candidates[1].saved_model / "saved_model.pb").read_bytes()
+    )
+    assert store.find_version(url, "shelf", model_identity(candidates[0].saved_model)) == 1
+    assert store.rollback(url, "shelf", "two is worse").version == 1
+    assert store.current(url, "shelf").version == 1
+    assert store.promote(url, "shelf", 2, "it was not").version == 2
+    assert store.current(url, "shelf") == release
+    assert store.models(url) == ("shelf",)
+    assert [each.version for each in store.releases(url, "shelf")] == [1, 2]
+    assert store.verify(url, "shelf") == problems_of(url, "shelf", 1) == []
+    before = content(url)
+    repair(url)
+    assert content(url) == before
+
+
+def test_a_store_holds_what_a_disk_would_hold(url, root, candidate):
+    store.push(url, "shelf", candidate)
+    store.push(root, "shelf", candidate)
+    there = content(url)
+    here = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    assert set(there) == here - {".lock"}
+    assert there["edge/shelf/1/model_int8.tflite"] == (root / "edge/shelf/1/model_int8.tflite").read_bytes()
+    pointer = json.loads(there["edge/shelf/current.json"])
+    assert (pointer["version"], pointer["change"]["action"]) == (1, "push")
+    assert there["serving/models.config"] == (root / "serving/models.config").read_bytes()
+
+
+def test_the_mark_comes_first_the_manifest_after_its_files_and_the_pointer_after_all_of_them(
+    url, candidate, on_write
+):
+    store.push(url, "shelf", candidate)
+    written = []
+    on_write(lambda _, method, path: written.append((method, path.partition("deep/push/")[2])))
+    store.push(url, "shelf", candidate)
+    names = [name for method, name in written if name != ".lock"]
+    files, rest = names[1:8], names[8:]
+    assert names[0] == ".scratch/push@shelf@2/unfinished"
+    assert all("/shelf/2/" in name for name in files) and files[-1] == "edge/shelf/2/manifest.json"
+    pointer, history = "edge/shelf/current.json", "edge/shelf/history.jsonl"
+    assert rest == ["serving/models.config", pointer, history, names[0]]
+    assert written[0][1] == ".lock" and written[-1] == ("remove", ".lock")
+    # The lock is asserted right before production is switched.
+    assert written[written.index(("put", pointer)) - 1] == ("put", ".lock")
+
+
+@pytest.mark.parametrize("action", ["push", "rollback"])
+def test_killed_between_any_two_objects_readers_have_the_old_or_the_new_release(s3_url, tmp_path, action):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.edgeline.release.kill_at_every_object", s3_url, str(tmp_path), action],
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+    )
+    assert done.returncode == 0, done.stderr
+    kills, old = map(int, done.stdout.split())
+    assert kills > old >= 5
+
+
+# Numbers 1 and 2 are the lock, 3 is the mark, 4 to 10 are the files, then pins, lock and pointer.
+@pytest.mark.parametrize("failing", range(1, 14))
+def test_a_store_that_fails_midway_leaves_the_old_release_and_the_next_push_tidies_up(
+    url, tmp_path, candidate, on_write, monkeypatch, failing
+):
+    store.push(url, "shelf", candidate)
+    before = content(url)
+
+    def fail(number, *_):
+        if number >= failing:
+            raise OSError(5, "We encountered an internal error.")
+
+    fix = on_write(fail)
+    with pytest.raises(EdgelineError, match="answered with an error") as caught:
+        store.push(url, "shelf", make_candidate(tmp_path / "new", "new", SMALL))
+    fix()
+    assert caught.value.found and caught.value.why and caught.value.do
+    assert store.current(url, "shelf").version == 1 and problems_of(url, "shelf", 1) == []
+    assert [each.version for each in store.releases(url, "shelf")] == [1]
+    monkeypatch.setattr(lease, "LEASE_S", 0.1)
+    repair(url)
+    assert before.items() <= content(url).items() and store.verify(url, "shelf") == []
+    # Who wrote that may only be slow: that number is not taken, and it goes once they cannot go on.
+    version = store.push(url, "shelf", candidate).version
+    assert version == (3 if 4 < failing < 14 else 2) and store.verify(url, "shelf") == []
+    versions = {name.split("/")[2] for name in content(url) if "/shelf/" in name and name.count("/") > 2}
+    assert versions == {"1", str(version)} and not any(name.startswith(".scratch") for name in content(url))
+
+
+# Before anything tells of it, between two files, before what counts, and after that.
+@pytest.mark.parametrize(
+    "at", ["unfinished", "serving/shelf/2/saved_model.pb", "current.json", "history.jsonl"]
+)
+def test_a_paused_writer_whose_lock_was_taken_over_changes_nothing_when_it_wakes_up(
+    s3_url, tmp_path, candidate, on_write, monkeypatch, at
+):
+    """At any request, and whatever its lease said the moment before."""
+    url, pushed = s3_url, []
+    store.push(url, "shelf", candidate)
+    monkeypatch.setattr(lease, "LEASE_S", 0.2)
+    monkeypatch.setattr(lease.Lease, "keep", lambda self, stop: None)  # it sleeps
+
+    def pause(number, method, path):
+        if path.endswith(at) and not pushed:
+            pushed.append(None)
+            pushed[0] = store.push(url, "shelf", make_candidate(tmp_path / "other", "other", SMALL))
+
+    on_write(pause)
+    if at == "history.jsonl":  # it was in production, until the other came
+        assert store.push(url, "shelf", make_candidate(tmp_path / "paused", "paused", SMALL)).version == 2
+    else:
+        with pytest.raises(EdgelineError, match=r"Another writer changed|was taken over"):
+            store.push(url, "shelf", make_candidate(tmp_path / "paused", "paused", SMALL))
+    assert store.current(url, "shelf") == pushed[0]
+    assert all("writes it" in problem for problem in store.verify(url, "shelf"))
+    last = store.push(url, "shelf", candidate)
+    assert store.current(url, "shelf") == last and store.verify(url, "shelf") == []
+
+
+def test_a_store_that_fails_after_the_pointer_undoes_nothing(url, candidate, on_write, caplog):
+    store.push(url, "shelf", candidate)
+
+    def fail(number, method, path):
+        if path.endswith("history.jsonl"):
+            raise OSError(5, "We encountered an internal error.")
+
+    fix = on_write(fail)
+    assert store.push(url, "shelf", candidate).version == 2
+    fix()
+    assert "is left to the next writer" in caplog.text
+    assert store.current(url, "shelf").version == 2
+    assert [problem.partition(";")[0] for problem in store.verify(url, "shelf")] == [
+        "edge/shelf/history.jsonl: change 2 is missing"
+    ]
+    repair(url)
+    assert store.verify(url, "shelf") == []
+    assert len(content(url)["edge/shelf/history.jsonl"].splitlines()) == 2
+
+
+def test_a_bucket_that_vanishes_midway_is_said_to_be_gone(s3_url, bucket, candidate, on_write):
+    client = get_filesystem(locate(bucket))
+
+    def remove(number, method, path):
+        if number == 6:
+            client.rm(bucket, recursive=True)  # the bucket itself too
+
+    on_write(remove)
+    with pytest.raises(EdgelineError, match=r"the bucket .* does not exist") as caught:
+        store.push(s3_url, "shelf", candidate)
+    assert caught.value.why and caught.value.do
+    for read in (store.current, store.verify, store.releases):
+        with pytest.raises(EdgelineError, match=r"the bucket .* does not exist"):
+            read(s3_url, "shelf")
+
+
+def test_writers_at_once_get_versions_of_their_own(s3_url, candidate):
+    versions = []
+
+    def push():
+        versions.append(store.push(s3_url, "shelf", candidate).version)
+
+    writers = [threading.Thread(target=push) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert sorted(versions) == [1, 2, 3]
+    assert store.current(s3_url, "shelf").version == 3 and store.verify(s3_url, "shelf") == []
+    lines = content(s3_url)["edge/shelf/history.jsonl"].splitlines()
+    assert [json.loads(line)["number"] for line in lines] == [1, 2, 3]
+
+
+def test_a_writer_that_waits_too_long_for_a_living_one_names_it(url, candidate, monkeypatch):
+    monkeypatch.setattr(store, "LOCK_WAIT_S", 0.05)
+    with (
+        lease.only_writer(locate(url) / ".lock", 0),
+        pytest.raises(WorkspaceLocked, match=r"@.* has been writing"),
+    ):
+        store.push(url, "shelf", candidate)
+    assert content(url) == {}
+
+
+def test_the_lock_of_a_dead_writer_is_taken_over_and_said(url, candidate, monkeypatch, caplog):
+    lease.Lease(locate(url) / ".lock").acquire(0)
+    monkeypatch.setattr(lease, "LEASE_S", 0.2)
+    assert store.push(url, "shelf", candidate).version == 1
+    assert "is taken for dead" in caplog.text and ".lock" in caplog.text
+    assert ".lock" not in content(url)
+
+
+def test_a_living_writer_renews_its_lock_and_is_not_taken_for_dead(url, monkeypatch):
+    monkeypatch.setattr(lease, "LEASE_S", 0.4)
+    lock = locate(url) / ".lock"
+    with lease.only_writer(lock, 0), pytest.raises(WorkspaceLocked):
+        lease.Lease(lock).acquire(1.5)
+
+
+def test_a_writer_that_lost_its_lock_does_not_switch_production(url, tmp_path, candidate, on_write):
+    store.push(url, "shelf", candidate)
+    lock = locate(url) / ".lock"
+
+    def take_over(number, method, path):
+        if path.endswith("models.config"):
+            get_filesystem(lock).pipe_file(lock.path, b'{"owner": "somebody@else", "token": "theirs"}')
+
+    on_write(take_over)
+    with pytest.raises(EdgelineError, match="taken over by somebody@else"):
+        store.push(url, "shelf", make_candidate(tmp_path / "new", "new", SMALL))
+    assert store.current(url, "shelf").version == 1
+    assert read_bytes(lock).startswith(b'{"owner": "somebody@else"')
+
+
+def test_a_pointer_that_somebody_changed_meanwhile_is_not_overwritten(s3_url, candidate, on_write):
+    url = s3_url
+    store.push(url, "shelf", candidate)
+    pointer = locate(url) / "edge" / "shelf" / "current.json"
+    theirs = read_bytes(pointer).replace(b"run 2026-10-05-1", b"by hand")
+
+    def change(number, method, path):
+        if path.endswith("models.config"):
+            get_filesystem(pointer).pipe_file(pointer.path, theirs)
+
+    on_write(change)
+    with pytest.raises(EdgelineError, match=r"Another writer changed .*current\.json"):
+        store.push(url, "shelf", candidate)
+    assert read_bytes(pointer) == theirs
+
+
+def test_a_store_without_conditional_writes_is_found_out_and_still_written(
+    url, candidate, monkeypatch, caplog
+):
+    def regardless(path, raw, **condition):
+        objects.put(path, raw)
+        return True
+
+    monkeypatch.setattr(objects, "_put_if", regardless)
+    monkeypatch.setattr(lease, "_SETTLE_S", 0.01)
+    assert store.push(url, "shelf", candidate).version == 1
+    assert "has no conditional writes" in caplog.text
+    assert store.verify(url, "shelf") == []
+
+
+def test_a_request_that_was_repeated_because_its_answer_was_lost_has_succeeded(s3_url):
+    path = locate(s3_url) / "object"
+    assert objects.create(path, b"mine") and objects.create(path, b"mine")
+    assert not objects.create(path, b"theirs")
+    version = objects.version_of(path)
+    assert objects.replace(path, b"new", version) and objects.replace(path, b"new", version)
+    assert not objects.replace(path, b"newer", version)
+    assert not objects.replace(locate(s3_url) / "nothing", b"new", version)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda put, remove: put("edge/shelf/1/model_fp16.tflite", b"." * SMALL), "found sha256"),
+        (lambda put, remove: put("edge/shelf/1/labels.txt", b"ok"), "found 2 bytes. Expected"),
+        (lambda put, remove: put("serving/shelf/1/extra", b""), "is not in the manifest"),
+        (lambda put, remove: remove("serving/shelf/1/saved_model.pb"), "found no file"),
+        (lambda put, remove: remove("edge/shelf/1/manifest.json"), "found no file"),
+        (lambda put, remove: remove("edge/shelf/current.json"), "missing, so nothing is in production"),
+        (lambda put, remove: remove("serving/models.config"), "found no pin"),
+    ],
+)
+def test_damage_in_a_store_is_found_by_fetching_every_object(url, candidate, damage, message):
+    store.push(url, "shelf", candidate)
+    place = locate(url)
+    damage(
+        lambda name, raw: objects.put(place / name, raw),
+        lambda name: objects.remove(place / name),
+    )
+    problems = store.verify(url, "shelf")
+    assert len(problems) == 1 and message in problems[0]
+
+
+def test_a_damaged_release_is_not_rolled_back_to(url, candidate):
+    for _ in range(2):
+        store.push(url, "shelf", candidate)
+    objects.put(locate(url) / "serving/shelf/1/saved_model.pb", b"bit rot")
+    before = content(url)
+    with pytest.raises(EdgelineError, match="shelf 1 is damaged"):
+        store.rollback(url, "shelf", "two is worse")
+    with pytest.raises(UsageError, match="no release 9"):
+        store.promote(url, "shelf", 9, "typo")
+    assert content(url) == before
+
+
+def test_objects_that_stand_for_folders_and_what_else_lies_in_a_bucket_are_left_alone(s3_url, candidate):
+    url, place = s3_url, locate(s3_url)
+    odd = (
+        "",
+        "edge/",
+        "serving/",
+        "serving/shelf/",
+        "edge/shelf/",
+        "runs/shelf/1/report.html",
+        "edge/../../up",
+    )
+    for name in odd:
+        get_filesystem(place).pipe_file(f"{place.path}/{name}", b"")
+    assert store.push(url, "shelf", candidate).version == 1
+    assert store.models(url) == ("shelf",) and store.verify(url, "shelf") == []
+    assert [each.version for each in store.releases(url, "shelf")] == [1]
+    keys = set(get_filesystem(place).find(place.path))
+    assert {f"{place.path}/{name}" for name in odd if not name.endswith("/")} <= keys
+
+
+def test_a_push_to_a_bucket_that_is_not_there_makes_none(s3_server, candidate):
+    for do in (
+        lambda: store.push("s3://no-such-bucket/push", "shelf", candidate),
+        lambda: store.rollback("s3://no-such-bucket/push", "shelf", "drill"),
+        lambda: repair("s3://no-such-bucket/push"),
+        lambda: store.current("s3://no-such-bucket/push", "shelf"),
+    ):
+        with pytest.raises(EdgelineError, match="the bucket 'no-such-bucket' does not exist") as caught:
+            do()
+        assert caught.value.why and caught.value.do

@@ -1,0 +1,40 @@
+import pytest
+
+from edgeline.release import store
+from edgeline.release.layout import PushFolder
+from edgeline.release.pins import read_pins, render_pins
+from tests.edgeline.release.candidates import repair
+
+
+def test_each_model_is_pinned_to_the_version_in_production(root, candidate):
+    store.push(root, "shelf", candidate)
+    store.push(root, "shelf", candidate)
+    store.push(root, "sentiment", candidate)
+    assert read_pins(PushFolder(root)) == {"sentiment": 1, "shelf": 2}
+    store.rollback(root, "shelf", "drill")
+    assert read_pins(PushFolder(root)) == {"sentiment": 1, "shelf": 1}
+
+
+def test_a_damaged_pointer_of_one_model_leaves_its_pin_and_stops_no_other_model(root, candidate):
+    for _ in range(2):
+        store.push(root, "shelf", candidate)
+    (root / "edge/shelf/current.json").write_text("{")
+    store.push(root, "sentiment", candidate)
+    assert read_pins(PushFolder(root)) == {"sentiment": 1, "shelf": 2}
+
+
+def test_a_pin_changed_by_hand_is_fixed_by_the_next_writer(root, candidate):
+    store.push(root, "shelf", candidate)
+    PushFolder(root).pins.write_bytes(render_pins({"shelf": 7, "ghost": 1}))
+    repair(root)
+    assert read_pins(PushFolder(root)) == {"shelf": 1}
+    assert store.verify(root, "shelf") == []
+
+
+def test_tf_serving_itself_would_read_the_same_pins():
+    config = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")
+    text_format = pytest.importorskip("google.protobuf.text_format")
+    parsed = text_format.Parse(render_pins({"shelf": 3, "sentiment": 12}), config.ModelServerConfig())
+    found = {c.name: list(c.model_version_policy.specific.versions) for c in parsed.model_config_list.config}
+    assert found == {"shelf": [3], "sentiment": [12]}
+    assert {c.base_path for c in parsed.model_config_list.config} == {"/models/shelf", "/models/sentiment"}

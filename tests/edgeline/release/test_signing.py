@@ -1,0 +1,198 @@
+import os
+import resource
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization as form
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.release import store
+from edgeline.release.acceptance import distrust
+from edgeline.release.signing import (
+    KEY_VARIABLE,
+    PRIVATE,
+    PUBLIC,
+    digits_of,
+    make_pair,
+    public_key,
+    signing_key,
+)
+from edgeline.release.verify import bundle_problems, read_bundle
+from tests.edgeline.release.candidates import make_candidate, make_key
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """A folder with a key pair."""
+    make_pair(tmp_path / "keys")
+    return tmp_path / "keys"
+
+
+@pytest.fixture
+def bundle(root: Path, tmp_path: Path) -> Path:
+    """What is for phones of a signed release, copied to a laptop."""
+    candidate = make_candidate(tmp_path / "made", size=60, signing_key=make_key(), licence="MIT")
+    release = store.push(root, "shelf", candidate)
+    return Path(shutil.copytree(release.edge, tmp_path / "copied"))
+
+
+def refusal(bundle: Path, key: str | None) -> str:
+    """Why a bundle is refused, however that is found; empty where it is accepted."""
+    try:
+        manifest = read_bundle(bundle)
+        untrusted = distrust(manifest, key)
+        return " ".join([*bundle_problems(bundle, manifest), *([str(untrusted)] if untrusted else [])])
+    except EdgelineError as error:
+        return str(error)
+
+
+def test_a_new_pair_signs_and_its_private_half_is_for_its_owner_alone(pair):
+    assert stat.S_IMODE((pair / PRIVATE).stat().st_mode) == 0o600
+    assert stat.S_IMODE(pair.stat().st_mode) == 0o700
+    assert digits_of(signing_key(str(pair / PRIVATE)).public_key()) == public_key(str(pair / PUBLIC))
+
+
+@pytest.mark.parametrize("left", [(PRIVATE, PUBLIC), (PRIVATE,), (PUBLIC,)])
+def test_a_pair_is_never_replaced_nor_half_of_one(pair, left):
+    for name in {PRIVATE, PUBLIC} - {*left}:
+        (pair / name).unlink()
+    before = {path.name: path.read_bytes() for path in pair.iterdir()}
+    with pytest.raises(UsageError, match=r"exists already.*--out DIR"):
+        make_pair(pair)
+    assert {path.name: path.read_bytes() for path in pair.iterdir()} == before
+
+
+def test_of_a_pair_that_could_not_be_written_whole_nothing_is_left(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (115, hard))  # bytes: the private key has 119, the public 113
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            make_pair(tmp_path / "keys")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "keys").iterdir()) == []
+
+
+def test_the_key_of_the_setting_goes_before_that_of_the_environment(pair, tmp_path, monkeypatch):
+    make_pair(tmp_path / "other")
+    monkeypatch.setenv(KEY_VARIABLE, (tmp_path / "other" / PRIVATE).read_text())
+    assert digits_of(signing_key(None).public_key()) == public_key(str(tmp_path / "other" / PUBLIC))
+    assert digits_of(signing_key(str(pair / PRIVATE)).public_key()) == public_key(str(pair / PUBLIC))
+    monkeypatch.delenv(KEY_VARIABLE)
+    assert signing_key(None) is None
+
+
+def elliptic() -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+
+
+def with_passphrase() -> bytes:
+    secret = form.BestAvailableEncryption(b"secret")
+    return make_key().private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, secret)
+
+
+def torn() -> bytes:
+    return b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2V"
+
+
+@pytest.mark.parametrize("make", [bytes, elliptic, with_passphrase, torn])
+def test_what_is_no_key_is_refused_in_three_parts_without_a_word_of_it(tmp_path, make):
+    path = tmp_path / "x.pem"
+    path.write_bytes(make())
+    for read, name in ((signing_key, PRIVATE), (public_key, PUBLIC)):
+        with pytest.raises(UsageError, match=rf"does not hold an Ed25519 .*{name}") as caught:
+            read(str(path))
+        assert caught.value.found and caught.value.why and caught.value.do
+        assert not any(line in str(caught.value) for line in make().decode().splitlines())
+
+
+def test_a_private_key_in_place_of_the_public_one_is_refused_and_the_other_way_round(pair):
+    with pytest.raises(UsageError, match=f"not hold an Ed25519 public key.*{PUBLIC}"):
+        public_key(str(pair / PRIVATE))
+    with pytest.raises(UsageError, match=f"not hold an Ed25519 private key.*{PRIVATE}"):
+        signing_key(str(pair / PUBLIC))
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_a_key_that_cannot_be_read_is_named_and_not_waited_for(tmp_path, make):
+    make(tmp_path / "x.pem")
+    with pytest.raises(UsageError, match=r"x\.pem cannot be read"):
+        public_key(str(tmp_path / "x.pem"))
+
+
+def test_openssl_takes_the_signature_as_it_lies_there(bundle, tmp_path):
+    """As anybody would check it who has none of our code."""
+    public = make_key().public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / PUBLIC).write_bytes(public)
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(tmp_path / PUBLIC), "-rawin"]
+    files = ["-in", "manifest.json", "-sigfile", "manifest.sig"]
+    assert subprocess.run([*command, *files], cwd=bundle, capture_output=True).returncode == 0
+    (bundle / "manifest.json").write_bytes((bundle / "manifest.json").read_bytes() + b"\n")
+    assert subprocess.run([*command, *files], cwd=bundle, capture_output=True).returncode != 0
+
+
+def test_of_a_bundle_in_which_one_byte_was_changed_anywhere_none_is_accepted(bundle):
+    key, tried, missed = digits_of(make_key().public_key()), 0, []
+    assert refusal(bundle, key) == ""
+    for path in sorted(bundle.iterdir()):
+        whole = path.read_bytes()
+        for at in range(0, len(whole), 1 if path.name == "manifest.sig" else 13):
+            changed = bytearray(whole)
+            changed[at] ^= 1 << at % 8
+            path.write_bytes(changed)
+            tried += 1
+            if not refusal(bundle, key):
+                missed.append((path.name, at))
+        path.write_bytes(whole)
+    assert tried > 250 and missed == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 65, 128])
+def test_a_signature_of_another_length_is_refused(bundle, size):
+    path = bundle / "manifest.sig"
+    path.write_bytes((path.read_bytes() * 2)[:size])
+    assert "manifest.sig: found another signature. Expected the signature of" in refusal(bundle, None)
+
+
+def test_a_signature_that_is_missing_or_a_link_is_named(bundle):
+    path = bundle / "manifest.sig"
+    path.rename(bundle.parent / "moved")
+    assert "edge/shelf/1/manifest.sig: found no readable file" in refusal(bundle, None)
+    path.symlink_to(bundle.parent / "moved")
+    assert "edge/shelf/1/manifest.sig: found a link" in refusal(bundle, None)
+
+
+def test_a_bundle_that_somebody_else_signed_is_refused_also_where_they_name_our_key(bundle):
+    ours, theirs = digits_of(make_key().public_key()), digits_of(make_key(2).public_key())
+    raw = (bundle / "manifest.json").read_bytes().replace(b'"MIT"', b'"our"')
+    for named in (ours, theirs):
+        forged = raw.replace(ours.encode(), named.encode())
+        (bundle / "manifest.json").write_bytes(forged)
+        (bundle / "manifest.sig").write_bytes(make_key(2).sign(forged))
+        assert refusal(bundle, ours) != ""
+    assert refusal(bundle, theirs) == ""
+
+
+def test_an_unsigned_bundle_with_a_stray_signature_is_not_as_it_was_pushed(root, tmp_path):
+    release = store.push(root, "shelf", make_candidate(tmp_path))
+    (release.edge / "manifest.sig").write_bytes(
+        make_key().sign((release.edge / "manifest.json").read_bytes())
+    )
+    assert store.verify(root, "shelf") == ["edge/shelf/1/manifest.sig: is not in the manifest."]
+
+
+def test_nothing_of_the_private_key_is_in_what_is_pushed(root, pair, tmp_path):
+    key = signing_key(str(pair / PRIVATE))
+    store.push(root, "shelf", make_candidate(tmp_path / "made", signing_key=key))
+    secret = key.private_bytes_raw()
+    for path in root.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert (
+                secret not in content and secret.hex().encode() not in content and b"PRIVATE" not in content
+            )

@@ -1,0 +1,304 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.release import durable, manifest, store
+from edgeline.release.layout import PushFolder
+from edgeline.release.manifest import model_identity
+from tests.edgeline.release.candidates import make_candidate, problems_of, snapshot
+
+
+def push_three(root: Path, tmp_path: Path) -> None:
+    for content in ("one", "two", "three"):
+        store.push(root, "shelf", make_candidate(tmp_path / content, content))
+
+
+def test_a_push_puts_both_parts_and_the_pointer_where_readers_look(root, candidate):
+    release = store.push(root, "shelf", candidate)
+    assert release.version == 1 and release == store.current(root, "shelf")
+    assert (release.serving / "saved_model.pb").read_bytes() == (
+        candidate.saved_model / "saved_model.pb"
+    ).read_bytes()
+    assert (release.serving / "variables" / "variables.index").is_file()
+    assert (release.edge / "labels.txt").read_text() == "ok\nmisplaced\ndamaged\n"
+    assert json.loads((release.edge / "preprocessing.json").read_text()) == candidate.preprocessing
+    assert release.default_file.read_bytes() == candidate.edge_files["model_fp16.tflite"].read_bytes()
+    pointer = json.loads((root / "edge" / "shelf" / "current.json").read_text())
+    assert (pointer["version"], pointer["manifest_sha256"]) == (1, release.manifest_sha256)
+    assert store.verify(root, "shelf") == []
+    assert sorted(os.listdir(root)) == [".lock", "edge", "serving"]
+
+
+def test_the_manifest_names_every_other_file_of_the_release_and_what_justified_it(root, candidate):
+    release = store.push(root, "shelf", candidate)
+    listed = {entry.path for entry in release.manifest.files}
+    present = {name for name in snapshot(root) if "/shelf/1/" in name}
+    assert present - listed == {"edge/shelf/1/manifest.json"} and listed <= present
+    assert release.manifest.metrics == {"overall": {"accuracy": 0.94}}
+    assert release.manifest.data["last_span"] == 42
+    assert release.manifest.variants == candidate.variants
+
+
+def test_the_copies_do_not_follow_later_changes_of_the_sources(root, candidate):
+    release = store.push(root, "shelf", candidate)
+    (candidate.saved_model / "saved_model.pb").write_bytes(b"the next training run")
+    assert store.verify(root, "shelf") == []
+    assert os.stat(release.default_file).st_nlink == 1
+
+
+def test_two_pushes_in_one_second_get_rising_versions(root, candidate):
+    assert [store.push(root, "shelf", candidate).version for _ in range(3)] == [1, 2, 3]
+
+
+def test_versions_rise_also_after_the_newest_folders_were_deleted(root, tmp_path):
+    push_three(root, tmp_path)
+    store.rollback(root, "shelf", "three is worse", to=1)
+    for part in ("serving", "edge"):
+        for version in ("2", "3"):
+            subprocess.run(["rm", "-r", str(root / part / "shelf" / version)], check=True)
+    assert store.push(root, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
+
+
+def test_versions_rise_above_folders_that_no_push_made(root, candidate):
+    store.push(root, "shelf", candidate)
+    (root / "serving" / "shelf" / "7").mkdir()
+    assert store.push(root, "shelf", candidate).version == 8
+
+
+def test_rollback_returns_to_what_was_in_production_before(root, tmp_path):
+    push_three(root, tmp_path)
+    assert store.rollback(root, "shelf", "three is worse").version == 2
+    assert store.current(root, "shelf").version == 2
+    assert store.verify(root, "shelf") == []
+
+
+def test_a_second_rollback_goes_further_back_and_not_to_the_bad_release(root, tmp_path):
+    push_three(root, tmp_path)
+    store.rollback(root, "shelf", "three is worse")
+    assert store.rollback(root, "shelf", "two as well").version == 1
+    with pytest.raises(EdgelineError, match="no release in production before"):
+        store.rollback(root, "shelf", "one too")
+    assert store.push(root, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
+    assert store.rollback(root, "shelf", "four is worse").version == 1
+
+
+def test_a_promotion_puts_a_release_back_and_can_be_rolled_back(root, tmp_path):
+    push_three(root, tmp_path)
+    assert store.promote(root, "shelf", 1, "the lens is fixed").version == 1
+    assert store.rollback(root, "shelf", "it was not").version == 3
+
+
+def test_every_change_is_audited(root, tmp_path):
+    push_three(root, tmp_path)
+    store.rollback(root, "shelf", "three is worse")
+    store.promote(root, "shelf", 3, "it was not")
+    lines = [json.loads(line) for line in (root / "edge/shelf/history.jsonl").read_text().splitlines()]
+    assert [(line["action"], line["from"], line["to"]) for line in lines] == [
+        ("push", None, 1),
+        ("push", 1, 2),
+        ("push", 2, 3),
+        ("rollback", 3, 2),
+        ("promote", 2, 3),
+    ]
+    assert (
+        lines[3]["reason"] == "three is worse" and "@" in lines[3]["who"] and lines[3]["when"].endswith("Z")
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda root: store.rollback(root, "shelf", "why not"), EdgelineError, "before the current one"),
+        (
+            lambda root: store.rollback(root, "shelf", "why", to=9),
+            UsageError,
+            "no release 9.*There are no other releases",
+        ),
+        (lambda root: store.promote(root, "shelf", 1, "again"), UsageError, "in production already"),
+        (lambda root: store.promote(root, "shelf", 1, "  "), UsageError, "reason is empty"),
+        (lambda root: store.promote(root, "shelv", 1, "typo"), UsageError, "no model 'shelv'.*has: shelf"),
+        (lambda root: store.promote(root, "../shelf", 1, "path"), UsageError, "model name '../shelf' is not"),
+    ],
+)
+def test_a_change_that_cannot_be_made_says_why_in_three_parts(root, candidate, change, error, message):
+    store.push(root, "shelf", candidate)
+    before = snapshot(root)
+    with pytest.raises(error, match=message) as caught:
+        change(root)
+    assert caught.value.found and caught.value.why and caught.value.do
+    assert snapshot(root) == before
+
+
+def test_a_damaged_release_is_not_rolled_back_to(root, tmp_path):
+    push_three(root, tmp_path)
+    with (root / "serving/shelf/2/saved_model.pb").open("ab") as file:
+        file.write(b"bit rot")
+    before = snapshot(root)
+    with pytest.raises(EdgelineError, match=r"shelf 2 is damaged: serving/shelf/2/saved_model\.pb"):
+        store.rollback(root, "shelf", "three is worse")
+    assert snapshot(root) == before
+    assert store.rollback(root, "shelf", "three is worse", to=1).version == 1
+
+
+def test_a_damaged_pointer_is_an_error_for_readers_and_fixed_by_a_promotion(root, tmp_path):
+    push_three(root, tmp_path)
+    (root / "edge/shelf/current.json").write_text('{"version": 3')
+    with pytest.raises(EdgelineError, match=r"current\.json: found invalid content"):
+        store.current(root, "shelf")
+    assert store.promote(root, "shelf", 3, "the pointer was damaged").version == 3
+    assert store.verify(root, "shelf") == []
+
+
+def test_a_serving_folder_that_somebody_removed_does_not_stop_the_next_push(root, tmp_path):
+    push_three(root, tmp_path)
+    subprocess.run(["rm", "-r", str(root / "serving")], check=True)
+    assert len(store.verify(root, "shelf")) == 7  # the pins, and two files of each release
+    assert store.push(root, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
+    assert len(store.verify(root, "shelf")) == 6 and problems_of(root, "shelf", 4) == []
+
+
+def test_rollback_takes_well_under_a_second_and_no_tensorflow(root, tmp_path):
+    push_three(root, tmp_path)
+    code = (
+        "import sys, pathlib; from release import store;"
+        "r = store.rollback(pathlib.Path(sys.argv[1]), 'shelf', 'drill');"
+        "print(r.version, 'tensorflow' in sys.modules, 'pydantic' in sys.modules)"
+    )
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
+    # The promise is 10 s. With the start of the interpreter it takes 0.1 s; 5 s leave room for a busy disk.
+    assert time.monotonic() - start < 5
+    assert done.stdout.split() == ["2", "False", "False"]
+
+
+def test_the_same_model_is_found_again_by_its_content(root, tmp_path, candidate):
+    digest = model_identity(candidate.saved_model)
+    assert store.find_version(root, "shelf", digest) is None
+    release = store.push(root, "shelf", candidate)
+    again = make_candidate(tmp_path / "elsewhere")
+    assert store.find_version(root, "shelf", model_identity(again.saved_model)) == release.version
+    other = make_candidate(tmp_path / "other", "other")
+    assert store.find_version(root, "shelf", model_identity(other.saved_model)) is None
+
+
+def test_old_releases_are_collected_and_what_phones_run_and_a_rollback_needs_stays(root, tmp_path):
+    push_three(root, tmp_path)
+    store.push(root, "shelf", make_candidate(tmp_path / "four", "four"))
+    store.rollback(root, "shelf", "four is worse", to=2)
+    before = snapshot(root)
+    sizes = store.collect(root, "shelf", 1, dry_run=True)
+    assert snapshot(root) == before and list(sizes) == [3]
+    assert sizes[3] == sum(len(content) for name, content in before.items() if "/shelf/3/" in name)
+    assert store.collect(root, "shelf", 1) == sizes and store.collect(root, "shelf", 1) == {}
+    assert store.current(root, "shelf").version == 2
+    assert store.verify(root, "shelf") == [] and store.known_versions(root, "shelf") == (1, 2, 4)
+    lines = (root / "edge/shelf/history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["action"] for line in lines] == [*["push"] * 4, "rollback", "collect"]
+    assert store.rollback(root, "shelf", "two is worse too").version == 1
+    assert store.push(root, "shelf", make_candidate(tmp_path / "five", "five")).version == 5
+
+
+def test_a_collected_release_that_is_asked_for_is_said_to_be_collected(root, tmp_path):
+    push_three(root, tmp_path)
+    store.collect(root, "shelf", 1)
+    for change in (store.promote, store.rollback):
+        with pytest.raises(UsageError, match=r"shelf 1 was collected on 2.*, by .*@") as caught:
+            change(root, "shelf", *((1, "drill") if change is store.promote else ("drill", 1)))
+        assert "releases: 2." in caught.value.why
+    with pytest.raises(UsageError, match=r"shelf 1 was collected on .*releases: 2, 3\."):
+        store.verify(root, "shelf", 1)
+    assert store.rollback(root, "shelf", "drill").version == 2
+    with pytest.raises(
+        UsageError, match=r"shelf 1 was collected.*releases: 3\. Pass one of these with --to V"
+    ):
+        store.rollback(root, "shelf", "drill")
+
+
+def test_of_two_rollbacks_at_once_the_second_does_not_go_one_release_further(root, tmp_path):
+    push_three(root, tmp_path)
+    lock = PushFolder(root).lock
+
+    def waiting() -> int:
+        return sum(os.path.realpath(f"/proc/self/fd/{fd}") == str(lock) for fd in os.listdir("/proc/self/fd"))
+
+    with ThreadPoolExecutor(2) as pool:
+        with durable.only_writer(lock, 1):
+            both = [pool.submit(store.rollback, root, "shelf", f"{name} saw it") for name in "ab"]
+            while waiting() < 3:
+                time.sleep(0.01)
+        refused = [error for each in both if (error := each.exception())]
+    assert len(refused) == 1 and "put shelf 2 in production meanwhile: rollback." in str(refused[0])
+    assert store.current(root, "shelf").version == 2 and store.verify(root, "shelf") == []
+
+
+def test_a_manifest_of_a_newer_version_of_this_code_is_not_called_damaged(root, tmp_path, monkeypatch):
+    push_three(root, tmp_path)
+    monkeypatch.setattr(manifest, "SCHEMA_VERSION", 0)  # as of code from before any of them
+    with pytest.raises(manifest.NewerManifest, match="Update Edgeline"):
+        store.verify(root, "shelf")
+
+
+def test_a_release_that_was_lost_is_not_taken_for_a_collected_one(root, tmp_path):
+    push_three(root, tmp_path)
+    store.collect(root, "shelf", 1)
+    shutil.rmtree(root / "edge/shelf/2")
+    assert "edge/shelf/2/manifest.json: found no file" in store.verify(root, "shelf")[0]
+
+
+def test_nothing_is_collected_where_the_log_does_not_tell_what_was_in_production(root, tmp_path):
+    push_three(root, tmp_path)
+    log = root / "edge/shelf/history.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[1:]))
+    before = snapshot(root)
+    for dry_run in (True, False):
+        with pytest.raises(EdgelineError, match="it is unknown which releases were in production"):
+            store.collect(root, "shelf", 1, dry_run)
+    assert snapshot(root) == before
+
+
+def test_equal_trainings_are_one_model_although_their_files_differ(root, tmp_path):
+    one, two, other = (make_candidate(tmp_path / name, name) for name in ("one", "two", "other"))
+    for candidate, identity in ((one, "a"), (two, "a"), (other, "b")):
+        (candidate.saved_model / "assets.extra").mkdir()
+        (candidate.saved_model / "assets.extra" / "model_identity").write_text(identity)
+    store.push(root, "shelf", one)
+    assert store.find_version(root, "shelf", model_identity(two.saved_model)) == 1
+    assert store.find_version(root, "shelf", model_identity(other.saved_model)) is None
+    assert store.verify(root, "shelf") == []
+
+
+def test_a_model_that_was_rolled_back_does_not_come_back_when_it_was_collected(root, tmp_path):
+    push_three(root, tmp_path)
+    store.rollback(root, "shelf", "three is worse")
+    for content in ("four", "five"):
+        store.push(root, "shelf", make_candidate(tmp_path / content, content))
+    assert list(store.collect(root, "shelf", 1)) == [1, 2, 3]
+    found = {
+        content: store.find_version(root, "shelf", model_identity(tmp_path / content / "saved_model"))
+        for content in ("one", "two", "three", "four", "five")
+    }
+    assert found == {"one": None, "two": None, "three": 3, "four": 4, "five": 5}
+
+
+def test_models_share_a_push_folder_and_do_not_disturb_each_other(root, tmp_path, candidate):
+    store.push(root, "shelf", candidate)
+    store.push(root, "shelf", candidate)
+    store.push(root, "sentiment-v2", make_candidate(tmp_path / "text", "text"))
+    store.rollback(root, "shelf", "drill")
+    assert store.models(root) == ("sentiment-v2", "shelf")
+    assert store.verify(root, "shelf") == store.verify(root, "sentiment-v2") == []
+    assert [release.version for release in store.releases(root, "shelf")] == [1, 2]
+
+
+def test_nothing_is_released_in_a_folder_that_is_not_there(root):
+    assert store.current(root, "shelf") is None
+    assert store.releases(root, "shelf") == () and store.models(root) == ()
+    assert not root.exists()

@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+from msgspec import structs
+
+from edgeline.records.edge import EdgeFiles, Variant
+from edgeline.report.changes import describe, find_changes
+from edgeline.report.facts import Facts
+from tests.edgeline.report.runs import a_run, a_slice
+
+
+def named(facts: Facts, before: Facts) -> dict[str, tuple[str, str]]:
+    return {
+        c.what: (c.before.replace("\u00a0", " "), c.now.replace("\u00a0", " "))
+        for c in find_changes(facts, before)
+    }
+
+
+def test_a_run_like_the_one_before_changed_nothing():
+    assert named(a_run(), a_run(run="earlier", started_at="2026-09-28T03:00:00Z")) == {}
+
+
+def test_data_settings_code_and_what_came_of_them_are_named():
+    before, now = a_run(weeks=7, version=2, outcome="held"), a_run(weeks=8)
+    assert now.evaluation is not None
+    now = replace(
+        now,
+        about=replace(
+            now.about,
+            settings={"trainer.epochs": "3", "seed": "20"},
+            inputs={"window": "ab" * 32, "code": "ef" * 32},
+            libraries={"tensorflow": "2.17.0"},
+        ),
+        evaluation=replace(now.evaluation, slices=(a_slice("overall", "all", 380, 400),)),
+    )
+    assert named(now, before) == {
+        "Newest span": ("span-00007", "span-00008"),
+        "Spans in the window": ("7", "8"),
+        "Photos quarantined": ("49", "56"),
+        "Setting trainer.epochs": ("16", "3"),
+        "Code": ("cdcdcdcdcdcd", "efefefefefef"),
+        "tensorflow": ("2.16.2", "2.17.0"),
+        "Outcome": ("held", "pushed"),
+        "In production": ("version 2", "version 3"),
+        "Accuracy, each on its own eval split": ("92.5 %", "95.0 %"),
+    }
+
+
+def test_files_for_phones_are_compared():
+    before, now = a_run(), a_run()
+    assert before.edge is not None and before.edge.default_measured is not None
+    larger = structs.replace(before.edge.default_measured, size_bytes=1_200_000)
+    bigger = structs.replace(before.edge, variants=(Variant("fp16", "model_fp16.tflite", measured=larger),))
+    assert named(now, replace(before, edge=bigger)) == {"Size of fp16": ("1.20 MB", "0.39 MB")}
+    none = EdgeFiles(None, 400, (Variant("fp16", None, ("It could not be converted: SIGABRT.",)),))
+    assert named(now, replace(before, edge=none)) == {"Default edge file": ("none", "fp16")}
+    assert named(replace(now, edge=none), before) == {"Default edge file": ("fp16", "none")}
+
+
+def test_a_run_without_a_model_is_compared_in_what_it_has():
+    before = a_run()
+    refused = replace(a_run(weeks=9, outcome="refused"), evaluation=None, edge=None, training=None)
+    assert {"Newest span", "Outcome"} <= set(named(refused, before))
+
+
+def test_what_the_training_came_to_is_compared_at_the_epoch_that_was_kept():
+    lines = describe(a_run())["Training"]
+    assert lines["Epochs"] == "16, kept 12"
+    assert (lines["Loss in train"], lines["Loss in eval"]) == (f"{1 / 12:.4f}", f"{1.1 / 12:.4f}")
+    assert "Training" not in describe(replace(a_run(), training=None))

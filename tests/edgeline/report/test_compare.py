@@ -1,0 +1,69 @@
+import re
+from dataclasses import replace
+
+import pytest
+
+from edgeline.report.compare import Comparison, judge, pair_slices, render_diff
+from edgeline.report.words import UNKNOWN
+from tests.edgeline.report.runs import HOSTILE, a_failed_run, a_hostile_run, a_run, a_slice
+
+
+def beside(first, second) -> Comparison:
+    return Comparison(first, second, pair_slices(first, second))
+
+
+@pytest.mark.parametrize(
+    ("second", "first", "verdict"),
+    [
+        # The first four examples of table II in Newcombe (1998), whose intervals of method 10 these are.
+        ((56, 70), (48, 80), "better"),  # 0.0524 to 0.3339
+        ((9, 10), (3, 10), "better"),  # 0.1705 to 0.8090
+        ((6, 7), (2, 7), "better"),  # 0.0582 to 0.8062
+        ((5, 56), (0, 29), "noise"),  # -0.0381 to 0.1926
+        ((370, 400), (370, 400), "noise"),
+    ],
+)
+def test_shares_of_different_examples_differ_where_newcombes_interval_leaves_zero_out(second, first, verdict):
+    one, other = a_slice("overall", "all", *first), a_slice("overall", "all", *second)
+    assert judge(one, other) == verdict
+    assert judge(other, one) == {"better": "worse", "noise": "noise"}[verdict]
+
+
+def test_a_slice_that_one_run_lacks_has_no_verdict():
+    pairs = pair_slices(a_run(lanes=2), a_run(lanes=3))
+    [lane] = [pair for pair in pairs if pair.name == "lane-03"]
+    assert (lane.first, lane.verdict, lane.difference) == (None, "unknown", None)
+
+
+def test_settings_alike_are_left_out_and_counts_alike_are_shown():
+    first = a_run()
+    second = replace(first, about=replace(first.about, settings={"trainer.epochs": "3", "seed": "20"}))
+    sections = beside(first, second).sections
+    assert [(line.what, line.before, line.now) for line in sections["Settings"]] == [
+        ("trainer.epochs", "16", "3")
+    ]
+    assert ("Photos of ok", "1,600", "1,600") in [(it.what, it.before, it.now) for it in sections["Data"]]
+    assert "Libraries" not in sections and "Schema" not in sections
+
+
+def test_what_only_one_run_has_is_not_known_of_the_other():
+    sections = beside(a_run(), a_failed_run()).sections
+    assert {line.now for line in sections["Edge files"]} == {UNKNOWN}
+    assert ("ExampleGen", "cached", UNKNOWN) in [(it.what, it.before, it.now) for it in sections["Time"]]
+    assert beside(a_run(), a_failed_run()).sentence == "At least one of the runs has no model to compare."
+
+
+def test_the_page_has_both_runs_their_reasons_and_verdicts():
+    held = a_run(run="held-one", outcome="held", reasons=("Worse than production.",))
+    assert held.evaluation
+    lower = replace(held.evaluation, slices=(a_slice("overall", "all", 300, 400),))
+    page = render_diff(beside(a_run(), replace(held, evaluation=lower)), ["a/report.html", None])
+    assert 'href="a/report.html"' in page and "held-one" in page and "Worse than production." in page
+    assert "The second run&#39;s model is worse: \u221217.5 points of accuracy" in page
+    assert re.search("<th>all</th><td>\u221217.5</td>.*?worse</span>.*?92.5.%.*?75.0.%", page)
+    assert "<script" not in page
+
+
+def test_markup_of_people_stays_text():
+    page = render_diff(beside(a_hostile_run(), a_hostile_run()), [f"file:///{HOSTILE}", None])
+    assert "<script" not in page and "&lt;script&gt;" in page

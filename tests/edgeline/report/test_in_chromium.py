@@ -1,0 +1,193 @@
+"""The pages in a real browser without a network: nothing is asked for, complains, or spills over."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgeline.records.json_file import encode
+from edgeline.report.compare import render_diff
+from edgeline.report.index import make_row, render_index
+from edgeline.report.page import render_run
+from edgeline.report.sources import Sources
+from edgeline.report.steps import step_page
+from tests.edgeline.report.runs import a_failed_run, a_hostile_run, a_run, pictures
+from tests.edgeline.report.test_compare import beside
+from tests.edgeline.report.test_index import weeks
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if CHROMIUM is None:
+    pytest.skip("no Chromium on this machine", allow_module_level=True)
+
+pytestmark = pytest.mark.e2e
+
+# In CSS pixels: a narrow phone, and a desk.
+PHONE, DESK = 360, 1200
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory) -> dict[str, Path]:
+    """Files with a page each."""
+    folder = tmp_path_factory.mktemp("pages")
+    many = tuple(f"a class with a name that is long {n}" for n in range(12))
+    made = {
+        "run": render_run(a_run(), pictures(), a_run(run="20260928-030000", weeks=7)),
+        "wide": render_run(a_run(many, weeks=26), pictures(), None),
+        "hostile": render_run(a_hostile_run(), pictures(), a_hostile_run()),
+        "failed": render_run(a_failed_run(), {}, None),
+        "index": render_index("shelf", [*weeks(60), make_row(a_failed_run(), None)]),
+        "diff": render_diff(beside(a_run(many), a_hostile_run()), [None, None]),
+    }
+    for name, page in made.items():
+        (folder / f"{name}.html").write_text(page, encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in made}
+
+
+class Opened:
+    """A page in a context of its own, and what it said and asked for."""
+
+    def __init__(self, browser, path, width=DESK, scheme="light"):
+        self.context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        self.context.set_offline(True)
+        self.page = self.context.new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(path.as_uri())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.context.close()
+
+    def color(self, selector, what="color"):
+        return self.page.eval_on_selector(selector, f"e => getComputedStyle(e).{what}")
+
+
+@pytest.mark.parametrize("name", ["run", "wide", "hostile", "failed", "index", "diff"])
+def test_a_page_is_silent_asks_for_nothing_and_fits_a_phone(browser, pages, name):
+    with Opened(browser, pages[name], PHONE) as opened:
+        outside = [url for url in opened.asked if not url.startswith("data:")]
+        assert outside == [pages[name].as_uri()]
+        assert opened.said == []
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == PHONE
+        # Text of the charts too stays readable: 11 pixels on a desk, and at least 9 here.
+        sizes = opened.page.evaluate(
+            "[...document.querySelectorAll('svg.chart')].filter(s => s.clientWidth)"
+            ".map(s => 11 * s.clientWidth / s.viewBox.baseVal.width)"
+        )
+        assert all(size > 9 for size in sizes)
+
+
+def test_two_runs_are_chosen_and_compared_without_a_server(browser, pages):
+    with Opened(browser, pages["index"], PHONE) as opened:
+        first, second = opened.page.locator("#compare select").all()
+        # The newest is the run that failed.
+        assert "failed" in second.inner_text().splitlines()[0]
+        first.select_option(index=2)
+        second.select_option(index=5)
+        rows = [row.split("\t") for row in opened.page.inner_text("#compare table").splitlines()]
+        assert ["Outcome", "pushed", "data refused"] in rows
+        second.select_option(index=6)
+        assert "within noise" in opened.page.inner_text("#compare table")
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == PHONE
+        assert opened.said == []
+
+
+def test_tables_scroll_inside_themselves_on_a_phone(browser, pages):
+    with Opened(browser, pages["wide"], PHONE) as opened:
+        wide = opened.page.evaluate(
+            "[...document.querySelectorAll('.scroll')].filter(s => s.scrollWidth > s.clientWidth).length"
+        )
+        assert wide > 0
+
+
+@pytest.mark.parametrize("name", ["run", "wide"])
+def test_the_report_fits_the_panel_of_a_cluster_s_ui_and_its_links_stay_in_it(browser, pages, tmp_path, name):
+    """As the UI of Kubeflow Pipelines shows it: text handed to a frame that may run scripts alone."""
+    (tmp_path / "report.html").write_text(pages[name].read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "facts.json").write_bytes(encode(a_run()))
+    frame = '<iframe src="about:blank" sandbox="allow-scripts" width="480" height="600"></iframe>'
+    with Opened(browser, pages[name]) as opened:
+        opened.page.route(
+            "http://ui/**",
+            lambda route: route.fulfill(body=f"<!DOCTYPE html>{frame}", content_type="text/html"),
+        )
+        opened.page.goto("http://ui/#/runs/details/1")
+        shown = step_page("RunReport", Sources(report=tmp_path))
+        opened.page.eval_on_selector("iframe", "(frame, shown) => { frame.srcdoc = shown }", shown)
+        panel = opened.page.frames[1]
+        panel.click("nav a[href='#metrics']")
+        panel.wait_for_function(
+            "Math.abs(document.querySelector('#metrics').getBoundingClientRect().top) < 40"
+        )
+        assert panel.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        spilling = panel.evaluate(
+            "[...document.querySelectorAll('.scroll')].filter(s => s.scrollWidth > s.clientWidth)"
+            ".map(s => s.closest('section').id)"
+        )
+        # Those have a column for each week or setting; else a long name of a class may be what does not fit.
+        assert name == "wide" or set(spilling) <= {"quarantine", "search"}
+
+
+def luminance(color: str) -> float:
+    red, green, blue = (int(part) for part in color.removeprefix("rgb(").rstrip(")").split(","))
+    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
+
+
+def test_each_theme_has_its_colours_in_charts_too(browser, pages):
+    seen = {}
+    for scheme in ("light", "dark"):
+        with Opened(browser, pages["run"], scheme=scheme) as opened:
+            behind = opened.color("section", "backgroundColor")
+            text = opened.color("section h2")
+            chart = opened.color("svg.chart text", "fill")
+            assert abs(luminance(text) - luminance(behind)) > 0.6
+            assert abs(luminance(chart) - luminance(behind)) > 0.25
+            seen[scheme] = luminance(behind)
+    assert seen["light"] > 0.9 and seen["dark"] < 0.2
+
+
+def test_it_prints_in_light_colours_with_every_row(browser, pages, tmp_path):
+    with Opened(browser, pages["run"], scheme="dark") as opened:
+        opened.page.emulate_media(media="print", color_scheme="dark")
+        assert luminance(opened.color("section", "backgroundColor")) > 0.9
+        cut = opened.page.evaluate(
+            "[...document.querySelectorAll('.scroll')]"
+            ".filter(box => box.scrollHeight > box.clientHeight + 1).length"
+        )
+        assert cut == 0
+        # The width of an A4 page between its margins.
+        opened.page.set_viewport_size({"width": 718, "height": 1000})
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == 718
+        paper = tmp_path / "report.pdf"
+        opened.page.pdf(path=str(paper), format="A4")
+        assert paper.read_bytes().startswith(b"%PDF") and paper.stat().st_size > 20_000
+
+
+def test_every_picture_is_shown(browser, pages):
+    with Opened(browser, pages["run"]) as opened:
+        widths = opened.page.evaluate("[...document.images].map(image => image.naturalWidth)")
+        assert len(widths) == 36 and set(widths) == {96}
+
+
+def test_markup_in_a_label_is_read_as_it_was_written(browser, pages):
+    with Opened(browser, pages["hostile"]) as opened:
+        assert opened.page.locator("main script, main img:not([src^='data:'])").count() == 0
+        assert "<script>alert(1)</script>" in opened.page.inner_text("#metrics")
+        # In a chart as in a table.
+        assert "<script>alert(" in "".join(opened.page.locator("#features svg text").all_text_contents())

@@ -1,0 +1,154 @@
+import json
+import re
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from msgspec import structs
+
+from edgeline.report.index import Mark, make_row, render_index
+from tests.edgeline.report.runs import HOSTILE, a_failed_run, a_run
+
+
+def weeks(number: int):
+    """Rows of as many Mondays: every fifth model is held back, and the data of every seventh week refused."""
+    for week in range(number):
+        day = f"2026{1 + week // 28:02d}{1 + week % 28:02d}"
+        about = {"run": f"{day}-030000", "started_at": f"{day[:4]}-{day[4:6]}-{day[6:]}T03:00:00Z"}
+        facts = a_run(version=week + 1, **about)
+        if week % 7 == 6:
+            facts = replace(
+                facts, evaluation=None, about=replace(facts.about, outcome="refused", reasons=("Too dark.",))
+            )
+        elif week % 5 == 4:
+            facts = replace(facts, about=replace(facts.about, outcome="held", reasons=("Worse.",)))
+        yield make_row(facts, f"{about['run']}/report.html")
+
+
+def test_every_run_has_a_row_newest_first_with_why_it_was_not_pushed():
+    page = render_index("shelf", list(weeks(10)))
+    links = re.findall(r'href="(\d+-\d+)/report.html"', page)
+    assert links == [f"202601{day:02d}-030000" for day in range(10, 0, -1)]
+    assert page.count("Worse.") == 2 and page.count("Too dark.") == 1
+    assert "Version 9 of shelf was pushed 1 run ago, on 2026-01-09." in page
+
+
+def test_sixty_weeks_are_a_small_page_with_a_chart_over_time_for_each_width():
+    page = render_index("shelf", list(weeks(60)))
+    assert page.count('<div class="wide"><svg') == page.count('<div class="narrow"><svg') == 2
+    assert len(page) < 600_000
+
+
+def test_what_charts_show_is_said_in_words():
+    page = render_index("shelf", list(weeks(10)), [rollback("2026-01-05T12:00:00Z")])
+    said = {text.split(". ")[0]: text for text in re.findall(r'aria-label="([^"]+)"', page)}
+    overall = said["10 runs, 2026-01-01 to 2026-01-10"]
+    assert len(said) >= 3 and "7 pushed. 2 held. 1 refused. rollback on 2026-01-05" in overall
+    assert any(
+        text.startswith("Time by step of 10 runs; the longest took 1\u00a0min 41\u00a0s") for text in said
+    )
+    assert any(text.endswith("last: fp16 0.39\u00a0MB") for text in said)
+
+
+def rollback(when: str) -> Mark:
+    return Mark(when, "rollback", 1, 2, f"Worse, {HOSTILE}.")
+
+
+def test_rollbacks_and_excluded_weeks_are_marked_once_newest_first():
+    page = render_index(
+        "shelf", list(weeks(3)), [Mark("2026-01-02T00:00:00Z", "push", 2), rollback("2026-10-05T12:00:00Z")]
+    )
+    listed = re.findall(r"<tr><th>(2026-\d\d-\d\d)</th><td>([^<]+)</td>", page)
+    assert listed == [
+        ("2026-10-05", "rollback from version 2 to 1"),
+        ("2026-09-30", "span-00004 was excluded"),
+    ]
+    assert "Version 1 of shelf is in production: rollback from version 2 on 2026-10-05." in page
+    assert HOSTILE not in page
+
+
+def embedded(page: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', page)[1])
+
+
+def test_of_two_runs_the_script_has_what_differs_between_any_and_no_line_that_all_have_alike():
+    first, second = a_run(run="first"), a_run(run="second")
+    settings = {"trainer.epochs": "3", "seed": "20"}
+    second = replace(second, about=replace(second.about, settings=settings))
+    found = embedded(render_index("shelf", [make_row(first, None), make_row(second, None)]))
+    assert [run["name"][-6:] for run in found["runs"]] == ["second", " first"]
+    assert [run["said"]["Settings"] for run in found["runs"]] == [
+        {"trainer.epochs": "3"},
+        {"trainer.epochs": "16"},
+    ]
+    accuracy, low, high = found["runs"][0]["slices"]["Accuracy"]
+    assert low < accuracy == 0.925 < high
+    assert found["runs"][0]["said"]["Time"] == {}
+
+
+def test_nothing_that_people_write_ends_the_script():
+    facts = a_run(("</script><b>", "ok"), settings={"a": "</script><i>"})
+    page = render_index("shelf", [make_row(facts, None), make_row(a_run(), None)])
+    assert (
+        page.count("</script>") == 2
+        and "</script><i>" in embedded(page)["runs"][1]["said"]["Settings"].values()
+    )
+
+
+def test_outcomes_are_counted():
+    page = render_index("shelf", list(weeks(10)))
+    counted = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", page))
+    assert counted == {"Runs": "10", "Pushed": "7", "Held back": "2", "Data refused": "1"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "No run of shelf yet."),
+        ([make_row(a_failed_run(), None)], "No run of shelf has pushed a version yet; runs so far: 1."),
+    ],
+)
+def test_without_a_model_there_is_no_chart(rows, said):
+    page = render_index("shelf", rows)
+    assert said in page and "<svg" not in page
+
+
+def test_markup_in_a_reason_stays_text():
+    facts = a_run(outcome="held", reasons=(HOSTILE,))
+    assert HOSTILE not in render_index("shelf", [make_row(facts, None)])
+
+
+def test_a_run_of_a_cluster_is_named_by_its_day_too():
+    row = make_row(a_run(run="0a1b2c3d-1111-2222-3333-444455556666"), None)
+    assert row.name == "2026-10-05 0a1b2c3d-1111-2222-3333-444455556666"
+    assert make_row(a_run(), None).name == "20261005-030000"
+
+
+def test_where_the_clocks_disagree_with_the_order_the_order_is_drawn():
+    rows = list(weeks(8))
+    rows[3] = structs.replace(rows[3], started_at="2099-01-01T03:00:00Z")
+    rows[5] = structs.replace(rows[5], started_at="1970-01-01T00:00:00Z")
+    page = render_index("shelf", rows)
+    assert page.count("in order of the runs (their clocks disagree)") == 4
+    chart = page[page.index("<svg") : page.index("</svg>")]
+    # The dots stand apart from each other, from left to right.
+    places = [float(x) for x in re.findall(r'<use [^>]*\bx="([\d.]+)"', chart)][:6]
+    assert places == sorted(places) and min(b - a for a, b in pairwise(places)) > 20
+    assert "disagree" not in render_index("shelf", list(weeks(8)))
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "9999-12-31T23:59:59Z",
+        "2199-12-31T23:59:59Z",
+        "1901-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00+14:00",
+        "yesterday",
+        "",
+    ],
+)
+def test_a_time_that_is_none_breaks_no_page(moment):
+    rows = [*weeks(3), structs.replace(next(weeks(1)), started_at=moment)]
+    assert "<svg" in render_index("shelf", rows)
+    assert rows[-1].name in render_index("shelf", rows[-1:])

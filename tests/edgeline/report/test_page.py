@@ -1,0 +1,233 @@
+"""The HTML of a run. How it looks in a browser is `test_in_chromium.py`'s."""
+
+import json
+import math
+import re
+import xml.dom.minidom
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from msgspec import structs
+
+from edgeline.records.ingest import Thumbnail
+from edgeline.records.run import Step
+from edgeline.records.training import Epoch
+from edgeline.records.verdict import Verdict
+from edgeline.report import charts
+from edgeline.report.compare import Comparison, pair_slices, render_diff
+from edgeline.report.facts import Data, Distribution, Evaluation, Facts, Feature, Slice, Training
+from edgeline.report.index import make_row, render_index
+from edgeline.report.page import SECTIONS, View, render_run
+from edgeline.report.sources import Sources
+from edgeline.report.steps import step_page
+from edgeline.report.words import UNKNOWN
+from tests.edgeline.report.runs import HOSTILE, a_failed_run, a_hostile_run, a_run, pictures
+
+
+class Tags(HTMLParser):
+    """The tags of a page, its ids and whatever it would load."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.loads: list[str] = []
+        self.handlers: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name.startswith("on"):
+                self.handlers.append(name)
+            if name == "id":
+                self.ids.append(value)
+            if name in ("src", "href", "xlink:href", "srcset", "data") and value[:1] != "#":
+                self.loads.append(value)
+
+
+def sections(page: str) -> list[str]:
+    return re.findall(r'<section id="([^"]+)">', page)
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render_run(a_run(), pictures(), a_run(run="20260928-030000", weeks=7))
+
+
+def test_the_trials_of_a_search_are_a_table_with_the_best_marked_and_as_a_file_to_pin(page):
+    text = page[page.index('<section id="search">') : page.index('<section id="training">')]
+    rows = re.findall(r"<tr><th>\d.*?</tr>", text, re.DOTALL)
+    assert [re.sub("<[^>]+>", " ", row).split()[:4] for row in rows] == [
+        ["1", "0.001", "64", "0.4100"],
+        ["2", "0.003123", "32", "0.3050"],
+        ["3", "0.1", "64", UNKNOWN],
+    ]
+    assert ["best" in row for row in rows] == [False, True, False]
+    assert "failed" in rows[2] and HOSTILE not in rows[2]
+    assert "trainer:\n  learning_rate: 0.0031234" in text and "tune:\n  max_trials: 0" in text
+
+
+def test_a_whole_run_has_every_section_in_order(page):
+    assert sections(page) == list(SECTIONS)
+    assert page.index("Version 3 of shelf is in production") < page.index("<section")
+
+
+def test_the_page_holds_all_that_it_shows(page):
+    tags = Tags(page)
+    assert not {"script", "iframe", "object", "embed", "base", "form"} & set(tags.tags)
+    assert all(load.startswith("data:") for load in tags.loads)
+    assert tags.tags.count("img") == 24 + 12
+    # Of style.css and of the charts.
+    assert not re.search(r"url\((?!#)|@import", page)
+
+
+def test_ids_are_unique_in_a_page(page):
+    ids = Tags(page).ids
+    assert len(ids) > 50 and len(set(ids)) == len(ids)
+
+
+def test_the_same_run_gives_the_same_bytes(page):
+    assert render_run(a_run(), pictures(), a_run(run="20260928-030000", weeks=7)) == page
+
+
+def test_charts_are_well_formed_and_know_no_colour_of_their_own(page):
+    drawn = re.findall(r"<svg class=.chart.*?</svg>", page, flags=re.DOTALL)
+    assert len(drawn) == 1 + 3 + 2 + 1
+    for svg in drawn:
+        xml.dom.minidom.parseString(
+            svg.replace("<svg ", '<svg xmlns:xlink="http://www.w3.org/1999/xlink" ', 1)
+        )
+        assert not re.search(r"#[0-9a-fA-F]{6}\b", re.sub(r'(?:id|href)="[^"]*"|url\([^)]*\)', "", svg))
+        assert "DejaVu" not in svg and "var(--" in svg
+
+
+def test_markup_in_labels_names_and_reasons_stays_text():
+    page = render_run(a_hostile_run(), pictures(), a_hostile_run())
+    assert "<script" not in page and "&lt;script&gt;" in page
+    tags = Tags(page)
+    assert set(tags.loads) == {load for load in tags.loads if load.startswith("data:")}
+    assert tags.tags.count("img") == 2 and "script" not in tags.tags
+    assert "a &amp; b $x_1$" in page
+
+
+def test_a_quote_ends_no_attribute_of_any_page(tmp_path):
+    quoted = "\"'><img src=x onerror=alert(1)>"
+    facts = a_run((quoted, f"b{quoted}"), lanes=2, weeks=2, run=quoted, model=quoted)
+    assert facts.data and facts.edge and facts.mistakes
+    feature = Feature(quoted, Distribution(values=((quoted, 1.0),)))
+    steps = (Step(quoted, quoted, 1.0),)
+    mistake = structs.replace(facts.mistakes[0], label=quoted, predicted=quoted, slices={quoted: quoted})
+    facts = replace(
+        facts,
+        about=replace(facts.about, steps=steps, libraries={quoted: quoted}, settings={quoted: quoted}),
+        data=replace(
+            facts.data, features=(feature,), thumbnails=(Thumbnail(quoted, quoted, quoted, quoted),)
+        ),
+        mistakes=(mistake,),
+        gates=(Verdict(quoted, quoted, (quoted,)),),
+    )
+    (tmp_path / "verdict.json").write_text(
+        json.dumps({"gate": "data", "result": "fail", "reasons": [quoted]})
+    )
+    pages = [
+        render_run(facts, {quoted: b"jpeg"}, facts),
+        render_index(quoted, [make_row(facts, f"file:///{quoted}"), make_row(facts, None)]),
+        render_diff(Comparison(facts, facts, pair_slices(facts, facts)), [f"file:///{quoted}", None]),
+        step_page("DataValidator", Sources(data_verdict=tmp_path)),
+    ]
+    for page in pages:
+        tags = Tags(page)
+        assert "&lt;img" in page and not tags.handlers
+        assert set(tags.loads) <= {f"file:///{quoted}", *(load for load in tags.loads if load[:5] == "data:")}
+
+
+def test_a_run_that_failed_before_its_first_step_says_so_in_three_parts():
+    page = render_run(a_failed_run(), {}, None)
+    for part in ("The run failed before its first step", "is full.", "could not write.", "Free some space."):
+        assert part in page
+    assert HOSTILE not in page
+    assert "did not get that far: data, training, metrics, edge files" in page
+
+
+@pytest.mark.parametrize("part", ["data", "evaluation", "mistakes", "edge", "gates"])
+def test_any_part_may_be_missing(part):
+    facts = replace(a_run(), training=None, reliability=None)
+    assert facts.data is not None
+    # Charts are what takes the time.
+    facts = replace(facts, data=replace(facts.data, features=()))
+    whole = View(facts, {}).sections
+    without = replace(facts, **{part: () if part == "gates" else None})
+    shown = sections(render_run(without, {}, None))
+    assert shown and set(shown) < set(whole)
+
+
+def test_a_window_without_a_photo_has_a_page():
+    empty = Data(
+        splits={"train": 0, "eval": 0},
+        classes={"ok": 0},
+        spans=(replace(a_run().data.spans[0], rows=0, accepted=0, classes={}, rejected={}),),
+    )
+    assert "0 photos in train" in render_run(replace(a_run(), data=empty), {}, None)
+
+
+def test_figures_that_are_no_numbers_are_dashes():
+    facts = Facts(
+        about=a_run().about,
+        training=Training(epochs=(Epoch(1), Epoch(2, val_loss=0.5))),
+        evaluation=Evaluation((Slice("overall", "all", 0), Slice("class", "ok", 0))),
+        data=Data(
+            features=(Feature("brightness", Distribution()), Feature("lane_id", Distribution(values=()))),
+            spans=a_run().data.spans,
+        ),
+    )
+    page = render_run(facts, {}, facts)
+    assert not re.search(r"\bnan\b", page, flags=re.IGNORECASE)
+    assert ">\u2013<" in page
+
+
+def test_how_fast_a_model_trained_and_how_many_examples_a_slice_has_are_told():
+    page = render_run(a_run(), {}, None)
+    assert "14,400 photos a second in batches of 32," in page
+    assert "the weights of epoch 12 kept (mean recall of classes 90.0\xa0%)" in page
+    assert "<th>damaged</th><td>51</td><td>12</td><td>80.0\xa0%</td><td>62.0\xa0% to 94.0\xa0%</td>" in page
+    assert "Waiting for input took 1.2\xa0% of the step time." in page
+    assert "70 % of 10<" in page.replace("\u00a0", " ")
+
+
+def test_figures_have_their_number_of_groups_and_those_out_of_fold_stand_first():
+    facts = a_run()
+    overall = Slice("overall", "all", 4780, 0.92, 0.55, 0.99, groups=4)
+    judged = Slice("overall", "all", 28_000, 0.784, 0.71, 0.84, groups=34)
+    worst = Slice("experiment", "e-17", 900, 0.41, 0.38, 0.44)
+    evaluation = Evaluation((overall, worst), None, None, "experiment", (judged, worst))
+    before = render_run(replace(facts, evaluation=replace(evaluation, out_of_fold=())), {}, None)
+    assert "55.0\u00a0% to 99.0\u00a0%, 4 experiments" in before and "Out of fold" not in before
+    assert ": accuracy 92.0\u00a0% on 4,780 eval photos of 4 experiments." in before
+    shown = render_run(replace(facts, evaluation=evaluation), {}, None)
+    assert "Out-of-fold accuracy" in shown and "71.0\u00a0% to 84.0\u00a0%, 34 experiments" in shown
+    assert ": accuracy 78.4\u00a0% on 28,000 out-of-fold photos of 34 experiments." in shown
+    assert shown.index("<h3>Out of fold</h3>") < shown.index("<h3>Eval split, by the model itself</h3>")
+    assert "<h3>By experiment, worst first</h3>" in shown and shown.count("e-17") == 2
+    assert "<td>4,780</td><td>4</td><td>92.0\u00a0%</td>" in shown
+
+
+def test_a_model_without_a_mistake_says_so():
+    assert "no mistake on the eval photos." in render_run(replace(a_run(), mistakes=()), {}, None)
+
+
+@pytest.mark.e2e
+def test_forty_classes_and_forty_lanes_stay_a_small_page():
+    facts = a_run(tuple(f"class {n}" for n in range(40)), lanes=40, weeks=26)
+    assert len(render_run(facts, pictures(), None)) < 1_500_000
+
+
+def test_one_picture_that_is_missing_leaves_its_text():
+    page = render_run(a_run(), {}, None)
+    assert "<img" not in page and "It is a copy of 1.jpg." in page
+
+
+def test_a_training_that_resumed_or_never_improved_is_drawn():
+    nothing = (Epoch(1, math.nan), Epoch(2, None))
+    assert charts.training("t", nothing, "loss", None).startswith("<svg")

@@ -1,0 +1,51 @@
+import pytest
+from tensorflow_metadata.proto.v0 import statistics_pb2
+
+from edgeline.records.data_checks import Drift
+from edgeline.report.statistics import read_features
+
+
+def dataset(made, name, lanes, brightness):
+    """Statistics of one slice, as StatisticsGen writes them."""
+    found = made.datasets.add(name=name)
+    text = found.features.add(type=statistics_pb2.FeatureNameStatistics.STRING)
+    text.path.step.append("lane_id")
+    for lane, count in lanes.items():
+        text.string_stats.rank_histogram.buckets.add(label=lane, sample_count=count)
+    text.string_stats.common_stats.num_non_missing = sum(lanes.values())
+    number = found.features.add(type=statistics_pb2.FeatureNameStatistics.FLOAT)
+    number.path.step.append("brightness")
+    number.num_stats.mean, number.num_stats.std_dev = brightness
+    number.num_stats.common_stats.num_non_missing = sum(lanes.values())
+    histogram = number.num_stats.histograms.add()
+    for low, count in ((0, 30), (10, 10)):
+        histogram.buckets.add(low_value=low, high_value=low + 10, sample_count=count)
+    number.num_stats.histograms.add().buckets.add(low_value=0, high_value=99, sample_count=40)
+    found.features.add().path.step.append("photo_id")
+
+
+@pytest.fixture
+def statistics(tmp_path):
+    made = statistics_pb2.DatasetFeatureStatisticsList()
+    dataset(made, "All Examples", {"a": 40}, (100.0, 9.0))
+    dataset(made, "newest_span_1", {"a": 30, "b": 10}, (80.0, 12.0))
+    dataset(made, "newest_span_0", {"b": 10}, (float("nan"), 9.0))
+    (tmp_path / "Split-train").mkdir()
+    (tmp_path / "Split-train" / "FeatureStats.pb").write_bytes(made.SerializeToString())
+    return tmp_path
+
+
+def test_each_feature_has_its_distribution_now_and_before_and_its_distance(statistics):
+    drift = {"lane_id": Drift("lane_id", 0.75, 0.1)}
+    lanes, brightness = read_features(statistics, drift)
+    assert (lanes.name, lanes.distance, lanes.threshold, lanes.drifted) == ("lane_id", 0.75, 0.1, True)
+    assert lanes.now.values == (("a", 0.75), ("b", 0.25))
+    assert lanes.before is not None and lanes.before.values == (("b", 1.0),)
+    assert (brightness.name, brightness.distance, brightness.drifted) == ("brightness", None, False)
+    assert brightness.now.bins == ((0.0, 10.0, 0.75), (10.0, 20.0, 0.25))
+    assert brightness.now.mean == 80.0
+    assert brightness.before is not None and brightness.before.mean is None
+
+
+def test_without_statistics_there_is_no_feature(tmp_path):
+    assert read_features(tmp_path, {}) == ()

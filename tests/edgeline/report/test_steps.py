@@ -1,0 +1,154 @@
+"""What a UI shows of each step; here of steps with hand-written outputs."""
+
+import re
+from math import nan
+
+import pytest
+from msgspec.structs import replace
+
+from edgeline.records.data_checks import DRIFT, Drift
+from edgeline.records.edge import EDGE_FILES, PREDICTIONS, EdgeFiles, Prediction, Variant
+from edgeline.records.evaluation import METRICS, Confusion, Metrics
+from edgeline.records.ingest import INGEST, Ingest, Span
+from edgeline.records.push import PUSH, Push
+from edgeline.records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
+from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.report import records
+from edgeline.report.collect import collect
+from edgeline.report.facts import About
+from edgeline.report.page import render_run
+from edgeline.report.sources import OUTPUTS, Sources
+from edgeline.report.steps import step_confusion, step_metrics, step_page, step_roc
+from tests.edgeline.records import samples
+
+STEPS = ("ExampleGen", "DataValidator", "Tuner", "Trainer", "Evaluator", "EdgeValidator", "RunReport")
+
+
+MEASURED = replace(samples.MEASURED, examples=4, groups={})
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """What the steps of a small run put out."""
+    sources = Sources(
+        **{
+            name: tmp_path / name
+            for name in (
+                *(
+                    "quarantine",
+                    "data_verdict",
+                    "search",
+                    "model_run",
+                    "evaluation",
+                    "edge_models",
+                    "edge_verdict",
+                ),
+                *("pushed_model", "report"),
+            )
+        }
+    )
+    span = Span("span-00001", 1, rows=9, accepted=8, rejected={"corrupt": 1})
+    INGEST.write(sources.quarantine, Ingest({"train": 6, "eval": 2}, {"ok": 8}, (span,)))
+    VERDICT.write(sources.data_verdict, Verdict("data", "fail", ("Far too dark.",)))
+    SEARCH.write(sources.search, Search("val_loss", 1, (Trial(1, {"model.hidden": 32}, score=0.2),)))
+    TRAINING.write(sources.model_run, TrainingSummary(best_epoch=2, seconds=3.5))
+    # A loss that is no number is left out.
+    EPOCHS.write(sources.model_run, [Epoch(1, val_accuracy=0.5, val_loss=nan), Epoch(2, val_accuracy=0.75)])
+    candidate = {
+        "overall": {"all": {"accuracy": 0.75, "example_count": 4.0}},
+        "class": {"ok": {"accuracy": 0.5, "example_count": 2.0}},
+        "lane": {},
+    }
+    METRICS.write(
+        sources.evaluation, Metrics(candidate, confusion=Confusion(("ok", "bad"), ((1, 1), (0, 2))))
+    )
+    fp16 = Variant("fp16", "model_fp16.tflite", measured=MEASURED)
+    EDGE_FILES.write(sources.edge_verdict, EdgeFiles("fp16", 4, (fp16,)))
+    PUSH.write(sources.pushed_model, Push("held", reasons=("Bad.",)))
+    facts = collect(sources, About("run-1", "shelf", outcome="held", reasons=("Far < too > dark.",)))
+    records.write(sources.report, facts, render_run(facts, {}, None))
+    return sources
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_step_has_a_page_with_a_sentence_even_without_an_output(step):
+    page = step_page(step, Sources())
+    first, second, *_ = page.splitlines()
+    assert first.startswith("<!-- ") and first.endswith(" -->") and second == "<!DOCTYPE html>"
+    (sentence,) = re.findall(r"</h1>\s*<p>([^<]+)</p>", page)
+    assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("step", "shown"),
+    [
+        ("ExampleGen", "corrupt"),
+        ("DataValidator", "Far too dark."),
+        ("Tuner", "best"),
+        ("Trainer", "Accuracy"),
+        ("Evaluator", "75.0"),
+        ("EdgeValidator", "0.40"),
+        ("RunReport", "run run-1"),
+    ],
+)
+def test_the_page_of_a_step_shows_what_it_put_out(sources, step, shown):
+    assert shown in step_page(step, sources)
+
+
+def test_the_first_line_of_a_page_says_what_came_of_the_step_to_those_who_see_no_more(sources):
+    assert step_page("DataValidator", sources).startswith("<!-- fail: Far too dark. -->\n")
+    said = "<!-- A model was trained and held back; nothing is in production. Far < too dark. -->\n"
+    assert step_page("RunReport", sources).startswith(said)
+
+
+def test_the_figures_of_a_run_say_whose_they_are_and_are_of_one_step(sources):
+    """Each step with figures is a column of its own where runs are compared."""
+    assert step_metrics("RunReport", sources) == {
+        **{"pushed": 0.0, "held_back": 1.0},
+        **{"model_accuracy": 0.75, "model_worst_class_accuracy": 0.5, "eval_examples": 4.0},
+        **{"training_epochs": 2.0, "training_seconds": 3.5},
+        **{"phone_file_accuracy": 0.75, "phone_file_mb": 0.4, "phone_file_median_ms": 0.5},
+    }
+
+
+def test_the_verdict_on_the_data_is_told_in_figures_before_the_step_that_is_red(sources):
+    figures = step_metrics("DataValidator", sources)
+    assert figures == {"passed": 0.0, "newest_examples": 8.0, "quarantined_share": 0.1111}
+
+
+def test_the_worst_drift_is_the_one_nearest_to_what_is_allowed(sources):
+    far, near = Drift("far", 0.4, 0.8), Drift("near", 0.09, 0.1)
+    DRIFT.write(sources.data_verdict, (far, near, Drift("free", 0.9, 0.0)))
+    figures = step_metrics("DataValidator", sources)
+    assert (figures["worst_drift"], figures["worst_drift_allowed"]) == (0.09, 0.1)
+
+
+def test_the_roc_is_that_of_the_class_that_is_recognised_worst(sources):
+    answers = [("ok", 0.9), ("bad", 0.6), ("ok", 0.4), ("bad", 0.1)]
+    lines = [
+        Prediction(str(number), label, (score, 1 - score)) for number, (label, score) in enumerate(answers)
+    ]
+    PREDICTIONS.write(sources.edge_verdict, [*lines, Prediction("5", "ok", (None, None))])
+    label, points = step_roc(sources)
+    assert label == "ok"
+    assert points == ((1.0, 0.0, 0.0), (0.9, 0.0, 0.5), (0.6, 0.5, 0.5), (0.4, 0.5, 1.0), (0.1, 1.0, 1.0))
+    assert step_roc(Sources()) == ("", ())
+
+
+def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
+    files = EdgeFiles(None, 4, (Variant("int8", None, ("It could not be converted: SIGABRT.",)),))
+    EDGE_FILES.write(sources.edge_verdict, files)
+    facts = collect(sources, About("run-1", "shelf"))
+    records.write(sources.report, facts, render_run(facts, {}, None))
+    assert not {name for name in step_metrics("RunReport", sources) if name.startswith("phone_file")}
+    page = step_page("EdgeValidator", sources)
+    assert "No file may ship" in page and "could not be made" in page
+
+
+def test_the_confusion_matrix_is_the_models(sources):
+    assert step_confusion(sources) == Confusion(("ok", "bad"), ((1, 1), (0, 2)))
+    assert step_confusion(Sources()) is None
+
+
+def test_every_output_has_a_field_to_be_found_under():
+    assert set(OUTPUTS.values()) == set(Sources.__dataclass_fields__)

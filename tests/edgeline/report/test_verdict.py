@@ -1,0 +1,68 @@
+from dataclasses import replace
+
+import pytest
+
+from edgeline.records.ingest import Excluded
+from edgeline.records.run import Problem, Step
+from edgeline.records.verdict import Verdict
+from edgeline.report.facts import Facts
+from edgeline.report.verdict import describe_outcome, list_notes, list_other_reasons, list_other_warnings
+from tests.edgeline.report.runs import a_failed_run, a_run
+
+
+def ended(outcome: str, **about: object) -> Facts:
+    facts = a_run()
+    return replace(facts, about=replace(facts.about, outcome=outcome, **about))
+
+
+def test_a_push_says_how_good_it_is_and_how_good_production_was():
+    outcome = describe_outcome(a_run()).replace("\u00a0", " ")
+    assert outcome.startswith("Version 3 of shelf is in production: accuracy 92.5 % on 400 eval photos")
+    assert "93.0 % for version 2" in outcome
+
+
+@pytest.mark.parametrize("gate", ["evaluation", "edge"])
+def test_a_model_that_is_held_back_names_the_gate_and_what_stays(gate):
+    facts = replace(ended("held", version=2), gates=(Verdict(gate, "fail", ("Too bad.",)),))
+    said = describe_outcome(facts)
+    assert said.startswith("A model was trained and held back")
+    assert ("evaluation" if gate == "evaluation" else "no file for phones") in said
+    assert said.endswith("version 2 stays in production.")
+
+
+def test_refused_data_says_that_nothing_was_trained():
+    facts = replace(ended("refused", version=None), evaluation=None)
+    assert (
+        describe_outcome(facts) == "The data was refused, so nothing was trained; nothing is in production."
+    )
+    cluster = replace(facts, about=replace(facts.about, engine="kubeflow"))
+    assert describe_outcome(cluster).endswith("production is unchanged.")
+
+
+def test_a_failure_names_its_step():
+    steps = (Step("ExampleGen"), Step("Trainer", "failed", 3.0), Step("EdgeConverter", "queued"))
+    assert describe_outcome(ended("failed", steps=steps)).startswith("The run failed in Trainer,")
+    assert describe_outcome(a_failed_run()).startswith("The run failed before its first step,")
+
+
+def test_nothing_is_said_twice():
+    facts = ended("held", reasons=("Too bad.", "Another."), warnings=("brightness has drifted.", "Late."))
+    facts = replace(facts, gates=(*facts.gates, Verdict("evaluation", "fail", ("Too bad.",))))
+    assert list_other_reasons(facts) == ("Another.",)
+    assert list_other_warnings(facts) == ("Late.",)
+    failed = ended("failed", reasons=("It broke.",), problem=Problem("It broke."))
+    assert list_other_reasons(failed) == ()
+
+
+def test_without_a_runner_that_says_it_new_and_excluded_spans_are_read_from_the_data():
+    now, then = a_run(weeks=3), a_run(weeks=2, run="earlier")
+    cluster = replace(now, about=replace(now.about, notes=()))
+    assert cluster.data is not None
+    excluded = replace(
+        cluster, data=replace(cluster.data, excluded=(Excluded("span-00009", "ada", "today", "Bad."),))
+    )
+    assert list_notes(excluded, then) == (
+        "New since run earlier: span-00003.",
+        "Excluded: span-00009, by ada on today: Bad.",
+    )
+    assert list_notes(now, then) == now.about.notes

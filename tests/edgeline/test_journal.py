@@ -1,0 +1,43 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgeline.journal import append_line, get_user, get_user_and_host
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_user_is_told_with_the_machine():
+    name, _, host = get_user_and_host().partition("@")
+    assert name == get_user() and name and host
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
+def test_who_has_no_name_is_told_by_number():
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os, pwd, journal; os.setuid(54321); print(journal.get_user_and_host())",
+        ],
+        cwd=ROOT,
+        env={},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.startswith("54321@")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(b"", b"new\n"), (b"one\n", b"one\nnew\n"), (b"one\nto", b"one\nnew\n")]
+)
+def test_a_line_is_added_after_the_last_whole_one(tmp_path, before, after):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(before)
+    with path.open("a+b") as file:
+        append_line(file, b"new\n")
+    assert path.read_bytes() == after

@@ -1,0 +1,54 @@
+import pytest
+
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.labels import check_labels, find_fault, join_names, parse_labels, render_labels
+
+# Every character at which str.splitlines breaks a line, beside \n and \r.
+LINE_ENDS = ("\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
+
+
+@pytest.mark.parametrize("end", LINE_ENDS, ids=ascii)
+def test_a_label_with_any_kind_of_line_end_is_refused_by_name(end):
+    with pytest.raises(UsageError, match="control character U") as refused:
+        check_labels(["ok", f"da{end}maged"], "The schema")
+    assert end not in refused.value.found
+
+
+@pytest.mark.parametrize("label", ["\0", "\x1b[31mred", "\ud800", "", " ok", "ok\u3000", "ok\t"], ids=ascii)
+def test_what_no_reader_could_tell_from_another_label_is_refused(label):
+    assert find_fault(label)
+
+
+@pytest.mark.parametrize("label", ["ok", "größe 2", "日本語", "👩‍🔧", "a, b: c", "שלום", "-1"])
+def test_labels_of_any_language_are_kept_through_labels_txt(label):
+    labels = (label, "other")
+    assert parse_labels(render_labels(labels), "labels.txt") == labels
+
+
+def test_a_label_that_is_there_twice_is_refused():
+    with pytest.raises(UsageError, match="'ok': it occurs 2 times"):
+        check_labels(["ok", "bad", "ok"], "The schema")
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"ok\nbad", b"ok\n\nbad\n", b"ok\r\nbad\r\n", b"ok\nok\n", b"\xff\n", b"a\xc2\x85b\n"]
+)
+def test_a_labels_file_that_was_not_written_so_is_damaged(raw):
+    with pytest.raises(EdgelineError, match="does not fit the model"):
+        parse_labels(raw, "labels.txt")
+
+
+@pytest.mark.parametrize(
+    ("labels", "schema", "outputs"),
+    [(("a", "b"), ("b", "a"), 2), (("a", "b"), ("a", "b"), 3), (("a", "b", "c"), ("a", "b"), None)],
+    ids=["another order", "another number of outputs", "one more"],
+)
+def test_labels_have_to_be_those_of_the_schema_and_as_many_as_the_model_has_outputs(labels, schema, outputs):
+    with pytest.raises(EdgelineError, match="does not fit the model"):
+        parse_labels(render_labels(labels), "labels.txt", outputs, schema)
+    assert parse_labels(render_labels(schema), "labels.txt", len(schema), schema) == schema
+
+
+def test_of_several_hundred_labels_the_first_are_named_and_the_others_counted():
+    assert join_names(["a", "b"], most=2) == "a, b"
+    assert join_names([f"class-{n}" for n in range(500)], most=2) == "class-0, class-1 and 498 more"
