@@ -72,7 +72,7 @@ def build_model(
 def edge_contract(
     transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
 ) -> dict[str, Any]:
-    """Returns preprocessing.json: a photo's steps in `edgeline.edge.contracts.image` and the Transform graph."""
+    """Returns preprocessing.json: the Transform graph, and the steps of `edgeline.edge.contracts.image`."""
     import tensorflow as tf
 
     features = {name: tf.constant([[value]]) for name, value in neutral_features().items()}

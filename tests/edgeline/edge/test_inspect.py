@@ -94,7 +94,7 @@ def test_a_damaged_file_is_refused_by_name(damage: str, files: dict[str, Path], 
 
 def test_inspecting_does_not_import_tensorflow(files: dict[str, Path]):
     code = (
-        "import sys; from pathlib import Path; from edge.inspect import inspect;"
+        "import sys; from pathlib import Path; from edgeline.edge.inspect import inspect;"
         f"inspect(Path({str(files['fp16'])!r})); sys.exit('tensorflow' in sys.modules)"
     )
 

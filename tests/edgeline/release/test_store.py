@@ -168,7 +168,7 @@ def test_a_serving_folder_that_somebody_removed_does_not_stop_the_next_push(root
 def test_rollback_takes_well_under_a_second_and_no_tensorflow(root, tmp_path):
     push_three(root, tmp_path)
     code = (
-        "import sys, pathlib; from release import store;"
+        "import sys, pathlib; from edgeline.release import store;"
         "r = store.rollback(pathlib.Path(sys.argv[1]), 'shelf', 'drill');"
         "print(r.version, 'tensorflow' in sys.modules, 'pydantic' in sys.modules)"
     )
