@@ -53,6 +53,8 @@ _VALUES = [
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{12,}", "<hex>"),
     # The name of a schedule ends in a digest of the workspace's path.
     (r"\b(edgeline-\w+)-[0-9a-f]{8}\b", r"\1-<hex>"),
+    # Several workers of a pod's meeting wait in vain; it is not fixed which of them ends first.
+    (r"\bWorker \d of", "Worker <number> of"),
     (r"_ssl\.c:\d+", "_ssl.c:<line>"),
     (r"sqlalche\.me/e/\d+", "sqlalche.me/e/<version>"),
 ]
