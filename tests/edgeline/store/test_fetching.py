@@ -5,8 +5,8 @@ import pytest
 
 from edgeline.store.fetching import fetch
 from edgeline.store.locations import locate
+from tests.edgeline.store.test_locations import authenticate, fill, told
 from tests.s3 import Proxy, point_to
-from tests.test_locations import authenticate, fill, told
 
 
 @pytest.fixture
