@@ -21,7 +21,7 @@ def test_who_has_no_name_is_told_by_number():
         [
             sys.executable,
             "-c",
-            "import os, pwd; from edgeline import journal; os.setuid(54321); print(journal.get_user_and_host())",
+            "import os, pwd, edgeline.journal as j; os.setuid(54321); print(j.get_user_and_host())",
         ],
         cwd=ROOT,
         env={},
