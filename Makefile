@@ -43,7 +43,7 @@ lint: setup ## ruff, mypy, the layers of imports, and how docstrings begin
 	@$(BIN)/lint-imports --no-logo
 
 docs: setup ## build the documentation into site/
-	@$(BIN)/python -m mkdocs build --strict --quiet
+	@$(BIN)/python -m mkdocs build --strict
 	@echo "Open site/index.html"
 
 lock: ## resolve the dependencies of both stacks again; newer ones by removing requirements/*.txt
