@@ -1,4 +1,4 @@
-"""The DAG, top to bottom as in the picture of the README. Both engines run it as it stands here."""
+"""The DAG, top to bottom as in docs/images/dag.svg. Both engines run it as it stands here."""
 
 import json
 from collections.abc import Mapping

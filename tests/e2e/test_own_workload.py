@@ -13,7 +13,7 @@ from tests.e2e.conftest import ROOT, Ended, run_arguments
 
 pytestmark = pytest.mark.e2e
 
-PAGE = (ROOT / "pipeline" / "own_workload.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "start" / "own-workload.md").read_text(encoding="utf-8")
 QUICK = (
     "trainer.epochs=12",
     "trainer.folds=0",

@@ -13,7 +13,7 @@ from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.settings import Settings
 from pipeline.workloads import BUILT_IN, with_features
 
-# The picture in the README: each step, and the steps that it waits for.
+# Each step, and the steps that it waits for.
 PICTURE = {
     "ExampleGen": set(),
     "StatisticsGen": {"ExampleGen"},

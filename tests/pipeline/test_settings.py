@@ -448,9 +448,9 @@ def test_a_space_is_read_nested_or_by_dotted_names_with_its_values_as_the_settin
     assert Settings.model_validate_json(Settings(tune=tune).model_dump_json()).tune == tune
 
 
-def test_the_search_that_the_readme_shows_is_one(tmp_path):
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    shown = readme.split("\n    tune:\n")[1].split("\n\n")[0]
+def test_the_search_that_the_documentation_shows_is_one(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "start" / "search.md").read_text(encoding="utf-8")
+    shown = page.split("\n    tune:\n")[1].split("\n\n")[0]
     (tmp_path / "tune.yaml").write_text(f"    tune:\n{shown}\n", encoding="utf-8")
     tune = load({}, str(tmp_path / "tune.yaml")).tune
     assert (tune.max_trials, len(tune.space)) == (12, 3)

@@ -18,8 +18,10 @@ from tests.data.sample_photos import jpeg
 
 ROOT = Path(__file__).parents[3]
 ROOMS = ("components", "data", "edgeline", "pipeline", "runners")
-PAGES = ("README.md", "deploy/kubeflow/README.md", "deploy/serving/README.md", "pipeline/own_workload.md")
-SHELL = re.compile(r"^    ((?:\.venv/bin/edgeline|python runners/local_runner\.py) .*)$", re.MULTILINE)
+PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
+SHELL = re.compile(
+    r"^    (?:PYTHONPATH=\S+ )?((?:\S*/)?edgeline .*|python runners/local_runner\.py .*)$", re.MULTILINE
+)
 # What stands for something that only the reader knows, or is filled in: a number goes for all of it.
 FILLED_IN = "\x00"
 QUOTED = re.compile(r"`((?:\S*/)?edgeline [^`]+|python runners/local_runner\.py[^`]*)`", re.DOTALL)

@@ -1,0 +1,64 @@
+"""A hook of MkDocs, which adds the pages that are written from the code: settings and commands."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+
+import click
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from runners.cli.main import COMMANDS, load
+
+_SETTINGS = """# Settings
+
+Every setting with its default, the values that it accepts, and its meaning, as `edgeline settings` prints
+them. [One run](run.md#settings) describes where settings come from. In a name, `[]` is an item of a list and
+`*` any name in a mapping.
+"""
+_COMMANDS = """# Commands
+
+The help of every command, as `edgeline COMMAND --help` prints it. [One run](run.md#exit-codes) describes the
+exit codes.
+"""
+_COLUMNS = 100
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the generated pages."""
+    for path, content in (("settings.md", write_settings()), ("commands.md", "\n".join(write_commands()))):
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def write_settings() -> str:
+    """Writes the page of all settings from `edgeline settings --json`, a table for each group."""
+    command = (sys.executable, "-m", "runners.cli", "settings", "--json")
+    settings = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    page = [_SETTINGS]
+    for group, members in groupby(settings, key=lambda setting: setting["name"].partition(".")[0]):
+        page += [f"## {group}\n", "| setting | default | values | meaning |", "|---|---|---|---|"]
+        for setting in members:
+            default = f"`{json.dumps(setting['default'])}`" if "default" in setting else "none"
+            cells = (f"`{setting['name']}`", default, setting["allowed"], setting["description"])
+            page.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+        page.append("")
+    return "\n".join(page)
+
+
+def write_commands() -> Iterator[str]:
+    """Writes the page of all commands, each with its subcommands."""
+    yield _COMMANDS
+    for name in COMMANDS:
+        yield from _write_command(f"edgeline {name}", load(name), level=2)
+
+
+def _write_command(name: str, command: click.Command, level: int) -> Iterator[str]:
+    context = click.Context(command, info_name=name, terminal_width=_COLUMNS, max_content_width=_COLUMNS)
+    yield f"{'#' * level} {name}\n"
+    yield from (f"    {line}".rstrip() for line in command.get_help(context).splitlines())
+    yield ""
+    for part, inner in getattr(command, "commands", {}).items():
+        yield from _write_command(f"{name} {part}", inner, level + 1)

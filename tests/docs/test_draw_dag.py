@@ -1,0 +1,28 @@
+"""The picture of the DAG is drawn from the code, and is the one that README and docs show."""
+
+import pytest
+
+from docs.draw_dag import PICTURE, PLACES, draw, find_all_before, find_arrows, find_waits
+
+
+@pytest.fixture(scope="module")
+def waits():
+    return find_waits()
+
+
+def test_the_picture_in_the_repository_is_that_of_the_code(waits):
+    assert PICTURE.read_text(encoding="utf-8") == draw(waits), "Draw it again: python -m docs.draw_dag"
+
+
+def test_along_the_arrows_each_step_waits_for_all_that_it_waits_for(waits):
+    arrows = find_arrows(waits)
+    drawn = {step: frozenset(before for before, to in arrows if to == step) for step in waits}
+    assert {step: find_all_before(drawn, step) for step in waits} == {
+        step: find_all_before(waits, step) for step in waits
+    }
+    assert set(PLACES) == set(waits)
+
+
+def test_an_arrow_that_follows_from_others_is_not_drawn():
+    waits = {"a": frozenset(), "b": frozenset({"a"}), "c": frozenset({"a", "b"})}
+    assert find_arrows(waits) == [("a", "b"), ("b", "c")]
