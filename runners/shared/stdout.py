@@ -69,7 +69,7 @@ def prepare_output(typed: Callable[[str], str]) -> Iterator[None]:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     handler = _Warnings()
-    loggers = [logging.getLogger(room) for room in ("records", "release", "report", "runners")]
+    loggers = [logging.getLogger(room) for room in ("edgeline", "runners")]
     for logger in loggers:
         logger.addHandler(handler)
     before = _typed.set(typed)

@@ -1,3 +1,6 @@
+import resource
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 import pytest
@@ -69,14 +72,23 @@ def hungry(power: int, factor: int) -> keras.Model:
     return model
 
 
-def test_a_batch_too_large_for_memory_is_refused_with_one_that_is_not():
+@pytest.fixture
+def limited_memory() -> Iterator[None]:
+    """At most 100 GB may be allocated, also where the kernel grants any amount, as on nodes of Kubernetes."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (100 * 10**9, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_a_batch_too_large_for_memory_is_refused_with_one_that_is_not(limited_memory):
     """The tenth power is 247 GB for twelve examples, and 242 MB for six."""
     with pytest.raises(EdgelineError, match="a step of 24 examples; a step of 6 fits") as refused:
         steps(hungry(10, 1))
     assert "trainer.batch_size=6" in refused.value.do
 
 
-def test_memory_that_does_not_suffice_for_one_example_asks_for_a_smaller_model():
+def test_memory_that_does_not_suffice_for_one_example_asks_for_a_smaller_model(limited_memory):
     # Of two, since TensorFlow tries for 10 s to get the memory of each.
     with pytest.raises(EdgelineError, match="nor for a step of one example") as refused:
         steps(hungry(1, 10**12), batch=tuple(part[:2] for part in BATCH))
