@@ -23,8 +23,8 @@ run: setup ## run the pipeline on the embedded sample; options in ARGS="..."
 	@$(BIN)/python runners/local_runner.py $(ARGS)
 
 # A file stays in one process, and with it the fixtures that its tests share; tests/conftest.py puts the long
-# files first.
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# files first. A process that dies ends the run: xdist would wait for its tests for ever.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test: lint ## lint, then all tests; pytest's options in ARGS="..."
 	@$(PYTEST) -m "not cluster and not scale" $(ARGS)
