@@ -36,6 +36,7 @@ from edgeline.records.workload import Workload
 from edgeline.release.settings import ReleaseSettings
 from edgeline.report.facts import by_dotted_name
 from pipeline.evaluation import build_evaluation_config
+from pipeline.own_steps import insert
 from pipeline.settings import Settings, part
 from pipeline.workloads import read_schema
 from trainer_module.workload_module import load
@@ -78,7 +79,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     """Builds the DAG of a workload.
 
     Raises:
-        UsageError: The workload's module cannot be imported, or lacks a function.
+        UsageError: The workload's module cannot be imported, or lacks a function; or a step of one's own
+            does not fit.
     """
     load(workload.module)
     workload_json, model = workload.to_json(), settings.model.model_dump_json()
@@ -249,17 +251,18 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     )
     release.add_upstream_node(report)
 
+    nodes = [
+        *(ingest, statistics, inferred, curated, anomalies, validator, gate, transform),
+        *([tuner] if tuner else []),
+        *(trainer, production, evaluator, converter, edge_validator, pusher, report, release),
+    ]
     metadata = sqlite_metadata_connection_config(paths.metadata) if paths.metadata else None
     return Pipeline(
         # Kubeflow Pipelines takes no underscore.
         pipeline_name=workload.name.replace("_", "-"),
         pipeline_root=paths.artifacts,
         metadata_connection_config=metadata,
-        components=[
-            *(ingest, statistics, inferred, curated, anomalies, validator, gate, transform),
-            *([tuner] if tuner else []),
-            *(trainer, production, evaluator, converter, edge_validator, pusher, report, release),
-        ],
+        components=insert(nodes, settings.steps, observed.code_of),
         enable_cache=True,
         beam_pipeline_args=list(settings.beam.as_flags()),
     )

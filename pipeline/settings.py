@@ -16,6 +16,7 @@ from edgeline.store.locations import is_url
 from pipeline.alert_settings import AlertSettings
 from pipeline.beam_settings import BeamSettings
 from pipeline.kubeflow_settings import KubeflowSettings
+from pipeline.own_steps import OwnName, OwnStep, find_mistakes
 from pipeline.secret_values import refuse_password, refuse_user
 from pipeline.settings_layers import Tree, describe_mistakes, merge_layers
 from trainer_module.settings import ModelSettings, TrainerSettings
@@ -94,12 +95,18 @@ class Settings(Group):
     tune: TuneSettings = TuneSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     edge: EdgeSettings = EdgeSettings()
+    steps: Mapping[OwnName, OwnStep] = {}
+    """TFX components of one's own, between the steps of the DAG: {NAME: {component: MODULE.NAME, ...}}."""
     beam: BeamSettings = BeamSettings()
     push: PushSettings = PushSettings()
     workspace: WorkspaceSettings = WorkspaceSettings()
     registry: RegistrySettings = RegistrySettings()
     alerts: AlertSettings = AlertSettings()
     kubeflow: KubeflowSettings = KubeflowSettings()
+
+    def own_modules(self) -> dict[str, str]:
+        """Returns the module of each step of one's own."""
+        return {name: step.component.rpartition(".")[0] for name, step in self.steps.items()}
 
     def recorded(self) -> dict[str, Any]:
         """Returns the recorded settings: those of a model, not of space, mirror, alerts or a cluster."""
@@ -143,7 +150,11 @@ def load(
         if labels is not None and label not in labels
     ]
     if settings:
-        mistakes += [*_find_worker_mistakes(settings, tree), *_find_search_mistakes(settings, tree)]
+        mistakes += [
+            *_find_worker_mistakes(settings, tree),
+            *_find_search_mistakes(settings, tree),
+            *find_mistakes(settings.steps),
+        ]
     kinds = ("overall", *(slices or ()))
     mistakes += [
         f"evaluation.bounds.{number}.slice: {bound.slice!r} is not one of {', '.join(kinds)}."

@@ -1,9 +1,9 @@
 """The table of the steps of the DAG: all facts about each step outside of its code."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class StepInfo:
         return any(setting == name or setting.startswith((f"{name}.", f"{name}_")) for name in self.settings)
 
 
+# The step that lets a run go on to training.
+DATA_GATE = "DataGate"
 # The last step, after which a run reports its push.
 RELEASE_GATE = "ReleaseGate"
 # Separates the name of a step from the number of a pod that helps it.
@@ -236,14 +238,46 @@ def find_step(task: str) -> str:
     return re.sub(f"{_RED_MEANS}[a-z]+", "", task)
 
 
-def select_steps(settings: Mapping[str, str]) -> Mapping[str, StepInfo]:
-    """Returns the steps of a DAG with these settings, by dotted name; `after` has only steps of this DAG."""
-    active = {
+def place_own_step(order: Sequence[str], sources: Sequence[str], readers: Sequence[str]) -> int:
+    """Returns the place of a step of one's own in the order of all steps.
+
+    It is behind the steps that it reads from, and behind DataGate unless a step before that waits for it.
+    """
+    gate = order.index(DATA_GATE)
+    is_behind_gate = all(order.index(reader) > gate for reader in readers)
+    before = [*sources, *([DATA_GATE] if is_behind_gate else [])]
+    return max((order.index(step) for step in before), default=-1) + 1
+
+
+def select_steps(settings: Mapping[str, str], own: Mapping[str, Any]) -> Mapping[str, StepInfo]:
+    """Returns the steps of a DAG in an order in which they can run; `after` has only steps of this DAG.
+
+    Args:
+        settings: The settings of the run, by dotted name.
+        own: The setting `steps`, in JSON's types.
+    """
+    steps = {
         name: info
         for name, info in STEPS.items()
         if not info.only_with or settings.get(info.only_with, "0") != "0"
     }
+    for name, step in own.items():
+        sources, fed = (
+            [place.partition(".")[0] for place in places]
+            for places in (step["inputs"].values(), step["feeds"])
+        )
+        info = StepInfo(
+            "A step of one's own.",
+            code=(step["component"].rpartition(".")[0],),
+            after=tuple(dict.fromkeys(sources)),
+            settings=(f"steps.{name}",),
+        )
+        for reader in fed:
+            steps[reader] = replace(steps[reader], after=(*steps[reader].after, name))
+        items = list(steps.items())
+        items.insert(place_own_step(list(steps), sources, [*fed, *step["before"]]), (name, info))
+        steps = dict(items)
     return {
-        name: replace(info, after=tuple(step for step in info.after if step in active))
-        for name, info in active.items()
+        name: replace(info, after=tuple(step for step in info.after if step in steps))
+        for name, info in steps.items()
     }

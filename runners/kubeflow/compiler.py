@@ -81,6 +81,12 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             "Set them in a file, `--settings FILE`, or with `--set`, for example"
             " `--set kubeflow.push=pvc://edgeline/push`.",
         )
+    if settings.steps:
+        raise UsageError(
+            f"Steps of one's own are set: {', '.join(settings.steps)}.",
+            "A run on a cluster has the steps of the built-in DAG only.",
+            "Run them on one machine, or remove the setting `steps`.",
+        )
     if settings.push.key is not None:
         raise UsageError(
             f"push.key is {settings.push.key}.",

@@ -4,13 +4,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 
 from data.spans.layout import find_newest_spans
 from edgeline.records.run import CODE, Run
-from edgeline.records.steps import STEPS, StepInfo, select_steps
+from edgeline.records.steps import StepInfo, select_steps
 from edgeline.report.facts import by_dotted_name
 from runners.local import artifact_records
 from runners.shared import inputs, runs
@@ -55,15 +55,16 @@ class World:
     inputs: Mapping[str, str]  # digests, and the data folder, by name
     settings: Mapping[str, str]  # by dotted name
     code: Code  # digests of the files of each step
+    own: Mapping[str, Any]  # the setting `steps`, in JSON's types
 
     @property
     def steps(self) -> Mapping[str, StepInfo]:
         """Returns the steps of the DAG with these settings."""
-        return select_steps(self.settings)
+        return select_steps(self.settings, self.own)
 
     def select_inputs(self, step: str) -> dict[str, str]:
         """Returns everything in the cache key of a step except the outputs of other steps."""
-        info = STEPS[step]
+        info = self.steps[step]
         values = {name: self.inputs.get(name, "") for name in info.inputs}
         values |= {f"setting {name}": value for name, value in self.settings.items() if info.takes(name)}
         if info.has_code:
@@ -101,14 +102,14 @@ def plan(options: RunOptions) -> int:
 
 def make_plan(now: World, earlier: Sequence[tuple[RunFolder, Run]]) -> list[PlannedStep]:
     """Plans the steps of a run in the world `now`, given the earlier runs of its model, oldest first."""
-    known: dict[str, set[str]] = {step: set() for step in STEPS}
+    known: dict[str, set[str]] = {step: set() for step in now.steps}
     last: dict[str, World] = {}
     for folder, run in earlier:
         code = CODE.find_readable(folder.path) or {}
-        world = World({**run.inputs, "data": run.data}, by_dotted_name(run.settings), code)
+        world = _make_world({**run.inputs, "data": run.data}, run.settings, code)
         keys, complete = world.make_keys(), _find_complete_steps(folder)
         for step in run.steps:
-            if step.name in keys and step.state in ("done", "cached"):
+            if step.name in known and step.name in keys and step.state in ("done", "cached"):
                 last[step.name] = world
                 if step.name in complete:
                     known[step.name].add(keys[step.name])
@@ -161,10 +162,14 @@ def _read_world(options: RunOptions, workload: "Workload", settings: "Settings")
     workspace = options.workspace.absolute()
     push = settings.push.root(workspace)
     data = options.data.absolute() if options.data is not None else inputs.sample_folder(workspace, workload)
-    code = step_files(workload.module, workload.source)
+    code = step_files(workload.module, workload.source, settings.own_modules())
     has_data = options.data is not None or Path(str(data)).is_dir()
     spans = find_newest_spans(data, settings.data.window) if has_data else ()
     # A workspace is created by its first run.
     cache = workspace / "window.json" if workspace.is_dir() else None
     digests = inputs.digests(spans, cache, workload, settings, push, code)
-    return World({**digests, "data": str(data)}, by_dotted_name(settings.recorded()), code)
+    return _make_world({**digests, "data": str(data)}, settings.recorded(), code)
+
+
+def _make_world(inputs: Mapping[str, str], settings: Mapping[str, Any], code: Code) -> World:
+    return World(inputs, by_dotted_name(settings), code, settings.get("steps", {}))

@@ -104,7 +104,8 @@ class _Session:
             spans = find_newest_spans(data, self.settings.data.window)
             span_fields = catch_up.collect_span_fields(data, spans, self.settings.data.window, earlier)
             cache = self.workspace / "window.json"
-            self.code = step_files(self.workload.module, self.workload.source)
+            own = self.settings.own_modules()
+            self.code = step_files(self.workload.module, self.workload.source, own)
             digests = inputs.digests(spans, cache, self.workload, self.settings, self.push, self.code)
             if self.options.if_changed and last is not None and self._is_unchanged(last, digests):
                 return None

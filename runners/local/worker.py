@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from edgeline.errors import UsageError
 from edgeline.records.run import CODE
+from edgeline.records.workload import load_module
 from pipeline.workloads import find_workload, with_features
 from runners.local import artifact_records
-from runners.shared.code import digest
 from runners.shared.events import EventWriter, listen
 from runners.shared.failures import describe
 from runners.shared.runs import RunFolder
@@ -63,35 +63,20 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
     absl_logging.set_verbosity(absl_logging.INFO)
 
     from components.light_tfx import import_light_tfx
-    from trainer_module.workload_module import load
-
-    load(workload.module)  # Comes first: a module that imports TFX itself needs all of it.
-    import_light_tfx()
-    from pipeline.dag import Observed, Paths, create_pipeline
     from pipeline.settings import Settings
+
+    settings = Settings.model_validate_json(json.dumps(run.settings))
+    # These come first: a module that imports TFX itself needs all of it.
+    for module in (workload.module, *settings.own_modules().values()):
+        load_module(module, [], "")
+    import_light_tfx()
+    from runners.local.dag import build
     from runners.local.step_runner import StepRunner
 
-    paths = Paths(
-        data=run.data,
-        artifacts=str(workspace / "artifacts"),
-        metadata=str(workspace / "metadata.sqlite"),
-        push=run.push,
-        checkpoints=str(workspace / "checkpoints"),
-        workspace=str(workspace),
-    )
-    observed = Observed(
-        window=run.inputs["window"],
-        production=run.inputs["production"],
-        unjudged=run.inputs["unjudged"],
-        code=run.inputs["code"],
-        step_code={step: digest(files) for step, files in CODE.read(folder.path).items()},
-        lock=run.inputs["lock"],
-        run=run.id,
-    )
-    settings = Settings.model_validate_json(json.dumps(run.settings))
-    pipeline = create_pipeline(workload, settings, paths, observed)
+    code = CODE.read(folder.path)
+    pipeline = build(workload, settings, workspace, run.data, run.push, run.id, run.inputs, code)
     record = partial(artifact_records.append, folder.artifacts)
-    return StepRunner(run.id, tell, record, Path(paths.checkpoints)), pipeline
+    return StepRunner(run.id, tell, record, workspace / "checkpoints"), pipeline
 
 
 def _die_with_parent() -> None:

@@ -8,7 +8,7 @@ import ast
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,22 +35,21 @@ class Place:
         return next((file for file in files if file.is_file()), None)
 
 
-def step_files(module: str, source: str) -> dict[str, dict[str, str]]:
+def step_files(module: str, source: str, own: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Returns, for each step that runs code of this project, the digests of its files by name of module.
 
-    `module` and `source` are the dotted paths of the workload's module and of the one that reads its spans.
+    `module` and `source` are the dotted paths of the workload's module and of the one that reads its spans;
+    `own` has the module of each step of one's own.
 
     Raises:
         UsageError: One of them cannot be found, or one of its files is not valid Python.
     """
     workload = {"module": module, "source": source}
-    places = (Place(ROOT), *dict.fromkeys(map(_find_place, workload.values())))
+    places = (Place(ROOT), *dict.fromkeys(map(_find_place, [*workload.values(), *own.values()])))
     imports = cache(_read_imports)
-    return {
-        step: _hash_files(info.modules(workload), places, imports)
-        for step, info in STEPS.items()
-        if info.has_code
-    }
+    modules = {step: info.modules(workload) for step, info in STEPS.items() if info.has_code}
+    modules |= {step: (module,) for step, module in own.items()}
+    return {step: _hash_files(names, places, imports) for step, names in modules.items()}
 
 
 def digest(files: object) -> str:
@@ -74,9 +73,9 @@ def _find_place(module: str) -> Place:
 
 def _make_error(module: str, why: str) -> UsageError:
     return UsageError(
-        f"The workload's module {module} cannot be loaded.",
+        f"The module {module} cannot be loaded.",
         why,
-        "Fix its name in the workload's file, or put its folder into PYTHONPATH.",
+        "Fix its name in the workload's file or the settings, or put its folder into PYTHONPATH.",
     )
 
 

@@ -69,7 +69,7 @@ def pipeline(settings):
 @pytest.fixture(scope="module")
 def steps(settings):
     """What the table of steps has of these settings."""
-    return select_steps(by_dotted_name(settings.recorded()))
+    return select_steps(by_dotted_name(settings.recorded()), {})
 
 
 def nodes(pipeline):

@@ -152,7 +152,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
     foreign = handover.take_foreign_outputs(executor_input)
     fillings = {RUN_ID: run}
     if CODE_OF_IMAGE in options.unshown:
-        fillings[CODE_OF_IMAGE] = digest(step_files(options.module, options.source))
+        fillings[CODE_OF_IMAGE] = digest(step_files(options.module, options.source, {}))
         fillings[LOCK_OF_IMAGE] = inputs.lock_digest()
     given = executor_input.setdefault("inputs", {}).get("parameterValues", {})
     if options.settings:

@@ -16,7 +16,7 @@ INPUTS = {
 SETTINGS = {"trainer": {"epochs": 3}, "gate": {"min_examples_per_class": 20}, "seed": 20}
 FLAT = {"trainer.epochs": "3", "gate.min_examples_per_class": "20", "seed": "20"}
 CODES = {step: {f"code_of.{step}": "a"} for step, info in STEPS.items() if info.has_code}
-NOW = World(INPUTS, FLAT, CODES)
+NOW = World(INPUTS, FLAT, CODES, {})
 EACH_RUN = {step for step, info in STEPS.items() if info.each_run}
 
 
@@ -53,7 +53,9 @@ def why(plan, name):
 def test_before_the_first_run_every_step_runs():
     plan = make_plan(NOW, [])
 
-    assert [step.name for step in plan] == list(select_steps(FLAT)) and not any(step.cached for step in plan)
+    assert [step.name for step in plan] == list(select_steps(FLAT, {})) and not any(
+        step.cached for step in plan
+    )
     assert why(plan, "ExampleGen") == ("it has not run yet",)
 
 

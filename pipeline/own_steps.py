@@ -1,0 +1,138 @@
+"""The setting `steps`: TFX components of one's own between the steps of the DAG."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator
+
+from edgeline.errors import UsageError
+from edgeline.records.steps import DATA_GATE, STEPS, place_own_step
+from edgeline.records.workload import load_module
+from edgeline.settings_group import Group
+
+if TYPE_CHECKING:
+    from tfx.dsl.components.base.base_node import BaseNode
+
+_GUIDE = "docs/tfx.md"
+
+
+def _require_dot(place: str) -> str:
+    if not all(place.rpartition(".")):
+        raise ValueError(f"{place!r} has no dot between two names, as in ExampleGen.examples")
+    return place
+
+
+def _require_name(name: str) -> str:
+    if not re.fullmatch("[A-Z][A-Za-z0-9]*", name):
+        raise ValueError(f"{name!r} is not a step's name: letters and digits, a capital first")
+    return name
+
+
+Dotted = Annotated[str, AfterValidator(_require_dot)]
+
+
+class OwnStep(Group):
+    """One component of one's own."""
+
+    component: Dotted
+    """Dotted path of the component: a subclass of TFX's BaseComponent, or a function under `@component`."""
+    inputs: Mapping[str, Dotted] = {}
+    """Its inputs, each by the step and output that it comes from: {examples: ExampleGen.examples}."""
+    parameters: Mapping[str, str | int | float | bool] = {}
+    """Its parameters."""
+    feeds: Mapping[Dotted, str] = {}
+    """The inputs of other steps that become outputs of this one: {Trainer.examples: examples}."""
+    before: tuple[str, ...] = ()
+    """Steps that wait for it and read nothing of it; if it fails, they do not run."""
+
+    @property
+    def sources(self) -> list[str]:
+        """Returns the steps that it reads from."""
+        return [source.partition(".")[0] for source in self.inputs.values()]
+
+    @property
+    def readers(self) -> list[str]:
+        """Returns the steps that wait for it."""
+        return [*(place.partition(".")[0] for place in self.feeds), *self.before]
+
+
+OwnName = Annotated[str, AfterValidator(_require_name)]
+
+
+def find_mistakes(own: Mapping[str, OwnStep]) -> Iterator[str]:
+    """Yields a sentence for each step that has a taken name, names an unknown step, or makes a circle."""
+    order = list(STEPS)
+    for name, step in own.items():
+        unknown = [other for other in (*step.sources, *step.readers) if other not in order]
+        if name in order:
+            yield f"steps.{name}: the DAG has a step of that name."
+        elif unknown:
+            yield f"steps.{name}: {unknown[0]} is not one of the steps before it or of {', '.join(STEPS)}."
+        else:
+            place = place_own_step(order, step.sources, step.readers)
+            if late := [reader for reader in step.readers if order.index(reader) < place]:
+                yield f"steps.{name}: {late[0]} runs before what {name} reads, so it cannot wait for {name}."
+            order.insert(place, name)
+
+
+def insert(
+    nodes: "Sequence[BaseNode]", own: Mapping[str, OwnStep], code_of: Callable[[str], str]
+) -> "list[BaseNode]":
+    """Returns the nodes of a DAG with one's own among them; the steps that these feed read them from now on.
+
+    `code_of` returns the digest of the code of a step, which becomes part of its cache key.
+
+    Raises:
+        UsageError: A component cannot be imported or made, or an input or output does not exist.
+    """
+    by_id = {node.id: node for node in nodes}
+    order = list(by_id)
+    for name, step in own.items():
+        for other in (*step.sources, *step.readers):
+            _get(name, by_id, other, "steps of this DAG")
+        node = _make_component(name, step, by_id)
+        node.spec.exec_properties["edgeline_code"] = code_of(name)
+        place = place_own_step(order, step.sources, step.readers)
+        if DATA_GATE in order[:place]:
+            node.add_upstream_node(by_id[DATA_GATE])
+        for target, output in step.feeds.items():
+            reader, _, key = target.partition(".")
+            channel = _get(name, node.outputs, output, f"outputs of {name}")
+            read_type = _get(name, by_id[reader].spec.INPUTS, key, f"inputs of {reader}").type
+            if channel.type is not read_type:
+                read, given = read_type.TYPE_NAME, channel.type_name
+                raise _make_error(name, f"{target} takes {read}, but {name}.{output} is {given}")
+            by_id[reader].spec.inputs[key] = channel
+        for other in step.before:
+            by_id[other].add_upstream_node(node)
+        by_id[name] = node
+        order.insert(place, name)
+    return [by_id[name] for name in order]
+
+
+def _make_component(name: str, step: OwnStep, nodes: Mapping[str, Any]) -> Any:
+    module, _, attribute = step.component.rpartition(".")
+    make = getattr(load_module(module, [attribute], _GUIDE), attribute)
+    channels = {}
+    for key, source in step.inputs.items():
+        producer, _, output = source.partition(".")
+        channels[key] = _get(name, nodes[producer].outputs, output, f"outputs of {producer}")
+    try:
+        return make(**channels, **step.parameters).with_id(name)
+    except Exception as error:  # The component is not ours, and may raise anything.
+        raise _make_error(name, f"{step.component} cannot be made: {error}") from error
+
+
+def _get(name: str, table: Mapping[str, Any], key: str, noun: str) -> Any:
+    if key not in table:
+        raise _make_error(name, f"{key} is not one of the {noun}: {', '.join(table) or 'none'}")
+    return table[key]
+
+
+def _make_error(name: str, problem: str) -> UsageError:
+    return UsageError(
+        f"steps.{name} does not fit into the DAG: {problem}.",
+        "Nothing was trained.",
+        f"Correct the setting; {_GUIDE} has an example.",
+    )

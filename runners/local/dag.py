@@ -1,0 +1,95 @@
+"""The DAG of a run on this machine, for the worker and, as `edgeline.pipeline`, for TFX's own runners."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.spans.layout import find_newest_spans
+from edgeline.release import store
+from edgeline.release.signing import signing_key
+from edgeline.store.locations import locate
+from runners.shared import inputs
+from runners.shared.code import digest, step_files
+from runners.shared.run_options import NamedSettings
+
+if TYPE_CHECKING:
+    from tfx.v1.dsl import Pipeline
+
+    from edgeline.records.workload import Workload
+    from pipeline.settings import Settings
+
+
+def pipeline(
+    workload: str = "shelf",
+    *,
+    data: str | Path | None = None,
+    workspace: str | Path = "workspace",
+    profile: str | None = None,
+    settings: Sequence[str] = (),
+) -> "Pipeline":
+    """Builds the DAG of one run on the data as it is now, as a plain TFX pipeline.
+
+    `LocalDagRunner().run(edgeline.pipeline(...))` runs it, and InteractiveContext runs its components one by
+    one. Artifacts, ML Metadata and releases are those of the workspace, so steps that `edgeline run` has done
+    are taken from the cache. TFX's runners write no record of a run and take no lock: one run at a time.
+
+    Args:
+        workload: The name of a built-in workload, or the path of a workload.yaml.
+        data: The folder of spans, or its URL; by default the embedded sample, which is made if it is missing.
+        workspace: The folder of artifacts, ML Metadata and releases.
+        profile: The path of a YAML file of settings, or the name of a built-in one.
+        settings: Single settings, `a.b=c` each.
+
+    Raises:
+        UsageError: A setting or an argument is wrong.
+        DataRefused: A span cannot be read.
+    """
+    folder = Path(workspace).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen, values = NamedSettings(workload, profile, tuple(settings)).with_whole_path().load()
+    place = inputs.ensure_sample(folder, chosen, print) if data is None else locate(str(data)).absolute()
+    push = values.push.root(folder)
+    spans = find_newest_spans(place, values.data.window)
+    code = step_files(chosen.module, chosen.source, values.own_modules())
+    digests = inputs.digests(spans, folder / "window.json", chosen, values, push, code)
+    store.check_push(push, chosen.name, values.push.rollback_epoch, signing_key(values.push.key) is not None)
+    inputs.check_spans(spans, chosen)
+    run = f"tfx-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
+    return build(chosen, values, folder, str(place), push, run, digests, code)
+
+
+def build(
+    workload: "Workload",
+    settings: "Settings",
+    workspace: Path,
+    data: str,
+    push: str,
+    run: str,
+    digests: Mapping[str, str],
+    code: Mapping[str, Mapping[str, str]],
+) -> "Pipeline":
+    """Builds the DAG of one run from what it depends on; `code` has the digests of the files of each step.
+
+    Raises as `pipeline.dag.create_pipeline` does.
+    """
+    from pipeline.dag import Observed, Paths, create_pipeline
+
+    paths = Paths(
+        data=data,
+        artifacts=str(workspace / "artifacts"),
+        metadata=str(workspace / "metadata.sqlite"),
+        push=push,
+        checkpoints=str(workspace / "checkpoints"),
+        workspace=str(workspace),
+    )
+    observed = Observed(
+        window=digests["window"],
+        production=digests["production"],
+        unjudged=digests["unjudged"],
+        code=digests["code"],
+        step_code={step: digest(files) for step, files in code.items()},
+        lock=digests["lock"],
+        run=run,
+    )
+    return create_pipeline(workload, settings, paths, observed)
