@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from edgeline.errors import UsageError
 from edgeline.records.steps import DATA_GATE, STEPS, place_own_step
@@ -23,12 +23,6 @@ def _require_dot(place: str) -> str:
     return place
 
 
-def _require_name(name: str) -> str:
-    if not re.fullmatch("[A-Z][A-Za-z0-9]*", name):
-        raise ValueError(f"{name!r} is not a step's name: letters and digits, a capital first")
-    return name
-
-
 Dotted = Annotated[str, AfterValidator(_require_dot)]
 
 
@@ -43,7 +37,7 @@ class OwnStep(Group):
     """Its parameters."""
     feeds: Mapping[Dotted, str] = {}
     """The inputs of other steps that become outputs of this one: {Trainer.examples: examples}."""
-    before: tuple[str, ...] = ()
+    before: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Steps that wait for it and read nothing of it; if it fails, they do not run."""
 
     @property
@@ -57,15 +51,14 @@ class OwnStep(Group):
         return [*(place.partition(".")[0] for place in self.feeds), *self.before]
 
 
-OwnName = Annotated[str, AfterValidator(_require_name)]
-
-
 def find_mistakes(own: Mapping[str, OwnStep]) -> Iterator[str]:
     """Yields a sentence for each step that has a taken name, names an unknown step, or makes a circle."""
     order = list(STEPS)
     for name, step in own.items():
         unknown = [other for other in (*step.sources, *step.readers) if other not in order]
-        if name in order:
+        if not re.fullmatch("[A-Z][A-Za-z0-9]*", name):
+            yield f"steps.{name}: a step's name has letters and digits, a capital first."
+        elif name in order:
             yield f"steps.{name}: the DAG has a step of that name."
         elif unknown:
             yield f"steps.{name}: {unknown[0]} is not one of the steps before it or of {', '.join(STEPS)}."
@@ -121,7 +114,7 @@ def _make_component(name: str, step: OwnStep, nodes: Mapping[str, Any]) -> Any:
     try:
         return make(**channels, **step.parameters).with_id(name)
     except Exception as error:  # The component is not ours, and may raise anything.
-        raise _make_error(name, f"{step.component} cannot be made: {error}") from error
+        raise _make_error(name, f"{step.component} cannot be made: {error}".rstrip(".")) from error
 
 
 def _get(name: str, table: Mapping[str, Any], key: str, noun: str) -> Any:

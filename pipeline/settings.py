@@ -16,7 +16,7 @@ from edgeline.store.locations import is_url
 from pipeline.alert_settings import AlertSettings
 from pipeline.beam_settings import BeamSettings
 from pipeline.kubeflow_settings import KubeflowSettings
-from pipeline.own_steps import OwnName, OwnStep, find_mistakes
+from pipeline.own_steps import OwnStep, find_mistakes
 from pipeline.secret_values import refuse_password, refuse_user
 from pipeline.settings_layers import Tree, describe_mistakes, merge_layers
 from trainer_module.settings import ModelSettings, TrainerSettings
@@ -95,7 +95,7 @@ class Settings(Group):
     tune: TuneSettings = TuneSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     edge: EdgeSettings = EdgeSettings()
-    steps: Mapping[OwnName, OwnStep] = {}
+    steps: Mapping[str, OwnStep] = {}
     """TFX components of one's own, between the steps of the DAG: {NAME: {component: MODULE.NAME, ...}}."""
     beam: BeamSettings = BeamSettings()
     push: PushSettings = PushSettings()

@@ -1,10 +1,11 @@
-"""The page on a workload of one's own, followed word for word in a folder outside the project."""
+"""The pages on a workload and a step of one's own, followed word for word outside of the project."""
 
 import json
 import os
 import random
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.e2e.conftest import ROOT, Ended, run_arguments
 
 pytestmark = pytest.mark.e2e
 
-PAGE = (ROOT / "docs" / "start" / "own-workload.md").read_text(encoding="utf-8")
+PAGES = [(ROOT / "docs" / page).read_text("utf-8") for page in ("start/own-workload.md", "tfx.md")]
 QUICK = (
     "trainer.epochs=12",
     "trainer.folds=0",
@@ -24,8 +25,9 @@ QUICK = (
 
 
 def write_files(folder: Path) -> list[str]:
-    """The files that the page has, word for word."""
-    found = re.findall(r"^```\w+ file=(\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    """Writes the files that the pages have, word for word, and returns their names."""
+    block = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    found = [file for page in PAGES for file in block.findall(page)]
     folder.mkdir()
     for name, content in found:
         (folder / name).write_text(content, encoding="utf-8")
@@ -57,24 +59,29 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "gestures.pbtxt",
         "gestures_data.py",
         "gestures_model.py",
+        "gestures_steps.py",
+        "limit.yaml",
     ]
     for week in (1, 2):
         write_span(folder / "spans" / f"span-0000{week}", week)
     return folder
 
 
-def run(world: Path) -> Ended:
+def run(world: Path, *arguments: str) -> Ended:
     named = ("--workload", str(world / "gestures" / "workload.yaml"), "--data", str(world / "spans"))
-    arguments = run_arguments(world / "workspace", *named, settings=QUICK)
-    environment = {**os.environ, "PYTHONPATH": str(world / "gestures")}
+    return end(run_arguments(world / "workspace", *named, *arguments, settings=QUICK), world)
+
+
+def end(arguments: list[str], world: Path) -> Ended:
+    environment = {**os.environ, "PYTHONPATH": f"{world / 'gestures'}:{ROOT}"}
     done = subprocess.run(
         arguments, cwd=world, env=environment, capture_output=True, text=True, timeout=900, check=False
     )
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def test_the_four_files_of_the_page_are_a_workload_that_is_pushed(world: Path) -> None:
-    ended = run(world)
+def test_the_files_of_the_pages_are_a_workload_with_a_step_of_its_own_that_is_pushed(world: Path) -> None:
+    ended = run(world, "--profile", str(world / "gestures" / "limit.yaml"))
 
     assert ended.code == 0, ended.stderr + ended.stdout
     bundle = world / "workspace" / "push" / "edge" / "gestures" / "1"
@@ -83,3 +90,58 @@ def test_the_four_files_of_the_page_are_a_workload_that_is_pushed(world: Path) -
     assert contract["kind"] == "gesture" and contract["deviation"] > 0
     page = Path(ended.json["report"]).read_text()
     assert "broken-line" in page and "wrong-length" in page
+    steps = list(ended.states)
+    assert steps.index("DataGate") < steps.index("Limit") < steps.index("Transform")
+    # The deviation that Transform learned is that of the limited readings.
+    assert find_most(world, "Limit") == 8.0 < find_most(world, "ExampleGen")
+
+
+def find_most(world: Path, step: str) -> float:
+    """Returns the greatest reading in the examples of a step."""
+    import tensorflow as tf
+
+    files = [str(file) for file in (world / "workspace" / "artifacts" / step).rglob("Split-train/*.gz")]
+    assert files
+    return max(
+        max(tf.train.Example.FromString(record.numpy()).features.feature["samples"].float_list.value)
+        for record in tf.data.TFRecordDataset(files, "GZIP")
+    )
+
+
+def test_the_plan_has_a_step_of_ones_own_and_runs_it_again_where_its_code_changed(world: Path) -> None:
+    file = world / "gestures" / "gestures_steps.py"
+    files = ("--workload", "gestures/workload.yaml", "--profile", "gestures/limit.yaml", "--data", "spans")
+    sets = [part for setting in QUICK for part in ("--set", setting)]
+
+    def plan() -> dict[str, dict[str, object]]:
+        done = end([sys.executable, "-m", "runners.cli", "plan", "--json", *files, *sets], world)
+        assert done.code == 0, done.stderr
+        return {step["name"]: step for step in done.json["steps"]}
+
+    assert plan()["Limit"]["cached"] and plan()["Trainer"]["cached"]
+    content = file.read_text("utf-8")
+    file.write_text(f"{content}\n\nMORE = 1\n", "utf-8")
+    changed = plan()
+    file.write_text(content, "utf-8")
+    assert changed["Limit"]["why"] == ["code of gestures_steps changed"]
+    assert changed["Trainer"]["why"] == ["after Transform, Limit"] and changed["ExampleGen"]["cached"]
+
+
+def test_tfx_own_runner_runs_the_same_dag(world: Path) -> None:
+    script = """
+import sys
+from tfx.v1.orchestration import LocalDagRunner
+import edgeline
+
+workload, profile, *settings = sys.argv[1:]
+LocalDagRunner().run(edgeline.pipeline(workload, data="spans", profile=profile, settings=settings))
+"""
+    files = [str(world / "gestures" / name) for name in ("workload.yaml", "limit.yaml")]
+    more = ["evaluation.bounds=[]", "seed=7"]
+
+    ended = end([sys.executable, "-c", script, *files, *QUICK, *more], world)
+
+    assert ended.code == 0, ended.stderr
+    assert (world / "workspace" / "push" / "edge" / "gestures" / "2" / "model_int8.tflite").is_file()
+    listed = end([sys.executable, "-m", "runners.cli", "status"], world)
+    assert listed.code == 0, listed.stderr

@@ -574,3 +574,10 @@ def test_pods_that_have_nowhere_to_meet_are_refused(tmp_path):
     wanted = load({**workload.settings, "trainer": {"strategy": "multi_worker"}, "kubeflow": platform})
     with pytest.raises(UsageError, match=r"Trainer has 2 pods, and kubeflow\.checkpoints is not set"):
         compile_pipeline(workload, wanted, tmp_path / "pipeline.yaml")
+
+
+def test_steps_of_ones_own_are_refused_since_no_pod_runs_them(tmp_path):
+    workload = find_workload("shelf")
+    wanted = load({"steps": {"Clean": {"component": "own.Clean"}}, "kubeflow": PLATFORM})
+    with pytest.raises(UsageError, match="Steps of one's own are set: Clean"):
+        compile_pipeline(workload, wanted, tmp_path / "pipeline.yaml")

@@ -1,0 +1,131 @@
+import sys
+
+import pytest
+from tfx.dsl.compiler.compiler import Compiler
+
+from edgeline.errors import UsageError
+from edgeline.records.steps import select_steps
+from edgeline.report.facts import by_dotted_name
+from pipeline import settings
+from pipeline.dag import Observed, Paths, create_pipeline
+from pipeline.workloads import BUILT_IN, with_features
+
+MODULE = """
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.standard_artifacts import Examples
+
+
+@component
+def Clean(examples: InputArtifact[Examples], cleaned: OutputArtifact[Examples], most: Parameter[float]):
+    pass
+
+
+@component
+def Check(examples: InputArtifact[Examples]):
+    pass
+"""
+CLEAN = {
+    "component": "own_components.Clean",
+    "inputs": {"examples": "ExampleGen.examples"},
+    "parameters": {"most": 1.0},
+    "feeds": {"Trainer.examples": "cleaned"},
+}
+CHECK = {"component": "own_components.Check", "inputs": {"examples": "Clean.cleaned"}, "before": ["Trainer"]}
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path, monkeypatch):
+    (tmp_path / "own_components.py").write_text(MODULE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.modules.pop("own_components", None)
+
+
+def load(own):
+    return settings.load({"steps": own})
+
+
+def compile_dag(own, code="c"):
+    paths = Paths("data", "artifacts", "./metadata.sqlite", "push", "checkpoints")
+    seen = Observed("w", "p", code, "l", "r")
+    pipeline = create_pipeline(with_features(BUILT_IN["shelf"]), load(own), paths, seen)
+    return {
+        node.pipeline_node.node_info.id: node.pipeline_node for node in Compiler().compile(pipeline).nodes
+    }
+
+
+def test_a_step_of_ones_own_feeds_the_steps_that_it_names_and_waits_for_the_gate():
+    nodes = compile_dag({"Clean": CLEAN, "Check": CHECK})
+
+    assert set(nodes["Clean"].upstream_nodes) == {"ExampleGen", "DataGate"}
+    assert {"Clean", "Check"} <= set(nodes["Trainer"].upstream_nodes)
+    assert nodes["Trainer"].inputs.inputs["examples"].channels[0].producer_node_query.id == "Clean"
+    assert nodes["Evaluator"].inputs.inputs["examples"].channels[0].producer_node_query.id == "ExampleGen"
+
+
+def test_a_step_before_the_gate_does_not_wait_for_it():
+    nodes = compile_dag({"Clean": {**CLEAN, "feeds": {"StatisticsGen.examples": "cleaned"}}})
+
+    assert set(nodes["Clean"].upstream_nodes) == {"ExampleGen"}
+
+
+def test_the_code_of_a_step_of_ones_own_is_in_its_cache_key():
+    before, after = (compile_dag({"Clean": CLEAN}, code)["Clean"].parameters for code in ("c", "d"))
+
+    assert before != after
+
+
+def test_the_table_of_steps_has_the_order_and_inputs_of_the_dag():
+    own = {"Clean": CLEAN, "Check": CHECK}
+    recorded = load(own).recorded()
+    steps = select_steps(by_dotted_name(recorded), recorded["steps"])
+
+    order = list(steps)
+    assert [order.index(step) for step in ("DataGate", "Clean", "Check", "Trainer")] == sorted(
+        order.index(step) for step in ("DataGate", "Clean", "Check", "Trainer")
+    )
+    assert "Clean" in steps["Trainer"].after and "Check" not in steps["Trainer"].after
+    assert steps["Check"].after == ("Clean",) and steps["Clean"].takes("steps.Clean.parameters.most")
+
+
+@pytest.mark.parametrize(
+    ("own", "problem"),
+    [
+        ({"Trainer": CLEAN}, "steps.Trainer: the DAG has a step of that name"),
+        ({"clean": CLEAN}, "steps.clean: a step's name has letters and digits, a capital first"),
+        ({"Clean": {**CLEAN, "component": "Clean"}}, "'Clean' has no dot between two names"),
+        ({"Clean": {**CLEAN, "inputs": {"examples": "Gen.examples"}}}, "Gen is not one of the steps"),
+        ({"Check": CHECK, "Clean": CLEAN}, "Clean is not one of the steps before it"),
+        (
+            {"Clean": {**CLEAN, "inputs": {"model": "Trainer.model"}}},
+            "Trainer runs before what Clean reads, so it cannot wait for Clean",
+        ),
+    ],
+)
+def test_settings_of_steps_that_cannot_be_are_refused_before_anything_runs(own, problem):
+    with pytest.raises(UsageError) as refused:
+        load(own)
+    assert problem in refused.value.found
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"component": "own_components.Clear"}, "has no Clear"),
+        ({"component": "no_components.Clean"}, "No module named 'no_components'"),
+        ({"inputs": {"examples": "ExampleGen.example"}}, "example is not one of the outputs of ExampleGen"),
+        ({"inputs": {"examples": "StatisticsGen.statistics"}}, "own_components.Clean cannot be made"),
+        ({"parameters": {}}, "own_components.Clean cannot be made"),
+        ({"feeds": {"Trainer.examples": "clean"}}, "clean is not one of the outputs of Clean: cleaned"),
+        ({"feeds": {"Trainer.example": "cleaned"}}, "example is not one of the inputs of Trainer"),
+        (
+            {"feeds": {"Transform.schema": "cleaned"}},
+            "Transform.schema takes Schema, but Clean.cleaned is Exa",
+        ),
+        ({"feeds": {"Tuner.examples": "cleaned"}}, "Tuner is not one of the steps of this DAG"),
+    ],
+)
+def test_a_component_that_does_not_fit_is_refused_with_the_names_that_do(change, problem):
+    with pytest.raises(UsageError) as refused:
+        compile_dag({"Clean": {**CLEAN, **change}})
+    assert problem in f"{refused.value.found} {refused.value.why}"
