@@ -28,9 +28,9 @@ from data.spans.layout import find_newest_spans
 from data.spans.rejection import RowRejected
 from data.spans.split import Ends
 from edgeline.release import store
+from edgeline.workspace import runs
 from pipeline.settings import Settings
 from pipeline.workloads import find_workload, with_features
-from runners.shared import runs
 from trainer_module.backbones import classifier
 
 

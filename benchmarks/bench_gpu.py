@@ -24,9 +24,9 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from edgeline.workspace import runs
 from pipeline.settings import Settings
 from pipeline.workloads import find_workload, with_features
-from runners.shared import runs
 from trainer_module import devices, input_pipeline, training
 from trainer_module.loop import Tally
 from trainer_module.settings import TrainerSettings

@@ -29,8 +29,8 @@ from edgeline.edge.runtime import EdgeModel, preprocess
 from edgeline.release import store
 from edgeline.release.releases import Release
 from edgeline.report import records
+from edgeline.workspace import runs
 from pipeline.settings import Settings
-from runners.shared import runs
 from trainer_module import backbones
 from trainer_module.settings import ModelSettings
 

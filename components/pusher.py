@@ -12,9 +12,9 @@ from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEv
 from tfx.utils import path_utils
 
 from components.artifacts import EdgeModels, Verdict
-from components.library_versions import library_versions
 from edgeline.edge.micro import HEADER, SOURCE
 from edgeline.labels import parse_labels
+from edgeline.library_versions import library_versions
 from edgeline.records.edge import EDGE_FILES, LABELS_FILE_NAME, PREPROCESSING
 from edgeline.records.evaluation import METRICS
 from edgeline.records.golden import GOLDEN_FOLDER

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tfx.types.artifact import Artifact
 
-from components.library_versions import library_versions
+from edgeline.library_versions import library_versions
 from edgeline.records.run import Step
 from edgeline.records.steps import STEPS
 from edgeline.report import records

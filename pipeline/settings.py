@@ -7,17 +7,17 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError
 
 from data.settings import DataSettings
+from edgeline.alerts.settings import AlertSettings
 from edgeline.edge.settings import ConversionSettings
 from edgeline.errors import UsageError
 from edgeline.gates.settings import EdgeLimits, EvaluationSettings, GateSettings
 from edgeline.release.settings import ReleaseSettings
+from edgeline.secret_values import refuse_password, refuse_user
 from edgeline.settings_group import Group, make_absolute
 from edgeline.store.locations import is_url
-from pipeline.alert_settings import AlertSettings
 from pipeline.beam_settings import BeamSettings
 from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.own_steps import OwnStep, find_mistakes
-from pipeline.secret_values import refuse_password, refuse_user
 from pipeline.settings_layers import Tree, describe_mistakes, merge_layers
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.tune_settings import NOT_SEARCHED, SEARCHED, TuneSettings, Values, hyperband_trials

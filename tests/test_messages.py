@@ -33,7 +33,7 @@ EXEMPT = {
         components/example_gen.py SpanExampleGen #2
         components/example_gen.py SpanExampleGen #3
         components/example_gen.py _refuse_empty_split #1
-        data/photos/decoder_process.py DecoderProcess._start #1
+        edgeline/tables/decoder_process.py DecoderProcess._start #1
         edgeline/edge/contracts/tokens.py _check #1
         edgeline/edge/conversion_worker.py _load_converter #1
         edgeline/edge/conversion_worker.py _load_converter.representative_dataset #1
@@ -95,9 +95,9 @@ EXEMPT = {
         edgeline/release/releases.py Release.read #1
         edgeline/release/releases.py Release.read #2
         runners/cli/data.py generate #1
-        runners/cli/inputs.py find_inputs #1
+        edgeline/cli/inputs.py find_inputs #1
         runners/cli/options.py _parse_data_place #1
-        runners/cli/report.py _find_in_store #1
+        edgeline/cli/report.py _find_in_store #1
         runners/cli/schema.py _read_differences #1
         runners/cli/tensorboard.py _find_named #1
         runners/cli/tensorboard.py _serve #1

@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from data.importers.source import PHOTO_SUFFIXES
-from data.importers.table_files import open_table
 from data.spans.source import Rejected
+from edgeline.tables.files import open_table
 
 _ROWS = 2_000
 _MOST_CLASSES, _LONGEST_LABEL = 20, 60

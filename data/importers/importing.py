@@ -19,7 +19,6 @@ from data.importers.sessions import Grouping, NewPhoto, group_photos
 from data.importers.sides import assign_splits
 from data.importers.source import PHOTO_SUFFIXES, LabelledPhoto, RefusedPhoto, Source
 from data.importers.workload_files import add_files, read_schema
-from data.photos.decoder_process import DecoderProcess
 from data.photos.exif_time import may_have_exif, read_time_taken
 from data.photos.labels_file import LabelRow, PhotoSpan, get_session, read_labels, restore_photo, write_span
 from data.photos.screening import UNKNOWN_LANE
@@ -32,6 +31,7 @@ from data.spans.source import SPLITS
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.journal import format_utc
 from edgeline.labels import find_fault
+from edgeline.tables.decoder_process import DecoderProcess
 
 _SESSION_DIGITS = 16
 _PHOTOS_A_MESSAGE = 250

@@ -31,7 +31,6 @@ from data.importers.curated_schema import (
 )
 from data.importers.known_rows import digest_row, find_known_rows
 from data.importers.report import TableReport
-from data.importers.table_files import Table, check_columns, open_table
 from data.importers.workload_files import add_files, read_columns, read_schema
 from data.spans.layout import add_span, find_spans
 from data.spans.rows import check_once
@@ -51,6 +50,7 @@ from edgeline.records.columns import (
     parse_cell,
     write_cell,
 )
+from edgeline.tables.files import Table, check_columns, open_table
 
 # Number of damaged rows that a message names.
 _EXAMPLES = 3

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from data.importers.source import LabelledPhoto, Offers, RefusedPhoto, Source, check_split, clean_text
-from data.importers.unpacking import TABLES
 from data.photos.labels_file import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
 from data.spans.tfrecords import list_values, read_examples
 from edgeline.errors import DataRefused
 from edgeline.labels import check_labels
 from edgeline.store.locations import read_bytes
+from edgeline.tables.unpacking import TABLES
 
 # Names of features in use; the first that an example has counts. They come from TF-Slim and the Object
 # Detection API (image/encoded, image/class/...), from TensorFlow Datasets (image, label), and photo is ours.

@@ -6,7 +6,6 @@ from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data.photos.decoder_process import DecoderProcess
 from data.photos.labels_file import MOST_BYTES, LabelRow, PhotoSpan, read_labels
 from data.photos.screening import screen_rows
 from data.settings import DataSettings
@@ -15,6 +14,7 @@ from data.spans.rejection import RowRejected
 from data.spans.source import Example, Rejected, Row
 from edgeline.records.golden import Content
 from edgeline.records.workload import Workload
+from edgeline.tables.decoder_process import DecoderProcess
 
 # Limit of CPU time: 40 megapixels take 0.2 s as a JPEG, and 2 s at 16 bits a pixel.
 _SECONDS, _MEGAPIXELS_A_SECOND = 10, 4

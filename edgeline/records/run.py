@@ -73,7 +73,7 @@ class Run(Course):
     tuned: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     exit_code: int | None = None
     pid: int = 0
-    process: str = ""  # tells processes with the same pid apart; see `runners.shared.runs.process_of`
+    process: str = ""  # tells processes with the same pid apart; see `edgeline.workspace.runs.process_of`
     host: str = ""
     spans: tuple[str, ...] = ()  # spans that it reads
     new_since: str | None = None  # the last earlier run on this data that ended with a verdict

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import click
 
 from data.importers.guesses import Guess
+from edgeline.cli.stdout import note
 from edgeline.errors import UsageError
 from edgeline.labels import join_names
-from runners.shared.stdout import note
 
 
 def ask_columns(

@@ -16,11 +16,11 @@ from msgspec import to_builtins
 from data.spans.exclusions import decide, find_excluded_spans
 from data.spans.layout import Span, find_spans
 from data.spans.source import load_source
+from edgeline.cli.commands import Group
+from edgeline.cli.stdout import print_json, say
 from edgeline.errors import DataRefused, UsageError
 from edgeline.store.locations import Location, is_url, locate
 from runners.cli import options
-from runners.cli.commands import Group
-from runners.shared.stdout import print_json, say
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -235,7 +235,7 @@ def _load_settings(workload: Path) -> "Settings":
 def _show_progress(doing: str) -> Iterator["Progress"]:
     from rich.console import Console
 
-    from runners.shared.events import listen
+    from edgeline.workspace.events import listen
     from runners.shared.progress import Progress
 
     with Progress(Console(stderr=True, highlight=False), doing) as progress, listen(progress.handle):

@@ -4,14 +4,14 @@ from contextlib import nullcontext
 
 import click
 
+from edgeline.cli.commands import Command
+from edgeline.cli.releases import resolve_place
+from edgeline.cli.stdout import print_json, say
 from edgeline.errors import UsageError
 from runners.cli import options
-from runners.cli.commands import Command
 from runners.cli.options import Place
-from runners.cli.releases import resolve_place
 from runners.local.gc import collect
 from runners.local.lock import hold
-from runners.shared.stdout import print_json, say
 
 _keep = click.option(
     "--keep",

@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
+from edgeline.cli.commands import Group
+from edgeline.cli.stdout import say
 from runners.cli import options
-from runners.cli.commands import Group
 from runners.kubeflow import runs
 from runners.kubeflow import schedule as recurring
 from runners.kubeflow.cron import Cron, parse_cron
 from runners.kubeflow.runs import Following
 from runners.kubeflow.target import Target, target
 from runners.shared.run_options import NamedSettings
-from runners.shared.stdout import say
 
 ACCESS = """\
 \b

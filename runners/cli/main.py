@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from edgeline.cli.commands import Command, Group, explain
+from edgeline.cli.stdout import note, prepare_output, print_json
+from edgeline.cli.typed import make_rewriter
 from edgeline.errors import EdgelineError
-from runners.cli.commands import Command, Group, explain
 from runners.cli.options import EXIT_CODES
-from runners.cli.typed import make_rewriter
-from runners.shared.stdout import note, prepare_output, print_json
 
 # The file of each command, and its summary (its function's docstring), which is shown without importing it.
 COMMANDS = {
@@ -112,7 +112,7 @@ def _run_command(words: list[str], prog: str, command: click.Command) -> int:
         sys.stdout = None
         return 1
     except OSError as error:
-        from runners.shared.failures import describe
+        from edgeline.failures import describe
 
         event = describe(error, None)
         return _print_error(EdgelineError(event["found"], event["why"], event["do"]), as_json)

@@ -55,7 +55,7 @@ def gather(name: str, into: Any, *options: Decorator) -> Decorator:
 
 def _parse_data_place(text: str) -> Location:
     """Returns the place of examples that a text names; one with a user is refused, since runs record it."""
-    from pipeline.secret_values import names_user
+    from edgeline.secret_values import names_user
 
     if names_user(text):
         raise UsageError(

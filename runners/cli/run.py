@@ -2,8 +2,8 @@
 
 import click
 
+from edgeline.cli.commands import Command
 from runners.cli import options
-from runners.cli.commands import Command
 from runners.shared.run_options import RunOptions
 
 _if_changed = click.option(

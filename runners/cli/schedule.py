@@ -6,12 +6,12 @@ from pathlib import Path
 import click
 
 from edgeline import journal
+from edgeline.cli.commands import Command
+from edgeline.cli.stdout import note, say
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.store.locations import is_url
 from runners.cli import options
-from runners.cli.commands import Command
 from runners.shared.run_options import RunOptions
-from runners.shared.stdout import note, say
 from runners.timers import systemd_units
 from runners.timers.crontab import crontab_line, log_path
 from runners.timers.scheduled_run import ScheduledRun, program, schedule_name

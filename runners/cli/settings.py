@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from edgeline.cli.commands import Command
+from edgeline.cli.stdout import print_json, say
 from edgeline.errors import UsageError
 from runners.cli import options
-from runners.cli.commands import Command
-from runners.shared.stdout import print_json, say
 
 _EPILOG = (
     "Defaults are those that a workload, a profile and --set override. In a name, [] is an item of a list"

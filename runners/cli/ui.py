@@ -7,12 +7,12 @@ import sys
 
 import click
 
+from edgeline.cli.commands import Command
+from edgeline.cli.releases import resolve_place
+from edgeline.cli.stdout import say
 from edgeline.errors import EdgelineError
 from runners.cli import options
-from runners.cli.commands import Command
 from runners.cli.options import Place
-from runners.cli.releases import resolve_place
-from runners.shared.stdout import say
 
 
 @click.command(cls=Command)
@@ -26,9 +26,9 @@ from runners.shared.stdout import say
 )
 def ui(place: Place, port: int) -> int:
     """Updates MLflow, and serves its pages of all runs and releases."""
+    from edgeline.mlflow.mirror import mirror
+    from edgeline.mlflow.registry import ENVIRONMENT
     from pipeline.settings import RegistrySettings
-    from runners.local.mirror import mirror
-    from runners.shared.registry import ENVIRONMENT
 
     last, root, model = resolve_place(place)
     uri = (last.registry if last else None) or RegistrySettings().of(place.workspace)

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from edgeline.cli.stdout import note
 from edgeline.errors import UsageError
 from edgeline.release.signing import KEY_VARIABLE
 from edgeline.store.locations import write_atomically
 from pipeline.kubeflow_settings import split_claim
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.kubeflow.spec import finish
-from runners.shared.stdout import note
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload

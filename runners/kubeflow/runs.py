@@ -7,18 +7,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import EdgelineError
 from edgeline.records.outcome import Outcome
 from edgeline.records.run import Problem
 from edgeline.records.steps import STEPS
 from edgeline.report import records
 from edgeline.store.locations import locate
+from edgeline.workspace.progress_text import verdict_lines
 from runners.kubeflow.outcome import PUSHER, StepLost, conclude
 from runners.kubeflow.steps import ENDED, Step, order_steps, read_steps
 from runners.kubeflow.target import Target, upload
 from runners.kubeflow.watch import Follower, Patience
-from runners.shared.progress_text import verdict_lines
-from runners.shared.stdout import note, print_json, say
 
 PATIENCE = Patience()
 # A run in one of these states can go on from the steps that failed.

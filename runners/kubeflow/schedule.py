@@ -14,10 +14,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from edgeline.cli.stdout import print_json, say
 from edgeline.errors import EdgelineError
 from runners.kubeflow.cron import Cron
 from runners.kubeflow.target import Target, upload
-from runners.shared.stdout import print_json, say
 
 # The description of our recurring runs begins so; others may have scheduled theirs under the same name.
 _MARK = "Made by `edgeline kubeflow schedule`"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeline.cli.stdout import note
 from edgeline.errors import UsageError
 from edgeline.journal import get_user_and_host
 from edgeline.release.signing import KEY_VARIABLE
 from runners.kubeflow.access import connect
 from runners.kubeflow.client import Cluster, Version
 from runners.shared.run_options import NamedSettings
-from runners.shared.stdout import note
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeline.errors import EdgelineError
+from edgeline.workspace.events import Event
+from edgeline.workspace.progress_text import duration
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.errors import Unavailable
 from runners.kubeflow.pods import Trouble, find_troubles, read_pods
 from runners.kubeflow.steps import ENDED, Step, is_pending, is_settled, read_steps, signature
-from runners.shared.events import Event
-from runners.shared.progress_text import duration
 
 
 @dataclass(frozen=True)

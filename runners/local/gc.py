@@ -31,14 +31,15 @@ from typing import Any
 
 from edgeline.errors import EdgelineError
 from edgeline.journal import format_utc
+from edgeline.mlflow import registry
 from edgeline.records.run import UNFINISHED, Run
 from edgeline.release import store
 from edgeline.report import records
 from edgeline.store.locations import Location, is_url, locate, measure_size
-from runners.local import artifact_records, metadata_rows
-from runners.local.artifact_records import key_of
-from runners.shared import registry, runs
-from runners.shared.runs import RunFolder
+from edgeline.workspace import artifact_records, runs
+from edgeline.workspace.artifact_records import key_of
+from edgeline.workspace.runs import RunFolder
+from runners.local import metadata_rows
 
 _GONE = ".collected-"
 _TORN = re.compile(r"\..+\.[0-9a-f]{32}")  # files that `locations.write_atomically` had not finished

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec import to_builtins
 
 from data.spans.layout import find_newest_spans
+from edgeline.cli.stdout import print_json, say
 from edgeline.records.run import CODE, Run
 from edgeline.records.steps import StepInfo, select_steps
 from edgeline.report.facts import by_dotted_name
-from runners.local import artifact_records
-from runners.shared import inputs, runs
+from edgeline.workspace import artifact_records, runs
+from edgeline.workspace.runs import RunFolder
+from runners.shared import inputs
 from runners.shared.code import digest, step_files
 from runners.shared.run_options import RunOptions
-from runners.shared.runs import RunFolder
-from runners.shared.stdout import print_json, say
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload

@@ -15,24 +15,26 @@ from typing import TYPE_CHECKING, Any
 from msgspec import to_builtins
 
 from data.spans.layout import find_newest_spans
+from edgeline.cli.stdout import print_json
 from edgeline.errors import DataRefused
+from edgeline.failures import describe, describe_death
 from edgeline.journal import utc_now
+from edgeline.mlflow import mirror
 from edgeline.records.outcome import INTERRUPTED_EXIT
 from edgeline.records.run import CODE, UNFINISHED, Problem, Run
 from edgeline.release import store
 from edgeline.release.signing import signing_key
 from edgeline.store.locations import Location
-from runners.local import artifact_records, catch_up, closing, gc, mirror
+from edgeline.workspace import artifact_records, closing, runs
+from edgeline.workspace.events import Event, listen
+from edgeline.workspace.runs import RunFolder
+from runners.local import catch_up, gc
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import run_worker
-from runners.shared import inputs, runs
+from runners.shared import inputs
 from runners.shared.code import step_files
-from runners.shared.events import Event, listen
-from runners.shared.failures import describe, describe_death
 from runners.shared.progress import Progress, print_line
 from runners.shared.run_options import RunOptions
-from runners.shared.runs import RunFolder
-from runners.shared.stdout import print_json
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -244,7 +246,7 @@ class _Session:
     def _write_report(self, run: Run, folder: RunFolder) -> Path | None:
         """Writes the page of the run and returns its path; an error is printed, and does not fail the run."""
         try:
-            from runners.local.report import write_report
+            from edgeline.workspace.report import write_report
 
             page = write_report(run, folder)
         except (Exception, KeyboardInterrupt) as error:
@@ -258,8 +260,8 @@ class _Session:
         """Sends the alerts; failures are printed and returned, and do not fail the run."""
         if not self.settings.alerts.channels:
             return []
-        from runners.alerts.telling import tell
-        from runners.local.alerts import look_at_workspace
+        from edgeline.alerts.telling import tell
+        from edgeline.workspace.situation import look_at_workspace
 
         look = partial(look_at_workspace, self.workspace, self.workload.name, self.push, not_begun)
         _, failures = tell(self.settings.alerts, look)

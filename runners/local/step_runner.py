@@ -14,11 +14,11 @@ from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
+from edgeline.failures import describe
 from edgeline.records.outcome import Outcome
 from edgeline.records.training import remove_finished
-from runners.local.artifact_records import ArtifactRecord, list_files
-from runners.shared.events import Event
-from runners.shared.failures import describe
+from edgeline.workspace.artifact_records import ArtifactRecord, list_files
+from edgeline.workspace.events import Event
 
 
 class StepRunner(LocalDagRunner):

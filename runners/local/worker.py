@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeline.errors import UsageError
+from edgeline.failures import describe
 from edgeline.records.run import CODE
 from edgeline.records.workload import load_module
+from edgeline.workspace import artifact_records
+from edgeline.workspace.events import EventWriter, listen
+from edgeline.workspace.runs import RunFolder
 from pipeline.workloads import find_workload, with_features
-from runners.local import artifact_records
-from runners.shared.events import EventWriter, listen
-from runners.shared.failures import describe
-from runners.shared.runs import RunFolder
 
 if TYPE_CHECKING:
     from runners.local.step_runner import StepRunner

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from runners.shared.events import Event, EventReader
+from edgeline.workspace.events import Event, EventReader
+from edgeline.workspace.runs import RunFolder
 from runners.shared.inputs import ROOT
-from runners.shared.runs import RunFolder
 
 POLL_S = 0.1
 # A worker has so many seconds after SIGTERM to remove its temporary folders.

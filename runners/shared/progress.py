@@ -12,9 +12,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from runners.shared.events import Event
-from runners.shared.progress_text import duration, format_count, format_epoch
-from runners.shared.stdout import prepare_line, visible
+from edgeline.cli.stdout import prepare_line, visible
+from edgeline.workspace.events import Event
+from edgeline.workspace.progress_text import duration, format_count, format_epoch
 
 _STATE_STYLE = {"done": "green", "cached": "cyan", "failed": "bold red", "running": ""}
 _STATE_STYLE |= {"held": "yellow", "refused": "yellow"}

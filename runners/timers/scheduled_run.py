@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeline.cli.stdout import visible
 from edgeline.errors import EdgelineError, UsageError
-from runners.shared.stdout import visible
 from runners.timers.weekly_time import WeeklyTime
 
 _LINE_END = re.compile(r"[\t\n]")

@@ -17,7 +17,7 @@ from tests.cluster.conftest import (
     working,
 )
 from tests.e2e.conftest import SMALL
-from tests.runners.alerts.servers import Hook
+from tests.edgeline.alerts.servers import Hook
 
 pytestmark = pytest.mark.cluster
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import ROOT, SMALL, Ended, edgeline, run_dag
-from tests.runners.alerts.servers import SECRET, Hook
+from tests.edgeline.alerts.servers import SECRET, Hook
 
 pytestmark = pytest.mark.e2e
 

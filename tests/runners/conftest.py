@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from edgeline.alerts import channels
 from edgeline.records.run import Run
-from runners.alerts import channels
 from runners.kubeflow import runs as kubeflow_runs
 from runners.kubeflow.watch import Patience
 from runners.timers.scheduled_run import ScheduledRun
 from runners.timers.weekly_time import parse_weekly_time
-from tests.runners.alerts.servers import Hook
+from tests.edgeline.alerts.servers import Hook
 from tests.runners.kubeflow.commands_run import Terminal
 from tests.runners.kubeflow.server import serving
 

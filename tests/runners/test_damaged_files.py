@@ -25,12 +25,12 @@ from edgeline.records.push import PUSH, Push
 from edgeline.records.run import Step
 from edgeline.records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
 from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.workspace import artifact_records
+from edgeline.workspace.artifact_records import ArtifactRecord
+from edgeline.workspace.events import EventWriter
+from edgeline.workspace.runs import RunFolder
 from runners.cli.main import main
-from runners.local import artifact_records
-from runners.local.artifact_records import ArtifactRecord
 from runners.local.lock import HOLDER, Holder
-from runners.shared.events import EventWriter
-from runners.shared.runs import RunFolder
 from tests.edgeline.records.samples import MEASURED
 from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from runners.shared.events import listen
+from edgeline.workspace.events import listen
 from trainer_module.tensorboard import Board, draw_confusion
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -30,6 +30,7 @@ from typing import Any
 
 from components.light_tfx import import_light_tfx, stand_ins
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.failures import chain, describe
 from edgeline.records.outcome import Outcome
 from edgeline.records.push import PUSH
 from edgeline.records.run import Problem
@@ -46,7 +47,6 @@ from runners.kubeflow.pod.spill import share_with_executors
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
-from runners.shared.failures import chain, describe
 from trainer_module.trial_pods import CONFIG as TRIAL_PODS
 from trainer_module.workload_module import load
 

@@ -36,7 +36,7 @@ def mirror(uri: str, place: str) -> None:
 
 
 def _main(uri: str, place: str) -> None:
-    from runners.shared.registry import bring
+    from edgeline.mlflow.registry import bring
 
     root, _, model = place.rpartition("/runs/")
     with tempfile.TemporaryDirectory() as folder:

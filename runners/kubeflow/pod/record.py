@@ -49,8 +49,8 @@ def tell_of_end(run: str, place: str, settings: str, outcome: Outcome, problem: 
     """Sends alerts about the outcome of a run that a step ended; `settings` are `AlertSettings` as JSON."""
     assert outcome.outcome != "done"
     try:
-        from pipeline.alert_settings import AlertSettings
-        from runners.alerts.telling import look_at_store, tell
+        from edgeline.alerts.settings import AlertSettings
+        from edgeline.alerts.telling import look_at_store, tell
 
         root, alerts = locate(place), AlertSettings.model_validate_json(settings)
         about = About(run, root.name, outcome=outcome.outcome, reasons=outcome.reasons, problem=problem)

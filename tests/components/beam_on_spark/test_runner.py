@@ -19,8 +19,8 @@ from apache_beam.utils.timestamp import Timestamp
 
 from components.beam_on_spark import cluster
 from edgeline.errors import DataRefused, EdgelineError
+from edgeline.failures import describe
 from pipeline.settings import load
-from runners.shared.failures import describe
 
 pytestmark = pytest.mark.e2e
 LINES = ["a b a", "b c", "a"] * 50

@@ -12,10 +12,10 @@ from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.source import Rejected, Value
 from data.tables.source import open_source
+from edgeline.cli.inputs import read_inputs
 from edgeline.edge.contracts.row import preprocess
 from edgeline.errors import DataRefused, UsageError
 from pipeline.workloads import find_workload, read_schema, with_features
-from runners.cli.inputs import read_inputs
 
 # Of people, which are no running numbers.
 AGES = [n * 7 % 61 + 18 for n in range(300)]

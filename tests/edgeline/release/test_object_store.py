@@ -83,7 +83,7 @@ def on_write(monkeypatch):
     return install
 
 
-# tests/runners/cli/test_releases.py has the same in S3, through the commands.
+# tests/edgeline/cli/test_releases.py has the same in S3, through the commands.
 def test_releases_in_a_store_have_the_life_that_they_have_on_a_disk(url, tmp_path):
     candidates = [make_candidate(tmp_path / name, name, SMALL) for name in ("one", "two")]
     assert store.current(url, "shelf") is None and store.models(url) == ()

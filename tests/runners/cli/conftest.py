@@ -3,7 +3,7 @@ import pytest
 from edgeline.records.json_file import encode
 from edgeline.records.run import Step
 from edgeline.report.facts import About, Facts
-from runners.shared.runs import RunFolder
+from edgeline.workspace.runs import RunFolder
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import tempfile
 import pytest
 
 from edgeline.release import store
+from edgeline.workspace import artifact_records
+from edgeline.workspace.artifact_records import ArtifactRecord
+from edgeline.workspace.runs import RunFolder
 from runners.cli.main import main
-from runners.local import artifact_records
-from runners.local.artifact_records import ArtifactRecord
-from runners.shared.runs import RunFolder
 from tests.disks import fill, make_read_only
 from tests.edgeline.release.candidates import make_candidate, snapshot
 from tests.runners.cli.conftest import make_workspace

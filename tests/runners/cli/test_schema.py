@@ -4,9 +4,9 @@ import re
 import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from edgeline.workspace.runs import RunFolder
 from runners.cli.main import main
-from runners.shared.runs import RunFolder
-from tests.runners.local.test_report import leave
+from tests.edgeline.workspace.test_report import leave
 
 CURATED = b"""\
 # Reviewed.

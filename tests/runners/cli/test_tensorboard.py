@@ -14,10 +14,10 @@ import urllib.request
 import numpy as np
 import pytest
 
-from runners.local import artifact_records
-from runners.local.artifact_records import ArtifactRecord
-from runners.shared.events import EventWriter
-from runners.shared.runs import RunFolder
+from edgeline.workspace import artifact_records
+from edgeline.workspace.artifact_records import ArtifactRecord
+from edgeline.workspace.events import EventWriter
+from edgeline.workspace.runs import RunFolder
 from tests.runners.cli.process import ROOT, edgeline
 from trainer_module.tensorboard import Board
 

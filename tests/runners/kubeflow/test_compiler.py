@@ -13,10 +13,10 @@ from kfp import components
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.dsl.compiler.compiler import Compiler
 
+from edgeline.alerts.settings import AlertSettings
 from edgeline.errors import UsageError
 from edgeline.records.steps import find_step
 from edgeline.release.signing import KEY_VARIABLE
-from pipeline.alert_settings import AlertSettings
 from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.kubeflow_settings import StepName
 from pipeline.settings import Settings, load

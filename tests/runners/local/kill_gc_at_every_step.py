@@ -11,8 +11,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from runners.local import artifact_records, gc
-from runners.shared.runs import folders, read_runs
+from edgeline.workspace import artifact_records
+from edgeline.workspace.runs import folders, read_runs
+from runners.local import gc
 from tests.edgeline.release.kill_at_every_step import run_killed
 
 

@@ -8,9 +8,9 @@ import ml_metadata
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from edgeline.records.run import Run, Step
-from runners.local import artifact_records
-from runners.local.artifact_records import ArtifactRecord, list_files
-from runners.shared.runs import RunFolder
+from edgeline.workspace import artifact_records
+from edgeline.workspace.artifact_records import ArtifactRecord, list_files
+from edgeline.workspace.runs import RunFolder
 
 COMPLETE, CACHED = pb.Execution.COMPLETE, pb.Execution.CACHED
 

@@ -9,9 +9,9 @@ import pytest
 
 from edgeline.release import store
 from edgeline.store.locations import measure_size
+from edgeline.workspace.artifact_records import discard_damaged
+from edgeline.workspace.runs import read_runs
 from runners.local import gc
-from runners.local.artifact_records import discard_damaged
-from runners.shared.runs import read_runs
 from tests.edgeline.release.candidates import make_candidate, snapshot
 from tests.runners.local.past_runs import PastRuns
 

@@ -4,10 +4,10 @@ import pytest
 
 from edgeline.records.run import CODE, Step
 from edgeline.records.steps import STEPS, select_steps
-from runners.local import artifact_records
-from runners.local.artifact_records import ArtifactRecord
+from edgeline.workspace import artifact_records
+from edgeline.workspace.artifact_records import ArtifactRecord
+from edgeline.workspace.runs import RunFolder
 from runners.local.plan import World, make_plan
-from runners.shared.runs import RunFolder
 
 INPUTS = {
     **dict.fromkeys(("window", "labels", "schema", "production", "destination", "lock"), "a"),

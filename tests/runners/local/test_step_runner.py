@@ -5,8 +5,8 @@ import pytest
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 
+from edgeline.failures import describe
 from runners.local.step_runner import StepRunner
-from runners.shared.failures import describe
 
 # A module of its own, since TFX imports executors by name.
 NODES = """

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import WorkspaceLocked
+from edgeline.workspace.runs import RunFolder
 from runners.local.lock import hold
 from runners.local.worker_link import run_worker
-from runners.shared.runs import RunFolder
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -37,7 +37,7 @@ PARENT = """\
 import sys
 from pathlib import Path
 from runners.local.lock import hold
-from runners.shared.runs import RunFolder
+from edgeline.workspace.runs import RunFolder
 from runners.local.worker_link import run_worker
 folder = RunFolder(Path(sys.argv[1]))
 with hold(folder.path.parent.parent) as lock:

@@ -7,8 +7,8 @@ import re
 import pytest
 from rich.console import Console
 
+from edgeline.workspace.progress_text import duration, format_count, format_epoch
 from runners.shared.progress import Progress
-from runners.shared.progress_text import duration, format_count, format_epoch
 
 EPOCH = {
     "event": "epoch",

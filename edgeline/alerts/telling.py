@@ -1,0 +1,162 @@
+"""Alerts: each trouble is sent once, and once when it is over. Unsent messages are kept for the next time.
+
+The state is one file, replaced as a whole: in the workspace, or on a cluster beside the records of the runs.
+It is written before anything is sent: if the process is killed in between, the next one sends the messages,
+at worst a second time.
+"""
+
+import logging
+import shlex
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edgeline.alerts import channels
+from edgeline.alerts.message import Message
+from edgeline.alerts.settings import AlertSettings, Channel
+from edgeline.alerts.troubles import RUN, Situation, Trouble, find_troubles
+from edgeline.errors import EdgelineError
+from edgeline.journal import utc_now
+from edgeline.records.json_file import UNREADABLE, decode, encode
+from edgeline.release import store
+from edgeline.release.durable import only_writer
+from edgeline.release.releases import Release
+from edgeline.report import records
+from edgeline.report.facts import About, Facts
+from edgeline.store.locations import Location, read_bytes
+
+_MAX_UNSENT = 20  # of a channel; the oldest are dropped first
+_log = logging.getLogger("edgeline.alerts")
+
+
+@dataclass(frozen=True)
+class State:
+    """The troubles that were sent and are not over, by name, and the messages that wait to be sent."""
+
+    open: Mapping[str, Trouble] = field(default_factory=dict)
+    unsent: Mapping[Channel, list[Message]] = field(default_factory=dict)
+
+
+def tell(settings: AlertSettings, look: Callable[[], Situation]) -> tuple[Mapping[str, Trouble], list[str]]:
+    """Sends alerts about new and resolved troubles; returns the open troubles by name, and the failures.
+
+    Failures contain no secrets. Raises nothing, whatever goes wrong.
+    """
+    try:
+        situation = look()
+        with ExitStack() as stack:
+            with suppress(OSError):  # A disk that cannot be written to may be the trouble to send.
+                if isinstance(situation.state, Path):
+                    situation.state.parent.mkdir(parents=True, exist_ok=True)
+                    lock = situation.state.with_suffix(".lock")
+                    stack.enter_context(only_writer(lock, channels.PATIENCE.bound_s))
+            return _send_changes(settings, situation)
+    except (Exception, KeyboardInterrupt) as error:
+        reason = error.found if isinstance(error, EdgelineError) else f"{type(error).__name__}."
+        return {}, [f"No alert was sent: {reason}"]
+
+
+def look_at_store(root: Location, now: About | None = None) -> Situation:
+    """Returns the situation of a model on a cluster, whose records are below `root`, `PUSH/runs/MODEL`.
+
+    `now` is the run that ends, in case its record could not be written.
+    """
+    known, push = [facts for _, facts in records.read_all(root)], root.parent.parent
+    if now is not None:
+        current = next(
+            (f for f in known if (f.about.run, f.about.outcome) == (now.run, now.outcome)), Facts(now)
+        )
+        current = replace(current, about=replace(current.about, number=records.number_of(now.run, known)))
+        known = [*(facts for facts in known if facts.about.run != now.run), current]
+    history = [facts for facts in known if facts.about.outcome != "running"]
+    return Situation(
+        model=root.name,
+        history=history,
+        release=find_production_release(str(push), root.name),
+        place=f"--workload {root.name} --store {shlex.quote(str(push))}",
+        folders=(push,) if isinstance(push, Path) else (),
+        state=root / "alerts.json",
+        report=str(root / history[-1].about.run / records.PAGE) if history else "",
+    )
+
+
+def find_production_release(push: str, model: str) -> Release | None:
+    """Returns the release in production; None if there is none, or it cannot be read."""
+    try:
+        return store.current(push, model)
+    except (EdgelineError, OSError) as error:
+        _log.warning("The release in production cannot be read: %s", getattr(error, "found", error))
+        return None
+
+
+def _send_changes(settings: AlertSettings, situation: Situation) -> tuple[Mapping[str, Trouble], list[str]]:
+    place, state = situation.state, State()
+    try:
+        state = decode(read_bytes(place), State)
+    except FileNotFoundError:
+        pass
+    except UNREADABLE as error:
+        _log.warning("%s cannot be read, so earlier alerts are sent again: %s", place, error)
+    number = situation.history[-1].about.number if situation.history else 0
+    troubles = find_troubles(situation, settings, datetime.now(timezone.utc))
+    new, over, still_open = compare(state.open, troubles, number)
+    messages = [_compose_message(situation, new, over)] if new or over else []
+    queues = {name: [*state.unsent.get(name, ()), *messages][-_MAX_UNSENT:] for name in settings.channels}
+    warnings = _write_state(place, State(still_open, queues)) if messages else []
+    failures = channels.send(settings, {name: queue for name, queue in queues.items() if queue})
+    if failures and not warnings:
+        warnings = _write_state(place, State(still_open, queues))
+    for name, failure in failures.items():
+        if failure:
+            warnings.append(f"The alert was not sent by {name}: {failure}. It is kept for the next run.")
+    return still_open, warnings
+
+
+def compare(
+    known: Mapping[str, Trouble], troubles: Mapping[str, Trouble | None], number: int
+) -> tuple[tuple[Trouble, ...], tuple[str, ...], dict[str, Trouble]]:
+    """Returns the troubles that are new or differ from before, those that are over, and those open now.
+
+    `number` is that of the last run. A run that could not begin has no record: its trouble stays open
+    until a later run has ended.
+    """
+    still_open, new, over = dict(known), list[Trouble](), list[str]()
+    for name, trouble in troubles.items():
+        before = known.get(name)
+        if before is not None and name == RUN and number < before.number:
+            continue
+        if trouble is not None and (before is None or before.same != trouble.same):
+            new.append(trouble)
+            still_open[name] = replace(trouble, number=number)
+        elif trouble is None and before is not None:
+            over.append(still_open.pop(name).what)
+    return tuple(new), tuple(over), still_open
+
+
+def _compose_message(situation: Situation, new: tuple[Trouble, ...], over: tuple[str, ...]) -> Message:
+    manifest = situation.release.manifest if situation.release else None
+    production = "no release that can be read from here"
+    if manifest is not None:
+        accuracy = manifest.metrics.get("overall", {}).get("all", {}).get("accuracy")
+        production = f"version {manifest.version}, pushed {manifest.created}, expires {manifest.expires}"
+        production += f", eval accuracy {accuracy:.3f}" if accuracy is not None else ""
+    facts = [f"In production: {production}.", f"Details: edgeline report latest {situation.place}"]
+    facts += [f"Report: {situation.report}"] if situation.report else []
+    return Message(situation.model, written(), new, over, tuple(facts))
+
+
+def written() -> str:
+    """Returns a sentence that says on which host and when a message is written."""
+    return f"Written on {socket.gethostname()} at {utc_now()}."
+
+
+def _write_state(place: Location, state: State) -> list[str]:
+    """Replaces the state's file; returns a warning if that fails."""
+    try:
+        records.write_file(place, encode(state) + b"\n")
+    except (EdgelineError, OSError) as error:
+        return [f"The alerts could not be recorded, so they are sent again: {getattr(error, 'found', error)}"]
+    return []

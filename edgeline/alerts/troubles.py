@@ -1,0 +1,166 @@
+"""The alert rules, one function each, on the records of runs and on the release in production.
+
+A rule yields its troubles by name: None for one that is not there, and nothing if it cannot tell, as for a
+model that was not evaluated.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from statistics import median
+
+from edgeline.alerts.settings import AlertSettings
+from edgeline.journal import parse_time
+from edgeline.records.outcome import Outcome
+from edgeline.records.run import Problem
+from edgeline.release.releases import Release
+from edgeline.report.facts import Facts
+from edgeline.report.words import percent
+from edgeline.store.locations import Location
+from edgeline.workspace.progress_text import duration
+
+RUN = "run"
+COMPARED = 20  # number of runs before the last
+# A median needs so many runs or spans; differences of fewer seconds or examples may be chance.
+_FEWEST, _LEAST_SECONDS, _LEAST_EXAMPLES = 3, 30.0, 5
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """One trouble, described for a person."""
+
+    what: str  # a sentence
+    why: tuple[str, ...] = ()  # a sentence each
+    do: str = ""  # beside looking at the report
+    same: str = ""  # it is sent again under its name only if this differs
+    number: int = 0  # of the run that it was found after, as `Course.number` has it
+
+
+Findings = Iterator[tuple[str, Trouble | None]]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """The facts that the rules check, and those that a message gives beside the troubles."""
+
+    model: str
+    history: Sequence[Facts]  # the runs that have ended, oldest first
+    release: Release | None  # in production
+    place: str  # the options of `edgeline` that name model, and workspace or store
+    folders: tuple[Path, ...]  # their disks must not be full
+    state: Location  # the file of the alerts' state
+    report: str  # the page of the last run
+
+
+def find_troubles(situation: Situation, settings: AlertSettings, now: datetime) -> dict[str, Trouble | None]:
+    """Applies every rule; returns the troubles by name, None for one that is not there."""
+    findings = [_check_releases(situation, settings, now), _check_disks(situation, settings.min_free_gb)]
+    if situation.history:
+        last, before = situation.history[-1], situation.history[-1 - COMPARED : -1]
+        findings += [
+            _check_end(last, situation.release),
+            _check_accuracy(last, situation.place, settings.max_drop),
+            _check_quarantine(last, before, settings.max_quarantine_rise),
+            _check_durations(last, before, settings.slow_factor),
+        ]
+    return dict(chain(*findings))
+
+
+def _check_end(last: Facts, release: Release | None) -> Findings:
+    """Checks how the last run ended; an interrupted run tells nothing about the next."""
+    about, problem = last.about, last.about.problem or Problem("")
+    if about.outcome in ("pushed", "unchanged"):
+        yield RUN, None
+    elif about.outcome != "interrupted":
+        stays = f"version {release.version} stays in production" if release else "nothing was in production"
+        reasons = about.reasons or (problem.found,)
+        # A gate's numbers differ each week, but its slices, features and spans identify the trouble.
+        failed = [
+            (gate.gate, gate.slices, gate.features, gate.spans) for gate in last.gates if not gate.passed
+        ]
+        same = failed if any(each[1:] != ((), (), ()) for each in failed) else reasons
+        what = Outcome(about.outcome).headline(about.model, None, stays)
+        why = tuple(filter(None, (*reasons, problem.why)))
+        yield RUN, Trouble(what, why, problem.do, same=f"{about.outcome} {same}")
+
+
+def _check_accuracy(last: Facts, place: str, max_drop: float) -> Findings:
+    """Checks a pushed model's accuracy and recalls against those of production before it."""
+    if last.about.outcome != "pushed" or last.evaluation is None:
+        return
+    why = tuple(
+        f"{'Accuracy' if item.kind == 'overall' else f'Recall of {item.name}'} {item.accuracy:.3f},"
+        f" in production {item.before:.3f}, on {item.examples:,} examples."
+        for item in (*last.evaluation.of("overall"), *last.evaluation.of("class"))
+        if item.accuracy is not None and item.before is not None
+        if (drop := item.before - item.accuracy) > max_drop and drop * item.examples >= _LEAST_EXAMPLES
+    )
+    what = f"Version {last.about.version} was pushed, but is worse than the release before it."
+    do = f'edgeline rollback --reason "WHY" {place}'
+    yield "degraded", Trouble(what, why, do, same=str(last.about.version)) if why else None
+
+
+def _check_quarantine(last: Facts, before: Sequence[Facts], max_rise: float) -> Findings:
+    """Compares the newest span with the spans before it, as this run and earlier runs counted them."""
+    spans = [span for facts in (*before, last) if facts.data for span in facts.data.spans if span.rows]
+    newest = spans[-1] if spans and last.data and spans[-1] in last.data.spans else None
+    shares = {span.name: span.quarantined / span.rows for span in spans}
+    if newest is None or len(shares) <= _FEWEST:
+        return
+    share = shares.pop(newest.name)
+    rise = share - (usual := median(shares.values()))
+    what = f"{percent(share)} of {newest.name} is in quarantine, usually {percent(usual)} of a span."
+    why = tuple(f"{count} {reason}." for reason, count in newest.rejected.items())
+    is_high = rise > max_rise and rise * newest.rows >= _LEAST_EXAMPLES
+    yield "quarantine", Trouble(what, why, same=newest.name) if is_high else None
+
+
+def _check_durations(last: Facts, before: Sequence[Facts], factor: float) -> Findings:
+    """Compares the time of each step that ran with earlier runs in which it ran; skips cached steps."""
+    ran = [
+        (s.name, s.seconds) for facts in before for s in facts.about.steps if s.state == "done" and s.seconds
+    ]
+    for step in last.about.steps:
+        took = [seconds for name, seconds in ran if name == step.name]
+        if step.state == "done" and step.seconds is not None and len(took) >= _FEWEST:
+            usual = median(took)
+            is_slow = step.seconds >= factor * usual and step.seconds - usual >= _LEAST_SECONDS
+            usually = f"the median of {len(took)} earlier runs is {duration(usual)}"
+            what = f"{step.name} took {duration(step.seconds)}; {usually}."
+            yield f"slow {step.name}", Trouble(what) if is_slow else None
+
+
+def _check_releases(situation: Situation, settings: AlertSettings, now: datetime) -> Findings:
+    """Checks the age and expiry of the release in production, or the time that runs have pushed none."""
+    manifest = situation.release.manifest if situation.release else None
+    since = (
+        manifest.created if manifest else next((facts.about.started_at for facts in situation.history), "")
+    )
+    with suppress(ValueError):
+        age = now - parse_time(since)
+        stale = Trouble(
+            f"{situation.model}: nothing has been pushed for {age.days} days.",
+            do="Check that new data arrives, and that the timer still starts runs.",
+            same=since,
+        )
+        yield "stale", stale if age > timedelta(days=settings.stale_days) else None
+    if manifest:
+        left = parse_time(manifest.expires) - now
+        word = "expires" if left > timedelta() else "expired"
+        what = f"Version {manifest.version}, in production, {word} at {manifest.expires}."
+        why = ("After that, phones should no longer trust it. Push a new version.",)
+        is_soon = left <= timedelta(days=settings.expiry_days)
+        yield "expiry", Trouble(what, why, same=f"{manifest.version} {word}") if is_soon else None
+
+
+def _check_disks(situation: Situation, min_gb: float) -> Findings:
+    """Checks the disk with the least free space."""
+    folders = (folder for folder in situation.folders if folder.is_dir())
+    for free, folder in sorted((shutil.disk_usage(each).free / 1e9, each) for each in folders)[:1]:
+        what = f"{free:.1f} GB are free on the disk of {folder}."
+        do = f"edgeline gc --keep 8 --dry-run {situation.place}"
+        yield "disk", Trouble(what, do=do) if free < min_gb else None

@@ -1,0 +1,129 @@
+"""`edgeline diff RUN RUN`: compares two runs, in the terminal and as a page."""
+
+from collections.abc import Iterator
+from textwrap import wrap
+
+import click
+from msgspec import to_builtins
+
+from edgeline.cli.commands import Command
+from edgeline.cli.found_runs import find_known_run
+from edgeline.cli.stdout import print_json, say
+from edgeline.errors import UsageError
+from edgeline.report import records, words
+from edgeline.report.changes import Change
+from edgeline.report.compare import Comparison, SlicePair, pair_slices, render_diff
+from edgeline.report.facts import Slice
+from runners.cli import options
+from runners.cli.options import Place
+
+_WIDTH, _NAME = 80, 28
+# Kinds of slices that always have a line, and verdicts for which any slice has one.
+_ALWAYS_LISTED, _LISTED_VERDICTS = ("overall", "class"), ("better", "worse")
+_COLUMN = (_WIDTH - _NAME - 4) // 2
+
+
+@click.command(cls=Command)
+@click.argument("first", metavar="RUN", help="the id of a run, latest, or production")
+@click.argument("second", metavar="RUN", help="the run to compare it with")
+@options.releases_of
+@options.as_json
+def diff(first: str, second: str, place: Place, as_json: bool) -> int:
+    """Compares two runs: settings, data, metrics and their significance, edge files, time."""
+    runs = [find_known_run(place, name) for name in (first, second)]
+    one, other = (run.facts for run in runs)
+    if one.about.model != other.about.model:
+        raise UsageError(
+            f"Run {one.about.run} is of {one.about.model}, and run {other.about.run} of {other.about.model}.",
+            "Runs of two models cannot be compared.",
+            "Name two runs of one model; `edgeline runs` lists them.",
+        )
+    comparison = Comparison(one, other, pair_slices(one, other))
+    sources = [run.sources for run in runs if run.sources is not None]
+    if len(sources) == 2:
+        from edgeline.workspace.same_examples import same_slices
+
+        slices, examples = same_slices(*sources)
+        comparison = Comparison(one, other, slices, examples) if examples else comparison
+    page = runs[0].pages / f"diff-{one.about.run}-{other.about.run}.html"
+    if not as_json:
+        for line in _format_lines(comparison):
+            say(line.replace("\u00a0", " "))
+    records.write_file(page, render_diff(comparison, [run.link for run in runs]).encode())
+    if as_json:
+        print_json(_make_document(comparison, str(page)))
+    else:
+        say(f"Page: {page}")
+    return 0
+
+
+def _make_document(comparison: Comparison, page: str) -> dict[str, object]:
+    sides = {"first": comparison.first, "second": comparison.second}
+    keys = ("run", "outcome", "version", "started_at", "seconds", "reasons")
+    return {
+        **{side: {key: getattr(facts.about, key) for key in keys} for side, facts in sides.items()},
+        "same_examples": comparison.same_examples,
+        "slices": [{**to_builtins(pair), "difference": pair.difference} for pair in comparison.slices],
+        "sections": to_builtins(comparison.sections),
+        "report": page,
+    }
+
+
+def _format_lines(comparison: Comparison) -> Iterator[str]:
+    for name, facts in (("first", comparison.first), ("second", comparison.second)):
+        about = facts.about
+        version = f" version {about.version}" if about.outcome == "pushed" else ""
+        yield f"{name:<7} {about.run}  {about.outcome}{version}, {words.moment(about.started_at)}"
+        if about.outcome != "pushed":
+            for reason in about.reasons:
+                yield from wrap(reason, _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
+    yield from wrap(comparison.sentence, _WIDTH)
+    if comparison.slices:
+        yield ""
+        yield from wrap(comparison.measured_on, _WIDTH)
+        yield f"{'':<20} {'first, interval':<22} {'second, interval':<22} {'points':>6}"
+        listed = [pair for pair in comparison.slices if _is_listed(pair)]
+        yield from map(_format_slice, listed)
+        if others := len(comparison.slices) - len(listed):
+            yield f"and {others} more slices, none of them beyond noise"
+    for section, lines in comparison.sections.items():
+        yield ""
+        yield f"{section:<{_NAME + 2}}{'first':<{_COLUMN + 2}}second"
+        for line in lines:
+            yield from _format_change(line)
+
+
+def _is_listed(pair: SlicePair) -> bool:
+    return pair.kind in _ALWAYS_LISTED or pair.verdict in _LISTED_VERDICTS
+
+
+def _format_slice(pair: SlicePair) -> str:
+    name = pair.name if pair.kind in _ALWAYS_LISTED else f"{pair.kind} {pair.name}"
+    verdict = f" {pair.verdict}" if pair.verdict in _LISTED_VERDICTS else ""
+    return (
+        f"{_cut(name, 20):<20} {_format_share(pair.first):<22} {_format_share(pair.second):<22}"
+        f" {words.points(pair.difference):>6}{verdict}"
+    )
+
+
+def _format_share(side: Slice | None) -> str:
+    if side is None or side.accuracy is None:
+        return words.UNKNOWN
+    low, high = (f"{100 * end:.1f}" for end in (side.low, side.high))
+    return f"{words.percent(side.accuracy):>7}  {low} to {high}"
+
+
+def _format_change(line: Change) -> Iterator[str]:
+    """Formats a change in columns on one line, or on several where its texts are too long."""
+    name = f"{'*' if line.before != line.now else ' '} {_cut(line.what, _NAME - 2)}"
+    sides = {"first": line.before, "second": line.now}
+    if max(map(len, sides.values())) <= _COLUMN:
+        yield f"{name:<{_NAME + 2}}{line.before:<{_COLUMN + 2}}{line.now}"
+        return
+    yield name
+    for side, text in sides.items():
+        yield from wrap(text, _WIDTH, initial_indent=f"    {side:<8}", subsequent_indent=" " * 12)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

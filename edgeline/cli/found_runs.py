@@ -1,0 +1,120 @@
+"""Finds the runs of a workspace, or the records that a cluster left in a store, and their pages."""
+
+import shlex
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from edgeline.errors import UsageError
+from edgeline.records.run import Run
+from edgeline.report import records
+from edgeline.report.facts import Facts
+from edgeline.report.sources import Sources
+from edgeline.store.locations import Location, list_folders, locate, read_bytes
+from edgeline.workspace.report import find_sources, read_facts
+from edgeline.workspace.runs import PRODUCTION, RunFolder, find_run, in_production, read_all
+from runners.cli.options import Place
+
+# A store answers in tens of milliseconds.
+_READERS = 16
+
+
+@dataclass(frozen=True)
+class KnownRun:
+    """A run with its record in `folder`; `pages` is a local folder, for pages of several runs."""
+
+    facts: Facts
+    folder: Location
+    pages: Path
+    sources: Sources | None = None  # its artifacts; None for a run on a cluster
+
+    @cached_property
+    def page(self) -> Path | None:
+        """Returns the local path of its page, copied from an object store if needed; None without a page."""
+        folder = self.folder.absolute() if isinstance(self.folder, Path) else self.pages / self.folder.name
+        try:
+            if not isinstance(self.folder, Path) and records.read(folder) != self.facts:
+                records.write(folder, self.facts, read_bytes(self.folder / records.PAGE).decode())
+        except FileNotFoundError:
+            return None
+        return folder / records.PAGE if (folder / records.PAGE).is_file() else None
+
+    @property
+    def link(self) -> str | None:
+        """Returns the link to its page from a page in `pages`."""
+        if self.page is None:
+            return None
+        if self.page.is_relative_to(self.pages):
+            return self.page.relative_to(self.pages).as_posix()
+        return self.page.as_uri()
+
+
+def find_known_run(place: Place, run_id: str) -> KnownRun:
+    """Returns the run of that id, `latest`, or `production`.
+
+    Raises:
+        UsageError: There is no such run.
+    """
+    if place.store is None:
+        return _read_folder(place, *find_run(place.workspace, run_id, place.workload))
+    root, model = _find_records(place.store, place.workload)
+    wanted = in_production(place.store, model) if run_id == PRODUCTION else run_id
+    known = records.read_all(root)
+    chosen = [item for item in known if wanted in ("latest", item[1].about.run)]
+    if not chosen:
+        raise UsageError(
+            f"There is no record of a run {wanted!r} of {model} in {place.store}.",
+            f"The store has the records of {len(known):,} runs of {model}.",
+            f"List them: `edgeline report --index --workload {model} --store {shlex.quote(place.store)}`.",
+        )
+    return KnownRun(chosen[-1][1], chosen[-1][0], _page_folder(place, model))
+
+
+def find_known_runs(place: Place) -> tuple[str, Path, list[KnownRun]]:
+    """Returns the model, the folder for pages of several of its runs, and its runs, oldest first.
+
+    Raises:
+        UsageError: There is no run, or the store has several models and none is named.
+    """
+    if place.store is None:
+        model = find_run(place.workspace, "latest", place.workload)[1].workload
+        of_model = (item for item in read_all(place.workspace) if item[1].workload == model)
+        runs = [_read_folder(place, *item) for item in of_model]
+        return model, place.workspace.absolute() / "runs", runs
+    root, model = _find_records(place.store, place.workload)
+    pages = _page_folder(place, model)
+    runs = [KnownRun(facts, folder, pages) for folder, facts in records.read_all(root)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        list(pool.map(lambda run: run.page, runs))
+    return model, pages, runs
+
+
+def _read_folder(place: Place, folder: RunFolder, run: Run) -> KnownRun:
+    pages = place.workspace.absolute() / "runs"
+    return KnownRun(read_facts(run, folder), folder.path, pages, find_sources(folder))
+
+
+def _find_records(store: str, named: str | None) -> tuple[Location, str]:
+    """Returns the place where a cluster keeps the records of the model's runs, and the model's name."""
+    root = locate(store) / "runs"
+    models = sorted(list_folders(root))
+    model = named or (models[0] if len(models) == 1 else None)
+    if model is None and models:
+        raise UsageError(
+            f"{store} holds the records of {' and '.join(models)}.",
+            "A report covers one model.",
+            f"Choose one: --workload {models[0]}.",
+        )
+    if model is None or model not in models:
+        what = f"run of {model}" if model else "run"
+        raise UsageError(
+            f"There is no record of a {what} in {root}.",
+            "Each run on a cluster writes one there when it ends.",
+            "Pass the place that the cluster pushes to (kubeflow.push) as --store.",
+        )
+    return root / model, model
+
+
+def _page_folder(place: Place, model: str) -> Path:
+    return place.workspace.absolute() / "reports" / model

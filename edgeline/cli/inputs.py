@@ -1,0 +1,124 @@
+"""Reads the files for `edgeline predict` into the examples that a model's preprocessing.json asks for."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from data.importers.source import PHOTO_SUFFIXES
+from data.spans.rows import check_once
+from data.spans.source import Rejected
+from edgeline.edge.contracts import row
+from edgeline.errors import UsageError
+from edgeline.records.columns import ISO, CellError, parse_cell
+from edgeline.store.locations import read_bytes
+from edgeline.tables.files import open_table
+from edgeline.tables.unpacking import TABLES
+
+# A larger photo or text is refused.
+_MOST_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Input:
+    """One example: its place, and its content for `edgeline.edge.runtime.preprocess`, or why it has none."""
+
+    place: str
+    content: Any = None
+    problem: str = ""
+    fault: str = ""  # a short code, equal for equal kinds of problem
+
+
+def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
+    """Returns the given file, or all files below a folder that the model can read, sorted by path.
+
+    Raises:
+        UsageError: The folder has no such file.
+    """
+    kind = contract.get("kind", "image")
+    suffixes = {"image": sorted(PHOTO_SUFFIXES), "row": TABLES, "tokens": (*TABLES, ".txt")}.get(kind, ())
+    if not place.is_dir():
+        return [place]
+    files = sorted(path for path in place.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    if not files:
+        raise UsageError(
+            f"{place} holds no {', '.join(suffixes)} file.",
+            "The model reads only such files.",
+            "Pass another folder, or a file.",
+        )
+    return files
+
+
+def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
+    """Yields the examples of a file: a photo; one text, or one a row of a table; a row with those before it.
+
+    Raises:
+        DataRefused: A table cannot be read, see `edgeline.tables.files`.
+        UsageError: A table lacks a column.
+        EdgelineError: The contract cannot be followed.
+        OSError: The file cannot be read.
+    """
+    kind = contract.get("kind", "image")
+    if kind == "row":
+        names = row.list_columns(contract)
+        recent: deque[list[Any]] = deque(maxlen=contract["readings"])
+        for place, cells in _read_rows(path, names, as_typed=True):
+            if isinstance(cells, Rejected):
+                yield Input(place, problem=cells.detail, fault=cells.reason)
+                continue
+            try:
+                row.check(cells, contract)
+            except CellError as error:
+                yield Input(place, problem=error.found, fault=error.kind)
+                continue
+            recent.append([cells[name] for name in names])
+            if len(recent) == recent.maxlen:
+                yield Input(place, dict(zip(names, map(list, zip(*recent, strict=True)), strict=True)))
+    elif kind == "tokens" and path.suffix.lower() != ".txt":
+        # The column of texts has one name in spans, and another in the file that they were imported from.
+        for place, cells in _read_rows(path, [contract.get("column", contract["input"])], contract["input"]):
+            if isinstance(cells, Rejected):
+                yield Input(place, problem=cells.detail, fault=cells.reason)
+            else:
+                yield Input(place, *cells.values())
+    else:
+        yield Input(str(path), read_bytes(path, _MOST_BYTES))
+
+
+def _read_rows(
+    path: Path, names: list[str], instead: str = "", as_typed: bool = False
+) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
+    """Yields the place of each row of a table, and its cells of these columns or why it has none.
+
+    The column `instead`, if the table has it, is read for each of `names` that is missing.
+    """
+    with TemporaryDirectory() as scratch:
+        table = open_table(str(path), Path(scratch), names)
+        if instead in table.header:
+            names = [name if name in table.header else instead for name in names]
+        check_once(path, table.header, names, ())
+        if missing := [name for name in names if name not in table.header]:
+            raise UsageError(
+                f"{path} has no column {', '.join(map(repr, missing))};"
+                f" found: {', '.join(table.header)[:300]}.",
+                "The model was trained on these columns.",
+                "Name the columns as in the training data; additional columns are ignored.",
+            )
+        for each in table.rows(names):
+            if isinstance(each, Rejected):
+                yield each.id, each
+            else:
+                types = table.types if as_typed else {}
+                yield each[0], {name: _convert(cell, types.get(name)) for name, cell in each[1].items()}
+
+
+def _convert(cell: str, kind: str | None) -> Any:
+    """Converts the text of a cell to the type that its source has for it, if any."""
+    if cell and kind == "number":
+        return float(cell)
+    if cell and kind == "time":
+        return datetime.fromtimestamp(parse_cell(cell, ISO), timezone.utc)
+    return cell

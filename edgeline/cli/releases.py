@@ -1,0 +1,188 @@
+"""`edgeline status, runs, show, rollback, promote`: shows runs and releases, and changes production."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import get_args
+
+import click
+from msgspec import to_builtins
+
+from edgeline.cli.commands import Command
+from edgeline.cli.stdout import note, print_json, say
+from edgeline.errors import UsageError
+from edgeline.records.outcome import Ending
+from edgeline.records.run import Run
+from edgeline.release import store
+from edgeline.workspace import artifact_records, closing
+from edgeline.workspace.progress_text import duration
+from edgeline.workspace.runs import find_run, read_runs
+from runners.cli import options
+from runners.cli.options import Place
+
+# The fields of a manifest that `acceptance.terms` puts into words.
+TERMS = ("expires", "signed_by", "min_app_version", "rollback_epoch")
+_DAY = click.DateTime(["%Y-%m-%d"])
+_reason = click.option("--reason", required=True, metavar="R", help="the reason, for the audit log")
+
+
+def resolve_place(place: Place) -> tuple[Run | None, str, str]:
+    """Returns the last run; the release store and the model's name, as given or as in that run."""
+    earlier = read_runs(place.workspace, place.workload)
+    last = earlier[-1] if earlier else None
+    root = place.store or (last.push if last else str(place.workspace / "push"))
+    return last, root, place.workload or (last.workload if last else "shelf")
+
+
+@click.command(cls=Command)
+@options.releases_of
+@options.as_json
+def status(place: Place, as_json: bool) -> int:
+    """Shows what is in production, and how the last run ended."""
+    last, root, model = resolve_place(place)
+    release = store.current(root, model)
+    if as_json:
+        # All keys are always present, so that a reader needs no special case for the first week.
+        manifest = release.manifest if release else None
+        production = {
+            "model": model,
+            "version": manifest.version if manifest else None,
+            "pushed_at": manifest.created if manifest else None,
+            "metrics": manifest.metrics if manifest else None,
+            "default_variant": manifest.default_variant if manifest else None,
+            **{key: getattr(manifest, key, None) for key in TERMS},
+        }
+        keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
+        last_run = {key: getattr(last, key) if last else None for key in keys}
+        print_json({"production": production, "last_run": last_run})
+        return 0
+    if release is None:
+        others = ", ".join(store.models(root))
+        say(f"No release of {model} is in production in {root}{f', which has {others}' if others else ''}.")
+    else:
+        say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
+        for line in closing.release_lines(release):
+            say(f"  {line}")
+    if last is None:
+        say(f"No run in {place.workspace} yet.")
+    else:
+        say(f"Last run {last.id}, on {last.data}: {closing.headline(last)}")
+        for sentence in (*last.reasons, *last.warnings):
+            say(f"  - {sentence}")
+    return 0
+
+
+@click.command(cls=Command)
+@options.runs_of
+@click.option(
+    "--outcome",
+    "outcomes",
+    type=click.Choice(get_args(Ending)),
+    multiple=True,
+    help="only runs with this outcome; may be repeated",
+)
+@click.option(
+    "--since", type=_DAY, metavar="DAY", help="only runs that started on this day (UTC, 2026-01-31) or later"
+)
+@click.option("--until", type=_DAY, metavar="DAY", help="only runs that started on this day or earlier")
+@options.as_json
+def runs(
+    place: Place, outcomes: Sequence[str], since: datetime | None, until: datetime | None, as_json: bool
+) -> int:
+    """Lists all runs, newest first."""
+    first, last = (f"{day:%Y-%m-%d}" if day else "" for day in (since, until))
+    if last and first > last:
+        raise UsageError(
+            f"--since {first} is after --until {last}.",
+            "No run can match both.",
+            "Swap the two days.",
+        )
+    every = read_runs(place.workspace, place.workload)[::-1]
+    selected = [
+        run
+        for run in every
+        if run.outcome in (outcomes or (run.outcome,))
+        and first <= run.started_at[:10] <= (last or run.started_at[:10])
+    ]
+    if as_json:
+        keys = ("id", "workload", "outcome", "exit_code", "started_at", "seconds", "version", "reasons")
+        print_json([{key: getattr(run, key) for key in keys} for run in selected])
+        return 0
+    if not selected:
+        say(f"None of {len(every):,} runs matches." if every else f"No run in {place.workspace} yet.")
+    for run in selected:
+        took = duration(run.seconds) if run.seconds is not None else ""
+        version = f"version {run.version}" if run.outcome == "pushed" else ""
+        reason = run.reasons[0] if run.reasons and run.outcome not in ("pushed", "unchanged") else version
+        say(f"{run.id:<18} {run.workload:<12} {run.outcome:<12} {took:>12}  {reason}".rstrip())
+    return 0
+
+
+@click.command(cls=Command)
+@click.argument("run_id", metavar="RUN", help="the id of a run, latest, or production")
+@options.runs_of
+@options.as_json
+def show(run_id: str, place: Place, as_json: bool) -> int:
+    """Shows one run: steps, verdicts, reasons."""
+    from edgeline.workspace.details import detail_lines
+
+    folder, run = find_run(place.workspace, run_id, place.workload)
+    if as_json:
+        print_json(to_builtins(run))
+        return 0
+    say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
+    if run.resumes:
+        say(f"It resumed run {run.resumes}.")
+    if run.steps:
+        for line in closing.time_table(run, 80):
+            say(line)
+    for line, _ in closing.last_lines(run, folder, None):
+        if not line.startswith(closing.DETAILS):
+            say(line)
+    for verdict in closing.read_verdicts(artifact_records.read(folder.artifacts)):
+        say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")
+        for reason in verdict.reasons:
+            say(f"  - {reason}")
+    for line in detail_lines(folder):
+        say(line)
+    say(f"Files: {folder.path}")
+    return 0
+
+
+@click.command(cls=Command)
+@options.releases_of
+@click.option("--to", type=int, metavar="V", help="the version to restore (the previous one)")
+@_reason
+def rollback(place: Place, to: int | None, reason: str) -> int:
+    """Puts an earlier release back in production."""
+    last, root, model = resolve_place(place)
+    release = store.rollback(root, model, reason, to)
+    say(f"Version {release.version} of {model} is in production again.")
+    _start_mirror(last, root, place)
+    return 0
+
+
+@click.command(cls=Command)
+@click.argument("version", type=int, metavar="V", help="the version to put in production")
+@options.releases_of
+@_reason
+def promote(version: int, place: Place, reason: str) -> int:
+    """Puts a given release in production."""
+    last, root, model = resolve_place(place)
+    release = store.promote(root, model, version, reason)
+    say(f"Version {release.version} of {model} is in production.")
+    _start_mirror(last, root, place)
+    return 0
+
+
+def _start_mirror(last: Run | None, root: str, place: Place) -> None:
+    """Starts a process that updates MLflow's aliases; nothing waits for it, since production has changed."""
+    if last is not None and last.registry and last.push == root:
+        from edgeline.mlflow import mirror
+
+        log = mirror.log_of(place.workspace)
+        try:
+            mirror.start(last, place.workspace)
+        except OSError as error:  # Production has changed all the same.
+            note(f"The next run or `edgeline ui` updates MLflow: {error.strerror}: {error.filename}.")
+        else:
+            say(f"MLflow is updated within seconds; if that fails, {log} has the reason.")

@@ -1,0 +1,93 @@
+"""`edgeline report RUN` and `edgeline report --index`: make the page of a run, or of all runs."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from msgspec import to_builtins
+
+from edgeline.cli.commands import Command
+from edgeline.cli.found_runs import find_known_run, find_known_runs
+from edgeline.cli.releases import resolve_place
+from edgeline.cli.stdout import note, print_json, say
+from edgeline.errors import EdgelineError
+from edgeline.release.history import read_history
+from edgeline.release.layout import PushFolder
+from edgeline.report import records
+from edgeline.report.facts import Facts
+from edgeline.report.index import Mark, make_row, render_index
+from edgeline.store.locations import locate
+from edgeline.workspace.report import recorded_facts, write_report
+from edgeline.workspace.runs import find_run
+from runners.cli import options
+from runners.cli.options import Place
+
+
+@click.command(cls=Command)
+@click.argument(
+    "run_id", default="latest", metavar="[RUN]", help="the id of a run, latest, or production (latest)"
+)
+@options.releases_of
+@options.as_json
+@click.option(
+    "--index", is_flag=True, help="write one page of all runs instead, on which two can be compared"
+)
+def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
+    """Prints the path of a run's page, and writes the page if it is missing."""
+    if index:
+        page, document = _write_index(place)
+    else:
+        page, facts = _find_in_store(place, run_id) if place.store else _find_in_workspace(place, run_id)
+        document = {"run": facts.about.run, "report": str(page), "facts": to_builtins(facts)}
+    if as_json:
+        print_json(document)
+    else:
+        say(str(page))
+    return 0
+
+
+def _find_in_workspace(place: Place, run_id: str) -> tuple[Path, Facts]:
+    folder, run = find_run(place.workspace, run_id, place.workload)
+    page = folder.path.absolute() / records.PAGE
+    facts = recorded_facts(run, folder)
+    if facts is None or not page.is_file():
+        write_report(run, folder)
+        facts = records.read(folder.path)
+    assert facts is not None
+    return page, facts
+
+
+def _find_in_store(place: Place, run_id: str) -> tuple[Path, Facts]:
+    """Returns the page and facts of a run on a cluster; a page in an object store is copied here."""
+    run = find_known_run(place, run_id)
+    if run.page is None:
+        raise EdgelineError(
+            f"The record of run {run.facts.about.run} has no page.",
+            f"{run.folder} has only its facts: the run ended before its page was written.",
+            "Print the facts with `--json`, or see its row in `edgeline report --index`.",
+        )
+    return run.page, run.facts
+
+
+def _write_index(place: Place) -> tuple[Path, dict[str, Any]]:
+    """Writes the page of all runs; returns its path, and the document for `--json`."""
+    model, pages, runs = find_known_runs(place)
+    rows = [make_row(item.facts, item.link) for item in runs]
+    name = "index.html" if place.store else f"index-{model}.html"
+    records.write_file(pages / name, render_index(model, rows, _read_changes(place, model)).encode())
+    return pages / name, {"model": model, "report": str(pages / name), "runs": to_builtins(rows)}
+
+
+def _read_changes(place: Place, model: str) -> list[Mark]:
+    """Reads the changes of production; empty, with a note, where the store cannot be read."""
+    root = resolve_place(place)[1]
+    try:
+        changes = read_history(PushFolder(locate(root)), model).changes
+    except (EdgelineError, OSError) as error:
+        note(f"The history of releases cannot be read and is not on the page: {error}")
+        return []
+    return [
+        Mark(item.when, item.action, item.to_version, item.from_version, item.reason)
+        for item in changes
+        if item.action != "collect"  # it does not change production
+    ]

@@ -1,0 +1,122 @@
+"""`edgeline verify`: checks the files, the golden vectors and the signature of releases or copied bundles."""
+
+import json
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+import click
+
+from edgeline.cli.commands import Command
+from edgeline.cli.releases import resolve_place
+from edgeline.cli.stdout import print_json, say
+from edgeline.errors import EdgelineError
+from edgeline.release import store
+from edgeline.release.acceptance import distrust
+from edgeline.release.layout import PREPROCESSING, PushFolder
+from edgeline.release.manifest import Manifest
+from edgeline.release.releases import read_release
+from edgeline.release.signing import public_key
+from edgeline.release.verify import bundle_problems, read_bundle
+from edgeline.store.locations import Location, locate, read_bytes
+from runners.cli import options
+from runners.cli.options import Place
+
+
+@click.command(cls=Command)
+@click.argument(
+    "bundle", required=False, metavar="[BUNDLE]", help="a version, or a folder with a bundle (all)"
+)
+@options.releases_of
+@click.option(
+    "--key", metavar="FILE", help="public key of the required signature of production, or of BUNDLE"
+)
+@options.as_json
+def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> int:
+    """Checks the files, the signature and the predictions of releases, or of a copied bundle."""
+    own_key = public_key(key) if key else None
+    number = int(bundle) if bundle and bundle.isdecimal() else None
+    if bundle and number is None:
+        kind, where, manifest = "bundle", bundle, read_bundle(locate(bundle))
+        model, versions = manifest.model, [manifest.version]
+        problems = bundle_problems(locate(bundle), manifest)
+    else:
+        kind, (_, where, model), manifest = "push", resolve_place(place), None
+        problems = store.verify(where, model, number)
+        versions = list(store.known_versions(where, model)) if number is None else [number]
+        if not problems:
+            folder = PushFolder(locate(where))
+            release = store.current(where, model) if number is None else read_release(folder, model, number)
+            assert release is not None
+            manifest, edge = release.manifest, release.edge
+    error = distrust(manifest, own_key) if manifest and not problems else None
+    golden = ""
+    if problems:
+        error = EdgelineError(
+            f"{where} differs from what was pushed:\n{_format(problems)}",
+            "\nA release has to be byte for byte what was evaluated, and its audit log has to be complete.",
+            "If production is damaged, go back to an intact release with"
+            " `edgeline rollback --to V --reason R`. Restore from a backup what the next push does not"
+            " rewrite, and copy a bundle again.",
+        )
+    elif manifest and not error:
+        problems, golden = _run_golden(locate(where) if kind == "bundle" else edge, manifest)
+        if problems:
+            error = EdgelineError(
+                f"{where}: {model} {manifest.version} fails its golden vectors:\n{_format(problems)}",
+                "\nIts files match the manifest, but give other results than when they were evaluated.",
+                "Go back to an intact release with `edgeline rollback --to V --reason R`. If other releases"
+                " pass theirs, this one was assembled from parts of several.",
+            )
+    signed_by, facts = manifest.signed_by if manifest else None, {kind: where, "model": model}
+    if as_json:
+        listed = problems or ([f"{error.found} {error.why}"] if error else [])
+        print_json(
+            {**facts, "versions": versions, "problems": listed, "golden": golden, "signed_by": signed_by}
+        )
+        return 1 if error else 0
+    if error:
+        raise error
+    files = f"every file of {model} {versions[0]} matches its manifest."
+    count = f"{len(versions):,} release{'' if len(versions) == 1 else 's'} of {model}"
+    everything = f"{count}: every file, pin and line of history is as pushed."
+    say(f"{where}: {files if bundle else everything}")
+    assert manifest is not None
+    what = f"{model} {manifest.version}"
+    say(f"{what}: {golden}.")
+    if own_key:
+        say(f"{what} is signed with the given key.")
+    elif signed_by:
+        say(f"{what} is signed with {signed_by}. Pass --key FILE to check that it is your key.")
+    elif kind == "bundle":
+        say(f"{what} is not signed: its origin is not verified.")
+    return 0
+
+
+def _format(problems: Sequence[str]) -> str:
+    return "\n".join(f"  - {problem}" for problem in problems)
+
+
+def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
+    """Runs the golden vectors of a bundle whose files are as pushed.
+
+    Returns:
+        The problems, one sentence each, and, without a problem, what was checked.
+
+    Raises:
+        EdgelineError: The vectors or a file cannot be read.
+    """
+    from edgeline.cli.edge_models import load_models
+    from edgeline.edge.golden import golden_problems, read_vectors
+
+    vectors = read_vectors(bundle)
+    if vectors is None:
+        return [], "has no golden vectors"
+    if find_spec("ai_edge_litert") is None:
+        return [], "golden vectors were not run: ai-edge-litert is not installed here"
+    contract = json.loads(read_bytes(bundle / PREPROCESSING))
+    files = {str(each["name"]): read_bytes(bundle / each["file"]) for each in manifest.variants}
+    problems = golden_problems(vectors, contract, load_models(files))
+    return (
+        problems,
+        f"{len(vectors.contents)} golden vectors pass, tensors and the scores of {', '.join(files)}",
+    )

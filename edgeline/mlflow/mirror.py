@@ -1,0 +1,92 @@
+"""Updates of MLflow by a process of their own, because its import alone takes seconds."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeline.errors import EdgelineError
+from edgeline.records.run import Run
+from edgeline.store.locations import Location
+from edgeline.workspace.runs import read_all
+from runners.shared.code import ROOT
+
+if TYPE_CHECKING:
+    from edgeline.report.facts import Facts
+
+# A run waits so long for MLflow at its end. Where nobody waits, the update may take the second time.
+_PATIENCE_S, _LONGEST_S = 120.0, 600
+
+
+def mirror(uri: str, workspace: Path, model: str, root: str) -> None:
+    """Sends MLflow the runs of a model, here or on a cluster, and the releases that it lacks.
+
+    Raises:
+        EdgelineError: MLflow cannot be imported or reached, or refuses them.
+    """
+    from edgeline.mlflow.registry import bring
+
+    bring(uri, workspace.absolute() / "mlflow", model, root, _read_ended_runs(workspace, model, root))
+
+
+def _read_ended_runs(workspace: Path, model: str, root: str) -> Iterator[tuple[Location, "Facts"]]:
+    """Yields the ended runs of a model in the workspace that release to `root`, with their facts."""
+    from edgeline.workspace.report import read_facts
+
+    for folder, run in read_all(workspace):
+        if (run.workload, run.push) == (model, root) and run.outcome != "running":
+            yield folder.path, read_facts(run, folder)
+
+
+def log_of(workspace: Path) -> Path:
+    """Returns the log of the last process that mirrored a workspace; the file is empty if all went well."""
+    return workspace / "mlflow" / "mirror.log"
+
+
+def start(run: Run, workspace: Path, wait: bool = False) -> "subprocess.Popen[bytes]":
+    """Starts a process that mirrors the model of a run; with `wait` it prepares, and waits for `finish`."""
+    assert run.registry is not None
+    log = log_of(workspace)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "edgeline.mlflow.mirror"]
+    command += [run.registry, str(workspace.absolute()), run.workload, run.push, *(["wait"] if wait else [])]
+    stdin = subprocess.PIPE if wait else subprocess.DEVNULL
+    with log.open("wb") as file:
+        # In a session of its own it goes on when the terminal is closed, or the run is asked to end.
+        return subprocess.Popen(
+            command, cwd=ROOT, stdin=stdin, stdout=file, stderr=file, start_new_session=True
+        )
+
+
+def finish(process: "subprocess.Popen[bytes]", workspace: Path) -> str:
+    """Tells a waiting process to mirror, and waits for its end; returns what went wrong, or an empty text."""
+    try:
+        process.communicate(timeout=_PATIENCE_S)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()
+        return "MLflow lacks this run: the update took too long. The next run or `edgeline ui` adds it."
+    return log_of(workspace).read_text(errors="replace").strip() if process.returncode else ""
+
+
+def _main(uri: str, workspace: str, model: str, root: str, wait: str = "") -> None:
+    if wait:
+        # Imports, tables and earlier runs are dealt with while the run goes on.
+        with suppress(Exception):
+            mirror(uri, Path(workspace), model, root)
+            from edgeline.mlflow.registry import warm_up
+
+            warm_up()
+        sys.stdin.read()
+    signal.alarm(_LONGEST_S)  # A database that hangs must not hold the lock for ever.
+    try:
+        mirror(uri, Path(workspace), model, root)
+    except EdgelineError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,165 @@
+"""Opens a table or texts that a person has: a file, or the rows of a query on a database."""
+
+import csv
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import islice, pairwise
+from pathlib import Path
+
+from data.spans.rows import read_header, read_lines, read_rows
+from data.spans.source import Rejected
+from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.labels import join_names
+from edgeline.store.locations import is_url
+from edgeline.tables.typed_rows import write_parquet, write_query, write_workbook
+from edgeline.tables.unpacking import convert_to_utf8, unpack_table
+
+# Number of lines of a file that show its separator, and whether it has a header.
+_LINES = 200
+_NUMBER = re.compile(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a table, and its name in messages."""
+
+    path: Path
+    shown: str
+    separator: str
+    header: Sequence[str]
+    # The types of columns whose source has types: number, time, boolean or text.
+    types: Mapping[str, str] = field(default_factory=dict)
+    typed: bool = False  # whether the source has types, and no lines
+
+    notes: Sequence[str] = ()  # on how it was read, for people
+
+    def rows(self, names: Sequence[str]) -> Iterator[tuple[str, dict[str, str]] | Rejected]:
+        """Yields the place of each row, and its cells of these columns without blanks around them.
+
+        Raises:
+            DataRefused: The file cannot be read to its end, see `read_rows`.
+        """
+        with _name_source(self.shown, self.path):
+            for number, item in enumerate(read_rows(self.path, names, separator=self.separator), 1):
+                if isinstance(item, Rejected):
+                    yield item
+                else:
+                    place = f"row {number}" if self.typed else item[0]
+                    yield place, {name: item[1][name].strip() for name in names}
+
+
+def open_table(
+    src: str, scratch: Path, columns: Collection[str] = (), query: str = "", sheet: str = ""
+) -> Table:
+    """Opens a table; sources other than CSV or JSON lines in UTF-8 are converted first.
+
+    Args:
+        src: A file, or with a query the URL of a database.
+        scratch: A folder for the converted file, which must exist as long as the table is read.
+        columns: Columns that the table should have, by which its separator and its sheet are found.
+        query: The SELECT to run on a database.
+        sheet: The sheet of a workbook; empty if only one fits.
+
+    Raises:
+        UsageError: The file does not exist or is of a kind that is not read, its sheet is ambiguous, or only
+            one of query and URL is given; see `write_query`.
+        DataRefused: The table cannot be read, or its first line has no names.
+    """
+    if is_url(src) != bool(query):
+        raise UsageError(
+            "--query is given without the URL of a database." if query else "A URL is given without --query.",
+            "An import reads a local file, or the rows of a query on a database.",
+            "Write: edgeline data import 'sqlite:///plant.db' --query 'SELECT ...' --label COLUMN --data DIR",
+        )
+    written = scratch / "rows.csv"
+    if query:
+        src, types = write_query(src, query, written)
+        return Table(written, src, ",", read_header(written), types, typed=True)
+    path, kind = unpack_table(Path(src), scratch)
+    with _name_source(src, path):
+        if kind == "parquet":
+            types = write_parquet(path, written)
+            return Table(written, src, ",", read_header(written), types, typed=True)
+        if kind == "workbook":
+            types = write_workbook(path, written, columns, sheet)
+            table = Table(written, src, ",", read_header(written), types, typed=True)
+        else:
+            path, encoding = convert_to_utf8(path, scratch)
+            separator = _find_separator(path, columns)
+            notes = () if encoding == "UTF-8" else (f"{src} was read as {encoding}.",)
+            table = Table(path, src, separator, read_header(path, separator=separator), notes=notes)
+    _check_header(table)
+    return table
+
+
+def check_columns(table: Table, names: Collection[str]) -> None:
+    """Refuses a table that lacks one of these columns. Raises UsageError, which names the nearest ones."""
+    if missing := [name for name in names if name not in table.header]:
+        known = {name.lower(): name for name in table.header}
+        near = [known[low] for name in missing for low in get_close_matches(name.lower(), known, 1)]
+        raise UsageError(
+            f"{table.shown} has no column {', '.join(missing)}.",
+            f"It has: {join_names(list(filter(None, table.header)), 30)}.",
+            f"Did you mean {', '.join(near)}?" if near else "Name one of these.",
+        )
+
+
+@contextmanager
+def _name_source(shown: str, path: Path) -> Iterator[None]:
+    """Replaces the path of a converted file in errors by the name of the source."""
+    try:
+        yield
+    except EdgelineError as error:
+        found, why, do = (part.replace(str(path), shown) for part in (error.found, error.why, error.do))
+        raise type(error)(found, why, do) from None
+
+
+def _find_separator(path: Path, columns: Collection[str]) -> str:
+    """Returns the mark that gives a header with these columns, and as many cells in the lines below it."""
+    lines = [line.replace("\0", "\1") for line in islice(read_lines(path), _LINES)]
+
+    def score(mark: str) -> tuple[int, float]:
+        rows = list[list[str]]()
+        with suppress(csv.Error):  # faults of rows are reported when they are read
+            rows += filter(None, csv.reader(lines, delimiter=mark, skipinitialspace=True))
+        header = [name.strip() for name in rows[0]] if rows else []
+        matching = sum(len(row) == len(header) for row in rows)
+        return len({*columns} & {*header}), matching * len(header) if len(header) > 1 else 0
+
+    return max(",;\t| ", key=score)
+
+
+def _check_header(table: Table) -> None:
+    """Refuses a first line that is a title, or data: unordered numbers, or values of the columns below it.
+
+    Raises:
+        DataRefused: The first line does not name the columns.
+    """
+    header = table.header
+    if sum(map(bool, header)) == 1 and len(header) > 2:
+        raise DataRefused(
+            f"The first line of {table.shown} has only {''.join(header)!r}, above {len(header)} columns.",
+            "The names of its columns are read from the first line.",
+            "Remove the lines above the names.",
+        )
+    rows = [item[1] for item in islice(table.rows(header), _LINES) if not isinstance(item, Rejected)]
+    repeated = {name for name in header if name and any(cells[name] == name for cells in rows)}
+    numbers = [name for name in header if _NUMBER.fullmatch(name)]
+    words = {name for name in header if name} - {*numbers}
+    # Numbers in order, such as years, are names.
+    is_ordered = len(numbers) > 1 and all(float(one) < float(two) for one, two in pairwise(numbers))
+    if (
+        (len(numbers) > 1 and not is_ordered)
+        or (len(numbers) == 1 and repeated)
+        or (words and 2 * len(repeated & words) >= len(words))
+    ):
+        cells = join_names([repr(name) for name in header], 5)
+        raise DataRefused(
+            f"The first line of {table.shown} is data: {cells}.",
+            "The names of its columns are read from the first line.",
+            f"Write a line with a name for each of the {len(header)} columns above it, separated by"
+            f" {table.separator!r}.",
+        )

@@ -1,0 +1,246 @@
+"""Conversion of a Parquet file, a workbook or a query's rows to a CSV that is read like any other.
+
+The type of each column is returned: number, time, boolean or text, if all of its cells agree.
+
+A query runs once, and all its rows are written before they are read: an import reads rows twice, and the
+database may change in between.
+"""
+
+import csv
+import math
+import os
+import re
+import shlex
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING
+
+from data.spans.rejection import RowRejected
+from data.spans.rows import check_once
+from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.tables.decoder_process import DecoderProcess
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+_ROWS_A_BATCH = 10_000
+_SECONDS, _GIGABYTES = 300, 8  # for a workbook, which is read whole
+# The beginning of a query that only reads, after comments and brackets.
+_SELECT = re.compile(r"(\s|\(|--[^\n]*(\n|$)|/\*.*?\*/)*(select|with)\b", re.IGNORECASE | re.DOTALL)
+_DRIVERS: Mapping[str, str] = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
+
+
+def write_parquet(src: Path, target: Path) -> dict[str, str]:
+    """Writes the rows of a Parquet file as CSV, and returns the types of its columns.
+
+    Raises:
+        DataRefused: The file cannot be read, or has a column twice.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with closing(pyarrow.parquet.ParquetFile(src)) as file:
+            batches = file.iter_batches(_ROWS_A_BATCH)
+            rows = (row.values() for batch in batches for row in batch.to_pylist())
+            return _write_csv(src, target, file.schema_arrow.names, rows)
+    except (pyarrow.ArrowException, OSError) as error:
+        why = "It is not a Parquet file, or it is damaged."
+        raise DataRefused(f"{src} cannot be read: {error}", why, "Write it again.") from None
+
+
+def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str) -> dict[str, str]:
+    """Writes the rows of a sheet: the named one, or the only one with rows or with these columns.
+
+    Returns:
+        The types of its columns, without text: people keep numbers and dates as text in workbooks.
+
+    Raises:
+        UsageError: Several sheets fit, or the named one has no rows.
+        DataRefused: The workbook cannot be read, or has no rows.
+    """
+    try:
+        with closing(DecoderProcess(partial(_read_sheets, sheet=sheet), _SECONDS, _GIGABYTES)) as read:
+            known, filled = read(os.fsencode(src))
+    except (OSError, ValueError, RowRejected) as error:
+        raise DataRefused(
+            f"{src} cannot be read: {error.detail if isinstance(error, RowRejected) else error}",
+            "It is not a workbook, or it is damaged, too large or password-protected.",
+            "Open it in a spreadsheet, and save its table as .xlsx or CSV.",
+        ) from None
+    fitting = [name for name, rows in filled.items() if {*columns} <= {*_read_header(rows[0])}]
+    names = fitting if len(fitting) == 1 else list(filled)
+    if len(names) > 1 or (sheet and not names):
+        raise UsageError(
+            f"{src} has the sheets {', '.join(names or known)}.",
+            f"The sheet {sheet} is missing or empty." if sheet else "It is ambiguous which is the table.",
+            f"Name one: --sheet {shlex.quote((names or known)[0])}",
+        )
+    if not names:
+        why, do = "There is nothing to learn from.", "Pass a workbook with rows."
+        raise DataRefused(f"{src} has no rows.", why, do)
+    header, *rows = filled[names[0]]
+    cells = (
+        [None if cell == "" else cell for cell in row] for row in rows if any(cell != "" for cell in row)
+    )
+    types = _write_csv(src, target, _read_header(header), cells)
+    return {name: kind for name, kind in types.items() if kind != "text"}
+
+
+def _read_sheets(path: bytes, sheet: str) -> tuple[list[str], Mapping[str, Sequence[Sequence[object]]]]:
+    """Reads the names of all sheets, and the rows of the sheets that have some, or of the named one.
+
+    It runs in a process of its own: the reader's Rust code panics on a damaged workbook and prints the panic,
+    and a cell in the last row and column of a sheet takes more memory than the machine has.
+
+    Raises:
+        ValueError: The workbook cannot be read.
+    """
+    from python_calamine import CalamineWorkbook
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    try:
+        with open(path, "rb") as file, CalamineWorkbook.from_filelike(file) as book:
+            names = [name for name in book.sheet_names if sheet in ("", name)]
+            sheets = {name: book.get_sheet_by_name(name).to_python() for name in names}
+            return book.sheet_names, {name: rows for name, rows in sheets.items() if len(rows) > 1}
+    except BaseException as error:  # a panic is no Exception
+        raise ValueError(f"{error}.") from None
+
+
+def _read_header(row: Sequence[object]) -> list[str]:
+    return [_format_cell(cell).strip() for cell in row]
+
+
+def write_query(address: str, query: str, target: Path) -> tuple[str, dict[str, str]]:
+    """Writes the rows of a query on the database of a URL as CSV; they are streamed in constant memory.
+
+    Returns:
+        The URL without password and options, and the types of the columns.
+
+    Raises:
+        UsageError: The URL is invalid, its driver is not installed, or the query is no SELECT or fails.
+        EdgelineError: The database cannot be reached.
+        DataRefused: Two columns have the same name.
+    """
+    from sqlalchemy import create_engine, exc
+
+    if not _SELECT.match(query):
+        raise UsageError(
+            f"The query begins with {' '.join(query.split())[:30]!r}.",
+            "An import only reads: it takes one SELECT, or WITH ... SELECT.",
+            "Pass such a query.",
+        )
+    url = _parse_url(address)
+    shown = url.set(query={}).render_as_string(hide_password=True)
+    try:
+        engine = create_engine(_make_read_only(url))
+        connection = engine.connect()
+    except (exc.NoSuchModuleError, ImportError) as error:
+        missing = getattr(error, "name", None)
+        install = f"pip install '{_DRIVERS.get(missing, missing)}'" if missing else "see sqlalchemy.org"
+        raise UsageError(
+            f"{shown} cannot be opened: {error}.",
+            "The driver of that database is not installed here.",
+            f"Install it: {install}. For PostgreSQL write postgresql+psycopg://, which needs psycopg.",
+        ) from None
+    except (exc.SQLAlchemyError, TypeError, ValueError) as error:
+        do = "Check host, port, name, user and password with the database's own client."
+        raise _make_error(url, f"{shown} cannot be opened", error, do, EdgelineError) from None
+    try:
+        with connection:
+            # The query has no parameters: `%` and `:name` in it are meant literally.
+            options = {"stream_results": True, "yield_per": _ROWS_A_BATCH, "no_parameters": True}
+            if engine.dialect.name == "postgresql":
+                options["postgresql_readonly"] = True
+            rows = connection.execution_options(**options).exec_driver_sql(query.rstrip().rstrip(";"))
+            return shown, _write_csv(shown, target, list(rows.keys()), rows)
+    except (exc.SQLAlchemyError, engine.dialect.loaded_dbapi.Warning) as error:
+        do = "Try it with the database's own client; a view or CAST helps where a type cannot be read."
+        raise _make_error(url, f"The query failed on {shown}", error, do, UsageError) from None
+    finally:
+        engine.dispose()
+
+
+def _parse_url(address: str) -> "URL":
+    from sqlalchemy import exc
+    from sqlalchemy.engine import make_url
+
+    try:
+        url = make_url(address)
+        if "@" in (url.host or ""):  # a password with an @ was cut there
+            raise ValueError
+        return url
+    except (exc.ArgumentError, ValueError):  # the error's own message may hold the password
+        raise UsageError(
+            "The URL of the database cannot be parsed.",
+            "Its form is DIALECT://USER:PASSWORD@HOST:PORT/NAME, or sqlite:///FILE; `@`, `:` and `/` in a"
+            " password are written as %40, %3A and %2F.",
+            "Correct it.",
+        ) from None
+
+
+def _make_read_only(url: "URL") -> "URL":
+    """Returns the URL of an SQLite database as read-only, since SQLite creates a file that is missing."""
+    from urllib.parse import quote
+
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return url
+    name = str(url.database)
+    name = name if name.startswith("file:") else f"file:{quote(name)}"
+    return url.set(database=name, query={**url.query, "mode": "ro", "uri": "true"})
+
+
+def _make_error(url: "URL", what: str, error: Exception, do: str, kind: type[EdgelineError]) -> EdgelineError:
+    message = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+    for secret in (url.password, *(value for key, value in url.query.items() if "pass" in key)):
+        message = message.replace(str(secret), "***") if secret else message
+    return kind(f"{what}: {message.rstrip('.')}.", "The database or its driver reported this.", do)
+
+
+def _write_csv(
+    where: object, target: Path, names: Sequence[str], rows: Iterable[Sequence[object]]
+) -> dict[str, str]:
+    """Writes the rows as CSV, and returns the type of each column whose cells all have the same."""
+    check_once(where, names, [name for name in names if name], ())
+    types_seen = [set[type]() for _ in names]
+    with target.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        for row in rows:
+            for kinds, value in zip(types_seen, row, strict=True):
+                kinds.add(type(value))
+            writer.writerow([_format_cell(value) for value in row])
+    types = dict[str, str]()
+    for name, kinds in zip(names, types_seen, strict=True):
+        type_names = {_name_type(kind) for kind in kinds - {NoneType}}
+        if len(type_names) == 1:
+            types[name] = type_names.pop()
+    return types
+
+
+def _name_type(kind: type) -> str:
+    if issubclass(kind, bool):
+        return "boolean"
+    if issubclass(kind, (int, float, Decimal)):
+        return "number"
+    return "time" if issubclass(kind, date) else "text"
+
+
+def _format_cell(value: object) -> str:
+    """Formats a cell; whole floats lose their point (a gap makes a column float), zoned times become UTC."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, datetime):  # a pandas.Timestamp, which Parquet may give, is one
+        if value != value:
+            return ""
+        return (value.astimezone(timezone.utc) if value.tzinfo else value).isoformat()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

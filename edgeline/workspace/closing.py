@@ -1,0 +1,197 @@
+"""The end of a run: its outcome, read from the outputs of its steps, and the last lines that it prints."""
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgeline.errors import EdgelineError
+from edgeline.records.outcome import Outcome
+from edgeline.records.push import PUSH
+from edgeline.records.run import Problem, Run
+from edgeline.records.training import SEARCH, TUNED, Search
+from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.release import store
+from edgeline.release.acceptance import terms
+from edgeline.release.releases import Release
+from edgeline.report.words import setting
+from edgeline.workspace import artifact_records
+from edgeline.workspace.artifact_records import ArtifactRecord
+from edgeline.workspace.progress_text import duration, verdict_lines
+from edgeline.workspace.runs import RunFolder
+from runners.local.catch_up import format_spans
+
+DETAILS = "Details: "
+_SHOW, _STATUS = "edgeline show latest", "edgeline status"
+_BYTES_PER_MB = 10**6
+_NO_OUTCOME: Mapping[str, Any] = {
+    "exit_code": 1,
+    "found": "Every step ended, but none recorded whether a model was pushed.",
+    "why": "The last step of the DAG should record it.",
+    "do": "Read the log of the run.",
+}
+
+
+def read_verdicts(artifacts: Iterable[ArtifactRecord]) -> list[Verdict]:
+    """Returns the verdicts among the artifacts of a run, in the order of its steps."""
+    folders = (Path(record.uri) for record in artifacts)
+    return [verdict for folder in folders if (verdict := VERDICT.find_readable(folder)) is not None]
+
+
+def _read_push(artifacts: Iterable[ArtifactRecord]) -> Outcome | None:
+    """Returns the outcome that the Pusher recorded; None if it did not run."""
+    for record in artifacts:
+        if (outcome := record.properties.get("outcome")) in ("pushed", "unchanged", "held"):
+            push = PUSH.find_readable(Path(record.uri))
+            version = push.version if push and outcome == "pushed" else None
+            return Outcome(outcome, version, push.reasons if push else (), _STATUS)
+    return None
+
+
+def _read_search(artifacts: Iterable[ArtifactRecord]) -> tuple[Search, Path] | None:
+    """Returns the result of a search and the path of the best settings; None if there was no search."""
+    for record in artifacts:
+        if (search := SEARCH.find_readable(Path(record.uri))) is not None:
+            return search, Path(record.uri) / TUNED
+    return None
+
+
+def _unique(sentences: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(sentences))
+
+
+def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warnings: Sequence[str]) -> Run:
+    """Returns the record of a run whose worker ended, with outcome, exit code and reasons.
+
+    `error` is the event that ended it before its last step; None if every step ended well.
+    """
+    artifacts = list(artifact_records.read(folder.artifacts))
+    verdicts, pushed = read_verdicts(artifacts), _read_push(artifacts)
+    search = _read_search(artifacts)
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    if error is None and pushed is not None:
+        notes = (reason for verdict in verdicts if verdict.passed for reason in verdict.reasons)
+        outcome = replace(pushed, reasons=_unique([*pushed.reasons, *notes]))
+    else:
+        error = error or _NO_OUTCOME
+        outcome = Outcome.of_error(int(error["exit_code"]), error["found"], error["do"])
+        outcome = replace(outcome, version=pushed.version if pushed else None)
+        if outcome.outcome in ("held", "refused") and failed:
+            outcome = replace(outcome, reasons=_unique(reason for each in failed for reason in each.reasons))
+    assert outcome.outcome != "done"
+    return replace(
+        run,
+        outcome=outcome.outcome,
+        exit_code=outcome.exit_code,
+        # A worker that was killed could not report that its step failed.
+        steps=tuple(replace(s, state="failed") if s.state == "running" else s for s in folder.read_steps()),
+        tuned=search[0].found.values if search else {},
+        version=outcome.version or _find_production_version(run),
+        reasons=outcome.reasons,
+        warnings=_unique([*warnings, *(warning for verdict in verdicts for warning in verdict.warnings)]),
+        blamed_spans=_unique(span for verdict in failed for span in verdict.spans)
+        or tuple(error.get("spans", ()) if error is not None else ()),
+        details=_SHOW if failed else None,
+        error=Problem(error["found"], error["why"], error["do"]) if error is not None else None,
+    )
+
+
+def _find_production_version(run: Run) -> int | None:
+    try:
+        release = store.current(run.push, run.workload)
+    except EdgelineError:
+        return None
+    return release.version if release else None
+
+
+def _read_outcome(run: Run) -> Outcome:
+    """Reads the outcome of a run from its record."""
+    do = run.details or (run.error.do if run.error is not None else _STATUS)
+    code = run.exit_code or EdgelineError.exit_code
+    return Outcome(run.outcome, run.version, run.reasons, do, error_code=code)
+
+
+def headline(run: Run) -> str:
+    """Returns the outcome of a run as one sentence."""
+    if run.outcome == "running":
+        return f"Run {run.id} is running."
+    stays = f"version {run.version} stays in production" if run.version else "nothing is in production"
+    return _read_outcome(run).headline(run.workload, run.push, stays)
+
+
+def time_table(run: Run, width: int) -> Iterator[str]:
+    """Yields a table of the time that each step of a run took, in at most `width` columns."""
+    total = run.seconds or 0.0
+    rows = [("start (imports)", run.start_seconds or 0.0, "")]
+    rows += [(step.name, step.seconds or 0.0, step.state) for step in run.steps if step.seconds is not None]
+    rest = total - sum(seconds for _, seconds, _ in rows)
+    if rest >= 0.05 * total:
+        rows.append(("between and after", rest, ""))
+    name_width = min(24, max(8, width - 24))
+    yield "Where the time went"
+    for name, seconds, state in rows:
+        share = f"{100 * seconds / total:4.0f} %" if total else ""
+        line = f"  {name[:name_width]:<{name_width}} {duration(seconds):>11} {share:>6}"
+        bar = "#" * round(24 * min(1, seconds / total)) if total and width >= 80 else ""
+        tail = f"  {'cached' if state == 'cached' else bar}"
+        yield (line + tail if len(line + tail) <= width else line).rstrip()
+    yield f"  {'in all':<{name_width}} {duration(total):>11}"
+
+
+def suggest_exclusion(run: Run) -> str | None:
+    """Returns the command that excludes the span which stopped a run; None if no single span did."""
+    if run.outcome not in ("refused", "failed") or len(run.spans) < 2:
+        return None
+    if len(run.blamed_spans) != 1 or run.blamed_spans[0] not in run.spans:
+        return None
+    data = shlex.quote(run.data)
+    return f"To go on without this span: edgeline data exclude {run.blamed_spans[0]} --reason R --data {data}"
+
+
+def release_lines(release: Release) -> Iterator[str]:
+    """Yields overall accuracy, recall by class, default variant and acceptance terms, as far as recorded."""
+    for kind in ("overall", "class"):
+        for name, values in release.manifest.metrics.get(kind, {}).items():
+            if isinstance(values, Mapping) and "accuracy" in values:
+                title = "eval accuracy" if kind == "overall" else f"  {name}"
+                count = f" on {values['example_count']:.0f} examples" if "example_count" in values else ""
+                yield f"{title} {values['accuracy']:.3f}{count}"
+    for variant in release.manifest.variants:
+        if variant["name"] == release.manifest.default_variant:
+            size = f", {variant['size_bytes'] / _BYTES_PER_MB:.2f} MB" if "size_bytes" in variant else ""
+            median = variant.get("latency", {}).get("p50_ms")
+            latency = f", {median:.1f} ms here" if median is not None else ""
+            yield f"phones run {variant['name']}{size}{latency}: {release.default_file}"
+    yield from terms(release.manifest)
+
+
+def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:
+    """Yields the last lines of an ended run, each with its style: verdict, reasons, next steps.
+
+    `release` is the release in production.
+    """
+    if run.warnings:
+        yield "Warnings", "bold yellow"
+        yield from ((f"  - {warning}", "yellow") for warning in run.warnings)
+    outcome = _read_outcome(run)
+    yield from verdict_lines(outcome, headline(run))
+    if run.outcome == "pushed" and release is not None and release.version == run.version:
+        yield from ((f"  {line}", "") for line in release_lines(release) if line not in run.reasons)
+    # For a gate's verdict, a command that shows its details is printed further down instead.
+    if run.error is not None and run.details is None:
+        yield from ((f"  {part}", "") for part in (run.error.why, outcome.do) if part)
+    if (result := _read_search(artifact_records.read(folder.artifacts))) is not None:
+        search, profile = result
+        best = ", ".join(f"{name}={setting(value)}" for name, value in search.found.values.items())
+        yield f"Best of {len(search.trials)} trials: {best}", ""
+        yield f"To train with these settings and without a search: --profile {shlex.quote(str(profile))}", ""
+    yield from ((line, "") for line in format_spans(run))
+    if (suggestion := suggest_exclusion(run)) is not None:
+        yield suggestion, ""
+    if run.error is None or run.details is not None:
+        yield f"{DETAILS}{outcome.do}", ""
+    if folder.log.exists() and outcome.exit_code:
+        yield f"Log: {folder.log}", ""
+    if run.outcome == "pushed":
+        yield "Try it: edgeline predict FILE", ""

@@ -1,0 +1,70 @@
+"""The details that `edgeline show` prints below the verdicts: quarantine, slice accuracy, edge variants."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from edgeline.records.edge import EdgeFiles
+from edgeline.report import records
+from edgeline.report.collect import collect
+from edgeline.report.facts import About, Data, Evaluation
+from edgeline.workspace.report import find_sources
+from edgeline.workspace.runs import RunFolder
+
+
+def detail_lines(folder: RunFolder) -> Iterator[str]:
+    """Yields details of each step of a run that left its files, and names the files that cannot be read."""
+    # Only the page shows the statistics, and reading them takes longer than all the rest.
+    sources = replace(find_sources(folder), statistics=None, anomalies=None)
+    facts = records.read(folder.path) or collect(sources, About(run=folder.path.name, model=""))
+    if facts.data is not None:
+        yield from _format_quarantine(facts.data, f"{sources.quarantine}/quarantine.csv")
+    if facts.evaluation is not None:
+        yield from _format_slices(facts.evaluation)
+    if facts.edge is not None:
+        yield from _format_variants(facts.edge)
+    yield from facts.unreadable
+
+
+def _format_quarantine(data: Data, path: str) -> Iterator[str]:
+    classes = ", ".join(f"{count} {label}" for label, count in data.classes.items())
+    splits = ", ".join(f"{count} {split}" for split, count in data.splits.items())
+    yield f"{data.noun.capitalize()}s: {splits} ({classes})"
+    for span in data.spans:
+        if span.rejected:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in span.rejected.items())
+            yield f"  {span.name}: {span.quarantined} of {span.rows} quarantined: {reasons}"
+    total, listed = (sum(span.quarantined for span in data.spans), sum(span.listed for span in data.spans))
+    if total:
+        share = "each" if listed == total else f"{listed:,} of {total:,}, the first of each span and reason,"
+        yield f"  {share} with its reason: {path}"
+
+
+def _format_slices(evaluation: Evaluation) -> Iterator[str]:
+    groups = f"{evaluation.group}s"
+    for title, slices in (("out of fold", evaluation.out_of_fold), ("by slice", evaluation.slices)):
+        if slices:
+            heads = f"{'count':>6} {groups} {'now':>6} {'95 %':>14}{'production':>12}"
+            yield f"{f'Accuracy {title}':<28} {heads}"
+        for item in slices:
+            now, before = _format_number(item.accuracy, ".3f"), _format_number(item.before, ".3f")
+            count, interval = _format_number(item.groups, ","), f"{item.low:.3f} to {item.high:.3f}"
+            row = f"{item.kind:<8} {item.name[:17]:<17} {item.examples:>6} {count:>{len(groups)}}"
+            yield f"  {row} {now:>6} {interval:>14}{before:>12}"
+
+
+def _format_variants(edge: EdgeFiles) -> Iterator[str]:
+    yield f"{'Edge files':<12} {'MB':>6} {'accuracy':>9} {'agreement':>10} {'max diff':>11} {'ms':>7}"
+    for variant in edge.variants:
+        if (measured := variant.measured) is None:
+            yield f"  {variant.name:<10} could not be made"
+            continue
+        mark = " (default)" if variant.name == edge.default_variant else ""
+        yield (
+            f"  {variant.name:<10} {measured.size_bytes / 1e6:>6.2f} {measured.accuracy:>9.3f}"
+            f" {measured.agreement:>10.3f} {_format_number(measured.max_difference, '.1e'):>11}"
+            f" {measured.latency.p50_ms:>7.2f}{mark}"
+        )
+
+
+def _format_number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

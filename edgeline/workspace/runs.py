@@ -1,0 +1,188 @@
+"""The folders of runs: `runs/<id>/` with run.json, events.jsonl, artifacts.jsonl and run.log."""
+
+import difflib
+import os
+import socket
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edgeline.errors import UsageError
+from edgeline.journal import utc_now
+from edgeline.records.json_file import convert
+from edgeline.records.run import RUN, Run, Step
+from edgeline.store.locations import write_atomically
+from edgeline.workspace.events import EventReader
+
+# The name by which commands take the run that pushed the release in production.
+PRODUCTION = "production"
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record = path / RUN.name
+        self.events = path / "events.jsonl"
+        self.artifacts = path / "artifacts.jsonl"
+        self.log = path / "run.log"
+
+    def write(self, run: Run) -> None:
+        """Replaces the record atomically."""
+        with write_atomically(self.record, sync=True) as file:
+            file.write(RUN.to_bytes(run))
+
+    def read(self) -> Run | None:
+        """Reads the record; None where there is none, or, with a warning, where it cannot be read."""
+        run = RUN.find_readable(self.path)
+        if run is None:
+            return None
+        run = replace(run, id=self.path.name)
+        if run.outcome != "running":
+            return run
+        steps = self.read_steps()
+        if run.host == socket.gethostname() and not _is_alive(run):
+            return replace(run, outcome="killed", steps=steps)
+        return replace(run, steps=steps)
+
+    def read_steps(self) -> tuple[Step, ...]:
+        """Reads the steps and their states from the events."""
+        steps: dict[str, Step] = {}
+        for event in EventReader(self.events):
+            with suppress(ValueError):  # An invalid event is skipped like a torn line.
+                if event.get("event") == "plan":
+                    names = convert(event.get("steps"), tuple[str, ...])
+                    steps |= {name: Step(name, "queued") for name in names}
+                elif event.get("event") == "step":
+                    step = convert({**event, "name": event.get("step")}, Step)
+                    steps[step.name] = step
+        return tuple(steps.values())
+
+
+def process_of(pid: int) -> str:
+    """Returns the id of the system's boot and the clock tick at which a process started; empty for none.
+
+    The pid alone is not enough: after a restart, above all of a container, another process soon has it.
+    """
+    try:
+        # proc(5): the program's name is in brackets and may have any characters; the 22nd field is the start.
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {fields[19]}"
+    except (OSError, IndexError):
+        return ""
+
+
+def _is_alive(run: Run) -> bool:
+    if run.process:
+        return process_of(run.pid) == run.process
+    try:
+        with suppress(PermissionError):
+            os.kill(run.pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def create_folder(workspace: Path) -> RunFolder:
+    """Makes a new run's folder, named by the current second in UTC."""
+    base = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+    (workspace / "runs").mkdir(parents=True, exist_ok=True)
+    for number in range(1, 1000):
+        path = workspace / "runs" / (base if number == 1 else f"{base}-{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return RunFolder(path)
+    raise AssertionError("a thousand runs in one second")
+
+
+def folders(workspace: Path) -> list[RunFolder]:
+    """Returns all run folders of a workspace, oldest first by their names."""
+    runs = workspace / "runs"
+    if not runs.is_dir():
+        return []
+    return [RunFolder(path) for path in sorted(runs.iterdir(), key=_order) if path.is_dir()]
+
+
+def _order(path: Path) -> tuple[str, int]:
+    second, number = path.name[:15], path.name[16:]
+    return second, int(number) if number.isdecimal() else 1
+
+
+def read_all(workspace: Path) -> list[tuple[RunFolder, Run]]:
+    """Returns all readable runs of a workspace with their folders, oldest first."""
+    runs = [(folder, run) for folder in folders(workspace) if (run := folder.read()) is not None]
+    return sorted(runs, key=lambda item: item[1].number)
+
+
+def read_runs(workspace: Path, workload: str | None = None) -> list[Run]:
+    """Returns all readable runs of a workspace, or those of one workload, oldest first."""
+    return [run for _, run in read_all(workspace) if workload in (None, run.workload)]
+
+
+def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple[RunFolder, Run]:
+    """Returns the run of that id, the newest for `latest`, or the one that pushed the release in production.
+
+    `latest` and `production` are of `workload` where it is given, else of the newest run's workload.
+
+    Raises:
+        UsageError: There is no such run.
+    """
+    runs = {run.id: (folder, run) for folder, run in read_all(workspace)}
+    if not runs:
+        raise UsageError(
+            f"The workspace {workspace} holds no run.",
+            "Nothing has been run there yet.",
+            "Run `python runners/local_runner.py`, or name another workspace with --workspace DIR.",
+        )
+    known_as = ""
+    if run_id in ("latest", PRODUCTION):
+        newest = list(runs.values())[-1]
+        matches = [item for item in runs.values() if workload in (None, item[1].workload)]
+        if not matches:
+            raise UsageError(
+                f"The workspace {workspace} holds no run of {workload}.",
+                f"Its newest run is of {newest[1].workload}.",
+                "Run `edgeline runs` to list its runs.",
+            )
+        if run_id == "latest":
+            return matches[-1]
+        run_id = in_production(matches[-1][1].push, matches[-1][1].workload)
+        known_as = ", which pushed the release in production,"
+    if run_id not in runs:
+        near = difflib.get_close_matches(run_id, runs, 1, cutoff=0.5)
+        raise UsageError(
+            f"There is no run {run_id!r}{known_as} in {workspace}.",
+            f"The newest of its {len(runs):,} runs is {list(runs)[-1]}.",
+            f"Did you mean {near[0]}?" if near else "Run `edgeline runs` to list them.",
+        )
+    return runs[run_id]
+
+
+def in_production(push: str, model: str) -> str:
+    """Returns the id of the run that pushed the model's release in production.
+
+    Raises:
+        UsageError: The model has no release in production.
+    """
+    from edgeline.release.releases import current
+
+    if (release := current(push, model)) is None:
+        raise UsageError(
+            f"No release of {model} is in production in {push}.",
+            "No run has pushed a release that is.",
+            "Name a run by its id, or latest; `edgeline runs` lists them.",
+        )
+    return release.manifest.run
+
+
+def mark_killed(workspace: Path) -> None:
+    """Marks runs without an end as killed; only for a caller that holds the workspace's lock."""
+    for folder, run in read_all(workspace):
+        # The holder of the lock knows that no other run is alive, even where another process has its pid.
+        if run.ended_at is None:
+            run = replace(run, outcome="killed", exit_code=1, ended_at=utc_now(), steps=folder.read_steps())
+            folder.write(run)

@@ -1,0 +1,257 @@
+"""What is told over the runs of a workspace: each trouble once, that it is over once, nothing lost."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from edgeline.alerts.settings import AlertSettings
+from edgeline.alerts.telling import look_at_store, tell
+from edgeline.journal import utc_now
+from edgeline.records.run import Problem, Step
+from edgeline.records.verdict import Verdict
+from edgeline.release import store
+from edgeline.report import records
+from edgeline.report.facts import About, Facts
+from edgeline.workspace.runs import RunFolder
+from edgeline.workspace.situation import look_at_workspace
+from tests.edgeline.alerts.servers import SECRET
+from tests.edgeline.release.candidates import make_candidate
+from tests.runners.cli.process import ROOT
+
+HELD = ("Accuracy is 0.71; 0.85 is needed.",)
+
+
+class Workspace:
+    """A workspace in which runs end; after each, who is to be told is told."""
+
+    def __init__(self, path, make_run, **settings):
+        self.path, self.push, self._make_run, self._number = path, str(path / "push"), make_run, 0
+        self.settings = AlertSettings.model_validate_json(
+            json.dumps({"webhook": "$HOOK", "min_free_gb": 0, **settings})
+        )
+
+    def tell(self, not_begun=None):
+        return tell(self.settings, partial(look_at_workspace, self.path, "shelf", self.push, not_begun))
+
+    def record(self, outcome, *reasons, gates=(), **values):
+        """A run that ends so, with its record and its page."""
+        self._number += 1
+        folder = RunFolder(self.path / "runs" / f"20261005-09{self._number:02d}00")
+        folder.path.mkdir(parents=True)
+        run = self._make_run(
+            id=folder.path.name, number=self._number, outcome=outcome, reasons=reasons, **values
+        )
+        folder.write(run)
+        about = About(run.id, "shelf", number=run.number, outcome=outcome, reasons=reasons, problem=run.error)
+        records.write(folder.path, Facts(about, gates=gates), "<!DOCTYPE html>")
+
+    def run(self, outcome, *reasons, **values):
+        self.record(outcome, *reasons, **values)
+        return self.tell()
+
+    @property
+    def state(self):
+        return self.path / "runs" / "alerts-shelf.json"
+
+
+@pytest.fixture
+def workspace(tmp_path, make_run, hook):
+    return Workspace(tmp_path / "work space", make_run)
+
+
+def test_the_message_answers_what_somebody_on_call_asks(workspace, hook, tmp_path):
+    store.push(workspace.push, "shelf", make_candidate(tmp_path / "candidate"))
+    problem = Problem("The disk is full.", "The run could not write.", "Free some space.")
+    assert workspace.run("failed", problem.found, error=problem)[1] == []
+    (text,) = hook.messages
+    place = f"--workload shelf --workspace '{workspace.path}'"
+    subject, _, *lines, _ = text.splitlines()
+    assert subject == "[edgeline] shelf: Failed: nothing was pushed; version 1 stays in production."
+    assert lines[:3] == [  # What happened, and why,
+        *("Failed: nothing was pushed; version 1 stays in production.", "- The disk is full."),
+        "- The run could not write.",
+    ]
+    assert lines[3:5] == ["To do: Free some space.", ""]
+    assert lines[5].startswith("In production: version 1, pushed 20")  # what phones run,
+    assert lines[6:] == [  # what to type, and where more is.
+        f"Details: edgeline report latest {place}",
+        f"Report: {workspace.path}/runs/20261005-090100/report.html",
+    ]
+
+
+def test_the_same_trouble_is_told_once_and_that_it_is_over_once(workspace, hook):
+    workspace.run("pushed")
+    workspace.run("failed", "No space.")
+    workspace.run("failed", "No space.")
+    workspace.tell()
+    workspace.run("pushed")
+    workspace.run("pushed")
+    told, over = hook.messages
+    assert "No space." in told and "Resolved" not in told
+    assert over.splitlines()[0] == (
+        "[edgeline] shelf: Resolved: Failed: nothing was pushed; nothing was in production."
+    )
+    assert "No space." not in over
+
+
+def test_a_trouble_that_changes_is_told_again(workspace, hook):
+    workspace.run("failed", "No space.")
+    workspace.run("failed", "No memory.")
+    workspace.run("refused", "20 photos are unlabelled.")
+    assert [("No space" in m, "No memory" in m, "unlabelled" in m) for m in hook.messages] == [
+        (True, False, False),
+        (False, True, False),
+        (False, False, True),
+    ]
+    assert not any("Resolved" in message for message in hook.messages)
+
+
+def test_of_a_gate_counts_what_it_is_about_and_not_its_numbers(workspace, hook):
+    def held(accuracy, of):
+        reason = f"Recall of {of} is {accuracy}; 0.300 is needed."
+        return workspace.run("held", reason, gates=(Verdict("evaluation", "fail", (reason,), slices=(of,)),))
+
+    held(0.121, "class damaged")
+    held(0.137, "class damaged")
+    held(0.137, "class ok")
+    assert ["damaged" in message for message in hook.messages] == [True, False]
+
+
+def test_a_run_that_somebody_ended_says_nothing(workspace, hook):
+    workspace.run("failed", "No space.")
+    workspace.run("interrupted", "Ctrl-C.")
+    assert len(hook.messages) == 1
+    workspace.run("pushed")
+    assert "Resolved" in hook.messages[1]
+
+
+def test_what_kept_a_run_from_beginning_is_told_and_is_over_with_the_next_one_alone(workspace, hook):
+    problem = Problem("There is no bucket 'b'.", "Examples lie in a bucket.", "Check its name.")
+    workspace.run("pushed")
+    workspace.tell(not_begun=problem)
+    workspace.tell(not_begun=problem)
+    workspace.tell()  # As a timer does it, which sees only the run before.
+    assert len(hook.messages) == 1
+    assert "There is no bucket" in hook.messages[0] and "Check its name." in hook.messages[0]
+    workspace.run("pushed")
+    assert "Resolved" in hook.messages[1]
+
+
+def test_a_killed_run_that_left_no_page_is_told_by_the_command_of_a_timer(workspace, hook, make_run):
+    folder = RunFolder(workspace.path / "runs" / "20261005-100000")
+    folder.path.mkdir(parents=True)
+    folder.write(make_run(id=folder.path.name, number=1, pid=2**22 + 1, started_at=utc_now()))
+    still, _ = workspace.tell()
+    assert list(still) == ["run"] and "Killed" in hook.messages[0]
+
+
+def test_what_could_not_be_sent_is_sent_by_the_next_run_before_what_is_new(workspace, hook):
+    hook.statuses = [500] * 3
+    assert workspace.run("failed", "No space.")[1] == [
+        "The alert was not sent by webhook: the server answered 500. It is kept for the next run."
+    ]
+    assert hook.messages == []
+    assert workspace.run("pushed")[1] == []
+    assert ["No space." in message for message in hook.messages] == [True, False]
+    workspace.run("pushed")
+    assert len(hook.messages) == 2
+
+
+def test_a_channel_that_works_is_not_told_again_because_another_one_does_not(tmp_path, make_run, hook):
+    got = tmp_path / "got"
+    failing = ["sh", "-c", f"cat >>'{got}.not'; [ -e '{got}' ]"]
+    workspace = Workspace(tmp_path / "workspace", make_run, command=failing)
+    assert len(workspace.run("failed", "No space.")[1]) == 1
+    got.touch()
+    assert workspace.tell()[1] == []
+    assert len(hook.messages) == 1
+
+
+def test_of_a_year_of_failures_the_newest_are_kept(workspace, hook):
+    hook.statuses = [404] * 25
+    for number in range(25):
+        workspace.run("failed", f"Reason {number}.")
+    workspace.tell()
+    assert len(hook.messages) == 20
+    assert "Reason 5." in hook.messages[0] and "Reason 24." in hook.messages[-1]
+
+
+@pytest.mark.parametrize("keep", [0, 20, -5])
+def test_a_state_that_a_kill_has_torn_costs_a_repetition_and_nothing_more(workspace, hook, keep):
+    workspace.run("failed", "No space.")
+    workspace.state.write_bytes(workspace.state.read_bytes()[:keep])
+    assert workspace.tell()[1] == []
+    assert len(hook.messages) == 2
+    workspace.tell()
+    assert len(hook.messages) == 2
+
+
+def test_a_process_that_is_killed_while_it_sends_leaves_the_message_to_the_next(workspace, hook):
+    hook.hangs = True
+    workspace.record("failed", "No space.")
+    command = [sys.executable, "-m", "runners.cli", "alert", "--workspace", str(workspace.path)]
+    process = subprocess.Popen([*command, "--set", "alerts.webhook=$HOOK"], cwd=ROOT)
+    while not (workspace.state.exists() and b"No space." in workspace.state.read_bytes()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    hook.hangs = False
+    workspace.tell()
+    assert len(hook.messages) == 1
+
+
+def test_a_disk_on_which_nothing_can_be_noted_keeps_nobody_from_being_told(workspace, hook):
+    workspace.run("pushed")
+    workspace.state.mkdir()  # Root may write anywhere, but not into a folder.
+    _, warnings = workspace.run("failed", "No space.")
+    assert len(hook.messages) == 1
+    assert "could not be recorded, so they are sent again" in warnings[0]
+
+
+def test_whatever_goes_wrong_is_a_warning(workspace, hook):
+    def look():
+        raise RuntimeError(SECRET)
+
+    assert tell(workspace.settings, look) == ({}, ["No alert was sent: RuntimeError."])
+
+
+def test_no_file_of_the_workspace_has_a_secret(workspace, hook, monkeypatch):
+    hook.statuses = [500] * 3
+    workspace.run("failed", "No space.")
+    monkeypatch.setenv("HOOK", f"ftp://{SECRET}")
+    workspace.run("held", *HELD)
+    files = [path for path in workspace.path.rglob("*") if path.is_file()]
+    assert len(files) >= 7
+    assert not any(SECRET.encode() in path.read_bytes() for path in files)
+
+
+def test_runs_on_a_cluster_keep_what_was_told_beside_their_records(hook, bucket):
+    """In a bucket, as in a claim that is mounted."""
+    from edgeline.store.locations import locate
+
+    root = locate(bucket) / "push/runs/shelf"
+    settings = AlertSettings.model_validate_json('{"webhook": "$HOOK"}')
+
+    def end(run, outcome, recorded=True, **values):
+        about = About(run, "shelf", engine="kubeflow", outcome=outcome, **values)
+        if recorded:
+            _, *earlier = [None, *(facts for _, facts in records.read_all(root))]
+            number = records.number_of(run, earlier)
+            records.write(root / run, Facts(replace(about, number=number)), "<!DOCTYPE html>")
+        return tell(settings, partial(look_at_store, root, about))
+
+    failed = {"reasons": ("Trainer: out of memory.",), "steps": (Step("Trainer", "failed"),)}
+    assert end("run-1", "failed", **failed)[1] == []
+    assert end("run-1", "failed", **failed)[1] == []
+    assert end("run-2", "failed", recorded=False, **failed)[1] == []
+    assert end("run-3", "pushed")[1] == []
+    told, over = hook.messages
+    assert f"--workload shelf --store {bucket}/push" in told
+    assert f"Report: {bucket}/push/runs/shelf/run-1/report.html" in told
+    assert "Resolved: Failed" in over

@@ -1,0 +1,145 @@
+"""The rules, on records as runs leave them: what each tells, and what it lets be."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from edgeline.alerts.settings import AlertSettings
+from edgeline.alerts.troubles import Situation, find_troubles
+from edgeline.records.ingest import Span
+from edgeline.records.run import Step
+from edgeline.release import store
+from edgeline.report.facts import About, Data, Evaluation, Facts
+from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.report.runs import a_slice
+
+NOW = datetime.now(timezone.utc)
+SETTINGS = AlertSettings(min_free_gb=0.0)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    """A release that was pushed just now, and expires in 60 days."""
+    folder = tmp_path_factory.mktemp("store")
+    return store.push(str(folder / "push"), "shelf", make_candidate(folder / "candidate"))
+
+
+def found(*history, release=None, settings=SETTINGS, later=timedelta(), folders=()):
+    history = [
+        replace(facts, about=replace(facts.about, number=n)) for n, facts in enumerate(history, start=1)
+    ]
+    situation = Situation("shelf", history, release, "--workspace w", folders, Path("state"), "")
+    return find_troubles(situation, settings, NOW + later)
+
+
+def run(outcome="pushed", data=None, evaluation=None, **about):
+    return Facts(About("run", "shelf", outcome=outcome, version=2, **about), data=data, evaluation=evaluation)
+
+
+def week(number, rejected, rows=200):
+    counts = {"corrupt": rejected} if rejected else {}
+    return Span(f"span-{number:05d}", number, rows, rows - rejected, {}, counts)
+
+
+def trained(seconds, state="done"):
+    return run(steps=(Step("ExampleGen", "done", 2.0), Step("Trainer", state, seconds)))
+
+
+@pytest.mark.parametrize("outcome", ["pushed", "unchanged"])
+def test_a_run_that_came_through_is_in_order(outcome):
+    assert found(run(outcome))["run"] is None
+
+
+@pytest.mark.parametrize("outcome", ["failed", "held", "refused", "killed"])
+def test_any_other_end_is_told_with_its_reasons_and_what_stays(outcome, release):
+    trouble = found(run(outcome, reasons=("Because.",)), release=release)["run"]
+    assert trouble.why == ("Because.",)
+    assert outcome == "killed" or "version 1 stays in production" in trouble.what
+
+
+def test_a_release_is_stale_after_so_many_days_without_a_push(release):
+    assert found(release=release, later=timedelta(days=20))["stale"] is None
+    stale = found(release=release, later=timedelta(days=22, hours=1))["stale"]
+    assert "nothing has been pushed for 22 days" in stale.what
+
+
+def test_without_a_release_the_first_run_counts():
+    first = run("held", started_at="2026-01-05T03:00:00Z")
+    assert found(first)["stale"] is not None
+    assert "stale" not in found(run("held", started_at="no time"))
+
+
+def test_a_release_that_expires_soon_is_told_before_and_once_more_when_it_has(release):
+    assert found(release=release, later=timedelta(days=45))["expiry"] is None
+    soon = found(release=release, later=timedelta(days=47))["expiry"]
+    over = found(release=release, later=timedelta(days=61))["expiry"]
+    assert "expires at" in soon.what and "expired at" in over.what
+    assert soon.same != over.same
+
+
+def test_a_pushed_model_that_is_worse_than_production_is_told_by_class():
+    slices = (a_slice("overall", "all", 380, 400, 0.96), a_slice("class", "ok", 80, 100, 0.9))
+    trouble = found(run(evaluation=Evaluation(slices, 1)))["degraded"]
+    assert trouble.why == ("Recall of ok 0.800, in production 0.900, on 100 examples.",)
+    assert trouble.do == 'edgeline rollback --reason "WHY" --workspace w'
+
+
+@pytest.mark.parametrize(
+    ("right", "examples", "before"), [(392, 400, 0.97), (9, 10, 1.0), (395, 400, 0.99), (380, 400, None)]
+)
+def test_a_model_that_is_better_or_worse_by_a_few_examples_is_in_order(right, examples, before):
+    slices = (a_slice("overall", "all", right, examples, before),)
+    assert found(run(evaluation=Evaluation(slices, 1)))["degraded"] is None
+
+
+def test_a_model_that_was_held_back_makes_nothing_worse():
+    slices = (a_slice("overall", "all", 200, 400, 0.96),)
+    assert "degraded" not in found(run("held", evaluation=Evaluation(slices, 1)))
+
+
+def test_a_newest_span_with_more_in_quarantine_than_usual_is_told():
+    window = (week(1, 2), week(2, 3), week(3, 2), week(4, 9))
+    trouble = found(run(data=Data(spans=window)))["quarantine"]
+    assert trouble.what.replace("\u00a0", " ") == (
+        "4.5 % of span-00004 is in quarantine, usually 1.0 % of a span."
+    )
+    assert trouble.why == ("9 corrupt.",)
+
+
+def test_spans_that_left_the_window_count_as_earlier_runs_had_them():
+    earlier = [run(data=Data(spans=(week(number, 20),))) for number in (1, 2, 3)]
+    assert found(*earlier, run(data=Data(spans=(week(4, 21),))))["quarantine"] is None
+    assert found(*earlier, run(data=Data(spans=(week(4, 40),))))["quarantine"] is not None
+
+
+@pytest.mark.parametrize("window", [(week(1, 0), week(2, 0), week(3, 40)), (week(1, 0, rows=0),), ()])
+def test_of_too_few_spans_nothing_can_be_said(window):
+    assert "quarantine" not in found(run(data=Data(spans=window)))
+
+
+def test_a_step_that_took_twice_its_median_is_told_by_name():
+    trouble = found(*map(trained, (60.0, 62.0, 61.0, 130.0)))
+    assert (
+        trouble["slow Trainer"].what == "Trainer took 2 min 10 s; the median of 3 earlier runs is 1 min 01 s."
+    )
+    assert trouble["slow ExampleGen"] is None
+
+
+@pytest.mark.parametrize("seconds", [(60.0, 62.0, 61.0, 115.0), (10.0, 10.0, 10.0, 39.0)])
+def test_a_step_that_took_little_longer_is_in_order(seconds):
+    assert found(*map(trained, seconds))["slow Trainer"] is None
+
+
+def test_runs_that_took_a_step_from_the_cache_say_nothing_of_its_time():
+    cached = [trained(0.1, "cached")] * 3
+    assert "slow Trainer" not in found(*cached, trained(130.0))
+    assert "slow Trainer" not in found(*map(trained, (60.0, 62.0, 61.0)), *cached)
+
+
+def test_a_disk_that_is_nearly_full_is_told(tmp_path):
+    folders = (tmp_path, tmp_path / "gone")
+    full = found(folders=folders, settings=AlertSettings(min_free_gb=1_000_000.0))["disk"]
+    assert str(tmp_path) in full.what and full.do.startswith("edgeline gc --keep 8 --dry-run ")
+    assert found(folders=folders)["disk"] is None

@@ -1,0 +1,63 @@
+"""`edgeline alert` as a timer calls it, and as a person tries the channels."""
+
+import json
+import sys
+
+import pytest
+
+from runners.cli.main import main
+from tests.edgeline.alerts.servers import SECRET
+
+WEBHOOK = ("--set", "alerts.webhook=$HOOK", "--set", "alerts.min_free_gb=0")
+
+
+def test_a_timer_tells_of_the_last_run_once(workspace, hook, capsys):
+    for _ in range(2):
+        assert main(["alert", "--workspace", str(workspace), *WEBHOOK]) == 0
+        assert capsys.readouterr().out.startswith("Held back: the model was trained and not pushed")
+    assert len(hook.messages) == 1
+
+
+def test_a_channel_that_failed_ends_the_command_with_1(workspace, hook, capsys):
+    hook.statuses = [404]
+    assert main(["alert", "--workspace", str(workspace), *WEBHOOK]) == 1
+    assert "The alert was not sent by webhook: the server answered 404." in capsys.readouterr().err
+
+
+def test_each_channel_is_tried_and_each_failure_said(tmp_path, monkeypatch, hook, capsys):
+    monkeypatch.chdir(tmp_path)
+    failing = json.dumps([sys.executable, "-c", "raise SystemExit(7)"])
+    assert main(["alert", "--test", *WEBHOOK]) == 0
+    assert main(["alert", "--test", *WEBHOOK, "--set", f"alerts.command={failing}"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        *("webhook: sent", "webhook: sent", "command: not sent: it ended with exit code 7")
+    ]
+    assert "a test, nothing is wrong." in hook.messages[0]
+    assert SECRET not in hook.messages[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "Neither alerts.webhook nor"),
+        (["--test"], "Neither alerts.webhook nor"),
+        ([*WEBHOOK, "--workspace", "nowhere"], "There is no workspace nowhere."),
+    ],
+)
+def test_what_tells_nobody_is_bad_usage(tmp_path, monkeypatch, capsys, arguments, reason):
+    monkeypatch.chdir(tmp_path)
+    assert main(["alert", *arguments]) == 2
+    assert reason in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_cluster_it_looks_at_the_store(tmp_path, hook, capsys):
+    from edgeline.report import records
+    from edgeline.report.facts import About, Facts
+
+    about = About("run-1", "shelf", engine="kubeflow", number=1, outcome="failed", reasons=("No memory.",))
+    records.write(tmp_path / "push/runs/shelf/run-1", Facts(about), "<!DOCTYPE html>")
+    assert main(["alert", "--store", str(tmp_path / "push"), *WEBHOOK]) == 0
+    assert "No memory." in hook.messages[0]
+    assert (tmp_path / "push/runs/shelf/alerts.json").is_file()

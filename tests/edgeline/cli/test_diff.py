@@ -1,0 +1,141 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgeline.release import store as releases
+from edgeline.report import records
+from edgeline.store.locations import locate
+from edgeline.workspace.runs import RunFolder
+from runners.cli.main import main
+from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.report.runs import a_run, a_slice
+
+FIRST, SECOND, THIRD = "20261005-091233", "20261012-091233", "20261019-091233"
+
+
+def worse(run: str):
+    facts = a_run(run=run, outcome="held", reasons=("Accuracy is 0.75 on 400 eval examples. " * 3,))
+    assert facts.evaluation
+    settings = {"trainer.epochs": "3", "seed": "20", "note": "long " * 40}
+    slices = (a_slice("overall", "all", 300, 400), a_slice("class", "ok", 60, 100))
+    return replace(
+        facts,
+        about=replace(facts.about, settings=settings),
+        evaluation=replace(facts.evaluation, slices=slices),
+    )
+
+
+@pytest.fixture
+def workspace(tmp_path, make_run):
+    """A run that pushed, one that did too, and one that was held back."""
+    root = tmp_path / "workspace"
+    for number, run in enumerate((FIRST, SECOND, THIRD), start=1):
+        folder = RunFolder(root / "runs" / run)
+        folder.path.mkdir(parents=True)
+        outcome = "held" if run == THIRD else "pushed"
+        folder.write(make_run(id=run, number=number, outcome=outcome, push=str(tmp_path / "push")))
+        records.write(folder.path, worse(run) if run == THIRD else a_run(run=run), "<p>page")
+        if run != THIRD:
+            releases.push(
+                str(tmp_path / "push"), "shelf", make_candidate(tmp_path / run, run, size=100, run=run)
+            )
+    return root
+
+
+@pytest.fixture
+def diff(workspace, capsys):
+    """Runs `edgeline diff`; returns its exit code and what it printed on both streams."""
+
+    def call(*arguments):
+        code = main(["diff", *map(str, arguments), "--workspace", str(workspace)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_two_runs_side_by_side_fit_80_columns_and_leave_a_page(diff, workspace):
+    code, out, err = diff("production", "latest")
+    page = workspace / "runs" / f"diff-{SECOND}-{THIRD}.html"
+    assert (code, err) == (0, "") and out.endswith(f"Page: {page}\n")
+    lines = out.splitlines()[:-1]
+    assert max(map(len, lines)) <= 80
+    assert [line.split() for line in lines if line.startswith("* trainer.epochs")] == [
+        ["*", "trainer.epochs", "16", "3"]
+    ]
+    [overall] = (line for line in lines if line.startswith("all "))
+    assert overall.split()[-2:] == ["\u221217.5", "worse"]
+    assert "Accuracy is 0.75 on 400 eval examples." in out
+    # A setting that does not fit beside the other one is there in full.
+    assert sum(line.count("long") for line in lines) == 40
+    # Both pages can be clicked.
+    assert page.read_text().count(f'href="{SECOND}/report.html"') == 1
+
+
+def test_as_json_it_has_slices_with_intervals_and_every_difference(diff):
+    found = json.loads(diff(FIRST, THIRD, "--json")[1])
+    assert (found["first"]["run"], found["second"]["outcome"]) == (FIRST, "held")
+    overall = found["slices"][0]
+    assert overall["verdict"] == "worse" and overall["difference"] == pytest.approx(-0.175)
+    assert overall["second"]["low"] < overall["second"]["accuracy"] < overall["second"]["high"]
+    assert {"what": "trainer.epochs", "before": "16", "now": "3"} in found["sections"]["Settings"]
+    assert Path(found["report"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nope", "latest"], "There is no run 'nope'"),
+        ([FIRST], "Missing argument 'RUN'"),
+        (["20261005-091234", "latest"], f"Did you mean {FIRST}?"),
+        (["latest", "production", "--workload", "crates"], "holds no run of crates"),
+    ],
+)
+def test_a_run_that_is_not_there_is_bad_usage(diff, arguments, said):
+    code, out, err = diff(*arguments)
+    assert (code, out) == (2, "") and said in err and len(err.splitlines()) <= 3
+
+
+def test_runs_of_two_models_are_not_compared(diff, workspace, make_run):
+    folder = RunFolder(workspace / "runs" / "20261020-091233")
+    folder.path.mkdir()
+    folder.write(make_run(id=folder.path.name, workload="crates", outcome="failed"))
+    code, _, err = diff(FIRST, folder.path.name)
+    assert code == 2 and "is of shelf, and run 20261020-091233 of crates" in err
+
+
+def test_production_that_another_workspace_pushed_is_said(diff, tmp_path):
+    candidate = make_candidate(tmp_path / "other", "other", size=100, run="of-another-machine")
+    releases.push(str(tmp_path / "push"), "shelf", candidate)
+    code, _, err = diff("production", "latest")
+    assert code == 2 and "'of-another-machine', which pushed the release in production, in" in err
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Where a cluster pushes to, with a release and the records of two of its runs."""
+    place = str(tmp_path / "cluster")
+    releases.push(place, "shelf", make_candidate(tmp_path / "c", "c", size=100, run="11-uuid"))
+    for number, facts in enumerate((a_run(run="11-uuid"), worse("22-uuid"))):
+        facts = replace(facts, about=replace(facts.about, number=number))
+        records.write(locate(place) / "runs" / "shelf" / facts.about.run, facts, f"<p>run {number}")
+    return place
+
+
+def test_runs_of_a_cluster_are_compared_from_its_store(diff, store, workspace):
+    code, out, err = diff("production", "latest", "--store", store)
+    page = workspace / "reports" / "shelf" / "diff-11-uuid-22-uuid.html"
+    assert (code, err) == (0, "") and out.endswith(f"Page: {page}\n")
+    links = [part.split('"')[0] for part in page.read_text().split('href="')[2:]]
+    shown = [(page.parent / link.removeprefix("file://")).read_text() for link in links]
+    assert shown == ["<p>run 0", "<p>run 1"]
+    code, _, err = diff("latest", "44-uuid", "--store", store)
+    assert code == 2 and "There is no record of a run '44-uuid'" in err
+
+
+def test_without_a_release_production_names_no_run(diff, tmp_path):
+    records.write(tmp_path / "empty" / "runs" / "shelf" / "1", a_run(run="1"), "<p>")
+    code, _, err = diff("production", "1", "--store", tmp_path / "empty")
+    assert code == 2 and "No release of shelf is in production" in err and len(err.splitlines()) == 3

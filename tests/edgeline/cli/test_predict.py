@@ -1,0 +1,347 @@
+"""`edgeline predict` on releases of real TFLite files, on a disk and in a bucket."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pillow_heif
+import pytest
+from PIL import Image
+
+from edgeline.edge.pyfunc import Model
+from edgeline.mlflow.registry import Registry
+from edgeline.release import store
+from runners.cli.main import main
+from tests.edgeline.edge.contracts.test_image import contract as image_contract
+from tests.edgeline.release.candidates import make_candidate
+from tests.runners.cli.process import ROOT
+from trainer_module import tokens
+
+LABELS = ("dark", "bright")
+ROW = {
+    "version": 1,
+    "kind": "row",
+    "readings": 2,
+    "channels": 2,
+    "clip": 10.0,
+    "numbers": [{"name": "celsius", "mean": 20.0, "deviation": 10.0}],
+    "categories": [],
+    "vocabulary_size": 0,
+    "input_dtype": "float32",
+}
+TOKENS = {
+    "version": 1,
+    "kind": "tokens",
+    "input": "text",
+    "length": 4,
+    "padding": 0,
+    "unknown": 1,
+    "first": 2,
+    "vocabulary": ["sun", "lamp"],
+    "tokenizer": {
+        "version": tokens.VERSION,
+        "fold_from": tokens.FOLD_FROM,
+        "fold_to": tokens.FOLD_TO,
+        "separators": tokens.SEPARATORS,
+        "alone": tokens.ALONE,
+        "leading": tokens.LEADING,
+        "trailing": tokens.TRAILING,
+    },
+}
+SHAPES = {"image": (1, 16, 16, 1), "row": (1, 2, 2), "tokens": (1, 4)}
+
+
+pillow_heif.register_heif_opener()
+
+
+def tflite(shape, dtype, middle):
+    """A file that says how sure it is that the mean of its input is above `middle`."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, dtype)])
+    def bright(values):
+        over = tf.reduce_mean(tf.cast(values, tf.float32)) - middle
+        return tf.nn.softmax(tf.stack([-over, over])[tf.newaxis])
+
+    function = bright.get_concrete_function()
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], bright).convert()
+
+
+@pytest.fixture(scope="module")
+def files():
+    """By kind of input its file, and for photos one that draws the line elsewhere."""
+    return {
+        "image": tflite(SHAPES["image"], "float32", 100.0),
+        "other": tflite(SHAPES["image"], "float32", 200.0),
+        "row": tflite(SHAPES["row"], "float32", 0.0),
+        "tokens": tflite(SHAPES["tokens"], "int32", 1.0),
+    }
+
+
+@pytest.fixture
+def push(files, tmp_path):
+    """Puts a release of that kind of input into production."""
+
+    def make(kind, root):
+        candidate = make_candidate(tmp_path / "candidate", labels=LABELS)
+        candidate.preprocessing.clear()
+        candidate.preprocessing.update(
+            {"image": image_contract(image_size=16), "row": ROW, "tokens": TOKENS}[kind]
+        )
+        candidate.edge_files["model_fp16.tflite"].write_bytes(files[kind])
+        candidate.edge_files["model_int8.tflite"].write_bytes(files["other" if kind == "image" else kind])
+        return store.push(root, "shelf", candidate)
+
+    return make
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def predict(tmp_path, capsys, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def call(*arguments, root=tmp_path / "push"):
+        code = main(["predict", *map(str, arguments), "--store", str(root)])
+        return Ended(code, *capsys.readouterr())
+
+    return call
+
+
+def photo(path, level):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((40, 30), level, np.uint8)).save(path)
+    return path
+
+
+def test_a_photo_gets_its_label_and_what_else_it_might_be(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    bright = photo(tmp_path / "lamp.png", 101)
+    said = predict(bright)
+    # softmax of -1 and 1
+    assert (said.code, said.out) == (0, f"{bright}: bright 0.88  (dark 0.12)\n")
+    (answer,) = predict(bright, "--json").json["answers"]
+    assert answer["probabilities"] == pytest.approx({"bright": 0.880797, "dark": 0.119203}, abs=1e-5)
+
+
+def test_a_photo_of_a_new_phone_is_asked_about_and_a_broken_one_says_so(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    bright = photo(tmp_path / "week" / "lamp.heic", 101)
+    broken = bright.with_name("broken.heic")
+    broken.write_bytes(bright.read_bytes()[:-20])
+    assert predict(bright).out == f"{bright}: bright 0.88  (dark 0.12)\n"
+    said = predict(bright.parent, "--json").json["answers"]
+    assert "cannot be read: Invalid input: Unexpected end of file" in said[0]["problem"]
+    assert predict(bright, "--explain").code == 0
+
+
+def test_another_file_of_the_release_can_be_asked(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    document = predict(photo(tmp_path / "lamp.png", 101), "--variant", "int8", "--json").json
+    assert (document["version"], document["variant"]) == (1, "int8")
+    assert document["answers"][0]["label"] == "dark"
+    refused = predict(tmp_path / "lamp.png", "--variant", "int4")
+    assert refused.code == 2 and "fp16, int8." in refused.err
+
+
+def test_explained_are_all_files_side_by_side_and_a_picture(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    said = predict(photo(tmp_path / "lamp.png", 101), "--explain")
+    assert "read as uint8 [1, 16, 16, 1], 101 to 101" in said.out
+    lines = [line.split() for line in said.out.splitlines()]
+    assert ["fp16", "int8"] in lines and ["bright", "0.8808", "0.0000"] in lines
+    assert Image.open("lamp.explained.png").size == (960, 320)
+
+
+def test_photos_of_one_name_have_a_picture_each(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    for folder in ("a", "b"):
+        photo(tmp_path / "week" / folder / "1.png", 101)
+    assert predict(tmp_path / "week", "--explain").code == 0
+    assert sorted(path.name for path in Path().iterdir()) == ["1-2.explained.png", "1.explained.png"]
+
+
+def test_a_folder_gives_a_table_in_which_what_cannot_be_read_stands_too(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    folder = photo(tmp_path / "week" / "a.png", 99).parent
+    photo(folder / "b.png", 101)
+    (folder / "c.jpg").write_bytes(b"no photo")
+    (folder / "notes.txt").write_text("nor this")
+    said = predict(folder)
+    rows = list(csv.DictReader(io.StringIO(said.out)))
+    assert said.code == 1
+    assert [(Path(row["input"]).name, row["label"]) for row in rows] == [
+        ("a.png", "dark"),
+        ("b.png", "bright"),
+        ("c.jpg", ""),
+    ]
+    assert "cannot be read: unknown format" in rows[2]["problem"]
+
+
+def test_of_several_files_those_that_can_be_read_are_answered(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    said = predict(tmp_path / "gone.png", photo(tmp_path / "lamp.png", 101))
+    assert said.code == 1
+    assert said.out.startswith(f"{tmp_path / 'lamp.png'}: bright") and "gone.png: No such file" in said.err
+
+
+def test_rows_are_answered_from_the_reading_on_with_which_there_are_enough(push, predict, tmp_path):
+    push("row", tmp_path / "push")
+    table = tmp_path / "boiler.csv"
+    table.write_text("celsius,note\n10,a\n20,b\n40,c\nwarm,d\n")
+    said = predict(table)
+    assert said.code == 1
+    # Means of two z-scores and their two marks of what is missing: -0.25 and 0.5.
+    assert said.out.splitlines() == [
+        "boiler.csv:3: dark 0.62  (bright 0.38)",
+        "boiler.csv:4: bright 0.73  (dark 0.27)",
+    ]
+    assert "boiler.csv:5: celsius: 'warm' is not a number" in said.err
+    table.write_text("kelvin\n10\n")
+    refused = predict(table)
+    assert refused.code == 2 and "has no column 'celsius'; found: kelvin." in refused.err
+
+
+def test_equal_problems_of_rows_are_told_once_with_their_count_and_first_places(push, predict, tmp_path):
+    push("row", tmp_path / "push")
+    table = tmp_path / "boiler.csv"
+    table.write_text("celsius\n" + "10\n" * 4 + "".join(f"warm {n}\n" for n in range(1500)) + "1;2\n")
+    said = predict(table)
+    assert (said.code, len(said.out.splitlines())) == (1, 3)
+    problems = said.err.splitlines()[1:]
+    assert problems[:2] == [
+        "boiler.csv:6: celsius: 'warm 0' is not a number.",
+        "  1500 more with this problem: boiler.csv:7, boiler.csv:8, ...",
+    ]
+    assert len(problems) == 2
+
+
+def test_a_table_is_asked_as_it_was_imported(push, predict, tmp_path, monkeypatch):
+    column = {"name": "Wärme", "form": "number with decimal comma"}
+    number = {"name": "Wärme", "column": column, "mean": 1000.0, "deviation": 1000.0}
+    german = {**ROW, "version": 2, "missing": ["", "na"], "numbers": [number]}
+    monkeypatch.setitem(globals(), "ROW", german)
+    push("row", tmp_path / "push")
+    table = tmp_path / "kessel.csv"
+    table.write_bytes("Ort;Wärme;Notiz\nKöln;1.000,0;a\nUlm;2.000,0;b\nUlm;NA;c\n".encode("cp1252"))
+    answers = predict(table, "--json").json["answers"]
+    assert [answer["input"] for answer in answers] == ["kessel.csv:3", "kessel.csv:4"]
+    # Means of 0 and 1, and of 1 and 0 with a mark of what is missing.
+    bright = [answer["probabilities"]["bright"] for answer in answers]
+    assert bright == pytest.approx([1 / (1 + np.exp(-0.5)), 1 / (1 + np.exp(-1.0))], abs=1e-5)
+
+
+def test_texts_are_read_from_a_file_or_from_the_column_that_the_model_was_trained_on(push, predict, tmp_path):
+    push("tokens", tmp_path / "push")
+    (tmp_path / "one.txt").write_text("Lamp, sun")
+    (tmp_path / "many.csv").write_text("id,text\n1,\n2,Lamp lamp lamp lamp\n")
+    # Ids 3 and 2 of four; none; 3 of each.
+    labels = [answer["label"] for answer in predict(tmp_path / "one.txt", "--json").json["answers"]]
+    assert labels == ["bright"]
+    many = predict(tmp_path / "many.csv", "--json").json["answers"]
+    assert [(answer["input"], answer["label"]) for answer in many] == [
+        ("many.csv:2", "dark"),
+        ("many.csv:3", "bright"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["model_fp16.tflite", "labels.txt", "preprocessing.json"])
+def test_a_damaged_file_is_named_before_anything_reads_it(push, predict, tmp_path, name):
+    file = push("image", tmp_path / "push").edge / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+    refused = predict(photo(tmp_path / "lamp.png", 101))
+    found, why, do = refused.err.splitlines()
+    assert refused.code == 1 and refused.out == ""
+    assert f"edge/shelf/1/{name}: found sha256" in found and why and "edgeline verify" in do
+
+
+def test_where_nothing_is_in_production_it_says_so(predict, tmp_path):
+    refused = predict(tmp_path / "lamp.png")
+    assert refused.code == 2 and "has no model 'shelf'" in refused.err
+
+
+def test_a_release_in_a_bucket_is_asked_as_one_on_a_disk(push, predict, bucket, tmp_path):
+    push("image", f"{bucket}/push")
+    said = predict(photo(tmp_path / "lamp.png", 101), root=f"{bucket}/push")
+    assert said.code == 0 and ": bright 0.88" in said.out
+
+
+def test_neither_tensorflow_nor_the_noise_of_an_interpreter_is_there(push, tmp_path):
+    push("image", tmp_path / "push")
+    lamp = photo(tmp_path / "lamp.png", 101)
+    script = (
+        "import sys\nfrom runners.cli.main import main\ncode = main(sys.argv[1:])\n"
+        "sys.exit(99 if {'tensorflow', 'pandas', 'pydantic', 'rich'} & set(sys.modules) else code)"
+    )
+    command = [sys.executable, "-c", script, "predict", lamp, "--store", tmp_path / "push"]
+    ended = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0 and re.fullmatch(r"shelf 1: Valid until \S+Z\.\n", ended.stderr)
+
+
+def test_what_mlflow_loads_answers_as_predict_does(push, predict, tmp_path):
+    """Where neither this project nor TensorFlow is there."""
+    release = push("image", tmp_path / "push")
+    registry = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlflow", "shelf")
+    registry.register_releases(str(tmp_path / "push"))
+    lamps = [str(photo(tmp_path / name, level)) for name, level in (("dark.png", 99), ("bright.heic", 101))]
+    (requirements,) = (tmp_path / "mlflow").rglob("requirements.txt")
+    assert "pillow-heif==" in requirements.read_text()
+    script = (
+        "import sys, mlflow, pandas\n"
+        "sys.path = [path for path in sys.path if path != sys.argv[2]]\n"
+        "mlflow.set_tracking_uri(sys.argv[1])\n"
+        "model = mlflow.pyfunc.load_model('models:/shelf@production')\n"
+        "paths = pandas.DataFrame({'photo': sys.argv[3:]}, index=[7, 7])\n"
+        "data = pandas.DataFrame({'photo': [open(path, 'rb').read() for path in sys.argv[3:]]}, [7, 7])\n"
+        "print(model.predict(paths).to_csv(), model.predict(data).to_csv(), sep='')\n"
+        "print('tensorflow' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", script, f"sqlite:///{tmp_path / 'mlflow.db'}", str(ROOT), *lamps]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    *tables, tensorflow = ended.stdout.splitlines()
+    answers = list(csv.DictReader(io.StringIO("\n".join(tables[:3]))))
+    assert (tables[:3], tensorflow) == (tables[3:6], "False"), ended.stderr
+    assert [(row[""], row["label"]) for row in answers] == [("7", "dark"), ("7", "bright")]
+    (said,) = predict(lamps[1], "--json").json["answers"]
+    assert {name: float(answers[1][name]) for name in LABELS} == pytest.approx(
+        said["probabilities"], abs=1e-6
+    )
+    assert not list((tmp_path / "mlflow").rglob("saved_model.pb")) and release.version == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "examples", "expected"),
+    [
+        ("row", {"celsius": [10.0, 20.0, 40.0], "note": ["a", "b", "c"]}, {1: "dark", 2: "bright"}),
+        ("row", {"celsius": ["10", "20", "40"]}, {1: "dark", 2: "bright"}),
+        ("tokens", {"id": [1, 2], "text": ["", "Lamp lamp lamp lamp"]}, {0: "dark", 1: "bright"}),
+        ("tokens", {"what": ["", "Lamp lamp lamp lamp"]}, {0: "dark", 1: "bright"}),
+    ],
+)
+def test_rows_and_texts_are_columns_to_mlflow(push, tmp_path, kind, examples, expected):
+    release = push(kind, tmp_path / "push")
+    (tmp_path / "bundle").mkdir()
+    for name in (release.default_file.name, "preprocessing.json", "labels.txt"):
+        (tmp_path / "bundle" / name).write_bytes(release.read(name))
+    found = Model(tmp_path / "bundle").predict(pandas.DataFrame(examples))
+    assert found["label"].to_dict() == expected
+    assert found["probability"].tolist() == pytest.approx(found[list(LABELS)].max(axis=1).tolist())

@@ -1,0 +1,243 @@
+"""The commands of releases, given the URL of an object store."""
+
+import json
+import socket
+
+import pytest
+
+from edgeline.release import store
+from edgeline.release.signing import digits_of
+from edgeline.report import records
+from edgeline.store.locations import locate
+from edgeline.workspace.runs import RunFolder
+from runners.cli.main import main
+from runners.local.lock import hold
+from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
+from tests.edgeline.report.runs import a_run
+from tests.runners.cli.process import edgeline as typed
+from tests.s3 import point_to
+
+
+@pytest.fixture
+def edgeline(tmp_path, capsys):
+    """Runs a command in this process; returns its exit code and what it printed."""
+
+    def run(*arguments):
+        code = main([*arguments, "--workspace", str(tmp_path / "workspace")])
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run
+
+
+@pytest.fixture
+def url(bucket, tmp_path):
+    metrics = {"overall": {"all": {"accuracy": 0.94}}}
+    for name in ("one", "two"):
+        candidate = make_candidate(tmp_path / name, name, size=100, metrics=metrics)
+        store.push(f"{bucket}/push", "shelf", candidate)
+    return f"{bucket}/push"
+
+
+@pytest.mark.e2e
+def test_what_is_in_production_in_a_bucket_is_seen_checked_and_changed_from_anywhere(edgeline, url):
+    code, said = edgeline("status", "--store", url)
+    assert code == 0 and "shelf: version 2 is in production" in said
+    assert f"phones run fp16: {url}/edge/shelf/2/model_fp16.tflite" in said
+    code, said = edgeline("status", "--store", url, "--json")
+    assert code == 0 and json.loads(said)["production"]["version"] == 2
+    assert edgeline("rollback", "--store", url, "--reason", "two is worse")[0] == 0
+    assert "version 1 is in production" in edgeline("status", "--store", url)[1]
+    assert edgeline("promote", "2", "--store", url, "--reason", "it was not")[0] == 0
+    code, said = edgeline("verify", "--store", url)
+    assert code == 0 and said.startswith(f"{url}: 2 releases of shelf: every file, pin and line")
+
+
+@pytest.mark.e2e
+def test_old_releases_of_a_bucket_and_records_of_a_cluster_are_collected_from_anywhere(
+    edgeline, url, tmp_path
+):
+    store.push(url, "shelf", make_candidate(tmp_path / "three", "three", size=100))
+    code, said = edgeline("gc", "--keep", "1", "--store", url, "--dry-run", "--json")
+    assert code == 0 and list(json.loads(said)["releases of shelf"]) == ["1"]
+    for number, run in enumerate(("a", "b"), start=1):
+        records.write(locate(url) / "runs" / "shelf" / run, a_run(run=run, number=number), "<p>")
+    code, said = edgeline("gc", "--keep", "1", "--store", url)
+    assert "records of shelf          1" in said
+    assert code == 0 and "releases of shelf         1" in said and "Freed 0.0 MB." in said
+    assert "2 releases of shelf" in edgeline("verify", "--store", url)[1]
+    code, said = edgeline("promote", "1", "--store", url, "--reason", "drill")
+    assert code == 2 and "shelf 1 was collected on" in said
+
+
+def test_gc_of_a_workspace_that_a_run_holds_or_that_is_not_there_removes_nothing(edgeline, workspace):
+    before = snapshot(workspace)
+    with hold(workspace):
+        code, said = edgeline("gc", "--keep", "1")
+    assert code == 5 and "Another run holds the workspace" in said
+    (workspace / "lock").unlink()
+    assert snapshot(workspace) == before
+    workspace.rename(workspace.with_name("elsewhere"))
+    code, said = edgeline("gc", "--keep", "1")
+    assert code == 2 and "There is no workspace" in said and not workspace.exists()
+
+
+def test_a_bucket_without_a_release_says_so(edgeline, bucket):
+    assert edgeline("status", "--store", bucket)[1].startswith(
+        f"No release of shelf is in production in {bucket}"
+    )
+    code, said = edgeline("verify", "--store", bucket)
+    assert code == 2 and f"{bucket}/ has no model 'shelf'" in said
+
+
+def test_verify_of_what_is_not_there_is_bad_usage_and_names_what_is(edgeline, url, tmp_path):
+    code, said = edgeline("verify", "--store", url, "--workload", "shelv")
+    assert code == 2 and "has no model 'shelv'" in said and "It has: shelf." in said
+    code, said = edgeline("verify", "--store", str(tmp_path / "elsewhere"))
+    assert code == 2 and "It has no models" in said
+    code, said = edgeline("verify")
+    assert code == 2 and "workspace/push has no model 'shelf'" in said
+    assert "which has shelf" in edgeline("status", "--store", url, "--workload", "shelv")[1]
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["verify"], ["rollback", "--reason", "r"], ["run", "--data"]]
+)
+def test_a_bucket_that_is_not_there_ends_a_command_with_three_parts(edgeline, s3_server, command):
+    option = [] if command[0] == "run" else ["--store"]
+    code, said = edgeline(*command, *option, "s3://no-such-bucket/x")
+    assert code == 1 and len(said.splitlines()) == 3 and "Traceback" not in said
+    assert "the bucket 'no-such-bucket' does not exist" in said
+
+
+def test_an_endpoint_that_nobody_listens_at_ends_a_command_with_three_parts(edgeline, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        point_to(f"http://127.0.0.1:{free.getsockname()[1]}", monkeypatch)
+    code, said = edgeline("status", "--store", "s3://bucket/push")
+    assert code == 1 and len(said.splitlines()) == 3 and "cannot be reached" in said
+
+
+def test_a_store_that_nobody_knows_is_bad_usage(edgeline):
+    code, said = edgeline("status", "--store", "nosuch://bucket/push")
+    assert code == 2 and "nosuch://bucket/push is neither a folder nor s3://BUCKET" in said
+
+
+def test_spans_are_not_written_to_an_object_store(tmp_path, capsys):
+    for command in (["generate"], ["import", str(tmp_path)]):
+        assert main(["data", *command, "--data", "s3://bucket/data"]) == 2
+        assert "labels.csv last" in capsys.readouterr().err
+
+
+def test_status_of_an_empty_workspace_has_all_its_keys(tmp_path):
+    status = json.loads(typed("status", "--json", cwd=tmp_path).stdout)
+
+    manifest = {"metrics", "default_variant", "expires", "signed_by", "min_app_version", "rollback_epoch"}
+    assert set(status["production"]) == {"model", "version", "pushed_at", *manifest}
+    assert status["production"]["version"] is None
+    assert {"id", "outcome", "reasons"} <= set(status["last_run"])
+
+
+def test_status_says_what_phones_go_by_where_it_is_set_and_of_another_release_only_how_long_it_is_good(
+    edgeline, tmp_path
+):
+    push, key = tmp_path / "workspace/push", make_key()
+    store.push(push, "shelf", make_candidate(tmp_path / "one"))
+    code, said = edgeline("status")
+    assert code == 0 and "  Valid until 2" in said
+    assert not any(word in said for word in ("Signed", "epoch", "of the app"))
+    settings = {"signing_key": key, "min_app_version": "2.4.0", "rollback_epoch": 3}
+    store.push(push, "shelf", make_candidate(tmp_path / "two", "two", **settings))
+    digits = digits_of(key.public_key())
+    said = edgeline("status")[1]
+    assert f"  Signed with the key {digits}.\n  For version 2.4.0 of the app or later.\n" in said
+    assert "  Rollback epoch 3: " in said
+    production = json.loads(edgeline("status", "--json")[1])["production"]
+    assert (production["signed_by"], production["rollback_epoch"]) == (digits, 3)
+
+
+def test_status_names_the_last_run_its_outcome_and_its_reasons(tmp_path, workspace):
+    last = json.loads(typed("status", "--json", cwd=tmp_path).stdout)["last_run"]
+    said = typed("status", cwd=tmp_path).stdout
+
+    assert (last["id"], last["outcome"]) == ("20261005-091233", "held")
+    assert last["reasons"] == ["Accuracy is 0.8 on 400 eval examples; at least 0.850 is needed."]
+    assert "Held back" in said and "at least 0.850 is needed" in said
+    assert "No release of shelf is in production" in said
+
+
+def test_runs_and_show_tell_of_the_run(tmp_path, workspace):
+    listed = typed("runs", cwd=tmp_path).stdout
+    shown = typed("show", "latest", cwd=tmp_path).stdout
+
+    assert "20261005-091233" in listed and "held" in listed and "1 min 35 s" in listed
+    for text in ("Trainer", "1 min 00 s", "span-00007 is dark.", "at least 0.850 is needed"):
+        assert text in shown
+    assert json.loads(typed("show", "20261005-091233", "--json", cwd=tmp_path).stdout)["exit_code"] == 3
+    assert [run["id"] for run in json.loads(typed("runs", "--json", cwd=tmp_path).stdout)] == [
+        "20261005-091233"
+    ]
+
+
+def test_the_latest_run_that_is_shown_is_one_of_the_model_that_was_named(edgeline, tmp_path, make_run):
+    for name, model in (("20261005-091233", "shelf"), ("20261006-091233", "bottles")):
+        folder = RunFolder(tmp_path / "workspace" / "runs" / name)
+        folder.path.mkdir(parents=True)
+        folder.write(make_run(id=name, workload=model))
+
+    assert json.loads(edgeline("show", "latest", "--json")[1])["workload"] == "bottles"
+    assert json.loads(edgeline("show", "latest", "--json", "--workload", "shelf")[1])["workload"] == "shelf"
+    code, said = edgeline("show", "latest", "--workload", "crates")
+    assert code == 2 and "holds no run of crates" in said
+
+
+@pytest.fixture
+def four_runs(tmp_path, make_run):
+    for day, outcome in ((1, "pushed"), (8, "held"), (15, "refused"), (22, "held")):
+        folder = RunFolder(tmp_path / "workspace" / "runs" / f"202610{day:02d}-091233")
+        folder.path.mkdir(parents=True)
+        folder.write(
+            make_run(
+                id=folder.path.name,
+                number=day,
+                outcome=outcome,
+                exit_code=1,
+                started_at=f"2026-10-{day:02d}T23:59:59Z",
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "days"),
+    [
+        ([], [22, 15, 8, 1]),
+        (["--outcome", "held"], [22, 8]),
+        (["--outcome", "held", "--outcome", "pushed", "--until", "2026-10-08"], [8, 1]),
+        (["--since", "2026-10-08", "--until", "2026-10-15"], [15, 8]),
+        (["--since", "2026-10-23"], []),
+    ],
+)
+def test_runs_are_filtered_by_outcome_and_day_both_ends_included(edgeline, four_runs, arguments, days):
+    listed = json.loads(edgeline("runs", *arguments, "--json")[1])
+    assert [int(run["id"][6:8]) for run in listed] == days
+
+
+def test_a_filter_that_leaves_no_run_says_that_there_are_some(edgeline, four_runs):
+    assert edgeline("runs", "--outcome", "killed") == (0, "None of 4 runs matches.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--outcome", "hold"], "'hold' is not one of 'running', 'pushed'"),
+        (["--since", "2026-02-30"], "'2026-02-30' does not match the format"),
+        (["--until", "yesterday"], "'yesterday' does not match"),
+        (
+            ["--since", "2026-02-03", "--until", "2026-02-02"],
+            "--since 2026-02-03 is after --until 2026-02-02",
+        ),
+    ],
+)
+def test_a_filter_that_means_nothing_is_bad_usage(edgeline, four_runs, arguments, said):
+    code, out = edgeline("runs", *arguments)
+    assert code == 2 and said in out

@@ -1,0 +1,185 @@
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgeline.records.run import Step
+from edgeline.release import store as store_of_releases
+from edgeline.report import records
+from edgeline.store.locations import locate
+from edgeline.workspace.runs import RunFolder, read_all
+from runners.cli.main import main
+from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.report.runs import a_run
+
+
+@pytest.fixture
+def workspace(tmp_path, make_run):
+    """A workspace with two runs of one model, whose pages were not made yet."""
+    for name, outcome in (("20261005-091233", "pushed"), ("20261012-091233", "failed")):
+        folder = RunFolder(tmp_path / "workspace" / "runs" / name)
+        folder.path.mkdir(parents=True)
+        started = f"{name[:4]}-{name[4:6]}-{name[6:8]}T09:12:33Z"
+        run = make_run(
+            id=name,
+            outcome=outcome,
+            exit_code=int(outcome == "failed"),
+            started_at=started,
+            version=1,
+            steps=(Step("ExampleGen", "failed", 1.0),),
+        )
+        folder.write(run)
+    return tmp_path / "workspace"
+
+
+@pytest.fixture
+def report(workspace, capsys):
+    """Runs `edgeline report`; returns its exit code and what it printed on both streams."""
+
+    def call(*arguments):
+        code = main(["report", *map(str, arguments), "--workspace", str(workspace)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_it_makes_the_page_where_it_is_missing_and_prints_its_path(report, workspace):
+    page = workspace / "runs" / "20261012-091233" / "report.html"
+    assert report() == (0, f"{page}\n", "")
+    assert "The run failed in ExampleGen" in page.read_text()
+    page.write_text("as it was")
+    assert report("20261012-091233") == (0, f"{page}\n", "")
+    assert page.read_text() == "as it was"
+
+
+def test_a_page_from_before_the_run_had_ended_is_made_again(report, workspace):
+    page = workspace / "runs" / "20261005-091233" / "report.html"
+    records.write(page.parent, a_run(outcome="running"), "early")
+    report("20261005-091233")
+    assert "early" not in page.read_text()
+
+
+def test_as_json_it_gives_the_facts(report):
+    code, out, _ = report("latest", "--json")
+    found = json.loads(out)
+    assert (code, found["run"], found["facts"]["about"]["outcome"]) == (0, "20261012-091233", "failed")
+    assert found["report"].endswith("20261012-091233/report.html")
+
+
+def test_the_index_has_a_row_for_every_run_and_links_where_there_is_a_page(report, workspace):
+    report("20261005-091233")
+    code, out, _ = report("--index")
+    page = workspace / "runs" / "index-shelf.html"
+    assert (code, out) == (0, f"{page}\n")
+    assert 'href="20261005-091233/report.html"' in page.read_text()
+    assert "20261012-091233" in page.read_text() and 'href="20261012-091233' not in page.read_text()
+    rows = json.loads(report("--index", "--json")[1])["runs"]
+    assert [(row["run"], row["outcome"]) for row in rows] == [
+        ("20261005-091233", "pushed"),
+        ("20261012-091233", "failed"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nope"], ["latest", "--workload", "other"], ["--index", "--workload", "x"]]
+)
+def test_a_run_that_is_not_there_is_said_in_three_parts(report, arguments):
+    code, out, err = report(*arguments)
+    assert (code, out) == (2, "") and len(err.splitlines()) >= 2
+    assert "Traceback" not in err
+
+
+def test_a_workspace_without_a_run_is_said(report, workspace):
+    shutil.rmtree(workspace)
+    for arguments in ([], ["--index"]):
+        code, _, err = report(*arguments)
+        assert code == 2 and "holds no run" in err
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request, tmp_path):
+    """Where a cluster pushes to, with the records of three of its runs."""
+    place = str(tmp_path / "push") if request.param == "folder" else request.getfixturevalue("bucket")
+    for number in (1, 2, 3):
+        facts = a_run(run=f"{number}{number}-uuid", started_at=f"2026-10-0{number}T03:00:00Z")
+        records.write(locate(place) / "runs" / "shelf" / facts.about.run, facts, f"<p>run {number}")
+    return place
+
+
+def test_the_page_of_a_run_on_a_cluster_comes_from_its_store(report, store):
+    code, out, _ = report("--store", store)
+    assert code == 0 and Path(out.strip()).read_text() == "<p>run 3"
+    code, out, _ = report("11-uuid", "--store", store)
+    assert code == 0 and Path(out.strip()).read_text() == "<p>run 1"
+    assert json.loads(report("11-uuid", "--store", store, "--json")[1])["facts"]["about"]["run"] == "11-uuid"
+
+
+def test_the_index_of_a_store_has_all_runs(report, store, workspace):
+    report("22-uuid", "--store", store)
+    code, out, _ = report("--index", "--store", store)
+    page = workspace / "reports" / "shelf" / "index.html"
+    assert (code, out) == (0, f"{page}\n")
+    links = re.findall(r'href="([^"]+)">\d\d-uuid</|href="([^"]+)">[^<]+-uuid</', page.read_text())
+    opened = [(page.parent / "".join(link).removeprefix("file://")).read_text() for link in links]
+    assert opened == ["<p>run 3", "<p>run 2", "<p>run 1"]
+
+
+def test_a_page_that_was_brought_while_the_run_went_on_is_brought_again(report, store):
+    early = a_run(run="44-uuid", outcome="running", started_at="2026-10-04T03:00:00Z")
+    records.write(locate(store) / "runs" / "shelf" / "44-uuid", early, "<p>early")
+    report("--index", "--store", store)
+    ended = replace(early, about=replace(early.about, outcome="pushed"))
+    records.write(locate(store) / "runs" / "shelf" / "44-uuid", ended, "<p>whole")
+    assert Path(report("44-uuid", "--store", store)[1].strip()).read_text() == "<p>whole"
+
+
+def test_the_index_marks_what_people_did_to_production(report, tmp_path, workspace):
+    root = str(tmp_path / "elsewhere")
+    for name in ("one", "two"):
+        store_of_releases.push(root, "shelf", make_candidate(tmp_path / name, name, size=100))
+    store_of_releases.rollback(root, "shelf", "two is worse at night")
+    for folder, _ in read_all(workspace):
+        folder.write(replace(folder.read(), push=root))
+    records.write(workspace / "runs" / "20261005-091233", a_run(), "<p>")
+    page = Path(report("--index")[1].strip()).read_text()
+    assert 'rollback from version 2 to 1</td><td class="muted">two is worse at night' in page
+    assert "Version 1 of shelf is in production: rollback from version" in page
+
+
+def test_releases_that_were_collected_change_nothing_of_what_the_index_says(report, tmp_path, workspace):
+    root = str(tmp_path / "elsewhere")
+    for name in ("one", "two", "three"):
+        store_of_releases.push(root, "shelf", make_candidate(tmp_path / name, name, size=100))
+    for folder, _ in read_all(workspace):
+        folder.write(replace(folder.read(), push=root))
+    records.write(workspace / "runs" / "20261005-091233", a_run(), "<p>")
+    before = Path(report("--index")[1].strip()).read_text()
+    assert list(store_of_releases.collect(root, "shelf", 1)) == [1]
+    code, out, _ = report("--index")
+    assert code == 0 and Path(out.strip()).read_text() == before
+
+
+def test_an_index_is_made_where_the_history_of_releases_cannot_be_read(report, workspace):
+    for folder, _ in read_all(workspace):
+        folder.write(replace(folder.read(), push="nosuch://bucket/push"))
+    code, out, err = report("--index")
+    assert code == 0 and Path(out.strip()).is_file()
+    assert err.startswith("The history of releases cannot be read") and "nosuch://" in err
+
+
+def test_a_store_without_records_or_without_that_run_is_said(report, store, tmp_path):
+    for arguments in (["--store", tmp_path / "empty"], ["44-uuid", "--store", store]):
+        code, out, err = report(*arguments)
+        assert (code, out) == (2, "") and len(err.splitlines()) == 3
+
+
+def test_of_several_models_one_has_to_be_named(report, tmp_path):
+    for model in ("shelf", "crates"):
+        records.write(tmp_path / "runs" / model / "1", a_run(model=model), f"<p>{model}")
+    code, _, err = report("--store", tmp_path)
+    assert code == 2 and "crates and shelf" in err and "--workload crates" in err
+    assert report("--store", tmp_path, "--workload", "shelf")[0] == 0

@@ -1,0 +1,152 @@
+"""Every command that a message, a page or the README names can be typed as it stands there."""
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from data.photos.labels_file import LabelRow, write_span
+from edgeline.cli.typed import make_rewriter, program
+from runners.cli.main import COMMANDS, load, main
+from tests.data.sample_photos import jpeg
+
+ROOT = Path(__file__).parents[3]
+ROOMS = ("components", "data", "edgeline", "pipeline", "runners")
+PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
+SHELL = re.compile(
+    r"^    (?:PYTHONPATH=\S+ )?((?:\S*/)?edgeline .*|python runners/local_runner\.py .*)$", re.MULTILINE
+)
+# What stands for something that only the reader knows, or is filled in: a number goes for all of it.
+FILLED_IN = "\x00"
+QUOTED = re.compile(r"`((?:\S*/)?edgeline [^`]+|python runners/local_runner\.py[^`]*)`", re.DOTALL)
+LINE = re.compile(r"(?:^|[:;,] |  )((?:\S*/)?edgeline (?!command)[a-z][^`\n]*)$", re.MULTILINE)
+ELSEWHERE = re.compile(r"\.\.\.|[()\[\]]| \| ")
+
+
+def texts(path):
+    """The texts of a source but docstrings, each with the places that are filled in marked."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inner = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            inner |= {id(part) for part in node.values}
+        if isinstance(node, ast.Expr):
+            inner.add(id(node.value))
+    for node in ast.walk(tree):
+        if id(node) in inner:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else FILLED_IN for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def printed():
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            for text in texts(path):
+                for match in (*QUOTED.finditer(text), *LINE.finditer(text)):
+                    yield str(path.relative_to(ROOT)), match[1]
+
+
+def documented():
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+        for match in (*QUOTED.finditer(text), *SHELL.finditer(text)):
+            if not ELSEWHERE.search(match[1]):  # a line of usage
+                yield page, match[1]
+
+
+def parse(command):
+    """Has the real command line parse it, and do nothing."""
+    words = shlex.split(command.replace(FILLED_IN, "1").rstrip(".,"), comments=True)
+    words = [re.sub(r"^[A-Z]+(_[A-Z]+)*$", "1", word) for word in words]
+    if words[0] == "python":
+        words = ["edgeline", "run", *words[2:]]
+    name, *arguments = words[1:]
+    found = load(name)
+    if isinstance(found, click.Group) and arguments:
+        found, arguments = found.commands[arguments[0]], arguments[1:]
+    if found.name == "schedule":
+        arguments = [*arguments, *(["--cron", "0 0 3 * * 1"] if "kubeflow" in words else [])]
+    shown = [parameter.name for parameter in found.params if parameter.required]
+    if not arguments and shown:  # named and not spelt out, as `edgeline keys new`
+        return
+    try:
+        found.make_context(name, [*arguments])
+    except click.UsageError:
+        if not command.endswith(f" {FILLED_IN}"):
+            raise
+        if arguments[:-1]:  # options are filled in there
+            found.make_context(name, arguments[:-1])
+
+
+@pytest.mark.parametrize(("where", "command"), sorted({*printed(), *documented()}))
+def test_each_command_that_is_printed_or_documented_is_one(where, command):
+    parse(command)
+
+
+def find(name):
+    return load(name) if name in COMMANDS else None
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """Lets `edgeline` be on the PATH."""
+    monkeypatch.setenv("PATH", f"{Path(sys.prefix, 'bin')}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "typed"),
+    [
+        (["run"], "Details: edgeline show latest", "Details: edgeline show latest"),
+        (
+            ["run", "--workspace", "my runs"],
+            "Look with `edgeline show latest`.",
+            "Look with `edgeline show --workspace 'my runs' latest`.",
+        ),
+        (["run", "--workspace=w"], "`edgeline show 1 --workspace v`", "`edgeline show 1 --workspace v`"),
+        (["run", "--workspace", "w"], "`edgeline data list --data d`", "`edgeline data list --data d`"),
+        (["status", "--store", "s"], "`edgeline verify`, then", "`edgeline verify --store s`, then"),
+        (
+            ["kubeflow", "submit", "--settings", "c.yaml", "--workload", "text"],
+            "Follow it: edgeline kubeflow watch 7",
+            "Follow it: edgeline kubeflow watch --settings c.yaml --workload text 7",
+        ),
+        (
+            ["kubeflow", "watch", "7", "--workload", "w.yaml"],
+            "`edgeline status --store s3://b`",
+            "`edgeline status --store s3://b`",
+        ),
+        (["run"], "the edgeline command, edgeline nothing", "the edgeline command, edgeline nothing"),
+    ],
+)
+def test_a_command_is_printed_with_what_was_typed_to_say_where_things_are(plain, given, text, typed):
+    assert make_rewriter(given, find)(text) == typed
+
+
+def test_where_edgeline_is_not_on_the_path_its_path_is_printed(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    assert program() == str(Path(sys.prefix, "bin", "edgeline"))
+    monkeypatch.chdir(Path(sys.prefix).parent)
+    assert program() == f"{Path(sys.prefix).name}/bin/edgeline"
+
+
+def test_the_command_that_a_refusal_prints_does_what_it_says_in_a_shell(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    for week in range(2):
+        write_span(tmp_path / "my data", [(LabelRow("a.jpg", "ok", "", "", ""), jpeg(seed=week))])
+    exclude = ["data", "exclude", "span-00002", "--reason", "dark", "--data", "my data"]
+    assert main(exclude) == 0 and main(exclude) == 2
+    lead = "To include it again: "
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith(lead))
+    done = subprocess.run(line.removeprefix(lead), shell=True, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,226 @@
+"""`edgeline verify` on a store, one release of it, and a copied bundle, on a disk and in a bucket."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from upath import UPath
+
+from edgeline.edge.golden_writer import RawExample, write_vectors
+from edgeline.edge.runtime import preprocess
+from edgeline.release import store
+from edgeline.release.signing import PRIVATE, PUBLIC, make_pair, public_key, signing_key
+from edgeline.store.locations import get_filesystem, locate
+from edgeline.store.objects import measure_file
+from runners.cli.main import main
+from tests.edgeline.cli.test_predict import LABELS, ROW, SHAPES, tflite
+from tests.edgeline.release.candidates import make_candidate, make_key
+from tests.edgeline.release.test_acceptance import age
+
+
+@pytest.fixture
+def verify(tmp_path, capsys):
+    """Runs the command in this process; returns its exit code and what it printed."""
+
+    def run(*arguments):
+        code = main(["verify", *map(str, arguments), "--workspace", str(tmp_path / "workspace")])
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run
+
+
+@pytest.fixture
+def keys(tmp_path):
+    make_pair(tmp_path / "keys")
+    return tmp_path / "keys"
+
+
+@pytest.fixture
+def push(tmp_path, keys):
+    """Where one unsigned release, and a signed one in production, lie in the workspace."""
+    return fill(tmp_path / "workspace/push", tmp_path, keys)
+
+
+def fill(place, work, keys):
+    store.push(place, "shelf", make_candidate(work / "one", "one", 100))
+    key = signing_key(str(keys / PRIVATE))
+    store.push(place, "shelf", make_candidate(work / "two", "two", 100, signing_key=key))
+    return place
+
+
+def other_key(folder):
+    make_pair(folder / "other")
+    return folder / "other" / PUBLIC
+
+
+def test_a_signature_counts_only_where_a_key_was_given(verify, push, keys):
+    code, said = verify()
+    assert code == 0 and said.startswith(f"{push}: 2 releases of shelf: every file, pin and line")
+    assert f"shelf 2 is signed with {public_key(str(keys / PUBLIC))}. Pass --key FILE" in said
+    code, said = verify("--key", keys / PUBLIC)
+    assert code == 0 and "shelf 2 is signed with the given key." in said
+
+
+def test_one_release_is_checked_by_its_number(verify, push, keys):
+    code, said = verify("2", "--key", keys / PUBLIC)
+    assert code == 0 and said.startswith(f"{push}: every file of shelf 2 matches its manifest.")
+    code, said = verify("1")
+    assert code == 0 and "signed" not in said
+    code, said = verify("1", "--key", keys / PUBLIC)
+    assert code == 1 and said.startswith("shelf 1 is not signed. Expected a signature with")
+    code, said = verify("7")
+    assert code == 2 and "shelf has no release 7." in said and "Existing releases: 1, 2." in said
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_copied_bundle_is_checked_by_itself(verify, push, keys, tmp_path, version):
+    shutil.copytree(push / "edge/shelf" / version, tmp_path / "copied")
+    shutil.rmtree(push)
+    code, said = verify(tmp_path / "copied")
+    assert code == 0 and f"every file of shelf {version} matches its manifest." in said
+    assert ("shelf 1 is not signed" in said) is (version == "1")
+    assert verify(tmp_path / "copied", "--key", keys / PUBLIC)[0] == (0 if version == "2" else 1)
+    with (tmp_path / "copied/labels.txt").open("a") as file:
+        file.write("x\n")
+    code, said = verify(tmp_path / "copied")
+    assert code == 1 and f"edge/shelf/{version}/labels.txt: found 23 bytes" in said
+    assert "copy a bundle again" in said
+
+
+def test_what_is_not_to_be_trusted_ends_with_three_parts(verify, push, keys, tmp_path):
+    wrong = other_key(tmp_path)
+    for arguments in (["--key", wrong], ["2", "--key", wrong], ["1", "--key", keys / PUBLIC]):
+        code, said = verify(*arguments)
+        assert code == 1 and len(said.splitlines()) == 3, said
+    assert "is signed with" in verify("--key", wrong)[1]
+
+
+def test_an_expired_release_is_named_and_does_not_pass(verify, tmp_path):
+    root = tmp_path / "workspace/push"
+    store.push(root, "shelf", make_candidate(tmp_path / "one", "one", 100))
+    age(root, 1)
+    for arguments in ([], ["1"], [root / "edge/shelf/1"]):
+        code, said = verify(*arguments)
+        assert code == 1 and said.startswith("shelf 1 expired at 20") and len(said.splitlines()) == 3
+    code, said = verify("--json")
+    assert code == 1 and json.loads(said)["problems"][0].startswith("shelf 1 expired at")
+
+
+def test_a_bundle_of_a_newer_schema_and_a_folder_without_one_are_told_apart(verify, push, tmp_path):
+    path = push / "edge/shelf/2/manifest.json"
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3'))
+    code, said = verify(path.parent)
+    assert code == 1 and "found schema_version 3" in said and "Update Edgeline" in said
+    for nothing in (tmp_path / "nowhere", tmp_path, path):
+        code, said = verify(nothing)
+        assert code == 2 and f"{nothing} has no readable man" in said and len(said.splitlines()) == 3
+
+
+def test_as_json_it_says_what_was_looked_at_and_who_signed_it(verify, push, keys):
+    signer = public_key(str(keys / PUBLIC))
+    code, said = verify("--json", "--key", keys / PUBLIC)
+    facts = {"push": str(push), "model": "shelf", "versions": [1, 2], "problems": [], "signed_by": signer}
+    facts["golden"] = "has no golden vectors"
+    assert code == 0 and json.loads(said) == facts
+    bundle = str(push / "edge/shelf/1")
+    code, said = verify(bundle, "--json", "--key", keys / PUBLIC)
+    (problem,) = json.loads(said)["problems"]
+    assert code == 1 and json.loads(said)["bundle"] == bundle and problem.startswith("shelf 1 is not signed.")
+
+
+def test_in_a_bucket_it_is_as_on_a_disk(verify, bucket, keys, tmp_path):
+    url = fill(f"{bucket}/push", tmp_path, keys)
+    places = (["--store", url], ["2", "--store", url], [f"{url}/edge/shelf/2"])
+    for arguments in places:
+        assert verify(*arguments, "--key", keys / PUBLIC)[0] == 0
+    assert verify(*places[2], "--key", other_key(tmp_path))[0] == 1
+    place: UPath = locate(places[2][0])
+    get_filesystem(place).pipe_file((place / "manifest.sig").path, make_key().sign(b"something else"))
+    for arguments in places:
+        code, said = verify(*arguments)
+        assert code == 1 and "edge/shelf/2/manifest.sig: found another signature" in said
+    assert verify(f"{url}/edge/shelf/9")[0] == 2
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tflite(SHAPES["row"], "float32", 0.0)
+
+
+@pytest.fixture
+def bundle(model, tmp_path):
+    """The bundle of a release with golden vectors of two rows."""
+    files = {name: tmp_path / f"model_{name}.tflite" for name in ("fp16", "int8")}
+    for path in files.values():
+        path.write_bytes(model)
+    contents = [{"celsius": ("21.5", "")}, {"celsius": ("-4", "3e1")}]
+    answer = np.array([0.5, 0.5], np.float32)
+    examples = [
+        RawExample(str(n), LABELS[n], {}, content, preprocess(content, ROW)[0], answer, True)
+        for n, content in enumerate(contents)
+    ]
+    write_vectors(tmp_path / "golden", examples, ROW, files)
+    candidate = make_candidate(tmp_path / "made", labels=LABELS, preprocessing=ROW)
+    golden = {f"golden/{path.name}": path for path in (tmp_path / "golden").iterdir()}
+    candidate.edge_files.update({path.name: path for path in files.values()} | golden)
+    store.push(tmp_path / "workspace/push", "shelf", candidate)
+    return tmp_path / "workspace/push/edge/shelf/1"
+
+
+def put(bundle, name, content):
+    """Changes a file of a bundle and its digest in the manifest, as who is to be found out would."""
+    (bundle / name).write_text(content)
+    size, digest = measure_file(bundle / name)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (entry,) = (entry for entry in manifest["files"] if entry["path"].endswith(f"/{name}"))
+    entry |= {"size": size, "sha256": digest}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_golden_vectors_are_run_of_what_is_in_production_and_of_a_bundle(verify, bundle):
+    expected = "shelf 1: 2 golden vectors pass, tensors and the scores of fp16, int8."
+    for arguments in ([], ["1"], [bundle]):
+        code, said = verify(*arguments)
+        assert code == 0 and expected in said
+    assert json.loads(verify(bundle, "--json")[1])["golden"] in expected
+
+
+def test_a_golden_file_that_was_changed_is_named(verify, bundle):
+    (bundle / "golden/tensors.bin").write_bytes(b"x" * (bundle / "golden/tensors.bin").stat().st_size)
+    code, said = verify(bundle)
+    assert code == 1 and "edge/shelf/1/golden/tensors.bin: found sha256" in said
+
+
+def test_scores_that_the_model_does_not_give_are_named_though_the_manifest_has_their_digest(verify, bundle):
+    golden = json.loads((bundle / "golden/golden.json").read_text())
+    golden["examples"][1]["scores"]["int8"] = [0.9, 0.1]
+    put(bundle, "golden/golden.json", json.dumps(golden))
+    code, said = verify(bundle)
+    assert code == 1 and "shelf 1 fails its golden vectors" in said
+    assert "golden/golden.json, example 2: int8 gives label" in said and "fp16" not in said
+    code, said = verify(bundle, "--json")
+    assert code == 1 and "example 2: int8" in json.loads(said)["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (
+            {"numbers": [{**ROW["numbers"][0], "mean": 20.2}]},
+            "example 1: preprocessing.json gives a different tensor",
+        ),
+        ({"version": ROW["version"] + 1}, "but golden.json belongs to version"),
+    ],
+)
+def test_a_contract_that_is_not_the_bundles_is_named(verify, bundle, change, found):
+    put(bundle, "preprocessing.json", json.dumps(ROW | change))
+    code, said = verify(bundle)
+    assert code == 1 and "fails its golden vectors" in said and found in said
+
+
+def test_without_the_runtime_it_says_that_they_were_not_run(verify, bundle, monkeypatch):
+    monkeypatch.setattr("edgeline.cli.verify.find_spec", lambda name: None)
+    code, said = verify(bundle)
+    assert code == 0 and "shelf 1: golden vectors were not run: ai-edge-litert is not installed here." in said

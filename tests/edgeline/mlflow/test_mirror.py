@@ -1,0 +1,131 @@
+"""The processes that bring MLflow up to date, where a run, a rollback or `edgeline ui` starts them."""
+
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from edgeline.errors import EdgelineError
+from edgeline.mlflow import mirror
+from edgeline.release import store
+from edgeline.report import records
+from edgeline.workspace.runs import RunFolder
+from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.report.runs import a_run
+from tests.runners.cli.process import ROOT, edgeline
+
+
+@pytest.fixture
+def workspace(tmp_path, make_run):
+    """Two runs that pushed; MLflow knows nothing of them."""
+    workspace = tmp_path / "workspace"
+    push = str(workspace / "push")
+    for number, name in enumerate(("20261005-030000", "20261012-030000"), start=1):
+        folder = RunFolder(workspace / "runs" / name)
+        folder.path.mkdir(parents=True)
+        uri = f"sqlite:///{workspace / 'mlflow.db'}"
+        folder.write(make_run(id=name, number=number, outcome="pushed", push=push, registry=uri))
+        records.write(folder.path, a_run(run=name, number=number), "<!DOCTYPE html>")
+        store.push(push, "shelf", make_candidate(tmp_path / name, name, run=name))
+    return workspace
+
+
+def nowhere():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+def asked(workspace, query):
+    with sqlite3.connect(workspace / "mlflow.db") as database:
+        return dict(database.execute(query).fetchall())
+
+
+def wait_for(look):
+    until = time.monotonic() + 200
+    while not (found := look()) and time.monotonic() < until:
+        time.sleep(0.2)
+    return found
+
+
+@pytest.mark.e2e
+def test_a_rollback_imports_no_mlflow_and_mlflow_follows(workspace):
+    script = (
+        "import sys\nfrom runners.cli.main import main\ncode = main(sys.argv[1:])\n"
+        "sys.exit(99 if {'mlflow', 'sqlalchemy', 'pydantic', 'pandas'} & set(sys.modules) else code)"
+    )
+    command = [sys.executable, "-c", script, "rollback", "--reason", "r", "--workspace", str(workspace)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0 and "MLflow is updated" in ended.stdout
+    searched = ["pgrep", "-f", f"edgeline.mlflow.mirror .*{workspace}"]
+    assert wait_for(lambda: subprocess.run(searched, capture_output=True).returncode)
+    assert mirror.log_of(workspace).read_text() == ""
+    assert asked(workspace, "SELECT alias, version FROM registered_model_aliases") == {"production": 1}
+    names = ("20261005-030000", "20261012-030000")
+    assert asked(workspace, "SELECT name, status FROM runs") == dict.fromkeys(names, "FINISHED")
+
+
+@pytest.mark.e2e
+def test_a_run_ends_with_a_warning_where_mlflow_cannot_be_reached_and_the_next_mirrors_it(
+    workspace, make_run
+):
+    run = make_run(push=str(workspace / "push"), registry=nowhere())
+    problem = mirror.finish(mirror.start(run, workspace, wait=True), workspace)
+    assert "lacks runs or releases" in problem and "Traceback" not in problem
+    assert "The next run, promote, rollback or `edgeline ui` adds what is missing." in problem
+    run = make_run(push=run.push, registry=f"sqlite:///{workspace / 'mlflow.db'}")
+    assert mirror.finish(mirror.start(run, workspace, wait=True), workspace) == ""
+    assert len(asked(workspace, "SELECT name, status FROM runs")) == 2
+
+
+def test_where_the_last_run_had_no_mlflow_a_rollback_starts_none(tmp_path, workspace, make_run):
+    folder = RunFolder(workspace / "runs" / "20261019-030000")
+    folder.path.mkdir()
+    folder.write(make_run(id=folder.path.name, number=3, push=str(workspace / "push"), outcome="held"))
+    assert "MLflow" not in edgeline("rollback", "--reason", "r", cwd=tmp_path).stdout
+    assert not (workspace / "mlflow").exists()
+
+
+def test_a_database_that_nobody_serves_is_told_in_three_parts(workspace):
+    uri = f"postgresql+psycopg://me@{nowhere()[7:]}/mlflow"
+    with pytest.raises(EdgelineError, match=r"me@127.*lacks runs or releases: .*refused") as refused:
+        mirror.mirror(uri, workspace, "shelf", str(workspace / "push"))
+    assert refused.value.why and "edgeline ui" in refused.value.do
+
+
+def production(url):
+    about = f"{url}/api/2.0/mlflow/registered-models/alias?name=shelf&alias=production"
+    with urllib.request.urlopen(about, timeout=60) as answer:
+        return json.load(answer)["model_version"]["version"]
+
+
+@pytest.mark.e2e
+def test_the_pages_are_of_what_is_on_disk_and_ctrl_c_ends_them(workspace):
+    command = [sys.executable, "-m", "runners.cli", "ui", "--workspace", str(workspace), "--port", "0"]
+    log = workspace.parent / "ui.log"
+    with log.open("wb") as file:
+        server = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file, start_new_session=True)
+    try:
+        url = wait_for(lambda: re.search(r"running on (http://\S+)", log.read_text()))[1]
+        assert production(url) == "2"
+        # It is a server as others are.
+        store.rollback(workspace / "push", "shelf", "two is worse")
+        mirror.mirror(url, workspace, "shelf", str(workspace / "push"))
+        assert production(url) == "1"
+        os.killpg(server.pid, signal.SIGINT)
+        assert server.wait(60) == 0
+        children = ["pgrep", "-f", f"mlflow.*{workspace}"]
+        assert subprocess.run(children, capture_output=True).returncode == 1
+        _, ended, last = log.read_text().partition("Shutting down")
+        assert ended and "Traceback" not in last
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGKILL)

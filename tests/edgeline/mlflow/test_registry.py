@@ -1,0 +1,321 @@
+"""MLflow, on SQLite and on PostgreSQL, as the mirror of runs and releases."""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from edgeline.errors import EdgelineError
+from edgeline.mlflow.registry import Registry, read_ids
+from edgeline.release import store
+from edgeline.report import records
+from edgeline.workspace.runs import RunFolder
+from runners.local import gc
+from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.report.runs import a_run
+from tests.postgres import QUOTED, SECRET
+
+RUN, NEXT = "20261005-030000", "20261012-030000"
+LOSS_KEPT = 1.1 / 12  # of epoch 12, whose weights that run kept
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """A database as MLflow makes it, which takes seconds."""
+    artifacts = tmp_path_factory.mktemp("tables") / "mlflow"
+    Registry(f"sqlite:///{artifacts}.db", artifacts, "other")
+    return artifacts.with_suffix(".db")
+
+
+@pytest.fixture
+def place(tmp_path, tables):
+    shutil.copy(tables, tmp_path / "mlflow.db")
+    return tmp_path
+
+
+def uri_of(place):
+    return f"sqlite:///{place / 'mlflow.db'}"
+
+
+def record(place, run=RUN, **about):
+    """The folder and the facts that a run left."""
+    facts, folder = a_run(run=run, **about), place / "runs" / run
+    records.write(folder, facts, f"<!DOCTYPE html><title>{run}</title>")
+    return folder, facts
+
+
+def push(place, run=RUN):
+    return store.push(place / "push", "shelf", make_candidate(place / run, run, run=run))
+
+
+def mirror(place, *found, uri=None):
+    registry = Registry(uri or uri_of(place), place / "mlflow", "shelf")
+    registry.copy_runs(found)
+    registry.register_releases(str(place / "push"))
+
+
+class Seen:
+    """What MLflow's own client says."""
+
+    def __init__(self, uri):
+        from mlflow import MlflowClient
+
+        self.client = MlflowClient(uri)
+        number = self.client.get_experiment_by_name("shelf").experiment_id
+        self.runs = {run.info.run_name: run for run in self.client.search_runs([number])}
+
+    @property
+    def versions(self):
+        """The run of each registered version."""
+        found = self.client.search_model_versions("name = 'shelf'")
+        names = {run.info.run_id: name for name, run in self.runs.items()}
+        return {int(each.version): names[each.run_id] for each in found}
+
+    @property
+    def aliases(self):
+        return {
+            name: int(number) for name, number in self.client.get_registered_model("shelf").aliases.items()
+        }
+
+    def everything(self):
+        """All that a second mirroring could double, without what MLflow draws at random."""
+        runs = {
+            name: (run.data.params, run.data.metrics, run.data.tags, run.info.status, run.info.end_time)
+            for name, run in self.runs.items()
+        }
+        histories = {
+            name: [len(self.client.get_metric_history(run.info.run_id, key)) for key in run.data.metrics]
+            for name, run in self.runs.items()
+        }
+        return runs, histories, self.versions, self.aliases
+
+
+def test_a_run_is_there_with_settings_data_metrics_verdicts_and_its_page(place):
+    mirror(place, record(place))
+    seen = Seen(uri_of(place))
+    run = seen.runs[RUN]
+    assert run.data.params == {"trainer.epochs": "16", "seed": "20"}
+    expected = {
+        **{"accuracy": 370 / 400, "examples": 400, "accuracy_of_production": 0.93, "seconds": 250.4},
+        **{"class/damaged/accuracy": 0.9, "worst/lane/accuracy": 0.9, "seconds/Trainer": 101.2},
+        **{"edge/fp16/accuracy": 0.92, "edge/fp16/size_mb": 0.39, "edge/fp16/latency_p50_ms": 0.3},
+    }
+    assert {name: run.data.metrics[name] for name in expected} == pytest.approx(expected)
+    assert (run.data.metrics["epochs"], run.data.metrics["eval_loss"]) == (16, pytest.approx(LOSS_KEPT))
+    curve = seen.client.get_metric_history(run.info.run_id, "eval/loss")
+    assert [point.step for point in curve] == list(range(1, 17))
+    assert curve[11].value == pytest.approx(LOSS_KEPT) and curve[15].value != curve[11].value
+    assert len(seen.client.get_metric_history(run.info.run_id, "train/accuracy")) == 16
+    tags = {"outcome": "pushed", "gate.edge": "pass", "worst/lane": "lane-01", "window": "ab" * 32}
+    tags |= {"reasons": "Version 3 of shelf is in production.", "digest.code": "cd" * 32}
+    assert tags.items() <= run.data.tags.items()
+    assert run.data.tags["spans"].startswith("span-00001, ")
+    assert (run.info.status, run.info.end_time - run.info.start_time) == ("FINISHED", 250_000)
+    page = seen.client.download_artifacts(run.info.run_id, "report.html", str(place))
+    assert f"<title>{RUN}</title>" in Path(page).read_text()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [("held", "FAILED"), ("refused", "FAILED"), ("failed", "FAILED"), ("killed", "KILLED")],
+)
+def test_a_run_that_pushed_nothing_is_there_with_its_verdict(place, outcome, status):
+    mirror(place, record(place, outcome=outcome))
+    run = Seen(uri_of(place)).runs[RUN]
+    assert (run.data.tags["outcome"], run.info.status) == (outcome, status)
+    words = {"held": "A model was trained and held back", "refused": "The data was refused"}
+    assert run.data.tags["mlflow.note.content"].startswith(f"**{words.get(outcome, 'The run ')}")
+
+
+def test_gc_takes_the_files_of_runs_that_go_and_leaves_all_figures(place, make_run, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    names, found, store_root = (RUN, NEXT, "20261019-030000"), [], str(place / "push")
+    for number, name in enumerate(names, start=1):
+        found.append(record(place, name, number=number))
+        made = make_run(id=name, number=number, outcome="pushed", push=store_root, registry=uri_of(place))
+        RunFolder(found[-1][0]).write(made)
+        push(place, name)
+    mirror(place, *found)
+    before = Seen(uri_of(place)).everything()
+    said = gc.collect(place, store_root, 1, dry_run=True)
+    assert gc.collect(place, store_root, 1) == said and sum(said.mlflow.values()) > 1000
+    # The second is what a rollback goes to; what is gone does not come back with the next run.
+    mirror(place, found[2])
+    seen = Seen(uri_of(place))
+    assert seen.everything() == before and set(seen.runs) == set(names)
+    left = {name for name, run in seen.runs.items() if seen.client.list_artifacts(run.info.run_id)}
+    assert left == set(names[1:])
+
+
+def test_a_database_that_cannot_be_read_keeps_its_files(place, caplog):
+    """As `gc` asks, which then knows of no folder whose it is."""
+    assert read_ids(f"sqlite:///{place / 'none.db'}") == {} and not (place / "none.db").exists()
+    (place / "torn.db").write_bytes(b"x" * 5000)
+    assert (
+        read_ids(f"sqlite:///{place / 'torn.db'}") == {} and "The files of MLflow's runs stay" in caplog.text
+    )
+
+
+def test_labels_with_characters_that_mlflow_has_no_name_for_are_there(place):
+    folder, facts = record(place)
+    labels = ("a & b $x_1$", "損傷 «é»", "../up", "dot..dot")
+    slices = tuple(structs.replace(facts.evaluation.slices[0], kind="class", name=label) for label in labels)
+    mirror(place, (folder, replace(facts, evaluation=replace(facts.evaluation, slices=slices))))
+    metrics = Seen(uri_of(place)).runs[RUN].data.metrics
+    assert sum(name.startswith("class/") and name.endswith("/accuracy") for name in metrics) == len(labels)
+
+
+def test_the_aliases_are_where_push_promote_and_rollback_left_production(place):
+    push(place)
+    mirror(place, record(place))
+    assert Seen(uri_of(place)).aliases == {"production": 1}
+    # Nothing has mirrored the run of the second one.
+    push(place, NEXT)
+    mirror(place)
+    seen = Seen(uri_of(place))
+    assert (seen.aliases, seen.versions) == ({"production": 2, "previous": 1}, {1: RUN, 2: NEXT})
+    store.rollback(place / "push", "shelf", "two is worse")
+    mirror(place)
+    assert Seen(uri_of(place)).aliases == {"production": 1}
+    store.promote(place / "push", "shelf", 2, "it was not")
+    mirror(place)
+    assert Seen(uri_of(place)).aliases == {"production": 2, "previous": 1}
+
+
+def test_what_was_collected_is_no_previous_release(place):
+    for run in (RUN, NEXT, "20261019-030000"):
+        push(place, run)
+    mirror(place)
+    assert list(store.collect(place / "push", "shelf", 1)) == [1]
+    store.rollback(place / "push", "shelf", "three is worse")
+    mirror(place)
+    assert Seen(uri_of(place)).aliases == {"production": 2}
+
+
+def test_a_release_whose_files_are_gone_keeps_its_number(place):
+    push(place)
+    push(place, NEXT)
+    shutil.rmtree(place / "push/edge/shelf/1")
+    mirror(place)
+    seen = Seen(uri_of(place))
+    assert seen.aliases == {"production": 2, "previous": 1}
+    assert "cannot be loaded" in seen.client.get_model_version("shelf", "1").description
+
+
+WRITES = (
+    *("create_experiment", "create_run", "log_batch", "log_text", "set_terminated", "set_tag"),
+    *("create_registered_model", "log_artifacts", "create_model_version", "set_registered_model_alias"),
+)
+
+
+def killed_at(write, place, found):
+    """Mirrors in a process that ends at that call of MLflow's client; whether it came so far."""
+    if child := os.fork():
+        return os.waitpid(child, 0)[1] != 0
+    from mlflow import MlflowClient
+
+    setattr(MlflowClient, write, lambda *_, **__: os._exit(9))
+    try:
+        mirror(place, found)
+    finally:
+        os._exit(0)
+
+
+def test_killed_at_each_write_and_repeated_it_leaves_everything_once(place, tables):
+    found = record(place)
+    push(place)
+    undisturbed = f"sqlite:///{shutil.copy(tables, place / 'undisturbed.db')}"
+    mirror(place, found, uri=undisturbed)
+    for write in WRITES:
+        assert killed_at(write, place, found), write
+    mirror(place, found)
+    seen = Seen(uri_of(place)).everything()
+    assert seen == Seen(undisturbed).everything()
+    assert seen[2:] == ({1: RUN}, {"production": 1})
+
+
+def test_what_a_person_deleted_there_does_not_come_back(place):
+    found = record(place)
+    mirror(place, found)
+    seen = Seen(uri_of(place))
+    seen.client.delete_run(seen.runs[RUN].info.run_id)
+    mirror(place, found)
+    assert Seen(uri_of(place)).runs == {}
+
+
+def revision(path, to=None):
+    with sqlite3.connect(path) as database:
+        if to is not None:
+            database.execute("UPDATE alembic_version SET version_num = ?", [to])
+        return database.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+
+
+@pytest.mark.parametrize("name", ["mlflow.db", "shared.db"])
+def test_the_tables_of_a_newer_mlflow_are_left_alone(place, name):
+    path = place / "mlflow.db"
+    revision(path, "fffffffffff1")
+    path.rename(place / name)
+    before = (place / name).read_bytes()
+    with pytest.raises(EdgelineError, match=r"of a newer MLflow \(fffffffffff1\)") as refused:
+        mirror(place, record(place), uri=f"sqlite:///{place / name}")
+    assert refused.value.why and "registry.uri" in refused.value.do
+    assert (place / name).read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory):
+    """The tables of the MLflow before, with an experiment."""
+    import sqlalchemy
+    from alembic import command
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db import utils
+
+    path = tmp_path_factory.mktemp("older") / "mlflow.db"
+    config = utils._get_alembic_config(f"sqlite:///{path}")
+    script = ScriptDirectory.from_config(config)
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    utils.InitialBase.metadata.create_all(engine)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, script.get_revision(script.get_current_head()).down_revision)
+        columns = "experiment_id, name, artifact_location, lifecycle_stage"
+        values = f"7, 'shelf', '{path.parent.as_uri()}', 'active'"
+        connection.execute(sqlalchemy.text(f"INSERT INTO experiments ({columns}) VALUES ({values})"))
+    engine.dispose()
+    return path
+
+
+def test_the_workspaces_own_tables_of_an_older_mlflow_are_renewed(place, older, tables):
+    shutil.copy(older, place / "mlflow.db")
+    mirror(place, record(place))
+    assert revision(place / "mlflow.db") == revision(tables) != revision(older)
+    seen = Seen(uri_of(place))
+    assert seen.client.get_experiment_by_name("shelf").experiment_id == "7" and set(seen.runs) == {RUN}
+    assert [path.name for path in place.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_tables_that_others_may_use_are_not_renewed_unasked(place, older):
+    shared = Path(shutil.copy(older, place / "shared.db"))
+    with pytest.raises(EdgelineError, match="of an older MLflow") as refused:
+        mirror(place, uri=f"sqlite:///{shared}")
+    assert f"mlflow db upgrade sqlite:///{shared}" in refused.value.do
+    assert revision(shared) == revision(older)
+
+
+def test_postgresql_has_what_sqlite_has_and_no_file_has_its_password(postgres, place, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    uri = postgres.replace(f":{QUOTED}", "")
+    found = record(place)
+    push(place)
+    for _ in range(2):
+        mirror(place, found, uri=uri)
+    mirror(place, found)
+    there, here = Seen(uri).everything(), Seen(uri_of(place)).everything()
+    assert there[1:] == here[1:] and there[0][RUN][0] == here[0][RUN][0]
+    kept = b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
+    assert SECRET.encode() not in kept and QUOTED.encode() not in kept

@@ -1,0 +1,118 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from data.photos.checks import check_photo
+from data.photos.exif_time import read_time_taken
+from data.photos.thumbnails import make_thumbnail
+from data.settings import DataSettings
+from data.spans.rejection import RowRejected
+from edgeline.errors import EdgelineError
+from edgeline.tables.decoder_process import DecoderProcess
+from tests.data.sample_photos import as_exif, jpeg, memory_bomb, phone_exif, slow_photo
+
+pytestmark = pytest.mark.e2e
+
+CHECK = partial(check_photo, limits=DataSettings())
+
+
+def unsafe(decoder, photo):
+    with pytest.raises(RowRejected) as rejected:
+        decoder(photo)
+    assert rejected.value.reason == "unsafe"
+    return rejected.value.detail
+
+
+def test_photos_are_checked_as_in_this_process():
+    with closing(DecoderProcess(CHECK, 10, 2)) as decoder:
+        for seed in range(3):
+            assert decoder(jpeg(seed=seed)) == CHECK(jpeg(seed=seed))
+        with pytest.raises(RowRejected, match="truncated"):
+            decoder(jpeg()[:200])
+
+
+def test_a_photo_that_takes_too_long_is_unsafe_and_the_next_one_is_read():
+    started = time.monotonic()
+    with closing(DecoderProcess(CHECK, 1, 2)) as decoder:
+        assert unsafe(decoder, slow_photo()) == "Its decoding takes more than 1 s of CPU time."
+        assert decoder(jpeg()).width == 64
+    assert time.monotonic() - started < 60  # a full second or two of CPU, on a machine that others use too
+
+
+def test_many_photos_that_are_quick_do_not_add_up_to_one_that_is_slow():
+    photo = jpeg(3000, 3000)
+    with closing(DecoderProcess(CHECK, 1, 2)) as decoder:
+        started = time.process_time()
+        seconds = 0.0
+        while seconds < 2.5:
+            CHECK(photo)
+            seconds = time.process_time() - started
+            decoder(photo)
+
+
+@pytest.mark.parametrize(
+    ("work", "photo"),
+    [
+        (CHECK, memory_bomb()),
+        (read_time_taken, memory_bomb()),
+        (read_time_taken, as_exif(memory_bomb(), jpeg())),
+        (make_thumbnail, as_exif(memory_bomb(), jpeg())),
+    ],
+    ids=["check", "time", "time in a JPEG", "thumbnail"],
+)
+def test_a_photo_that_takes_too_much_memory_is_unsafe_and_the_next_one_is_read(work, photo):
+    with closing(DecoderProcess(work, 10, 1)) as decoder:
+        assert unsafe(decoder, photo) == "Its decoding takes more than 1 GB of memory."
+        assert decoder(jpeg(exif=phone_exif()))
+
+
+def crash(photo):
+    if photo == b"crash":
+        os.abort()
+    return os.getpid()
+
+
+def test_a_photo_that_crashes_its_decoder_is_unsafe_and_the_next_one_is_read():
+    with closing(DecoderProcess(crash, 10, 2)) as decoder:
+        first = decoder(b"")
+        assert unsafe(decoder, b"crash") == "Its decoder ended with SIGABRT."
+        assert decoder(b"") not in (first, os.getpid())
+
+
+@pytest.mark.parametrize("python", ["/bin/false", "/nowhere/python"])
+def test_a_process_that_cannot_start_is_an_error_and_no_photo_is_blamed(monkeypatch, python):
+    monkeypatch.setattr(sys, "executable", python)
+    with pytest.raises(EdgelineError, match="did not start"):
+        DecoderProcess(CHECK, 10, 2)(jpeg())
+
+
+def is_there(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_it_ends_with_the_process_that_it_works_for(end):
+    code = (
+        "from tests.edgeline.tables.test_decoder_process import *\n"
+        "print(DecoderProcess(crash, 10, 2)(b''), flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
+        pid = int(parent.stdout.readline())
+        assert is_there(pid)
+        parent.send_signal(end)
+        parent.wait(30)
+    deadline = time.monotonic() + 30
+    while is_there(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_there(pid)

@@ -1,0 +1,238 @@
+"""Tables as people have them: every kind of file that is read, and what is said of the others."""
+
+import gzip
+import sqlite3
+import zipfile
+from datetime import date, datetime
+
+import pandas as pd
+import pytest
+
+from data.spans.source import Rejected
+from edgeline.errors import DataRefused, UsageError
+from edgeline.tables.files import open_table
+from tests.data.importers.workbooks import write_ods, write_xlsx
+
+HEADER = ["name", "age", "paid"]
+ROWS = [["Jürgen", "34", "yes"], ["Zoë, the 2nd", "29", "no"], ["O'Hara", "", "yes"]] * 4
+
+
+def text(separator=",", line_end="\n"):
+    quoted = [[f'"{cell}"' if separator in cell else cell for cell in row] for row in [HEADER, *ROWS]]
+    return line_end.join(separator.join(row) for row in quoted) + line_end
+
+
+def zipped(path, members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def read(path, scratch, columns=("paid",), **given):
+    table = open_table(str(path), scratch, columns, **given)
+    rows = list(table.rows(table.header))
+    assert not any(isinstance(row, Rejected) for row in rows)
+    return table, [[cells[name] for name in table.header] for _, cells in rows]
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    return tmp_path / "scratch"
+
+
+def packed(content: bytes) -> bytes:
+    """By gzip, without the time: workers of pytest have to name tests alike."""
+    return gzip.compress(content, mtime=0)
+
+
+@pytest.mark.parametrize("columns", [(), ("paid",)])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin-1"]
+)
+def test_text_of_any_separator_and_encoding_is_read(tmp_path, scratch, encoding, separator, columns):
+    content = ("\ufeff" if encoding[-2:] in ("le", "be") else "") + text(separator, "\r\n")
+    (tmp_path / "a.csv").write_bytes(content.encode(encoding))
+    table, rows = read(tmp_path / "a.csv", scratch, columns)
+    assert (list(table.header), rows, table.separator, table.types) == (HEADER, ROWS, separator, {})
+    named = {"utf": "", "cp1": "Windows-1252", "lat": "Windows-1252"}[encoding[:3]]
+    named = "UTF-16" if encoding.startswith("utf-16") else named
+    assert table.notes == ((f"{tmp_path / 'a.csv'} was read as {named}.",) if named else ())
+
+
+def test_words_separated_by_blanks_are_a_table(tmp_path, scratch):
+    (tmp_path / "a.txt").write_text("x  y z\n1   2 yes\n3  4  no\n")
+    assert read(tmp_path / "a.txt", scratch)[1] == [["1", "2", "yes"], ["3", "4", "no"]]
+
+
+def test_a_row_that_is_no_csv_costs_itself_alone(tmp_path, scratch):
+    (tmp_path / "a.csv").write_bytes(b"x;y\n1;a\rb\n2;c\n")
+    table = open_table(str(tmp_path / "a.csv"), scratch)
+    rows = list(table.rows(table.header))
+    assert [isinstance(row, Rejected) for row in rows] == [True, False] and table.separator == ";"
+
+
+def test_a_packed_table_is_read_and_places_and_refusals_name_what_a_person_has(tmp_path, scratch):
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text().encode("utf-16")))
+    packed = {"../a.csv": text(), "__MACOSX/._a.csv": b"\0\1", "about.txt": "free to use"}
+    zipped(tmp_path / "a.zip", packed)
+    zipped(tmp_path / "both.zip", {"a.csv.gz": gzip.compress(text().encode())})
+    for name in ("a.csv.gz", "a.zip", "both.zip"):
+        table, rows = read(tmp_path / name, scratch)
+        assert rows == ROWS and table.shown == str(tmp_path / name)
+        assert next(iter(table.rows(HEADER)))[0] == "a.csv:2"
+
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress((text() + "name,age,paid\n").encode()))
+    with pytest.raises(DataRefused) as refused:
+        read(tmp_path / "b.csv.gz", scratch)
+    assert refused.value.found.startswith(f"{tmp_path / 'b.csv.gz'} line 14 repeats the header")
+
+
+def test_a_workbook_keeps_the_types_of_its_cells(tmp_path, scratch):
+    rows = [
+        ["n", "day", "ok", "code", "mixed", "paid"],
+        [1, date(2026, 1, 5), True, "01067", 1, "yes"],
+        [2.5, datetime(2026, 1, 6, 7, 30), False, "80331", "?", "no"],
+        [None, None, None, None, None, None],
+        [None, None, True, None, 2, "no"],
+    ]
+    table, cells = read(write_xlsx(tmp_path / "a.xlsx", {"Data": rows}), scratch)
+    assert table.types == {"n": "number", "day": "time", "ok": "boolean"}
+    assert cells == [
+        ["1", "2026-01-05", "True", "01067", "1", "yes"],
+        ["2.5", "2026-01-06T07:30:00", "False", "80331", "?", "no"],
+        ["", "", "True", "", "2", "no"],
+    ]
+    assert read(write_ods(tmp_path / "a.ods", [["n", "paid"], [1.5, "no"]]), scratch)[1] == [["1.5", "no"]]
+
+
+def test_of_several_sheets_the_one_with_the_columns_is_read_or_one_is_to_be_named(tmp_path, scratch):
+    sheets = {"About": [["what"], ["a survey"]], "North": [["x", "paid"], [1, "no"]], "Empty": []}
+    book = write_xlsx(tmp_path / "a.xlsx", sheets)
+    assert read(book, scratch)[1] == [["1", "no"]]
+    assert read(book, scratch, sheet="About")[1] == [["a survey"]]
+    south = {**sheets, "South": [["x", "paid"], [2, "yes"]]}
+    book = write_xlsx(tmp_path / "b.xlsx", south)
+    with pytest.raises(UsageError, match=r"has the sheets About, North, South.*Name one: --sheet About"):
+        read(book, scratch)
+    with pytest.raises(UsageError, match=r"has the sheets About, North, Empty, South.*sheet West"):
+        read(book, scratch, sheet="West")
+    with pytest.raises(DataRefused, match="has no row"):
+        read(write_xlsx(tmp_path / "c.xlsx", {"Sheet1": [["x", "paid"]]}), scratch)
+
+
+def test_a_workbook_that_is_damaged_or_takes_all_memory_is_refused_in_words_alone(tmp_path, scratch, capfd):
+    book = write_xlsx(tmp_path / "a.xlsx", {"Data": [["x", "paid"], [1, "no"]]})
+    last = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+    with zipfile.ZipFile(book) as archive, zipfile.ZipFile(tmp_path / "b.xlsx", "w") as copy:
+        for name in archive.namelist():
+            copy.writestr(name, archive.read(name).replace(b"</sheetData>", last))
+    (tmp_path / "c.xls").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + b"\xff" * 2000)
+    for name in ("b.xlsx", "c.xls"):
+        with pytest.raises(DataRefused, match=f"{name} cannot be read: .*damaged, too large"):
+            read(tmp_path / name, scratch)
+    assert capfd.readouterr().err == ""
+
+
+def test_the_types_of_parquet_and_of_a_database_are_kept(tmp_path, scratch):
+    frame = {"zip": ["01067", "80331"], "n": [1.0, None], "at": pd.to_datetime(["2026-01-05", None])}
+    pd.DataFrame({**frame, "ok": [True, False]}).to_parquet(tmp_path / "a.parquet")
+    types = {"zip": "text", "n": "number", "at": "time", "ok": "boolean"}
+    table, cells = read(tmp_path / "a.parquet", scratch)
+    assert table.types == types and cells[0] == ["01067", "1", "2026-01-05T00:00:00", "True"]
+
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute("CREATE TABLE t (zip TEXT, n REAL, mixed)")
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?)", [("01067", 1.5, 1), ("1", None, "x")])
+    connection.close()
+    table, cells = read(f"sqlite:///{tmp_path / 'a.db'}", scratch, query="SELECT * FROM t")
+    assert table.types == {"zip": "text", "n": "number"} and cells[0] == ["01067", "1.5", "1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found", "do"),
+    [
+        ("a.db", b"SQLite format 3\0" + bytes(100), "is an SQLite database", "sqlite:///"),
+        ("a.pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "is a PDF", "CSV"),
+        ("a.rda", packed(b"RDX3\nX\n\0\0\0\3"), "is an R data file", "write.csv"),
+        ("a.rds", packed(b"X\n\0\0\0\3\0\4"), "is an R data file", "readRDS"),
+        ("a.json", b'[\n {"a": 1}]', "is a JSON array", "jq"),
+        ("a.xls", b"<html><table><tr>", "is an HTML or XML page", "spreadsheet"),
+        ("a.csv", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1", "is a photo", "folder"),
+        ("a.dta", b"<stata_dta><header>\0\0\1\2" + bytes(20), "is a Stata data file", "read_stata"),
+        ("a.sas7bdat", bytes(300), "is a binary file of an unknown kind", "CSV"),
+        ("a.tar.gz", packed(bytes(257) + b"ustar" + bytes(700)), "is a tar archive", "Unpack"),
+        ("a.csv.xz", b"\xfd7zXZ\0\0\4\xe6\xd6\xb4\x46\2\0", "is compressed with xz", "Unpack"),
+    ],
+)
+def test_another_kind_of_file_is_named_with_the_one_thing_to_do(tmp_path, scratch, name, content, found, do):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError) as refused:
+        read(tmp_path / name, scratch)
+    assert refused.value.found == f"{tmp_path / name} {found}." and refused.value.why
+    assert do in refused.value.do and "{" not in refused.value.do
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("a.csv.gz", packed(text().encode())[:-9], r"a\.csv\.gz cannot be read"),
+        ("a.csv.gz", packed(b"a,b\n" + b"0,0\n" * 2**25), "unpacks to more than 67,108,864 bytes"),
+        ("a.gz", packed(packed(packed(b"a,b\n"))), "compressed 3 times or more"),
+        ("a.zip", b"PK\3\4 and no more", r"a\.zip cannot be read"),
+        ("a.xlsx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), r"a\.xlsx cannot be read"),
+        ("a.parquet", b"PAR1 and no more", r"a\.parquet cannot be read"),
+        ("a.csv", "a,b\nä,1\n".encode() + b"\xe4,2\n", "line 3 is not UTF-8"),
+        ("a.csv", b"a,b\n\x81\xe4,2\n", "neither UTF-8 nor Windows-1252"),
+    ],
+)
+def test_a_damaged_file_is_refused(tmp_path, scratch, name, content, found):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataRefused, match=found) as refused:
+        read(tmp_path / name, scratch)
+    assert refused.value.why and refused.value.do and str(scratch) not in str(refused.value)
+
+
+def test_a_zip_with_several_tables_or_none_is_refused_by_what_it_holds(tmp_path, scratch):
+    with pytest.raises(DataRefused, match=r"holds 2 tables: a\.csv, b\.csv"):
+        read(zipped(tmp_path / "a.zip", {"a.csv": text(), "b.csv": text()}), scratch)
+    with pytest.raises(DataRefused, match=r"holds no table: a\.txt, b\.txt"):
+        read(zipped(tmp_path / "b.zip", {"a.txt": "", "b.txt": ""}), scratch)
+
+
+def test_what_is_no_file_is_refused(tmp_path, scratch):
+    for path, found in ((tmp_path, "is not a file"), (tmp_path / "no.csv", "does not exist")):
+        with pytest.raises(UsageError, match=found):
+            read(path, scratch)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["5.1,3.5,1.4,setosa", "4.9,3.0,1.4,setosa"],  # numbers in no order
+        ["K1,34,yes", "K2,29,no", "K3,18,yes"],  # a number, and a word that comes again
+        ["good film,pos", "bad film,neg", "fine,pos"],  # half of the words come again
+        ["5,great", "5,fine", "1,bad"],
+    ],
+)
+def test_a_first_line_that_is_data_is_refused(tmp_path, scratch, lines):
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataRefused, match=r"The first line of .*a\.csv is data: '") as refused:
+        read(tmp_path / "a.csv", scratch, ())
+    assert f"each of the {lines[0].count(',') + 1} columns" in refused.value.do
+
+
+def test_a_title_above_the_names_is_refused(tmp_path, scratch):
+    book = write_xlsx(tmp_path / "a.xlsx", {"Data": [["Sales"], ["x", "y", "paid"], [1, 2, "no"]]})
+    with pytest.raises(DataRefused, match=r"The first line of .* has only 'Sales', above 3 columns"):
+        read(book, scratch)
+
+
+@pytest.mark.parametrize(
+    "header", ["id,2019,2020,2021", "0,1,2,3", "name,2019,x,y", "good,bad,x,y", "400.5,401.25,402,label"]
+)
+def test_a_header_with_years_or_numbers_in_order_is_one(tmp_path, scratch, header):
+    (tmp_path / "a.csv").write_text(f"{header}\n1,0,1,a\n0,1,1,b\n")
+    assert list(read(tmp_path / "a.csv", scratch, ())[0].header) == header.split(",")

@@ -1,0 +1,78 @@
+import pytest
+
+from edgeline.workspace import artifact_records
+from edgeline.workspace.artifact_records import ArtifactRecord, discard_damaged, list_files
+from edgeline.workspace.runs import RunFolder
+
+
+@pytest.fixture
+def transform_graph(tmp_path):
+    """An artifact of two files, recorded by a run."""
+    folder = tmp_path / "artifacts" / "Transform" / "transform_graph" / "9"
+    (folder / "transform_fn").mkdir(parents=True)
+    (folder / "transform_fn" / "saved_model.pb").write_bytes(b"x" * 1000)
+    (folder / "metadata.txt").write_text("schema")
+    run = RunFolder(tmp_path / "runs" / "20261005-091233")
+    run.path.mkdir(parents=True)
+    record = ArtifactRecord("Transform", "transform_graph", str(folder), {}, list_files(str(folder)))
+    artifact_records.append(run.artifacts, record)
+    return folder
+
+
+def test_files_are_listed_with_posix_names_and_sizes(transform_graph):
+    assert list_files(str(transform_graph)) == {"metadata.txt": 6, "transform_fn/saved_model.pb": 1000}
+
+
+def test_a_whole_artifact_stays(tmp_path, transform_graph):
+    assert discard_damaged(tmp_path) == []
+    assert transform_graph.is_dir()
+
+
+def test_an_artifact_with_a_file_missing_is_removed_and_named(tmp_path, transform_graph):
+    (transform_graph / "transform_fn" / "saved_model.pb").unlink()
+
+    assert discard_damaged(tmp_path) == [
+        "Transform runs again: transform_fn/saved_model.pb of its transform_graph is gone."
+    ]
+    assert not transform_graph.exists()
+
+
+def test_an_artifact_with_a_truncated_file_is_removed_and_named(tmp_path, transform_graph):
+    (transform_graph / "transform_fn" / "saved_model.pb").write_bytes(b"x" * 999)
+    (transform_graph / "metadata.txt").unlink()
+
+    assert discard_damaged(tmp_path) == [
+        "Transform runs again: metadata.txt of its transform_graph is gone (and 1 more)."
+    ]
+    assert not transform_graph.exists()
+
+
+def test_the_newest_record_of_an_artifact_counts(tmp_path, transform_graph):
+    (transform_graph / "metadata.txt").write_text("another schema")
+    later = RunFolder(tmp_path / "runs" / "20261006-091233")
+    later.path.mkdir()
+    files = list_files(str(transform_graph))
+    artifact_records.append(
+        later.artifacts, ArtifactRecord("Transform", "transform_graph", str(transform_graph), {}, files)
+    )
+
+    assert discard_damaged(tmp_path) == []
+
+
+def test_what_lies_outside_of_the_artifacts_is_never_removed(tmp_path, transform_graph):
+    store = tmp_path / "push" / "serving"
+    store.mkdir(parents=True)
+    run = RunFolder(tmp_path / "runs" / "20261005-091233")
+    artifact_records.append(
+        run.artifacts, ArtifactRecord("Importer", "model", str(store), {}, {"gone.pb": 3})
+    )
+
+    assert discard_damaged(tmp_path) == []
+    assert store.is_dir()
+
+
+def test_a_torn_record_hides_no_other(tmp_path, transform_graph):
+    path = tmp_path / "runs" / "20261005-091233" / "artifacts.jsonl"
+    path.write_text('{"step": "Tra\n' + path.read_text() + '{"st')
+
+    assert [record.step for record in artifact_records.read(path)] == ["Transform"]

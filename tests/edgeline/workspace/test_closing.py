@@ -1,0 +1,213 @@
+import pytest
+
+from edgeline.records.push import PUSH, Push
+from edgeline.records.run import Problem, Step
+from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.workspace import artifact_records, closing
+from edgeline.workspace.artifact_records import ArtifactRecord
+from edgeline.workspace.events import EventWriter
+from edgeline.workspace.runs import RunFolder
+
+DATA_PASS = Verdict("data", "pass", ("150 of 150 photos were accepted.",))
+NO_BASELINE = Verdict(
+    "evaluation",
+    "no_baseline",
+    ("There is no production model to compare with.",),
+    ("Lane 7 has 3 photos.",),
+)
+EDGE_FAIL = Verdict(
+    "edge", "fail", ("fp16 is 6.1 MB; at most 5.0 MB is allowed.",), ("Lane 7 has 3 photos.",)
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "runs" / "20261005-091233"
+    path.mkdir(parents=True)
+    return RunFolder(path)
+
+
+@pytest.fixture
+def put_out(tmp_path, folder):
+    """Records an output artifact with the file given."""
+
+    def put(step, content, **properties):
+        place = tmp_path / "artifacts" / step
+        (VERDICT if isinstance(content, Verdict) else PUSH).write(place, content)
+        artifact_records.append(folder.artifacts, ArtifactRecord(step, "output", str(place), properties))
+
+    return put
+
+
+def test_a_push_without_a_baseline_says_both(folder, put_out, make_run):
+    put_out("DataValidator", DATA_PASS)
+    put_out("Evaluator", NO_BASELINE)
+    push = Push("pushed", 1, ("Version 1 of shelf is in production.",))
+    put_out("Pusher", push, outcome="pushed", version=1)
+
+    run = closing.conclude(make_run(), folder, None, [])
+
+    assert (run.outcome, run.exit_code, run.error) == ("pushed", 0, None)
+    assert run.reasons == (
+        "Version 1 of shelf is in production.",
+        "150 of 150 photos were accepted.",
+        "There is no production model to compare with.",
+    )
+    assert run.warnings == ("Lane 7 has 3 photos.",)
+
+
+def test_a_model_that_was_held_back_ends_with_3_and_the_reasons_of_the_gate(folder, put_out, make_run):
+    put_out("DataValidator", DATA_PASS)
+    put_out("EdgeValidator", EDGE_FAIL)
+    put_out("Pusher", Push("held", reasons=EDGE_FAIL.reasons), outcome="held", version=0)
+    gate = {"exit_code": 3, "found": EDGE_FAIL.reasons[0], "why": "It was not pushed.", "do": "Look."}
+
+    run = closing.conclude(make_run(), folder, gate, ["span-00007 is dark."])
+
+    assert (run.outcome, run.exit_code) == ("held", 3)
+    assert run.reasons == ("fp16 is 6.1 MB; at most 5.0 MB is allowed.",)
+    assert run.warnings == ("span-00007 is dark.", "Lane 7 has 3 photos.")
+    assert run.details == "edgeline show latest"
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "outcome"),
+    [(4, "refused"), (3, "held"), (1, "failed"), (5, "failed"), (130, "interrupted")],
+)
+def test_an_error_decides_the_outcome(folder, make_run, exit_code, outcome):
+    error = {"exit_code": exit_code, "found": "No photo is labelled.", "why": "w", "do": "d"}
+
+    run = closing.conclude(make_run(), folder, error, [])
+
+    assert (run.outcome, run.exit_code) == (outcome, exit_code)
+    assert run.reasons == ("No photo is labelled.",)
+    assert run.error == Problem("No photo is labelled.", "w", "d")
+
+
+def test_a_dag_that_ends_without_a_verdict_has_failed(folder, put_out, make_run):
+    put_out("DataValidator", DATA_PASS)
+
+    run = closing.conclude(make_run(), folder, None, [])
+
+    assert (run.outcome, run.exit_code) == ("failed", 1)
+
+
+def test_a_step_that_was_running_when_the_worker_died_counts_as_failed(folder, make_run):
+    tell = EventWriter(folder.events)
+    tell({"event": "plan", "steps": ["ExampleGen", "Trainer", "Pusher"]})
+    tell({"event": "step", "step": "ExampleGen", "state": "done", "seconds": 2.0})
+    tell({"event": "step", "step": "Trainer", "state": "running"})
+
+    run = closing.conclude(make_run(), folder, {"exit_code": 1, "found": "", "why": "", "do": ""}, [])
+
+    assert [step.state for step in run.steps] == ["done", "failed", "queued"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_table_of_times_fits_and_adds_up(make_run, width):
+    steps = (
+        Step("ExampleGen", "cached", 0.5),
+        Step("Trainer", "done", 60.0),
+        Step("Pusher", "queued"),
+    )
+    run = make_run(steps=steps, start_seconds=20.0, seconds=90.0)
+
+    lines = list(closing.time_table(run, width))
+
+    assert all(len(line) <= width for line in lines)
+    assert "start" in lines[1] and "22 %" in lines[1]
+    assert "Trainer" in lines[3] and "1 min 00 s" in lines[3] and "67 %" in lines[3]
+    assert "between and after" in lines[4][:19] or width == 40
+    assert "1 min 30 s" in lines[-1]
+    assert not any("Pusher" in line for line in lines)
+
+
+def test_the_last_lines_repeat_warnings_reasons_and_the_command_that_shows_more(folder, make_run):
+    folder.log.write_text("noise")
+    run = make_run(
+        outcome="held",
+        version=2,
+        reasons=("Accuracy is 0.8.",),
+        warnings=("span-00007 is dark.",),
+        details="edgeline show latest",
+    )
+
+    assert [line for line, _ in closing.last_lines(run, folder, None)] == [
+        "Warnings",
+        "  - span-00007 is dark.",
+        "Held back: the model was trained and not pushed; version 2 stays in production.",
+        "  - Accuracy is 0.8.",
+        "Details: edgeline show latest",
+        f"Log: {folder.log}",
+    ]
+
+
+def test_data_that_was_refused_without_a_gate_says_why_and_what_to_do(folder, make_run):
+    error = Problem("labels.csv is missing.", "Nothing can be learned.", "Write it.")
+    run = make_run(outcome="refused", reasons=("labels.csv is missing.",), error=error)
+
+    lines = [line for line, _ in closing.last_lines(run, folder, None)]
+
+    assert "  - labels.csv is missing." in lines
+    assert lines.index("  Nothing can be learned.") < lines.index("  Write it.")
+
+
+def test_in_the_usual_workspace_the_command_that_shows_more_is_short(tmp_path, monkeypatch, make_run):
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder(tmp_path / "workspace" / "runs" / "20261005-091233")
+
+    lines = [line for line, _ in closing.last_lines(make_run(outcome="pushed", version=3), folder, None)]
+
+    assert lines[-2:] == ["Details: edgeline status", "Try it: edgeline predict FILE"]
+
+
+def test_the_spans_that_failed_verdicts_blame_stand_in_the_record(folder, put_out, make_run):
+    put_out("Evaluator", Verdict("evaluation", "pass", spans=("span-00009",)))
+    put_out("DataValidator", Verdict("data", "fail", ("Too dark.",), spans=("span-00002", "span-00003")))
+    put_out("EdgeValidator", Verdict("edge", "fail", ("Too large.",), spans=("span-00003",)))
+    error = {"exit_code": 4, "found": "Too dark.", "why": "w", "do": "d"}
+
+    run = closing.conclude(make_run(), folder, error, [])
+
+    assert run.blamed_spans == ("span-00002", "span-00003")
+    assert (run.reasons, run.details) == (("Too dark.", "Too large."), "edgeline show latest")
+
+
+def test_without_a_verdict_the_spans_are_those_that_the_error_blames(folder, make_run):
+    error = {"exit_code": 4, "found": "It is bad.", "why": "w", "do": "d", "spans": ["span-00001"]}
+
+    assert closing.conclude(make_run(), folder, error, []).blamed_spans == ("span-00001",)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "blamed", "span"),
+    [
+        ("refused", ("span-00002",), "span-00002"),
+        ("failed", ("span-00001",), "span-00001"),
+        ("refused", ("span-00001", "span-00003"), None),
+        ("refused", ("span-00004",), None),
+        ("refused", (), None),
+        ("failed", (), None),
+        ("held", ("span-00003",), None),
+        ("pushed", (), None),
+    ],
+)
+def test_the_one_week_that_stopped_a_run_comes_with_the_command_that_leaves_it_out(
+    folder, make_run, outcome, blamed, span
+):
+    spans = ("span-00001", "span-00002", "span-00003")
+    # What a sentence names besides is not to blame.
+    run = make_run(
+        outcome=outcome, reasons=("As span-00001.",), blamed_spans=blamed, spans=spans, data="/my data"
+    )
+
+    lines = [line for line, _ in closing.last_lines(run, folder, None) if "data exclude" in line]
+
+    command = f"To go on without this span: edgeline data exclude {span} --reason R --data '/my data'"
+    assert lines == ([command] if span else [])
+
+
+def test_the_only_week_there_is_is_not_to_be_left_out(folder, make_run):
+    run = make_run(outcome="refused", spans=("span-00001",), blamed_spans=("span-00001",))
+
+    assert not any("data exclude" in line for line, _ in closing.last_lines(run, folder, None))

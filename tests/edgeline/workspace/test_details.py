@@ -1,0 +1,87 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgeline.records.edge import EDGE_FILES, EdgeFiles, Variant
+from edgeline.records.evaluation import METRICS, GroupShare, Metrics
+from edgeline.records.ingest import INGEST, Ingest, Span
+from edgeline.records.json_file import JsonFile
+from edgeline.records.training import Estimate
+from edgeline.workspace import artifact_records
+from edgeline.workspace.artifact_records import ArtifactRecord
+from edgeline.workspace.details import detail_lines
+from edgeline.workspace.runs import RunFolder
+from tests.edgeline.report.runs import a_run
+
+
+def leave(folder: RunFolder, step: str, output: str, file: JsonFile[Any], content: object) -> None:
+    place = folder.path / step
+    file.write(place, content)
+    artifact_records.append(folder.artifacts, ArtifactRecord(step, output, str(place), {}, {}))
+
+
+def text(folder: RunFolder) -> str:
+    return "\n".join(detail_lines(folder))
+
+
+def test_quarantined_photos_are_counted_by_span_and_the_file_with_reasons_is_named(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    spans = (
+        Span("span-00001", 1, rows=10),
+        Span("span-00002", 2, rows=12, rejected={"corrupt": 2, "duplicate": 1}),
+    )
+    ingest = Ingest({"train": 15, "eval": 4}, {"ok": 11, "damaged": 8}, spans)
+    leave(folder, "ExampleGen", "quarantine", INGEST, ingest)
+    assert "15 train, 4 eval (11 ok, 8 damaged)" in text(folder)
+    assert "span-00002: 3 of 12 quarantined: 2 corrupt, 1 duplicate" in text(folder)
+    assert str(folder.path / "ExampleGen" / "quarantine.csv") in text(folder)
+    assert "span-00001" not in text(folder)
+
+
+def test_accuracy_by_slice_stands_beside_that_of_production(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}, "class": {}}
+    before = {"overall": {"all": {"example_count": 40, "accuracy": 0.85}}}
+    leave(folder, "Evaluator", "evaluation", METRICS, Metrics(now, before))
+    (line,) = [line for line in detail_lines(folder) if "overall" in line]
+    assert line.split() == ["overall", "all", "40", "-", "0.900", "0.769", "to", "0.960", "0.850"]
+
+
+def test_each_figure_has_its_number_of_groups_and_the_worst_groups_are_listed(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    metrics = Metrics(
+        {"overall": {"all": {"example_count": 400, "accuracy": 0.9}}},
+        group="machine",
+        estimates={"overall": {"all": Estimate(400, 4, 0.9, 0.55, 0.99)}},
+        worst_groups=(GroupShare("m-3", 100, 0.7), GroupShare("m-1", 100, 0.9)),
+    )
+    leave(folder, "Evaluator", "evaluation", METRICS, replace(metrics, out_of_fold=metrics))
+    lines = [line.split() for line in detail_lines(folder)]
+    overall = ["overall", "all", "400", "4", "0.900", "0.550", "to", "0.990", "-"]
+    worst = [["machine", "m-3", "100", "-", "0.700"], ["machine", "m-1", "100", "-", "0.900"]]
+    assert [lines[0][:5], lines[4][:5]] == [
+        ["Accuracy", "out", "of", "fold", "count"],
+        ["Accuracy", "by", "slice", "count", "machines"],
+    ]
+    for table in (lines[1:4], lines[5:8]):
+        assert table[0] == overall and [line[:5] for line in table[1:]] == worst
+
+
+def test_without_production_the_column_is_empty(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}}
+    leave(folder, "Evaluator", "evaluation", METRICS, Metrics(now))
+    (line,) = [line for line in detail_lines(folder) if "overall" in line]
+    assert line.split()[-1] == "-"
+
+
+def test_every_edge_file_is_listed_with_the_default_marked(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    known = a_run().edge
+    assert known is not None
+    fp16 = Variant("fp16", "model_fp16.tflite", measured=known.default_measured)
+    int8 = Variant("int8", None, ("It could not be converted.",))
+    leave(folder, "EdgeValidator", "verdict", EDGE_FILES, EdgeFiles("fp16", 40, (fp16, int8)))
+    (line,) = [line for line in detail_lines(folder) if "(default)" in line]
+    assert line.split() == ["fp16", "0.39", "0.920", "0.990", "1.0e-03", "0.30", "(default)"]
+    assert "int8       could not be made" in text(folder)

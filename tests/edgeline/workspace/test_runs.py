@@ -1,0 +1,238 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from edgeline.errors import UsageError
+from edgeline.records.run import Problem, Step
+from edgeline.release import store
+from edgeline.workspace import runs
+from edgeline.workspace.events import EventWriter
+from edgeline.workspace.runs import RunFolder
+from tests.edgeline.release.candidates import make_candidate
+
+
+def dead_pid():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def add_run(workspace, run):
+    folder = RunFolder(workspace / "runs" / run.id)
+    folder.path.mkdir(parents=True)
+    folder.write(run)
+    return folder
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path, make_run):
+    run = make_run(
+        outcome="held",
+        exit_code=3,
+        ended_at="2026-10-05T09:15:00Z",
+        steps=(Step("ExampleGen", "cached", 0.1), Step("Trainer", "done", 60.0)),
+        reasons=("Accuracy is 0.8.",),
+        inputs={"window": "ab"},
+        spans=("span-00001", "span-00003"),
+        new_since="20260928-091233",
+        new_spans=("span-00003",),
+        blamed_spans=("span-00003",),
+        details="edgeline show latest",
+        error=Problem("Accuracy is 0.8.", "w", "d"),
+        excluded_spans=({"span": "span-00002", "reason": "dirty lens"},),
+    )
+
+    assert add_run(tmp_path, run).read() == run
+
+
+def test_a_record_of_before_the_files_had_types_is_still_read(tmp_path, make_run):
+    error = {"found": "Too dark.", "why": "Nothing was trained.", "do": "Look closer."}
+    content = {
+        "id": "20261005-091233",
+        "workload": "shelf",
+        "workload_source": "shelf",
+        "data": "/data",
+        "push": "/push",
+        "settings": {"seed": 20, "trainer": {"epochs": 3, "class_weights": {"ok": 0.5}}, "kubeflow": None},
+        "number": 3,
+        "outcome": "refused",
+        "exit_code": 4,
+        "pid": 7,
+        "host": "desk",
+        "started_at": "2026-10-05T09:12:33Z",
+        "ended_at": "2026-10-05T09:15:00Z",
+        "seconds": 95,
+        "start_seconds": 9.5,
+        "inputs": {"window": "ab"},
+        "resumes": None,
+        "spans": ["span-00001", "span-00003"],
+        "new_since": "20260928-091233",
+        "new_spans": ["span-00003"],
+        "missed_spans": [],
+        "excluded_spans": [{"span": "span-00002", "who": "a", "when": "b", "reason": "dirty lens"}],
+        "steps": [{"name": "DataValidator", "state": "cached", "seconds": 0.1}],
+        "version": None,
+        "reasons": ["Too dark."],
+        "warnings": ["Late."],
+        "look_closer": "edgeline show latest",
+        "error": error,
+    }
+    folder = add_run(tmp_path, make_run())
+    folder.record.write_text(json.dumps(content, indent=1))
+    plain = {key: value for key, value in content.items() if not isinstance(value, list)}
+    del plain["look_closer"]
+
+    assert folder.read() == make_run(
+        **{**plain, "error": Problem(**error)},
+        spans=("span-00001", "span-00003"),
+        new_spans=("span-00003",),
+        excluded_spans=({"span": "span-00002", "who": "a", "when": "b", "reason": "dirty lens"},),
+        steps=(Step("DataValidator", "cached", 0.1),),
+        reasons=("Too dark.",),
+        warnings=("Late.",),
+    )
+
+
+def test_a_record_of_before_the_spans_were_noted_has_none(tmp_path, make_run):
+    folder = add_run(tmp_path, make_run(ended_at="2026-10-05T09:15:00Z", outcome="pushed"))
+    content = json.loads(folder.record.read_text())
+    for key in ("spans", "new_since", "new_spans", "missed_spans", "excluded_spans"):
+        del content[key]
+    folder.record.write_text(json.dumps(content))
+
+    assert folder.read() == make_run(ended_at="2026-10-05T09:15:00Z", outcome="pushed")
+
+
+def test_a_record_of_a_newer_version_is_still_read(tmp_path, make_run):
+    folder = add_run(tmp_path, make_run(ended_at="2026-10-05T09:15:00Z", outcome="pushed"))
+    folder.record.write_text(folder.record.read_text().replace("{", '{"mood": "good",', 1))
+
+    assert folder.read().outcome == "pushed"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_a_damaged_record_hides_no_other(tmp_path, make_run, content):
+    add_run(tmp_path, make_run(id="20261005-091233", outcome="pushed"))
+    add_run(tmp_path, make_run(id="20261006-091233")).record.write_text(content)
+
+    assert [run.id for run in runs.read_runs(tmp_path)] == ["20261005-091233"]
+
+
+def test_runs_of_one_second_stay_in_order(tmp_path, make_run):
+    for name in ("20261005-091233-10", "20261005-091233", "20261005-091233-2", "20261004-000000"):
+        add_run(tmp_path, make_run(id=name, outcome="pushed"))
+
+    assert [run.id for run in runs.read_runs(tmp_path)] == [
+        "20261004-000000",
+        "20261005-091233",
+        "20261005-091233-2",
+        "20261005-091233-10",
+    ]
+
+
+def test_new_folders_never_collide(tmp_path):
+    names = [runs.create_folder(tmp_path).path.name for _ in range(5)]
+
+    assert len(set(names)) == 5
+    assert [folder.path.name for folder in runs.folders(tmp_path)] == names
+
+
+def test_a_running_run_shows_the_steps_that_its_events_have(tmp_path, make_run):
+    folder = add_run(tmp_path, make_run())
+    tell = EventWriter(folder.events)
+    tell({"event": "plan", "steps": ["ExampleGen", "Trainer", "Pusher"]})
+    tell({"event": "step", "step": "ExampleGen", "state": "running"})
+    tell({"event": "step", "step": "ExampleGen", "state": "done", "seconds": 2.5})
+    tell({"event": "step", "step": "Trainer", "state": "running"})
+
+    run = folder.read()
+
+    assert run.outcome == "running"
+    assert run.steps == (
+        Step("ExampleGen", "done", 2.5),
+        Step("Trainer", "running"),
+        Step("Pusher", "queued"),
+    )
+    assert run.finished_steps == 1
+
+
+def test_a_run_whose_process_is_gone_reads_as_killed(tmp_path, make_run):
+    assert add_run(tmp_path, make_run(pid=dead_pid())).read().outcome == "killed"
+
+
+def test_a_run_whose_number_another_process_has_now_reads_as_killed(tmp_path, make_run):
+    """As after a restart of a container, in which the same program soon has the same number."""
+    mine = runs.process_of(os.getpid())
+    assert add_run(tmp_path, make_run(process=mine)).read().outcome == "running"
+    boot, tick = mine.split()
+    for day, other in ((6, f"{boot} {int(tick) - 1}"), (7, f"another-boot {tick}")):
+        reused = make_run(id=f"2026100{day}-000000", process=other)
+        assert add_run(tmp_path, reused).read().outcome == "killed"
+    gone = make_run(id="20261008-000000", pid=dead_pid(), process=mine)
+    assert add_run(tmp_path, gone).read().outcome == "killed"
+
+
+def test_the_next_holder_of_the_workspace_ends_the_records_of_runs_that_never_did(tmp_path, make_run):
+    add_run(tmp_path, make_run(id="20261004-000000", outcome="pushed", ended_at="2026-10-04T00:05:00Z"))
+    gone = add_run(tmp_path, make_run(id="20261005-000000", pid=dead_pid()))
+    # Its number is in use again: by this very process.
+    reused = add_run(tmp_path, make_run(id="20261006-000000"))
+
+    runs.mark_killed(tmp_path)
+    assert gone.read().outcome == reused.read().outcome == "killed"
+    ended_at = gone.read().ended_at
+    runs.mark_killed(tmp_path)
+    assert gone.read().ended_at == ended_at is not None
+
+
+def test_latest_is_the_newest_run_and_an_unknown_one_comes_with_the_nearest(tmp_path, make_run):
+    for day in (4, 5):
+        add_run(tmp_path, make_run(id=f"2026100{day}-091233", outcome="pushed"))
+
+    assert runs.find_run(tmp_path, "latest")[1].id == "20261005-091233"
+    with pytest.raises(UsageError, match=r"Did you mean 20261004-091233\?"):
+        runs.find_run(tmp_path, "20261004-091234")
+
+
+def test_a_workspace_without_runs_says_how_to_make_one(tmp_path):
+    with pytest.raises(UsageError, match="holds no run"):
+        runs.find_run(tmp_path, "latest")
+
+
+def test_runs_can_be_asked_for_by_workload(tmp_path, make_run):
+    add_run(tmp_path, make_run(id="20261004-000000", workload="shelf", outcome="pushed"))
+    add_run(tmp_path, make_run(id="20261005-000000", workload="bottles", outcome="held"))
+
+    assert [run.workload for run in runs.read_runs(tmp_path, "bottles")] == ["bottles"]
+
+
+def test_a_run_of_a_clock_that_was_years_ahead_is_the_latest_until_the_next_one_is_made(tmp_path, make_run):
+    # Two of before the order was noted, one of a clock that went wrong, and one of after it was set right.
+    ids = ["20261004-000000", "20261005-000000", "20991231-000000", "20261006-000000"]
+    for number, name in zip((0, 0, 1, 2), ids, strict=True):
+        add_run(tmp_path, make_run(id=name, outcome="pushed", number=number))
+
+    assert [run.id for run in runs.read_runs(tmp_path)] == ids
+    assert runs.find_run(tmp_path, "latest")[1].id == "20261006-000000"
+
+
+@pytest.mark.parametrize("name", ["20261005-091233-²", "20261005-091233-x", "x", "ü" * 80])
+def test_a_folder_that_no_run_made_is_no_obstacle(tmp_path, make_run, name):
+    (tmp_path / "runs" / name).mkdir(parents=True)
+    add_run(tmp_path, make_run(id="20261005-091233", outcome="pushed"))
+
+    assert [run.id for run in runs.read_runs(tmp_path)] == ["20261005-091233"]
+
+
+def test_production_is_the_run_that_pushed_what_is_there_and_not_the_last_one_that_pushed(tmp_path, make_run):
+    push = str(tmp_path / "push")
+    for number, run in enumerate(("20261005-091233", "20261012-091233"), start=1):
+        add_run(tmp_path / "workspace", make_run(id=run, number=number, push=push))
+        store.push(push, "shelf", make_candidate(tmp_path / run, run, size=100, run=run))
+    assert runs.find_run(tmp_path / "workspace", "production")[1].id == "20261012-091233"
+    store.rollback(push, "shelf", "it is worse")
+    assert runs.find_run(tmp_path / "workspace", "production")[1].id == "20261005-091233"
+    with pytest.raises(UsageError, match="No release of crates is in production"):
+        runs.in_production(push, "crates")

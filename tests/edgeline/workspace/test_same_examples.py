@@ -1,0 +1,84 @@
+import pytest
+
+from edgeline.intervals import compute_wilson_interval
+from edgeline.records.edge import PREDICTIONS, Prediction
+from edgeline.records.ingest import INGEST, Ingest
+from edgeline.report.sources import Sources
+from edgeline.workspace.same_examples import same_slices
+
+
+@pytest.fixture
+def answered(tmp_path):
+    """What a run left that was right or wrong on each of so many examples, `name` by `name`."""
+
+    def make(run, right, sessions=None, begin=0):
+        folder = tmp_path / run
+        names = [f"{begin + number}.jpg" for number in range(len(right))]
+        lines = [
+            Prediction(
+                name, "ok", (0.9, 0.1) if was else (0.2, 0.8), {"lane": f"lane-{number % 2}"}, 3, group
+            )
+            for number, (name, was, group) in enumerate(
+                zip(names, right, sessions or [""] * len(names), strict=True)
+            )
+        ]
+        PREDICTIONS.write(folder / "verdict", lines)
+        INGEST.write(folder / "ingest", Ingest(classes={"ok": 50, "bad": 50}))
+        return Sources(quarantine=folder / "ingest", edge_verdict=folder / "verdict")
+
+    return make
+
+
+def verdict(first, second):
+    pairs, examples = same_slices(first, second)
+    return pairs[0].verdict, examples
+
+
+def test_a_model_that_turned_many_answers_right_is_better_and_the_other_way_round_worse(answered):
+    first, second = answered("a", [False] * 10 + [True] * 40), answered("b", [True] * 50)
+    assert verdict(first, second) == ("better", 50)
+    assert verdict(second, first) == ("worse", 50)
+
+
+def test_five_answers_that_changed_are_chance_though_all_went_to_one_side(answered):
+    assert verdict(answered("a", [False] * 5), answered("b", [True] * 5)) == ("noise", 5)
+
+
+def test_answers_that_changed_to_both_sides_are_noise(answered):
+    first = answered("a", [True] * 10 + [False] * 9 + [True] * 31)
+    assert verdict(first, answered("b", [False] * 10 + [True] * 40)) == ("noise", 50)
+
+
+def test_photos_of_one_session_count_as_what_belongs_together(answered):
+    first = [False] * 10 + [True] * 40
+    sessions = ["one"] * 10 + [f"s{number}" for number in range(40)]
+    then, now = answered("a", first), answered("b", [True] * 50, sessions)
+    assert verdict(then, now) == ("noise", 50)
+    overall = same_slices(then, now)[0][0]
+    # What 10 photos of one session say of another is little.
+    assert overall.first.groups == 41 and overall.first.low < compute_wilson_interval(40, 50)[0]
+
+
+def test_each_slice_is_measured_on_what_both_answered(answered):
+    first, second = answered("a", [False] * 6 + [True] * 44), answered("b", [True] * 50, begin=2)
+    pairs, examples = same_slices(first, second)
+    assert examples == 48
+    assert [(pair.kind, pair.name) for pair in pairs] == [
+        ("overall", "all"),
+        ("class", "ok"),
+        ("span", "3"),
+        ("lane", "lane-0"),
+        ("lane", "lane-1"),
+    ]
+    assert pairs[0].first.accuracy == pytest.approx(44 / 48) and pairs[0].second.accuracy == 1.0
+    assert pairs[3].second.examples == 24
+
+
+def test_runs_whose_eval_examples_are_mostly_others_are_not_compared_on_them(answered):
+    assert same_slices(answered("a", [True] * 50), answered("b", [True] * 50, begin=26)) == ((), 0)
+
+
+def test_without_answers_that_can_be_read_there_is_no_comparison(answered):
+    good, damaged = answered("a", [True] * 10), answered("b", [True] * 10)
+    (damaged.edge_verdict / "predictions.jsonl").write_text("{")
+    assert same_slices(good, damaged) == same_slices(Sources(), good) == ((), 0)
