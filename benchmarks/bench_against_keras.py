@@ -25,8 +25,8 @@ from data.photos.screening import screen_rows
 from data.settings import DataSettings
 from data.shelf.renderer import plan_week
 from data.spans.layout import find_newest_spans
-from data.spans.rejection import RowRejected
 from data.spans.split import Ends
+from edgeline.records.rejection import RowRejected
 from edgeline.release import store
 from edgeline.workspace import runs
 from pipeline.settings import Settings

@@ -25,12 +25,12 @@ import msgspec
 from components.kept_spans import KeptSpans
 from components.originals import MOST_OF_LABEL, Named
 from data.spans.layout import Span
-from data.spans.rejection import RowRejected
 from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
 from data.spans.split import Ends, add_side
 from edgeline.errors import DataRefused, UsageError
 from edgeline.records.ingest import Quarantined
 from edgeline.records.json_file import get_decoder
+from edgeline.records.rejection import RowRejected
 from edgeline.records.workload import Workload
 from edgeline.store.locations import MOST_FETCHED_BYTES, MOST_FETCHES, write_atomically
 

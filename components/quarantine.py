@@ -9,10 +9,10 @@ from contextlib import closing
 from pathlib import Path
 
 from data.spans.layout import Span
-from data.spans.rejection import RowRejected
 from data.spans.source import Source
 from edgeline.errors import EdgelineError
 from edgeline.records.ingest import INGEST, MOST_LISTED, THUMBNAILS, Ingest, Quarantined, Thumbnail
+from edgeline.records.rejection import RowRejected
 
 _MOST_SHOWN = 24
 # Many photos that cannot be opened, in a store that is slow, must not hold up the run.

@@ -14,20 +14,20 @@ from edgeline.errors import EdgelineError
 _FULL_BELOW_BYTES = 64 * 1024
 _NO_SPACE = "No space left on device"
 _AGAIN = "run the same command again: it goes on from the steps that are done."
-_SIGNALS: dict[int, tuple[str, str]] = {
-    signal.SIGKILL: (
+_SIGNALS: dict[str, tuple[str, str]] = {
+    "SIGKILL": (
         "Edgeline did not send it; usually the system kills a process when memory runs out.",
         f"Close other programs or lower trainer.batch_size, and {_AGAIN}",
     ),
-    signal.SIGABRT: (
+    "SIGABRT": (
         "A native library aborted; its last message is in the log.",
         f"Read it, and {_AGAIN}",
     ),
-    signal.SIGBUS: (
+    "SIGBUS": (
         "A file that was mapped into memory became shorter, usually because a disk or /dev/shm is full.",
         f"Free some space, and {_AGAIN}",
     ),
-    signal.SIGILL: (
+    "SIGILL": (
         "This processor lacks an instruction that TensorFlow was built with, usually AVX.",
         "Use a machine with AVX.",
     ),
@@ -107,7 +107,7 @@ def describe_death(returncode: int, step: str | None, log: Path) -> dict[str, An
     if returncode < 0:
         number = -returncode
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        why, do = _SIGNALS.get(number, _CRASH)
+        why, do = _SIGNALS.get(name, _CRASH)
         return _make_event(1, f"The worker process was ended by {name} {where}.{hint}", why, do)
     found = f"The worker process ended with exit code {returncode} {where} and reported no error.{hint}"
     return _make_event(1, found, *_READ_LOG)

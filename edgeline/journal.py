@@ -13,8 +13,8 @@ def get_user() -> str:
     """Returns this user's name; in a container whose user has no name, the numeric id."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
+    except (KeyError, OSError, ImportError):
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
 def get_user_and_host() -> str:

@@ -14,13 +14,16 @@ from edgeline.gates.settings import EdgeLimits, EvaluationSettings, GateSettings
 from edgeline.release.settings import ReleaseSettings
 from edgeline.secret_values import refuse_password, refuse_user
 from edgeline.settings_group import Group, make_absolute
+from edgeline.settings_layers import Tree, describe_mistakes, merge_layers
 from edgeline.store.locations import is_url
 from pipeline.beam_settings import BeamSettings
 from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.own_steps import OwnStep, find_mistakes
-from pipeline.settings_layers import Tree, describe_mistakes, merge_layers
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.tune_settings import NOT_SEARCHED, SEARCHED, TuneSettings, Values, hyperband_trials
+
+# Each profile that has a name.
+PROFILES = Path(__file__).parent / "profiles"
 
 SettingsPlace = Annotated[
     str,
@@ -136,7 +139,7 @@ def load(
     Raises:
         UsageError: A setting is wrong; the one error names every mistake.
     """
-    tree, mistakes = merge_layers(workload, profile, platform, overrides)
+    tree, mistakes = merge_layers(workload, profile, platform, overrides, PROFILES)
     tree.merge(parameters or {}, "the parameters of the run")
     settings = None
     try:

@@ -191,7 +191,7 @@ def find_workload(name: str) -> Workload:
 def _read_workload(path: Path) -> Workload:
     import yaml
 
-    from pipeline.settings_layers import read_yaml
+    from edgeline.settings_layers import read_yaml
 
     try:
         content = read_yaml(path)

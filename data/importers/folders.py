@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data.importers.source import PHOTO_SUFFIXES, Offers, RefusedPhoto, Source, clean_text, read_photo_within
+from data.importers.source import Offers, RefusedPhoto, Source, clean_text, read_photo_within
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused
+from edgeline.tables.unpacking import PHOTO_SUFFIXES
 
 # The names of splits; the first name of each that is there counts.
 _TRAIN, _EVAL = ("train", "training"), ("val", "valid", "validation", "dev", "eval", "test", "testing")

@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from data.importers.source import PHOTO_SUFFIXES
 from data.spans.source import Rejected
 from edgeline.tables.files import open_table
+from edgeline.tables.unpacking import PHOTO_SUFFIXES
 
 _ROWS = 2_000
 _MOST_CLASSES, _LONGEST_LABEL = 20, 60

@@ -17,7 +17,7 @@ from data.importers.known_photos import KnownPhotos, hash_photo
 from data.importers.report import ImportReport
 from data.importers.sessions import Grouping, NewPhoto, group_photos
 from data.importers.sides import assign_splits
-from data.importers.source import PHOTO_SUFFIXES, LabelledPhoto, RefusedPhoto, Source
+from data.importers.source import LabelledPhoto, RefusedPhoto, Source
 from data.importers.workload_files import add_files, read_schema
 from data.photos.exif_time import may_have_exif, read_time_taken
 from data.photos.labels_file import LabelRow, PhotoSpan, get_session, read_labels, restore_photo, write_span
@@ -25,13 +25,14 @@ from data.photos.screening import UNKNOWN_LANE
 from data.photos.thumbnails import read_usable_look
 from data.settings import DataSettings
 from data.spans.layout import find_spans, find_usable_spans
-from data.spans.rejection import RowRejected
 from data.spans.sample import report_progress
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.journal import format_utc
 from edgeline.labels import find_fault
+from edgeline.records.rejection import RowRejected
 from edgeline.tables.decoder_process import DecoderProcess
+from edgeline.tables.unpacking import PHOTO_SUFFIXES
 
 _SESSION_DIGITS = 16
 _PHOTOS_A_MESSAGE = 250

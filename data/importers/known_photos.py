@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from data.photos.labels_file import LabelRow, PhotoSpan
-from data.spans.rejection import RowRejected
+from edgeline.records.rejection import RowRejected
 
 # 128 bits of SHA-256. Imported photos are named by them, so their names are the index.
 _HASH_DIGITS = 32

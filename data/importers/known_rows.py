@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from data.spans.layout import find_usable_spans
-from data.spans.rows import find_files, read_rows
+from data.spans.layout import find_files, find_usable_spans
 from data.spans.source import Rejected
+from edgeline.tables.rows import read_rows
 
 # If a smaller share of a table's rows is distinct, equal rows are chance: only a whole table is recognised.
 _DIFFERENT = 0.9

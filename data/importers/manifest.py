@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from data.importers.source import Offers, RefusedPhoto, Source, check_split, clean_text, read_photo_within
-from data.spans.rows import read_csv_rows, read_lines
 from edgeline.errors import DataRefused
+from edgeline.tables.rows import read_csv_rows, read_lines
 
 SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson"))
 # The names that a column may have; the first one that is there counts.

@@ -13,13 +13,6 @@ from edgeline.errors import UsageError
 from edgeline.labels import find_fault
 from edgeline.store.locations import read_bytes
 
-PHOTO_SUFFIXES = frozenset(
-    (
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
-        *(".heic", ".heif", ".avif"),
-    )
-)
-
 
 @dataclass(frozen=True)
 class LabelledPhoto:

@@ -33,7 +33,6 @@ from data.importers.known_rows import digest_row, find_known_rows
 from data.importers.report import TableReport
 from data.importers.workload_files import add_files, read_columns, read_schema
 from data.spans.layout import add_span, find_spans
-from data.spans.rows import check_once
 from data.spans.source import Rejected
 from edgeline.errors import DataRefused, UsageError
 from edgeline.records.columns import (
@@ -51,6 +50,7 @@ from edgeline.records.columns import (
     write_cell,
 )
 from edgeline.tables.files import Table, check_columns, open_table
+from edgeline.tables.rows import check_once
 
 # Number of damaged rows that a message names.
 _EXAMPLES = 3

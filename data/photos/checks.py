@@ -19,7 +19,6 @@ from data.photos.jpeg_segments import OddJpeg, PlainJpeg, count_scans, parse_jpe
 from data.photos.labels_file import MOST_BYTES
 from data.photos.likeness import compute_look
 from data.settings import DataSettings
-from data.spans.rejection import RowRejected
 from edgeline.edge.photo_pixels import (
     BOXED_FORMATS,
     FORMATS,
@@ -29,6 +28,7 @@ from edgeline.edge.photo_pixels import (
     read_orientation,
     scale_size,
 )
+from edgeline.records.rejection import RowRejected
 
 # About the size of models' inputs: blur that is gone at that size does no harm.
 SHARPNESS_SIDE = 128

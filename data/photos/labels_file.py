@@ -13,13 +13,13 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
 
 from data.spans.layout import Span, add_span, replace_file
-from data.spans.rejection import RowRejected
-from data.spans.rows import check_once, read_header, read_rows
 from data.spans.source import Rejected
 from edgeline.errors import DataRefused, EdgelineError
+from edgeline.records.rejection import RowRejected
 from edgeline.store.fetching import fetch
 from edgeline.store.locations import Location, list_files_below, list_names, read_bytes
 from edgeline.store.store_errors import is_absent
+from edgeline.tables.rows import check_once, read_header, read_rows
 
 # A larger file of a photo is refused without reading more of it.
 MOST_BYTES = 64 * 2**20

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from data.photos.labels_file import LabelRow, get_session
-from data.spans.rejection import RowRejected, check_label
 from data.spans.source import SPLITS
 from edgeline.labels import find_fault
+from edgeline.records.rejection import RowRejected, check_label
 
 UNKNOWN_LANE = "unknown"
 

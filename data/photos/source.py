@@ -10,9 +10,9 @@ from data.photos.labels_file import MOST_BYTES, LabelRow, PhotoSpan, read_labels
 from data.photos.screening import screen_rows
 from data.settings import DataSettings
 from data.spans.layout import Span
-from data.spans.rejection import RowRejected
 from data.spans.source import Example, Rejected, Row
 from edgeline.records.golden import Content
+from edgeline.records.rejection import RowRejected
 from edgeline.records.workload import Workload
 from edgeline.tables.decoder_process import DecoderProcess
 

@@ -9,14 +9,21 @@ import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from data.spans.exclusions import SPAN_NAME, Decision, find_excluded_spans, read_decisions
 from edgeline.errors import DataRefused, UsageError
-from edgeline.store.locations import Location, add_path_to_errors, list_folders, write_atomically
+from edgeline.records.spans import describe_spans, name_span
+from edgeline.store.locations import (
+    Location,
+    add_path_to_errors,
+    list_folders,
+    list_names,
+    write_atomically,
+)
 
 # A labels file of a million rows has a third of this; a larger file is not one.
 MOST_TEXT_BYTES = 256 * 2**20
@@ -36,27 +43,6 @@ class Span:
     def name(self) -> str:
         """Returns the folder's name, such as `span-00042`."""
         return self.path.name
-
-
-def name_span(number: int) -> str:
-    """Returns the name of a span's folder, such as `span-00042`."""
-    return f"span-{number:05d}"
-
-
-def describe_spans(names: Iterable[str]) -> str:
-    """Formats names of spans, in any order, as ranges: `span-00003 to span-00005, span-00008`."""
-    groups: list[list[int]] = []
-    for number in sorted({int(name.removeprefix("span-")) for name in names}):
-        if groups and number == groups[-1][-1] + 1:
-            groups[-1].append(number)
-        else:
-            groups.append([number])
-    texts = []
-    for group in groups:
-        first, last = name_span(group[0]), name_span(group[-1])
-        between = " to " if len(group) > 2 else ", "
-        texts.append(first if first == last else f"{first}{between}{last}")
-    return ", ".join(texts)
 
 
 def find_spans(data_dir: Location) -> tuple[Span, ...]:
@@ -176,3 +162,16 @@ def _remove_abandoned(data_dir: Path) -> None:
     for folder in data_dir.glob(f"{_SCRATCH}*"):
         if time.time() - folder.stat().st_mtime > _SCRATCH_MAX_AGE_S:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def find_files(span: Span, *suffixes: str) -> list[Location]:
+    """Returns the files of a span with these suffixes, sorted by name. Raises DataRefused without any."""
+    names = sorted(name for name in list_names(span.path) if not name.startswith("."))
+    if files := [span.path / name for name in names if name.lower().endswith(suffixes)]:
+        return files
+    raise DataRefused(
+        f"{span.path} has no {' or '.join(suffixes[:2])} file.",
+        "A span has one or more of them.",
+        "Write one, or import your data with `edgeline data import`.",
+        (span.name,),
+    )

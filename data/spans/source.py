@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from data.spans.layout import Span
 from edgeline.records.golden import Content
+from edgeline.records.rejection import Rejected as Rejected  # for sources of one's own
 from edgeline.records.workload import load_module
 
 SPLITS = ("train", "eval")
@@ -32,16 +33,6 @@ class Row:
     content: Any = None  # the input of `Source.example`; it may be pickled
     split: str = ""  # `train` or `eval` if the data gives it for the whole group; empty: the hash decides
     size: int = 0  # bytes that `Source.fetch` gets from a store; 0: nothing is fetched ahead
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A row that goes to quarantine."""
-
-    id: str  # as in `Row`
-    reason: str  # a slug, for counts
-    detail: str  # the fault, as one sentence
-    text: str = ""  # the beginning of the row, for people; empty if it is no text
 
 
 @dataclass(frozen=True)

@@ -24,18 +24,18 @@ import msgspec
 import numpy as np
 
 from data.settings import DataSettings
-from data.spans.layout import Span
-from data.spans.rejection import RowRejected, check_label
-from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
+from data.spans.layout import Span, find_files
 from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.tfrecords import format_value, list_values, read_examples
 from data.tables.windows import Reading, Windows
 from edgeline.errors import DataRefused, UsageError
 from edgeline.records.columns import CellError
 from edgeline.records.golden import Content
+from edgeline.records.rejection import RowRejected, check_label
 from edgeline.records.times import format_time
 from edgeline.records.workload import Workload
 from edgeline.store.locations import Location
+from edgeline.tables.rows import Cells, check_once, read_header, read_rows
 
 _SUFFIXES, _READINGS = (".csv", ".tfrecord", ".tfrecord.gz"), "sensor_reading"
 _MOST_RECORD_BYTES = 2**20

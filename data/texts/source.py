@@ -11,15 +11,15 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from data.settings import DataSettings
-from data.spans.layout import Span
-from data.spans.rejection import RowRejected, check_label
-from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
+from data.spans.layout import Span, find_files
 from data.spans.source import Example, Rejected, Row, Source
 from edgeline.errors import DataRefused
 from edgeline.labels import find_fault
 from edgeline.records.golden import Content
+from edgeline.records.rejection import RowRejected, check_label
 from edgeline.records.workload import Workload
 from edgeline.store.locations import Location
+from edgeline.tables.rows import Cells, check_once, read_header, read_rows
 
 _REQUIRED, _OPTIONAL = ("text", "label"), ("source", "group")
 _SUFFIXES = (".csv", ".jsonl")

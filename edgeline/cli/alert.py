@@ -1,65 +1,102 @@
 """`edgeline alert`: reports trouble between runs, and tests the channels."""
 
-import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from pydantic import ValidationError
 
+from edgeline.alerts.channels import send
+from edgeline.alerts.message import Message
+from edgeline.alerts.settings import AlertSettings
+from edgeline.alerts.telling import look_at_store, tell, written
+from edgeline.cli import options
 from edgeline.cli.commands import Command
+from edgeline.cli.options import Place
+from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import note, say
-from edgeline.errors import EdgelineError, UsageError
+from edgeline.errors import UsageError
+from edgeline.settings_group import Group
+from edgeline.settings_layers import describe_mistakes, merge_layers
 from edgeline.store.locations import locate
-from runners.cli import options
-from runners.shared.run_options import NamedSettings
+from edgeline.workspace.situation import look_at_workspace
 
-if TYPE_CHECKING:
-    from edgeline.records.workload import Workload
-    from pipeline.settings import Settings
-
-
-@click.command(
-    cls=Command,
-    epilog="With --store and kubeflow.host, it also checks the cluster: a lost pod cannot send an alert.",
-)
-@options.cluster_settings
-@options.workspace
-@options.store
-@click.option(
+test_option = click.option(
     "--test", is_flag=True, help="send a test message through each channel, and print whether it worked"
 )
-def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) -> int:
-    """Sends alerts about failed runs, old releases and full disks; run it from a timer of your own."""
-    from edgeline.alerts.channels import send
-    from edgeline.alerts.message import Message
-    from edgeline.alerts.telling import look_at_store, tell, written
-    from edgeline.workspace.situation import look_at_workspace
 
-    workload, settings = named.load()
-    if not settings.alerts.channels:
+
+class _Settings(Group, extra="ignore"):
+    """The part of a file of settings that alerts need."""
+
+    alerts: AlertSettings = AlertSettings()
+
+
+@click.command(cls=Command)
+@options.all_models_of
+@options.profile
+@options.overrides
+@test_option
+def alert(place: Place, profile: str | None, overrides: Sequence[str], test: bool) -> int:
+    """Sends alerts about failed runs, old releases and full disks; run it from a timer of your own."""
+    _, push, model = resolve_place(Place(place.workspace, place.workload))
+    return send_alerts(_read_settings(profile, overrides), model, push, place.workspace, place.store, test)
+
+
+def _read_settings(profile: str | None, overrides: Sequence[str]) -> AlertSettings:
+    tree, mistakes = merge_layers({}, profile, None, overrides)
+    try:
+        settings = _Settings.model_validate(tree.values).alerts
+    except ValidationError as error:
+        mistakes += describe_mistakes(error, _Settings.model_json_schema(), tree)
+    if mistakes:
+        raise UsageError(" ".join(mistakes), "Nothing was sent.", "Correct the settings of the alerts.")
+    return settings
+
+
+def send_alerts(
+    settings: AlertSettings,
+    model: str,
+    push: str,
+    workspace: Path,
+    store: str | None,
+    test: bool,
+    look_further: Callable[[], list[str]] = list,
+) -> int:
+    """Sends the alerts on a model, and prints them; returns the exit code.
+
+    Args:
+        settings: The channels, and when to alert.
+        model: The name of the model.
+        push: The release store of the workspace.
+        workspace: The folder of the runs, which are looked at if `store` is None.
+        store: A place where a cluster pushes to.
+        test: True to send test messages only.
+        look_further: A function that sends further alerts, and returns its warnings.
+
+    Raises:
+        UsageError: There is no channel, or nothing to look at.
+    """
+    if not settings.channels:
         raise UsageError(
             "Neither alerts.webhook nor alerts.email nor alerts.command is set.",
             "There is no channel to send alerts through.",
             "Set one in the workload's file, a profile, or here: --set 'alerts.webhook=$EDGELINE_WEBHOOK'.",
         )
     if test:
-        message = Message(workload.name, written())
-        failures = send(settings.alerts, {channel: [message] for channel in settings.alerts.channels})
+        failures = send(settings, {channel: [Message(model, written())] for channel in settings.channels})
         for channel, failure in failures.items():
             say(f"{channel}: {f'not sent: {failure}' if failure else 'sent'}")
         return 1 if any(failures.values()) else 0
     if store is None and not workspace.is_dir():
         why, do = "It has no runs to check.", "Pass another --workspace DIR, or a --store DIR_OR_URL."
         raise UsageError(f"There is no workspace {workspace}.", why, do)
-    push = settings.push.root(workspace.absolute())
-    look, cluster_warnings = partial(look_at_workspace, workspace, workload.name, push), []
+    look = partial(look_at_workspace, workspace, model, push)
     if store is not None:
-        look = partial(look_at_store, locate(store) / "runs" / workload.name)
-        if settings.kubeflow.host is not None:
-            cluster_warnings = _look_at_cluster(workload, settings, store)
-    troubles, warnings = tell(settings.alerts, look)
-    warnings += cluster_warnings
+        look = partial(look_at_store, locate(store) / "runs" / model)
+    troubles, warnings = tell(settings, look)
+    warnings += look_further()
     for trouble in troubles.values():
         say(trouble.what)
     for warning in warnings:
@@ -67,16 +104,3 @@ def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) 
     if not troubles:
         say("No problems found.")
     return 1 if warnings else 0
-
-
-def _look_at_cluster(workload: "Workload", settings: "Settings", store: str) -> list[str]:
-    """Alerts on a run whose pod was lost, so that no step of it could; returns warnings where that failed."""
-    from runners.kubeflow.access import connect
-    from runners.kubeflow.runs import tell_of_last
-    from runners.kubeflow.target import Target
-
-    try:
-        tell_of_last(Target(workload, settings, connect(settings.kubeflow, None, os.environ)), store)
-    except (EdgelineError, OSError) as error:
-        return [f"The outcome of the last run on the cluster is not known: {error}"]
-    return []

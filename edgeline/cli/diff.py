@@ -6,16 +6,16 @@ from textwrap import wrap
 import click
 from msgspec import to_builtins
 
+from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.found_runs import find_known_run
+from edgeline.cli.options import Place
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import UsageError
 from edgeline.report import records, words
 from edgeline.report.changes import Change
 from edgeline.report.compare import Comparison, SlicePair, pair_slices, render_diff
 from edgeline.report.facts import Slice
-from runners.cli import options
-from runners.cli.options import Place
 
 _WIDTH, _NAME = 80, 28
 # Kinds of slices that always have a line, and verdicts for which any slice has one.

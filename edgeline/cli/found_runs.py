@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from edgeline.cli.options import Place
 from edgeline.errors import UsageError
 from edgeline.records.run import Run
 from edgeline.report import records
@@ -14,7 +15,6 @@ from edgeline.report.sources import Sources
 from edgeline.store.locations import Location, list_folders, locate, read_bytes
 from edgeline.workspace.report import find_sources, read_facts
 from edgeline.workspace.runs import PRODUCTION, RunFolder, find_run, in_production, read_all
-from runners.cli.options import Place
 
 # A store answers in tens of milliseconds.
 _READERS = 16

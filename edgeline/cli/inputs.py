@@ -8,15 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from data.importers.source import PHOTO_SUFFIXES
-from data.spans.rows import check_once
-from data.spans.source import Rejected
 from edgeline.edge.contracts import row
 from edgeline.errors import UsageError
 from edgeline.records.columns import ISO, CellError, parse_cell
+from edgeline.records.rejection import Rejected
 from edgeline.store.locations import read_bytes
 from edgeline.tables.files import open_table
-from edgeline.tables.unpacking import TABLES
+from edgeline.tables.rows import check_once
+from edgeline.tables.unpacking import PHOTO_SUFFIXES, TABLES
 
 # A larger photo or text is refused.
 _MOST_BYTES = 64 * 2**20

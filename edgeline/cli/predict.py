@@ -13,9 +13,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.edge_models import load_models
 from edgeline.cli.inputs import Input, find_inputs, read_inputs
+from edgeline.cli.options import Place
 from edgeline.cli.releases import TERMS, resolve_place
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.edge.runtime import EdgeModel, preprocess
@@ -28,8 +30,6 @@ from edgeline.release.releases import Release
 from edgeline.release.verify import nothing_of
 from edgeline.report.records import write_file
 from edgeline.store.locations import locate
-from runners.cli import options
-from runners.cli.options import Place
 
 _MOST_PLACES = 3  # named for one kind of problem
 

@@ -7,7 +7,9 @@ from typing import get_args
 import click
 from msgspec import to_builtins
 
+from edgeline.cli import options
 from edgeline.cli.commands import Command
+from edgeline.cli.options import Place
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import UsageError
 from edgeline.records.outcome import Ending
@@ -16,8 +18,6 @@ from edgeline.release import store
 from edgeline.workspace import artifact_records, closing
 from edgeline.workspace.progress_text import duration
 from edgeline.workspace.runs import find_run, read_runs
-from runners.cli import options
-from runners.cli.options import Place
 
 # The fields of a manifest that `acceptance.terms` puts into words.
 TERMS = ("expires", "signed_by", "min_app_version", "rollback_epoch")

@@ -6,8 +6,10 @@ from typing import Any
 import click
 from msgspec import to_builtins
 
+from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.found_runs import find_known_run, find_known_runs
+from edgeline.cli.options import Place
 from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import EdgelineError
@@ -19,8 +21,6 @@ from edgeline.report.index import Mark, make_row, render_index
 from edgeline.store.locations import locate
 from edgeline.workspace.report import recorded_facts, write_report
 from edgeline.workspace.runs import find_run
-from runners.cli import options
-from runners.cli.options import Place
 
 
 @click.command(cls=Command)

@@ -6,7 +6,9 @@ from importlib.util import find_spec
 
 import click
 
+from edgeline.cli import options
 from edgeline.cli.commands import Command
+from edgeline.cli.options import Place
 from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import EdgelineError
@@ -18,8 +20,6 @@ from edgeline.release.releases import read_release
 from edgeline.release.signing import public_key
 from edgeline.release.verify import bundle_problems, read_bundle
 from edgeline.store.locations import Location, locate, read_bytes
-from runners.cli import options
-from runners.cli.options import Place
 
 
 @click.command(cls=Command)

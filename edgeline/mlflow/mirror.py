@@ -12,11 +12,11 @@ from edgeline.errors import EdgelineError
 from edgeline.records.run import Run
 from edgeline.store.locations import Location
 from edgeline.workspace.runs import read_all
-from runners.shared.code import ROOT
 
 if TYPE_CHECKING:
     from edgeline.report.facts import Facts
 
+_ROOT = Path(__file__).parents[2]  # the folder in which Python finds this package
 # A run waits so long for MLflow at its end. Where nobody waits, the update may take the second time.
 _PATIENCE_S, _LONGEST_S = 120.0, 600
 
@@ -57,7 +57,7 @@ def start(run: Run, workspace: Path, wait: bool = False) -> "subprocess.Popen[by
     with log.open("wb") as file:
         # In a session of its own it goes on when the terminal is closed, or the run is asked to end.
         return subprocess.Popen(
-            command, cwd=ROOT, stdin=stdin, stdout=file, stderr=file, start_new_session=True
+            command, cwd=_ROOT, stdin=stdin, stdout=file, stderr=file, start_new_session=True
         )
 
 

@@ -29,7 +29,6 @@ from edgeline.report import records
 from edgeline.report.facts import Facts, Slice
 from edgeline.report.verdict import describe_outcome
 from edgeline.store.locations import Location, locate, read_bytes
-from runners.shared.code import ROOT
 
 # MLflow connects to nothing but its registry, and gives up on that within half a minute; its server starts no
 # runner for jobs, since there are none.
@@ -269,7 +268,11 @@ def _save_model(bundle: dict[str, bytes], target: Path) -> None:
         libraries = _LIBRARIES + (_PHOTO_LIBRARIES if kind == "image" else ())
         pins = [f"{name}=={version(name)}" for name in libraries]
         pyfunc.save_model(
-            target, "edgeline.edge.pyfunc", folder, code_paths=[str(ROOT / "edgeline")], pip_requirements=pins
+            target,
+            "edgeline.edge.pyfunc",
+            folder,
+            code_paths=[str(Path(__file__).parents[1])],
+            pip_requirements=pins,
         )
 
 

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from edgeline.store.locations import write_atomically
+from edgeline.store.locations import NO_WAIT, write_atomically
 
 T = TypeVar("T")
 # Errors of reading a file that is damaged or missing.
@@ -36,7 +36,7 @@ def open_regular_file(path: str, flags: int) -> int:
     Raises:
         OSError: The file cannot be opened, or is a device or a pipe.
     """
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    descriptor = os.open(path, flags | NO_WAIT)
     if not stat.S_ISDIR(mode := os.fstat(descriptor).st_mode) and not stat.S_ISREG(mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is not a regular file", path)

@@ -1,15 +1,21 @@
 """Durable writes: content is synced to disk before anything refers to it, by one writer at a time."""
 
 import errno
-import fcntl
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from edgeline.errors import EdgelineError, WorkspaceLocked
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -31,7 +37,9 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Syncs the names in a folder to disk."""
+    """Syncs the names in a folder to disk; on Windows, which cannot, it does nothing."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -62,6 +70,14 @@ def move(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def _lock(file: BinaryIO) -> None:
+    """Locks a file until it is closed, or raises BlockingIOError, on Windows PermissionError."""
+    if sys.platform == "win32":
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 @contextmanager
 def only_writer(lock: Path, wait_s: float) -> Iterator[None]:
     """Holds the lock of a push folder; the system frees it when the process ends, however it ends.
@@ -73,9 +89,9 @@ def only_writer(lock: Path, wait_s: float) -> Iterator[None]:
         end = time.monotonic() + wait_s
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file)
                 break
-            except BlockingIOError as error:
+            except (BlockingIOError, PermissionError) as error:
                 if time.monotonic() >= end:
                     raise WorkspaceLocked(
                         f"Another process has been writing to {lock.parent} for {wait_s:.0f} s.",

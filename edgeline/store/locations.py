@@ -47,6 +47,10 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+:/")
 _BUCKET = re.compile(r"(?!.*::)s3://[^/.]")
 
 
+# Opens a pipe without a writer at once, so that it is recognised instead of waited for; Windows has no such.
+NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
+
+
 @dataclass(frozen=True)
 class Entry:
     """One file below a folder."""
@@ -146,8 +150,7 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
         OSError: The file cannot be read, or is a pipe or device; EFBIG: it is too large.
     """
     if isinstance(path, Path):
-        # O_NONBLOCK opens a pipe without a writer at once, so that it is recognised instead of waited for.
-        with open(path, "rb", buffering=0, opener=lambda p, flags: os.open(p, flags | os.O_NONBLOCK)) as file:
+        with open(path, "rb", buffering=0, opener=lambda p, flags: os.open(p, flags | NO_WAIT)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", str(path))

@@ -7,7 +7,6 @@ If a photo kills it, that photo is rejected, and the next one gets a new process
 
 import math
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -20,8 +19,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from data.spans.rejection import RowRejected
 from edgeline.errors import EdgelineError
+from edgeline.records.rejection import RowRejected
 
 _ROOT = Path(__file__).resolve().parents[2]
 _OUT_OF_MEMORY = 77
@@ -47,6 +46,8 @@ class DecoderProcess:
             RowRejected: unsafe, if the process did not survive the photo.
             EdgelineError: The process does not start.
         """
+        if sys.platform == "win32":  # which has no such limits
+            return self._work(photo)
         _, pipe = self._started or self._start()
         try:
             pipe.send_bytes(photo)
@@ -102,6 +103,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     warnings.simplefilter("ignore")  # Pillow warns of odd metadata and of sizes
     work, seconds, gigabytes = pipe.recv()
+    import resource  # not on Windows
+
     _set_limit(resource.RLIMIT_CORE, 0)
     _set_limit(resource.RLIMIT_AS, round(gigabytes * 1e9))
     pipe.send_bytes(b"started")
@@ -113,6 +116,8 @@ def main() -> None:
 
 
 def _set_limit(kind: int, value: int) -> None:
+    import resource
+
     _, hard = resource.getrlimit(kind)
     resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 

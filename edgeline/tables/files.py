@@ -9,11 +9,11 @@ from difflib import get_close_matches
 from itertools import islice, pairwise
 from pathlib import Path
 
-from data.spans.rows import read_header, read_lines, read_rows
-from data.spans.source import Rejected
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.labels import join_names
+from edgeline.records.rejection import Rejected
 from edgeline.store.locations import is_url
+from edgeline.tables.rows import read_header, read_lines, read_rows
 from edgeline.tables.typed_rows import write_parquet, write_query, write_workbook
 from edgeline.tables.unpacking import convert_to_utf8, unpack_table
 

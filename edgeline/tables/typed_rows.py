@@ -21,10 +21,10 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING
 
-from data.spans.rejection import RowRejected
-from data.spans.rows import check_once
 from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.records.rejection import RowRejected
 from edgeline.tables.decoder_process import DecoderProcess
+from edgeline.tables.rows import check_once
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL

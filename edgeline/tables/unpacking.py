@@ -14,11 +14,16 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import IO
 
-from data.importers.source import PHOTO_SUFFIXES
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import join_names
 
 # Beside one of these a .zip may hold a licence, or a page that explains the columns.
+PHOTO_SUFFIXES = frozenset(
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+        *(".heic", ".heif", ".avif"),
+    )
+)
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".xlsx", ".xls", ".ods")
 _GZIP, _ZIP, _OLD_OFFICE = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

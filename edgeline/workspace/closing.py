@@ -20,7 +20,7 @@ from edgeline.workspace import artifact_records
 from edgeline.workspace.artifact_records import ArtifactRecord
 from edgeline.workspace.progress_text import duration, verdict_lines
 from edgeline.workspace.runs import RunFolder
-from runners.local.catch_up import format_spans
+from edgeline.workspace.spans import format_spans
 
 DETAILS = "Details: "
 _SHOW, _STATUS = "edgeline show latest", "edgeline status"

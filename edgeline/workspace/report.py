@@ -14,7 +14,7 @@ from edgeline.report.page import render_run
 from edgeline.report.sources import OUTPUTS, Sources
 from edgeline.workspace import artifact_records, runs
 from edgeline.workspace.runs import RunFolder
-from runners.local.catch_up import format_spans
+from edgeline.workspace.spans import format_spans
 
 
 def write_report(run: Run, folder: RunFolder) -> Path:

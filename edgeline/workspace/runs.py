@@ -3,6 +3,7 @@
 import difflib
 import os
 import socket
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -77,6 +78,8 @@ def process_of(pid: int) -> str:
 def _is_alive(run: Run) -> bool:
     if run.process:
         return process_of(run.pid) == run.process
+    if sys.platform == "win32":  # where os.kill ends the process; runs are on Linux
+        return False
     try:
         with suppress(PermissionError):
             os.kill(run.pid, 0)

@@ -16,11 +16,11 @@ from msgspec import to_builtins
 from data.spans.exclusions import decide, find_excluded_spans
 from data.spans.layout import Span, find_spans
 from data.spans.source import load_source
+from edgeline.cli import options
 from edgeline.cli.commands import Group
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import DataRefused, UsageError
 from edgeline.store.locations import Location, is_url, locate
-from runners.cli import options
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings

@@ -4,12 +4,12 @@ from contextlib import nullcontext
 
 import click
 
+from edgeline.cli import options
 from edgeline.cli.commands import Command
+from edgeline.cli.options import Place
 from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import UsageError
-from runners.cli import options
-from runners.cli.options import Place
 from runners.local.gc import collect
 from runners.local.lock import hold
 

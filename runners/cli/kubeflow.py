@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from edgeline.cli.commands import Group
+from edgeline.cli.options import EXIT_CODES, as_json, gather
 from edgeline.cli.stdout import say
 from runners.cli import options
 from runners.kubeflow import runs
@@ -25,7 +26,7 @@ of a pod (KF_PIPELINES_SA_TOKEN_PATH); otherwise those that kfp's own client fin
 SSL_CERT_FILE names the certificates to trust, and KF_PIPELINES_UI_ENDPOINT the URL of the user
 interface if it is on another host.
 """
-_ENDINGS = f"{options.EXIT_CODES}\n{ACCESS}"
+_ENDINGS = f"{EXIT_CODES}\n{ACCESS}"
 
 
 def _to_seconds(text: str) -> float:
@@ -50,8 +51,8 @@ _wait = click.option(
 _timeout = click.option(
     "--timeout", metavar="S", type=_to_seconds, help="stop following after S seconds; the run goes on"
 )
-_watch_options = options.gather("following", Following, options.as_json, _timeout)
-_follow_options = options.gather("following", Following, options.as_json, _wait, _timeout)
+_watch_options = gather("following", Following, as_json, _timeout)
+_follow_options = gather("following", Following, as_json, _wait, _timeout)
 
 
 def _on_cluster(command: Callable[..., int]) -> Callable[..., int]:
@@ -116,7 +117,7 @@ def retry(where: Target, run_id: str, following: Following) -> int:
 )
 @options.cluster_settings
 @_host
-@options.as_json
+@as_json
 @_package
 @click.option(
     "--cron",

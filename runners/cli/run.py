@@ -3,7 +3,8 @@
 import click
 
 from edgeline.cli.commands import Command
-from runners.cli import options
+from edgeline.cli.options import EXIT_CODES, as_json, gather
+from runners.cli.options import RUN
 from runners.shared.run_options import RunOptions
 
 _if_changed = click.option(
@@ -14,8 +15,8 @@ _as_json = click.option(
 )
 
 
-@click.command(cls=Command, epilog=options.EXIT_CODES)
-@options.gather("wanted", RunOptions, *options.RUN, _if_changed, _as_json)
+@click.command(cls=Command, epilog=EXIT_CODES)
+@gather("wanted", RunOptions, *RUN, _if_changed, _as_json)
 def run(wanted: RunOptions) -> int:
     """Runs the DAG once: from labelled data to a pushed model, or to the reasons against it."""
     from runners.local import run as local
@@ -24,7 +25,7 @@ def run(wanted: RunOptions) -> int:
 
 
 @click.command(cls=Command)
-@options.gather("wanted", RunOptions, *options.RUN, options.as_json)
+@gather("wanted", RunOptions, *RUN, as_json)
 def plan(wanted: RunOptions) -> int:
     """Shows which steps a run would take from the cache, which it would run, and why."""
     from runners.local import plan as local

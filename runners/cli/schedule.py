@@ -50,7 +50,7 @@ def schedule(systemd: bool, cron: bool, at: str, install: bool, remove: bool, wa
 
 def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
     """Returns the run to schedule; refuses one that could not start now, before a timer finds out."""
-    from pipeline.settings_layers import PROFILES
+    from pipeline.settings import PROFILES
     from runners.shared import inputs
 
     named, data, workspace = wanted.named.with_whole_path(), wanted.data, wanted.workspace.absolute()

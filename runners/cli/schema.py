@@ -7,18 +7,18 @@ from pathlib import Path
 import click
 from msgspec import to_builtins
 
-from data.spans.layout import describe_spans
+from edgeline.cli import options
 from edgeline.cli.commands import Group
+from edgeline.cli.options import Place
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import UsageError
 from edgeline.journal import get_user
 from edgeline.records.run import Run
 from edgeline.records.schema import Difference
+from edgeline.records.spans import describe_spans
 from edgeline.report.schema import find_differences
 from edgeline.workspace.report import find_sources
 from edgeline.workspace.runs import find_run
-from runners.cli import options
-from runners.cli.options import Place
 
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")

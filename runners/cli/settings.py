@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import UsageError
-from runners.cli import options
 
 _EPILOG = (
     "Defaults are those that a workload, a profile and --set override. In a name, [] is an item of a list"
@@ -34,8 +34,8 @@ def settings(name: str | None, as_json: bool) -> int:
 
 def _list_settings(name: str | None) -> list[dict[str, Any]]:
     """Returns name, allowed values, default and description; a group of settings has no allowed values."""
+    from edgeline.settings_layers import describe_allowed, match_patterns, suggest_key, walk
     from pipeline.settings import Settings
-    from pipeline.settings_layers import describe_allowed, match_patterns, suggest_key, walk
 
     schema = Settings.model_json_schema()
     nodes = {key: node for key, node in walk(schema, schema, each_name=False) if "description" in node}

@@ -7,12 +7,12 @@ import sys
 
 import click
 
+from edgeline.cli import options
 from edgeline.cli.commands import Command
+from edgeline.cli.options import Place
 from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import say
 from edgeline.errors import EdgelineError
-from runners.cli import options
-from runners.cli.options import Place
 
 
 @click.command(cls=Command)

@@ -1,11 +1,12 @@
 """The new spans that a run reads, and the spans that no run read because the window was too short."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from data.spans.layout import Span, describe_spans, find_excluded_in_window, find_usable_spans
+from data.spans.layout import Span, find_excluded_in_window, find_usable_spans
 from edgeline.records.run import Run
+from edgeline.records.spans import describe_spans
 from edgeline.store.locations import Location
 
 
@@ -35,27 +36,6 @@ def collect_span_fields(
             span.name for span in find_usable_spans(data) if max(last.spans) < span.name < names[0]
         )
     return fields
-
-
-def format_spans(run: Run) -> list[str]:
-    """Formats the spans in the record of a run, a sentence a line; returns no line where it names none."""
-    if not run.spans:
-        return []
-    window = describe_spans(run.spans)
-    if run.new_since is None:
-        lines = [f"Spans: {window}."]
-    elif not run.new_spans:
-        lines = [f"No new span since run {run.new_since}: {window}."]
-    else:
-        count, names = len(run.new_spans), describe_spans(run.new_spans)
-        plural = "s" if count > 1 else ""
-        lines = [f"{count} new span{plural} since run {run.new_since}: {names} (read: {window})."]
-    return lines + [_format_exclusion(decision) for decision in run.excluded_spans]
-
-
-def _format_exclusion(decision: Mapping[str, Any]) -> str:
-    span, who, when, reason = (decision.get(key, "?") for key in ("span", "who", "when", "reason"))
-    return f"Excluded: {span}, by {who} on {when}: {reason}"
 
 
 def warn_of_missed(run: Run) -> str | None:

@@ -28,6 +28,7 @@ from edgeline.store.locations import Location
 from edgeline.workspace import artifact_records, closing, runs
 from edgeline.workspace.events import Event, listen
 from edgeline.workspace.runs import RunFolder
+from edgeline.workspace.spans import format_spans
 from runners.local import catch_up, gc
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import run_worker
@@ -193,7 +194,7 @@ class _Session:
 
     def _announce(self, run: Run, resumed: Run | None, progress: Progress) -> None:
         progress.say(f"run {run.id}: {self.workload.name} from {run.data}", "bold")
-        for line in catch_up.format_spans(run):
+        for line in format_spans(run):
             progress.say(line)
         self._warn_of_missed(run, progress)
         if resumed is not None:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.spans.layout import Span, describe_spans
+from data.spans.layout import Span
 from data.spans.source import load_source
 from data.spans.window import compute_span_digests, compute_window_digest
 from edgeline.errors import UsageError
+from edgeline.records.spans import describe_spans
 from edgeline.release import store
 from runners.shared.code import ROOT, digest
 

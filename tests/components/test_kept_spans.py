@@ -17,8 +17,8 @@ from data.settings import DataSettings
 from data.shelf.faults import spoil
 from data.spans.exclusions import decide
 from data.spans.layout import find_spans
-from data.spans.rejection import RowRejected
 from data.spans.source import Example
+from edgeline.records.rejection import RowRejected
 from tests.components.steps import SHELF, ingest
 from tests.components.test_example_gen import good, row
 from tests.data.sample_photos import jpeg

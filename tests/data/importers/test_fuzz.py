@@ -25,10 +25,10 @@ from data.photos.screening import screen_rows
 from data.photos.thumbnails import make_thumbnail
 from data.settings import DataSettings
 from data.spans.layout import find_spans
-from data.spans.rejection import RowRejected
 from data.spans.source import Row
 from edgeline.errors import EdgelineError
 from edgeline.labels import find_fault
+from edgeline.records.rejection import RowRejected
 from pipeline.workloads import find_workload, with_features
 from tests.data.sample_photos import encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
 

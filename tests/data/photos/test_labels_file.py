@@ -4,8 +4,8 @@ import pytest
 
 from data.photos.labels_file import LabelRow, PhotoSpan, read_labels, write_span
 from data.spans.layout import find_spans
-from data.spans.rejection import RowRejected
 from edgeline.errors import DataRefused
+from edgeline.records.rejection import RowRejected
 
 ROW = LabelRow("a.jpg", "ok", "lane-01", "walk-1", "2026-10-05T09:12:33Z")
 HEADER = "photo,label,lane_id,session_id,captured_at"

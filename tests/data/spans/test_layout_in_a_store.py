@@ -8,8 +8,8 @@ import pytest
 from data.photos.labels_file import LabelRow, PhotoSpan, read_labels, write_span
 from data.spans.exclusions import decide, find_excluded_spans
 from data.spans.layout import Span, find_newest_spans, find_spans
-from data.spans.rejection import RowRejected
 from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.records.rejection import RowRejected
 from edgeline.store.locations import get_filesystem, locate
 from tests.data.spans.windows import window_digest
 

@@ -13,8 +13,8 @@ from data.photos.checks import check_photo
 from data.photos.exif_time import read_time_taken
 from data.photos.thumbnails import make_thumbnail
 from data.settings import DataSettings
-from data.spans.rejection import RowRejected
 from edgeline.errors import EdgelineError
+from edgeline.records.rejection import RowRejected
 from edgeline.tables.decoder_process import DecoderProcess
 from tests.data.sample_photos import as_exif, jpeg, memory_bomb, phone_exif, slow_photo
 

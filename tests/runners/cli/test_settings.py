@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from edgeline.settings_layers import walk
 from pipeline.settings import Settings
-from pipeline.settings_layers import walk
 from runners.cli.main import main
 
 

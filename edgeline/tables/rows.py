@@ -5,10 +5,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from data.spans.layout import Span
-from data.spans.source import Rejected
 from edgeline.errors import DataRefused
-from edgeline.store.locations import Location, list_names, open_read
+from edgeline.records.rejection import Rejected
+from edgeline.store.locations import Location, open_read
 from edgeline.store.store_errors import explain_errors
 
 # Limit for a line and for a cell: a larger one is an unclosed quote, or the file is no text.
@@ -17,19 +16,6 @@ _SHOWN = 300
 
 # A row's place, such as `readings.csv:17` with its first line, and its cells by column.
 Cells = tuple[str, Mapping[str, str]]
-
-
-def find_files(span: Span, *suffixes: str) -> list[Location]:
-    """Returns the files of a span with these suffixes, sorted by name. Raises DataRefused without any."""
-    names = sorted(name for name in list_names(span.path) if not name.startswith("."))
-    if files := [span.path / name for name in names if name.lower().endswith(suffixes)]:
-        return files
-    raise DataRefused(
-        f"{span.path} has no {' or '.join(suffixes[:2])} file.",
-        "A span has one or more of them.",
-        "Write one, or import your data with `edgeline data import`.",
-        (span.name,),
-    )
 
 
 def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",") -> list[str]:

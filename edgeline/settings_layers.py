@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from edgeline.records.json_file import open_regular_file
 
-PROFILES = Path(__file__).parent / "profiles"
 # These limits are far beyond any handwritten file, which is still read in less than a second.
 _MOST_BYTES = 2**15
 _DEEPEST = 20
@@ -142,14 +141,21 @@ class Tree:
 
 
 def merge_layers(
-    workload: Mapping[str, object], profile: str | None, platform: str | None, overrides: Sequence[str]
+    workload: Mapping[str, object],
+    profile: str | None,
+    platform: str | None,
+    overrides: Sequence[str],
+    profiles: Path | None = None,
 ) -> tuple[Tree, list[str]]:
-    """Returns the layers above the defaults as one tree, and a sentence for each that cannot be read."""
+    """Returns the layers above the defaults as one tree, and a sentence for each that cannot be read.
+
+    `profiles` is the folder of the profiles that are known by name.
+    """
     tree, mistakes = Tree(), []
     tree.merge(workload, "the workload")
     for option, source in (("profile", profile), ("settings", platform)):
         if source is not None:
-            layer = _read_layer(f"--{option}", source)
+            layer = _read_layer(f"--{option}", source, profiles)
             if isinstance(layer, str):
                 mistakes.append(layer)
             else:
@@ -175,19 +181,18 @@ def merge_layers(
     return tree, mistakes
 
 
-def _read_layer(option: str, source: str) -> Mapping[Any, Any] | str:
+def _read_layer(option: str, source: str, profiles: Path | None) -> Mapping[Any, Any] | str:
     """Returns the settings in a file, or a sentence that says why it cannot be read."""
-    named = PROFILES / f"{source}.yaml"
+    named = {path.stem: path for path in sorted(profiles.glob("*.yaml"))} if profiles else {}
     try:
-        layer = read_yaml(str(named) if os.path.isfile(named) else os.path.expanduser(source))
+        layer = read_yaml(named.get(source) or os.path.expanduser(source))
     except yaml.YAMLError as error:
         return f"{option} {_escape(source)}: {_first_line(error)}."
     except (OSError, ValueError):  # ValueError is for a null byte in the name
-        known = sorted(p.stem for p in PROFILES.glob("*.yaml"))
-        near = difflib.get_close_matches(source, known, 1)
+        near = difflib.get_close_matches(source, named, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        profiles = ", ".join(known)
-        return f"{option} {_escape(source)}: no readable file; the named profiles are {profiles}.{hint}"
+        known = f"; the named profiles are {', '.join(named)}" if named else ""
+        return f"{option} {_escape(source)}: no readable file{known}.{hint}"
     if not isinstance(layer, Mapping | None):
         return f"{option} {_escape(source)}: it is not a mapping of settings."
     return layer or {}

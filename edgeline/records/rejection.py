@@ -2,8 +2,19 @@
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 _SHOWN = 300
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that goes to quarantine."""
+
+    id: str  # as in `Row`
+    reason: str  # a slug, for counts
+    detail: str  # the fault, as one sentence
+    text: str = ""  # the beginning of the row, for people; empty if it is no text
 
 
 def check_label(label: str, labels: Sequence[str], what: str) -> None:

@@ -1,0 +1,144 @@
+"""The `edgeline` command: imports the called command, runs it, and turns errors into exit codes."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from edgeline.cli.commands import Command, Group, explain
+from edgeline.cli.options import EXIT_CODES
+from edgeline.cli.stdout import note, prepare_output, print_json
+from edgeline.cli.typed import make_rewriter
+from edgeline.errors import EdgelineError, UsageError
+
+# The module of each command, and its summary (its function's docstring), which is shown without importing it.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "status": ("edgeline.cli.releases", "Shows what is in production, and how the last run ended."),
+    "runs": ("edgeline.cli.releases", "Lists all runs, newest first."),
+    "show": ("edgeline.cli.releases", "Shows one run: steps, verdicts, reasons."),
+    "report": (
+        "edgeline.cli.report",
+        "Prints the path of a run's page, and writes the page if it is missing.",
+    ),
+    "diff": (
+        "edgeline.cli.diff",
+        "Compares two runs: settings, data, metrics and their significance, edge files, time.",
+    ),
+    "alert": (
+        "edgeline.cli.alert",
+        "Sends alerts about failed runs, old releases and full disks; run it from a timer of your own.",
+    ),
+    "predict": (
+        "edgeline.cli.predict",
+        "Predicts the labels of photos, rows and texts with the model in production, as a phone would.",
+    ),
+    "verify": (
+        "edgeline.cli.verify",
+        "Checks the files, the signature and the predictions of releases, or of a copied bundle.",
+    ),
+    "rollback": ("edgeline.cli.releases", "Puts an earlier release back in production."),
+    "promote": ("edgeline.cli.releases", "Puts a given release in production."),
+    "keys": ("edgeline.cli.keys", "Makes and shows the keys that releases are signed and checked with."),
+}
+# The commands of the project around this package, which has its own table of them.
+_OF_THE_PROJECT = (
+    "run",
+    "plan",
+    "settings",
+    "schedule",
+    "data",
+    "schema",
+    "tensorboard",
+    "ui",
+    "gc",
+    "kubeflow",
+)
+
+
+class Commands(Group):
+    """The group of all commands, known by name and summary until one of them is called."""
+
+    def __init__(self, table: Mapping[str, tuple[str, str]]) -> None:
+        super().__init__(
+            commands=[Command(name, help=summary) for name, (_, summary) in table.items()],
+            help="From labelled field data to a blessed model on every phone.",
+            epilog=EXIT_CODES,
+            no_args_is_help=False,
+            subcommand_metavar="COMMAND ...",
+        )
+        self._table = table
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Imports the command that is called.
+
+        Raises:
+            UsageError: It is a command of the project, and only the package is installed.
+        """
+        if args and args[0] in _OF_THE_PROJECT and args[0] not in self._table:
+            raise UsageError(
+                f"`edgeline {args[0]}` needs the project, and only its package is installed here.",
+                "It needs TFX, or the project's own files.",
+                "Run it in a clone of the project, after `make setup`.",
+            )
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, self.load(name) if name else None, rest
+
+    def load(self, name: str) -> click.Command | None:
+        """Imports and returns the command of that name; None where there is none."""
+        if name not in self._table:
+            return None
+        command: click.Command = getattr(import_module(self._table[name][0]), name)
+        return command
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    prog: str = "edgeline",
+    table: Mapping[str, tuple[str, str]] = COMMANDS,
+    only: str = "",
+) -> int:
+    """Runs one of the commands of `table`, or the command `only`; returns its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    group = Commands(table)
+    with prepare_output(make_rewriter(words, group.load)):
+        return _run_command(words, prog, group.load(only) or group)
+
+
+def _run_command(words: list[str], prog: str, command: click.Command) -> int:
+    as_json = "--json" in words
+    settings: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    try:
+        with command.make_context(prog, words, **settings) as context:
+            return int(command.invoke(context))
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.UsageError as error:
+        return _print_error(explain(error), as_json)
+    except EdgelineError as error:
+        return _print_error(error, as_json)
+    except KeyboardInterrupt:
+        note("Interrupted.")
+        return 130
+    except BrokenPipeError:
+        # The reader closed the pipe; without this, Python prints an error when it exits.
+        sys.stdout = None
+        return 1
+    except OSError as error:
+        from edgeline.failures import describe
+
+        event = describe(error, None)
+        return _print_error(EdgelineError(event["found"], event["why"], event["do"]), as_json)
+
+
+def _print_error(error: EdgelineError, as_json: bool) -> int:
+    for part in (error.found, error.why, error.do):
+        if part:
+            note(part.strip("\n"))
+    if as_json:
+        parts = {"found": error.found, "why": error.why, "do": error.do}
+        print_json({"outcome": "failed", "exit_code": error.exit_code, "error": parts})
+    return error.exit_code

@@ -1,0 +1,70 @@
+"""Options that several commands share."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXIT_CODES = """\
+\b
+exit codes:
+  0  pushed, or nothing changed
+  1  failed
+  2  bad usage or settings
+  3  trained, and held back by a gate
+  4  data refused before training
+  5  another run holds the workspace
+  130  ended by Ctrl-C or SIGTERM
+"""
+
+Decorator = Callable[[Callable[..., int]], Callable[..., int]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of runs and releases, and their model; None stands for what the last run had."""
+
+    workspace: Path
+    workload: str | None
+    store: str | None = None
+
+
+def gather(name: str, into: Any, *options: Decorator) -> Decorator:
+    """Returns a decorator that adds options to a command, which gets them as one dataclass `into`."""
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def call(**given: Any) -> int:
+            values = {field.name: given.pop(field.name) for field in fields(into) if field.name in given}
+            return command(**{name: into(**values)}, **given)
+
+        decorated: Callable[..., int] = call
+        for add in reversed(options):
+            decorated = add(decorated)
+        return decorated
+
+    return decorate
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="print JSON on stdout")
+workspace = click.option(
+    "--workspace", metavar="DIR", type=Path, default="workspace", help="folder of the runs (./workspace)"
+)
+profile = click.option(
+    "--profile", metavar="P", help="a YAML file of settings, or the name of a built-in one: published"
+)
+overrides = click.option(
+    "--set", "overrides", metavar="a.b=c", multiple=True, help="one setting, in YAML; may be repeated"
+)
+_model = click.option("--workload", metavar="W", help="name of the model (that of the last run)")
+_one_model = click.option("--workload", metavar="W", help="name of one model (every model that was run here)")
+store = click.option(
+    "--store", metavar="DIR_OR_URL", help="place of the releases (where the last run pushed)"
+)
+
+runs_of = gather("place", Place, workspace, _model)
+all_models_of = gather("place", Place, workspace, _one_model, store)
+releases_of = gather("place", Place, workspace, _model, store)

@@ -1,0 +1,53 @@
+"""`edgeline alert` of the project, which reads the settings of a workload and also checks the cluster."""
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeline.cli import options as package
+from edgeline.cli.commands import Command
+from edgeline.errors import EdgelineError
+from runners.cli import options
+from runners.shared.run_options import NamedSettings
+
+if TYPE_CHECKING:
+    from edgeline.records.workload import Workload
+    from pipeline.settings import Settings
+
+
+@click.command(
+    cls=Command,
+    epilog="With --store and kubeflow.host, it also checks the cluster: a lost pod cannot send an alert.",
+)
+@options.cluster_settings
+@package.workspace
+@package.store
+@click.option(
+    "--test", is_flag=True, help="send a test message through each channel, and print whether it worked"
+)
+def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) -> int:
+    """Sends alerts about failed runs, old releases and full disks; run it from a timer of your own."""
+    from edgeline.cli.alert import send_alerts
+
+    workload, settings = named.load()
+    push = settings.push.root(workspace.absolute())
+    further = {}
+    if store is not None and settings.kubeflow.host is not None:
+        further = {"look_further": partial(_look_at_cluster, workload, settings, store)}
+    return send_alerts(settings.alerts, workload.name, push, workspace, store, test, **further)
+
+
+def _look_at_cluster(workload: "Workload", settings: "Settings", store: str) -> list[str]:
+    """Alerts on a run whose pod was lost, so that no step of it could; returns warnings where that failed."""
+    from runners.kubeflow.access import connect
+    from runners.kubeflow.runs import tell_of_last
+    from runners.kubeflow.target import Target
+
+    try:
+        tell_of_last(Target(workload, settings, connect(settings.kubeflow, None, os.environ)), store)
+    except (EdgelineError, OSError) as error:
+        return [f"The outcome of the last run on the cluster is not known: {error}"]
+    return []
