@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from edgeline.alerts.channels import send
 from edgeline.alerts.message import Message
 from edgeline.alerts.settings import AlertSettings
+from edgeline.alerts.situation import look_at_workspace
 from edgeline.alerts.telling import look_at_store, tell, written
 from edgeline.cli import options
 from edgeline.cli.commands import Command
@@ -20,7 +21,6 @@ from edgeline.errors import UsageError
 from edgeline.settings_group import Group
 from edgeline.settings_layers import describe_mistakes, merge_layers
 from edgeline.store.locations import locate
-from edgeline.workspace.situation import look_at_workspace
 
 test_option = click.option(
     "--test", is_flag=True, help="send a test message through each channel, and print whether it worked"

@@ -261,8 +261,8 @@ class _Session:
         """Sends the alerts; failures are printed and returned, and do not fail the run."""
         if not self.settings.alerts.channels:
             return []
+        from edgeline.alerts.situation import look_at_workspace
         from edgeline.alerts.telling import tell
-        from edgeline.workspace.situation import look_at_workspace
 
         look = partial(look_at_workspace, self.workspace, self.workload.name, self.push, not_begun)
         _, failures = tell(self.settings.alerts, look)

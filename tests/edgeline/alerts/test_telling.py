@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from edgeline.alerts.settings import AlertSettings
+from edgeline.alerts.situation import look_at_workspace
 from edgeline.alerts.telling import look_at_store, tell
 from edgeline.journal import utc_now
 from edgeline.records.run import Problem, Step
@@ -18,7 +19,6 @@ from edgeline.release import store
 from edgeline.report import records
 from edgeline.report.facts import About, Facts
 from edgeline.workspace.runs import RunFolder
-from edgeline.workspace.situation import look_at_workspace
 from tests.edgeline.alerts.servers import SECRET
 from tests.edgeline.release.candidates import make_candidate
 from tests.runners.cli.process import ROOT
