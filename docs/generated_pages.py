@@ -10,7 +10,8 @@ import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from runners.cli.main import COMMANDS, load
+from edgeline.cli.main import load
+from runners.cli.main import COMMANDS
 
 _SETTINGS = """# Settings
 

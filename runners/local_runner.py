@@ -41,6 +41,6 @@ if __name__ == "__main__":
     # Python puts this file's folder first; the project is the one above.
     sys.path[0] = ROOT
 
-    from runners.cli.main import main
+    from edgeline.cli.main import main
 
     sys.exit(main(prog=f"python {shlex.quote(sys.argv[0])}", only="run"))

@@ -25,7 +25,8 @@ from deploy.environment.uv import find_uv, provide_python, run_uv
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = ".venv/edgeline.json"
-_PROJECT = ("setup.py", "--extra", "kubeflow", "--extra", "registry", "--extra", "s3")
+_EXTRAS = ("pipeline", "kubeflow", "registry", "s3")
+_PROJECT = ("setup.py", *(f"--extra={extra}" for extra in _EXTRAS))
 _MACHINE = (*_PROJECT, "requirements/tools.in")
 # For each lock file: its sources beside its own .in file, and its Pythons and systems.
 _TARGETS = {

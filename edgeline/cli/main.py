@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -95,15 +96,25 @@ class Commands(Group):
         return command
 
 
-def main(
-    arguments: Sequence[str] | None = None,
-    prog: str = "edgeline",
-    table: Mapping[str, tuple[str, str]] = COMMANDS,
-    only: str = "",
-) -> int:
-    """Runs one of the commands of `table`, or the command `only`; returns its exit code."""
+def find_commands() -> Mapping[str, tuple[str, str]]:
+    """Returns the commands that this installation has: with the project around it, the project's."""
+    if (Path(__file__).parents[2] / "runners" / "cli" / "main.py").is_file():
+        commands: Mapping[str, tuple[str, str]] = import_module("runners.cli.main").COMMANDS
+        return commands
+    return COMMANDS
+
+
+def load(name: str) -> click.Command:
+    """Imports and returns the command of that name, which exists."""
+    command = Commands(find_commands()).load(name)
+    assert command is not None
+    return command
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "edgeline", only: str = "") -> int:
+    """Runs one command, or the command `only`; returns its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    group = Commands(table)
+    group = Commands(find_commands())
     with prepare_output(make_rewriter(words, group.load)):
         return _run_command(words, prog, group.load(only) or group)
 

@@ -1,8 +1,4 @@
-"""The `edgeline` command of the project: the commands of the package, and those that need the project."""
-
-from collections.abc import Sequence
-
-import click
+"""The commands of the project: those of the package, and those that need TFX or the project's files."""
 
 from edgeline.cli import main as package
 
@@ -50,15 +46,3 @@ COMMANDS = {
     ),
     "kubeflow": ("runners.cli.kubeflow", "Runs the same DAG on Kubeflow Pipelines."),
 }
-
-
-def load(name: str) -> click.Command:
-    """Imports and returns the command of that name."""
-    command = package.Commands(COMMANDS).load(name)
-    assert command is not None
-    return command
-
-
-def main(arguments: Sequence[str] | None = None, prog: str = "edgeline", only: str = "") -> int:
-    """Runs one command of the project, or the command `only`; returns its exit code."""
-    return package.main(arguments, prog, COMMANDS, only)

@@ -168,7 +168,7 @@ def test_if_changed_ends_at_once_without_tensorflow(first: Ended, data: Path, wo
     for setting in SMALL:
         arguments += ["--set", setting]
     script = (
-        "import sys\nfrom runners.cli.main import main\ncode = main(sys.argv[1:])\n"
+        "import sys\nfrom edgeline.cli.main import main\ncode = main(sys.argv[1:])\n"
         "sys.exit(99 if {'tensorflow', 'tfx'} & set(sys.modules) else code)"
     )
     started = time.monotonic()

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from data.photos.labels_file import LabelRow, write_span
+from edgeline.cli.main import main
 from edgeline.records.data_checks import DRIFT, Drift
 from edgeline.records.edge import (
     EDGE_FILES,
@@ -29,7 +30,6 @@ from edgeline.workspace import artifact_records
 from edgeline.workspace.artifact_records import ArtifactRecord
 from edgeline.workspace.events import EventWriter
 from edgeline.workspace.runs import RunFolder
-from runners.cli.main import main
 from runners.local.lock import HOLDER, Holder
 from tests.edgeline.records.samples import MEASURED
 from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value

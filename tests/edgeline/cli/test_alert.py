@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from runners.cli.main import main
+from edgeline.cli.main import main
 from tests.edgeline.alerts.servers import SECRET
 
 WEBHOOK = ("--set", "alerts.webhook=$HOOK", "--set", "alerts.min_free_gb=0")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from edgeline.cli.main import main
 from edgeline.release import store as releases
 from edgeline.report import records
 from edgeline.store.locations import locate
 from edgeline.workspace.runs import RunFolder
-from runners.cli.main import main
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run, a_slice
 

@@ -3,8 +3,8 @@ import stat
 import subprocess
 import sys
 
+from edgeline.cli.main import main
 from edgeline.release.signing import public_key, signing_key
-from runners.cli.main import main
 from tests.runners.cli.process import ROOT
 
 

@@ -5,12 +5,12 @@ import socket
 
 import pytest
 
+from edgeline.cli.main import main
 from edgeline.release import store
 from edgeline.release.signing import digits_of
 from edgeline.report import records
 from edgeline.store.locations import locate
 from edgeline.workspace.runs import RunFolder
-from runners.cli.main import main
 from runners.local.lock import hold
 from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
 from tests.edgeline.report.runs import a_run

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from edgeline.cli.main import main
 from edgeline.records.run import Step
 from edgeline.release import store as store_of_releases
 from edgeline.report import records
 from edgeline.store.locations import locate
 from edgeline.workspace.runs import RunFolder, read_all
-from runners.cli.main import main
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run
 

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import decide
+from edgeline.cli.main import main
 from edgeline.cli.stdout import visible
 from edgeline.records.run import Problem, Step
 from edgeline.workspace import artifact_records
 from edgeline.workspace.artifact_records import ArtifactRecord
 from edgeline.workspace.runs import RunFolder
-from runners.cli.main import main
 from runners.shared.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[3]

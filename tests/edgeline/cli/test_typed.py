@@ -12,8 +12,9 @@ import click
 import pytest
 
 from data.photos.labels_file import LabelRow, write_span
+from edgeline.cli.main import load, main
 from edgeline.cli.typed import make_rewriter, program
-from runners.cli.main import COMMANDS, load, main
+from runners.cli.main import COMMANDS
 from tests.data.sample_photos import jpeg
 
 ROOT = Path(__file__).parents[3]

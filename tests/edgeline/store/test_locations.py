@@ -230,7 +230,7 @@ def test_an_address_that_is_no_url_is_bad_usage(monkeypatch):
 def test_without_the_library_for_s3_the_extra_is_named():
     code = (
         "import sys; sys.modules['s3fs'] = None\n"
-        "from runners.cli.main import main\n"
+        "from edgeline.cli.main import main\n"
         "sys.exit(main(['status', '--store', 's3://bucket/push']))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from runners.cli.main import main
+from edgeline.cli.main import main
 from tests.runners.cli.process import ROOT
 
 LINES = [f"{n};{'a good' if n % 2 else 'a very bad'} film, number {n} of all;{n % 2}" for n in range(60)]
@@ -41,7 +41,7 @@ def test_where_no_column_looks_like_a_label_all_are_told(tmp_path, capsys):
 
 def test_a_terminal_is_asked_with_the_guess_to_take(reviews, tmp_path):
     ours, theirs = pty.openpty()
-    script = "import sys; from runners.cli.main import main; sys.exit(main())"
+    script = "import sys; from edgeline.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", script, "data", "import", str(reviews), "--data", str(tmp_path / "data")]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, text=True

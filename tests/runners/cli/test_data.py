@@ -3,7 +3,7 @@ import json
 import pytest
 
 from data.photos.labels_file import LabelRow, write_span
-from runners.cli.main import main
+from edgeline.cli.main import main
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import tempfile
 
 import pytest
 
+from edgeline.cli.main import main
 from edgeline.release import store
 from edgeline.workspace import artifact_records
 from edgeline.workspace.artifact_records import ArtifactRecord
 from edgeline.workspace.runs import RunFolder
-from runners.cli.main import main
 from tests.disks import fill, make_read_only
 from tests.edgeline.release.candidates import make_candidate, snapshot
 from tests.runners.cli.conftest import make_workspace
@@ -103,7 +103,7 @@ def test_gc_frees_a_full_disk_that_has_the_temporary_files_too(disk, make_run):
     fill(disk)
     code = (
         "import sys, tempfile; tempfile._candidate_tempdir_list = lambda: [sys.argv[1]]\n"
-        "from runners.cli.main import main; sys.exit(main(['gc', '--keep', '1', '--json']))"
+        "from edgeline.cli.main import main; sys.exit(main(['gc', '--keep', '1', '--json']))"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code, str(disk)],

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from data.shelf.faults import FAULTS
-from runners.cli.main import COMMANDS, load
+from edgeline.cli.main import load
+from runners.cli.main import COMMANDS
 from tests.runners.cli.process import ROOT, edgeline
 
 HEAVY = {"tensorflow", "tfx", "apache_beam", "ml_metadata", "keras", "numpy", "pydantic"}
@@ -31,7 +32,7 @@ def test_light_commands_import_no_tensorflow(tmp_path, workspace, arguments):
     allowed = {"pydantic"} if arguments == ["settings", "trainer"] else set()
     script = (
         "import sys\n"
-        "from runners.cli.main import main\n"
+        "from edgeline.cli.main import main\n"
         "code = main(sys.argv[1:])\n"
         f"heavy = {HEAVY - allowed} & set(sys.modules)\n"
         "print(code, sorted(heavy), file=sys.stderr)\n"
@@ -54,8 +55,9 @@ def test_light_commands_import_no_tensorflow(tmp_path, workspace, arguments):
 )
 def test_of_the_commands_only_the_called_one_is_imported(tmp_path, arguments, imported):
     script = (
-        "import sys\nfrom runners.cli.main import COMMANDS, main\nmain(sys.argv[1:])\n"
-        "found = {file for file, _ in COMMANDS.values() if f'runners.cli.{file}' in sys.modules}\n"
+        "import sys\nfrom edgeline.cli.main import main\nmain(sys.argv[1:])\n"
+        "from runners.cli.main import COMMANDS\n"
+        "found = {file.rpartition('.')[2] for file, _ in COMMANDS.values() if file in sys.modules}\n"
         "print(sorted(found), 'runners.kubeflow' in sys.modules, file=sys.stderr)\n"
     )
     ended = subprocess.run(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edgeline.cli.main import main
 from edgeline.release import store
 from edgeline.workspace.runs import RunFolder
-from runners.cli.main import main
 from runners.local.lock import hold
 from tests.edgeline.release.candidates import make_candidate, make_key
 from tests.runners.cli.process import ROOT, add_week, edgeline

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.photos.labels_file import LabelRow, write_span
-from runners.cli.main import main
+from edgeline.cli.main import main
 from runners.timers import systemd_units
 from runners.timers.scheduled_run import schedule_name
 
@@ -197,7 +197,7 @@ def test_one_of_the_two_forms_has_to_be_named(team, capsys):
 def test_it_is_light(team):
     script = (
         "import sys\n"
-        "from runners.cli.main import main\n"
+        "from edgeline.cli.main import main\n"
         "code = main(['schedule', '--systemd', '--data', 'photos'])\n"
         "heavy = sorted({'tensorflow', 'tfx', 'kfp', 's3fs', 'matplotlib', 'numpy'} & set(sys.modules))\n"
         "print(code, heavy, file=sys.stderr)\n"

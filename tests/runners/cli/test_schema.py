@@ -4,8 +4,8 @@ import re
 import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from edgeline.cli.main import main
 from edgeline.workspace.runs import RunFolder
-from runners.cli.main import main
 from tests.edgeline.workspace.test_report import leave
 
 CURATED = b"""\

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from edgeline.cli.main import main
 from edgeline.settings_layers import walk
 from pipeline.settings import Settings
-from runners.cli.main import main
 
 
 @pytest.fixture

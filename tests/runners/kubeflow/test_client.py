@@ -256,7 +256,7 @@ def test_without_kfp_the_extra_is_named(server, edgeline, monkeypatch):
 
 def test_help_is_light():
     script = (
-        "import sys\nfrom runners.cli.main import main\n"
+        "import sys\nfrom edgeline.cli.main import main\n"
         "for command in ('submit', 'watch', 'retry', 'schedule'):\n"
         "    main(['kubeflow', command, '--help'])\n"
         "heavy = {'kfp', 'tensorflow', 'tfx', 'pydantic', 'yaml', 'rich'} & set(sys.modules)\n"

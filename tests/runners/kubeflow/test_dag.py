@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from data.shelf import renderer
+from edgeline.cli.main import main
 from edgeline.records.outcome import Outcome
 from edgeline.records.steps import name_task
 from edgeline.release import store
 from edgeline.report import records
 from pipeline.settings import load
 from pipeline.workloads import find_workload, with_features
-from runners.cli.main import main
 from runners.kubeflow.compiler import compile_pipeline
 from tests.e2e.conftest import ROOT, SMALL
 from tests.runners.kubeflow.backend import Backend
