@@ -1,13 +1,16 @@
-"""Edgeline from Python."""
+"""Edgeline from Python: `open` reads runs and releases, `pipeline` builds the DAG for TFX's runners."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# Functions of the project around this package, by the module that has them.
-_OF_THE_PROJECT = {"pipeline": "runners.local.dag"}
+if TYPE_CHECKING:
+    from edgeline.reading import open as open
+
+# They are imported when they are used; `pipeline` belongs to the project around this package.
+_FUNCTIONS = {"open": "edgeline.reading", "pipeline": "runners.local.dag"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _OF_THE_PROJECT:
+    if name not in _FUNCTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_OF_THE_PROJECT[name]), name)
+    return getattr(import_module(_FUNCTIONS[name]), name)

@@ -14,13 +14,13 @@ from edgeline.alerts.situation import look_at_workspace
 from edgeline.alerts.telling import look_at_store, tell, written
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.options import Place
 from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import note, say
 from edgeline.errors import UsageError
 from edgeline.settings_group import Group
 from edgeline.settings_layers import describe_mistakes, merge_layers
 from edgeline.store.locations import locate
+from edgeline.workspace.known_runs import Place
 
 test_option = click.option(
     "--test", is_flag=True, help="send a test message through each channel, and print whether it worked"

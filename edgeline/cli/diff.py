@@ -8,14 +8,13 @@ from msgspec import to_builtins
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.found_runs import find_known_run
-from edgeline.cli.options import Place
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import UsageError
 from edgeline.report import records, words
 from edgeline.report.changes import Change
 from edgeline.report.compare import Comparison, SlicePair, pair_slices, render_diff
 from edgeline.report.facts import Slice
+from edgeline.workspace.known_runs import Place, find_known_run
 
 _WIDTH, _NAME = 80, 28
 # Kinds of slices that always have a line, and verdicts for which any slice has one.

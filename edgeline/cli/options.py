@@ -2,11 +2,13 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
+
+from edgeline.workspace.known_runs import Place
 
 EXIT_CODES = """\
 \b
@@ -21,15 +23,6 @@ exit codes:
 """
 
 Decorator = Callable[[Callable[..., int]], Callable[..., int]]
-
-
-@dataclass(frozen=True)
-class Place:
-    """The place of runs and releases, and their model; None stands for what the last run had."""
-
-    workspace: Path
-    workload: str | None
-    store: str | None = None
 
 
 def gather(name: str, into: Any, *options: Decorator) -> Decorator:

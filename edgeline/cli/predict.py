@@ -1,58 +1,31 @@
 """`edgeline predict`: what the model in production says of photos, rows and texts, as a phone would."""
 
 import csv
-import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.edge_models import load_models
-from edgeline.cli.inputs import Input, find_inputs, read_inputs
-from edgeline.cli.options import Place
 from edgeline.cli.releases import TERMS, resolve_place
 from edgeline.cli.stdout import note, print_json, say
-from edgeline.edge.runtime import EdgeModel, preprocess
-from edgeline.errors import EdgelineError, UsageError
-from edgeline.labels import parse_labels
+from edgeline.errors import EdgelineError
+from edgeline.prediction.bundle import Answer, Bundle, load_bundle, rank_labels
+from edgeline.prediction.bundle import predict as predict_example
+from edgeline.prediction.inputs import Input, find_inputs, read_inputs
 from edgeline.release import store
 from edgeline.release.acceptance import terms
-from edgeline.release.layout import LABELS, PushFolder
-from edgeline.release.releases import Release
+from edgeline.release.layout import PushFolder
 from edgeline.release.verify import nothing_of
 from edgeline.report.records import write_file
 from edgeline.store.locations import locate
+from edgeline.workspace.known_runs import Place
 
 _MOST_PLACES = 3  # named for one kind of problem
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """The parts of a release that are needed to ask its files."""
-
-    release: Release
-    contract: Mapping[str, Any]
-    labels: Sequence[str]
-    models: Mapping[str, EdgeModel]  # by variant; the first answers
-    pictures: set[Path] = field(default_factory=set)  # written so far
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The scores of each variant for an example, float32 [1, classes], or why there are none."""
-
-    input: Input
-    tensor: NDArray[Any] | None = None  # the input of the models
-    scores: Mapping[str, NDArray[np.float32]] | None = None
-    problem: str = ""
 
 
 @click.command(cls=Command)
@@ -69,7 +42,7 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     release = store.current(root, model)
     if release is None:
         raise nothing_of(PushFolder(locate(root)), model)
-    bundle = _load_bundle(release, variant, explain)
+    bundle = load_bundle(release, variant, explain)
     places = [Path(name) for name in files]
     paths = [path for each in places for path in find_inputs(each, bundle.contract)]
     answers = _predict_files(paths, bundle)
@@ -84,29 +57,11 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     return 1 if failed else 0
 
 
-def _load_bundle(release: Release, variant: str | None, every: bool) -> Bundle:
-    """Loads the release's files for phones, each checked against the manifest before it is used."""
-    manifest = release.manifest
-    names = {str(each["name"]): str(each["file"]) for each in manifest.variants}
-    first = variant or manifest.default_variant
-    if first not in names:
-        raise UsageError(
-            f"Version {release.version} of {release.model} has no variant {first!r}.",
-            f"Its variants are {', '.join(names)}.",
-            f"Leave out --variant to use {manifest.default_variant}, which phones run.",
-        )
-    contract = json.loads(release.read("preprocessing.json"))
-    labels = parse_labels(release.read(LABELS), LABELS)
-    asked = dict.fromkeys((first, *(names if every else ())))
-    models = load_models({name: release.read(names[name]) for name in asked})
-    return Bundle(release, contract, labels, models)
-
-
 def _predict_files(paths: Sequence[Path], bundle: Bundle) -> Iterator[Answer]:
     for path in _track(paths):
         try:
             for each in read_inputs(path, bundle.contract):
-                yield _predict(each, bundle)
+                yield predict_example(each, bundle)
         except (EdgelineError, OSError) as error:
             if len(paths) == 1:
                 raise
@@ -124,34 +79,18 @@ def _track(paths: Sequence[Path]) -> Iterable[Path]:
     return track(paths, "predicting", console=Console(stderr=True), transient=True)
 
 
-def _predict(input: Input, bundle: Bundle) -> Answer:
-    if input.problem:
-        return Answer(input, problem=input.problem)
-    try:
-        tensor = preprocess(input.content, bundle.contract)
-    except EdgelineError as error:
-        return Answer(input, problem=error.found)
-    return Answer(input, tensor, {name: model.predict(tensor) for name, model in bundle.models.items()})
-
-
-def _rank_labels(answer: Answer, bundle: Bundle) -> dict[str, float]:
-    """Returns the first variant's probability of each label, 0..1, the highest first."""
-    assert answer.scores is not None
-    first = answer.scores[next(iter(bundle.models))][0]
-    return {bundle.labels[n]: round(float(first[n]), 6) for n in np.argsort(-first, kind="stable")}
-
-
 def _print_lines(answers: Iterable[Answer], bundle: Bundle, explain: bool) -> int:
     problems: dict[str, list[Answer]] = {}
+    pictures: set[Path] = set()
     for answer in answers:
         if answer.scores is None:
             problems.setdefault(answer.input.fault or answer.problem, []).append(answer)
             continue
-        (label, score), *others = _rank_labels(answer, bundle).items()
+        (label, score), *others = rank_labels(answer, bundle).items()
         rest = ", ".join(f"{name} {value:.2f}" for name, value in others[:4])
         say(f"{answer.input.place}: {label} {score:.2f}" + (f"  ({rest})" if rest else ""))
         if explain:
-            for line in _explain(answer, bundle):
+            for line in _explain(answer, bundle, pictures):
                 say(f"  {line}")
     for first, *more in problems.values():
         note(f"{first.input.place}: {first.problem}")
@@ -162,7 +101,7 @@ def _print_lines(answers: Iterable[Answer], bundle: Bundle, explain: bool) -> in
     return sum(map(len, problems.values()))
 
 
-def _explain(answer: Answer, bundle: Bundle) -> Iterator[str]:
+def _explain(answer: Answer, bundle: Bundle, pictures: set[Path]) -> Iterator[str]:
     tensor, scores = answer.tensor, answer.scores
     assert tensor is not None and scores is not None
     values = f"{tensor.min():g} to {tensor.max():g}, mean {tensor.mean():.4g}"
@@ -171,12 +110,15 @@ def _explain(answer: Answer, bundle: Bundle) -> Iterator[str]:
     yield " " * width + "".join(f"{name:>9}" for name in scores)
     for number, label in enumerate(bundle.labels):
         yield f"{label:<{width}}" + "".join(f"{each[0, number]:>9.4f}" for each in scores.values())
-    if (path := _write_picture(answer, bundle)) is not None:
+    if (path := _write_picture(answer, bundle, pictures)) is not None:
         yield f"{path}: the photo, the input of the model, and in red what the answer depends on"
 
 
-def _write_picture(answer: Answer, bundle: Bundle) -> Path | None:
-    """Writes the picture that explains a photo's answer into the current folder; None for other examples."""
+def _write_picture(answer: Answer, bundle: Bundle, pictures: set[Path]) -> Path | None:
+    """Writes the picture that explains a photo's answer into the current folder; None for other examples.
+
+    `pictures` are the paths that were written before.
+    """
     if bundle.contract.get("kind", "image") != "image":
         return None
     from edgeline.edge.explain import occlusion, picture
@@ -186,8 +128,8 @@ def _write_picture(answer: Answer, bundle: Bundle) -> Path | None:
     drops = occlusion(model.predict, answer.tensor, int(answer.scores[name][0].argmax()))
     stem = Path(answer.input.place).stem
     names = (Path(f"{stem}{end}.explained.png") for end in chain([""], (f"-{n}" for n in count(2))))
-    path = next(name for name in names if name not in bundle.pictures)
-    bundle.pictures.add(path)
+    path = next(name for name in names if name not in pictures)
+    pictures.add(path)
     write_file(path, picture(answer.input.content, answer.tensor, drops))
     return path
 
@@ -200,7 +142,7 @@ def _print_csv(answers: Iterable[Answer], bundle: Bundle) -> int:
             writer.writerow((answer.input.place, "", "", *("" for _ in bundle.labels), answer.problem))
             failed += 1
             continue
-        probabilities = _rank_labels(answer, bundle)
+        probabilities = rank_labels(answer, bundle)
         label, probability = next(iter(probabilities.items()))
         each = (probabilities[name] for name in bundle.labels)
         writer.writerow((answer.input.place, label, probability, *each, ""))
@@ -208,18 +150,20 @@ def _print_csv(answers: Iterable[Answer], bundle: Bundle) -> int:
 
 
 def _print_json(answers: Sequence[Answer], bundle: Bundle, explain: bool) -> int:
-    entries = []
+    entries, pictures = [], set[Path]()
     for answer in answers:
         entry: dict[str, Any] = {"input": answer.input.place, "problem": answer.problem or None}
         if answer.scores is not None:
-            probabilities = _rank_labels(answer, bundle)
+            probabilities = rank_labels(answer, bundle)
             entry |= {"label": next(iter(probabilities)), "probabilities": probabilities}
             if explain:
                 entry["variants"] = {
                     name: dict(zip(bundle.labels, map(float, scores[0]), strict=True))
                     for name, scores in answer.scores.items()
                 }
-                entry["picture"] = str(path) if (path := _write_picture(answer, bundle)) is not None else None
+                entry["picture"] = (
+                    str(path) if (path := _write_picture(answer, bundle, pictures)) is not None else None
+                )
         entries.append(entry)
     release = bundle.release
     about = {"model": release.model, "version": release.version, "variant": next(iter(bundle.models))}

@@ -9,13 +9,13 @@ from msgspec import to_builtins
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.options import Place
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import UsageError
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.workspace import artifact_records, closing
+from edgeline.workspace.known_runs import Place
 from edgeline.workspace.progress_text import duration
 from edgeline.workspace.runs import find_run, read_runs
 

@@ -8,8 +8,6 @@ from msgspec import to_builtins
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.found_runs import find_known_run, find_known_runs
-from edgeline.cli.options import Place
 from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import EdgelineError
@@ -19,6 +17,7 @@ from edgeline.report import records
 from edgeline.report.facts import Facts
 from edgeline.report.index import Mark, make_row, render_index
 from edgeline.store.locations import locate
+from edgeline.workspace.known_runs import Place, find_known_run, find_known_runs
 from edgeline.workspace.report import recorded_facts, write_report
 from edgeline.workspace.runs import find_run
 

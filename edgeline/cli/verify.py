@@ -8,7 +8,6 @@ import click
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.options import Place
 from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import EdgelineError
@@ -20,6 +19,7 @@ from edgeline.release.releases import read_release
 from edgeline.release.signing import public_key
 from edgeline.release.verify import bundle_problems, read_bundle
 from edgeline.store.locations import Location, locate, read_bytes
+from edgeline.workspace.known_runs import Place
 
 
 @click.command(cls=Command)
@@ -105,8 +105,8 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
     Raises:
         EdgelineError: The vectors or a file cannot be read.
     """
-    from edgeline.cli.edge_models import load_models
     from edgeline.edge.golden import golden_problems, read_vectors
+    from edgeline.prediction.edge_models import load_models
 
     vectors = read_vectors(bundle)
     if vectors is None:

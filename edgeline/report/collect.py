@@ -211,7 +211,7 @@ def _read_reliability(sources: Sources) -> Reliability | None:
 
 def read_answers(sources: Sources) -> Iterator[tuple[Prediction, float, bool]]:
     """Yields the answer to each eval example, its highest probability 0..1, and whether it is right."""
-    labels = _read_labels(sources)
+    labels = read_labels(sources)
     for line in PREDICTIONS.read(sources.edge_verdict):
         known = [p for p in line.probabilities if p is not None]
         if labels and len(known) == len(line.probabilities):
@@ -219,7 +219,7 @@ def read_answers(sources: Sources) -> Iterator[tuple[Prediction, float, bool]]:
             yield line, confidence, labels[known.index(confidence)] == line.label
 
 
-def _read_labels(sources: Sources) -> list[str]:
+def read_labels(sources: Sources) -> list[str]:
     """Returns the class names by id, from the edge models or, without these, from ingest."""
     if sources.edge_models is not None:
         with suppress(OSError, EdgelineError):

@@ -129,6 +129,8 @@ def read_runs(workspace: Path, workload: str | None = None) -> list[Run]:
 def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple[RunFolder, Run]:
     """Returns the run of that id, the newest for `latest`, or the one that pushed the release in production.
 
+    The beginning of an id will do where no other run has it.
+
     `latest` and `production` are of `workload` where it is given, else of the newest run's workload.
 
     Raises:
@@ -155,6 +157,11 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
             return matches[-1]
         run_id = in_production(matches[-1][1].push, matches[-1][1].workload)
         known_as = ", which pushed the release in production,"
+    if (
+        run_id not in runs
+        and len(begun := [each for each in runs if run_id and each.startswith(run_id)]) == 1
+    ):
+        run_id = begun[0]
     if run_id not in runs:
         near = difflib.get_close_matches(run_id, runs, 1, cutoff=0.5)
         raise UsageError(

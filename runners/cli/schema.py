@@ -9,7 +9,6 @@ from msgspec import to_builtins
 
 from edgeline.cli import options
 from edgeline.cli.commands import Group
-from edgeline.cli.options import Place
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import UsageError
 from edgeline.journal import get_user
@@ -17,6 +16,7 @@ from edgeline.records.run import Run
 from edgeline.records.schema import Difference
 from edgeline.records.spans import describe_spans
 from edgeline.report.schema import find_differences
+from edgeline.workspace.known_runs import Place
 from edgeline.workspace.report import find_sources
 from edgeline.workspace.runs import find_run
 

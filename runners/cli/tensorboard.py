@@ -13,12 +13,12 @@ import click
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.options import Place
 from edgeline.cli.stdout import say
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.training import TENSORBOARD
 from edgeline.workspace import artifact_records
 from edgeline.workspace.events import EventReader
+from edgeline.workspace.known_runs import Place
 from edgeline.workspace.runs import RunFolder, find_run, read_all
 
 # The interval at which TensorBoard looks for new points, and this command for new folders of logs.

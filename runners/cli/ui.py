@@ -9,10 +9,10 @@ import click
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.options import Place
 from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import say
 from edgeline.errors import EdgelineError
+from edgeline.workspace.known_runs import Place
 
 
 @click.command(cls=Command)

@@ -12,9 +12,9 @@ from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.source import Rejected, Value
 from data.tables.source import open_source
-from edgeline.cli.inputs import read_inputs
 from edgeline.edge.contracts.row import preprocess
 from edgeline.errors import DataRefused, UsageError
+from edgeline.prediction.inputs import read_inputs
 from pipeline.workloads import find_workload, read_schema, with_features
 
 # Of people, which are no running numbers.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from edgeline.cli.options import Place
 from edgeline.errors import UsageError
 from edgeline.records.run import Run
 from edgeline.report import records
@@ -18,6 +17,15 @@ from edgeline.workspace.runs import PRODUCTION, RunFolder, find_run, in_producti
 
 # A store answers in tens of milliseconds.
 _READERS = 16
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of runs and releases, and their model; None stands for what the last run had."""
+
+    workspace: Path
+    workload: str | None
+    store: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,295 @@
+"""`edgeline.open`: runs, figures and models of a workspace or a release store, from Python."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from edgeline.errors import UsageError
+from edgeline.prediction.bundle import Bundle, load_bundle, predict, rank_labels
+from edgeline.prediction.inputs import Input, read_inputs
+from edgeline.release import store
+from edgeline.release.layout import PushFolder
+from edgeline.release.releases import read_release
+from edgeline.release.verify import nothing_of
+from edgeline.report.collect import read_answers, read_labels
+from edgeline.report.facts import Facts
+from edgeline.store.locations import is_url, locate
+from edgeline.workspace.known_runs import KnownRun, Place, find_known_run, find_known_runs
+from edgeline.workspace.runs import read_runs
+
+
+def open(place: str | Path = "workspace", model: str | None = None) -> "History":
+    """Opens a workspace, or the place that a cluster pushes to.
+
+    Args:
+        place: The folder of a workspace, or the folder or URL of a release store.
+        model: The name of a model; by default that of the newest run.
+
+    Raises:
+        UsageError: The folder does not exist.
+    """
+    if is_url(str(place)):
+        return History(Place(Path("workspace"), model, str(place)))
+    folder = Path(place).expanduser()
+    if not folder.is_dir():
+        raise UsageError(
+            f"There is no folder {folder}.",
+            "Nothing was run or pushed there yet, or the name is wrong.",
+            "Pass the folder of a workspace, or the folder or URL of a release store.",
+        )
+    is_store = (folder / "edge").is_dir() and not (folder / "push").is_dir()
+    return History(Place(Path("workspace"), model, str(folder)) if is_store else Place(folder, model))
+
+
+@dataclass(frozen=True)
+class History:
+    """The runs and releases of a workspace or a release store; `edgeline.open` returns it."""
+
+    place: Place
+
+    def runs(self) -> "list[PastRun]":
+        """Returns all runs of the model, newest first."""
+        _, _, known = find_known_runs(self.place)
+        return [PastRun(self, run) for run in reversed(known)]
+
+    def run(self, name: str = "latest") -> "PastRun":
+        """Returns the run of that id or of an unambiguous beginning of it, `latest` or `production`.
+
+        Raises:
+            UsageError: There is no such run, or several.
+        """
+        return PastRun(self, find_known_run(self.place, name))
+
+    def model(self, version: int | None = None, variant: str | None = None) -> "Model":
+        """Returns a release, by default that in production, which predicts as a phone does.
+
+        Args:
+            version: The version of a release.
+            variant: One of its files, such as int8; by default the one that phones run.
+
+        Raises:
+            UsageError: There is no such version or variant.
+            EdgelineError: The release is damaged.
+        """
+        root, name = self._find_store()
+        folder = PushFolder(locate(root))
+        release = store.current(root, name) if version is None else read_release(folder, name, version)
+        if release is None:
+            raise nothing_of(folder, name)
+        return Model(load_bundle(release, variant))
+
+    def _find_store(self) -> tuple[str, str]:
+        if self.place.store is not None:
+            names = [self.place.workload] if self.place.workload else store.models(self.place.store)
+            if len(names) != 1:
+                raise UsageError(
+                    f"{self.place.store} has {' and '.join(names) or 'no model'}.",
+                    "A model is one of them.",
+                    "Name it: edgeline.open(place, model=NAME).",
+                )
+            return self.place.store, names[0]
+        earlier = read_runs(self.place.workspace, self.place.workload)
+        if not earlier:
+            root = str(self.place.workspace.absolute() / "push")
+            return root, self.place.workload or "shelf"
+        return earlier[-1].push, earlier[-1].workload
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """One run."""
+
+    history: History
+    known: KnownRun
+
+    def __repr__(self) -> str:
+        about = self.facts.about
+        return f"<run {about.run} of {about.model}: {about.outcome}>"
+
+    @property
+    def facts(self) -> Facts:
+        """Returns all that its report shows, as typed values."""
+        return self.known.facts
+
+    @property
+    def id(self) -> str:
+        """Returns its id."""
+        return self.facts.about.run
+
+    @property
+    def outcome(self) -> str:
+        """Returns `pushed`, `unchanged`, `held`, `refused`, `failed`, or how else it ended."""
+        return self.facts.about.outcome
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Returns its settings by dotted name, each value as text."""
+        return self.facts.about.settings
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Returns the figures of each slice, a dictionary each: `pandas.DataFrame` takes the list.
+
+        Keys: kind, slice, examples, groups (None where each example is one), accuracy, 0..1, with low and
+        high, the ends of its 95 % interval, before, that of the model in production, and further metrics.
+        """
+        slices = self.facts.evaluation.slices if self.facts.evaluation else ()
+        names = ("kind", "examples", "groups", "accuracy", "low", "high", "before")
+        return [
+            {"slice": each.name, **{k: getattr(each, k) for k in names}, **each.measures} for each in slices
+        ]
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """Returns the SavedModel's answer to each eval example, a dictionary each.
+
+        Keys: example, label, predicted, probability (of the predicted label, 0..1), group, span, the kinds
+        of slices, and the probability of each label under its name.
+
+        Raises:
+            UsageError: Its files are not on this machine.
+        """
+        sources = self.known.sources
+        if sources is None or sources.edge_verdict is None:
+            raise UsageError(
+                f"Run {self.id} has no predictions here.",
+                "It did not get as far as EdgeValidator, its artifacts were removed, or it ran on a cluster.",
+                "Choose another run, or run it again.",
+            )
+        labels = read_labels(sources)
+        rows: list[dict[str, Any]] = []
+        for line, probability, _ in read_answers(sources):
+            predicted = labels[line.probabilities.index(probability)]
+            row = {"example": line.example_id, "label": line.label, "group": line.group, "span": line.span}
+            row |= {"predicted": predicted, "probability": probability}
+            rows.append({**row, **line.slices, **dict(zip(labels, line.probabilities, strict=True))})
+        return rows
+
+    def report(self) -> "Report":
+        """Returns its page, which a notebook shows.
+
+        Raises:
+            UsageError: It has no page, for example because it has not ended.
+        """
+        page = self.known.page
+        if page is None:
+            raise UsageError(
+                f"Run {self.id} has no report here.",
+                "It has not ended, or its page was removed.",
+                f"Write it: `edgeline report {self.id}`.",
+            )
+        return Report(page)
+
+    def model(self, variant: str | None = None) -> "Model":
+        """Returns the release that it pushed, which predicts as a phone does.
+
+        Raises:
+            UsageError: It pushed none.
+        """
+        if self.outcome != "pushed":
+            raise UsageError(
+                f"Run {self.id} pushed no model: it was {self.outcome}.",
+                "Only a pushed model has the files that a phone runs.",
+                "Take that in production: edgeline.open(...).model().",
+            )
+        return self.history.model(self.facts.about.version, variant)
+
+    def step(self, name: str) -> "PastStep":
+        """Returns one of its steps.
+
+        Raises:
+            UsageError: It had no such step.
+        """
+        steps = {step.name: step for step in self.facts.about.steps}
+        if name not in steps:
+            raise UsageError(
+                f"Run {self.id} had no step {name!r}.", f"Its steps: {', '.join(steps)}.", "Name one of them."
+            )
+        outputs = {each.output: each.uri for each in self.facts.about.artifacts if each.step == name}
+        return PastStep(name, steps[name].state, steps[name].seconds, outputs)
+
+
+@dataclass(frozen=True)
+class PastStep:
+    """One step of a run."""
+
+    name: str
+    state: str  # `done`, `cached`, `failed`, ...
+    seconds: float | None
+    artifacts: Mapping[str, str]  # folder or URL by name of the output
+
+    @property
+    def artifact(self) -> str:
+        """Returns the folder or URL of its only output.
+
+        Raises:
+            UsageError: It has none, or several.
+        """
+        if len(self.artifacts) != 1:
+            raise UsageError(
+                f"{self.name} has {len(self.artifacts)} outputs here: {', '.join(self.artifacts) or 'none'}.",
+                "`artifact` is for a step with one.",
+                "Take one of `artifacts`.",
+            )
+        return next(iter(self.artifacts.values()))
+
+
+@dataclass(frozen=True)
+class Report:
+    """The page of a run."""
+
+    path: Path
+
+    def _repr_html_(self) -> str:
+        page = escape(self.path.read_text(encoding="utf-8"), quote=True)
+        return f'<iframe srcdoc="{page}" width="100%" height="800" frameborder="0"></iframe>'
+
+
+@dataclass(frozen=True)
+class Model:
+    """A release that predicts as a phone does: through its preprocessing.json and a TFLite file."""
+
+    bundle: Bundle
+
+    @property
+    def version(self) -> int:
+        """Returns its version."""
+        return self.bundle.release.version
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Returns its labels in the order of its outputs."""
+        return tuple(self.bundle.labels)
+
+    def predict(self, example: bytes | str | Mapping[str, Any]) -> dict[str, float]:
+        """Returns the probability of each label, 0..1, the highest first.
+
+        Args:
+            example: The bytes of a photo, a text, or the cells of a row by column; a list of cells for each
+                column where the model reads several rows.
+
+        Raises:
+            UsageError: The example is not one that the model reads.
+        """
+        if isinstance(example, Mapping):
+            example = {name: cell if isinstance(cell, list) else [cell] for name, cell in example.items()}
+        answer = predict(Input("", example), self.bundle)
+        if answer.scores is None:
+            raise UsageError(answer.problem, "It is not an example of this model.", "Pass another.")
+        return rank_labels(answer, self.bundle)
+
+    def predict_file(self, path: str | Path) -> Iterator[dict[str, Any]]:
+        """Yields the answer to each example of a file: a photo, a text, or the rows of a table.
+
+        Each is a dictionary with the keys input, label, probabilities and problem, which is None or says why
+        there is no label. Raises as `edgeline predict` does.
+        """
+        for example in read_inputs(Path(path), self.bundle.contract):
+            answer = predict(example, self.bundle)
+            ranked = rank_labels(answer, self.bundle) if answer.scores is not None else {}
+            yield {
+                "input": example.place,
+                "label": next(iter(ranked), None),
+                "probabilities": ranked,
+                "problem": answer.problem or None,
+            }
