@@ -41,6 +41,8 @@ setup(
         "rich",
         "scipy",
         "tenacity",
+        # Reads the statistics and schemas that TFX writes.
+        "tensorflow-metadata",
         "universal-pathlib",
     ],
     extras_require={

@@ -157,10 +157,15 @@ class PastRun:
                 "Choose another run, or run it again.",
             )
         labels = read_labels(sources)
-        rows: list[dict[str, Any]] = []
+        rows = []
         for line, probability, _ in read_answers(sources):
             predicted = labels[line.probabilities.index(probability)]
-            row = {"example": line.example_id, "label": line.label, "group": line.group, "span": line.span}
+            row: dict[str, Any] = {
+                "example": line.example_id,
+                "label": line.label,
+                "group": line.group,
+                "span": line.span,
+            }
             row |= {"predicted": predicted, "probability": probability}
             rows.append({**row, **line.slices, **dict(zip(labels, line.probabilities, strict=True))})
         return rows

@@ -1,18 +1,26 @@
-"""What all tests share: a quiet TensorFlow, two servers, and the order in which they end soonest."""
+"""Shared by all tests: a quiet TensorFlow, servers, a workspace, and the order in which tests end soonest."""
 
 import logging
 import os
 import signal
+import socket
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 import runners  # noqa: F401  # sets what gRPC reads when it is first imported
+from edgeline.alerts import channels
+from edgeline.records.json_file import encode
+from edgeline.records.run import Run, Step
+from edgeline.report.facts import About, Facts
+from edgeline.workspace.runs import RunFolder
 from tests.disks import mounted
+from tests.edgeline.alerts.servers import Hook
 from tests.postgres import serve
 from tests.s3 import Proxy, point_to
 
@@ -81,3 +89,66 @@ def through(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
         yield start
         point_to(s3_server, monkeypatch)
+
+
+@pytest.fixture
+def make_run():
+    """A record, as a run of the shelf would have it; what a test cares for is given by name."""
+
+    def make(**values):
+        run = Run(
+            id="20261005-091233",
+            workload="shelf",
+            workload_source="shelf",
+            data="/data",
+            push="/push",
+            settings={},
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            started_at="2026-10-05T09:12:33Z",
+        )
+        return replace(run, **values)
+
+    return make
+
+
+@pytest.fixture
+def workspace(tmp_path, make_run):
+    """A workspace with one run in it, which was held back."""
+    return make_workspace(tmp_path / "workspace", make_run)
+
+
+def make_workspace(workspace, make_run, **values):
+    run = make_run(
+        outcome="held",
+        exit_code=3,
+        seconds=95.0,
+        ended_at="2026-10-05T09:15:00Z",
+        steps=(Step("ExampleGen", "done", 5.0), Step("Trainer", "done", 60.0)),
+        reasons=("Accuracy is 0.8 on 400 eval examples; at least 0.850 is needed.",),
+        warnings=("span-00007 is dark.",),
+        details="edgeline show latest",
+        **{"push": str(workspace / "push"), **values},
+    )
+    folder = RunFolder(workspace / "runs" / run.id)
+    folder.path.mkdir(parents=True)
+    folder.write(run)
+    (folder.path / "report.html").write_text("<!DOCTYPE html>")
+    facts = Facts(About(run.id, "shelf", outcome="held"))
+    (folder.path / "facts.json").write_bytes(encode(facts))
+    return workspace
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Attempts to send that follow one another at once, and time for each on a machine that is busy."""
+    patience = channels.Patience(timeout_s=60.0, attempts=3, wait_s=0.01, bound_s=120.0)
+    monkeypatch.setattr(channels, "PATIENCE", patience)
+
+
+@pytest.fixture
+def hook(patient, monkeypatch):
+    """A webhook, whose URL the environment has as HOOK."""
+    with Hook() as hook:
+        monkeypatch.setenv("HOOK", hook.url)
+        yield hook

@@ -1,17 +1,11 @@
-import os
-import socket
 import sys
-from dataclasses import replace
 
 import pytest
 
-from edgeline.alerts import channels
-from edgeline.records.run import Run
 from runners.kubeflow import runs as kubeflow_runs
 from runners.kubeflow.watch import Patience
 from runners.timers.scheduled_run import ScheduledRun
 from runners.timers.weekly_time import parse_weekly_time
-from tests.edgeline.alerts.servers import Hook
 from tests.runners.kubeflow.commands_run import Terminal
 from tests.runners.kubeflow.server import serving
 
@@ -52,27 +46,6 @@ def edgeline(server, tmp_path, capsys, monkeypatch):
 
 
 @pytest.fixture
-def make_run():
-    """A record, as a run of the shelf would have it; what a test cares for is given by name."""
-
-    def make(**values):
-        run = Run(
-            id="20261005-091233",
-            workload="shelf",
-            workload_source="shelf",
-            data="/data",
-            push="/push",
-            settings={},
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            started_at="2026-10-05T09:12:33Z",
-        )
-        return replace(run, **values)
-
-    return make
-
-
-@pytest.fixture
 def run(tmp_path):
     """A scheduled run, its folder and arguments odd, of a program that writes down how it was called."""
     folder, programs = tmp_path / ODD, tmp_path / "100% $HOME ü"
@@ -96,18 +69,3 @@ def run(tmp_path):
         workspace=folder / "work space",
         at=parse_weekly_time("Mon 03:00"),
     )
-
-
-@pytest.fixture
-def patient(monkeypatch):
-    """Attempts to send that follow one another at once, and time for each on a machine that is busy."""
-    patience = channels.Patience(timeout_s=60.0, attempts=3, wait_s=0.01, bound_s=120.0)
-    monkeypatch.setattr(channels, "PATIENCE", patience)
-
-
-@pytest.fixture
-def hook(patient, monkeypatch):
-    """A webhook, whose URL the environment has as HOOK."""
-    with Hook() as hook:
-        monkeypatch.setenv("HOOK", hook.url)
-        yield hook

@@ -14,9 +14,9 @@ from edgeline.release import store
 from edgeline.workspace import artifact_records
 from edgeline.workspace.artifact_records import ArtifactRecord
 from edgeline.workspace.runs import RunFolder
+from tests.conftest import make_workspace
 from tests.disks import fill, make_read_only
 from tests.edgeline.release.candidates import make_candidate, snapshot
-from tests.runners.cli.conftest import make_workspace
 from tests.runners.cli.process import ROOT, add_week
 
 READS = ["status", "runs", "show latest", "report latest", "verify", "data list --data D/data"]
