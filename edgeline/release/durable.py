@@ -3,19 +3,14 @@
 import errno
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
 from edgeline.errors import EdgelineError, WorkspaceLocked
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -72,7 +67,10 @@ def move(source: Path, target: Path) -> None:
 
 def _lock(file: BinaryIO) -> None:
     """Locks a file until it is closed, or raises BlockingIOError, on Windows PermissionError."""
-    if sys.platform == "win32":
+    try:
+        fcntl = import_module("fcntl")
+    except ImportError:  # on Windows
+        msvcrt = import_module("msvcrt")
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
     else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -151,7 +151,11 @@ def model():
 
 @pytest.fixture
 def bundle(model, tmp_path):
-    """The bundle of a release with golden vectors of two rows."""
+    return push_with_golden(model, tmp_path)
+
+
+def push_with_golden(model, tmp_path):
+    """Pushes a release with golden vectors of two rows; returns its bundle."""
     files = {name: tmp_path / f"model_{name}.tflite" for name in ("fp16", "int8")}
     for path in files.values():
         path.write_bytes(model)

@@ -1,0 +1,140 @@
+"""The package as `make wheel` builds it, installed alone beside a user's own modules."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from deploy.environment.uv import find_uv
+from tests.conftest import make_workspace
+from tests.edgeline.cli.test_predict import SHAPES, tflite
+from tests.edgeline.cli.test_verify import push_with_golden
+
+ROOT = Path(__file__).parents[2]
+STACK = "tfx-1.16" if sys.version_info[:2] == (3, 10) else "tfx-1.21"
+# What Windows lacks, and a lock as it has it.
+AS_ON_WINDOWS = """
+import sys, types
+sys.modules.update(dict.fromkeys(("fcntl", "resource", "pwd", "grp")))
+sys.modules["msvcrt"] = types.SimpleNamespace(LK_NBLCK=2, locking=lambda *lock: locks.append(lock))
+locks = []
+from edgeline.cli.main import main
+code = main(sys.argv[1:])
+print(f"{len(locks)} locks")
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    copy = tmp_path_factory.mktemp("copy")
+    shutil.copytree(ROOT / "edgeline", copy / "edgeline", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "setup.py", copy)
+    command = (sys.executable, "-W", "ignore", "setup.py", "--quiet", "bdist_wheel")
+    subprocess.run(command, cwd=copy, check=True, capture_output=True)
+    return next((copy / "dist").glob("edgeline-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def python(wheel, tmp_path_factory):
+    """Returns the Python of an environment that has the package alone."""
+    uv, folder = find_uv(ROOT, [sys.executable], os.environ["PATH"]), tmp_path_factory.mktemp("bare") / "venv"
+    pins = ROOT / "requirements" / f"{STACK}.txt"
+    for command in (
+        ("venv", "--python", sys.executable, str(folder)),
+        ("pip", "install", "--python", str(folder), "--constraint", str(pins), str(wheel)),
+    ):
+        subprocess.run((uv, "--quiet", *command), cwd=ROOT, check=True)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tflite(SHAPES["row"], "float32", 0.0)
+
+
+@pytest.fixture
+def here(tmp_path, model, make_run):
+    """A folder of a user, whose own modules have names that the project has too, with a workspace."""
+    (tmp_path / "errors.py").write_text("raise SystemExit('this is not the package')")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "__init__.py").write_text("raise SystemExit('nor is this')")
+    make_workspace(tmp_path / "workspace", make_run)
+    push_with_golden(model, tmp_path)
+    return tmp_path
+
+
+def run(python, here, *arguments):
+    environment = {**os.environ, "PYTHONPATH": str(here)}
+    environment.pop("VIRTUAL_ENV", None)
+    return subprocess.run((python, *arguments), cwd=here, env=environment, capture_output=True, text=True)
+
+
+def test_a_wheel_has_the_package_alone(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"edgeline"}
+    assert "edgeline/report/templates/base.html" in names
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "expected"),
+    [
+        ("status", 0, "shelf: version 1 is in production"),
+        ("runs", 0, "20261005-091233    shelf        held"),
+        ("show latest", 0, "at least 0.850 is needed"),
+        ("report latest", 0, "report.html"),
+        ("diff latest latest", 0, "20261005-091233"),
+        ("verify", 0, "2 golden vectors pass, tensors and the scores of fp16, int8"),
+        ("predict rows.csv", 0, "bright 0."),
+        ("promote 1 --reason again", 2, "shelf 1 is in production already"),
+        ("alert --set alerts.command=[cat]", 0, "Held back: the model was trained and not pushed"),
+        ("alert --set alerts.comand=[cat]", 2, "Did you mean alerts.command?"),
+        ("keys --help", 0, "Makes and shows the keys"),
+        ("run", 2, "`edgeline run` needs the project, and only its package is installed here."),
+    ],
+)
+def test_its_commands_work_without_the_project(python, here, command, code, expected):
+    (here / "rows.csv").write_text("celsius\n21.5\n30\n")
+    done = run(
+        python,
+        here,
+        "-c",
+        "import sys; from edgeline.cli.main import main; sys.exit(main())",
+        *command.split(),
+    )
+    assert done.returncode == code, done.stderr
+    assert expected in done.stdout + done.stderr
+
+
+def test_its_command_does_not_list_the_commands_of_the_project(python, here):
+    done = subprocess.run((python.with_name("edgeline"), "--help"), cwd=here, capture_output=True, text=True)
+    assert "  predict " in done.stdout and "  kubeflow " not in done.stdout and "  run " not in done.stdout
+
+
+def test_runs_and_releases_are_read_from_python(python, here):
+    script = """
+import edgeline, json
+history = edgeline.open("workspace")
+run, model = history.run("2026"), history.model()
+cells = model.predict({"celsius": ["21.5", "30"]})
+print(json.dumps([run.id, run.outcome, [each.id for each in history.runs()], run.report().path.name, cells]))
+"""
+    done = run(python, here, "-c", script)
+    assert done.returncode == 0, done.stderr
+    id, outcome, ids, page, scores = json.loads(done.stdout)
+    assert ids == [id] and (outcome, page) == ("held", "report.html")
+    assert list(scores) == ["bright", "dark"] and sum(scores.values()) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "locks"), [("status", 0, 0), ("verify", 0, 0), ("promote 1 --reason again", 2, 1)]
+)
+def test_it_works_without_the_modules_that_windows_lacks(python, here, command, code, locks):
+    done = run(python, here, "-c", AS_ON_WINDOWS, *command.split())
+    assert done.returncode == code, done.stderr
+    assert done.stdout.endswith(f"{locks} locks\n")
