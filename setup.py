@@ -12,8 +12,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["edgeline", "edgeline.*"]),
-    # The templates and the style of the report's pages.
-    package_data={"edgeline.report": ["templates/*"]},
+    # Types of the package, and the templates and the style of the report's pages.
+    package_data={"edgeline": ["py.typed", "*.pyi"], "edgeline.report": ["templates/*"]},
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},
     install_requires=[

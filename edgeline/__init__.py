@@ -1,10 +1,7 @@
 """Edgeline from Python: `open` reads runs and releases, `pipeline` builds the DAG for TFX's runners."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from edgeline.reading import open as open
+from typing import Any
 
 # They are imported when they are used; `pipeline` belongs to the project around this package.
 _FUNCTIONS = {"open": "edgeline.reading", "pipeline": "runners.local.dag"}

@@ -73,7 +73,7 @@ def send_alerts(
         workspace: The folder of the runs, which are looked at if `store` is None.
         store: A place where a cluster pushes to.
         test: True to send test messages only.
-        look_further: A function that sends further alerts, and returns its warnings.
+        look_further: A function that is called first, sends alerts of its own, and returns its warnings.
 
     Raises:
         UsageError: There is no channel, or nothing to look at.
@@ -95,8 +95,9 @@ def send_alerts(
     look = partial(look_at_workspace, workspace, model, push)
     if store is not None:
         look = partial(look_at_store, locate(store) / "runs" / model)
+    further = look_further()
     troubles, warnings = tell(settings, look)
-    warnings += look_further()
+    warnings += further
     for trouble in troubles.values():
         say(trouble.what)
     for warning in warnings:

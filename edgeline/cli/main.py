@@ -81,7 +81,7 @@ class Commands(Group):
         """
         if args and args[0] in _OF_THE_PROJECT and args[0] not in self._table:
             raise UsageError(
-                f"`edgeline {args[0]}` needs the project, and only its package is installed here.",
+                f"The command {args[0]} needs the project, and only its package is installed here.",
                 "It needs TFX, or the project's own files.",
                 "Run it in a clone of the project, after `make setup`.",
             )

@@ -95,7 +95,7 @@ def test_a_wheel_has_the_package_alone(wheel):
         ("alert --set alerts.command=[cat]", 0, "Held back: the model was trained and not pushed"),
         ("alert --set alerts.comand=[cat]", 2, "Did you mean alerts.command?"),
         ("keys --help", 0, "Makes and shows the keys"),
-        ("run", 2, "`edgeline run` needs the project, and only its package is installed here."),
+        ("run", 2, "The command run needs the project, and only its package is installed here."),
     ],
 )
 def test_its_commands_work_without_the_project(python, here, command, code, expected):

@@ -1,0 +1,2 @@
+from edgeline.reading import open as open
+from runners.local.dag import pipeline as pipeline
