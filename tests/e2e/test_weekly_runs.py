@@ -127,6 +127,23 @@ def test_mlflow_has_the_run_when_it_ends_and_its_version_is_production(first: En
     assert {"class/damaged/recall", "worst/lane/accuracy", "edge/int8/size_mb"} <= set(metrics)
 
 
+def test_the_notebook_of_the_documentation_reads_the_run(
+    first: Ended, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nbclient = pytest.importorskip("nbclient", reason="TFX 1.21 does not bring nbclient")
+    import nbformat
+
+    monkeypatch.setenv("EDGELINE_WORKSPACE", str(workspace))
+    notebook = nbformat.read(ROOT / "docs" / "notebook.ipynb", 4)
+    nbclient.NotebookClient(notebook, timeout=300).execute()
+    runs, metrics, *_, report, scores = (
+        cell.outputs[-1]["data"] for cell in notebook.cells if cell.cell_type == "code"
+    )
+    assert f"<run {first.json['id']} of shelf: pushed>" in runs["text/plain"]
+    assert "overall" in metrics["text/plain"] and "<iframe srcdoc=" in report["text/html"]
+    assert "'ok':" in scores["text/plain"]
+
+
 def test_what_is_said_of_a_photo_is_what_was_measured_of_it(
     first: Ended, data: Path, workspace: Path
 ) -> None:

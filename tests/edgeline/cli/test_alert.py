@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from edgeline.cli.main import main
+from edgeline.errors import UsageError
 from tests.edgeline.alerts.servers import SECRET
 
 WEBHOOK = ("--set", "alerts.webhook=$HOOK", "--set", "alerts.min_free_gb=0")
@@ -61,3 +62,12 @@ def test_of_a_cluster_it_looks_at_the_store(tmp_path, hook, capsys):
     assert main(["alert", "--store", str(tmp_path / "push"), *WEBHOOK]) == 0
     assert "No memory." in hook.messages[0]
     assert (tmp_path / "push/runs/shelf/alerts.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["alerts.webhok=$HOOK", "alerts.webhook=3"])
+def test_without_the_project_settings_of_alerts_are_checked_too(tmp_path, name):
+    from edgeline.cli.alert import alert
+
+    with pytest.raises(UsageError, match=r"alerts\.webhook") as refused:
+        alert.main(["--workspace", str(tmp_path), "--set", name], standalone_mode=False)
+    assert refused.value.why == "Nothing was sent."

@@ -1,0 +1,140 @@
+import msgspec
+import pytest
+
+import edgeline
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.records.edge import LABELS_FILE_NAME, PREDICTIONS, Prediction
+from edgeline.release import store
+from edgeline.report.facts import About, Evaluation, Facts, Slice
+from edgeline.workspace import artifact_records
+from edgeline.workspace.artifact_records import ArtifactRecord
+from edgeline.workspace.runs import RunFolder
+from tests.conftest import make_workspace
+from tests.edgeline.cli.test_predict import SHAPES, tflite
+from tests.edgeline.cli.test_verify import push_with_golden
+from tests.edgeline.release.candidates import make_candidate
+
+ANSWERS = [
+    Prediction("a.jpg", "dark", (0.9, 0.1), {"lane": "l1"}, 1, "g1"),
+    Prediction("b.jpg", "bright", (0.7, 0.3), {"lane": "l2"}, 1, "g2"),
+]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tflite(SHAPES["row"], "float32", 0.0)
+
+
+@pytest.fixture
+def history(workspace):
+    return edgeline.open(workspace)
+
+
+@pytest.fixture
+def answered(workspace):
+    """A run that got as far as its answers to two eval examples."""
+    folder = RunFolder(next((workspace / "runs").iterdir()))
+    for step, key, name in (
+        ("EdgeValidator", "verdict", PREDICTIONS.name),
+        ("EdgeConverter", "edge_models", LABELS_FILE_NAME),
+    ):
+        place = folder.path / step
+        place.mkdir()
+        if step == "EdgeConverter":
+            (place / name).write_text("dark\nbright\n")
+        else:
+            (place / name).write_bytes(b"\n".join(map(msgspec.json.encode, ANSWERS)))
+        artifact_records.append(folder.artifacts, ArtifactRecord(step, key, str(place), {}, {}))
+    return edgeline.open(workspace).run()
+
+
+def test_runs_are_listed_newest_first_and_found_by_the_beginning_of_an_id(workspace, make_run):
+    make_workspace(workspace, make_run, id="20261012-000000", number=1)
+    history = edgeline.open(workspace)
+
+    assert [run.id for run in history.runs()] == ["20261012-000000", "20261005-091233"]
+    assert history.run("2026101").id == "20261012-000000"
+    with pytest.raises(UsageError, match="There is no run '2026'"):
+        history.run("2026")
+
+
+def test_figures_are_rows_with_their_interval(workspace):
+    known = edgeline.open(workspace).run().known
+    facts = Facts(
+        About("r", "shelf", outcome="held"),
+        evaluation=Evaluation(
+            (Slice("overall", "all", 40, 0.9, 0.8, 0.95, measures={"recall": 0.7}, groups=8),)
+        ),
+    )
+    run = edgeline.reading.PastRun(None, type(known)(facts, known.folder, known.pages))
+
+    assert run.metrics() == [
+        {
+            **{"slice": "all", "kind": "overall", "examples": 40, "groups": 8, "accuracy": 0.9},
+            **{"low": 0.8, "high": 0.95, "before": None, "recall": 0.7},
+        }
+    ]
+
+
+def test_answers_have_the_label_and_the_predicted_one(answered):
+    first, second = answered.predictions()
+
+    assert first == {
+        **{"example": "a.jpg", "label": "dark", "predicted": "dark", "probability": 0.9},
+        **{"group": "g1", "span": 1, "lane": "l1", "dark": 0.9, "bright": 0.1},
+    }
+    assert (second["label"], second["predicted"]) == ("bright", "dark")
+
+
+def test_the_model_in_production_answers_as_on_a_phone(tmp_path, model, workspace, history):
+    push_with_golden(model, tmp_path)
+    (tmp_path / "rows.csv").write_text("celsius\n21.5\n30\n")
+    answers = history.model().predict({"celsius": ["21.5", "30"]})
+
+    assert list(answers) == ["bright", "dark"]
+    [row] = history.model(variant="int8").predict_file(tmp_path / "rows.csv")
+    assert row["probabilities"] == answers and row["problem"] is None
+    assert edgeline.open(workspace / "push").model(version=1).labels == ("dark", "bright")
+    with pytest.raises(UsageError, match="celsius"):
+        history.model().predict({"kelvin": ["21.5", "30"]})
+
+
+@pytest.mark.parametrize(
+    ("ask", "found"),
+    [
+        (lambda history: history.run().predictions(), "has no predictions here"),
+        (lambda history: history.run().model(), "pushed no model: it was held"),
+        (lambda history: history.run().step("Pusher"), "had no step 'Pusher'"),
+        (lambda history: history.model(), "has no model 'shelf'"),
+        (lambda history: edgeline.open("nowhere"), "There is no folder nowhere"),
+    ],
+)
+def test_what_is_not_there_is_said(history, ask, found):
+    with pytest.raises(EdgelineError) as refused:
+        ask(history)
+    assert found in refused.value.found
+
+
+def test_a_page_that_was_removed_is_said(workspace, history):
+    (next((workspace / "runs").iterdir()) / "report.html").unlink()
+    with pytest.raises(UsageError, match="has no report here"):
+        history.run().report()
+
+
+def test_the_outputs_of_a_step_are_its_folders(workspace, make_run):
+    folder = RunFolder(workspace / "runs" / "20261005-091233")
+    for key in ("evaluation", "blessing"):
+        artifact_records.append(folder.artifacts, ArtifactRecord("Trainer", key, f"/a/{key}", {}, {}))
+    (folder.path / "facts.json").unlink()
+    step = edgeline.open(workspace).run().step("Trainer")
+
+    assert (step.state, step.seconds, list(step.artifacts)) == ("done", 60.0, ["evaluation", "blessing"])
+    with pytest.raises(UsageError, match="Trainer has 2 outputs here: evaluation, blessing"):
+        _ = step.artifact
+
+
+def test_a_store_with_several_models_asks_for_one(tmp_path):
+    for name in ("shelf", "bottles"):
+        store.push(tmp_path / "push", name, make_candidate(tmp_path / name, name, 100))
+    with pytest.raises(UsageError, match="has bottles and shelf"):
+        edgeline.open(tmp_path / "push").model()
