@@ -1,16 +1,20 @@
 """The `edgeline` command: imports the called command, runs it, and turns errors into exit codes."""
 
+import os
+import platform
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import shell_complete
 
 from edgeline.cli.commands import Command, Group, explain
 from edgeline.cli.options import EXIT_CODES
-from edgeline.cli.stdout import note, prepare_output, print_json
+from edgeline.cli.stdout import note, prepare_output, print_json, say
 from edgeline.cli.typed import make_rewriter
 from edgeline.errors import EdgelineError, UsageError
 
@@ -43,6 +47,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "promote": ("edgeline.cli.releases", "Puts a given release in production."),
     "keys": ("edgeline.cli.keys", "Makes and shows the keys that releases are signed and checked with."),
 }
+# The variable by which a shell asks for what a word may become, as click's pages on completion describe.
+_COMPLETE = "_EDGELINE_COMPLETE"
 # The commands of the project around this package, which has its own table of them.
 _OF_THE_PROJECT = (
     "run",
@@ -58,6 +64,12 @@ _OF_THE_PROJECT = (
 )
 
 
+def _print_version(context: click.Context, option: click.Parameter, is_given: bool) -> None:
+    if is_given:
+        say(f"edgeline {version('edgeline')}, Python {platform.python_version()}")
+        context.exit()
+
+
 class Commands(Group):
     """The group of all commands, known by name and summary until one of them is called."""
 
@@ -68,6 +80,15 @@ class Commands(Group):
             epilog=EXIT_CODES,
             no_args_is_help=False,
             subcommand_metavar="COMMAND ...",
+            params=[
+                click.Option(
+                    ["--version"],
+                    is_flag=True,
+                    is_eager=True,
+                    callback=_print_version,
+                    help="print the version",
+                )
+            ],
         )
         self._table = table
 
@@ -115,6 +136,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "edgeline", only: s
     """Runs one command, or the command `only`; returns its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     group = Commands(find_commands())
+    if instruction := os.environ.get(_COMPLETE):
+        return shell_complete(group, {}, prog, _COMPLETE, instruction)
     with prepare_output(make_rewriter(words, group.load)):
         return _run_command(words, prog, group.load(only) or group)
 

@@ -118,7 +118,9 @@ def runs(
 
 
 @click.command(cls=Command)
-@click.argument("run_id", metavar="RUN", help="the id of a run, latest, or production")
+@click.argument(
+    "run_id", default="latest", metavar="[RUN]", help="the id of a run, latest, or production (latest)"
+)
 @options.runs_of
 @options.as_json
 def show(run_id: str, place: Place, as_json: bool) -> int:

@@ -26,6 +26,12 @@ _data = click.option(
 _workload = click.option(
     "--workload", metavar="W", default="shelf", help="a built-in name or a workload.yaml (shelf)"
 )
+_workload_of_data = click.option(
+    "--workload",
+    metavar="W",
+    default="",
+    help="a built-in name or a workload.yaml (that of --data DIR; without one, shelf)",
+)
 _platform = click.option(
     "--settings",
     "platform",
@@ -33,7 +39,6 @@ _platform = click.option(
     help="a YAML file of the cluster's settings, laid over the profile",
 )
 
-settings = gather("named", NamedSettings, _workload, profile, overrides)
 cluster_settings = gather("named", NamedSettings, _workload, profile, _platform, overrides)
 # The options that a run depends on, shared by the commands that start, plan or schedule one.
-RUN = (settings, _data, workspace)
+RUN = (gather("named", NamedSettings, _workload_of_data, profile, overrides), _data, workspace)

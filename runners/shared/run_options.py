@@ -51,3 +51,10 @@ class RunOptions:
     workspace: Path
     if_changed: bool = False
     as_json: bool = False
+
+    def __post_init__(self) -> None:
+        """Names the workload where the command did not: the one in the data's folder, or the sample's."""
+        if not self.named.workload:
+            file = self.data / "workload.yaml" if isinstance(self.data, Path) else None
+            workload = str(file) if file is not None and file.is_file() else "shelf"
+            object.__setattr__(self, "named", replace(self.named, workload=workload))

@@ -168,7 +168,7 @@ def test_status_names_the_last_run_its_outcome_and_its_reasons(tmp_path, workspa
 
 def test_runs_and_show_tell_of_the_run(tmp_path, workspace):
     listed = typed("runs", cwd=tmp_path).stdout
-    shown = typed("show", "latest", cwd=tmp_path).stdout
+    shown = typed("show", cwd=tmp_path).stdout
 
     assert "20261005-091233" in listed and "held" in listed and "1 min 35 s" in listed
     for text in ("Trainer", "1 min 00 s", "span-00007 is dark.", "at least 0.850 is needed"):

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -120,20 +121,15 @@ def test_the_help_names_every_fault(tmp_path):
     assert sorted(word.strip(",") for word in words) == sorted(FAULTS)
 
 
-def test_a_shell_that_asks_for_completions_gets_the_command(tmp_path, monkeypatch):
-    monkeypatch.setenv("_EDGELINE_COMPLETE", "bash_source")
-
-    assert "No run in workspace yet." in edgeline("status", cwd=tmp_path).stdout
+def test_the_version_is_that_of_the_package(tmp_path):
+    assert edgeline("--version", cwd=tmp_path).stdout.startswith(f"edgeline {version('edgeline')}, Python 3.")
 
 
-def test_a_pipe_that_closes_early_is_no_traceback(tmp_path, workspace):
-    ended = subprocess.run(
-        f"{sys.executable} -m runners.cli show latest --json | head -c 1",
-        shell=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-
-    assert ended.stdout == "{" and "Traceback" not in ended.stderr
+@pytest.mark.parametrize(
+    ("words", "expected"), [("edgeline sch", "schedule"), ("edgeline run --wo", "--workload")]
+)
+def test_a_shell_is_told_what_a_word_may_become(tmp_path, monkeypatch, words, expected):
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    monkeypatch.setenv("_EDGELINE_COMPLETE", "bash_complete")
+    assert f"plain,{expected}" in edgeline(cwd=tmp_path).stdout.splitlines()
