@@ -1,4 +1,4 @@
-"""A hook of MkDocs, which adds the pages that are written from the code: settings and commands."""
+"""A hook of MkDocs, which adds what is written from the code: settings, commands, and the report's terms."""
 
 import json
 import subprocess
@@ -9,8 +9,10 @@ from itertools import groupby
 import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from edgeline.cli.main import load
+from edgeline.report.terms import TERMS
 from runners.cli.main import COMMANDS
 
 _SETTINGS = """# Settings
@@ -32,6 +34,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, content in (("settings.md", write_settings()), ("commands.md", "\n".join(write_commands()))):
         files.append(File.generated(config, path, content=content))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Puts the terms of the report where a page has `<!-- terms -->`."""
+    terms = "\n\n".join(f"**{term.name}.** {term.meaning}" for term in TERMS)
+    return markdown.replace("<!-- terms -->", terms)
 
 
 def write_settings() -> str:

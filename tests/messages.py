@@ -50,6 +50,7 @@ _VALUES = [
     (r"(?!2026-01-05T06:00:00Z)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
     (_DAYS, "<day>"),
     (rf"({_DAYS.replace('-', '')})-\d{{6}}", "<run>"),
+    (r'"c_[0-9a-f]+_[0-9a-f]+"', '"c_<cursor>"'),  # psycopg names cursors in turn
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{12,}", "<hex>"),
     # The name of a schedule ends in a digest of the workspace's path.
     (r"\b(edgeline-\w+)-[0-9a-f]{8}\b", r"\1-<hex>"),

@@ -34,7 +34,7 @@ from edgeline.workspace.runs import find_run
 def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
     """Prints the path of a run's page, and writes the page if it is missing."""
     if index:
-        page, document = _write_index(place)
+        page, document = write_index(place)
     else:
         page, facts = _find_in_store(place, run_id) if place.store else _find_in_workspace(place, run_id)
         document = {"run": facts.about.run, "report": str(page), "facts": to_builtins(facts)}
@@ -68,8 +68,12 @@ def _find_in_store(place: Place, run_id: str) -> tuple[Path, Facts]:
     return run.page, run.facts
 
 
-def _write_index(place: Place) -> tuple[Path, dict[str, Any]]:
-    """Writes the page of all runs; returns its path, and the document for `--json`."""
+def write_index(place: Place) -> tuple[Path, dict[str, Any]]:
+    """Writes the page of all runs; returns its path, and the document for `--json`.
+
+    Raises:
+        UsageError: There is no run, or the store has several models and none is named.
+    """
     model, pages, runs = find_known_runs(place)
     rows = [make_row(item.facts, item.link) for item in runs]
     name = "index.html" if place.store else f"index-{model}.html"

@@ -21,6 +21,7 @@ from edgeline.report.words import megabytes, seconds
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
     from edgeline.report.index import Row
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 Act = tuple[datetime, str]
 
 WIDTH, WIDE, _SMALL = 330, 880, 270
+_MOST_POINTS = 20  # epochs that have a point each
+# Begins the id of a drawn thing that has a text of its own; the text follows in hexadecimal digits.
+_TIP = "tip-"
 _PIXELS_PER_INCH = 72  # One point of matplotlib's SVG is one unit of its viewBox.
 
 # The CSS variables of templates/style.css that have stand-in colours.
@@ -107,6 +111,11 @@ def _render_svg(
     return Markup(f'{head} aria-label="{escape(alt)}">\n{_adapt_to_page(file.getvalue(), name)}')
 
 
+def _explain(artist: "Artist", text: str) -> None:
+    """Gives a drawn thing a text that a browser shows while the pointer is over it."""
+    artist.set_gid(f"{_TIP}{text.encode().hex()}")
+
+
 def _adapt_to_page(svg: str, name: str) -> str:
     """Returns the content of an SVG of matplotlib with unique ids, and the page's colours and font."""
     body = svg[svg.index("<svg") :]
@@ -117,6 +126,11 @@ def _adapt_to_page(svg: str, name: str) -> str:
     # `font: 11px 'DejaVu Sans', ...` is reduced to its size; the family comes from the page.
     body = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", body)
     body = re.sub(r"font-family: [^;\"]*;?", "", body)
+    body = re.sub(
+        rf'<g id="{name}-{_TIP}([0-9a-f]+)">',
+        lambda match: f"<g><title>{escape(bytes.fromhex(match[1]).decode())}</title>",
+        body,
+    )
     for stand_in, variable in _STAND_INS.items():
         body = body.replace(stand_in, variable)
     return "\n".join(line.strip() for line in body.splitlines() if line.strip())
@@ -133,11 +147,20 @@ def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Markup":
         by_class = [[span.classes.get(label, 0) for span in spans] for label in classes]
         others = [span.accepted - sum(span.classes.get(label, 0) for label in classes) for span in spans]
         bottom = [0] * len(spans)
-        for counts, colour in zip([*by_class, others], [*_CLASSES[: len(classes)], _BEFORE], strict=True):
-            axes.bar(places, counts, 0.68, bottom=bottom, color=colour)
+        labels, colours = [*classes, "other classes"], [*_CLASSES[: len(classes)], _BEFORE]
+        for label, counts, colour in zip(labels, [*by_class, others], colours, strict=True):
+            for span, bar in zip(
+                spans, axes.bar(places, counts, 0.68, bottom=bottom, color=colour), strict=True
+            ):
+                _explain(bar, f"{span.name}: {bar.get_height():,.0f} {label}")
             bottom = [below + count for below, count in zip(bottom, counts, strict=True)]
         quarantined = [span.quarantined for span in spans]
-        axes.bar(places, quarantined, 0.68, bottom=bottom, color=_SURFACE, edgecolor=_WARN, hatch="////")
+        bars = axes.bar(
+            places, quarantined, 0.68, bottom=bottom, color=_SURFACE, edgecolor=_WARN, hatch="////"
+        )
+        for span, bar in zip(spans, bars, strict=True):
+            _explain(bar, f"{span.name}: {span.quarantined:,} quarantined")
+        axes.set_ylabel("examples")
         # All numbers where there is room for them, else the first and the last.
         step = 1 if len(spans) <= 9 else max(1, len(spans) - 1)
         axes.set_xticks(list(places)[::step], [str(span.number) for span in spans][::step])
@@ -186,8 +209,10 @@ def _draw_values(axes: "Axes", of: Feature, most: int = 6) -> None:
     else:
         shown = list(now)[:most]
     for place, value in enumerate(shown):
-        axes.barh(place, before.get(value, 0.0) * 100, 0.76, color=_BEFORE)
-        axes.barh(place, now.get(value, 0.0) * 100, 0.30, color=_ACCENT)
+        shares = ((before, 0.76, _BEFORE, "earlier spans"), (now, 0.30, _ACCENT, "newest span"))
+        for of_value, height, colour, spans in shares:
+            [bar] = axes.barh(place, of_value.get(value, 0.0) * 100, height, color=colour)
+            _explain(bar, f"{value}: {of_value.get(value, 0.0):.1%} of the {spans}")
     axes.set_yticks(range(len(shown)), [_shorten(value) for value in shown], color=_INK)
     axes.invert_yaxis()
     axes.grid(False)
@@ -205,17 +230,21 @@ def training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) 
 
     def draw(axes: "Axes") -> None:
         numbers = [epoch.epoch for epoch in epochs]
-        marker = "o" if len(epochs) <= 20 else None
         for key, colour in ((figure, _BEFORE), (f"val_{figure}", _ACCENT)):
             values = [getattr(epoch, key) for epoch in epochs]
-            axes.plot(numbers, values, color=colour, linewidth=2, marker=marker, markersize=3.5)
+            axes.plot(numbers, values, color=colour, linewidth=2)
+            known = [(at, value) for at, value in zip(numbers, values, strict=True) if value is not None]
+            for number, value in known if len(epochs) <= _MOST_POINTS else ():
+                [point] = axes.plot([number], [value], "o", color=colour, markersize=3.5)
+                text = f"{value:.1%}" if figure == "accuracy" else f"{value:.4g}"
+                _explain(point, f"epoch {number}, {'eval' if key != figure else 'train'}: {figure} {text}")
         if best is not None:
             axes.axvline(best, color=_MUTED, linewidth=1, linestyle=(0, (2, 3)))
         if figure == "accuracy":
             axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         axes.locator_params(axis="x", integer=True)
         axes.locator_params(axis="y", nbins=5)
-        axes.set_xlabel("epoch")
+        axes.set(xlabel="epoch", ylabel=figure)
 
     return _render_svg(name, f"{figure} over {len(epochs)} epochs", draw)
 
@@ -228,9 +257,12 @@ def reliability(name: str, of: Reliability) -> "Markup":
         for each in of.bins:
             axes.plot([each.confidence] * 2, [each.confidence, each.accuracy], color=_WARN, linewidth=2)
         sizes = [20 + 160 * each.examples / of.examples for each in of.bins]
-        axes.scatter(
-            [b.confidence for b in of.bins], [b.accuracy for b in of.bins], sizes, color=_ACCENT, zorder=3
-        )
+        for each, size in zip(of.bins, sizes, strict=True):
+            point = axes.scatter([each.confidence], [each.accuracy], size, color=_ACCENT, zorder=3)
+            text = (
+                f"{each.examples:,} examples: confidence {each.confidence:.1%}, accuracy {each.accuracy:.1%}"
+            )
+            _explain(point, text)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         axes.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.08), xlabel="confidence", ylabel="accuracy")
@@ -305,7 +337,9 @@ def _draw_accuracy(axes: "Axes", places: Sequence[float], rows: "Sequence[Row]")
     for at, row in zip(places, rows, strict=True):
         colour, marker = _ENDINGS.get(row.outcome, (_BAD, "x"))
         height, marker = (foot, "x") if row.accuracy is None else (row.accuracy, marker)
-        axes.plot([at], [height], marker, color=colour, markersize=6, zorder=3)
+        [point] = axes.plot([at], [height], marker, color=colour, markersize=6, zorder=3)
+        accuracy = "no model" if row.accuracy is None else f"accuracy {row.accuracy:.1%}"
+        _explain(point, f"{row.name}: {row.outcome}, {accuracy}")
 
 
 def _label_days(axes: "Axes", width: int) -> None:

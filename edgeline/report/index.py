@@ -117,7 +117,7 @@ def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) 
         "index.html",
         model=model,
         sentence=_describe_production(model, rows, changes),
-        figures=_count_outcomes(rows),
+        figures=[*_compare_with_production(rows), *_count_outcomes(rows)],
         rows=[(row, *BADGES[row.outcome]) for row in rows[::-1]],
         dated=dated if any(row.accuracy is not None for _, row in dated) else [],
         marks=marks,
@@ -198,6 +198,22 @@ def _describe_production(model: str, rows: Sequence[Row], changes: Sequence[Mark
     return (
         f"Version {pushed[-1].version} of {model} was pushed {when}, on {words.day(pushed[-1].started_at)}."
     )
+
+
+def _compare_with_production(rows: Sequence[Row]) -> list[Figure]:
+    """Returns the newest model's accuracy and that of production on the same examples."""
+    newest = next((row for row in reversed(rows) if row.accuracy is not None), None)
+    if newest is None or newest.accuracy is None:
+        return []
+    figures = [
+        Figure("Newest model", words.percent(newest.accuracy), f"{BADGES[newest.outcome][0]}, {newest.name}")
+    ]
+    if newest.before is not None:
+        points = words.points(newest.accuracy - newest.before)
+        figures.append(
+            Figure("Production then", words.percent(newest.before), f"the newest model has {points} points")
+        )
+    return figures
 
 
 def _count_outcomes(rows: Sequence[Row]) -> list[Figure]:

@@ -14,9 +14,11 @@ from typing import Any
 from edgeline.report import charts, words
 from edgeline.report.changes import find_changes
 from edgeline.report.facts import Data, Facts
+from edgeline.report.terms import TERMS
 from edgeline.report.verdict import (
     BADGES,
     describe_outcome,
+    list_next_steps,
     list_notes,
     list_other_reasons,
     list_other_warnings,
@@ -43,10 +45,19 @@ SECTIONS = {
 }
 
 
-def render_run(facts: Facts, pictures: Mapping[str, bytes], before: Facts | None) -> str:
-    """Renders the page of a run, compared with an earlier one; `pictures` are thumbnails by name."""
+def render_run(
+    facts: Facts, pictures: Mapping[str, bytes], before: Facts | None, links: Mapping[str, str] | None = None
+) -> str:
+    """Renders the page of a run, compared with an earlier one.
+
+    `pictures` are thumbnails by name; `links` are URLs of other pages and files by their names, and of
+    artifacts by their URIs.
+    """
     view = View(facts, pictures, before)
-    return render("run.html", view=view, sections=view.sections)
+    terms = [term for term in TERMS if not term.section or view.has(term.section)]
+    explained = {term.section: term for term in reversed(terms)}
+    values = {"sections": view.sections, "links": links or {}, "terms": terms, "explained": explained}
+    return render("run.html", view=view, **values)
 
 
 def render_part(title: str, text: str, sections: Collection[str], view: "View") -> str:
@@ -73,6 +84,7 @@ def _make_environment() -> Any:
         environment.filters[name] = getattr(words, name)
     environment.policies["json.dumps_kwargs"] = {}  # jinja's default sorts keys
     environment.filters["setting"] = words.setting
+    environment.filters["code"] = words.code
     environment.globals |= {"titles": SECTIONS, "unknown": words.UNKNOWN, "charts": charts}
     return environment
 
@@ -97,6 +109,7 @@ class View:
         # A gate's finding is shown with the gate.
         self.problem = None if any(gate.result == "fail" for gate in facts.gates) else facts.about.problem
         self.reasons, self.warnings = list_other_reasons(facts), list_other_warnings(facts)
+        self.next_steps = list_next_steps(facts)
         self.notes = list_notes(facts, before)
         self.changes = find_changes(facts, before) if before else ()
 

@@ -1,5 +1,7 @@
 """The verdict of a run in one sentence, and the sentences below it."""
 
+import shlex
+
 from edgeline.report.facts import Facts
 from edgeline.report.words import groups, percent
 
@@ -31,6 +33,34 @@ def describe_outcome(facts: Facts) -> str:
         "interrupted": f"The run was interrupted {where}; the same command resumes it.",
         "killed": f"The run was killed {where}; the same command resumes it.",
     }[about.outcome]
+
+
+def list_next_steps(facts: Facts) -> list[str]:
+    """Returns sentences on what to do about a run that was held or refused, with the commands to type.
+
+    Other runs have none: a failed one says what to do with its problem.
+    """
+    about, data = facts.about, facts.data
+    place = about.data and f" --data {shlex.quote(about.data)}"
+    if about.outcome == "refused":
+        newest = data.spans[-1].name if data and data.spans else "SPAN"
+        return [
+            "If the span is bad, leave it out and run again:"
+            f" `edgeline data exclude {newest} --reason R{place}`.",
+            "If the data is right and the schema too narrow: `edgeline schema diff` shows the difference, and"
+            " `edgeline schema accept FEATURE` widens the schema.",
+        ]
+    if about.outcome != "held":
+        return []
+    steps = ["Look at the weakest slices and the worst mistakes below: are their labels right?"]
+    if facts.evaluation and facts.evaluation.baseline_version and about.engine == "local":
+        steps.append(f"Compare it with production, slice by slice: `edgeline diff production {about.run}`.")
+    return [
+        *steps,
+        "If a bound is wrong for this task, change it in the workload's settings, and run again: what did not"
+        " change comes from the cache.",
+        "Production is unchanged, so nothing has to be rolled back.",
+    ]
 
 
 def _describe_push(facts: Facts) -> str:

@@ -1,8 +1,21 @@
 """Formats of numbers and times on the pages; an en dash stands for an unknown value."""
 
+import re
+from typing import TYPE_CHECKING
+
 from edgeline.journal import parse_time
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 UNKNOWN = "\u2013"
+
+
+def code(text: str) -> "Markup":
+    """Returns a text as HTML, in which words between backticks are code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def percent(share: float | None, digits: int = 1) -> str:

@@ -3,6 +3,7 @@
 import os
 from dataclasses import fields, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from edgeline.library_versions import library_versions
 from edgeline.records.ingest import Excluded
@@ -21,9 +22,23 @@ def write_report(run: Run, folder: RunFolder) -> Path:
     """Builds the page of an ended run from the outputs of its steps; returns the page's path."""
     sources = find_sources(folder)
     facts = _collect(run, folder, sources)
-    page = render_run(facts, pictures(sources), _find_facts_before(facts, folder))
+    before = _find_facts_before(facts, folder)
+    page = render_run(facts, pictures(sources), before, _find_links(facts, before, folder.path))
     records.write(folder.path, facts, page)
     return folder.path / records.PAGE
+
+
+def _find_links(facts: Facts, before: Facts | None, folder: Path) -> dict[str, str]:
+    """Returns the relative URLs of what the page of a run in `folder` can lead to, as far as it is there."""
+    names = {"All runs": f"../index-{facts.about.model}.html", "Log": "run.log"}
+    if before is not None:
+        names["The run before"] = f"../{before.about.run}/{records.PAGE}"
+    names |= {
+        each.uri: os.path.relpath(each.uri, folder)
+        for each in facts.about.artifacts
+        if os.path.isabs(each.uri)
+    }
+    return {name: quote(path) for name, path in names.items() if (folder / path).exists()}
 
 
 def recorded_facts(run: Run, folder: RunFolder) -> Facts | None:

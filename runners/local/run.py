@@ -245,13 +245,19 @@ class _Session:
         return run
 
     def _write_report(self, run: Run, folder: RunFolder) -> Path | None:
-        """Writes the page of the run and returns its path; an error is printed, and does not fail the run."""
+        """Writes the pages of this run and of all; an error is printed, and does not fail the run.
+
+        Returns the path of this run's page.
+        """
         try:
+            from edgeline.cli.report import write_index
+            from edgeline.workspace.known_runs import Place
             from edgeline.workspace.report import write_report
 
             page = write_report(run, folder)
+            write_index(Place(self.workspace, run.workload))
         except (Exception, KeyboardInterrupt) as error:
-            text = f"There is no report of this run: {type(error).__name__}: {error}"
+            text = f"Not all pages could be written: {type(error).__name__}: {error}"
             print_line(self.console, text, "yellow")
             return None
         print_line(self.console, f"Report: {page}")

@@ -90,7 +90,7 @@ def test_nothing_that_people_write_ends_the_script():
     facts = a_run(("</script><b>", "ok"), settings={"a": "</script><i>"})
     page = render_index("shelf", [make_row(facts, None), make_row(a_run(), None)])
     assert (
-        page.count("</script>") == 2
+        page.count("</script>") == 3
         and "</script><i>" in embedded(page)["runs"][1]["said"]["Settings"].values()
     )
 
@@ -98,7 +98,10 @@ def test_nothing_that_people_write_ends_the_script():
 def test_outcomes_are_counted():
     page = render_index("shelf", list(weeks(10)))
     counted = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", page))
-    assert counted == {"Runs": "10", "Pushed": "7", "Held back": "2", "Data refused": "1"}
+    assert counted == {
+        **{"Newest model": "92.5\u00a0%", "Production then": "93.0\u00a0%"},
+        **{"Runs": "10", "Pushed": "7", "Held back": "2", "Data refused": "1"},
+    }
 
 
 @pytest.mark.parametrize(

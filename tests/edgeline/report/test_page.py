@@ -203,7 +203,7 @@ def test_figures_have_their_number_of_groups_and_those_out_of_fold_stand_first()
     worst = Slice("experiment", "e-17", 900, 0.41, 0.38, 0.44)
     evaluation = Evaluation((overall, worst), None, None, "experiment", (judged, worst))
     before = render_run(replace(facts, evaluation=replace(evaluation, out_of_fold=())), {}, None)
-    assert "55.0\u00a0% to 99.0\u00a0%, 4 experiments" in before and "Out of fold" not in before
+    assert "55.0\u00a0% to 99.0\u00a0%, 4 experiments" in before and "<h3>Out of fold</h3>" not in before
     assert ": accuracy 92.0\u00a0% on 4,780 eval photos of 4 experiments." in before
     shown = render_run(replace(facts, evaluation=evaluation), {}, None)
     assert "Out-of-fold accuracy" in shown and "71.0\u00a0% to 84.0\u00a0%, 34 experiments" in shown
@@ -231,3 +231,42 @@ def test_one_picture_that_is_missing_leaves_its_text():
 def test_a_training_that_resumed_or_never_improved_is_drawn():
     nothing = (Epoch(1, math.nan), Epoch(2, None))
     assert charts.training("t", nothing, "loss", None).startswith("<svg")
+
+
+def test_a_page_leads_to_what_it_was_given_and_to_nothing_else():
+    uri = a_run().about.artifacts[0].uri
+    page = render_run(a_run(), {}, None, {"All runs": "../index-shelf.html", uri: "../a"})
+
+    assert set(re.findall(r'href="([^#"][^"]*)"', page)) == {"data:,", "../index-shelf.html", "../a"}
+    assert set(re.findall(r'href="([^#"][^"]*)"', render_run(a_run(), {}, None))) == {"data:,"}
+
+
+def test_the_terms_of_the_sections_that_a_page_has_are_explained_at_its_end():
+    page = render_run(a_run(), {}, None)
+
+    assert re.findall(r"<dt>(Near twin|Calibration)</dt>", page) == ["Near twin", "Calibration"]
+    assert "<code>data.window</code>" in page
+    without = render_run(replace(a_run(), twins=None, reliability=None), {}, None)
+    assert not re.findall(r"<dt>(Near twin|Calibration)</dt>", without)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "step"),
+    [
+        ("held", "<code>edgeline diff production 20261005-030000</code>"),
+        ("refused", "edgeline data exclude span-00008 --reason R --data"),
+        ("pushed", None),
+    ],
+)
+def test_a_run_that_pushed_nothing_says_what_to_do_next(outcome, step):
+    run = a_run(weeks=8)
+    page = render_run(replace(run, about=replace(run.about, outcome=outcome)), {}, None)
+
+    assert ("<h3>Next</h3>" in page) == (step is not None) and (step or "") in page
+
+
+def test_a_drawn_thing_has_its_value_as_a_text_of_its_own():
+    titles = re.findall(r"<g><title>(.*?)</title>", render_run(a_run(weeks=8), {}, None))
+
+    assert any(re.fullmatch(r"span-00008: [\d,]+ quarantined", title) for title in titles)
+    assert any(re.match(r"epoch 1, eval: accuracy [\d.]+%", title) for title in titles)
