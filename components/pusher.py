@@ -63,6 +63,7 @@ def Pusher(
         reasons = tuple(r for verdict in verdicts if not verdict.passed for r in verdict.reasons)
         outcome = Push("held", 0, reasons)
     elif (known := store.find_version(push, model_name, model_identity(saved_model))) is not None:
+        store.repair(push)  # a push of this model may have been killed at its end
         outcome = Push("unchanged", known, (_explain_unchanged(known, push, model_name),))
     else:
         release_settings = ReleaseSettings.model_validate_json(settings)

@@ -80,6 +80,7 @@ __all__ = [
     "promote",
     "push",
     "releases",
+    "repair",
     "rollback",
     "verify",
 ]
@@ -114,6 +115,18 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
         change = make_change(folder, model, "push", version, sha256_of_bytes(raw), f"run {candidate.run}")
         _put_in_production(folder, model, change, new=True)
     return read_release(PushFolder(place), model, version, change.manifest_sha256)
+
+
+def repair(root: str | Location) -> None:
+    """Completes what a killed writer left undone, such as the line of the audit log on its push.
+
+    Raises:
+        EdgelineError: The push folder cannot be written.
+        WorkspaceLocked: Another writer held it for too long.
+    """
+    place = locate(root)
+    with _open_for_writing(place, f"Repairing {place}"):
+        pass  # opening repairs
 
 
 def promote(root: str | Location, model: str, version: int, reason: str) -> Release:

@@ -201,11 +201,12 @@ def _draw_bins(axes: "Axes", of: Feature) -> None:
 
 
 def _draw_values(axes: "Axes", of: Feature, most: int = 6) -> None:
-    """Draws the values whose shares differ most, or the commonest where there are no spans before."""
+    """Draws the values that rose and fell most, or the commonest where there are no spans before."""
     now, before = dict(of.now.values), dict(of.before.values) if of.before else {}
     names = {**now, **before}
     if before:
-        shown = sorted(names, key=lambda v: -abs(now.get(v, 0.0) - before.get(v, 0.0)))[:most]
+        risen = sorted(names, key=lambda v: before.get(v, 0.0) - now.get(v, 0.0))
+        shown = risen if len(risen) <= most else [*risen[: most // 2], *risen[-(most // 2) :]]
     else:
         shown = list(now)[:most]
     for place, value in enumerate(shown):

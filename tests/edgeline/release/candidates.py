@@ -4,7 +4,6 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edgeline.release import store
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.store import Candidate
@@ -58,12 +57,6 @@ def snapshot(root: Path) -> dict[str, bytes]:
         for path in root.rglob("*")
         if path.is_file() and path.name != ".lock"
     }
-
-
-def repair(root: str | Location) -> None:
-    """What every writer does before and after its own work, and nothing else."""
-    with store._open_for_writing(locate(root), f"Fixing {root}"):
-        pass
 
 
 def problems_of(root: str | Location, model: str, version: int) -> list[str]:

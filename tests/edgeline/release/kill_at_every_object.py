@@ -20,7 +20,7 @@ from edgeline.release import lease, store
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from edgeline.store.locations import get_filesystem, list_files_below, locate
-from tests.edgeline.release.candidates import make_candidate, repair
+from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.release.kill_at_every_step import check_what_tf_serving_loads
 
 WRITES = {
@@ -78,7 +78,7 @@ def check(root: str, new, at: str, tell: Path) -> None:
     assert all("models.config" in problem for problem in store.verify(root, "other")), at
     listed = [each.version for each in store.releases(root, "shelf")]
     if tell.stat().st_size % 2:
-        repair(root)
+        store.repair(root)
         assert store.verify(root, "shelf") == [], at
         assert store.current(root, "shelf") == release
         assert [each.version for each in store.releases(root, "shelf")] == listed

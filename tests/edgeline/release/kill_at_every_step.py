@@ -20,7 +20,7 @@ from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.pins import read_pins
 from edgeline.store.locations import locate
-from tests.edgeline.release.candidates import make_candidate, problems_of, repair, snapshot
+from tests.edgeline.release.candidates import make_candidate, problems_of, snapshot
 
 FILE_OPERATIONS = {
     "open",
@@ -89,7 +89,7 @@ def main(work: Path, action: str) -> None:
             return store.push(root, "shelf", new)
         if action == "collect":
             return store.collect(root, "shelf", 1)
-        return store.rollback(root, "shelf", "drill") if action == "rollback" else repair(root)
+        return store.rollback(root, "shelf", "drill") if action == "rollback" else store.repair(root)
 
     before = snapshot(base)
     if action == "repair":
@@ -116,7 +116,7 @@ def main(work: Path, action: str) -> None:
         assert listed == (whole if unchanged or action != "collect" else [2, 3]), (context, listed)
 
         if kills % 2:  # what readers see after a repair and after another push must be the same story
-            repair(root)
+            store.repair(root)
             assert store.verify(root, "shelf") == [], context
             if unchanged:
                 assert snapshot(root) == before, context

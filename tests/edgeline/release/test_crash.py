@@ -12,7 +12,7 @@ import pytest
 from edgeline.errors import EdgelineError, WorkspaceLocked
 from edgeline.release import durable, store
 from tests.disks import fill, make_read_only
-from tests.edgeline.release.candidates import make_candidate, problems_of, repair, snapshot
+from tests.edgeline.release.candidates import make_candidate, problems_of, snapshot
 
 pytestmark = pytest.mark.e2e
 
@@ -95,7 +95,7 @@ def test_an_audit_line_that_finds_no_room_undoes_nothing_and_is_written_later(ro
     assert store.current(root, "shelf").version == 1
     assert all("the next push, promote or rollback writes it" in p for p in store.verify(root, "shelf"))
     assert log.read_bytes()[: len(before)] == before and len(log.read_bytes()) <= len(before) + 10
-    repair(root)
+    store.repair(root)
     assert [json.loads(line)["number"] for line in log.read_text().splitlines()] == list(range(1, 20))
     assert store.verify(root, "shelf") == []
 

@@ -3,7 +3,7 @@ import json
 from edgeline.release import store
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
-from tests.edgeline.release.candidates import make_candidate, repair
+from tests.edgeline.release.candidates import make_candidate
 
 
 def log_of(root):
@@ -20,7 +20,7 @@ def test_a_line_that_a_crash_kept_from_the_log_is_known_and_written_by_the_next_
     lines = log_of(root).read_bytes().splitlines(keepends=True)
     log_of(root).write_bytes(lines[0])
     assert [change.to_version for change in read_history(PushFolder(root), "shelf").changes] == [1, 2]
-    repair(root)
+    store.repair(root)
     assert log_of(root).read_bytes() == b"".join(lines)
 
 
@@ -28,7 +28,7 @@ def test_a_torn_last_line_is_replaced_by_a_whole_one(root, candidate):
     store.push(root, "shelf", candidate)
     whole = log_of(root).read_bytes()
     log_of(root).write_bytes(whole[: len(whole) // 2])
-    repair(root)
+    store.repair(root)
     assert log_of(root).read_bytes() == whole
     assert store.verify(root, "shelf") == []
 

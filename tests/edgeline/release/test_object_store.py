@@ -13,7 +13,7 @@ from edgeline.release import lease, store
 from edgeline.release.manifest import model_identity
 from edgeline.store import objects
 from edgeline.store.locations import get_filesystem, list_files_below, locate, read_bytes
-from tests.edgeline.release.candidates import make_candidate, problems_of, repair
+from tests.edgeline.release.candidates import make_candidate, problems_of
 
 pytestmark = pytest.mark.e2e
 
@@ -103,7 +103,7 @@ def test_releases_in_a_store_have_the_life_that_they_have_on_a_disk(url, tmp_pat
     assert [each.version for each in store.releases(url, "shelf")] == [1, 2]
     assert store.verify(url, "shelf") == problems_of(url, "shelf", 1) == []
     before = content(url)
-    repair(url)
+    store.repair(url)
     assert content(url) == before
 
 
@@ -170,7 +170,7 @@ def test_a_store_that_fails_midway_leaves_the_old_release_and_the_next_push_tidi
     assert store.current(url, "shelf").version == 1 and problems_of(url, "shelf", 1) == []
     assert [each.version for each in store.releases(url, "shelf")] == [1]
     monkeypatch.setattr(lease, "LEASE_S", 0.1)
-    repair(url)
+    store.repair(url)
     assert before.items() <= content(url).items() and store.verify(url, "shelf") == []
     # Who wrote that may only be slow: that number is not taken, and it goes once they cannot go on.
     version = store.push(url, "shelf", candidate).version
@@ -224,7 +224,7 @@ def test_a_store_that_fails_after_the_pointer_undoes_nothing(url, candidate, on_
     assert [problem.partition(";")[0] for problem in store.verify(url, "shelf")] == [
         "edge/shelf/history.jsonl: change 2 is missing"
     ]
-    repair(url)
+    store.repair(url)
     assert store.verify(url, "shelf") == []
     assert len(content(url)["edge/shelf/history.jsonl"].splitlines()) == 2
 
@@ -401,7 +401,7 @@ def test_a_push_to_a_bucket_that_is_not_there_makes_none(s3_server, candidate):
     for do in (
         lambda: store.push("s3://no-such-bucket/push", "shelf", candidate),
         lambda: store.rollback("s3://no-such-bucket/push", "shelf", "drill"),
-        lambda: repair("s3://no-such-bucket/push"),
+        lambda: store.repair("s3://no-such-bucket/push"),
         lambda: store.current("s3://no-such-bucket/push", "shelf"),
     ):
         with pytest.raises(EdgelineError, match="the bucket 'no-such-bucket' does not exist") as caught:
