@@ -41,14 +41,14 @@ def list_next_steps(facts: Facts) -> list[str]:
     Other runs have none: a failed one says what to do with its problem.
     """
     about, data = facts.about, facts.data
-    place = about.data and f" --data {shlex.quote(about.data)}"
     if about.outcome == "refused":
         newest = data.spans[-1].name if data and data.spans else "SPAN"
+        place = shlex.quote(about.data) if about.data else "DIR"
         return [
             "If the span is bad, leave it out and run again:"
-            f" `edgeline data exclude {newest} --reason R{place}`.",
+            f" `edgeline data exclude {newest} --reason R --data {place}`.",
             "If the data is right and the schema too narrow: `edgeline schema diff` shows the difference, and"
-            " `edgeline schema accept FEATURE` widens the schema.",
+            " `edgeline schema accept FEATURE --reason R` widens the schema.",
         ]
     if about.outcome != "held":
         return []

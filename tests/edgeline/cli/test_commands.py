@@ -16,7 +16,6 @@ from tests.runners.cli.process import add_week, edgeline
         (["run", "--dta", "x"], "Did you mean --data?"),
         (["run", "--if-change"], "Did you mean --if-changed?"),
         (["data", "genrate"], "Did you mean generate?"),
-        (["show"], "RUN"),
         (["rollback"], "--reason"),
         (["promote", "three", "--reason", "r"], "three"),
         (["rollback", "--reason", "r", "--to", "three"], "'three' is not a valid integer."),

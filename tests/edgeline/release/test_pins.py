@@ -3,7 +3,6 @@ import pytest
 from edgeline.release import store
 from edgeline.release.layout import PushFolder
 from edgeline.release.pins import read_pins, render_pins
-from tests.edgeline.release.candidates import repair
 
 
 def test_each_model_is_pinned_to_the_version_in_production(root, candidate):
@@ -26,7 +25,7 @@ def test_a_damaged_pointer_of_one_model_leaves_its_pin_and_stops_no_other_model(
 def test_a_pin_changed_by_hand_is_fixed_by_the_next_writer(root, candidate):
     store.push(root, "shelf", candidate)
     PushFolder(root).pins.write_bytes(render_pins({"shelf": 7, "ghost": 1}))
-    repair(root)
+    store.repair(root)
     assert read_pins(PushFolder(root)) == {"shelf": 1}
     assert store.verify(root, "shelf") == []
 
