@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,7 @@ class PastRun:
                 f"Run {self.id} had no step {name!r}.", f"Its steps: {', '.join(steps)}.", "Name one of them."
             )
         outputs = {each.output: each.uri for each in self.facts.about.artifacts if each.step == name}
-        return PastStep(name, steps[name].state, steps[name].seconds, outputs)
+        return PastStep(name, steps[name].state, steps[name].seconds, outputs, self)
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,26 @@ class PastStep:
     state: str  # `done`, `cached`, `failed`, ...
     seconds: float | None
     artifacts: Mapping[str, str]  # folder or URL by name of the output
+    run: PastRun
+
+    def again(self, *settings: str, out: str | Path | None = None) -> "PastStep":
+        """Runs the step again on the inputs that it had, in a folder of its own; records nothing.
+
+        It belongs to the project around this package, like `edgeline.pipeline`.
+
+        Args:
+            *settings: The settings to change, `a.b=c` each.
+            out: A folder that is empty or missing; by default `STEP-of-RUN` in the current folder.
+
+        Raises:
+            UsageError: Its inputs are not on this machine any more, or a setting is wrong.
+            EdgelineError: The step failed.
+        """
+        one_step = import_module("runners.local.one_step")
+        place = self.run.history.place.workspace
+        options = one_step.StepOptions(self.name, self.run.id, place, settings, out and Path(out))
+        _, outputs, seconds = one_step.run_step(options)
+        return PastStep(self.name, "done", seconds, outputs, self.run)
 
     @property
     def artifact(self) -> str:

@@ -48,6 +48,8 @@ EXEMPT = {
         edgeline/release/mirror.py Mirror._write #2
         edgeline/release/mirror.py Mirror._write #3
         edgeline/release/mirror.py Mirror._conflict #1
+        runners/local/one_step.py run_step #1
+        runners/local/one_step.py run_step #2
         trainer_module/backbones.py body #1
         trainer_module/budget.py Budget.plan_variations #1
         trainer_module/budget.py Budget.plan_epochs #1
@@ -106,7 +108,7 @@ EXEMPT = {
         runners/kubeflow/client.py Cluster.ensure_experiment #1
         runners/kubeflow/errors.py _explain_refusal #1
         runners/kubeflow/watch.py Follower.follow #1
-        runners/local/metadata_rows.py remove #2
+        runners/local/metadata_rows.py _open #2
         runners/local/worker.py _prepare #1
         runners/shared/inputs.py sample_folder #1
         runners/timers/scheduled_run.py program #1

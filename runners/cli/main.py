@@ -11,6 +11,10 @@ COMMANDS = {
         "runners.cli.run",
         "Shows which steps a run would take from the cache, which it would run, and why.",
     ),
+    "step": (
+        "runners.cli.step",
+        "Runs one step of a past run again, with other settings; records nothing.",
+    ),
     "settings": (
         "runners.cli.settings",
         "Lists all settings, those of a group, or one: default, range and meaning.",

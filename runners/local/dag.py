@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from edgeline.records.workload import Workload
     from pipeline.settings import Settings
 
+METADATA = "metadata.sqlite"  # the ML Metadata of a workspace
+
 
 def pipeline(
     workload: str = "shelf",
@@ -78,7 +80,7 @@ def build(
     paths = Paths(
         data=data,
         artifacts=str(workspace / "artifacts"),
-        metadata=str(workspace / "metadata.sqlite"),
+        metadata=str(workspace / METADATA),
         push=push,
         checkpoints=str(workspace / "checkpoints"),
         workspace=str(workspace),

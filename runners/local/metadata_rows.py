@@ -1,11 +1,11 @@
-"""Removal of the rows of ML Metadata that describe removed runs and artifacts.
+"""Removal of rows of ML Metadata: of removed runs and artifacts, or of one step of a run.
 
 Its library cannot delete, so this edits its SQLite file, in one transaction.
 """
 
 import sqlite3
-from collections.abc import Callable, Collection
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from edgeline.errors import EdgelineError
@@ -40,6 +40,13 @@ CREATE TEMP TABLE gone_execution AS SELECT id FROM Execution
 CREATE TEMP TABLE gone_context AS SELECT id FROM Context
     EXCEPT SELECT context_id FROM Association WHERE execution_id NOT IN gone_execution;
 """
+# A run finds the executions of its steps through its own context and the step's.
+_CONTEXTS = "SELECT Context.id FROM Context JOIN Type ON Type.id = Context.type_id WHERE Type.name"
+_FORGET = f"""
+DELETE FROM Association WHERE context_id IN ({_CONTEXTS} = 'pipeline_run' AND Context.name = ?)
+    AND execution_id IN (SELECT execution_id FROM Association
+        WHERE context_id IN ({_CONTEXTS} = 'node' AND Context.name = ?))
+"""
 
 
 def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry_run: bool = False) -> int:
@@ -50,25 +57,49 @@ def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry
     """
     if not store.is_file():
         return 0
+    with _open(store) as rows:
+        rows.create_function("stays", 1, lambda uri: stays(uri or ""))
+        rows.create_function("of_run", 1, lambda name: name in runs)
+        rows.executescript(f"PRAGMA temp_store = MEMORY;{_MARK}")
+        counts = [
+            rows.execute(f"SELECT count(*) FROM {table} WHERE {condition}").fetchone()[0]
+            for table, condition in _ROWS.items()
+        ]
+        for table, condition in () if dry_run else _ROWS.items():
+            rows.execute(f"DELETE FROM {table} WHERE {condition}")
+        return sum(counts)
+
+
+def copy_without_step(store: Path, copy: Path, run: str, step: str) -> None:
+    """Copies a store to a new file in which the step has not run yet in that run, so that TFX runs it again.
+
+    Args:
+        store: The SQLite file; a run may write to it meanwhile.
+        copy: The path of the new file.
+        run: The id of the run.
+        step: The node's context, `<pipeline>.<step>`.
+
+    Raises as `remove` does.
+    """
+    with _open(store) as rows, closing(sqlite3.connect(copy)) as target:
+        rows.backup(target)
+    with _open(copy) as rows:
+        rows.execute(_FORGET, (run, step))
+
+
+@contextmanager
+def _open(store: Path) -> Iterator[sqlite3.Connection]:
+    """Yields the store in one transaction, with its errors in three parts."""
     try:
         with closing(sqlite3.connect(store, timeout=10.0)) as rows, rows:
             (version,) = rows.execute("SELECT schema_version FROM MLMDEnv").fetchone()
             if version != _SCHEMA:
                 raise EdgelineError(
                     f"{store} has schema {version} of ML Metadata.",
-                    f"This code removes rows only from schema {_SCHEMA}.",
+                    f"This code edits only schema {_SCHEMA}.",
                     "Update Edgeline on this machine.",
                 )
-            rows.create_function("stays", 1, lambda uri: stays(uri or ""))
-            rows.create_function("of_run", 1, lambda name: name in runs)
-            rows.executescript(f"PRAGMA temp_store = MEMORY;{_MARK}")
-            counts = [
-                rows.execute(f"SELECT count(*) FROM {table} WHERE {condition}").fetchone()[0]
-                for table, condition in _ROWS.items()
-            ]
-            for table, condition in () if dry_run else _ROWS.items():
-                rows.execute(f"DELETE FROM {table} WHERE {condition}")
-            return sum(counts)
+            yield rows
     except sqlite3.Error as error:
         raise EdgelineError(
             f"{store} cannot be used: {error}.",

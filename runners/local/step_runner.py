@@ -24,7 +24,8 @@ from edgeline.workspace.events import Event
 class StepRunner(LocalDagRunner):
     """A runner of the DAG that sends the events `plan` and `step`, and records the outputs of finished steps.
 
-    Checkpoints of a training in `checkpoints` are removed once its step is published.
+    Checkpoints of a training in `checkpoints` are removed once its step is published. With `only`, it runs
+    that step alone, and never takes it from the cache.
     """
 
     def __init__(
@@ -33,9 +34,11 @@ class StepRunner(LocalDagRunner):
         tell: Callable[[Event], None],
         record: Callable[[ArtifactRecord], None],
         checkpoints: Path,
+        only: str | None = None,
     ) -> None:
         super().__init__()
         self._run_id, self._tell, self._record, self._checkpoints = run_id, tell, record, checkpoints
+        self._only = only
         self.step: str | None = None
 
     def run_with_ir(
@@ -48,13 +51,16 @@ class StepRunner(LocalDagRunner):
         )
         connections = runner_utils.extract_local_deployment_config(pipeline).metadata_connection_config
         connection = getattr(connections, connections.WhichOneof("connection_config"))
-        nodes = [node.pipeline_node for node in pipeline.nodes]
-        self._tell({"event": "plan", "steps": [node.node_info.id for node in nodes]})
-        for number, node in enumerate(nodes):
+        chosen = [node for node in pipeline.nodes if self._only in (None, node.pipeline_node.node_info.id)]
+        self._tell({"event": "plan", "steps": [node.pipeline_node.node_info.id for node in chosen]})
+        for each in chosen:
+            node = each.pipeline_node
+            if self._only is not None:
+                node.execution_options.caching_options.enable_cache = False
             alone = pipeline_pb2.Pipeline()
             alone.CopyFrom(pipeline)
             del alone.nodes[:]
-            alone.nodes.append(pipeline.nodes[number])
+            alone.nodes.append(each)
             self.step = node.node_info.id
             self._tell({"event": "step", "step": self.step, "state": "running"})
             started = time.monotonic()

@@ -1,7 +1,8 @@
-"""The worker: `python -m runners.local.worker RUN_DIR` imports TFX and runs the DAG of that run.
+"""The worker: `python -m runners.local.worker RUN_DIR [STEP]` imports TFX and runs the DAG of that run.
 
-It reports through RUN_DIR/events.jsonl; its output goes to the log of the run. Its standard input is a pipe
-that its parent holds: when it closes, the parent is gone, and the worker kills itself and all it started.
+With STEP it runs that step alone. It reports through RUN_DIR/events.jsonl; its output goes to the log of the
+run. Its standard input is a pipe that its parent holds: when it closes, the parent is gone, and the worker
+kills itself and all it started.
 """
 
 import json
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from runners.local.step_runner import StepRunner
 
 
-def main(run_dir: str) -> int:
-    """Runs the DAG; returns the exit code."""
+def main(run_dir: str, step: str | None = None) -> int:
+    """Runs the DAG, or one step of it; returns the exit code."""
     folder = RunFolder(Path(run_dir))
     tell = EventWriter(folder.events)
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -37,7 +38,7 @@ def main(run_dir: str) -> int:
     listen(tell)
     runner: StepRunner | None = None
     try:
-        runner, pipeline = _prepare(folder, tell)
+        runner, pipeline = _prepare(folder, tell, step)
         runner.run(pipeline)
     except KeyboardInterrupt:
         return 130
@@ -49,7 +50,7 @@ def main(run_dir: str) -> int:
     return 0
 
 
-def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]":
+def _prepare(folder: RunFolder, tell: EventWriter, step: str | None) -> "tuple[StepRunner, object]":
     run = folder.read()
     if run is None:
         raise UsageError(
@@ -76,7 +77,7 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
     code = CODE.read(folder.path)
     pipeline = build(workload, settings, workspace, run.data, run.push, run.id, run.inputs, code)
     record = partial(artifact_records.append, folder.artifacts)
-    return StepRunner(run.id, tell, record, workspace / "checkpoints"), pipeline
+    return StepRunner(run.id, tell, record, workspace / "checkpoints", step), pipeline
 
 
 def _die_with_parent() -> None:
@@ -89,7 +90,7 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1])
+    code = main(*sys.argv[1:])
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -20,8 +20,8 @@ POLL_S = 0.1
 GRACE_S = 8.0
 
 
-def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) -> int:
-    """Runs the DAG of a recorded run in a process of its own, and passes each of its events to `handle`.
+def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None], step: str | None = None) -> int:
+    """Runs the DAG of a recorded run, or one step, in a process of its own; passes its events to `handle`.
 
     Its output goes to the run's log; it inherits `lock`, the descriptor of the workspace's lock.
 
@@ -44,7 +44,7 @@ def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) ->
         _make_temporary_folder(lock) as temporary,
     ):
         worker = subprocess.Popen(
-            [sys.executable, "-m", "runners.local.worker", str(folder.path)],
+            [sys.executable, "-m", "runners.local.worker", str(folder.path), *([step] if step else [])],
             # Imports of the project win over modules of the same name in the person's current folder.
             cwd=ROOT,
             stdin=subprocess.PIPE,

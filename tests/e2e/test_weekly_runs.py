@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeline import open as open_history
 from tests.e2e.conftest import ROOT, SMALL, Ended, edgeline, run_dag
 from tests.edgeline.alerts.servers import SECRET, Hook
 
@@ -144,6 +145,20 @@ def test_the_notebook_of_the_documentation_reads_the_run(
     assert "'ok':" in scores["text/plain"]
 
 
+def test_a_step_runs_again_with_other_settings_and_is_recorded_nowhere(
+    first: Ended, workspace: Path, tmp_path: Path
+) -> None:
+    step = open_history(workspace).run(first.json["id"]).step("Evaluator")
+    before = {path: path.stat().st_mtime_ns for path in workspace.rglob("*")}
+
+    again = step.again("evaluation.bounds=[{slice: overall, lower: 1.0}]", out=tmp_path / "again")
+
+    assert (Path(step.artifacts["blessing"]) / "BLESSED").exists()
+    assert (Path(again.artifacts["blessing"]) / "NOT_BLESSED").exists()
+    assert Path(again.artifacts["blessing"]).is_relative_to(tmp_path / "again")
+    assert {path: path.stat().st_mtime_ns for path in workspace.rglob("*")} == before
+
+
 def test_what_is_said_of_a_photo_is_what_was_measured_of_it(
     first: Ended, data: Path, workspace: Path
 ) -> None:
@@ -234,6 +249,17 @@ def test_a_bad_week_is_refused_before_training(first: Ended, data: Path, workspa
     # Thumbnails of what was quarantined.
     assert page.count("<b>unknown-label</b>") > 0 and "data:image/jpeg;base64," in page
     assert production(workspace)["version"] == 1
+
+
+def test_the_gate_of_a_refused_run_refuses_again_by_itself(
+    first: Ended, workspace: Path, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "again")
+    ended = edgeline(workspace, "step", "DataGate", "--workspace", str(workspace), "--out", out)
+    assert ended.code == 4
+    assert edgeline(workspace, "status", "--json", "--workspace", str(workspace)).json["last_run"]["reasons"][
+        0
+    ] in " ".join(ended.stderr.split())
 
 
 def test_without_the_bad_week_the_next_run_works_on_what_is_good(

@@ -1,0 +1,175 @@
+"""One step of a past run again, on the inputs that it had then, in a folder of its own.
+
+OUT/metadata.sqlite    a copy of the workspace's ML Metadata, for the inputs
+OUT/artifacts/         the outputs of the step
+OUT/runs/<id>/         run.json, with the changed settings, events.jsonl, and run.log
+
+The workspace itself stays as it is: no later run, report or release knows of it.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.spans.layout import find_newest_spans
+from edgeline.cli.stdout import print_json
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.failures import describe_death
+from edgeline.records.run import CODE, Run
+from edgeline.store.locations import locate
+from edgeline.workspace import artifact_records, runs
+from edgeline.workspace.events import Event
+from edgeline.workspace.runs import RunFolder, find_run
+from runners.local.dag import METADATA
+from runners.local.lock import hold
+from runners.local.metadata_rows import copy_without_step
+from runners.local.worker_link import run_worker
+from runners.shared import inputs
+from runners.shared.code import step_files
+from runners.shared.progress import Progress, print_line
+
+if TYPE_CHECKING:
+    from edgeline.records.workload import Workload
+    from pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """The options of `edgeline step`."""
+
+    step: str
+    run: str  # an id, the beginning of one, latest or production
+    workspace: Path
+    overrides: tuple[str, ...] = ()  # single settings, `a.b=c` each
+    out: Path | None = None  # a folder that is empty or missing; by default one in the current folder
+    as_json: bool = False
+
+
+def run_step(options: StepOptions) -> tuple[Path, dict[str, str], float]:
+    """Runs the step; returns its folder, the folders of its outputs by name, and its wall time in seconds.
+
+    Raises:
+        UsageError: The run has no such step, its inputs are gone, or a setting is wrong.
+        EdgelineError: The step failed; the exit code is the one that a run would have had.
+    """
+    from rich.console import Console
+
+    folder, run = find_run(options.workspace, options.run)
+    _check(options.step, run, folder)
+    workload, settings = _load(run, options.overrides)
+    out = _make_folder(options, run)
+    if options.step == "ExampleGen":  # It reads the data as they are now.
+        spans = find_newest_spans(locate(run.data), settings.data.window)
+        code = step_files(workload.module, workload.source, settings.own_modules())
+        digests = inputs.digests(spans, out / "window.json", workload, settings, run.push, code)
+        run = replace(run, inputs=digests)
+    run = replace(run, settings=settings.recorded(), outcome="running", ended_at=None, steps=())
+    run = replace(run, pid=os.getpid(), process=runs.process_of(os.getpid()))
+    own = RunFolder(out / "runs" / run.id)
+    own.path.mkdir(parents=True)
+    CODE.write(own.path, CODE.read(folder.path))
+    own.write(run)
+    node = f"{run.workload.replace('_', '-')}.{options.step}"
+    copy_without_step(options.workspace / METADATA, out / METADATA, run.id, node)
+    events: list[Event] = []
+    with Progress(Console(stderr=True, highlight=False)) as progress, hold(out) as lock:
+
+        def handle(event: Event) -> None:
+            events.append(event)
+            progress.handle(event)
+
+        progress.say(f"{options.step} of run {run.id}, again in {out}", "bold")
+        status = run_worker(own, lock.descriptor, handle, options.step)
+    if status != 0:
+        ends = [event for event in events if event["event"] == "error"]
+        end = ends[0] if ends else describe_death(status, options.step, own.log)
+        error = EdgelineError(end["found"], end["why"], end["do"])
+        error.exit_code = int(end["exit_code"])
+        raise error
+    if not (steps := own.read_steps()):
+        raise UsageError(
+            f"The DAG has no step {options.step} now.",
+            f"It had one in run {run.id}; the code or the settings have changed since.",
+            "Name another run with --of RUN.",
+        )
+    outputs = {record.key: record.uri for record in artifact_records.read(own.artifacts)}
+    return out, outputs, steps[0].seconds or 0.0
+
+
+def print_step(options: StepOptions) -> int:
+    """Runs the step and prints where its outputs are; returns the exit code. Raises as `run_step` does."""
+    from rich.console import Console
+
+    out, outputs, seconds = run_step(options)
+    if options.as_json:
+        print_json({"step": options.step, "folder": str(out), "outputs": outputs, "seconds": seconds})
+        return 0
+    console = Console(highlight=False)
+    for name, uri in outputs.items():
+        print_line(console, f"{name}: {uri}")
+    print_line(console, f"Nothing of this is in {options.workspace}. Remove {out} when it is not needed.")
+    return 0
+
+
+def _check(step: str, run: Run, folder: RunFolder) -> None:
+    names = [each.name for each in run.steps]
+    if step not in names:
+        raise UsageError(
+            f"Run {run.id} had no step {step!r}.",
+            f"Its steps: {', '.join(names)}." if names else "It ended before its first step.",
+            "Name one of them." if names else "Name another run with --of RUN.",
+        )
+    if step == "Pusher":
+        raise UsageError(
+            "Pusher does not run again by itself.",
+            "It changes what is in production, outside of its outputs.",
+            "Use `edgeline promote` to put a release in production.",
+        )
+    before = run.steps[: names.index(step)]
+    if unfinished := [each for each in before if each.state not in ("done", "cached")]:
+        raise UsageError(
+            f"Run {run.id} ended before {step}: {unfinished[0].name} is {unfinished[0].state}.",
+            f"{step} needs the outputs of the steps before it.",
+            f"Name {unfinished[0].name}, or another run with --of RUN.",
+        )
+    needed = {each.name for each in before}
+    for record in artifact_records.read(folder.artifacts):
+        if record.step in needed and not os.path.isdir(record.uri):
+            raise UsageError(
+                f"The {record.key} of {record.step} in run {run.id} is gone: {record.uri}",
+                "Artifacts of old runs are removed by `edgeline gc` and workspace.max_gb.",
+                "Name another run with --of RUN.",
+            )
+
+
+def _load(run: Run, overrides: tuple[str, ...]) -> "tuple[Workload, Settings]":
+    """Returns the run's workload as it is now, and the run's settings with the changed ones."""
+    from pipeline import settings
+    from pipeline.workloads import find_workload, with_features
+
+    workload = with_features(find_workload(run.workload_source))
+    layers = (run.settings, None, overrides, workload.labels, None)
+    return workload, settings.load(*layers, slices=workload.slice_features)
+
+
+def _make_folder(options: StepOptions, run: Run) -> Path:
+    if options.out is not None:
+        out = options.out.absolute()
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UsageError(
+                f"{out} exists and is not an empty folder.",
+                "What is in it would be mixed with the outputs of the step.",
+                "Name another one with --out DIR.",
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        return out
+    number = 1
+    while True:
+        out = Path(f"{options.step}-of-{run.id}{f'-{number}' if number > 1 else ''}").absolute()
+        try:
+            out.mkdir()
+        except FileExistsError:
+            number += 1
+            continue
+        return out

@@ -1,0 +1,65 @@
+from dataclasses import replace
+
+import pytest
+
+from edgeline.errors import UsageError
+from edgeline.records.run import Step
+from edgeline.workspace.runs import RunFolder, find_run
+from runners.local.one_step import StepOptions, run_step
+from tests.runners.local.past_runs import PastRuns
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    PastRuns(tmp_path / "workspace").add(1, {"Schema": "a", "Trainer": "b"})
+    return tmp_path / "workspace"
+
+
+def finish_with(workspace, *steps):
+    folder, run = find_run(workspace, "latest")
+    folder.write(replace(run, steps=steps))
+
+
+@pytest.mark.parametrize(
+    ("step", "run", "problem"),
+    [
+        ("Trainr", "latest", "had no step 'Trainr'"),
+        ("Trainer", "20270101-000000", "no run '20270101-000000'"),
+        ("Pusher", "latest", "Pusher does not run again by itself"),
+    ],
+)
+def test_what_cannot_run_again_is_refused_by_name(workspace, step, run, problem):
+    finish_with(workspace, Step("Schema"), Step("Trainer"), Step("Pusher"))
+
+    with pytest.raises(UsageError, match=problem):
+        run_step(StepOptions(step, run, workspace))
+
+    assert [path.name for path in workspace.parent.iterdir()] == ["workspace"]
+
+
+def test_a_step_whose_inputs_were_never_made_is_refused(workspace):
+    finish_with(workspace, Step("Schema", "failed"), Step("Trainer", "queued"))
+
+    with pytest.raises(UsageError, match="ended before Trainer: Schema is failed"):
+        run_step(StepOptions("Trainer", "latest", workspace))
+
+
+def test_a_step_whose_inputs_were_removed_is_refused(workspace):
+    folder, _ = find_run(workspace, "latest")
+    records = RunFolder(folder.path).artifacts
+    gone = records.read_text().replace(str(workspace), str(workspace / "gone"))
+    records.write_text(gone)
+
+    with pytest.raises(UsageError, match=r"of Schema in run 20260001-120000 is gone: "):
+        run_step(StepOptions("Trainer", "latest", workspace))
+
+
+def test_a_folder_with_files_is_not_written_to(workspace, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+
+    with pytest.raises(UsageError, match="is not an empty folder"):
+        run_step(StepOptions("Schema", "latest", workspace, out=tmp_path / "out"))
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
