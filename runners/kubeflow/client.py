@@ -86,7 +86,7 @@ class Cluster:
                 if getattr(error, "status", None) != 409:
                     raise
         # Somebody else created it between the two calls.
-        if (experiment := self.find_experiment(name)) is None:
+        if (experiment := _wait_until_listed(self.find_experiment, name)) is None:
             raise EdgelineError(
                 f"The experiment {name!r} can be neither found nor created on {self.host}.",
                 "Its name is taken, possibly in a namespace that you cannot read.",
@@ -117,7 +117,7 @@ class Cluster:
                     version = self._client.upload_pipeline_version(str(package), name, **options)
                 except Exception as error:
                     # Somebody else uploaded the same between the two calls.
-                    if not _is_taken(error) or (version := self._wait_for(pipeline_id, digest)) is None:
+                    if not _is_taken(error) or (version := _wait_until_listed(self._find_version, pipeline_id, digest)) is None:
                         raise
         identity, name = str(version.pipeline_version_id), str(version.display_name)
         return Version(pipeline_id, identity, name, description, parameters)
@@ -130,18 +130,6 @@ class Cluster:
                 pipeline_id, sort_by="created_at desc", filter=json.dumps({"predicates": [predicate]})
             )
         return next(iter(page.pipeline_versions or ()), None)
-
-    def _wait_for(self, pipeline_id: str, digest: str) -> Any:
-        """Waits for a version that somebody else uploads: its name is taken shortly before it is listed."""
-        from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
-
-        retrying = Retrying(
-            retry=retry_if_result(lambda version: version is None),
-            stop=stop_after_delay(_UNLISTED_S),
-            wait=wait_fixed(0.5),
-            retry_error_callback=lambda _: None,
-        )
-        return retrying(self._find_version, pipeline_id, digest)
 
     def _find_pipeline(self, name: str) -> str | None:
         with self._explain_errors(f"looking for the pipeline {name!r}"):
@@ -160,7 +148,7 @@ class Cluster:
                 return str(pipeline["pipeline_id"])
             except Exception as error:
                 # Somebody else created one of that name between the two calls.
-                if not _is_taken(error) or (pipeline_id := self._find_pipeline(name)) is None:
+                if not _is_taken(error) or (pipeline_id := _wait_until_listed(self._find_pipeline, name)) is None:
                     raise
                 return pipeline_id
 
@@ -346,6 +334,19 @@ class Cluster:
 
 def _shorten(description: str) -> str:
     return textwrap.shorten(description, _MOST_CHARACTERS, placeholder=" ...")
+
+
+def _wait_until_listed(find: Callable[..., Any], *about: str) -> Any:
+    """Waits for what somebody else makes: its name is taken shortly before it is listed. None if it never is."""
+    from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+    retrying = Retrying(
+        retry=retry_if_result(lambda listed: listed is None),
+        stop=stop_after_delay(_UNLISTED_S),
+        wait=wait_fixed(0.5),
+        retry_error_callback=lambda _: None,
+    )
+    return retrying(find, *about)
 
 
 def _is_taken(error: Exception) -> bool:
