@@ -117,7 +117,10 @@ class Cluster:
                     version = self._client.upload_pipeline_version(str(package), name, **options)
                 except Exception as error:
                     # Somebody else uploaded the same between the two calls.
-                    if not _is_taken(error) or (version := _wait_until_listed(self._find_version, pipeline_id, digest)) is None:
+                    if (
+                        not _is_taken(error)
+                        or (version := _wait_until_listed(self._find_version, pipeline_id, digest)) is None
+                    ):
                         raise
         identity, name = str(version.pipeline_version_id), str(version.display_name)
         return Version(pipeline_id, identity, name, description, parameters)
@@ -148,7 +151,10 @@ class Cluster:
                 return str(pipeline["pipeline_id"])
             except Exception as error:
                 # Somebody else created one of that name between the two calls.
-                if not _is_taken(error) or (pipeline_id := _wait_until_listed(self._find_pipeline, name)) is None:
+                if (
+                    not _is_taken(error)
+                    or (pipeline_id := _wait_until_listed(self._find_pipeline, name)) is None
+                ):
                     raise
                 return pipeline_id
 
