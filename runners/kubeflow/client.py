@@ -343,7 +343,7 @@ def _shorten(description: str) -> str:
 
 
 def _wait_until_listed(find: Callable[..., Any], *about: str) -> Any:
-    """Waits for what somebody else makes: its name is taken shortly before it is listed. None if it never is."""
+    """Waits for what somebody else makes: its name is taken shortly before it is listed; None if never."""
     from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
     retrying = Retrying(
