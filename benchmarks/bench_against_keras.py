@@ -31,7 +31,7 @@ from edgeline.release import store
 from edgeline.workspace import runs
 from pipeline.settings import Settings
 from pipeline.workloads import find_workload, with_features
-from trainer_module.backbones import classifier
+from trainer_module.networks.backbones import classifier
 
 
 class Photo(NamedTuple):

@@ -27,9 +27,10 @@ import tensorflow_transform as tft
 from edgeline.workspace import runs
 from pipeline.settings import Settings
 from pipeline.workloads import find_workload, with_features
-from trainer_module import devices, input_pipeline, training
-from trainer_module.loop import Tally
 from trainer_module.settings import TrainerSettings
+from trainer_module.training import devices, input_pipeline
+from trainer_module.training.loop import Tally
+from trainer_module.training.task import Task, prepare
 
 _RUNNER = (sys.executable, "runners/local_runner.py")
 
@@ -39,8 +40,8 @@ class Run:
     """The settings and examples of a run."""
 
     settings: Settings
-    cached: training.Task
-    decoded: training.Task  # the same examples, none of them kept in memory
+    cached: Task
+    decoded: Task  # the same examples, none of them kept in memory
 
     @staticmethod
     def of(workspace: Path) -> "Run":
@@ -56,13 +57,13 @@ class Run:
         files = [f"{max(examples, key=lambda path: int(path.name))}/Split-train/*"]
         read = partial(input_pipeline.open_split, files, transform, "train", workload)
 
-        def task(split: input_pipeline.Split) -> training.Task:
-            return training.Task(workload, transform, split, split, 1)
+        def task(split: input_pipeline.Split) -> Task:
+            return Task(workload, transform, split, split, 1)
 
         settings = Settings.model_validate_json(json.dumps(run.settings))
         return Run(settings, task(read()), task(read(limit_bytes=0)))
 
-    def tally(self, task: training.Task, steps: int, fixed: bool, replicas: Any, **changes: object) -> Tally:
+    def tally(self, task: Task, steps: int, fixed: bool, replicas: Any, **changes: object) -> Tally:
         """Times `steps` steps of training, as in a run, or with `fixed` on one batch that stays in memory.
 
         The steps before are not timed: they trace and compile the graph, and fill queues.
@@ -71,7 +72,7 @@ class Run:
         overrides = {"budget": None, "epochs": 10_000, **changes}
         settings = TrainerSettings.model_validate({**self.settings.trainer.model_dump(), **overrides})
         with devices.numbers(settings):
-            prepared = training.prepare(task, self.settings.model, settings, replicas)
+            prepared = prepare(task, self.settings.model, settings, replicas)
             batches = iter(prepared.batches_of(range(1 + 2 * steps), 0))
             if fixed:
                 batches = itertools.repeat(next(batches))

@@ -27,7 +27,7 @@ from data.photos.rare_parts import compute_features
 from data.photos.same_object import SURE, find_same
 from data.photos.thumbnails import read_look
 from data.spans.layout import find_spans
-from trainer_module.photo_features import describe_photo
+from trainer_module.networks.photo_features import describe_photo
 
 SIDE = 256
 # Label, object, name of the file, and its content as JPEG.

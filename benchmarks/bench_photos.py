@@ -31,7 +31,7 @@ from edgeline.release.releases import Release
 from edgeline.report import records
 from edgeline.workspace import runs
 from pipeline.settings import Settings
-from trainer_module import backbones
+from trainer_module.networks import backbones
 from trainer_module.settings import ModelSettings
 
 Photos = tuple[list[bytes], np.ndarray]  # JPEGs, and the numbers of their labels

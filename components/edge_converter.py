@@ -10,12 +10,12 @@ from tfx.utils import path_utils
 
 from components.artifacts import EdgeModels
 from components.transformed_examples import read_examples
-from edgeline.edge.convert import convert
 from edgeline.edge.micro import write_c_array
 from edgeline.edge.settings import ConversionSettings
 from edgeline.labels import render_labels
 from edgeline.records.edge import CONVERSIONS, LABELS_FILE_NAME, PREPROCESSING
 from edgeline.records.workload import Workload
+from trainer_module.export.convert import convert
 from trainer_module.settings import ModelSettings
 from trainer_module.workload_module import load, tensor_signature
 

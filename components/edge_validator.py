@@ -17,7 +17,6 @@ from components import artifacts
 from components.predictions import write_mistakes, write_predictions
 from components.transformed_examples import TransformedExamples, read_examples
 from edgeline.edge.golden import TOLERANCES
-from edgeline.edge.golden_writer import RawExample, check_contract, choose_examples, write_vectors
 from edgeline.edge.inspect import inspect, problems
 from edgeline.edge.measure import measure
 from edgeline.gates.edge import judge
@@ -35,6 +34,7 @@ from edgeline.records.edge import (
 from edgeline.records.golden import GOLDEN_FOLDER, ORIGINALS, ORIGINALS_FOLDER
 from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.records.workload import Workload
+from trainer_module.export.golden_writer import RawExample, check_contract, choose_examples, write_vectors
 from trainer_module.workload_module import tensor_signature
 
 # The limit bounds memory and time on a large window: 5,000 photos of 128x128x1 are 80 MB, and a share of them

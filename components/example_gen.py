@@ -18,9 +18,9 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples
 
-from components import example_shards
 from components.artifacts import Quarantine
-from components.example_shards import (
+from components.ingest import example_shards
+from components.ingest.example_shards import (
     Look,
     MakeExamples,
     MergeShard,
@@ -30,10 +30,10 @@ from components.example_shards import (
     SpanRead,
     read_all,
 )
-from components.kept_spans import KeptSpans
-from components.near_twins import find_twins
-from components.originals import Named, choose_originals, write_originals
-from components.quarantine import select_listed, write_quarantine
+from components.ingest.kept_spans import KeptSpans
+from components.ingest.near_twins import find_twins
+from components.ingest.originals import Named, choose_originals, write_originals
+from components.ingest.quarantine import select_listed, write_quarantine
 from data.settings import DataSettings
 from data.spans.layout import Span, find_excluded_in_window, find_newest_spans
 from data.spans.source import SPLITS, load_source

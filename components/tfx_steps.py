@@ -16,16 +16,16 @@ def _defer(name: str, runs: str, base: type[Late] = Late) -> type[Late]:
 
 
 StatisticsGenExecutor = _defer(
-    "StatisticsGenExecutor", "components.statistics_executor.StatisticsExecutor", LateBeam
+    "StatisticsGenExecutor", "components.statistics_gen.StatisticsExecutor", LateBeam
 )
 SchemaGenExecutor = _defer("SchemaGenExecutor", "tfx.components.schema_gen.executor.Executor")
 ExampleValidatorExecutor = _defer(
     "ExampleValidatorExecutor", "tfx.components.example_validator.executor.Executor"
 )
 TransformExecutor = _defer("TransformExecutor", "tfx.components.transform.executor.Executor", LateBeam)
-TunerExecutor = _defer("TunerExecutor", "components.tuner_executor.Executor")
+TunerExecutor = _defer("TunerExecutor", "components.tuner.TunerExecutor")
 TrainerExecutor = _defer("TrainerExecutor", "tfx.components.trainer.executor.GenericExecutor")
-EvaluatorExecutor = _defer("EvaluatorExecutor", "components.evaluator_executor.EvaluatorExecutor", LateBeam)
+EvaluatorExecutor = _defer("EvaluatorExecutor", "components.evaluator.EvaluatorExecutor", LateBeam)
 
 # `features` is the JSON of `edgeline.gates.drift.features_to_count`; `kept` is the folder in which the counts
 # of each span stay for the next run, empty where runs share none.

@@ -77,6 +77,6 @@ def read_raw(
 
 def _open_records(examples: Any, split: str) -> Any:
     """Returns the serialized examples of a split, in file order, as a `tf.data.Dataset`."""
-    from trainer_module.input_pipeline import read_records
+    from trainer_module.training.input_pipeline import read_records
 
     return read_records(find_shards([f"{artifact_utils.get_split_uri([examples], split)}/*"]))

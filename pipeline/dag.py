@@ -15,7 +15,7 @@ from components.edge_converter import EdgeConverter
 from components.edge_validator import EdgeValidator
 from components.example_gen import SpanExampleGen
 from components.import_schema_gen import ImportSchemaGen
-from components.kept_spans import kept_folder
+from components.ingest.kept_spans import kept_folder
 from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
@@ -167,7 +167,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     if settings.tune.max_trials:
         tune = {"tune": settings.tune.model_dump_json(), "code": observed.code_of("Tuner")}
         tuner = Tuner(
-            tuner_fn="trainer_module.tune.tuner_fn",
+            tuner_fn="trainer_module.search.tune.tuner_fn",
             **learning_inputs,
             custom_config=json.dumps({**training, **tune}),
         )

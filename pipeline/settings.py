@@ -19,8 +19,8 @@ from edgeline.store.locations import is_url
 from pipeline.beam_settings import BeamSettings
 from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.own_steps import OwnStep, find_mistakes
+from trainer_module.search.tune_settings import NOT_SEARCHED, SEARCHED, TuneSettings, Values, hyperband_trials
 from trainer_module.settings import ModelSettings, TrainerSettings
-from trainer_module.tune_settings import NOT_SEARCHED, SEARCHED, TuneSettings, Values, hyperband_trials
 
 # Each profile that has a name.
 PROFILES = Path(__file__).parent / "profiles"

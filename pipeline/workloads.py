@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
 
 ROOT = Path(__file__).resolve().parent.parent
-_TABLE = {"module": "trainer_module.tables", "source": "data.tables.source"}
+_TABLE = {"module": "trainer_module.workloads.tables", "source": "data.tables.source"}
 _PHOTOS = {
-    "module": "trainer_module.photos",
+    "module": "trainer_module.workloads.photos",
     "source": "data.photos.source",
     "noun": "photo",
     "id": "photo_id",
@@ -73,7 +73,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         },
     },
     "text": {
-        "module": "trainer_module.texts",
+        "module": "trainer_module.workloads.texts",
         "source": "data.texts.source",
         "noun": "text",
         "slices": {"source": "source", "length": "length_band"},

@@ -14,7 +14,7 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_service_pb2_grpc
 
-from trainer_module.warm_up import REQUESTS
+from trainer_module.export.warm_up import REQUESTS
 
 
 def warm_up_requests(saved_model: Path) -> list[predict_pb2.PredictRequest]:

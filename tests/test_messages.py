@@ -35,8 +35,8 @@ EXEMPT = {
         components/example_gen.py _refuse_empty_split #1
         edgeline/tables/decoder_process.py DecoderProcess._start #1
         edgeline/edge/contracts/tokens.py _check #1
-        edgeline/edge/conversion_worker.py _load_converter #1
-        edgeline/edge/conversion_worker.py _load_converter.representative_dataset #1
+        trainer_module/export/conversion_worker.py _load_converter #1
+        trainer_module/export/conversion_worker.py _load_converter.representative_dataset #1
         edgeline/edge/inspect.py inspect #1
         edgeline/edge/inspect.py inspect #2
         edgeline/edge/runtime.py EdgeModel.__init__ #2
@@ -50,38 +50,38 @@ EXEMPT = {
         edgeline/release/mirror.py Mirror._conflict #1
         runners/local/one_step.py run_step #1
         runners/local/one_step.py run_step #2
-        trainer_module/backbones.py body #1
-        trainer_module/budget.py Budget.plan_variations #1
-        trainer_module/budget.py Budget.plan_epochs #1
-        trainer_module/budget.py _budget_error #1
-        trainer_module/devices.py _refuse_compilation #1
-        trainer_module/devices.py _refuse_half_precision #2
-        trainer_module/efficientnet_lite.py _read_package #1
-        trainer_module/efficientnet_lite.py _read_package #2
-        trainer_module/fit.py _TrainingState.end_epoch #1
-        trainer_module/input_pipeline.py open_split #1
-        trainer_module/input_pipeline.py open_split #2
-        trainer_module/loop.py Loop.divergence_error #1
-        trainer_module/loop.py Loop._add_result #1
-        trainer_module/loop.py Loop._take_step #1
-        trainer_module/loop.py Loop._take_step #2
-        trainer_module/loop.py Loop._take_step #3
-        trainer_module/tables.py _shape_number #1
-        trainer_module/trial_pods.py Peer.send #1
-        trainer_module/trial_pods.py Peer.receive #1
-        trainer_module/trial_pods.py Peer._lost_error #1
-        trainer_module/trial_pods.py connect_pods #1
-        trainer_module/tune.py _replace_evaluation #1
-        trainer_module/tune.py TrialSearch.search #1
-        trainer_module/tune.py TrialSearch.search #2
-        trainer_module/weights_file.py load #1
-        trainer_module/weights_file.py load #2
-        trainer_module/weights_file.py load #3
-        trainer_module/workers.py _watch #1
-        trainer_module/workers.py _watch #2
-        trainer_module/workers.py _worker_ended_error #1
-        trainer_module/workers.py _worker_lost_error #1
-        trainer_module/workers.py main #1
+        trainer_module/networks/backbones.py body #1
+        trainer_module/training/budget.py Budget.plan_variations #1
+        trainer_module/training/budget.py Budget.plan_epochs #1
+        trainer_module/training/budget.py _budget_error #1
+        trainer_module/training/devices.py _refuse_compilation #1
+        trainer_module/training/devices.py _refuse_half_precision #2
+        trainer_module/networks/efficientnet_lite.py _read_package #1
+        trainer_module/networks/efficientnet_lite.py _read_package #2
+        trainer_module/training/fit.py _TrainingState.end_epoch #1
+        trainer_module/training/input_pipeline.py open_split #1
+        trainer_module/training/input_pipeline.py open_split #2
+        trainer_module/training/loop.py Loop.divergence_error #1
+        trainer_module/training/loop.py Loop._add_result #1
+        trainer_module/training/loop.py Loop._take_step #1
+        trainer_module/training/loop.py Loop._take_step #2
+        trainer_module/training/loop.py Loop._take_step #3
+        trainer_module/workloads/tables.py _shape_number #1
+        trainer_module/search/trial_pods.py Peer.send #1
+        trainer_module/search/trial_pods.py Peer.receive #1
+        trainer_module/search/trial_pods.py Peer._lost_error #1
+        trainer_module/search/trial_pods.py connect_pods #1
+        trainer_module/search/tune.py _replace_evaluation #1
+        trainer_module/search/tune.py TrialSearch.search #1
+        trainer_module/search/tune.py TrialSearch.search #2
+        trainer_module/networks/weights_file.py load #1
+        trainer_module/networks/weights_file.py load #2
+        trainer_module/networks/weights_file.py load #3
+        trainer_module/training/workers.py _watch #1
+        trainer_module/training/workers.py _watch #2
+        trainer_module/training/workers.py _worker_ended_error #1
+        trainer_module/training/workers.py _worker_lost_error #1
+        trainer_module/training/workers.py main #1
     """,
     "no quick test was seen to raise them in its own process yet": """
         data/importers/column_kinds.py check_label_column #3

@@ -21,10 +21,11 @@ from edgeline.records.training import (
     remove_finished,
 )
 from edgeline.records.workload import Workload
-from trainer_module import checkpoint, devices, front, signatures, workers
-from trainer_module.folds import count_folds, cross_validate
+from trainer_module.export import signatures
 from trainer_module.settings import ModelSettings, TrainerSettings, replace_values
-from trainer_module.training import open_task, train_model
+from trainer_module.training import checkpoint, devices, front, workers
+from trainer_module.training.folds import count_folds, cross_validate
+from trainer_module.training.task import open_task, train_model
 
 _progress = logging.getLogger("edgeline.progress")
 # The attributes of TFX's FnArgs that training needs; others cannot be sent to another process.

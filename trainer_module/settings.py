@@ -46,7 +46,7 @@ class ModelSettings(Group):
         "efficientnet_lite0",
         "efficientnet_lite0_cut",
     ] = "compact"
-    """Photos: the network; `trainer_module/backbones.py` describes each."""
+    """Photos: the network; `trainer_module/networks/backbones.py` describes each."""
     image_size: int = Field(128, ge=32, le=512)
     """Photos: height and width of the model's input in pixels."""
     channels: Literal[1, 3] = 1

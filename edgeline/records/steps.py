@@ -69,7 +69,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "StatisticsGen": StepInfo(
         "Computes statistics of the examples in the window.",
-        code=("components.statistics_executor",),
+        code=("components.statistics_gen",),
         after=("ExampleGen",),
         outputs={"statistics": "statistics"},
         opens=("spill",),
@@ -122,7 +122,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "Tuner": StepInfo(
         "Searches for better settings of the network and its training.",
-        code=("components.tuner_executor", "trainer_module.tune"),
+        code=("components.tuner", "trainer_module.search.tune"),
         workload_code=("module",),
         after=("ExampleGen", "ImportSchemaGen", "Transform"),
         only_with="tune.max_trials",
@@ -153,7 +153,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "Evaluator": StepInfo(
         "Measures the model by slice and judges it.",
-        code=("components.evaluator_executor",),
+        code=("components.evaluator",),
         after=("ExampleGen", "Trainer", "ProductionModel"),
         inputs=("workload",),
         settings=("evaluation", "gate"),
@@ -164,7 +164,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "EdgeConverter": StepInfo(
         "Converts the model to files for phones.",
-        code=("components.edge_converter", "edgeline.edge.conversion_worker"),
+        code=("components.edge_converter", "trainer_module.export.conversion_worker"),
         workload_code=("module",),
         after=("ExampleGen", "Transform", "Trainer"),
         inputs=("workload",),

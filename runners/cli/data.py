@@ -192,7 +192,7 @@ def load(
             report = import_table(source, data, label, text=text, **given, least=least, chosen=kinds, ask=ask)
         else:
             from data.importers.importing import import_photos
-            from trainer_module.photo_features import describe_photo
+            from trainer_module.networks.photo_features import describe_photo
 
             eval_fraction = settings.data.eval_fraction
             report = import_photos(Path(source), data, eval_fraction, least, describe_photo)

@@ -16,7 +16,14 @@ _TRAINER = {
     "command": [
         *("sh", "-c", 'printf %s "$TRAINING" > stand_in_training.py && exec "$@"', "sh"),
         *("python", "-m", "runners.kubeflow.pod.entry", "--records", "/tmp/records"),
-        *("--module", "trainer_module.photos", "--source", "data.photos.source", "--step", "Trainer"),
+        *(
+            "--module",
+            "trainer_module.workloads.photos",
+            "--source",
+            "data.photos.source",
+            "--step",
+            "Trainer",
+        ),
     ],
     "args": [
         *("--executor_class_path", "stand_in_training.Training"),

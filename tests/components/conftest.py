@@ -65,7 +65,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         {"examples": examples, "schema": schema},
         {"transform_graph": graph},
         folder,
-        preprocessing_fn="trainer_module.photos.preprocessing_fn",
+        preprocessing_fn="trainer_module.workloads.photos.preprocessing_fn",
         custom_config=json.dumps(LOOK),
         force_tf_compat_v1=0,
         disable_statistics=1,

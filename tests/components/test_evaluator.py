@@ -8,7 +8,7 @@ from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation, 
 
 from components.answers import read_answers
 from components.artifacts import Quarantine
-from components.evaluator_executor import read_metrics
+from components.evaluator import read_metrics
 from components.tfx_steps import Evaluator
 from edgeline.gates.answers import build_measure
 from edgeline.gates.settings import Bound, EvaluationSettings, GateSettings

@@ -13,7 +13,7 @@ import pytest
 import tensorflow_data_validation as tfdv
 from tfx.types.standard_artifacts import ExampleStatistics
 
-from components.statistics_executor import StatisticsExecutor
+from components.statistics_gen import StatisticsExecutor
 from data.photos.labels_file import write_span
 from edgeline.gates.drift import features_to_count
 from pipeline.settings import load

@@ -20,7 +20,7 @@ SCHEMA = 'feature { name: "label" domain: "l" } string_domain { name: "l" value:
 WORKLOAD = """\
 name: "bottles"
 schema: schema.pbtxt
-module: trainer_module.photos
+module: trainer_module.workloads.photos
 settings:
   evaluation:
     bounds:

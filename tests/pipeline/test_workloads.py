@@ -35,13 +35,13 @@ def test_the_settings_of_each_built_in_workload_are_right(workload):
 def test_a_workload_of_ones_own_is_read_from_its_file(tmp_path):
     path = write_workload(
         tmp_path,
-        "name: bottles\nschema: photos.pbtxt\nmodule: trainer_module.photos\n"
+        "name: bottles\nschema: photos.pbtxt\nmodule: trainer_module.workloads.photos\n"
         "settings: {trainer: {class_weights: {no: 3.0}}}\n",
     )
 
     workload = find_workload(path)
 
-    assert (workload.name, workload.module) == ("bottles", "trainer_module.photos")
+    assert (workload.name, workload.module) == ("bottles", "trainer_module.workloads.photos")
     assert workload.schema == str(tmp_path / "photos.pbtxt")
     assert with_features(workload).labels == ("whole", "broken", "no")
     assert load(workload.settings, labels=with_features(workload).labels).trainer.class_weights == {"no": 3.0}

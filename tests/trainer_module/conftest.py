@@ -53,7 +53,7 @@ def transform_output(tmp_path_factory) -> str:
     from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
     from tfx_bsl.tfxio import tf_example_record
 
-    from trainer_module import photos
+    from trainer_module.workloads import photos
 
     folder = tmp_path_factory.mktemp("transform")
     schema = text_format.Parse(SCHEMA, schema_pb2.Schema())

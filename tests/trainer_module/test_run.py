@@ -137,7 +137,8 @@ import tensorflow as tf
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
 from edgeline.errors import EdgelineError
-from trainer_module import backbones, run
+from trainer_module.networks import backbones
+from trainer_module import run
 for arguments, dropout in json.loads(sys.argv[1]):
     backbones.DROPOUT = dropout
     try:

@@ -5,7 +5,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
 from edgeline.errors import UsageError
-from trainer_module import photos, workload_module
+from trainer_module import workload_module
+from trainer_module.workloads import photos
 
 
 def write_module(folder, monkeypatch, name, functions):

@@ -1,4 +1,4 @@
-"""Decodes a photo, turns it upright and resizes it, as the graph of `trainer_module/photos.py` does."""
+"""Decodes a photo, turns it upright and resizes it, as `trainer_module/workloads/photos.py` does."""
 
 import warnings
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """Turns a text into token ids on a phone; needs only numpy and `re`, no TensorFlow.
 
-This runs a preprocessing.json of the kind `tokens`, whose rules `trainer_module/tokens.py` explains. The ids
-equal those of the Transform graph. Version 2 also normalises the text, as ingest does: a phone that leaves
-this out splits an `é` that was typed as two characters.
+This runs a preprocessing.json of the kind `tokens`; `trainer_module/workloads/tokens.py` explains the rules.
+The ids equal those of the Transform graph. Version 2 also normalises the text, as ingest does: a phone that
+leaves this out splits an `é` that was typed as two characters.
 """
 
 import re

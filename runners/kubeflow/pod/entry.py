@@ -47,7 +47,7 @@ from runners.kubeflow.pod.spill import share_with_executors
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
-from trainer_module.trial_pods import CONFIG as TRIAL_PODS
+from trainer_module.search.trial_pods import CONFIG as TRIAL_PODS
 from trainer_module.workload_module import load
 
 # TFX's runner imports TFMA for an output of TFX's own Evaluator, which ours never writes.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgeline.errors import EdgelineError
 from edgeline.store.locations import write_atomically
-from trainer_module.workers import config_of, free_places
+from trainer_module.training.workers import config_of, free_places
 
 # A cluster that adds a node for a pod takes up to a quarter of an hour.
 _WAIT_S = 1800.0

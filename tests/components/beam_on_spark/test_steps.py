@@ -8,7 +8,7 @@ from tfx.components.transform.executor import Executor as TransformExecutor
 from tfx.types.standard_artifacts import Examples, ExampleStatistics, Schema, TransformGraph
 
 from components.import_schema_gen import ImportSchemaGen
-from components.statistics_executor import StatisticsExecutor
+from components.statistics_gen import StatisticsExecutor
 from data.photos.labels_file import write_span
 from edgeline.gates.drift import features_to_count
 from pipeline.settings import load
@@ -45,7 +45,7 @@ class Steps:
             {"transform_graph": self.graph, "transformed_examples": self.transformed},
             folder,
             flags,
-            preprocessing_fn="trainer_module.photos.preprocessing_fn",
+            preprocessing_fn="trainer_module.workloads.photos.preprocessing_fn",
             custom_config=json.dumps({"labels": LABELS, "image_size": 32, "channels": 1, "max_side": 512}),
             force_tf_compat_v1=0,
             disable_statistics=1,

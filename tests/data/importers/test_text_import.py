@@ -47,7 +47,7 @@ def test_texts_of_any_columns_are_a_span_and_a_workload_whose_source_reads_them(
         "Left out because stars is missing: 1 (a.csv:6).",
     ]
     assert (workload.module, workload.labels, workload.reads) == (
-        "trainer_module.texts",
+        "trainer_module.workloads.texts",
         ("bad", "good"),
         ("text",),
     )

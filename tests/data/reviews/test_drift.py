@@ -15,7 +15,9 @@ from edgeline.records.ingest import Ingest, Span
 from edgeline.records.workload import Workload
 
 SCHEMA = Path("schema/text.pbtxt")
-WORKLOAD = Workload("text", "", "trainer_module.texts", "data.texts.source", labels=tuple(LABELS.values()))
+WORKLOAD = Workload(
+    "text", "", "trainer_module.workloads.texts", "data.texts.source", labels=tuple(LABELS.values())
+)
 WEEK = 300
 WINDOW = Ingest(splits={}, classes={}, spans=(Span("span-00008", 8, WEEK, WEEK),), noun="text")
 

@@ -10,7 +10,9 @@ from data.texts.source import open_source
 from edgeline.errors import UsageError
 from edgeline.records.workload import Workload
 
-WORKLOAD = Workload("text", "", "trainer_module.texts", "data.texts.source", labels=tuple(LABELS.values()))
+WORKLOAD = Workload(
+    "text", "", "trainer_module.workloads.texts", "data.texts.source", labels=tuple(LABELS.values())
+)
 
 
 def texts_of(rows):

@@ -18,7 +18,7 @@ from edgeline.records.workload import Workload
 SENSOR = Workload(
     "sensor",
     "schema/sensor.pbtxt",
-    "trainer_module.tables",
+    "trainer_module.workloads.tables",
     "data.tables.source",
     labels=("normal", "leak"),
     numbers=("temperature", "pressure"),

@@ -10,7 +10,9 @@ from data.texts.source import check, count, open_source
 from edgeline.errors import DataRefused
 from edgeline.records.workload import Workload
 
-WORKLOAD = Workload("text", "", "trainer_module.texts", "data.texts.source", labels=("negative", "positive"))
+WORKLOAD = Workload(
+    "text", "", "trainer_module.workloads.texts", "data.texts.source", labels=("negative", "positive")
+)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from edgeline.release import store
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
 from tests.edgeline.release.candidates import make_candidate
 from tests.runners.cli.process import ROOT
-from trainer_module import tokens
+from trainer_module.workloads import tokens
 
 LABELS = ("dark", "bright")
 ROW = {

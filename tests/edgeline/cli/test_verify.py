@@ -8,7 +8,6 @@ import pytest
 from upath import UPath
 
 from edgeline.cli.main import main
-from edgeline.edge.golden_writer import RawExample, write_vectors
 from edgeline.edge.runtime import preprocess
 from edgeline.release import store
 from edgeline.release.signing import PRIVATE, PUBLIC, make_pair, public_key, signing_key
@@ -17,6 +16,7 @@ from edgeline.store.objects import measure_file
 from tests.edgeline.cli.test_predict import LABELS, ROW, SHAPES, tflite
 from tests.edgeline.release.candidates import make_candidate, make_key
 from tests.edgeline.release.test_acceptance import age
+from trainer_module.export.golden_writer import RawExample, write_vectors
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeline.edge import conversion_worker
-from edgeline.edge.convert import convert
 from edgeline.edge.variants import VARIANTS
 from edgeline.records.edge import Conversion
+from trainer_module.export import conversion_worker
+from trainer_module.export.convert import convert
 
 SIZE = 32
 CLASSES = 3
@@ -139,7 +139,7 @@ def _worker_writing_to(output: Path) -> int:
                 arguments = process.read_bytes().split(b"\0")
             except OSError:  # it has ended meanwhile
                 continue
-            if b"edgeline.edge.conversion_worker" in arguments and str(output).encode() in arguments:
+            if b"trainer_module.export.conversion_worker" in arguments and str(output).encode() in arguments:
                 return int(process.parent.name)
         time.sleep(0.01)
     raise AssertionError("no worker was started")

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeline.edge.convert import convert
 from edgeline.edge.inspect import inspect, problems
 from edgeline.edge.runtime import EdgeModel
 from edgeline.edge.variants import VARIANTS
 from edgeline.records.edge import Conversion
 from tests.edgeline.edge.conftest import Exported, convert_here
+from trainer_module.export.convert import convert
 
 pytestmark = pytest.mark.e2e
 

@@ -53,7 +53,9 @@ def test_the_units_start_this_environments_command_with_absolute_paths(team, cap
 
 def test_a_workload_of_ones_own_is_named_by_its_whole_path_and_a_named_profile_by_its_name(team, capsys):
     schema = ROOT / "schema" / "shelf.pbtxt"
-    (team / "w.yaml").write_text(f"name: bottles\nschema: {schema}\nmodule: trainer_module.photos\n")
+    (team / "w.yaml").write_text(
+        f"name: bottles\nschema: {schema}\nmodule: trainer_module.workloads.photos\n"
+    )
 
     assert main(["schedule", "--cron", "--workload", "w.yaml", "--profile", "published"]) == 0
 
@@ -181,7 +183,9 @@ def test_no_crontab_is_changed(team, capsys, change):
 def test_a_schedule_of_a_workload_whose_file_is_gone_is_removed_by_its_name(team, tmp_path):
     put(tmp_path, "systemctl", "exit 0")
     schema = ROOT / "schema" / "shelf.pbtxt"
-    (team / "w.yaml").write_text(f"name: bottles\nschema: {schema}\nmodule: trainer_module.photos\n")
+    (team / "w.yaml").write_text(
+        f"name: bottles\nschema: {schema}\nmodule: trainer_module.workloads.photos\n"
+    )
     assert main(["schedule", "--systemd", "--install", "--workload", "w.yaml"]) == 0
     (team / "w.yaml").unlink()
 

@@ -19,7 +19,7 @@ from edgeline.workspace.artifact_records import ArtifactRecord
 from edgeline.workspace.events import EventWriter
 from edgeline.workspace.runs import RunFolder
 from tests.runners.cli.process import ROOT, edgeline
-from trainer_module.tensorboard import Board
+from trainer_module.training.tensorboard import Board
 
 TRAINED, LIVE = "20261005-091233", "20261012-091233"
 

@@ -224,7 +224,14 @@ def test_every_step_runs_our_entry_in_the_image_under_its_own_name(spec):
         assert container["image"] == "registry.example/edgeline:7"
         entry = ["python", "-m", "runners.kubeflow.pod.entry"]
         told = ["--records", "/mnt/releases/push/runs/shelf"]
-        told += ["--module", "trainer_module.photos", "--source", "data.photos.source", "--step", step]
+        told += [
+            "--module",
+            "trainer_module.workloads.photos",
+            "--source",
+            "data.photos.source",
+            "--step",
+            step,
+        ]
         assert container["command"][: len(entry + told)] == entry + told
         assert "--json_serialized_inputs_spec_args" in container["args"]
 
@@ -440,8 +447,8 @@ def test_a_pipeline_that_needs_nothing_of_kubernetes_is_one_document(tmp_path):
 @pytest.mark.parametrize(
     ("name", "module", "source"),
     [
-        ("sensor", "trainer_module.tables", "data.tables.source"),
-        ("text", "trainer_module.texts", "data.texts.source"),
+        ("sensor", "trainer_module.workloads.tables", "data.tables.source"),
+        ("text", "trainer_module.workloads.texts", "data.texts.source"),
     ],
 )
 def test_sensors_and_texts_compile_to_the_same_steps_of_their_own_code(tmp_path, name, module, source):

@@ -6,7 +6,7 @@ from edgeline.errors import UsageError
 from edgeline.records.steps import STEPS
 from runners.shared.code import digest, step_files
 
-SHELF = ("trainer_module.photos", "data.photos.source")
+SHELF = ("trainer_module.workloads.photos", "data.photos.source")
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def apart(seen: Any, trained: Any) -> tuple[float, int]:
 def test_a_phone_sees_what_the_model_was_trained_on(photos, stored, channels: int, size: int):
     import tensorflow as tf
 
-    from trainer_module.photos import decode_photos
+    from trainer_module.workloads.photos import decode_photos
 
     trained = decode_photos(tf.constant(stored), size, channels, 512).numpy()
     wanted = contract(image_size=size, channels=channels)
@@ -143,7 +143,7 @@ def test_a_phone_sees_what_the_model_was_trained_on(photos, stored, channels: in
 def test_a_server_that_is_sent_the_photo_itself_sees_the_same(photos):
     import tensorflow as tf
 
-    from trainer_module.photos import decode_photos
+    from trainer_module.workloads.photos import decode_photos
 
     sent = {
         name: photo

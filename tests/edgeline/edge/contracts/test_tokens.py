@@ -9,9 +9,9 @@ import tensorflow_transform as tft
 from edgeline.edge.contracts.tokens import preprocess
 from edgeline.errors import EdgelineError
 from edgeline.records.workload import Workload
-from tests.trainer_module.text_samples import REVIEWS, SETTINGS, hostile_texts, transform_texts
-from trainer_module import texts
+from tests.trainer_module.workloads.text_samples import REVIEWS, SETTINGS, hostile_texts, transform_texts
 from trainer_module.settings import ModelSettings
+from trainer_module.workloads import texts
 
 pytestmark = pytest.mark.e2e
 
@@ -24,7 +24,7 @@ def transform(tmp_path_factory):
 @pytest.fixture(scope="module")
 def contract(transform):
     """As a bundle has it: through JSON."""
-    workload = Workload("text", "", "trainer_module.texts", "data.texts.source")
+    workload = Workload("text", "", "trainer_module.workloads.texts", "data.texts.source")
     return json.loads(json.dumps(texts.edge_contract(transform, ModelSettings(**SETTINGS), workload)))
 
 

@@ -55,7 +55,7 @@ def arguments(root, step, executor, parameters, *options, at=FOLDER, **inputs):
         "parameters": {name: {"parameterType": "STRING"} for name in parameters},
     }
     given = ["--records", str(root / "push/runs/shelf"), "--step", step]
-    given += ["--module", "trainer_module.photos", "--source", "data.photos.source"]
+    given += ["--module", "trainer_module.workloads.photos", "--source", "data.photos.source"]
     given += ["--executor_class_path", executor]
     given += ["--json_serialized_invocation_args", json.dumps(executor_input)]
     given += ["--json_serialized_inputs_spec_args", json.dumps(spec), "--direct_num_workers=1"]

@@ -1,0 +1,398 @@
+"""The Beam steps that turn the rows of spans into shards of Examples, and quarantine rows on the way.
+
+Examples are sharded by their digest and sorted within a shard, so the same window gives the same files in the
+same order on any engine, and copies meet in one shard. They get there in files: Beam's direct runner holds
+everything that it groups in memory.
+
+The output for a span has a folder in the scratch, `span-00042/`, and depends on that span alone. The merging
+of shards decides which span is the newest, which examples are copies, and which go to eval.
+"""
+
+import hashlib
+import logging
+import struct
+import uuid
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import apache_beam as beam
+import msgspec
+
+from components.ingest.kept_spans import KeptSpans
+from components.ingest.originals import MOST_OF_LABEL, Named
+from data.spans.layout import Span
+from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
+from data.spans.split import Ends, add_side
+from edgeline.errors import DataRefused, UsageError
+from edgeline.records.ingest import Quarantined
+from edgeline.records.json_file import get_decoder
+from edgeline.records.rejection import RowRejected
+from edgeline.records.workload import Workload
+from edgeline.store.locations import MOST_FETCHED_BYTES, MOST_FETCHES, write_atomically
+
+# These files lie in the folder of a span; copies are quarantined beside the folders.
+LISTED, READ, _MADE = "*/listed.json", "*/read.json", "made-*"
+QUARANTINED, UNMADE = "**/quarantined-*.jsonl", "*/unmade-*.jsonl"
+_KEPT = "kept-"  # prefix of the files of an earlier run that was killed
+# A row rejected for these reasons may be usable next time, so it is not kept as done.
+_TRANSIENT, _TRANSIENT_PREFIX = ("unreadable", "missing"), "passing-"
+# A worker keeps its output after so many rows; an engine may end a bundle earlier.
+_ROWS = 2_000
+REFUSED, COUNTS, LOOKS = "refused-*.json", "counts-*.json", "looks-*.json"
+CONTENTS, IN_EVAL = "contents-*.json", "in-eval-*.json"
+# The length of the part that follows, and the number that decides its shard.
+_HEAD = struct.Struct("<II")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The settings and inputs that every worker gets."""
+
+    source: Source
+    spans: Mapping[str, Span]  # the spans to read, by name
+    workload: Workload
+    scratch: Path  # a folder for files between steps, with one for each span
+    folders: Mapping[str, str]  # of the Examples, by split
+    shards: int  # how many files a split gets
+    newest: str  # name of the newest span
+    eval_fraction: float  # share of the groups that goes to `eval`
+    kept: KeptSpans | None  # keeps parts of spans for the run after one that is killed
+    contents: Mapping[str, str]  # digests of the spans that are kept in parts
+
+
+class _Part(msgspec.Struct, array_like=True, frozen=True):
+    """One example on its way to its shard; `place` is unique in the data folder, `span-00042/name.jpg`.
+
+    `example` lacks the feature that `_encode_newest` adds.
+    """
+
+    digest: str
+    place: str
+    span: str
+    id: str
+    label: str
+    group: str
+    look: bytes
+    example: bytes
+
+
+log = logging.getLogger("edgeline.ingest")
+
+# The decoder is shared by all bundles: an engine may run several in threads of one process.
+_PARTS = msgspec.msgpack.Decoder(_Part)
+
+
+class Look(msgspec.Struct, array_like=True, frozen=True):
+    """The features by which near twins of an example are found."""
+
+    place: str
+    label: str
+    split: str
+    look: bytes
+
+
+class SpanRead(msgspec.Struct, array_like=True, frozen=True):
+    """A span that was read: its number of rows, and their groups."""
+
+    name: str
+    rows: int
+    ends: Ends
+
+
+class _Worker(beam.DoFn):
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+
+class ReadRows(_Worker):
+    """A DoFn that reads the rows of spans."""
+
+    def process(self, span: Span) -> Iterator[Any]:
+        """Yields (name of the span, row) for each row that may become an example."""
+        plan, rows, ends, sides = self._plan, 0, Ends(), dict[str, str]()
+        folder = plan.scratch / span.name
+        done = _read_done_ids(folder)
+        with _open_quarantine(folder, "rows") as quarantined:
+            try:
+                for item in plan.source.rows(span):
+                    rows += 1
+                    if isinstance(item, Rejected):
+                        quarantined.write(
+                            _encode_rejection(span.name, item.id, item.reason, item.detail, item.text)
+                        )
+                    else:
+                        if item.split:
+                            add_side(sides, item.group, item.split)
+                        else:
+                            ends = ends.with_group(item.group)
+                        if item.id not in done:
+                            yield span.name, item
+            except DataRefused as error:
+                # Beam would raise another exception that begins with this message.
+                refusal = (error.found, error.why, error.do, error.spans)
+                _write_json(plan.scratch, REFUSED.replace("*", span.name), refusal)
+        _write_json(folder, "read.json", SpanRead(span.name, rows, replace(ends, sides=sides)))
+
+
+class MakeExamples(_Worker):
+    """A DoFn that makes the example of each row, and writes it to a file of its span.
+
+    Objects of a store are fetched ahead, as many as `locations.py` allows; the order is that of the rows.
+    """
+
+    def start_bundle(self) -> None:
+        """Begins a bundle."""
+        self._waiting, self._fetched_bytes, self._can_describe = deque[tuple[str, Row]](), 0, True
+        self._begin_files()
+
+    def _begin_files(self) -> None:
+        self._bundle, self._files, self._rows = uuid.uuid4().hex, ExitStack(), 0
+        self._files_by_span: dict[str, tuple[BinaryIO, BinaryIO, BinaryIO]] = {}
+
+    def _end_files(self) -> None:
+        self._files.close()
+        plan = self._plan
+        if plan.kept is None:
+            return
+        for span in self._files_by_span.keys() & plan.contents.keys():
+            files = (plan.scratch / span).glob(f"*-{self._bundle}*")
+            done = [path for path in files if _TRANSIENT_PREFIX not in path.name]
+            by_name = {path.name.replace(self._bundle, _KEPT + self._bundle): path for path in done}
+            plan.kept.keep_part(span, plan.contents[span], by_name)
+
+    def process(self, span_and_row: tuple[str, Row]) -> None:
+        """Writes examples; yields nothing."""
+        name, row = span_and_row
+        size = row.size
+        while self._waiting and (
+            len(self._waiting) >= MOST_FETCHES or self._fetched_bytes + size > MOST_FETCHED_BYTES
+        ):
+            self._make_next()
+        if size:
+            self._plan.source.fetch(self._plan.spans[name], row)
+        self._waiting.append(span_and_row)
+        self._fetched_bytes += size
+
+    def _make_next(self) -> None:
+        name, row = self._waiting.popleft()
+        self._fetched_bytes -= row.size
+        if self._rows >= _ROWS and self._plan.contents:
+            self._end_files()
+            self._begin_files()
+        self._rows += 1
+        plan = self._plan
+        span = plan.spans[name]
+        if span.name not in self._files_by_span:
+            folder = plan.scratch / span.name
+            self._files_by_span[span.name] = (
+                self._files.enter_context(write_atomically(folder / _MADE.replace("*", self._bundle))),
+                self._files.enter_context(write_atomically(folder / UNMADE[2:].replace("*", self._bundle))),
+                self._files.enter_context(
+                    write_atomically(folder / UNMADE[2:].replace("*", _TRANSIENT_PREFIX + self._bundle))
+                ),
+            )
+        examples, quarantined, transient = self._files_by_span[span.name]
+        try:
+            example = plan.source.example(span, row)
+        except RowRejected as error:
+            file = transient if error.reason in _TRANSIENT else quarantined
+            file.write(_encode_rejection(span.name, row.id, error.reason, error.detail))
+            return
+        place, look = f"{span.name}/{row.id}", self._describe(example)
+        encoded = _encode_example(span, place, row, example, plan.workload)
+        content = msgspec.msgpack.encode(
+            _Part(example.digest, place, span.name, row.id, row.label, row.group, look, encoded)
+        )
+        examples.write(_HEAD.pack(len(content), int(example.digest[:8], 16)) + content)
+
+    def _describe(self, example: Example) -> bytes:
+        if example.pixels and self._can_describe:
+            from trainer_module.networks.photo_features import describe_photo
+
+            try:
+                return example.look + describe_photo(example.pixels)
+            except UsageError as error:
+                self._can_describe = False
+                log.warning("%s Near twins are searched by thumbnails only.", error.found)
+        return example.look
+
+    def finish_bundle(self) -> None:
+        """Makes the examples that are still waiting, and closes the files."""
+        while self._waiting:
+            self._make_next()
+        self._end_files()
+
+    def teardown(self) -> None:
+        """Closes the source."""
+        self._plan.source.close()
+
+
+class ShardSpan(_Worker):
+    """A DoFn that writes the examples of a span to parts of their shards."""
+
+    def process(self, name: str, made: Any) -> None:
+        """Writes the parts of the span `name`; `made` has Beam wait for all examples. Yields nothing."""
+        plan, parts = self._plan, dict[int, BinaryIO]()
+        with ExitStack() as files:
+            for path in sorted((plan.scratch / name).glob(_MADE)):
+                for position, content in _read_blobs(path):
+                    shard = position % plan.shards
+                    if shard not in parts:
+                        part = write_atomically(plan.scratch / f"part-{shard:05d}-{name}")
+                        parts[shard] = files.enter_context(part)
+                    parts[shard].write(_HEAD.pack(len(content), position) + content)
+
+
+class MergeShard(_Worker):
+    """A DoFn that merges the parts of one shard into its files, one for each split."""
+
+    def process(self, shard: int, parts: Any) -> None:
+        """Writes the files of a shard; `parts` has Beam wait for all parts. Yields nothing."""
+        import tensorflow as tf
+
+        plan = self._plan
+        ends = Ends().merged(item.ends for item in read_all(plan.scratch, READ, SpanRead))
+        newest = {is_newest: _encode_newest(is_newest) for is_newest in (True, False)}
+        kept, rejected = _separate_copies(_read_parts(plan.scratch, shard))
+        with _open_quarantine(plan.scratch, f"{shard:05d}") as quarantined:
+            for line in rejected:
+                quarantined.write(line)
+        counts: Counter[tuple[str, str, str]] = Counter()
+        contents: Counter[tuple[str, str]] = Counter()
+        looks = []
+        in_eval: dict[tuple[str, str], list[Named]] = {}
+        for split in SPLITS:
+            target = Path(plan.folders[split], f"data_tfrecord-{shard:05d}-of-{plan.shards:05d}.gz")
+            scratch = target.with_name(f".{target.name}.writing")
+            with tf.io.TFRecordWriter(str(scratch), options="GZIP") as writer:
+                for part in kept:
+                    if ends.in_eval(part.group, plan.eval_fraction) == (split == "eval"):
+                        writer.write(part.example + newest[part.span == plan.newest])
+                        counts[split, part.label, part.span] += 1
+                        contents[part.span, split] += hash_example(part.example)
+                        if part.look:
+                            looks.append(Look(part.place, part.label, split, part.look))
+                        if split == "eval":
+                            names = in_eval.setdefault((part.label, part.span), [])
+                            if len(names) < MOST_OF_LABEL:
+                                names.append((part.label, part.span, part.id))
+            scratch.rename(target)
+        all_names = [example for names in in_eval.values() for example in names]
+        _write_json(plan.scratch, IN_EVAL.replace("*", f"{shard:05d}"), all_names)
+        _write_json(plan.scratch, LOOKS.replace("*", f"{shard:05d}"), looks)
+        _write_json(plan.scratch, COUNTS.replace("*", str(shard)), [(*key, n) for key, n in counts.items()])
+        sums = [(*key, f"{total:x}") for key, total in contents.items()]
+        _write_json(plan.scratch, CONTENTS.replace("*", str(shard)), sums)
+
+
+def hash_example(example: bytes) -> int:
+    """Returns a number whose sum identifies a set of examples, whatever their order and number of files."""
+    return int.from_bytes(hashlib.sha256(example).digest()[:16], "big")
+
+
+def list_span(folder: Path, rows: int) -> None:
+    """Creates the folder of a span, with the number of rows that its source counts."""
+    folder.mkdir()
+    _write_json(folder, "listed.json", rows)
+
+
+def read_all(scratch: Path, pattern: str, kind: Any) -> Iterator[Any]:
+    """Yields the JSON values that the workers wrote to the files of a pattern, one value a line."""
+    decoder = get_decoder(kind)
+    for path in sorted(scratch.glob(pattern)):
+        with path.open("rb") as file:
+            yield from map(decoder.decode, file)
+
+
+def _read_done_ids(folder: Path) -> set[str]:
+    """Returns the ids of the rows of a span that an earlier run has done."""
+    files = (_read_blobs(path) for path in folder.glob(_MADE.replace("*", f"{_KEPT}*")))
+    made = {_PARTS.decode(content).id for blobs in files for _, content in blobs}
+    return made | {item.id for item in read_all(folder, f"unmade-{_KEPT}*", Quarantined)}
+
+
+def _read_parts(scratch: Path, shard: int) -> Iterator[_Part]:
+    for path in sorted(scratch.glob(f"part-{shard:05d}-*")):
+        yield from (_PARTS.decode(content) for _, content in _read_blobs(path))
+
+
+def _read_blobs(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yields the number that decides the shard of each part in a file, and the encoded part."""
+    with path.open("rb") as file:
+        while head := file.read(_HEAD.size):
+            size, position = _HEAD.unpack(head)
+            yield position, file.read(size)
+
+
+def _separate_copies(parts: Iterable[_Part]) -> tuple[list[_Part], list[bytes]]:
+    """Returns the examples to keep by digest, and the copies: all but the oldest, or all if labels differ."""
+    by_digest: dict[str, dict[str, _Part]] = {}
+    for part in parts:  # a place comes twice if the engine tried a bundle again
+        by_digest.setdefault(part.digest, {})[part.place] = part
+    kept, rejected = [], []
+    for _, by_place in sorted(by_digest.items()):
+        first, *copies = (part for _, part in sorted(by_place.items()))
+        labels = sorted({part.label for part in (first, *copies)})
+        if len(labels) > 1:
+            detail = f"Its copies are labelled {' and '.join(labels)}."
+            rejected += [
+                _encode_rejection(p.span, p.id, "conflicting-label", detail) for p in (first, *copies)
+            ]
+            continue
+        kept.append(first)
+        detail = f"It is a copy of {first.place}."
+        rejected += [_encode_rejection(p.span, p.id, "duplicate", detail) for p in copies]
+    return kept, rejected
+
+
+def _encode_rejection(*fields: str) -> bytes:
+    return msgspec.json.encode(Quarantined(*fields)) + b"\n"
+
+
+def _open_quarantine(folder: Path, name: str) -> AbstractContextManager[BinaryIO]:
+    return write_atomically(folder / f"quarantined-{name}.jsonl")
+
+
+def _write_json(folder: Path, name: str, value: Any) -> None:
+    with write_atomically(folder / name) as file:
+        file.write(msgspec.json.encode(value) + b"\n")
+
+
+def _encode_example(span: Span, place: str, row: Row, example: Example, workload: Workload) -> bytes:
+    values: dict[str, Value] = {workload.group: row.group, **example.features}
+    return _serialize(values | {workload.id: place, "label": row.label, "span": span.number})
+
+
+def _encode_newest(is_newest: bool) -> bytes:
+    """Returns the feature `newest_span`, to append to a serialized example.
+
+    Concatenated messages of protocol buffers are read as one merged message, see "Last One Wins" on
+    https://protobuf.dev/programming-guides/encoding/.
+    """
+    return _serialize({"newest_span": int(is_newest)})
+
+
+def _serialize(values: Mapping[str, Value]) -> bytes:
+    """Returns values as a serialized tf.Example."""
+    import tensorflow as tf
+
+    features = {name: _make_feature(value) for name, value in values.items()}
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(
+        deterministic=True
+    )
+
+
+def _make_feature(value: Value) -> Any:
+    import tensorflow as tf
+
+    values = [value] if isinstance(value, bytes | str | int | float) else list(value)
+    if values and isinstance(values[0], bytes | str):
+        texts = [text.encode() if isinstance(text, str) else text for text in values]
+        return tf.train.Feature(bytes_list={"value": texts})
+    if values and isinstance(values[0], int):
+        return tf.train.Feature(int64_list={"value": values})
+    return tf.train.Feature(float_list={"value": values})

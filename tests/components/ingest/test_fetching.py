@@ -1,0 +1,126 @@
+"""Ingest fetches photos of a bucket at the same time, ahead of their use, and whatever happens on the way."""
+
+import uuid
+
+import pytest
+
+from components.ingest import example_shards
+from data.photos.labels_file import PhotoSpan, write_span
+from data.spans.layout import find_spans
+from edgeline.errors import DataRefused, EdgelineError
+from edgeline.store import fetching, locations
+from edgeline.store.locations import get_filesystem, locate
+from tests.components.steps import ingest
+from tests.components.test_example_gen import good, row
+from tests.components.test_object_stores import upload
+from tests.data.sample_photos import jpeg
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A span of 40 photos that pass, one that is missing, one that is empty and one that is none."""
+    data = tmp_path_factory.mktemp("data")
+    photos = [*good(range(20), "walk-1"), *good(range(20, 40), "walk-2")]
+    odd = [(row("missing.jpg"), None), (row("empty.jpg"), b""), (row("text.jpg"), b"<html>")]
+    write_span(data, [*photos[:20], *odd, *photos[20:]])
+    return data
+
+
+@pytest.fixture(scope="module")
+def local(folder, tmp_path_factory):
+    """What ingest makes of it on a disk."""
+    return ingest(folder, tmp_path_factory.mktemp("local"))
+
+
+@pytest.fixture(scope="module")
+def data(folder, s3_server):
+    """The same in a bucket."""
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    get_filesystem(locate(f"s3://{name}")).mkdir(name)
+    upload(folder, f"s3://{name}/data")
+    return f"s3://{name}/data"
+
+
+def same(stored, local):
+    for split in ("train", "eval"):
+        assert stored.files(split) == local.files(split) and stored.records(split)
+    assert stored.quarantined() == local.quarantined() and len(local.quarantined()) == 3
+
+
+def test_each_photo_is_asked_for_once_several_at_a_time_and_by_a_later_run_no_more(
+    data, through, local, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(example_shards, "MOST_FETCHES", 8)
+    proxy = through()
+    same(ingest(data, tmp_path / "1", workspace=tmp_path / "workspace"), local)
+    photos = [asked for asked in proxy.asked if "/photos/" in asked[1]]
+    fetched = [path for method, path in photos if method == "GET" and "walk" in path]
+    # Of each label twenty at most are looked at and read again, as they are, for golden vectors.
+    assert len(set(fetched)) == 40 and len(fetched) <= 40 + 20
+    assert 2 <= proxy.most <= 8
+    # The empty one is looked at again, and so is what is shown of the quarantined.
+    assert len(photos) - len(fetched) < 15 + 20
+    assert sum(method == "LIST" for method, _ in proxy.asked) < 15
+    proxy = through()
+    ingest(data, tmp_path / "2", workspace=tmp_path / "workspace")
+    # But for the raw inputs of golden vectors.
+    assert len([path for method, path in proxy.asked if method == "GET" and "walk" in path]) <= 20
+
+
+# Of photos by the last digit of their number: oftener than botocore tries, or than a connection is cut.
+FAULTS = {"1": ("busy", 4), "2": ("reset", 4), "3": ("cut", 2)}
+
+
+def test_what_passes_is_tried_again_and_changes_no_byte_and_what_waits_is_bounded(
+    data, through, local, tmp_path, monkeypatch
+):
+    def fault(key, times):
+        if key.endswith("walk-1-7.jpg"):
+            return None if times else "hang"
+        kind, most = FAULTS.get(key[-5], (None, 0)) if "walk" in key else (None, 0)
+        return kind if times < most else None
+
+    monkeypatch.setattr(fetching, "_PATIENCE_S", (0.1, 0.1, 0.1))
+    monkeypatch.setattr(example_shards, "MOST_FETCHED_BYTES", 3 * len(jpeg(seed=1)))
+    proxy = through(fault)
+    same(ingest(data, tmp_path), local)
+    assert {proxy.asked.count(("GET", path)) for _, path in proxy.asked if "walk" in path} >= {1, 2, 3, 5}
+    assert proxy.most < 12  # some of which the client gave up
+
+
+@pytest.mark.parametrize(
+    ("fault", "found", "do"),
+    [
+        ("busy", "asks for fewer requests", "when the store is less busy"),
+        ("reset", "cannot be reached|the store answered with an error", "run the same command again"),
+        ("hang", "did not answer in time", "run the same command again"),
+    ],
+)
+def test_what_does_not_pass_is_told_with_what_to_do(data, through, monkeypatch, fault, found, do):
+    monkeypatch.setattr(fetching, "_PATIENCE_S", (0.1,))
+    monkeypatch.setitem(locations.S3_OPTIONS, "read_timeout", 0.5 if fault == "hang" else 8)
+    proxy = through(lambda key, times: fault)
+    content = PhotoSpan(1, locate(data) / "span-00001").fetch("walk-1-7.jpg", 100)
+    with pytest.raises(EdgelineError, match=rf"walk-1-7.jpg.*({found}).*{do}") as told:
+        content()
+    assert told.value.found and told.value.why and told.value.do and len(proxy.asked) >= 6
+
+
+@pytest.mark.parametrize("change", ["replaced", "deleted"])
+def test_a_bucket_that_changes_after_it_was_listed_is_refused(folder, bucket, through, tmp_path, change):
+    """Also where nobody has told ingest what the window was, as on Kubeflow."""
+    upload(folder, f"{bucket}/data")
+    (span,) = find_spans(locate(f"{bucket}/data"))
+    store, late = get_filesystem(span.path), f"{span.path.path}/photos/walk-2-35.jpg"
+
+    def meanwhile(key, times):
+        if key.endswith("walk-1-7.jpg") and change == "deleted":
+            store.rm_file(late)
+        elif key.endswith("walk-1-7.jpg"):
+            store.pipe_file(late, jpeg(seed=99) + b"longer")
+
+    through(meanwhile)
+    with pytest.raises(DataRefused, match=r"changed while they were read.*Run again"):
+        ingest(f"{bucket}/data", tmp_path)

@@ -1,0 +1,90 @@
+"""Which raw inputs ingest keeps, and what lies there of them."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from components.ingest.originals import Named, choose_originals, write_originals
+from data.photos.labels_file import LabelRow, write_span
+from data.settings import DataSettings
+from data.spans.layout import Span, find_spans
+from data.spans.source import Source, load_source
+from data.texts.source import open_source
+from edgeline.records.golden import ORIGINALS, ORIGINALS_FOLDER
+from edgeline.records.workload import Workload
+from tests.components.torn_source import TornSource
+from tests.data.sample_photos import encode, jpeg, phone_exif, pixels
+
+PHOTOS = Workload("shelf", "", "trainer_module.workloads.photos", "data.photos.source", labels=("ok", "bad"))
+TEXTS = Workload("text", "", "trainer_module.workloads.texts", "data.texts.source", labels=("ok", "bad"))
+
+
+def shards(
+    *spans: str, of_each: int, labels: tuple[str, ...] = ("ok", "bad")
+) -> list[list[tuple[str, str, str]]]:
+    """Eight shards with so many eval examples of each label and span."""
+    named = [(label, span, f"{label}-{n}") for n in range(of_each) for span in spans for label in labels]
+    return [named[shard::8] for shard in range(8)]
+
+
+def test_twenty_of_a_label_are_kept_of_the_newest_span_and_where_it_lacks_some_of_older_ones():
+    chosen = choose_originals(shards("span-00007", "span-00008", of_each=30), ("ok", "bad"))
+    assert list(chosen) == ["span-00008"]
+    assert Counter(label for label, _, _ in chosen["span-00008"]) == {"ok": 20, "bad": 20}
+    assert [label for label, _, _ in chosen["span-00008"][:2]] in (["ok", "bad"], ["bad", "ok"])
+    chosen = choose_originals(shards("span-00007", "span-00008", of_each=12), ("ok", "bad"))
+    assert [len(chosen[span]) for span in ("span-00008", "span-00007")] == [24, 16]
+    rare = [*shards("span-00008", of_each=30, labels=("ok",)), [("bad", "span-00003", "x")]]
+    assert choose_originals(rare, ("ok", "bad"))["span-00003"] == [("bad", "span-00003", "x")]
+
+
+@pytest.mark.parametrize(("labels", "kept"), [(100, 200), (500, 500)])
+def test_of_many_labels_there_are_two_hundred_or_one_each(labels: int, kept: int):
+    names = tuple(map(str, range(labels)))
+    chosen = choose_originals(shards("span-00001", of_each=12, labels=names), names)
+    assert len(chosen["span-00001"]) == kept
+
+
+def write(folder: Path, source: Source, *named: Named) -> dict[str, object]:
+    """What lies there of a span: by id the content, or the bytes of the file."""
+    spans = find_spans(folder / "data")
+    write_originals(folder / "examples", choose_originals([list(named)], ("ok", "bad")), spans, source)
+    kept = folder / "examples" / ORIGINALS_FOLDER
+    originals = list(ORIGINALS.read(kept))
+    return {each.example_id: each.content or (kept / each.file).read_bytes() for each in originals}
+
+
+def test_photos_lie_there_as_they_came_without_where_and_by_whom(tmp_path: Path):
+    photos = {
+        "large.jpg": jpeg(900, 700, exif=phone_exif(6)),
+        "drawn.png": encode(pixels(), "PNG"),
+        "web.webp": encode(pixels(seed=3), "WEBP"),
+    }
+    rows = [(LabelRow(name, "ok", "lane", "walk", ""), photo) for name, photo in photos.items()]
+    write_span(tmp_path / "data", rows)
+    source = load_source(PHOTOS.source).open_source(PHOTOS, DataSettings())
+    named = [("ok", "span-00001", name) for name in (*photos, "gone.jpg")]
+    kept = write(tmp_path, source, *named)
+    assert set(kept) == {f"span-00001/{name}" for name in photos}
+    large, png, other = (kept[f"span-00001/{name}"] for name in photos)
+    assert b"PhoneMaker" not in large and len(photos["large.jpg"]) - 600 < len(large) < len(
+        photos["large.jpg"]
+    )
+    assert png.startswith(b"\x89PNG") and other.startswith((b"\x89PNG", b"\xff\xd8"))
+
+
+def test_texts_lie_there_in_the_list(tmp_path: Path):
+    span = tmp_path / "data/span-00001"
+    span.mkdir(parents=True)
+    (span / "a.csv").write_text("text,label\ncafe\u0301,ok\nother,bad\n", encoding="utf-8")
+    source = open_source(TEXTS, DataSettings())
+    assert list(source.rows(Span(1, span)))
+    kept = write(tmp_path, source, ("ok", "span-00001", "a.csv:2"))
+    assert kept == {"span-00001/a.csv:2": "cafe\u0301"}
+    assert sorted(path.name for path in (tmp_path / "examples/originals").iterdir()) == ["originals.jsonl"]
+
+
+def test_of_a_source_of_before_nothing_lies_there(tmp_path: Path):
+    write_originals(tmp_path, {"span-00001": [("ok", "span-00001", "1")]}, [], TornSource())
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,40 @@
+import csv
+
+import pytest
+
+from components.ingest.quarantine import select_listed, write_quarantine
+from data.photos.labels_file import LabelRow, write_span
+from data.photos.source import PhotoSource
+from data.settings import DataSettings
+from edgeline.records.ingest import Ingest, Quarantined, Span
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠1", "'=1", "''"]  # noqa: RUF001
+TEXTS = ["a.jpg", "a=b.jpg", "größe-1.jpg", "a'b", " =1", "1-2"]
+
+
+@pytest.mark.parametrize("name", [*FORMULAS, *TEXTS])
+def test_no_cell_is_a_formula_and_each_can_be_told_from_every_other(tmp_path, name):
+    span = write_span(tmp_path, [(LabelRow("a.jpg", "ok", "", "", ""), b"")])
+    source, row = PhotoSource(("ok",), DataSettings()), Quarantined(span.name, name, "corrupt", name)
+    write_quarantine(tmp_path, [row], [span], source, Ingest())
+
+    with (tmp_path / "quarantine.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    for cell in (row["photo"], row["detail"]):
+        assert not cell.startswith(tuple("=+-@\t\r\n＝＋－＠"))  # noqa: RUF001
+        assert cell.removeprefix("'") == name if name in FORMULAS else cell == name
+
+
+def test_many_rows_of_one_reason_are_counted_and_the_first_of_them_listed(monkeypatch):
+    monkeypatch.setattr("components.ingest.quarantine.MOST_LISTED", 3)
+    many = [Quarantined("span-00001", f"{number:03d}", "corrupt", "") for number in range(100)]
+    few = [Quarantined("span-00002", "a", "corrupt", ""), Quarantined("span-00001", "b", "oversized", "")]
+    rows, counts = select_listed(reversed([*many, few[0]]), [few[1], few[1]])
+    assert rows == [*many[:3], few[1], few[0]]
+    assert counts == {
+        ("span-00001", "corrupt"): 100,
+        ("span-00001", "oversized"): 1,
+        ("span-00002", "corrupt"): 1,
+    }
+    span = Span("span-00001", 1, rejected={"corrupt": 48_211, "oversized": 12})
+    assert (span.quarantined, span.listed) == (48_223, 1_012)

@@ -1,0 +1,64 @@
+import pytest
+import tensorflow as tf
+
+from trainer_module.export.identity import compute_identity
+
+
+def export(
+    folder,
+    weight=2.0,
+    constant=0.5,
+    swapped=False,
+    words=("ok", "damaged"),
+    names=("one", "two"),
+    traced_before=0,
+):
+    """A SavedModel of two weights of one shape, a vocabulary and a signature."""
+    for _ in range(traced_before):
+        tf.function(lambda x: x + 1).get_concrete_function(1.0)
+    vocabulary = folder.parent / "words"
+    vocabulary.write_text("\n".join(words))
+    module = tf.Module()
+    one, two = tf.Variable([weight, 1.0]), tf.Variable([3.0, 4.0])
+    for name, variable in zip(names, (one, two), strict=True):
+        setattr(module, name, variable)
+    module.table = tf.lookup.StaticVocabularyTable(
+        tf.lookup.TextFileInitializer(
+            str(vocabulary), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64,
+            tf.lookup.TextFileIndex.LINE_NUMBER,
+        ),
+        1,
+    )  # fmt: skip
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def serve(word):
+        number = tf.cast(module.table.lookup(word), tf.float32)
+        left, right = (number + constant) * one[0], two[1]
+        return {"out": right - left if swapped else left - right}
+
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
+    return compute_identity(folder)
+
+
+@pytest.fixture(scope="module")
+def first_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("models") / "first"
+
+
+@pytest.fixture(scope="module")
+def first(first_folder):
+    return export(first_folder)
+
+
+def test_the_same_weights_and_graph_are_one_model_whatever_their_files_say(first, first_folder, tmp_path):
+    """Keras' ExportArchive numbers variables by the addresses of objects."""
+    assert export(tmp_path / "again", names=("two", "one"), traced_before=3) == first
+    files = [path / "variables/variables.index" for path in (tmp_path / "again", first_folder)]
+    assert files[0].read_bytes() != files[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change", [{"weight": 2.5}, {"constant": 0.25}, {"swapped": True}, {"words": ("ok", "broken")}]
+)
+def test_another_weight_constant_connection_or_vocabulary_is_another_model(first, tmp_path, change):
+    assert export(tmp_path / "other", **change) != first

@@ -1,0 +1,194 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from deploy.serving import client
+from tests.serving import serving, warm_up_requests, warmed, write_bundle
+from tests.trainer_module.samples import LABELS, SIZE, example, render
+from trainer_module.export import warm_up
+from trainer_module.networks import backbones
+from trainer_module.settings import ModelSettings
+
+pytestmark = pytest.mark.e2e
+
+TOLERANCE = 1e-6  # What is promised between any signature and the Keras model.
+
+
+def answers(served, name: str, **inputs) -> np.ndarray:
+    return served.signatures[name](**inputs)["probabilities"].numpy()
+
+
+@pytest.fixture(scope="module")
+def records(examples) -> list[bytes]:
+    return examples["eval"][:7]
+
+
+@pytest.fixture(scope="module")
+def images(served, records) -> tf.Tensor:
+    return served.signatures["transform_features"](examples=tf.constant(records))["image"]
+
+
+def test_every_signature_has_the_shapes_that_are_promised(served):
+    def described(specs) -> dict:
+        return {name: (spec.shape.as_list(), spec.dtype) for name, spec in specs.items()}
+
+    image, strings = [None, SIZE, SIZE, 1], ([None], tf.string)
+    probabilities = {"probabilities": ([None, 3], tf.float32)}
+    expected = {
+        "serving_default": ({"examples": strings}, probabilities),
+        "serve_jpeg": ({"jpeg": strings}, probabilities),
+        "serve_image": ({"image": (image, tf.float32)}, probabilities),
+        "transform_features": (
+            {"examples": strings},
+            {"image": (image, tf.uint8), "label": ([None], tf.int64)},
+        ),
+    }
+    found = {
+        name: (described(signature.structured_input_signature[1]), described(signature.structured_outputs))
+        for name, signature in served.signatures.items()
+    }
+    assert found == expected
+
+
+def test_all_ways_to_ask_give_one_answer(served, records, images):
+    by_example = answers(served, "serving_default", examples=tf.constant(records))
+    jpegs = [tf.train.Example.FromString(r).features.feature["photo"].bytes_list.value[0] for r in records]
+    for other in (
+        answers(served, "serve_jpeg", jpeg=tf.constant(jpegs)),
+        answers(served, "serve_image", image=tf.cast(images, tf.float32)),
+    ):
+        np.testing.assert_allclose(other, by_example, atol=TOLERANCE, rtol=0)
+    np.testing.assert_allclose(by_example.sum(axis=1), 1.0, atol=TOLERANCE)
+
+
+def test_the_answer_is_that_of_the_keras_model(served, images):
+    model = backbones.classifier(ModelSettings(image_size=SIZE), 3)
+    for variable, exported in zip(model.variables, served.variables, strict=True):
+        variable.assign(exported)
+    pixels = tf.cast(images, tf.float32)
+    np.testing.assert_allclose(
+        answers(served, "serve_image", image=pixels), model(pixels, training=False), atol=TOLERANCE, rtol=0
+    )
+
+
+def test_a_batch_of_any_size_answers_as_its_photos_one_by_one(served, images):
+    pixels = tf.cast(images, tf.float32)
+    together = answers(served, "serve_image", image=pixels)
+    one_by_one = [answers(served, "serve_image", image=pixels[i : i + 1])[0] for i in range(len(pixels))]
+    np.testing.assert_allclose(together, one_by_one, atol=TOLERANCE, rtol=0)
+
+
+def test_a_photo_needs_no_label_to_be_served(served):
+    photo = render("damaged", 5)
+    asked = tf.constant([example(photo, None), example(photo, "ok"), example(photo, "damaged")])
+    probabilities = answers(served, "serving_default", examples=asked)
+    np.testing.assert_array_equal(probabilities[0], probabilities[1])
+    np.testing.assert_array_equal(probabilities[0], probabilities[2])
+
+
+def test_labels_become_their_place_in_the_schema(served):
+    asked = tf.constant([example(render(label, 1), label) for label in reversed(LABELS)])
+    assert served.signatures["transform_features"](examples=asked)["label"].numpy().tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_image_that_is_not_finite_is_refused(served, value):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image is not finite"):
+        answers(served, "serve_image", image=tf.fill([1, SIZE, SIZE, 1], value))
+
+
+def test_an_image_of_another_size_is_refused(served):
+    with pytest.raises((tf.errors.InvalidArgumentError, TypeError, ValueError)):
+        answers(served, "serve_image", image=tf.zeros([1, SIZE, SIZE + 1, 1]))
+
+
+def test_the_assertions_vanish_in_the_edge_file_and_the_numbers_stay(served, trained, images):
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        str(trained / "Format-Serving"), signature_keys=["serve_image"]
+    )
+    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    operators = {detail["op_name"] for detail in interpreter._get_ops_details()}
+    assert not {name for name in operators if name.startswith("Flex") or "Check" in name or "Assert" in name}
+    runner = interpreter.get_signature_runner("serve_image")
+    pixels = tf.cast(images[:1], tf.float32)
+    # Another kernel library sums in another order.
+    np.testing.assert_allclose(
+        runner(image=pixels.numpy())["probabilities"],
+        answers(served, "serve_image", image=pixels),
+        atol=1e-5,
+    )
+
+
+def test_every_signature_answers_a_warm_up_request_of_its_own(trained, served):
+    probabilities = {"probabilities": (1, 3)}
+    assert warmed(trained / "Format-Serving", served) == {
+        "serving_default": probabilities,
+        "serve_jpeg": probabilities,
+        "serve_image": probabilities,
+        "transform_features": {"image": (1, SIZE, SIZE, 1), "label": (1,)},
+    }
+
+
+def test_the_photo_of_the_warm_up_requests_shows_nothing_and_is_small(trained):
+    saved_model = trained / "Format-Serving"
+    jpeg = next(r for r in warm_up_requests(saved_model) if r.model_spec.signature_name == "serve_jpeg")
+    photo = Image.open(io.BytesIO(tf.make_ndarray(jpeg.inputs["jpeg"])[0]))
+    assert photo.getcolors() == [(photo.width * photo.height, (128, 128, 128))]
+    assert (saved_model / warm_up.REQUESTS).stat().st_size < 20_000
+
+
+def test_the_bytes_of_an_example_do_not_depend_on_the_order_of_its_features():
+    specs = {name: tf.TensorSpec((None,), tf.float32) for name in ("b", "a", "c")}
+    one, other = (
+        {name: warm_up.neutral_tensor(specs[name]) for name in order}
+        for order in (list(specs), sorted(specs))
+    )
+    assert warm_up.serialize(one) == warm_up.serialize(other)
+
+
+def test_a_signature_that_refuses_neutral_values_is_named_and_gets_no_request(tmp_path, caplog):
+    """As photos of a workload of one's own; TF Serving would not load the model."""
+    word = {"text": warm_up.neutral_tensor(tf.TensorSpec((None,), tf.string))}
+    endpoints = {"photos": lambda text: tf.io.decode_jpeg(text[0]), "texts": lambda text: text}
+    warm_up.write(str(tmp_path), "own", {name: (each, word) for name, each in endpoints.items()})
+    assert [request.model_spec.signature_name for request in warm_up_requests(tmp_path)] == ["texts"]
+    assert "signature photos" in caplog.text and "neutral_features" in caplog.text
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_the_client_of_tf_serving_is_told_the_label_of_a_photo_in_rest_and_grpc(
+    served, tmp_path, capsys, label
+):
+    bundle = write_bundle(tmp_path / "bundle", "shelf", LABELS, {"kind": "image"})
+    (tmp_path / "photo.jpg").write_bytes(render(label, 5))
+    expected = answers(served, "serve_jpeg", jpeg=tf.constant([render(label, 5)])).max()
+    with serving(served, "shelf", 3) as servers:
+        for server in servers:
+            client.main([str(bundle), str(tmp_path / "photo.jpg"), "--server", server])
+            said, score = capsys.readouterr().out.split()
+            assert (said, float(score)) == (label, pytest.approx(expected, abs=1e-4))
+
+
+def test_the_client_turns_a_photo_as_its_exif_says(served, tmp_path, capsys):
+    bundle = write_bundle(tmp_path / "bundle", "shelf", LABELS, {"kind": "image"})
+    upright = Image.open(io.BytesIO(render("misplaced", 5)))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    with serving(served, "shelf", 3) as (rest, _):
+        client.main([str(bundle), str(tmp_path / "turned.jpg"), "--server", rest])
+    assert capsys.readouterr().out.startswith("misplaced ")
+
+
+def test_the_client_says_what_the_server_does_not_serve(served, tmp_path):
+    bundle = write_bundle(tmp_path / "bundle", "another", LABELS, {"kind": "image"})
+    (tmp_path / "photo.jpg").write_bytes(render("ok", 5))
+    with serving(served, "shelf", 3) as servers:
+        for server in servers:
+            with pytest.raises(SystemExit, match=r"refused: .*Servable not found"):
+                client.main([str(bundle), str(tmp_path / "photo.jpg"), "--server", server])
+    with pytest.raises(SystemExit, match="does not answer"):
+        client.main([str(bundle), str(tmp_path / "photo.jpg"), "--server", servers[0]])

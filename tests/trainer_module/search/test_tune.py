@@ -1,0 +1,277 @@
+"""Real searches of KerasTuner, whose trials are real trainings."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from edgeline.errors import EdgelineError, HeldBack, UsageError
+from edgeline.records.training import TRIAL, Search, Trial, remove_finished
+from tests.pods import met
+from tests.trainer_module.samples import TRAIN_EXAMPLES, run_arguments
+from trainer_module.search.trial_pods import CONFIG
+from trainer_module.search.tune import make_oracle, tuner_fn
+from trainer_module.search.tune_settings import TuneSettings, hyperband_trials
+from trainer_module.settings import TrainerSettings
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[3]
+# The second learns next to nothing in two epochs, and the third is beyond what any setting may be.
+RATES = {"trainer.learning_rate": [0.05, 1e-7, 1e18]}
+
+# Runs a search, and dies without a word in the second epoch of the second trial that begins.
+SEARCH_AND_DIE = """
+import json, logging, os, signal, sys, threading, types
+
+class DieSoon(logging.Handler):
+    trials = 0
+
+    def emit(self, record):
+        progress = getattr(record, "progress", {})
+        self.trials += progress.get("event") == "trial" and "=" in progress["text"]
+        if self.trials == 2 and progress.get("epoch") == 1:
+            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+logger = logging.getLogger("edgeline.progress")
+logger.setLevel(logging.INFO)
+logger.addHandler(DieSoon())
+from trainer_module.search.tune import tuner_fn
+tuner_fn(types.SimpleNamespace(**json.loads(sys.argv[1]))).tuner.search()
+"""
+
+
+SEARCH = """
+import json, logging, sys, types
+logging.basicConfig(level=logging.INFO)
+from trainer_module.search.tune import tuner_fn
+search = tuner_fn(types.SimpleNamespace(**json.loads(sys.argv[1]))).tuner
+search.search()
+assert search.result is None
+"""
+
+
+def arguments(files, transform_output, folder, epochs=2, **tune):
+    """What TFX hands to tuner_fn."""
+    given = run_arguments(files, transform_output, folder)
+    trainer = TrainerSettings(epochs=epochs, batch_size=8, flip=False, early_stopping_patience=0)
+    tune = TuneSettings.model_validate({"max_trials": 3, "space": RATES, **tune})
+    given.custom_config |= {"trainer": trainer.model_dump_json(), "tune": tune.model_dump_json()}
+    given.working_dir = str(folder / "tmp")
+    return given
+
+
+def searched(given):
+    search = tuner_fn(given).tuner
+    search.search()
+    return search
+
+
+@pytest.fixture(scope="module")
+def search(files, transform_output, tmp_path_factory):
+    return searched(arguments(files, transform_output, tmp_path_factory.mktemp("search")))
+
+
+def by_rate(result):
+    return {trial.values["trainer.learning_rate"]: trial for trial in result.trials}
+
+
+def test_the_trial_with_the_lowest_loss_is_the_best_and_keras_tuner_says_the_same(search):
+    assert [trial.number for trial in search.result.trials] == [1, 2, 3]
+    trials = by_rate(search.result)
+    assert trials[0.05].score < trials[1e-7].score
+    assert search.result.found == trials[0.05]
+    assert search.get_best_hyperparameters()[0].values == {"trainer.learning_rate": 0.05}
+    assert search.oracle.get_best_trials()[0].score == trials[0.05].score
+
+
+def test_no_example_of_eval_has_a_part_in_the_search(search):
+    """A fifth of train judges the trials."""
+    task = search._task
+    assert not set(task.training.shown) & set(task.evaluation.shown)
+    assert len(task.training.shown) + len(task.evaluation.shown) == TRAIN_EXAMPLES
+    assert task.evaluation.files == task.training.files
+
+
+def test_a_trial_that_diverges_failed_and_the_search_went_on(search):
+    failed = by_rate(search.result)[1e18]
+    assert (failed.state, failed.score) == ("failed", None)
+    assert "became" in failed.reason
+
+
+def test_of_a_search_that_ended_nothing_is_left_once_it_is_published(search):
+    remove_finished(search._folder.parent)
+    assert not search._folder.exists()
+    assert all(trial.seconds > 0 for trial in search.result.trials)
+
+
+def test_a_search_that_was_killed_goes_on_in_the_trial_that_was_cut_off(
+    files, transform_output, tmp_path, search
+):
+    """`search` is the unbroken one: the same trials in the same order with the same scores."""
+    given = arguments(files, transform_output, tmp_path)
+    told = json.dumps({name: value for name, value in vars(given).items()})
+    killed = subprocess.run(
+        [sys.executable, "-c", SEARCH_AND_DIE, told],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=300,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    (first,) = (tmp_path / "checkpoints").glob("*/trial-1")
+    before = TRIAL.read(first)
+    cut_off = first.with_name("trial-2") / "checkpoints"
+    assert (cut_off / "checkpoint.npz").is_file() and not (cut_off.parent / TRIAL.name).exists()
+
+    result = searched(given).result
+    assert result.trials[0] == before
+    assert [(trial.values, trial.score) for trial in result.trials] == [
+        (trial.values, trial.score) for trial in search.result.trials
+    ]
+
+
+def helping(given, config):
+    """A pod that helps the search."""
+    return subprocess.Popen(
+        [sys.executable, "-c", SEARCH, json.dumps(vars(given))],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), CONFIG: config},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_two_pods_search_together_what_one_would_find(files, transform_output, tmp_path, monkeypatch, search):
+    """All three trials are random ones, so they are the same, whoever runs them."""
+    given = arguments(files, transform_output, tmp_path)
+    leading, following = met(tmp_path / "meeting")
+    monkeypatch.setenv(CONFIG, leading)
+    helper = helping(given, following)
+    found = searched(given).result
+    _, said = helper.communicate(timeout=60)
+    assert helper.returncode == 0, said
+    assert [(trial.values, trial.score) for trial in found.trials] == [
+        (trial.values, trial.score) for trial in search.result.trials
+    ]
+    assert "trial 2 of 3: trainer.learning_rate=" in said and "trial 1 of 3" not in said
+
+
+def test_a_pod_that_is_lost_ends_the_search_and_leaves_what_is_done(
+    files, transform_output, tmp_path, monkeypatch
+):
+    given = arguments(files, transform_output, tmp_path, epochs=200, max_trials=4)
+    leading, following = met(tmp_path / "meeting")
+    monkeypatch.setenv(CONFIG, leading)
+    helper = helping(given, following)
+    threading.Thread(target=kill_in_training, args=[helper, tmp_path], daemon=True).start()
+    with pytest.raises(EdgelineError, match="can no longer be reached"):
+        searched(given)
+    assert len(list(tmp_path.glob(f"checkpoints/*/trial-*/{TRIAL.name}"))) == 1
+
+
+def kill_in_training(process, folder):
+    while not list(folder.glob("checkpoints/*/trial-2/checkpoints/checkpoint.npz")):
+        time.sleep(0.05)
+    process.kill()
+
+
+def test_where_every_trial_diverges_the_search_is_held_back(files, transform_output, tmp_path):
+    space = {"trainer.learning_rate": [1e18, 2e18]}
+    with pytest.raises(HeldBack, match="Each of 2 trials failed; the last one: ") as held:
+        searched(arguments(files, transform_output, tmp_path, epochs=1, max_trials=2, space=space))
+    assert "tune.space" in held.value.do
+
+
+def test_a_budget_that_no_trial_fits_into_is_refused(files, transform_output, tmp_path):
+    with pytest.raises(UsageError, match=r"tune\.budget, 1s, is too short for one trial"):
+        searched(
+            arguments(
+                files, transform_output, tmp_path, budget="1s", space={"trainer.learning_rate": [0.001, 0.01]}
+            )
+        )
+
+
+@pytest.mark.parametrize("used", [3600.0, 3599.0], ids=["all of it", "all but a second"])
+def test_a_budget_that_trials_of_before_a_kill_have_used_ends_the_search_with_their_best(
+    files, transform_output, tmp_path, caplog, used
+):
+    search = tuner_fn(arguments(files, transform_output, tmp_path, budget="1h")).tuner
+    first = make_oracle(search._tune, 2, 20).populate_space("0")["values"]
+    done = Trial(number=1, values=first, epochs=2, score=0.5, best_epoch=1, seconds=used)
+    TRIAL.write(search._folder / "trial-1", done)
+
+    search.search()
+    assert search.result == Search("val_loss", 1, (done,))
+    assert "Only trial 1 succeeded" in caplog.text
+
+
+def test_what_is_wrong_with_more_than_one_trial_ends_the_search_with_its_own_words(
+    files, transform_output, tmp_path
+):
+    space = {"model.weights": ["imagenet"]}
+    with pytest.raises(UsageError, match=r"model\.weights is imagenet, but .* no such weights"):
+        searched(arguments(files, transform_output, tmp_path, max_trials=1, space=space))
+
+
+def proposed(tmp_path, epochs, **tune):
+    """The trials of an oracle that is told that a higher rate is better."""
+    space = {"trainer.learning_rate": {"min": 1e-5, "max": 1e-1, "log": True}}
+    given = {"objective": "val_recall", "space": space, **tune}
+    oracle = make_oracle(TuneSettings.model_validate(given), epochs=epochs, seed=0)
+    oracle._set_project_dir(str(tmp_path), "oracle")
+    while (trial := oracle.create_trial("one")).status == "RUNNING":
+        rate = trial.hyperparameters.values["trainer.learning_rate"]
+        oracle.update_trial(trial.trial_id, {"val_recall": rate})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        yield dict(trial.hyperparameters.values)
+
+
+def test_an_oracle_that_is_told_the_same_scores_proposes_the_same_trials(tmp_path):
+    """Past its first three trials, which are random."""
+    once, again = (list(proposed(tmp_path, 9, max_trials=8)) for _ in range(2))
+    assert once == again and len(once) == 8
+
+
+def test_settings_that_are_proposed_again_are_not_trained_with_again(files, transform_output, tmp_path):
+    space = {"trainer.learning_rate": [0.01, 0.001, 0.02, 0.002]}
+    search = searched(arguments(files, transform_output, tmp_path, epochs=1, max_trials=8, space=space))
+    trials = search.result.trials
+    again = [trial for trial in trials if trial.seconds == 0.0]
+    assert again and len(trials) - len(again) == len(
+        {trial.values["trainer.learning_rate"] for trial in trials}
+    )
+    for trial in again:
+        assert {one.score for one in trials if one.values == trial.values} == {trial.score}
+
+
+def test_the_values_of_a_trial_are_those_that_a_person_would_write(files, transform_output, tmp_path):
+    """A word for false, and no more digits than can be read; the Trainer is given the same."""
+    space = {
+        "trainer.learning_rate": {"min": 1e-3, "max": 1e-2, "log": True},
+        "trainer.batch_size": {"min": 8, "max": 16, "step": 8},
+        "trainer.flip": [True, False],
+        "trainer.balanced": [False],
+        "trainer.brightness": [0, 0.123456789],
+    }
+    search = searched(arguments(files, transform_output, tmp_path, epochs=1, max_trials=1, space=space))
+    (trial,) = search.result.trials
+    assert trial.values == search.get_best_hyperparameters()[0].values
+    assert len(str(trial.values["trainer.learning_rate"])) <= len("0.00123457")
+    assert trial.values["trainer.batch_size"] in (8, 16) and trial.values["trainer.balanced"] is False
+    assert isinstance(trial.values["trainer.flip"], bool)
+    assert trial.values["trainer.brightness"] in (0.0, 0.123456789)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 9, 16, 26, 243])
+def test_hyperband_begins_with_few_epochs_and_gives_the_best_all_of_them(tmp_path, epochs):
+    least = hyperband_trials(epochs)
+    trials = list(proposed(tmp_path, epochs, max_trials=least, algorithm="hyperband"))
+    assert [trial["tuner/epochs"] == epochs for trial in trials] == [False] * (least - 1) + [True]

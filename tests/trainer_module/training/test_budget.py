@@ -1,0 +1,88 @@
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from edgeline.errors import UsageError
+from tests.trainer_module.training.test_fit import IMAGES, LABELS, linear, loop
+from trainer_module.training import checkpoint
+from trainer_module.training.budget import Budget
+
+pytestmark = pytest.mark.e2e
+
+STEPS, STEP_S = 20, 0.05
+
+
+def slow_batches(epochs: range, skip: int) -> tf.data.Dataset:
+    """Batches of which none can be had in less time."""
+
+    def wait(number: tf.Tensor) -> tf.Tensor:
+        return tf.py_function(lambda n: (time.sleep(STEP_S), n)[1], [number], tf.int64)
+
+    batch = (IMAGES, LABELS, np.ones(24, np.float32))
+    return tf.data.Dataset.range(len(epochs) * STEPS).map(wait).map(lambda _: batch)
+
+
+def budget_of(folder, total_s: float, spent_s: float = 0.0) -> Budget:
+    return Budget(total_s, time.monotonic() - spent_s, folder, tf.distribute.get_strategy(), total_s)
+
+
+def affordable(folder, most: int, total_s: float, spent_s: float = 0.0, model=None) -> int:
+    model = model or linear()
+    return budget_of(folder, total_s, spent_s).plan_epochs(loop(model), slow_batches, STEPS, most)
+
+
+def test_as_many_epochs_are_planned_as_fit_and_the_model_is_as_it_was(tmp_path):
+    model = linear()
+    before = [variable.numpy() for variable in checkpoint.training_variables(model)]
+    epochs = affordable(tmp_path, 50, 12.0, model=model)
+    # An epoch takes a second and more on a busy machine, and never less.
+    assert 1 <= epochs <= 11
+    for variable, value in zip(checkpoint.training_variables(model), before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_a_budget_never_gives_more_epochs_than_are_set(tmp_path):
+    assert affordable(tmp_path, 2, 3600.0) == 2
+    assert budget_of(tmp_path, 3600.0).notes == []
+
+
+def test_a_training_that_goes_on_keeps_the_plan_that_it_began_with(tmp_path):
+    assert affordable(tmp_path, 3, 3600.0) == 3
+    assert affordable(tmp_path, 3, 0.1) == 3
+
+
+def test_an_epoch_is_trained_where_less_than_one_is_left_of_the_budget_and_that_is_said(tmp_path):
+    """As after a busy hour, in which features took all of it."""
+    assert affordable(tmp_path, 3, 600.0, spent_s=601.0) == 1
+    (note,) = budget_of(tmp_path, 600.0).notes
+    assert "trainer.budget leaves only 0 s: one epoch is trained" in note
+
+
+def test_a_budget_of_which_twice_is_too_short_for_an_epoch_is_refused_with_what_one_takes(tmp_path):
+    with pytest.raises(UsageError, match=r"leaves 0 s for epochs, but one epoch takes \d+ s") as refused:
+        affordable(tmp_path, 3, 0.1)
+    assert "smaller" in refused.value.do
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("each", "count", "said"),
+    [
+        (0.01, 4, ""),  # 10 s each, of 100 s
+        (0.02, 2, "take about 20 s: trainer.budget has time for 2 of 4 "),
+        (0.08, 1, "take about 80 s: trainer.budget has time for 1 of 4 "),
+    ],
+)
+def test_as_many_variations_are_computed_as_half_of_the_time_allows(tmp_path, each, count, said):
+    planned = budget_of(tmp_path, 100.0).plan_variations(4, 1000, 100, lambda: each)
+    assert planned == count
+    assert said in " ".join(budget_of(tmp_path, 100.0).notes)
+    again = budget_of(tmp_path, 100.0, 99.0).plan_variations(4, 1000, 100, lambda: pytest.fail("timed"))
+    assert again == count
+
+
+def test_photos_that_take_twice_the_budget_are_refused_before_they_are_computed(tmp_path):
+    with pytest.raises(UsageError, match="the features of the photos take 550 s"):
+        budget_of(tmp_path, 100.0).plan_variations(4, 1000, 100, lambda: 0.5)

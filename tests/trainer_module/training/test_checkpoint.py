@@ -1,0 +1,91 @@
+import keras
+import numpy as np
+import pytest
+
+from trainer_module.training import checkpoint, fit
+from trainer_module.training.loop import Tally
+
+CONFIG = {"seed": 1, "checkpoints": "here"}
+
+
+def model(units: int = 3) -> keras.Model:
+    image = keras.Input((4, 4, 1))
+    features = keras.layers.Dropout(0.5)(keras.layers.Flatten()(image))
+    built = keras.Model(image, keras.layers.Dense(units, activation="softmax")(features))
+    fit.compile_model(built, 0.01, 100)
+    return built
+
+
+def state_of(one: keras.Model) -> checkpoint.Checkpoint:
+    variables = [variable.numpy() for variable in checkpoint.training_variables(one)]
+    return checkpoint.Checkpoint([{"val_loss": 0.5}], variables, one.get_weights(), Tally(3, 1.5))
+
+
+def test_what_is_saved_comes_back_equal(tmp_path):
+    first, second = model(), model()
+    first.fit(np.ones((8, 4, 4, 1)), np.zeros(8), verbose=0)
+    saved = state_of(first)
+    checkpoint.save(saved, tmp_path)
+    loaded = checkpoint.load(second, tmp_path)
+    assert loaded.history == [{"val_loss": 0.5}]
+    assert loaded.tally == Tally(3, 1.5)
+    for ours, theirs in zip(state_of(second).variables, saved.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(loaded.best_weights, saved.best_weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("left", [0, 100, -40])
+def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(tmp_path, caplog, left):
+    first, second = model(), model()
+    before = state_of(first)
+    checkpoint.save(before, tmp_path)
+    first.fit(np.ones((8, 4, 4, 1)), np.zeros(8), verbose=0)
+    checkpoint.save(state_of(first), tmp_path)
+    newest = tmp_path / "checkpoint.npz"
+    newest.write_bytes(newest.read_bytes()[:left])
+    assert checkpoint.load(second, tmp_path) is not None
+    assert f"{newest} is damaged" in caplog.text
+    for ours, theirs in zip(state_of(second).variables, before.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    newest.with_name("checkpoint-before.npz").write_bytes(b"")
+    assert checkpoint.load(second, tmp_path) is None
+
+
+def test_the_checkpoint_that_was_fallen_back_on_stays_until_the_next_one_is_whole(tmp_path, monkeypatch):
+    first, second = model(), model()
+    before = state_of(first)
+    checkpoint.save(before, tmp_path)
+    first.fit(np.ones((8, 4, 4, 1)), np.zeros(8), verbose=0)
+    checkpoint.save(state_of(first), tmp_path)
+    (tmp_path / "checkpoint.npz").write_bytes(b"damaged")
+    checkpoint.load(second, tmp_path)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(np, "savez", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        checkpoint.save(state_of(second), tmp_path)  # killed while it is written
+    assert checkpoint.load(model(), tmp_path).tally == before.tally
+
+
+def test_the_seeds_of_dropout_are_part_of_the_state():
+    assert any("seed" in variable.path for variable in checkpoint.training_variables(model()))
+
+
+def test_no_checkpoint_is_no_resume(tmp_path):
+    assert checkpoint.load(model(), tmp_path / "nothing") is None
+
+
+def test_a_checkpoint_of_another_model_is_left_alone(tmp_path):
+    checkpoint.save(state_of(model(units=5)), tmp_path)
+    other = model(units=3)
+    before = other.get_weights()
+    assert checkpoint.load(other, tmp_path) is None
+    for ours, theirs in zip(other.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_key_names_settings_and_data_and_not_the_folder():
+    key = checkpoint.training_key(CONFIG, ["a"], "t")
+    assert key == checkpoint.training_key({**CONFIG, "checkpoints": "there"}, ["a"], "t")
+    others = [({**CONFIG, "seed": 2}, ["a"], "t"), (CONFIG, ["b"], "t"), (CONFIG, ["a"], "u")]
+    assert len({key, *(checkpoint.training_key(*other) for other in others)}) == 4

@@ -1,0 +1,89 @@
+import pytest
+import tensorflow as tf
+
+from edgeline.errors import EdgelineError, UsageError
+from pipeline import settings
+from trainer_module.settings import TrainerSettings
+from trainer_module.training.devices import is_first, make_strategy, tpu_resolver
+
+NO_GPU = not tf.config.list_physical_devices("GPU")
+
+
+@pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
+@pytest.mark.parametrize("name", ["mirrored", "one_device"])
+def test_a_required_gpu_that_is_not_there_is_refused(name):
+    with pytest.raises(EdgelineError, match="sees no GPU") as refused:
+        make_strategy(TrainerSettings(strategy=name, require_gpu=True))
+    assert "require_gpu=false" in refused.value.do
+
+
+def test_one_device_is_one_replica():
+    assert make_strategy(TrainerSettings(strategy="one_device")).num_replicas_in_sync == 1
+
+
+@pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
+def test_without_a_gpu_auto_is_one_device():
+    assert type(make_strategy(TrainerSettings())).__name__ == "OneDeviceStrategy"
+
+
+@pytest.mark.skipif(NO_GPU, reason="this machine has no GPU")
+def test_auto_is_mirrored_on_every_gpu():
+    replicas = make_strategy(TrainerSettings())
+    assert type(replicas).__name__ == "MirroredStrategy"
+    assert replicas.num_replicas_in_sync == len(tf.config.list_physical_devices("GPU"))
+
+
+@pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
+def test_what_trains_is_said_and_that_one_device_has_nothing_to_mirror(caplog):
+    with caplog.at_level("INFO", logger="edgeline.progress"):
+        make_strategy(TrainerSettings(strategy="mirrored"))
+    assert "GPUs found by TensorFlow: 0; replicas: 1, here on" in caplog.text
+    assert "trainer.strategy is mirrored, but there is only one device" in caplog.text
+
+
+@pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
+def test_half_precision_without_a_gpu_is_refused_with_the_reason():
+    with pytest.raises(UsageError, match="mixed_float16, but there is no GPU") as refused:
+        make_strategy(TrainerSettings(precision="mixed_float16"))
+    assert "precision=float32" in refused.value.do
+
+
+@pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
+def test_xla_without_a_gpu_is_refused_with_the_reason():
+    with pytest.raises(UsageError, match="jit_compile is true, but there is no GPU") as refused:
+        make_strategy(TrainerSettings(jit_compile=True))
+    assert "jit_compile=false" in refused.value.do
+
+
+@pytest.mark.parametrize(
+    ("jobs", "task", "chief"),
+    [
+        (("worker",), ("worker", 0), True),
+        (("worker",), ("worker", 1), False),
+        (("chief", "worker"), ("chief", 0), True),
+        (("chief", "worker"), ("worker", 0), False),
+        ((), (None, None), True),
+    ],
+)
+def test_of_several_workers_one_is_the_chief(jobs, task, chief):
+    spec = tf.train.ClusterSpec({job: ["127.0.0.1:1", "127.0.0.1:2"] for job in jobs})
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(spec, task_type=task[0], task_id=task[1])
+    assert is_first(resolver) == chief
+
+
+def test_a_tpu_that_nothing_names_is_refused(monkeypatch):
+    monkeypatch.delenv("TPU_NAME", raising=False)
+    with pytest.raises(EdgelineError, match="TensorFlow finds no TPU") as refused:
+        make_strategy(TrainerSettings(strategy="tpu"))
+    assert "TPU_NAME" in refused.value.do
+
+
+def test_the_tpu_is_the_one_that_the_environment_names(monkeypatch):
+    """There is none here: where it would be looked for is all that can be seen."""
+    monkeypatch.setenv("TPU_NAME", "grpc://192.0.2.1:8470")
+    assert tpu_resolver().cluster_spec().as_dict() == {"worker": ["192.0.2.1:8470"]}
+
+
+def test_an_unknown_strategy_is_refused_with_those_there_are():
+    with pytest.raises(UsageError, match="'mirrord' is not one of auto, mirrored, one_device"):
+        settings.load({}, overrides=["trainer.strategy=mirrord"])

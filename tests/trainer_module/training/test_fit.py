@@ -1,0 +1,275 @@
+import logging
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from edgeline.errors import HeldBack
+from trainer_module.networks import backbones
+from trainer_module.settings import ModelSettings, TrainerSettings
+from trainer_module.training import checkpoint, fit
+from trainer_module.training.loop import Loop
+
+pytestmark = pytest.mark.e2e
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1)).astype(np.float32)
+ENDS_BELOW = 0.05
+
+
+def settings(**changes) -> TrainerSettings:
+    defaults = {
+        "epochs": 3,
+        "batch_size": 8,
+        "learning_rate": 0.01,
+        "early_stopping_patience": 0,
+        "flip": False,
+        "brightness": 0.0,
+        "strategy": "one_device",
+        "require_gpu": False,
+    }
+    return TrainerSettings(**{**defaults, **changes})
+
+
+def linear(learning_rate: float = 0.01, dropout: float = 0.2) -> keras.Model:
+    """The quickest model there is: it compiles in no time."""
+    keras.utils.set_random_seed(3)
+    image = keras.Input((8, 8, 1))
+    features = keras.layers.Dropout(dropout)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image)))
+    model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(features))
+    fit.compile_model(model, learning_rate, 1000)
+    return model
+
+
+def batches(labels, epochs: range, weights=None) -> tf.data.Dataset:
+    """Epochs of one batch each; the images of an epoch are its own."""
+    weights = np.ones(len(labels), np.float32) if weights is None else weights
+    one = tf.data.Dataset.from_tensors((IMAGES[: len(labels)], labels, weights))
+    return tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
+        lambda epoch: one.map(
+            lambda image, label, weight: (image + tf.cast(epoch, tf.float32), label, weight)
+        )
+    )
+
+
+LABELS = np.arange(24) % 3
+
+
+def train(model, chosen, folder, labels=LABELS, weights=None) -> fit.Outcome:
+    evaluation = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(10)
+    return fit.train(
+        loop(model),
+        lambda epochs, skip: batches(labels, epochs, weights).skip(skip),
+        1,
+        evaluation,
+        chosen,
+        folder,
+    )
+
+
+def loop(model) -> Loop:
+    return Loop(model, tf.distribute.get_strategy(), settings(batch_size=len(LABELS)))
+
+
+def test_one_batch_can_be_learned_by_heart(tmp_path):
+    keras.utils.set_random_seed(3)
+    small = ModelSettings.model_construct(image_size=8)  # for speed, smaller than the settings allow
+    model = backbones.classifier(small, 3)
+    fit.compile_model(model, 0.01, 30)
+    outcome = train(model, settings(epochs=30, learning_rate=0.01), tmp_path)
+    losses = [logs["loss"] for logs in outcome.history]
+    assert losses[-1] < ENDS_BELOW < losses[0]
+
+
+def kept_by_choice(folder, **changes):
+    """A training whose labels have nothing to do with what chooses its epoch, and that choice's answers."""
+    labels = np.array([0] * 12 + [1] * 9 + [2] * 3)
+    choosing = tf.data.Dataset.from_tensor_slices((IMAGES, labels)).batch(10)
+    model, evaluation = linear(learning_rate=0.3), tf.data.Dataset.from_tensors((IMAGES, LABELS))
+    chosen = settings(epochs=12, early_stopping_patience=12, **changes)
+    outcome = fit.train(
+        loop(model), lambda epochs, _: batches(LABELS, epochs), 1, evaluation, chosen, folder, None, choosing
+    )
+    return outcome, model.predict(IMAGES, verbose=0), labels
+
+
+def test_nothing_is_chosen_by_eval_and_the_model_ends_with_the_weights_of_its_last_epoch(tmp_path):
+    """Of a rate as high as this the last epoch is not the one with the lowest eval loss."""
+    model = linear(learning_rate=0.5)
+    outcome = train(model, settings(epochs=12), tmp_path)
+    losses = [logs["val_loss"] for logs in outcome.history]
+    assert outcome.best_epoch == 11 != int(np.argmin(losses))
+    probabilities = model.predict(IMAGES, verbose=0)
+    measured = -np.log(probabilities[np.arange(24), LABELS]).mean()
+    assert measured == pytest.approx(losses[-1], rel=1e-4)  # float32, summed in another order
+
+
+def test_what_is_held_out_chooses_the_epoch_whose_weights_are_kept(tmp_path):
+    outcome, probabilities, labels = kept_by_choice(tmp_path)
+    losses = [logs["held_out_loss"] for logs in outcome.history]
+    assert outcome.best_epoch == int(np.argmin(losses)) < 11
+    measured = -np.log(probabilities[np.arange(24), labels]).mean()
+    assert measured == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_of_balanced_classes_the_epoch_with_the_best_mean_recall_is_kept(tmp_path):
+    outcome, probabilities, labels = kept_by_choice(tmp_path, balanced=True)
+    recalls = [logs["held_out_recall"] for logs in outcome.history]
+    assert recalls[outcome.best_epoch] == max(recalls)
+    right = probabilities.argmax(1) == labels
+    assert np.mean([right[labels == n].mean() for n in range(3)]) == pytest.approx(max(recalls))
+    losses = [logs["held_out_loss"] for logs in outcome.history]
+    assert outcome.best_epoch != int(np.argmin(losses))
+
+
+def test_training_stops_when_what_is_held_out_has_not_improved_for_the_patience(tmp_path):
+    model, choosing = linear(learning_rate=0.5), tf.data.Dataset.from_tensors((IMAGES, LABELS))
+    outcome = fit.train(
+        loop(model),
+        lambda epochs, _: batches(LABELS, epochs),
+        1,
+        choosing,
+        settings(epochs=40, early_stopping_patience=2),
+        tmp_path,
+        None,
+        choosing,
+    )
+    assert len(outcome.history) == outcome.best_epoch + 3 < 40
+
+
+def test_a_patience_of_zero_never_stops(tmp_path):
+    outcome = train(linear(learning_rate=0.5), settings(epochs=12, early_stopping_patience=0), tmp_path)
+    assert len(outcome.history) == 12
+
+
+@pytest.mark.parametrize("strategy", [tf.distribute.OneDeviceStrategy, tf.distribute.MirroredStrategy])
+def test_a_loss_that_is_not_finite_is_refused_in_three_parts(tmp_path, strategy):
+    weights = np.full(24, np.nan, np.float32)
+    said = "loss became nan at step 1 with a learning rate of 0.01"
+    with strategy(["cpu:0"] if strategy is tf.distribute.MirroredStrategy else "cpu:0").scope():
+        model = linear()
+    with pytest.raises(HeldBack, match=said) as refused:
+        train(model, settings(), tmp_path, weights=weights)
+    assert refused.value.why
+    assert "trainer.learning_rate" in refused.value.do
+
+
+def test_class_weights_move_what_the_model_believes(tmp_path):
+    """The same images labelled both 0 and 1: the belief is the share of the weight, 0.5 or 0.9."""
+    believed = {}
+    for weight in (1.0, 9.0):
+        labels = np.arange(24) % 2
+        images = np.zeros((24, 8, 8, 1), np.float32)
+        weights = np.where(labels == 1, weight, 1.0).astype(np.float32)
+        data = tf.data.Dataset.from_tensors((images, labels, weights)).repeat()
+        model = linear(learning_rate=0.3)
+        evaluation = tf.data.Dataset.from_tensors((images, labels))
+        chosen = settings(epochs=2)
+        fit.train(loop(model), lambda *_, data=data: data, 40, evaluation, chosen, tmp_path / str(weight))
+        model.set_weights(model.get_weights())
+        believed[weight] = float(model(images[:1])[0, 1])
+    assert believed[1.0] == pytest.approx(0.5, abs=0.03)
+    assert believed[9.0] == pytest.approx(0.9, abs=0.03)
+
+
+def test_weights_are_in_label_order_and_one_where_none_is_set():
+    labels, counts = ["ok", "misplaced", "damaged"], [60, 0, 20]
+    assert settings(class_weights={"damaged": 2}).sample_weights(labels, counts) == [1, 1, 2]
+
+
+def test_balanced_classes_count_as_much_in_all_as_one_another_times_what_is_set():
+    labels, counts = ["ok", "misplaced", "damaged"], [60, 0, 20]
+    ok, _, damaged = settings(balanced=True).sample_weights(labels, counts)
+    assert ok * 60 == pytest.approx(damaged * 20) == pytest.approx(40)
+    *_, doubled = settings(balanced=True, class_weights={"damaged": 2}).sample_weights(labels, counts)
+    assert doubled == pytest.approx(2 * damaged)
+
+
+def figures(history) -> list[dict[str, float]]:
+    """The logs but for what depends on the clock."""
+    return [{name: logs[name] for name in logs if name != "input_wait"} for logs in history]
+
+
+def test_a_training_that_was_cut_off_ends_as_an_unbroken_one(tmp_path, monkeypatch):
+    unbroken = linear()
+    whole = train(unbroken, settings(epochs=6), tmp_path / "whole")
+
+    save = checkpoint.save
+
+    def save_and_die(state: checkpoint.Checkpoint, folder) -> None:
+        save(state, folder)
+        if len(state.history) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(checkpoint, "save", save_and_die)
+        train(linear(), settings(epochs=6), tmp_path / "cut")
+    resumed = linear()
+    resumed.set_weights([np.zeros_like(weight) for weight in resumed.get_weights()])
+    outcome = train(resumed, settings(epochs=6), tmp_path / "cut")
+
+    assert outcome.resumed_from_epoch == 3
+    assert figures(outcome.history) == figures(whole.history)
+    for ours, theirs in zip(resumed.get_weights(), unbroken.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_long_epoch_that_was_cut_off_goes_on_in_its_middle(tmp_path, monkeypatch):
+    """A step is a batch; a checkpoint is due after each of the three that are taken at once."""
+    monkeypatch.setattr(fit, "_STEPS_AT_ONCE", 3)
+    monkeypatch.setattr(fit, "CHECKPOINT_S", 0.0)
+    images = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS, np.ones(24, np.float32)))
+    evaluation = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(10)
+    taken = []
+
+    def train_in_steps(model, folder):
+        def batches_of(epochs: range, skip: int) -> tf.data.Dataset:
+            taken.append((epochs.start, skip))
+            return images.batch(2).repeat(len(epochs)).skip(skip)
+
+        steps = Loop(model, tf.distribute.get_strategy(), settings(batch_size=2))
+        return fit.train(steps, batches_of, 12, evaluation, settings(epochs=2), folder)
+
+    unbroken = linear()
+    whole = train_in_steps(unbroken, tmp_path / "whole")
+    save = checkpoint.save
+
+    def save_and_die(state: checkpoint.Checkpoint, folder) -> None:
+        save(state, folder)
+        if len(state.history) == 1 and state.tally.steps == 6:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(checkpoint, "save", save_and_die)
+        train_in_steps(linear(), tmp_path / "cut")
+    resumed = linear()
+    outcome = train_in_steps(resumed, tmp_path / "cut")
+    assert taken == [(0, 0), (0, 0), (1, 6)]
+    assert figures(outcome.history) == figures(whole.history)
+    for ours, theirs in zip(resumed.get_weights(), unbroken.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_training_that_had_already_ended_is_not_begun_again(tmp_path):
+    first = train(linear(), settings(), tmp_path)
+    model = linear()
+    again = fit.train(
+        loop(model), lambda *_: pytest.fail("trained"), 1, batches(LABELS, range(1)), settings(), tmp_path
+    )
+    assert list(again.history) == list(first.history)
+    assert again.resumed_from_epoch == 3
+
+
+def test_each_epoch_is_told_with_its_numbers_and_the_time_to_go(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, logger="edgeline.progress"):
+        train(linear(), settings(epochs=2), tmp_path)
+    told = [record.progress for record in caplog.records if hasattr(record, "progress")]
+    assert [(event["event"], event["epoch"], event["epochs"]) for event in told] == [
+        ("epoch", 1, 2),
+        ("epoch", 2, 2),
+    ]
+    for event in told:
+        assert all(math.isfinite(event[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy"))
+    assert told[0]["eta_s"] > 0
+    assert told[1]["eta_s"] == 0

@@ -1,0 +1,267 @@
+import glob
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from edgeline.errors import EdgelineError
+from edgeline.records.shards import move_to_store
+from edgeline.store.locations import get_filesystem, locate
+from tests.trainer_module.samples import EVAL_EXAMPLES, SHELF, TRAIN_EXAMPLES, example, render, write_records
+from trainer_module.settings import TrainerSettings
+from trainer_module.training import input_pipeline
+from trainer_module.workloads import photos
+
+pytestmark = pytest.mark.e2e
+
+BATCH = 20
+EQUAL = [1.0, 1.0, 1.0]
+
+
+def varying(flip: bool, brightness: float):
+    return partial(photos.augment, settings=TrainerSettings(flip=flip, brightness=brightness))
+
+
+VARIED = varying(flip=True, brightness=0.15)
+
+
+@pytest.fixture(scope="module", params=["in memory", "in a file", "streamed"])
+def kept(request) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patched:
+        if request.param == "in a file":
+            patched.setattr(input_pipeline, "CACHE_LIMIT_BYTES", 0)
+        yield request.param
+
+
+@pytest.fixture(scope="module")
+def train(files, transform, kept):
+    limit = 0 if kept == "streamed" else None
+    split = input_pipeline.open_split([files["train"]], transform, "train", SHELF, limit)
+    assert (split.inputs is None) == (kept == "streamed")
+    assert isinstance(split.inputs, np.memmap) == (kept == "in a file")
+    return split
+
+
+@pytest.fixture(scope="module")
+def evaluation(files, transform, kept):
+    limit = 0 if kept == "streamed" else None
+    return input_pipeline.open_split([files["eval"]], transform, "eval", SHELF, limit)
+
+
+@pytest.fixture(scope="module")
+def in_store(files, transform, tmp_path_factory, s3_server):
+    """The same examples, in shards that are in a bucket."""
+    folder, name = tmp_path_factory.mktemp("store") / "Split-train", "shards-of-train"
+    folder.mkdir()
+    for file in glob.glob(files["train"]):
+        shutil.copy(file, folder)
+    get_filesystem(locate(f"s3://{name}")).mkdir(name)
+    move_to_store(folder, f"s3://{name}")
+    return input_pipeline.open_split([f"{folder}/*"], transform, "train", SHELF, 0)
+
+
+def test_what_is_in_a_store_comes_in_the_same_batches(train, in_store):
+    assert in_store.inputs is None and all(file.startswith("s3://") for file in in_store.files)
+    begun, resumed = batches(in_store, range(2), VARIED), batches(in_store, range(1, 2), VARIED)
+    expected = batches(train, range(2), VARIED)
+    for found in (begun, begun[: len(begun) // 2] + resumed):
+        for ours, theirs in zip(found, expected, strict=True):
+            for a, b in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(pixels_of(in_store), pixels_of(train))
+
+
+def batches(split, epochs: range, augment=None, seed: int = 20, weights=EQUAL) -> list:
+    dataset = input_pipeline.training_batches(split, BATCH, epochs, seed, augment, weights)
+    return list(dataset.as_numpy_iterator())
+
+
+def pixels_of(split) -> np.ndarray:
+    """All images in the order of the files, one row each."""
+    images = [image for image, _ in input_pipeline.evaluation_batches(split, 50).as_numpy_iterator()]
+    return np.concatenate(images).reshape(len(split.labels), -1)
+
+
+def rows(images: np.ndarray) -> set[bytes]:
+    return {image.tobytes() for image in images.astype(np.float32)}
+
+
+def test_eval_shows_every_example_once_and_in_order(evaluation):
+    shown = list(input_pipeline.evaluation_batches(evaluation, 8).as_numpy_iterator())
+    assert [len(label) for _, label in shown] == [8, 8, 8, 8, 5]
+    labels = np.concatenate([label for _, label in shown])
+    np.testing.assert_array_equal(labels, np.arange(EVAL_EXAMPLES) % 3)
+    assert len(rows(np.concatenate([image for image, _ in shown]))) == EVAL_EXAMPLES
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_replicas_of_all_workers_share_what_one_device_gets(train, workers):
+    """Four replicas with a quarter of each batch; those of one worker take turns."""
+    replicas, epochs, skip = 4, range(1, 3), 2
+    contexts = [tf.distribute.InputContext(workers, worker, replicas) for worker in range(workers)]
+    shared = [
+        list(
+            input_pipeline.training_batches(
+                train, BATCH, epochs, 20, None, EQUAL, skip, context
+            ).as_numpy_iterator()
+        )
+        for context in contexts
+    ]
+    here = replicas // workers
+    whole = batches(train, epochs)[skip:]
+    assert [len(parts) for parts in shared] == [len(whole) * here] * workers
+    for step, (images, labels, _) in enumerate(whole):
+        parts = [part for parts in shared for part in parts[step * here : (step + 1) * here]]
+        np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), images)
+        np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), labels)
+
+
+def test_an_epoch_shows_every_example_in_full_batches(train):
+    shown = batches(train, range(1))
+    assert len(shown) == input_pipeline.steps_per_epoch(train, BATCH) == 5
+    assert {image.shape for image, _, _ in shown} == {(BATCH, 32, 32, 1)}
+    assert rows(np.concatenate([image for image, _, _ in shown])) == rows(pixels_of(train))
+
+
+def test_every_image_keeps_its_label(train):
+    label_of = {pixels.tobytes(): label for pixels, label in zip(pixels_of(train), train.labels, strict=True)}
+    for image, label, _ in batches(train, range(1)):
+        assert [label_of[one.tobytes()] for one in image] == label.tolist()
+
+
+def test_a_split_smaller_than_a_batch_still_fills_one(evaluation):
+    dataset = input_pipeline.training_batches(evaluation, 64, range(2), 1, None, EQUAL)
+    assert [len(label) for _, label, _ in dataset.as_numpy_iterator()] == [64, 64]
+
+
+def test_a_resumed_run_sees_what_an_unbroken_one_sees(train):
+    unbroken, resumed = batches(train, range(4), VARIED), batches(train, range(2, 4), VARIED)
+    for whole, part in zip(unbroken[10:], resumed, strict=True):
+        for ours, theirs in zip(whole, part, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_each_epoch_and_each_seed_has_its_own_order_and_variation(train):
+    first, second = batches(train, range(2), VARIED)[0][0], batches(train, range(2), VARIED)[5][0]
+    other_seed = batches(train, range(1), VARIED, seed=21)[0][0]
+    assert not rows(first) & rows(second)
+    assert not rows(first) & rows(other_seed)
+
+
+def test_flipping_mirrors_about_half_of_the_images_and_changes_nothing_else(train):
+    mirrored_at_random = varying(flip=True, brightness=0.0)
+    shown = np.concatenate([image for image, _, _ in batches(train, range(1), mirrored_at_random)])
+    originals = pixels_of(train).reshape(-1, 32, 32, 1)
+    plain, mirrored = rows(shown) & rows(originals), rows(shown) & rows(originals[:, :, ::-1])
+    assert len(plain) + len(mirrored) == TRAIN_EXAMPLES
+    assert 30 <= len(mirrored) <= 66  # 96 fair coins: outside with a probability below 0.001
+
+
+def test_brightness_moves_a_whole_image_within_its_bound(train):
+    plain = batches(train, range(1))
+    varied = batches(train, range(1), varying(flip=False, brightness=0.15))
+    for (before, _, _), (after, _, _) in zip(plain, varied, strict=True):
+        assert after.min() >= 0
+        assert after.max() <= 255
+        unclipped = (after > 0) & (after < 255)
+        shift = np.where(unclipped, after - before, np.nan).reshape(BATCH, -1)
+        # float32 near 255 resolves 1.5e-5.
+        assert np.nanmax(np.nanmax(shift, axis=1) - np.nanmin(shift, axis=1)) < 1e-4
+        assert 1 < np.nanmax(np.abs(shift)) <= 0.15 * 255 + 1e-4
+
+
+def test_class_weights_become_sample_weights(train):
+    for _, label, weight in batches(train, range(1), weights=[1.0, 3.0, 2.0]):
+        np.testing.assert_array_equal(weight, np.array([1.0, 3.0, 2.0], np.float32)[label])
+
+
+def test_what_a_run_sees_does_not_depend_on_where_inputs_are_kept(examples, transform, tmp_path, monkeypatch):
+    """Seven shards, one of them empty, more than are read in turn; and fewer in the buffer than there are."""
+    monkeypatch.setattr(input_pipeline, "_SHUFFLE_BUFFER", 10)
+    for number, (start, end) in enumerate(pairwise((0, 1, 1, 8, 30, 31, 60, TRAIN_EXAMPLES))):
+        write_records(tmp_path / f"train-{number}.gz", examples["train"][start:end])
+    pattern = [str(tmp_path / "train-*")]
+    streamed = input_pipeline.open_split(pattern, transform, "train", SHELF, limit_bytes=0)
+    assert streamed.counts == (1, 0, 7, 22, 1, 29, 36)
+    in_memory = input_pipeline.open_split(pattern, transform, "train", SHELF)
+    monkeypatch.setattr(input_pipeline, "CACHE_LIMIT_BYTES", 0)
+    in_a_file = input_pipeline.open_split(pattern, transform, "train", SHELF)
+    expected = batches(in_memory, range(2), VARIED)
+    for split in (streamed, in_a_file):
+        for ours, theirs in zip(batches(split, range(2), VARIED), expected, strict=True):
+            for one, other in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(one, other)
+    assert rows(np.concatenate([image for image, _, _ in batches(streamed, range(1))])) == rows(
+        pixels_of(in_memory)
+    )
+
+
+def test_large_records_are_shuffled_in_a_smaller_buffer(files, transform, monkeypatch):
+    """A photo here has about 1.3 kB."""
+    monkeypatch.setattr(input_pipeline, "_SHUFFLE_BUFFER_BYTES", 20_000)
+    assert 5 < input_pipeline.open_split([files["train"]], transform, "train", SHELF).shuffle_buffer < 40
+
+
+def test_a_split_without_examples_is_refused(transform, tmp_path):
+    write_records(tmp_path / "empty-00000.gz", [])
+    for pattern in ("empty-*", "nothing-*"):
+        with pytest.raises(EdgelineError, match="eval split has no examples"):
+            input_pipeline.open_split([str(tmp_path / pattern)], transform, "eval", SHELF)
+
+
+def test_labels_that_the_schema_does_not_know_are_refused_with_their_number(transform, tmp_path):
+    records = [example(render("ok", 1), label) for label in ("ok", "torn", None)]
+    write_records(tmp_path / "some-00000.gz", records)
+    with pytest.raises(EdgelineError, match="2 of 3 examples of the train split"):
+        input_pipeline.open_split([str(tmp_path / "some-*")], transform, "train", SHELF)
+
+
+def split_of(labels: list[int], groups: list[int]) -> input_pipeline.Split:
+    """A split that is nothing but labels and groups."""
+    counts = (len(labels),)
+    return input_pipeline.Split(
+        ("",), counts, 1, np.array(labels), None, tf.identity, groups=np.array(groups, np.int64)
+    )
+
+
+def test_what_is_held_out_are_whole_groups_and_one_at_least_of_each_class_with_three():
+    """Class 0 has 40 groups, class 1 four and class 2 two, and a group of class 1 has some of class 0."""
+    groups = np.repeat(np.arange(46), 5)
+    labels = np.where(groups < 40, 0, np.where(groups < 44, 1, 2))
+    labels[200:203] = 0
+    rest, held = input_pipeline.hold_out(split_of(labels, groups), 0.1)
+    assert not set(groups[rest.shown]) & set(groups[held.shown])
+    assert len(rest.shown) + len(held.shown) == len(labels)
+    counts = {label: len(set(groups[held.shown][labels[held.shown] == label])) for label in range(3)}
+    assert counts[0] in (4, 5) and counts[1] == 1 and counts[2] == 0
+
+    again, chosen = input_pipeline.hold_out(rest, 0.1)
+    assert len(chosen.shown) and not set(held.shown) & {*again.shown, *chosen.shown}
+
+
+def test_where_no_class_has_three_groups_nothing_is_held_out():
+    rest, held = input_pipeline.hold_out(split_of([0, 0, 1, 1], [1, 2, 3, 4]), 0.1)
+    assert len(rest.shown) == 4 and len(held.shown) == 0
+
+
+def test_batches_have_what_is_not_held_out_and_the_others_can_be_measured(train):
+    """Wherever the inputs are kept; each photo here is a session of its own."""
+    rest, held = input_pipeline.hold_out(train, 0.25)
+    every = pixels_of(train)
+    assert 20 <= len(held.shown) <= 28
+    for part in (rest, held):
+        shown = [images for images, _ in input_pipeline.evaluation_batches(part, 7).as_numpy_iterator()]
+        found = np.concatenate(shown).reshape(len(part.shown), -1)
+        np.testing.assert_array_equal(found, every[part.shown])
+    seen = batches(rest, range(2))
+    assert len(seen) == 2 * input_pipeline.steps_per_epoch(rest, BATCH) == 8
+    assert rows(np.concatenate([images for images, _, _ in seen])) == rows(every[rest.shown])
+
+
+def test_batches_say_how_many_they_are(train):
+    dataset = input_pipeline.training_batches(train, BATCH, range(1, 4), 20, None, EQUAL, skip=2)
+    assert int(dataset.cardinality()) == 3 * 5 - 2 == len(list(dataset))

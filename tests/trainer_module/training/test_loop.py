@@ -1,0 +1,134 @@
+import resource
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from edgeline.errors import EdgelineError, HeldBack
+from tests.trainer_module.training.test_fit import IMAGES, LABELS, linear, settings
+from trainer_module.training import devices, fit
+from trainer_module.training.loop import Loop
+
+pytestmark = pytest.mark.e2e
+
+WEIGHTS = np.ones(24, np.float32)
+BATCH = (tf.constant(IMAGES), tf.constant(LABELS), tf.constant(WEIGHTS))
+
+
+def steps(model: keras.Model, count: int = 1, batch=BATCH, **changes):
+    loop = Loop(model, tf.distribute.get_strategy(), settings(batch_size=len(batch[0]), **changes))
+    return loop.run(iter([batch] * count), count)
+
+
+def test_a_step_does_what_keras_fit_does():
+    ours, keras_own = linear(), linear()
+    tally = steps(ours, 3)
+    history = keras_own.fit(IMAGES, LABELS, 24, epochs=3, shuffle=False, verbose=0).history
+    assert tally.loss == pytest.approx(sum(history["loss"]), rel=1e-5)
+    assert tally.hits == pytest.approx(24 * sum(history["accuracy"]), rel=1e-5)
+    for one, other in zip(ours.get_weights(), keras_own.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_waited_for_input_is_part_of_the_time_of_a_step():
+    import time
+
+    def slow():
+        for _ in range(4):
+            time.sleep(0.2)
+            yield BATCH
+
+    loop = Loop(linear(), tf.distribute.get_strategy(), settings(batch_size=24))
+    tally = loop.run(slow(), 4)
+    assert 0.8 <= tally.waited_s <= tally.seconds
+    assert 0 < tally.logs(24)["input_wait"] <= 1
+
+
+def test_a_loss_that_is_not_finite_names_the_step_it_came_from():
+    broken = (*BATCH[:2], tf.constant(WEIGHTS * np.nan))
+    loop = Loop(linear(), tf.distribute.get_strategy(), settings(batch_size=24))
+    with pytest.raises(HeldBack, match="loss became nan at step 2 with a learning rate of"):
+        loop.run(iter([BATCH, broken, BATCH, BATCH]), 4)
+
+
+class Hungry(keras.layers.Layer):
+    def __init__(self, power: int, factor: int) -> None:
+        super().__init__()
+        self.power, self.factor = power, factor
+
+    def call(self, inputs):
+        count = tf.cast(tf.shape(inputs)[0], tf.int64)
+        return inputs + 1e-9 * tf.reduce_mean(tf.random.uniform([count**self.power * self.factor]))
+
+
+def hungry(power: int, factor: int) -> keras.Model:
+    """A model that asks for that power of its batch, so many times, of four bytes each."""
+    image = keras.Input((8, 8, 1))
+    features = keras.layers.Flatten()(Hungry(power, factor)(image))
+    model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(features))
+    fit.compile_model(model, 0.01, 10)
+    return model
+
+
+@pytest.fixture
+def limited_memory() -> Iterator[None]:
+    """At most 100 GB may be allocated, also where the kernel grants any amount, as on nodes of Kubernetes."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (100 * 10**9, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_a_batch_too_large_for_memory_is_refused_with_one_that_is_not(limited_memory):
+    """The tenth power is 247 GB for twelve examples, and 242 MB for six."""
+    with pytest.raises(EdgelineError, match="a step of 24 examples; a step of 6 fits") as refused:
+        steps(hungry(10, 1))
+    assert "trainer.batch_size=6" in refused.value.do
+
+
+def test_memory_that_does_not_suffice_for_one_example_asks_for_a_smaller_model(limited_memory):
+    # Of two, since TensorFlow tries for 10 s to get the memory of each.
+    with pytest.raises(EdgelineError, match="nor for a step of one example") as refused:
+        steps(hungry(1, 10**12), batch=tuple(part[:2] for part in BATCH))
+    assert "image_size" in refused.value.do
+
+
+def test_numbers_that_are_checked_name_the_operation_that_is_not_finite():
+    image = keras.Input((8, 8, 1))
+    features = keras.layers.Lambda(lambda pixels: tf.math.log(-1.0 - pixels))(image)
+    features = keras.layers.Flatten()(features)
+    with devices.numbers(settings(check_numerics=True)):
+        model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(features))
+        fit.compile_model(model, 0.01, 10)
+        with pytest.raises(HeldBack, match=r"at the operation \S+/Log\."):
+            steps(model, check_numerics=True)
+
+
+def test_a_step_compiled_by_xla_does_what_an_other_does():
+    """But for dropout, for which XLA has random numbers of its own."""
+    plain, compiled = linear(dropout=0.0), linear(dropout=0.0)
+    assert steps(compiled, 3, jit_compile=True).loss == pytest.approx(steps(plain, 3).loss, rel=1e-3)
+
+
+def test_xla_that_cannot_compile_a_model_is_refused_with_what_it_says():
+    image = keras.Input((8, 8, 1))
+    features = keras.layers.Lambda(
+        lambda pixels: tf.strings.to_number(tf.strings.as_string(pixels)), output_shape=(8, 8, 1)
+    )(image)
+    model = keras.Model(image, keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(features)))
+    fit.compile_model(model, 0.01, 10)
+    with pytest.raises(EdgelineError, match="XLA cannot compile this model") as refused:
+        steps(model, jit_compile=True)
+    assert "jit_compile=false" in refused.value.do
+
+
+def test_half_precision_learns_what_float32_does():
+    """float16 has three digits, and gradients that would be lost in it are scaled."""
+    exact = steps(linear(dropout=0.0), 10)
+    with devices.numbers(settings(precision="mixed_float16")):
+        model = linear(dropout=0.0)
+        half = steps(model, 10)
+    assert type(model.optimizer).__name__ == "LossScaleOptimizer"
+    assert half.loss == pytest.approx(exact.loss, rel=0.02)

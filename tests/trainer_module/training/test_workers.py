@@ -1,0 +1,128 @@
+"""Several workers on this machine: real processes that TensorFlow joins over its own protocol."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.pods import met
+from tests.trainer_module.samples import run_arguments
+from tests.trainer_module.test_run import history, run_on_two_devices, weights
+from trainer_module import run
+from trainer_module.networks.backbones import DROPOUT
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[3]
+RUN = """
+import json, sys, types
+from trainer_module import run
+run.run_fn(types.SimpleNamespace(**json.loads(sys.argv[1])))
+"""
+
+
+@pytest.fixture(scope="module")
+def joined(files, transform_output, tmp_path_factory) -> Path:
+    """A training of two workers, of half a batch each."""
+    folder = tmp_path_factory.mktemp("joined")
+    run.run_fn(run_arguments(files, transform_output, folder, strategy="multi_worker", batch_size=4))
+    return folder
+
+
+def test_two_workers_learn_what_two_replicas_of_one_process_do(joined, files, transform_output, tmp_path):
+    """And these what one device does. Sums of float32 in another order differ by 1e-7 a step."""
+    changes = {"strategy": "mirrored", "batch_size": 4}
+    run_on_two_devices((run_arguments(files, transform_output, tmp_path, **changes), DROPOUT))
+    for ours, theirs in zip(history(joined), history(tmp_path), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+    training = json.loads((joined / "run" / "training.json").read_text())
+    assert training["devices"] == ["CPU:0", "CPU:0"]
+    assert training["global_batch_size"] == 8
+
+
+def started(arguments, config: str = "") -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, json.dumps(vars(arguments))],
+        cwd=ROOT,
+        env={**os.environ, "TF_CONFIG": config},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def children(parent: int) -> list[int]:
+    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(child) for child in found]
+
+
+def test_a_worker_that_dies_ends_the_other_and_the_next_run_goes_on(
+    joined, files, transform_output, tmp_path
+):
+    arguments = run_arguments(files, transform_output, tmp_path, strategy="multi_worker", batch_size=4)
+    training = started(arguments)
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("checkpoints/*/checkpoint.npz")):
+        assert training.poll() is None, training.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    workers = children(training.pid)
+    assert len(workers) == 2
+    os.kill(workers[1], signal.SIGKILL)
+    _, said = training.communicate(timeout=60)
+    assert training.returncode == 1
+    assert "worker 1 of the training ended with SIGKILL." in said
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+    run.run_fn(arguments)
+    resumed = json.loads((tmp_path / "run" / "training.json").read_text())["resumed_from_epoch"]
+    assert 1 <= resumed <= 5
+    assert history(tmp_path) == history(joined)
+    for ours, theirs in zip(weights(tmp_path), weights(joined), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_workers_end_with_the_process_that_started_them(files, transform_output, tmp_path):
+    training = started(run_arguments(files, transform_output, tmp_path, strategy="multi_worker"))
+    deadline = time.monotonic() + 300  # On a busy machine TensorFlow alone takes a minute to import.
+    while len(workers := children(training.pid)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    training.kill()
+    training.communicate(timeout=300)
+    while any(Path(f"/proc/{worker}/exe").exists() for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_what_a_worker_refuses_is_raised_as_it_said_it(files, transform_output, tmp_path):
+    from edgeline.errors import EdgelineError
+
+    arguments = run_arguments(files, transform_output, tmp_path, strategy="multi_worker", require_gpu=True)
+    with pytest.raises(EdgelineError, match="sees no GPU") as refused:
+        run.run_fn(arguments)
+    assert "require_gpu=false" in refused.value.do
+
+
+def test_a_worker_elsewhere_that_is_lost_ends_the_others(files, transform_output, tmp_path):
+    """As on several machines, where nothing but TensorFlow sees the others."""
+    changes = {"strategy": "multi_worker", "batch_size": 4, "epochs": 1000}
+    arguments = [run_arguments(files, transform_output, tmp_path / str(i), **changes) for i in range(2)]
+    trainings = [started(*pair) for pair in zip(arguments, met(tmp_path / "meeting"), strict=True)]
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("0/checkpoints/*/checkpoint.npz")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    stays, goes = trainings
+    for pid in (*children(goes.pid), goes.pid):
+        os.kill(pid, signal.SIGKILL)
+    goes.communicate(timeout=60)
+    _, said = stays.communicate(timeout=60)
+    assert stays.returncode == 1
+    assert "Worker 1 of the training can no longer be reached." in said

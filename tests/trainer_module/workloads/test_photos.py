@@ -1,0 +1,109 @@
+import io
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests.edgeline.edge.contracts.test_image import contract
+from tests.trainer_module.samples import SHELF
+from trainer_module.settings import ModelSettings, TrainerSettings
+from trainer_module.workload_module import DRAWS
+from trainer_module.workloads import photos
+
+LABELS = ["ok", "misplaced", "damaged"]
+CONFIG = {"labels": LABELS, "image_size": 32, "channels": 1, "max_side": 512}
+
+
+def jpeg(width: int, height: int, mode: str = "L") -> bytes:
+    gradient = np.linspace(0, 255, width * height, dtype=np.uint8).reshape(height, width)
+    file = io.BytesIO()
+    Image.fromarray(gradient).convert(mode).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (100, 60), (20, 90)])
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_pixels_are_those_that_pillow_gives(size, channels, mode):
+    photo = jpeg(*size, mode)
+    ours = photos.decode_photos(tf.constant([photo]), 32, channels, 512)[0]
+    pillow = Image.open(io.BytesIO(photo)).convert(mode).resize((32, 32), Image.Resampling.BILINEAR)
+    assert ours.dtype == tf.uint8
+    # Pillow rounds after each of its two passes, TensorFlow once: one level of 255 apart at the most.
+    difference = np.abs(ours.numpy().astype(int) - np.asarray(pillow).reshape(32, 32, channels))
+    assert difference.max() <= 1
+
+
+def test_a_label_is_its_place_in_the_given_order_and_not_in_the_data():
+    features = photos.preprocessing_fn(
+        {"photo": tf.constant([jpeg(32, 32)] * 3), "label": tf.constant(["damaged", "ok", "damaged"])}, CONFIG
+    )
+    assert features["label"].numpy().tolist() == [2, 0, 2]
+    assert features["label"].dtype == tf.int64
+
+
+def test_an_unknown_and_a_missing_label_become_minus_one():
+    labels = tf.sparse.from_dense([["ok"], [""], ["torn"]])
+    features = photos.preprocessing_fn(
+        {"photo": tf.sparse.from_dense([[jpeg(32, 32)]] * 3), "label": labels}, CONFIG
+    )
+    assert features["label"].numpy().tolist() == [0, -1, -1]
+
+
+def test_sparse_and_dense_photos_give_the_same_image():
+    photo, label = jpeg(40, 40), tf.constant(["ok"])
+    sparse = {"photo": tf.sparse.from_dense([[photo]]), "label": label}
+    dense = {"photo": tf.constant([[photo]]), "label": label}
+    images = [photos.preprocessing_fn(inputs, CONFIG)["image"] for inputs in (sparse, dense)]
+    np.testing.assert_array_equal(*images)
+
+
+def test_the_transform_graph_gives_the_image_where_no_label_is_known(transform):
+    raw = {"photo": tf.sparse.from_dense([[jpeg(50, 50)]])}
+    transformed = transform.transform_features_layer()(raw)
+    assert set(transformed) == {"image", "_max_side"}
+    assert transformed["image"].shape == (1, 32, 32, 1)
+    assert transformed["image"].dtype == tf.float32
+
+
+def test_the_contract_for_phones_says_what_the_graph_does(transform):
+    made = photos.edge_contract(transform, ModelSettings(image_size=32), SHELF)
+    assert json.loads(json.dumps(made)) == contract(image_size=32)
+
+
+STILL = {"flip": False, "brightness": 0.0}
+
+
+def varied(images: np.ndarray, **settings) -> np.ndarray:
+    draws = tf.random.stateless_uniform((len(images), DRAWS), (1, 2))
+    return photos.augment(
+        tf.constant(images, tf.float32), draws, TrainerSettings(**{**STILL, **settings})
+    ).numpy()
+
+
+def test_photos_that_nothing_varies_stay_as_they_are():
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3))
+    np.testing.assert_array_equal(varied(images), images)
+
+
+def test_a_cut_photo_is_a_part_of_it_in_the_same_size():
+    columns = np.broadcast_to(np.linspace(0, 255, 64)[None, None, :, None], (200, 64, 64, 1))
+    cut = varied(columns, crop=0.5)
+    assert cut.shape == columns.shape
+    steps = np.diff(cut[:, 32, :, 0], axis=1)
+    assert (steps > 0).all()
+    # A share of the width of 0.5 / 1.22 to 1, and so of the steps between columns.
+    share = steps.mean(axis=1) / (255 / 63)
+    assert 0.4 < share.min() < 0.55
+    assert 0.9 < share.max() <= 1.001
+    assert {round(float(left)) for left in cut[:, 32, 0, 0]} > {0, 20, 40}
+
+
+def test_contrast_leaves_the_mean_of_each_photo_as_it_is():
+    images = np.random.default_rng(0).uniform(100, 150, (200, 8, 8, 1))
+    changed = varied(images, contrast=0.3)
+    np.testing.assert_allclose(changed.mean((1, 2, 3)), images.mean((1, 2, 3)), rtol=1e-5)  # float32
+    factor = changed.std((1, 2, 3)) / images.std((1, 2, 3))
+    assert 0.7 <= factor.min() < 0.75
+    assert 1.25 < factor.max() <= 1.301

@@ -1,0 +1,242 @@
+"""What a real Transform makes of rows, and that a device without TensorFlow makes the same of them."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data.sensors.generator import LABELS, NUMBERS
+from data.spans.split import hash_group
+from deploy.serving import client
+from edgeline.edge.contracts.row import preprocess
+from edgeline.edge.inspect import inspect, problems
+from edgeline.edge.micro import SOURCE, write_c_array
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.records.workload import Workload
+from tests.serving import serving, warmed, write_bundle
+from tests.trainer_module.workloads.sensor_world import SENSOR, analyze, raw_batch, recall_at, windows
+from trainer_module.export.convert import convert
+from trainer_module.export.signatures import export
+from trainer_module.settings import ModelSettings
+from trainer_module.workloads import tables
+
+pytestmark = pytest.mark.e2e
+
+SETTINGS = ModelSettings(buckets=8)
+# A column with a heavy tail, one that is constant, and one that nobody filled in.
+TABLE = Workload(
+    "table",
+    "",
+    "trainer_module.workloads.tables",
+    "data.tables.source",
+    labels=("no", "yes"),
+    numbers=("income", "constant", "empty"),
+    categories=("city", "any col/umn"),
+)
+SHAPE = "shape { dim { size: 1 } }"
+TABLE_SCHEMA = "\n".join(
+    [f'feature {{ name: "{name}" type: BYTES value_count {{ min: 1 max: 1 }} }}'
+     for name in ("label", *TABLE.categories)]
+    + [f'feature {{ name: "{name}" type: FLOAT presence {{ min_fraction: 1 }} {SHAPE} }}'
+       for name in TABLE.numbers]
+)  # fmt: skip
+
+
+def config(workload: Workload, settings: ModelSettings) -> dict:
+    columns = {name: list(getattr(workload, name)) for name in ("labels", "numbers", "categories")}
+    return columns | settings.model_dump()
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory) -> list[dict]:
+    return windows(tmp_path_factory.mktemp("sample"), weeks=3, per_week=20_000, stride=8)
+
+
+@pytest.fixture(scope="module")
+def splits(examples) -> tuple[list[dict], list[dict]]:
+    in_eval = [hash_group(example["block"]) < 0.2 for example in examples]
+    train, evaluation = (
+        [e for e, at in zip(examples, in_eval, strict=True) if at is kept] for kept in (False, True)
+    )
+    return train, evaluation
+
+
+@pytest.fixture(scope="module")
+def transform(splits, tmp_path_factory):
+    return analyze(splits[0][::2], tmp_path_factory.mktemp("transform"), config(SENSOR, SETTINGS))
+
+
+@pytest.fixture(scope="module")
+def table_transform(tmp_path_factory):
+    rng = np.random.default_rng(1)
+    rows = [
+        {
+            "income": [float(np.exp(rng.normal(8, 2)))],
+            "constant": [3.0],
+            "empty": [float("nan")],
+            "label": "no",
+        }
+        | {"city": "Ulm" if rng.random() < 0.7 else f"village {rng.integers(50)}", "any col/umn": "a\u00e4"}
+        for _ in range(400)
+    ]
+    settings = ModelSettings(buckets=8, vocabulary=4)
+    folder = tmp_path_factory.mktemp("table")
+    return analyze(rows, folder, config(TABLE, settings), TABLE_SCHEMA), settings
+
+
+def transformed(transform, examples: list[dict], workload: Workload = SENSOR) -> dict[str, np.ndarray]:
+    layer = transform.transform_features_layer()
+    return {name: value.numpy() for name, value in layer(raw_batch(examples, workload)).items()}
+
+
+def contract_of(transform, settings: ModelSettings, workload: Workload) -> dict:
+    return json.loads(json.dumps(tables.edge_contract(transform, settings, workload)))
+
+
+def test_a_table_with_one_number_has_a_contract(tmp_path):
+    alone = replace(TABLE, numbers=("income",), categories=("city",))
+    schema = "\n".join(
+        line for line in TABLE_SCHEMA.splitlines() if not re.search("constant|empty|any", line)
+    )
+    rows = [{"income": [float(n)], "city": "Ulm", "label": "no"} for n in range(9)]
+    transform = analyze(rows, tmp_path, config(alone, ModelSettings()), schema)
+    (number,) = contract_of(transform, ModelSettings(), alone)["numbers"]
+    assert (number["mean"], number["deviation"]) == pytest.approx((4.0, np.std(range(9))), rel=1e-6)
+
+
+def test_numbers_are_scored_without_what_is_missing(transform, splits):
+    out = transformed(transform, splits[0][::2])
+    assert out["row"].shape[1:] == (16, 3 * 8 + 33)
+    scores, missing = out["row"][..., :8], out["row"][..., 8:16]
+    there = np.where(missing == 0, scores, np.nan)
+    np.testing.assert_allclose(np.nanmean(there, axis=(0, 1)), 0, atol=0.02)
+    np.testing.assert_allclose(np.nanstd(there, axis=(0, 1)), 1, atol=0.1)
+    assert (scores[missing == 1] == 0).all() and 0 < missing.mean() < 0.02
+    assert np.abs(scores).max() <= tables.CLIP
+    # As many readings in one eighth of the ranks as in another.
+    ranks = out["row"][..., 16:24]
+    assert np.isin(np.round((ranks + 1) * 3.5, 4), range(8))[missing == 0].all()
+    np.testing.assert_allclose(ranks[missing == 0].mean(), 0, atol=0.05)
+
+
+def test_labels_and_the_vocabulary_are_those_of_the_data(transform, splits):
+    out = transformed(transform, splits[1])
+    assert [LABELS[label] for label in out["label"]] == [e["label"] for e in splits[1]]
+    machines = out["row"][:, :, 24:]
+    assert (machines.sum(axis=-1) == 1).all() and (machines[..., 0] == 0).all()
+    unknown = transformed(transform, [splits[1][0] | {"machine_id": "m-99", "label": "smoke"}])
+    assert (unknown["row"][..., 24] == 1).all() and unknown["label"].tolist() == [-1]
+
+
+def test_the_label_is_not_needed_at_serving(transform, splits):
+    unlabelled = {name: value for name, value in splits[1][0].items() if name != "label"}
+    out = transformed(transform, [unlabelled])
+    assert "label" not in out and out["row"].shape == (1, 16, 57)
+
+
+def test_a_device_makes_the_same_window_as_the_graph(transform, splits):
+    contract = contract_of(transform, SETTINGS, SENSOR)
+    assert contract["kind"] == "row" and [n["name"] for n in contract["numbers"]] == list(NUMBERS)
+    ours = np.concatenate([preprocess(example, contract) for example in splits[1]])
+    np.testing.assert_allclose(ours, transformed(transform, splits[1])["row"], atol=1e-5)
+
+
+def test_a_device_makes_the_same_row_as_the_graph_of_what_no_training_row_had(table_transform):
+    transform, settings = table_transform
+    contract = contract_of(transform, settings, TABLE)
+    rows = [
+        {"income": [income], "constant": [constant], "empty": [empty], "city": city, "any col/umn": text}
+        for income, constant, empty in ((2e3, 3, np.nan), (1e9, 4, 5), (np.nan, np.nan, -1), (0, 2.5, 0))
+        for city, text in (("Ulm", "a\u00e4"), ("", "b"), ("Atlantis", ""))
+    ]
+    ours = np.concatenate([preprocess(row, contract) for row in rows])
+    graph = transformed(transform, rows, TABLE)["row"]
+    assert np.isfinite(graph).all() and graph.shape == (12, 1, 3 * 3 + 2 * 5)
+    np.testing.assert_allclose(ours, graph, atol=1e-5)
+    single = rows[0] | {"income": 2e3, "constant": 3, "empty": None}
+    np.testing.assert_array_equal(preprocess(single, contract), ours[:1])
+
+
+def test_a_window_of_another_length_is_no_input(transform, splits):
+    contract = contract_of(transform, SETTINGS, SENSOR)
+    with pytest.raises(EdgelineError, match="'temperature' has 3 readings"):
+        preprocess(splits[1][0] | {"temperature": [20.0, 21.0, 22.0]}, contract)
+
+
+def test_a_schema_without_a_shape_is_refused_by_name(tmp_path: Path):
+    schema = TABLE_SCHEMA.replace(SHAPE, "")
+    with pytest.raises(UsageError, match="gives the feature income no fixed shape"):
+        analyze([], tmp_path, config(TABLE, SETTINGS), schema)
+
+
+def test_anomalies_are_found_by_a_file_without_floats_for_a_microcontroller(
+    transform, splits, tmp_path: Path
+):
+    import keras
+    import tensorflow as tf
+
+    train, evaluation = (transformed(transform, split) for split in splits)
+    keras.utils.set_random_seed(20)
+    model = tables.build_model(LABELS, SETTINGS, transform)
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    model.fit(train["row"], train["label"], batch_size=64, epochs=10, verbose=0)
+    alarms = evaluation["label"] != LABELS.index("normal")
+    probabilities = model.predict(evaluation["row"], verbose=0)
+    assert recall_at(1 - probabilities[:, 0], alarms) > 0.6
+    assert (probabilities.argmax(axis=1) == evaluation["label"]).mean() > 0.95
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    spec = [tf.TensorSpec([None, *train["row"].shape[1:]], tf.float32, name="row")]
+    archive.add_endpoint("serve_tensors", lambda row: {"probabilities": model(row, training=False)}, spec)
+    archive.write_out(tmp_path / "model", verbose=False)
+    (made,) = convert(tmp_path / "model", "serve_tensors", ["int8"], train["row"][:200], tmp_path)
+    assert made.error is None
+    report, size = inspect(tmp_path / made.file), (tmp_path / made.file).stat().st_size
+    assert problems(report, "int8") == [] and size < 100_000
+    assert set(report.ops) <= {"CONV_2D", "FULLY_CONNECTED", "RESHAPE", "SOFTMAX"}
+    write_c_array(tmp_path / made.file, tmp_path)
+    source = tmp_path / SOURCE
+    assert f"g_model_data[{size}]" in source.read_text()
+
+
+def test_a_row_is_served_whatever_its_columns_are_called(table_transform, tmp_path, capsys):
+    transform, settings = table_transform
+    model = tables.build_model(TABLE.labels, settings, transform)
+    assert model.input.shape == (None, 1, 19) and model.output.shape == (None, 2)
+    read = replace(TABLE, reads=(*TABLE.numbers, *TABLE.categories))
+    export(model, transform, str(tmp_path / "model"), read)
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    numbers = {name: tf.constant([[2e3]]) for name in TABLE.numbers}
+    asked = loaded.signatures["serve_raw"](
+        **numbers, city=tf.constant(["Ulm"]), any_col_umn=tf.constant(["b"])
+    )
+    probabilities = asked["probabilities"].numpy()[0]
+    np.testing.assert_allclose(probabilities.sum(), 1, rtol=1e-5)
+
+    shapes = warmed(tmp_path / "model", loaded)
+    assert {shape["probabilities"] for name, shape in shapes.items() if name != "transform_features"} == {
+        (1, 2)
+    }
+    assert set(shapes) == {"serving_default", "serve_raw", "serve_tensors", "transform_features"}
+
+    bundle = write_bundle(tmp_path / "bundle", "table", list(TABLE.labels), {"kind": "row"})
+    row = {"income": [2e3], "constant": [2e3], "empty": [2e3], "city": "Ulm", "any_col_umn": "b"}
+    (tmp_path / "row.json").write_text(json.dumps(row))
+    with serving(loaded, "table", 3) as servers:
+        for server in servers:
+            client.main([str(bundle), str(tmp_path / "row.json"), "--server", server])
+            said, score = capsys.readouterr().out.split()
+            assert said == TABLE.labels[probabilities.argmax()]
+            assert float(score) == pytest.approx(probabilities.max(), abs=1e-4)
+
+
+def test_a_window_of_readings_warms_up_a_server(transform, tmp_path):
+    model = tables.build_model(SENSOR.labels, SETTINGS, transform)
+    export(model, transform, str(tmp_path / "model"), replace(SENSOR, reads=(*NUMBERS, *SENSOR.categories)))
+    shapes = warmed(tmp_path / "model", tf.saved_model.load(str(tmp_path / "model")))
+    assert len(shapes) == 4 and shapes["serve_raw"] == {"probabilities": (1, len(LABELS))}

@@ -1,0 +1,127 @@
+"""The conversion process: makes one variant after the other and records each result in a journal.
+
+`trainer_module.export.convert` starts it as `python -m trainer_module.export.conversion_worker`.
+"""
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeline.edge.runtime import load_interpreter
+from edgeline.edge.variants import VARIANTS, Variant
+from edgeline.errors import EdgelineError
+from edgeline.records.edge import Conversion
+from edgeline.records.json_file import encode
+
+_REASON_LINES = 8
+
+
+def main(argv: Sequence[str]) -> None:
+    """Takes the arguments of `export.convert`; writes one line of JSON to the journal per variant."""
+    saved_model, signature, calibration, output, journal, timeout, *variants = argv
+    convert: Callable[[Variant], bytes] | None = None
+    for variant in (VARIANTS[name] for name in variants):
+        # No handler is set for this signal, so it ends the process, whatever the converter is doing.
+        signal.setitimer(signal.ITIMER_REAL, float(timeout))
+        error = None
+        try:
+            if convert is None:
+                convert = _load_converter(Path(saved_model), signature, Path(calibration))
+            _write_and_run(Path(output) / variant.file_name, convert(variant))
+        except Exception as caught:  # a variant that fails must not stop the others
+            error = _summarise(caught)
+        file = None if error else variant.file_name
+        with open(journal, "ab") as entries:
+            entries.write(encode(Conversion(variant.name, file, error)) + b"\n")
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Callable[[Variant], bytes]:
+    """Loads the SavedModel with its batch fixed to 1; returns a function that converts it to a variant."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(saved_model))
+    serve = loaded.signatures[signature]
+    ((name, spec),) = serve.structured_input_signature[1].items()
+    shape = [1, *spec.shape.as_list()[1:]]
+    if None in shape or spec.dtype not in (tf.float32, tf.int32):
+        raise EdgelineError(
+            f"Input {name!r} of signature {signature!r} is {spec.dtype.name} {spec.shape.as_list()}.",
+            "An edge file has fixed shapes; in the SavedModel only the batch dimension may be open.",
+            "Export the signature as float32 or int32 [None, ...], with all other sizes fixed.",
+        )
+
+    # The signature is converted as a concrete function: from_saved_model aborts, or silently writes wrong
+    # weights, on Keras 3 models that were saved through tf.Module.
+    @tf.function(input_signature=[tf.TensorSpec(shape, spec.dtype, name=name)])
+    def batch_of_one(inputs: Any) -> Any:
+        return serve(**{name: inputs})
+
+    concrete = batch_of_one.get_concrete_function()
+
+    def representative_dataset() -> Iterator[list[NDArray[Any]]]:
+        examples = np.load(calibration, mmap_mode="r")
+        if list(examples.shape[1:]) != shape[1:]:
+            raise EdgelineError(
+                f"Each calibration example has the shape {list(examples.shape[1:])}.",
+                f"The model takes {shape[1:]}.",
+                "Calibrate with transformed training examples.",
+            )
+        for example in examples:
+            yield [example[np.newaxis].astype(spec.dtype.as_numpy_dtype)]
+
+    def convert(variant: Variant) -> bytes:
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], loaded)
+        if variant.name != "fp32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if variant.name == "fp16":
+            converter.target_spec.supported_types = [tf.float16]
+        if variant.integer_only:
+            # With only this set, most operations without an integer kernel fail here. A few, such as SIN,
+            # silently stay float; edge.inspect finds those.
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_output_type = tf.int8
+            if spec.dtype == tf.float32:  # word ids stay whole numbers
+                converter.inference_input_type = tf.int8
+            converter.representative_dataset = representative_dataset
+        return bytes(converter.convert())
+
+    return convert
+
+
+def _write_and_run(path: Path, content: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(content)
+        _run_once(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _run_once(path: Path) -> None:
+    """Runs the file once: a file that converts can still crash its interpreter, which is harmless here."""
+    interpreter, _ = load_interpreter(path)
+    for tensor in interpreter.get_input_details():
+        interpreter.set_tensor(tensor["index"], np.zeros(tensor["shape"], tensor["dtype"]))
+    interpreter.invoke()
+
+
+def _summarise(error: Exception) -> str:
+    """Returns the converter's reasons without source locations, which point into Python's own files."""
+    if isinstance(error, EdgelineError):
+        return str(error)
+    reasons = re.findall(r"(?:error|Error code): (.+)", str(error))
+    lines = dict.fromkeys(reasons or str(error).strip().splitlines()[:_REASON_LINES])
+    return f"{type(error).__name__}: " + "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,330 @@
+"""The entry point of TFX's Tuner, by its dotted path `trainer_module.search.tune.tuner_fn`."""
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+from keras_tuner.engine.base_tuner import BaseTuner
+from tfx.components.tuner.component import TunerFnResult
+
+from edgeline.errors import HeldBack, UsageError
+from edgeline.records.training import FINISHED, TRIAL, Search, Trial
+from edgeline.records.workload import Workload
+from edgeline.store.locations import write_atomically
+from trainer_module.search import trial_pods
+from trainer_module.search.trial_pods import Peer, TrialRequest
+from trainer_module.search.tune_settings import SEARCHED, TuneSettings, Values
+from trainer_module.settings import ModelSettings, TrainerSettings, parse_seconds, replace_values
+from trainer_module.training import checkpoint
+from trainer_module.training.budget import BudgetTooShort
+from trainer_module.training.devices import make_strategy
+from trainer_module.training.input_pipeline import hold_out
+from trainer_module.training.task import Task, open_task, train_model
+
+_log = logging.getLogger(__name__)
+_progress = logging.getLogger("edgeline.progress")
+# Share of the groups of train that judge the trials.
+_JUDGE_SHARE = 0.2
+
+
+def tuner_fn(fn_args: Any) -> TunerFnResult:
+    """Makes the search that TFX's Tuner runs.
+
+    `custom_config` of TFX's FnArgs has `workload`, `model`, `trainer` and `tune` (settings), each as JSON,
+    `seed`, `code` (the digest of the training code) and `checkpoints` (a folder that survives a kill).
+
+    Raises:
+        EdgelineError: The settings, the machine or the data do not allow training.
+    """
+    config, began = fn_args.custom_config, time.monotonic()
+    key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_graph_path)
+    folder = Path(config["checkpoints"]) / key
+    trainer = TrainerSettings.model_validate_json(config["trainer"])
+    replicas = make_strategy(trainer)
+    workload = Workload.from_json(config["workload"])
+    data = (fn_args.transform_graph_path, fn_args.train_files, fn_args.eval_files)
+    search = TrialSearch(
+        TuneSettings.model_validate_json(config["tune"]),
+        _replace_evaluation(open_task(workload, *data, config["seed"], folder)),
+        ModelSettings.model_validate_json(config["model"]),
+        trainer,
+        replicas,
+        folder,
+        fn_args.working_dir,
+        began,
+    )
+    return TunerFnResult(tuner=search, fit_kwargs={})
+
+
+def _replace_evaluation(task: Task) -> Task:
+    """Replaces the eval split by groups that are held out of train, which judge the trials."""
+    rest, held = hold_out(task.training, _JUDGE_SHARE)
+    if not len(held.shown):
+        raise UsageError(
+            "No class has examples of three groups to train on.",
+            "Trials are judged on groups held out of train, because eval judges the model.",
+            "Set tune.max_trials=0, or add examples of other groups.",
+        )
+    return replace(task, training=rest, evaluation=held)
+
+
+def make_oracle(tune: TuneSettings, epochs: int, seed: int) -> keras_tuner.Oracle:
+    """Makes the oracle that proposes the settings of trials; the same scores give the same proposals."""
+    options = {
+        "objective": keras_tuner.Objective(tune.objective, "min" if tune.objective == "val_loss" else "max"),
+        "hyperparameters": _make_hyperparameters(tune),
+        "seed": seed or 1,  # KerasTuner replaces 0 by a random one
+        "max_consecutive_failed_trials": tune.max_trials + 1,
+    }
+    if tune.algorithm == "hyperband":
+        oracle = keras_tuner.oracles.HyperbandOracle(max_epochs=epochs, **options)
+        oracle.max_trials = tune.max_trials
+    else:
+        oracle = keras_tuner.oracles.BayesianOptimizationOracle(max_trials=tune.max_trials, **options)
+    oracle.verbose = 0
+    return oracle
+
+
+def _make_hyperparameters(tune: TuneSettings) -> keras_tuner.HyperParameters:
+    space = keras_tuner.HyperParameters()
+    for name, values in tune.space.items():
+        group, _, leaf = name.partition(".")
+        if isinstance(values.ends[0], bool):
+            # A Choice would turn them into numbers.
+            if len(set(values.choices)) == 1:
+                space.Fixed(name, values.choices[0])
+            else:
+                space.Boolean(name)
+            continue
+        if values.choices:
+            space.Choice(name, list(values.choices))
+            continue
+        add = space.Int if SEARCHED[group].model_fields[leaf].annotation is int else space.Float
+        step = {} if values.step is None else {"step": values.step}
+        add(name, *values.ends, sampling="log" if values.log else "linear", **step)
+    return space
+
+
+class TrialSearch(BaseTuner):
+    """A KerasTuner search whose trials are trainings of this project.
+
+    The oracle proposes a round of trials, one for each pod that trains, and gets their results in order. Each
+    finished trial writes its result to a file in `folder`. A search that restarts after a kill asks the
+    oracle from the first trial on and gives it these results. So it continues as an unbroken search would,
+    which it would not from KerasTuner's own saved state; and a torn file of that state does no harm.
+    """
+
+    def __init__(
+        self,
+        tune: TuneSettings,
+        task: Task,
+        model: ModelSettings,
+        trainer: TrainerSettings,
+        replicas: Any,
+        folder: Path,
+        working_dir: str,
+        began: float,
+    ) -> None:
+        self._tune, self._task, self._model, self._trainer = tune, task, model, trainer
+        self._replicas, self._folder, self._began = replicas, folder, began
+        self._trials: list[Trial] = []
+        self._earlier_s = 0.0
+        self._helpers: Sequence[Peer] = ()
+        oracle = make_oracle(tune, trainer.epochs, task.seed)
+        super().__init__(oracle=oracle, directory=working_dir, project_name="search", overwrite=True)
+
+    def search(self) -> None:
+        """Runs trials until their number is reached or the budget is spent.
+
+        A pod that helps another trains the trials that the leader sends, and has no result.
+
+        Raises:
+            HeldBack: No trial trained a model.
+            UsageError: Not one trial fits into the budget.
+            EdgelineError: Another pod is lost.
+        """
+        with trial_pods.connect_pods() as (leader, self._helpers):
+            if leader is not None:
+                while (request := leader.receive(TrialRequest)) is not None:
+                    leader.send(self._train(request.trial, request.budget))
+                return
+            is_complete = self._run_rounds()
+            for helper in self._helpers:
+                helper.send(None)
+        if not is_complete:
+            if not self._trials:
+                raise UsageError(
+                    f"tune.budget, {self._tune.budget}, is too short for one trial.",
+                    "Without a finished trial there are no best settings to train with.",
+                    "Set a longer budget, a smaller data.window or trainer.epochs, or use a GPU.",
+                )
+            self._log_progress(
+                f"tune.budget is spent after {len(self._trials)} of {self._tune.max_trials} trials"
+            )
+        if self._best is None:
+            raise HeldBack(
+                f"Each of {len(self._trials)} trials failed; the last one: {self._trials[-1].reason}",
+                "There are no best settings to train with.",
+                "Change tune.space, for example to a lower trainer.learning_rate, and run again.",
+            )
+        if self._tune.max_trials > 1 and sum(trial.score is not None for trial in self._trials) == 1:
+            _log.warning("Only trial %d succeeded, so the search compared nothing.", self._best.number)
+        (self._folder / FINISHED).touch()
+
+    @property
+    def result(self) -> Search | None:
+        """Returns the result of a search that has ended; None in a pod that helped another."""
+        best = self._best
+        return Search(self._tune.objective, best.number, tuple(self._trials)) if best else None
+
+    def _run_rounds(self) -> bool:
+        """Runs the trials, round by round; returns whether there was time for all."""
+        while self._left_s > 0 or (self._trial_folder(len(self._trials) + 1) / TRIAL.name).is_file():
+            proposals = self._propose_trials()
+            if not proposals:
+                return True
+            finished = list(self._run_trials([new for _, new in proposals]))
+            for (trial, _), result in zip(proposals, finished, strict=False):
+                self._report(trial, result)
+            if len(finished) < len(proposals):
+                break
+        return False
+
+    def _propose_trials(self) -> list[tuple[Any, Trial]]:
+        """Asks the oracle for a trial per pod; returns KerasTuner's trials, each with our record of it."""
+        proposals: list[tuple[Any, Trial]] = []
+        for slot in range(1 + len(self._helpers)):
+            trial = self.oracle.create_trial(f"{self.tuner_id}-{slot}")
+            if trial.status != "RUNNING":
+                break  # it has no more, or waits for the results of these
+            values = trial.hyperparameters.values
+            for name in self._tune.space:
+                values[name] = _round_value(values[name], self._tune.space[name])
+            new = Trial(
+                number=len(self._trials) + len(proposals) + 1,
+                values={name: value for name, value in values.items() if "/" not in name},
+                epochs=values.get("tuner/epochs", values.get("trainer.epochs", self._trainer.epochs)),
+            )
+            proposals.append((trial, new))
+        return proposals
+
+    def _run_trials(self, trials: Sequence[Trial]) -> Iterator[Trial]:
+        """Yields the results of trials in order, up to the first that there was no time for."""
+        results: dict[int, Trial | None] = {
+            trial.number: stored
+            for trial in trials
+            if (stored := TRIAL.find_readable(self._trial_folder(trial.number))) and _is_same(stored, trial)
+        }
+        self._earlier_s += max((result.seconds for result in results.values() if result), default=0.0)
+        new: list[Trial] = []
+        for trial in trials:
+            # Oracles repeat proposals from a small space, whose results are known.
+            if trial.number not in results and not any(_is_same(trial, t) for t in (*self._trials, *new)):
+                new.append(trial)
+        results |= zip((trial.number for trial in new), self._train_in_parallel(new), strict=True)
+        for trial in trials:
+            if trial.number not in results:
+                twin = next(other for other in self._trials if _is_same(other, trial))
+                results[trial.number] = replace(twin, number=trial.number, seconds=0.0)
+            result = results[trial.number]
+            if result is None:
+                return
+            self._trials.append(result)
+            yield result
+
+    def _train_in_parallel(self, trials: Sequence[Trial]) -> list[Trial | None]:
+        """Runs the first trial here, and each other one in another pod."""
+        left_s = self._left_s
+        budget = f"{max(1, int(left_s))}s" if left_s < self._trainer.budget_s else None
+        busy = list(zip(self._helpers, trials[1:], strict=False))
+        for helper, trial in busy:
+            helper.send(TrialRequest(trial, budget))
+        own = [self._train(trial, budget) for trial in trials[:1]]
+        return own + [helper.receive(Trial) for helper, _ in busy]
+
+    def _report(self, trial: Any, result: Trial) -> None:
+        """Reports the result of a trial to the oracle."""
+        if result.score is None:
+            self._log_progress(f"{self._name(result)} failed: {result.reason}")
+            trial.status, trial.message = "FAILED", result.reason
+        else:
+            best = ", the best so far" if result is self._best else ""
+            self._log_progress(f"{self._name(result)}: {self._tune.objective} {result.score:.4f}{best}")
+            self.oracle.update_trial(trial.trial_id, {self._tune.objective: result.score})
+            trial.status = "COMPLETED"
+        self.oracle.end_trial(trial)
+
+    def _train(self, trial: Trial, budget: str | None) -> Trial | None:
+        """Trains with the settings of a trial and returns the result; None if `budget` is too short for it.
+
+        `budget` is the rest of the search's budget, if that is less than the trial's own, or else None.
+        """
+        began, folder = time.monotonic(), self._trial_folder(trial.number)
+        values = ", ".join(f"{name}={_format_value(value)}" for name, value in trial.values.items())
+        self._log_progress(f"{self._name(trial)}: {values}")
+        keras.utils.clear_session()
+        model, trainer = replace_values(trial.values, self._model, self._trainer)
+        limits: dict[str, Any] = {"epochs": trial.epochs}
+        if budget:
+            limits["budget"] = budget
+        trainer = trainer.model_copy(update=limits)
+        checkpoints = folder / "checkpoints"
+        try:
+            trained = train_model(
+                self._task, model, trainer, self._replicas, checkpoints, began, exactly=budget is not None
+            )
+            outcome = trained.outcome
+        except (HeldBack, BudgetTooShort) as error:
+            if budget and isinstance(error, BudgetTooShort):
+                return None
+            result = replace(trial, state="failed", reason=error.found)
+        else:
+            score = outcome.history[outcome.best_epoch][self._tune.objective]
+            result = replace(trial, score=score, best_epoch=outcome.best_epoch + 1)
+        result = replace(result, seconds=round(time.monotonic() - began, 3))
+        folder.mkdir(parents=True, exist_ok=True)
+        with write_atomically(folder / TRIAL.name, sync=True) as file:
+            file.write(TRIAL.to_bytes(result))
+        # The checkpoints go last: after a kill between both, the trial is done.
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return result
+
+    @property
+    def _best(self) -> Trial | None:
+        sign = 1 if self._tune.objective == "val_loss" else -1
+        scored = [trial for trial in self._trials if trial.score is not None]
+        return min(scored, key=lambda trial: sign * (trial.score or 0.0), default=None)
+
+    @property
+    def _left_s(self) -> float:
+        """Returns the seconds left of the budget, of which trials before a kill have also used some."""
+        return parse_seconds(self._tune.budget) - self._earlier_s - (time.monotonic() - self._began)
+
+    def _trial_folder(self, number: int) -> Path:
+        return self._folder / f"trial-{number}"
+
+    def _name(self, trial: Trial) -> str:
+        return f"trial {trial.number} of {self._tune.max_trials}"
+
+    def _log_progress(self, text: str) -> None:
+        _progress.info(text, extra={"progress": {"event": "trial", "text": text}})
+
+
+def _round_value(value: Any, values: Values) -> Any:
+    """Converts a proposed value to a Python type, rounded to the six digits that a person would write."""
+    value = value.item() if hasattr(value, "item") else value
+    return float(f"{value:.6g}") if isinstance(value, float) and not values.choices else value
+
+
+def _is_same(one: Trial, other: Trial) -> bool:
+    return (one.values, one.epochs) == (other.values, other.epochs)
+
+
+def _format_value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,142 @@
+"""The time budget of a training: plans what fits into it by the speed of the first examples and steps."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from edgeline.errors import UsageError
+from edgeline.store.locations import write_atomically
+from trainer_module.training import checkpoint, devices
+from trainer_module.training.loop import Loop
+
+_progress = logging.getLogger("edgeline.progress")
+
+# Number of timed steps, after one that traces the graph.
+_TIMED = 8
+# Share of the remaining time for the evaluation and checkpoint of each epoch, and for variance.
+_RESERVE = 0.15
+# Share of the time that computing the features of a frozen front may take.
+_FEATURE_SHARE = 0.5
+
+
+class BudgetTooShort(UsageError):
+    """The budget does not fit a single epoch."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The time of one training, and the plan that was made for it.
+
+    The plan is stored beside the checkpoint and is the same for all workers, so a training that resumes after
+    a kill keeps the plan that it began with.
+    """
+
+    total_s: float
+    began: float  # by `time.monotonic`
+    folder: Path
+    replicas: tf.distribute.Strategy
+    overrun_s: float  # by which one epoch may exceed the budget
+
+    @property
+    def left_s(self) -> float:
+        """Returns the seconds that are left; negative when the budget is overrun."""
+        return self.total_s - (time.monotonic() - self.began)
+
+    def plan_variations(
+        self, most: int, examples: int, others: int, seconds_each: Callable[[], float]
+    ) -> int:
+        """Returns how many variations to compute features of: `most`, or what half of the time allows.
+
+        Args:
+            most: The number in the settings.
+            examples: Number of examples that are varied.
+            others: Number of examples whose features are computed once.
+            seconds_each: Measures the time that the features of one example take.
+
+        Raises:
+            BudgetTooShort: One variation takes longer than the remaining time and the permitted overrun.
+        """
+        if planned := self._read_planned("variations"):
+            return planned
+        each = seconds_each()
+        time_for = self.left_s * _FEATURE_SHARE - others * each
+        count = max(1, min(most, int(time_for / (examples * each))))
+        needed = (others + examples * count) * each
+        if needed > self.left_s + self.overrun_s:
+            raise _budget_error("the features of the photos take", needed, self.left_s)
+        note = (
+            f"The features of one variation of each photo take about {examples * each:.0f} s:"
+            f" trainer.budget has time for {count} of {most} trainer.variations."
+        )
+        return self._write_plan("variations", count, note if count < most else "")
+
+    def plan_epochs(
+        self, loop: Loop, batches_of: Callable[[range, int], Iterable[Any]], steps: int, most: int
+    ) -> int:
+        """Returns how many epochs of `steps` steps fit into the remaining time: between 1 and `most`.
+
+        The loop's model must be compiled; its variables are restored after the timing.
+
+        Raises:
+            BudgetTooShort: One epoch takes longer than the remaining time and the permitted overrun.
+        """
+        if planned := self._read_planned("epochs"):
+            return planned
+        variables = checkpoint.training_variables(loop.model)
+        before = [variable.numpy() for variable in variables]
+        timed = min(_TIMED, steps)
+        loop.run(iter(batches_of(range(1), 0)), 1)
+        # The batches start again: those that were queued while the graph was traced would cost no time.
+        epoch_s = loop.run(iter(batches_of(range(2), 0)), timed).seconds / timed * steps
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+        left_s = self.left_s * (1 - _RESERVE)
+        if epoch_s > left_s + self.overrun_s:
+            raise _budget_error("one epoch takes", epoch_s, left_s)
+        fitting = min(most, max(0, int(left_s / epoch_s)))
+        _progress.info("An epoch takes about %.0f s: %d of %d fit into the budget.", epoch_s, fitting, most)
+        note = (
+            f"An epoch takes about {epoch_s:.0f} s, but trainer.budget leaves only {max(left_s, 0):.0f} s:"
+            " one epoch is trained, which exceeds the budget."
+        )
+        return self._write_plan("epochs", max(1, fitting), "" if fitting else note)
+
+    @property
+    def notes(self) -> list[str]:
+        """Returns a sentence for each setting that the budget has reduced."""
+        return list(self._read().get("notes", ()))
+
+    def _read(self) -> dict[str, Any]:
+        plan = self.folder / "plan.json"
+        return json.loads(plan.read_text()) if plan.is_file() else {}
+
+    def _read_planned(self, name: str) -> int:
+        return self._from_chief(self._read().get(name, 0))
+
+    def _write_plan(self, name: str, count: int, note: str) -> int:
+        plan = {**self._read(), name: self._from_chief(count)}
+        if note:
+            _progress.info(note)
+            plan["notes"] = [*plan.get("notes", ()), note]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with write_atomically(self.folder / "plan.json") as file:
+            file.write(json.dumps(plan).encode())
+        return int(plan[name])
+
+    def _from_chief(self, count: int) -> int:
+        return int(devices.from_chief(self.replicas, [np.array(count)])[0])
+
+
+def _budget_error(what: str, needed_s: float, left_s: float) -> BudgetTooShort:
+    return BudgetTooShort(
+        f"trainer.budget leaves {max(left_s, 0):.0f} s for epochs, but {what} {needed_s:.0f} s.",
+        "The model must be trained on every example at least once.",
+        "Set a longer budget, a smaller data.window or model.image_size, or use a GPU.",
+    )

@@ -1,0 +1,97 @@
+"""Checkpoints, from which a killed training resumes: the newest file and the one before it."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from edgeline.store.locations import write_atomically
+from trainer_module.training.loop import Tally
+
+_log = logging.getLogger(__name__)
+
+_NAME, _BEFORE, _DAMAGED = "checkpoint.npz", "checkpoint-before.npz", "checkpoint-damaged.npz"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after an epoch, or after some steps of one."""
+
+    history: Sequence[Mapping[str, float]]  # logs of every epoch so far
+    variables: Sequence[np.ndarray]  # weights, optimizer state, seeds of dropout
+    best_weights: Sequence[np.ndarray]  # of the best epoch so far
+    tally: Tally  # of the epoch in progress
+
+
+def training_key(custom_config: Mapping[str, Any], train_files: Sequence[str], transform_output: str) -> str:
+    """Returns the key of a training; only the same settings, data and code give the same key."""
+    about = {
+        "config": {name: value for name, value in custom_config.items() if name != "checkpoints"},
+        "train_files": list(train_files),
+        "transform_output": transform_output,
+        "tensorflow": tf.__version__,
+    }
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def training_variables(model: keras.Model) -> list[Any]:
+    """Returns the state of a compiled model whose optimizer is built: its variables and the optimizer's."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def save(checkpoint: Checkpoint, folder: Path) -> None:
+    """Writes a new checkpoint and keeps the one before; a crash at any instant leaves one of them intact."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
+    arrays |= {f"best_{i}": array for i, array in enumerate(checkpoint.best_weights)}
+    arrays["history"] = np.array(json.dumps(list(checkpoint.history)))
+    arrays["tally"] = np.array(json.dumps(asdict(checkpoint.tally)))
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(folder / _NAME, folder / _BEFORE)
+    with write_atomically(folder / _NAME, sync=True) as file:
+        np.savez(file, **arrays)
+
+
+def load(model: keras.Model, folder: Path) -> Checkpoint | None:
+    """Restores the model and its optimizer from the folder's newest intact checkpoint.
+
+    Returns:
+        The checkpoint; None, with the model unchanged, if there is none or it belongs to another model.
+    """
+    targets = training_variables(model)
+    for path in (folder / _NAME, folder / _BEFORE):
+        try:
+            checkpoint = _read(path)
+        except FileNotFoundError:
+            continue
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            _log.warning("%s is damaged (%s); training continues from what was saved before.", path, error)
+            with contextlib.suppress(OSError):  # else the next save would keep it as the one before
+                os.replace(path, path.with_name(_DAMAGED))
+            continue
+        if [tuple(target.shape) for target in targets] != [array.shape for array in checkpoint.variables]:
+            _log.warning("%s belongs to another model; training starts from the beginning.", path)
+            return None
+        for target, array in zip(targets, checkpoint.variables, strict=True):
+            target.assign(array)
+        return checkpoint
+    return None
+
+
+def _read(path: Path) -> Checkpoint:
+    with np.load(path, allow_pickle=False) as arrays:
+        variables = [arrays[name] for name in arrays.files if name.startswith("variable_")]
+        best_weights = [arrays[name] for name in arrays.files if name.startswith("best_")]
+        tally = Tally(**json.loads(str(arrays["tally"])))
+        return Checkpoint(json.loads(str(arrays["history"])), variables, best_weights, tally)

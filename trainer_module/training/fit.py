@@ -1,0 +1,299 @@
+"""Trains over all epochs, or up to the best one; reports progress and resumes after a kill.
+
+The data that select an epoch never judge the model: the eval split is measured after each epoch for the
+curves, and decides nothing. By default no epoch is selected: as the learning rate falls to 0, the last epochs
+hardly differ.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from edgeline.records.training import TENSORBOARD
+from trainer_module.settings import TrainerSettings
+from trainer_module.training import checkpoint, devices
+from trainer_module.training.loop import Loop, Tally
+from trainer_module.training.tensorboard import Board
+
+_progress = logging.getLogger("edgeline.progress")
+
+# Steps between two looks at the clock, and the seconds after which a checkpoint is due within an epoch.
+_STEPS_AT_ONCE = 50
+CHECKPOINT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a training."""
+
+    history: Sequence[Mapping[str, float]]  # the logs of every epoch, including those before a resume
+    best_epoch: int  # counted from 0; the model now has its weights
+    resumed_from_epoch: int | None  # epochs done before this process; None if it did not resume
+    steps: int  # done by this process
+    seconds: float  # spent by this process on steps, evaluations and checkpoints
+
+
+@dataclass(frozen=True)
+class BoardData:
+    """The data of the eval split that TensorBoard shows beside numbers."""
+
+    labels: Sequence[str]  # names, in the order of ids
+    inputs: Any  # the model's inputs, in the order of the batches; None if they are not stored
+    true: Any  # their label ids, [N]
+
+
+def compile_model(
+    model: keras.Model, learning_rate: float, steps: int, fine_tuning: bool = False, replicas: int = 1
+) -> None:
+    """Compiles for integer labels with Adam and builds its variables. Call it in the strategy's scope.
+
+    Over all `steps` of the training the learning rate falls to 0 along half a cosine (Loshchilov and Hutter,
+    2017, arXiv:1608.03983); without it the last epochs differ from one another by many points. Gradients have
+    a norm of 1 at most. For fine-tuning, the rate first rises over a tenth of the steps: without both, the
+    first steps spoil the weights.
+    """
+    warmup_steps = steps // 10 if fine_tuning else 0
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup_steps else learning_rate,
+        steps - warmup_steps,
+        warmup_target=learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0 / replicas),
+        loss=keras.losses.SparseCategoricalCrossentropy(),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def train(
+    loop: Loop,
+    batches_of: Callable[[range, int], Iterable[Any]],
+    steps: int,
+    evaluation: tf.data.Dataset,
+    settings: TrainerSettings,
+    folder: Path,
+    board_data: BoardData | None = None,
+    selection: tf.data.Dataset | None = None,
+) -> Outcome:
+    """Trains until `epochs` are done; the model then has the weights of the last epoch.
+
+    With `selection` it has those of the best epoch on these batches, by the mean recall of classes if these
+    are balanced, else by the loss; `early_stopping_patience` epochs without a better one end the training.
+
+    Called again after a kill with the same arguments, it resumes from the last checkpoint and ends with the
+    same weights as without the kill. Among several workers, the chief decides, measures and writes; only its
+    outcome and model are of use.
+
+    Args:
+        loop: The loop, with a compiled model.
+        batches_of: Returns the training batches of a range of epochs, skipping so many of the first epoch.
+        steps: Number of steps in an epoch.
+        evaluation: The batches that are measured after each epoch, and decide nothing.
+        settings: Epochs and patience.
+        folder: Folder for the checkpoint of this training and, below it, TensorBoard's files.
+        board_data: Data that TensorBoard shows; None writes no TensorBoard files.
+        selection: Batches of groups held out of training, which select the best epoch; None takes the last.
+
+    Raises:
+        HeldBack: The loss is no longer a finite number.
+        EdgelineError: Memory does not suffice for a batch.
+    """
+    model, replicas = loop.model, loop.replicas
+    is_chief = devices.is_chief(replicas)
+    resumed = checkpoint.load(model, folder) if is_chief else None
+    variables = checkpoint.training_variables(model)
+    values = devices.from_chief(replicas, [variable.numpy() for variable in variables])
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    select = _make_evaluator(loop, selection) if selection else None
+    state = _TrainingState(loop, settings, folder, resumed, _make_evaluator(loop, evaluation), select)
+
+    def read_progress() -> list[int]:
+        own = np.array([len(state.history), state.tally.steps, state.finished])
+        return [int(number) for number in devices.from_chief(replicas, [own])[0]]
+
+    epochs_done, steps_taken, finished = read_progress()
+    if resumed and not finished:
+        _progress.info(
+            "Continuing after epoch %d of %d and %d steps.", epochs_done, settings.epochs, steps_taken
+        )
+    if board_data and is_chief:
+        state.board = Board(folder / TENSORBOARD, epochs_done, epochs_done * steps + steps_taken)
+        state.labels = board_data.labels
+    epochs_before, started = epochs_done, time.monotonic()
+    steps_here = -steps_taken
+    batches = None if finished else iter(batches_of(range(epochs_done, settings.epochs), steps_taken))
+    while batches and not finished:
+        while steps_taken < steps:
+            count = min(_STEPS_AT_ONCE, steps - steps_taken)
+            steps_taken += count
+            state.take_steps(batches, count, epochs_done * steps + steps_taken)
+            if is_chief and steps_taken < steps:
+                state.save_when_due()
+        steps_here += steps
+        state.end_epoch(is_chief)
+        epochs_done, steps_taken, finished = read_progress()
+    seconds = time.monotonic() - started
+    if is_chief and state.best_weights:
+        model.set_weights(state.best_weights)
+    if board_data and state.board:
+        if state.best_answers is None:
+            state.best_answers = state.evaluate().probabilities
+        state.board.mistakes(board_data.inputs, state.best_answers, board_data.true, board_data.labels)
+        state.board.close()
+    return Outcome(state.history, state.best_epoch, epochs_before if resumed else None, steps_here, seconds)
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    logs: dict[str, float]
+    confusion: np.ndarray  # counts by label and predicted label, [labels, labels]
+    probabilities: np.ndarray  # [N, labels]
+
+
+def _make_evaluator(loop: Loop, batches: tf.data.Dataset) -> Callable[[], _Evaluation]:
+    """Makes a function that measures loss, accuracy and mean recall of classes, on one device.
+
+    Each example counts once. Keras's evaluation under a strategy fails on a batch that the replicas cannot
+    share evenly.
+    """
+    model, first = loop.model, loop.front or loop.model
+
+    def answer(inputs: tf.Tensor) -> tf.Tensor:
+        inputs = loop.front(inputs, training=False) if loop.front else inputs
+        return tf.cast(model(inputs, training=False), tf.float32)
+
+    predict = tf.function(answer, input_signature=[tf.TensorSpec(first.input_shape, first.inputs[0].dtype)])
+
+    def evaluate() -> _Evaluation:
+        loss = keras.metrics.SparseCategoricalCrossentropy()
+        accuracy = keras.metrics.SparseCategoricalAccuracy()
+        confusion = np.zeros([model.output_shape[-1]] * 2, np.int64)
+        answers = []
+        for inputs, label in batches:
+            probabilities = predict(inputs)
+            loss.update_state(label, probabilities)
+            accuracy.update_state(label, probabilities)
+            predicted = tf.argmax(probabilities, axis=1)
+            answers.append(probabilities.numpy())
+            confusion += tf.math.confusion_matrix(label, predicted, model.output_shape[-1]).numpy()
+        counts = confusion.sum(axis=1)
+        recalls = confusion.diagonal()[counts > 0] / counts[counts > 0]
+        logs = {
+            "val_loss": float(loss.result()),
+            "val_accuracy": float(accuracy.result()),
+            "val_recall": float(recalls.mean()),
+        }
+        return _Evaluation(logs, confusion, np.concatenate(answers))
+
+    return evaluate
+
+
+class _TrainingState:
+    """The epochs of a training so far.
+
+    Early stopping is decided here, as Keras's callback forgets the epochs before a resume.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        settings: TrainerSettings,
+        folder: Path,
+        resumed: checkpoint.Checkpoint | None,
+        evaluate: Callable[[], _Evaluation],
+        select: Callable[[], _Evaluation] | None,
+    ) -> None:
+        self.loop, self.settings, self.folder = loop, settings, folder
+        self.evaluate, self.select = evaluate, select
+        self.history: list[Mapping[str, float]] = list(resumed.history) if resumed else []
+        self.best_weights: Sequence[Any] = resumed.best_weights if resumed else ()
+        self.tally = resumed.tally if resumed else Tally()
+        self.saved_at = time.monotonic()
+        self.board: Board | None = None
+        self.labels: Sequence[str] = ()
+        self.best_answers: np.ndarray | None = None
+
+    @property
+    def best_epoch(self) -> int:
+        def score(epoch: int) -> tuple[float, float]:
+            logs = self.history[epoch]
+            return (logs["held_out_recall"] if self.settings.balanced else 0.0, -logs["held_out_loss"])
+
+        last = len(self.history) - 1
+        return max(range(len(self.history)), key=score, default=0) if self.select else max(last, 0)
+
+    @property
+    def finished(self) -> bool:
+        done = len(self.history)
+        if done >= self.settings.epochs:
+            return True
+        patience = self.settings.early_stopping_patience if self.select else 0
+        return bool(done and patience) and done - 1 - self.best_epoch >= patience
+
+    def take_steps(self, batches: Iterator[Any], steps: int, done: int) -> None:
+        """Takes `steps` steps; `done` counts the steps of all epochs, including these."""
+        before = self.tally
+        self.tally = self.loop.run(batches, steps, before)
+        if self.board:
+            logs = self.tally.since(before).logs(self.loop.batch_size)
+            self.board.steps(done, {**logs, "learning_rate": self.loop.learning_rate})
+
+    def save_when_due(self) -> None:
+        """Writes a checkpoint within an epoch if the last one is old."""
+        if time.monotonic() - self.saved_at >= CHECKPOINT_S:
+            self._save()
+
+    def end_epoch(self, is_chief: bool) -> None:
+        """Ends the epoch; the chief measures, saves and reports it."""
+        tally, self.tally = self.tally, Tally()
+        if not is_chief:
+            return
+        started = time.monotonic()
+        evaluation = self.evaluate()
+        logs = {**tally.logs(self.loop.batch_size), **evaluation.logs}
+        if not math.isfinite(logs["val_loss"]):
+            raise self.loop.divergence_error("val_loss", logs["val_loss"])
+        if self.select:
+            held_out = self.select().logs
+            logs |= {f"held_out_{name}": held_out[f"val_{name}"] for name in ("loss", "recall")}
+        self.history.append(logs)
+        if self.best_epoch == len(self.history) - 1:
+            self.best_weights = self.loop.model.get_weights() if self.select else ()
+            self.best_answers = evaluation.probabilities
+        if self.board:
+            values = {**logs, "learning_rate": self.loop.learning_rate}
+            self.board.epoch(len(self.history), values, evaluation.confusion, self.labels)
+        self._save()
+        self._report(logs, tally.seconds + time.monotonic() - started)
+
+    def _save(self) -> None:
+        variables = [variable.numpy() for variable in checkpoint.training_variables(self.loop.model)]
+        state = checkpoint.Checkpoint(self.history, variables, self.best_weights, self.tally)
+        checkpoint.save(state, self.folder)
+        self.saved_at = time.monotonic()
+
+    def _report(self, logs: Mapping[str, float], seconds: float) -> None:
+        epoch, epochs = len(self.history), self.settings.epochs
+        eta_s = 0.0 if self.finished else seconds * (epochs - epoch)
+        numbers = {name: logs[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+        _progress.info(
+            "Epoch %d of %d: loss %.4f, accuracy %.3f, eval loss %.4f, eval accuracy %.3f, %.0f s to go.",
+            epoch,
+            epochs,
+            *numbers.values(),
+            eta_s,
+            extra={
+                "progress": {"event": "epoch", "epoch": epoch, "epochs": epochs, **numbers, "eta_s": eta_s}
+            },
+        )

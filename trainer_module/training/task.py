@@ -1,0 +1,249 @@
+"""One training: opens the examples of a run, prepares the model and trains it."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from edgeline.records.workload import Workload
+from trainer_module import workload_module
+from trainer_module.settings import ModelSettings, TrainerSettings
+from trainer_module.training import devices, fit, front, input_pipeline
+from trainer_module.training.budget import Budget
+from trainer_module.training.input_pipeline import Split
+from trainer_module.training.loop import Loop
+
+_progress = logging.getLogger("edgeline.progress")
+# Share of the groups of train that select an epoch, if early stopping is set.
+_SELECTION_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Task:
+    """A training task: the workload and its two splits."""
+
+    workload: Workload
+    transform: tft.TFTransformOutput
+    training: Split
+    evaluation: Split
+    seed: int
+
+
+def open_task(
+    workload: Workload,
+    transform_output: str,
+    train_files: Sequence[str],
+    eval_files: Sequence[str],
+    seed: int,
+    scratch: Path,
+) -> Task:
+    """Opens both splits from patterns of their files; `scratch` takes what memory cannot hold.
+
+    Raises:
+        EdgelineError: A split cannot be trained or measured on.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    transform = tft.TFTransformOutput(transform_output)
+    training = input_pipeline.open_split(train_files, transform, "train", workload, scratch=scratch)
+    evaluation = input_pipeline.open_split(eval_files, transform, "eval", workload, scratch=scratch)
+    return Task(workload, transform, training, evaluation, seed)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, float32, and how it was trained."""
+
+    model: keras.Model
+    outcome: fit.Outcome
+    settings: TrainerSettings  # with the epochs and variations that fit the budget
+    notes: tuple[str, ...] = ()  # a sentence for each deviation from the settings
+
+
+def train_model(
+    task: Task,
+    model_settings: ModelSettings,
+    settings: TrainerSettings,
+    replicas: tf.distribute.Strategy,
+    checkpoints: Path,
+    began: float,
+    exactly: bool = False,
+) -> Trained:
+    """Builds the workload's model and trains it.
+
+    `task.evaluation` has no part in the model: if `early_stopping_patience` is set, groups that are held out
+    of `task.training` select the epoch.
+
+    Args:
+        task: The task to train.
+        model_settings: Settings of the network.
+        settings: Settings of the training.
+        replicas: The strategy; the global batch size is `batch_size` times its replicas.
+        checkpoints: Folder of the checkpoints; a training with the same arguments resumes from it.
+        began: The time, by `time.monotonic`, from which a budget counts.
+        exactly: Whether no epoch may overrun the budget. By default one may, by at most as much time as the
+            budget has.
+
+    Raises:
+        UsageError: The budget is too short, or the weights do not fit the network.
+        HeldBack: The training diverges.
+    """
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    overrun_s = 0.0 if exactly else settings.budget_s
+    budget = Budget(settings.budget_s, began, checkpoints, replicas, overrun_s) if settings.budget else None
+    selection = None
+    if settings.early_stopping_patience:
+        rest, selection = input_pipeline.hold_out(task.training, _SELECTION_SHARE)
+        if len(selection.shown):
+            task = replace(task, training=rest)
+        else:
+            _progress.info("No class has three groups: all epochs are trained, without early stopping.")
+            selection = None
+    with devices.numbers(settings):
+        prepared = prepare(task, model_settings, settings, replicas, selection, checkpoints, budget)
+        settings = prepared.settings
+        if budget:
+            epochs = budget.plan_epochs(
+                prepared.loop(settings), prepared.batches_of, prepared.steps, settings.epochs
+            )
+            settings = settings.model_copy(update={"epochs": epochs})
+        split = task.evaluation
+        inputs = split.inputs if split.only is None else None
+        outcome = fit.train(
+            prepared.loop(settings),
+            prepared.batches_of,
+            prepared.steps,
+            prepared.evaluation,
+            settings,
+            checkpoints,
+            fit.BoardData(task.workload.labels, inputs, split.labels[split.shown]),
+            prepared.selection,
+        )
+    model = prepared.model
+    if settings.precision != "float32":
+        model = _build_model(task, model_settings)
+        model.set_weights(prepared.model.get_weights())
+    return Trained(model, outcome, settings, tuple(budget.notes) if budget else ())
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model that is ready to be trained."""
+
+    model: keras.Model
+    trained: keras.Model  # the part that training changes: all of it, or the layers after a front
+    front: keras.Model | None  # computes the features of a batch; None if not needed
+    fine_tuning: bool  # whether it has a front, and so pretrained weights
+    settings: TrainerSettings  # with the variations that fit the budget
+    batches_of: Callable[[range, int], Iterable[Any]]  # takes epochs and the batches to skip in the first
+    steps: int  # in an epoch
+    evaluation: tf.data.Dataset
+    selection: tf.data.Dataset | None
+    replicas: tf.distribute.Strategy
+
+    def loop(self, settings: TrainerSettings) -> Loop:
+        """Compiles the model for all epochs and returns a new loop."""
+        with self.replicas.scope():
+            fit.compile_model(
+                self.trained,
+                settings.learning_rate,
+                self.steps * settings.epochs,
+                fine_tuning=self.fine_tuning,
+                replicas=self.replicas.num_replicas_in_sync,
+            )
+        return Loop(self.trained, self.replicas, settings, self.front)
+
+
+def prepare(
+    task: Task,
+    model_settings: ModelSettings,
+    settings: TrainerSettings,
+    replicas: tf.distribute.Strategy,
+    selection: Split | None = None,
+    scratch: Path | None = None,
+    budget: Budget | None = None,
+) -> Prepared:
+    """Builds the workload's model, computes its features and sets the weights that need no training steps."""
+    training, labels = task.training, task.workload.labels
+    measured = [split for split in (task.evaluation, selection) if split]
+    batch_size = settings.batch_size * replicas.num_replicas_in_sync
+    steps = input_pipeline.steps_per_epoch(training, batch_size)
+    keras.utils.set_random_seed(task.seed)
+    with replicas.scope():
+        model = _build_model(task, model_settings)
+    augment = workload_module.augmentation(task.workload.module, settings)
+    counts = np.bincount(training.labels[training.shown], minlength=len(labels)).tolist()
+    weights = settings.sample_weights(labels, counts)
+
+    trained, batch_front, variations, parts = model, None, None, front.split_model(model)
+    if parts:
+        frozen, trained = parts
+        variations = min(settings.variations, settings.epochs)
+        if budget:
+            others = sum(len(split.shown) for split in measured)
+            measure = partial(front.measure_seconds_each, training, frozen, augment)
+            variations = budget.plan_variations(variations, len(training.labels), others, measure)
+        settings = settings.model_copy(update={"variations": variations})
+        # Features are of all examples, so that batches have the same order as without stored features.
+        everything, only = replace(training, only=None), training.only
+        needed = front.feature_bytes(frozen, everything, variations)
+        needed += sum(front.feature_bytes(frozen, split) for split in measured)
+        if needed <= input_pipeline.storage_limit(scratch):
+            everything = front.compute_features(everything, frozen, variations, task.seed, augment, scratch)
+            training = replace(everything, only=only)
+            measured = [front.compute_features(split, frozen, scratch=scratch) for split in measured]
+            augment = None
+        else:
+            batch_front = front.round_features(frozen)
+            text = "Features take %.1f GB, which do not fit: each epoch computes them again."
+            _progress.info(text, needed / 1e9)
+
+    batches = partial(
+        input_pipeline.training_batches,
+        training,
+        batch_size,
+        seed=task.seed,
+        augment=augment,
+        weights=weights,
+        variations=variations,
+    )
+    if parts:
+        front.fit_last_layer(model, batches(range(1)), batch_front)
+    if initialize := getattr(workload_module.load(task.workload.module), "initialize", None):
+        initialize(model, input_pipeline.evaluation_batches(training, settings.batch_size), model_settings)
+    evaluation, *selections = [input_pipeline.evaluation_batches(split, batch_size) for split in measured]
+    return Prepared(
+        model,
+        trained,
+        batch_front,
+        parts is not None,
+        settings,
+        _distribute_batches(replicas, batches),
+        steps,
+        evaluation,
+        selections[0] if selections else None,
+        replicas,
+    )
+
+
+def _build_model(task: Task, settings: ModelSettings) -> keras.Model:
+    module = workload_module.load(task.workload.module)
+    model: keras.Model = module.build_model(task.workload.labels, settings, task.transform)
+    return model
+
+
+def _distribute_batches(
+    replicas: tf.distribute.Strategy, batches: Callable[..., tf.data.Dataset]
+) -> Callable[[range, int], Iterable[Any]]:
+    """Makes a function from epochs, and batches to skip, to batches on the device of each replica."""
+    if replicas.num_replicas_in_sync == 1 and "CPU" in replicas.extended.worker_devices[0]:
+        return lambda epochs, skip: batches(epochs, skip=skip)
+    return lambda epochs, skip: replicas.distribute_datasets_from_function(
+        lambda context: batches(epochs, skip=skip, context=context)
+    )

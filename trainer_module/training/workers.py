@@ -1,0 +1,171 @@
+"""Starts and watches several worker processes, which TensorFlow joins to one training.
+
+This process cannot be one of them: TensorFlow has to join the others before it does anything else.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from edgeline.errors import EdgelineError
+
+_ROOT = Path(__file__).resolve().parents[2]
+_CONFIG = "TF_CONFIG"
+_PR_SET_PDEATHSIG = 1  # from linux/prctl.h: the signal that a process gets when its parent ends
+# TensorFlow's message when a worker on another machine is gone.
+_LOST = re.compile(r"Collective ops is aborted by.*?/task:(\d+)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class _Worker:
+    name: str
+    process: subprocess.Popen[bytes]
+    pipe: Connection
+
+
+def run(work: Callable[[], None], count: int) -> None:
+    """Calls a module's function, or a partial of one, in `count` processes that TensorFlow joins.
+
+    If TF_CONFIG lists the workers of several machines, only one process is started: this machine's.
+
+    Raises:
+        EdgelineError: A worker raised it, or died. The other workers are then killed.
+    """
+    own_config = os.environ.get(_CONFIG)
+    places = free_places("127.0.0.1", 0 if own_config else count)
+    configs = [own_config] if own_config else [config_of(places, index) for index in range(count)]
+    with ExitStack() as stack:
+        workers = [stack.enter_context(_start_worker(work, config)) for config in configs]
+        _watch(workers)
+
+
+def config_of(places: Sequence[str], index: int) -> str:
+    """Returns the TF_CONFIG of the worker `index`; `places` are the `host:port` of all workers."""
+    return json.dumps({"cluster": {"worker": places}, "task": {"type": "worker", "index": index}})
+
+
+def free_places(host: str, count: int) -> list[str]:
+    """Returns `count` addresses `host:port` with different free ports of this machine."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server((host, 0))) for _ in range(count)]
+        return [f"{host}:{each.getsockname()[1]}" for each in sockets]
+
+
+@contextmanager
+def _start_worker(work: Callable[[], None], config: str) -> Iterator[_Worker]:
+    task = json.loads(config)["task"]
+    own_end, worker_end = Pipe()
+    command = [
+        sys.executable,
+        "-m",
+        "trainer_module.training.workers",
+        str(worker_end.fileno()),
+        str(os.getpid()),
+    ]
+    environment = {**os.environ, _CONFIG: config}
+    with worker_end:
+        process = subprocess.Popen(command, cwd=_ROOT, env=environment, pass_fds=[worker_end.fileno()])
+    try:
+        own_end.send(work)
+        yield _Worker(f"{task['type']} {task['index']}", process, own_end)
+    finally:
+        process.kill()
+        process.wait()
+        own_end.close()
+
+
+def _watch(workers: Sequence[_Worker]) -> None:
+    """Forwards the workers' log records until all have ended; raises the error of the first one to fail."""
+    running = {worker.pipe: worker for worker in workers}
+    while running:
+        for ready in wait(list(running)):
+            assert isinstance(ready, Connection)
+            try:
+                message = ready.recv()
+            except (EOFError, ConnectionError):
+                worker = running.pop(ready)
+                if code := worker.process.wait():
+                    raise _worker_ended_error(worker, code) from None
+                continue
+            if isinstance(message, logging.LogRecord):
+                logging.getLogger(message.name).handle(message)
+                continue
+            for other in running.values():
+                # The cause is a worker that died, not the error that another one raises about it.
+                if other.pipe is not ready and (code := other.process.poll() or 0) < 0:
+                    raise _worker_ended_error(other, code) from None
+            raise message
+
+
+def _worker_ended_error(worker: _Worker, code: int) -> EdgelineError:
+    ended = signal.Signals(-code).name if code < 0 else f"code {code}"
+    return EdgelineError(
+        f"{worker.name} of the training ended with {ended}.",
+        "The other workers cannot continue without its part of each batch, and were stopped.",
+        "Run the same command again: it continues from the last checkpoint. SIGKILL usually means memory.",
+    )
+
+
+def _worker_lost_error(task: str) -> EdgelineError:
+    return EdgelineError(
+        f"Worker {task} of the training can no longer be reached.",
+        "The other workers cannot continue without its part of each batch.",
+        "Look at its log, and start the training again: it continues from the last checkpoint.",
+    )
+
+
+class _ToParent(logging.Handler):
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__(logging.INFO)
+        self.pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args, record.exc_info = record.getMessage(), None, None
+        self.pipe.send(record)
+
+
+def main() -> None:
+    """Runs the function that the parent process sends; ends when the parent ends."""
+    pipe, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
+    # A watching thread would hang: TensorFlow holds the interpreter's lock while it waits for other workers.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before that
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    work = pipe.recv()
+    progress = logging.getLogger("edgeline.progress")
+    progress.setLevel(logging.INFO)
+    progress.propagate = False  # the parent logs it
+    if json.loads(os.environ[_CONFIG])["task"]["index"] == 0:
+        progress.addHandler(_ToParent(pipe))
+    try:
+        work()
+    except EdgelineError as error:
+        pipe.send(error)
+    except Exception as error:
+        logging.getLogger(__name__).exception("A worker failed")
+        match = _LOST.search(str(error))
+        pipe.send(_worker_lost_error(match[1]) if match else RuntimeError(f"{type(error).__name__}: {error}"))
+    # A normal exit would have TensorFlow wait for workers that are gone.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pipe.close()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
