@@ -20,7 +20,7 @@ scale: setup ## add Spark to .venv, 470 MB
 	@$(PYTHON) -m deploy.environment scale
 
 run: setup ## run the pipeline on the embedded sample; options in ARGS="..."
-	@$(BIN)/python runners/local_runner.py $(ARGS)
+	@$(BIN)/python runners/local_runner.py --sample $(ARGS)
 
 # A file stays in one process, and with it the fixtures that its tests share; tests/conftest.py puts the long
 # files first. A process that dies ends the run: xdist would wait for its tests for ever.

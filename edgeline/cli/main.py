@@ -53,6 +53,7 @@ _COMPLETE = "_EDGELINE_COMPLETE"
 _OF_THE_PROJECT = (
     "run",
     "plan",
+    "step",
     "settings",
     "schedule",
     "data",
@@ -154,7 +155,7 @@ def _run_command(words: list[str], prog: str, command: click.Command) -> int:
         return _print_error(explain(error), as_json)
     except EdgelineError as error:
         return _print_error(error, as_json)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.exceptions.Abort):
         note("Interrupted.")
         return 130
     except BrokenPipeError:

@@ -9,14 +9,14 @@ from msgspec import to_builtins
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.stdout import note, print_json, say
+from edgeline.cli.stdout import note, print_json, say, terminal_width
 from edgeline.errors import UsageError
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.workspace import artifact_records, closing
 from edgeline.workspace.known_runs import Place
-from edgeline.workspace.progress_text import duration
+from edgeline.workspace.progress_text import STYLES, duration
 from edgeline.workspace.runs import find_run, read_runs
 
 # The fields of a manifest that `acceptance.terms` puts into words.
@@ -65,7 +65,7 @@ def status(place: Place, as_json: bool) -> int:
     if last is None:
         say(f"No run in {place.workspace} yet.")
     else:
-        say(f"Last run {last.id}, on {last.data}: {closing.headline(last)}")
+        say(f"Last run {last.id}, on {last.data}: {closing.headline(last)}", STYLES[last.outcome])
         for sentence in (*last.reasons, *last.warnings):
             say(f"  - {sentence}")
     return 0
@@ -113,7 +113,9 @@ def runs(
         took = duration(run.seconds) if run.seconds is not None else ""
         version = f"version {run.version}" if run.outcome == "pushed" else ""
         reason = run.reasons[0] if run.reasons and run.outcome not in ("pushed", "unchanged") else version
-        say(f"{run.id:<18} {run.workload:<12} {run.outcome:<12} {took:>12}  {reason}".rstrip())
+        start = f"{run.id:<18} {run.workload:<12} "
+        row = f"{start}{run.outcome:<12} {took:>12}  {reason}".rstrip()
+        say(row, STYLES[run.outcome], slice(len(start), len(start) + len(run.outcome)))
     return 0
 
 
@@ -131,20 +133,22 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
     if as_json:
         print_json(to_builtins(run))
         return 0
+    width = terminal_width()
     say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
     if run.resumes:
         say(f"It resumed run {run.resumes}.")
     if run.steps:
-        for line in closing.time_table(run, 80):
+        for line in closing.time_table(run, width):
             say(line)
-    for line, _ in closing.last_lines(run, folder, None):
+    for line, style in closing.last_lines(run, folder, None):
         if not line.startswith(closing.DETAILS):
-            say(line)
+            say(line, style)
     for verdict in closing.read_verdicts(artifact_records.read(folder.artifacts)):
         say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")
         for reason in verdict.reasons:
-            say(f"  - {reason}")
-    for line in detail_lines(folder):
+            if reason not in run.reasons:
+                say(f"  - {reason}")
+    for line in detail_lines(folder, width):
         say(line)
     say(f"Files: {folder.path}")
     return 0

@@ -1,17 +1,28 @@
-"""The output of commands: lines for people, free of terminal control sequences, or one JSON document."""
+"""The output of commands: lines for people, wrapped and coloured on a terminal, or one JSON document.
+
+Control sequences in what is printed are shown, and a terminal does not obey them.
+"""
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from io import TextIOWrapper
-from typing import Any
+from shutil import get_terminal_size
+from textwrap import TextWrapper
+from typing import Any, TextIO
 
 # Control characters except line end and tab, those that change the direction of text, and surrogate halves,
 # which cannot be encoded.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+# A command stays in one line, so that it can be copied; this stands for its spaces meanwhile.
+_COMMAND = re.compile(r"\S*edgeline [a-z]+ [^`\n]*")
+_KEPT_SPACE = "\x1f"
+_COLOURS = {"red": 31, "green": 32, "yellow": 33}
 
 _typed: ContextVar[Callable[[str], str]] = ContextVar("typed", default=str)
 
@@ -26,14 +37,48 @@ def prepare_line(text: str) -> str:
     return visible(_typed.get()(text))
 
 
-def say(text: str = "") -> None:
-    """Prints one line to the standard output."""
-    sys.stdout.write(prepare_line(text) + "\n")
+def wrap(text: str, width: int) -> str:
+    """Breaks lines at spaces to at most `width` columns, except in commands; later lines are indented."""
+    lines = []
+    for line in _COMMAND.sub(lambda match: match[0].replace(" ", _KEPT_SPACE), text).split("\n"):
+        indent = line[: len(line) - len(line.lstrip(" -"))]
+        wrapper = TextWrapper(
+            max(20, width),
+            subsequent_indent=" " * (len(indent) or 2),
+            break_long_words=False,
+            break_on_hyphens=False,
+            expand_tabs=False,
+            replace_whitespace=False,
+        )
+        lines += wrapper.wrap(line) or [""]
+    return "\n".join(lines).replace(_KEPT_SPACE, " ")
+
+
+def terminal_width() -> int:
+    """Returns the width of the terminal in columns; 80 where it tells none."""
+    return get_terminal_size().columns or 80
+
+
+def say(text: str = "", style: str = "", part: slice = slice(None)) -> None:
+    """Prints one line to the standard output; on a terminal, `part` of it has a style such as `bold red`."""
+    _print(sys.stdout, text, style, part)
 
 
 def note(text: str) -> None:
     """Prints one line to the standard error, beside the result."""
-    sys.stderr.write(prepare_line(text) + "\n")
+    _print(sys.stderr, text)
+
+
+def _print(stream: TextIO, text: str, style: str = "", part: slice = slice(None)) -> None:
+    line = prepare_line(text)
+    if stream.isatty():
+        line = wrap(line, terminal_width())
+        # See no-color.org.
+        if style and line[part] and not os.environ.get("NO_COLOR"):
+            start, end, _ = part.indices(len(line))
+            codes = ("1;" if "bold" in style else "") + str(_COLOURS[style.split()[-1]])
+            line = f"{line[:start]}\x1b[{codes}m{line[start:end]}\x1b[0m{line[end:]}"
+    stream.write(line + "\n")
 
 
 def print_json(document: Any) -> None:

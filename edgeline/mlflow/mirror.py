@@ -21,15 +21,18 @@ _ROOT = Path(__file__).parents[2]  # the folder in which Python finds this packa
 _PATIENCE_S, _LONGEST_S = 120.0, 600
 
 
-def mirror(uri: str, workspace: Path, model: str, root: str) -> None:
+def mirror(uri: str, workspace: Path, model: str, root: str) -> str:
     """Sends MLflow the runs of a model, here or on a cluster, and the releases that it lacks.
+
+    Returns the path of the model's page on an MLflow server.
 
     Raises:
         EdgelineError: MLflow cannot be imported or reached, or refuses them.
     """
     from edgeline.mlflow.registry import bring
 
-    bring(uri, workspace.absolute() / "mlflow", model, root, _read_ended_runs(workspace, model, root))
+    runs = _read_ended_runs(workspace, model, root)
+    return f"/#/experiments/{bring(uri, workspace.absolute() / 'mlflow', model, root, runs)}"
 
 
 def _read_ended_runs(workspace: Path, model: str, root: str) -> Iterator[tuple[Location, "Facts"]]:

@@ -22,6 +22,7 @@ from typing import Any
 from edgeline.errors import EdgelineError
 from edgeline.journal import parse_time
 from edgeline.records.json_file import encode
+from edgeline.records.spans import describe_spans
 from edgeline.release.history import previous_version, read_history
 from edgeline.release.layout import LABELS, PREPROCESSING, PushFolder
 from edgeline.release.releases import read_release
@@ -41,6 +42,7 @@ ENVIRONMENT = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "PGCONNECT_TIMEOUT": "5",
 }
+_KIND = "mlflow.experimentKind"
 _KEY, _ID, _OUTCOME, _MANIFEST = "edgeline.key", "edgeline.run", "outcome", "edgeline.manifest"
 # MLflow has no status for a run that a gate stopped, and shows FINISHED in green.
 _STATUS = {
@@ -56,10 +58,11 @@ _BYTES_PER_MB = 10**6
 log = logging.getLogger(__name__)
 
 
-def bring(uri: str, artifacts: Path, model: str, root: str, runs: Iterable[tuple[Location, Facts]]) -> None:
+def bring(uri: str, artifacts: Path, model: str, root: str, runs: Iterable[tuple[Location, Facts]]) -> str:
     """Copies to MLflow what it lacks of a model: of these `runs`, and of the store at `root`.
 
     The store has the records of runs on a cluster, and the releases. `artifacts` is that of `Registry`.
+    Returns the id of the model's experiment.
 
     Raises:
         EdgelineError: MLflow cannot be imported or reached, or refuses the data.
@@ -71,6 +74,7 @@ def bring(uri: str, artifacts: Path, model: str, root: str, runs: Iterable[tuple
             registry = Registry(uri, artifacts, model)
             registry.copy_runs(chain(runs, records.read_all(locate(root) / "runs" / model)))
             registry.register_releases(root)
+            return registry.experiment
     except Exception as error:  # Anything of MLflow, its database or the network: no decision rests on them.
         text = " ".join(str(getattr(error, "found", error)).partition("[SQL:")[0].split())[:600]
         raise EdgelineError(
@@ -100,12 +104,14 @@ class Registry:
         self._client, self._model = MlflowClient(uri), model
         known = self._client.get_experiment_by_name(model)
         place = None if is_server else (artifacts / model).as_uri()
-        self._experiment = known.experiment_id if known else self._client.create_experiment(model, place)
+        self.experiment = known.experiment_id if known else self._client.create_experiment(model, place)
+        if known is None or _KIND not in known.tags:  # without it, MLflow shows the columns of chat models
+            self._client.set_experiment_tag(self.experiment, _KIND, "custom_model_development")
         self._runs: dict[str, Any] = {}  # MLflow's runs, by key and by the run's id in this project
         token = None
         while token != "":
             # Deleted runs count too, so that they are not created again.
-            page = self._client.search_runs([self._experiment], "", ViewType.ALL, page_token=token)
+            page = self._client.search_runs([self.experiment], "", ViewType.ALL, page_token=token)
             for run in page:
                 self._runs |= {run.data.tags.get(tag, ""): run for tag in (_KEY, _ID)}
             token = page.token or ""
@@ -124,12 +130,12 @@ class Registry:
 
     def _find_or_create_run(self, key: str, name: str, started: int | None = None) -> Any:
         if key not in self._runs:
-            run = self._client.create_run(self._experiment, started, {_KEY: key, _ID: name}, name)
+            run = self._client.create_run(self.experiment, started, {_KEY: key, _ID: name}, name)
             self._runs |= {key: run, name: run}
         return self._runs[key]
 
     def _log_run(self, run: str, folder: Location, facts: Facts) -> None:
-        from mlflow.entities import Metric, Param, RunTag
+        from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 
         about = facts.about
         at = _to_milliseconds(about.ended_at or about.started_at)
@@ -146,6 +152,12 @@ class Registry:
         for start in range(0, max(len(params), len(tags)), _MOST_AT_ONCE):
             part = slice(start, start + _MOST_AT_ONCE)
             self._client.log_batch(run, params=params[part], tags=tags[part])
+        datasets = [
+            DatasetInput(dataset, [InputTag("mlflow.data.context", split)])
+            for split, dataset in _collect_datasets(facts)
+        ]
+        if datasets:
+            self._client.log_inputs(run, datasets)
         with suppress(FileNotFoundError):
             self._client.log_text(run, read_bytes(folder / records.PAGE).decode(), records.PAGE)
         if about.outcome != "running":  # a cluster's run that goes on, or was lost
@@ -322,6 +334,22 @@ def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
             yield f"edge/{variant.name}/latency_p50_ms", measured.latency.p50_ms
 
 
+def _collect_datasets(facts: Facts) -> Iterator[tuple[str, Any]]:
+    """Yields each split of the window with its dataset of MLflow: its place, digest and size."""
+    from mlflow.entities import Dataset
+
+    if facts.data is None:
+        return
+    source = json.dumps({"uri": facts.about.data})
+    kind = "s3" if facts.about.data.startswith("s3://") else "local"
+    spans = describe_spans(span.name for span in facts.data.spans)
+    for split, count in facts.data.splits.items():
+        profile = json.dumps({"num_rows": count, "spans": spans})
+        # MLflow takes digests of up to 36 characters.
+        name, digest = f"{facts.about.model}-{split}", facts.data.window[:36]
+        yield split, Dataset(name, digest, kind, source, profile=profile)
+
+
 def _collect_curves(facts: Facts) -> Iterator[tuple[str, float | None, int]]:
     """Yields the losses and accuracies of each epoch, with its number as the step."""
     if facts.training is None:
@@ -352,6 +380,8 @@ def _collect_tags(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "mlflow.note.content", "\n".join((f"**{describe_outcome(facts)}**", "", *points))
     yield "reasons", "\n".join(about.reasons)
     yield "version", str(about.version or "")
+    yield "mlflow.source.name", f"edgeline ({about.engine})"
+    yield "mlflow.source.type", "LOCAL" if about.engine == "local" else "JOB"
     if facts.data is not None:
         yield "window", facts.data.window
         yield "spans", ", ".join(span.name for span in facts.data.spans)

@@ -2,6 +2,7 @@
 
 import shlex
 
+from edgeline.records.spans import describe_exclusion
 from edgeline.report.facts import Facts
 from edgeline.report.words import groups, percent
 
@@ -117,7 +118,7 @@ def list_notes(facts: Facts, before: Facts | None) -> tuple[str, ...]:
         since = f"since run {before.about.run}"
         sentences.append(f"New {since}: {', '.join(new)}." if new else f"No new span {since}.")
     sentences += [
-        f"Excluded: {item.span}, by {item.who} on {item.when}: {item.reason}" for item in facts.data.excluded
+        describe_exclusion(item.span, item.who, item.when, item.reason) for item in facts.data.excluded
     ]
     return tuple(sentences)
 

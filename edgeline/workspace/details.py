@@ -10,46 +10,55 @@ from edgeline.report.facts import About, Data, Evaluation
 from edgeline.workspace.report import find_sources
 from edgeline.workspace.runs import RunFolder
 
+# The width of the table of slices without the column of groups.
+_SLICES_WIDTH = 71
 
-def detail_lines(folder: RunFolder) -> Iterator[str]:
-    """Yields details of each step of a run that left its files, and names the files that cannot be read."""
+
+def detail_lines(folder: RunFolder, width: int) -> Iterator[str]:
+    """Yields details of each step of a run that left its files, and names the files that cannot be read.
+
+    A table leaves out a column if it would not fit into `width`.
+    """
     # Only the page shows the statistics, and reading them takes longer than all the rest.
     sources = replace(find_sources(folder), statistics=None, anomalies=None)
     facts = records.read(folder.path) or collect(sources, About(run=folder.path.name, model=""))
     if facts.data is not None:
         yield from _format_quarantine(facts.data, f"{sources.quarantine}/quarantine.csv")
     if facts.evaluation is not None:
-        yield from _format_slices(facts.evaluation)
+        yield from _format_slices(facts.evaluation, width)
     if facts.edge is not None:
         yield from _format_variants(facts.edge)
     yield from facts.unreadable
 
 
 def _format_quarantine(data: Data, path: str) -> Iterator[str]:
-    classes = ", ".join(f"{count} {label}" for label, count in data.classes.items())
-    splits = ", ".join(f"{count} {split}" for split, count in data.splits.items())
+    classes = ", ".join(f"{count:,} {label}" for label, count in data.classes.items())
+    splits = ", ".join(f"{count:,} {split}" for split, count in data.splits.items())
     yield f"{data.noun.capitalize()}s: {splits} ({classes})"
     for span in data.spans:
         if span.rejected:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in span.rejected.items())
-            yield f"  {span.name}: {span.quarantined} of {span.rows} quarantined: {reasons}"
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in span.rejected.items())
+            yield f"  {span.name}: {span.quarantined:,} of {span.rows:,} quarantined: {reasons}"
     total, listed = (sum(span.quarantined for span in data.spans), sum(span.listed for span in data.spans))
     if total:
         share = "each" if listed == total else f"{listed:,} of {total:,}, the first of each span and reason,"
         yield f"  {share} with its reason: {path}"
 
 
-def _format_slices(evaluation: Evaluation) -> Iterator[str]:
-    groups = f"{evaluation.group}s"
+def _format_slices(evaluation: Evaluation, width: int) -> Iterator[str]:
+    groups, name_width, last, last_width = f"{evaluation.group}s", 17, "production", 12
+    if width < _SLICES_WIDTH + len(groups):
+        groups, name_width, last, last_width = "", 12, "before", 8
     for title, slices in (("out of fold", evaluation.out_of_fold), ("by slice", evaluation.slices)):
         if slices:
-            heads = f"{'count':>6} {groups} {'now':>6} {'95 %':>14}{'production':>12}"
-            yield f"{f'Accuracy {title}':<28} {heads}"
+            heads = f"{'count':>6} {groups} {'now':>6} {'95 %':>14}{last:>{last_width}}"
+            yield f"{f'Accuracy {title}':<{name_width + 11}} {heads}"
         for item in slices:
             now, before = _format_number(item.accuracy, ".3f"), _format_number(item.before, ".3f")
-            count, interval = _format_number(item.groups, ","), f"{item.low:.3f} to {item.high:.3f}"
-            row = f"{item.kind:<8} {item.name[:17]:<17} {item.examples:>6} {count:>{len(groups)}}"
-            yield f"  {row} {now:>6} {interval:>14}{before:>12}"
+            count = _format_number(item.groups, ",") if groups else ""
+            interval = f"{item.low:.3f} to {item.high:.3f}"
+            row = f"{item.kind[:8]:<8} {item.name[:name_width]:<{name_width}} {item.examples:>6}"
+            yield f"  {row} {count:>{len(groups)}} {now:>6} {interval:>14}{before:>{last_width}}"
 
 
 def _format_variants(edge: EdgeFiles) -> Iterator[str]:

@@ -6,8 +6,13 @@ from edgeline.records.outcome import Outcome
 from edgeline.report import words
 from edgeline.workspace.events import Event
 
-_GOOD, _STOPPED, _BAD = "bold green", "bold yellow", "bold red"
-_STYLES = {"pushed": _GOOD, "unchanged": _GOOD, "held": _STOPPED, "refused": _STOPPED}
+# The style of each outcome on a terminal.
+STYLES = {
+    **dict.fromkeys(("pushed", "unchanged"), "bold green"),
+    **dict.fromkeys(("held", "refused"), "bold yellow"),
+    **dict.fromkeys(("failed", "interrupted", "killed"), "bold red"),
+    "running": "",
+}
 
 
 def duration(seconds: float) -> str:
@@ -43,6 +48,6 @@ def format_count(event: Event) -> str:
 
 def verdict_lines(outcome: Outcome, headline: str) -> Iterator[tuple[str, str]]:
     """Yields the headline of a run and its reasons, each with its style."""
-    yield headline, _STYLES.get(outcome.outcome, _BAD)
+    yield headline, STYLES.get(outcome.outcome, "bold red")
     for reason in outcome.reasons:
         yield f"  - {reason}", ""

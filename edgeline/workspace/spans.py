@@ -1,10 +1,7 @@
 """The spans of a run in words."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from edgeline.records.run import Run
-from edgeline.records.spans import describe_spans
+from edgeline.records.spans import describe_exclusion, describe_spans
 
 
 def format_spans(run: Run) -> list[str]:
@@ -20,9 +17,7 @@ def format_spans(run: Run) -> list[str]:
         count, names = len(run.new_spans), describe_spans(run.new_spans)
         plural = "s" if count > 1 else ""
         lines = [f"{count} new span{plural} since run {run.new_since}: {names} (read: {window})."]
-    return lines + [_format_exclusion(decision) for decision in run.excluded_spans]
-
-
-def _format_exclusion(decision: Mapping[str, Any]) -> str:
-    span, who, when, reason = (decision.get(key, "?") for key in ("span", "who", "when", "reason"))
-    return f"Excluded: {span}, by {who} on {when}: {reason}"
+    keys = ("span", "who", "when", "reason")
+    return lines + [
+        describe_exclusion(*(decision.get(key, "?") for key in keys)) for decision in run.excluded_spans
+    ]

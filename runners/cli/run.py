@@ -10,13 +10,16 @@ from runners.shared.run_options import RunOptions
 _if_changed = click.option(
     "--if-changed", is_flag=True, help="exit at once if nothing changed since the last run"
 )
+_sample = click.option(
+    "--sample", is_flag=True, help="without --data, make the sample and train on it, and do not ask before"
+)
 _as_json = click.option(
     "--json", "as_json", is_flag=True, help="the result on stdout as JSON, progress on stderr"
 )
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
-@gather("wanted", RunOptions, *RUN, _if_changed, _as_json)
+@gather("wanted", RunOptions, *RUN, _sample, _if_changed, _as_json)
 def run(wanted: RunOptions) -> int:
     """Runs the DAG once: from labelled data to a pushed model, or to the reasons against it."""
     from runners.local import run as local

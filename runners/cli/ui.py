@@ -33,10 +33,13 @@ def ui(place: Place, port: int) -> int:
     last, root, model = resolve_place(place)
     uri = (last.registry if last else None) or RegistrySettings().of(place.workspace)
     assert uri is not None
-    mirror(uri, place.workspace, model, root)
-    say(f"Runs and releases of {model} are in {uri}")
+    page = mirror(uri, place.workspace, model, root)
     if uri.startswith("http"):
+        say(f"Runs and releases of {model}: {uri.rstrip('/')}{page}")
         return 0  # a server, which has its own pages
+    say(f"Runs and releases of {model} are in {uri}")
+    address = f"http://127.0.0.1:{port}" if port else "the address below, with "
+    say(f"Their page: {address}{page}")
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
     command += ["--workers", "1"]

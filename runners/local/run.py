@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from msgspec import to_builtins
 
 from data.spans.layout import find_newest_spans
 from edgeline.cli.stdout import print_json
-from edgeline.errors import DataRefused
+from edgeline.errors import DataRefused, UsageError
 from edgeline.failures import describe, describe_death
 from edgeline.journal import utc_now
 from edgeline.mlflow import mirror
@@ -49,6 +50,7 @@ def run(options: RunOptions) -> int:
 
     Raises:
         EdgelineError: The run could not start. A run that started reports its end itself.
+        UsageError: There is no data, and a person declined the sample.
     """
     started = time.monotonic()
     from rich.console import Console
@@ -56,8 +58,26 @@ def run(options: RunOptions) -> int:
     options = replace(options, named=options.named.with_whole_path())
     workload, settings = options.named.load()
     console = Console(stderr=options.as_json, highlight=False)
+    if options.data is None and not options.sample and console.is_terminal and sys.stdin.isatty():
+        _confirm_sample(options.workspace, workload)
     with hold(options.workspace) as lock:
         return _Session(options, workload, settings, lock, console, started).run()
+
+
+def _confirm_sample(workspace: Path, workload: "Workload") -> None:
+    """Asks whether to make the sample, if it is missing."""
+    if inputs.sample_folder(workspace, workload).is_dir():
+        return
+    import click
+
+    count = inputs.SAMPLE_WEEKS * workload.sample_size
+    question = f"--data is not given. Make {count:,} {workload.nouns} as a sample, and train on these"
+    if not click.confirm(question, default=True, err=True):
+        raise UsageError(
+            "There are no examples to train on.",
+            "--data is not given, and the sample was declined.",
+            "Pass the folder of your spans: --data DIR. `edgeline data import SRC --data DIR` makes one.",
+        )
 
 
 @dataclass

@@ -104,7 +104,7 @@ def ensure_sample(workspace: Path, workload: "Workload", say: Callable[[str], No
     sample = sample_folder(workspace, workload)
     if not sample.is_dir():
         per_week = workload.sample_size
-        say(f"making the sample: {SAMPLE_WEEKS} weeks of {per_week} {workload.nouns}, into {sample}")
+        say(f"making the sample: {SAMPLE_WEEKS} weeks of {per_week:,} {workload.nouns}, into {sample}")
         # The folder is renamed once it is complete: an interrupted one never looks like a smaller sample.
         scratch = sample.with_name(f"{sample.name}.writing")
         shutil.rmtree(scratch, ignore_errors=True)

@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from edgeline.cli.stdout import prepare_line, visible
+from edgeline.cli.stdout import prepare_line, visible, wrap
 from edgeline.workspace.events import Event
 from edgeline.workspace.progress_text import duration, format_count, format_epoch
 
@@ -25,8 +25,10 @@ _BAR_WIDTH, _BAR_FROM_WIDTH = 16, 70
 
 
 def print_line(console: Console, text: str, style: str = "") -> None:
-    """Prints one line of text; markup in it is not interpreted."""
-    console.print(Text(prepare_line(text), style=style), soft_wrap=True)
+    """Prints one line of text, wrapped on a terminal; markup in it is not interpreted."""
+    line = prepare_line(text)
+    line = wrap(line, console.width) if console.is_terminal else line
+    console.print(Text(line, style=style), soft_wrap=True)
 
 
 class Progress:

@@ -49,6 +49,7 @@ class RunOptions:
     named: NamedSettings
     data: Location | None
     workspace: Path
+    sample: bool = False  # makes the sample without asking, if there is no data
     if_changed: bool = False
     as_json: bool = False
 

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.console import Console
 from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import decide
 from edgeline.cli.main import main
-from edgeline.cli.stdout import visible
+from edgeline.cli.stdout import visible, wrap
 from edgeline.records.run import Problem, Step
 from edgeline.workspace import artifact_records
 from edgeline.workspace.artifact_records import ArtifactRecord
@@ -206,3 +207,46 @@ def test_a_terminal_without_the_letters_gets_their_numbers(workspace, tmp_path):
         said = (ended.stdout + ended.stderr).decode("ascii")
         assert ended.returncode in (0, 2) and "Traceback" not in said
         assert r"gr\xf6\xdfe \u68da" in said or r"\udcff" in said
+
+
+PROSE = "  - span-00007: 41 of 300 photos are corrupt, more than data.max_quarantined allows, which is 0.05"
+
+
+def test_prose_is_broken_at_spaces_only_and_indented_below_its_beginning():
+    lines = wrap(PROSE, 60).split("\n")
+    assert len(lines) > 1 and max(map(len, lines)) <= 60
+    assert all(line.startswith("    ") for line in lines[1:])
+    assert " ".join(line.strip() for line in lines) == PROSE.strip()
+
+
+def test_a_command_stays_in_one_line_to_be_copied():
+    command = ".venv/bin/edgeline data exclude span-00007 --reason R --data /somewhere/far/away"
+    lines = wrap(f"To go on without this span, type: {command}", 40).split("\n")
+    assert any(command in line for line in lines) and lines[0].startswith("To go on without")
+    lines = wrap(f"Type `{command}`, and then look at the report of the run once more.", 40).split("\n")
+    assert any(f"`{command}`," in line for line in lines) and len(lines) > 2
+
+
+def test_line_ends_and_columns_of_a_text_stay():
+    assert wrap("one\n\n  two    three", 60) == "one\n\n  two    three"
+
+
+@pytest.mark.parametrize(("environment", "has_colour"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_only_a_terminal_sees_colour_unless_it_is_unwanted(tmp_path, make_run, environment, has_colour):
+    folder = RunFolder(tmp_path / "workspace" / "runs" / "20261005-091233")
+    folder.path.mkdir(parents=True)
+    reason = "Accuracy of the class damaged is 0.512 on 41 examples, and at least 0.550 is required."
+    folder.write(make_run(id=folder.path.name, outcome="held", exit_code=3, reasons=(reason,)))
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-m", "runners.cli", "runs"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "60", **environment}
+    process = subprocess.run(command, cwd=tmp_path, env=environment, stdout=terminal, timeout=60)
+    os.close(terminal)
+    shown = os.read(controller, 2**16).decode().replace("\r\n", "\n")
+    os.close(controller)
+    assert process.returncode == 0
+    assert ("\x1b[1;33mheld\x1b[0m" in shown) is has_colour and reason.split()[-1] in shown
+    lines = shown.replace("\x1b[1;33m", "").replace("\x1b[0m", "").splitlines()
+    assert len(lines) > 1 and max(map(len, lines)) <= 60
+    plain = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert "\x1b" not in plain.stdout and len(plain.stdout.splitlines()) == 1

@@ -120,6 +120,17 @@ def test_a_run_is_there_with_settings_data_metrics_verdicts_and_its_page(place):
     assert f"<title>{RUN}</title>" in Path(page).read_text()
 
 
+def test_a_run_names_its_datasets_and_the_experiment_its_kind(place):
+    mirror(place, record(place))
+    seen = Seen(uri_of(place))
+    inputs = {item.tags[0].value: item.dataset for item in seen.runs[RUN].inputs.dataset_inputs}
+    assert set(inputs) == {"train", "eval"} and inputs["eval"].name == "shelf-eval"
+    assert "span-00001" in inputs["eval"].profile and inputs["eval"].digest == ("ab" * 32)[:36]
+    tags = seen.client.get_experiment_by_name("shelf").tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert seen.runs[RUN].data.tags["mlflow.source.name"] == "edgeline (local)"
+
+
 @pytest.mark.parametrize(
     ("outcome", "status"),
     [("held", "FAILED"), ("refused", "FAILED"), ("failed", "FAILED"), ("killed", "KILLED")],

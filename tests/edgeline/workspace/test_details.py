@@ -21,7 +21,7 @@ def leave(folder: RunFolder, step: str, output: str, file: JsonFile[Any], conten
 
 
 def text(folder: RunFolder) -> str:
-    return "\n".join(detail_lines(folder))
+    return "\n".join(detail_lines(folder, 80))
 
 
 def test_quarantined_photos_are_counted_by_span_and_the_file_with_reasons_is_named(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_accuracy_by_slice_stands_beside_that_of_production(tmp_path: Path) -> N
     now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}, "class": {}}
     before = {"overall": {"all": {"example_count": 40, "accuracy": 0.85}}}
     leave(folder, "Evaluator", "evaluation", METRICS, Metrics(now, before))
-    (line,) = [line for line in detail_lines(folder) if "overall" in line]
+    (line,) = [line for line in detail_lines(folder, 80) if "overall" in line]
     assert line.split() == ["overall", "all", "40", "-", "0.900", "0.769", "to", "0.960", "0.850"]
 
 
@@ -56,7 +56,7 @@ def test_each_figure_has_its_number_of_groups_and_the_worst_groups_are_listed(tm
         worst_groups=(GroupShare("m-3", 100, 0.7), GroupShare("m-1", 100, 0.9)),
     )
     leave(folder, "Evaluator", "evaluation", METRICS, replace(metrics, out_of_fold=metrics))
-    lines = [line.split() for line in detail_lines(folder)]
+    lines = [line.split() for line in detail_lines(folder, 80)]
     overall = ["overall", "all", "400", "4", "0.900", "0.550", "to", "0.990", "-"]
     worst = [["machine", "m-3", "100", "-", "0.700"], ["machine", "m-1", "100", "-", "0.900"]]
     assert [lines[0][:5], lines[4][:5]] == [
@@ -67,11 +67,26 @@ def test_each_figure_has_its_number_of_groups_and_the_worst_groups_are_listed(tm
         assert table[0] == overall and [line[:5] for line in table[1:]] == worst
 
 
+def test_a_narrow_table_leaves_out_the_groups(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    metrics = Metrics(
+        {"overall": {"all": {"example_count": 400, "accuracy": 0.9}}},
+        group="machine",
+        estimates={"overall": {"all": Estimate(400, 4, 0.9, 0.55, 0.99)}},
+        worst_groups=(GroupShare("a-machine-with-a-long-name", 100, 0.7),),
+    )
+    leave(folder, "Evaluator", "evaluation", METRICS, metrics)
+    wide, narrow = (list(detail_lines(folder, width)) for width in (80, 60))
+    assert "machines" in wide[0] and "machines" not in narrow[0]
+    assert max(map(len, narrow)) <= 60 < max(map(len, wide)) <= 80
+    assert narrow[1].split() == ["overall", "all", "400", "0.900", "0.550", "to", "0.990", "-"]
+
+
 def test_without_production_the_column_is_empty(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}}
     leave(folder, "Evaluator", "evaluation", METRICS, Metrics(now))
-    (line,) = [line for line in detail_lines(folder) if "overall" in line]
+    (line,) = [line for line in detail_lines(folder, 80) if "overall" in line]
     assert line.split()[-1] == "-"
 
 
@@ -82,6 +97,6 @@ def test_every_edge_file_is_listed_with_the_default_marked(tmp_path: Path) -> No
     fp16 = Variant("fp16", "model_fp16.tflite", measured=known.default_measured)
     int8 = Variant("int8", None, ("It could not be converted.",))
     leave(folder, "EdgeValidator", "verdict", EDGE_FILES, EdgeFiles("fp16", 40, (fp16, int8)))
-    (line,) = [line for line in detail_lines(folder) if "(default)" in line]
+    (line,) = [line for line in detail_lines(folder, 80) if "(default)" in line]
     assert line.split() == ["fp16", "0.39", "0.920", "0.990", "1.0e-03", "0.30", "(default)"]
     assert "int8       could not be made" in text(folder)

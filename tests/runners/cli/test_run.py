@@ -1,5 +1,6 @@
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -257,3 +258,33 @@ def test_after_a_run_of_a_clock_that_was_ahead_the_next_run_is_the_latest(tmp_pa
 def said(capsys, *command):
     assert main([*command]) == 0
     return capsys.readouterr().out
+
+
+def answer(tmp_path, *arguments, typed=b"n\n"):
+    """Runs `edgeline run` on a terminal; returns its exit code and what it showed until it ended or asked."""
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-m", "runners.cli", "run", "--workspace", str(tmp_path / "workspace")]
+    os.write(controller, typed)
+    process = subprocess.run(
+        [*command, *arguments],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        timeout=100,
+    )
+    os.close(terminal)
+    shown = os.read(controller, 2**16).decode()
+    os.close(controller)
+    return process.returncode, " ".join(shown.split())
+
+
+def test_on_a_terminal_a_run_without_data_asks_before_it_makes_a_sample(tmp_path):
+    code, shown = answer(tmp_path)
+    assert code == 2 and "Make 2,400 photos as a sample, and train on these [Y/n]" in shown
+    assert "the sample was declined" in shown and not (tmp_path / "workspace").exists()
+
+
+def test_a_question_that_is_interrupted_ends_like_any_other_interrupt(tmp_path):
+    code, shown = answer(tmp_path, typed=b"\x04")
+    assert code == 130 and "Interrupted." in shown and not (tmp_path / "workspace").exists()
