@@ -163,6 +163,7 @@ def read_answers(evaluation: Path, workload: Workload, without: Sequence[str] = 
         baseline=None if baseline is None else _pad(baseline, width),
         slices=slices,
         group_names=tuple(group_names.tolist()),
+        ids=tuple(table["id"].to_pylist()),
     )
 
 

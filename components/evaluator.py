@@ -15,9 +15,11 @@ from tfx.components.evaluator.executor import Executor
 from tfx.types import artifact_utils
 
 from components import answers
+from components.simple_models import answer_simply
 from edgeline.gates.bounds import judge
 from edgeline.gates.figures import compute_metrics, estimate_accuracies, find_worst_groups
 from edgeline.gates.settings import EvaluationSettings, GateSettings
+from edgeline.gates.simple import compare
 from edgeline.records.evaluation import METRICS, Confusion, Metrics
 from edgeline.records.ingest import TWINS
 from edgeline.records.verdict import VERDICT
@@ -64,6 +66,9 @@ class EvaluatorExecutor(Executor):
             twin_ids = [twin.example_id for twin in twins.found]
             distinct = answers.read_answers(Path(evaluation), workload, without=twin_ids)
         group, rate = workload.group_noun, settings.false_alarm_rate
+        (examples,) = input_dict["examples"]
+        splits = {split: artifact_utils.get_split_uri([examples], split) for split in ("train", "eval")}
+        simple = answer_simply(splits, Path(quarantine.uri), workload, on_eval.ids)
         metrics = Metrics(
             candidate=candidate,
             baseline=read_metrics(evaluation, "baseline", workload)[0] if has_baseline else None,
@@ -72,6 +77,7 @@ class EvaluatorExecutor(Executor):
             group=group,
             estimates=estimate_accuracies(on_eval),
             worst_groups=find_worst_groups(on_eval),
+            simple_models=compare(on_eval, simple),
             out_of_fold=compute_metrics(out_of_fold, group, rate) if out_of_fold else None,
             without_twins=compute_metrics(distinct, group, rate)
             if distinct and len(distinct.labels)

@@ -33,6 +33,7 @@ from components.ingest.example_shards import (
 from components.ingest.kept_spans import KeptSpans
 from components.ingest.near_twins import find_twins
 from components.ingest.originals import Named, choose_originals, write_originals
+from components.ingest.photo_features import write_features
 from components.ingest.quarantine import select_listed, write_quarantine
 from data.settings import DataSettings
 from data.spans.layout import Span, find_excluded_in_window, find_newest_spans
@@ -133,6 +134,7 @@ def SpanExampleGen(
         read_all(scratch, example_shards.CONTENTS, list[tuple[str, str, str]]), spans
     )
     twins = find_twins(lambda: read_all(scratch, example_shards.LOOKS, list[Look]))
+    write_features(folder, read_all(scratch, example_shards.LOOKS, list[Look]))
     for split in SPLITS:
         if not any(key[0] == split for key in counts):
             where = f"the {split} split" if counts else "the window"

@@ -28,6 +28,7 @@ class Answers:
     # The examples of each (kind, slice) but of kind `class`: a mask [n] or positions, which are smaller.
     slices: Mapping[tuple[str, str], NDArray[np.bool_] | NDArray[np.int64]]
     group_names: tuple[str, ...] = ()  # by number
+    ids: tuple[str, ...] = ()  # of the examples; empty where nobody asks
 
     @property
     def grouped(self) -> bool:

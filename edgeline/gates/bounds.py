@@ -21,6 +21,7 @@ from edgeline.gates.classes import find_unrecognised, warn_of_small_classes
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.paired import RESAMPLES, estimate_interval, find_lost_groups, no_drop
 from edgeline.gates.settings import Bound, EvaluationSettings
+from edgeline.gates.simple import warn_of_simple_models
 from edgeline.records.evaluation import Metrics
 from edgeline.records.verdict import Verdict
 
@@ -122,6 +123,7 @@ def judge(
         *(finding.reason for finding in findings if finding.noise),
         *warn_of_small_classes(judged.metrics, settings),
         *_warn_of_few_groups(judged),
+        *warn_of_simple_models(metrics, settings),
     )
     if broken:
         slices = tuple(dict.fromkeys(name for name, _ in broken))

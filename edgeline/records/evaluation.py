@@ -36,6 +36,20 @@ class GroupShare:
 
 
 @dataclass(frozen=True)
+class SimpleModel:
+    """A simple model that learned from the same train split, and its accuracy on the eval split, 0..1."""
+
+    name: str
+    accuracy: float
+    low: float  # ends of the 95 % interval, which allows for groups
+    high: float
+    # The share of resamples in which the network is no worse; None for a model that is always beaten.
+    no_better: float | None = None
+    trained_on: int = 0  # examples
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Metrics:
     """The evaluator's metrics of the trained model and of the production model, on the same examples."""
 
@@ -50,6 +64,7 @@ class Metrics:
     # Metrics of cross-validation on the whole window: each example is predicted by a model trained on other
     # groups. None where the Trainer made no such predictions.
     out_of_fold: "Metrics | None" = None
+    simple_models: tuple[SimpleModel, ...] = ()  # on the eval split, the worst first
     # Metrics on the eval examples without a near twin in train; None where near twins are few.
     without_twins: "Metrics | None" = None
 

@@ -53,6 +53,14 @@ TERMS = (
         "metrics",
     ),
     Term(
+        "Simple model",
+        "A model that costs seconds and learned from the same examples: the most frequent class; for "
+        "tables, logistic regression and gradient boosting; for texts, logistic regression on words "
+        "and pairs; for photos, the nearest neighbours by features of a frozen network. One that is "
+        "better than the network beyond noise is a warning of the verdict; it holds nothing back.",
+        "metrics",
+    ),
+    Term(
         "Slice, support",
         "A slice is a part of the eval examples: a class, a span, a lane, a machine. Its support is "
         "its number of examples; a bound judges a slice from `min_support` on.",

@@ -26,6 +26,7 @@ def detail_lines(folder: RunFolder, width: int) -> Iterator[str]:
         yield from _format_quarantine(facts.data, f"{sources.quarantine}/quarantine.csv")
     if facts.evaluation is not None:
         yield from _format_slices(facts.evaluation, width)
+        yield from _format_simple_models(facts.evaluation)
     if facts.edge is not None:
         yield from _format_variants(facts.edge)
     yield from facts.unreadable
@@ -59,6 +60,13 @@ def _format_slices(evaluation: Evaluation, width: int) -> Iterator[str]:
             interval = f"{item.low:.3f} to {item.high:.3f}"
             row = f"{item.kind[:8]:<8} {item.name[:name_width]:<{name_width}} {item.examples:>6}"
             yield f"  {row} {count:>{len(groups)}} {now:>6} {interval:>14}{before:>{last_width}}"
+
+
+def _format_simple_models(evaluation: Evaluation) -> Iterator[str]:
+    if evaluation.simple_models:
+        yield "Accuracy of simple models on the same eval examples"
+    for model in reversed(evaluation.simple_models):
+        yield f"  {model.accuracy:.3f} ({model.low:.3f} to {model.high:.3f}) {model.name}"
 
 
 def _format_variants(edge: EdgeFiles) -> Iterator[str]:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from edgeline.intervals import compute_wilson_interval
 from edgeline.records.edge import EdgeFiles, GroupAccuracy, Latency, Machine, Mistake, Variant
-from edgeline.records.evaluation import Confusion
+from edgeline.records.evaluation import Confusion, SimpleModel
 from edgeline.records.ingest import Excluded, Span, Thumbnail
 from edgeline.records.run import Problem, Step
 from edgeline.records.schema import Difference
@@ -166,6 +166,10 @@ def a_run(
             ),
             2,
             Confusion(labels, tuple(map(tuple, confused))),
+            simple_models=(
+                SimpleModel("the most frequent class", 0.6, 0.55, 0.65, None, 2_000, 0.0),
+                SimpleModel("logistic regression", 0.931, 0.9, 0.95, 0.2, 2_000, 1.2),
+            ),
         ),
         twins=TwinAccuracy(12, 400, "", f"span-00001/a.jpg (like {HOSTILE})", 0.92, 0.9),
         reliability=measure_reliability([(0.55, True), (0.65, False), (0.95, True), (0.99, True)] * 100),

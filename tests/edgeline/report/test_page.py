@@ -213,6 +213,14 @@ def test_figures_have_their_number_of_groups_and_those_out_of_fold_stand_first()
     assert "<td>4,780</td><td>4</td><td>92.0\u00a0%</td>" in shown
 
 
+def test_simple_models_stand_beside_the_network_the_best_first(page):
+    text = page.replace("\u00a0", " ")
+    assert "<h3>Beside simple models</h3>" in text
+    row = "<tr><th>Logistic regression</th><td>93.1 %</td>"
+    assert f'{row}<td class="muted minor">90 % to 95 %</td><td>+0.6</td>' in text
+    assert text.index(row) < text.index("<th>The most frequent class</th>")
+
+
 def test_a_model_without_a_mistake_says_so():
     assert "no mistake on the eval photos." in render_run(replace(a_run(), mistakes=()), {}, None)
 

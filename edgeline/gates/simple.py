@@ -1,0 +1,55 @@
+"""The comparison of the network with simple models that learned from the same examples."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from edgeline.gates.answers import Answers, Floats
+from edgeline.gates.paired import RESAMPLES, no_drop
+from edgeline.gates.settings import EvaluationSettings
+from edgeline.intervals import compute_group_interval
+from edgeline.records.evaluation import Metrics, SimpleModel
+
+
+@dataclass(frozen=True)
+class SimpleAnswers:
+    """The answers of one simple model to the n examples that the network answered too."""
+
+    name: str
+    probabilities: Floats  # [n, classes]
+    trained_on: int  # number of examples
+    seconds: float  # for training and answers
+
+
+def compare(answers: Answers, models: Iterable[SimpleAnswers]) -> tuple[SimpleModel, ...]:
+    """Measures simple models on the examples that the network answered; the worst comes first."""
+    compared = []
+    network = answers.right(answers.candidate).mean()
+    for model in models:
+        right = answers.right(model.probabilities)
+        low, high = compute_group_interval(right, answers.groups)
+        no_better = None
+        if right.mean() > network:
+            both = replace(answers, baseline=model.probabilities)
+            no_better = max(no_drop(both, "overall", "all", "accuracy", 0.0))
+        compared.append(
+            SimpleModel(
+                model.name, float(right.mean()), low, high, no_better, model.trained_on, model.seconds
+            )
+        )
+    return tuple(sorted(compared, key=lambda model: model.accuracy))
+
+
+def warn_of_simple_models(metrics: Metrics, settings: EvaluationSettings) -> Iterator[str]:
+    """Yields a warning if a simple model is better than the network beyond noise."""
+    if not metrics.simple_models:
+        return
+    best, chance = metrics.simple_models[-1], (1 - settings.confidence) / len(metrics.simple_models)
+    if best.no_better is None or best.no_better >= chance:
+        return
+    values = metrics.candidate["overall"]["all"]
+    yield (
+        f"A simple model is better: {best.name} has an accuracy of {best.accuracy:.3f} on the same"
+        f" {values['example_count']:,.0f} eval examples, and the network {values['accuracy'] or 0.0:.3f}."
+        f" This is no chance: the network is as good in {100 * best.no_better:.1f} % of {RESAMPLES:,}"
+        " resamples. Train it longer, or search for its settings (tune.max_trials)."
+    )

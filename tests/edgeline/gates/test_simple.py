@@ -1,0 +1,73 @@
+import numpy as np
+
+from edgeline.gates.answers import Answers
+from edgeline.gates.bounds import judge
+from edgeline.gates.figures import compute_metrics
+from edgeline.gates.settings import EvaluationSettings
+from edgeline.gates.simple import SimpleAnswers, compare
+from edgeline.records.evaluation import Metrics
+
+
+def world(network_right: float, count: int = 2_000, groups: int = 200) -> Answers:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, count)
+    said = np.where(rng.random(count) < network_right, labels, 1 - labels)
+    return Answers(
+        ("no", "yes"),
+        None,
+        labels,
+        np.arange(count) % groups,
+        np.eye(2, dtype=np.float32)[said],
+        None,
+        {},
+        tuple(map(str, range(groups))),
+    )
+
+
+def simple(answers: Answers, right: float, name: str = "logistic regression") -> SimpleAnswers:
+    rng = np.random.default_rng(4)
+    said = np.where(rng.random(len(answers.labels)) < right, answers.labels, 1 - answers.labels)
+    return SimpleAnswers(name, np.eye(2, dtype=np.float32)[said], 900, 0.5)
+
+
+def warnings_of(answers: Answers, *models: SimpleAnswers) -> tuple[str, ...]:
+    metrics = compute_metrics(answers, "session", 0.01)
+    with_models = Metrics(
+        metrics.candidate, confusion=metrics.confusion, simple_models=compare(answers, models)
+    )
+    return judge(with_models, EvaluationSettings(), answers).warnings
+
+
+def test_simple_models_are_measured_on_the_same_examples_worst_first():
+    answers = world(0.9)
+    worse, better = compare(answers, [simple(answers, 0.95), simple(answers, 0.6, "vote")])
+    assert (worse.name, better.name) == ("vote", "logistic regression")
+    assert worse.low < worse.accuracy < worse.high and better.trained_on == 900
+    assert worse.no_better is None and better.no_better == 0.0
+
+
+def test_a_simple_model_that_is_better_beyond_noise_is_a_warning_and_holds_nothing():
+    answers = world(0.85)
+    (warning,) = warnings_of(answers, simple(answers, 0.9), simple(answers, 0.5, "vote"))
+    assert warning.startswith("A simple model is better: logistic regression has an accuracy of 0.895")
+    assert "the network is as good in 0.0 % of 2,000 resamples" in warning
+    metrics = compute_metrics(answers, "session", 0.01)
+    assert judge(metrics, EvaluationSettings(), answers).passed
+
+
+def test_a_difference_within_noise_is_no_warning():
+    answers = world(0.9, count=200)
+    assert warnings_of(answers, simple(answers, 0.91)) == ()
+
+
+def test_equal_models_are_seldom_warned_of():
+    warned = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        answers = world(0.9)
+        said = [np.where(rng.random(2_000) < 0.9, answers.labels, 1 - answers.labels) for _ in range(3)]
+        models = [SimpleAnswers(str(n), np.eye(2, dtype=np.float32)[s], 9, 0.0) for n, s in enumerate(said)]
+        warned += bool(warnings_of(answers, *models))
+    # The network itself is one draw of 0.9, the best of three others is compared, at 5 % in all: 60 draws
+    # have more than 9 by chance less than once in a thousand.
+    assert warned <= 9
