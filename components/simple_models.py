@@ -157,7 +157,9 @@ def _read_rows(
 
     names = [name for name in (*workload.numbers, *workload.categories) if name in workload.reads]
     (content,) = workload.unmeasured if len(workload.unmeasured) == 1 else (None,)
-    ids, labels, features = [], [], []
+    ids: list[str] = []
+    labels: list[int] = []
+    features: list[Any] = []
     records = read_records(find_shards([f"{folder}/*"]))
     for record in records.take(-1 if most is None else most).as_numpy_iterator():
         values = Example.FromString(record).features.feature

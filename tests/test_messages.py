@@ -109,6 +109,7 @@ EXEMPT = {
         runners/kubeflow/errors.py _explain_refusal #1
         runners/kubeflow/watch.py Follower.follow #1
         runners/local/metadata_rows.py _open #2
+        runners/local/run.py _confirm_sample #1
         runners/local/worker.py _prepare #1
         runners/shared/inputs.py sample_folder #1
         runners/timers/scheduled_run.py program #1

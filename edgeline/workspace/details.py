@@ -49,7 +49,7 @@ def _format_quarantine(data: Data, path: str) -> Iterator[str]:
 def _format_slices(evaluation: Evaluation, width: int) -> Iterator[str]:
     groups, name_width, last, last_width = f"{evaluation.group}s", 17, "production", 12
     if width < _SLICES_WIDTH + len(groups):
-        groups, name_width, last, last_width = "", 12, "before", 8
+        groups, name_width, last, last_width = "", 11, "before", 8
     for title, slices in (("out of fold", evaluation.out_of_fold), ("by slice", evaluation.slices)):
         if slices:
             heads = f"{'count':>6} {groups} {'now':>6} {'95 %':>14}{last:>{last_width}}"
