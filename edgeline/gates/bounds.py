@@ -122,8 +122,8 @@ def judge(
     warnings = (
         *(finding.reason for finding in findings if finding.noise),
         *warn_of_small_classes(judged.metrics, settings),
-        *_warn_of_few_groups(judged),
         *warn_of_simple_models(metrics, settings),
+        *_warn_of_few_groups(judged),
     )
     if broken:
         slices = tuple(dict.fromkeys(name for name, _ in broken))
