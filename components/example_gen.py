@@ -31,9 +31,8 @@ from components.ingest.example_shards import (
     read_all,
 )
 from components.ingest.kept_spans import KeptSpans
-from components.ingest.near_twins import find_twins
+from components.ingest.near_twins import find_twins, select_looks
 from components.ingest.originals import Named, choose_originals, write_originals
-from components.ingest.photo_features import write_features
 from components.ingest.quarantine import select_listed, write_quarantine
 from data.settings import DataSettings
 from data.spans.layout import Span, find_excluded_in_window, find_newest_spans
@@ -43,6 +42,7 @@ from data.spans.window import compute_span_digests, compute_window_digest, has_l
 from edgeline.errors import DataRefused
 from edgeline.records.ingest import TWINS, Excluded, Ingest, Quarantined
 from edgeline.records.ingest import Span as SpanCounts
+from edgeline.records.photo_features import write_features
 from edgeline.records.workload import Workload
 from edgeline.store.locations import locate
 
@@ -134,7 +134,7 @@ def SpanExampleGen(
         read_all(scratch, example_shards.CONTENTS, list[tuple[str, str, str]]), spans
     )
     twins = find_twins(lambda: read_all(scratch, example_shards.LOOKS, list[Look]))
-    write_features(folder, read_all(scratch, example_shards.LOOKS, list[Look]))
+    write_features(folder, select_looks(read_all(scratch, example_shards.LOOKS, list[Look])))
     for split in SPLITS:
         if not any(key[0] == split for key in counts):
             where = f"the {split} split" if counts else "the window"

@@ -1,8 +1,8 @@
 """Simple models that learn from the same examples as the network, and that it is compared with.
 
 These are the most frequent class; for tables, logistic regression and gradient boosting; for texts, logistic
-regression on words and pairs of words; for photos, the nearest neighbours by features of a frozen network.
-They cost seconds: they learn from a random sample of the train split if it is large.
+regression on words and pairs of words; for photos, logistic regression and the nearest neighbours, both on
+features of a frozen network. They cost seconds: of a large train split they learn from a random sample.
 """
 
 import logging
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.ingest.photo_features import read_features
 from data.spans.tfrecords import format_value, list_values
 from edgeline.gates.simple import SimpleAnswers
+from edgeline.records.photo_features import read_features
 from edgeline.records.shards import find_shards
 from edgeline.records.workload import Workload
 from trainer_module.training.input_pipeline import read_records
@@ -101,6 +101,9 @@ def _make_models(features: Any) -> Iterator[tuple[str, Any]]:
             make_pipeline(words, LogisticRegression(C=10.0, max_iter=300)),
         )
     elif features.dtype != object:
+        # There are so many features that only a strong penalty keeps what holds for other sessions.
+        linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
+        yield "logistic regression on frozen features", linear
         neighbours = min(_NEIGHBOURS, len(features))
         name = f"vote of the {neighbours} nearest neighbours by frozen features"
         yield name, KNeighborsClassifier(neighbours, weights="distance", metric="cosine")

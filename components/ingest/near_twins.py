@@ -4,7 +4,7 @@ Eval photos, up to a limit per label, are compared with all train photos of thei
 so the first ones are a random sample, and contain all examples that the EdgeValidator reads.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from components.ingest.example_shards import Look
@@ -13,6 +13,8 @@ from edgeline.records.ingest import Twin, Twins
 # 5,000 photos of a label tell a share to 1.4 points. They are compared with 20,000 train photos at once:
 # 500 MB.
 _MOST_QUERIES, _AT_ONCE = 5_000, 20_000
+# The features of so many train photos are kept for simple models; 928 bytes each.
+_MOST_TRAINED = 20_000
 
 
 @dataclass
@@ -70,3 +72,12 @@ def find_twins(shards: Callable[[], Iterable[list[Look]]]) -> Twins | None:
     twins = sorted(twin for label in labels.values() for twin in label.twins.items())
     compared = sum(len(label.queries) for label in labels.values())
     return Twins(compared, tuple(Twin(*twin) for twin in twins), eval_count)
+
+
+def select_looks(shards: Iterable[list[Look]]) -> Iterator[tuple[str, bytes]]:
+    """Yields id and look of all eval photos, and of a random sample of train photos."""
+    trained = 0
+    for look in (look for shard in shards for look in shard):
+        trained += look.split == "train"
+        if look.split == "eval" or trained <= _MOST_TRAINED:
+            yield look.place, look.look
