@@ -127,6 +127,7 @@ def read_out_of_fold(model_run: Path, workload: Workload) -> Answers | None:
         baseline=None,
         slices={key: np.array(slices[key]) for key in sorted(slices)},
         group_names=tuple(names.tolist()),
+        ids=tuple(line.example_id for line in lines),
     )
 
 

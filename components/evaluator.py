@@ -9,19 +9,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow_model_analysis as tfma
 from tfx.components.evaluator import constants
 from tfx.components.evaluator.executor import Executor
 from tfx.types import artifact_utils
 
 from components import answers
-from components.simple_models import answer_simply
+from components.label_issues import Judged, write_label_issues
+from components.simple_models import SimpleModels
+from edgeline.gates.answers import Answers
 from edgeline.gates.bounds import judge
 from edgeline.gates.figures import compute_metrics, estimate_accuracies, find_worst_groups
 from edgeline.gates.settings import EvaluationSettings, GateSettings
 from edgeline.gates.simple import compare
 from edgeline.records.evaluation import METRICS, Confusion, Metrics
 from edgeline.records.ingest import TWINS
+from edgeline.records.labels_review import REVIEWED
 from edgeline.records.verdict import VERDICT
 from edgeline.records.workload import Workload
 
@@ -68,7 +72,7 @@ class EvaluatorExecutor(Executor):
         group, rate = workload.group_noun, settings.false_alarm_rate
         (examples,) = input_dict["examples"]
         splits = {split: artifact_utils.get_split_uri([examples], split) for split in ("train", "eval")}
-        simple = answer_simply(splits, Path(quarantine.uri), workload, on_eval.ids)
+        simple = SimpleModels(splits, Path(quarantine.uri), workload, on_eval.ids)
         metrics = Metrics(
             candidate=candidate,
             baseline=read_metrics(evaluation, "baseline", workload)[0] if has_baseline else None,
@@ -77,13 +81,16 @@ class EvaluatorExecutor(Executor):
             group=group,
             estimates=estimate_accuracies(on_eval),
             worst_groups=find_worst_groups(on_eval),
-            simple_models=compare(on_eval, simple),
+            simple_models=compare(on_eval, simple.answers),
             out_of_fold=compute_metrics(out_of_fold, group, rate) if out_of_fold else None,
             without_twins=compute_metrics(distinct, group, rate)
             if distinct and len(distinct.labels)
             else None,
         )
         METRICS.write(Path(evaluation), metrics)
+        judged = _judge_labels(on_eval, out_of_fold, simple)
+        reviewed = REVIEWED.find(Path(quarantine.uri)) or ()
+        write_label_issues(Path(evaluation), examples, judged, set(reviewed), workload)
         verdict = judge(metrics, settings, on_eval, out_of_fold, distinct)
         for warning in verdict.warnings:
             log.warning(warning)
@@ -94,6 +101,25 @@ class EvaluatorExecutor(Executor):
             name, value = constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE
         Path(blessing.uri, name).touch()
         blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
+
+
+def _judge_labels(on_eval: Answers, out_of_fold: Answers | None, simple: SimpleModels) -> list[Judged]:
+    """Returns the examples with answers of models that did not learn from them."""
+    if out_of_fold is None:
+        of_eval = Judged("the network", "eval", on_eval.ids, on_eval.labels, on_eval.candidate)
+        of_train = simple.judge_train(on_eval.labels)
+        return [of_eval, of_train] if of_train else [of_eval]
+    ids, in_eval = np.array(out_of_fold.ids), np.isin(out_of_fold.ids, on_eval.ids)
+    return [
+        Judged(
+            "models like the network that were not trained on them",
+            split,
+            ids[mask].tolist(),
+            out_of_fold.labels[mask],
+            out_of_fold.candidate[mask],
+        )
+        for split, mask in (("eval", in_eval), ("train", ~in_eval))
+    ]
 
 
 def read_metrics(

@@ -35,6 +35,7 @@ from components.ingest.near_twins import find_twins, select_looks
 from components.ingest.originals import Named, choose_originals, write_originals
 from components.ingest.quarantine import select_listed, write_quarantine
 from data.settings import DataSettings
+from data.spans.corrections import read_corrections
 from data.spans.layout import Span, find_excluded_in_window, find_newest_spans
 from data.spans.source import SPLITS, load_source
 from data.spans.split import Ends
@@ -42,6 +43,7 @@ from data.spans.window import compute_span_digests, compute_window_digest, has_l
 from edgeline.errors import DataRefused
 from edgeline.records.ingest import TWINS, Excluded, Ingest, Quarantined
 from edgeline.records.ingest import Span as SpanCounts
+from edgeline.records.labels_review import REVIEWED
 from edgeline.records.photo_features import write_features
 from edgeline.records.workload import Workload
 from edgeline.store.locations import locate
@@ -178,6 +180,7 @@ def SpanExampleGen(
         noun=about.noun,
     )
     write_quarantine(folder, quarantined, spans, plan.source, summary)
+    REVIEWED.write(folder, tuple(f"{span.name}/{id}" for span in spans for id in read_corrections(span)))
     if twins is not None:
         TWINS.write(folder, twins)
     for name, value in (("first_span", spans[0].number), ("last_span", spans[-1].number)):

@@ -1,6 +1,7 @@
 """The SavedModel's answers to the eval examples, and its worst mistakes to look at."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ from edgeline.records.workload import Workload
 
 _MOST_MISTAKES = 12
 _DIGITS = 6  # Float32 has no more near 1.
+
+
+@dataclass(frozen=True)
+class Preview:
+    """An example as a page shows it: a picture, by its path in the artifact, or a text."""
+
+    file: str
+    text: str
 
 
 def write_predictions(
@@ -50,27 +59,40 @@ def write_mistakes(
     The examples were read from the split `eval` of `artifact`, the Examples.
     """
     labels, worst = workload.labels, _find_worst(examples.labels, probabilities)
-    raw = read_raw(artifact, "eval", {examples.ids[number] for number in worst}, workload)
-    source = load_source(workload.source).open_source(workload, DataSettings())
-    (folder / "mistakes").mkdir(exist_ok=True)
+    ids = [examples.ids[number] for number in worst]
+    previews = write_previews(folder, "mistakes", artifact, "eval", ids, workload)
     mistakes = []
-    for place, number in enumerate(worst, start=1):
-        row, shown, file = probabilities[number], source.show(raw[examples.ids[number]]), ""
-        if isinstance(shown, bytes):
-            file = f"mistakes/{place:02d}.jpg"
-            (folder / file).write_bytes(shown)
+    for number in worst:
+        row = probabilities[number]
         mistake = Mistake(
-            file=file,
+            file=previews[examples.ids[number]].file,
+            text=previews[examples.ids[number]].text,
             example_id=examples.ids[number],
             label=labels[examples.labels[number]],
             predicted=labels[row.argmax()],
             probability=round(float(row.max()), _DIGITS),
             probability_of_label=round(float(row[examples.labels[number]]), _DIGITS),
             slices=_slices(examples, number),
-            text="" if isinstance(shown, bytes) else shown,
         )
         mistakes.append(mistake)
     MISTAKES.write(folder, tuple(mistakes))
+
+
+def write_previews(
+    folder: Path, name: str, artifact: Any, split: str, ids: Sequence[str], workload: Workload
+) -> dict[str, Preview]:
+    """Writes pictures of a few examples of a split to `folder / name`; returns the previews by id."""
+    raw = read_raw(artifact, split, set(ids), workload)
+    source = load_source(workload.source).open_source(workload, DataSettings())
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    previews = {}
+    for place, id in enumerate((id for id in ids if id in raw), start=1):
+        shown, file = source.show(raw[id]), ""
+        if isinstance(shown, bytes):
+            file = f"{name}/{place:02d}.jpg"
+            (folder / file).write_bytes(shown)
+        previews[id] = Preview(file, "" if isinstance(shown, bytes) else shown)
+    return previews
 
 
 def _slices(examples: TransformedExamples, number: int) -> dict[str, str]:

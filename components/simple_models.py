@@ -9,13 +9,15 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.label_issues import Judged
 from data.spans.tfrecords import format_value, list_values
 from edgeline.gates.simple import SimpleAnswers
 from edgeline.records.photo_features import read_features
@@ -25,6 +27,8 @@ from trainer_module.training.input_pipeline import read_records
 
 # Shards are by digest, so the first examples are a random sample.
 _MOST_TRAINED = 50_000
+# The answers out of fold, by which labels of train are judged, may take so long.
+_FOLDS, _PATIENCE_S = 5, 60.0
 _NEIGHBOURS = 10
 _MOST_CATEGORIES, _MOST_WORDS = 100, 200_000
 _SEED = 20
@@ -39,48 +43,96 @@ class _Rows:
 
     ids: list[str]
     labels: NDArray[np.int64]  # [n]
+    groups: NDArray[np.object_]  # [n], the session, machine or author; its id for an example without one
     features: Any  # of each example, as its model reads them: [n, ...]
 
 
-def answer_simply(
-    splits: Mapping[str, str], quarantine: Path, workload: Workload, ids: Sequence[str]
-) -> list[SimpleAnswers]:
-    """Trains the simple models of a workload, and answers the eval examples `ids`, in their order.
+class SimpleModels:
+    """The simple models of a workload, trained on its train split; one that cannot be trained is left out.
 
-    A model that cannot be trained is left out, with a warning: it decides nothing.
-
-    Args:
-        splits: The folders of the splits `train` and `eval`.
-        quarantine: The folder in which ingest left the features of photos.
-        workload: The workload, with the features that its network reads.
-        ids: The ids of all eval examples.
+    They decide nothing, so what goes wrong with them is a warning.
     """
-    try:
-        train, evaluation = _read_splits(splits, quarantine, workload, ids)
-    except Exception as error:
-        log.warning("No simple model is compared: %s: %s", type(error).__name__, error)
-        return []
-    counts = np.bincount(train.labels, minlength=len(workload.labels))
-    majority = np.zeros((len(ids), len(workload.labels)), np.float32)
-    majority[:, counts.argmax()] = 1.0
-    answers = [SimpleAnswers(MAJORITY, majority, len(train.labels), 0.0)]
-    if np.count_nonzero(counts) < 2 or train.features is None:
-        return answers
-    for name, model in _make_models(train.features):
-        began = time.monotonic()
+
+    def __init__(
+        self, splits: Mapping[str, str], quarantine: Path, workload: Workload, ids: Sequence[str]
+    ) -> None:
+        """Trains the models, and answers the eval examples.
+
+        Args:
+            splits: The folders of the splits `train` and `eval`.
+            quarantine: The folder in which ingest left the features of photos.
+            workload: The workload, with the features that its network reads.
+            ids: The ids of all eval examples; the answers are in their order.
+        """
+        self.answers: list[SimpleAnswers] = []
+        self._train: _Rows | None = None
+        self._models: dict[str, Any] = {}
+        self._workload = workload
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of convergence: more steps would change little
-                model.fit(train.features, train.labels)
-                known = model.predict_proba(evaluation.features)
+            self._train, evaluation = _read_splits(splits, quarantine, workload, ids)
         except Exception as error:
-            log.warning("A %s is not compared: %s: %s", name, type(error).__name__, error)
-            continue
-        probabilities = np.zeros((len(ids), len(workload.labels)), np.float32)
-        probabilities[:, model.classes_] = known
-        seconds = round(time.monotonic() - began, 3)
-        answers.append(SimpleAnswers(name, probabilities, len(train.labels), seconds))
-    return answers
+            log.warning("No simple model is compared: %s: %s", type(error).__name__, error)
+            return
+        labels, features = self._train.labels, self._train.features
+        counts = np.bincount(labels, minlength=len(workload.labels))
+        majority = np.zeros((len(ids), len(workload.labels)), np.float32)
+        majority[:, counts.argmax()] = 1.0
+        self.answers.append(SimpleAnswers(MAJORITY, majority, len(labels), 0.0))
+        if np.count_nonzero(counts) < 2 or features is None:
+            return
+        for name, model in _make_models(features):
+            began = time.monotonic()
+            try:
+                with _ignore_warnings():
+                    model.fit(features, labels)
+                    known = model.predict_proba(evaluation.features)
+            except Exception as error:
+                log.warning("A %s is not compared: %s: %s", name, type(error).__name__, error)
+                continue
+            probabilities = np.zeros((len(ids), len(workload.labels)), np.float32)
+            probabilities[:, model.classes_] = known
+            seconds = round(time.monotonic() - began, 3)
+            self.answers.append(SimpleAnswers(name, probabilities, len(labels), seconds))
+            self._models[name] = model
+
+    def judge_train(self, eval_labels: NDArray[np.int64]) -> Judged | None:
+        """Returns the train examples with the answers of the model that is best on eval, out of fold.
+
+        None if no model was trained, or all are slow. `eval_labels` are those of the eval examples.
+        """
+        from sklearn.base import clone
+        from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+
+        quick = [a for a in self.answers if a.name in self._models and a.seconds * _FOLDS < _PATIENCE_S]
+        if self._train is None or not quick or len(set(self._train.groups)) < _FOLDS:
+            return None
+        best = max(quick, key=lambda answers: (answers.probabilities.argmax(1) == eval_labels).mean())
+        train = self._train
+        try:
+            with _ignore_warnings():
+                # A class may be missing in a fold: cross_val_predict gives it the probability 0 there.
+                known = cross_val_predict(
+                    clone(self._models[best.name]),
+                    train.features,
+                    train.labels,
+                    groups=train.groups,
+                    cv=StratifiedGroupKFold(_FOLDS),
+                    method="predict_proba",
+                )
+        except Exception as error:
+            log.warning("Labels of train are not judged: %s: %s", type(error).__name__, error)
+            return None
+        probabilities = np.zeros((len(train.ids), len(self._workload.labels)), np.float32)
+        probabilities[:, np.unique(train.labels)] = known
+        return Judged(best.name, "train", train.ids, train.labels, probabilities)
+
+
+@contextmanager
+def _ignore_warnings() -> Iterator[None]:
+    """Drops warnings of convergence, since more steps would change little, and of rare classes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _make_models(features: Any) -> Iterator[tuple[str, Any]]:
@@ -149,8 +201,8 @@ def _read_splits(
     elif features is not None:
         features = features[order]
     if train.features is None or features is None:  # some photos have no features
-        train, features = _Rows(train.ids, train.labels, None), None
-    return train, _Rows(list(ids), evaluation.labels[order], features)
+        train, features = replace(train, features=None), None
+    return train, _Rows(list(ids), evaluation.labels[order], evaluation.groups[order], features)
 
 
 def _read_rows(
@@ -162,6 +214,7 @@ def _read_rows(
     (content,) = workload.unmeasured if len(workload.unmeasured) == 1 else (None,)
     ids: list[str] = []
     labels: list[int] = []
+    groups: list[str] = []
     features: list[Any] = []
     records = read_records(find_shards([f"{folder}/*"]))
     for record in records.take(-1 if most is None else most).as_numpy_iterator():
@@ -171,20 +224,21 @@ def _read_rows(
             continue  # the features of a sample are kept
         ids.append(name)
         labels.append(workload.labels.index(format_value(list_values(values["label"])[0])))
+        groups.append(next(map(format_value, list_values(values[workload.group])), "") or name)
         if by_photo:
             features.append(by_photo.get(name))
         elif content is not None:
             features.append(_read_text(list_values(values[content])))
         else:
             features.append({name: list_values(values[name]) for name in names})
-    ids_and_labels = ids, np.array(labels, np.int64)
+    about = ids, np.array(labels, np.int64), np.array(groups, object)
     if any(item is None for item in features):
-        return _Rows(*ids_and_labels, None)
+        return _Rows(*about, None)
     if by_photo:
-        return _Rows(*ids_and_labels, np.stack(features).astype(np.float32))
+        return _Rows(*about, np.stack(features).astype(np.float32))
     if content is not None:
-        return _Rows(*ids_and_labels, features)
-    return _Rows(*ids_and_labels, _make_table(features, workload) if names else None)
+        return _Rows(*about, features)
+    return _Rows(*about, _make_table(features, workload) if names else None)
 
 
 def _read_text(values: Sequence[Any]) -> str | None:

@@ -24,6 +24,7 @@ import msgspec
 
 from components.ingest.kept_spans import KeptSpans
 from components.ingest.originals import MOST_OF_LABEL, Named
+from data.spans.corrections import correct_label, read_corrections
 from data.spans.layout import Span
 from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
 from data.spans.split import Ends, add_side
@@ -118,6 +119,7 @@ class ReadRows(_Worker):
         done = _read_done_ids(folder)
         with _open_quarantine(folder, "rows") as quarantined:
             try:
+                corrections = read_corrections(span)
                 for item in plan.source.rows(span):
                     rows += 1
                     if isinstance(item, Rejected):
@@ -130,7 +132,7 @@ class ReadRows(_Worker):
                         else:
                             ends = ends.with_group(item.group)
                         if item.id not in done:
-                            yield span.name, item
+                            yield span.name, correct_label(item, corrections, plan.workload.labels)
             except DataRefused as error:
                 # Beam would raise another exception that begins with this message.
                 refusal = (error.found, error.why, error.do, error.spans)

@@ -109,7 +109,7 @@ def decide(
         )
     decision = Decision(action, span, utc_now(), get_user_and_host(), " ".join(reason.split()))
     try:
-        _append_decision(data_dir / FILE_NAME, json.dumps(asdict(decision)).encode() + b"\n")
+        append_decision(data_dir / FILE_NAME, json.dumps(asdict(decision)).encode() + b"\n")
     except OSError as error:
         raise EdgelineError(
             f"{data_dir / FILE_NAME} cannot be written ({error.strerror or error}).",
@@ -119,8 +119,8 @@ def decide(
     return decision
 
 
-def _append_decision(path: Location, line: bytes) -> None:
-    """Adds a line after the last whole one, and flushes it to the disk."""
+def append_decision(path: Location, lines: bytes) -> None:
+    """Adds lines after the last whole one, and flushes them to the disk."""
     if not isinstance(path, Path):
         # An object store has no locks, and replaces an object only if its version is the given one: the
         # slower of two writers reads the object again.
@@ -128,10 +128,10 @@ def _append_decision(path: Location, line: bytes) -> None:
         while not is_written:
             if version := objects.version_of(path):
                 before = read_bytes(path)
-                is_written = objects.replace(path, before[: before.rfind(b"\n") + 1] + line, version)
+                is_written = objects.replace(path, before[: before.rfind(b"\n") + 1] + lines, version)
             else:
-                is_written = objects.create(path, line)
+                is_written = objects.create(path, lines)
         return
     with open(path, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        append_line(file, line)
+        append_line(file, lines)

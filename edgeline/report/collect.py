@@ -13,6 +13,7 @@ from edgeline.records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDIC
 from edgeline.records.evaluation import METRICS, Metrics
 from edgeline.records.ingest import INGEST, THUMBNAILS, TWINS, Ingest
 from edgeline.records.json_file import UNREADABLE
+from edgeline.records.labels_review import LABEL_ISSUES
 from edgeline.records.schema import Difference
 from edgeline.records.training import CROSS_VALIDATION, EPOCHS, SEARCH, TRAINING, TrainingSummary
 from edgeline.records.verdict import VERDICT, Verdict
@@ -72,6 +73,7 @@ def collect(sources: Sources, about: facts.About) -> facts.Facts:
         twins=read_part("The near twins", _read_twins, None),
         reliability=read_part("The predictions", _read_reliability, None),
         mistakes=read_part("The worst mistakes", lambda s: MISTAKES.find(s.edge_verdict), None),
+        label_issues=read_part("The probable label errors", lambda s: LABEL_ISSUES.find(s.evaluation), None),
         edge=read_part("The edge files", lambda s: EDGE_FILES.find(s.edge_verdict), None),
         gates=read_part("The verdicts", _read_gates, ()),
         unreadable=tuple(reader.unreadable),
@@ -81,13 +83,18 @@ def collect(sources: Sources, about: facts.About) -> facts.Facts:
 def pictures(sources: Sources) -> dict[str, bytes]:
     """Reads the thumbnails, by name in the artifact: `thumbnails/01.jpg`, `mistakes/01.jpg`."""
     thumbnails = {}
-    for folder, kind in ((sources.quarantine, "thumbnails"), (sources.edge_verdict, "mistakes")):
+    kinds = (
+        (sources.quarantine, "thumbnails"),
+        (sources.edge_verdict, "mistakes"),
+        (sources.evaluation, "label_issues"),
+    )
+    for folder, kind in kinds:
         if folder is None:
             continue
-        for path in sorted((folder / kind).glob("*")):
+        for path in sorted((folder / kind).rglob("*")):
             is_picture = path.suffix in (".jpg", ".png") and path.is_file()
             if is_picture and path.stat().st_size <= _LARGEST_PICTURE:
-                thumbnails[f"{kind}/{path.name}"] = path.read_bytes()
+                thumbnails[path.relative_to(folder).as_posix()] = path.read_bytes()
     return thumbnails
 
 

@@ -53,6 +53,13 @@ TERMS = (
         "metrics",
     ),
     Term(
+        "Probably wrong label",
+        "A model that did not learn from an example is as sure of another class as it is, on average, of "
+        "the examples that have that class's label (confident learning; Northcutt, Jiang and Chuang, "
+        "2021). `edgeline data relabel` takes what a person decided.",
+        "label_issues",
+    ),
+    Term(
         "Simple model",
         "A model that costs seconds and learned from the same examples: the most frequent class; for "
         "tables, logistic regression and gradient boosting; for texts, logistic regression on words "

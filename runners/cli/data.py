@@ -1,4 +1,4 @@
-"""`edgeline data generate, import, list, exclude`: makes and lists spans, and leaves some out."""
+"""`edgeline data generate, import, list, exclude, relabel`: makes, lists and corrects spans."""
 
 import importlib
 import os
@@ -23,6 +23,7 @@ from edgeline.errors import DataRefused, UsageError
 from edgeline.store.locations import Location, is_url, locate
 
 if TYPE_CHECKING:
+    from edgeline.records.workload import Workload
     from pipeline.settings import Settings
     from runners.shared.progress import Progress
 
@@ -52,7 +53,7 @@ _spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL"
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
 def data() -> None:
-    """Makes, imports, lists and excludes spans."""
+    """Makes, imports, lists, excludes and relabels spans."""
 
 
 @data.command(epilog=FAULTS)
@@ -250,12 +251,7 @@ def _show_progress(doing: str) -> Iterator["Progress"]:
 @options.as_json
 def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
     """Lists the spans of a data folder, and which are excluded and why."""
-    from pipeline.workloads import find_workload
-
-    own = data / "workload.yaml"
-    if workload is None:
-        workload = str(own) if isinstance(own, Path) and own.is_file() else "shelf"
-    definition = find_workload(workload)
+    definition = _find_workload(data, workload)
     spans = find_spans(data)
     excluded = find_excluded_spans(data)
     entries = []
@@ -272,6 +268,16 @@ def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
     for entry in entries:
         say(_format_entry(entry, definition.nouns))
     return 0
+
+
+def _find_workload(data: Location, workload: str | None) -> "Workload":
+    """Returns the named workload, by default the one that the folder describes."""
+    from pipeline.workloads import find_workload
+
+    own = data / "workload.yaml"
+    if workload is None:
+        workload = str(own) if isinstance(own, Path) and own.is_file() else "shelf"
+    return find_workload(workload)
 
 
 def _count_rows(span: Span, source: str) -> tuple[int | None, str | None]:
@@ -312,4 +318,28 @@ def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
     else:
         say(f"No later run reads {decision.span} of {data} ({decision.who}: {decision.reason}).")
         say(f"Undo: edgeline data exclude {decision.span} --undo --reason R --data {shlex.quote(str(data))}")
+    return 0
+
+
+@data.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@_spans
+@click.option(
+    "--workload", metavar="NAME_OR_FILE", help="workload of the spans (DIR/workload.yaml, else shelf)"
+)
+@click.option("--reason", required=True, metavar="R", help="the reason, for the record")
+def relabel(file: Path, data: Location, workload: str | None, reason: str) -> int:
+    """Corrects or confirms labels by a CSV with the columns example, label, corrected.
+
+    A run writes such a list of labels that are probably wrong. Rows without a corrected label are skipped.
+    """
+    from data.spans.relabelling import relabel as apply
+    from pipeline.workloads import with_features
+
+    counts = apply(file, data, with_features(_find_workload(data, workload)), reason)
+    say(
+        f"{counts.corrected:,} label{'s' if counts.corrected != 1 else ''} corrected, {counts.confirmed:,}"
+        f" confirmed, {counts.skipped:,} row{'s' if counts.skipped != 1 else ''} skipped. The next run reads"
+        " them; the files of the spans are as they were."
+    )
     return 0

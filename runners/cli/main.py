@@ -23,7 +23,7 @@ COMMANDS = {
         "runners.cli.schedule",
         "Schedules a weekly run: prints a crontab line, or prints or installs systemd units.",
     ),
-    "data": ("runners.cli.data", "Makes, imports, lists and excludes spans."),
+    "data": ("runners.cli.data", "Makes, imports, lists, excludes and relabels spans."),
     "schema": ("runners.cli.schema", "Compares a window with the curated schema, and widens the schema."),
     "status": package.COMMANDS["status"],
     "runs": package.COMMANDS["runs"],

@@ -15,6 +15,7 @@ from edgeline.gates.settings import Bound, EvaluationSettings, GateSettings
 from edgeline.records.edge import OUT_OF_FOLD, Prediction
 from edgeline.records.evaluation import METRICS
 from edgeline.records.ingest import TWINS, Twin, Twins
+from edgeline.records.labels_review import LABEL_ISSUES, REVIEWED
 from edgeline.records.verdict import VERDICT
 from edgeline.report.collect import collect
 from edgeline.report.facts import About
@@ -23,13 +24,14 @@ from pipeline.evaluation import build_evaluation_config
 from tests.components.steps import LABELS, SHELF, artifact, execute
 
 
-def evaluate(trained, baseline, folder, bounds=(), out_of_fold=(), twins=None):
+def evaluate(trained, baseline, folder, bounds=(), out_of_fold=(), twins=None, reviewed=()):
     evaluation, blessing = artifact(ModelEvaluation, folder / "e"), artifact(ModelBlessing, folder / "b")
     model_run = artifact(ModelRun, folder / "run")
     if out_of_fold:
         OUT_OF_FOLD.write(folder / "run", out_of_fold)
     quarantine = artifact(Quarantine, folder / "q")
     TWINS.write(folder / "q", twins or Twins())
+    REVIEWED.write(folder / "q", reviewed)
     execute(
         Evaluator,
         {
@@ -248,3 +250,31 @@ def test_a_model_is_judged_without_near_twins_where_they_are_many(trained, tmp_p
     judged = METRICS.read(Path(evaluation.uri)).without_twins
     assert judged.candidate["overall"]["all"]["example_count"] == len(ids) - len(pairs)
     assert "eval examples without a near twin in train" in " ".join(VERDICT.read(Path(blessing.uri)).reasons)
+
+
+@pytest.mark.e2e
+def test_examples_whose_label_is_probably_wrong_are_listed_unless_somebody_looked_at_them(trained, tmp_path):
+    nothing = artifact(Model, tmp_path / "nothing", has_model=0, version=0)
+    files = sorted(str(path) for path in Path(trained.examples.uri, "Split-eval").iterdir())
+    ids = sorted(example_ids(files))
+    labels = dict(zip(example_ids(files), by_hand(trained)[0], strict=True))
+    wrong = ids[:2]
+
+    def line(name):
+        label = labels[name]
+        sure = (label + 1) % 3 if name in wrong else label
+        return Prediction(name, LABELS[label], tuple(np.eye(3)[sure].tolist()), {}, 1, name)
+
+    lines = [line(name) for name in ids]
+    evaluation, _ = evaluate(trained, nothing, tmp_path / "a", out_of_fold=lines)
+    issues = LABEL_ISSUES.read(Path(evaluation.uri))
+    assert {issue.example for issue in issues.shown} == set(wrong) and issues.judged == len(ids)
+    for issue in issues.shown:
+        assert issue.suggested == LABELS[(labels[issue.example] + 1) % 3] and issue.split == "eval"
+        assert (Path(evaluation.uri) / issue.file).read_bytes()[:2] == b"\xff\xd8"
+    listed = Path(evaluation.uri, "label_issues.csv").read_text().splitlines()
+    assert (
+        listed[0] == "example,label,suggested,probability,probability_of_label,corrected" and len(listed) == 3
+    )
+    evaluation, _ = evaluate(trained, nothing, tmp_path / "b", out_of_fold=lines, reviewed=(wrong[0],))
+    assert [issue.example for issue in LABEL_ISSUES.read(Path(evaluation.uri)).shown] == [wrong[1]]

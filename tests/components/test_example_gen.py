@@ -14,11 +14,13 @@ from PIL import Image
 from components import example_gen
 from data.photos.labels_file import LabelRow, PhotoSpan, write_span
 from data.shelf.faults import spoil
+from data.spans.corrections import Correction, add_corrections
 from data.spans.exclusions import decide
 from data.spans.layout import find_spans
 from data.spans.split import Ends
 from edgeline.errors import DataRefused, UsageError
 from edgeline.records.ingest import TWINS
+from edgeline.records.labels_review import REVIEWED
 from tests.components.steps import LABELS, LOCAL, SHELF, ingest
 from tests.components.torn_source import REFUSAL
 from tests.data.sample_photos import (
@@ -435,3 +437,30 @@ def test_what_the_engine_tries_again_is_quarantined_once(tmp_path, monkeypatch):
     again = ingest(tmp_path / "data", tmp_path / "again")
     assert again.quarantined() == once.quarantined() and again.summary == once.summary
     assert "bad.jpg" in [item["photo"] for item in once.quarantined()]
+
+
+def labels_of(ingested):
+    records = [*ingested.records("train"), *ingested.records("eval")]
+    return {record[SHELF.id].decode(): record["label"].decode() for record in records}
+
+
+def test_a_corrected_label_is_the_one_that_is_learned_and_the_decision_is_noted(tmp_path):
+    rows = [(row(f"{n}.jpg", session=f"s{n}"), jpeg(seed=n)) for n in range(8)]
+    write_span(tmp_path / "data", rows)
+    first = ingest(tmp_path / "data", tmp_path / "one", workspace=tmp_path / "w")
+    assert set(labels_of(first).values()) == {"ok"}
+    (span,) = find_spans(tmp_path / "data")
+    # The label of 2.jpg is not what was corrected, and `no label` is none of the schema.
+    decisions = {
+        "0.jpg": ("ok", "damaged"),
+        "1.jpg": ("ok", "ok"),
+        "2.jpg": ("misplaced", "damaged"),
+        "3.jpg": ("ok", "no label"),
+    }
+    add_corrections(
+        span, [Correction(name, was, label, "", "", "") for name, (was, label) in decisions.items()]
+    )
+    again = ingest(tmp_path / "data", tmp_path / "two", workspace=tmp_path / "w")
+    assert {name for name, label in labels_of(again).items() if label != "ok"} == {"span-00001/0.jpg"}
+    assert again.summary["classes"]["damaged"] == 1
+    assert set(REVIEWED.read(Path(again.quarantine.uri))) == {f"span-00001/{name}" for name in decisions}

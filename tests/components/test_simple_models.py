@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.simple_models import MAJORITY, answer_simply
+from components.simple_models import MAJORITY, SimpleModels
+from edgeline.gates.label_issues import find_suspects
 from edgeline.records.photo_features import read_features, write_features
 from edgeline.records.seen_photo import pack
 from edgeline.records.workload import Workload
@@ -41,7 +42,7 @@ def answer(tmp_path: Path, workload: Workload, train: list[dict], evaluation: li
         name: write_split(tmp_path / name, rows) for name, rows in (("train", train), ("eval", evaluation))
     }
     ids = sorted(row["example_id"] for row in evaluation) if ids is None else ids
-    return {model.name: model for model in answer_simply(splits, tmp_path, workload, ids)}
+    return {model.name: model for model in SimpleModels(splits, tmp_path, workload, ids).answers}
 
 
 def accuracy(model, evaluation: list[dict], labels: tuple[str, ...]) -> float:
@@ -161,3 +162,23 @@ def test_examples_that_cannot_be_read_cost_the_comparison_and_not_the_run(tmp_pa
     rows = [{"example_id": "1", "label": "unknown", "a": 1.0, "b": 0.0}]
     assert answer(tmp_path, TABLE, rows, rows) == {}
     assert "No simple model is compared" in caplog.text
+
+
+def test_train_labels_are_judged_out_of_fold_by_the_model_that_is_best_on_eval(tumours, tmp_path):
+    workload, train, evaluation = tumours
+    wrong = {row["example_id"] for row in train[:12]}
+    other = {"benign": "malignant", "malignant": "benign"}
+    flipped = [{**row, "label": other[row["label"]]} for row in train[:12]] + train[12:]
+    splits = {
+        name: write_split(tmp_path / name, rows) for name, rows in (("train", flipped), ("eval", evaluation))
+    }
+    ids = sorted(row["example_id"] for row in evaluation)
+    right = {row["example_id"]: workload.labels.index(row["label"]) for row in evaluation}
+    models = SimpleModels(splits, tmp_path, workload, ids)
+    judged = models.judge_train(np.array([right[name] for name in ids]))
+    assert judged is not None and judged.split == "train" and len(judged.ids) == 400
+    assert judged.judge in ("logistic regression", "gradient boosting")
+    suspects, _ = find_suspects(judged.labels, judged.probabilities)
+    found = {judged.ids[number] for number in suspects}
+    # 3 % of the labels were flipped; a model in its own fold would have learned some of them.
+    assert len(found & wrong) >= 7 and len(found - wrong) <= 20

@@ -10,6 +10,7 @@ from edgeline.intervals import compute_wilson_interval
 from edgeline.records.edge import EdgeFiles, GroupAccuracy, Latency, Machine, Mistake, Variant
 from edgeline.records.evaluation import Confusion, SimpleModel
 from edgeline.records.ingest import Excluded, Span, Thumbnail
+from edgeline.records.labels_review import LabelIssue, LabelIssues
 from edgeline.records.run import Problem, Step
 from edgeline.records.schema import Difference
 from edgeline.records.training import CrossValidation, Epoch, Estimate, Search, TrainingSummary, Trial
@@ -173,6 +174,16 @@ def a_run(
         ),
         twins=TwinAccuracy(12, 400, "", f"span-00001/a.jpg (like {HOSTILE})", 0.92, 0.9),
         reliability=measure_reliability([(0.55, True), (0.65, False), (0.95, True), (0.99, True)] * 100),
+        label_issues=LabelIssues(
+            2_000,
+            ("the network", "logistic regression"),
+            1_200,
+            (
+                LabelIssue(
+                    "span-00008/9.jpg", "eval", labels[0], labels[-1], 0.97, 0.01, "label_issues/eval/01.jpg"
+                ),
+            ),
+        ),
         mistakes=tuple(
             Mistake(
                 f"mistakes/{n:02d}.jpg",

@@ -221,6 +221,13 @@ def test_simple_models_stand_beside_the_network_the_best_first(page):
     assert text.index(row) < text.index("<th>The most frequent class</th>")
 
 
+def test_probable_label_errors_are_shown_with_the_command_that_takes_decisions(page):
+    text = page.replace("\u00a0", " ")
+    assert "1,200 of 2,000 photos probably have a wrong label, the surest first." in text
+    assert "Judged by the network, and by logistic regression: none of them learned" in text
+    assert "lists the first 1,000." in text and "edgeline data relabel label_issues.csv" in text
+
+
 def test_a_model_without_a_mistake_says_so():
     assert "no mistake on the eval photos." in render_run(replace(a_run(), mistakes=()), {}, None)
 

@@ -1,0 +1,89 @@
+"""The search for labels that are probably wrong, by models that did not learn from what they judge."""
+
+import csv
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.predictions import Preview, write_previews
+from edgeline.gates.label_issues import find_suspects
+from edgeline.records.labels_review import (
+    CORRECTED,
+    EXAMPLE,
+    LABEL,
+    LABEL_ISSUES,
+    LABEL_ISSUES_CSV,
+    LabelIssue,
+    LabelIssues,
+)
+from edgeline.records.workload import Workload
+
+_MOST_SHOWN, _MOST_LISTED = 24, 1_000
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Examples of one split with probabilities by a model that did not learn from them."""
+
+    judge: str  # what people call the model
+    split: str
+    ids: Sequence[str]
+    labels: NDArray[np.int64]  # [n]
+    probabilities: NDArray[Any]  # [n, classes]
+
+
+def write_label_issues(
+    folder: Path, examples: Any, judged: Sequence[Judged], reviewed: Collection[str], workload: Workload
+) -> None:
+    """Writes the suspects among the judged examples: a record, previews, and a list for people to fill in.
+
+    Args:
+        folder: The folder to write to.
+        examples: The artifact with the examples, for previews.
+        judged: The examples, by the models that judged them.
+        reviewed: Ids of examples whose label a person decided on; these are no suspects.
+        workload: The workload, with its labels.
+    """
+    issues = [issue for part in judged for issue in _find_issues(part, workload.labels)]
+    issues = [issue for issue in issues if issue.example not in reviewed]
+    issues.sort(key=lambda issue: issue.probability_of_label - issue.probability)
+    shown = issues[:_MOST_SHOWN]
+    previews: dict[str, Preview] = {}
+    for split in sorted({issue.split for issue in shown}):
+        ids = [issue.example for issue in shown if issue.split == split]
+        previews |= write_previews(folder, f"label_issues/{split}", examples, split, ids, workload)
+    record = LabelIssues(
+        judged=sum(len(part.ids) for part in judged),
+        judges=tuple(dict.fromkeys(part.judge for part in judged)),
+        total=len(issues),
+        shown=tuple(
+            replace(issue, file=preview.file, text=preview.text)
+            for issue in shown
+            if (preview := previews.get(issue.example))
+        ),
+    )
+    LABEL_ISSUES.write(folder, record)
+    with (folder / LABEL_ISSUES_CSV).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow((EXAMPLE, LABEL, "suggested", "probability", "probability_of_label", CORRECTED))
+        for issue in issues[:_MOST_LISTED]:
+            figures = issue.probability, issue.probability_of_label
+            writer.writerow((issue.example, issue.label, issue.suggested, *figures, ""))
+
+
+def _find_issues(part: Judged, labels: Sequence[str]) -> Iterator[LabelIssue]:
+    for number, suggested in zip(*find_suspects(part.labels, part.probabilities), strict=True):
+        row, label = part.probabilities[number], part.labels[number]
+        yield LabelIssue(
+            example=part.ids[number],
+            split=part.split,
+            label=labels[label],
+            suggested=labels[suggested],
+            probability=round(float(row[suggested]), _DIGITS),
+            probability_of_label=round(float(row[label]), _DIGITS),
+        )

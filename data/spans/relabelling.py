@@ -1,0 +1,129 @@
+"""Corrections of labels by a list that a person filled in."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.settings import DataSettings
+from data.spans.corrections import Correction, add_corrections, read_corrections
+from data.spans.layout import Span, find_spans
+from data.spans.source import Rejected, load_source
+from edgeline.errors import UsageError
+from edgeline.journal import get_user_and_host, utc_now
+from edgeline.labels import join_names
+from edgeline.records.labels_review import CORRECTED, EXAMPLE, LABEL
+from edgeline.records.workload import Workload
+from edgeline.store.locations import Location
+
+_COLUMNS = (EXAMPLE, LABEL, CORRECTED)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The number of rows of a list by what was done with them."""
+
+    corrected: int
+    confirmed: int
+    skipped: int  # without a corrected label
+
+
+@dataclass(frozen=True)
+class _Decision:
+    line: int
+    span: str
+    example: str
+    was: str
+    label: str
+
+
+def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Counts:
+    """Corrects and confirms the labels of a list, all or none.
+
+    Args:
+        file: A CSV with the columns `example`, `label`, the label that it had, and `corrected`.
+        data: The folder of spans, or its URL.
+        workload: The workload of the spans, with its labels.
+        reason: The reason, in a person's words.
+
+    Raises:
+        UsageError: The list cannot be read, names an example, a span or a label that does not exist, or a
+            label that the example does not have.
+        DataRefused: A span cannot be read.
+        EdgelineError: The corrections cannot be written.
+    """
+    if not reason.strip():
+        raise UsageError("The reason is empty.", "The next person relies on it.", "Pass it with --reason R.")
+    rows = list(_read_list(file))
+    decisions = [decision for decision in rows if decision.label]
+    spans = {span.name: span for span in find_spans(data)}
+    by_span: dict[str, list[_Decision]] = {}
+    for decision in decisions:
+        if decision.label not in workload.labels:
+            raise UsageError(
+                f"{file} line {decision.line}: {decision.label!r} is no label of {workload.name}.",
+                f"Its labels are: {join_names(workload.labels, 30)}.",
+                "Correct the line, and run the same command again: nothing was changed.",
+            )
+        by_span.setdefault(decision.span, []).append(decision)
+    if missing := sorted(by_span.keys() - spans.keys()):
+        raise UsageError(
+            f"{data} has no {missing[0]}.",
+            f"{file} line {by_span[missing[0]][0].line} names an example of it.",
+            "Pass the folder of spans that the run read: --data DIR.",
+        )
+    when, who, why = utc_now(), get_user_and_host(), " ".join(reason.split())
+    checked = {
+        name: [
+            Correction(decision.example, original, decision.label, when, who, why)
+            for decision, original in _check(file, spans[name], of_span, workload)
+        ]
+        for name, of_span in by_span.items()
+    }
+    for name, corrections in checked.items():
+        add_corrections(spans[name], corrections)
+    confirmed = sum(decision.label == decision.was for decision in decisions)
+    return Counts(len(decisions) - confirmed, confirmed, len(rows) - len(decisions))
+
+
+def _read_list(file: Path) -> Iterator[_Decision]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines)
+            if lacking := [name for name in _COLUMNS if name not in (reader.fieldnames or ())]:
+                raise UsageError(
+                    f"{file} has no column {' and no '.join(lacking)}.",
+                    f"Its columns are: {join_names(tuple(reader.fieldnames or ()), 30)}.",
+                    "Use the list of a run, label_issues.csv in the Evaluator's artifact.",
+                )
+            for row in reader:
+                values = [(row[name] or "").strip() for name in _COLUMNS]
+                span, _, example = values[0].partition("/")
+                yield _Decision(reader.line_num, span, example, *values[1:])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(
+            f"{file} cannot be read ({getattr(error, 'strerror', None) or error}).",
+            "It lists examples with their corrected labels.",
+            "Save it as a CSV in UTF-8.",
+        ) from None
+
+
+def _check(
+    file: Path, span: Span, decisions: list[_Decision], workload: Workload
+) -> Iterator[tuple[_Decision, str]]:
+    """Yields each decision with the label in the span's files; the list has to have the present label."""
+    source = load_source(workload.source).open_source(workload, DataSettings())
+    labels = {row.id: row.label for row in source.rows(span) if not isinstance(row, Rejected)}
+    corrections = read_corrections(span)
+    for decision in decisions:
+        original = labels.get(decision.example)
+        earlier = corrections.get(decision.example)
+        label = earlier.label if earlier and earlier.was == original else original
+        if original is None or label != decision.was:
+            has = f"has the label {label!r}, not {decision.was!r}" if original else "is not there"
+            raise UsageError(
+                f"{file} line {decision.line}: {decision.example} of {span.name} {has}.",
+                "The list is of other data, or its label was corrected since.",
+                "Take the list of the newest run; nothing was changed.",
+            )
+        yield decision, original

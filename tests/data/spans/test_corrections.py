@@ -1,0 +1,119 @@
+import csv
+import json
+
+import pytest
+
+from data.photos.labels_file import LabelRow, write_span
+from data.spans.corrections import FILE_NAME, Correction, add_corrections, read_corrections
+from data.spans.layout import find_spans
+from edgeline.cli.main import main
+from edgeline.errors import DataRefused, EdgelineError
+from tests.data.sample_photos import jpeg
+from tests.data.spans.windows import window_digest
+
+HEADER = ("example", "label", "suggested", "probability", "probability_of_label", "corrected")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two weeks of three photos each."""
+    for week in range(2):
+        rows = [LabelRow(f"{n}.jpg", "ok", "lane-01", f"s{n}", "") for n in range(3)]
+        write_span(tmp_path / "data", [(row, jpeg(seed=10 * week + n)) for n, row in enumerate(rows)])
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def relabel(data, tmp_path, capsys):
+    """Runs the command on a list of (example, label, corrected); returns its exit code and what it said."""
+
+    def run(*rows, reason="looked at", header=HEADER):
+        with (tmp_path / "list.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(
+                (example, label, "damaged", 0.9, 0.1, corrected) for example, label, corrected in rows
+            )
+        code = main(["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", reason])
+        return code, " ".join(capsys.readouterr())
+
+    return run
+
+
+def corrections(data, span=0):
+    return {name: (item.was, item.label) for name, item in read_corrections(find_spans(data)[span]).items()}
+
+
+def test_labels_are_corrected_and_confirmed_beside_the_files_of_their_spans(data, relabel):
+    before = window_digest(find_spans(data)), (find_spans(data)[0].path / "labels.csv").read_bytes()
+    code, said = relabel(
+        ("span-00001/0.jpg", "ok", "damaged"),
+        ("span-00001/1.jpg", "ok", "ok"),
+        ("span-00002/2.jpg", "ok", "misplaced"),
+        ("span-00002/1.jpg", "ok", ""),
+    )
+    assert code == 0 and "2 labels corrected, 1 confirmed, 1 row skipped." in said
+    assert corrections(data) == {"0.jpg": ("ok", "damaged"), "1.jpg": ("ok", "ok")}
+    assert corrections(data, 1) == {"2.jpg": ("ok", "misplaced")}
+    item = read_corrections(find_spans(data)[0])["0.jpg"]
+    assert item.reason == "looked at" and "@" in item.who and item.when.endswith("Z")
+    # The next run sees a change of the data, and the labels file is what it was.
+    assert window_digest(find_spans(data)) != before[0]
+    assert (find_spans(data)[0].path / "labels.csv").read_bytes() == before[1]
+
+
+def test_the_newest_decision_counts_and_may_take_one_back(data, relabel):
+    assert relabel(("span-00001/0.jpg", "ok", "damaged"))[0] == 0
+    assert relabel(("span-00001/0.jpg", "damaged", "ok"))[0] == 0
+    assert corrections(data) == {"0.jpg": ("ok", "ok")}
+    assert len((find_spans(data)[0].path / FILE_NAME).read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            ("span-00001/0.jpg", "ok", "broken"),
+            "'broken' is no label of shelf. Its labels are: ok, misplaced, damaged.",
+        ),
+        (("span-00001/9.jpg", "ok", "damaged"), "9.jpg of span-00001 is not there."),
+        (("span-00001/0.jpg", "damaged", "ok"), "0.jpg of span-00001 has the label 'ok', not 'damaged'."),
+        (("span-00007/0.jpg", "ok", "damaged"), "has no span-00007."),
+    ],
+    ids=["label", "example", "present label", "span"],
+)
+def test_a_wrong_line_is_named_and_changes_nothing(data, relabel, row, said):
+    code, printed = relabel(("span-00002/1.jpg", "ok", "damaged"), row)
+    assert code == 2 and said in " ".join(printed.split())
+    assert corrections(data) == corrections(data, 1) == {}
+
+
+def test_a_list_without_its_columns_or_a_reason_is_refused(data, relabel, tmp_path, capsys):
+    code, said = relabel(header=("photo", "label", "a", "b", "c", "d"))
+    assert code == 2 and "has no column example and no corrected." in said
+    code, said = relabel(("span-00001/0.jpg", "ok", "damaged"), reason=" ")
+    assert code == 2 and "The reason is empty." in said
+    arguments = ["data", "relabel", str(tmp_path / "none.csv"), "--data", str(data), "--reason", "r"]
+    assert main(arguments) == 2 and "cannot be read (No such file or directory)" in capsys.readouterr().err
+
+
+def test_a_damaged_line_names_its_span_and_half_a_last_line_is_ignored(data, relabel):
+    relabel(("span-00001/0.jpg", "ok", "damaged"))
+    span = find_spans(data)[0]
+    whole = (span.path / FILE_NAME).read_text()
+    (span.path / FILE_NAME).write_text(whole + json.dumps({"example": "1.jpg"})[:-3])
+    assert set(read_corrections(span)) == {"0.jpg"}
+    (span.path / FILE_NAME).write_text(whole + "{}\n")
+    with pytest.raises(DataRefused, match="line 2 is not a correction of a label") as refusal:
+        read_corrections(span)
+    assert refusal.value.spans == ("span-00001",)
+
+
+def test_what_cannot_be_read_or_written_is_named_with_its_span(data):
+    span = find_spans(data)[1]
+    (span.path / FILE_NAME).mkdir()
+    with pytest.raises(DataRefused, match=r"corrections.jsonl cannot be read \(Is a directory\)") as refusal:
+        read_corrections(span)
+    assert refusal.value.spans == ("span-00002",)
+    with pytest.raises(EdgelineError, match="No correction of span-00002 was recorded"):
+        add_corrections(span, [Correction("0.jpg", "ok", "damaged", "", "", "")])
