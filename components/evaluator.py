@@ -14,8 +14,10 @@ import tensorflow_model_analysis as tfma
 from tfx.components.evaluator import constants
 from tfx.components.evaluator.executor import Executor
 from tfx.types import artifact_utils
+from tfx.utils import path_utils
 
 from components import answers
+from components.importance import measure_importance
 from components.label_issues import Judged, write_label_issues
 from components.simple_models import SimpleModels
 from edgeline.gates.answers import Answers
@@ -73,6 +75,7 @@ class EvaluatorExecutor(Executor):
         (examples,) = input_dict["examples"]
         splits = {split: artifact_utils.get_split_uri([examples], split) for split in ("train", "eval")}
         simple = SimpleModels(splits, Path(quarantine.uri), workload, on_eval.ids)
+        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
         metrics = Metrics(
             candidate=candidate,
             baseline=read_metrics(evaluation, "baseline", workload)[0] if has_baseline else None,
@@ -82,6 +85,7 @@ class EvaluatorExecutor(Executor):
             estimates=estimate_accuracies(on_eval),
             worst_groups=find_worst_groups(on_eval),
             simple_models=compare(on_eval, simple.answers),
+            importance=measure_importance(saved_model, splits["eval"], workload),
             out_of_fold=compute_metrics(out_of_fold, group, rate) if out_of_fold else None,
             without_twins=compute_metrics(distinct, group, rate)
             if distinct and len(distinct.labels)

@@ -22,6 +22,7 @@ from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.paired import RESAMPLES, estimate_interval, find_lost_groups, no_drop
 from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.gates.simple import warn_of_simple_models
+from edgeline.labels import join_names
 from edgeline.records.evaluation import Metrics
 from edgeline.records.verdict import Verdict
 
@@ -123,6 +124,7 @@ def judge(
         *(finding.reason for finding in findings if finding.noise),
         *warn_of_small_classes(judged.metrics, settings),
         *warn_of_simple_models(metrics, settings),
+        *_warn_of_unused_columns(metrics),
         *_warn_of_few_groups(judged),
     )
     if broken:
@@ -142,6 +144,16 @@ def judge(
 
 def _format_count(number: int, group: str) -> str:
     return f"{number:,} {group}{'s' if number != 1 else ''}"
+
+
+def _warn_of_unused_columns(metrics: Metrics) -> Iterator[str]:
+    unused = [item.column for item in metrics.importance if item.largest_change < ROUNDING]
+    if unused:
+        each, are_they = ("it", "Is it") if len(unused) == 1 else ("each", "Are they")
+        yield (
+            f"The network makes no use of {join_names(sorted(unused))}: shuffling {each} changes no"
+            f" probability. {are_they} constant, or filled in wrongly?"
+        )
 
 
 def _warn_of_few_groups(judged: _Judged) -> Iterator[str]:

@@ -50,6 +50,16 @@ class SimpleModel:
 
 
 @dataclass(frozen=True)
+class Importance:
+    """The effect of shuffling one column of the eval examples on the network's answers."""
+
+    column: str
+    drop: float  # of accuracy, 0..1; below 0 if it is better by chance
+    changed: float  # share of the answers that change, 0..1
+    largest_change: float  # of a probability, 0..1
+
+
+@dataclass(frozen=True)
 class Metrics:
     """The evaluator's metrics of the trained model and of the production model, on the same examples."""
 
@@ -65,6 +75,7 @@ class Metrics:
     # groups. None where the Trainer made no such predictions.
     out_of_fold: "Metrics | None" = None
     simple_models: tuple[SimpleModel, ...] = ()  # on the eval split, the worst first
+    importance: tuple[Importance, ...] = ()  # of a table's columns, the largest drop first
     # Metrics on the eval examples without a near twin in train; None where near twins are few.
     without_twins: "Metrics | None" = None
 

@@ -148,6 +148,7 @@ def _read_evaluation(sources: Sources) -> facts.Evaluation | None:
         group=metrics.group,
         out_of_fold=_make_slices(metrics.out_of_fold) if metrics.out_of_fold else (),
         simple_models=metrics.simple_models,
+        importance=metrics.importance,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from edgeline.records.edge import EdgeFiles, Mistake
-from edgeline.records.evaluation import Confusion, SimpleModel
+from edgeline.records.evaluation import Confusion, Importance, SimpleModel
 from edgeline.records.ingest import Ingest, Thumbnail
 from edgeline.records.labels_review import LabelIssues
 from edgeline.records.run import Course, Problem
@@ -125,6 +125,7 @@ class Evaluation:
     group: str = "group"  # the noun for a group: session, machine, author
     out_of_fold: tuple[Slice, ...] = ()  # by models that did not learn from the groups
     simple_models: tuple[SimpleModel, ...] = ()  # on the same eval examples, the worst first
+    importance: tuple[Importance, ...] = ()  # of a table's columns, the largest drop first
 
     def of(self, kind: str) -> tuple[Slice, ...]:
         """Returns the slices of one kind."""

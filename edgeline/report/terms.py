@@ -53,6 +53,12 @@ TERMS = (
         "metrics",
     ),
     Term(
+        "Importance of a column",
+        "The drop of accuracy when the values of one column are shuffled among the eval examples, the mean "
+        "of three shuffles on up to 1,000 examples. A column without effect is a warning.",
+        "importance",
+    ),
+    Term(
         "Probably wrong label",
         "A model that did not learn from an example is as sure of another class as it is, on average, of "
         "the examples that have that class's label (confident learning; Northcutt, Jiang and Chuang, "

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from edgeline.gates.answers import Answers
@@ -5,7 +7,7 @@ from edgeline.gates.bounds import judge
 from edgeline.gates.figures import compute_metrics
 from edgeline.gates.settings import EvaluationSettings
 from edgeline.gates.simple import SimpleAnswers, compare
-from edgeline.records.evaluation import Metrics
+from edgeline.records.evaluation import Importance, Metrics
 
 
 def world(network_right: float, count: int = 2_000, groups: int = 200) -> Answers:
@@ -71,3 +73,12 @@ def test_equal_models_are_seldom_warned_of():
     # The network itself is one draw of 0.9, the best of three others is compared, at 5 % in all: 60 draws
     # have more than 9 by chance less than once in a thousand.
     assert warned <= 9
+
+
+def test_columns_without_any_effect_are_named():
+    answers = world(0.9)
+    effects = {"a": 0.9, "d": 0.01, "c": 0.0, "b": 0.0}
+    importance = tuple(Importance(column, 0.0, 0.0, largest) for column, largest in effects.items())
+    metrics = replace(compute_metrics(answers, "session", 0.01), importance=importance)
+    (warning,) = judge(metrics, EvaluationSettings(), answers).warnings
+    assert warning.startswith("The network makes no use of b, c: shuffling each changes no probability.")

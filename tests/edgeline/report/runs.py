@@ -8,7 +8,7 @@ from PIL import Image
 
 from edgeline.intervals import compute_wilson_interval
 from edgeline.records.edge import EdgeFiles, GroupAccuracy, Latency, Machine, Mistake, Variant
-from edgeline.records.evaluation import Confusion, SimpleModel
+from edgeline.records.evaluation import Confusion, Importance, SimpleModel
 from edgeline.records.ingest import Excluded, Span, Thumbnail
 from edgeline.records.labels_review import LabelIssue, LabelIssues
 from edgeline.records.run import Problem, Step
@@ -167,6 +167,7 @@ def a_run(
             ),
             2,
             Confusion(labels, tuple(map(tuple, confused))),
+            importance=(Importance("temperature", 0.12, 0.3, 0.9), Importance("colour", -0.004, 0.0, 0.1)),
             simple_models=(
                 SimpleModel("the most frequent class", 0.6, 0.55, 0.65, None, 2_000, 0.0),
                 SimpleModel("logistic regression", 0.931, 0.9, 0.95, 0.2, 2_000, 1.2),

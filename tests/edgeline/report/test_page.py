@@ -228,6 +228,12 @@ def test_probable_label_errors_are_shown_with_the_command_that_takes_decisions(p
     assert "lists the first 1,000." in text and "edgeline data relabel label_issues.csv" in text
 
 
+def test_the_columns_of_a_table_have_their_importance(page):
+    text = page.replace("\u00a0", " ").replace("\u2212", "-")
+    assert "<tr><th>temperature</th><td>+12.0</td><td>30.0 %</td></tr>" in text
+    assert "<tr><th>colour</th><td>-0.4</td><td>0.0 %</td></tr>" in text
+
+
 def test_a_model_without_a_mistake_says_so():
     assert "no mistake on the eval photos." in render_run(replace(a_run(), mistakes=()), {}, None)
 
