@@ -88,7 +88,7 @@ def _make_row(extracts: Mapping[str, Any], id: str, group: str) -> dict[str, Any
     return {
         "id": name,
         # An example without a group is a group of its own.
-        "group": groups[0] if groups else _own_group(name),
+        "group": groups[0] if groups else _name_own_group(name),
         "label": int(np.ravel(labels["candidate"] if isinstance(labels, Mapping) else labels)[0]),
         **{model: np.ravel(by_model[model]).tolist() if model in by_model else None for model in _MODELS},
         "features": [feature for feature, _ in slices],
@@ -96,7 +96,7 @@ def _make_row(extracts: Mapping[str, Any], id: str, group: str) -> dict[str, Any
     }
 
 
-def _own_group(example: str) -> str:
+def _name_own_group(example: str) -> str:
     return f"alone {example}"
 
 
@@ -115,7 +115,7 @@ def read_out_of_fold(model_run: Path, workload: Workload) -> Answers | None:
         for key in {**line.slices, **spans}.items():
             slices.setdefault(key, []).append(number)
     names, groups = np.unique(
-        [line.group or _own_group(line.example_id) for line in lines], return_inverse=True
+        [line.group or _name_own_group(line.example_id) for line in lines], return_inverse=True
     )
     probabilities = np.array([line.probabilities for line in lines], np.float32)  # None becomes NaN
     return Answers(

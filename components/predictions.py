@@ -36,7 +36,7 @@ def write_predictions(
             Prediction(
                 example_id=examples.ids[number],
                 label=labels[examples.labels[number]],
-                slices=_slices(examples, number),
+                slices=_select_slices(examples, number),
                 span=examples.spans[number],
                 group=examples.group_of[number],
                 # JSON knows no NaN.
@@ -72,7 +72,7 @@ def write_mistakes(
             predicted=labels[row.argmax()],
             probability=round(float(row.max()), _DIGITS),
             probability_of_label=round(float(row[examples.labels[number]]), _DIGITS),
-            slices=_slices(examples, number),
+            slices=_select_slices(examples, number),
         )
         mistakes.append(mistake)
     MISTAKES.write(folder, tuple(mistakes))
@@ -95,7 +95,7 @@ def write_previews(
     return previews
 
 
-def _slices(examples: TransformedExamples, number: int) -> dict[str, str]:
+def _select_slices(examples: TransformedExamples, number: int) -> dict[str, str]:
     return {kind: values[number] for kind, values in examples.groups.items() if kind != "class"}
 
 

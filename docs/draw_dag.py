@@ -95,7 +95,7 @@ def draw(waits: Waits) -> str:
 
 
 def _draw_step(step: str) -> Iterator[str]:
-    info, (left, top) = STEPS[step], _corner(PLACES[step])
+    info, (left, top) = STEPS[step], _draw_corner(PLACES[step])
     fill, stroke = ("#ffe8cc", "#d9730d") if info.stops_as else ("#e3effb", "#2f6fab")
     dashes = ' stroke-dasharray="5 3"' if info.only_with else ""
     yield f"<g><title>{escape(f'{step}: {info.purpose}')}</title>"
@@ -107,19 +107,19 @@ def _draw_step(step: str) -> Iterator[str]:
     yield f'<text x="{middle}" y="{top + 22}" text-anchor="middle" fill="#1b2733">{step}</text></g>'
 
 
-def _corner(place: tuple[float, float]) -> tuple[int, int]:
+def _draw_corner(place: tuple[float, float]) -> tuple[int, int]:
     return round(_EDGE + place[0] * _COLUMN), round(_EDGE + place[1] * _ROW)
 
 
 def _route(start: tuple[int, int], end: tuple[int, int]) -> str:
     """Returns the path of an arrow: to the right, straight up or down, or to the left between the bands."""
-    (left, top), (to_left, to_top) = _corner(start), _corner(end)
+    (left, top), (to_left, to_top) = _draw_corner(start), _draw_corner(end)
     middle, to_middle = left + _WIDTH // 2, to_left + _WIDTH // 2
     if start[0] == end[0]:
         down = start[1] < end[1]
         return f"M{middle} {top + _HEIGHT if down else top}V{to_top if down else to_top + _HEIGHT}"
     if start[0] > end[0]:
-        between = _corner((0, _BAND))[1] + _HEIGHT // 2
+        between = _draw_corner((0, _BAND))[1] + _HEIGHT // 2
         return f"M{middle} {top + _HEIGHT}V{between}H{to_middle}V{to_top}"
     bend = to_left - (_COLUMN - _WIDTH) // 2
     return f"M{left + _WIDTH} {top + _HEIGHT // 2}H{bend}V{to_top + _HEIGHT // 2}H{to_left}"

@@ -172,7 +172,7 @@ def merge_layers(
                 raise yaml.YAMLError(f"its key has the character U+{ord(unfit[0]):04X}")
             value = parse_yaml(text)
         except yaml.YAMLError as error:
-            mistakes.append(f"--set {_escape(override)}: {_first_line(error)}.")
+            mistakes.append(f"--set {_escape(override)}: {_cut_first_line(error)}.")
             continue
         for key in reversed(keys):
             value = {key: value}
@@ -187,7 +187,7 @@ def _read_layer(option: str, source: str, profiles: Path | None) -> Mapping[Any,
     try:
         layer = read_yaml(named.get(source) or os.path.expanduser(source))
     except yaml.YAMLError as error:
-        return f"{option} {_escape(source)}: {_first_line(error)}."
+        return f"{option} {_escape(source)}: {_cut_first_line(error)}."
     except (OSError, ValueError):  # ValueError is for a null byte in the name
         near = difflib.get_close_matches(source, named, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
@@ -198,7 +198,7 @@ def _read_layer(option: str, source: str, profiles: Path | None) -> Mapping[Any,
     return layer or {}
 
 
-def _first_line(error: yaml.YAMLError) -> str:
+def _cut_first_line(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f", line {mark.line + 1}" if mark else ""
     return f"it cannot be read: {getattr(error, 'problem', None) or error}{where}"

@@ -24,21 +24,21 @@ def build_evaluation_config(workload: Workload, false_alarm_rate: float) -> str:
     metrics: list[dict[str, Any]] = [
         {
             "metrics": [
-                _metric("ExampleCount"),
-                _metric("SparseCategoricalAccuracy", name="accuracy"),
-                _metric("SparseCategoricalCrossentropy", name="loss"),
-                _metric("MultiClassConfusionMatrixPlot", thresholds=[0.0]),
+                _make_metric("ExampleCount"),
+                _make_metric("SparseCategoricalAccuracy", name="accuracy"),
+                _make_metric("SparseCategoricalCrossentropy", name="loss"),
+                _make_metric("MultiClassConfusionMatrixPlot", thresholds=[0.0]),
             ]
         }
     ]
     if workload.normal:
-        alarm_recall = _metric(
+        alarm_recall = _make_metric(
             "SpecificityAtSensitivity", name="recall_at_false_alarms", sensitivity=1 - false_alarm_rate
         )
         normal = workload.labels.index(workload.normal)
         metrics.append(
             {
-                "metrics": [_metric("AUC", name="auc"), alarm_recall],
+                "metrics": [_make_metric("AUC", name="auc"), alarm_recall],
                 "binarize": {"class_ids": {"values": [normal]}},
             }
         )
@@ -53,6 +53,6 @@ def build_evaluation_config(workload: Workload, false_alarm_rate: float) -> str:
     return json.dumps(config)
 
 
-def _metric(class_name: str, **config: Any) -> dict[str, str]:
+def _make_metric(class_name: str, **config: Any) -> dict[str, str]:
     # TFMA expects the JSON of a config without its braces.
     return {"class_name": class_name, **({"config": json.dumps(config)[1:-1]} if config else {})}

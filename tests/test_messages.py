@@ -47,13 +47,13 @@ EXEMPT = {
         edgeline/release/mirror.py Mirror._write #1
         edgeline/release/mirror.py Mirror._write #2
         edgeline/release/mirror.py Mirror._write #3
-        edgeline/release/mirror.py Mirror._conflict #1
+        edgeline/release/mirror.py Mirror._make_conflict #1
         runners/local/one_step.py run_step #1
         runners/local/one_step.py run_step #2
         trainer_module/networks/backbones.py body #1
         trainer_module/training/budget.py Budget.plan_variations #1
         trainer_module/training/budget.py Budget.plan_epochs #1
-        trainer_module/training/budget.py _budget_error #1
+        trainer_module/training/budget.py _make_budget_error #1
         trainer_module/training/devices.py _refuse_compilation #1
         trainer_module/training/devices.py _refuse_half_precision #2
         trainer_module/networks/efficientnet_lite.py _read_package #1
@@ -69,7 +69,7 @@ EXEMPT = {
         trainer_module/workloads/tables.py _shape_number #1
         trainer_module/search/trial_pods.py Peer.send #1
         trainer_module/search/trial_pods.py Peer.receive #1
-        trainer_module/search/trial_pods.py Peer._lost_error #1
+        trainer_module/search/trial_pods.py Peer._make_lost_error #1
         trainer_module/search/trial_pods.py connect_pods #1
         trainer_module/search/tune.py _replace_evaluation #1
         trainer_module/search/tune.py TrialSearch.search #1
@@ -79,8 +79,8 @@ EXEMPT = {
         trainer_module/networks/weights_file.py load #3
         trainer_module/training/workers.py _watch #1
         trainer_module/training/workers.py _watch #2
-        trainer_module/training/workers.py _worker_ended_error #1
-        trainer_module/training/workers.py _worker_lost_error #1
+        trainer_module/training/workers.py _make_ended_error #1
+        trainer_module/training/workers.py _make_lost_error #1
         trainer_module/training/workers.py main #1
     """,
     "no quick test was seen to raise them in its own process yet": """

@@ -1,18 +1,6 @@
 """The interface of a workload's module: the names that it must define, and those that it may.
 
-The module that `Workload.module` names must define:
-
-    preprocessing_fn(inputs, custom_config) -> dict
-        Runs in Transform. `custom_config` has `labels`, `numbers` and `categories` of the workload, the
-        settings of `model`, and `max_side` of `data`. Returns `label`, int64 [N], -1 if it is unknown, and
-        the single feature that the model reads; names that begin with _ are values for `edge_contract`.
-    build_model(labels, settings, transform) -> keras.Model
-        Maps that feature, float32 or int32 [N, ...], to probabilities, float32 [N, labels]. A model with
-        pretrained weights may name a layer `FRONT`: the layers before it have to be frozen, its output is
-        computed once and stored, and the last layer, a Dense one, is fitted to it before training begins.
-    edge_contract(transform, settings, workload) -> dict
-        Returns the content of preprocessing.json, by which a device makes that feature. `kind` names the
-        module of `edgeline/edge/contracts/` that does it.
+The module that `Workload.module` names must define the functions of `WorkloadModule`.
 
 It may also define:
 
@@ -30,17 +18,19 @@ It may also define:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgeline.errors import UsageError
 from edgeline.records.workload import load_module
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow_transform as tft
 
-    from trainer_module.settings import TrainerSettings
+    from edgeline.records.workload import Workload
+    from trainer_module.settings import ModelSettings, TrainerSettings
 
 LABEL = "label"
 FRONT = "front"
@@ -50,13 +40,44 @@ _RAW_SIGNATURE = "serve_raw"
 _REQUIRED = ("preprocessing_fn", "build_model", "edge_contract")
 
 
-def load(module: str) -> Any:
+class WorkloadModule(Protocol):
+    """The functions that a workload's module must define."""
+
+    def preprocessing_fn(self, inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, Any]:
+        """Runs in Transform, on tensors of raw features.
+
+        `custom_config` has `labels`, `numbers` and `categories` of the workload, the settings of `model`, and
+        `max_side` of `data`. Returns `label`, int64 [N], -1 if it is unknown, and the single feature that the
+        model reads; names that begin with _ are values for `edge_contract`.
+        """
+
+    def build_model(
+        self, labels: Sequence[str], settings: ModelSettings, transform: tft.TFTransformOutput
+    ) -> keras.Model:
+        """Maps that feature, float32 or int32 [N, ...], to probabilities, float32 [N, labels].
+
+        A model with pretrained weights may name a layer `FRONT`: the layers before it have to be frozen, its
+        output is computed once and stored, and the last layer, a Dense one, is fitted to it before training
+        begins.
+        """
+
+    def edge_contract(
+        self, transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
+    ) -> Mapping[str, Any]:
+        """Returns the content of preprocessing.json, by which a device makes that feature.
+
+        `kind` names the module of `edgeline/edge/contracts/` that does it.
+        """
+
+
+def load(module: str) -> WorkloadModule:
     """Imports the module of a workload.
 
     Raises:
         UsageError: The module raises when imported, or lacks a function.
     """
-    return load_module(module, _REQUIRED, "trainer_module/workload_module.py")
+    imported: WorkloadModule = load_module(module, _REQUIRED, "trainer_module/workload_module.py")
+    return imported
 
 
 def input_feature(transform: tft.TFTransformOutput) -> str:

@@ -76,12 +76,12 @@ def _refuse_state(transform: beam_runner_api_pb2.PTransform) -> None:
             )
 
 
-def _buffers(stage: translations.Stage, urn: str) -> dict[str, bytes]:
+def _list_buffers(stage: translations.Stage, urn: str) -> dict[str, bytes]:
     """Returns the buffers of a stage, by the transform that reads or writes each."""
     return {t.unique_name: t.spec.payload for t in stage.transforms if t.spec.urn == urn}
 
 
-def _side_inputs(stage: translations.Stage) -> Iterator[tuple[str, str, str]]:
+def _list_side_inputs(stage: translations.Stage) -> Iterator[tuple[str, str, str]]:
     """Yields transform, tag and PCollection of each side input."""
     for transform in stage.transforms:
         if transform.spec.urn in translations.PAR_DO_URNS:
@@ -90,9 +90,9 @@ def _side_inputs(stage: translations.Stage) -> Iterator[tuple[str, str, str]]:
                 yield transform.unique_name, tag, transform.inputs[tag]
 
 
-def _inputs(stage: translations.Stage) -> Iterator[bytes]:
-    yield from _buffers(stage, DATA_INPUT_URN).values()
-    for _, _, pcollection in _side_inputs(stage):
+def _list_inputs(stage: translations.Stage) -> Iterator[bytes]:
+    yield from _list_buffers(stage, DATA_INPUT_URN).values()
+    for _, _, pcollection in _list_side_inputs(stage):
         yield translations.create_buffer_id(pcollection)
 
 
@@ -114,17 +114,17 @@ class _Run:
             buffer
             for stage in self.stages
             if splittable in (t.spec.urn for t in stage.transforms)
-            for buffer in _buffers(stage, DATA_INPUT_URN).values()
+            for buffer in _list_buffers(stage, DATA_INPUT_URN).values()
         }
 
     def run(self) -> None:
         """Runs all stages."""
         writers: dict[bytes, set[translations.Stage]] = {}
         for stage in self.stages:
-            for buffer in _buffers(stage, DATA_OUTPUT_URN).values():
+            for buffer in _list_buffers(stage, DATA_OUTPUT_URN).values():
                 writers.setdefault(buffer, set()).add(stage)
         todo = {
-            stage: {writer for buffer in _inputs(stage) for writer in writers.get(buffer, ())}
+            stage: {writer for buffer in _list_inputs(stage) for writer in writers.get(buffer, ())}
             for stage in self.stages
         }
         running: dict[Future[None], translations.Stage] = {}
@@ -147,14 +147,14 @@ class _Run:
             raise failed
 
     def _run_stage(self, stage: translations.Stage) -> None:
-        reads, writes = _buffers(stage, DATA_INPUT_URN), _buffers(stage, DATA_OUTPUT_URN)
+        reads, writes = _list_buffers(stage, DATA_INPUT_URN), _list_buffers(stage, DATA_OUTPUT_URN)
         inputs = [rdd for transform, buffer in reads.items() for rdd in self._read_input(transform, buffer)]
         if not inputs:
             return
         limits = {
             name: 0 if buffer in self._split_buffers else _BLOB_BYTES for name, buffer in writes.items()
         }
-        side_inputs = {(name, tag): self._make_side_input(key) for name, tag, key in _side_inputs(stage)}
+        side_inputs = {(name, tag): self._make_side_input(key) for name, tag, key in _list_side_inputs(stage)}
         descriptor = self._make_descriptor(stage).SerializeToString()
         task = functools.partial(bundles.run_bundle, Stage(descriptor, limits, side_inputs, str(self.spill)))
         blobs = inputs[0] if len(inputs) == 1 else self.spark.union(inputs)

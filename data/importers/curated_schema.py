@@ -40,14 +40,14 @@ def build_photo_schema(labels: Sequence[str]) -> str:
         "labelled photos",
         labels,
         "# JPEG bytes. Pixels are left out of the statistics, so its presence is not required.",
-        _block("feature", ['name: "photo"', "type: BYTES", _ONE_VALUE]),
-        _feature("lane_id", "BYTES", _SHARE_DRIFT),
-        *(_feature(name, "BYTES") for name in ("session_id", "captured_at", "photo_id")),
+        _format_block("feature", ['name: "photo"', "type: BYTES", _ONE_VALUE]),
+        _format_feature("lane_id", "BYTES", _SHARE_DRIFT),
+        *(_format_feature(name, "BYTES") for name in ("session_id", "captured_at", "photo_id")),
         "# The size of the photo as it came, in pixels and bytes.",
-        *(_feature(name, "INT", "int_domain { min: 1 }") for name in ("width", "height", "byte_size")),
+        *(_format_feature(name, "INT", "int_domain { min: 1 }") for name in ("width", "height", "byte_size")),
         "# Mean luma, and the variance of its Laplacian: a dark or a blurred lens shows here.",
-        _feature("brightness", "FLOAT", "float_domain { min: 0 max: 255 }", _DRIFT),
-        _feature("sharpness", "FLOAT", "float_domain { min: 0 }", _DRIFT),
+        _format_feature("brightness", "FLOAT", "float_domain { min: 0 max: 255 }", _DRIFT),
+        _format_feature("sharpness", "FLOAT", "float_domain { min: 0 }", _DRIFT),
     )
 
 
@@ -67,17 +67,17 @@ def build_table_schema(
     return _build_schema(
         "rows",
         labels,
-        *(_feature(name, "BYTES") for name in dict.fromkeys(texts)),
-        _feature("missing_share", "FLOAT", "float_domain { min: 0 max: 1 }", _DRIFT),
+        *(_format_feature(name, "BYTES") for name in dict.fromkeys(texts)),
+        _format_feature("missing_share", "FLOAT", "float_domain { min: 0 max: 1 }", _DRIFT),
         *(
-            _block(
+            _format_block(
                 "feature",
                 [f"name: {_quote(name)}", "type: FLOAT", _ONE_NUMBER, _ALWAYS]
                 + ([] if name in passing else [_DRIFT]),
             )
             for name in numbers
         ),
-        *(_feature(name, "BYTES", _SHARE_DRIFT) for name in categories),
+        *(_format_feature(name, "BYTES", _SHARE_DRIFT) for name in categories),
     )
 
 
@@ -87,12 +87,12 @@ def build_text_schema(labels: Sequence[str]) -> str:
         "labelled texts",
         labels,
         "# The statistics leave it out, since nearly every text is unique; they have `words` instead.",
-        _block("feature", ['name: "text"', "type: BYTES", _ONE_VALUE]),
-        _feature("source", "BYTES", _SHARE_DRIFT),
-        *(_feature(name, "BYTES") for name in ("group", "example_id", "length_band")),
+        _format_block("feature", ['name: "text"', "type: BYTES", _ONE_VALUE]),
+        _format_feature("source", "BYTES", _SHARE_DRIFT),
+        *(_format_feature(name, "BYTES") for name in ("group", "example_id", "length_band")),
         "# The length of the text in words, and the first ones in lower case; a text of only emoji has none.",
-        _feature("length", "INT", "int_domain { min: 1 }", _DRIFT),
-        _block("feature", ['name: "words"', "type: BYTES", "value_count { min: 0 }", _DRIFT]),
+        _format_feature("length", "INT", "int_domain { min: 1 }", _DRIFT),
+        _format_block("feature", ['name: "words"', "type: BYTES", "value_count { min: 0 }", _DRIFT]),
     )
 
 
@@ -163,7 +163,9 @@ def widen_schema(text: str, difference: Difference, comment: str) -> str:
         UsageError: The feature, its domain or its bounds are not written in the form that this reads.
     """
     if difference.kind == "feature":
-        block = _block("feature", [f'name: "{difference.feature}"', f"type: {difference.type}", _ONE_VALUE])
+        block = _format_block(
+            "feature", [f'name: "{difference.feature}"', f"type: {difference.type}", _ONE_VALUE]
+        )
         return f"{text.rstrip()}\n# {comment}\n{block}\n"
     start, end = _find_block(text, "feature", difference.feature)
     if difference.kind == "range":
@@ -205,24 +207,24 @@ def _make_missing_error(what: str) -> UsageError:
     )
 
 
-def _feature(name: str, kind: str, *more: str) -> str:
-    return _block("feature", [f"name: {_quote(name)}", f"type: {kind}", _ONE_VALUE, _ALWAYS, *more])
+def _format_feature(name: str, kind: str, *more: str) -> str:
+    return _format_block("feature", [f"name: {_quote(name)}", f"type: {kind}", _ONE_VALUE, _ALWAYS, *more])
 
 
 def _build_schema(what: str, labels: Sequence[str], *own: str) -> str:
     """Builds a schema of the common features, which are the label and the span, and of its own features."""
     parts = [
         _HEADER.format(what=what),
-        _block("string_domain", ['name: "label"', *(f"value: {_quote(label)}" for label in labels)]),
-        _feature("label", "BYTES", 'domain: "label"', _LABEL_DRIFT),
-        _feature("span", "INT", "int_domain { min: 1 }"),
-        _feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),
+        _format_block("string_domain", ['name: "label"', *(f"value: {_quote(label)}" for label in labels)]),
+        _format_feature("label", "BYTES", 'domain: "label"', _LABEL_DRIFT),
+        _format_feature("span", "INT", "int_domain { min: 1 }"),
+        _format_feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),
         *own,
     ]
     return "\n".join(parts) + "\n"
 
 
-def _block(name: str, lines: Sequence[str]) -> str:
+def _format_block(name: str, lines: Sequence[str]) -> str:
     return "\n".join([f"{name} {{", *(f"  {line}" for line in lines), "}"])
 
 

@@ -111,7 +111,7 @@ def import_photos(
             "Give each photo a label, and a file below the source that is not empty.",
         )
     # A new schema also gets the labels of earlier spans; an existing one has them already.
-    in_spans = sorted((label for label in known.labels if not find_fault(label)), key=_natural_key)
+    in_spans = sorted((label for label in known.labels if not find_fault(label)), key=_make_natural_key)
     schema = build_photo_schema(list(dict.fromkeys([*in_spans, *importer.list_labels()])))
     written, new_labels = add_files(data_dir, schema, importer.list_labels(), "photo")
     counts = _count_labels(labels, importer.added)
@@ -120,7 +120,7 @@ def import_photos(
         source=src,
         layout=source.layout,
         span=span,
-        added={label: importer.added[label] for label in sorted(importer.added, key=_natural_key)},
+        added={label: importer.added[label] for label in sorted(importer.added, key=_make_natural_key)},
         known=importer.known,
         restored=importer.restored,
         relabelled=tuple(importer.relabelled),
@@ -190,7 +190,7 @@ class _Importer:
     def list_labels(self) -> list[str]:
         """Returns the labels of photos that are in a span now, in the source's order or else sorted."""
         return [label for label in self._source.label_order if label in self._labels] + sorted(
-            self._labels.difference(self._source.label_order), key=_natural_key
+            self._labels.difference(self._source.label_order), key=_make_natural_key
         )
 
     def warn_of_unusable(self) -> Iterator[str]:
@@ -298,7 +298,7 @@ def _read_time_taken(process: DecoderProcess, photo: bytes) -> Any:
     return None
 
 
-def _natural_key(label: str) -> list[tuple[bool, int, str, str]]:
+def _make_natural_key(label: str) -> list[tuple[bool, int, str, str]]:
     """Returns a sort key that puts 2 before 10, for any number of digits."""
     parts = ((part.isdecimal(), part.lstrip("0"), part) for part in re.split(r"(\d+)", label))
     return [

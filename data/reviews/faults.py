@@ -32,9 +32,9 @@ def spoil(fault: str, row: dict[str, str], rng: random.Random) -> dict[str, str]
             return {**row, "text": f"{text} " * (_HUGE_CHARACTERS // len(text) + 1)}
         case "unknown-tokens":
             # A broken export may write such words, of which none is in any vocabulary.
-            return {**row, "text": " ".join(_gibberish(len(word), rng) for word in text.split())}
+            return {**row, "text": " ".join(_make_gibberish(len(word), rng) for word in text.split())}
     return row
 
 
-def _gibberish(length: int, rng: random.Random) -> str:
+def _make_gibberish(length: int, rng: random.Random) -> str:
     return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=max(length, 4)))

@@ -1,22 +1,14 @@
-"""The protocol of a workload's source, which reads the rows of a span, and converts each to an example.
-
-A module of a source has three functions:
-
-    open_source(workload: Workload, settings: DataSettings) -> Source
-    check(span: Span, workload: Workload) -> None
-        Checks in about a second whether the span can be read at all. Raises DataRefused.
-    count(span: Span) -> int
-        Counts its rows. Raises DataRefused.
-"""
+"""The protocol of a workload's source, which reads the rows of a span, and converts each to an example."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from data.settings import DataSettings
 from data.spans.layout import Span
 from edgeline.records.golden import Content
 from edgeline.records.rejection import Rejected as Rejected  # for sources of one's own
-from edgeline.records.workload import load_module
+from edgeline.records.workload import Workload, load_module
 
 SPLITS = ("train", "eval")
 # The value of a feature of a tf.Example; texts are stored as UTF-8.
@@ -45,13 +37,27 @@ class Example:
     pixels: bytes = b""  # of a photo, a network's input for the same, see `compute_pixels` there
 
 
-def load_source(module: str) -> Any:
+class SourceModule(Protocol):
+    """The functions that the module of a source must define."""
+
+    def open_source(self, workload: Workload, settings: DataSettings) -> "Source":
+        """Returns the reader of spans of a workload."""
+
+    def check(self, span: Span, workload: Workload) -> None:
+        """Checks in about a second whether the span can be read at all. Raises DataRefused."""
+
+    def count(self, span: Span) -> int:
+        """Counts the rows of a span. Raises DataRefused."""
+
+
+def load_source(module: str) -> SourceModule:
     """Imports the module of a source.
 
     Raises:
         UsageError: The import fails, or the module lacks a function.
     """
-    return load_module(module, ("open_source", "check", "count"), "data/spans/source.py")
+    imported: SourceModule = load_module(module, ("open_source", "check", "count"), "data/spans/source.py")
+    return imported
 
 
 class Source(Protocol):

@@ -15,7 +15,8 @@ from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from edgeline.report import records
 from edgeline.report.facts import Facts
-from edgeline.report.index import Mark, make_row, render_index
+from edgeline.report.index import Mark, render_index
+from edgeline.report.rows import make_row
 from edgeline.store.locations import locate
 from edgeline.workspace.known_runs import Place, find_known_run, find_known_runs
 from edgeline.workspace.report import recorded_facts, write_report

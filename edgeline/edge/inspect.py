@@ -87,8 +87,8 @@ def _find_tensor_problems(kind: str, tensor: TensorContract, dtype: str) -> Iter
 def _make_report(model: Any) -> FileReport:
     from ai_edge_litert import schema_py_generated as schema
 
-    op_names = _names_by_value(schema.BuiltinOperator)
-    dtypes = _names_by_value(schema.TensorType)
+    op_names = _map_names(schema.BuiltinOperator)
+    dtypes = _map_names(schema.TensorType)
     ops: Counter[str] = Counter()
     custom: set[str] = set()
     tensors: Counter[str] = Counter()
@@ -143,5 +143,5 @@ def _make_contract(tensor: Any, name: bytes | None, dtypes: Mapping[int, str]) -
     )
 
 
-def _names_by_value(enum: type) -> dict[int, str]:
+def _map_names(enum: type) -> dict[int, str]:
     return {value: name for name, value in vars(enum).items() if isinstance(value, int)}

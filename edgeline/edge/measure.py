@@ -46,17 +46,17 @@ def measure(
         size_bytes=tflite.stat().st_size,
         examples=len(inputs),
         agreement=float(np.mean(predicted == expected)),
-        max_difference=_finite_or_none(difference.max()),
+        max_difference=_drop_infinite(difference.max()),
         accuracy=float(right.mean()),
         reference_accuracy=float(reference_right.mean()),
         groups={key: dict(_measure_groups(names, right, reference_right)) for key, names in groups.items()},
         finite=bool(np.isfinite(probabilities).all()),
         latency=_measure_latency(model, inputs),
-        machine=Machine(_cpu_name(), model.runtime),
+        machine=Machine(_find_cpu_name(), model.runtime),
     )
 
 
-def _finite_or_none(value: np.floating[Any]) -> float | None:
+def _drop_infinite(value: np.floating[Any]) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
@@ -82,7 +82,7 @@ def _measure_latency(model: EdgeModel, inputs: NDArray[Any]) -> Latency:
     return Latency(p50, p99, _RUNS)
 
 
-def _cpu_name() -> str:
+def _find_cpu_name() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():

@@ -58,7 +58,7 @@ class _Judged:
 
     def describe(self, kind: str = "overall", name: str = "all", metric: str = "accuracy") -> str:
         """Describes the basis of a figure: `780 eval examples of 4 machines (95 % CI 0.740 to 0.970)`."""
-        number = _value(self.metrics.candidate[kind][name], "example_count")
+        number = _read_value(self.metrics.candidate[kind][name], "example_count")
         text = f"{number:,.0f} {self.examples}"
         groups, low, high = estimate_interval(self.answers, kind, name, metric, self.false_alarm_rate)
         if self.answers.grouped:
@@ -106,10 +106,10 @@ def judge(
     candidate = judged.metrics.candidate
     overall = candidate["overall"]["all"]
     label, majority = max(
-        ((label, _value(values, "example_count")) for label, values in candidate["class"].items()),
+        ((label, _read_value(values, "example_count")) for label, values in candidate["class"].items()),
         key=lambda item: item[1],
     )
-    accuracy, share = _value(overall, "accuracy"), majority / _value(overall, "example_count")
+    accuracy, share = _read_value(overall, "accuracy"), majority / _read_value(overall, "example_count")
     # "Not above" is not "below", here and further down: an accuracy that is not a number passes nothing.
     if settings.beat_majority and not accuracy > share + ROUNDING:
         shown, required = format_with_bound(accuracy, share)
@@ -132,12 +132,12 @@ def judge(
         return Verdict("evaluation", "fail", tuple(reason for _, reason in broken), warnings, slices=slices)
     summary = [f"Accuracy {accuracy:.3f} on {judged.describe()}; every bound holds."]
     if judged is not on_eval:
-        whole = _value(metrics.candidate["overall"]["all"], "accuracy")
+        whole = _read_value(metrics.candidate["overall"]["all"], "accuracy")
         summary.append(f"The model itself has an accuracy of {whole:.3f} on {on_eval.describe()}.")
     if metrics.baseline is None:
         none = "Nothing is in production yet, so there is no baseline to compare with."
         return Verdict("evaluation", "no_baseline", (*summary, none), warnings)
-    before = _value(metrics.baseline["overall"]["all"], "accuracy")
+    before = _read_value(metrics.baseline["overall"]["all"], "accuracy")
     production = f"The model in production has an accuracy of {before:.3f} on the same eval examples."
     return Verdict("evaluation", "pass", (*summary, production), warnings)
 
@@ -167,13 +167,15 @@ def _warn_of_few_groups(judged: _Judged) -> Iterator[str]:
         )
 
 
-def _slices(bound: Bound, metrics: Metrics) -> Iterator[tuple[str, str, str, Mapping[str, float | None]]]:
+def _list_slices(
+    bound: Bound, metrics: Metrics
+) -> Iterator[tuple[str, str, str, Mapping[str, float | None]]]:
     """Yields the slices of a bound: name, name in a verdict, metric in words, and metrics of the slice."""
     kind, metric = bound.slice, bound.metric
     # The accuracy on the examples of one class is its recall.
     words = "recall" if (kind, metric) == ("class", "accuracy") else _WORDS.get(metric, metric)
     for name, values in metrics.candidate.get(kind, {}).items():
-        if _value(values, "example_count") >= bound.min_support and metric in values:
+        if _read_value(values, "example_count") >= bound.min_support and metric in values:
             slice_name = kind if kind == "overall" else f"{kind} {name}"
             subject = words if kind == "overall" else f"{words} of {slice_name}"
             yield name, slice_name, f"{subject[0].upper()}{subject[1:]}", values
@@ -181,8 +183,8 @@ def _slices(bound: Bound, metrics: Metrics) -> Iterator[tuple[str, str, str, Map
 
 def _find_absolute(bound: Bound, judged: _Judged) -> Iterator[_Finding]:
     """Yields a finding for each slice that is below or above what the bound allows."""
-    for name, slice_name, subject, values in _slices(bound, judged.metrics):
-        value = _value(values, bound.metric)
+    for name, slice_name, subject, values in _list_slices(bound, judged.metrics):
+        value = _read_value(values, bound.metric)
         describe = partial(judged.describe, bound.slice, name, bound.metric)
         if bound.lower is not None and not value >= bound.lower - ROUNDING:
             shown, limit = format_with_bound(value, bound.lower)
@@ -200,10 +202,10 @@ def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) ->
         return
     # Each of several bounds may find a drop by chance: together they may do so no more often than one.
     chance = (1 - settings.confidence) / sum(other.max_drop is not None for other in settings.bounds)
-    for name, slice_name, subject, values in _slices(bound, on_eval.metrics):
+    for name, slice_name, subject, values in _list_slices(bound, on_eval.metrics):
         if metric not in before.get(name, {}):
             continue
-        value, old = _value(values, metric), _value(before[name], metric)
+        value, old = _read_value(values, metric), _read_value(before[name], metric)
         worse, side = (value - old, "above") if metric == "loss" else (old - value, "below")
         if worse <= most + ROUNDING:
             continue
@@ -247,7 +249,7 @@ def _find_lost_groups(on_eval: _Judged, settings: EvaluationSettings) -> Iterato
         )
 
 
-def _value(values: Mapping[str, float | None], metric: str) -> float:
+def _read_value(values: Mapping[str, float | None], metric: str) -> float:
     """Returns a metric; NaN where it is None, as JSON has no NaN."""
     value = values.get(metric)
     return _NAN if value is None else value

@@ -96,17 +96,17 @@ def _estimate_noise(others: Any, span: Any) -> float:
 
     Weeks of 60 examples of two classes are 0.1 apart by chance in one of seven weeks.
     """
-    if not (_total(others) and _total(span)):
+    if not (_sum_counts(others) and _sum_counts(span)):
         return 0.0
-    share = max(_counts(others).values()) / _total(others)
-    return 3 * math.sqrt(share * (1 - share) * (1 / _total(others) + 1 / _total(span)))
+    share = max(_read_counts(others).values()) / _sum_counts(others)
+    return 3 * math.sqrt(share * (1 - share) * (1 / _sum_counts(others) + 1 / _sum_counts(span)))
 
 
 def _find_gone(others: Any, span: Any, ratio: float) -> tuple[str, ...]:
     """Returns the texts that the span lacks, though it should have many by their share in the others."""
-    now, least = _counts(span), _LEAST_TO_COMPARE * ratio
+    now, least = _read_counts(span), _LEAST_TO_COMPARE * ratio
     return tuple(
-        sorted(text for text, count in _counts(others).items() if count >= least and text not in now)
+        sorted(text for text, count in _read_counts(others).items() if count >= least and text not in now)
     )
 
 
@@ -117,21 +117,21 @@ def _find_unseen(others: Any, span: Any) -> tuple[float, float, tuple[str, ...]]
     the Estimation of Population Parameters, Biometrika 40, 1953). This does not hold for categories, one an
     example: a week with two new places is not another world.
     """
-    before, now = _counts(others), _counts(span)
+    before, now = _read_counts(others), _read_counts(span)
     if not before or span.string_stats.common_stats.max_num_values <= 1:
         return 0.0, 0.0, ()
     unseen = {word: count for word, count in now.items() if word not in before}
     # Words beyond those counted by name would be taken for new ones: they count as words seen once.
-    repeated = sum(count for count in before.values() if count > 1) / _total(others)
+    repeated = sum(count for count in before.values() if count > 1) / _sum_counts(others)
     commonest = heapq.nlargest(_MOST_SHOWN, sorted(unseen), key=unseen.__getitem__)
-    return sum(unseen.values()) / _total(span), 1 - repeated, tuple(commonest)
+    return sum(unseen.values()) / _sum_counts(span), 1 - repeated, tuple(commonest)
 
 
-def _counts(stats: Any) -> dict[str, float]:
+def _read_counts(stats: Any) -> dict[str, float]:
     return {bucket.label: bucket.sample_count for bucket in stats.string_stats.rank_histogram.buckets}
 
 
-def _total(stats: Any) -> int:
+def _sum_counts(stats: Any) -> int:
     return int(stats.string_stats.common_stats.tot_num_values)
 
 
@@ -144,4 +144,4 @@ def _describe(stats: Any) -> str:
     if stats.HasField("num_stats"):
         return f"mean {stats.num_stats.mean:.4g} (standard deviation {stats.num_stats.std_dev:.3g})"
     top = [(value.value, value.frequency) for value in stats.string_stats.top_values]
-    return ", ".join(f"{value} {count / _total(stats):.1%}" for value, count in top[:_MOST_SHOWN])
+    return ", ".join(f"{value} {count / _sum_counts(stats):.1%}" for value, count in top[:_MOST_SHOWN])

@@ -75,7 +75,7 @@ def finish(process: "subprocess.Popen[bytes]", workspace: Path) -> str:
     return log_of(workspace).read_text(errors="replace").strip() if process.returncode else ""
 
 
-def _main(uri: str, workspace: str, model: str, root: str, wait: str = "") -> None:
+def _run(uri: str, workspace: str, model: str, root: str, wait: str = "") -> None:
     if wait:
         # Imports, tables and earlier runs are dealt with while the run goes on.
         with suppress(Exception):
@@ -92,4 +92,4 @@ def _main(uri: str, workspace: str, model: str, root: str, wait: str = "") -> No
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    _run(*sys.argv[1:])

@@ -54,21 +54,23 @@ def check(candidate: Candidate) -> None:
         EdgelineError: The SavedModel, a TFLite file, the labels or the expiry is not valid.
     """
     if not (candidate.saved_model / "saved_model.pb").is_file():
-        raise _refusal(f"{candidate.saved_model} has no saved_model.pb", "No server could load it.")
+        raise _make_refusal(f"{candidate.saved_model} has no saved_model.pb", "No server could load it.")
     for name, path in candidate.edge_files.items():
         check_name(name.removeprefix(f"{GOLDEN_FOLDER}/"), "file name in the bundle")
         if name in (MANIFEST, SIGNATURE, LABELS, PREPROCESSING):
-            raise _refusal(f"The bundle has a file {name!r}", "The push writes that file itself.")
+            raise _make_refusal(f"The bundle has a file {name!r}", "The push writes that file itself.")
         if not path.is_file():
-            raise _refusal(f"The bundle's {name} should come from {path}, which is not a file", "")
+            raise _make_refusal(f"The bundle's {name} should come from {path}, which is not a file", "")
     try:
         check_labels(candidate.labels, "The candidate")
     except UsageError as error:
-        raise _refusal(error.found.rstrip("."), error.why) from error
+        raise _make_refusal(error.found.rstrip("."), error.why) from error
     if not candidate.labels:
-        raise _refusal("The candidate has no labels", "Each output needs a label.")
+        raise _make_refusal("The candidate has no labels", "Each output needs a label.")
     if candidate.expires_days < 1:
-        raise _refusal(f"expires_days is {candidate.expires_days}", "The release would already be expired.")
+        raise _make_refusal(
+            f"expires_days is {candidate.expires_days}", "The release would already be expired."
+        )
 
 
 def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: int) -> bytes:
@@ -95,7 +97,7 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     try:
         manifest.parse_manifest(raw, "The new manifest")
     except EdgelineError as error:
-        raise _refusal(error.found.rstrip("."), error.why) from error
+        raise _make_refusal(error.found.rstrip("."), error.why) from error
     durable.write_file(scratch / "edge" / MANIFEST, raw)
     if candidate.signing_key:
         durable.write_file(scratch / "edge" / SIGNATURE, candidate.signing_key.sign(raw))
@@ -128,6 +130,6 @@ def _build_manifest(candidate: Candidate, scratch: Path, model: str, version: in
     }
 
 
-def _refusal(found: str, why: str) -> EdgelineError:
+def _make_refusal(found: str, why: str) -> EdgelineError:
     do = "Look at the steps that made the model with `edgeline show RUN`, and run again."
     return EdgelineError(f"{found}.", f"{why} Nothing was pushed.".strip(), do)

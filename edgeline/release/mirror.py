@@ -89,7 +89,7 @@ class Mirror:
         try:
             for name in new:
                 if not objects.create_file(self._remote / name, self._local / name):
-                    raise self._conflict(name)
+                    raise self._make_conflict(name)
             for name in changed:
                 self._write(name, documents[name])
                 switched = switched or Path(name).name == POINTER
@@ -124,13 +124,13 @@ class Mirror:
                 f"Look with `edgeline status --store {self._remote}`, and run this again.",
             ) from error
         if not written:
-            raise self._conflict(name)
+            raise self._make_conflict(name)
         if not is_pointer:  # a pointer is written only once
             self._versions[name] = objects.version_of(path)
             if read_bytes(path) != content:
-                raise self._conflict(name)
+                raise self._make_conflict(name)
 
-    def _conflict(self, name: str) -> EdgelineError:
+    def _make_conflict(self, name: str) -> EdgelineError:
         return EdgelineError(
             f"Another writer changed {self._remote / name} in the meantime.",
             "Only one writer at a time may change production; this change was not made.",

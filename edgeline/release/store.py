@@ -110,7 +110,7 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
             durable.make_folders(place)
     with _open_for_writing(place, f"Pushing {model} to {place}") as folder:
         check_push(place, model, candidate.rollback_epoch, candidate.signing_key is not None)
-        version = _next_version(folder, model)
+        version = _choose_next_version(folder, model)
         raw = stage(candidate, folder, model, version)
         change = make_change(folder, model, "push", version, sha256_of_bytes(raw), f"run {candidate.run}")
         _put_in_production(folder, model, change, new=True)
@@ -300,7 +300,7 @@ def _switch_to(root: str | Location, model: str, action: Action, version: int | 
     return release
 
 
-def _next_version(folder: PushFolder, model: str) -> int:
+def _choose_next_version(folder: PushFolder, model: str) -> int:
     versions = folder.version_folders(model)
     for change in read_history(folder, model).changes:
         versions |= {change.to_version, change.from_version or 0}

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from edgeline.report import charts, words
+from edgeline.report import charts, drawing, timelines, words
 from edgeline.report.changes import find_changes
+from edgeline.report.drawing import CLASS_COLOURS
 from edgeline.report.facts import Data, Facts
 from edgeline.report.terms import TERMS
 from edgeline.report.verdict import (
@@ -87,7 +88,13 @@ def _make_environment() -> Any:
     environment.policies["json.dumps_kwargs"] = {}  # jinja's default sorts keys
     environment.filters["setting"] = words.setting
     environment.filters["code"] = words.code
-    environment.globals |= {"titles": SECTIONS, "unknown": words.UNKNOWN, "charts": charts}
+    environment.globals |= {
+        "titles": SECTIONS,
+        "unknown": words.UNKNOWN,
+        "charts": charts,
+        "timelines": timelines,
+        "drawing": drawing,
+    }
     return environment
 
 
@@ -211,7 +218,7 @@ class View:
     def coloured_classes(self) -> list[tuple[str, str]]:
         """Returns the most frequent classes with their colours."""
         most = sorted(self.data.classes, key=lambda label: -self.data.classes[label])
-        return list(zip(most, charts.CLASS_COLOURS, strict=False))
+        return list(zip(most, CLASS_COLOURS, strict=False))
 
     def class_shares(self) -> list[tuple[str, int, float, float | None]]:
         """Returns each class with its examples in the newest span, and its shares, 0..1, there and before."""

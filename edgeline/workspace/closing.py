@@ -57,7 +57,7 @@ def _read_search(artifacts: Iterable[ArtifactRecord]) -> tuple[Search, Path] | N
     return None
 
 
-def _unique(sentences: Iterable[str]) -> tuple[str, ...]:
+def _drop_repeats(sentences: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sentences))
 
 
@@ -72,13 +72,15 @@ def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warni
     failed = [verdict for verdict in verdicts if not verdict.passed]
     if error is None and pushed is not None:
         notes = (reason for verdict in verdicts if verdict.passed for reason in verdict.reasons)
-        outcome = replace(pushed, reasons=_unique([*pushed.reasons, *notes]))
+        outcome = replace(pushed, reasons=_drop_repeats([*pushed.reasons, *notes]))
     else:
         error = error or _NO_OUTCOME
         outcome = Outcome.of_error(int(error["exit_code"]), error["found"], error["do"])
         outcome = replace(outcome, version=pushed.version if pushed else None)
         if outcome.outcome in ("held", "refused") and failed:
-            outcome = replace(outcome, reasons=_unique(reason for each in failed for reason in each.reasons))
+            outcome = replace(
+                outcome, reasons=_drop_repeats(reason for each in failed for reason in each.reasons)
+            )
     assert outcome.outcome != "done"
     return replace(
         run,
@@ -89,8 +91,10 @@ def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warni
         tuned=search[0].found.values if search else {},
         version=outcome.version or _find_production_version(run),
         reasons=outcome.reasons,
-        warnings=_unique([*warnings, *(warning for verdict in verdicts for warning in verdict.warnings)]),
-        blamed_spans=_unique(span for verdict in failed for span in verdict.spans)
+        warnings=_drop_repeats(
+            [*warnings, *(warning for verdict in verdicts for warning in verdict.warnings)]
+        ),
+        blamed_spans=_drop_repeats(span for verdict in failed for span in verdict.spans)
         or tuple(error.get("spans", ()) if error is not None else ()),
         details=_SHOW if failed else None,
         error=Problem(error["found"], error["why"], error["do"]) if error is not None else None,

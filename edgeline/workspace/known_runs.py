@@ -76,7 +76,7 @@ def find_known_run(place: Place, run_id: str) -> KnownRun:
             f"The store has the records of {len(known):,} runs of {model}.",
             f"List them: `edgeline report --index --workload {model} --store {shlex.quote(place.store)}`.",
         )
-    return KnownRun(chosen[-1][1], chosen[-1][0], _page_folder(place, model))
+    return KnownRun(chosen[-1][1], chosen[-1][0], _locate_pages(place, model))
 
 
 def find_known_runs(place: Place) -> tuple[str, Path, list[KnownRun]]:
@@ -91,7 +91,7 @@ def find_known_runs(place: Place) -> tuple[str, Path, list[KnownRun]]:
         runs = [_read_folder(place, *item) for item in of_model]
         return model, place.workspace.absolute() / "runs", runs
     root, model = _find_records(place.store, place.workload)
-    pages = _page_folder(place, model)
+    pages = _locate_pages(place, model)
     runs = [KnownRun(facts, folder, pages) for folder, facts in records.read_all(root)]
     with ThreadPoolExecutor(_READERS) as pool:
         list(pool.map(lambda run: run.page, runs))
@@ -124,5 +124,5 @@ def _find_records(store: str, named: str | None) -> tuple[Location, str]:
     return root / model, model
 
 
-def _page_folder(place: Place, model: str) -> Path:
+def _locate_pages(place: Place, model: str) -> Path:
     return place.workspace.absolute() / "reports" / model

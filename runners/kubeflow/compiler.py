@@ -62,7 +62,7 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
     output.parent.mkdir(parents=True, exist_ok=True)
     # The file is opened first, so that a folder that cannot be written to is reported before the wait.
     with write_atomically(output) as file, _silence_libraries():
-        compiled, meeting = _compile(workload, settings), f"{_checkpoint_folder(settings.kubeflow)}/meetings"
+        compiled, meeting = _compile(workload, settings), f"{_locate_checkpoints(settings.kubeflow)}/meetings"
         pods, description = _count_pods(settings), _describe_pipeline(workload, settings)
         spec, platform = finish(compiled, settings.kubeflow, settings.recorded(), pods, meeting, description)
         documents = [spec, platform] if platform else [spec]
@@ -151,7 +151,7 @@ def _count_pods(settings: "Settings") -> dict[str, int]:
     return {step: pods for step, pods in (("Tuner", trials), ("Trainer", workers)) if pods > 1}
 
 
-def _checkpoint_folder(kubeflow: "KubeflowSettings") -> str:
+def _locate_checkpoints(kubeflow: "KubeflowSettings") -> str:
     return _to_pod_path(kubeflow.checkpoints) if kubeflow.checkpoints else _CHECKPOINTS_IN_POD
 
 
@@ -171,7 +171,7 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
         artifacts=str(kubeflow.pipeline_root),
         metadata="",
         push=push,
-        checkpoints=_checkpoint_folder(kubeflow),
+        checkpoints=_locate_checkpoints(kubeflow),
         records=f"{push}/runs/{workload.name}",
     )
     observed = Observed(code=CODE_OF_IMAGE, lock=LOCK_OF_IMAGE, run=RUN_ID)

@@ -163,7 +163,7 @@ def _watch(target: Target, run_id: str, names: list[str], following: Following) 
             _report_lost_run(target, run_id, outcome, store)
         except (EdgelineError, OSError) as error:
             print_line(console, f"The end of the run was not recorded or alerted: {error}", "yellow")
-    for line, style in _last_lines(target, run_id, outcome, steps):
+    for line, style in _cut_last_lines(target, run_id, outcome, steps):
         print_line(console, line, style)
     if following.as_json:
         document = {
@@ -199,7 +199,7 @@ def _conclude(target: Target, run: Any, steps: list[Step]) -> Outcome:
     return conclude(target.cluster, run.run_id, run.state, steps, target.workload.name, push)
 
 
-def _last_lines(
+def _cut_last_lines(
     target: Target, run_id: str, outcome: Outcome, steps: list[Step]
 ) -> Iterator[tuple[str, str]]:
     model, push = target.workload.name, target.settings.kubeflow.push

@@ -104,13 +104,13 @@ class Progress:
             self._step, self._started_at, self._latest = step, time.monotonic(), None
             if self._live:
                 return
-        line = Text(self._prefix(step))
+        line = Text(self._format_prefix(step))
         line.append(state if state == "running" else f"{state:<8}", _STATE_STYLE[state])
         if event.get("seconds") is not None:
             line.append(f"{duration(event['seconds']):>11}")
         self._console.print(line, soft_wrap=True)
 
-    def _prefix(self, step: str) -> str:
+    def _format_prefix(self, step: str) -> str:
         number = self._steps.index(step) + 1 if step in self._steps else 0
         width = min(22, max(8, self._console.width - 29))
         return f"[{number:>2}/{len(self._steps)}] {visible(step)[:width]:<{width}}  "
@@ -133,7 +133,7 @@ class Progress:
         return row
 
     def _format_live_text(self, elapsed: str, taken: int) -> str:
-        head = self._prefix(self._step).rstrip() if self._step else self._title
+        head = self._format_prefix(self._step).rstrip() if self._step else self._title
         text = f"{head}  {elapsed}"
         room = self._console.width - len(text) - taken - 8
         event = self._latest

@@ -78,7 +78,7 @@ def _fold(network: keras.Model, settings: ModelSettings) -> keras.Model:
     return folded
 
 
-def _compact(features: keras.KerasTensor, settings: ModelSettings) -> keras.KerasTensor:
+def _build_compact(features: keras.KerasTensor, settings: ModelSettings) -> keras.KerasTensor:
     """Builds five convolutions with plain ReLU, which lose little when quantised to 8 bits.
 
     Pooling comes before BatchNorm and ReLU: normalising a quarter of the values, it trains twice as fast.
@@ -92,7 +92,7 @@ def _compact(features: keras.KerasTensor, settings: ModelSettings) -> keras.Kera
     return features
 
 
-def _mobilenet_v3_small(
+def _build_mobilenet_v3_small(
     features: keras.KerasTensor, settings: ModelSettings, minimalistic: bool = False
 ) -> keras.KerasTensor:
     """Builds MobileNetV3-Small (Howard et al., 2019, arXiv:1905.02244) without its head and rescaling."""
@@ -106,7 +106,7 @@ def _mobilenet_v3_small(
     return network.output
 
 
-def _efficientnet_lite0(
+def _build_efficientnet_lite0(
     features: keras.KerasTensor, settings: ModelSettings, stages: int = 7, folded: bool = False
 ) -> keras.KerasTensor:
     front = settings.frozen_stages if settings.weights != "none" else 0
@@ -114,12 +114,12 @@ def _efficientnet_lite0(
 
 
 BACKBONES: dict[str, Callable[..., keras.KerasTensor]] = {
-    "compact": _compact,
-    "mobilenet_v3_small": _mobilenet_v3_small,
+    "compact": _build_compact,
+    "mobilenet_v3_small": _build_mobilenet_v3_small,
     # It has no squeeze-and-excitation and hard swish, for devices without fast kernels of these.
-    "mobilenet_v3_small_minimalistic": partial(_mobilenet_v3_small, minimalistic=True),
-    "efficientnet_lite0": _efficientnet_lite0,
+    "mobilenet_v3_small_minimalistic": partial(_build_mobilenet_v3_small, minimalistic=True),
+    "efficientnet_lite0": _build_efficientnet_lite0,
     # It lacks the last two stages and the head, and has a sixth of the weights.
-    "efficientnet_lite0_cut": partial(_efficientnet_lite0, stages=5),
+    "efficientnet_lite0_cut": partial(_build_efficientnet_lite0, stages=5),
 }
 PRETRAINED = ("efficientnet_lite0", "efficientnet_lite0_cut")

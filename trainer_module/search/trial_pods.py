@@ -55,7 +55,7 @@ class Peer:
             self._lines.write(encode(message) + b"\n")
             self._lines.flush()
         except OSError:
-            raise self._lost_error() from None
+            raise self._make_lost_error() from None
 
     def receive(self, kind: type[T]) -> T | None:
         """Waits for a record of that type, or None."""
@@ -64,7 +64,7 @@ class Peer:
         except OSError:
             line = b""
         if not line:
-            raise self._lost_error()
+            raise self._make_lost_error()
         record: T | None = decode(line, kind | None)
         return record
 
@@ -72,7 +72,7 @@ class Peer:
         """Closes the connection."""
         self._lines.close()
 
-    def _lost_error(self) -> EdgelineError:
+    def _make_lost_error(self) -> EdgelineError:
         return EdgelineError(
             f"The pod at {self._name}, which runs trials of this search, can no longer be reached.",
             "The search needs the result of each trial.",

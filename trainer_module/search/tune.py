@@ -185,7 +185,7 @@ class TrialSearch(BaseTuner):
 
     def _run_rounds(self) -> bool:
         """Runs the trials, round by round; returns whether there was time for all."""
-        while self._left_s > 0 or (self._trial_folder(len(self._trials) + 1) / TRIAL.name).is_file():
+        while self._left_s > 0 or (self._locate_trial(len(self._trials) + 1) / TRIAL.name).is_file():
             proposals = self._propose_trials()
             if not proposals:
                 return True
@@ -219,7 +219,7 @@ class TrialSearch(BaseTuner):
         results: dict[int, Trial | None] = {
             trial.number: stored
             for trial in trials
-            if (stored := TRIAL.find_readable(self._trial_folder(trial.number))) and _is_same(stored, trial)
+            if (stored := TRIAL.find_readable(self._locate_trial(trial.number))) and _is_same(stored, trial)
         }
         self._earlier_s += max((result.seconds for result in results.values() if result), default=0.0)
         new: list[Trial] = []
@@ -265,7 +265,7 @@ class TrialSearch(BaseTuner):
 
         `budget` is the rest of the search's budget, if that is less than the trial's own, or else None.
         """
-        began, folder = time.monotonic(), self._trial_folder(trial.number)
+        began, folder = time.monotonic(), self._locate_trial(trial.number)
         values = ", ".join(f"{name}={_format_value(value)}" for name, value in trial.values.items())
         self._log_progress(f"{self._name(trial)}: {values}")
         keras.utils.clear_session()
@@ -306,7 +306,7 @@ class TrialSearch(BaseTuner):
         """Returns the seconds left of the budget, of which trials before a kill have also used some."""
         return parse_seconds(self._tune.budget) - self._earlier_s - (time.monotonic() - self._began)
 
-    def _trial_folder(self, number: int) -> Path:
+    def _locate_trial(self, number: int) -> Path:
         return self._folder / f"trial-{number}"
 
     def _name(self, trial: Trial) -> str:

@@ -70,7 +70,7 @@ class Budget:
         count = max(1, min(most, int(time_for / (examples * each))))
         needed = (others + examples * count) * each
         if needed > self.left_s + self.overrun_s:
-            raise _budget_error("the features of the photos take", needed, self.left_s)
+            raise _make_budget_error("the features of the photos take", needed, self.left_s)
         note = (
             f"The features of one variation of each photo take about {examples * each:.0f} s:"
             f" trainer.budget has time for {count} of {most} trainer.variations."
@@ -99,7 +99,7 @@ class Budget:
             variable.assign(value)
         left_s = self.left_s * (1 - _RESERVE)
         if epoch_s > left_s + self.overrun_s:
-            raise _budget_error("one epoch takes", epoch_s, left_s)
+            raise _make_budget_error("one epoch takes", epoch_s, left_s)
         fitting = min(most, max(0, int(left_s / epoch_s)))
         _progress.info("An epoch takes about %.0f s: %d of %d fit into the budget.", epoch_s, fitting, most)
         note = (
@@ -134,7 +134,7 @@ class Budget:
         return int(devices.from_chief(self.replicas, [np.array(count)])[0])
 
 
-def _budget_error(what: str, needed_s: float, left_s: float) -> BudgetTooShort:
+def _make_budget_error(what: str, needed_s: float, left_s: float) -> BudgetTooShort:
     return BudgetTooShort(
         f"trainer.budget leaves {max(left_s, 0):.0f} s for epochs, but {what} {needed_s:.0f} s.",
         "The model must be trained on every example at least once.",

@@ -172,10 +172,10 @@ def hold_out(split: Split, share: float) -> tuple[Split, Split]:
 def storage_limit(scratch: Path | None = None) -> int:
     """Returns how many bytes can be stored for all epochs, in memory or in a file in `scratch`."""
     free = shutil.disk_usage(scratch or tempfile.gettempdir()).free
-    return max(_memory_limit(), int(free * _SHARE_OF_DISK))
+    return max(_compute_memory_limit(), int(free * _SHARE_OF_DISK))
 
 
-def _memory_limit() -> int:
+def _compute_memory_limit() -> int:
     return min(CACHE_LIMIT_BYTES, int(free_memory() * _SHARE_OF_MEMORY))
 
 
@@ -191,7 +191,7 @@ def store(
         OSError: The disk has no room for it.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size <= _memory_limit():
+    if size <= _compute_memory_limit():
         array = np.empty(shape, dtype)
     else:
         with tempfile.TemporaryFile(dir=scratch) as file:

@@ -99,7 +99,7 @@ def _watch(workers: Sequence[_Worker]) -> None:
             except (EOFError, ConnectionError):
                 worker = running.pop(ready)
                 if code := worker.process.wait():
-                    raise _worker_ended_error(worker, code) from None
+                    raise _make_ended_error(worker, code) from None
                 continue
             if isinstance(message, logging.LogRecord):
                 logging.getLogger(message.name).handle(message)
@@ -107,11 +107,11 @@ def _watch(workers: Sequence[_Worker]) -> None:
             for other in running.values():
                 # The cause is a worker that died, not the error that another one raises about it.
                 if other.pipe is not ready and (code := other.process.poll() or 0) < 0:
-                    raise _worker_ended_error(other, code) from None
+                    raise _make_ended_error(other, code) from None
             raise message
 
 
-def _worker_ended_error(worker: _Worker, code: int) -> EdgelineError:
+def _make_ended_error(worker: _Worker, code: int) -> EdgelineError:
     ended = signal.Signals(-code).name if code < 0 else f"code {code}"
     return EdgelineError(
         f"{worker.name} of the training ended with {ended}.",
@@ -120,7 +120,7 @@ def _worker_ended_error(worker: _Worker, code: int) -> EdgelineError:
     )
 
 
-def _worker_lost_error(task: str) -> EdgelineError:
+def _make_lost_error(task: str) -> EdgelineError:
     return EdgelineError(
         f"Worker {task} of the training can no longer be reached.",
         "The other workers cannot continue without its part of each batch.",
@@ -159,7 +159,7 @@ def main() -> None:
     except Exception as error:
         logging.getLogger(__name__).exception("A worker failed")
         match = _LOST.search(str(error))
-        pipe.send(_worker_lost_error(match[1]) if match else RuntimeError(f"{type(error).__name__}: {error}"))
+        pipe.send(_make_lost_error(match[1]) if match else RuntimeError(f"{type(error).__name__}: {error}"))
     # A normal exit would have TensorFlow wait for workers that are gone.
     sys.stdout.flush()
     sys.stderr.flush()

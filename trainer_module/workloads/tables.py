@@ -78,7 +78,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     for index, name in enumerate(categories):
         size = custom_config["vocabulary"]
         ids = tft.compute_and_apply_vocabulary(
-            one_string_each(inputs[name]), top_k=size, vocab_filename=_vocabulary_file(index)
+            one_string_each(inputs[name]), top_k=size, vocab_filename=_name_vocabulary_file(index)
         )
         one_hot = tf.one_hot(ids + 1, size + 1)  # the first is for values outside the vocabulary
         channels.append(tf.repeat(one_hot[:, tf.newaxis], readings, axis=1))
@@ -145,7 +145,7 @@ def edge_contract(
     categories = [
         {
             "name": name,
-            "vocabulary": [v.decode() for v in transform.vocabulary_by_name(_vocabulary_file(index))],
+            "vocabulary": [v.decode() for v in transform.vocabulary_by_name(_name_vocabulary_file(index))],
         }
         for index, name in enumerate(workload.categories)
     ]
@@ -191,6 +191,6 @@ def _compute_quantiles(values: tf.Tensor, buckets: int) -> tf.Tensor:
     return tf.ensure_shape(tft.quantiles(present, buckets, epsilon=0.01)[0], [buckets - 1])
 
 
-def _vocabulary_file(index: int) -> str:
+def _name_vocabulary_file(index: int) -> str:
     """Returns the file name of a category's vocabulary, as a column's name may not be a valid file name."""
     return f"category_{index}"

@@ -58,13 +58,13 @@ _ALONE = (
 )
 
 
-def _character_class(ranges: Sequence[tuple[int, int]]) -> str:
+def _make_character_class(ranges: Sequence[tuple[int, int]]) -> str:
     """Makes a character class of literal characters, which all regular expression libraries read alike."""
     ends = ([f"\\{chr(end)}" if end < 0x7F else chr(end) for end in pair] for pair in ranges)
     return "[" + "".join(f"{first}-{last}" for first, last in ends) + "]"
 
 
-SEPARATORS, ALONE = f"{_character_class(_PUNCTUATION)}+", f"({_character_class(_ALONE)})"
+SEPARATORS, ALONE = f"{_make_character_class(_PUNCTUATION)}+", f"({_make_character_class(_ALONE)})"
 LEADING, TRAILING = "(^| )'+", "'+( |$)"
 
 

@@ -36,7 +36,7 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
     channels = []
     if numbers:
         missing = contract.get("missing", MISSING)
-        cells = {name: _read_cells(content, name, readings) for name in _cell_names(columns)}
+        cells = {name: _read_cells(content, name, readings) for name in _list_cell_names(columns)}
         rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
         values = np.array([[column.number(row, missing) for column in columns] for row in rows], np.float32)
         mean, deviation = (np.array([n[key] for n in numbers], np.float32) for key in ("mean", "deviation"))
@@ -66,10 +66,10 @@ def check(cells: Mapping[str, Any], contract: Mapping[str, Any]) -> None:
 def list_columns(contract: Mapping[str, Any]) -> list[str]:
     """Returns the names of the columns whose cells are read. Raises the contract errors of `preprocess`."""
     categories = [each["name"] for each in contract.get("categories", ())]
-    return list(dict.fromkeys((*_cell_names(_read_columns(contract)), *categories)))
+    return list(dict.fromkeys((*_list_cell_names(_read_columns(contract)), *categories)))
 
 
-def _cell_names(columns: Sequence[Column]) -> list[str]:
+def _list_cell_names(columns: Sequence[Column]) -> list[str]:
     return list(dict.fromkeys(name for column in columns for name in (column.name, column.until) if name))
 
 

@@ -35,7 +35,7 @@ def mirror(uri: str, place: str) -> None:
         _log.warning("%s", warning)
 
 
-def _main(uri: str, place: str) -> None:
+def _run(uri: str, place: str) -> None:
     from edgeline.mlflow.registry import bring
 
     root, _, model = place.rpartition("/runs/")
@@ -47,4 +47,4 @@ def _main(uri: str, place: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    _run(*sys.argv[1:])

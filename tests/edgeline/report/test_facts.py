@@ -10,8 +10,8 @@ from edgeline.records.training import Epoch
 from edgeline.records.verdict import Verdict
 from edgeline.report.changes import find_changes
 from edgeline.report.facts import Facts, by_dotted_name
-from edgeline.report.index import make_row
 from edgeline.report.page import render_run
+from edgeline.report.rows import make_row
 from tests.edgeline.report.runs import a_failed_run, a_hostile_run, a_run
 
 # As the code before wrote it, with the names that it had.

@@ -7,8 +7,9 @@ import pytest
 
 from edgeline.records.json_file import encode
 from edgeline.report.compare import render_diff
-from edgeline.report.index import make_row, render_index
+from edgeline.report.index import render_index
 from edgeline.report.page import render_run
+from edgeline.report.rows import make_row
 from edgeline.report.sources import Sources
 from edgeline.report.steps import step_page
 from tests.edgeline.report.runs import a_failed_run, a_hostile_run, a_run, pictures

@@ -1,0 +1,167 @@
+"""The charts of all runs of a model over time."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from edgeline.report.drawing import (
+    ACCENT,
+    BAD,
+    BEFORE,
+    CLASSES,
+    GOOD,
+    MARKERS,
+    MUTED,
+    SURFACE,
+    WARN,
+    explain,
+    render_svg,
+)
+from edgeline.report.rows import Row
+from edgeline.report.words import megabytes, seconds
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+
+# A run with its start; the time and the kind of an action: `rollback`, `promote` or `exclude`.
+Dated = tuple[datetime, Row]
+Act = tuple[datetime, str]
+
+_ENDINGS = {
+    "pushed": (GOOD, "o"),
+    "held": (WARN, "D"),
+    "unchanged": (BEFORE, "s"),
+    "refused": (WARN, "x"),
+}
+_ACTS = {"rollback": (BAD, "<"), "promote": (ACCENT, ">"), "exclude": (MUTED, "v")}
+
+
+def timeline(
+    name: str, width: int, runs: Sequence[Dated], marks: Sequence[Act], classes: Sequence[str] = ()
+) -> "Markup":
+    """Draws the accuracy of each run's model and of that in production over time, or the recall of classes.
+
+    `runs` come with their start, oldest first. Where clocks disagree with that order, the runs are placed by
+    number, and `marks`, the actions of people, are left out.
+    """
+    from matplotlib.dates import date2num
+
+    rows = [row for _, row in runs]
+    days = [float(date2num(at)) for at, _ in runs]
+    is_ordered = days == sorted(days)
+    places = days if is_ordered else [float(number) for number in range(len(rows))]
+
+    def draw(axes: "Axes") -> None:
+        for number, label in enumerate(classes):
+            placed = zip(places, rows, strict=True)
+            _draw_line(axes, number, [(at, row.recalls[label]) for at, row in placed if label in row.recalls])
+        if not classes:
+            _draw_accuracy(axes, places, rows)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
+        axes.locator_params(axis="y", nbins=5)
+        if not is_ordered:
+            axes.set_xticks([])
+            axes.set_xlabel("in order of the runs (their clocks disagree)")
+            return
+        for at, what in marks:
+            colour, marker = _ACTS[what]
+            axes.axvline(float(date2num(at)), color=colour, linewidth=1, linestyle=(0, (2, 3)))
+            top: Any = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+            axes.plot([float(date2num(at))], [1], marker, color=colour, markersize=6, **top)
+        _label_days(axes, width)
+
+    return render_svg(name, _describe_timeline(runs, marks, classes), draw, width, height=230)
+
+
+def _describe_timeline(runs: Sequence[Dated], marks: Sequence[Act], classes: Sequence[str]) -> str:
+    """Describes a chart over time in words."""
+    rows = [row for _, row in runs]
+    sentences = [f"{len(rows)} runs, {runs[0][0]:%Y-%m-%d} to {runs[-1][0]:%Y-%m-%d}"]
+    series = {label: [row.recalls[label] for row in rows if label in row.recalls] for label in classes}
+    series = series or {"accuracy": [row.accuracy for row in rows if row.accuracy is not None]}
+    for what, values in series.items():
+        if values:
+            sentences.append(f"{what} from {values[0]:.1%} to {values[-1]:.1%}, lowest {min(values):.1%}")
+    sentences += [f"{number} {outcome}" for outcome, number in Counter(row.outcome for row in rows).items()]
+    return ". ".join((*sentences, *(f"{what} on {at:%Y-%m-%d}" for at, what in marks)))
+
+
+def _draw_line(axes: "Axes", number: int, known: Sequence[tuple[float, float]]) -> None:
+    """Draws one of several lines, which also differ in the shape of their points."""
+    colour, marker = CLASSES[number], MARKERS[number]
+    axes.plot(*zip(*known, strict=True), color=colour, linewidth=1.5, marker=marker, markersize=4.5)
+
+
+def _draw_accuracy(axes: "Axes", places: Sequence[float], rows: Sequence[Row]) -> None:
+    compared = [(at, row.before) for at, row in zip(places, rows, strict=True) if row.before is not None]
+    axes.plot([at for at, _ in compared], [value for _, value in compared], color=BEFORE, linewidth=2)
+    known = [value for row in rows for value in (row.accuracy, row.before) if value is not None]
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    # A run without a model has no accuracy: it is drawn at the foot.
+    foot = low - max(0.01, 0.15 * (high - low))
+    for at, row in zip(places, rows, strict=True):
+        colour, marker = _ENDINGS.get(row.outcome, (BAD, "x"))
+        height, marker = (foot, "x") if row.accuracy is None else (row.accuracy, marker)
+        [point] = axes.plot([at], [height], marker, color=colour, markersize=6, zorder=3)
+        accuracy = "no model" if row.accuracy is None else f"accuracy {row.accuracy:.1%}"
+        explain(point, f"{row.name}: {row.outcome}, {accuracy}")
+
+
+def _label_days(axes: "Axes", width: int) -> None:
+    from matplotlib.dates import num2date
+    from matplotlib.ticker import MaxNLocator
+
+    days = axes.get_xlim()[1] - axes.get_xlim()[0]
+    form = "%H:%M" if days < 2 else "%d %b" if days < 300 else "%b %Y"
+    axes.xaxis.set_major_locator(MaxNLocator(max(2, width // 110)))
+    axes.xaxis.set_major_formatter(lambda value, _: num2date(value).strftime(form))
+    axes.margins(x=0.03)
+
+
+def step_times(name: str, runs: Sequence[Dated], steps: Sequence[str]) -> "Markup":
+    """Draws the minutes of each run, oldest first, stacked: the given steps from below, then all others."""
+
+    def draw(axes: "Axes") -> None:
+        bottom = [0.0] * len(runs)
+        named = [[row.steps.get(step, 0.0) / 60 for _, row in runs] for step in steps]
+        others = [sum(time for step, time in row.steps.items() if step not in steps) / 60 for _, row in runs]
+        for minutes, colour in zip([*named, others], [*CLASSES[: len(steps)], BEFORE], strict=True):
+            axes.bar(
+                range(len(runs)), minutes, 0.8, bottom=bottom, color=colour, edgecolor=SURFACE, linewidth=0.5
+            )
+            bottom = [below + more for below, more in zip(bottom, minutes, strict=True)]
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} min")
+        _label_runs(axes, runs)
+
+    longest = max(runs, key=lambda run: sum(run[1].steps.values()))
+    alt = f"Time by step of {len(runs)} runs; the longest took {seconds(sum(longest[1].steps.values()))}"
+    return render_svg(name, f"{alt}, on {longest[0]:%Y-%m-%d}", draw)
+
+
+def sizes(name: str, runs: Sequence[Dated], variants: Sequence[str]) -> "Markup":
+    """Draws the megabytes of each edge file over the runs, oldest first."""
+
+    def draw(axes: "Axes") -> None:
+        for number, variant in enumerate(variants):
+            known = [
+                (at, row.sizes[variant] / 1e6) for at, (_, row) in enumerate(runs) if variant in row.sizes
+            ]
+            _draw_line(axes, number, known)
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} MB")
+        _label_runs(axes, runs)
+
+    last = {variant: row.sizes[variant] for _, row in runs for variant in variants if variant in row.sizes}
+    latest = ", ".join(f"{variant} {megabytes(size)}" for variant, size in last.items())
+    return render_svg(name, f"Sizes of edge files over {len(runs)} runs; last: {latest}", draw)
+
+
+def _label_runs(axes: "Axes", runs: Sequence[Dated]) -> None:
+    """Labels the days of the first run and of some of the others."""
+    step = max(1, -(-(len(runs) - 1) // 3))
+    days = [f"{at:%d %b}" for at, _ in runs]
+    axes.set_xticks(range(0, len(runs), step), days[::step])
+    axes.set_xlim(-0.6, len(runs) - 0.4)
+    axes.locator_params(axis="y", nbins=5)
