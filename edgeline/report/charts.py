@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING
 
 from edgeline.records.ingest import Span
 from edgeline.records.training import Epoch
-from edgeline.report.drawing import ACCENT, BEFORE, CLASSES, INK, MUTED, SURFACE, WARN, explain, render_svg
+from edgeline.report.drawing import (
+    ACCENT,
+    BEFORE,
+    CLASSES,
+    INK,
+    MUTED,
+    SURFACE,
+    WARN,
+    add_tooltip,
+    render_svg,
+)
 from edgeline.report.facts import Feature
 from edgeline.report.measures import Reliability
 
@@ -33,12 +43,12 @@ def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Markup":
             for span, bar in zip(
                 spans, axes.bar(places, counts, 0.68, bottom=bottom, color=colour), strict=True
             ):
-                explain(bar, f"{span.name}: {bar.get_height():,.0f} {label}")
+                add_tooltip(bar, f"{span.name}: {bar.get_height():,.0f} {label}")
             bottom = [below + count for below, count in zip(bottom, counts, strict=True)]
         quarantined = [span.quarantined for span in spans]
         bars = axes.bar(places, quarantined, 0.68, bottom=bottom, color=SURFACE, edgecolor=WARN, hatch="////")
         for span, bar in zip(spans, bars, strict=True):
-            explain(bar, f"{span.name}: {span.quarantined:,} quarantined")
+            add_tooltip(bar, f"{span.name}: {span.quarantined:,} quarantined")
         axes.set_ylabel("examples")
         # All numbers where there is room for them, else the first and the last.
         step = 1 if len(spans) <= 9 else max(1, len(spans) - 1)
@@ -92,7 +102,7 @@ def _draw_values(axes: "Axes", of: Feature, most: int = 6) -> None:
         shares = ((before, 0.76, BEFORE, "earlier spans"), (now, 0.30, ACCENT, "newest span"))
         for of_value, height, colour, spans in shares:
             [bar] = axes.barh(place, of_value.get(value, 0.0) * 100, height, color=colour)
-            explain(bar, f"{value}: {of_value.get(value, 0.0):.1%} of the {spans}")
+            add_tooltip(bar, f"{value}: {of_value.get(value, 0.0):.1%} of the {spans}")
     axes.set_yticks(range(len(shown)), [_shorten(value) for value in shown], color=INK)
     axes.invert_yaxis()
     axes.grid(False)
@@ -117,7 +127,7 @@ def training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) 
             for number, value in known if len(epochs) <= _MOST_POINTS else ():
                 [point] = axes.plot([number], [value], "o", color=colour, markersize=3.5)
                 text = f"{value:.1%}" if figure == "accuracy" else f"{value:.4g}"
-                explain(point, f"epoch {number}, {'eval' if key != figure else 'train'}: {figure} {text}")
+                add_tooltip(point, f"epoch {number}, {'eval' if key != figure else 'train'}: {figure} {text}")
         if best is not None:
             axes.axvline(best, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
         if figure == "accuracy":
@@ -142,7 +152,7 @@ def reliability(name: str, of: Reliability) -> "Markup":
             text = (
                 f"{each.examples:,} examples: confidence {each.confidence:.1%}, accuracy {each.accuracy:.1%}"
             )
-            explain(point, text)
+            add_tooltip(point, text)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         axes.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.08), xlabel="confidence", ylabel="accuracy")

@@ -89,7 +89,7 @@ def render_svg(
     return Markup(f'{head} aria-label="{escape(alt)}">\n{_adapt_to_page(file.getvalue(), name)}')
 
 
-def explain(artist: "Artist", text: str) -> None:
+def add_tooltip(artist: "Artist", text: str) -> None:
     """Gives a drawn thing a text that a browser shows while the pointer is over it."""
     artist.set_gid(f"{_TIP}{text.encode().hex()}")
 

@@ -15,7 +15,7 @@ from edgeline.report.drawing import (
     MUTED,
     SURFACE,
     WARN,
-    explain,
+    add_tooltip,
     render_svg,
 )
 from edgeline.report.rows import Row
@@ -106,7 +106,7 @@ def _draw_accuracy(axes: "Axes", places: Sequence[float], rows: Sequence[Row]) -
         height, marker = (foot, "x") if row.accuracy is None else (row.accuracy, marker)
         [point] = axes.plot([at], [height], marker, color=colour, markersize=6, zorder=3)
         accuracy = "no model" if row.accuracy is None else f"accuracy {row.accuracy:.1%}"
-        explain(point, f"{row.name}: {row.outcome}, {accuracy}")
+        add_tooltip(point, f"{row.name}: {row.outcome}, {accuracy}")
 
 
 def _label_days(axes: "Axes", width: int) -> None:
