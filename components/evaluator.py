@@ -6,6 +6,7 @@ artifact.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tfx.utils import path_utils
 from components import answers
 from components.importance import measure_importance
 from components.label_issues import Judged, write_label_issues
+from components.photo_drift import write_photo_drift
 from components.simple_models import SimpleModels
 from edgeline.gates.answers import Answers
 from edgeline.gates.bounds import judge
@@ -96,6 +98,11 @@ class EvaluatorExecutor(Executor):
         reviewed = REVIEWED.find(Path(quarantine.uri)) or ()
         write_label_issues(Path(evaluation), examples, judged, set(reviewed), workload)
         verdict = judge(metrics, settings, on_eval, out_of_fold, distinct)
+        if simple.photos:
+            drift = write_photo_drift(Path(evaluation), examples, simple.photos, workload)
+            if drift and drift.has_drifted:
+                cause = "A new camera, another place, a dirty lens?"
+                verdict = replace(verdict, warnings=(*verdict.warnings, f"{drift.sentence} {cause}"))
         for warning in verdict.warnings:
             log.warning(warning)
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])

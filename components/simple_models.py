@@ -51,6 +51,7 @@ class SimpleModels:
             ids: The ids of all eval examples; the answers are in their order.
         """
         self.answers: list[SimpleAnswers] = []
+        self.photos: list[tuple[str, Rows]] = []  # of each split; empty without features of photos
         self._train: Rows | None = None
         self._models: dict[str, Any] = {}
         self._workload = workload
@@ -64,6 +65,8 @@ class SimpleModels:
             log.warning("No simple model is compared: %s: %s", type(error).__name__, error)
             return
         labels, features = self._train.labels, self._train.features
+        if self._train.kind == evaluation.kind == "photos":
+            self.photos = [("train", self._train), ("eval", evaluation)]
         counts = np.bincount(labels, minlength=len(workload.labels))
         majority = np.zeros((len(ids), len(workload.labels)), np.float32)
         majority[:, counts.argmax()] = 1.0

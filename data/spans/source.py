@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from data.settings import DataSettings
 from data.spans.layout import Span
 from edgeline.records.golden import Content
 from edgeline.records.rejection import Rejected as Rejected  # for sources of one's own
 from edgeline.records.workload import Workload, load_module
+
+if TYPE_CHECKING:
+    from data.settings import DataSettings  # imports pydantic, which light steps do without
 
 SPLITS = ("train", "eval")
 # The value of a feature of a tf.Example; texts are stored as UTF-8.
@@ -40,7 +42,7 @@ class Example:
 class SourceModule(Protocol):
     """The functions that the module of a source must define."""
 
-    def open_source(self, workload: Workload, settings: DataSettings) -> "Source":
+    def open_source(self, workload: Workload, settings: "DataSettings") -> "Source":
         """Returns the reader of spans of a workload."""
 
     def check(self, span: Span, workload: Workload) -> None:

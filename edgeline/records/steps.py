@@ -159,7 +159,7 @@ STEPS: Mapping[str, StepInfo] = {
         settings=("evaluation", "gate"),
         outputs={"evaluation": "evaluation", "blessing": "blessing"},
         page="Evaluation by slice",
-        sections=("gates", "metrics", "importance", "confusion", "label_issues"),
+        sections=("gates", "metrics", "importance", "confusion", "label_issues", "photo_drift"),
         opens=("spill",),
     ),
     "EdgeConverter": StepInfo(

@@ -14,6 +14,7 @@ from edgeline.records.evaluation import METRICS, Metrics
 from edgeline.records.ingest import INGEST, THUMBNAILS, TWINS, Ingest
 from edgeline.records.json_file import UNREADABLE
 from edgeline.records.labels_review import LABEL_ISSUES
+from edgeline.records.photo_drift import PHOTO_DRIFT
 from edgeline.records.schema import Difference
 from edgeline.records.training import CROSS_VALIDATION, EPOCHS, SEARCH, TRAINING, TrainingSummary
 from edgeline.records.verdict import VERDICT, Verdict
@@ -73,6 +74,7 @@ def collect(sources: Sources, about: facts.About) -> facts.Facts:
         twins=read_part("The near twins", _read_twins, None),
         reliability=read_part("The predictions", _read_reliability, None),
         mistakes=read_part("The worst mistakes", lambda s: MISTAKES.find(s.edge_verdict), None),
+        photo_drift=read_part("The drift of photos", lambda s: PHOTO_DRIFT.find(s.evaluation), None),
         label_issues=read_part("The probable label errors", lambda s: LABEL_ISSUES.find(s.evaluation), None),
         edge=read_part("The edge files", lambda s: EDGE_FILES.find(s.edge_verdict), None),
         gates=read_part("The verdicts", _read_gates, ()),
@@ -87,6 +89,7 @@ def pictures(sources: Sources) -> dict[str, bytes]:
         (sources.quarantine, "thumbnails"),
         (sources.edge_verdict, "mistakes"),
         (sources.evaluation, "label_issues"),
+        (sources.evaluation, "photo_drift"),
     )
     for folder, kind in kinds:
         if folder is None:

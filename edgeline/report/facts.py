@@ -14,6 +14,7 @@ from edgeline.records.edge import EdgeFiles, Mistake
 from edgeline.records.evaluation import Confusion, Importance, SimpleModel
 from edgeline.records.ingest import Ingest, Thumbnail
 from edgeline.records.labels_review import LabelIssues
+from edgeline.records.photo_drift import PhotoDrift
 from edgeline.records.run import Course, Problem
 from edgeline.records.schema import Difference
 from edgeline.records.training import CrossValidation, Epoch, Search, TrainingSummary
@@ -179,6 +180,7 @@ class Facts:
     reliability: Reliability | None = None  # measured on the SavedModel's probabilities of eval examples
     mistakes: tuple[Mistake, ...] | None = None  # the wrong answers with the highest probabilities
     label_issues: LabelIssues | None = None
+    photo_drift: PhotoDrift | None = None
     edge: EdgeFiles | None = None
     gates: tuple[Verdict, ...] = ()  # in the order of the DAG
     unreadable: tuple[str, ...] = ()  # unreadable parts, a sentence each

@@ -87,7 +87,7 @@ def test_each_run_leaves_a_page_with_its_verdict_first(first: Ended) -> None:
     assert "Version 1 of shelf is in production: accuracy" in page
     assert re.findall(r'<section id="([^"]+)">', page) == [
         *("gates", "data", "features", "schema", "training", "metrics", "confusion", "mistakes"),
-        *("reliability", "edge", "steps", "lineage"),
+        *("label_issues", "reliability", "edge", "steps", "lineage"),
     ]
     assert "could not be read" not in page
     assert first.json["report"] in first.stderr

@@ -11,6 +11,7 @@ from edgeline.records.edge import EdgeFiles, GroupAccuracy, Latency, Machine, Mi
 from edgeline.records.evaluation import Confusion, Importance, SimpleModel
 from edgeline.records.ingest import Excluded, Span, Thumbnail
 from edgeline.records.labels_review import LabelIssue, LabelIssues
+from edgeline.records.photo_drift import PhotoDrift, UnlikePhoto
 from edgeline.records.run import Problem, Step
 from edgeline.records.schema import Difference
 from edgeline.records.training import CrossValidation, Epoch, Estimate, Search, TrainingSummary, Trial
@@ -175,6 +176,14 @@ def a_run(
         ),
         twins=TwinAccuracy(12, 400, "", f"span-00001/a.jpg (like {HOSTILE})", 0.92, 0.9),
         reliability=measure_reliability([(0.55, True), (0.65, False), (0.95, True), (0.99, True)] * 100),
+        photo_drift=PhotoDrift(
+            "span-00008",
+            300,
+            0.21,
+            0.166,
+            0.262,
+            (UnlikePhoto("span-00008/9.jpg", "drift/01.jpg"),),
+        ),
         label_issues=LabelIssues(
             2_000,
             ("the network", "logistic regression"),

@@ -235,6 +235,10 @@ def test_the_columns_of_a_table_have_their_importance(page):
     assert "<tr><th>colour</th><td>-0.4</td><td>0.0 %</td></tr>" in text
 
 
+def test_photos_that_are_unlike_earlier_ones_are_shown_with_their_share(page):
+    assert "21.0 % of 300 photos of span-00008 are unlike all earlier photos (95 % CI 16.6 to 26.2 %" in page
+
+
 def test_a_model_without_a_mistake_says_so():
     assert "no mistake on the eval photos." in render_run(replace(a_run(), mistakes=()), {}, None)
 

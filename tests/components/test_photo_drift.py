@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tfx.types.standard_artifacts import Examples
+
+from components.photo_drift import write_photo_drift
+from components.raw_rows import Rows
+from edgeline.records.photo_drift import PHOTO_DRIFT, PhotoDrift
+from tests.components.steps import SHELF, artifact
+from tests.components.test_simple_models import write_split
+from tests.data.sample_photos import jpeg
+
+pytestmark = pytest.mark.e2e
+
+WEEKS, PHOTOS, SESSIONS = 5, 100, 20
+
+
+def window(unlike: float = 0.0, weeks: int = WEEKS, seed: int = 1) -> Rows:
+    """Photos whose sessions and weeks differ, the newest week with a share of sessions that are far away."""
+    rng = np.random.default_rng(seed)
+    ids, groups, features = [], [], []
+    for week in range(1, weeks + 1):
+        of_week = rng.normal(0, 0.2, 30)
+        for number in range(PHOTOS):
+            session = f"{week}-{number % SESSIONS}"
+            rng_of_session = np.random.default_rng([seed, week, number % SESSIONS])
+            value = of_week + rng_of_session.normal(0, 0.5, 30) + rng.normal(0, 1, 30)
+            if week == weeks and number % SESSIONS < unlike * SESSIONS:
+                value[:5] += 8
+            ids.append(f"span-{week:05d}/{number:03d}.jpg")
+            groups.append(session)
+            features.append(value)
+    labels = np.zeros(len(ids), np.int64)
+    return Rows(ids, labels, np.array(groups, object), np.array(features, np.float32), "photos")
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("examples")
+    ids = window().ids
+    write_split(folder / "Split-train", [{SHELF.id: name, "photo": jpeg(seed=3)} for name in ids[::2]])
+    write_split(folder / "Split-eval", [{SHELF.id: name, "photo": jpeg(seed=4)} for name in ids[1::2]])
+    made = artifact(Examples, folder)
+    made.split_names = '["train", "eval"]'
+    return made
+
+
+def measure(examples, folder: Path, rows: Rows) -> PhotoDrift | None:
+    order = np.arange(len(rows.ids))
+    splits = [("train", rows.sorted_by(order[::2])), ("eval", rows.sorted_by(order[1::2]))]
+    return write_photo_drift(folder, examples, splits, SHELF)
+
+
+def test_a_share_of_sessions_that_are_unlike_earlier_ones_is_found_and_shown(examples, tmp_path):
+    drift = measure(examples, tmp_path, window(unlike=0.2))
+    assert drift is not None and drift == PHOTO_DRIFT.read(tmp_path)
+    assert drift.has_drifted and drift.share == pytest.approx(0.2, abs=0.03) and drift.low < 0.2 < drift.high
+    assert (drift.span, drift.photos, len(drift.unlike)) == ("span-00005", PHOTOS, 10)
+    for photo in drift.unlike:
+        assert int(photo.example[-7:-4]) % SESSIONS < 0.2 * SESSIONS
+        assert (tmp_path / photo.file).read_bytes()[:2] == b"\xff\xd8"
+    assert "% of 100 photos of span-00005 are unlike all earlier photos" in drift.sentence
+
+
+def test_weeks_that_differ_as_usual_are_no_drift(examples, tmp_path):
+    drifts = [measure(examples, tmp_path, window(seed=seed)) for seed in range(20)]
+    assert not [drift for drift in drifts if drift is None or drift.has_drifted]
+
+
+def test_without_three_spans_of_thirty_photos_nothing_is_said(examples, tmp_path):
+    assert measure(examples, tmp_path, window(weeks=2)) is None and not (tmp_path / PHOTO_DRIFT.name).exists()
+    rows = window(unlike=1.0)
+    few = rows.sorted_by(np.arange(len(rows.ids) - PHOTOS + 29))
+    assert measure(examples, tmp_path, few) is None
