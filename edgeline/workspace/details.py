@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from edgeline.records.edge import EdgeFiles
+from edgeline.records.labels_review import LABEL_ISSUES_CSV
 from edgeline.report import records
 from edgeline.report.collect import collect
 from edgeline.report.facts import About, Data, Evaluation
@@ -27,6 +28,11 @@ def detail_lines(folder: RunFolder, width: int) -> Iterator[str]:
     if facts.evaluation is not None:
         yield from _format_slices(facts.evaluation, width)
         yield from _format_simple_models(facts.evaluation)
+    if facts.photo_drift is not None:
+        yield facts.photo_drift.sentence
+    if facts.label_issues is not None and facts.label_issues.total:
+        issues, place = facts.label_issues, f"{sources.evaluation}/{LABEL_ISSUES_CSV}"
+        yield f"Labels that are probably wrong: {issues.total:,} of {issues.judged:,}, listed in {place}"
     if facts.edge is not None:
         yield from _format_variants(facts.edge)
     yield from facts.unreadable

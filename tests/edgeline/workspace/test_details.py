@@ -6,6 +6,8 @@ from edgeline.records.edge import EDGE_FILES, EdgeFiles, Variant
 from edgeline.records.evaluation import METRICS, GroupShare, Metrics
 from edgeline.records.ingest import INGEST, Ingest, Span
 from edgeline.records.json_file import JsonFile
+from edgeline.records.labels_review import LABEL_ISSUES, LabelIssues
+from edgeline.records.photo_drift import PHOTO_DRIFT, PhotoDrift
 from edgeline.records.training import Estimate
 from edgeline.workspace import artifact_records
 from edgeline.workspace.artifact_records import ArtifactRecord
@@ -100,3 +102,16 @@ def test_every_edge_file_is_listed_with_the_default_marked(tmp_path: Path) -> No
     (line,) = [line for line in detail_lines(folder, 80) if "(default)" in line]
     assert line.split() == ["fp16", "0.39", "0.920", "0.990", "1.0e-03", "0.30", "(default)"]
     assert "int8       could not be made" in text(folder)
+
+
+def test_probable_label_errors_and_photos_unlike_earlier_ones_are_told_with_their_list(
+    tmp_path: Path,
+) -> None:
+    folder = RunFolder(tmp_path)
+    issues = LabelIssues(2_400, ("the network",), 84, ())
+    leave(folder, "Evaluator", "evaluation", LABEL_ISSUES, issues)
+    PHOTO_DRIFT.write(tmp_path / "Evaluator", PhotoDrift("span-00008", 300, 0.21, 0.166, 0.262))
+    lines = list(detail_lines(folder, 80))
+    place = tmp_path / "Evaluator" / "label_issues.csv"
+    assert f"Labels that are probably wrong: 84 of 2,400, listed in {place}" in lines
+    assert any(line.startswith("21.0 % of 300 photos of span-00008 are unlike") for line in lines)
