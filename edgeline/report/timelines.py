@@ -70,6 +70,8 @@ def timeline(
             axes.axvline(float(date2num(at)), color=colour, linewidth=1, linestyle=(0, (2, 3)))
             top: Any = {"transform": axes.get_xaxis_transform(), "clip_on": False}
             axes.plot([float(date2num(at))], [1], marker, color=colour, markersize=6, **top)
+        if len({*days, *(float(date2num(at)) for at, _ in marks)}) == 1:
+            axes.update_datalim([(days[0] - 3, 0), (days[0] + 3, 0)], updatey=False)  # not years
         _label_days(axes, width)
 
     return render_svg(name, _describe_timeline(runs, marks, classes), draw, width, height=230)

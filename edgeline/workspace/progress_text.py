@@ -43,7 +43,8 @@ def format_epoch(event: Event, width: int) -> str:
 def format_count(event: Event) -> str:
     """Formats a count as `1,200 of 2,400 photos`."""
     total = f" of {event['total']:,}" if event.get("total") else ""
-    return f"{event['done']:,}{total} {event['what']}"
+    what = event["what"] if event.get("total", event["done"]) != 1 else event["what"].removesuffix("s")
+    return f"{event['done']:,}{total} {what}"
 
 
 def verdict_lines(outcome: Outcome, headline: str) -> Iterator[tuple[str, str]]:

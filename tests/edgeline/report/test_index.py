@@ -40,6 +40,15 @@ def test_sixty_weeks_are_a_small_page_with_a_chart_over_time_for_each_width():
     assert len(page) < 600_000
 
 
+def test_the_chart_of_a_single_run_spans_a_week():
+    page = render_index("shelf", [structs.replace(row, excluded=()) for row in weeks(1)])
+    days = set(re.findall(r">(\d\d \w{3})</text>", page))
+    assert "01 Jan" in days and days <= {
+        *(f"{day} Dec" for day in (28, 29, 30, 31)),
+        *(f"0{day} Jan" for day in (1, 2, 3, 4, 5)),
+    }
+
+
 def test_what_charts_show_is_said_in_words():
     page = render_index("shelf", list(weeks(10)), [rollback("2026-01-05T12:00:00Z")])
     said = {text.split(". ")[0]: text for text in re.findall(r'aria-label="([^"]+)"', page)}

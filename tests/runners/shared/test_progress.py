@@ -183,3 +183,5 @@ def test_an_epoch_always_fits_and_keeps_what_matters_most(width):
 
 def test_a_count_without_a_total_is_a_count():
     assert format_count({"done": 1200, "what": "photos"}) == "1,200 photos"
+    assert format_count({"done": 1, "what": "photos"}) == "1 photo"
+    assert format_count({"done": 1, "total": 2, "what": "photos"}) == "1 of 2 photos"
