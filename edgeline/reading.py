@@ -1,5 +1,6 @@
 """`edgeline.open`: runs, figures and models of a workspace or a release store, from Python."""
 
+import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -10,6 +11,7 @@ from typing import Any
 from edgeline.errors import UsageError
 from edgeline.prediction.bundle import Bundle, load_bundle, predict, rank_labels
 from edgeline.prediction.inputs import Input, read_inputs
+from edgeline.records.labels_review import LABEL_ISSUES_CSV
 from edgeline.release import store
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import read_release
@@ -152,11 +154,7 @@ class PastRun:
         """
         sources = self.known.sources
         if sources is None or sources.edge_verdict is None:
-            raise UsageError(
-                f"Run {self.id} has no predictions here.",
-                "It did not get as far as EdgeValidator, its artifacts were removed, or it ran on a cluster.",
-                "Choose another run, or run it again.",
-            )
+            raise self._make_missing_error("predictions", "EdgeValidator")
         labels = read_labels(sources)
         rows = []
         for line, probability, _ in read_answers(sources):
@@ -170,6 +168,25 @@ class PastRun:
             row |= {"predicted": predicted, "probability": probability}
             rows.append({**row, **line.slices, **dict(zip(labels, line.probabilities, strict=True))})
         return rows
+
+    def label_issues(self) -> list[dict[str, str]]:
+        """Returns the examples whose label is probably wrong, by the columns of `label_issues.csv`.
+
+        Raises:
+            UsageError: Its files are not on this machine.
+        """
+        folder = self.known.sources.evaluation if self.known.sources else None
+        if folder is None or not (folder / LABEL_ISSUES_CSV).is_file():
+            raise self._make_missing_error("list of labels", "Evaluator")
+        with (folder / LABEL_ISSUES_CSV).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def _make_missing_error(self, what: str, step: str) -> UsageError:
+        return UsageError(
+            f"Run {self.id} has no {what} here.",
+            f"It did not get as far as {step}, its artifacts were removed, or it ran on a cluster.",
+            "Choose another run, or run it again.",
+        )
 
     def report(self) -> "Report":
         """Returns its page, which a notebook shows.

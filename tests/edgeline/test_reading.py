@@ -4,6 +4,7 @@ import pytest
 import edgeline
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.edge import LABELS_FILE_NAME, PREDICTIONS, Prediction
+from edgeline.records.labels_review import LABEL_ISSUES_CSV
 from edgeline.release import store
 from edgeline.report.facts import About, Evaluation, Facts, Slice
 from edgeline.workspace import artifact_records
@@ -37,11 +38,14 @@ def answered(workspace):
     for step, key, name in (
         ("EdgeValidator", "verdict", PREDICTIONS.name),
         ("EdgeConverter", "edge_models", LABELS_FILE_NAME),
+        ("Evaluator", "evaluation", LABEL_ISSUES_CSV),
     ):
         place = folder.path / step
         place.mkdir()
         if step == "EdgeConverter":
             (place / name).write_text("dark\nbright\n")
+        elif step == "Evaluator":
+            (place / name).write_text("example,label,suggested,corrected\nb.jpg,bright,dark,\n")
         else:
             (place / name).write_bytes(b"\n".join(map(msgspec.json.encode, ANSWERS)))
         artifact_records.append(folder.artifacts, ArtifactRecord(step, key, str(place), {}, {}))
@@ -86,6 +90,12 @@ def test_answers_have_the_label_and_the_predicted_one(answered):
     assert (second["label"], second["predicted"]) == ("bright", "dark")
 
 
+def test_probable_label_errors_are_rows_as_in_their_list(answered):
+    assert answered.label_issues() == [
+        {"example": "b.jpg", "label": "bright", "suggested": "dark", "corrected": ""}
+    ]
+
+
 def test_the_model_in_production_answers_as_on_a_phone(tmp_path, model, workspace, history):
     push_with_golden(model, tmp_path)
     (tmp_path / "rows.csv").write_text("celsius\n21.5\n30\n")
@@ -103,6 +113,7 @@ def test_the_model_in_production_answers_as_on_a_phone(tmp_path, model, workspac
     ("ask", "found"),
     [
         (lambda history: history.run().predictions(), "has no predictions here"),
+        (lambda history: history.run().label_issues(), "has no list of labels here"),
         (lambda history: history.run().model(), "pushed no model: it was held"),
         (lambda history: history.run().step("Pusher"), "had no step 'Pusher'"),
         (lambda history: history.model(), "has no model 'shelf'"),
