@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.spans.tfrecords import format_value, list_values
+from components.transformed_examples import open_records, read_label
 from edgeline.records.evaluation import Importance
-from edgeline.records.shards import find_shards
 from edgeline.records.workload import Workload
-from trainer_module.training.input_pipeline import read_records
 
 # Shuffles of each column, and limits that keep this to seconds.
 _SHUFFLES, _MOST_EXAMPLES, _MOST_COLUMNS, _BATCH = 3, 1_000, 200, 250
@@ -47,12 +45,10 @@ def measure_importance(saved_model: str, folder: str, workload: Workload) -> tup
         batches = (records[start : start + _BATCH] for start in range(0, len(records), _BATCH))
         return np.concatenate([serve(examples=tf.constant(b))["probabilities"].numpy() for b in batches])
 
-    records = islice(read_records(find_shards([f"{folder}/*"])).as_numpy_iterator(), _MOST_EXAMPLES)
+    records = islice(open_records(folder).as_numpy_iterator(), _MOST_EXAMPLES)
     examples = [tf.train.Example.FromString(record) for record in records]
     features = [example.features.feature for example in examples]
-    labels = np.array(
-        [workload.labels.index(format_value(list_values(feature["label"])[0])) for feature in features]
-    )
+    labels = np.array([read_label(feature, workload) for feature in features])
     before = predict(examples)
     answers = before.argmax(1)
     importances = []

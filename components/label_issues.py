@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.predictions import Preview, write_previews
+from components.predictions import write_previews
 from edgeline.gates.label_issues import find_suspects
 from edgeline.records.labels_review import (
     CORRECTED,
@@ -53,10 +53,8 @@ def write_label_issues(
     issues = [issue for issue in issues if issue.example not in reviewed]
     issues.sort(key=lambda issue: issue.probability_of_label - issue.probability)
     shown = issues[:_MOST_SHOWN]
-    previews: dict[str, Preview] = {}
-    for split in sorted({issue.split for issue in shown}):
-        ids = [issue.example for issue in shown if issue.split == split]
-        previews |= write_previews(folder, f"label_issues/{split}", examples, split, ids, workload)
+    split_of = {issue.example: issue.split for issue in shown}
+    previews = write_previews(folder, "label_issues", examples, split_of, workload)
     record = LabelIssues(
         judged=sum(len(part.ids) for part in judged),
         judges=tuple(dict.fromkeys(part.judge for part in judged)),

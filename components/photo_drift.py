@@ -53,14 +53,12 @@ def write_photo_drift(
     interval = compute_group_interval(is_unlike[is_new], groups[is_new])
     order = np.argsort(-distances, kind="stable")
     unlike = ids[order[is_new[order] & is_unlike[order]]][:_MOST_SHOWN].tolist()
-    shown: list[UnlikePhoto] = []
-    for split in ("train", "eval"):
-        wanted = [name for name in unlike if split_of[name] == split]
-        previews = write_previews(folder, f"photo_drift/{split}", examples, split, wanted, workload)
-        shown += [UnlikePhoto(name, preview.file) for name, preview in previews.items()]
-    shown.sort(key=lambda photo: unlike.index(photo.example))
+    previews = write_previews(
+        folder, "photo_drift", examples, {name: split_of[name] for name in unlike}, workload
+    )
+    shown = tuple(UnlikePhoto(name, preview.file) for name, preview in previews.items())
     share, count = float(is_unlike[is_new].mean()), int(is_new.sum())
-    drift = PhotoDrift(names[-1], count, share, *interval, tuple(shown))
+    drift = PhotoDrift(names[-1], count, share, *interval, shown)
     PHOTO_DRIFT.write(folder, drift)
     return drift
 

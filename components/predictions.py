@@ -1,6 +1,6 @@
 """The SavedModel's answers to the eval examples, and its worst mistakes to look at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,8 @@ def write_mistakes(
     The examples were read from the split `eval` of `artifact`, the Examples.
     """
     labels, worst = workload.labels, _find_worst(examples.labels, probabilities)
-    ids = [examples.ids[number] for number in worst]
-    previews = write_previews(folder, "mistakes", artifact, "eval", ids, workload)
+    split_of = dict.fromkeys((examples.ids[number] for number in worst), "eval")
+    previews = write_previews(folder, "mistakes", artifact, split_of, workload)
     mistakes = []
     for number in worst:
         row = probabilities[number]
@@ -79,14 +79,19 @@ def write_mistakes(
 
 
 def write_previews(
-    folder: Path, name: str, artifact: Any, split: str, ids: Sequence[str], workload: Workload
+    folder: Path, name: str, artifact: Any, split_of: Mapping[str, str], workload: Workload
 ) -> dict[str, Preview]:
-    """Writes pictures of a few examples of a split to `folder / name`; returns the previews by id."""
-    raw = read_raw(artifact, split, set(ids), workload)
+    """Writes pictures of a few examples, given by id with their splits, to `folder / name`.
+
+    Returns the previews by id, in the order of `split_of`; an example that is not there has none.
+    """
+    raw: dict[str, dict[str, Any]] = {}
+    for split in sorted(set(split_of.values())):
+        raw |= read_raw(artifact, split, {id for id in split_of if split_of[id] == split}, workload)
     source = load_source(workload.source).open_source(workload, DataSettings())
     (folder / name).mkdir(parents=True, exist_ok=True)
     previews = {}
-    for place, id in enumerate((id for id in ids if id in raw), start=1):
+    for place, id in enumerate((id for id in split_of if id in raw), start=1):
         shown, file = source.show(raw[id]), ""
         if isinstance(shown, bytes):
             file = f"{name}/{place:02d}.jpg"

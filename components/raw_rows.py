@@ -9,11 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from components.transformed_examples import open_records, read_label
 from data.spans.tfrecords import format_value, list_values
 from edgeline.records.photo_features import read_features
-from edgeline.records.shards import find_shards
 from edgeline.records.workload import Workload
-from trainer_module.training.input_pipeline import read_records
 
 _AT_ONCE = 1_000
 # Numbers of a table that are read of the train split at most, 120 MB.
@@ -71,7 +70,7 @@ class RowReader:
         labels: list[int] = []
         groups: list[str] = []
         blocks: list[Any] = []
-        records = read_records(find_shards([f"{folder}/*"])).as_numpy_iterator()
+        records = open_records(folder).as_numpy_iterator()
         while batch := list(islice(records, _AT_ONCE if most is None else min(_AT_ONCE, most - len(ids)))):
             examples = [Example.FromString(record).features.feature for record in batch]
             names = [format_value(list_values(example[workload.id])[0]) for example in examples]
@@ -79,7 +78,7 @@ class RowReader:
                 kept = [number for number, name in enumerate(names) if name in self._by_photo]
                 examples, names = [examples[number] for number in kept], [names[number] for number in kept]
             ids += names
-            labels += [workload.labels.index(format_value(list_values(e["label"])[0])) for e in examples]
+            labels += [read_label(example, workload) for example in examples]
             groups += [
                 next(map(format_value, list_values(example[workload.group])), "") or name
                 for example, name in zip(examples, names, strict=True)

@@ -68,8 +68,7 @@ class SimpleModels:
         if self._train.kind == evaluation.kind == "photos":
             self.photos = [("train", self._train), ("eval", evaluation)]
         counts = np.bincount(labels, minlength=len(workload.labels))
-        majority = np.zeros((len(ids), len(workload.labels)), np.float32)
-        majority[:, counts.argmax()] = 1.0
+        majority = self._spread(np.ones((len(ids), 1)), counts.argmax(keepdims=True))
         self.answers.append(SimpleAnswers(MAJORITY, majority, len(labels), 0.0))
         if np.count_nonzero(counts) < 2 or features is None or evaluation.features is None:
             return
@@ -82,8 +81,7 @@ class SimpleModels:
             except Exception as error:
                 log.warning("A %s is not compared: %s: %s", name, type(error).__name__, error)
                 continue
-            probabilities = np.zeros((len(ids), len(workload.labels)), np.float32)
-            probabilities[:, model.classes_] = known
+            probabilities = self._spread(known, model.classes_)
             seconds = round(time.monotonic() - began, 3)
             self.answers.append(SimpleAnswers(name, probabilities, len(labels), seconds))
             self._models[name] = model
@@ -115,9 +113,14 @@ class SimpleModels:
         except Exception as error:
             log.warning("Labels of train are not judged: %s: %s", type(error).__name__, error)
             return None
-        probabilities = np.zeros((len(train.ids), len(self._workload.labels)), np.float32)
-        probabilities[:, np.unique(train.labels)] = known
+        probabilities = self._spread(known, np.unique(train.labels))
         return Judged(best.name, "train", train.ids, train.labels, probabilities)
+
+    def _spread(self, known: NDArray[Any], classes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Returns probabilities of some classes as those of all, 0 for a class that train does not have."""
+        probabilities = np.zeros((len(known), len(self._workload.labels)), np.float32)
+        probabilities[:, classes] = known
+        return probabilities
 
 
 @contextmanager

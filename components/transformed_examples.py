@@ -42,7 +42,7 @@ def read_examples(
     features = {kind: feature for kind, feature in workload.slice_features.items() if kind != "span"}
     groups: dict[str, list[str]] = {kind: [] for kind in features}
     inputs, labels, ids, spans, group_of = [], [], [], [], []
-    for batch in _open_records(examples, split).take(limit).batch(_BATCH):
+    for batch in open_records(artifact_utils.get_split_uri([examples], split)).take(limit).batch(_BATCH):
         transformed = layer(tf.io.parse_example(batch, spec))
         tensor = transformed[name].numpy()
         inputs.append(tensor.astype(dtype) if dtype else tensor)
@@ -65,7 +65,7 @@ def read_raw(
     import tensorflow as tf
 
     by_id: dict[str, dict[str, Any]] = {}
-    for record in _open_records(examples, split).as_numpy_iterator():
+    for record in open_records(artifact_utils.get_split_uri([examples], split)).as_numpy_iterator():
         if len(by_id) == len(ids):
             break
         features = tf.train.Example.FromString(record).features.feature
@@ -75,8 +75,13 @@ def read_raw(
     return by_id
 
 
-def _open_records(examples: Any, split: str) -> Any:
-    """Returns the serialized examples of a split, in file order, as a `tf.data.Dataset`."""
+def open_records(folder: str) -> Any:
+    """Returns the serialized examples in the folder of a split, in file order, as a `tf.data.Dataset`."""
     from trainer_module.training.input_pipeline import read_records
 
-    return read_records(find_shards([f"{artifact_utils.get_split_uri([examples], split)}/*"]))
+    return read_records(find_shards([f"{folder}/*"]))
+
+
+def read_label(features: Mapping[str, Any], workload: Workload) -> int:
+    """Returns the position of an example's label in the schema's domain, from its raw features."""
+    return workload.labels.index(format_value(list_values(features["label"])[0]))

@@ -7,16 +7,12 @@ example counts. The files of the span stay as they are:
  "reason": "..."}
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
-from data.spans.exclusions import append_decision
+from data.spans.decisions import append_entries, read_entries
 from data.spans.layout import Span
 from data.spans.source import Row
-from edgeline.errors import DataRefused, EdgelineError
-from edgeline.records.json_file import convert
-from edgeline.store.locations import read_bytes
 
 FILE_NAME = "corrections.jsonl"
 
@@ -36,36 +32,12 @@ class Correction:
 def read_corrections(span: Span) -> Mapping[str, Correction]:
     """Reads the newest correction of each example of a span, by the example's id.
 
-    A last line without its line end is ignored: the command that wrote it was interrupted.
-
-    Raises:
-        DataRefused: The file cannot be read, or a line is no correction.
+    Raises as `decisions.read_entries` does.
     """
+    otherwise = "Labels that somebody corrected would be trained on."
     place = span.path / FILE_NAME
-    try:
-        content = read_bytes(place)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise DataRefused(
-            f"{place} cannot be read ({error.strerror or error}).",
-            "Labels that somebody corrected would be trained on.",
-            "Fix the file.",
-            (span.name,),
-        ) from None
-    corrections: dict[str, Correction] = {}
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
-        try:
-            correction: Correction = convert(json.loads(line), Correction)
-        except (ValueError, RecursionError):
-            raise DataRefused(
-                f"{place} line {number} is not a correction of a label.",
-                "Labels that somebody corrected would be trained on.",
-                "Fix that line, or remove it.",
-                (span.name,),
-            ) from None
-        corrections[correction.example] = correction
-    return corrections
+    entries = read_entries(place, Correction, "a correction of a label", otherwise, (span.name,))
+    return {correction.example: correction for correction in entries}
 
 
 def correct_label(row: Row, corrections: Mapping[str, Correction], labels: Sequence[str]) -> Row:
@@ -77,17 +49,5 @@ def correct_label(row: Row, corrections: Mapping[str, Correction], labels: Seque
 
 
 def add_corrections(span: Span, corrections: Sequence[Correction]) -> None:
-    """Adds corrections to a span.
-
-    Raises:
-        EdgelineError: They cannot be written.
-    """
-    place = span.path / FILE_NAME
-    try:
-        append_decision(place, b"".join(json.dumps(asdict(item)).encode() + b"\n" for item in corrections))
-    except OSError as error:
-        raise EdgelineError(
-            f"{place} cannot be written ({error.strerror or error}).",
-            f"No correction of {span.name} was recorded.",
-            "Grant this user write permission there, and run the same command again.",
-        ) from None
+    """Adds corrections to a span; raises as `decisions.append_entries` does."""
+    append_entries(span.path / FILE_NAME, corrections, f"No correction of {span.name} was recorded.")

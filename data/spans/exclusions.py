@@ -6,20 +6,16 @@ DIR/excluded.jsonl has a JSON object a line; lines are only appended, and the ne
 """
 
 import difflib
-import fcntl
-import json
 import re
 import shlex
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal
 
-from edgeline.errors import DataRefused, EdgelineError, UsageError
-from edgeline.journal import append_line, get_user_and_host, utc_now
-from edgeline.records.json_file import convert
-from edgeline.store import objects
-from edgeline.store.locations import Location, read_bytes
+from data.spans.decisions import append_entries, clean_reason, read_entries
+from edgeline.errors import UsageError
+from edgeline.journal import get_user_and_host, utc_now
+from edgeline.store.locations import Location
 
 FILE_NAME = "excluded.jsonl"
 SPAN_NAME = re.compile(r"span-(\d{5})")
@@ -35,41 +31,15 @@ class Decision:
     who: str  # user@host
     reason: str  # in a person's words
 
+    def __post_init__(self) -> None:
+        if not SPAN_NAME.fullmatch(self.span):
+            raise ValueError(f"{self.span!r} is not the name of a span")
+
 
 def read_decisions(data_dir: Location) -> list[Decision]:
-    """Reads all decisions of a data folder, oldest first.
-
-    A last line without its line end is ignored: the command that wrote it was interrupted.
-
-    Raises:
-        DataRefused: The file cannot be read, or a line is no decision.
-    """
-    try:
-        content = read_bytes(data_dir / FILE_NAME)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise DataRefused(
-            f"{data_dir / FILE_NAME} cannot be read ({error.strerror or error}).",
-            "A span that somebody excluded would be trained on.",
-            "Fix the file.",
-        ) from None
-    lines = content.split(b"\n")[:-1]
-    return [_parse_decision(line, data_dir, number) for number, line in enumerate(lines, start=1)]
-
-
-def _parse_decision(line: bytes, data_dir: Location, number: int) -> Decision:
-    try:
-        decision: Decision = convert(json.loads(line), Decision)
-        if not SPAN_NAME.fullmatch(decision.span):
-            raise ValueError
-        return decision
-    except (ValueError, RecursionError):
-        raise DataRefused(
-            f"{data_dir / FILE_NAME} line {number} is not a decision on a span.",
-            "A span that somebody excluded would be trained on.",
-            "Fix that line, or remove it.",
-        ) from None
+    """Reads all decisions of a data folder, oldest first; raises as `decisions.read_entries` does."""
+    otherwise = "A span that somebody excluded would be trained on."
+    return read_entries(data_dir / FILE_NAME, Decision, "a decision on a span", otherwise)
 
 
 def find_excluded_spans(data_dir: Location) -> dict[str, Decision]:
@@ -89,8 +59,7 @@ def decide(
     """
     excluded, place = find_excluded_spans(data_dir), shlex.quote(str(data_dir))
     candidates = sorted(excluded if action == "include" else known)
-    if not reason.strip():
-        raise UsageError("The reason is empty.", "The next person relies on it.", "Pass it with --reason R.")
+    words = clean_reason(reason)
     if action == "exclude" and span in excluded:
         before = excluded[span]
         raise UsageError(
@@ -107,31 +76,6 @@ def decide(
             f"It has {count}.",
             f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {place}` lists them.",
         )
-    decision = Decision(action, span, utc_now(), get_user_and_host(), " ".join(reason.split()))
-    try:
-        append_decision(data_dir / FILE_NAME, json.dumps(asdict(decision)).encode() + b"\n")
-    except OSError as error:
-        raise EdgelineError(
-            f"{data_dir / FILE_NAME} cannot be written ({error.strerror or error}).",
-            "Nothing was changed.",
-            "Grant this user write permission there, and run the same command again.",
-        ) from None
+    decision = Decision(action, span, utc_now(), get_user_and_host(), words)
+    append_entries(data_dir / FILE_NAME, [decision], "Nothing was changed.")
     return decision
-
-
-def append_decision(path: Location, lines: bytes) -> None:
-    """Adds lines after the last whole one, and flushes them to the disk."""
-    if not isinstance(path, Path):
-        # An object store has no locks, and replaces an object only if its version is the given one: the
-        # slower of two writers reads the object again.
-        is_written = False
-        while not is_written:
-            if version := objects.version_of(path):
-                before = read_bytes(path)
-                is_written = objects.replace(path, before[: before.rfind(b"\n") + 1] + lines, version)
-            else:
-                is_written = objects.create(path, lines)
-        return
-    with open(path, "a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        append_line(file, lines)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data.settings import DataSettings
 from data.spans.corrections import Correction, add_corrections, read_corrections
+from data.spans.decisions import clean_reason
 from data.spans.layout import Span, find_spans
 from data.spans.source import Rejected, load_source
 from edgeline.errors import UsageError
@@ -52,8 +53,7 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
         DataRefused: A span cannot be read.
         EdgelineError: The corrections cannot be written.
     """
-    if not reason.strip():
-        raise UsageError("The reason is empty.", "The next person relies on it.", "Pass it with --reason R.")
+    why = clean_reason(reason)
     rows = list(_read_list(file))
     decisions = [decision for decision in rows if decision.label]
     spans = {span.name: span for span in find_spans(data)}
@@ -72,7 +72,7 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
             f"{file} line {by_span[missing[0]][0].line} names an example of it.",
             "Pass the folder of spans that the run read: --data DIR.",
         )
-    when, who, why = utc_now(), get_user_and_host(), " ".join(reason.split())
+    when, who = utc_now(), get_user_and_host()
     checked = {
         name: [
             Correction(decision.example, original, decision.label, when, who, why)

@@ -30,7 +30,7 @@ def find_suspects(
     confident = np.where(scores >= thresholds, scores, 0.0)
     confident[np.arange(len(given)), given] = 0.0
     suggested = confident.argmax(1)
-    margins = confident.max(1, initial=0.0) - scores[np.arange(len(given)), given]
-    suspect = np.flatnonzero((margins > 0) & (confident.max(1, initial=0.0) > 0))
+    margins = confident.max(1) - scores[np.arange(len(given)), given]
+    suspect = np.flatnonzero(margins > 0)
     suspect = suspect[np.argsort(-margins[suspect], kind="stable")]
     return known[suspect], suggested[suspect]

@@ -94,10 +94,10 @@ def pictures(sources: Sources) -> dict[str, bytes]:
     for folder, kind in kinds:
         if folder is None:
             continue
-        for path in sorted((folder / kind).rglob("*")):
+        for path in sorted((folder / kind).glob("*")):
             is_picture = path.suffix in (".jpg", ".png") and path.is_file()
             if is_picture and path.stat().st_size <= _LARGEST_PICTURE:
-                thumbnails[path.relative_to(folder).as_posix()] = path.read_bytes()
+                thumbnails[f"{kind}/{path.name}"] = path.read_bytes()
     return thumbnails
 
 

@@ -49,6 +49,10 @@ def _parse_target(text: str) -> Path:
 _target = click.option("--data", type=_parse_target, required=True, metavar="DIR", help="the folder of spans")
 _workload = click.option("--workload", default="shelf", metavar="NAME", help="workload of the sample (shelf)")
 _spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL", help="the folder of spans")
+_workload_of_spans = click.option(
+    "--workload", metavar="NAME_OR_FILE", help="workload of the spans (DIR/workload.yaml, else shelf)"
+)
+_reason = click.option("--reason", required=True, metavar="R", help="the reason, for the record")
 
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
@@ -245,9 +249,7 @@ def _show_progress(doing: str) -> Iterator["Progress"]:
 
 @data.command("list")
 @_spans
-@click.option(
-    "--workload", metavar="NAME_OR_FILE", help="workload of the spans (DIR/workload.yaml, else shelf)"
-)
+@_workload_of_spans
 @options.as_json
 def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
     """Lists the spans of a data folder, and which are excluded and why."""
@@ -300,7 +302,7 @@ def _format_entry(entry: dict[str, Any], nouns: str) -> str:
 @data.command()
 @click.argument("span", metavar="SPAN", help="name of the span, such as span-00042")
 @_spans
-@click.option("--reason", required=True, metavar="R", help="the reason, for the record")
+@_reason
 @click.option("--undo", is_flag=True, help="read the span again from now on")
 def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
     """Excludes a span from all later runs, and records who did so, when and why."""
@@ -324,10 +326,8 @@ def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
 @data.command()
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @_spans
-@click.option(
-    "--workload", metavar="NAME_OR_FILE", help="workload of the spans (DIR/workload.yaml, else shelf)"
-)
-@click.option("--reason", required=True, metavar="R", help="the reason, for the record")
+@_workload_of_spans
+@_reason
 def relabel(file: Path, data: Location, workload: str | None, reason: str) -> int:
     """Corrects or confirms labels by a CSV with the columns example, label, corrected.
 

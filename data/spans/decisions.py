@@ -1,0 +1,97 @@
+"""Files of decisions that people took about data: a JSON object a line, only ever appended to."""
+
+import fcntl
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.journal import append_line
+from edgeline.records.json_file import convert
+from edgeline.store import objects
+from edgeline.store.locations import Location, read_bytes
+
+T = TypeVar("T")
+
+
+def clean_reason(reason: str) -> str:
+    """Returns the reason of a decision as one line.
+
+    Raises:
+        UsageError: It is empty.
+    """
+    if not reason.strip():
+        raise UsageError("The reason is empty.", "The next person relies on it.", "Pass it with --reason R.")
+    return " ".join(reason.split())
+
+
+def read_entries(
+    place: Location, kind: type[T], what: str, otherwise: str, spans: tuple[str, ...] = ()
+) -> list[T]:
+    """Reads all decisions of a file, oldest first; none if there is no file.
+
+    A last line without its line end is ignored: the command that wrote it was interrupted.
+
+    Args:
+        place: The file.
+        kind: The dataclass of a decision.
+        what: A decision in words, for errors.
+        otherwise: What would happen without these decisions, a sentence for errors.
+        spans: The names of the spans to blame.
+
+    Raises:
+        DataRefused: The file cannot be read, or a line is no such decision.
+    """
+    try:
+        content = read_bytes(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise DataRefused(
+            f"{place} cannot be read ({error.strerror or error}).", otherwise, "Fix the file.", spans
+        ) from None
+    entries: list[T] = []
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            entries.append(convert(json.loads(line), kind))
+        except (ValueError, RecursionError):
+            raise DataRefused(
+                f"{place} line {number} is not {what}.", otherwise, "Fix that line, or remove it.", spans
+            ) from None
+    return entries
+
+
+def append_entries(place: Location, entries: Sequence[Any], unchanged: str) -> None:
+    """Adds decisions, dataclasses, after the last whole line, and flushes them to the disk.
+
+    Raises:
+        EdgelineError: They cannot be written; `unchanged` is the sentence on what is as it was.
+    """
+    lines = b"".join(json.dumps(asdict(entry)).encode() + b"\n" for entry in entries)
+    try:
+        _append(place, lines)
+    except OSError as error:
+        raise EdgelineError(
+            f"{place} cannot be written ({error.strerror or error}).",
+            unchanged,
+            "Grant this user write permission there, and run the same command again.",
+        ) from None
+
+
+def _append(path: Location, lines: bytes) -> None:
+    if not isinstance(path, Path):
+        # An object store has no locks, and replaces an object only if its version is the given one: the
+        # slower of two writers reads the object again.
+        is_written = False
+        while not is_written:
+            if version := objects.version_of(path):
+                before = read_bytes(path)
+                is_written = objects.replace(path, before[: before.rfind(b"\n") + 1] + lines, version)
+            else:
+                is_written = objects.create(path, lines)
+        return
+    with open(path, "a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        append_line(file, lines)
