@@ -14,10 +14,10 @@ from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Sc
 from components.artifacts import COUNTS, AcceptedData, Quarantine, Verdict
 from components.run_record import command_for_details, leave_record
 from edgeline.errors import DataRefused
+from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
 from edgeline.release.acceptance import check_push_early
 from edgeline.release.signing import signing_key
-from edgeline.report.facts import About
 from edgeline.store.locations import is_url
 
 log = logging.getLogger("edgeline.gate")
@@ -35,14 +35,14 @@ def DataGate(
     run: Parameter[str],
     model_name: Parameter[str],
     data: Parameter[str],
-    settings: Parameter[str],
+    recorded: Parameter[str],
     records: Parameter[str],
 ) -> None:
     """Lets the run go on to training, or stops it.
 
     The inputs other than the verdict go into the record of a run that is stopped, and are copied for the
     report of a run that goes on: so a graph has one edge to RunReport instead of one from each step.
-    `settings` are all settings by dotted name; `records` is the place of the record, as in `leave_record`.
+    `recorded` are all settings as JSON; `records` is the place of the record, as in `leave_record`.
 
     Raises:
         DataRefused: The verdict is `fail`.
@@ -60,10 +60,10 @@ def DataGate(
     # On one machine the runner makes the page of every run when it has ended. On a cluster, a run that never
     # ends keeps the record of this step.
     if records:
-        about = About(run, model_name, data=data, settings=json.loads(settings))
+        known = Run(id=run, workload=model_name, data=data, settings=json.loads(recorded))
         if not verdict.passed:
-            about = replace(about, outcome="refused", reasons=verdict.reasons)
-        leave_record(inputs, about, records)
+            known = replace(known, outcome="refused", reasons=verdict.reasons)
+        leave_record(inputs, known, records)
     if not verdict.passed:
         span = verdict.spans[0] if len(verdict.spans) == 1 else "SPAN"
         # A folder has another name in the pod than where people type the command.
@@ -75,7 +75,7 @@ def DataGate(
             f" `edgeline data exclude {span} --reason R --data {place}`.",
         )
     if records:  # On one machine, the runner checks this before the first step.
-        epoch = int(json.loads(settings).get("push.rollback_epoch", 0))
+        epoch = json.loads(recorded).get("push", {}).get("rollback_epoch", 0)
         push = records.removesuffix(f"/runs/{model_name}")
         if warning := check_push_early(push, model_name, epoch, signing_key(None) is not None):
             log.warning("It is not known yet if phones will accept a release of this run: %s", warning)

@@ -10,16 +10,13 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from tfx.types.artifact import Artifact
+from tfx.types import artifact as tfx
 
 from edgeline.library_versions import library_versions
-from edgeline.records.run import Step
+from edgeline.records.run import Artifact, Run, Step
 from edgeline.records.steps import STEPS
 from edgeline.report import records
-from edgeline.report.collect import collect, pictures
-from edgeline.report.facts import About, Facts
-from edgeline.report.facts import Artifact as Output
-from edgeline.report.page import render_run
+from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import LAUNCHER_FOLDERS, Location, is_url, locate
 
@@ -32,8 +29,8 @@ log = logging.getLogger("edgeline.report")
 
 
 def leave_record(
-    inputs: Mapping[str, Artifact],
-    about: About,
+    inputs: Mapping[str, tfx.Artifact],
+    run: Run,
     place: str,
     folder: Path | None = None,
     accepted_data: Path | None = None,
@@ -42,7 +39,7 @@ def leave_record(
 
     Args:
         inputs: The artifacts that the step reads, by the names of `Sources`.
-        about: The facts that the step knows of the run; the rest is filled in.
+        run: What the step knows of the run; the rest is filled in.
         place: Folder or URL that page and facts are copied to, and that earlier facts are read from; empty on
             one machine, where the runner keeps the records.
         folder: Folder of the step's own output, if it has one.
@@ -58,17 +55,15 @@ def leave_record(
         folders = {name: Path(artifact.uri) for name, artifact in inputs.items()}
         if accepted_data:
             folders |= {copy.name: copy for copy in accepted_data.iterdir()}
-        sources = Sources(**folders)
         if kept is not None:
-            about = replace(about, engine="kubeflow", number=records.number_of(about.run, earlier))
-        known = next((facts.about for facts in earlier if facts.about.run == about.run), None)
-        facts = collect(sources, _complete(about, inputs, known if accepted_data else None))
-        page = render_run(facts, pictures(sources), records.before(facts.about, earlier))
+            run = replace(run, engine="kubeflow", number=records.number_of(run.id, earlier))
+        known = next((facts.run for facts in earlier if facts.run.id == run.id), None)
+        run = _complete(run, inputs, known if accepted_data else None)
+        facts, page = records.make(run, Sources(**folders), earlier)
         if folder is not None:
             records.write(folder, facts, page)
         if kept is not None:
-            page_at = records.write(kept / about.run, facts, page)
-            log.info("The report of this run is %s", page_at)
+            log.info("The report of this run is %s", records.write(kept / run.id, facts, page))
 
 
 def command_for_details(records: str, model: str) -> str:
@@ -90,13 +85,13 @@ def _warn_on_failure(what: str) -> Iterator[None]:
         log.warning("%s: %s: %s", what, type(error).__name__, error)
 
 
-def _complete(about: About, inputs: Mapping[str, Artifact], known: About | None) -> About:
+def _complete(run: Run, inputs: Mapping[str, tfx.Artifact], known: Run | None) -> Run:
     """Adds times, libraries, and the steps with their outputs, also those of `known`, an earlier record."""
     now = datetime.now(timezone.utc).replace(microsecond=0)
     steps = _list_steps(inputs, known)
     started = steps[0].started if steps and steps[0].started else now.isoformat()
     return replace(
-        about,
+        run,
         started_at=started,
         ended_at=now.isoformat(),
         seconds=(now - datetime.fromisoformat(started)).total_seconds(),
@@ -104,7 +99,7 @@ def _complete(about: About, inputs: Mapping[str, Artifact], known: About | None)
         steps=steps,
         artifacts=(
             *(output for output in (known.artifacts if known else ()) if output.output not in inputs),
-            *(Output(_STEPS[name], name, _resolve_address(item.uri)) for name, item in inputs.items()),
+            *(Artifact(_STEPS[name], name, _resolve_address(item.uri)) for name, item in inputs.items()),
         ),
     )
 
@@ -117,7 +112,7 @@ def _resolve_address(uri: str) -> str:
     return uri
 
 
-def _list_steps(inputs: Mapping[str, Artifact], known: About | None) -> tuple[Step, ...]:
+def _list_steps(inputs: Mapping[str, tfx.Artifact], known: Run | None) -> tuple[Step, ...]:
     """Returns the steps whose output this step reads, and those known, in the order of their start."""
     steps = {step.name: step for step in (known.steps if known else ()) if step.state == "done"}
     for name, artifact in inputs.items():

@@ -14,7 +14,7 @@ from tfx.types import standard_artifacts
 from components.artifacts import AcceptedData, EdgeModels, RunReportPage, Verdict
 from components.run_record import leave_record
 from edgeline.records.push import PUSH
-from edgeline.report.facts import About
+from edgeline.records.run import Run
 
 
 @component
@@ -30,14 +30,14 @@ def RunReport(
     run: Parameter[str],
     model_name: Parameter[str],
     data: Parameter[str],
-    settings: Parameter[str],
+    recorded: Parameter[str],
     records: Parameter[str],
     search: InputArtifact[standard_artifacts.TunerResults] = None,
 ) -> None:
     """Makes one self-contained HTML page of a run from the outputs of its steps; it always succeeds.
 
-    `settings` are all settings by dotted name; `records` is the place that page and facts are copied to, as
-    in `leave_record`.
+    `recorded` are all settings as JSON; `records` is the place that page and facts are copied to, as in
+    `leave_record`.
     """
     folder = Path(report.uri)
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,15 +50,15 @@ def RunReport(
         "edge_verdict": edge_verdict,
         "pushed_model": pushed_model,
     }
-    about = About(
-        run=run,
-        model=model_name,
+    known = Run(
+        id=run,
+        workload=model_name,
         outcome=push.outcome,
         version=push.version or None,
         reasons=push.reasons,
         data=data,
-        settings=json.loads(settings),
+        settings=json.loads(recorded),
     )
     if search is not None:
         inputs["search"] = search
-    leave_record(inputs, about, records, folder, Path(accepted_data.uri))
+    leave_record(inputs, known, records, folder, Path(accepted_data.uri))

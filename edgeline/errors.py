@@ -3,22 +3,40 @@
 An error has three parts: what was found, why it cannot work, and what to do next.
 """
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The parts of an error as a value, for records, events, alerts and pages."""
+
+    found: str  # with the value
+    why: str = ""
+    do: str = ""  # where possible a command
+    spans: tuple[str, ...] = ()  # names of the spans that caused it
+    exit_code: int = 1  # of a command or a run that ends with it
+
 
 class EdgelineError(Exception):
-    """An error that ends a run or a command.
-
-    Args:
-        found: What was found, with the value.
-        why: Why that cannot work.
-        do: What to do next, where possible a command.
-        spans: Names of the spans that caused it.
-    """
+    """An error that ends a run or a command; its arguments are the parts of a `Problem`."""
 
     exit_code = 1
 
     def __init__(self, found: str, why: str = "", do: str = "", spans: tuple[str, ...] = ()) -> None:
         super().__init__(" ".join(part for part in (found, why, do) if part))
         self.found, self.why, self.do, self.spans = found, why, do, spans
+
+    @classmethod
+    def from_problem(cls, problem: Problem) -> "EdgelineError":
+        """Returns an error with the parts of a problem, and its exit code."""
+        error = cls(problem.found, problem.why, problem.do, problem.spans)
+        error.exit_code = problem.exit_code
+        return error
+
+    @property
+    def problem(self) -> Problem:
+        """The parts of the error as a value."""
+        return Problem(self.found, self.why, self.do, self.spans, self.exit_code)
 
     def __reduce__(self) -> tuple[type["EdgelineError"], tuple[str, str, str, tuple[str, ...]]]:
         return type(self), (self.found, self.why, self.do, self.spans)

@@ -1,46 +1,293 @@
-"""Failures in plain words: from an exception in the worker, or from the way its process ended."""
+"""Errors of others in plain words: of files, a worker that ended, a store, a cluster and its pods."""
 
 import errno
 import re
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from edgeline.errors import EdgelineError
+from edgeline.errors import EdgelineError, Problem
 
 # A worker with less free space than this cannot write what happened to it.
 _FULL_BELOW_BYTES = 64 * 1024
 _NO_SPACE = "No space left on device"
 _AGAIN = "run the same command again: it goes on from the steps that are done."
-_SIGNALS: dict[str, tuple[str, str]] = {
-    "SIGKILL": (
-        "Edgeline did not send it; usually the system kills a process when memory runs out.",
-        f"Close other programs or lower trainer.batch_size, and {_AGAIN}",
-    ),
-    "SIGABRT": (
-        "A native library aborted; its last message is in the log.",
-        f"Read it, and {_AGAIN}",
-    ),
-    "SIGBUS": (
-        "A file that was mapped into memory became shorter, usually because a disk or /dev/shm is full.",
-        f"Free some space, and {_AGAIN}",
-    ),
-    "SIGILL": (
-        "This processor lacks an instruction that TensorFlow was built with, usually AVX.",
-        "Use a machine with AVX.",
-    ),
-}
-_CRASH = ("A native library crashed.", f"{_AGAIN.capitalize()} If it crashes again, read the log.")
 _READ_LOG = (
     "Nothing was pushed by this run.",
     "Read the log for more; the same command goes on from the steps that are done.",
 )
+_LOOK_AT_ADDRESS = "Check AWS_ENDPOINT_URL and the network, and run the same command again."
 # Lines in which TensorFlow, absl, glibc or Python say why a process is about to end.
 _LAST_WORDS = re.compile(
     r"^F\d{4} |\bFATAL\b|^Fatal|Check failed|terminate called|Aborted|MemoryError|^\w*(Error|Exception)\b: "
 )
+# Codes of a store that asks for fewer requests.
+BUSY = frozenset(("SlowDown", "ServiceUnavailable", "TooManyRequests", "RequestLimitExceeded", "503", "429"))
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """The meaning of an error whose signs match a pattern; names in braces stand for values of the error."""
+
+    signs: str  # a regular expression; an empty one matches everything
+    found: str
+    why: str
+    do: str
+    may_pass: bool = True  # False if waiting does not help
+
+
+# By the program or thing that fails. The first meaning that matches counts.
+_MEANINGS: Mapping[str, tuple[Meaning, ...]] = {
+    "file": tuple(
+        Meaning(
+            signs,
+            "{error}.",
+            "A file could not be read or written; production is as it was.",
+            f"{do}, and run the same command again.",
+        )
+        for signs, do in (
+            ("ENOSPC", "Free some space, for example with `edgeline gc --keep 4`"),
+            ("No usable temporary directory", "Free some space there, or set TMPDIR to a writable folder"),
+            ("EROFS", "Mount it for writing, or name another place"),
+            ("", "Fix that"),
+        )
+    ),
+    "push folder": tuple(
+        Meaning(signs, "{doing} failed: {error}.", f"{why} Production was not changed.", do)
+        for signs, why, do in (
+            (
+                "ENOSPC|EDQUOT|EFBIG",
+                "There is no room left on the disk of {root}.",
+                "Free some space there and run this again.",
+            ),
+            (
+                "EROFS|EACCES|EPERM",
+                "This user may not write to {root}, or it is mounted read-only.",
+                "Give this user write access to it, or set push.destination to another folder.",
+            ),
+            ("", "The push folder {root} cannot be used.", "Remove the cause and run this again."),
+        )
+    ),
+    "worker": tuple(
+        Meaning(signs, "The worker process was ended by {signal} {where}.{hint}", why, do)
+        for signs, why, do in (
+            (
+                "SIGKILL",
+                "Edgeline did not send it; usually the system kills a process when memory runs out.",
+                f"Close other programs or lower trainer.batch_size, and {_AGAIN}",
+            ),
+            (
+                "SIGABRT",
+                "A native library aborted; its last message is in the log.",
+                f"Read it, and {_AGAIN}",
+            ),
+            (
+                "SIGBUS",
+                "A file that was mapped into memory became shorter, usually because a disk or /dev/shm is"
+                " full.",
+                f"Free some space, and {_AGAIN}",
+            ),
+            (
+                "SIGILL",
+                "This processor lacks an instruction that TensorFlow was built with, usually AVX.",
+                "Use a machine with AVX.",
+            ),
+            (
+                "",
+                "A native library crashed.",
+                f"{_AGAIN.capitalize()} If it crashes again, read the log.",
+            ),
+        )
+    ),
+    # Names of exceptions, and codes of stores.
+    "store": (
+        Meaning(
+            "NoSuchBucket",
+            "{place}: the bucket {bucket!r} does not exist{at}.",
+            "Edgeline does not create buckets.",
+            "Check its name and AWS_ENDPOINT_URL, or create it, and run the same command again.",
+        ),
+        Meaning(
+            "NoCredentialsError|PartialCredentialsError|CredentialRetrievalError|PermissionError|AccessDenied|"
+            "InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|TokenRefreshRequired|"
+            "UnauthorizedSSOTokenError|ProfileNotFound|403",
+            "{place} was refused{at}: {text}",
+            "The keys are missing, wrong or expired, or do not permit this operation.",
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to the keys of a user who may read and write"
+            " there (and AWS_ENDPOINT_URL for a store other than AWS's own), and run the same command again.",
+        ),
+        Meaning(
+            "|".join(BUSY),
+            "{place} asks for fewer requests{at}: {text}",
+            "Each request was tried several times, with waits in between.",
+            "Run the same command again when the store is less busy.",
+        ),
+        Meaning(
+            "ConnectTimeoutError|ReadTimeoutError|FSTimeoutError|TimeoutError|RequestTimeout",
+            "{place} did not answer in time{at}: {text}",
+            "The store is overloaded, or something on the network path drops the requests.",
+            _LOOK_AT_ADDRESS,
+        ),
+        Meaning(
+            "ConnectionError|HTTPClientError|ClientConnectionError",
+            "{place} cannot be reached{at}: {text}",
+            "Nothing listens at that address, or its host name cannot be resolved.",
+            _LOOK_AT_ADDRESS,
+        ),
+        Meaning(
+            "OSError|ClientError|BotoCoreError",
+            "{place}: the store answered with an error{at}: {text}",
+            "The operation was not carried out.",
+            "Read the store's own log, and run the same command again.",
+        ),
+    ),
+    # The HTTP status of an answer, or what went wrong before there was one.
+    "Kubeflow": (
+        Meaning(
+            "login page",
+            "{host} answered with a web page while {doing}.",
+            "It is usually a login page: the request lacks valid credentials.",
+            "Set KFP_TOKEN to a token, or KFP_COOKIES to the cookies of a logged-in browser session;"
+            " or pass the URL of the API itself as --host, for example through `kubectl port-forward`.",
+        ),
+        Meaning(
+            "40[13]",
+            "{text}",
+            "The token or session is missing, has expired, or lacks the permission.",
+            "Set KFP_TOKEN (or KFP_COOKIES) to a new one, and run the same command again.",
+        ),
+        Meaning(
+            "404 of another server",
+            "{text}",
+            "A server answers there, but it is not the API of Kubeflow Pipelines, version 2.",
+            "Check --host: pass the URL under which /apis/v2beta1/healthz answers, usually without a path.",
+        ),
+        Meaning(
+            r"5\d\d",
+            "{text}",
+            "Kubeflow Pipelines, or a service that it depends on, has failed.",
+            "Run the same command again. If the error persists, read"
+            " `kubectl logs deployment/ml-pipeline -n kubeflow`.",
+        ),
+        Meaning(
+            r"[1-4]\d\d",
+            "{text}",
+            "Kubeflow Pipelines refused the request and changed nothing.",
+            "Fix what the answer names, and run the same command again.",
+        ),
+        Meaning(
+            "certificate",
+            "{host} cannot be reached over TLS: {text}",
+            "Its certificate cannot be verified, or it does not use https.",
+            "Set SSL_CERT_FILE to the certificates of the authority that signed it, or pass an http:// URL if"
+            " the server uses plain http.",
+        ),
+        Meaning(
+            "timeout",
+            "{host} did not answer in time while {doing}.",
+            "The request was sent; whether the server carried it out is not known.",
+            "Look at its page before you run the same command again.",
+        ),
+        Meaning(
+            "connection",
+            "{host} cannot be reached while {doing}: {text}",
+            "No server answers there.",
+            "Check --host, kubeflow.host or KFP_ENDPOINT, and whether the cluster or the port-forward is up.",
+        ),
+    ),
+    # Messages of Kubernetes about a pod that does not start.
+    "pending pod": tuple(
+        Meaning(signs, "{subject} does not start: {text}.", why, do, may_pass)
+        for signs, may_pass, why, do in (
+            (
+                "ImagePullBackOff|ErrImagePull|InvalidImageName|ErrImageNeverPull",
+                False,
+                "The cluster cannot get the image: its name or tag is wrong, the registry requires a login,"
+                " or the node lacks it and may not pull it.",
+                "Check kubeflow.image, kubeflow.image_pull_secrets and kubeflow.image_pull_policy; on a local"
+                " cluster, load the image into it.",
+            ),
+            (
+                r"persistentvolumeclaim \S+ not found",
+                False,
+                "The step mounts a claim that the settings name, such as kubeflow.data or kubeflow.push, and"
+                " it does not exist in the namespace of the run.",
+                "Create it with `kubectl apply`, or set another claim.",
+            ),
+            (
+                "unbound immediate PersistentVolumeClaims|unbound PersistentVolumeClaim",
+                True,
+                "The claim exists, but no volume was found or created for it.",
+                "Look at `kubectl describe pvc`: the cluster has to offer its storage class and access mode.",
+            ),
+            (
+                r"CreateContainerConfigError|secret \S+ not found|configmap \S+ not found",
+                False,
+                "The step's environment comes from a secret that does not exist or lacks the key.",
+                "Create it in the namespace of the run, or fix kubeflow.secrets.",
+            ),
+            (
+                r"Insufficient (\S+?)[.,;]?( |$)",
+                True,
+                "No node of the cluster has enough left.",
+                "Wait until one has, or lower the limits in kubeflow.steps; a GPU also needs its device"
+                " plugin.",
+            ),
+            (
+                r"node\(s\) had untolerated taint|didn't match Pod's node affinity/selector",
+                False,
+                "No node matches the step's node selector and tolerations.",
+                "Fix node_selector and tolerations in kubeflow.steps.",
+            ),
+            # Every pod has a message of one word while it starts, such as ContainerCreating.
+            (
+                " ",
+                True,
+                "The cluster gives no other reason.",
+                "Look at `kubectl describe pod` in the namespace of the run.",
+            ),
+        )
+    ),
+    # Messages of Argo about a pod that was ended from outside; the first is that of KFP's launcher.
+    "ended pod": (
+        Meaning(
+            r"^(Error|main: Error) \(exit code (2|1[2-9]\d)\)",
+            "{subject} lost its pod, which was asked to stop: {text}.",
+            "",
+            "",
+        ),
+        Meaning(
+            "OOMKilled|exit code 137",
+            "{subject} ran out of memory ({text}).",
+            "",
+            "Raise kubeflow.steps.{step}.memory_gb, or lower trainer.batch_size or data.window, and submit it"
+            " again.",
+        ),
+        Meaning(
+            "deadline|terminated",
+            "{subject} was stopped: {text}.",
+            "",
+            "Start it again if it was not stopped on purpose.",
+        ),
+        Meaning("deleted|[Ee]victed", "{subject} lost its pod: {text}.", "", ""),
+        Meaning("", "{subject} failed: {text}", "", ""),
+    ),
+}
+
+
+def find_meaning(of: str, signs: str) -> Meaning | None:
+    """Returns the meaning of an error of `of` by its signs; None if it is not known."""
+    return next((each for each in _MEANINGS[of] if re.search(each.signs, signs)), None)
+
+
+def explain(of: str, signs: str, **values: object) -> Problem:
+    """Returns an error of `of` that has a meaning as a problem, with the values that its sentences name."""
+    meaning = find_meaning(of, signs)
+    assert meaning is not None
+    found, why, do = (part.format(**values) for part in (meaning.found, meaning.why, meaning.do))
+    return Problem(found, why, do)
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
@@ -55,62 +302,46 @@ def chain(error: BaseException) -> Iterator[BaseException]:
             waiting += [link.__cause__, link.__context__]
 
 
-def describe(error: BaseException, step: str | None) -> dict[str, Any]:
-    """Returns the error event of an exception raised in a step: its exit code and its three parts."""
+def describe(error: BaseException, step: str | None = None) -> Problem:
+    """Describes an exception that was raised in a step, or outside of any."""
     for link in chain(error):
         if isinstance(link, EdgelineError):
-            found = re.sub(r" \[while running '.*?'\]", "", link.found)  # Beam adds the name of its stage.
-            return {**_make_event(link.exit_code, found, link.why, link.do), "spans": link.spans}
+            # Beam adds the name of its stage.
+            return replace(link.problem, found=re.sub(r" \[while running '.*?'\]", "", link.found))
     if step is None and isinstance(error, OSError):
-        return _make_event(1, *_describe_os_error(error))
+        text = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        return explain("file", f"{errno.errorcode.get(error.errno or 0)} {text}", error=text)
     where = f"The step {step}" if step else "The run"
     for link in chain(error):
         if (isinstance(link, OSError) and link.errno == errno.ENOSPC) or _NO_SPACE in str(link):
             file = getattr(link, "filename", None)
-            return _make_full_disk_event(f"The disk is full{f', writing {file}' if file else ''}.", where)
+            return _describe_full_disk(f"The disk is full{f', writing {file}' if file else ''}.", where)
     root = list(chain(error))[-1]
     text = " ".join(line.strip() for line in str(root).splitlines() if line.strip())[:300]
-    return _make_event(1, f"{where} failed: {type(root).__name__}{f': {text}' if text else ''}", *_READ_LOG)
+    return Problem(f"{where} failed: {type(root).__name__}{f': {text}' if text else ''}", *_READ_LOG)
 
 
-def _describe_os_error(error: OSError) -> tuple[str, str, str]:
-    found, do = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", "Fix that"
-    if error.errno == errno.ENOSPC:
-        do = "Free some space, for example with `edgeline gc --keep 4`"
-    elif "No usable temporary directory" in found:
-        do = "Free some space there, or set TMPDIR to a writable folder"
-    elif error.errno == errno.EROFS:
-        do = "Mount it for writing, or name another place"
-    why = "A file could not be read or written; production is as it was."
-    return found, why, f"{do}, and run the same command again."
-
-
-def _make_full_disk_event(found: str, who: str) -> dict[str, Any]:
+def _describe_full_disk(found: str, who: str) -> Problem:
     why = f"{who} could not write its files; production is as it was."
-    return _make_event(1, found, why, f"Free some space, and {_AGAIN}")
+    return Problem(found, why, f"Free some space, and {_AGAIN}")
 
 
-def _make_event(exit_code: int, found: str, why: str, do: str) -> dict[str, Any]:
-    return {"event": "error", "exit_code": exit_code, "found": found, "why": why, "do": do}
-
-
-def describe_death(returncode: int, step: str | None, log: Path) -> dict[str, Any]:
-    """Returns the error event of a worker that ended in a step without reporting an error.
+def describe_death(returncode: int, step: str | None, log: Path) -> Problem:
+    """Describes the end of a worker that ended in a step without reporting an error.
 
     The return code is that of subprocess: the negative number of the signal where a signal ended it.
     """
     if shutil.disk_usage(log.parent).free < _FULL_BELOW_BYTES:
-        return _make_full_disk_event(f"The disk of {log.parent} is full.", "The run")
+        return _describe_full_disk(f"The disk of {log.parent} is full.", "The run")
     words = find_last_words(log)
     hint = f" From its log: {words}" if words else ""
     where = f"in the step {step}" if step else "before its first step"
     if returncode < 0:
         number = -returncode
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        why, do = _SIGNALS.get(name, _CRASH)
-        return _make_event(1, f"The worker process was ended by {name} {where}.{hint}", why, do)
+        return explain("worker", name, signal=name, where=where, hint=hint)
     found = f"The worker process ended with exit code {returncode} {where} and reported no error.{hint}"
-    return _make_event(1, found, *_READ_LOG)
+    return Problem(found, *_READ_LOG)
 
 
 def find_last_words(log: Path) -> str:

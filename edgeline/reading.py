@@ -108,8 +108,8 @@ class PastRun:
     known: KnownRun
 
     def __repr__(self) -> str:
-        about = self.facts.about
-        return f"<run {about.run} of {about.model}: {about.outcome}>"
+        run = self.facts.run
+        return f"<run {run.id} of {run.workload}: {run.outcome}>"
 
     @property
     def facts(self) -> Facts:
@@ -119,17 +119,17 @@ class PastRun:
     @property
     def id(self) -> str:
         """Returns its id."""
-        return self.facts.about.run
+        return self.facts.run.id
 
     @property
     def outcome(self) -> str:
         """Returns `pushed`, `unchanged`, `held`, `refused`, `failed`, or how else it ended."""
-        return self.facts.about.outcome
+        return self.facts.run.outcome
 
     @property
     def settings(self) -> Mapping[str, str]:
         """Returns its settings by dotted name, each value as text."""
-        return self.facts.about.settings
+        return self.facts.run.used_settings
 
     def metrics(self) -> list[dict[str, Any]]:
         """Returns the figures of each slice, a dictionary each: `pandas.DataFrame` takes the list.
@@ -153,7 +153,7 @@ class PastRun:
             UsageError: Its files are not on this machine.
         """
         sources = self.known.sources
-        if sources is None or sources.edge_verdict is None:
+        if sources.edge_verdict is None:
             raise self._make_missing_error("predictions", "EdgeValidator")
         labels = read_labels(sources)
         rows = []
@@ -175,7 +175,7 @@ class PastRun:
         Raises:
             UsageError: Its files are not on this machine.
         """
-        folder = self.known.sources.evaluation if self.known.sources else None
+        folder = self.known.sources.evaluation
         if folder is None or not (folder / LABEL_ISSUES_CSV).is_file():
             raise self._make_missing_error("list of labels", "Evaluator")
         with (folder / LABEL_ISSUES_CSV).open(encoding="utf-8", newline="") as file:
@@ -215,7 +215,7 @@ class PastRun:
                 "Only a pushed model has the files that a phone runs.",
                 "Take that in production: edgeline.open(...).model().",
             )
-        return self.history.model(self.facts.about.version, variant)
+        return self.history.model(self.facts.run.version, variant)
 
     def step(self, name: str) -> "PastStep":
         """Returns one of its steps.
@@ -223,12 +223,12 @@ class PastRun:
         Raises:
             UsageError: It had no such step.
         """
-        steps = {step.name: step for step in self.facts.about.steps}
+        steps = {step.name: step for step in self.facts.run.steps}
         if name not in steps:
             raise UsageError(
                 f"Run {self.id} had no step {name!r}.", f"Its steps: {', '.join(steps)}.", "Name one of them."
             )
-        outputs = {each.output: each.uri for each in self.facts.about.artifacts if each.step == name}
+        outputs = {each.output: each.uri for each in self.facts.run.artifacts if each.step == name}
         return PastStep(name, steps[name].state, steps[name].seconds, outputs, self)
 
 

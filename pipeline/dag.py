@@ -34,7 +34,6 @@ from edgeline.gates.drift import features_to_count
 from edgeline.gates.settings import EdgeLimits
 from edgeline.records.workload import Workload
 from edgeline.release.settings import ReleaseSettings
-from edgeline.report.facts import by_dotted_name
 from pipeline.evaluation import build_evaluation_config
 from pipeline.own_steps import insert
 from pipeline.settings import Settings, part
@@ -88,7 +87,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "run": observed.run,
         "model_name": workload.name,
         "data": paths.data,
-        "settings": json.dumps(by_dotted_name(settings.recorded())),
+        "recorded": json.dumps(settings.recorded()),
         "records": paths.records,
     }
     transform_config = {

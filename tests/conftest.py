@@ -17,7 +17,7 @@ import runners  # noqa: F401  # sets what gRPC reads when it is first imported
 from edgeline.alerts import channels
 from edgeline.records.json_file import encode
 from edgeline.records.run import Run, Step
-from edgeline.report.facts import About, Facts
+from edgeline.report.facts import Facts
 from edgeline.workspace.runs import RunFolder
 from tests.disks import mounted
 from tests.edgeline.alerts.servers import Hook
@@ -134,8 +134,7 @@ def make_workspace(workspace, make_run, **values):
     folder.path.mkdir(parents=True)
     folder.write(run)
     (folder.path / "report.html").write_text("<!DOCTYPE html>")
-    facts = Facts(About(run.id, "shelf", outcome="held"))
-    (folder.path / "facts.json").write_bytes(encode(facts))
+    (folder.path / "facts.json").write_bytes(encode(Facts(run)))
     return workspace
 
 

@@ -84,7 +84,7 @@ class Messages:
     def note(self, error: EdgelineError, frame: FrameType | None) -> None:
         if self.notes is None:
             return
-        while frame and frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is error:
+        while frame and (frame.f_code.co_name == "from_problem" or frame.f_locals.get("self") is error):
             frame = frame.f_back
         places = list[str]()
         while frame and (place := place_at(frame.f_code.co_filename, frame.f_lineno)):

@@ -106,7 +106,6 @@ EXEMPT = {
         runners/cli/tensorboard.py tensorboard #1
         runners/cli/ui.py ui #1
         runners/kubeflow/client.py Cluster.ensure_experiment #1
-        runners/kubeflow/errors.py _explain_refusal #1
         runners/kubeflow/watch.py Follower.follow #1
         runners/local/metadata_rows.py _open #2
         runners/local/run.py _confirm_sample #1

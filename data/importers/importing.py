@@ -25,11 +25,11 @@ from data.photos.screening import UNKNOWN_LANE
 from data.photos.thumbnails import read_usable_look
 from data.settings import DataSettings
 from data.spans.layout import find_spans, find_usable_spans
-from data.spans.sample import report_progress
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.journal import format_utc
 from edgeline.labels import find_fault
+from edgeline.records.events import Counted, report
 from edgeline.records.rejection import RowRejected
 from edgeline.tables.decoder_process import DecoderProcess
 from edgeline.tables.unpacking import PHOTO_SUFFIXES
@@ -202,7 +202,7 @@ class _Importer:
     def __iter__(self) -> Iterator[tuple[LabelRow, bytes | None]]:
         for number, offer in enumerate(self._source.offers, start=1):
             if number % _PHOTOS_A_MESSAGE == 0 and (total := self._source.count):
-                report_progress(number, total, "photos")
+                report(Counted("photos", number, total))
             if isinstance(offer, RefusedPhoto):
                 self.refused[offer.reason].append(offer.where)
             elif added := self._add_photo(offer):

@@ -21,8 +21,9 @@ from data.shelf.faults import FAULTS, ONE_PHOTO, spoil
 from data.shelf.layout import LANES, make_lane
 from data.shelf.scene import draw_bay
 from data.spans.layout import Span, find_next_number
-from data.spans.sample import assign_faults, check_arguments, find_monday, report_progress
+from data.spans.sample import assign_faults, check_arguments, find_monday
 from edgeline.journal import format_utc
+from edgeline.records.events import Counted, report
 
 CLASS_SHARES = {"ok": 0.7, "misplaced": 0.2, "damaged": 0.1}
 LABEL_NOISE = 0.01
@@ -158,7 +159,7 @@ def _render_sessions(
     for session, photos in zip(sessions, rendered, strict=True):
         yield from photos
         done += len(session.found)
-        report_progress(done, total, "photos")
+        report(Counted("photos", done, total))
 
 
 def generate(

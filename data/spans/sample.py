@@ -9,7 +9,6 @@ A module of a sample has a function that adds weekly spans after the last existi
         UsageError if an argument is out of range, or too few numbers of spans are left.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from difflib import get_close_matches
@@ -18,8 +17,7 @@ from pathlib import Path
 
 from data.spans.layout import Span, add_span, find_next_number
 from edgeline.errors import UsageError
-
-_progress = logging.getLogger("edgeline.progress")
+from edgeline.records.events import Counted, report
 
 
 def _check_rates(faults: Mapping[str, float], known: Sequence[str]) -> None:
@@ -93,19 +91,13 @@ def add_weeks(
     spans: list[Span] = []
     for number in range(first, first + weeks):
         spans.append(add_span(data_dir, partial(fill, number)))
-        report_progress(len(spans) * per_week, weeks * per_week, noun)
+        report(Counted(noun, len(spans) * per_week, weeks * per_week))
     return spans
 
 
 def find_monday(number: int) -> date:
     """Returns the first day of a span's week, by the number of the span."""
     return date(2026, 1, 5) + timedelta(weeks=number - 1)
-
-
-def report_progress(done: int, total: int, noun: str) -> None:
-    """Logs the progress of a generator or an import."""
-    event = {"event": "count", "what": noun, "done": done, "total": total}
-    _progress.info(f"{done} of {total} {noun}", extra={"progress": event})
 
 
 def assign_faults(

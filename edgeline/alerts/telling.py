@@ -17,16 +17,19 @@ from pathlib import Path
 from edgeline.alerts import channels
 from edgeline.alerts.message import Message
 from edgeline.alerts.settings import AlertSettings, Channel
-from edgeline.alerts.troubles import RUN, Situation, Trouble, find_troubles
-from edgeline.errors import EdgelineError
+from edgeline.alerts.troubles import COMPARED, RUN, Situation, Trouble, find_troubles
+from edgeline.errors import EdgelineError, Problem
 from edgeline.journal import utc_now
 from edgeline.records.json_file import UNREADABLE, decode, encode
+from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.release.durable import only_writer
 from edgeline.release.releases import Release
 from edgeline.report import records
-from edgeline.report.facts import About, Facts
-from edgeline.store.locations import Location, read_bytes
+from edgeline.report.facts import Facts
+from edgeline.store.locations import Location, locate, read_bytes
+from edgeline.workspace.known_runs import find_written_facts
+from edgeline.workspace.runs import read_all
 
 _MAX_UNSENT = 20  # of a channel; the oldest are dropped first
 _log = logging.getLogger("edgeline.alerts")
@@ -59,19 +62,40 @@ def tell(settings: AlertSettings, look: Callable[[], Situation]) -> tuple[Mappin
         return {}, [f"No alert was sent: {reason}"]
 
 
-def look_at_store(root: Location, now: About | None = None) -> Situation:
+def look_at_workspace(workspace: Path, model: str, push: str, not_begun: Problem | None = None) -> Situation:
+    """Returns the situation of a model: its runs in a workspace, and its releases below `push`.
+
+    `not_begun` is the problem that kept a run from beginning; such a run has no record.
+    """
+    workspace, known = workspace.absolute(), read_all(workspace)
+    runs = [item for item in known if item[1].workload == model and item[1].outcome != "running"]
+    history = [find_written_facts(run, folder) or Facts(run) for folder, run in runs[-1 - COMPARED :]]
+    if not_begun is not None:
+        number = 1 + max((run.number for _, run in known), default=0)
+        history.append(Facts(Run(id="", workload=model, number=number, outcome="failed", error=not_begun)))
+    return Situation(
+        model=model,
+        history=history,
+        release=find_production_release(push, model),
+        place=f"--workload {model} --workspace {shlex.quote(str(workspace))}",
+        folders=tuple(place for place in (workspace, locate(push)) if isinstance(place, Path)),
+        state=workspace / "runs" / f"alerts-{model}.json",
+        report=str(runs[-1][0].path / records.PAGE) if runs and not not_begun else "",
+    )
+
+
+def look_at_store(root: Location, now: Run | None = None) -> Situation:
     """Returns the situation of a model on a cluster, whose records are below `root`, `PUSH/runs/MODEL`.
 
     `now` is the run that ends, in case its record could not be written.
     """
     known, push = [facts for _, facts in records.read_all(root)], root.parent.parent
     if now is not None:
-        current = next(
-            (f for f in known if (f.about.run, f.about.outcome) == (now.run, now.outcome)), Facts(now)
-        )
-        current = replace(current, about=replace(current.about, number=records.number_of(now.run, known)))
-        known = [*(facts for facts in known if facts.about.run != now.run), current]
-    history = [facts for facts in known if facts.about.outcome != "running"]
+        number, others = records.number_of(now.id, known), [f for f in known if f.run.id != now.id]
+        written = (f for f in known if (f.run.id, f.run.outcome) == (now.id, now.outcome))
+        current = next(written, Facts(now))
+        known = [*others, replace(current, run=replace(current.run, number=number))]
+    history = [facts for facts in known if facts.run.outcome != "running"]
     return Situation(
         model=root.name,
         history=history,
@@ -79,7 +103,7 @@ def look_at_store(root: Location, now: About | None = None) -> Situation:
         place=f"--workload {root.name} --store {shlex.quote(str(push))}",
         folders=(push,) if isinstance(push, Path) else (),
         state=root / "alerts.json",
-        report=str(root / history[-1].about.run / records.PAGE) if history else "",
+        report=str(root / history[-1].run.id / records.PAGE) if history else "",
     )
 
 
@@ -100,7 +124,7 @@ def _send_changes(settings: AlertSettings, situation: Situation) -> tuple[Mappin
         pass
     except UNREADABLE as error:
         _log.warning("%s cannot be read, so earlier alerts are sent again: %s", place, error)
-    number = situation.history[-1].about.number if situation.history else 0
+    number = situation.history[-1].run.number if situation.history else 0
     troubles = find_troubles(situation, settings, datetime.now(timezone.utc))
     new, over, still_open = compare(state.open, troubles, number)
     messages = [_compose_message(situation, new, over)] if new or over else []

@@ -14,9 +14,9 @@ from pathlib import Path
 from statistics import median
 
 from edgeline.alerts.settings import AlertSettings
+from edgeline.errors import Problem
 from edgeline.journal import parse_time
 from edgeline.records.outcome import Outcome
-from edgeline.records.run import Problem
 from edgeline.release.releases import Release
 from edgeline.report.facts import Facts
 from edgeline.report.words import percent
@@ -37,7 +37,7 @@ class Trouble:
     why: tuple[str, ...] = ()  # a sentence each
     do: str = ""  # beside looking at the report
     same: str = ""  # it is sent again under its name only if this differs
-    number: int = 0  # of the run that it was found after, as `Course.number` has it
+    number: int = 0  # of the run that it was found after, as `Run.number` has it
 
 
 Findings = Iterator[tuple[str, Trouble | None]]
@@ -72,25 +72,25 @@ def find_troubles(situation: Situation, settings: AlertSettings, now: datetime) 
 
 def _check_end(last: Facts, release: Release | None) -> Findings:
     """Checks how the last run ended; an interrupted run tells nothing about the next."""
-    about, problem = last.about, last.about.problem or Problem("")
-    if about.outcome in ("pushed", "unchanged"):
+    run, problem = last.run, last.run.error or Problem("")
+    if run.outcome in ("pushed", "unchanged"):
         yield RUN, None
-    elif about.outcome != "interrupted":
+    elif run.outcome != "interrupted":
         stays = f"version {release.version} stays in production" if release else "nothing was in production"
-        reasons = about.reasons or (problem.found,)
+        reasons = run.reasons or (problem.found,)
         # A gate's numbers differ each week, but its slices, features and spans identify the trouble.
         failed = [
             (gate.gate, gate.slices, gate.features, gate.spans) for gate in last.gates if not gate.passed
         ]
         same = failed if any(each[1:] != ((), (), ()) for each in failed) else reasons
-        what = Outcome(about.outcome).headline(about.model, None, stays)
+        what = Outcome(run.outcome).headline(run.workload, None, stays)
         why = tuple(filter(None, (*reasons, problem.why)))
-        yield RUN, Trouble(what, why, problem.do, same=f"{about.outcome} {same}")
+        yield RUN, Trouble(what, why, problem.do, same=f"{run.outcome} {same}")
 
 
 def _check_accuracy(last: Facts, place: str, max_drop: float) -> Findings:
     """Checks a pushed model's accuracy and recalls against those of production before it."""
-    if last.about.outcome != "pushed" or last.evaluation is None:
+    if last.run.outcome != "pushed" or last.evaluation is None:
         return
     why = tuple(
         f"{'Accuracy' if item.kind == 'overall' else f'Recall of {item.name}'} {item.accuracy:.3f},"
@@ -99,9 +99,9 @@ def _check_accuracy(last: Facts, place: str, max_drop: float) -> Findings:
         if item.accuracy is not None and item.before is not None
         if (drop := item.before - item.accuracy) > max_drop and drop * item.examples >= _LEAST_EXAMPLES
     )
-    what = f"Version {last.about.version} was pushed, but is worse than the release before it."
+    what = f"Version {last.run.version} was pushed, but is worse than the release before it."
     do = f'edgeline rollback --reason "WHY" {place}'
-    yield "degraded", Trouble(what, why, do, same=str(last.about.version)) if why else None
+    yield "degraded", Trouble(what, why, do, same=str(last.run.version)) if why else None
 
 
 def _check_quarantine(last: Facts, before: Sequence[Facts], max_rise: float) -> Findings:
@@ -122,9 +122,9 @@ def _check_quarantine(last: Facts, before: Sequence[Facts], max_rise: float) -> 
 def _check_durations(last: Facts, before: Sequence[Facts], factor: float) -> Findings:
     """Compares the time of each step that ran with earlier runs in which it ran; skips cached steps."""
     ran = [
-        (s.name, s.seconds) for facts in before for s in facts.about.steps if s.state == "done" and s.seconds
+        (s.name, s.seconds) for facts in before for s in facts.run.steps if s.state == "done" and s.seconds
     ]
-    for step in last.about.steps:
+    for step in last.run.steps:
         took = [seconds for name, seconds in ran if name == step.name]
         if step.state == "done" and step.seconds is not None and len(took) >= _FEWEST:
             usual = median(took)
@@ -137,9 +137,7 @@ def _check_durations(last: Facts, before: Sequence[Facts], factor: float) -> Fin
 def _check_releases(situation: Situation, settings: AlertSettings, now: datetime) -> Findings:
     """Checks the age and expiry of the release in production, or the time that runs have pushed none."""
     manifest = situation.release.manifest if situation.release else None
-    since = (
-        manifest.created if manifest else next((facts.about.started_at for facts in situation.history), "")
-    )
+    since = manifest.created if manifest else next((facts.run.started_at for facts in situation.history), "")
     with suppress(ValueError):
         age = now - parse_time(since)
         stale = Trouble(

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 from edgeline.alerts.channels import send
 from edgeline.alerts.message import Message
 from edgeline.alerts.settings import AlertSettings
-from edgeline.alerts.situation import look_at_workspace
-from edgeline.alerts.telling import look_at_store, tell, written
+from edgeline.alerts.telling import look_at_store, look_at_workspace, tell, written
 from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.releases import resolve_place

@@ -45,7 +45,7 @@ class Group(Command, click.Group):
         return list(self.commands)
 
 
-def explain(error: click.UsageError) -> UsageError:
+def explain_usage_error(error: click.UsageError) -> UsageError:
     """Returns a usage error of click in three parts, with the closest known name."""
     assert error.ctx is not None
     command, message, near = error.ctx.command_path, error.format_message(), None

@@ -31,20 +31,19 @@ def diff(first: str, second: str, place: Place, as_json: bool) -> int:
     """Compares two runs: settings, data, metrics and their significance, edge files, time."""
     runs = [find_known_run(place, name) for name in (first, second)]
     one, other = (run.facts for run in runs)
-    if one.about.model != other.about.model:
+    if one.run.workload != other.run.workload:
         raise UsageError(
-            f"Run {one.about.run} is of {one.about.model}, and run {other.about.run} of {other.about.model}.",
+            f"Run {one.run.id} is of {one.run.workload}, and run {other.run.id} of {other.run.workload}.",
             "Runs of two models cannot be compared.",
             "Name two runs of one model; `edgeline runs` lists them.",
         )
     comparison = Comparison(one, other, pair_slices(one, other))
-    sources = [run.sources for run in runs if run.sources is not None]
-    if len(sources) == 2:
+    if all(run.sources.edge_verdict for run in runs):
         from edgeline.workspace.same_examples import same_slices
 
-        slices, examples = same_slices(*sources)
+        slices, examples = same_slices(*(run.sources for run in runs))
         comparison = Comparison(one, other, slices, examples) if examples else comparison
-    page = runs[0].pages / f"diff-{one.about.run}-{other.about.run}.html"
+    page = runs[0].pages / f"diff-{one.run.id}-{other.run.id}.html"
     if not as_json:
         for line in _format_lines(comparison):
             say(line.replace("\u00a0", " "))
@@ -58,9 +57,10 @@ def diff(first: str, second: str, place: Place, as_json: bool) -> int:
 
 def _make_document(comparison: Comparison, page: str) -> dict[str, object]:
     sides = {"first": comparison.first, "second": comparison.second}
-    keys = ("run", "outcome", "version", "started_at", "seconds", "reasons")
+    keys = ("outcome", "version", "started_at", "seconds", "reasons")
+    runs = {side: facts.run for side, facts in sides.items()}
     return {
-        **{side: {key: getattr(facts.about, key) for key in keys} for side, facts in sides.items()},
+        **{side: {"run": run.id, **{key: getattr(run, key) for key in keys}} for side, run in runs.items()},
         "same_examples": comparison.same_examples,
         "slices": [{**to_builtins(pair), "difference": pair.difference} for pair in comparison.slices],
         "sections": to_builtins(comparison.sections),
@@ -70,11 +70,11 @@ def _make_document(comparison: Comparison, page: str) -> dict[str, object]:
 
 def _format_lines(comparison: Comparison) -> Iterator[str]:
     for name, facts in (("first", comparison.first), ("second", comparison.second)):
-        about = facts.about
-        version = f" version {about.version}" if about.outcome == "pushed" else ""
-        yield f"{name:<7} {about.run}  {about.outcome}{version}, {words.moment(about.started_at)}"
-        if about.outcome != "pushed":
-            for reason in about.reasons:
+        run = facts.run
+        version = f" version {run.version}" if run.outcome == "pushed" else ""
+        yield f"{name:<7} {run.id}  {run.outcome}{version}, {words.moment(run.started_at)}"
+        if run.outcome != "pushed":
+            for reason in run.reasons:
                 yield from wrap(reason, _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
     yield from wrap(comparison.sentence, _WIDTH)
     if comparison.slices:

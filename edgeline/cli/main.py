@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import shell_complete
 
-from edgeline.cli.commands import Command, Group, explain
+from edgeline.cli.commands import Command, Group, explain_usage_error
 from edgeline.cli.options import EXIT_CODES
 from edgeline.cli.stdout import note, prepare_output, print_json, say
 from edgeline.cli.typed import make_rewriter
@@ -152,7 +152,7 @@ def _run_command(words: list[str], prog: str, command: click.Command) -> int:
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.UsageError as error:
-        return _print_error(explain(error), as_json)
+        return _print_error(explain_usage_error(error), as_json)
     except EdgelineError as error:
         return _print_error(error, as_json)
     except (KeyboardInterrupt, click.exceptions.Abort):
@@ -165,8 +165,7 @@ def _run_command(words: list[str], prog: str, command: click.Command) -> int:
     except OSError as error:
         from edgeline.failures import describe
 
-        event = describe(error, None)
-        return _print_error(EdgelineError(event["found"], event["why"], event["do"]), as_json)
+        return _print_error(EdgelineError.from_problem(describe(error)), as_json)
 
 
 def _print_error(error: EdgelineError, as_json: bool) -> int:

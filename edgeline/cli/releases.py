@@ -14,7 +14,8 @@ from edgeline.errors import UsageError
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
-from edgeline.workspace import artifact_records, closing
+from edgeline.report.sources import Sources
+from edgeline.workspace import closing
 from edgeline.workspace.known_runs import Place
 from edgeline.workspace.progress_text import STYLES, duration
 from edgeline.workspace.runs import find_run, read_runs
@@ -143,12 +144,12 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
     for line, style in closing.last_lines(run, folder, None):
         if not line.startswith(closing.DETAILS):
             say(line, style)
-    for verdict in closing.read_verdicts(artifact_records.read(folder.artifacts)):
+    for verdict in closing.read_verdicts(Sources.of(run)):
         say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")
         for reason in verdict.reasons:
             if reason not in run.reasons:
                 say(f"  - {reason}")
-    for line in detail_lines(folder, width):
+    for line in detail_lines(folder, run, width):
         say(line)
     say(f"Files: {folder.path}")
     return 0

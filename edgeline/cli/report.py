@@ -18,8 +18,13 @@ from edgeline.report.facts import Facts
 from edgeline.report.index import Mark, render_index
 from edgeline.report.rows import make_row
 from edgeline.store.locations import locate
-from edgeline.workspace.known_runs import Place, find_known_run, find_known_runs
-from edgeline.workspace.report import recorded_facts, write_report
+from edgeline.workspace.known_runs import (
+    Place,
+    find_known_run,
+    find_known_runs,
+    find_written_facts,
+    write_report,
+)
 from edgeline.workspace.runs import find_run
 
 
@@ -38,7 +43,7 @@ def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
         page, document = write_index(place)
     else:
         page, facts = _find_in_store(place, run_id) if place.store else _find_in_workspace(place, run_id)
-        document = {"run": facts.about.run, "report": str(page), "facts": to_builtins(facts)}
+        document = {"run": facts.run.id, "report": str(page), "facts": to_builtins(facts)}
     if as_json:
         print_json(document)
     else:
@@ -49,12 +54,8 @@ def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
 def _find_in_workspace(place: Place, run_id: str) -> tuple[Path, Facts]:
     folder, run = find_run(place.workspace, run_id, place.workload)
     page = folder.path.absolute() / records.PAGE
-    facts = recorded_facts(run, folder)
-    if facts is None or not page.is_file():
-        write_report(run, folder)
-        facts = records.read(folder.path)
-    assert facts is not None
-    return page, facts
+    facts = find_written_facts(run, folder)
+    return (page, facts) if facts is not None and page.is_file() else write_report(run, folder)
 
 
 def _find_in_store(place: Place, run_id: str) -> tuple[Path, Facts]:
@@ -62,7 +63,7 @@ def _find_in_store(place: Place, run_id: str) -> tuple[Path, Facts]:
     run = find_known_run(place, run_id)
     if run.page is None:
         raise EdgelineError(
-            f"The record of run {run.facts.about.run} has no page.",
+            f"The record of run {run.facts.run.id} has no page.",
             f"{run.folder} has only its facts: the run ended before its page was written.",
             "Print the facts with `--json`, or see its row in `edgeline report --index`.",
         )

@@ -37,7 +37,7 @@ def mirror(uri: str, workspace: Path, model: str, root: str) -> str:
 
 def _read_ended_runs(workspace: Path, model: str, root: str) -> Iterator[tuple[Location, "Facts"]]:
     """Yields the ended runs of a model in the workspace that release to `root`, with their facts."""
-    from edgeline.workspace.report import read_facts
+    from edgeline.workspace.known_runs import read_facts
 
     for folder, run in read_all(workspace):
         if (run.workload, run.push) == (model, root) and run.outcome != "running":

@@ -119,13 +119,13 @@ class Registry:
     def copy_runs(self, runs: Iterable[tuple[Location, Facts]]) -> None:
         """Copies each run that is missing or incomplete, given its folder and its facts."""
         for folder, facts in runs:
-            about, key = facts.about, facts.about.run
+            ours, key = facts.run, facts.run.id
             # Local ids are times, so two machines may have the same one; a cluster's are unique.
-            if about.engine == "local":
-                inputs = encode([about.run, about.started_at, about.data, about.inputs])
+            if ours.engine == "local":
+                inputs = encode([ours.id, ours.started_at, ours.data, ours.inputs])
                 key = hashlib.sha256(inputs).hexdigest()
-            run = self._find_or_create_run(key, about.run, _to_milliseconds(about.started_at))
-            if run.data.tags.get(_OUTCOME) != about.outcome:
+            run = self._find_or_create_run(key, ours.id, _to_milliseconds(ours.started_at))
+            if run.data.tags.get(_OUTCOME) != ours.outcome:
                 self._log_run(run.info.run_id, folder, facts)
 
     def _find_or_create_run(self, key: str, name: str, started: int | None = None) -> Any:
@@ -137,15 +137,15 @@ class Registry:
     def _log_run(self, run: str, folder: Location, facts: Facts) -> None:
         from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 
-        about = facts.about
-        at = _to_milliseconds(about.ended_at or about.started_at)
+        ours = facts.run
+        at = _to_milliseconds(ours.ended_at or ours.started_at)
         final = ((*metric, 0) for metric in _collect_metrics(facts))
         metrics = [
             Metric(_clean_name(key), float(value), at, step)
             for key, value, step in chain(final, _collect_curves(facts))
             if value is not None
         ]
-        params = [Param(_clean_name(key), value) for key, value in about.settings.items()]
+        params = [Param(_clean_name(key), value) for key, value in ours.used_settings.items()]
         tags = [RunTag(_clean_name(key), value) for key, value in _collect_tags(facts) if value]
         for start in range(0, len(metrics), _MOST_METRICS):
             self._client.log_batch(run, metrics[start : start + _MOST_METRICS])
@@ -160,9 +160,9 @@ class Registry:
             self._client.log_inputs(run, datasets)
         with suppress(FileNotFoundError):
             self._client.log_text(run, read_bytes(folder / records.PAGE).decode(), records.PAGE)
-        if about.outcome != "running":  # a cluster's run that goes on, or was lost
-            self._client.set_terminated(run, _STATUS.get(about.outcome, "FINISHED"), at)
-        self._client.set_tag(run, _OUTCOME, about.outcome)
+        if ours.outcome != "running":  # a cluster's run that goes on, or was lost
+            self._client.set_terminated(run, _STATUS.get(ours.outcome, "FINISHED"), at)
+        self._client.set_tag(run, _OUTCOME, ours.outcome)
 
     def register_releases(self, root: str) -> None:
         """Registers each release that was ever in production, and sets the aliases to what the store says."""
@@ -304,8 +304,8 @@ def _clean_name(text: str) -> str:
 
 
 def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
-    yield "seconds", facts.about.seconds
-    for step in facts.about.steps:
+    yield "seconds", facts.run.seconds
+    for step in facts.run.steps:
         yield f"seconds/{step.name}", step.seconds
     if facts.data is not None:
         for split, count in facts.data.splits.items():
@@ -342,13 +342,13 @@ def _collect_datasets(facts: Facts) -> Iterator[tuple[str, Any]]:
 
     if facts.data is None:
         return
-    source = json.dumps({"uri": facts.about.data})
-    kind = "s3" if facts.about.data.startswith("s3://") else "local"
+    source = json.dumps({"uri": facts.run.data})
+    kind = "s3" if facts.run.data.startswith("s3://") else "local"
     spans = describe_spans(span.name for span in facts.data.spans)
     for split, count in facts.data.splits.items():
         profile = json.dumps({"num_rows": count, "spans": spans})
         # MLflow takes digests of up to 36 characters.
-        name, digest = f"{facts.about.model}-{split}", facts.data.window[:36]
+        name, digest = f"{facts.run.workload}-{split}", facts.data.window[:36]
         yield split, Dataset(name, digest, kind, source, profile=profile)
 
 
@@ -376,14 +376,14 @@ def _select_slices(facts: Facts) -> dict[str, Slice]:
 
 
 def _collect_tags(facts: Facts) -> Iterator[tuple[str, str]]:
-    about = facts.about
-    notes = [*about.reasons, *(f"Warning: {warning}" for warning in about.warnings)]
+    ours = facts.run
+    notes = [*ours.reasons, *(f"Warning: {warning}" for warning in ours.warnings)]
     points = (f"- {note}" for note in notes)
     yield "mlflow.note.content", "\n".join((f"**{describe_outcome(facts)}**", "", *points))
-    yield "reasons", "\n".join(about.reasons)
-    yield "version", str(about.version or "")
-    yield "mlflow.source.name", f"edgeline ({about.engine})"
-    yield "mlflow.source.type", "LOCAL" if about.engine == "local" else "JOB"
+    yield "reasons", "\n".join(ours.reasons)
+    yield "version", str(ours.version or "")
+    yield "mlflow.source.name", f"edgeline ({ours.engine})"
+    yield "mlflow.source.type", "LOCAL" if ours.engine == "local" else "JOB"
     if facts.data is not None:
         yield "window", facts.data.window
         yield "spans", ", ".join(span.name for span in facts.data.spans)
@@ -392,7 +392,7 @@ def _collect_tags(facts: Facts) -> Iterator[tuple[str, str]]:
     for prefix, item in _select_slices(facts).items():
         if prefix.startswith("worst/"):
             yield prefix.removesuffix("/"), item.name
-    for name, value in about.inputs.items():
+    for name, value in ours.inputs.items():
         yield f"digest.{name}", value
-    for name, value in about.libraries.items():
+    for name, value in ours.libraries.items():
         yield f"library.{name}", value

@@ -129,7 +129,7 @@ class EdgeFiles(Struct, frozen=True):
     """The files that could ship, in the order of preference."""
 
     default_variant: str | None = None  # the first that passed
-    eval_examples: int = field(name="eval_photos", default=0)  # number measured on
+    eval_examples: int = 0  # number measured on
     variants: tuple[Variant, ...] = ()
     contract: ContractCheck | None = None  # None in records from before this check existed
 
@@ -146,7 +146,7 @@ class EdgeFiles(Struct, frozen=True):
 class Prediction(Struct, frozen=True):
     """The SavedModel's prediction for one eval example; a probability that is NaN is None."""
 
-    example_id: str = field(name="photo_id")
+    example_id: str
     label: str
     probabilities: tuple[float | None, ...]
     slices: Mapping[str, str] = field(default_factory=dict)
@@ -158,7 +158,7 @@ class Mistake(Struct, frozen=True):
     """A confident wrong prediction, with a `text` or a thumbnail, `file`, which lies beside the list."""
 
     file: str
-    example_id: str = field(name="photo_id")
+    example_id: str
     label: str
     predicted: str
     probability: float

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import msgspec
-
 from edgeline.records.json_file import JsonFile
 
 # quarantine.csv lists at most this many rows of one span and reason; counts include all rows.
@@ -43,6 +41,11 @@ class Excluded:
     when: str = ""
     reason: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """The decision as a sentence."""
+        return f"Excluded: {self.span}, by {self.who} on {self.when}: {self.reason}"
+
 
 @dataclass(frozen=True)
 class Ingest:
@@ -68,18 +71,20 @@ class Quarantined:
     text: str = ""
 
 
-class Thumbnail(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Thumbnail:
     """A preview of a row in quarantine: an image, `file`, beside the list, or an excerpt, `text`."""
 
     file: str
     span: str
-    id: str = msgspec.field(name="photo")
+    id: str
     reason: str
     detail: str = ""
     text: str = ""
 
 
-class Twin(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Twin:
     """An eval example and a train example with the same content."""
 
     example_id: str

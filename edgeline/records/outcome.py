@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from edgeline.errors import DataRefused, EdgelineError, HeldBack
+from edgeline.errors import DataRefused, EdgelineError, HeldBack, Problem
 from edgeline.records.json_file import decode, encode
 
 # The ending of a run; `running` until it ends.
@@ -44,9 +44,10 @@ class Outcome:
     error_code: int = EdgelineError.exit_code  # exit code of an outcome that has none of its own
 
     @classmethod
-    def of_error(cls, exit_code: int, found: str, do: str, step: str = "") -> "Outcome":
-        """Returns the outcome of an error with this exit code, finding and remedy."""
-        return cls(_STOPPED_BY.get(exit_code, "failed"), None, (found,), do, step, exit_code)
+    def of_problem(cls, problem: Problem, step: str = "") -> "Outcome":
+        """Returns the outcome of a step or a run that a problem ended."""
+        ending = _STOPPED_BY.get(problem.exit_code, "failed")
+        return cls(ending, None, (problem.found,), problem.do, step, problem.exit_code)
 
     @property
     def exit_code(self) -> int:

@@ -1,12 +1,15 @@
-"""The record of one run on one machine."""
+"""The record of a run on any engine, from which pages, alerts, comparisons and MLflow derive theirs."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from edgeline.errors import Problem
+from edgeline.records.ingest import Excluded
 from edgeline.records.json_file import JsonFile
 from edgeline.records.outcome import Ending
+from edgeline.records.spans import describe_spans
 
 # Runs with these outcomes ended before a verdict, so the next run resumes from their finished steps.
 UNFINISHED = ("failed", "interrupted", "killed")
@@ -28,20 +31,24 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """The error that ended a run: what was found, why it cannot work, what to do."""
+class Artifact:
+    """One output of one step of a run."""
 
-    found: str
-    why: str = ""
-    do: str = ""
+    step: str
+    output: str  # its name
+    uri: str  # a folder, or a URL on a cluster
+    # Size in bytes by POSIX relative path, on one machine: a step whose files are gone runs again.
+    files: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
-    """The course of a run, common to all records of runs; times are UTC in ISO 8601."""
+class Run:
+    """A run; times are UTC in ISO 8601, spans are given by their names, oldest first."""
 
-    # The position among the runs of its model by creation: a clock may be wrong. Old records have 0; these
-    # come first, in the order of their ids.
+    id: str  # on one machine the name of its folder
+    workload: str  # the model's name
+    engine: Literal["local", "kubeflow"] = "local"
+    # The position among the runs of its model by creation: a clock may be wrong.
     number: int = 0
     outcome: Ending = "running"
     version: int | None = None  # the version that was pushed, or stays in production; None if not known
@@ -50,40 +57,34 @@ class Course:
     seconds: float | None = None  # wall time
     start_seconds: float | None = None  # from the start of the run to its first step: mostly importing TFX
     resumes: str | None = None  # the run whose finished steps were reused
+    workload_source: str = ""  # the value of --workload
+    data: str = ""  # where the examples came from
+    push: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)  # nested by group
+    # Settings found by a search, by dotted name: the model was trained with these in place of the run's own.
+    tuned: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    registry: str | None = None  # URI of the MLflow server that mirrors the run
+    libraries: Mapping[str, str] = field(default_factory=dict)  # version by name
     # Digests of the inputs of the run: window, settings, schema, code; production, and the names of the
     # spans that are judged for it (not compared).
     inputs: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
     reasons: tuple[str, ...] = ()  # reasons of the outcome, a sentence each
     warnings: tuple[str, ...] = ()  # for a person to look at; they blocked nothing
-
-
-@dataclass(frozen=True)
-class Run(Course):
-    """The complete record of one run, in run.json; spans by their names, oldest first."""
-
-    id: str  # the name of its folder
-    workload: str  # the model's name
-    workload_source: str  # the value of --workload
-    data: str
-    push: str
-    settings: Mapping[str, Any]
-    registry: str | None = None  # URI of the MLflow server that mirrors the run
-    # Settings found by a search, by dotted name: the model was trained with these in place of the run's own.
-    tuned: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    error: Problem | None = None  # the error that ended the run before its last step
     exit_code: int | None = None
+    details: str | None = None  # the command that shows more; None if the error says what to do
+    log: str | None = None  # file with everything that was printed
     pid: int = 0
     process: str = ""  # tells processes with the same pid apart; see `edgeline.workspace.runs.process_of`
     host: str = ""
-    spans: tuple[str, ...] = ()  # spans that it reads
+    spans: tuple[str, ...] = ()  # spans that it reads; on a cluster only the data of its facts has them
     new_since: str | None = None  # the last earlier run on this data that ended with a verdict
     new_spans: tuple[str, ...] = ()  # its spans that no run with a verdict has read
     missed_spans: tuple[str, ...] = ()  # spans that arrived since that run and are too old for the window
-    # Spans that it would read if nobody had excluded them: span, who, when, reason.
-    excluded_spans: tuple[Mapping[str, str], ...] = ()
+    excluded_spans: tuple[Excluded, ...] = ()  # those that it would read if nobody had excluded them
     blamed_spans: tuple[str, ...] = ()  # spans that stopped the run, if a gate or an error names any
-    details: str | None = None  # the command that shows more; None if the error says what to do
-    error: Problem | None = None  # the error that ended the run before its last step
 
     def __post_init__(self) -> None:
         # These names become parts of paths and sentences, and a record may be damaged.
@@ -94,14 +95,50 @@ class Run(Course):
                 raise ValueError(f"{span!r} is not the name of a span")
 
     @property
+    def order(self) -> tuple[int, str, str]:
+        """The key that sorts runs in the order in which they were made."""
+        return self.number, self.started_at, self.id
+
+    @property
     def has_verdict(self) -> bool:
         """True for a run that judged its data or its model."""
         return self.outcome not in ("running", *UNFINISHED)
 
     @property
-    def finished_steps(self) -> int:
-        """The number of steps that a later run need not repeat."""
-        return sum(step.state in ("done", "cached") for step in self.steps)
+    def finished_steps(self) -> tuple[str, ...]:
+        """The steps that a later run need not repeat."""
+        return tuple(step.name for step in self.steps if step.state in ("done", "cached"))
+
+    @property
+    def used_settings(self) -> dict[str, str]:
+        """The settings that the model was trained with, as texts by dotted name."""
+        return {**flatten(self.settings), **{name: str(value) for name, value in self.tuned.items()}}
+
+    @property
+    def notes(self) -> list[str]:
+        """The spans that it reads and those that were excluded, a sentence each; none where it names none."""
+        if not self.spans:
+            return []
+        window = describe_spans(self.spans)
+        sentence = f"Spans: {window}."
+        if self.new_since is not None and not self.new_spans:
+            sentence = f"No new span since run {self.new_since}: {window}."
+        elif self.new_since is not None:
+            plural, names = "s" if len(self.new_spans) > 1 else "", describe_spans(self.new_spans)
+            count = f"{len(self.new_spans)} new span{plural} since run {self.new_since}"
+            sentence = f"{count}: {names} (read: {window})."
+        return [sentence, *(excluded.sentence for excluded in self.excluded_spans)]
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Flattens nested settings to dotted names, each value as text, for people to read and compare."""
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = str(value)
+    return flat
 
 
 RUN = JsonFile[Run]("run.json", Run)

@@ -8,11 +8,6 @@ def name_span(number: int) -> str:
     return f"span-{number:05d}"
 
 
-def describe_exclusion(span: str, who: str, when: str, reason: str) -> str:
-    """Returns the sentence on a span that somebody excluded."""
-    return f"Excluded: {span}, by {who} on {when}: {reason}"
-
-
 def describe_spans(names: Iterable[str]) -> str:
     """Formats names of spans, in any order, as ranges: `span-00003 to span-00005, span-00008`."""
     groups: list[list[int]] = []

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgeline.errors import EdgelineError, WorkspaceLocked
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+from edgeline.failures import explain
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -106,11 +104,7 @@ def explain_errors(root: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why, do = f"The push folder {root} cannot be used.", "Remove the cause and run this again."
-        if error.errno in _FULL:
-            why = f"There is no room left on the disk of {root}."
-            do = "Free some space there and run this again."
-        elif error.errno in _READ_ONLY:
-            why = f"This user may not write to {root}, or it is mounted read-only."
-            do = "Give this user write access to it, or set push.destination to another folder."
-        raise EdgelineError(f"{doing} failed: {error}.", f"{why} Production was not changed.", do) from error
+        code = errno.errorcode.get(error.errno or 0, "")
+        raise EdgelineError.from_problem(
+            explain("push folder", code, root=root, doing=doing, error=error)
+        ) from error

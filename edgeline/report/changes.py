@@ -9,7 +9,7 @@ from edgeline.report.words import UNKNOWN, count, megabytes, milliseconds, perce
 _DIGESTS = {"code": "Code", "lock": "Lock file", "schema": "Curated schema"}
 # Texts for a line that only the other run has; in other sections such a line counts as no change.
 _ABSENT = {"Data": "0", "Settings": "not set", "Libraries": "none"}
-# The sections that a person asks about, causes first; all else differs each week, or is a consequence.
+# The sections that a person asks run, causes first; all else differs each week, or is a consequence.
 _ASKED_SECTIONS = ("Data", "Settings", "Code", "Libraries", "Outcome", "Edge files")
 _ASKED_FILE_LINES = ("Default edge file", "Size of ")
 
@@ -27,15 +27,15 @@ class Change:
 
 def describe(facts: Facts) -> dict[str, Lines]:
     """Returns all lines on a run except its metrics, by section; steps that it did not reach have none."""
-    about, version = facts.about, facts.about.version
+    run, version = facts.run, facts.run.version
     sections: dict[str, Lines] = {
         "Outcome": {
-            "Outcome": about.outcome,
+            "Outcome": run.outcome,
             "In production": f"version {version}" if version else "unknown",
         },
-        "Settings": dict(sorted(about.settings.items())),
-        "Code": {what: about.inputs[name][:12] for name, what in _DIGESTS.items() if about.inputs.get(name)},
-        "Libraries": dict(sorted(about.libraries.items())),
+        "Settings": dict(sorted(run.used_settings.items())),
+        "Code": {what: run.inputs[name][:12] for name, what in _DIGESTS.items() if run.inputs.get(name)},
+        "Libraries": dict(sorted(run.libraries.items())),
         "Data": dict(_describe_data(facts)),
         "Training": dict(_describe_training(facts)),
     }
@@ -55,9 +55,9 @@ def describe(facts: Facts) -> dict[str, Lines]:
     sections["Time"] = {
         **{
             step.name: step.state if step.state in ("cached", "queued") else seconds(step.seconds)
-            for step in about.steps
+            for step in run.steps
         },
-        **({"Total": seconds(about.seconds)} if about.seconds is not None else {}),
+        **({"Total": seconds(run.seconds)} if run.seconds is not None else {}),
     }
     return {section: lines for section, lines in sections.items() if lines}
 

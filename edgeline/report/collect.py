@@ -15,6 +15,7 @@ from edgeline.records.ingest import INGEST, THUMBNAILS, TWINS, Ingest
 from edgeline.records.json_file import UNREADABLE
 from edgeline.records.labels_review import LABEL_ISSUES
 from edgeline.records.photo_drift import PHOTO_DRIFT
+from edgeline.records.run import Run
 from edgeline.records.schema import Difference
 from edgeline.records.training import CROSS_VALIDATION, EPOCHS, SEARCH, TRAINING, TrainingSummary
 from edgeline.records.verdict import VERDICT, Verdict
@@ -51,23 +52,21 @@ class _Reader:
             return default
 
 
-def collect(sources: Sources, about: facts.About) -> facts.Facts:
-    """Reads the outputs of a run's steps, and joins them with what the engine knows of the run.
-
-    The settings are those that the model was trained with: the values that a search found replace others.
-    """
+def collect(sources: Sources, run: Run) -> facts.Facts:
+    """Reads the outputs of a run's steps, and joins them with its record."""
     reader = _Reader()
 
     def read_part(name: str, read: Callable[[Sources], _Part], default: _Part) -> _Part:
         return reader(name, lambda: read(sources), default)
 
     search = read_part("The trials", lambda s: SEARCH.find(s.search), None)
-    if search is not None:
-        best = {name: str(value) for name, value in search.found.values.items()}
-        about = replace(about, settings={**about.settings, **best})
+    data = read_part("The data of the window", lambda s: _read_data(s, reader), None)
+    if data is not None and run.spans:
+        # A cached ingest lists the spans that were excluded when it ran, so the run's own list replaces them.
+        data = replace(data, excluded=run.excluded_spans)
     return facts.Facts(
-        about=about,
-        data=read_part("The data of the window", lambda s: _read_data(s, reader), None),
+        run=replace(run, tuned=search.found.values) if search is not None else run,
+        data=data,
         search=search,
         training=read_part("The training", _read_training, None),
         evaluation=read_part("The evaluation", _read_evaluation, None),

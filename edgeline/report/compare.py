@@ -111,7 +111,7 @@ def render_diff(comparison: Comparison, links: Sequence[str | None]) -> str:
     return render(
         "diff.html",
         comparison=comparison,
-        runs=[(facts, link, *BADGES[facts.about.outcome]) for facts, link in pairs],
+        runs=[(facts, link, *BADGES[facts.run.outcome]) for facts, link in pairs],
         kinds=list(dict.fromkeys(pair.kind for pair in comparison.slices)),
         floor=min(0.9, math.floor(min((side.low for side in shares), default=0.0) * 10) / 10),
     )

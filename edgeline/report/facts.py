@@ -1,51 +1,22 @@
-"""The facts of one run as plain values: its page shows them, and the pages of later runs compare with them.
+"""The facts of one run: its record, and what its artifacts tell. Its page shows them; later runs compare.
 
-They are written as `facts.json` beside each page. Every field has a default, so that those of older versions
-can still be read.
+They are written as `facts.json` beside each page. Every field but the record has a default, so that those of
+older versions can still be read.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-import msgspec
 
 from edgeline.records.edge import EdgeFiles, Mistake
 from edgeline.records.evaluation import Confusion, Importance, SimpleModel
 from edgeline.records.ingest import Ingest, Thumbnail
 from edgeline.records.labels_review import LabelIssues
 from edgeline.records.photo_drift import PhotoDrift
-from edgeline.records.run import Course, Problem
+from edgeline.records.run import Run
 from edgeline.records.schema import Difference
 from edgeline.records.training import CrossValidation, Epoch, Search, TrainingSummary
 from edgeline.records.verdict import Verdict
 from edgeline.report.measures import Reliability
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """One output of one step: its URI and its custom properties."""
-
-    step: str
-    output: str
-    uri: str
-    properties: Mapping[str, str | int | float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class About(Course):
-    """The run itself."""
-
-    run: str  # its id
-    model: str
-    engine: Literal["local", "kubeflow"] = "local"
-    notes: tuple[str, ...] = ()  # on the spans that it read, a sentence each
-    problem: Problem | None = None  # the reason for its end before its last step
-    log: str | None = None  # file with everything that was printed
-    data: str = ""  # where the examples came from
-    settings: Mapping[str, str] = field(default_factory=dict)  # by dotted name
-    libraries: Mapping[str, str] = field(default_factory=dict)  # version by name
-    artifacts: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,18 +72,19 @@ class Training:
         return next((epoch for epoch in self.epochs if epoch.epoch == best), None)
 
 
-class Slice(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Slice:
     """Accuracy on one slice of the eval examples, 0..1."""
 
     kind: str  # `overall`, `class`, `span`, or one of the workload
     name: str  # within its kind
-    examples: int = msgspec.field(name="photos")  # how many
+    examples: int
     accuracy: float | None = None  # None where it was no number
     low: float = 0.0  # lower end of its 95 % confidence interval; `high` is the upper one
     high: float = 1.0
     before: float | None = None  # the production model's, on the same examples
     # Further metrics: `recall`, `precision`, `f1`, `auc`, `recall_at_false_alarms`.
-    measures: Mapping[str, float] = msgspec.field(default_factory=dict)
+    measures: Mapping[str, float] = field(default_factory=dict)
     groups: int | None = None  # counted by its interval; None where every example is a group of its own
 
 
@@ -171,7 +143,7 @@ class TwinAccuracy:
 class Facts:
     """All facts of a run; a part is None where the run did not get that far."""
 
-    about: About
+    run: Run
     data: Data | None = None
     search: Search | None = None  # None where settings were not searched
     training: Training | None = None
@@ -184,14 +156,3 @@ class Facts:
     edge: EdgeFiles | None = None
     gates: tuple[Verdict, ...] = ()  # in the order of the DAG
     unreadable: tuple[str, ...] = ()  # unreadable parts, a sentence each
-
-
-def by_dotted_name(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Flattens nested settings to dotted names, as `About.settings` has them, each value as text."""
-    flat: dict[str, str] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat |= by_dotted_name(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = str(value)
-    return flat

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 _BINS = 10
 _MOST_POINTS = 50
@@ -16,7 +16,7 @@ class Bin(Struct, frozen=True):
 
     low: float  # excluded, except for 0
     high: float  # included
-    examples: int = field(name="photos")  # how many
+    examples: int
     confidence: float  # their mean highest probability
     accuracy: float  # the share of them that is right
 
@@ -30,7 +30,7 @@ class Reliability(Struct, frozen=True):
 
     bins: tuple[Bin, ...]  # those with examples, from low to high
     error: float
-    examples: int = field(name="photos")  # how many
+    examples: int
 
 
 def measure_reliability(answers: Iterable[tuple[float, bool]]) -> Reliability | None:

@@ -19,6 +19,7 @@ from edgeline.report.terms import TERMS
 from edgeline.report.verdict import (
     BADGES,
     describe_outcome,
+    find_problem,
     list_next_steps,
     list_notes,
     list_other_reasons,
@@ -113,11 +114,10 @@ class View:
 
     def __init__(self, facts: Facts, pictures: Mapping[str, bytes], before: Facts | None = None) -> None:
         self.facts, self.before, self._pictures = facts, before, pictures
-        self.about = facts.about
-        self.badge, self.tone = BADGES[facts.about.outcome]
+        self.run = facts.run
+        self.badge, self.tone = BADGES[facts.run.outcome]
         self.sentence = describe_outcome(facts)
-        # A gate's finding is shown with the gate.
-        self.problem = None if any(gate.result == "fail" for gate in facts.gates) else facts.about.problem
+        self.problem = find_problem(facts)
         self.reasons, self.warnings = list_other_reasons(facts), list_other_warnings(facts)
         self.next_steps = list_next_steps(facts)
         self.notes = list_notes(facts, before)
@@ -166,8 +166,8 @@ class View:
             "label_issues": facts.label_issues is not None and facts.label_issues.total > 0,
             "reliability": facts.reliability is not None,
             "edge": facts.edge is not None,
-            "steps": bool(self.about.steps),
-            "lineage": bool(self.about.inputs or self.about.libraries or self.about.artifacts),
+            "steps": bool(self.run.steps),
+            "lineage": bool(self.run.inputs or self.run.libraries or self.run.artifacts),
         }[section]
 
     @property
@@ -203,9 +203,9 @@ class View:
             newest = facts.data.spans[-1]
             note = f"{words.count(newest.quarantined)} of {words.count(newest.rows)} quarantined"
             figures.append(Figure(f"New {self.nouns}", words.count(newest.accepted), note))
-        if self.about.seconds is not None:
-            day = words.day(self.about.started_at)
-            figures.append(Figure("Run time", words.seconds(self.about.seconds), day))
+        if self.run.seconds is not None:
+            day = words.day(self.run.started_at)
+            figures.append(Figure("Run time", words.seconds(self.run.seconds), day))
         return figures
 
     def picture(self, file: str) -> str | None:

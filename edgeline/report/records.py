@@ -1,15 +1,21 @@
 """The lasting record of a run: `report.html` and `facts.json`, in a folder or an object store."""
 
 import logging
+import os
 import shutil
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from urllib.parse import quote
 
 from edgeline.journal import format_utc
 from edgeline.records.json_file import UNREADABLE, decode, encode
-from edgeline.report.facts import About, Facts
+from edgeline.records.run import Run
+from edgeline.report.collect import collect, pictures
+from edgeline.report.facts import Facts
+from edgeline.report.page import render_run
+from edgeline.report.sources import Sources
 from edgeline.store.locations import (
     Location,
     get_filesystem,
@@ -80,7 +86,7 @@ def read_all(root: Location) -> list[tuple[Location, Facts]]:
     with ThreadPoolExecutor(_READERS) as pool:
         pairs = zip(folders, pool.map(read, folders), strict=True)
         known = [(folder, facts) for folder, facts in pairs if facts is not None]
-    return sorted(known, key=lambda item: _order(item[1].about))
+    return sorted(known, key=lambda item: item[1].run.order)
 
 
 def find_old(
@@ -95,8 +101,8 @@ def find_old(
     return {
         folder: measure_size(folder)
         for folder, facts in known[:-keep]
-        if facts.about.run not in stay
-        and not (facts.about.outcome == "running" and facts.about.started_at > earliest)
+        if facts.run.id not in stay
+        and not (facts.run.outcome == "running" and facts.run.started_at > earliest)
     }
 
 
@@ -113,18 +119,31 @@ def remove(folder: Location) -> None:
 
 def number_of(run: str, known: Iterable[Facts]) -> int:
     """Returns the number of a run among those with known records: its own, or the next free one."""
-    numbers = {facts.about.run: facts.about.number for facts in known}
+    numbers = {facts.run.id: facts.run.number for facts in known}
     return numbers.get(run) or max(numbers.values(), default=0) + 1
 
 
-def before(about: About, newest_first: Iterable[Facts]) -> Facts | None:
-    """Returns the run to compare with: the model's newest earlier run that got as far as its data."""
-    earlier = (known for known in newest_first if _order(known.about) < _order(about))
-    return next(
-        (known for known in earlier if known.about.model == about.model and known.data is not None), None
-    )
+def make(
+    run: Run, sources: Sources, newest_first: Iterable[Facts], folder: Path | None = None
+) -> tuple[Facts, str]:
+    """Collects the facts of a run, and renders its page, with links to what lies around `folder`.
+
+    It is compared with the model's newest earlier run that got as far as its data.
+    """
+    facts = collect(sources, run)
+    earlier = (known for known in newest_first if known.run.order < run.order)
+    of_model = (known for known in earlier if known.run.workload == run.workload and known.data is not None)
+    before = next(of_model, None)
+    return facts, render_run(facts, pictures(sources), before, _find_links(run, before, folder))
 
 
-def _order(about: About) -> tuple[int, str, str]:
-    """Returns the key that sorts runs in the order in which they were made."""
-    return about.number, about.started_at, about.run
+def _find_links(run: Run, before: Facts | None, folder: Path | None) -> dict[str, str]:
+    """Returns the relative URLs of what the page of a run in `folder` can lead to, as far as it is there."""
+    if folder is None:
+        return {}
+    names = {"All runs": f"../index-{run.workload}.html", "Log": "run.log"}
+    if before is not None:
+        names["The run before"] = f"../{before.run.id}/{PAGE}"
+    local = (each.uri for each in run.artifacts if os.path.isabs(each.uri))
+    names |= {uri: os.path.relpath(uri, folder) for uri in local}
+    return {name: quote(path) for name, path in names.items() if (folder / path).exists()}

@@ -1,8 +1,9 @@
 """The rows of the page of all runs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, field
 
 from edgeline.records.ingest import Excluded
 from edgeline.report import words
@@ -20,7 +21,7 @@ class Row(Struct, frozen=True):
     accuracy: float | None = None  # that of its model on its eval examples, 0..1
     before: float | None = None  # that of the model in production, on the same examples
     weakest: str | None = None  # the class with the lowest recall, and its recall
-    examples: int | None = field(name="photos", default=None)  # in its window
+    examples: int | None = None  # in its window
     quarantined: int | None = None  # in the newest span
     version: int | None = None  # pushed by it
     seconds: float | None = None  # wall time
@@ -50,23 +51,23 @@ class Row(Struct, frozen=True):
 
 def make_row(facts: Facts, link: str | None) -> Row:
     """Makes the row of a run; `link` is that of its page."""
-    about, overall = facts.about, facts.evaluation.overall if facts.evaluation else None
+    run, overall = facts.run, facts.evaluation.overall if facts.evaluation else None
     worst = facts.evaluation.worst("class") if facts.evaluation else None
     return Row(
-        run=about.run,
+        run=run.id,
         link=link,
-        outcome=about.outcome,
-        started_at=about.started_at,
+        outcome=run.outcome,
+        started_at=run.started_at,
         accuracy=overall.accuracy if overall else None,
         before=overall.before if overall else None,
         weakest=f"{worst.name} {words.percent(worst.accuracy)}" if worst else None,
         examples=sum(facts.data.splits.values()) if facts.data else None,
         quarantined=facts.data.spans[-1].quarantined if facts.data and facts.data.spans else None,
-        version=about.version if about.outcome == "pushed" else None,
-        seconds=about.seconds,
-        reason="" if about.outcome == "pushed" else " ".join(about.reasons[:1]),
+        version=run.version if run.outcome == "pushed" else None,
+        seconds=run.seconds,
+        reason="" if run.outcome == "pushed" else " ".join(run.reasons[:1]),
         slices=tuple(
-            structs.replace(item, measures={})
+            replace(item, measures={})
             for item in (facts.evaluation.slices if facts.evaluation else ())
             if item.kind in ("overall", "class")
         ),
@@ -75,7 +76,7 @@ def make_row(facts: Facts, link: str | None) -> Row:
             for variant in (facts.edge.variants if facts.edge else ())
             if variant.measured
         },
-        steps={step.name: step.seconds for step in about.steps if step.seconds is not None},
+        steps={step.name: step.seconds for step in run.steps if step.seconds is not None},
         excluded=facts.data.excluded if facts.data else (),
         said=describe(facts),
     )

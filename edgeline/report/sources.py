@@ -1,9 +1,14 @@
 """The inputs of the report: the output folders of the steps of one run."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeline.records.run import Run
 from edgeline.records.steps import STEPS
+
+# The name in `Sources` of each output of a step that the report reads.
+OUTPUTS = {(step, output): name for step, info in STEPS.items() for output, name in info.outputs.items()}
 
 
 @dataclass(frozen=True)
@@ -25,18 +30,8 @@ class Sources:
     pushed_model: Path | None = None
     report: Path | None = None
 
-
-# The names of steps in workspaces of older versions.
-_OLD_NAMES = {
-    "ExampleGen": "PhotoIngest",
-    "DataValidator": "DataGate",
-    "Evaluator": "ModelEvaluator",
-    "Pusher": "ReleasePusher",
-}
-# The step and the output that each folder of `Sources` comes from.
-OUTPUTS = {
-    (name, output): source
-    for step, info in STEPS.items()
-    for output, source in info.outputs.items()
-    for name in (step, _OLD_NAMES.get(step, step))
-}
+    @classmethod
+    def of(cls, run: Run) -> "Sources":
+        """Returns the folders of a run's artifacts that are on this machine."""
+        named = {OUTPUTS.get((each.step, each.output)): each.uri for each in run.artifacts}
+        return cls(**{name: Path(uri) for name, uri in named.items() if name and os.path.isdir(uri)})

@@ -7,10 +7,11 @@ from typing import Any
 from edgeline.records.data_checks import DRIFT
 from edgeline.records.edge import PREDICTIONS
 from edgeline.records.evaluation import Confusion
+from edgeline.records.run import Run
 from edgeline.records.steps import STEPS
 from edgeline.report import records
 from edgeline.report.collect import collect, pictures
-from edgeline.report.facts import About, Facts
+from edgeline.report.facts import Facts
 from edgeline.report.measures import RocPoint, compute_roc
 from edgeline.report.page import View, render_part
 from edgeline.report.sources import Sources
@@ -26,7 +27,7 @@ def step_page(step: str, sources: Sources) -> str:
     facts = _read_facts(step, sources)
     summary = " ".join(f"{gate.result}: {' '.join(gate.reasons)}" for gate in facts.gates) or info.purpose
     if step == "RunReport" and sources.report is not None:
-        summary = " ".join((describe_outcome(facts), *facts.about.reasons))
+        summary = " ".join((describe_outcome(facts), *facts.run.reasons))
         page = (sources.report / records.PAGE).read_text(encoding="utf-8")
         # Without it, a link within the page would lead to the UI's page where the frame has no address.
         page = page.replace("<head>", '<head>\n<base href="about:srcdoc">', 1)
@@ -39,7 +40,7 @@ def step_page(step: str, sources: Sources) -> str:
 def _read_facts(step: str, sources: Sources) -> Facts:
     """Returns the facts at a step, for RunReport those of its report; cached for the functions below."""
     known = records.read(sources.report) if step == "RunReport" and sources.report is not None else None
-    return known or collect(sources, About(run="", model=""))
+    return known or collect(sources, Run(id=step, workload="model"))
 
 
 def step_metrics(step: str, sources: Sources) -> dict[str, float]:
@@ -76,8 +77,8 @@ def _measure_run(facts: Facts) -> dict[str, Any]:
     file = facts.edge.default_measured if facts.edge else None
     worst = [(kind, evaluation.worst(kind)) for kind in kinds] if evaluation else []
     return {
-        "pushed": facts.about.outcome == "pushed",
-        "held_back": facts.about.outcome == "held",
+        "pushed": facts.run.outcome == "pushed",
+        "held_back": facts.run.outcome == "held",
         "model_accuracy": overall and overall.accuracy,
         "production_accuracy": overall and overall.before,
         "eval_examples": overall and overall.examples,

@@ -2,7 +2,7 @@
 
 import shlex
 
-from edgeline.records.spans import describe_exclusion
+from edgeline.errors import Problem
 from edgeline.report.facts import Facts
 from edgeline.report.words import groups, percent
 
@@ -22,7 +22,7 @@ _HELD_BY = {"evaluation": "by its evaluation", "edge": "because no file for phon
 
 def describe_outcome(facts: Facts) -> str:
     """Returns the outcome of the run in one sentence."""
-    about = facts.about
+    run = facts.run
     production, where = _describe_production(facts), _name_last_step(facts)
     return {
         "running": "The run is in progress.",
@@ -33,7 +33,13 @@ def describe_outcome(facts: Facts) -> str:
         "failed": f"The run failed {where}, and nothing was pushed; {production}.",
         "interrupted": f"The run was interrupted {where}; the same command resumes it.",
         "killed": f"The run was killed {where}; the same command resumes it.",
-    }[about.outcome]
+    }[run.outcome]
+
+
+def find_problem(facts: Facts) -> Problem | None:
+    """Returns the problem that ended a run; a gate's finding is shown with the gate, and Ctrl-C is none."""
+    is_shown = any(gate.result == "fail" for gate in facts.gates) or facts.run.outcome == "interrupted"
+    return None if is_shown else facts.run.error
 
 
 def list_next_steps(facts: Facts) -> list[str]:
@@ -41,21 +47,21 @@ def list_next_steps(facts: Facts) -> list[str]:
 
     Other runs have none: a failed one says what to do with its problem.
     """
-    about, data = facts.about, facts.data
-    if about.outcome == "refused":
+    run, data = facts.run, facts.data
+    if run.outcome == "refused":
         newest = data.spans[-1].name if data and data.spans else "SPAN"
-        place = shlex.quote(about.data) if about.data else "DIR"
+        place = shlex.quote(run.data) if run.data else "DIR"
         return [
             "If the span is bad, leave it out and run again:"
             f" `edgeline data exclude {newest} --reason R --data {place}`.",
             "If the data is right and the schema too narrow: `edgeline schema diff` shows the difference, and"
             " `edgeline schema accept FEATURE --reason R` widens the schema.",
         ]
-    if about.outcome != "held":
+    if run.outcome != "held":
         return []
     steps = ["Look at the weakest slices and the worst mistakes below: are their labels right?"]
-    if facts.evaluation and facts.evaluation.baseline_version and about.engine == "local":
-        steps.append(f"Compare it with production, slice by slice: `edgeline diff production {about.run}`.")
+    if facts.evaluation and facts.evaluation.baseline_version and run.engine == "local":
+        steps.append(f"Compare it with production, slice by slice: `edgeline diff production {run.id}`.")
     return [
         *steps,
         "If a bound is wrong for this task, change it in the workload's settings, and run again: what did not"
@@ -65,7 +71,7 @@ def list_next_steps(facts: Facts) -> list[str]:
 
 
 def _describe_push(facts: Facts) -> str:
-    text = f"Version {facts.about.version} of {facts.about.model} is in production"
+    text = f"Version {facts.run.version} of {facts.run.workload} is in production"
     overall = facts.evaluation.overall if facts.evaluation else None
     judged = facts.evaluation.judged if facts.evaluation else None
     if facts.evaluation is None or overall is None or judged is None or judged.accuracy is None:
@@ -85,45 +91,42 @@ def _list_failed_gates(facts: Facts) -> str:
 
 
 def _describe_production(facts: Facts) -> str:
-    version = facts.about.version or (facts.evaluation.baseline_version if facts.evaluation else None)
+    version = facts.run.version or (facts.evaluation.baseline_version if facts.evaluation else None)
     if version:
         return f"version {version} stays in production"
     # A cluster's step that refuses data has not looked at what is in production.
-    return "nothing is in production" if facts.about.engine == "local" else "production is unchanged"
+    return "nothing is in production" if facts.run.engine == "local" else "production is unchanged"
 
 
 def _name_last_step(facts: Facts) -> str:
-    failed = [step.name for step in facts.about.steps if step.state in ("failed", "running")]
+    failed = [step.name for step in facts.run.steps if step.state in ("failed", "running")]
     return f"in {failed[-1]}" if failed else "before its first step"
 
 
 def list_other_reasons(facts: Facts) -> tuple[str, ...]:
     """Returns the reasons of the outcome that are not those of a gate or of the problem."""
-    if facts.about.outcome == "pushed":
+    if facts.run.outcome == "pushed":
         return ()
     shown = {reason for gate in facts.gates for reason in gate.reasons}
-    if facts.about.problem is not None:
-        shown.add(facts.about.problem.found)
-    return tuple(reason for reason in facts.about.reasons if reason not in shown)
+    if (problem := find_problem(facts)) is not None:
+        shown.add(problem.found)
+    return tuple(reason for reason in facts.run.reasons if reason not in shown)
 
 
-def list_notes(facts: Facts, before: Facts | None) -> tuple[str, ...]:
+def list_notes(facts: Facts, before: Facts | None) -> list[str]:
     """Returns sentences on new and excluded spans: those of the runner, or else from the data."""
-    if facts.about.notes or facts.data is None:
-        return facts.about.notes
-    sentences = []
+    sentences = facts.run.notes
+    if sentences or facts.data is None:
+        return sentences
     if before is not None and before.data is not None:
         seen = {span.name for span in before.data.spans}
         new = [span.name for span in facts.data.spans if span.name not in seen]
-        since = f"since run {before.about.run}"
+        since = f"since run {before.run.id}"
         sentences.append(f"New {since}: {', '.join(new)}." if new else f"No new span {since}.")
-    sentences += [
-        describe_exclusion(item.span, item.who, item.when, item.reason) for item in facts.data.excluded
-    ]
-    return tuple(sentences)
+    return sentences + [excluded.sentence for excluded in facts.data.excluded]
 
 
 def list_other_warnings(facts: Facts) -> tuple[str, ...]:
     """Returns the warnings that are not those of a gate."""
     shown = {warning for gate in facts.gates for warning in gate.warnings}
-    return tuple(warning for warning in facts.about.warnings if warning not in shown)
+    return tuple(warning for warning in facts.run.warnings if warning not in shown)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.failures import BUSY, explain, find_meaning
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -15,53 +16,12 @@ if TYPE_CHECKING:
 
 _LOCAL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
 _NO_BUCKET = "NoSuchBucket"
-_BAD_NAME = {"ParamValidationError", "InvalidBucketName"}
-_BUSY = {"SlowDown", "ServiceUnavailable", "TooManyRequests", "RequestLimitExceeded", "503", "429"}
 # Errors of a store or of the network that may pass; those of the first line are of Python and its libraries.
 _TEMPORARY = {
     *("ConnectionError", "HTTPClientError", "TimeoutError", "IncompleteReadError", "ClientPayloadError"),
     *("InternalError", "RequestTimeout", "500", "502", "504"),
-    *_BUSY,
+    *BUSY,
 }
-_LOOK_AT_ADDRESS = "Check AWS_ENDPOINT_URL and the network, and run the same command again."
-# Names of exceptions and codes of stores, and what each group means: what was found, why, and what to do.
-_MEANINGS = (
-    (
-        {
-            *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "PermissionError"),
-            *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"),
-            *("TokenRefreshRequired", "UnauthorizedSSOTokenError", "ProfileNotFound", "403"),
-        },
-        " was refused",
-        "The keys are missing, wrong or expired, or do not permit this operation.",
-        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to the keys of a user who may read and write there"
-        " (and AWS_ENDPOINT_URL for a store other than AWS's own), and run the same command again.",
-    ),
-    (
-        _BUSY,
-        " asks for fewer requests",
-        "Each request was tried several times, with waits in between.",
-        "Run the same command again when the store is less busy.",
-    ),
-    (
-        {"ConnectTimeoutError", "ReadTimeoutError", "FSTimeoutError", "TimeoutError", "RequestTimeout"},
-        " did not answer in time",
-        "The store is overloaded, or something on the network path drops the requests.",
-        _LOOK_AT_ADDRESS,
-    ),
-    (
-        {"ConnectionError", "HTTPClientError", "ClientConnectionError"},
-        " cannot be reached",
-        "Nothing listens at that address, or its host name cannot be resolved.",
-        _LOOK_AT_ADDRESS,
-    ),
-    (
-        {"OSError", "ClientError", "BotoCoreError"},
-        ": the store answered with an error",
-        "The operation was not carried out.",
-        "Read the store's own log, and run the same command again.",
-    ),
-)
 
 
 def is_absent(error: OSError) -> bool:
@@ -110,24 +70,23 @@ def _translate(error: Exception, place: "UPath") -> EdgelineError | None:
     at = f" at {endpoint}" if endpoint and place.protocol == "s3" else ""
     bucket = place.path.strip("/").partition("/")[0]
     text = " ".join(str(error).split())[:300] or type(error).__name__
-    if _NO_BUCKET in signs:
-        return EdgelineError(
-            f"{place}: the bucket {bucket!r} does not exist{at}.",
-            "Edgeline does not create buckets.",
-            "Check its name and AWS_ENDPOINT_URL, or create it, and run the same command again.",
-        )
-    if isinstance(error, OSError) and (is_absent(error) or error.filename or error.errno in _LOCAL_ERRNOS):
+    if isinstance(error, OSError) and _NO_BUCKET not in signs and _is_local(error):
         return None
-    if signs & _BAD_NAME:
+    if signs & {"ParamValidationError", "InvalidBucketName"}:
         why, do = "A bucket cannot have that name.", "Write the URL as s3://BUCKET/PREFIX."
         return UsageError(f"{place}: {text}", why, do)
-    for names, summary, why, do in _MEANINGS:
-        if signs & names:
-            return EdgelineError(f"{place}{summary}{at}: {text}", why, do)
+    if find_meaning("store", named := " ".join(sorted(signs))):
+        return EdgelineError.from_problem(
+            explain("store", named, place=place, bucket=bucket, at=at, text=text)
+        )
     if isinstance(error, ValueError) and "endpoint" in text:
         why, do = "The store's address is not a URL.", "Set AWS_ENDPOINT_URL to http(s)://HOST:PORT."
         return UsageError(f"{place}: {text}.", why, do)
     return None
+
+
+def _is_local(error: OSError) -> bool:
+    return bool(is_absent(error) or error.filename or error.errno in _LOCAL_ERRNOS)
 
 
 def collect_signs(error: BaseException | None) -> set[str]:

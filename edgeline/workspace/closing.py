@@ -3,101 +3,77 @@
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from edgeline.errors import EdgelineError
+from edgeline.errors import EdgelineError, Problem
 from edgeline.records.outcome import Outcome
 from edgeline.records.push import PUSH
-from edgeline.records.run import Problem, Run
-from edgeline.records.training import SEARCH, TUNED, Search
+from edgeline.records.run import Run
+from edgeline.records.training import SEARCH, TUNED
 from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.release import store
 from edgeline.release.acceptance import terms
 from edgeline.release.releases import Release
+from edgeline.report.sources import Sources
 from edgeline.report.words import setting
-from edgeline.workspace import artifact_records
-from edgeline.workspace.artifact_records import ArtifactRecord
 from edgeline.workspace.progress_text import duration, verdict_lines
 from edgeline.workspace.runs import RunFolder
-from edgeline.workspace.spans import format_spans
 
 DETAILS = "Details: "
 _SHOW, _STATUS = "edgeline show latest", "edgeline status"
 _BYTES_PER_MB = 10**6
-_NO_OUTCOME: Mapping[str, Any] = {
-    "exit_code": 1,
-    "found": "Every step ended, but none recorded whether a model was pushed.",
-    "why": "The last step of the DAG should record it.",
-    "do": "Read the log of the run.",
-}
+_NO_OUTCOME = Problem(
+    "Every step ended, but none recorded whether a model was pushed.",
+    "The last step of the DAG should record it.",
+    "Read the log of the run.",
+)
 
 
-def read_verdicts(artifacts: Iterable[ArtifactRecord]) -> list[Verdict]:
-    """Returns the verdicts among the artifacts of a run, in the order of its steps."""
-    folders = (Path(record.uri) for record in artifacts)
+def read_verdicts(sources: Sources) -> list[Verdict]:
+    """Returns the readable verdicts of a run, in the order of its steps."""
+    folders = filter(None, (sources.data_verdict, sources.blessing, sources.edge_verdict))
     return [verdict for folder in folders if (verdict := VERDICT.find_readable(folder)) is not None]
-
-
-def _read_push(artifacts: Iterable[ArtifactRecord]) -> Outcome | None:
-    """Returns the outcome that the Pusher recorded; None if it did not run."""
-    for record in artifacts:
-        if (outcome := record.properties.get("outcome")) in ("pushed", "unchanged", "held"):
-            push = PUSH.find_readable(Path(record.uri))
-            version = push.version if push and outcome == "pushed" else None
-            return Outcome(outcome, version, push.reasons if push else (), _STATUS)
-    return None
-
-
-def _read_search(artifacts: Iterable[ArtifactRecord]) -> tuple[Search, Path] | None:
-    """Returns the result of a search and the path of the best settings; None if there was no search."""
-    for record in artifacts:
-        if (search := SEARCH.find_readable(Path(record.uri))) is not None:
-            return search, Path(record.uri) / TUNED
-    return None
 
 
 def _drop_repeats(sentences: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sentences))
 
 
-def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warnings: Sequence[str]) -> Run:
+def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Sequence[str]) -> Run:
     """Returns the record of a run whose worker ended, with outcome, exit code and reasons.
 
-    `error` is the event that ended it before its last step; None if every step ended well.
+    `problem` ended it before its last step; None if every step ended well.
     """
-    artifacts = list(artifact_records.read(folder.artifacts))
-    verdicts, pushed = read_verdicts(artifacts), _read_push(artifacts)
-    search = _read_search(artifacts)
+    run = folder.add_events(run)
+    sources = Sources.of(run)
+    verdicts = read_verdicts(sources)
+    push = PUSH.find_readable(sources.pushed_model) if sources.pushed_model else None
+    search = SEARCH.find_readable(sources.search) if sources.search else None
     failed = [verdict for verdict in verdicts if not verdict.passed]
-    if error is None and pushed is not None:
+    version = push.version if push and push.outcome == "pushed" else None
+    if problem is None and push is not None:
         notes = (reason for verdict in verdicts if verdict.passed for reason in verdict.reasons)
-        outcome = replace(pushed, reasons=_drop_repeats([*pushed.reasons, *notes]))
+        outcome = Outcome(push.outcome, version, _drop_repeats([*push.reasons, *notes]))
     else:
-        error = error or _NO_OUTCOME
-        outcome = Outcome.of_error(int(error["exit_code"]), error["found"], error["do"])
-        outcome = replace(outcome, version=pushed.version if pushed else None)
+        problem = problem or _NO_OUTCOME
+        outcome = Outcome.of_problem(problem)
         if outcome.outcome in ("held", "refused") and failed:
-            outcome = replace(
-                outcome, reasons=_drop_repeats(reason for each in failed for reason in each.reasons)
-            )
+            reasons = _drop_repeats(reason for each in failed for reason in each.reasons)
+            outcome = replace(outcome, reasons=reasons)
     assert outcome.outcome != "done"
+    blamed = _drop_repeats(span for verdict in failed for span in verdict.spans)
     return replace(
         run,
         outcome=outcome.outcome,
         exit_code=outcome.exit_code,
         # A worker that was killed could not report that its step failed.
-        steps=tuple(replace(s, state="failed") if s.state == "running" else s for s in folder.read_steps()),
-        tuned=search[0].found.values if search else {},
-        version=outcome.version or _find_production_version(run),
+        steps=tuple(replace(step, state="failed") if step.state == "running" else step for step in run.steps),
+        tuned=search.found.values if search else {},
+        version=version or _find_production_version(run),
         reasons=outcome.reasons,
-        warnings=_drop_repeats(
-            [*warnings, *(warning for verdict in verdicts for warning in verdict.warnings)]
-        ),
-        blamed_spans=_drop_repeats(span for verdict in failed for span in verdict.spans)
-        or tuple(error.get("spans", ()) if error is not None else ()),
+        warnings=_drop_repeats([*warnings, *(text for verdict in verdicts for text in verdict.warnings)]),
+        blamed_spans=blamed or (problem.spans if problem else ()),
         details=_SHOW if failed else None,
-        error=Problem(error["found"], error["why"], error["do"]) if error is not None else None,
+        error=problem,
     )
 
 
@@ -185,12 +161,13 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
     # For a gate's verdict, a command that shows its details is printed further down instead.
     if run.error is not None and run.details is None:
         yield from ((f"  {part}", "") for part in (run.error.why, outcome.do) if part)
-    if (result := _read_search(artifact_records.read(folder.artifacts))) is not None:
-        search, profile = result
+    trials = Sources.of(run).search
+    if trials is not None and (search := SEARCH.find_readable(trials)) is not None:
         best = ", ".join(f"{name}={setting(value)}" for name, value in search.found.values.items())
         yield f"Best of {len(search.trials)} trials: {best}", ""
-        yield f"To train with these settings and without a search: --profile {shlex.quote(str(profile))}", ""
-    yield from ((line, "") for line in format_spans(run))
+        profile = shlex.quote(str(trials / TUNED))
+        yield f"To train with these settings and without a search: --profile {profile}", ""
+    yield from ((note, "") for note in run.notes)
     if (suggestion := suggest_exclusion(run)) is not None:
         yield suggestion, ""
     if run.error is None or run.details is not None:

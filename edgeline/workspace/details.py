@@ -5,24 +5,25 @@ from dataclasses import replace
 
 from edgeline.records.edge import EdgeFiles
 from edgeline.records.labels_review import LABEL_ISSUES_CSV
+from edgeline.records.run import Run
 from edgeline.report import records
 from edgeline.report.collect import collect
-from edgeline.report.facts import About, Data, Evaluation
-from edgeline.workspace.report import find_sources
+from edgeline.report.facts import Data, Evaluation
+from edgeline.report.sources import Sources
 from edgeline.workspace.runs import RunFolder
 
 # The width of the table of slices without the column of groups.
 _SLICES_WIDTH = 71
 
 
-def detail_lines(folder: RunFolder, width: int) -> Iterator[str]:
+def detail_lines(folder: RunFolder, run: Run, width: int) -> Iterator[str]:
     """Yields details of each step of a run that left its files, and names the files that cannot be read.
 
     A table leaves out a column if it would not fit into `width`.
     """
     # Only the page shows the statistics, and reading them takes longer than all the rest.
-    sources = replace(find_sources(folder), statistics=None, anomalies=None)
-    facts = records.read(folder.path) or collect(sources, About(run=folder.path.name, model=""))
+    sources = replace(Sources.of(run), statistics=None, anomalies=None)
+    facts = records.read(folder.path) or collect(sources, run)
     if facts.data is not None:
         yield from _format_quarantine(facts.data, f"{sources.quarantine}/quarantine.csv")
     if facts.evaluation is not None:

@@ -1,18 +1,18 @@
-"""Finds the runs of a workspace, or the records that a cluster left in a store, and their pages."""
+"""The runs of a workspace, or the records that a cluster left in a store, with their facts and pages."""
 
 import shlex
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from edgeline.errors import UsageError
 from edgeline.records.run import Run
 from edgeline.report import records
+from edgeline.report.collect import collect
 from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import Location, list_folders, locate, read_bytes
-from edgeline.workspace.report import find_sources, read_facts
 from edgeline.workspace.runs import PRODUCTION, RunFolder, find_run, in_production, read_all
 
 # A store answers in tens of milliseconds.
@@ -35,7 +35,11 @@ class KnownRun:
     facts: Facts
     folder: Location
     pages: Path
-    sources: Sources | None = None  # its artifacts; None for a run on a cluster
+
+    @property
+    def sources(self) -> Sources:
+        """Returns those of its artifacts that are on this machine."""
+        return Sources.of(self.facts.run)
 
     @cached_property
     def page(self) -> Path | None:
@@ -69,7 +73,7 @@ def find_known_run(place: Place, run_id: str) -> KnownRun:
     root, model = _find_records(place.store, place.workload)
     wanted = in_production(place.store, model) if run_id == PRODUCTION else run_id
     known = records.read_all(root)
-    chosen = [item for item in known if wanted in ("latest", item[1].about.run)]
+    chosen = [item for item in known if wanted in ("latest", item[1].run.id)]
     if not chosen:
         raise UsageError(
             f"There is no record of a run {wanted!r} of {model} in {place.store}.",
@@ -99,8 +103,27 @@ def find_known_runs(place: Place) -> tuple[str, Path, list[KnownRun]]:
 
 
 def _read_folder(place: Place, folder: RunFolder, run: Run) -> KnownRun:
-    pages = place.workspace.absolute() / "runs"
-    return KnownRun(read_facts(run, folder), folder.path, pages, find_sources(folder))
+    return KnownRun(read_facts(run, folder), folder.path, place.workspace.absolute() / "runs")
+
+
+def find_written_facts(run: Run, folder: RunFolder) -> Facts | None:
+    """Returns the facts that a run's page shows; None if it has no page, or one from before the run ended."""
+    facts = records.read(folder.path)
+    return replace(facts, run=run) if facts is not None and facts.run.outcome == run.outcome else None
+
+
+def read_facts(run: Run, folder: RunFolder) -> Facts:
+    """Returns the facts that a run's page shows; for a run without one, reads them from its artifacts."""
+    return find_written_facts(run, folder) or collect(Sources.of(run), run)
+
+
+def write_report(run: Run, folder: RunFolder) -> tuple[Path, Facts]:
+    """Builds the page of an ended run from the outputs of its steps; returns its path, and the facts."""
+    newest_first = reversed(read_all(folder.path.parent.parent))
+    earlier = filter(None, (records.read(known.path) for known, _ in newest_first))
+    facts, page = records.make(run, Sources.of(run), earlier, folder.path)
+    records.write(folder.path, facts, page)
+    return folder.path / records.PAGE, facts
 
 
 def _find_records(store: str, named: str | None) -> tuple[Location, str]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from edgeline.records.events import EpochEnded
 from edgeline.records.outcome import Outcome
 from edgeline.report import words
-from edgeline.workspace.events import Event
 
 # The style of each outcome on a terminal.
 STYLES = {
@@ -20,31 +20,21 @@ def duration(seconds: float) -> str:
     return words.seconds(seconds).replace("\u00a0", " ")
 
 
-def format_epoch(event: Event, width: int) -> str:
+def format_epoch(event: EpochEnded, width: int) -> str:
     """Formats an epoch in at most `width` columns; the least important figures are left out first."""
-    pieces = [f"epoch {event['epoch']}/{event['epochs']}"]
-    if event.get("eta_s"):
-        pieces.append(f"{duration(event['eta_s'])} left")
-    for key, name in (
-        ("val_accuracy", "eval accuracy"),
-        ("loss", "loss"),
-        ("accuracy", "accuracy"),
-        ("val_loss", "eval loss"),
-    ):
-        if event.get(key) is not None:
-            pieces.append(f"{name} {event[key]:.3f}")
-    text = pieces[0]
-    for piece in pieces[1:]:
+    pieces = [f"{duration(event.eta_s)} left"] if event.eta_s else []
+    figures = {
+        "eval accuracy": event.val_accuracy,
+        "loss": event.loss,
+        "accuracy": event.accuracy,
+        "eval loss": event.val_loss,
+    }
+    pieces += [f"{name} {value:.3f}" for name, value in figures.items() if value is not None]
+    text = f"epoch {event.epoch}/{event.epochs}"
+    for piece in pieces:
         if len(text) + 2 + len(piece) <= width:
             text += f"  {piece}"
     return text
-
-
-def format_count(event: Event) -> str:
-    """Formats a count as `1,200 of 2,400 photos`."""
-    total = f" of {event['total']:,}" if event.get("total") else ""
-    what = event["what"] if event.get("total", event["done"]) != 1 else event["what"].removesuffix("s")
-    return f"{event['done']:,}{total} {what}"
 
 
 def verdict_lines(outcome: Outcome, headline: str) -> Iterator[tuple[str, str]]:

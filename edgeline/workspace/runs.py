@@ -1,7 +1,8 @@
-"""The folders of runs: `runs/<id>/` with run.json, events.jsonl, artifacts.jsonl and run.log."""
+"""The folders of runs: `runs/<id>/` with run.json, run.log and, while the run goes on, events.jsonl."""
 
 import difflib
 import os
+import shutil
 import socket
 import sys
 from contextlib import suppress
@@ -11,10 +12,10 @@ from pathlib import Path
 
 from edgeline.errors import UsageError
 from edgeline.journal import utc_now
-from edgeline.records.json_file import convert
-from edgeline.records.run import RUN, Run, Step
+from edgeline.records.events import EventReader, Planned, StepChanged
+from edgeline.records.run import RUN, Artifact, Run, Step
+from edgeline.release.manifest import files_below
 from edgeline.store.locations import write_atomically
-from edgeline.workspace.events import EventReader
 
 # The name by which commands take the run that pushed the release in production.
 PRODUCTION = "production"
@@ -27,7 +28,6 @@ class RunFolder:
         self.path = path
         self.record = path / RUN.name
         self.events = path / "events.jsonl"
-        self.artifacts = path / "artifacts.jsonl"
         self.log = path / "run.log"
 
     def write(self, run: Run) -> None:
@@ -38,28 +38,24 @@ class RunFolder:
     def read(self) -> Run | None:
         """Reads the record; None where there is none, or, with a warning, where it cannot be read."""
         run = RUN.find_readable(self.path)
-        if run is None:
-            return None
-        run = replace(run, id=self.path.name)
-        if run.outcome != "running":
-            return run
-        steps = self.read_steps()
-        if run.host == socket.gethostname() and not _is_alive(run):
-            return replace(run, outcome="killed", steps=steps)
-        return replace(run, steps=steps)
+        if run is None or run.outcome != "running":
+            return run and replace(run, id=self.path.name)
+        run = self.add_events(replace(run, id=self.path.name))
+        is_killed = run.host == socket.gethostname() and not _is_alive(run)
+        return replace(run, outcome="killed") if is_killed else run
 
-    def read_steps(self) -> tuple[Step, ...]:
-        """Reads the steps and their states from the events."""
+    def add_events(self, run: Run) -> Run:
+        """Returns the record of a run with what its worker reported so far: steps, artifacts, and the log."""
         steps: dict[str, Step] = {}
+        artifacts: list[Artifact] = []
         for event in EventReader(self.events):
-            with suppress(ValueError):  # An invalid event is skipped like a torn line.
-                if event.get("event") == "plan":
-                    names = convert(event.get("steps"), tuple[str, ...])
-                    steps |= {name: Step(name, "queued") for name in names}
-                elif event.get("event") == "step":
-                    step = convert({**event, "name": event.get("step")}, Step)
-                    steps[step.name] = step
-        return tuple(steps.values())
+            if isinstance(event, Planned):
+                steps |= {name: Step(name, "queued") for name in event.steps}
+            elif isinstance(event, StepChanged):
+                steps[event.step.name] = event.step
+                artifacts += event.artifacts
+        log = str(self.log) if self.log.exists() else None
+        return replace(run, steps=tuple(steps.values()), artifacts=tuple(artifacts), log=log)
 
 
 def process_of(pid: int) -> str:
@@ -157,10 +153,8 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
             return matches[-1]
         run_id = in_production(matches[-1][1].push, matches[-1][1].workload)
         known_as = ", which pushed the release in production,"
-    if (
-        run_id not in runs
-        and len(begun := [each for each in runs if run_id and each.startswith(run_id)]) == 1
-    ):
+    begun = [each for each in runs if run_id and each.startswith(run_id)]
+    if run_id not in runs and len(begun) == 1:
         run_id = begun[0]
     if run_id not in runs:
         near = difflib.get_close_matches(run_id, runs, 1, cutoff=0.5)
@@ -194,5 +188,35 @@ def mark_killed(workspace: Path) -> None:
     for folder, run in read_all(workspace):
         # The holder of the lock knows that no other run is alive, even where another process has its pid.
         if run.ended_at is None:
-            run = replace(run, outcome="killed", exit_code=1, ended_at=utc_now(), steps=folder.read_steps())
+            run = replace(folder.add_events(run), outcome="killed", exit_code=1, ended_at=utc_now())
             folder.write(run)
+
+
+def list_files(uri: str) -> dict[str, int]:
+    """Returns the size in bytes of every file below a folder, by POSIX relative path."""
+    return {name: path.stat().st_size for name, path in files_below(Path(uri)).items()}
+
+
+def discard_damaged(workspace: Path) -> list[str]:
+    """Removes the folder of each artifact that lost files or bytes, so that its step runs again.
+
+    TFX reuses a cached step when its output folders exist, and does not check whether they are complete.
+
+    Returns a sentence for each. It passes over folders that are missing altogether: TFX detects those itself.
+    """
+    root = (workspace / "artifacts").resolve()
+    newest = {artifact.uri: artifact for run in read_runs(workspace) for artifact in run.artifacts}
+    sentences = []
+    for artifact in newest.values():
+        path = Path(artifact.uri)
+        if not os.path.isdir(path) or root not in path.resolve().parents:
+            continue
+        sizes = list_files(artifact.uri)
+        damaged = sorted(name for name, size in artifact.files.items() if sizes.get(name) != size)
+        if damaged:
+            shutil.rmtree(path)
+            damage = "is gone" if damaged[0] not in sizes else "has a different size"
+            more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+            file = f"{damaged[0]} of its {artifact.output}"
+            sentences.append(f"{artifact.step} runs again: {file} {damage}{more}.")
+    return sentences

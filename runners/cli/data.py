@@ -240,7 +240,7 @@ def _load_settings(workload: Path) -> "Settings":
 def _show_progress(doing: str) -> Iterator["Progress"]:
     from rich.console import Console
 
-    from edgeline.workspace.events import listen
+    from edgeline.records.events import listen
     from runners.shared.progress import Progress
 
     with Progress(Console(stderr=True, highlight=False), doing) as progress, listen(progress.handle):

@@ -16,8 +16,8 @@ from edgeline.records.run import Run
 from edgeline.records.schema import Difference
 from edgeline.records.spans import describe_spans
 from edgeline.report.schema import find_differences
+from edgeline.report.sources import Sources
 from edgeline.workspace.known_runs import Place
-from edgeline.workspace.report import find_sources
 from edgeline.workspace.runs import find_run
 
 
@@ -87,8 +87,8 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
 
 
 def _read_differences(place: Place) -> tuple[Run, tuple[Difference, ...]]:
-    folder, run = find_run(place.workspace, "latest", place.workload)
-    sources = find_sources(folder)
+    _, run = find_run(place.workspace, "latest", place.workload)
+    sources = Sources.of(run)
     if sources.schema is None or sources.inferred is None or sources.statistics is None:
         raise UsageError(
             f"Run {run.id} did not reach SchemaGen, or its artifacts are gone.",

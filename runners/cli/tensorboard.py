@@ -15,9 +15,9 @@ from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import say
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.records.events import EventReader, LogOpened
+from edgeline.records.run import Run
 from edgeline.records.training import TENSORBOARD
-from edgeline.workspace import artifact_records
-from edgeline.workspace.events import EventReader
 from edgeline.workspace.known_runs import Place
 from edgeline.workspace.runs import RunFolder, find_run, read_all
 
@@ -62,22 +62,22 @@ def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | N
     return _serve(logs, find_logs if every else lambda: _find_named(place, list(logs)), port)
 
 
-def find_log_folder(folder: RunFolder) -> Path | None:
+def find_log_folder(folder: RunFolder, run: Run) -> Path | None:
     """Returns the folder where the Trainer of a run left its log, or writes it now; None for none."""
-    for record in artifact_records.read(folder.artifacts):
-        if (record.step, record.key) == ("Trainer", "model_run"):
-            kept = Path(record.uri, TENSORBOARD)
-            return kept if kept.is_dir() else None
-    events = [event for event in EventReader(folder.events) if event.get("event") == TENSORBOARD]
-    live = Path(str(events[-1].get("folder"))) if events else None
-    return live if live is not None and live.is_dir() else None
+    places = [Path(event.folder) for event in EventReader(folder.events) if isinstance(event, LogOpened)]
+    places += [
+        Path(artifact.uri, TENSORBOARD)
+        for artifact in run.artifacts
+        if (artifact.step, artifact.output) == ("Trainer", "model_run")
+    ]
+    return places[-1] if places and places[-1].is_dir() else None
 
 
 def _find_all(place: Place) -> dict[str, Path]:
     """Returns the folders of logs by run; a training that later runs took from the cache counts once."""
     runs: dict[Path, str] = {}
     for folder, run in read_all(place.workspace):
-        if place.workload in (None, run.workload) and (logs := find_log_folder(folder)) is not None:
+        if place.workload in (None, run.workload) and (logs := find_log_folder(folder, run)) is not None:
             # A log is the first run's, or that of a running one, which may resume a killed run in its folder.
             runs[logs] = run.id if run.outcome == "running" else runs.get(logs, run.id)
     return {run: logs for logs, run in runs.items()}
@@ -87,7 +87,7 @@ def _find_named(place: Place, run_ids: Sequence[str]) -> dict[str, Path]:
     folders = {}
     for run_id in run_ids:
         folder, run = find_run(place.workspace, run_id, place.workload)
-        if (logs := find_log_folder(folder)) is None:
+        if (logs := find_log_folder(folder, run)) is None:
             raise UsageError(
                 f"Run {run.id} has no logs for TensorBoard.",
                 "The run ended before the Trainer wrote them, or they were removed.",

@@ -126,10 +126,10 @@ def _check(workload: "Workload", settings: "Settings") -> None:
 
 def _describe_pipeline(workload: "Workload", settings: "Settings") -> str:
     """Describes the pipeline for people: its image, and the settings that differ from the workload's."""
-    from edgeline.report.facts import by_dotted_name
+    from edgeline.records.run import flatten
     from pipeline.settings import load
 
-    defaults, values = (by_dotted_name(each.recorded()) for each in (load(workload.settings), settings))
+    defaults, values = (flatten(each.recorded()) for each in (load(workload.settings), settings))
     changed = [f"{name}={value}" for name, value in values.items() if defaults.get(name) != value]
     difference = f"changed from the workload's: {', '.join(changed)}" if changed else "as in the workload"
     return f"{workload.name} in the image {settings.kubeflow.image}; settings {difference}."

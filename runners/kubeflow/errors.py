@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from edgeline.errors import EdgelineError
+from edgeline.failures import explain
 
 # A server's error may contain kilobytes of Go stack; its first line is the message.
 _MOST_CHARACTERS = 300
@@ -37,84 +38,29 @@ def _explain(error: Exception, host: str, doing: str) -> EdgelineError | None:
     from kfp_server_api.exceptions import ApiException
 
     if isinstance(error, LoginPage):
-        return EdgelineError(
-            f"{host} answered with a web page while {doing}.",
-            "It is usually a login page: the request lacks valid credentials.",
-            "Set KFP_TOKEN to a token, or KFP_COOKIES to the cookies of a logged-in browser session;"
-            " or pass the URL of the API itself as --host, for example through `kubectl port-forward`.",
-        )
-    if isinstance(error, ApiException):
-        return _explain_refusal(error, host, doing)
-    if isinstance(error, urllib3.exceptions.HTTPError):
-        return _explain_connection(error, host, doing)
-    if isinstance(error, OSError) and error.filename:
-        return EdgelineError(
-            f"{error.strerror}: {error.filename}.",
-            f"The file is needed for {doing}.",
-            "Fix the file or its path, and run the same command again.",
-        )
-    return None
-
-
-def _explain_refusal(error: Any, host: str, doing: str) -> EdgelineError:
-    if not error.status:
-        return _explain_certificate(str(error.reason), host)
-    text = read_message(error.body)
-    answer = f"{host} answered {error.status} ({error.reason}) while {doing}{f': {text}' if text else '.'}"
-    if error.status in (401, 403):
-        return EdgelineError(
-            answer,
-            "The token or session is missing, has expired, or lacks the permission.",
-            "Set KFP_TOKEN (or KFP_COOKIES) to a new one, and run the same command again.",
-        )
-    if error.status == 404 and _parse_object(error.body) is None:
-        return EdgelineError(
-            answer,
-            "A server answers there, but it is not the API of Kubeflow Pipelines, version 2.",
-            "Check --host: pass the URL under which /apis/v2beta1/healthz answers, usually without a path.",
-        )
-    if error.status >= 500:
-        return Unavailable(
-            answer,
-            "Kubeflow Pipelines, or a service that it depends on, has failed.",
-            "Run the same command again. If the error persists, read"
-            " `kubectl logs deployment/ml-pipeline -n kubeflow`.",
-        )
-    return EdgelineError(
-        answer,
-        "Kubeflow Pipelines refused the request and changed nothing.",
-        "Fix what the answer names, and run the same command again.",
-    )
-
-
-def _explain_connection(error: Exception, host: str, doing: str) -> EdgelineError:
-    import urllib3
-
+        return _make_error("login page", host, doing)
+    if isinstance(error, ApiException) and error.status:
+        text = read_message(error.body)
+        text = f": {text}" if text else "."
+        answer = f"{host} answered {error.status} ({error.reason}) while {doing}{text}"
+        is_other = error.status == 404 and _parse_object(error.body) is None
+        return _make_error(f"{error.status}{' of another server' if is_other else ''}", host, doing, answer)
+    if not isinstance(error, (ApiException, urllib3.exceptions.HTTPError)):
+        return None
     reason = getattr(error, "reason", None) or error
-    if isinstance(reason, urllib3.exceptions.SSLError):
-        return _explain_certificate(str(reason), host)
+    if isinstance(error, ApiException) or isinstance(reason, urllib3.exceptions.SSLError):
+        return _make_error("certificate", host, doing, " ".join(str(reason).split())[:_MOST_CHARACTERS])
     if isinstance(reason, urllib3.exceptions.ReadTimeoutError):
-        return Unavailable(
-            f"{host} did not answer in time while {doing}.",
-            "The request was sent; whether the server carried it out is not known.",
-            "Look at its page before you run the same command again.",
-        )
+        return _make_error("timeout", host, doing)
     # urllib3's message begins with the object that failed.
     text = re.sub(r"^.*?: (?=Failed|Connection|\[)", "", str(reason)) or type(reason).__name__
-    return Unavailable(
-        f"{host} cannot be reached while {doing}: {text[:_MOST_CHARACTERS]}",
-        "No server answers there.",
-        "Check --host, kubeflow.host or KFP_ENDPOINT, and whether the cluster or the port-forward is up.",
-    )
+    return _make_error("connection", host, doing, text[:_MOST_CHARACTERS])
 
 
-def _explain_certificate(reason: str, host: str) -> EdgelineError:
-    return EdgelineError(
-        f"{host} cannot be reached over TLS: {' '.join(reason.split())[:_MOST_CHARACTERS]}",
-        "Its certificate cannot be verified, or it does not use https.",
-        "Set SSL_CERT_FILE to the certificates of the authority that signed it, or pass an http:// URL if the"
-        " server uses plain http.",
-    )
+def _make_error(signs: str, host: str, doing: str, text: str = "") -> EdgelineError:
+    is_away = re.fullmatch(r"5\d\d|timeout|connection", signs) is not None
+    kind = Unavailable if is_away else EdgelineError
+    return kind.from_problem(explain("Kubeflow", signs, host=host, doing=doing, text=text))
 
 
 def read_message(body: Any) -> str:

@@ -150,8 +150,8 @@ def _conclude_failed_step(step: Step, again: str, logs: Logs, pods: Sequence[Pod
     if outcome is not None and outcome.exit_code:
         return replace(outcome, do="")
     if last is not None and not last.ended_by_itself:
-        reason, do = explain_ending(last)
-        return Outcome("failed", None, (reason,), do or again)
+        ending = explain_ending(last)
+        return Outcome("failed", None, (ending.found,), ending.do or again)
     log = logs.read_step(step)
     stops_as = STEPS[step.name].stops_as if step.name in STEPS else None
     if stops_as is not None and not log and (last is None or last.runs_step):

@@ -41,18 +41,20 @@ PARAMETERS: Mapping[str, Parameter] = {
     "seed": Parameter("seed", "NUMBER_INTEGER", "The same data, settings and seed give the same model."),
     "window": Parameter("data.window", "NUMBER_INTEGER", "Number of newest spans to read."),
 }
-_RECORD = {name: ("settings", parameter.setting) for name, parameter in PARAMETERS.items()}
+# All settings, for the record of the run: the UI does not show them, since a backend makes every number a
+# float.
+_RECORDED = "recorded"
+_RECORD = {name: (_RECORDED, *parameter.setting.split(".")) for name, parameter in PARAMETERS.items()}
 _TRAINING = {
     name: (_CUSTOM, *PARAMETERS[name].setting.split(".")) for name in ("epochs", "learning_rate", "seed")
 }
-# These steps get the settings of the run's record: texts by dotted name.
-_RECORDING = ("DataGate", "RunReport")
 # The parameters of the run that each step uses, and the path of keys to each in the step's constants.
 _PLACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     FIRST: {"window": ("settings", "window")},
     "Tuner": _TRAINING,
     "Trainer": _TRAINING,
-    **{step: _RECORD for step in _RECORDING},
+    "DataGate": _RECORD,
+    "RunReport": _RECORD,
 }
 
 
@@ -73,7 +75,8 @@ def take_apart(step: str, constants: Mapping[str, Any]) -> tuple[Values, Values]
     """
     shown, unshown = _split(constants, (dict, list))
     for *keys, last in _PLACES.get(step, {}).values():
-        del _look_up(shown, keys)[last]
+        if keys[0] in shown:
+            del _look_up(shown, keys)[last]
     return shown, unshown
 
 
@@ -92,8 +95,7 @@ def put_together(step: str, given: Mapping[str, Any], unshown: str, fillings: Ma
     values = _merge(constants, json.loads(unshown))
     for name, (*keys, last) in _PLACES.get(step, {}).items():
         if name in given:
-            value = _to_number(given[name])
-            _look_up(values, keys)[last] = str(value) if step in _RECORDING else value
+            _look_up(values, keys)[last] = _to_number(given[name])
     if isinstance(custom := values.get(_CUSTOM), dict):
         values[_CUSTOM] = {name: _to_text(value, (dict,)) for name, value in custom.items()}
     return {name: _to_text(value, (dict, list)) for name, value in values.items()}
@@ -131,7 +133,8 @@ def _split(values: Mapping[str, Any], objects: tuple[type, ...]) -> tuple[Values
     unshown: Values = {}
     for name, value in values.items():
         value = _parse(value, objects)
-        if value == "" or (isinstance(value, str) and any(mark in value for mark in _MARKS)):
+        is_marked = isinstance(value, str) and any(mark in value for mark in _MARKS)
+        if value == "" or name == _RECORDED or is_marked:
             unshown[name] = value
         elif name == _CUSTOM:
             assert not any(isinstance(each, dict) for each in value.values()), "it would become a text"

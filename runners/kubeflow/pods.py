@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgeline.errors import Problem
+from edgeline.failures import explain, find_meaning
 from edgeline.records.steps import find_step
 
 _DRIVER = "-driver"
 # A container that ended by itself has this message; the reason is in its log.
-_BY_ITSELF = re.compile(r"^(Error|main: Error) \(exit code \d+\)")
-# KFP's launcher ends like this if its pod is deleted: after SIGQUIT (see pod/stop.py) with 2, else above 128.
-_TOLD_TO_END = re.compile(r"^(Error|main: Error) \(exit code (2|1[2-9]\d)\)")
+# KFP's launcher ends with 2 or above 128 if its pod is deleted, see pod/stop.py.
+_BY_ITSELF = re.compile(r"^(Error|main: Error) \(exit code (?!(2|1[2-9]\d)\))\d+\)")
 _MOST_CHARACTERS = 300
 
 
@@ -29,8 +30,7 @@ class Pod:
     @property
     def ended_by_itself(self) -> bool:
         """Tells whether its program ended with an exit code of its own, and not by a signal from outside."""
-        has_own_code = _BY_ITSELF.match(self.message) and not _TOLD_TO_END.match(self.message)
-        return not self.message or bool(has_own_code)
+        return not self.message or _BY_ITSELF.match(self.message) is not None
 
 
 def read_pods(nodes: Sequence[Mapping[str, Any]]) -> list[Pod]:
@@ -60,93 +60,23 @@ def read_pods(nodes: Sequence[Mapping[str, Any]]) -> list[Pod]:
 
 @dataclass(frozen=True)
 class Trouble:
-    """An explanation why a pod does not start."""
+    """A problem that keeps a pod from starting."""
 
     key: tuple[str, str]  # the same for the same trouble, even if its wording changes
-    found: str
-    why: str  # that keeps it from starting
-    do: str
+    problem: Problem
     hopeless: bool  # True if waiting alone will not fix it
-
-
-# Each row has a pattern of Kubernetes' message, the kind of trouble, why it happens, and what to do.
-_TROUBLES = (
-    (
-        r"ImagePullBackOff|ErrImagePull|InvalidImageName|ErrImageNeverPull",
-        "image",
-        "The cluster cannot get the image: its name or tag is wrong, the registry requires a login, or the"
-        " node lacks it and may not pull it.",
-        "Check kubeflow.image, kubeflow.image_pull_secrets and kubeflow.image_pull_policy; on a local"
-        " cluster, load the image into it.",
-    ),
-    (
-        r"persistentvolumeclaim \S+ not found",
-        "claim",
-        "The step mounts a claim that the settings name, such as kubeflow.data or kubeflow.push, and it does"
-        " not exist in the namespace of the run.",
-        "Create it with `kubectl apply`, or set another claim.",
-    ),
-    (
-        r"unbound immediate PersistentVolumeClaims|unbound PersistentVolumeClaim",
-        "volume",
-        "The claim exists, but no volume was found or created for it.",
-        "Look at `kubectl describe pvc`: the cluster has to offer its storage class and access mode.",
-    ),
-    (
-        r"CreateContainerConfigError|secret \S+ not found|configmap \S+ not found",
-        "secret",
-        "The step's environment comes from a secret that does not exist or lacks the key.",
-        "Create it in the namespace of the run, or fix kubeflow.secrets.",
-    ),
-    (
-        r"Insufficient (\S+?)[.,;]?( |$)",
-        "room",
-        "No node of the cluster has enough left.",
-        "Wait until one has, or lower the limits in kubeflow.steps; a GPU also needs its device plugin.",
-    ),
-    (
-        r"node\(s\) had untolerated taint|didn't match Pod's node affinity/selector",
-        "node",
-        "No node matches the step's node selector and tolerations.",
-        "Fix node_selector and tolerations in kubeflow.steps.",
-    ),
-    # Every pod has a message of one word while it starts, such as ContainerCreating or PodInitializing.
-    (
-        " ",
-        "other",
-        "The cluster gives no other reason.",
-        "Look at `kubectl describe pod` in the namespace of the run.",
-    ),
-)
-_PASSES = {"room", "volume", "other"}
 
 
 def find_troubles(pods: Sequence[Pod]) -> Iterator[Trouble]:
     """Yields the troubles that keep pods of a run from starting, as far as Kubernetes names them."""
     for pod in pods:
-        if pod.phase != "Pending":
-            continue
-        subject = f"{pod.step}'s pod" if pod.step else f"The pod {pod.id}"
-        sentence = f"{subject} does not start: {pod.message.rstrip('.')}."
-        for pattern, kind, why, do in _TROUBLES:
-            if re.search(pattern, pod.message):
-                yield Trouble((pod.id, kind), sentence, why, do, kind not in _PASSES)
-                break
+        if pod.phase == "Pending" and (meaning := find_meaning("pending pod", pod.message)):
+            subject = f"{pod.step}'s pod" if pod.step else f"The pod {pod.id}"
+            problem = explain("pending pod", pod.message, subject=subject, text=pod.message.rstrip("."))
+            yield Trouble((pod.id, meaning.signs), problem, not meaning.may_pass)
 
 
-def explain_ending(pod: Pod) -> tuple[str, str]:
-    """Explains how a failed pod was ended from outside: returns a sentence, and what to do."""
+def explain_ending(pod: Pod) -> Problem:
+    """Explains how a failed pod was ended from outside."""
     subject = pod.step or "The run's own pod"
-    if _TOLD_TO_END.match(pod.message):
-        return f"{subject} lost its pod, which was asked to stop: {pod.message}.", ""
-    if "OOMKilled" in pod.message or "exit code 137" in pod.message:
-        return (
-            f"{subject} ran out of memory ({pod.message}).",
-            f"Raise kubeflow.steps.{pod.step}.memory_gb, or lower trainer.batch_size or data.window,"
-            " and submit it again.",
-        )
-    if "deadline" in pod.message or "terminated" in pod.message:
-        return f"{subject} was stopped: {pod.message}.", "Start it again if it was not stopped on purpose."
-    if "deleted" in pod.message or "evicted" in pod.message.lower():
-        return f"{subject} lost its pod: {pod.message}.", ""
-    return f"{subject} failed: {pod.message}", ""
+    return explain("ended pod", pod.message, subject=subject, text=pod.message, step=pod.step)

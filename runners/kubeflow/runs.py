@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeline.cli.stdout import note, print_json, say
-from edgeline.errors import EdgelineError
+from edgeline.errors import EdgelineError, Problem
+from edgeline.records import run as record
+from edgeline.records.events import StepChanged
 from edgeline.records.outcome import Outcome
-from edgeline.records.run import Problem
 from edgeline.records.steps import STEPS
 from edgeline.report import records
 from edgeline.store.locations import locate
@@ -106,7 +107,7 @@ def _report_lost_run(target: Target, run_id: str, outcome: Outcome, store: str) 
 
     root = f"{store}/runs/{target.workload.name}"
     known = records.read(locate(root) / run_id)
-    if outcome.outcome == "failed" and (known is None or known.about.outcome == "running"):
+    if outcome.outcome == "failed" and (known is None or known.run.outcome == "running"):
         problem = Problem(" ".join(outcome.reasons), "No step of the run could report it.", outcome.do)
         leave_end(run_id, root, outcome, problem)
         if (alerts := target.settings.alerts).channels:
@@ -157,7 +158,7 @@ def _watch(target: Target, run_id: str, names: list[str], following: Following) 
         for step in steps:
             if step.state == "failed":
                 state = _find_state(step, outcome)
-                progress.handle({"event": "step", "step": step.name, "state": state, "seconds": step.seconds})
+                progress.handle(StepChanged(record.Step(step.name, state, step.seconds)))
     if (store := target.settings.kubeflow.store) is not None and run.state != "CANCELED":
         try:
             _report_lost_run(target, run_id, outcome, store)
@@ -187,7 +188,7 @@ def _watch(target: Target, run_id: str, names: list[str], following: Following) 
     return outcome.exit_code
 
 
-def _find_state(step: Step, outcome: Outcome) -> str:
+def _find_state(step: Step, outcome: Outcome) -> Any:
     """Returns the state of a step; to the API, a gate that stopped the run on purpose has failed."""
     info = STEPS.get(step.name)
     stopped_run = step.state == "failed" and info is not None and info.stops_as == outcome.outcome

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgeline.errors import EdgelineError
-from edgeline.workspace.events import Event
+from edgeline.errors import EdgelineError, Problem
+from edgeline.records import run as record
+from edgeline.records.events import Event, Planned, StepChanged, Warned
 from edgeline.workspace.progress_text import duration
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.errors import Unavailable
@@ -55,7 +56,7 @@ class Follower:
         """
         began = time.monotonic()
         end = None
-        self.handle({"event": "plan", "steps": list(names)})
+        self.handle(Planned(tuple(names)))
         while True:
             run = self._get_run()
             end = (end or time.monotonic()) if run.state in ENDED else None
@@ -69,7 +70,7 @@ class Follower:
             timeout = self.patience.timeout_s
             if timeout is not None and time.monotonic() - began > timeout:
                 if self.hopeless is not None:
-                    raise self._give_up(self.hopeless)
+                    raise self._give_up(self.hopeless.problem)
                 raise EdgelineError(
                     f"Run {self.run} has not ended after {duration(timeout)}; its state is {run.state}.",
                     "Only the wait has ended; the run itself goes on.",
@@ -87,7 +88,7 @@ class Follower:
                 if time.monotonic() - away_since > self.patience.outage_s:
                     why = f"{error.why} The run itself may go on."
                     raise Unavailable(error.found, why, self.again) from error
-                self.handle({"event": "warning", "text": f"{self.cluster.host} does not answer; retrying."})
+                self.handle(Warned(f"{self.cluster.host} does not answer; retrying."))
             except EdgelineError as error:
                 if self.seen is None:
                     raise
@@ -104,7 +105,7 @@ class Follower:
         if state == "waiting" or self.states.get(step.name) == state:
             return
         self.states[step.name] = state
-        self.handle({"event": "step", "step": step.name, "state": state, "seconds": seconds})
+        self.handle(StepChanged(record.Step(step.name, state, seconds)))
 
     def _watch_for_standstill(self, run: Any) -> None:
         """Warns about pods that do not begin, with the reason; gives up on a trouble that stays."""
@@ -133,10 +134,10 @@ class Follower:
             return
         troubles = list(find_troubles(read_pods(self.cluster.list_nodes(self.run))))
         for trouble in troubles:
-            self._warn(trouble.key, f"{trouble.found} {trouble.do}")
+            self._warn(trouble.key, f"{trouble.problem.found} {trouble.problem.do}")
         self.hopeless = next((trouble for trouble in troubles if trouble.hopeless), None)
         if self.hopeless is not None and quiet_s >= self.patience.hopeless_s:
-            raise self._give_up(self.hopeless)
+            raise self._give_up(self.hopeless.problem)
         if not troubles:
             self._warn(
                 "pending",
@@ -144,15 +145,15 @@ class Follower:
                 " its namespace shows which, and `kubectl describe pod` why.",
             )
 
-    def _give_up(self, trouble: Trouble) -> EdgelineError:
+    def _give_up(self, problem: Problem) -> EdgelineError:
         return EdgelineError(
-            trouble.found,
-            f"{trouble.why} The run waits on the cluster, and has pushed nothing so far.",
-            f"{trouble.do} The run then goes on, unless you terminate it on its page:"
+            problem.found,
+            f"{problem.why} The run waits on the cluster, and has pushed nothing so far.",
+            f"{problem.do} The run then goes on, unless you terminate it on its page:"
             f" {self.cluster.describe_page(self.run)}\n{self.again}",
         )
 
     def _warn(self, key: object, text: str) -> None:
         if key not in self.warned:
             self.warned.add(key)
-            self.handle({"event": "warning", "text": text})
+            self.handle(Warned(text))

@@ -11,7 +11,7 @@ A kill at any instant leaves a workspace that the next run can use and the next 
 1. The folder of an artifact is renamed, then removed: TFX takes a step from the cache if the folders of its
    outputs exist, and does not check whether they are complete.
 2. The rows of ML Metadata are removed. Until then the cache finds rows without folders, and skips them.
-3. The file lists of kept artifacts are copied to kept runs, and then the other runs are removed.
+3. The runs are removed, their records first.
 """
 
 import os
@@ -36,8 +36,7 @@ from edgeline.records.run import UNFINISHED, Run
 from edgeline.release import store
 from edgeline.report import records
 from edgeline.store.locations import Location, is_url, locate, measure_size
-from edgeline.workspace import artifact_records, runs
-from edgeline.workspace.artifact_records import key_of
+from edgeline.workspace import runs
 from edgeline.workspace.runs import RunFolder
 from runners.local import metadata_rows
 
@@ -112,13 +111,15 @@ class Inventory:
             releases[name] = store.collect(self._root, name, in_store, dry_run=True)
             ids |= {each.manifest.run for each in self._releases[name] if each.version not in releases[name]}
             old[name] = records.find_old(self._records[name], in_store, ids)
-            ids |= {facts.about.run for at, facts in self._records[name] if at not in old[name]}
+            ids |= {facts.run.id for at, facts in self._records[name] if at not in old[name]}
         pages = (
             self._workspace / "reports" / name / at.name for name, places in old.items() for at in places
         )
         leftovers = (*_find_leftovers(self._workspace, kept), *filter(Path.exists, pages))
         return Waste(
-            artifacts={path: size for path, size in self._artifacts.items() if key_of(str(path)) not in keys},
+            artifacts={
+                path: size for path, size in self._artifacts.items() if _key_of(str(path)) not in keys
+            },
             runs={path: measure_size(path) for path in removed},
             mlflow={path: size for path, (run, size) in self._mlflow_files.items() if run not in ids},
             leftovers={path: measure_size(path) for path in leftovers},
@@ -167,16 +168,13 @@ def collect(
         _remove(path)
     keys = _collect_keys(kept)
     rows = metadata_rows.remove(
-        workspace / "metadata.sqlite", lambda uri: key_of(uri) in keys, {run.id for _, run in kept}, dry_run
+        workspace / "metadata.sqlite", lambda uri: _key_of(uri) in keys, {run.id for _, run in kept}, dry_run
     )
     if not dry_run:
-        removed = [RunFolder(path) for path in waste.runs]
-        artifact_records.hand_over(
-            (folder.artifacts for folder in removed), (folder.artifacts for folder, _ in kept)
-        )
-        for folder in removed:
-            folder.record.unlink(missing_ok=True)  # The record goes first: half a folder is no run.
-            shutil.rmtree(folder.path)
+        for folder in waste.runs:
+            # The record goes first: half a folder is no run.
+            RunFolder(folder).record.unlink(missing_ok=True)
+            shutil.rmtree(folder)
         # The store comes last: a change there needs some disk space, which the steps above have freed.
         for name in waste.releases:
             store.collect(root, name, in_store or keep)
@@ -231,19 +229,19 @@ def _select_needed(own: Sequence[Run], keep: int) -> set[str]:
     """Returns the ids of the runs of one model, given oldest first, that must be kept."""
     dag = next((run.steps for run in reversed(own) if run.steps), ())
     names = {step.name for step in dag}
-    finished = {
-        step.name: run.id
-        for run in own
-        for step in run.steps
-        if step.name in names and step.state in ("done", "cached")
-    }
+    finished = {step: run.id for run in own for step in run.finished_steps if step in names}
     pushed = [run.id for run in own if run.outcome == "pushed"]
     return {*(run.id for run in own[-keep:]), *finished.values(), *pushed[-1:]}
 
 
 def _collect_keys(kept: Sequence[tuple[RunFolder, Run]]) -> set[str]:
     """Returns the keys of the artifacts that these runs wrote or reused."""
-    return {key_of(record.uri) for folder, _ in kept for record in artifact_records.read(folder.artifacts)}
+    return {_key_of(artifact.uri) for _, run in kept for artifact in run.artifacts}
+
+
+def _key_of(uri: str) -> str:
+    """Returns `<step>/<output>/<number>`: an artifact's path within its workspace, wherever that lies."""
+    return "/".join(uri.split("/")[-3:])
 
 
 def _find_leftovers(workspace: Path, kept: Sequence[tuple[RunFolder, Run]]) -> Iterator[Path]:

@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING
 from data.spans.layout import find_newest_spans
 from edgeline.cli.stdout import print_json
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.failures import describe_death
 from edgeline.records.run import CODE, Run
 from edgeline.store.locations import locate
-from edgeline.workspace import artifact_records, runs
-from edgeline.workspace.events import Event
+from edgeline.workspace import runs
 from edgeline.workspace.runs import RunFolder, find_run
 from runners.local.dag import METADATA
 from runners.local.lock import hold
@@ -56,7 +54,7 @@ def run_step(options: StepOptions) -> tuple[Path, dict[str, str], float]:
     from rich.console import Console
 
     folder, run = find_run(options.workspace, options.run)
-    _check(options.step, run, folder)
+    _check(options.step, run)
     workload, settings = _load(run, options.overrides)
     out = _make_folder(options, run)
     if options.step == "ExampleGen":  # It reads the data as they are now.
@@ -64,7 +62,7 @@ def run_step(options: StepOptions) -> tuple[Path, dict[str, str], float]:
         code = step_files(workload.module, workload.source, settings.own_modules())
         digests = inputs.digests(spans, out / "window.json", workload, settings, run.push, code)
         run = replace(run, inputs=digests)
-    run = replace(run, settings=settings.recorded(), outcome="running", ended_at=None, steps=())
+    run = replace(run, settings=settings.recorded(), outcome="running", ended_at=None, steps=(), artifacts=())
     run = replace(run, pid=os.getpid(), process=runs.process_of(os.getpid()))
     own = RunFolder(out / "runs" / run.id)
     own.path.mkdir(parents=True)
@@ -72,29 +70,20 @@ def run_step(options: StepOptions) -> tuple[Path, dict[str, str], float]:
     own.write(run)
     node = f"{run.workload.replace('_', '-')}.{options.step}"
     copy_without_step(options.workspace / METADATA, out / METADATA, run.id, node)
-    events: list[Event] = []
     with Progress(Console(stderr=True, highlight=False)) as progress, hold(out) as lock:
-
-        def handle(event: Event) -> None:
-            events.append(event)
-            progress.handle(event)
-
         progress.say(f"{options.step} of run {run.id}, again in {out}", "bold")
-        status = run_worker(own, lock.descriptor, handle, options.step)
-    if status != 0:
-        ends = [event for event in events if event["event"] == "error"]
-        end = ends[0] if ends else describe_death(status, options.step, own.log)
-        error = EdgelineError(end["found"], end["why"], end["do"])
-        error.exit_code = int(end["exit_code"])
-        raise error
-    if not (steps := own.read_steps()):
+        problem = run_worker(own, lock.descriptor, progress.handle, options.step)
+    if problem is not None:
+        raise EdgelineError.from_problem(problem)
+    run = own.add_events(run)
+    if not run.steps:
         raise UsageError(
             f"The DAG has no step {options.step} now.",
             f"It had one in run {run.id}; the code or the settings have changed since.",
             "Name another run with --of RUN.",
         )
-    outputs = {record.key: record.uri for record in artifact_records.read(own.artifacts)}
-    return out, outputs, steps[0].seconds or 0.0
+    outputs = {artifact.output: artifact.uri for artifact in run.artifacts}
+    return out, outputs, run.steps[0].seconds or 0.0
 
 
 def print_step(options: StepOptions) -> int:
@@ -112,7 +101,7 @@ def print_step(options: StepOptions) -> int:
     return 0
 
 
-def _check(step: str, run: Run, folder: RunFolder) -> None:
+def _check(step: str, run: Run) -> None:
     names = [each.name for each in run.steps]
     if step not in names:
         raise UsageError(
@@ -127,17 +116,17 @@ def _check(step: str, run: Run, folder: RunFolder) -> None:
             "Use `edgeline promote` to put a release in production.",
         )
     before = run.steps[: names.index(step)]
-    if unfinished := [each for each in before if each.state not in ("done", "cached")]:
+    if unfinished := [each for each in before if each.name not in run.finished_steps]:
         raise UsageError(
             f"Run {run.id} ended before {step}: {unfinished[0].name} is {unfinished[0].state}.",
             f"{step} needs the outputs of the steps before it.",
             f"Name {unfinished[0].name}, or another run with --of RUN.",
         )
     needed = {each.name for each in before}
-    for record in artifact_records.read(folder.artifacts):
-        if record.step in needed and not os.path.isdir(record.uri):
+    for artifact in run.artifacts:
+        if artifact.step in needed and not os.path.isdir(artifact.uri):
             raise UsageError(
-                f"The {record.key} of {record.step} in run {run.id} is gone: {record.uri}",
+                f"The {artifact.output} of {artifact.step} in run {run.id} is gone: {artifact.uri}",
                 "Artifacts of old runs are removed by `edgeline gc` and workspace.max_gb.",
                 "Name another run with --of RUN.",
             )

@@ -10,10 +10,9 @@ from msgspec import to_builtins
 
 from data.spans.layout import find_newest_spans
 from edgeline.cli.stdout import print_json, say
-from edgeline.records.run import CODE, Run
+from edgeline.records.run import CODE, Run, flatten
 from edgeline.records.steps import StepInfo, select_steps
-from edgeline.report.facts import by_dotted_name
-from edgeline.workspace import artifact_records, runs
+from edgeline.workspace import runs
 from edgeline.workspace.runs import RunFolder
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
@@ -107,12 +106,12 @@ def make_plan(now: World, earlier: Sequence[tuple[RunFolder, Run]]) -> list[Plan
     for folder, run in earlier:
         code = CODE.find_readable(folder.path) or {}
         world = _make_world({**run.inputs, "data": run.data}, run.settings, code)
-        keys, complete = world.make_keys(), _find_complete_steps(folder)
-        for step in run.steps:
-            if step.name in known and step.name in keys and step.state in ("done", "cached"):
-                last[step.name] = world
-                if step.name in complete:
-                    known[step.name].add(keys[step.name])
+        keys, complete = world.make_keys(), _find_complete_steps(run)
+        for step in run.finished_steps:
+            if step in known and step in keys:
+                last[step] = world
+                if step in complete:
+                    known[step].add(keys[step])
     planned: dict[str, PlannedStep] = {}
     keys = now.make_keys()
     for name, info in now.steps.items():
@@ -150,12 +149,10 @@ def _list_changes(step: str, now: World, before: World | None) -> Iterator[str]:
         yield f"code of {', '.join(files[:3])}{more} changed"
 
 
-def _find_complete_steps(folder: RunFolder) -> set[str]:
+def _find_complete_steps(run: Run) -> set[str]:
     """Returns the steps of a run whose outputs all still exist."""
-    complete: dict[str, bool] = {}
-    for record in artifact_records.read(folder.artifacts):
-        complete[record.step] = complete.get(record.step, True) and os.path.isdir(record.uri)
-    return {step for step, is_complete in complete.items() if is_complete}
+    gone = {artifact.step for artifact in run.artifacts if not os.path.isdir(artifact.uri)}
+    return {artifact.step for artifact in run.artifacts} - gone
 
 
 def _read_world(options: RunOptions, workload: "Workload", settings: "Settings") -> World:
@@ -172,4 +169,4 @@ def _read_world(options: RunOptions, workload: "Workload", settings: "Settings")
 
 
 def _make_world(inputs: Mapping[str, str], settings: Mapping[str, Any], code: Code) -> World:
-    return World(inputs, by_dotted_name(settings), code, settings.get("steps", {}))
+    return World(inputs, flatten(settings), code, settings.get("steps", {}))

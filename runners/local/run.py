@@ -17,19 +17,19 @@ from msgspec import to_builtins
 
 from data.spans.layout import find_newest_spans
 from edgeline.cli.stdout import print_json
-from edgeline.errors import DataRefused, UsageError
-from edgeline.failures import describe, describe_death
+from edgeline.errors import DataRefused, Problem, UsageError
+from edgeline.failures import describe
 from edgeline.journal import utc_now
+from edgeline.library_versions import library_versions
 from edgeline.mlflow import mirror
+from edgeline.records.events import Event, Planned, Warned, listen
 from edgeline.records.outcome import INTERRUPTED_EXIT
-from edgeline.records.run import CODE, UNFINISHED, Problem, Run
+from edgeline.records.run import CODE, UNFINISHED, Run
 from edgeline.release import store
 from edgeline.release.signing import signing_key
 from edgeline.store.locations import Location
-from edgeline.workspace import artifact_records, closing, runs
-from edgeline.workspace.events import Event, listen
+from edgeline.workspace import closing, runs
 from edgeline.workspace.runs import RunFolder
-from edgeline.workspace.spans import format_spans
 from runners.local import catch_up, gc
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import run_worker
@@ -107,8 +107,7 @@ class _Session:
             with Progress(self.console) as progress:
                 attempt = self._attempt(earlier, progress)
         except Exception as error:
-            event = describe(error, None)
-            self._send_alerts(Problem(event["found"], event["why"], event["do"]))
+            self._send_alerts(describe(error))
             raise
         if attempt is None:
             assert last is not None
@@ -120,16 +119,16 @@ class _Session:
     def _attempt(self, earlier: Sequence[Run], progress: Progress) -> tuple[Run, RunFolder] | None:
         """Runs the DAG and records the end; None if nothing changed and `--if-changed` was given."""
         last = earlier[-1] if earlier else None
-        data = self._find_data(progress)
-        digests: dict[str, str] = {}
-        span_fields: dict[str, Any] = {}
+        data, window = self._find_data(progress), self.settings.data.window
+        run = self._make_record(data)
         try:
-            spans = find_newest_spans(data, self.settings.data.window)
-            span_fields = catch_up.collect_span_fields(data, spans, self.settings.data.window, earlier)
+            spans = find_newest_spans(data, window)
+            run = catch_up.add_spans(run, data, spans, window, earlier)
             cache = self.workspace / "window.json"
             own = self.settings.own_modules()
             self.code = step_files(self.workload.module, self.workload.source, own)
             digests = inputs.digests(spans, cache, self.workload, self.settings, self.push, self.code)
+            run = replace(run, inputs=digests)
             if self.options.if_changed and last is not None and self._is_unchanged(last, digests):
                 return None
             push = self.settings.push
@@ -138,14 +137,14 @@ class _Session:
             store.check_push(self.push, self.workload.name, push.rollback_epoch, is_signed)
             inputs.check_spans(spans, self.workload)
         except DataRefused as refusal:
-            run, folder = self._begin(data, digests, span_fields, None)
+            run, folder = self._begin(run)
             self._warn_of_missed(run, progress)
-            return self._end(run, folder, describe(refusal, None), progress), folder
+            return self._end(run, folder, describe(refusal), progress), folder
         resumed = last if last is not None and self._can_resume(last, digests) else None
-        run, folder = self._begin(data, digests, span_fields, resumed)
+        run, folder = self._begin(replace(run, resumes=resumed.id if resumed else None))
         self._announce(run, resumed, progress)
-        error = self._follow(run, folder, progress)
-        return self._end(run, folder, error, progress), folder
+        problem = self._follow(run, folder, progress)
+        return self._end(run, folder, problem, progress), folder
 
     def _find_data(self, progress: Progress) -> Location:
         if self.options.data is not None:
@@ -163,7 +162,7 @@ class _Session:
 
     def _can_resume(self, last: Run, digests: Mapping[str, str]) -> bool:
         has_same_inputs = inputs.same_inputs(last.inputs, digests)
-        return last.outcome in UNFINISHED and last.finished_steps > 0 and has_same_inputs
+        return last.outcome in UNFINISHED and bool(last.finished_steps) and has_same_inputs
 
     def _report_no_change(self, last: Run) -> int:
         ending = {
@@ -185,28 +184,26 @@ class _Session:
             print_json(to_builtins(unchanged))
         return 0
 
-    def _begin(
-        self, data: Location, digests: Mapping[str, str], span_fields: Mapping[str, Any], resumed: Run | None
-    ) -> tuple[Run, RunFolder]:
-        number = max((run.number for run in runs.read_runs(self.workspace)), default=0) + 1
-        folder = runs.create_folder(self.workspace)
-        run = Run(
-            id=folder.path.name,
-            number=number,
+    def _make_record(self, data: Location) -> Run:
+        return Run(
+            id="",
             workload=self.workload.name,
             workload_source=self.options.named.workload,
             data=str(data),
             push=self.push,
             settings=self.settings.recorded(),
             registry=self.settings.registry.of(self.workspace),
+            libraries=library_versions(),
             pid=os.getpid(),
             process=runs.process_of(os.getpid()),
             host=socket.gethostname(),
-            started_at=utc_now(),
-            inputs=digests,
-            resumes=resumed.id if resumed else None,
-            **span_fields,
         )
+
+    def _begin(self, run: Run) -> tuple[Run, RunFolder]:
+        """Numbers the run, and makes its folder with its record."""
+        number = max((run.number for run in runs.read_runs(self.workspace)), default=0) + 1
+        folder = runs.create_folder(self.workspace)
+        run = replace(run, id=folder.path.name, number=number, started_at=utc_now())
         CODE.write(folder.path, self.code)
         folder.write(run)
         self.lock.note(run.id)
@@ -214,27 +211,24 @@ class _Session:
 
     def _announce(self, run: Run, resumed: Run | None, progress: Progress) -> None:
         progress.say(f"run {run.id}: {self.workload.name} from {run.data}", "bold")
-        for line in format_spans(run):
-            progress.say(line)
+        for note in run.notes:
+            progress.say(note)
         self._warn_of_missed(run, progress)
         if resumed is not None:
-            done, steps = resumed.finished_steps, len(resumed.steps)
+            done, steps = len(resumed.finished_steps), len(resumed.steps)
             progress.say(f"resuming run {resumed.id}: {done} of {steps} steps are done")
-        for sentence in artifact_records.discard_damaged(self.workspace):
+        for sentence in runs.discard_damaged(self.workspace):
             progress.say(sentence, "yellow")
 
     def _warn_of_missed(self, run: Run, progress: Progress) -> None:
         if (warning := catch_up.warn_of_missed(run)) is not None:
-            progress.handle({"event": "warning", "text": warning})
+            progress.handle(Warned(warning))
 
-    def _follow(self, run: Run, folder: RunFolder, progress: Progress) -> Event | None:
-        """Runs the worker to its end; returns the event that describes a failure, or None."""
-        errors: list[Event] = []
+    def _follow(self, run: Run, folder: RunFolder, progress: Progress) -> Problem | None:
+        """Runs the worker to its end; returns the problem that ended it, or None."""
 
         def handle(event: Event) -> None:
-            if event.get("event") == "error":
-                errors.append(event)
-            elif event.get("event") == "plan":
+            if isinstance(event, Planned):
                 self.start_seconds = round(time.monotonic() - self.started, 3)
             progress.handle(event)
 
@@ -244,17 +238,12 @@ class _Session:
         if run.registry is not None:
             self.mirror = mirror.start(run, self.workspace, wait=True)
         try:
-            code = run_worker(folder, self.lock.descriptor, handle)
+            return run_worker(folder, self.lock.descriptor, handle)
         except KeyboardInterrupt:
-            reason = "The run was stopped (Ctrl-C or SIGTERM)."
-            return {"exit_code": INTERRUPTED_EXIT, "found": reason, "why": "", "do": ""}
-        if errors:
-            return errors[0]
-        running = [step.name for step in folder.read_steps() if step.state == "running"]
-        return describe_death(code, running[-1] if running else None, folder.log) if code != 0 else None
+            return Problem("The run was stopped (Ctrl-C or SIGTERM).", exit_code=INTERRUPTED_EXIT)
 
-    def _end(self, run: Run, folder: RunFolder, error: Event | None, progress: Progress) -> Run:
-        run = closing.conclude(run, folder, error, progress.warnings)
+    def _end(self, run: Run, folder: RunFolder, problem: Problem | None, progress: Progress) -> Run:
+        run = closing.conclude(run, folder, problem, progress.warnings)
         seconds = round(time.monotonic() - self.started, 3)
         run = replace(run, ended_at=utc_now(), seconds=seconds, start_seconds=self.start_seconds)
         folder.write(run)
@@ -271,10 +260,9 @@ class _Session:
         """
         try:
             from edgeline.cli.report import write_index
-            from edgeline.workspace.known_runs import Place
-            from edgeline.workspace.report import write_report
+            from edgeline.workspace.known_runs import Place, write_report
 
-            page = write_report(run, folder)
+            page, _ = write_report(run, folder)
             write_index(Place(self.workspace, run.workload))
         except (Exception, KeyboardInterrupt) as error:
             text = f"Not all pages could be written: {type(error).__name__}: {error}"
@@ -287,8 +275,7 @@ class _Session:
         """Sends the alerts; failures are printed and returned, and do not fail the run."""
         if not self.settings.alerts.channels:
             return []
-        from edgeline.alerts.situation import look_at_workspace
-        from edgeline.alerts.telling import tell
+        from edgeline.alerts.telling import look_at_workspace, tell
 
         look = partial(look_at_workspace, self.workspace, self.workload.name, self.push, not_begun)
         _, failures = tell(self.settings.alerts, look)

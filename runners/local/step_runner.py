@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import constants
@@ -15,14 +15,15 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 from edgeline.failures import describe
+from edgeline.records.events import Event, Planned, StepChanged
 from edgeline.records.outcome import Outcome
+from edgeline.records.run import Artifact, Step
 from edgeline.records.training import remove_finished
-from edgeline.workspace.artifact_records import ArtifactRecord, list_files
-from edgeline.workspace.events import Event
+from edgeline.workspace.runs import list_files
 
 
 class StepRunner(LocalDagRunner):
-    """A runner of the DAG that sends the events `plan` and `step`, and records the outputs of finished steps.
+    """A runner of the DAG that sends the events of each step, with the outputs of one that ended well.
 
     Checkpoints of a training in `checkpoints` are removed once its step is published. With `only`, it runs
     that step alone, and never takes it from the cache.
@@ -32,13 +33,11 @@ class StepRunner(LocalDagRunner):
         self,
         run_id: str,
         tell: Callable[[Event], None],
-        record: Callable[[ArtifactRecord], None],
         checkpoints: Path,
         only: str | None = None,
     ) -> None:
         super().__init__()
-        self._run_id, self._tell, self._record, self._checkpoints = run_id, tell, record, checkpoints
-        self._only = only
+        self._run_id, self._tell, self._checkpoints, self._only = run_id, tell, checkpoints, only
         self.step: str | None = None
 
     def run_with_ir(
@@ -52,7 +51,7 @@ class StepRunner(LocalDagRunner):
         connections = runner_utils.extract_local_deployment_config(pipeline).metadata_connection_config
         connection = getattr(connections, connections.WhichOneof("connection_config"))
         chosen = [node for node in pipeline.nodes if self._only in (None, node.pipeline_node.node_info.id)]
-        self._tell({"event": "plan", "steps": [node.pipeline_node.node_info.id for node in chosen]})
+        self._tell(Planned(tuple(node.pipeline_node.node_info.id for node in chosen)))
         for each in chosen:
             node = each.pipeline_node
             if self._only is not None:
@@ -62,27 +61,28 @@ class StepRunner(LocalDagRunner):
             del alone.nodes[:]
             alone.nodes.append(each)
             self.step = node.node_info.id
-            self._tell({"event": "step", "step": self.step, "state": "running"})
+            self._tell(StepChanged(Step(self.step, "running")))
             started = time.monotonic()
-            state = "failed"
+            step, artifacts = Step(self.step, "failed"), tuple[Artifact, ...]()
             try:
                 super().run_with_ir(alone, run_options)
                 remove_finished(self._checkpoints)
-                state = "done"
                 with metadata.Metadata(connection) as handle:
-                    is_cached = self._record_outputs(handle, node)
-                state = "cached" if is_cached else "done"
+                    is_cached, artifacts = self._read_outputs(handle, node)
+                step = Step(self.step, "cached" if is_cached else "done")
             except Exception as error:
-                outcome = Outcome.of_error(describe(error, self.step)["exit_code"], "", "").outcome
-                state = outcome if outcome in ("held", "refused") else state
+                outcome = Outcome.of_problem(describe(error, self.step)).outcome
+                step = Step(self.step, outcome) if outcome in ("held", "refused") else step
                 raise
             finally:
                 seconds = round(time.monotonic() - started, 3)
-                self._tell({"event": "step", "step": self.step, "state": state, "seconds": seconds})
+                self._tell(StepChanged(replace(step, seconds=seconds), artifacts))
         self.step = None
 
-    def _record_outputs(self, handle: metadata.Metadata, node: pipeline_pb2.PipelineNode) -> bool:
-        """Records the node's outputs; returns whether they came from the cache."""
+    def _read_outputs(
+        self, handle: metadata.Metadata, node: pipeline_pb2.PipelineNode
+    ) -> tuple[bool, tuple[Artifact, ...]]:
+        """Returns whether the node's outputs came from the cache, and what they are."""
         contexts = [
             handle.store.get_context_by_type_and_name(spec.type.name, spec.name.field_value.string_value)
             for spec in node.contexts.contexts
@@ -91,23 +91,9 @@ class StepRunner(LocalDagRunner):
         assert executions, f"ML Metadata knows no execution of {self.step}"
         execution = max(executions, key=lambda execution: execution.id)
         cached: bool = execution.last_known_state == metadata_store_pb2.Execution.CACHED
-        for key, artifacts in execution_lib.get_output_artifacts(handle, execution.id).items():
-            for artifact in artifacts:
-                properties = artifact.mlmd_artifact.custom_properties
-                self._record(
-                    ArtifactRecord(
-                        step=node.node_info.id,
-                        key=key,
-                        uri=artifact.uri,
-                        properties={name: _unpack(value) for name, value in properties.items()},
-                        # Files of an earlier run were compared with their record before this run.
-                        files=None if cached else list_files(artifact.uri),
-                    )
-                )
-        return cached
-
-
-def _unpack(value: metadata_store_pb2.Value) -> Any:
-    kind = value.WhichOneof("value")
-    content = getattr(value, kind)
-    return content if isinstance(content, int | float | str | bool) else str(content)
+        # Files of an earlier run were compared with its record before this run.
+        return cached, tuple(
+            Artifact(node.node_info.id, output, artifact.uri, list_files(artifact.uri))
+            for output, artifacts in execution_lib.get_output_artifacts(handle, execution.id).items()
+            for artifact in artifacts
+        )

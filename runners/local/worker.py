@@ -11,16 +11,14 @@ import os
 import signal
 import sys
 import threading
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeline.errors import UsageError
 from edgeline.failures import describe
+from edgeline.records.events import EventWriter, Failed, listen
 from edgeline.records.run import CODE
 from edgeline.records.workload import load_module
-from edgeline.workspace import artifact_records
-from edgeline.workspace.events import EventWriter, listen
 from edgeline.workspace.runs import RunFolder
 from pipeline.workloads import find_workload, with_features
 
@@ -44,9 +42,9 @@ def main(run_dir: str, step: str | None = None) -> int:
         return 130
     except Exception as error:
         logging.getLogger(__name__).exception("The run failed")
-        event = describe(error, runner.step if runner else None)
-        tell(event)
-        return int(event["exit_code"])
+        problem = describe(error, runner.step if runner else None)
+        tell(Failed(problem))
+        return problem.exit_code
     return 0
 
 
@@ -76,8 +74,7 @@ def _prepare(folder: RunFolder, tell: EventWriter, step: str | None) -> "tuple[S
 
     code = CODE.read(folder.path)
     pipeline = build(workload, settings, workspace, run.data, run.push, run.id, run.inputs, code)
-    record = partial(artifact_records.append, folder.artifacts)
-    return StepRunner(run.id, tell, record, workspace / "checkpoints", step), pipeline
+    return StepRunner(run.id, tell, workspace / "checkpoints", step), pipeline
 
 
 def _die_with_parent() -> None:

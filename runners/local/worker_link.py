@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgeline.workspace.events import Event, EventReader
+from edgeline.errors import Problem
+from edgeline.failures import describe_death
+from edgeline.records.events import Event, EventReader, Failed, StepChanged
 from edgeline.workspace.runs import RunFolder
 from runners.shared.inputs import ROOT
 
@@ -20,18 +22,20 @@ POLL_S = 0.1
 GRACE_S = 8.0
 
 
-def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None], step: str | None = None) -> int:
+def run_worker(
+    folder: RunFolder, lock: int, handle: Callable[[Event], None], step: str | None = None
+) -> Problem | None:
     """Runs the DAG of a recorded run, or one step, in a process of its own; passes its events to `handle`.
 
     Its output goes to the run's log; it inherits `lock`, the descriptor of the workspace's lock.
 
     Returns:
-        The exit code, or minus the number of the signal that ended the process.
+        The problem that ended it; None if every step ended well.
 
     Raises:
         KeyboardInterrupt: This process was asked to end; the worker has ended by then.
     """
-    reader = EventReader(folder.events)
+    reader, problem, current = EventReader(folder.events), None, None
     python_path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     # TensorFlow would take all memory of a GPU at once, but other processes here need a part of it.
     defaults = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
@@ -62,8 +66,13 @@ def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None], st
                 has_ended = worker.returncode is not None
                 for event in reader:
                     handle(event)
+                    if isinstance(event, Failed):
+                        problem = problem or event.problem
+                    elif isinstance(event, StepChanged):
+                        current = event.step.name if event.step.state == "running" else None
                 if has_ended:
-                    return worker.returncode
+                    is_silent = problem is None and worker.returncode != 0
+                    return describe_death(worker.returncode, current, folder.log) if is_silent else problem
             raise KeyboardInterrupt
         finally:
             _end(worker, signals)

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeline.cli.stdout import prepare_line, visible, wrap
-from edgeline.workspace.events import Event
-from edgeline.workspace.progress_text import duration, format_count, format_epoch
+from edgeline.records.events import Counted, EpochEnded, Event, Planned, StepChanged, TrialReported, Warned
+from edgeline.records.run import Step
+from edgeline.workspace.progress_text import duration, format_epoch
 
 _STATE_STYLE = {"done": "green", "cached": "cyan", "failed": "bold red", "running": ""}
 _STATE_STYLE |= {"held": "yellow", "refused": "yellow"}
@@ -44,7 +45,7 @@ class Progress:
         self._steps: list[str] = []
         self._step: str | None = None
         self._started_at = time.monotonic()
-        self._latest: Event | None = None
+        self._latest: EpochEnded | Counted | None = None
         self._count_printed_at = 0.0
         self._spinner = Spinner("line")
         on_terminal = console.is_terminal and not console.is_dumb_terminal
@@ -75,39 +76,37 @@ class Progress:
         print_line(self._console, text, style)
 
     def handle(self, event: Event) -> None:
-        """Renders one event; unknown ones are ignored."""
-        kind = event.get("event")
-        if kind == "plan":
-            self._steps = list(event["steps"])
-        elif kind == "step":
-            self._handle_step(event)
-        elif kind == "epoch":
+        """Renders one event; those with nothing to show are ignored."""
+        if isinstance(event, Planned):
+            self._steps = list(event.steps)
+        elif isinstance(event, StepChanged):
+            self._show_step(event.step)
+        elif isinstance(event, EpochEnded):
             self._latest = event
-            every = math.ceil(event["epochs"] / _MOST_EPOCH_LINES)
-            if event["epoch"] % every == 0 or event["epoch"] == event["epochs"]:
+            every = math.ceil(event.epochs / _MOST_EPOCH_LINES)
+            if event.epoch % every == 0 or event.epoch == event.epochs:
                 self.say(f"{' ' * 9}{format_epoch(event, max(20, self._console.width - 9))}")
-        elif kind == "count":
+        elif isinstance(event, Counted):
             self._latest = event
-            is_finished = event.get("total") == event["done"]
+            is_finished = event.total == event.done
             if not self._live and (is_finished or time.monotonic() - self._count_printed_at > _COUNT_EVERY_S):
                 self._count_printed_at = time.monotonic()
-                self.say(f"{' ' * 9}{format_count(event)}")
-        elif kind == "trial":
-            self.say(f"{' ' * 9}{event['text']}")
-        elif kind == "warning" and event["text"] not in self.warnings:
-            self.warnings.append(event["text"])
-            self.say(f"warning: {event['text']}", "yellow")
+                self.say(f"{' ' * 9}{event}")
+        elif isinstance(event, TrialReported):
+            self.say(f"{' ' * 9}{event.text}")
+        elif isinstance(event, Warned) and event.text not in self.warnings:
+            self.warnings.append(event.text)
+            self.say(f"warning: {event.text}", "yellow")
 
-    def _handle_step(self, event: Event) -> None:
-        step, state = event["step"], event["state"]
-        if state == "running":
-            self._step, self._started_at, self._latest = step, time.monotonic(), None
+    def _show_step(self, step: Step) -> None:
+        if step.state == "running":
+            self._step, self._started_at, self._latest = step.name, time.monotonic(), None
             if self._live:
                 return
-        line = Text(self._format_prefix(step))
-        line.append(state if state == "running" else f"{state:<8}", _STATE_STYLE[state])
-        if event.get("seconds") is not None:
-            line.append(f"{duration(event['seconds']):>11}")
+        line = Text(self._format_prefix(step.name))
+        line.append(step.state if step.state == "running" else f"{step.state:<8}", _STATE_STYLE[step.state])
+        if step.seconds is not None:
+            line.append(f"{duration(step.seconds):>11}")
         self._console.print(line, soft_wrap=True)
 
     def _format_prefix(self, step: str) -> str:
@@ -121,10 +120,12 @@ class Progress:
         row = Table.grid(padding=(0, 1))
         row.add_column(no_wrap=True)
         row.add_column(no_wrap=True, overflow="ellipsis")
-        event = self._latest or {}
-        total = event.get("total") or event.get("epochs")
+        event, done, total = self._latest, 0, None
+        if event is not None:
+            done, total = (
+                (event.epoch, event.epochs) if isinstance(event, EpochEnded) else (event.done, event.total)
+            )
         if total and self._console.width >= _BAR_FROM_WIDTH:
-            done = event.get("done") or event.get("epoch") or 0
             row.add_column(no_wrap=True)
             bar = ProgressBar(total=total, completed=done, width=_BAR_WIDTH)
             row.add_row(self._spinner, self._format_live_text(elapsed, _BAR_WIDTH), bar)
@@ -138,6 +139,6 @@ class Progress:
         room = self._console.width - len(text) - taken - 8
         event = self._latest
         if event and room > 10:
-            more = format_epoch(event, room) if event["event"] == "epoch" else format_count(event)
+            more = format_epoch(event, room) if isinstance(event, EpochEnded) else str(event)
             text += f"  {more}" if len(more) <= room else ""
         return visible(text)

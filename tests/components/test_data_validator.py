@@ -15,11 +15,11 @@ from data.shelf.renderer import generate
 from edgeline.errors import DataRefused
 from edgeline.gates.drift import features_to_count
 from edgeline.gates.settings import GateSettings
+from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
 from edgeline.records.verdict import Verdict as Found
 from edgeline.release import store
 from edgeline.report.collect import collect
-from edgeline.report.facts import About
 from edgeline.report.sources import Sources
 from pipeline.workloads import read_schema
 from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
@@ -225,7 +225,7 @@ def test_the_report_finds_what_it_shows_of_the_data(strange, tmp_path):
     counted = json.loads((tmp_path / "quarantine" / "ingest.json").read_text())
     counted["splits"] = {"train": 320, "eval": 80}
     (tmp_path / "quarantine" / "ingest.json").write_text(json.dumps(counted))
-    found = collect(Sources(**{n: Path(f) for n, f in folders.items()}), About(run="1", model="shelf"))
+    found = collect(Sources(**{n: Path(f) for n, f in folders.items()}), Run(id="1", workload="shelf"))
     assert found.unreadable == () and found.data is not None
     features = {feature.name: feature for feature in found.data.features}
     assert [name for name, feature in features.items() if feature.drifted] == ["brightness", "label"]
@@ -325,7 +325,7 @@ def admit(folder, **given):
         "schema": artifact(Schema, found),
         "inferred": artifact(Schema, found),
     }
-    about = dict.fromkeys(("run", "model_name", "data", "settings", "records"), "") | given
+    about = dict.fromkeys(("run", "model_name", "data", "recorded", "records"), "") | given
     execute(DataGate, inputs, {"accepted_data": output}, folder, **about)
     return inputs, folder / "accepted"
 

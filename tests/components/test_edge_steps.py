@@ -21,9 +21,9 @@ from edgeline.errors import EdgelineError
 from edgeline.gates.settings import EdgeLimits
 from edgeline.records.edge import EDGE_FILES, PREPROCESSING
 from edgeline.records.golden import GOLDEN
+from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
 from edgeline.report.collect import collect
-from edgeline.report.facts import About
 from edgeline.report.sources import Sources
 from tests.components.conftest import MODEL
 from tests.components.steps import LABELS, SHELF, artifact, execute
@@ -138,7 +138,7 @@ def test_what_the_saved_model_said_of_each_example_is_kept(trained, converted, t
 def test_the_report_finds_what_it_shows_of_the_files_for_phones(trained, converted, tmp_path):
     _, measured = validate(trained, converted, tmp_path, max_size_mb=0.001)
     sources = Sources(edge_models=Path(converted.uri), edge_verdict=tmp_path / "verdict")
-    facts = collect(sources, About(run="1", model="shelf"))
+    facts = collect(sources, Run(id="1", workload="shelf"))
     assert facts.unreadable == ()
     assert facts.edge is not None and facts.reliability is not None and facts.mistakes is not None
     assert [variant.name for variant in facts.edge.variants] == ["fp32", "fp16"]

@@ -16,9 +16,9 @@ from edgeline.records.edge import OUT_OF_FOLD, Prediction
 from edgeline.records.evaluation import METRICS
 from edgeline.records.ingest import TWINS, Twin, Twins
 from edgeline.records.labels_review import LABEL_ISSUES, REVIEWED
+from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
 from edgeline.report.collect import collect
-from edgeline.report.facts import About
 from edgeline.report.sources import Sources
 from pipeline.evaluation import build_evaluation_config
 from tests.components.steps import LABELS, SHELF, artifact, execute
@@ -124,7 +124,7 @@ def test_the_confusion_matrix_counts_what_each_class_was_taken_for(trained, comp
 @pytest.mark.e2e
 def test_the_report_finds_what_it_shows_of_the_evaluation(compared):
     evaluation, blessing = (Path(artifact.uri) for artifact in compared)
-    found = collect(Sources(evaluation=evaluation, blessing=blessing), About(run="1", model="shelf"))
+    found = collect(Sources(evaluation=evaluation, blessing=blessing), Run(id="1", workload="shelf"))
     assert found.unreadable == () and found.gates[0].result == "fail"
     assert found.evaluation is not None and found.evaluation.overall is not None
     overall, classes = found.evaluation.overall, found.evaluation.of("class")

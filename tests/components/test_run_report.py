@@ -20,15 +20,14 @@ from components.artifacts import AcceptedData, EdgeModels, Quarantine, RunReport
 from components.data_gate import DataGate
 from components.run_record import leave_record
 from components.run_report import RunReport
-from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.errors import DataRefused, Problem, UsageError
 from edgeline.records.outcome import Outcome
-from edgeline.records.run import Problem
+from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
 from edgeline.records.verdict import Verdict as Found
 from edgeline.release import store
 from edgeline.release.signing import KEY_VARIABLE
 from edgeline.report import records
-from edgeline.report.facts import About
 from runners.kubeflow.pod.record import leave_end
 from tests.components.steps import artifact, execute
 from tests.edgeline.release.candidates import make_candidate, make_key
@@ -53,7 +52,7 @@ def about(run: str, place: object) -> dict[str, str]:
         "run": run,
         "model_name": "shelf",
         "data": "/data",
-        "settings": '{"seed": "20"}',
+        "recorded": '{"seed": 20}',
         "records": str(place),
     }
 
@@ -95,9 +94,9 @@ def test_the_page_is_in_the_artifact_and_in_the_records(tmp_path):
         assert (output / name).read_bytes() == (tmp_path / "records" / "run-1" / name).read_bytes()
     facts = records.read(output)
     assert facts is not None
-    assert (facts.about.run, facts.about.engine, facts.about.outcome) == ("run-1", "kubeflow", "pushed")
-    assert (facts.about.version, facts.about.reasons) == (3, ("So it is.",))
-    assert facts.about.settings == {"seed": "20"}
+    assert (facts.run.id, facts.run.engine, facts.run.outcome) == ("run-1", "kubeflow", "pushed")
+    assert (facts.run.version, facts.run.reasons) == (3, ("So it is.",))
+    assert facts.run.settings == {"seed": 20}
     assert "Version 3 of shelf is in production" in (output / "report.html").read_text()
     assert facts.data is not None and [span.name for span in facts.data.spans] == ["span-00001", "span-00002"]
     assert [gate.reasons for gate in facts.gates] == [("All is well.",)]
@@ -106,18 +105,18 @@ def test_the_page_is_in_the_artifact_and_in_the_records(tmp_path):
 def test_times_come_from_what_the_steps_were_stamped_with(tmp_path):
     facts = records.read(leave(tmp_path, "run-1", tmp_path / "records"))
     assert facts is not None
-    (step,) = facts.about.steps
+    (step,) = facts.run.steps
     assert (step.name, step.seconds, step.started) == ("ExampleGen", 12.5, "2026-10-05T03:00:10+00:00")
-    assert facts.about.started_at == step.started
-    assert {output.output for output in facts.about.artifacts} >= {"quarantine", "statistics", "pushed_model"}
+    assert facts.run.started_at == step.started
+    assert {output.output for output in facts.run.artifacts} >= {"quarantine", "statistics", "pushed_model"}
 
 
 def test_artifacts_have_the_address_that_they_have_outside_the_pod(tmp_path):
     missing = artifact(ExampleStatistics, Path("/minio/mlpipeline/v2/shelf/run-1/StatisticsGen/statistics"))
-    leave_record({"statistics": missing}, About("run-1", "shelf", outcome="pushed"), "", tmp_path)
+    leave_record({"statistics": missing}, Run(id="run-1", workload="shelf", outcome="pushed"), "", tmp_path)
     facts = records.read(tmp_path)
     assert facts is not None
-    (found,) = facts.about.artifacts
+    (found,) = facts.run.artifacts
     assert (found.step, found.uri) == (
         "StatisticsGen",
         "minio://mlpipeline/v2/shelf/run-1/StatisticsGen/statistics",
@@ -134,7 +133,7 @@ def test_on_one_machine_nothing_is_recorded_elsewhere(tmp_path):
     output = leave(tmp_path, "run-1", "")
     assert (output / "report.html").is_file() and not (tmp_path / "records").exists()
     facts = records.read(output)
-    assert facts is not None and facts.about.engine == "local"
+    assert facts is not None and facts.run.engine == "local"
 
 
 @pytest.mark.parametrize("place", ["a-file", "nothing://known"])
@@ -173,8 +172,8 @@ def refuse(folder: Path, place: object) -> None:
 def test_a_run_that_goes_on_leaves_what_is_known_of_it_should_it_come_to_no_end(tmp_path):
     admit(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
     facts = records.read(tmp_path / "records" / "run-9")
-    assert facts is not None and facts.about.outcome == "running"
-    assert facts.data is not None and facts.about.reasons == ()
+    assert facts is not None and facts.run.outcome == "running"
+    assert facts.data is not None and facts.run.reasons == ()
     page = (tmp_path / "records" / "run-9" / "report.html").read_text()
     assert "The run is in progress." in page
 
@@ -197,15 +196,11 @@ def test_what_the_pusher_would_refuse_after_the_training_is_told_before_it(
     assert not (tmp_path / "accepted").exists()
 
 
-def ended_by(error: type[EdgelineError], problem: Problem, step: str) -> Outcome:
-    return Outcome.of_error(error.exit_code, problem.found, problem.do, step)
-
-
 def test_data_that_ingest_itself_refuses_leaves_a_record_too(tmp_path):
-    problem = Problem("There is no span.", "Nothing to train on.", "Import photos.")
-    leave_end("run-9", str(tmp_path / "shelf"), ended_by(DataRefused, problem, "ExampleGen"), problem)
+    problem = DataRefused("There is no span.", "Nothing to train on.", "Import photos.").problem
+    leave_end("run-9", str(tmp_path / "shelf"), Outcome.of_problem(problem, "ExampleGen"), problem)
     facts = records.read(tmp_path / "shelf" / "run-9")
-    assert facts is not None and (facts.about.model, facts.about.outcome) == ("shelf", "refused")
+    assert facts is not None and (facts.run.workload, facts.run.outcome) == ("shelf", "refused")
     page = (tmp_path / "shelf" / "run-9" / "report.html").read_text()
     assert "There is no span." in page and "Import photos." in page
 
@@ -213,18 +208,18 @@ def test_data_that_ingest_itself_refuses_leaves_a_record_too(tmp_path):
 def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_path):
     admit(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
     problem = Problem("No room on the disk.")
-    leave_end("run-9", str(tmp_path / "records"), ended_by(EdgelineError, problem, "Trainer"), problem)
+    leave_end("run-9", str(tmp_path / "records"), Outcome.of_problem(problem, "Trainer"), problem)
     facts = records.read(tmp_path / "records" / "run-9")
-    assert facts is not None and facts.about.outcome == "failed"
-    assert facts.about.reasons == ("No room on the disk.",)
-    assert facts.data is not None and facts.about.steps[-1].name == "Trainer"
+    assert facts is not None and facts.run.outcome == "failed"
+    assert facts.run.reasons == ("No room on the disk.",)
+    assert facts.data is not None and facts.run.steps[-1].name == "Trainer"
     assert "failed in Trainer" in (tmp_path / "records" / "run-9" / "report.html").read_text()
 
 
 def test_a_run_whose_data_is_refused_leaves_its_record_before_it_ends(tmp_path):
     refuse(tmp_path, tmp_path / "records")
     facts = records.read(tmp_path / "records" / "run-9")
-    assert facts is not None and facts.about.outcome == "refused"
+    assert facts is not None and facts.run.outcome == "refused"
     assert facts.gates[0].reasons == ("Far too dark.",)
     page = (tmp_path / "records" / "run-9" / "report.html").read_text()
     assert "The data was refused" in page and "Far too dark." in page

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from edgeline.errors import DataRefused, HeldBack
+from edgeline.errors import DataRefused, HeldBack, Problem
 from edgeline.failures import describe, describe_death, find_last_words
 
 
@@ -31,24 +31,19 @@ def test_an_error_of_ours_keeps_its_exit_code_and_its_parts_however_deep_it_lies
         except RuntimeError:
             raise ValueError("while publishing")  # noqa: B904 (its context is what is tested)
 
-    event = describe(raised(launcher), "ExampleGen")
+    problem = describe(raised(launcher), "ExampleGen")
 
-    assert (event["exit_code"], event["found"], event["why"], event["do"]) == (
-        4,
-        "No photo is labelled.",
-        "Nothing can be learned.",
-        "Label some.",
-    )
+    assert problem == Problem("No photo is labelled.", "Nothing can be learned.", "Label some.", exit_code=4)
 
 
 def test_what_beam_adds_to_a_message_is_taken_away():
     error = HeldBack("Too dark. [while running 'Ingest[train]/Map(clean)-ptransform-12']", "w", "d")
 
-    assert describe(error, "ExampleGen")["found"] == "Too dark."
+    assert describe(error, "ExampleGen").found == "Too dark."
 
 
 def test_an_error_of_ours_survives_a_worker_process_of_beam():
-    assert describe(pickle.loads(pickle.dumps(HeldBack("a", "b", "c"))), None)["do"] == "c"
+    assert describe(pickle.loads(pickle.dumps(HeldBack("a", "b", "c"))), None).do == "c"
 
 
 def test_any_other_error_names_the_step_and_its_first_cause():
@@ -58,15 +53,15 @@ def test_any_other_error_names_the_step_and_its_first_cause():
         except KeyError as error:
             raise RuntimeError("Execution 7 failed with a very long text") from error
 
-    event = describe(raised(step), "Transform")
+    problem = describe(raised(step), "Transform")
 
-    assert event["exit_code"] == 1
-    assert event["found"] == "The step Transform failed: KeyError: 'label'"
-    assert "same command goes on" in event["do"]
+    assert problem.exit_code == 1
+    assert problem.found == "The step Transform failed: KeyError: 'label'"
+    assert "same command goes on" in problem.do
 
 
 def test_a_long_message_is_cut():
-    assert len(describe(ValueError("x" * 5000), "Trainer")["found"]) < 400
+    assert len(describe(ValueError("x" * 5000), "Trainer").found) < 400
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
@@ -75,13 +70,13 @@ def test_a_full_disk_is_called_so():
         with open("/dev/full", "wb", buffering=0) as file:
             file.write(b"x")
 
-    assert describe(raised(write), "Trainer")["found"] == "The disk is full."
+    assert describe(raised(write), "Trainer").found == "The disk is full."
 
 
 def test_a_full_disk_that_tensorflow_met_is_called_so():
     error = RuntimeError("RESOURCE_EXHAUSTED: /ws/ckpt-3.data; No space left on device")
 
-    assert describe(error, "Trainer")["found"] == "The disk is full."
+    assert describe(error, "Trainer").found == "The disk is full."
 
 
 @pytest.mark.parametrize(
@@ -92,13 +87,11 @@ def test_the_signal_that_ended_a_worker_is_told_in_words(tmp_path, number, words
     worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     worker.send_signal(number)
 
-    event = describe_death(worker.wait(), "Trainer", tmp_path / "run.log")
+    problem = describe_death(worker.wait(), "Trainer", tmp_path / "run.log")
 
-    assert (
-        event["found"]
-        == f"The worker process was ended by {signal.Signals(number).name} in the step Trainer."
-    )
-    assert words in event["why"]
+    name = signal.Signals(number).name
+    assert problem.found == f"The worker process was ended by {name} in the step Trainer."
+    assert words in problem.why
 
 
 def test_the_last_words_of_the_log_are_repeated(tmp_path):
@@ -110,13 +103,10 @@ def test_the_last_words_of_the_log_are_repeated(tmp_path):
     )
 
     assert find_last_words(log).startswith("F0000")
-    assert "Check failed: dims == 4" in describe_death(-signal.SIGABRT, None, log)["found"]
+    assert "Check failed: dims == 4" in describe_death(-signal.SIGABRT, None, log).found
 
 
 def test_a_worker_that_ends_without_a_word_is_told_with_its_exit_code(tmp_path):
-    event = describe_death(9, "Trainer", tmp_path / "run.log")
+    found = describe_death(9, "Trainer", tmp_path / "run.log").found
 
-    assert (
-        event["found"]
-        == "The worker process ended with exit code 9 in the step Trainer and reported no error."
-    )
+    assert found == "The worker process ended with exit code 9 in the step Trainer and reported no error."

@@ -5,15 +5,15 @@ import edgeline
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.edge import LABELS_FILE_NAME, PREDICTIONS, Prediction
 from edgeline.records.labels_review import LABEL_ISSUES_CSV
+from edgeline.records.run import Run
 from edgeline.release import store
-from edgeline.report.facts import About, Evaluation, Facts, Slice
-from edgeline.workspace import artifact_records
-from edgeline.workspace.artifact_records import ArtifactRecord
+from edgeline.report.facts import Evaluation, Facts, Slice
 from edgeline.workspace.runs import RunFolder
 from tests.conftest import make_workspace
 from tests.edgeline.cli.test_predict import SHAPES, tflite
 from tests.edgeline.cli.test_verify import push_with_golden
 from tests.edgeline.release.candidates import make_candidate
+from tests.outputs import record_output
 
 ANSWERS = [
     Prediction("a.jpg", "dark", (0.9, 0.1), {"lane": "l1"}, 1, "g1"),
@@ -48,7 +48,7 @@ def answered(workspace):
             (place / name).write_text("example,label,suggested,corrected\nb.jpg,bright,dark,\n")
         else:
             (place / name).write_bytes(b"\n".join(map(msgspec.json.encode, ANSWERS)))
-        artifact_records.append(folder.artifacts, ArtifactRecord(step, key, str(place), {}, {}))
+        record_output(folder, step, key, place)
     return edgeline.open(workspace).run()
 
 
@@ -65,7 +65,7 @@ def test_runs_are_listed_newest_first_and_found_by_the_beginning_of_an_id(worksp
 def test_figures_are_rows_with_their_interval(workspace):
     known = edgeline.open(workspace).run().known
     facts = Facts(
-        About("r", "shelf", outcome="held"),
+        Run(id="r", workload="shelf", outcome="held"),
         evaluation=Evaluation(
             (Slice("overall", "all", 40, 0.9, 0.8, 0.95, measures={"recall": 0.7}, groups=8),)
         ),
@@ -135,7 +135,7 @@ def test_a_page_that_was_removed_is_said(workspace, history):
 def test_the_outputs_of_a_step_are_its_folders(workspace, make_run):
     folder = RunFolder(workspace / "runs" / "20261005-091233")
     for key in ("evaluation", "blessing"):
-        artifact_records.append(folder.artifacts, ArtifactRecord("Trainer", key, f"/a/{key}", {}, {}))
+        record_output(folder, "Trainer", key, f"/a/{key}")
     (folder.path / "facts.json").unlink()
     step = edgeline.open(workspace).run().step("Trainer")
 

@@ -7,8 +7,8 @@ from google.protobuf import json_format
 from tfx.dsl.compiler.compiler import Compiler
 
 from components import artifacts
+from edgeline.records.run import flatten
 from edgeline.records.steps import STEPS, select_steps
-from edgeline.report.facts import by_dotted_name
 from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.settings import Settings
 from pipeline.workloads import BUILT_IN, with_features
@@ -69,7 +69,7 @@ def pipeline(settings):
 @pytest.fixture(scope="module")
 def steps(settings):
     """What the table of steps has of these settings."""
-    return select_steps(by_dotted_name(settings.recorded()), {})
+    return select_steps(flatten(settings.recorded()), {})
 
 
 def nodes(pipeline):

@@ -4,8 +4,8 @@ import pytest
 from tfx.dsl.compiler.compiler import Compiler
 
 from edgeline.errors import UsageError
+from edgeline.records.run import flatten
 from edgeline.records.steps import select_steps
-from edgeline.report.facts import by_dotted_name
 from pipeline import settings
 from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.workloads import BUILT_IN, with_features
@@ -78,7 +78,7 @@ def test_the_code_of_a_step_of_ones_own_is_in_its_cache_key():
 def test_the_table_of_steps_has_the_order_and_inputs_of_the_dag():
     own = {"Clean": CLEAN, "Check": CHECK}
     recorded = load(own).recorded()
-    steps = select_steps(by_dotted_name(recorded), recorded["steps"])
+    steps = select_steps(flatten(recorded), recorded["steps"])
 
     order = list(steps)
     assert [order.index(step) for step in ("DataGate", "Clean", "Check", "Trainer")] == sorted(

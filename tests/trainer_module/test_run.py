@@ -28,7 +28,7 @@ import json, logging, os, signal, sys, threading, types
 
 class DieSoon(logging.Handler):
     def emit(self, record):
-        if getattr(record, "progress", {}).get("epoch") == int(sys.argv[2]):
+        if getattr(getattr(record, "event", None), "epoch", 0) == int(sys.argv[2]):
             threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
 logger = logging.getLogger("edgeline.progress")

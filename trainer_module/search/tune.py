@@ -14,6 +14,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from tfx.components.tuner.component import TunerFnResult
 
 from edgeline.errors import HeldBack, UsageError
+from edgeline.records.events import TrialReported, report
 from edgeline.records.training import FINISHED, TRIAL, Search, Trial
 from edgeline.records.workload import Workload
 from edgeline.store.locations import write_atomically
@@ -28,7 +29,6 @@ from trainer_module.training.input_pipeline import hold_out
 from trainer_module.training.task import Task, open_task, train_model
 
 _log = logging.getLogger(__name__)
-_progress = logging.getLogger("edgeline.progress")
 # Share of the groups of train that judge the trials.
 _JUDGE_SHARE = 0.2
 
@@ -164,9 +164,8 @@ class TrialSearch(BaseTuner):
                     "Without a finished trial there are no best settings to train with.",
                     "Set a longer budget, a smaller data.window or trainer.epochs, or use a GPU.",
                 )
-            self._log_progress(
-                f"tune.budget is spent after {len(self._trials)} of {self._tune.max_trials} trials"
-            )
+            done = f"{len(self._trials)} of {self._tune.max_trials} trials"
+            report(TrialReported(f"tune.budget is spent after {done}"))
         if self._best is None:
             raise HeldBack(
                 f"Each of {len(self._trials)} trials failed; the last one: {self._trials[-1].reason}",
@@ -251,11 +250,11 @@ class TrialSearch(BaseTuner):
     def _report(self, trial: Any, result: Trial) -> None:
         """Reports the result of a trial to the oracle."""
         if result.score is None:
-            self._log_progress(f"{self._name(result)} failed: {result.reason}")
+            report(TrialReported(f"{self._name(result)} failed: {result.reason}"))
             trial.status, trial.message = "FAILED", result.reason
         else:
             best = ", the best so far" if result is self._best else ""
-            self._log_progress(f"{self._name(result)}: {self._tune.objective} {result.score:.4f}{best}")
+            report(TrialReported(f"{self._name(result)}: {self._tune.objective} {result.score:.4f}{best}"))
             self.oracle.update_trial(trial.trial_id, {self._tune.objective: result.score})
             trial.status = "COMPLETED"
         self.oracle.end_trial(trial)
@@ -267,7 +266,7 @@ class TrialSearch(BaseTuner):
         """
         began, folder = time.monotonic(), self._locate_trial(trial.number)
         values = ", ".join(f"{name}={_format_value(value)}" for name, value in trial.values.items())
-        self._log_progress(f"{self._name(trial)}: {values}")
+        report(TrialReported(f"{self._name(trial)}: {values}"))
         keras.utils.clear_session()
         model, trainer = replace_values(trial.values, self._model, self._trainer)
         limits: dict[str, Any] = {"epochs": trial.epochs}
@@ -311,9 +310,6 @@ class TrialSearch(BaseTuner):
 
     def _name(self, trial: Trial) -> str:
         return f"trial {trial.number} of {self._tune.max_trials}"
-
-    def _log_progress(self, text: str) -> None:
-        _progress.info(text, extra={"progress": {"event": "trial", "text": text}})
 
 
 def _round_value(value: Any, values: Values) -> Any:

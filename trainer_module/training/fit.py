@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from edgeline.records.events import EpochEnded, report
 from edgeline.records.training import TENSORBOARD
 from trainer_module.settings import TrainerSettings
 from trainer_module.training import checkpoint, devices
@@ -286,14 +287,7 @@ class _TrainingState:
     def _report(self, logs: Mapping[str, float], seconds: float) -> None:
         epoch, epochs = len(self.history), self.settings.epochs
         eta_s = 0.0 if self.finished else seconds * (epochs - epoch)
-        numbers = {name: logs[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
-        _progress.info(
-            "Epoch %d of %d: loss %.4f, accuracy %.3f, eval loss %.4f, eval accuracy %.3f, %.0f s to go.",
-            epoch,
-            epochs,
-            *numbers.values(),
-            eta_s,
-            extra={
-                "progress": {"event": "epoch", "epoch": epoch, "epochs": epochs, **numbers, "eta_s": eta_s}
-            },
+        loss, accuracy, val_loss, val_accuracy = (
+            logs[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")
         )
+        report(EpochEnded(epoch, epochs, loss, accuracy, val_loss, val_accuracy, eta_s))

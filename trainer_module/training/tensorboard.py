@@ -7,7 +7,6 @@ part of TensorBoard that does not come with every TensorFlow.
 """
 
 import io
-import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tensorflow.core.framework import summary_pb2
 from tensorflow.core.util import event_pb2
 
-from edgeline.records.training import TENSORBOARD
+from edgeline.records.events import LogOpened, report
 
 _TRAIN, _EVAL, _STEPS = "train", "eval", "steps"
 # A chart by step has each step up to this one, then ever fewer; a million steps give 6,000 points.
@@ -32,8 +31,6 @@ _MOST_MISTAKES = 16
 _LARGEST_PHOTO = 256  # pixels
 _MOST_CLASSES = 64  # of which a matrix is drawn
 _MOST_NUMBERED = 20  # classes of a matrix with numbers in its cells
-
-_progress = logging.getLogger("edgeline.progress")
 
 
 class Board:
@@ -51,8 +48,7 @@ class Board:
             name: _EventFile(folder / name, done + 1)
             for name, done in ((_TRAIN, epochs), (_EVAL, epochs), (_STEPS, steps))
         }
-        progress = {"event": TENSORBOARD, "folder": str(folder.absolute())}
-        _progress.info("TensorBoard: %s", folder, extra={"progress": progress})
+        report(LogOpened(str(folder.absolute())))
 
     def steps(self, step: int, values: Mapping[str, float]) -> None:
         """Writes points by step: `loss`, `learning_rate`, `input_wait` and the like.

@@ -33,7 +33,6 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.failures import chain, describe
 from edgeline.records.outcome import Outcome
 from edgeline.records.push import PUSH
-from edgeline.records.run import Problem
 from edgeline.records.shards import find_cause
 from edgeline.records.steps import RELEASE_GATE, STEPS, find_helped_step
 from runners.kubeflow import parameters
@@ -88,20 +87,20 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
         _run(options, flags, executor_input, run, Locations(root))
         outcome = _conclude_success(options.step, executor_input, time.monotonic() - started)
     except Exception as error:
-        event = describe(find_cause(error), options.step)
+        problem = describe(find_cause(error), options.step)
         if not any(isinstance(link, EdgelineError) for link in chain(error)):
             logging.getLogger("edgeline.kubeflow").exception("%s failed", options.step)
-            event["do"] = "Read the log above."
-        outcome = Outcome.of_error(event["exit_code"], event["found"], event["do"], options.step)
+            problem = replace(problem, do="Read the log above.")
+        outcome = Outcome.of_problem(problem, options.step)
         # A usage error is not fixed by a second attempt.
         if outcome.outcome == "failed" and outcome.exit_code != UsageError.exit_code:
             again = f"To go on, run `edgeline kubeflow retry {run or 'RUN'}` with the options of submit."
             outcome = replace(outcome, do=f"{outcome.do} {again}")
-        problem = Problem(event["found"], event["why"], outcome.do)
+        problem = replace(problem, do=outcome.do)
         # A run that a gate stopped has its complete record already, from DataGate or RunReport.
         if run and (options.step not in STEPS or STEPS[options.step].stops_as != outcome.outcome):
             leave_end(run, options.records, outcome, problem)
-        _log_lines(event["why"], outcome.do)
+        _log_lines(problem.why, outcome.do)
     # The first of several pods of a step reports for all.
     if not options.pod and (outcome.exit_code or options.step == RELEASE_GATE):
         if options.alerts:

@@ -5,10 +5,11 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 
+from edgeline.errors import Problem
 from edgeline.records.outcome import Outcome
-from edgeline.records.run import Problem, Step
+from edgeline.records.run import Run, Step
 from edgeline.report import records
-from edgeline.report.facts import About, Facts
+from edgeline.report.facts import Facts
 from edgeline.report.page import render_run
 from edgeline.store.locations import locate
 
@@ -26,21 +27,20 @@ def leave_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
         root = locate(place)
         now = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
         known = records.read(root / run)
-        facts = known or Facts(About(run, root.name, engine="kubeflow", started_at=now))
+        facts = known or Facts(Run(id=run, workload=root.name, engine="kubeflow", started_at=now))
         state = outcome.outcome if outcome.outcome in ("held", "refused") else "failed"
-        about = replace(
-            facts.about,
+        ended = replace(
+            facts.run,
             number=records.number_of(run, [earlier for _, earlier in records.read_all(root)]),
             outcome=outcome.outcome,
             ended_at=now,
             reasons=outcome.reasons,
-            problem=problem,
-            steps=(*facts.about.steps, *([Step(outcome.step, state)] if outcome.step else [])),
+            error=problem,
+            steps=(*facts.run.steps, *([Step(outcome.step, state)] if outcome.step else [])),
         )
-        facts = replace(facts, about=about)
-        _log.info(
-            "The report of this run is %s", records.write(root / run, facts, render_run(facts, {}, None))
-        )
+        facts = replace(facts, run=ended)
+        page = records.write(root / run, facts, render_run(facts, {}, None))
+        _log.info("The report of this run is %s", page)
     except Exception as error:  # Mostly the step does not mount the claim; the outcome stays.
         _log.warning("There is no report of this run: %s: %s", type(error).__name__, error)
 
@@ -53,8 +53,9 @@ def tell_of_end(run: str, place: str, settings: str, outcome: Outcome, problem: 
         from edgeline.alerts.telling import look_at_store, tell
 
         root, alerts = locate(place), AlertSettings.model_validate_json(settings)
-        about = About(run, root.name, outcome=outcome.outcome, reasons=outcome.reasons, problem=problem)
-        for warning in tell(alerts, partial(look_at_store, root, about))[1]:
+        reasons = outcome.reasons
+        ended = Run(id=run, workload=root.name, outcome=outcome.outcome, reasons=reasons, error=problem)
+        for warning in tell(alerts, partial(look_at_store, root, ended))[1]:
             _log.warning("%s", warning)
     except Exception as error:
         _log.warning("No alert was sent: %s", type(error).__name__)

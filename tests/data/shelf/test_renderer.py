@@ -18,6 +18,7 @@ from data.shelf.layout import LANES
 from data.shelf.renderer import Session, generate, plan_week, render_session
 from data.spans.layout import Span, find_spans
 from edgeline.errors import UsageError
+from edgeline.records.events import Counted
 
 ROOT = Path(__file__).parents[3]
 
@@ -124,9 +125,9 @@ def test_weeks_are_equally_bright_as_a_whole() -> None:
 def test_progress_counts_photos_to_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="edgeline.progress"):
         generate(tmp_path, weeks=2, per_week=20, seed=1, faults={})
-    events = [vars(record)["progress"] for record in caplog.records]
-    assert events[-1] == {"event": "count", "what": "photos", "done": 40, "total": 40}
-    assert [event["done"] for event in events] == sorted(event["done"] for event in events)
+    events = [vars(record)["event"] for record in caplog.records]
+    assert events[-1] == Counted("photos", 40, 40)
+    assert [event.done for event in events] == sorted(event.done for event in events)
 
 
 @pytest.mark.parametrize(("name", "value"), [("weeks", 0), ("per_week", 0), ("seed", -1), ("workers", 0)])

@@ -10,14 +10,14 @@ from functools import partial
 import pytest
 
 from edgeline.alerts.settings import AlertSettings
-from edgeline.alerts.situation import look_at_workspace
-from edgeline.alerts.telling import look_at_store, tell
+from edgeline.alerts.telling import look_at_store, look_at_workspace, tell
+from edgeline.errors import Problem
 from edgeline.journal import utc_now
-from edgeline.records.run import Problem, Step
+from edgeline.records.run import Run, Step
 from edgeline.records.verdict import Verdict
 from edgeline.release import store
 from edgeline.report import records
-from edgeline.report.facts import About, Facts
+from edgeline.report.facts import Facts
 from edgeline.workspace.runs import RunFolder
 from tests.edgeline.alerts.servers import SECRET
 from tests.edgeline.release.candidates import make_candidate
@@ -44,11 +44,14 @@ class Workspace:
         folder = RunFolder(self.path / "runs" / f"20261005-09{self._number:02d}00")
         folder.path.mkdir(parents=True)
         run = self._make_run(
-            id=folder.path.name, number=self._number, outcome=outcome, reasons=reasons, **values
+            id=folder.path.name,
+            number=self._number,
+            outcome=outcome,
+            reasons=reasons,
+            **{"started_at": utc_now(), **values},
         )
         folder.write(run)
-        about = About(run.id, "shelf", number=run.number, outcome=outcome, reasons=reasons, problem=run.error)
-        records.write(folder.path, Facts(about, gates=gates), "<!DOCTYPE html>")
+        records.write(folder.path, Facts(run, gates=gates), "<!DOCTYPE html>")
 
     def run(self, outcome, *reasons, **values):
         self.record(outcome, *reasons, **values)
@@ -239,12 +242,12 @@ def test_runs_on_a_cluster_keep_what_was_told_beside_their_records(hook, bucket)
     settings = AlertSettings.model_validate_json('{"webhook": "$HOOK"}')
 
     def end(run, outcome, recorded=True, **values):
-        about = About(run, "shelf", engine="kubeflow", outcome=outcome, **values)
+        ended = Run(id=run, workload="shelf", engine="kubeflow", outcome=outcome, **values)
         if recorded:
             _, *earlier = [None, *(facts for _, facts in records.read_all(root))]
             number = records.number_of(run, earlier)
-            records.write(root / run, Facts(replace(about, number=number)), "<!DOCTYPE html>")
-        return tell(settings, partial(look_at_store, root, about))
+            records.write(root / run, Facts(replace(ended, number=number)), "<!DOCTYPE html>")
+        return tell(settings, partial(look_at_store, root, ended))
 
     failed = {"reasons": ("Trainer: out of memory.",), "steps": (Step("Trainer", "failed"),)}
     assert end("run-1", "failed", **failed)[1] == []

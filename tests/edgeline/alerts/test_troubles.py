@@ -9,9 +9,9 @@ import pytest
 from edgeline.alerts.settings import AlertSettings
 from edgeline.alerts.troubles import Situation, find_troubles
 from edgeline.records.ingest import Span
-from edgeline.records.run import Step
+from edgeline.records.run import Run, Step
 from edgeline.release import store
-from edgeline.report.facts import About, Data, Evaluation, Facts
+from edgeline.report.facts import Data, Evaluation, Facts
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_slice
 
@@ -27,15 +27,17 @@ def release(tmp_path_factory):
 
 
 def found(*history, release=None, settings=SETTINGS, later=timedelta(), folders=()):
-    history = [
-        replace(facts, about=replace(facts.about, number=n)) for n, facts in enumerate(history, start=1)
-    ]
+    history = [replace(facts, run=replace(facts.run, number=n)) for n, facts in enumerate(history, start=1)]
     situation = Situation("shelf", history, release, "--workspace w", folders, Path("state"), "")
     return find_troubles(situation, settings, NOW + later)
 
 
-def run(outcome="pushed", data=None, evaluation=None, **about):
-    return Facts(About("run", "shelf", outcome=outcome, version=2, **about), data=data, evaluation=evaluation)
+def run(outcome="pushed", data=None, evaluation=None, **values):
+    return Facts(
+        Run(id="run", workload="shelf", outcome=outcome, version=2, **values),
+        data=data,
+        evaluation=evaluation,
+    )
 
 
 def week(number, rejected, rows=200):

@@ -15,7 +15,11 @@ WEBHOOK = ("--set", "alerts.webhook=$HOOK", "--set", "alerts.min_free_gb=0")
 def test_a_timer_tells_of_the_last_run_once(workspace, hook, capsys):
     for _ in range(2):
         assert main(["alert", "--workspace", str(workspace), *WEBHOOK]) == 0
-        assert capsys.readouterr().out.startswith("Held back: the model was trained and not pushed")
+        assert (
+            capsys.readouterr()
+            .out.splitlines()[1]
+            .startswith("Held back: the model was trained and not pushed")
+        )
     assert len(hook.messages) == 1
 
 
@@ -54,11 +58,14 @@ def test_what_tells_nobody_is_bad_usage(tmp_path, monkeypatch, capsys, arguments
 
 
 def test_of_a_cluster_it_looks_at_the_store(tmp_path, hook, capsys):
+    from edgeline.records.run import Run
     from edgeline.report import records
-    from edgeline.report.facts import About, Facts
+    from edgeline.report.facts import Facts
 
-    about = About("run-1", "shelf", engine="kubeflow", number=1, outcome="failed", reasons=("No memory.",))
-    records.write(tmp_path / "push/runs/shelf/run-1", Facts(about), "<!DOCTYPE html>")
+    run = Run(
+        id="run-1", workload="shelf", engine="kubeflow", number=1, outcome="failed", reasons=("No memory.",)
+    )
+    records.write(tmp_path / "push/runs/shelf/run-1", Facts(run), "<!DOCTYPE html>")
     assert main(["alert", "--store", str(tmp_path / "push"), *WEBHOOK]) == 0
     assert "No memory." in hook.messages[0]
     assert (tmp_path / "push/runs/shelf/alerts.json").is_file()

@@ -16,27 +16,27 @@ FIRST, SECOND, THIRD = "20261005-091233", "20261012-091233", "20261019-091233"
 
 
 def worse(run: str):
-    facts = a_run(run=run, outcome="held", reasons=("Accuracy is 0.75 on 400 eval examples. " * 3,))
+    facts = a_run(id=run, outcome="held", reasons=("Accuracy is 0.75 on 400 eval examples. " * 3,))
     assert facts.evaluation
-    settings = {"trainer.epochs": "3", "seed": "20", "note": "long " * 40}
+    settings = {"trainer": {"epochs": 3}, "seed": 20, "note": "long " * 40}
     slices = (a_slice("overall", "all", 300, 400), a_slice("class", "ok", 60, 100))
     return replace(
         facts,
-        about=replace(facts.about, settings=settings),
+        run=replace(facts.run, settings=settings),
         evaluation=replace(facts.evaluation, slices=slices),
     )
 
 
 @pytest.fixture
-def workspace(tmp_path, make_run):
+def workspace(tmp_path):
     """A run that pushed, one that did too, and one that was held back."""
     root = tmp_path / "workspace"
     for number, run in enumerate((FIRST, SECOND, THIRD), start=1):
         folder = RunFolder(root / "runs" / run)
         folder.path.mkdir(parents=True)
-        outcome = "held" if run == THIRD else "pushed"
-        folder.write(make_run(id=run, number=number, outcome=outcome, push=str(tmp_path / "push")))
-        records.write(folder.path, worse(run) if run == THIRD else a_run(run=run), "<p>page")
+        facts = worse(run) if run == THIRD else a_run(id=run)
+        folder.write(replace(facts.run, number=number, push=str(tmp_path / "push")))
+        records.write(folder.path, facts, "<p>page")
         if run != THIRD:
             releases.push(
                 str(tmp_path / "push"), "shelf", make_candidate(tmp_path / run, run, size=100, run=run)
@@ -118,9 +118,9 @@ def store(tmp_path):
     """Where a cluster pushes to, with a release and the records of two of its runs."""
     place = str(tmp_path / "cluster")
     releases.push(place, "shelf", make_candidate(tmp_path / "c", "c", size=100, run="11-uuid"))
-    for number, facts in enumerate((a_run(run="11-uuid"), worse("22-uuid"))):
-        facts = replace(facts, about=replace(facts.about, number=number))
-        records.write(locate(place) / "runs" / "shelf" / facts.about.run, facts, f"<p>run {number}")
+    for number, facts in enumerate((a_run(id="11-uuid"), worse("22-uuid"))):
+        facts = replace(facts, run=replace(facts.run, number=number))
+        records.write(locate(place) / "runs" / "shelf" / facts.run.id, facts, f"<p>run {number}")
     return place
 
 
@@ -136,6 +136,6 @@ def test_runs_of_a_cluster_are_compared_from_its_store(diff, store, workspace):
 
 
 def test_without_a_release_production_names_no_run(diff, tmp_path):
-    records.write(tmp_path / "empty" / "runs" / "shelf" / "1", a_run(run="1"), "<p>")
+    records.write(tmp_path / "empty" / "runs" / "shelf" / "1", a_run(id="1"), "<p>")
     code, _, err = diff("production", "1", "--store", tmp_path / "empty")
     assert code == 2 and "No release of shelf is in production" in err and len(err.splitlines()) == 3

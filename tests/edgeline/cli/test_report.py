@@ -66,7 +66,7 @@ def test_a_page_from_before_the_run_had_ended_is_made_again(report, workspace):
 def test_as_json_it_gives_the_facts(report):
     code, out, _ = report("latest", "--json")
     found = json.loads(out)
-    assert (code, found["run"], found["facts"]["about"]["outcome"]) == (0, "20261012-091233", "failed")
+    assert (code, found["run"], found["facts"]["run"]["outcome"]) == (0, "20261012-091233", "failed")
     assert found["report"].endswith("20261012-091233/report.html")
 
 
@@ -105,8 +105,8 @@ def store(request, tmp_path):
     """Where a cluster pushes to, with the records of three of its runs."""
     place = str(tmp_path / "push") if request.param == "folder" else request.getfixturevalue("bucket")
     for number in (1, 2, 3):
-        facts = a_run(run=f"{number}{number}-uuid", started_at=f"2026-10-0{number}T03:00:00Z")
-        records.write(locate(place) / "runs" / "shelf" / facts.about.run, facts, f"<p>run {number}")
+        facts = a_run(id=f"{number}{number}-uuid", started_at=f"2026-10-0{number}T03:00:00Z")
+        records.write(locate(place) / "runs" / "shelf" / facts.run.id, facts, f"<p>run {number}")
     return place
 
 
@@ -115,7 +115,7 @@ def test_the_page_of_a_run_on_a_cluster_comes_from_its_store(report, store):
     assert code == 0 and Path(out.strip()).read_text() == "<p>run 3"
     code, out, _ = report("11-uuid", "--store", store)
     assert code == 0 and Path(out.strip()).read_text() == "<p>run 1"
-    assert json.loads(report("11-uuid", "--store", store, "--json")[1])["facts"]["about"]["run"] == "11-uuid"
+    assert json.loads(report("11-uuid", "--store", store, "--json")[1])["facts"]["run"]["id"] == "11-uuid"
 
 
 def test_the_index_of_a_store_has_all_runs(report, store, workspace):
@@ -129,10 +129,10 @@ def test_the_index_of_a_store_has_all_runs(report, store, workspace):
 
 
 def test_a_page_that_was_brought_while_the_run_went_on_is_brought_again(report, store):
-    early = a_run(run="44-uuid", outcome="running", started_at="2026-10-04T03:00:00Z")
+    early = a_run(id="44-uuid", outcome="running", started_at="2026-10-04T03:00:00Z")
     records.write(locate(store) / "runs" / "shelf" / "44-uuid", early, "<p>early")
     report("--index", "--store", store)
-    ended = replace(early, about=replace(early.about, outcome="pushed"))
+    ended = replace(early, run=replace(early.run, outcome="pushed"))
     records.write(locate(store) / "runs" / "shelf" / "44-uuid", ended, "<p>whole")
     assert Path(report("44-uuid", "--store", store)[1].strip()).read_text() == "<p>whole"
 
@@ -179,7 +179,7 @@ def test_a_store_without_records_or_without_that_run_is_said(report, store, tmp_
 
 def test_of_several_models_one_has_to_be_named(report, tmp_path):
     for model in ("shelf", "crates"):
-        records.write(tmp_path / "runs" / model / "1", a_run(model=model), f"<p>{model}")
+        records.write(tmp_path / "runs" / model / "1", a_run(workload=model), f"<p>{model}")
     code, _, err = report("--store", tmp_path)
     assert code == 2 and "crates and shelf" in err and "--workload crates" in err
     assert report("--store", tmp_path, "--workload", "shelf")[0] == 0

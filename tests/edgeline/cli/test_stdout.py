@@ -13,11 +13,12 @@ from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import decide
 from edgeline.cli.main import main
 from edgeline.cli.stdout import visible, wrap
-from edgeline.records.run import Problem, Step
-from edgeline.workspace import artifact_records
-from edgeline.workspace.artifact_records import ArtifactRecord
+from edgeline.errors import Problem
+from edgeline.records.events import Counted, Planned, StepChanged, Warned
+from edgeline.records.run import Step
 from edgeline.workspace.runs import RunFolder
 from runners.shared.progress import Progress
+from tests.outputs import record_output
 
 ROOT = Path(__file__).resolve().parents[3]
 # What a terminal obeys: clear the screen, set the title, one-byte CSI, back to the line's start, rub out, a
@@ -122,7 +123,7 @@ def workspace(tmp_path, make_run):
         place = folder.path / step
         place.mkdir()
         (place / name).write_text(json.dumps(content))
-        artifact_records.append(folder.artifacts, ArtifactRecord(step, output, str(place), {}))
+        record_output(folder, step, output, place)
     return tmp_path
 
 
@@ -171,11 +172,11 @@ def test_an_error_shows_what_was_typed(edgeline, command):
 def test_progress_shows_what_people_wrote(terminal):
     out = io.StringIO()
     events = [
-        {"event": "plan", "steps": [HOSTILE]},
-        {"event": "step", "step": HOSTILE, "state": "running"},
-        {"event": "count", "what": HOSTILE, "done": 1, "total": 1},
-        {"event": "warning", "text": HOSTILE},
-        {"event": "step", "step": HOSTILE, "state": "done", "seconds": 1.0},
+        Planned((HOSTILE,)),
+        StepChanged(Step(HOSTILE, "running")),
+        Counted(HOSTILE, 1, 1),
+        Warned(HOSTILE),
+        StepChanged(Step(HOSTILE, "done", 1.0)),
     ]
     console = Console(
         file=out, width=200, force_terminal=terminal, color_system=None, _environ={"TERM": "xterm"}

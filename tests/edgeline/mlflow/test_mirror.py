@@ -33,7 +33,7 @@ def workspace(tmp_path, make_run):
         folder.path.mkdir(parents=True)
         uri = f"sqlite:///{workspace / 'mlflow.db'}"
         folder.write(make_run(id=name, number=number, outcome="pushed", push=push, registry=uri))
-        records.write(folder.path, a_run(run=name, number=number), "<!DOCTYPE html>")
+        records.write(folder.path, a_run(id=name, number=number), "<!DOCTYPE html>")
         store.push(push, "shelf", make_candidate(tmp_path / name, name, run=name))
     return workspace
 

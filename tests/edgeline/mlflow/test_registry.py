@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from msgspec import structs
 
 from edgeline.errors import EdgelineError
 from edgeline.mlflow.registry import Registry, read_ids
@@ -42,9 +41,9 @@ def uri_of(place):
     return f"sqlite:///{place / 'mlflow.db'}"
 
 
-def record(place, run=RUN, **about):
+def record(place, run=RUN, **values):
     """The folder and the facts that a run left."""
-    facts, folder = a_run(run=run, **about), place / "runs" / run
+    facts, folder = a_run(id=run, **values), place / "runs" / run
     records.write(folder, facts, f"<!DOCTYPE html><title>{run}</title>")
     return folder, facts
 
@@ -175,7 +174,7 @@ def test_a_database_that_cannot_be_read_keeps_its_files(place, caplog):
 def test_labels_with_characters_that_mlflow_has_no_name_for_are_there(place):
     folder, facts = record(place)
     labels = ("a & b $x_1$", "損傷 «é»", "../up", "dot..dot")
-    slices = tuple(structs.replace(facts.evaluation.slices[0], kind="class", name=label) for label in labels)
+    slices = tuple(replace(facts.evaluation.slices[0], kind="class", name=label) for label in labels)
     mirror(place, (folder, replace(facts, evaluation=replace(facts.evaluation, slices=slices))))
     metrics = Seen(uri_of(place)).runs[RUN].data.metrics
     assert sum(name.startswith("class/") and name.endswith("/accuracy") for name in metrics) == len(labels)

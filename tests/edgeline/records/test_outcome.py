@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgeline.errors import DataRefused, EdgelineError, HeldBack, UsageError
+from edgeline.errors import DataRefused, EdgelineError, HeldBack, Problem, UsageError
 from edgeline.records.outcome import INTERRUPTED_EXIT, Outcome, find_outcome
 
 HELD = Outcome("held", 6, ("Accuracy is 0.81.", "int8 is too large."), "Look.", "ReleaseGate", 3)
@@ -68,7 +68,7 @@ def test_what_is_no_outcome_of_the_step_is_none(line):
     ],
 )
 def test_the_exit_code_of_an_error_is_that_of_its_outcome(code, word):
-    outcome = Outcome.of_error(code, "It is bad.", "Fix it.")
+    outcome = Outcome.of_problem(Problem("It is bad.", do="Fix it.", exit_code=code))
     assert (outcome.outcome, outcome.exit_code) == (word, code)
     assert (outcome.reasons, outcome.do) == (("It is bad.",), "Fix it.")
 

@@ -6,19 +6,18 @@ from io import BytesIO
 from msgspec import structs
 from PIL import Image
 
+from edgeline.errors import Problem
 from edgeline.intervals import compute_wilson_interval
 from edgeline.records.edge import EdgeFiles, GroupAccuracy, Latency, Machine, Mistake, Variant
 from edgeline.records.evaluation import Confusion, Importance, SimpleModel
 from edgeline.records.ingest import Excluded, Span, Thumbnail
 from edgeline.records.labels_review import LabelIssue, LabelIssues
 from edgeline.records.photo_drift import PhotoDrift, UnlikePhoto
-from edgeline.records.run import Problem, Step
+from edgeline.records.run import Artifact, Run, Step
 from edgeline.records.schema import Difference
 from edgeline.records.training import CrossValidation, Epoch, Estimate, Search, TrainingSummary, Trial
 from edgeline.records.verdict import Verdict
 from edgeline.report.facts import (
-    About,
-    Artifact,
     Data,
     Distribution,
     Evaluation,
@@ -58,7 +57,7 @@ def a_run(
     labels: tuple[str, ...] = ("ok", "misplaced", "damaged"),
     lanes: int = 40,
     weeks: int = 8,
-    **about: object,
+    **values: object,
 ) -> Facts:
     """A pushed run with every section."""
     window = spans(weeks, labels)
@@ -84,10 +83,10 @@ def a_run(
         Variant("int8", None, ("It could not be converted: SIGABRT.",)),
     )
     return Facts(
-        about=About(
+        run=Run(
             **{
-                "run": "20261005-030000",
-                "model": "shelf",
+                "id": "20261005-030000",
+                "workload": "shelf",
                 "outcome": "pushed",
                 "version": 3,
                 "started_at": "2026-10-05T03:00:00Z",
@@ -96,14 +95,16 @@ def a_run(
                 "start_seconds": 9.1,
                 "reasons": ("Version 3 of shelf is in production.",),
                 "warnings": ("14 of 2828 photos were quarantined.",),
-                "notes": ("1 new span since run 20260928-030000: span-00008.",),
+                "spans": tuple(span.name for span in window),
+                "new_since": "20260928-030000",
+                "new_spans": ("span-00008",),
                 "data": "/data/photos",
                 "inputs": {"window": "ab" * 32, "code": "cd" * 32},
-                "settings": {"trainer.epochs": "16", "seed": "20"},
+                "settings": {"trainer": {"epochs": 16}, "seed": 20},
                 "libraries": {"tensorflow": "2.16.2"},
                 "steps": (Step("ExampleGen", "cached", 0.1), Step("Trainer", "done", 101.2)),
                 "artifacts": (Artifact("Trainer", "model", "/workspace/artifacts/Trainer/model/25"),),
-                **about,
+                **values,
             }
         ),
         data=Data(
@@ -222,19 +223,19 @@ def pictures() -> dict[str, bytes]:
 def a_failed_run() -> Facts:
     """A run that ended before its first step."""
     problem = Problem(f"The disk of {HOSTILE} is full.", "The run could not write.", "Free some space.")
-    return Facts(about=replace(a_run().about, outcome="failed", problem=problem, steps=(), artifacts=()))
+    return Facts(run=replace(a_run().run, outcome="failed", error=problem, steps=(), artifacts=()))
 
 
 def a_hostile_run() -> Facts:
     """Everything that people write is markup."""
     facts = a_run((HOSTILE, "a & b $x_1$", "損傷 «é»"), lanes=3, weeks=2)
     assert facts.data and facts.mistakes
-    about = replace(facts.about, model=HOSTILE, reasons=(HOSTILE,), warnings=(HOSTILE,), data=HOSTILE)
+    run = replace(facts.run, id=HOSTILE, reasons=(HOSTILE,), warnings=(HOSTILE,), data=HOSTILE)
     thumbnails = (Thumbnail("thumbnails/01.jpg", "span-00002", f"{HOSTILE}.jpg", "corrupt", HOSTILE),)
     feature = Feature(HOSTILE, Distribution(values=((HOSTILE, 0.5), ("</svg><img src=x>", 0.5))))
     return replace(
         facts,
-        about=about,
+        run=run,
         data=replace(facts.data, thumbnails=thumbnails, anomalies=(HOSTILE,), features=(feature,)),
         mistakes=(structs.replace(facts.mistakes[0], example_id='"><img src="https://example.org/x.png">'),),
     )

@@ -16,7 +16,7 @@ def named(facts: Facts, before: Facts) -> dict[str, tuple[str, str]]:
 
 
 def test_a_run_like_the_one_before_changed_nothing():
-    assert named(a_run(), a_run(run="earlier", started_at="2026-09-28T03:00:00Z")) == {}
+    assert named(a_run(), a_run(id="earlier", started_at="2026-09-28T03:00:00Z")) == {}
 
 
 def test_data_settings_code_and_what_came_of_them_are_named():
@@ -24,9 +24,9 @@ def test_data_settings_code_and_what_came_of_them_are_named():
     assert now.evaluation is not None
     now = replace(
         now,
-        about=replace(
-            now.about,
-            settings={"trainer.epochs": "3", "seed": "20"},
+        run=replace(
+            now.run,
+            settings={"trainer": {"epochs": 3}, "seed": 20},
             inputs={"window": "ab" * 32, "code": "ef" * 32},
             libraries={"tensorflow": "2.17.0"},
         ),

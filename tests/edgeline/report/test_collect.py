@@ -5,10 +5,11 @@ import pytest
 from edgeline.records.edge import PREDICTIONS, ContractCheck, EdgeFiles, Prediction
 from edgeline.records.ingest import INGEST, TWINS, Ingest, Span, Twin, Twins
 from edgeline.records.json_file import decode, encode
+from edgeline.records.run import Run
 from edgeline.records.training import SEARCH, Search, Trial
 from edgeline.report import words
 from edgeline.report.collect import collect
-from edgeline.report.facts import About, Evaluation, Facts, Slice
+from edgeline.report.facts import Evaluation, Facts, Slice
 from edgeline.report.page import render_run
 from edgeline.report.sources import Sources
 
@@ -27,7 +28,7 @@ def sources(tmp_path):
 
 
 def test_accuracy_is_told_with_and_without_what_has_a_near_twin_in_train(sources):
-    facts = collect(sources, About("1", "shelf"))
+    facts = collect(sources, Run(id="1", workload="shelf"))
     assert (facts.twins.accuracy, facts.twins.without) == (0.7, 0.5)
     page = render_run(facts, {}, None)
     assert "70.0\u00a0%</b> on all eval photos, and <b>50.0\u00a0%</b> on the 6 without a near twin" in page
@@ -40,7 +41,9 @@ def test_what_is_of_a_sample_says_so(sources):
     INGEST.write(sources.quarantine, Ingest(classes={"ok": 5, "bad": 5}, spans=(span,)))
     overall = Slice("overall", "all", 48_211, 0.9)
     edge = EdgeFiles(None, 10, contract=ContractCheck(60, 20, 1.0, 0.0012))
-    facts = replace(collect(sources, About("1", "shelf")), edge=edge, evaluation=Evaluation((overall,)))
+    facts = replace(
+        collect(sources, Run(id="1", workload="shelf")), edge=edge, evaluation=Evaluation((overall,))
+    )
     page = " ".join(render_run(facts, {}, None).split())
     thousands = words.count(48_211)
     assert f"4 of 10 eval photos (a sample of {48_211:,}) have a near twin in train" in page
@@ -53,20 +56,20 @@ def test_what_is_of_a_sample_says_so(sources):
 def test_the_settings_of_a_run_that_searched_are_those_that_it_trained_with(sources, tmp_path):
     search = Search("val_loss", 1, (Trial(1, {"trainer.learning_rate": 0.003}, score=0.2),))
     SEARCH.write(tmp_path / "search", search)
-    about = About("1", "shelf", settings={"trainer.learning_rate": "0.001", "seed": "20"})
-    facts = collect(replace(sources, search=tmp_path / "search"), about)
+    run = Run(id="1", workload="shelf", settings={"trainer": {"learning_rate": 0.001}, "seed": 20})
+    facts = collect(replace(sources, search=tmp_path / "search"), run)
     assert facts.search == search
-    assert facts.about.settings == {"trainer.learning_rate": "0.003", "seed": "20"}
+    assert facts.run.used_settings == {"trainer.learning_rate": "0.003", "seed": "20"}
     assert decode(encode(facts), Facts) == facts
 
 
 def test_a_run_without_near_twins_says_nothing_of_them(sources):
     TWINS.write(sources.quarantine, Twins(10))
-    facts = collect(sources, About("1", "shelf"))
+    facts = collect(sources, Run(id="1", workload="shelf"))
     assert facts.twins is None and "twin" not in render_run(facts, {}, None)
 
 
 def test_a_run_that_was_refused_tells_how_many_there_are(sources):
     (sources.edge_verdict / PREDICTIONS.name).unlink()
-    page = render_run(collect(sources, About("1", "shelf", outcome="refused")), {}, None)
+    page = render_run(collect(sources, Run(id="1", workload="shelf", outcome="refused")), {}, None)
     assert "4 of 10 eval photos have a near twin in train" in page and "without a near twin" not in page

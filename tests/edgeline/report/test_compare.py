@@ -37,7 +37,7 @@ def test_a_slice_that_one_run_lacks_has_no_verdict():
 
 def test_settings_alike_are_left_out_and_counts_alike_are_shown():
     first = a_run()
-    second = replace(first, about=replace(first.about, settings={"trainer.epochs": "3", "seed": "20"}))
+    second = replace(first, run=replace(first.run, settings={"trainer": {"epochs": 3}, "seed": 20}))
     sections = beside(first, second).sections
     assert [(line.what, line.before, line.now) for line in sections["Settings"]] == [
         ("trainer.epochs", "16", "3")
@@ -54,7 +54,7 @@ def test_what_only_one_run_has_is_not_known_of_the_other():
 
 
 def test_the_page_has_both_runs_their_reasons_and_verdicts():
-    held = a_run(run="held-one", outcome="held", reasons=("Worse than production.",))
+    held = a_run(id="held-one", outcome="held", reasons=("Worse than production.",))
     assert held.evaluation
     lower = replace(held.evaluation, slices=(a_slice("overall", "all", 300, 400),))
     page = render_diff(beside(a_run(), replace(held, evaluation=lower)), ["a/report.html", None])

@@ -42,7 +42,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     many = tuple(f"a class with a name that is long {n}" for n in range(12))
     made = {
-        "run": render_run(a_run(), pictures(), a_run(run="20260928-030000", weeks=7)),
+        "run": render_run(a_run(), pictures(), a_run(id="20260928-030000", weeks=7)),
         "wide": render_run(a_run(many, weeks=26), pictures(), None),
         "hostile": render_run(a_hostile_run(), pictures(), a_hostile_run()),
         "failed": render_run(a_failed_run(), {}, None),

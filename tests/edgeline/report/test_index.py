@@ -15,15 +15,15 @@ def weeks(number: int):
     """Rows of as many Mondays: every fifth model is held back, and the data of every seventh week refused."""
     for week in range(number):
         day = f"2026{1 + week // 28:02d}{1 + week % 28:02d}"
-        about = {"run": f"{day}-030000", "started_at": f"{day[:4]}-{day[4:6]}-{day[6:]}T03:00:00Z"}
-        facts = a_run(version=week + 1, **about)
+        run = {"id": f"{day}-030000", "started_at": f"{day[:4]}-{day[4:6]}-{day[6:]}T03:00:00Z"}
+        facts = a_run(version=week + 1, **run)
         if week % 7 == 6:
             facts = replace(
-                facts, evaluation=None, about=replace(facts.about, outcome="refused", reasons=("Too dark.",))
+                facts, evaluation=None, run=replace(facts.run, outcome="refused", reasons=("Too dark.",))
             )
         elif week % 5 == 4:
-            facts = replace(facts, about=replace(facts.about, outcome="held", reasons=("Worse.",)))
-        yield make_row(facts, f"{about['run']}/report.html")
+            facts = replace(facts, run=replace(facts.run, outcome="held", reasons=("Worse.",)))
+        yield make_row(facts, f"{run['id']}/report.html")
 
 
 def test_every_run_has_a_row_newest_first_with_why_it_was_not_pushed():
@@ -82,9 +82,9 @@ def embedded(page: str) -> dict:
 
 
 def test_of_two_runs_the_script_has_what_differs_between_any_and_no_line_that_all_have_alike():
-    first, second = a_run(run="first"), a_run(run="second")
-    settings = {"trainer.epochs": "3", "seed": "20"}
-    second = replace(second, about=replace(second.about, settings=settings))
+    first, second = a_run(id="first"), a_run(id="second")
+    settings = {"trainer": {"epochs": 3}, "seed": 20}
+    second = replace(second, run=replace(second.run, settings=settings))
     found = embedded(render_index("shelf", [make_row(first, None), make_row(second, None)]))
     assert [run["name"][-6:] for run in found["runs"]] == ["second", " first"]
     assert [run["said"]["Settings"] for run in found["runs"]] == [
@@ -132,7 +132,7 @@ def test_markup_in_a_reason_stays_text():
 
 
 def test_a_run_of_a_cluster_is_named_by_its_day_too():
-    row = make_row(a_run(run="0a1b2c3d-1111-2222-3333-444455556666"), None)
+    row = make_row(a_run(id="0a1b2c3d-1111-2222-3333-444455556666"), None)
     assert row.name == "2026-10-05 0a1b2c3d-1111-2222-3333-444455556666"
     assert make_row(a_run(), None).name == "20261005-030000"
 

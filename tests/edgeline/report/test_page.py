@@ -54,7 +54,7 @@ def sections(page: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return render_run(a_run(), pictures(), a_run(run="20260928-030000", weeks=7))
+    return render_run(a_run(), pictures(), a_run(id="20260928-030000", weeks=7))
 
 
 def test_the_trials_of_a_search_are_a_table_with_the_best_marked_and_as_a_file_to_pin(page):
@@ -90,7 +90,7 @@ def test_ids_are_unique_in_a_page(page):
 
 
 def test_the_same_run_gives_the_same_bytes(page):
-    assert render_run(a_run(), pictures(), a_run(run="20260928-030000", weeks=7)) == page
+    assert render_run(a_run(), pictures(), a_run(id="20260928-030000", weeks=7)) == page
 
 
 def test_charts_are_well_formed_and_know_no_colour_of_their_own(page):
@@ -115,14 +115,14 @@ def test_markup_in_labels_names_and_reasons_stays_text():
 
 def test_a_quote_ends_no_attribute_of_any_page(tmp_path):
     quoted = "\"'><img src=x onerror=alert(1)>"
-    facts = a_run((quoted, f"b{quoted}"), lanes=2, weeks=2, run=quoted, model=quoted)
+    facts = a_run((quoted, f"b{quoted}"), lanes=2, weeks=2, id=quoted)
     assert facts.data and facts.edge and facts.mistakes
     feature = Feature(quoted, Distribution(values=((quoted, 1.0),)))
     steps = (Step(quoted, quoted, 1.0),)
     mistake = structs.replace(facts.mistakes[0], label=quoted, predicted=quoted, slices={quoted: quoted})
     facts = replace(
         facts,
-        about=replace(facts.about, steps=steps, libraries={quoted: quoted}, settings={quoted: quoted}),
+        run=replace(facts.run, steps=steps, libraries={quoted: quoted}, settings={quoted: quoted}),
         data=replace(
             facts.data, features=(feature,), thumbnails=(Thumbnail(quoted, quoted, quoted, quoted),)
         ),
@@ -175,7 +175,7 @@ def test_a_window_without_a_photo_has_a_page():
 
 def test_figures_that_are_no_numbers_are_dashes():
     facts = Facts(
-        about=a_run().about,
+        run=a_run().run,
         training=Training(epochs=(Epoch(1), Epoch(2, val_loss=0.5))),
         evaluation=Evaluation((Slice("overall", "all", 0), Slice("class", "ok", 0))),
         data=Data(
@@ -260,7 +260,7 @@ def test_a_training_that_resumed_or_never_improved_is_drawn():
 
 
 def test_a_page_leads_to_what_it_was_given_and_to_nothing_else():
-    uri = a_run().about.artifacts[0].uri
+    uri = a_run().run.artifacts[0].uri
     page = render_run(a_run(), {}, None, {"All runs": "../index-shelf.html", uri: "../a"})
 
     assert set(re.findall(r'href="([^#"][^"]*)"', page)) == {"data:,", "../index-shelf.html", "../a"}
@@ -286,7 +286,7 @@ def test_the_terms_of_the_sections_that_a_page_has_are_explained_at_its_end():
 )
 def test_a_run_that_pushed_nothing_says_what_to_do_next(outcome, step):
     run = a_run(weeks=8)
-    page = render_run(replace(run, about=replace(run.about, outcome=outcome)), {}, None)
+    page = render_run(replace(run, run=replace(run.run, outcome=outcome)), {}, None)
 
     assert ("<h3>Next</h3>" in page) == (step is not None) and (step or "") in page
 

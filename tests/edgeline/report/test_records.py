@@ -6,6 +6,7 @@ import pytest
 from edgeline.errors import EdgelineError
 from edgeline.journal import utc_now
 from edgeline.report import records
+from edgeline.report.sources import Sources
 from edgeline.store.locations import list_folders, locate
 from tests.edgeline.report.runs import a_failed_run, a_run
 
@@ -20,20 +21,20 @@ def root(request, tmp_path):
 
 def test_records_come_back_oldest_first(root):
     for run, day in (("b", "02"), ("a", "03"), ("c", "01")):
-        facts = a_run(run=run, started_at=f"2026-10-{day}T03:00:00Z")
+        facts = a_run(id=run, started_at=f"2026-10-{day}T03:00:00Z")
         place = records.write(root / run, facts, f"<p>{run}")
         assert place.name == "report.html" and place.read_bytes() == f"<p>{run}".encode()
-    assert [facts.about.run for _, facts in records.read_all(root)] == ["c", "b", "a"]
-    assert records.read(root / "a") == a_run(run="a", started_at="2026-10-03T03:00:00Z")
+    assert [facts.run.id for _, facts in records.read_all(root)] == ["c", "b", "a"]
+    assert records.read(root / "a") == a_run(id="a", started_at="2026-10-03T03:00:00Z")
 
 
 def test_a_record_of_a_clock_that_was_years_ahead_is_the_newest_until_the_next(root):
     # One of before the order was noted, then three by clocks that are right, wrong, and right again.
     for run, number, year in (("old", 0, 2026), ("a", 1, 2026), ("b", 2, 2099), ("c", 3, 2026)):
-        facts = a_run(run=run, number=number, started_at=f"{year}-10-02T03:00:00Z")
+        facts = a_run(id=run, number=number, started_at=f"{year}-10-02T03:00:00Z")
         records.write(root / run, facts, "")
     known = records.read_all(root)
-    assert [facts.about.run for _, facts in known] == ["old", "a", "b", "c"]
+    assert [facts.run.id for _, facts in known] == ["old", "a", "b", "c"]
     assert records.number_of("d", [facts for _, facts in known]) == 4
     assert records.number_of("b", [facts for _, facts in known]) == 2
     assert records.number_of("first", []) == 1
@@ -46,13 +47,13 @@ def test_old_records_go_but_those_of_runs_in_use_and_of_runs_that_go_on(root):
         start=1,
     ):
         started = begun if run == "goes-on" else "2026-10-02T03:00:00Z"
-        facts = a_run(run=run, number=number, outcome=outcome, started_at=started)
+        facts = a_run(id=run, number=number, outcome=outcome, started_at=started)
         records.write(root / run, facts, "<p>")
     old = records.find_old(records.read_all(root), 1, {"b"})
     assert [folder.name for folder in old] == ["a", "killed"] and min(old.values()) > 1000
     for folder in old:
         records.remove(folder)
-    assert [facts.about.run for _, facts in records.read_all(root)] == ["b", "goes-on", "c"]
+    assert [facts.run.id for _, facts in records.read_all(root)] == ["b", "goes-on", "c"]
     assert sorted(list_folders(root)) == ["b", "c", "goes-on"]
 
 
@@ -69,9 +70,9 @@ def test_a_bucket_that_is_not_there_is_said(s3_server):
 
 def test_a_record_that_cannot_be_read_is_as_none(tmp_path):
     (tmp_path / "torn").mkdir()
-    (tmp_path / "torn" / "facts.json").write_text('{"about": {"run"')
+    (tmp_path / "torn" / "facts.json").write_text('{"run": {"id"')
     records.write(tmp_path / "whole", a_run(), "")
-    assert [facts.about.run for _, facts in records.read_all(tmp_path)] == [a_run().about.run]
+    assert [facts.run.id for _, facts in records.read_all(tmp_path)] == [a_run().run.id]
 
 
 def test_a_disk_that_fills_up_leaves_the_page_before_it(tmp_path, monkeypatch):
@@ -88,13 +89,17 @@ def test_a_disk_that_fills_up_leaves_the_page_before_it(tmp_path, monkeypatch):
 
 def test_a_run_is_compared_with_the_newest_one_of_its_model_that_was_made_before_it_and_had_data():
     def numbered(number, made=None, **changes):
-        made = made or a_run(run=str(number), **changes)
-        return replace(made, about=replace(made.about, number=number))
+        made = made or a_run(id=f"run-{number}", **changes)
+        return replace(made, run=replace(made.run, number=number))
+
+    def compared(facts, known):
+        page = records.make(facts.run, Sources(), known)[1]
+        return next((name for name in ("run-1", "run-4") if f"Since run {name}" in page), None)
 
     older, newest = numbered(1), numbered(4)
-    others = [newest, numbered(3, model="other"), numbered(2, a_failed_run()), older]
-    assert records.before(newest.about, others) == older
-    assert records.before(numbered(5).about, others) == newest
-    assert records.before(numbered(5, model="else").about, others) is None
+    others = [newest, numbered(3, workload="other"), numbered(2, a_failed_run()), older]
+    assert compared(newest, others) == "run-1"
+    assert compared(numbered(5), others) == "run-4"
+    assert compared(numbered(5, workload="else"), others) is None
     # It began while the fourth went on, which ends after the fifth.
-    assert records.before(newest.about, [numbered(5), *others]) == older
+    assert compared(newest, [numbered(5), *others]) == "run-1"

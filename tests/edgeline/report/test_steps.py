@@ -11,11 +11,11 @@ from edgeline.records.edge import EDGE_FILES, PREDICTIONS, EdgeFiles, Prediction
 from edgeline.records.evaluation import METRICS, Confusion, Metrics
 from edgeline.records.ingest import INGEST, Ingest, Span
 from edgeline.records.push import PUSH, Push
+from edgeline.records.run import Run
 from edgeline.records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
 from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.report import records
 from edgeline.report.collect import collect
-from edgeline.report.facts import About
 from edgeline.report.page import render_run
 from edgeline.report.sources import OUTPUTS, Sources
 from edgeline.report.steps import step_confusion, step_metrics, step_page, step_roc
@@ -65,7 +65,9 @@ def sources(tmp_path):
     fp16 = Variant("fp16", "model_fp16.tflite", measured=MEASURED)
     EDGE_FILES.write(sources.edge_verdict, EdgeFiles("fp16", 4, (fp16,)))
     PUSH.write(sources.pushed_model, Push("held", reasons=("Bad.",)))
-    facts = collect(sources, About("run-1", "shelf", outcome="held", reasons=("Far < too > dark.",)))
+    facts = collect(
+        sources, Run(id="run-1", workload="shelf", outcome="held", reasons=("Far < too > dark.",))
+    )
     records.write(sources.report, facts, render_run(facts, {}, None))
     return sources
 
@@ -138,7 +140,7 @@ def test_the_roc_is_that_of_the_class_that_is_recognised_worst(sources):
 def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
     files = EdgeFiles(None, 4, (Variant("int8", None, ("It could not be converted: SIGABRT.",)),))
     EDGE_FILES.write(sources.edge_verdict, files)
-    facts = collect(sources, About("run-1", "shelf"))
+    facts = collect(sources, Run(id="run-1", workload="shelf"))
     records.write(sources.report, facts, render_run(facts, {}, None))
     assert not {name for name in step_metrics("RunReport", sources) if name.startswith("phone_file")}
     page = step_page("EdgeValidator", sources)

@@ -2,17 +2,18 @@ from dataclasses import replace
 
 import pytest
 
+from edgeline.errors import Problem
 from edgeline.records.ingest import Excluded
-from edgeline.records.run import Problem, Step
+from edgeline.records.run import Step
 from edgeline.records.verdict import Verdict
 from edgeline.report.facts import Facts
 from edgeline.report.verdict import describe_outcome, list_notes, list_other_reasons, list_other_warnings
 from tests.edgeline.report.runs import a_failed_run, a_run
 
 
-def ended(outcome: str, **about: object) -> Facts:
+def ended(outcome: str, **values: object) -> Facts:
     facts = a_run()
-    return replace(facts, about=replace(facts.about, outcome=outcome, **about))
+    return replace(facts, run=replace(facts.run, outcome=outcome, **values))
 
 
 def test_a_push_says_how_good_it_is_and_how_good_production_was():
@@ -35,7 +36,7 @@ def test_refused_data_says_that_nothing_was_trained():
     assert (
         describe_outcome(facts) == "The data was refused, so nothing was trained; nothing is in production."
     )
-    cluster = replace(facts, about=replace(facts.about, engine="kubeflow"))
+    cluster = replace(facts, run=replace(facts.run, engine="kubeflow"))
     assert describe_outcome(cluster).endswith("production is unchanged.")
 
 
@@ -50,19 +51,19 @@ def test_nothing_is_said_twice():
     facts = replace(facts, gates=(*facts.gates, Verdict("evaluation", "fail", ("Too bad.",))))
     assert list_other_reasons(facts) == ("Another.",)
     assert list_other_warnings(facts) == ("Late.",)
-    failed = ended("failed", reasons=("It broke.",), problem=Problem("It broke."))
+    failed = ended("failed", reasons=("It broke.",), error=Problem("It broke."))
     assert list_other_reasons(failed) == ()
 
 
 def test_without_a_runner_that_says_it_new_and_excluded_spans_are_read_from_the_data():
-    now, then = a_run(weeks=3), a_run(weeks=2, run="earlier")
-    cluster = replace(now, about=replace(now.about, notes=()))
+    now, then = a_run(weeks=3), a_run(weeks=2, id="earlier")
+    cluster = replace(now, run=replace(now.run, spans=()))
     assert cluster.data is not None
     excluded = replace(
         cluster, data=replace(cluster.data, excluded=(Excluded("span-00009", "ada", "today", "Bad."),))
     )
-    assert list_notes(excluded, then) == (
+    assert list_notes(excluded, then) == [
         "New since run earlier: span-00003.",
         "Excluded: span-00009, by ada on today: Bad.",
-    )
-    assert list_notes(now, then) == now.about.notes
+    ]
+    assert list_notes(now, then) == now.run.notes

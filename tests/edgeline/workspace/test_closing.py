@@ -1,12 +1,13 @@
 import pytest
 
+from edgeline.errors import Problem
+from edgeline.records.events import EventWriter, Planned, StepChanged
 from edgeline.records.push import PUSH, Push
-from edgeline.records.run import Problem, Step
+from edgeline.records.run import Step
 from edgeline.records.verdict import VERDICT, Verdict
-from edgeline.workspace import artifact_records, closing
-from edgeline.workspace.artifact_records import ArtifactRecord
-from edgeline.workspace.events import EventWriter
+from edgeline.workspace import closing
 from edgeline.workspace.runs import RunFolder
+from tests.outputs import record_output
 
 DATA_PASS = Verdict("data", "pass", ("150 of 150 photos were accepted.",))
 NO_BASELINE = Verdict(
@@ -18,6 +19,8 @@ NO_BASELINE = Verdict(
 EDGE_FAIL = Verdict(
     "edge", "fail", ("fp16 is 6.1 MB; at most 5.0 MB is allowed.",), ("Lane 7 has 3 photos.",)
 )
+OUTPUTS = {"Evaluator": "blessing", "Pusher": "pushed_model"}
+OUTPUTS |= {"DataValidator": "verdict", "EdgeValidator": "verdict"}
 
 
 @pytest.fixture
@@ -28,13 +31,14 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def put_out(tmp_path, folder):
-    """Records an output artifact with the file given."""
+def put_out(tmp_path, folder, make_run):
+    """Records the output of a running run with the file given."""
+    folder.write(make_run())
 
-    def put(step, content, **properties):
+    def put(step, content):
         place = tmp_path / "artifacts" / step
         (VERDICT if isinstance(content, Verdict) else PUSH).write(place, content)
-        artifact_records.append(folder.artifacts, ArtifactRecord(step, "output", str(place), properties))
+        record_output(folder, step, OUTPUTS[step], place)
 
     return put
 
@@ -43,7 +47,7 @@ def test_a_push_without_a_baseline_says_both(folder, put_out, make_run):
     put_out("DataValidator", DATA_PASS)
     put_out("Evaluator", NO_BASELINE)
     push = Push("pushed", 1, ("Version 1 of shelf is in production.",))
-    put_out("Pusher", push, outcome="pushed", version=1)
+    put_out("Pusher", push)
 
     run = closing.conclude(make_run(), folder, None, [])
 
@@ -59,8 +63,8 @@ def test_a_push_without_a_baseline_says_both(folder, put_out, make_run):
 def test_a_model_that_was_held_back_ends_with_3_and_the_reasons_of_the_gate(folder, put_out, make_run):
     put_out("DataValidator", DATA_PASS)
     put_out("EdgeValidator", EDGE_FAIL)
-    put_out("Pusher", Push("held", reasons=EDGE_FAIL.reasons), outcome="held", version=0)
-    gate = {"exit_code": 3, "found": EDGE_FAIL.reasons[0], "why": "It was not pushed.", "do": "Look."}
+    put_out("Pusher", Push("held", reasons=EDGE_FAIL.reasons))
+    gate = Problem(EDGE_FAIL.reasons[0], "It was not pushed.", "Look.", exit_code=3)
 
     run = closing.conclude(make_run(), folder, gate, ["span-00007 is dark."])
 
@@ -75,13 +79,13 @@ def test_a_model_that_was_held_back_ends_with_3_and_the_reasons_of_the_gate(fold
     [(4, "refused"), (3, "held"), (1, "failed"), (5, "failed"), (130, "interrupted")],
 )
 def test_an_error_decides_the_outcome(folder, make_run, exit_code, outcome):
-    error = {"exit_code": exit_code, "found": "No photo is labelled.", "why": "w", "do": "d"}
+    error = Problem("No photo is labelled.", "w", "d", exit_code=exit_code)
 
     run = closing.conclude(make_run(), folder, error, [])
 
     assert (run.outcome, run.exit_code) == (outcome, exit_code)
     assert run.reasons == ("No photo is labelled.",)
-    assert run.error == Problem("No photo is labelled.", "w", "d")
+    assert run.error == error
 
 
 def test_a_dag_that_ends_without_a_verdict_has_failed(folder, put_out, make_run):
@@ -94,11 +98,11 @@ def test_a_dag_that_ends_without_a_verdict_has_failed(folder, put_out, make_run)
 
 def test_a_step_that_was_running_when_the_worker_died_counts_as_failed(folder, make_run):
     tell = EventWriter(folder.events)
-    tell({"event": "plan", "steps": ["ExampleGen", "Trainer", "Pusher"]})
-    tell({"event": "step", "step": "ExampleGen", "state": "done", "seconds": 2.0})
-    tell({"event": "step", "step": "Trainer", "state": "running"})
+    tell(Planned(("ExampleGen", "Trainer", "Pusher")))
+    tell(StepChanged(Step("ExampleGen", "done", 2.0)))
+    tell(StepChanged(Step("Trainer", "running")))
 
-    run = closing.conclude(make_run(), folder, {"exit_code": 1, "found": "", "why": "", "do": ""}, [])
+    run = closing.conclude(make_run(), folder, Problem(""), [])
 
     assert [step.state for step in run.steps] == ["done", "failed", "queued"]
 
@@ -165,7 +169,7 @@ def test_the_spans_that_failed_verdicts_blame_stand_in_the_record(folder, put_ou
     put_out("Evaluator", Verdict("evaluation", "pass", spans=("span-00009",)))
     put_out("DataValidator", Verdict("data", "fail", ("Too dark.",), spans=("span-00002", "span-00003")))
     put_out("EdgeValidator", Verdict("edge", "fail", ("Too large.",), spans=("span-00003",)))
-    error = {"exit_code": 4, "found": "Too dark.", "why": "w", "do": "d"}
+    error = Problem("Too dark.", "w", "d", exit_code=4)
 
     run = closing.conclude(make_run(), folder, error, [])
 
@@ -174,7 +178,7 @@ def test_the_spans_that_failed_verdicts_blame_stand_in_the_record(folder, put_ou
 
 
 def test_without_a_verdict_the_spans_are_those_that_the_error_blames(folder, make_run):
-    error = {"exit_code": 4, "found": "It is bad.", "why": "w", "do": "d", "spans": ["span-00001"]}
+    error = Problem("It is bad.", "w", "d", ("span-00001",), exit_code=4)
 
     assert closing.conclude(make_run(), folder, error, []).blamed_spans == ("span-00001",)
 

@@ -9,21 +9,26 @@ from edgeline.records.json_file import JsonFile
 from edgeline.records.labels_review import LABEL_ISSUES, LabelIssues
 from edgeline.records.photo_drift import PHOTO_DRIFT, PhotoDrift
 from edgeline.records.training import Estimate
-from edgeline.workspace import artifact_records
-from edgeline.workspace.artifact_records import ArtifactRecord
 from edgeline.workspace.details import detail_lines
 from edgeline.workspace.runs import RunFolder
 from tests.edgeline.report.runs import a_run
+from tests.outputs import record_output
 
 
 def leave(folder: RunFolder, step: str, output: str, file: JsonFile[Any], content: object) -> None:
     place = folder.path / step
     file.write(place, content)
-    artifact_records.append(folder.artifacts, ArtifactRecord(step, output, str(place), {}, {}))
+    record_output(folder, step, output, place)
+
+
+def list_details(folder: RunFolder, width: int = 80) -> list[str]:
+    run = folder.read()
+    assert run is not None
+    return list(detail_lines(folder, run, width))
 
 
 def text(folder: RunFolder) -> str:
-    return "\n".join(detail_lines(folder, 80))
+    return "\n".join(list_details(folder))
 
 
 def test_quarantined_photos_are_counted_by_span_and_the_file_with_reasons_is_named(tmp_path: Path) -> None:
@@ -45,7 +50,7 @@ def test_accuracy_by_slice_stands_beside_that_of_production(tmp_path: Path) -> N
     now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}, "class": {}}
     before = {"overall": {"all": {"example_count": 40, "accuracy": 0.85}}}
     leave(folder, "Evaluator", "evaluation", METRICS, Metrics(now, before))
-    (line,) = [line for line in detail_lines(folder, 80) if "overall" in line]
+    (line,) = [line for line in list_details(folder) if "overall" in line]
     assert line.split() == ["overall", "all", "40", "-", "0.900", "0.769", "to", "0.960", "0.850"]
 
 
@@ -58,7 +63,7 @@ def test_each_figure_has_its_number_of_groups_and_the_worst_groups_are_listed(tm
         worst_groups=(GroupShare("m-3", 100, 0.7), GroupShare("m-1", 100, 0.9)),
     )
     leave(folder, "Evaluator", "evaluation", METRICS, replace(metrics, out_of_fold=metrics))
-    lines = [line.split() for line in detail_lines(folder, 80)]
+    lines = [line.split() for line in list_details(folder)]
     overall = ["overall", "all", "400", "4", "0.900", "0.550", "to", "0.990", "-"]
     worst = [["machine", "m-3", "100", "-", "0.700"], ["machine", "m-1", "100", "-", "0.900"]]
     assert [lines[0][:5], lines[4][:5]] == [
@@ -78,7 +83,7 @@ def test_a_narrow_table_leaves_out_the_groups(tmp_path: Path) -> None:
         worst_groups=(GroupShare("a-machine-with-a-long-name", 100, 0.7),),
     )
     leave(folder, "Evaluator", "evaluation", METRICS, metrics)
-    wide, narrow = (list(detail_lines(folder, width)) for width in (80, 60))
+    wide, narrow = (list_details(folder, width) for width in (80, 60))
     assert "machines" in wide[0] and "machines" not in narrow[0]
     assert max(map(len, narrow)) <= 60 < max(map(len, wide)) <= 80
     assert narrow[1].split() == ["overall", "all", "400", "0.900", "0.550", "to", "0.990", "-"]
@@ -88,7 +93,7 @@ def test_without_production_the_column_is_empty(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}}
     leave(folder, "Evaluator", "evaluation", METRICS, Metrics(now))
-    (line,) = [line for line in detail_lines(folder, 80) if "overall" in line]
+    (line,) = [line for line in list_details(folder) if "overall" in line]
     assert line.split()[-1] == "-"
 
 
@@ -99,7 +104,7 @@ def test_every_edge_file_is_listed_with_the_default_marked(tmp_path: Path) -> No
     fp16 = Variant("fp16", "model_fp16.tflite", measured=known.default_measured)
     int8 = Variant("int8", None, ("It could not be converted.",))
     leave(folder, "EdgeValidator", "verdict", EDGE_FILES, EdgeFiles("fp16", 40, (fp16, int8)))
-    (line,) = [line for line in detail_lines(folder, 80) if "(default)" in line]
+    (line,) = [line for line in list_details(folder) if "(default)" in line]
     assert line.split() == ["fp16", "0.39", "0.920", "0.990", "1.0e-03", "0.30", "(default)"]
     assert "int8       could not be made" in text(folder)
 
@@ -111,7 +116,7 @@ def test_probable_label_errors_and_photos_unlike_earlier_ones_are_told_with_thei
     issues = LabelIssues(2_400, ("the network",), 84, ())
     leave(folder, "Evaluator", "evaluation", LABEL_ISSUES, issues)
     PHOTO_DRIFT.write(tmp_path / "Evaluator", PhotoDrift("span-00008", 300, 0.21, 0.166, 0.262))
-    lines = list(detail_lines(folder, 80))
+    lines = list_details(folder)
     place = tmp_path / "Evaluator" / "label_issues.csv"
     assert f"Labels that are probably wrong: 84 of 2,400, listed in {place}" in lines
     assert any(line.startswith("21.0 % of 300 photos of span-00008 are unlike") for line in lines)

@@ -1,15 +1,15 @@
-import json
 import os
 import subprocess
 import sys
 
 import pytest
 
-from edgeline.errors import UsageError
-from edgeline.records.run import Problem, Step
+from edgeline.errors import Problem, UsageError
+from edgeline.records.events import EventWriter, Planned, StepChanged
+from edgeline.records.ingest import Excluded
+from edgeline.records.run import Step
 from edgeline.release import store
 from edgeline.workspace import runs
-from edgeline.workspace.events import EventWriter
 from edgeline.workspace.runs import RunFolder
 from tests.edgeline.release.candidates import make_candidate
 
@@ -41,68 +41,10 @@ def test_a_record_is_read_as_it_was_written(tmp_path, make_run):
         blamed_spans=("span-00003",),
         details="edgeline show latest",
         error=Problem("Accuracy is 0.8.", "w", "d"),
-        excluded_spans=({"span": "span-00002", "reason": "dirty lens"},),
+        excluded_spans=(Excluded("span-00002", reason="dirty lens"),),
     )
 
     assert add_run(tmp_path, run).read() == run
-
-
-def test_a_record_of_before_the_files_had_types_is_still_read(tmp_path, make_run):
-    error = {"found": "Too dark.", "why": "Nothing was trained.", "do": "Look closer."}
-    content = {
-        "id": "20261005-091233",
-        "workload": "shelf",
-        "workload_source": "shelf",
-        "data": "/data",
-        "push": "/push",
-        "settings": {"seed": 20, "trainer": {"epochs": 3, "class_weights": {"ok": 0.5}}, "kubeflow": None},
-        "number": 3,
-        "outcome": "refused",
-        "exit_code": 4,
-        "pid": 7,
-        "host": "desk",
-        "started_at": "2026-10-05T09:12:33Z",
-        "ended_at": "2026-10-05T09:15:00Z",
-        "seconds": 95,
-        "start_seconds": 9.5,
-        "inputs": {"window": "ab"},
-        "resumes": None,
-        "spans": ["span-00001", "span-00003"],
-        "new_since": "20260928-091233",
-        "new_spans": ["span-00003"],
-        "missed_spans": [],
-        "excluded_spans": [{"span": "span-00002", "who": "a", "when": "b", "reason": "dirty lens"}],
-        "steps": [{"name": "DataValidator", "state": "cached", "seconds": 0.1}],
-        "version": None,
-        "reasons": ["Too dark."],
-        "warnings": ["Late."],
-        "look_closer": "edgeline show latest",
-        "error": error,
-    }
-    folder = add_run(tmp_path, make_run())
-    folder.record.write_text(json.dumps(content, indent=1))
-    plain = {key: value for key, value in content.items() if not isinstance(value, list)}
-    del plain["look_closer"]
-
-    assert folder.read() == make_run(
-        **{**plain, "error": Problem(**error)},
-        spans=("span-00001", "span-00003"),
-        new_spans=("span-00003",),
-        excluded_spans=({"span": "span-00002", "who": "a", "when": "b", "reason": "dirty lens"},),
-        steps=(Step("DataValidator", "cached", 0.1),),
-        reasons=("Too dark.",),
-        warnings=("Late.",),
-    )
-
-
-def test_a_record_of_before_the_spans_were_noted_has_none(tmp_path, make_run):
-    folder = add_run(tmp_path, make_run(ended_at="2026-10-05T09:15:00Z", outcome="pushed"))
-    content = json.loads(folder.record.read_text())
-    for key in ("spans", "new_since", "new_spans", "missed_spans", "excluded_spans"):
-        del content[key]
-    folder.record.write_text(json.dumps(content))
-
-    assert folder.read() == make_run(ended_at="2026-10-05T09:15:00Z", outcome="pushed")
 
 
 def test_a_record_of_a_newer_version_is_still_read(tmp_path, make_run):
@@ -142,10 +84,10 @@ def test_new_folders_never_collide(tmp_path):
 def test_a_running_run_shows_the_steps_that_its_events_have(tmp_path, make_run):
     folder = add_run(tmp_path, make_run())
     tell = EventWriter(folder.events)
-    tell({"event": "plan", "steps": ["ExampleGen", "Trainer", "Pusher"]})
-    tell({"event": "step", "step": "ExampleGen", "state": "running"})
-    tell({"event": "step", "step": "ExampleGen", "state": "done", "seconds": 2.5})
-    tell({"event": "step", "step": "Trainer", "state": "running"})
+    tell(Planned(("ExampleGen", "Trainer", "Pusher")))
+    tell(StepChanged(Step("ExampleGen", "running")))
+    tell(StepChanged(Step("ExampleGen", "done", 2.5)))
+    tell(StepChanged(Step("Trainer", "running")))
 
     run = folder.read()
 
@@ -155,7 +97,7 @@ def test_a_running_run_shows_the_steps_that_its_events_have(tmp_path, make_run):
         Step("Trainer", "running"),
         Step("Pusher", "queued"),
     )
-    assert run.finished_steps == 1
+    assert run.finished_steps == ("ExampleGen",)
 
 
 def test_a_run_whose_process_is_gone_reads_as_killed(tmp_path, make_run):

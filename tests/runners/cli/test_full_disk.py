@@ -11,12 +11,11 @@ import pytest
 
 from edgeline.cli.main import main
 from edgeline.release import store
-from edgeline.workspace import artifact_records
-from edgeline.workspace.artifact_records import ArtifactRecord
 from edgeline.workspace.runs import RunFolder
 from tests.conftest import make_workspace
 from tests.disks import fill, make_read_only
 from tests.edgeline.release.candidates import make_candidate, snapshot
+from tests.outputs import record_output
 from tests.runners.cli.process import ROOT, add_week
 
 READS = ["status", "runs", "show latest", "report latest", "verify", "data list --data D/data"]
@@ -72,7 +71,7 @@ def test_tensorboard_that_finds_no_room_for_its_links_says_where_to_make_some(
     (folder,) = map(RunFolder, (disk / "workspace/runs").iterdir())
     log = disk / "workspace/artifacts/Trainer/model_run/9"
     (log / "tensorboard").mkdir(parents=True)
-    artifact_records.append(folder.artifacts, ArtifactRecord("Trainer", "model_run", str(log), {}, None))
+    record_output(folder, "Trainer", "model_run", str(log))
     make(disk)
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(disk)])

@@ -14,10 +14,9 @@ import urllib.request
 import numpy as np
 import pytest
 
-from edgeline.workspace import artifact_records
-from edgeline.workspace.artifact_records import ArtifactRecord
-from edgeline.workspace.events import EventWriter
+from edgeline.records.events import EventWriter, LogOpened
 from edgeline.workspace.runs import RunFolder
+from tests.outputs import record_output
 from tests.runners.cli.process import ROOT, edgeline
 from trainer_module.training.tensorboard import Board
 
@@ -48,9 +47,7 @@ def keep(workspace, run, loss=None):
     artifact = workspace / "artifacts/Trainer/model_run/9"
     if loss is not None:
         write_log(artifact / "tensorboard", loss)
-    files = artifact_records.list_files(str(artifact)) if loss is not None else None
-    record = ArtifactRecord("Trainer", "model_run", str(artifact), {}, files)
-    artifact_records.append(run.artifacts, record)
+    record_output(run, "Trainer", "model_run", artifact)
 
 
 @pytest.fixture
@@ -61,7 +58,7 @@ def workspace(tmp_path, begin):
     live = begin(LIVE, 2, outcome="running")
     folder = workspace / "checkpoints/0123456789abcdef/tensorboard"
     write_log(folder, 0.25)
-    EventWriter(live.events)({"event": "tensorboard", "folder": str(folder)})
+    EventWriter(live.events)(LogOpened(str(folder)))
     return workspace
 
 

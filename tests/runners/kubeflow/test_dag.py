@@ -122,7 +122,7 @@ def test_the_record_of_a_run_that_searched_shows_its_trials_and_what_the_model_w
     cluster, first
 ):
     facts = records.read(cluster.push / "runs" / "shelf" / "run-1")
-    assert facts.about.settings["trainer.learning_rate"] == "0.002"
+    assert facts.run.used_settings["trainer.learning_rate"] == "0.002"
     assert [trial.values for trial in facts.search.trials] == [{"trainer.learning_rate": 0.002}]
 
 
@@ -146,7 +146,7 @@ def test_a_worse_model_is_held_back_at_the_last_step_in_so_many_words(cluster, f
     assert "Traceback" not in gate.log
     assert run.outputs["RunReport", "metrics"]["metadata"]["held_back"] == 1
     facts = records.read(cluster.push / "runs" / "shelf" / "run-2")
-    assert (facts.about.settings["trainer.epochs"], facts.about.settings["seed"]) == ("1", "21")
+    assert (facts.run.settings["trainer"]["epochs"], facts.run.settings["seed"]) == (1, 21)
     assert len(facts.training.epochs) == 1
     assert store.current(cluster.push, "shelf").version == 1
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from edgeline.records.run import Run
 from edgeline.report import records
-from edgeline.report.facts import About, Facts
+from edgeline.report.facts import Facts
 from edgeline.store.locations import locate
 from tests.runners.kubeflow.server import hang_up, until
 from tests.runners.kubeflow.test_runs import SAID, failed, logs, the_run
@@ -25,8 +26,10 @@ def cluster(server, edgeline, bucket):
 
 def record(bucket, run, outcome):
     """What a step left of a run."""
-    about = About(run, "shelf", engine="kubeflow", number=4, outcome=outcome, reasons=("It is full.",))
-    records.write(locate(bucket) / "runs/shelf" / run, Facts(about), "<!DOCTYPE html>")
+    known = Run(
+        id=run, workload="shelf", engine="kubeflow", number=4, outcome=outcome, reasons=("It is full.",)
+    )
+    records.write(locate(bucket) / "runs/shelf" / run, Facts(known), "<!DOCTYPE html>")
 
 
 def test_whoever_follows_a_run_tells_once_of_the_pod_that_could_not(server, cluster, bucket, hook):
@@ -38,8 +41,8 @@ def test_whoever_follows_a_run_tells_once_of_the_pod_that_could_not(server, clus
     [told] = hook.messages
     assert "Failed: nothing was pushed" in told and "Trainer ran out of memory (OOMKilled" in told
     assert "To do: Raise kubeflow.steps.Trainer.memory_gb" in told
-    about = records.read(locate(bucket) / "runs/shelf" / run).about
-    assert (about.outcome, about.number, [step.name for step in about.steps]) == ("failed", 4, ["Trainer"])
+    ended = records.read(locate(bucket) / "runs/shelf" / run).run
+    assert (ended.outcome, ended.number, [step.name for step in ended.steps]) == ("failed", 4, ["Trainer"])
 
 
 def test_what_a_step_has_told_nobody_tells_again(server, cluster, bucket, hook):

@@ -33,13 +33,12 @@ TRAINER = {
 RECORD = {
     "run": RUN_ID,
     "model_name": "shelf",
-    "settings": json.dumps(
+    "recorded": json.dumps(
         {
-            "seed": "20",
-            "trainer.epochs": "16",
-            "trainer.learning_rate": "0.001",
-            "data.window": "8",
-            "gate.severity": "{}",
+            "seed": 20,
+            "trainer": {"epochs": 16, "learning_rate": 0.001, "patience": 2.0},
+            "data": {"window": 8},
+            "gate": {"severity": {}},
         }
     ),
 }
@@ -61,7 +60,7 @@ def test_a_ui_gets_values_in_place_of_texts_and_nothing_that_only_a_pod_knows():
         "trainer": {"class_weights": {}},
         "labels": ["ok", "damaged"],
     }
-    assert set(take_apart("DataGate", RECORD)[0]) == {"model_name", "settings"}
+    assert set(take_apart("DataGate", RECORD)[0]) == {"model_name"}
     assert take_apart("ExampleGen", {"window": "", "settings": '{"window": 8}'})[0] == {"settings": {}}
 
 
@@ -81,12 +80,11 @@ def test_tfx_gets_the_texts_again_with_what_only_a_pod_knows_and_the_parameters_
 def test_the_record_of_a_run_has_the_settings_that_it_ran_with():
     found = through_a_cluster("DataGate", RECORD, epochs=3, learning_rate=0.01, seed=7, window=2)
     assert found["run"] == "run-7" and found["model_name"] == "shelf"
-    assert json.loads(found["settings"]) == {
-        "seed": "7",
-        "trainer.epochs": "3",
-        "trainer.learning_rate": "0.01",
-        "data.window": "2",
-        "gate.severity": "{}",
+    assert json.loads(found["recorded"]) == {
+        "seed": 7,
+        "trainer": {"epochs": 3, "learning_rate": 0.01, "patience": 2.0},
+        "data": {"window": 2},
+        "gate": {"severity": {}},
     }
 
 

@@ -148,11 +148,10 @@ def test_newer_versions_of_argo_put_the_template_into_the_name_of_a_pod():
 
 def test_an_image_that_cannot_be_pulled_is_told_with_its_step():
     [trouble] = find_troubles(read_pods(answer("waiting_for_an_image")[1]))
-    assert trouble.found.startswith("Trainer's pod does not start: ")
-    assert (
-        "localhost/not-there:7" in trouble.found and "image" in trouble.why and "kubeflow.image" in trouble.do
-    )
-    assert trouble.hopeless
+    problem = trouble.problem
+    assert problem.found.startswith("Trainer's pod does not start: ") and trouble.hopeless
+    assert "localhost/not-there:7" in problem.found
+    assert "image" in problem.why and "kubeflow.image" in problem.do
 
 
 # Each as Kubernetes 1.34 worded it, and what of it helps.
@@ -181,7 +180,7 @@ def pod(message, phase="Pending", step="Trainer"):
 @pytest.mark.parametrize(("message", "advice", "hopeless"), MESSAGES)
 def test_what_keeps_a_pod_from_starting_is_told_with_what_to_do(message, advice, hopeless):
     [trouble] = find_troubles([pod(message)])
-    assert advice in trouble.do and trouble.hopeless == hopeless
+    assert advice in trouble.problem.do and trouble.hopeless == hopeless
 
 
 def test_a_pod_that_is_just_starting_is_no_trouble():
@@ -190,10 +189,10 @@ def test_a_pod_that_is_just_starting_is_no_trouble():
 
 
 def test_memory_that_ran_out_is_told_with_the_setting_to_raise():
-    found, do = explain_ending(pod("OOMKilled (exit code 137)", "Failed"))
-    assert "out of memory" in found and "kubeflow.steps.Trainer.memory_gb" in do
+    ending = explain_ending(pod("OOMKilled (exit code 137)", "Failed"))
+    assert "out of memory" in ending.found and "kubeflow.steps.Trainer.memory_gb" in ending.do
 
 
 def test_a_run_that_was_terminated_says_so():
     *_, last = (p for p in read_pods(answer("terminated")[1]) if p.runs_step)
-    assert not last.ended_by_itself and "was stopped" in explain_ending(last)[0]
+    assert not last.ended_by_itself and "was stopped" in explain_ending(last).found

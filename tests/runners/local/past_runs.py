@@ -8,9 +8,8 @@ import ml_metadata
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from edgeline.records.run import Run, Step
-from edgeline.workspace import artifact_records
-from edgeline.workspace.artifact_records import ArtifactRecord, list_files
-from edgeline.workspace.runs import RunFolder
+from edgeline.workspace.runs import RunFolder, list_files
+from tests.outputs import record_output
 
 COMPLETE, CACHED = pb.Execution.COMPLETE, pb.Execution.CACHED
 
@@ -68,13 +67,10 @@ class PastRuns:
             (path / "made").write_text(text * 1000)
             (path / "more").write_text(text)
             known = pb.Artifact(type_id=self._artifact, uri=str(path), state=pb.Artifact.LIVE)
-            files = list_files(str(path))
-        else:
-            files = None
         event = pb.Event(type=pb.Event.OUTPUT)
         event.path.steps.add().key = "made"
         self.store.put_execution(execution, [(known, event)], contexts)
-        artifact_records.append(folder.artifacts, ArtifactRecord(step, "made", known.uri, {}, files))
+        record_output(folder, step, "made", known.uri, list_files(known.uri))
 
     def _context(self, kind: str, name: str) -> pb.Context:
         found = self.store.get_context_by_type_and_name(kind, name)

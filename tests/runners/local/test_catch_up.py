@@ -9,7 +9,6 @@ from data.spans.exclusions import decide
 from data.spans.layout import find_newest_spans, find_spans
 from edgeline.cli.main import main
 from edgeline.cli.typed import program
-from edgeline.workspace.spans import format_spans
 from runners.local import catch_up
 
 ROW = LabelRow("a.jpg", "ok", "lane-01", "s1", "2026-10-05T09:12:33Z")
@@ -39,7 +38,7 @@ def look(tmp_path, make_run):
     def look(*earlier, window=4):
         data = tmp_path / "data"
         spans = find_newest_spans(data, window)
-        return make_run(data=str(data), **catch_up.collect_span_fields(data, spans, window, earlier))
+        return catch_up.add_spans(make_run(data=str(data)), data, spans, window, earlier)
 
     return look
 
@@ -58,7 +57,7 @@ def ended(run, run_id="20261005-000000", outcome="pushed"):
 def test_the_first_run_names_its_spans_and_calls_none_new(first):
     assert first.spans == names(2, 3, 4, 5)
     assert (first.new_since, first.new_spans, first.missed_spans) == (None, (), ())
-    assert format_spans(first) == ["Spans: span-00002 to span-00005."]
+    assert first.notes == ["Spans: span-00002 to span-00005."]
 
 
 def test_three_weeks_without_a_run_are_taken_in_by_the_next(first, look, tmp_path):
@@ -69,7 +68,7 @@ def test_three_weeks_without_a_run_are_taken_in_by_the_next(first, look, tmp_pat
     assert run.new_spans == names(6, 7, 8)
     assert run.missed_spans == ()
     assert catch_up.warn_of_missed(run) is None
-    assert format_spans(run) == [
+    assert run.notes == [
         "3 new spans since run 20261005-000000: span-00006 to span-00008 (read: span-00005 to span-00008)."
     ]
 
@@ -97,8 +96,8 @@ def test_an_excluded_week_is_named_and_not_missed(first, look, tmp_path):
 
     assert run.spans == names(5, 7, 8, 10)
     assert run.missed_spans == ()
-    assert [decision["span"] for decision in run.excluded_spans] == list(names(6, 9))
-    lines = format_spans(run)
+    assert [decision.span for decision in run.excluded_spans] == list(names(6, 9))
+    lines = run.notes
     assert lines[0].startswith("3 new spans since run 20261005-000000: span-00007, span-00008, span-00010")
     assert "Excluded: span-00006, by " in lines[1] and lines[1].endswith("dirty lens")
 
@@ -120,7 +119,7 @@ def test_an_older_week_that_slides_in_for_an_excluded_one_is_new_only_if_no_run_
 
     assert run.spans == names(2, 3, 4, 5)
     assert run.new_spans == ()
-    assert format_spans(run)[0] == "No new span since run 20261012-000000: span-00002 to span-00005."
+    assert run.notes[0] == "No new span since run 20261012-000000: span-00002 to span-00005."
 
 
 @pytest.mark.parametrize("outcome", ["failed", "killed", "interrupted"])

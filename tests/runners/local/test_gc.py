@@ -9,8 +9,7 @@ import pytest
 
 from edgeline.release import store
 from edgeline.store.locations import measure_size
-from edgeline.workspace.artifact_records import discard_damaged
-from edgeline.workspace.runs import read_runs
+from edgeline.workspace.runs import discard_damaged, read_runs
 from runners.local import gc
 from tests.edgeline.release.candidates import make_candidate, snapshot
 from tests.runners.local.past_runs import PastRuns
@@ -54,7 +53,7 @@ def test_the_newest_runs_stay_with_what_they_made_and_took_over(past):
     # Schema and two models; the executions of both runs, and the one that made the schema, each with its run.
     assert rows(past) == (3, 5, 3 + 3)
     assert len(waste.artifacts) == len(waste.runs) == 2 and waste.rows > 20
-    # Rows leave their room in the file to those that come; the lists of files go over to a run that stays.
+    # Rows leave their room in the file to those that come.
     assert before - measure_size(past.workspace) == pytest.approx(waste.size, rel=0.05)
     assert gc.collect(past.workspace, past.push, 2).size == 0
 

@@ -4,7 +4,7 @@ import pytest
 
 from edgeline.errors import UsageError
 from edgeline.records.run import Step
-from edgeline.workspace.runs import RunFolder, find_run
+from edgeline.workspace.runs import find_run
 from runners.local.one_step import StepOptions, run_step
 from tests.runners.local.past_runs import PastRuns
 
@@ -46,10 +46,9 @@ def test_a_step_whose_inputs_were_never_made_is_refused(workspace):
 
 
 def test_a_step_whose_inputs_were_removed_is_refused(workspace):
-    folder, _ = find_run(workspace, "latest")
-    records = RunFolder(folder.path).artifacts
-    gone = records.read_text().replace(str(workspace), str(workspace / "gone"))
-    records.write_text(gone)
+    folder, run = find_run(workspace, "latest")
+    gone = (replace(each, uri=each.uri.replace("workspace", "workspace/gone")) for each in run.artifacts)
+    folder.write(replace(run, artifacts=tuple(gone)))
 
     with pytest.raises(UsageError, match=r"of Schema in run 20260001-120000 is gone: "):
         run_step(StepOptions("Trainer", "latest", workspace))

@@ -4,10 +4,9 @@ import pytest
 
 from edgeline.records.run import CODE, Step
 from edgeline.records.steps import STEPS, select_steps
-from edgeline.workspace import artifact_records
-from edgeline.workspace.artifact_records import ArtifactRecord
 from edgeline.workspace.runs import RunFolder
 from runners.local.plan import World, make_plan
+from tests.outputs import record_output
 
 INPUTS = {
     **dict.fromkeys(("window", "labels", "schema", "production", "destination", "lock"), "a"),
@@ -38,7 +37,7 @@ def done(tmp_path, make_run):
     for step in STEPS:
         left = tmp_path / "artifacts" / step
         left.mkdir(parents=True)
-        artifact_records.append(folder.artifacts, ArtifactRecord(step, "output", str(left), {}))
+        run = record_output(folder, step, "output", left)
     return folder, run
 
 

@@ -1,11 +1,12 @@
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 
+from edgeline.errors import Problem
 from edgeline.failures import describe
+from edgeline.records.events import Planned, StepChanged
 from runners.local.step_runner import StepRunner
 
 # A module of its own, since TFX imports executors by name.
@@ -18,7 +19,6 @@ from edgeline.errors import HeldBack
 @component
 def Write(schema: OutputArtifact[Schema], text: Parameter[str]):
     open(schema.uri + "/schema.pbtxt", "w").write(text)
-    schema.set_string_custom_property("author", "Write")
 
 @component
 def Judge(schema: InputArtifact[Schema], model: OutputArtifact[Model]):
@@ -32,19 +32,19 @@ def run(name, text, folder):
     # The test's own folder is on the path by now.
     from nodes import Judge, Write
 
-    said, records, error = [], [], None
+    said, problem = [], None
     write = Write(text=text)
     judge = Judge(schema=write.outputs["schema"])
     metadata = sqlite_metadata_connection_config(f"{folder}/metadata.sqlite")
     pipeline = Pipeline(
         "drill", f"{folder}/artifacts", metadata, components=[write, judge], enable_cache=True
     )
-    runner = StepRunner(name, said.append, records.append, Path(folder, "checkpoints"))
+    runner = StepRunner(name, said.append, Path(folder, "checkpoints"))
     try:
         runner.run(pipeline)
     except Exception as raised:
-        error = describe(raised, runner.step)
-    return {"said": said, "records": [asdict(record) for record in records], "error": error}
+        problem = describe(raised, runner.step)
+    return said, problem
 
 
 @pytest.fixture(scope="module")
@@ -59,19 +59,22 @@ def runs(tmp_path_factory):
 
 
 def states(run):
-    return [(event["step"], event["state"]) for event in run["said"] if event["event"] == "step"]
+    return [(event.step.name, event.step.state) for event in run[0] if isinstance(event, StepChanged)]
+
+
+def outputs(run):
+    return [artifact for event in run[0] if isinstance(event, StepChanged) for artifact in event.artifacts]
 
 
 @pytest.mark.e2e
 def test_steps_are_told_as_they_run_and_their_outputs_recorded_file_by_file(runs):
     first = runs[0]
 
-    assert first["said"][0] == {"event": "plan", "steps": ["Write", "Judge"]}
+    assert first[0][0] == Planned(("Write", "Judge"))
     assert states(first) == [("Write", "running"), ("Write", "done"), ("Judge", "running"), ("Judge", "done")]
-    written, judged = first["records"]
-    assert (written["step"], written["key"], written["files"]) == ("Write", "schema", {"schema.pbtxt": 4})
-    assert written["properties"]["author"] == "Write"
-    assert (judged["step"], judged["files"]) == ("Judge", {"model": 4})
+    written, judged = outputs(first)
+    assert (written.step, written.output, written.files) == ("Write", "schema", {"schema.pbtxt": 4})
+    assert (judged.step, judged.files) == ("Judge", {"model": 4})
 
 
 @pytest.mark.e2e
@@ -84,8 +87,7 @@ def test_the_same_again_is_cached_with_the_outputs_of_the_first_run(runs):
         ("Judge", "running"),
         ("Judge", "cached"),
     ]
-    assert [record["uri"] for record in second["records"]] == [record["uri"] for record in first["records"]]
-    assert [record["files"] for record in second["records"]] == [None, None]
+    assert outputs(second) == outputs(first)
 
 
 @pytest.mark.e2e
@@ -98,11 +100,4 @@ def test_a_step_that_refuses_is_told_as_failed_and_its_error_keeps_its_parts(run
         ("Judge", "running"),
         ("Judge", "held"),
     ]
-    assert third["error"] == {
-        "event": "error",
-        "exit_code": 3,
-        "found": "It is bad.",
-        "why": "Bad is not good.",
-        "do": "Fix it.",
-        "spans": (),
-    }
+    assert third[1] == Problem("It is bad.", "Bad is not good.", "Fix it.", exit_code=3)

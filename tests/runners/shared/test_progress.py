@@ -7,33 +7,26 @@ import re
 import pytest
 from rich.console import Console
 
-from edgeline.workspace.progress_text import duration, format_count, format_epoch
+from edgeline.records.events import Counted, EpochEnded, LogOpened, Planned, StepChanged, Warned
+from edgeline.records.run import Step
+from edgeline.workspace.progress_text import duration, format_epoch
 from runners.shared.progress import Progress
 
-EPOCH = {
-    "event": "epoch",
-    "epoch": 3,
-    "epochs": 16,
-    "loss": 0.5123,
-    "accuracy": 0.8342,
-    "val_loss": 0.612,
-    "val_accuracy": 0.8121,
-    "eta_s": 65.0,
-}
+EPOCH = EpochEnded(3, 16, 0.5123, 0.8342, 0.612, 0.8121, 65.0)
 RUN = [
-    {"event": "plan", "steps": ["ExampleGen", "StatisticsGen", "Trainer", "Pusher"]},
-    {"event": "step", "step": "ExampleGen", "state": "running"},
-    {"event": "count", "what": "photos", "done": 600, "total": 2400},
-    {"event": "count", "what": "photos", "done": 2400, "total": 2400},
-    {"event": "step", "step": "ExampleGen", "state": "done", "seconds": 12.34},
-    {"event": "step", "step": "StatisticsGen", "state": "running"},
-    {"event": "step", "step": "StatisticsGen", "state": "cached", "seconds": 0.1},
-    {"event": "step", "step": "Trainer", "state": "running"},
+    Planned(("ExampleGen", "StatisticsGen", "Trainer", "Pusher")),
+    StepChanged(Step("ExampleGen", "running")),
+    Counted("photos", 600, 2400),
+    Counted("photos", 2400, 2400),
+    StepChanged(Step("ExampleGen", "done", 12.34)),
+    StepChanged(Step("StatisticsGen", "running")),
+    StepChanged(Step("StatisticsGen", "cached", 0.1)),
+    StepChanged(Step("Trainer", "running")),
     EPOCH,
-    {"event": "warning", "text": "span-00007 is dark."},
-    {"event": "warning", "text": "span-00007 is dark."},
-    {"event": "step", "step": "Trainer", "state": "failed", "seconds": 185.0},
-    {"event": "what a later version may say"},
+    Warned("span-00007 is dark."),
+    Warned("span-00007 is dark."),
+    StepChanged(Step("Trainer", "failed", 185.0)),
+    LogOpened("workspace/checkpoints"),
 ]
 
 
@@ -100,8 +93,7 @@ def test_without_a_terminal_there_are_plain_lines_with_state_and_time():
 @pytest.mark.parametrize("width", [40, 120])
 def test_no_line_of_a_step_is_wider_than_the_screen(width):
     steps = ["Evaluator", "AVeryLongNameOfAStepThatSomebodyWrote"]
-    events = [{"event": "plan", "steps": steps}]
-    events += [{"event": "step", "step": step, "state": "done", "seconds": 3599.0} for step in steps]
+    events = [Planned(tuple(steps)), *(StepChanged(Step(step, "done", 3599.0)) for step in steps)]
 
     lines = plain([*events, EPOCH], width)
 
@@ -158,7 +150,7 @@ def test_a_warning_is_said_once_and_kept_for_the_end():
 
 
 def test_a_long_training_is_at_most_fifty_lines():
-    events = [RUN[0], *({**EPOCH, "epoch": epoch, "epochs": 1000} for epoch in range(1, 1001))]
+    events = [RUN[0], *(EpochEnded(epoch, 1000, loss=0.5) for epoch in range(1, 1001))]
 
     lines = plain(events, 80)
 
@@ -182,6 +174,6 @@ def test_an_epoch_always_fits_and_keeps_what_matters_most(width):
 
 
 def test_a_count_without_a_total_is_a_count():
-    assert format_count({"done": 1200, "what": "photos"}) == "1,200 photos"
-    assert format_count({"done": 1, "what": "photos"}) == "1 photo"
-    assert format_count({"done": 1, "total": 2, "what": "photos"}) == "1 of 2 photos"
+    assert str(Counted("photos", 1200)) == "1,200 photos"
+    assert str(Counted("photos", 1)) == "1 photo"
+    assert str(Counted("photos", 1, 2)) == "1 of 2 photos"

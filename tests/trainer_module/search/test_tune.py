@@ -34,9 +34,9 @@ class DieSoon(logging.Handler):
     trials = 0
 
     def emit(self, record):
-        progress = getattr(record, "progress", {})
-        self.trials += progress.get("event") == "trial" and "=" in progress["text"]
-        if self.trials == 2 and progress.get("epoch") == 1:
+        event = getattr(record, "event", None)
+        self.trials += "=" in getattr(event, "text", "")
+        if self.trials == 2 and getattr(event, "epoch", 0) == 1:
             threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
 logger = logging.getLogger("edgeline.progress")

@@ -264,12 +264,10 @@ def test_a_training_that_had_already_ended_is_not_begun_again(tmp_path):
 def test_each_epoch_is_told_with_its_numbers_and_the_time_to_go(tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="edgeline.progress"):
         train(linear(), settings(epochs=2), tmp_path)
-    told = [record.progress for record in caplog.records if hasattr(record, "progress")]
-    assert [(event["event"], event["epoch"], event["epochs"]) for event in told] == [
-        ("epoch", 1, 2),
-        ("epoch", 2, 2),
-    ]
+    told = [record.event for record in caplog.records if hasattr(record, "event")]
+    assert [(event.epoch, event.epochs) for event in told] == [(1, 2), (2, 2)]
     for event in told:
-        assert all(math.isfinite(event[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy"))
-    assert told[0]["eta_s"] > 0
-    assert told[1]["eta_s"] == 0
+        numbers = (event.loss, event.accuracy, event.val_loss, event.val_accuracy)
+        assert all(math.isfinite(number) for number in numbers)
+    assert told[0].eta_s > 0
+    assert told[1].eta_s == 0

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from edgeline.workspace.events import listen
+from edgeline.records.events import LogOpened, listen
 from trainer_module.training.tensorboard import Board, draw_confusion
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -51,7 +51,7 @@ def test_a_run_is_told_where_its_training_writes(tmp_path):
     events = []
     with listen(events.append):
         Board(tmp_path)
-    assert events == [{"event": "tensorboard", "folder": str(tmp_path)}]
+    assert events == [LogOpened(str(tmp_path))]
 
 
 def test_steps_are_thinned_out_the_more_there_are(tmp_path):

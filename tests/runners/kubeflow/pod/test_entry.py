@@ -153,8 +153,8 @@ def test_what_the_last_step_lets_pass_is_its_outcome_with_the_version(tmp_path, 
 def test_a_step_that_fails_leaves_the_page_of_the_run(tmp_path):
     assert admit(tmp_path, Push("pushed", 3)) == 1
     record = tmp_path / "push/runs/shelf/run-1"
-    facts = json.loads((record / "facts.json").read_text())["about"]
-    assert (facts["run"], facts["model"], facts["outcome"]) == ("run-1", "shelf", "failed")
+    facts = json.loads((record / "facts.json").read_text())["run"]
+    assert (facts["id"], facts["workload"], facts["outcome"]) == ("run-1", "shelf", "failed")
     assert [step["name"] for step in facts["steps"]] == ["ReleaseGate"]
     assert "Version 3 of shelf is not in the release store" in (record / "report.html").read_text()
 

@@ -65,7 +65,7 @@ def nobody():
 def push(root, run, number):
     """What the steps before the last one leave of a run that pushed."""
     pushed = store.push(root / "push", "shelf", make_candidate(root / run, run, run=run))
-    facts = a_run(run=run, number=number, engine="kubeflow", version=pushed.version)
+    facts = a_run(id=run, number=number, engine="kubeflow", version=pushed.version)
     records.write(root / "push/runs/shelf" / run, facts, f"<!DOCTYPE html><title>{run}</title>")
     PUSH.write(root / "shelf" / run / "Pusher/pushed_model", Push("pushed", pushed.version, ("It is new.",)))
 

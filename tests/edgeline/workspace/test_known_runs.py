@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import pytest
 
+from edgeline.errors import Problem
 from edgeline.records.evaluation import METRICS
 from edgeline.records.ingest import INGEST, Excluded, Ingest, Span
-from edgeline.records.run import Problem, Step
+from edgeline.records.run import Step
 from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.report import records
-from edgeline.workspace import artifact_records
-from edgeline.workspace.artifact_records import ArtifactRecord
-from edgeline.workspace.report import build_about, find_sources, write_report
+from edgeline.report.sources import Sources
+from edgeline.workspace.known_runs import write_report
 from edgeline.workspace.runs import RunFolder
+from tests.outputs import record_output
 
 
 @pytest.fixture
@@ -22,10 +23,10 @@ def workspace(tmp_path, make_run):
     def run(name, spans=2, **values):
         folder = RunFolder(tmp_path / "runs" / name)
         folder.path.mkdir(parents=True)
-        if spans:
-            leave(folder, "ExampleGen", "quarantine", INGEST.name, INGEST.to_bytes(ingest(spans)))
         ended = make_run(id=name, outcome="failed", exit_code=1, **values)
         folder.write(ended)
+        if spans:
+            ended = leave(folder, "ExampleGen", "quarantine", INGEST.name, INGEST.to_bytes(ingest(spans)))
         return ended, folder
 
     return run
@@ -40,7 +41,11 @@ def leave(folder, step, output, file, content):
     place = folder.path / "artifacts" / step / output
     place.mkdir(parents=True)
     (place / file).write_bytes(content)
-    artifact_records.append(folder.artifacts, ArtifactRecord(step, output, str(place), {}, {}))
+    return record_output(folder, step, output, place)
+
+
+def page_of(run, folder):
+    return write_report(run, folder)[0].read_text()
 
 
 def test_the_record_of_the_run_is_on_the_page(workspace):
@@ -49,8 +54,8 @@ def test_the_record_of_the_run_is_on_the_page(workspace):
     run, folder = workspace(
         "20261005-091233", error=problem, steps=steps, settings={"trainer": {"epochs": 3}}
     )
-    page = write_report(run, folder).read_text()
-    assert write_report(run, folder) == folder.path / "report.html"
+    page = page_of(run, folder)
+    assert write_report(run, folder)[0] == folder.path / "report.html"
     assert "The run failed in Trainer" in page
     for text in (problem.found, problem.why, problem.do, "trainer.epochs", "20261005-091233", "span-00002"):
         assert text in page
@@ -59,31 +64,14 @@ def test_the_record_of_the_run_is_on_the_page(workspace):
 def test_folders_that_are_gone_are_left_out(workspace):
     _, folder = workspace("20261005-091233")
     leave(folder, "DataValidator", "verdict", VERDICT.name, b"{}")
-    artifact_records.append(folder.artifacts, ArtifactRecord("Trainer", "model_run", "/gone", {}, {}))
-    found = find_sources(folder)
+    found = Sources.of(record_output(folder, "Trainer", "model_run", "/gone"))
     assert found.quarantine and found.data_verdict and found.model_run is None
-
-
-@pytest.mark.parametrize(
-    ("step", "output", "found_as"),
-    [
-        ("PhotoIngest", "quarantine", "quarantine"),
-        ("DataGate", "verdict", "data_verdict"),
-        ("ModelEvaluator", "evaluation", "evaluation"),
-        ("ModelEvaluator", "blessing", "blessing"),
-        ("ReleasePusher", "pushed_model", "pushed_model"),
-    ],
-)
-def test_what_a_step_left_when_it_had_another_name_is_still_found(workspace, step, output, found_as):
-    _, folder = workspace("20261005-091233", spans=0)
-    leave(folder, step, output, "some.json", b"{}")
-    assert getattr(find_sources(folder), found_as) == folder.path / "artifacts" / step / output
 
 
 def test_a_torn_file_is_named_and_the_rest_is_shown(workspace):
     run, folder = workspace("20261005-091233")
-    leave(folder, "Evaluator", "evaluation", METRICS.name, b'{"candidate": {"overall"')
-    page = write_report(run, folder).read_text()
+    run = leave(folder, "Evaluator", "evaluation", METRICS.name, b'{"candidate": {"overall"')
+    page = page_of(run, folder)
     assert "The evaluation could not be read: DecodeError" in page
     assert "2 spans in the window" in page
 
@@ -93,8 +81,8 @@ def test_a_schema_that_is_torn_or_gone_is_named_and_the_rest_is_shown(workspace,
     run, folder = workspace("20261005-091233")
     leave(folder, "StatisticsGen", "statistics", "some.txt", b"")
     leave(folder, "ImportSchemaGen", "schema", "schema.pbtxt", b'feature { name: "label" }')
-    leave(folder, "SchemaGen", "schema", "schema.pbtxt" if inferred else "other.txt", inferred or b"")
-    page = write_report(run, folder).read_text()
+    run = leave(folder, "SchemaGen", "schema", "schema.pbtxt" if inferred else "other.txt", inferred or b"")
+    page = page_of(run, folder)
     assert "The schema of the window could not be read" in page
     assert "2 spans in the window" in page
 
@@ -102,27 +90,28 @@ def test_a_schema_that_is_torn_or_gone_is_named_and_the_rest_is_shown(workspace,
 def test_it_is_compared_with_the_newest_earlier_run_that_had_data(workspace):
     for name, spans in (("20261001-000000", 1), ("20261002-000000", 0), ("20261009-000000", 5)):
         write_report(*workspace(name, spans))
-    page = write_report(*workspace("20261005-091233", 3)).read_text()
+    page = page_of(*workspace("20261005-091233", 3))
     assert "Since run 20261001-000000" in page
 
 
 def test_a_span_that_was_excluded_after_its_ingest_was_cached_is_on_the_record(workspace):
-    decision = {"span": "span-00003", "who": "ana", "when": "2026-10-05T09:00:00Z", "reason": "drill"}
+    decision = Excluded("span-00003", "ana", "2026-10-05T09:00:00Z", "drill")
     run, folder = workspace("20261005-091233", excluded_spans=(decision,))
+    run = replace(run, spans=("span-00001",))
     write_report(run, folder)
     facts = records.read(folder.path)
     assert facts is not None and facts.data is not None
-    assert facts.data.excluded == (Excluded(**decision),)
+    assert facts.data.excluded == (decision,)
 
 
 def test_what_a_gate_found_stands_beside_the_gate_alone(workspace):
     error = Problem("Far too dark.", "Nothing was trained.", "Fix the week.")
     run, folder = workspace("20261005-091233", error=error, reasons=("Far too dark.",))
     run = replace(run, outcome="refused", exit_code=4)
-    assert "Fix the week." in write_report(run, folder).read_text()
+    assert "Fix the week." in page_of(run, folder)
     verdict = Verdict("data", "fail", ("Far too dark.",))
-    leave(folder, "DataValidator", "verdict", VERDICT.name, VERDICT.to_bytes(verdict))
-    page = write_report(run, folder).read_text()
+    run = leave(folder, "DataValidator", "verdict", VERDICT.name, VERDICT.to_bytes(verdict))
+    page = page_of(run, folder)
     assert page.count("Far too dark.") == 1 and "Fix the week." not in page
 
 
@@ -131,5 +120,5 @@ def test_facts_of_the_record_can_be_read_back(workspace):
     write_report(run, folder)
     facts = records.read(folder.path)
     assert facts is not None
-    assert facts.about == build_about(run, folder)
-    assert (facts.about.version, facts.about.warnings) == (4, ("Mind this.",))
+    assert facts.run == run
+    assert (facts.run.version, facts.run.warnings) == (4, ("Mind this.",))

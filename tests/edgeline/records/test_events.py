@@ -1,17 +1,29 @@
 import logging
 import threading
 
-from edgeline.workspace.events import EventReader, EventWriter, listen
+from edgeline.records.events import (
+    Counted,
+    EventReader,
+    EventWriter,
+    Planned,
+    StepChanged,
+    Warned,
+    listen,
+    report,
+)
+from edgeline.records.run import Step
+
+PLAN, BEGUN = Planned(("Ingest",)), StepChanged(Step("Ingest", "running"))
 
 
 def test_a_reader_gets_each_event_once(tmp_path):
     tell, reader = EventWriter(tmp_path / "events.jsonl"), EventReader(tmp_path / "events.jsonl")
-    tell({"event": "plan", "steps": ["Ingest"]})
+    tell(PLAN)
     first = list(reader)
-    tell({"event": "step", "step": "Ingest", "state": "running"})
+    tell(BEGUN)
 
-    assert [event["event"] for event in first] == ["plan"]
-    assert [event["event"] for event in reader] == ["step"]
+    assert first == [PLAN]
+    assert list(reader) == [BEGUN]
     assert list(reader) == []
 
 
@@ -21,28 +33,31 @@ def test_a_reader_before_the_first_event_waits(tmp_path):
 
 def test_half_a_line_is_read_when_it_is_whole(tmp_path):
     path = tmp_path / "events.jsonl"
-    path.write_text('{"event": "plan"}\n{"event": "st')
+    EventWriter(path)(BEGUN)
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:9])
     reader = EventReader(path)
 
-    assert [event["event"] for event in reader] == ["plan"]
-    with path.open("a") as file:
-        file.write('ep"}\n')
-    assert [event["event"] for event in reader] == ["step"]
+    assert list(reader) == [BEGUN]
+    with path.open("ab") as file:
+        file.write(whole[9:])
+    assert list(reader) == [BEGUN]
 
 
 def test_a_torn_line_hides_no_other(tmp_path):
     path = tmp_path / "events.jsonl"
-    path.write_text('{"event": "a"}\n{"eve\n[1]\n{"event": "b"}\n')
+    EventWriter(path)(PLAN)
+    with path.open("a") as file:
+        file.write('{"eve\n[1]\n{"event": "of another version"}\n')
+    EventWriter(path)(BEGUN)
 
-    assert [event["event"] for event in EventReader(path)] == ["a", "b"]
+    assert list(EventReader(path)) == [PLAN, BEGUN]
 
 
 def test_events_of_several_threads_do_not_mix(tmp_path):
     tell = EventWriter(tmp_path / "events.jsonl")
     threads = [
-        threading.Thread(
-            target=lambda n=n: [tell({"event": "count", "what": "x" * 500, "n": n}) for _ in range(200)]
-        )
+        threading.Thread(target=lambda n=n: [tell(Counted("x" * 500, n)) for _ in range(200)])
         for n in range(4)
     ]
     for thread in threads:
@@ -56,8 +71,7 @@ def test_events_of_several_threads_do_not_mix(tmp_path):
 def test_progress_and_warnings_of_our_loggers_become_events_and_nothing_else_does():
     events = []
     with listen(events.append):
-        progress = {"event": "count", "what": "photos", "done": 3, "total": 9}
-        logging.getLogger("edgeline.progress").info("3 of 9", extra={"progress": progress})
+        report(Counted("photos", 3, 9))
         logging.getLogger("edgeline.gate").warning("span-%05d is dark", 7)
         logging.getLogger("edgeline.release.store").warning("The disk is slow.")
         logging.getLogger("edgeline.gate").info("all is well")
@@ -65,7 +79,7 @@ def test_progress_and_warnings_of_our_loggers_become_events_and_nothing_else_doe
     logging.getLogger("edgeline.gate").warning("nobody listens")
 
     assert events == [
-        progress,
-        {"event": "warning", "text": "span-00007 is dark"},
-        {"event": "warning", "text": "The disk is slow."},
+        Counted("photos", 3, 9),
+        Warned("span-00007 is dark"),
+        Warned("The disk is slow."),
     ]

@@ -1,8 +1,7 @@
 import pytest
 
-from edgeline.workspace import artifact_records
-from edgeline.workspace.artifact_records import ArtifactRecord, discard_damaged, list_files
-from edgeline.workspace.runs import RunFolder
+from edgeline.workspace.runs import RunFolder, discard_damaged, list_files
+from tests.outputs import record_output
 
 
 @pytest.fixture
@@ -14,8 +13,7 @@ def transform_graph(tmp_path):
     (folder / "metadata.txt").write_text("schema")
     run = RunFolder(tmp_path / "runs" / "20261005-091233")
     run.path.mkdir(parents=True)
-    record = ArtifactRecord("Transform", "transform_graph", str(folder), {}, list_files(str(folder)))
-    artifact_records.append(run.artifacts, record)
+    record_output(run, "Transform", "transform_graph", folder, list_files(str(folder)))
     return folder
 
 
@@ -52,9 +50,7 @@ def test_the_newest_record_of_an_artifact_counts(tmp_path, transform_graph):
     later = RunFolder(tmp_path / "runs" / "20261006-091233")
     later.path.mkdir()
     files = list_files(str(transform_graph))
-    artifact_records.append(
-        later.artifacts, ArtifactRecord("Transform", "transform_graph", str(transform_graph), {}, files)
-    )
+    record_output(later, "Transform", "transform_graph", transform_graph, files)
 
     assert discard_damaged(tmp_path) == []
 
@@ -63,16 +59,7 @@ def test_what_lies_outside_of_the_artifacts_is_never_removed(tmp_path, transform
     store = tmp_path / "push" / "serving"
     store.mkdir(parents=True)
     run = RunFolder(tmp_path / "runs" / "20261005-091233")
-    artifact_records.append(
-        run.artifacts, ArtifactRecord("Importer", "model", str(store), {}, {"gone.pb": 3})
-    )
+    record_output(run, "Importer", "model", store, {"gone.pb": 3})
 
     assert discard_damaged(tmp_path) == []
     assert store.is_dir()
-
-
-def test_a_torn_record_hides_no_other(tmp_path, transform_graph):
-    path = tmp_path / "runs" / "20261005-091233" / "artifacts.jsonl"
-    path.write_text('{"step": "Tra\n' + path.read_text() + '{"st')
-
-    assert [record.step for record in artifact_records.read(path)] == ["Transform"]

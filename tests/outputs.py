@@ -1,0 +1,22 @@
+"""Outputs of steps in the record of a run."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from edgeline.records.events import EventWriter, StepChanged
+from edgeline.records.run import RUN, Artifact, Run, Step
+from edgeline.workspace.runs import RunFolder
+
+
+def record_output(
+    folder: RunFolder, step: str, output: str, uri: str | Path, files: Mapping[str, int] | None = None
+) -> Run:
+    """Adds an output to the record of a run, which may go on or not be there yet; returns the record."""
+    artifact = Artifact(step, output, str(uri), files or {})
+    run = RUN.find_readable(folder.path) or Run(id=folder.path.name, workload="shelf", outcome="pushed")
+    if run.outcome == "running":
+        EventWriter(folder.events)(StepChanged(Step(step), (artifact,)))
+    else:
+        folder.write(replace(run, artifacts=(*run.artifacts, artifact)))
+    return folder.read()
