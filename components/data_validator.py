@@ -22,8 +22,13 @@ from edgeline.records.data_checks import DRIFT, Drift, read_anomalies
 from edgeline.records.ingest import INGEST, TWINS, Ingest
 from edgeline.records.verdict import VERDICT
 from edgeline.release import store
+from edgeline.settings_group import Group
 
 log = logging.getLogger("edgeline.gate")
+
+
+class _Settings(Group):
+    gate: GateSettings
 
 
 @component
@@ -57,7 +62,7 @@ def DataValidator(
         ingest,
         read_anomalies(Path(anomalies.uri), artifact_utils.decode_split_names(anomalies.split_names)),
         drift,
-        GateSettings.model_validate_json(settings),
+        _Settings.model_validate_json(settings).gate,
         TWINS.find(Path(quarantine.uri)),
         judged,
     )

@@ -15,11 +15,17 @@ from edgeline.edge.settings import ConversionSettings
 from edgeline.labels import render_labels
 from edgeline.records.edge import CONVERSIONS, LABELS_FILE_NAME, PREPROCESSING
 from edgeline.records.workload import Workload
+from edgeline.settings_group import Group
 from trainer_module.export.convert import convert
 from trainer_module.settings import ModelSettings
 from trainer_module.workload_module import load, tensor_signature
 
 log = logging.getLogger("edgeline.edge")
+
+
+class _Settings(Group):
+    model: ModelSettings
+    edge: ConversionSettings
 
 
 @component
@@ -29,7 +35,6 @@ def EdgeConverter(
     model: InputArtifact[Model],
     edge_models: OutputArtifact[EdgeModels],
     workload: Parameter[str],
-    look: Parameter[str],
     settings: Parameter[str],
     code: Parameter[str],
 ) -> None:
@@ -39,28 +44,27 @@ def EdgeConverter(
     `EdgeValidator` decides whether these may ship.
 
     The labels and the preprocessing contract are written beside the files; for rows, which microcontrollers
-    read too, int8 also as C source. `look` is `ModelSettings` as JSON.
+    read too, int8 also as C source.
     """
     from tensorflow_transform import TFTransformOutput
 
-    conversion = ConversionSettings.model_validate_json(settings)
+    given = _Settings.model_validate_json(settings)
     folder = Path(edge_models.uri)
     folder.mkdir(parents=True, exist_ok=True)
     about = Workload.from_json(workload)
-    sample = read_examples(examples, transform_graph.uri, "train", conversion.calibration_examples, about)
+    sample = read_examples(examples, transform_graph.uri, "train", given.edge.calibration_examples, about)
     conversions = convert(
         saved_model=Path(path_utils.serving_model_path(model.uri)),
         signature=tensor_signature(about.module),
-        variants=conversion.variants,
+        variants=given.edge.variants,
         calibration=sample.inputs,
         output=folder,
     )
     for item in conversions:
         if item.error:
             log.warning("The %s variant could not be converted: %s", item.variant, item.error)
-    transform, network = TFTransformOutput(transform_graph.uri), ModelSettings.model_validate_json(look)
     CONVERSIONS.write(folder, tuple(conversions))
-    contract = load(about.module).edge_contract(transform, network, about)
+    contract = load(about.module).edge_contract(TFTransformOutput(transform_graph.uri), given.model, about)
     if contract["kind"] == "row":
         for item in conversions:
             if item.variant == "int8" and item.file:

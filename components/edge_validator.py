@@ -34,6 +34,7 @@ from edgeline.records.edge import (
 from edgeline.records.golden import GOLDEN_FOLDER, ORIGINALS, ORIGINALS_FOLDER
 from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.records.workload import Workload
+from edgeline.settings_group import Group
 from trainer_module.export.golden_writer import RawExample, check_contract, choose_examples, write_vectors
 from trainer_module.workload_module import tensor_signature
 
@@ -49,6 +50,10 @@ _NOT_CHECKED = (
 log = logging.getLogger("edgeline.edge")
 
 
+class _Settings(Group):
+    edge: EdgeLimits
+
+
 @component
 def EdgeValidator(
     examples: InputArtifact[Examples],
@@ -57,14 +62,14 @@ def EdgeValidator(
     edge_models: InputArtifact[artifacts.EdgeModels],
     verdict: OutputArtifact[artifacts.Verdict],
     workload: Parameter[str],
-    limits: Parameter[str],
+    settings: Parameter[str],
     code: Parameter[str],
 ) -> None:
     """Judges the files of `EdgeConverter`; the first that passes, in the preferred order, is the default.
 
     They are measured on the split `eval`. None passes if preprocessing.json makes another tensor of a raw
     input than Transform. Beside the verdict lie the measurements, the SavedModel's answer to each example,
-    its worst mistakes, and the golden vectors of the bundle. `limits` is `EdgeLimits` as JSON.
+    its worst mistakes, and the golden vectors of the bundle.
 
     Raises:
         EdgelineError: The labels are not those of the schema, one for each output of the model.
@@ -77,7 +82,7 @@ def EdgeValidator(
     reference = saved_model.predict(sample.inputs)
     raw = (bundle / LABELS_FILE_NAME).read_bytes()
     names = parse_labels(raw, LABELS_FILE_NAME, reference.shape[1], about.labels)
-    required = EdgeLimits.model_validate_json(limits)
+    required = _Settings.model_validate_json(settings).edge
     variants = tuple(
         _validate_variant(bundle, conversion, sample, reference, required)
         for conversion in CONVERSIONS.read(bundle)

@@ -32,10 +32,16 @@ from edgeline.records.ingest import TWINS
 from edgeline.records.labels_review import REVIEWED
 from edgeline.records.verdict import VERDICT
 from edgeline.records.workload import Workload
+from edgeline.settings_group import Group
 
 log = logging.getLogger("edgeline.evaluator")
 
 _ALARM_METRICS = ("auc", "recall_at_false_alarms")
+
+
+class _Settings(Group):
+    evaluation: EvaluationSettings
+    gate: GateSettings
 
 
 class EvaluatorExecutor(Executor):
@@ -62,18 +68,18 @@ class EvaluatorExecutor(Executor):
         }
         super().Do(tfma_inputs, output_dict, exec_properties)
 
-        settings = EvaluationSettings.model_validate_json(exec_properties["settings"])
+        settings = _Settings.model_validate_json(exec_properties["settings"])
+        gate = settings.gate
         # TFMA drops the name of a single model.
         candidate, confusion = read_metrics(evaluation, "candidate" if has_baseline else "", workload)
         on_eval = answers.read_answers(Path(evaluation), workload)
         out_of_fold = answers.read_out_of_fold(Path(model_run.uri), workload)
-        gate = GateSettings.model_validate_json(exec_properties["gate"])
         twins = TWINS.find(Path(quarantine.uri))
         distinct = None
         if twins and gate.severity["twins"] != "off" and twins.share > gate.max_twin_fraction:
             twin_ids = [twin.example_id for twin in twins.found]
             distinct = answers.read_answers(Path(evaluation), workload, without=twin_ids)
-        group, rate = workload.group_noun, settings.false_alarm_rate
+        group, rate = workload.group_noun, settings.evaluation.false_alarm_rate
         (examples,) = input_dict["examples"]
         splits = {split: artifact_utils.get_split_uri([examples], split) for split in ("train", "eval")}
         simple = SimpleModels(splits, Path(quarantine.uri), workload, on_eval.ids)
@@ -97,7 +103,7 @@ class EvaluatorExecutor(Executor):
         judged = _judge_labels(on_eval, out_of_fold, simple)
         reviewed = REVIEWED.find(Path(quarantine.uri)) or ()
         write_label_issues(Path(evaluation), examples, judged, set(reviewed), workload)
-        verdict = judge(metrics, settings, on_eval, out_of_fold, distinct)
+        verdict = judge(metrics, settings.evaluation, on_eval, out_of_fold, distinct)
         if simple.photos:
             drift = write_photo_drift(Path(evaluation), examples, simple.photos, workload)
             if drift and drift.has_drifted:

@@ -46,11 +46,16 @@ from edgeline.records.ingest import Span as SpanCounts
 from edgeline.records.labels_review import REVIEWED
 from edgeline.records.photo_features import write_features
 from edgeline.records.workload import Workload
+from edgeline.settings_group import Group
 from edgeline.store.locations import locate
 
 _EXAMPLES_PER_SHARD, _MOST_SHARDS = 2_000, 256
 
 log = logging.getLogger("edgeline.ingest")
+
+
+class _Settings(Group):
+    data: DataSettings
 
 
 @component(use_beam=True)
@@ -82,7 +87,7 @@ def SpanExampleGen(
         UsageError: There is no span.
         DataRefused: A span cannot be read, the examples cannot be split, or a split has none.
     """
-    about, limits = Workload.from_json(workload), DataSettings.model_validate_json(settings)
+    about, limits = Workload.from_json(workload), _Settings.model_validate_json(settings).data
     module = load_source(about.source)
     place = locate(data)
     spans = find_newest_spans(place, limits.window)

@@ -23,10 +23,15 @@ from edgeline.records.verdict import VERDICT
 from edgeline.release import store
 from edgeline.release.acceptance import terms
 from edgeline.release.manifest import model_identity
-from edgeline.release.settings import ReleaseSettings
+from edgeline.release.settings import PushSettings
 from edgeline.release.signing import signing_key
+from edgeline.settings_group import Group
 
 log = logging.getLogger("edgeline.push")
+
+
+class _Settings(Group):
+    push: PushSettings
 
 
 @component
@@ -54,8 +59,8 @@ def Pusher(
     `examples` says which spans the model was trained on; `pushed_model` has the custom properties `outcome`
     (`pushed`, `unchanged` or `held`) and `version`. `labels` are class names as JSON, in the order of the
     schema's domain, which labels.txt has to keep; `lock` is the digest of the lock file. `run` makes each run
-    execute this step. `settings` are `ReleaseSettings`; the signing key that they or the environment name is
-    read here and written nowhere.
+    execute this step. The signing key that the settings or the environment name is read here and written
+    nowhere.
     """
     verdicts = [VERDICT.read(Path(artifact.uri)) for artifact in (blessing, edge_verdict)]
     saved_model = Path(path_utils.serving_model_path(model.uri))
@@ -66,7 +71,7 @@ def Pusher(
         store.repair(push)  # a push of this model may have been killed at its end
         outcome = Push("unchanged", known, (_explain_unchanged(known, push, model_name),))
     else:
-        release_settings = ReleaseSettings.model_validate_json(settings)
+        given = _Settings.model_validate_json(settings).push
         candidate = store.Candidate(
             saved_model=saved_model,
             **_read_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels)),
@@ -80,8 +85,8 @@ def Pusher(
             code={"digest": code, "lock_digest": lock},
             versions=library_versions(),
             run=run,
-            **release_settings.model_dump(exclude={"key"}),
-            signing_key=signing_key(release_settings.key),
+            **given.model_dump(exclude={"key", "destination"}),
+            signing_key=signing_key(given.key),
         )
         release = store.push(push, model_name, candidate)
         notes = (f"Version {release.version} of {model_name} is in production.", *terms(release.manifest))

@@ -87,7 +87,7 @@ Trainer = declare(
 Evaluator = declare(
     "Evaluator",
     EvaluatorExecutor,
-    parameters={"eval_config": str, "workload": str, "settings": str, "gate": str, "code": str},
+    parameters={"eval_config": str, "workload": str, "settings": str, "code": str},
     inputs={
         "examples": kinds.Examples,
         "model": kinds.Model,

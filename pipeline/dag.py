@@ -29,14 +29,11 @@ from components.tfx_steps import (
     Transform,
     Tuner,
 )
-from edgeline.edge.settings import ConversionSettings
 from edgeline.gates.drift import features_to_count
-from edgeline.gates.settings import EdgeLimits
 from edgeline.records.workload import Workload
-from edgeline.release.settings import ReleaseSettings
 from pipeline.evaluation import build_evaluation_config
 from pipeline.own_steps import insert
-from pipeline.settings import Settings, part
+from pipeline.settings import Settings
 from pipeline.workloads import read_schema
 from trainer_module.workload_module import load
 
@@ -82,7 +79,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
             does not fit.
     """
     load(workload.module)
-    workload_json, model = workload.to_json(), settings.model.model_dump_json()
+    workload_json = workload.to_json()
     about = {
         "run": observed.run,
         "model_name": workload.name,
@@ -101,7 +98,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     ingest = SpanExampleGen(
         data=paths.data,
         workload=workload_json,
-        settings=settings.data.model_dump_json(),
+        settings=settings.of("ExampleGen"),
         window=observed.window,
         workspace=paths.workspace,
         code=observed.code_of("ExampleGen"),
@@ -123,7 +120,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         schema=curated.outputs["schema"],
         anomalies=anomalies.outputs["anomalies"],
         quarantine=ingest.outputs["quarantine"],
-        settings=settings.gate.model_dump_json(),
+        settings=settings.of("DataValidator"),
         features=features,
         push=paths.push,
         model_name=workload.name,
@@ -155,27 +152,30 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "train_args": TrainArgs(splits=["train"]),
         "eval_args": EvalArgs(splits=["eval"]),
     }
-    training = {
-        "workload": workload_json,
-        "model": model,
-        "trainer": settings.trainer.model_dump_json(),
-        "seed": settings.seed,
-        "checkpoints": paths.checkpoints,
-    }
+
+    def configure(step: str) -> str:
+        return json.dumps(
+            {
+                "workload": workload_json,
+                "settings": settings.of(step),
+                "checkpoints": paths.checkpoints,
+                "code": observed.code_of(step),
+            }
+        )
+
     tuner, hyperparameters = None, {}
     if settings.tune.max_trials:
-        tune = {"tune": settings.tune.model_dump_json(), "code": observed.code_of("Tuner")}
         tuner = Tuner(
             tuner_fn="trainer_module.search.tune.tuner_fn",
             **learning_inputs,
-            custom_config=json.dumps({**training, **tune}),
+            custom_config=configure("Tuner"),
         )
         hyperparameters = {"hyperparameters": tuner.outputs["best_hyperparameters"]}
     trainer = Trainer(
         run_fn="trainer_module.run.run_fn",
         **learning_inputs,
         **hyperparameters,
-        custom_config=json.dumps({**training, "code": observed.code_of("Trainer")}),
+        custom_config=configure("Trainer"),
     )
     production = ProductionModel(
         push=paths.push,
@@ -192,8 +192,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         baseline_model=production.outputs["model"],
         eval_config=build_evaluation_config(workload, settings.evaluation.false_alarm_rate),
         workload=workload_json,
-        settings=settings.evaluation.model_dump_json(),
-        gate=settings.gate.model_dump_json(),
+        settings=settings.of("Evaluator"),
         code=observed.code_of("Evaluator"),
     )
 
@@ -202,8 +201,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         transform_graph=transform.outputs["transform_graph"],
         model=trainer.outputs["model"],
         workload=workload_json,
-        look=model,
-        settings=part(settings.edge, ConversionSettings),
+        settings=settings.of("EdgeConverter"),
         code=observed.code_of("EdgeConverter"),
     )
     edge_validator = EdgeValidator(
@@ -212,7 +210,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         model=trainer.outputs["model"],
         edge_models=converter.outputs["edge_models"],
         workload=workload_json,
-        limits=part(settings.edge, EdgeLimits),
+        settings=settings.of("EdgeValidator"),
         code=observed.code_of("EdgeValidator"),
     )
     pusher = Pusher(
@@ -225,7 +223,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         labels=json.dumps(workload.labels),
         push=paths.push,
         model_name=workload.name,
-        settings=part(settings.push, ReleaseSettings),
+        settings=settings.of("Pusher"),
         code=observed.code,
         lock=observed.lock,
         run=observed.run,

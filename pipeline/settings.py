@@ -11,11 +11,11 @@ from edgeline.alerts.settings import AlertSettings
 from edgeline.edge.settings import ConversionSettings
 from edgeline.errors import UsageError
 from edgeline.gates.settings import EdgeLimits, EvaluationSettings, GateSettings
-from edgeline.release.settings import ReleaseSettings
-from edgeline.secret_values import refuse_password, refuse_user
+from edgeline.records.steps import STEPS
+from edgeline.release.settings import PushSettings
+from edgeline.secret_values import refuse_password
 from edgeline.settings_group import Group, make_absolute
 from edgeline.settings_layers import Tree, describe_mistakes, merge_layers
-from edgeline.store.locations import is_url
 from pipeline.beam_settings import BeamSettings
 from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.own_steps import OwnStep, find_mistakes
@@ -25,27 +25,9 @@ from trainer_module.settings import ModelSettings, TrainerSettings
 # Each profile that has a name.
 PROFILES = Path(__file__).parent / "profiles"
 
-SettingsPlace = Annotated[
-    str,
-    Field(json_schema_extra={"format": "path"}),
-    AfterValidator(lambda place: refuse_user(place) if is_url(place) else str(make_absolute(Path(place)))),
-]
-
 
 class EdgeSettings(ConversionSettings, EdgeLimits):
     """The files for phones to make, and the requirements for them."""
-
-
-class PushSettings(ReleaseSettings):
-    """The place of the release store, and the settings of its releases."""
-
-    destination: SettingsPlace | None = None
-    """Root of the release store: a folder, or a URL such as s3://BUCKET/PREFIX; null for `push/` in the
-    workspace."""
-
-    def root(self, workspace: Path) -> str:
-        """Returns the root of the release store of a workspace."""
-        return self.destination or str(workspace / "push")
 
 
 _SQLITE = "sqlite:///"
@@ -114,6 +96,14 @@ class Settings(Group):
     def recorded(self) -> dict[str, Any]:
         """Returns the recorded settings: those of a model, not of space, mirror, alerts or a cluster."""
         return self.model_dump(mode="json", exclude={"workspace", "registry", "alerts", "kubeflow"})
+
+    def of(self, step: str) -> str:
+        """Returns the settings that a step reads, those that `STEPS` names, as JSON nested by group."""
+        chosen: dict[str, Any] = {}
+        for name in STEPS[step].settings:
+            group, _, leaf = name.partition(".")
+            chosen[group] = {*chosen.get(group, ()), leaf} if leaf else True
+        return self.model_dump_json(include=chosen)
 
 
 def load(
@@ -235,8 +225,3 @@ def _try_value(group: str, leaf: str, value: Any, tree: Tree) -> list[str]:
     except ValidationError as error:
         return describe_mistakes(error, Settings.model_json_schema(), tree)
     return []
-
-
-def part(settings: Group, group: type[Group]) -> str:
-    """Returns the settings of `group` as JSON, from settings that are composed of several groups."""
-    return settings.model_dump_json(include=set(group.model_fields))

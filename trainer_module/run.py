@@ -22,7 +22,7 @@ from edgeline.records.training import (
 )
 from edgeline.records.workload import Workload
 from trainer_module.export import signatures
-from trainer_module.settings import ModelSettings, TrainerSettings, replace_values
+from trainer_module.settings import LearningSettings, replace_values
 from trainer_module.training import checkpoint, devices, front, workers
 from trainer_module.training.folds import count_folds, cross_validate
 from trainer_module.training.task import open_task, train_model
@@ -43,25 +43,25 @@ def run_fn(fn_args: Any) -> None:
 
     If the eval split is too small, it also writes the out-of-fold predictions of a cross-validation.
 
-    `custom_config` of TFX's FnArgs has `workload`, `model` and `trainer` (settings), each as JSON, `seed`,
-    `code` (the digest of the training code) and `checkpoints` (a folder that survives a kill). The result of
-    a search, FnArgs' `hyperparameters`, replaces those settings.
+    `custom_config` of TFX's FnArgs has `workload` and `settings`, as JSON, `code` (the digest of the training
+    code) and `checkpoints` (a folder that survives a kill). The result of a search, FnArgs'
+    `hyperparameters`, replaces those settings.
 
     Raises:
         EdgelineError: The settings, the machine or the data do not allow training.
         HeldBack: The training diverges.
     """
     began, config = time.monotonic(), fn_args.custom_config
-    model_settings = ModelSettings.model_validate_json(config["model"])
-    settings = TrainerSettings.model_validate_json(config["trainer"])
+    settings = LearningSettings.model_validate_json(config["settings"])
     if fn_args.hyperparameters:
         # KerasTuner adds values of its own, such as tuner/epochs.
         values = {name: value for name, value in fn_args.hyperparameters["values"].items() if "/" not in name}
-        model_settings, settings = replace_values(values, model_settings, settings)
-        config = {**config, "model": model_settings.model_dump_json(), "trainer": settings.model_dump_json()}
+        model, trainer = replace_values(values, settings.model, settings.trainer)
+        settings = LearningSettings(seed=settings.seed, model=model, trainer=trainer)
+        config = {**config, "settings": settings.model_dump_json()}
     arguments = {**{name: getattr(fn_args, name) for name in _FIELDS}, "custom_config": config}
-    if settings.strategy == "multi_worker":
-        workers.run(partial(train, arguments, began), settings.workers)
+    if settings.trainer.strategy == "multi_worker":
+        workers.run(partial(train, arguments, began), settings.trainer.workers)
         # The chief writes the model, maybe on another machine; TFX treats a missing folder as a failure.
         Path(fn_args.serving_model_dir).mkdir(parents=True, exist_ok=True)
     else:
@@ -72,8 +72,8 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
     """Trains in this process, alone or as one of several workers; a budget counts from `began`."""
     fn_args = SimpleNamespace(**arguments)
     config = fn_args.custom_config
-    model_settings = ModelSettings.model_validate_json(config["model"])
-    settings = TrainerSettings.model_validate_json(config["trainer"])
+    learning = LearningSettings.model_validate_json(config["settings"])
+    model_settings, settings = learning.model, learning.trainer
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_output)
     remove_finished(Path(config["checkpoints"]), stays=key)
     checkpoints = Path(config["checkpoints"]) / key
@@ -84,7 +84,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         fn_args.transform_output,
         fn_args.train_files,
         fn_args.eval_files,
-        config["seed"],
+        learning.seed,
         checkpoints,
     )
     folder, started = Path(fn_args.model_run_dir), time.monotonic()

@@ -145,6 +145,14 @@ class TrainerSettings(Group):
         ]
 
 
+class LearningSettings(Group):
+    """The settings of the Trainer, which the Tuner has too."""
+
+    seed: int
+    model: ModelSettings
+    trainer: TrainerSettings
+
+
 def replace_values(
     values: Mapping[str, Any], model: ModelSettings, trainer: TrainerSettings
 ) -> tuple[ModelSettings, TrainerSettings]:

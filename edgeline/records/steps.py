@@ -16,7 +16,7 @@ class StepInfo:
     after: tuple[str, ...] = ()  # steps whose outputs it reads, if they are in the DAG
     only_with: str = ""  # the step is in the DAG only if this setting is not 0
     inputs: tuple[str, ...] = ()  # further parts of the key, named as in `Run.inputs`; `data` is the folder
-    settings: tuple[str, ...] = ()  # settings in the key, each a dotted name or the beginning of one
+    settings: tuple[str, ...] = ()  # those that it gets, which are in the key: groups and dotted names
     each_run: bool = False  # true if the run's id is in the key: the step is never taken from the cache
     outputs: Mapping[str, str] = field(default_factory=dict)  # read by the report, with its names for them
     page: str = ""  # title of its page in a UI; empty if the page of another step shows as much
@@ -42,7 +42,7 @@ class StepInfo:
 
     def takes(self, setting: str) -> bool:
         """Returns true if a setting, by its dotted name, is in its cache key."""
-        return any(setting == name or setting.startswith((f"{name}.", f"{name}_")) for name in self.settings)
+        return any(setting == name or setting.startswith(f"{name}.") for name in self.settings)
 
 
 # The step that lets a run go on to training.
@@ -184,7 +184,10 @@ STEPS: Mapping[str, StepInfo] = {
         workload_code=("source",),
         after=("ExampleGen", "Transform", "Trainer", "EdgeConverter"),
         inputs=("workload",),
-        settings=("edge.min_agreement", "edge.max", "edge.golden_examples"),
+        settings=(
+            *("edge.min_agreement", "edge.max_accuracy_drop", "edge.max_size_mb", "edge.max_latency_ms"),
+            "edge.golden_examples",
+        ),
         outputs={"verdict": "edge_verdict"},
         page="Files for phones",
         sections=("gates", "edge", "mistakes", "reliability"),
@@ -192,6 +195,7 @@ STEPS: Mapping[str, StepInfo] = {
     "Pusher": StepInfo(
         "Pushes model and files as one version, or neither.",
         after=("ExampleGen", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"),
+        settings=("push",),
         each_run=True,
         outputs={"pushed_model": "pushed_model"},
         opens=("push",),

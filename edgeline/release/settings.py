@@ -1,4 +1,4 @@
-"""Settings of a release: its terms for phones, and its signature."""
+"""Settings of the release store and of releases: their terms for phones, and their signature."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from edgeline.release.signing import KEY_VARIABLE
+from edgeline.secret_values import refuse_user
 from edgeline.settings_group import Group, make_absolute
+from edgeline.store.locations import is_url
 
 
 def _check_app_version(version: object) -> object:
@@ -25,12 +27,20 @@ def _resolve_key(path: str) -> str:
     return str(make_absolute(Path(path)))
 
 
+def _resolve_place(place: str) -> str:
+    return refuse_user(place) if is_url(place) else str(make_absolute(Path(place)))
+
+
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
+File = Field(json_schema_extra={"format": "path"})
 
 
-class ReleaseSettings(Group):
-    """Settings of a release: its terms for phones, and its signature; the manifest has only those set."""
+class PushSettings(Group):
+    """The place of the release store, and the settings of its releases."""
 
+    destination: Annotated[str, AfterValidator(_resolve_place), File] | None = None
+    """Root of the release store: a folder, or a URL such as s3://BUCKET/PREFIX; null for `push/` in the
+    workspace."""
     expires_days: int = Field(90, ge=1, le=3650)
     """Days after the push from which a phone should no longer trust the release."""
     min_app_version: Annotated[str, BeforeValidator(_check_app_version)] | None = None
@@ -42,8 +52,10 @@ class ReleaseSettings(Group):
     """Terms of use of the model: an SPDX identifier or a text."""
     data_statement: Text | None = None
     """The data that the model was trained on, and what that allows."""
-    key: Annotated[str, AfterValidator(_resolve_key), Field(json_schema_extra={"format": "path"})] | None = (
-        None
-    )
+    key: Annotated[str, AfterValidator(_resolve_key), File] | None = None
     """File of the private key that signs releases. With null the key itself is read from the environment
     variable EDGELINE_SIGNING_KEY; without that, nothing is signed."""
+
+    def root(self, workspace: Path) -> str:
+        """Returns the root of the release store of a workspace."""
+        return self.destination or str(workspace / "push")

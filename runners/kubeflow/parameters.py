@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeline.errors import UsageError
+from edgeline.records.steps import STEPS
 
 Values = dict[str, Any]
 
@@ -20,8 +21,9 @@ RUN_ID, CODE_OF_IMAGE, LOCK_OF_IMAGE = "id-of-the-run", "code-of-the-image", "lo
 _MARKS = (RUN_ID, CODE_OF_IMAGE, LOCK_OF_IMAGE)
 # This step checks the parameters of a run, before anything else is done.
 FIRST = "ExampleGen"
-# TFX's own parameter, in which a text of JSON is always an object.
+# TFX's own parameter of its own steps, in which a text of JSON is always an object.
 _CUSTOM = "custom_config"
+_TFX = ("Tuner", "Trainer")
 
 
 @dataclass(frozen=True)
@@ -44,23 +46,23 @@ PARAMETERS: Mapping[str, Parameter] = {
 # All settings, for the record of the run: the UI does not show them, since a backend makes every number a
 # float.
 _RECORDED = "recorded"
-_RECORD = {name: (_RECORDED, *parameter.setting.split(".")) for name, parameter in PARAMETERS.items()}
-_TRAINING = {
-    name: (_CUSTOM, *PARAMETERS[name].setting.split(".")) for name in ("epochs", "learning_rate", "seed")
-}
-# The parameters of the run that each step uses, and the path of keys to each in the step's constants.
-_PLACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    FIRST: {"window": ("settings", "window")},
-    "Tuner": _TRAINING,
-    "Trainer": _TRAINING,
-    "DataGate": _RECORD,
-    "RunReport": _RECORD,
-}
+_RECORDING = ("DataGate", "RunReport")
 
 
 def select_for_step(step: str) -> tuple[str, ...]:
     """Returns the names of the parameters of the run that a step gets."""
-    return tuple(PARAMETERS if step == FIRST else _PLACES.get(step, ()))
+    return tuple(PARAMETERS if step == FIRST else _find_places(step))
+
+
+def _find_places(step: str) -> dict[str, list[str]]:
+    """Returns the parameters of the run that a step uses, and the path of keys to each in its constants."""
+    is_recording = step in _RECORDING
+    above = [_RECORDED] if is_recording else [_CUSTOM, "settings"] if step in _TFX else ["settings"]
+    return {
+        name: [*above, *parameter.setting.split(".")]
+        for name, parameter in PARAMETERS.items()
+        if is_recording or (step in STEPS and STEPS[step].takes(parameter.setting))
+    }
 
 
 def read_defaults(recorded: Mapping[str, Any]) -> Values:
@@ -74,7 +76,7 @@ def take_apart(step: str, constants: Mapping[str, Any]) -> tuple[Values, Values]
     Values that are parameters of the run are in neither.
     """
     shown, unshown = _split(constants, (dict, list))
-    for *keys, last in _PLACES.get(step, {}).values():
+    for *keys, last in _find_places(step).values():
         if keys[0] in shown:
             del _look_up(shown, keys)[last]
     return shown, unshown
@@ -93,7 +95,7 @@ def put_together(step: str, given: Mapping[str, Any], unshown: str, fillings: Ma
         unshown = unshown.replace(mark, filling)
     constants = {name: value for name, value in given.items() if name not in select_for_step(step)}
     values = _merge(constants, json.loads(unshown))
-    for name, (*keys, last) in _PLACES.get(step, {}).items():
+    for name, (*keys, last) in _find_places(step).items():
         if name in given:
             _look_up(values, keys)[last] = _to_number(given[name])
     if isinstance(custom := values.get(_CUSTOM), dict):

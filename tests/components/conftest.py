@@ -17,7 +17,7 @@ from data.photos.labels_file import LabelRow, write_span
 from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
 from tests.data.sample_photos import encode, phone_exif
 from trainer_module.run import run_fn
-from trainer_module.settings import ModelSettings, TrainerSettings
+from trainer_module.settings import LearningSettings, ModelSettings, TrainerSettings
 
 MODEL = ModelSettings(image_size=32)
 LOOK = {"labels": LABELS, "image_size": 32, "channels": 1, "max_side": 512}
@@ -71,16 +71,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         disable_statistics=1,
     )
     model = artifact(Model, folder / "model")
-    settings = TrainerSettings(
+    trainer = TrainerSettings(
         epochs=2, batch_size=16, learning_rate=0.01, flip=False, brightness=0.0, strategy="one_device"
     )
+    settings = LearningSettings(seed=20, model=MODEL, trainer=trainer)
     run_fn(
         SimpleNamespace(
             custom_config={
                 "workload": SHELF.to_json(),
-                "model": MODEL.model_dump_json(),
-                "trainer": settings.model_dump_json(),
-                "seed": 20,
+                "settings": settings.model_dump_json(),
                 "checkpoints": str(folder / "checkpoints"),
             },
             train_files=[f"{examples.uri}/Split-train/*"],

@@ -15,6 +15,7 @@ from components.artifacts import Quarantine
 from components.example_gen import SpanExampleGen
 from data.settings import DataSettings
 from edgeline.records.workload import Workload
+from pipeline.settings import Settings
 from pipeline.workloads import BUILT_IN, with_features
 
 LABELS = ("ok", "misplaced", "damaged")
@@ -123,7 +124,7 @@ def ingest(
         beam_flags,
         data=str(data),
         workload=workload.to_json(),
-        settings=DataSettings(**options).model_dump_json(),
+        settings=Settings(data=DataSettings(**options)).of("ExampleGen"),
         window=seen,
         workspace=str(workspace),
         code=code,

@@ -21,6 +21,7 @@ from edgeline.records.verdict import Verdict as Found
 from edgeline.release import store
 from edgeline.report.collect import collect
 from edgeline.report.sources import Sources
+from pipeline.settings import Settings
 from pipeline.workloads import read_schema
 from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
 from tests.edgeline.release.candidates import make_candidate
@@ -114,7 +115,7 @@ class Week:
             },
             {"verdict": verdict},
             folder,
-            settings=GateSettings(**settings).model_dump_json(),
+            settings=Settings(gate=GateSettings(**settings)).of("DataValidator"),
             features=FEATURES,
             push=str(push or folder / "push"),
             model_name="shelf",
@@ -379,6 +380,6 @@ def test_what_a_refusal_prints_can_be_typed_outside_of_a_pod_too(
     monkeypatch.setattr("components.data_gate.leave_record", lambda *_: None)
     VERDICT.write(tmp_path / "found", Found("data", "fail", ("Dark.",), spans=("span-00002",)))
     with pytest.raises(DataRefused) as refused:
-        admit(tmp_path, data=data, records=records, model_name="shelf", settings="{}")
+        admit(tmp_path, data=data, records=records, model_name="shelf", recorded="{}")
     exclude = f"`edgeline data exclude span-00002 --reason R --data {place}`"
     assert details in refused.value.do and exclude in refused.value.do

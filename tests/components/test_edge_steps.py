@@ -16,15 +16,14 @@ from components.predictions import write_mistakes
 from components.transformed_examples import read_examples
 from edgeline.edge.golden import golden_problems, read_vectors
 from edgeline.edge.runtime import EdgeModel
-from edgeline.edge.settings import ConversionSettings
 from edgeline.errors import EdgelineError
-from edgeline.gates.settings import EdgeLimits
 from edgeline.records.edge import EDGE_FILES, PREPROCESSING
 from edgeline.records.golden import GOLDEN
 from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
 from edgeline.report.collect import collect
 from edgeline.report.sources import Sources
+from pipeline.settings import EdgeSettings, Settings
 from tests.components.conftest import MODEL
 from tests.components.steps import LABELS, SHELF, artifact, execute
 
@@ -36,6 +35,7 @@ LIMITS = {"min_agreement": 0.95, "max_accuracy_drop": 0.02, "max_size_mb": 5.0, 
 @pytest.fixture(scope="module")
 def converted(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("converted")
+    edge = EdgeSettings(variants=("fp32", "fp16"), calibration_examples=20)
     models = artifact(EdgeModels, folder / "edge")
     execute(
         EdgeConverter,
@@ -47,8 +47,7 @@ def converted(trained, tmp_path_factory):
         {"edge_models": models},
         folder,
         workload=SHELF.to_json(),
-        look=MODEL.model_dump_json(),
-        settings=ConversionSettings(variants=("fp32", "fp16"), calibration_examples=20).model_dump_json(),
+        settings=Settings(model=MODEL, edge=edge).of("EdgeConverter"),
         code="",
     )
     return models
@@ -67,7 +66,7 @@ def validate(trained, models, folder, **limits):
         {"verdict": verdict},
         folder,
         workload=SHELF.to_json(),
-        limits=EdgeLimits(**{**LIMITS, **limits}).model_dump_json(),
+        settings=Settings(edge=EdgeSettings(**{**LIMITS, **limits})).of("EdgeValidator"),
         code="",
     )
     record = VERDICT.read(Path(verdict.uri))

@@ -11,7 +11,7 @@ from components.artifacts import Quarantine
 from components.evaluator import read_metrics
 from components.tfx_steps import Evaluator
 from edgeline.gates.answers import build_measure
-from edgeline.gates.settings import Bound, EvaluationSettings, GateSettings
+from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.records.edge import OUT_OF_FOLD, Prediction
 from edgeline.records.evaluation import METRICS
 from edgeline.records.ingest import TWINS, Twin, Twins
@@ -21,6 +21,7 @@ from edgeline.records.verdict import VERDICT
 from edgeline.report.collect import collect
 from edgeline.report.sources import Sources
 from pipeline.evaluation import build_evaluation_config
+from pipeline.settings import Settings
 from tests.components.steps import LABELS, SHELF, artifact, execute
 
 
@@ -32,6 +33,7 @@ def evaluate(trained, baseline, folder, bounds=(), out_of_fold=(), twins=None, r
     quarantine = artifact(Quarantine, folder / "q")
     TWINS.write(folder / "q", twins or Twins())
     REVIEWED.write(folder / "q", reviewed)
+    asked = EvaluationSettings(bounds=bounds, beat_majority=False, min_class_examples=1000)
     execute(
         Evaluator,
         {
@@ -45,10 +47,7 @@ def evaluate(trained, baseline, folder, bounds=(), out_of_fold=(), twins=None, r
         folder,
         eval_config=build_evaluation_config(SHELF, 0.05),
         workload=SHELF.to_json(),
-        settings=EvaluationSettings(
-            bounds=bounds, beat_majority=False, min_class_examples=1000
-        ).model_dump_json(),
-        gate=GateSettings().model_dump_json(),
+        settings=Settings(evaluation=asked).of("Evaluator"),
         code="",
     )
     return evaluation, blessing

@@ -29,8 +29,9 @@ from edgeline.records.evaluation import METRICS, Metrics
 from edgeline.records.verdict import VERDICT
 from edgeline.records.verdict import Verdict as Found
 from edgeline.release import store
-from edgeline.release.settings import ReleaseSettings
+from edgeline.release.settings import PushSettings
 from edgeline.release.signing import KEY_VARIABLE, PRIVATE, PUBLIC, make_pair, public_key
+from pipeline.settings import Settings
 from tests.components.steps import artifact, execute
 from tests.edgeline.gates.test_edge import GOOD
 from tests.edgeline.release.candidates import make_candidate, snapshot
@@ -126,7 +127,7 @@ class Run:
                 labels=json.dumps(["ok", "misplaced", "damaged"]),
                 push=str(root),
                 model_name="shelf",
-                settings=ReleaseSettings(**settings).model_dump_json(),
+                settings=Settings(push=PushSettings(**settings)).of("Pusher"),
                 code="c" * 64,
                 lock="d" * 64,
                 run="run-1",

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.workloads import BUILT_IN, with_features
-from trainer_module.settings import ModelSettings, TrainerSettings
+from trainer_module.settings import LearningSettings, ModelSettings, TrainerSettings
 
 SHELF = with_features(BUILT_IN["shelf"])
 LABELS = ["ok", "misplaced", "damaged"]
@@ -59,9 +59,11 @@ def run_arguments(
     return types.SimpleNamespace(
         custom_config={
             "workload": SHELF.to_json(),
-            "model": ModelSettings(image_size=SIZE).model_dump_json(),
-            "trainer": TrainerSettings.model_validate(trainer).model_dump_json(),
-            "seed": 20,
+            "settings": LearningSettings(
+                seed=20,
+                model=ModelSettings(image_size=SIZE),
+                trainer=TrainerSettings.model_validate(trainer),
+            ).model_dump_json(),
             "code": "c" * 64,
             "checkpoints": str(folder / "checkpoints"),
         },

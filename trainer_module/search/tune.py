@@ -21,7 +21,13 @@ from edgeline.store.locations import write_atomically
 from trainer_module.search import trial_pods
 from trainer_module.search.trial_pods import Peer, TrialRequest
 from trainer_module.search.tune_settings import SEARCHED, TuneSettings, Values
-from trainer_module.settings import ModelSettings, TrainerSettings, parse_seconds, replace_values
+from trainer_module.settings import (
+    LearningSettings,
+    ModelSettings,
+    TrainerSettings,
+    parse_seconds,
+    replace_values,
+)
 from trainer_module.training import checkpoint
 from trainer_module.training.budget import BudgetTooShort
 from trainer_module.training.devices import make_strategy
@@ -33,11 +39,15 @@ _log = logging.getLogger(__name__)
 _JUDGE_SHARE = 0.2
 
 
+class _Settings(LearningSettings):
+    tune: TuneSettings
+
+
 def tuner_fn(fn_args: Any) -> TunerFnResult:
     """Makes the search that TFX's Tuner runs.
 
-    `custom_config` of TFX's FnArgs has `workload`, `model`, `trainer` and `tune` (settings), each as JSON,
-    `seed`, `code` (the digest of the training code) and `checkpoints` (a folder that survives a kill).
+    `custom_config` of TFX's FnArgs has `workload` and `settings`, as JSON, `code` (the digest of the training
+    code) and `checkpoints` (a folder that survives a kill).
 
     Raises:
         EdgelineError: The settings, the machine or the data do not allow training.
@@ -45,15 +55,15 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     config, began = fn_args.custom_config, time.monotonic()
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_graph_path)
     folder = Path(config["checkpoints"]) / key
-    trainer = TrainerSettings.model_validate_json(config["trainer"])
-    replicas = make_strategy(trainer)
+    settings = _Settings.model_validate_json(config["settings"])
+    replicas = make_strategy(settings.trainer)
     workload = Workload.from_json(config["workload"])
     data = (fn_args.transform_graph_path, fn_args.train_files, fn_args.eval_files)
     search = TrialSearch(
-        TuneSettings.model_validate_json(config["tune"]),
-        _replace_evaluation(open_task(workload, *data, config["seed"], folder)),
-        ModelSettings.model_validate_json(config["model"]),
-        trainer,
+        settings.tune,
+        _replace_evaluation(open_task(workload, *data, settings.seed, folder)),
+        settings.model,
+        settings.trainer,
         replicas,
         folder,
         fn_args.working_dir,

@@ -21,9 +21,8 @@ TRAINER = {
     "custom_config": json.dumps(
         {
             "workload": json.dumps({"labels": ["ok", "damaged"], "slices": {"lane": "lane_id"}}),
-            "trainer": json.dumps({"epochs": 16, "learning_rate": 0.001, "class_weights": {}}),
+            "settings": json.dumps({"seed": 20, "trainer": {"epochs": 16, "learning_rate": 0.001, "n": 2}}),
             "labels": ["ok", "damaged"],
-            "seed": 20,
             "code": f"{CODE_OF_IMAGE} {LOCK_OF_IMAGE}",
         }
     ),
@@ -57,11 +56,13 @@ def test_a_ui_gets_values_in_place_of_texts_and_nothing_that_only_a_pod_knows():
     assert shown["train_args"] == {"splits": ["train"]}
     assert shown["custom_config"] == {
         "workload": {"labels": ["ok", "damaged"], "slices": {"lane": "lane_id"}},
-        "trainer": {"class_weights": {}},
+        "settings": {"trainer": {"n": 2}},
         "labels": ["ok", "damaged"],
     }
     assert set(take_apart("DataGate", RECORD)[0]) == {"model_name"}
-    assert take_apart("ExampleGen", {"window": "", "settings": '{"window": 8}'})[0] == {"settings": {}}
+    assert take_apart("ExampleGen", {"window": "", "settings": '{"data": {"window": 8}}'})[0] == {
+        "settings": {"data": {}}
+    }
 
 
 def test_tfx_gets_the_texts_again_with_what_only_a_pod_knows_and_the_parameters_of_the_run():
@@ -69,12 +70,12 @@ def test_tfx_gets_the_texts_again_with_what_only_a_pod_knows_and_the_parameters_
     assert found["run_fn"] == TRAINER["run_fn"]
     assert json.loads(found["train_args"]) == {"splits": ["train"]}
     config = json.loads(found["custom_config"])
-    trainer = {"epochs": 3, "learning_rate": 0.01, "class_weights": {}}
-    assert json.loads(config.pop("trainer")) == trainer
+    settings = json.loads(config.pop("settings"))
+    assert settings == {"seed": 7, "trainer": {"epochs": 3, "learning_rate": 0.01, "n": 2}}
     assert json.loads(config.pop("workload")) == {"labels": ["ok", "damaged"], "slices": {"lane": "lane_id"}}
-    assert config == {"labels": ["ok", "damaged"], "seed": 7, "code": "c0de 10c4"}
+    assert config == {"labels": ["ok", "damaged"], "code": "c0de 10c4"}
     # A setting that is a whole number is none with a point.
-    assert isinstance(config["seed"], int)
+    assert isinstance(settings["seed"], int)
 
 
 def test_the_record_of_a_run_has_the_settings_that_it_ran_with():
@@ -89,10 +90,10 @@ def test_the_record_of_a_run_has_the_settings_that_it_ran_with():
 
 
 def test_the_first_step_reads_the_window_of_the_run_though_it_has_a_value_of_that_name():
-    given = {"window": "", "settings": json.dumps({"window": 8, "min_side": 16})}
+    given = {"window": "", "settings": json.dumps({"data": {"window": 8, "min_side": 16}})}
     found = through_a_cluster("ExampleGen", given, epochs=3, learning_rate=0.01, seed=7, window=2)
     assert found["window"] == "" and set(found) == {"window", "settings"}
-    assert json.loads(found["settings"]) == {"window": 2, "min_side": 16}
+    assert json.loads(found["settings"]) == {"data": {"window": 2, "min_side": 16}}
 
 
 def test_parameters_are_checked_as_settings_are_all_of_them_at_once():

@@ -61,8 +61,10 @@ def arguments(files, transform_output, folder, epochs=2, **tune):
     """What TFX hands to tuner_fn."""
     given = run_arguments(files, transform_output, folder)
     trainer = TrainerSettings(epochs=epochs, batch_size=8, flip=False, early_stopping_patience=0)
-    tune = TuneSettings.model_validate({"max_trials": 3, "space": RATES, **tune})
-    given.custom_config |= {"trainer": trainer.model_dump_json(), "tune": tune.model_dump_json()}
+    settings = json.loads(given.custom_config["settings"])
+    settings["trainer"] = trainer.model_dump(mode="json")
+    settings["tune"] = {"max_trials": 3, "space": RATES, **tune}
+    given.custom_config["settings"] = json.dumps(settings)
     given.working_dir = str(folder / "tmp")
     return given
 

@@ -158,9 +158,10 @@ def test_a_run_with_a_front_and_a_budget_killed_in_mid_epoch_ends_with_the_weigh
 ):
     def arguments(name: str):
         made = run_arguments(files, transform_output, tmp_path / name)
-        trainer = json.loads(made.custom_config["trainer"])
-        changed = TrainerSettings(**{**trainer, "budget": "9m", "learning_rate": 1e-4, "crop": 0.3})
-        made.custom_config |= {"model": MODEL.model_dump_json(), "trainer": changed.model_dump_json()}
+        settings = json.loads(made.custom_config["settings"])
+        settings["model"] = MODEL.model_dump(mode="json")
+        settings["trainer"] |= {"budget": "9m", "learning_rate": 1e-4, "crop": 0.3}
+        made.custom_config["settings"] = json.dumps(settings)
         return made
 
     run.run_fn(arguments("unbroken"))
