@@ -54,7 +54,7 @@ def DataValidator(
     """
     ingest, release = INGEST.read(Path(quarantine.uri)), store.current(push, model_name)
     contents = {span.name: span.content for span in ingest.spans}
-    judged = spans_to_judge(contents, release.manifest.data if release else None)
+    judged = spans_to_judge(contents, release.manifest.data.spans if release else {})
     drift = tuple(
         _measure_spans(ingest, judged, Path(statistics.uri), next(Path(schema.uri).glob("*.pbtxt")), features)
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import to_builtins
+from msgspec.structs import asdict
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation, PushedModel
@@ -15,14 +16,14 @@ from components.artifacts import EdgeModels, Verdict
 from edgeline.edge.micro import HEADER, SOURCE
 from edgeline.labels import parse_labels
 from edgeline.library_versions import library_versions
-from edgeline.records.edge import EDGE_FILES, LABELS_FILE_NAME, PREPROCESSING
+from edgeline.records.edge import EDGE_FILES, LABELS_FILE_NAME, PREPROCESSING, ReleasedFile
 from edgeline.records.evaluation import METRICS
 from edgeline.records.golden import GOLDEN_FOLDER
 from edgeline.records.push import PUSH, Push
 from edgeline.records.verdict import VERDICT
 from edgeline.release import store
 from edgeline.release.acceptance import terms
-from edgeline.release.manifest import model_identity
+from edgeline.release.manifest import Code, Data, model_identity
 from edgeline.release.settings import PushSettings
 from edgeline.release.signing import signing_key
 from edgeline.settings_group import Group
@@ -76,13 +77,13 @@ def Pusher(
             saved_model=saved_model,
             **_read_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels)),
             metrics=METRICS.read(Path(evaluation.uri)).candidate,
-            data={
-                "first_span": examples.get_int_custom_property("first_span"),
-                "last_span": examples.get_int_custom_property("last_span"),
-                "fingerprint": examples.get_string_custom_property("window"),
-                "spans": json.loads(examples.get_string_custom_property("spans")),
-            },
-            code={"digest": code, "lock_digest": lock},
+            data=Data(
+                examples.get_int_custom_property("first_span"),
+                examples.get_int_custom_property("last_span"),
+                examples.get_string_custom_property("window"),
+                json.loads(examples.get_string_custom_property("spans")),
+            ),
+            code=Code(code, lock),
             versions=library_versions(),
             run=run,
             **given.model_dump(exclude={"key", "destination"}),
@@ -116,17 +117,16 @@ def _explain_unchanged(version: int, root: str, name: str) -> str:
 def _read_bundle(folder: Path, verdict: Path, labels: list[str]) -> dict[str, Any]:
     """Reads the part of a candidate that is for phones: the files that passed, with labels and contracts."""
     edge = EDGE_FILES.read(verdict)
-    contracts = [
-        {
-            **{"name": v.name, "inputs": file.inputs, "outputs": file.outputs, "ops": file.ops},
-            **to_builtins(v.measured),
-        }
-        for v in edge.variants
-        if not v.reasons and (file := v.inspected) is not None
-    ]
-    raw, outputs = (folder / LABELS_FILE_NAME).read_bytes(), contracts[0]["outputs"][0].shape[-1]
-    files = [contract["file"] for contract in contracts]
-    if "int8" in {contract["name"] for contract in contracts}:  # the same file as C source, if it was written
+    variants = tuple(
+        ReleasedFile(
+            name=each.name, inputs=file.inputs, outputs=file.outputs, ops=file.ops, **asdict(each.measured)
+        )
+        for each in edge.variants
+        if not each.reasons and (file := each.inspected) and each.measured
+    )
+    raw, outputs = (folder / LABELS_FILE_NAME).read_bytes(), variants[0].outputs[0].shape[-1]
+    files = [variant.file for variant in variants]
+    if "int8" in {variant.name for variant in variants}:  # the same file as C source, if it was written
         files += [name for name in (SOURCE, HEADER) if (folder / name).is_file()]
     return {
         "edge_files": {name: folder / name for name in files}
@@ -134,5 +134,5 @@ def _read_bundle(folder: Path, verdict: Path, labels: list[str]) -> dict[str, An
         "labels": parse_labels(raw, LABELS_FILE_NAME, outputs, labels),
         "preprocessing": to_builtins(PREPROCESSING.read(folder)),
         "default_variant": edge.default_variant,
-        "variants": tuple(to_builtins(contract) for contract in contracts),
+        "variants": variants,
     }

@@ -114,7 +114,7 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
     if find_spec("ai_edge_litert") is None:
         return [], "golden vectors were not run: ai-edge-litert is not installed here"
     contract = json.loads(read_bytes(bundle / PREPROCESSING))
-    files = {str(each["name"]): read_bytes(bundle / each["file"]) for each in manifest.variants}
+    files = {each.name: read_bytes(bundle / each.file) for each in manifest.variants}
     problems = golden_problems(vectors, contract, load_models(files))
     return (
         problems,

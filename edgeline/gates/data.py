@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import GateRule, GateSettings
@@ -23,17 +22,13 @@ class Finding:
     feature: str | None = None
 
 
-def spans_to_judge(contents: Mapping[str, str], production: Mapping[str, Any] | None) -> tuple[str, ...]:
+def spans_to_judge(contents: Mapping[str, str], production: Mapping[str, str]) -> tuple[str, ...]:
     """Returns the names of the spans to judge: the newest, and those that are not part of production.
 
-    `contents` are digests by name, oldest span first. `production` is `data` of the manifest in production,
-    None if nothing is: its spans passed the gate if they had the same content.
+    Both have digests by name, `contents` oldest span first. The spans of the release in production passed the
+    gate if they had the same content.
     """
-    known = production or {"spans": {}}
-    if "spans" in known:
-        fresh = [name for name, content in contents.items() if known["spans"].get(name) != content]
-    else:  # an older manifest has only the numbers of the first and the last span
-        fresh = [name for name in contents if not known["first_span"] <= int(name[-5:]) <= known["last_span"]]
+    fresh = [name for name, content in contents.items() if production.get(name) != content]
     return tuple(dict.fromkeys((*fresh, *list(contents)[-1:])))
 
 

@@ -47,7 +47,7 @@ def load_bundle(release: Release, variant: str | None = None, every: bool = Fals
         EdgelineError: A file is damaged.
     """
     manifest = release.manifest
-    names = {str(each["name"]): str(each["file"]) for each in manifest.variants}
+    names = {each.name: each.file for each in manifest.variants}
     first = variant or manifest.default_variant
     if first not in names:
         raise UsageError(

@@ -93,6 +93,15 @@ class Measurement(Struct, frozen=True):
         return min(groups.items(), key=lambda group: (group[1].accuracy, group[0]), default=None)
 
 
+class ReleasedFile(Measurement, frozen=True, kw_only=True):
+    """One edge file of a release, with what an app has to know of it, and its measurement."""
+
+    name: str  # of its variant
+    inputs: tuple[TensorContract, ...]
+    outputs: tuple[TensorContract, ...]
+    ops: Mapping[str, int]  # as in `FileReport`
+
+
 @dataclass(frozen=True)
 class Variant:
     """One edge file and its verdict; it passed where `reasons` is empty."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import format_utc
 from edgeline.labels import check_labels, render_labels
+from edgeline.records.edge import ReleasedFile
+from edgeline.records.evaluation import SliceMetrics
 from edgeline.records.golden import GOLDEN_FOLDER
 from edgeline.release import durable, manifest
 from edgeline.release.documents import render
@@ -32,14 +34,14 @@ class Candidate:
     labels: tuple[str, ...]  # in the order of the model's outputs; becomes labels.txt
     preprocessing: Mapping[str, Any]  # becomes preprocessing.json
     default_variant: str  # the `name` of the variant that phones take unless told otherwise
-    variants: tuple[Mapping[str, Any], ...]  # a `file` is a key of `edge_files`
-    metrics: Mapping[str, Any]
-    data: Mapping[str, Any]
-    code: Mapping[str, Any]
+    variants: tuple[ReleasedFile, ...]  # a `file` is a key of `edge_files`
+    metrics: SliceMetrics
+    data: manifest.Data
+    code: manifest.Code
     versions: Mapping[str, str]
     run: str
     expires_days: int  # days after the push until the release expires
-    # See `ReleaseSettings`.
+    # See `PushSettings`.
     min_app_version: str | None = None
     rollback_epoch: int = 0
     licence: str | None = None

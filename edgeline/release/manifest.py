@@ -11,12 +11,13 @@ can still read it if no new setting is used. Version 2 introduced the optional k
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from edgeline.errors import EdgelineError
-from edgeline.records.json_file import convert
+from edgeline.records.edge import ReleasedFile
+from edgeline.records.evaluation import SliceMetrics
 from edgeline.records.training import MODEL_IDENTITY
 from edgeline.release.documents import Digest, Positive, parse, parse_time, sha256_of_bytes
 from edgeline.store.objects import measure_file
@@ -43,6 +44,22 @@ class ReadBy(Struct, frozen=True):
     min_reader_version: Positive  # a reader that knows only older schema versions ignores the bundle
 
 
+class Data(Struct, frozen=True):
+    """The data that a model was trained on."""
+
+    first_span: int
+    last_span: int
+    fingerprint: str  # of the window
+    spans: Mapping[str, str]  # digest of the content by name
+
+
+class Code(Struct, frozen=True):
+    """Digests of the code that made a model, and of its lock file."""
+
+    digest: str
+    lock_digest: str
+
+
 class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The content of a release and the facts behind its push; `created`, `expires`: UTC times in ISO 8601."""
 
@@ -54,12 +71,12 @@ class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     files: tuple[FileEntry, ...]
     model_digest: Digest  # digest of the SavedModel's files, see `digest_of`
     default_variant: str
-    variants: tuple[Mapping[str, Any], ...]  # `_Variant`, at least, and its measurements
-    metrics: Mapping[str, Any]
-    data: Mapping[str, Any]  # `_Data`, at least
-    code: Mapping[str, Any]  # `_Code`, at least
+    variants: tuple[ReleasedFile, ...]
+    metrics: SliceMetrics
+    data: Data
+    code: Code
     versions: Mapping[str, str]  # library -> version
-    # Keys of version 2, each absent if not set; see `ReleaseSettings`.
+    # Keys of version 2, each absent if not set; see `PushSettings`.
     min_app_version: str | None = None
     rollback_epoch: Annotated[int, Meta(ge=0)] = 0
     licence: str | None = None
@@ -80,34 +97,18 @@ class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
                 raise ValueError(f"path {path!r} is not a POSIX path under {' or '.join(homes)}")
         if len(set(paths)) != len(paths):
             raise ValueError("files lists the same path twice")
-        convert(self.data, _Data)
-        convert(self.code, _Code)
-        variants = [convert(variant, _Variant) for variant in self.variants]
         bundle = {PurePosixPath(path).name for path in paths if path.startswith("edge/")}
-        for variant in variants:
+        for variant in self.variants:
             if variant.file not in bundle:
                 raise ValueError(f"variants has the file {variant.file!r}, not one of {sorted(bundle)}")
-        names = [variant.name for variant in variants]
+        names = [variant.name for variant in self.variants]
         if len(set(names)) != len(names) or self.default_variant not in names:
             raise ValueError(f"default_variant {self.default_variant!r} is not one of the variants, {names}")
 
-
-class _Data(Struct):
-    first_span: int
-    last_span: int
-    fingerprint: str
-
-
-class _Code(Struct):
-    digest: str
-    lock_digest: str
-
-
-class _Variant(Struct):
-    name: str
-    file: str
-    inputs: list[Any]
-    outputs: list[Any]
+    @property
+    def default(self) -> ReleasedFile:
+        """The file that phones run unless told otherwise."""
+        return next(variant for variant in self.variants if variant.name == self.default_variant)
 
 
 def parse_manifest(raw: bytes, where: str) -> Manifest:

@@ -48,8 +48,7 @@ class Release:
     @property
     def default_file(self) -> Location:
         """The TFLite file of the default variant."""
-        default = self.manifest.default_variant
-        return self.edge / next(v["file"] for v in self.manifest.variants if v["name"] == default)
+        return self.edge / self.manifest.default.file
 
     def read(self, name: str) -> bytes:
         """Reads a file of the bundle and checks its digest.

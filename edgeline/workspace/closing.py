@@ -1,7 +1,7 @@
 """The end of a run: its outcome, read from the outputs of its steps, and the last lines that it prints."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from edgeline.errors import EdgelineError, Problem
@@ -133,16 +133,13 @@ def release_lines(release: Release) -> Iterator[str]:
     """Yields overall accuracy, recall by class, default variant and acceptance terms, as far as recorded."""
     for kind in ("overall", "class"):
         for name, values in release.manifest.metrics.get(kind, {}).items():
-            if isinstance(values, Mapping) and "accuracy" in values:
+            if (accuracy := values.get("accuracy")) is not None:
                 title = "eval accuracy" if kind == "overall" else f"  {name}"
-                count = f" on {values['example_count']:.0f} examples" if "example_count" in values else ""
-                yield f"{title} {values['accuracy']:.3f}{count}"
-    for variant in release.manifest.variants:
-        if variant["name"] == release.manifest.default_variant:
-            size = f", {variant['size_bytes'] / _BYTES_PER_MB:.2f} MB" if "size_bytes" in variant else ""
-            median = variant.get("latency", {}).get("p50_ms")
-            latency = f", {median:.1f} ms here" if median is not None else ""
-            yield f"phones run {variant['name']}{size}{latency}: {release.default_file}"
+                count = values.get("example_count")
+                yield f"{title} {accuracy:.3f}{f' on {count:.0f} examples' if count is not None else ''}"
+    file = release.manifest.default
+    size = f"{file.size_bytes / _BYTES_PER_MB:.2f} MB, {file.latency.p50_ms:.1f} ms here"
+    yield f"phones run {file.name}, {size}: {release.default_file}"
     yield from terms(release.manifest)
 
 

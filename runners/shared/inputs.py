@@ -62,7 +62,7 @@ def digests(
         "destination": push,
         "production": f"{production.version}-{production.manifest_sha256}" if production else "",
         "unjudged": describe_spans(
-            spans_to_judge(contents, production.manifest.data if production else None)
+            spans_to_judge(contents, production.manifest.data.spans if production else {})
         ),
     }
 

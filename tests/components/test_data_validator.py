@@ -19,6 +19,7 @@ from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
 from edgeline.records.verdict import Verdict as Found
 from edgeline.release import store
+from edgeline.release.manifest import Data
 from edgeline.report.collect import collect
 from edgeline.report.sources import Sources
 from pipeline.settings import Settings
@@ -262,7 +263,7 @@ SIX = [counted_span(number) for number in range(1, 7)]
 def pushed(folder, last, **changed):
     """A release store with a model in production that was made of the spans up to `last`."""
     spans = {span["name"]: span["content"] for span in SIX[:last]} | changed
-    data = {"first_span": 1, "last_span": last, "fingerprint": "f" * 8, "spans": spans}
+    data = Data(1, last, "f" * 8, spans)
     store.push(str(folder / "push"), "shelf", make_candidate(folder / "candidate", data=data))
     return folder / "push"
 

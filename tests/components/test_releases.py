@@ -179,13 +179,13 @@ def test_what_both_gates_passed_goes_into_production_with_its_story(push, tmp_pa
     assert (outcome, version) == ("pushed", 1)
     manifest = store.current(push, "shelf").manifest
     assert manifest.default_variant == "fp16"
-    assert [variant["ops"] for variant in manifest.variants] == [{"CONV_2D": 2}] * 2
+    assert [variant.ops for variant in manifest.variants] == [{"CONV_2D": 2}] * 2
     assert manifest.metrics["overall"]["all"]["accuracy"] == 0.94
-    assert (manifest.data["first_span"], manifest.data["last_span"]) == (35, 42)
-    assert manifest.data["spans"] == SPANS
-    assert manifest.data["fingerprint"] == "f" * 64
-    assert (manifest.run, manifest.code["digest"]) == ("run-1", "c" * 64)
-    assert manifest.code["lock_digest"] == "d" * 64
+    assert (manifest.data.first_span, manifest.data.last_span) == (35, 42)
+    assert manifest.data.spans == SPANS
+    assert manifest.data.fingerprint == "f" * 64
+    assert (manifest.run, manifest.code.digest) == ("run-1", "c" * 64)
+    assert manifest.code.lock_digest == "d" * 64
     assert {"python", "tensorflow", "tfx"} <= set(manifest.versions)
     assert "edge/shelf/1/golden/01.jpg" in {entry.path for entry in manifest.files}
     assert store.current(push, "shelf").read("golden/01.jpg") == b"a photo"

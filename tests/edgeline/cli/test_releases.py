@@ -43,7 +43,7 @@ def url(bucket, tmp_path):
 def test_what_is_in_production_in_a_bucket_is_seen_checked_and_changed_from_anywhere(edgeline, url):
     code, said = edgeline("status", "--store", url)
     assert code == 0 and "shelf: version 2 is in production" in said
-    assert f"phones run fp16: {url}/edge/shelf/2/model_fp16.tflite" in said
+    assert f" ms here: {url}/edge/shelf/2/model_fp16.tflite" in said
     code, said = edgeline("status", "--store", url, "--json")
     assert code == 0 and json.loads(said)["production"]["version"] == 2
     assert edgeline("rollback", "--store", url, "--reason", "two is worse")[0] == 0

@@ -3,14 +3,23 @@
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import asdict
 
+from edgeline.records.edge import ReleasedFile, TensorContract
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
+from edgeline.release.manifest import Code, Data
 from edgeline.release.store import Candidate
 from edgeline.release.verify import find_release_problems
 from edgeline.store.locations import Location, locate
+from tests.edgeline.records.samples import MEASURED
 
-TENSOR = {"name": "image", "shape": [1, 16, 16, 1], "dtype": "float32"}
+TENSOR = TensorContract("image", (1, 16, 16, 1), "float32", None, None)
+
+
+def released_file(name: str, file: str) -> ReleasedFile:
+    measured = {**asdict(MEASURED), "file": file}
+    return ReleasedFile(name=name, inputs=(TENSOR,), outputs=(TENSOR,), ops={}, **measured)
 
 
 def make_candidate(folder: Path, content: str = "first", size: int = 2000, **changes: object) -> Candidate:
@@ -31,13 +40,10 @@ def make_candidate(folder: Path, content: str = "first", size: int = 2000, **cha
         "labels": ("ok", "misplaced", "damaged"),
         "preprocessing": {"version": 1, "image_size": 16, "channels": 1},
         "default_variant": "fp16",
-        "variants": tuple(
-            {"name": name, "file": f"model_{name}.tflite", "inputs": [TENSOR], "outputs": [TENSOR]}
-            for name in ("fp16", "int8")
-        ),
-        "metrics": {"overall": {"accuracy": 0.94}},
-        "data": {"first_span": 35, "last_span": 42, "fingerprint": "f" * 8},
-        "code": {"digest": "c" * 8, "lock_digest": "d" * 8},
+        "variants": tuple(released_file(name, f"model_{name}.tflite") for name in ("fp16", "int8")),
+        "metrics": {"overall": {"all": {"accuracy": 0.94}}},
+        "data": Data(35, 42, "f" * 8, {}),
+        "code": Code("c" * 8, "d" * 8),
         "versions": {"tensorflow": "2.16.2"},
         "run": "2026-10-05-1",
         "expires_days": 60,

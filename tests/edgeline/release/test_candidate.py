@@ -4,7 +4,7 @@ import pytest
 
 from edgeline.errors import EdgelineError
 from edgeline.release import store
-from tests.edgeline.release.candidates import make_candidate, snapshot
+from tests.edgeline.release.candidates import make_candidate, released_file, snapshot
 
 NOWHERE = Path("nowhere")
 
@@ -23,12 +23,9 @@ NOWHERE = Path("nowhere")
         ({"expires_days": 0}, "expires_days is 0"),
         ({"default_variant": "int4"}, "default_variant 'int4'"),
         ({"variants": ({"name": "fp16", "inputs": [], "outputs": []},)}, "missing required field `file`"),
-        (
-            {"variants": ({"name": "fp16", "file": "x.tflite", "inputs": [], "outputs": []},)},
-            "file 'x.tflite'",
-        ),
+        ({"variants": (released_file("fp16", "x.tflite"),)}, "file 'x.tflite'"),
         ({"data": {"first_span": 1, "last_span": 2}}, "missing required field `fingerprint`"),
-        ({"code": {"digest": 7, "lock_digest": "d"}}, r"Expected `str`, got `int` - at `\$\.digest`"),
+        ({"code": {"digest": 7, "lock_digest": "d"}}, r"Expected `str`, got `int` - at `\$\.code\.digest`"),
         ({"metrics": {"accuracy": float("nan")}}, "cannot be written as JSON"),
         ({"versions": {"keras": 3}}, r"Expected `str`, got `int` - at `\$\.versions"),
     ],

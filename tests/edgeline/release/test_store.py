@@ -42,8 +42,8 @@ def test_the_manifest_names_every_other_file_of_the_release_and_what_justified_i
     listed = {entry.path for entry in release.manifest.files}
     present = {name for name in snapshot(root) if "/shelf/1/" in name}
     assert present - listed == {"edge/shelf/1/manifest.json"} and listed <= present
-    assert release.manifest.metrics == {"overall": {"accuracy": 0.94}}
-    assert release.manifest.data["last_span"] == 42
+    assert release.manifest.metrics == {"overall": {"all": {"accuracy": 0.94}}}
+    assert release.manifest.data.last_span == 42
     assert release.manifest.variants == candidate.variants
 
 

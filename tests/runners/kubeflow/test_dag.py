@@ -96,7 +96,7 @@ def test_every_step_ends_well_and_a_release_is_in_production(cluster, first):
 
 def test_the_release_says_what_code_of_which_image_made_it(cluster, first):
     code = store.current(cluster.push, "shelf").manifest.code
-    assert {len(code["digest"]), len(code["lock_digest"])} == {64}
+    assert {len(code.digest), len(code.lock_digest)} == {64}
 
 
 def test_each_step_shows_a_page_and_the_measured_ones_their_figures(first):
