@@ -19,8 +19,6 @@ _DEEPEST = 20
 # Nobody reads thousands of mistakes, and finding the nearest key takes milliseconds for each.
 _MOST_MISTAKES = 50
 _LONGEST_SHOWN = 200
-# New names of settings by their old names, which files may still have.
-_RENAMED = {"edge.calibration_photos": "calibration_examples"}
 # Control characters other than blanks, and unpaired surrogates: no path and no text of ours contains them.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -124,7 +122,6 @@ class Tree:
     def _merge(self, below: object, above: Mapping[Any, Any], origin: str, prefix: str) -> dict[str, Any]:
         merged = dict(below) if isinstance(below, Mapping) else {}
         for key, value in above.items():
-            key = _RENAMED.get(f"{prefix}{key}", key)
             dotted = f"{prefix}{key}"
             self.origins[dotted] = origin
             if isinstance(value, Mapping):

@@ -60,7 +60,7 @@ def describe_difference(actual: NDArray[Any], expected: NDArray[Any], tolerance:
 
 
 def read_vectors(bundle: Location) -> Vectors | None:
-    """Reads the golden vectors of a bundle; None if the bundle is older than golden vectors.
+    """Reads the golden vectors of a bundle; None if it has none.
 
     Raises:
         EdgelineError: A file is missing or does not match golden.json.

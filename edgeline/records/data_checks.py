@@ -34,7 +34,7 @@ class Drift:
     unseen: float = 0.0  # share of the span's words that the others lack
     expected_unseen: float = 0.0  # the value of `unseen` if nothing had changed
     new: tuple[str, ...] = ()  # the commonest unseen words
-    span: str = ""  # its name; empty in old records, which compared the newest span alone
+    span: str = ""  # its name
 
 
 DRIFT = JsonFile[tuple[Drift, ...]]("drift.json", tuple[Drift, ...])

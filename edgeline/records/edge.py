@@ -140,7 +140,7 @@ class EdgeFiles(Struct, frozen=True):
     default_variant: str | None = None  # the first that passed
     eval_examples: int = 0  # number measured on
     variants: tuple[Variant, ...] = ()
-    contract: ContractCheck | None = None  # None in records from before this check existed
+    contract: ContractCheck | None = None
 
     def __post_init__(self) -> None:
         if self.default_variant is not None and self.default_variant not in {v.name for v in self.variants}:

@@ -151,7 +151,7 @@ def identity_of(entries: Collection[FileEntry]) -> str:
     """Returns a digest that is equal for SavedModels with the same weights and graph, from one's entries.
 
     It is the digest of the file in which the Trainer recorded that identity; for a SavedModel without that
-    file, trained by an earlier version of this code, it is the digest of all files.
+    file it is the digest of all files.
     """
     digests = (entry.sha256 for entry in entries if entry.path == MODEL_IDENTITY)
     return next(digests, None) or digest_of(entries)

@@ -93,7 +93,7 @@ def _describe_training(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _describe_edge_files(facts: Facts) -> Iterator[tuple[str, str]]:
-    if facts.edge is None or not facts.edge.eval_examples:  # Older facts name these differently.
+    if facts.edge is None:
         return
     yield "Default edge file", facts.edge.default_variant or "none"
     for variant in facts.edge.variants:

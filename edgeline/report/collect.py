@@ -106,9 +106,9 @@ def _read_data(sources: Sources, reader: _Reader) -> facts.Data | None:
         return None
 
     def features() -> tuple[facts.Feature, ...]:
-        newest = ("", ingest.spans[-1].name if ingest and ingest.spans else "")
+        newest = ingest.spans[-1].name if ingest and ingest.spans else ""
         measured = DRIFT.find(sources.data_verdict) or ()
-        drift = {item.feature: item for item in measured if item.span in newest}
+        drift = {item.feature: item for item in measured if item.span == newest}
         return read_features(sources.statistics, drift) if sources.statistics else ()
 
     def anomalies() -> tuple[str, ...]:
@@ -181,7 +181,6 @@ def _make_slice(
     low, high = (
         compute_wilson_interval(round(accuracy * examples), examples) if accuracy is not None else (0.0, 1.0)
     )
-    # Runs of older versions did not count groups.
     if (estimate := metrics.estimates.get(kind, {}).get(name)) is not None:
         low, high = estimate.low, estimate.high
     return facts.Slice(

@@ -1,7 +1,6 @@
 """The facts of one run: its record, and what its artifacts tell. Its page shows them; later runs compare.
 
-They are written as `facts.json` beside each page. Every field but the record has a default, so that those of
-older versions can still be read.
+They are written as `facts.json` beside each page.
 """
 
 from collections.abc import Mapping

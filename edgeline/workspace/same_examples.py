@@ -35,7 +35,7 @@ def same_slices(first: Sources, second: Sources) -> tuple[tuple[SlicePair, ...],
     if len(shared) * 2 < max(map(len, sides)) or not shared:
         return (), 0
     right = np.array([[side[name][1] for name in shared] for side in sides])
-    # An example without a group, as in older runs, is a group of its own.
+    # An example without a group is a group of its own.
     named = [(sides[0][name][0].group or sides[1][name][0].group, name) for name in shared]
     groups = np.unique([group or f"alone {name}" for group, name in named], return_inverse=True)[1]
     members: dict[tuple[str, str], list[int]] = {}

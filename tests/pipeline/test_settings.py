@@ -33,16 +33,6 @@ def test_each_layer_overrules_the_ones_below_it_key_by_key(tmp_path):
     assert settings.trainer.class_weights == {"damaged": 2.0}
 
 
-def test_a_setting_is_read_by_the_name_that_it_had_too_and_the_later_layer_counts(tmp_path):
-    profile = tmp_path / "old.yaml"
-    profile.write_text("edge: {calibration_photos: 7}\n")
-    assert load({"edge": {"calibration_examples": 5}}, str(profile)).edge.calibration_examples == 7
-    over = ["edge.calibration_examples=9"]
-    assert load({"edge": {"calibration_photos": 5}}, str(profile), over).edge.calibration_examples == 9
-    with pytest.raises(UsageError, match=r"edge\.calibration_examples: 0 is not a whole number"):
-        load({}, None, ["edge.calibration_photos=0"])
-
-
 def test_a_list_replaces_the_list_below_it():
     workload = {
         "evaluation": {"bounds": [{"slice": "overall", "lower": 0.9}, {"slice": "lane", "lower": 0.5}]}

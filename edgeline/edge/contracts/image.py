@@ -12,16 +12,17 @@ from edgeline.edge.contracts import contract_error, find_mismatches
 from edgeline.edge.photo_pixels import READER_ERRORS, decode_upright, open_photo, read_orientation
 from edgeline.errors import EdgelineError
 
-_KNOWN = {"resize": "bilinear-antialias", "rounding": "nearest-uint8", "orientation": "upright"}
-_SINCE_2 = {"luma": [0.299, 0.587, 0.114], "transparency": "on-white"}
+_KNOWN = {
+    **{"version": 2, "resize": "bilinear-antialias", "rounding": "nearest-uint8", "orientation": "upright"},
+    **{"luma": [0.299, 0.587, 0.114], "transparency": "on-white"},
+}
 _COLORS = {"luma": ("L", 1), "rgb": ("RGB", 3)}
-_ANY_SIDE = 2**31
 
 
 def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Turns a photo's bytes into the model's input.
 
-    Version 2 of the contract works on uint8 RGB unless a step says otherwise:
+    The contract works on uint8 RGB unless a step says otherwise:
 
     1. Decode with the accurate integer DCT, lay transparent parts on white, turn upright by EXIF.
     2. If the longer side is above `max_side`, resize the photo so that it is `max_side`, and the other one
@@ -30,8 +31,7 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
     4. Resize to a square of `image_size`. Round once more.
 
     Both resize with an antialiased bilinear filter. The model's own graph, which TF Serving runs, also does
-    steps 2 to 4; the two differ by at most one level. Version 1 has no step 2, and takes the stored Y plane
-    for luma.
+    steps 2 to 4; the two differ by at most one level.
 
     Args:
         image_bytes: A JPEG, or another format that `photo_pixels.py` reads.
@@ -47,8 +47,6 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
     try:
         with warnings.catch_warnings(), open_photo(image_bytes) as image:
             warnings.simplefilter("ignore")  # about odd metadata
-            if contract["version"] == 1 and mode == "L":
-                image.draft("L", None)
             photo = decode_upright(image, read_orientation(image), max_side)
     except READER_ERRORS as error:
         why = "unknown format" if isinstance(error, UnidentifiedImageError) else error
@@ -57,8 +55,6 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
             "Its bytes are damaged or not an image.",
             "Take the photo again.",
         ) from error
-    if contract["version"] == 1:
-        photo = photo.convert(mode)
     pixels = np.atleast_3d(np.asarray(photo, np.float32))
     if mode == "L" and pixels.shape[2] == 3:
         pixels = pixels @ np.array(contract["luma"], np.float32)[:, np.newaxis]
@@ -73,10 +69,8 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
 
 
 def _read_color_and_sizes(contract: Mapping[str, Any]) -> tuple[str, int, int]:
-    version, color, channels = (contract.get(key) for key in ("version", "color", "channels"))
-    mismatches = [] if version in (1, 2) else [f"version is {version!r}, not 1 or 2"]
-    mismatches += find_mismatches(contract, _KNOWN | (_SINCE_2 if version == 2 else {}))
-    size, max_side = contract.get("image_size"), contract.get("max_side") if version == 2 else _ANY_SIDE
+    color, channels, size, max_side = map(contract.get, ("color", "channels", "image_size", "max_side"))
+    mismatches = find_mismatches(contract, _KNOWN)
     if color not in _COLORS or channels != _COLORS[color][1]:
         mismatches.append(f"color {color!r} with {channels!r} channels is neither luma with 1 nor rgb with 3")
     mismatches += [

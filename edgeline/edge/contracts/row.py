@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from edgeline.edge.contracts import contract_error, find_mismatches
 from edgeline.errors import EdgelineError
-from edgeline.records.columns import MISSING, Column, format_cell
+from edgeline.records.columns import Column, format_cell
 
-_KEYS = ("readings", "numbers", "categories", "clip", "vocabulary_size")
-_ITEM_KEYS = {"numbers": ("name", "mean", "deviation"), "categories": ("name", "vocabulary")}
+_KEYS = ("readings", "numbers", "categories", "clip", "vocabulary_size", "missing")
+_ITEM_KEYS = {"numbers": ("name", "mean", "deviation", "column"), "categories": ("name", "vocabulary")}
 
 
 def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -21,7 +21,7 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
         content: The cell of each column by the column's name, as text or as a Python value, or a list of the
             cells of the last readings, oldest first. `edgeline.records.columns.Column` turns them into
             numbers.
-        contract: Content of preprocessing.json of kind `row`. In version 1, columns held plain numbers.
+        contract: Content of preprocessing.json of kind `row`.
 
     Returns:
         float32 [1, readings, channels]: z-scores, 1 where a number is missing, ranks where there are
@@ -35,10 +35,11 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
     readings, numbers = contract["readings"], contract["numbers"]
     channels = []
     if numbers:
-        missing = contract.get("missing", MISSING)
         cells = {name: _read_cells(content, name, readings) for name in _list_cell_names(columns)}
         rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
-        values = np.array([[column.number(row, missing) for column in columns] for row in rows], np.float32)
+        values = np.array(
+            [[column.number(row, contract["missing"]) for column in columns] for row in rows], np.float32
+        )
         mean, deviation = (np.array([n[key] for n in numbers], np.float32) for key in ("mean", "deviation"))
         is_missing = np.isnan(values)
         scores = np.clip((values - mean) / deviation, -contract["clip"], contract["clip"])
@@ -60,7 +61,7 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
 def check(cells: Mapping[str, Any], contract: Mapping[str, Any]) -> None:
     """Raises the errors of `preprocess` if a cell of a reading cannot be read."""
     for column in _read_columns(contract):
-        column.number(cells, contract.get("missing", MISSING))
+        column.number(cells, contract["missing"])
 
 
 def list_columns(contract: Mapping[str, Any]) -> list[str]:
@@ -75,18 +76,15 @@ def _list_cell_names(columns: Sequence[Column]) -> list[str]:
 
 def _read_columns(contract: Mapping[str, Any]) -> list[Column]:
     """Reads and checks a contract; returns the columns that its numbers come from."""
-    version = contract.get("version")
-    mismatches = find_mismatches(contract, {"kind": "row", "version": 1 if version == 1 else 2})
-    keys = _KEYS if version == 1 else (*_KEYS, "missing")
-    mismatches += [f"{key} is missing" for key in keys if key not in contract]
+    mismatches = find_mismatches(contract, {"kind": "row", "version": 2})
+    mismatches += [f"{key} is missing" for key in _KEYS if key not in contract]
     for kind, needed in _ITEM_KEYS.items():
-        needed = needed if version == 1 or kind == "categories" else (*needed, "column")
         for each in contract.get(kind, ()):
             mismatches += [f"{key} of {each.get('name')!r} is missing" for key in needed if key not in each]
     columns = []
     for number in () if mismatches else contract["numbers"]:
         try:
-            columns.append(Column(**number.get("column", {"name": number["name"]})))
+            columns.append(Column(**number["column"]))
         except (TypeError, ValueError) as error:
             mismatches.append(f"the column of {number['name']!r}: {error}")
     if mismatches:

@@ -1,8 +1,8 @@
 """Turns a text into token ids on a phone; needs only numpy and `re`, no TensorFlow.
 
 This runs a preprocessing.json of the kind `tokens`; `trainer_module/workloads/tokens.py` explains the rules.
-The ids equal those of the Transform graph. Version 2 also normalises the text, as ingest does: a phone that
-leaves this out splits an `é` that was typed as two characters.
+The ids equal those of the Transform graph. It also normalises the text, as ingest does: a phone that leaves
+this out splits an `é` that was typed as two characters.
 """
 
 import re
@@ -25,8 +25,7 @@ def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.
     """
     _check(contract)
     text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
-    if contract["version"] == 2:
-        text = unicodedata.normalize(contract["normalization"], text)
+    text = unicodedata.normalize(contract["normalization"], text)
     ids = np.full((1, contract["length"]), contract["padding"], np.int32)
     positions = _index_words(tuple(contract["vocabulary"]))
     for column, word in enumerate(split_words(text, contract["tokenizer"])[: contract["length"]]):
@@ -50,9 +49,7 @@ def _index_words(vocabulary: tuple[str, ...]) -> Mapping[str, int]:
 
 def _check(contract: Mapping[str, Any]) -> None:
     actual = {**contract, "tokenizer.version": contract.get("tokenizer", {}).get("version")}
-    known: dict[str, Any] = {"version": 1, "kind": "tokens", "tokenizer.version": 1}
-    if contract.get("version") == 2:
-        known |= {"version": 2, "normalization": "NFC"}
+    known = {"version": 2, "kind": "tokens", "tokenizer.version": 1, "normalization": "NFC"}
     mismatches = find_mismatches(actual, known)
     length = contract.get("length")
     if not isinstance(length, int) or length < 1:

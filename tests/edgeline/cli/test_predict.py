@@ -26,19 +26,21 @@ from trainer_module.workloads import tokens
 
 LABELS = ("dark", "bright")
 ROW = {
-    "version": 1,
+    "version": 2,
     "kind": "row",
+    "missing": [""],
     "readings": 2,
     "channels": 2,
     "clip": 10.0,
-    "numbers": [{"name": "celsius", "mean": 20.0, "deviation": 10.0}],
+    "numbers": [{"name": "celsius", "column": {"name": "celsius"}, "mean": 20.0, "deviation": 10.0}],
     "categories": [],
     "vocabulary_size": 0,
     "input_dtype": "float32",
 }
 TOKENS = {
-    "version": 1,
+    "version": 2,
     "kind": "tokens",
+    "normalization": "NFC",
     "input": "text",
     "length": 4,
     "padding": 0,
@@ -236,7 +238,7 @@ def test_equal_problems_of_rows_are_told_once_with_their_count_and_first_places(
 def test_a_table_is_asked_as_it_was_imported(push, predict, tmp_path, monkeypatch):
     column = {"name": "Wärme", "form": "number with decimal comma"}
     number = {"name": "Wärme", "column": column, "mean": 1000.0, "deviation": 1000.0}
-    german = {**ROW, "version": 2, "missing": ["", "na"], "numbers": [number]}
+    german = {**ROW, "missing": ["", "na"], "numbers": [number]}
     monkeypatch.setitem(globals(), "ROW", german)
     push("row", tmp_path / "push")
     table = tmp_path / "kessel.csv"

@@ -35,15 +35,6 @@ def contract(**changes: Any) -> dict[str, Any]:
     }
 
 
-def first_contract(**changes: Any) -> dict[str, Any]:
-    """One of version 1, as releases of before have it."""
-    return {
-        key: value
-        for key, value in contract(version=1, **changes).items()
-        if key not in ("luma", "max_side", "transparency")
-    }
-
-
 def jpeg(width: int, height: int, mode: str = "RGB", **options: Any) -> bytes:
     """A noisy photo with edges and gradients in every direction, as JPEG."""
     rng = np.random.default_rng(width * 10_000 + height)
@@ -189,27 +180,6 @@ def test_the_shorter_side_is_rounded_half_up(size, expected):
     assert scale_size(size, 512) == expected
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(
-    "photo",
-    [jpeg(640, 480), jpeg(1600, 1200, progressive=True), jpeg(33, 17, quality=60), jpeg(300, 200, mode="L")],
-    ids=["640x480", "1600x1200", "33x17", "grey"],
-)
-def test_a_contract_of_before_is_followed_as_it_was(photo: bytes, channels: int):
-    import tensorflow as tf
-
-    image = tf.io.decode_jpeg(photo, channels=channels, dct_method="INTEGER_ACCURATE")
-    image = tf.image.resize(image, (128, 128), method="bilinear", antialias=True)
-    trained = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8).numpy()
-
-    seen = preprocess(photo, first_contract(channels=channels))
-
-    assert seen.dtype == np.uint8 and seen.shape == (1, 128, 128, channels)
-    difference = np.abs(seen[0].astype(int) - trained)
-    # To the same bit but for sums on the edge between two levels.
-    assert difference.max() <= 1 and difference.mean() < 0.02
-
-
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_a_photo_taken_sideways_is_turned_upright(orientation: int):
     upright = Image.open(io.BytesIO(jpeg(128, 128, quality=100)))
@@ -250,7 +220,7 @@ def test_floating_point_numbers_are_refused():
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"version": 3}, "version is 3, not 1 or 2"),
+        ({"version": 3}, "version is 3, not 2"),
         ({"resize": "area", "channels": 3, "color": "luma"}, "resize is 'area'.*color 'luma' with 3"),
         ({"luma": [0.2126, 0.7152, 0.0722]}, "luma is"),
         ({"max_side": None}, "max_side is None"),

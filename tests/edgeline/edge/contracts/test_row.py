@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-import numpy as np
 import pandas
 import pytest
 
@@ -87,15 +86,6 @@ def test_a_contract_that_lacks_a_part_is_refused(changed: dict, found: str) -> N
     contract = {key: value for key, value in {**CONTRACT, **changed}.items() if value is not None}
     with pytest.raises(EdgelineError, match=found or "clip is missing; missing is missing"):
         preprocess(ROW, contract)
-
-
-def test_version_1_has_plain_numbers_in_the_columns_of_their_names() -> None:
-    numbers = [{"name": "price", "mean": 2.0, "deviation": 2.0}]
-    contract = {**CONTRACT, "version": 1, "readings": 2, "numbers": numbers}
-    del contract["missing"]
-    window = preprocess({"price": ["4", None], "zip": "01067"}, contract)
-    assert window.tolist() == [[[1.0, 0.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0, 0.0]]]
-    assert np.array_equal(window, preprocess({"price": [4.0, float("nan")], "zip": ["x", "01067"]}, contract))
 
 
 @pytest.mark.parametrize(

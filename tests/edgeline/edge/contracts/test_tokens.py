@@ -41,8 +41,6 @@ def test_an_umlaut_typed_as_two_characters_is_the_one_that_was_trained_on(contra
     assert (
         preprocess("cafe\u0301", spelled)[0, 0] == preprocess("caf\u00e9", spelled)[0, 0] == spelled["first"]
     )
-    of_before = {key: value for key, value in spelled.items() if key != "normalization"} | {"version": 1}
-    assert preprocess("cafe\u0301", of_before)[0, 0] != spelled["first"]
 
 
 def test_ids_are_those_of_the_transform_graph_for_a_thousand_reviews_and_hostile_texts(transform, contract):
