@@ -18,9 +18,8 @@ from components.artifacts import COUNTS, Quarantine, Verdict
 from edgeline.gates.data import judge, spans_to_judge
 from edgeline.gates.drift import measure_drift, statistics_options
 from edgeline.gates.settings import GateSettings
-from edgeline.records.data_checks import DRIFT, Drift, read_anomalies
 from edgeline.records.ingest import INGEST, TWINS, Ingest
-from edgeline.records.verdict import VERDICT
+from edgeline.records.verdict import DRIFT, VERDICT, Drift, read_anomalies
 from edgeline.release import store
 from edgeline.settings_group import Group
 

@@ -11,7 +11,7 @@ from tfx.utils import path_utils
 from components.artifacts import EdgeModels
 from components.transformed_examples import read_examples
 from edgeline.edge.micro import write_c_array
-from edgeline.edge.settings import ConversionSettings
+from edgeline.edge.variants import ConversionSettings
 from edgeline.labels import render_labels
 from edgeline.records.edge import CONVERSIONS, LABELS_FILE_NAME, PREPROCESSING
 from edgeline.records.workload import Workload

@@ -25,13 +25,15 @@ from edgeline.labels import parse_labels
 from edgeline.records.edge import (
     CONVERSIONS,
     EDGE_FILES,
+    GOLDEN_FOLDER,
     LABELS_FILE_NAME,
+    ORIGINALS,
+    ORIGINALS_FOLDER,
     PREPROCESSING,
     Conversion,
     EdgeFiles,
     Variant,
 )
-from edgeline.records.golden import GOLDEN_FOLDER, ORIGINALS, ORIGINALS_FOLDER
 from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group

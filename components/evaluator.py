@@ -27,9 +27,8 @@ from edgeline.gates.bounds import judge
 from edgeline.gates.figures import compute_metrics, estimate_accuracies, find_worst_groups
 from edgeline.gates.settings import EvaluationSettings, GateSettings
 from edgeline.gates.simple import compare
-from edgeline.records.evaluation import METRICS, Confusion, Metrics
+from edgeline.records.evaluation import METRICS, REVIEWED, Confusion, Metrics
 from edgeline.records.ingest import TWINS
-from edgeline.records.labels_review import REVIEWED
 from edgeline.records.verdict import VERDICT
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group

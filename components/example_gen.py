@@ -41,9 +41,9 @@ from data.spans.source import SPLITS, load_source
 from data.spans.split import Ends
 from data.spans.window import compute_span_digests, compute_window_digest, has_links
 from edgeline.errors import DataRefused
+from edgeline.records.evaluation import REVIEWED
 from edgeline.records.ingest import TWINS, Excluded, Ingest, Quarantined
 from edgeline.records.ingest import Span as SpanCounts
-from edgeline.records.labels_review import REVIEWED
 from edgeline.records.photo_features import write_features
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group

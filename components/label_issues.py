@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from components.predictions import write_previews
 from edgeline.gates.label_issues import find_suspects
-from edgeline.records.labels_review import (
+from edgeline.records.evaluation import (
     CORRECTED,
     EXAMPLE,
     LABEL,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from components.predictions import write_previews
 from components.raw_rows import Rows
 from edgeline.intervals import compute_group_interval
-from edgeline.records.photo_drift import PHOTO_DRIFT, PhotoDrift, UnlikePhoto
+from edgeline.records.evaluation import PHOTO_DRIFT, PhotoDrift, UnlikePhoto
 from edgeline.records.workload import Workload
 
 # A random sample of each span is compared; the features of so few photos tell nothing.

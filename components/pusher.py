@@ -14,13 +14,11 @@ from tfx.utils import path_utils
 
 from components.artifacts import EdgeModels, Verdict
 from edgeline.edge.micro import HEADER, SOURCE
+from edgeline.journal import library_versions
 from edgeline.labels import parse_labels
-from edgeline.library_versions import library_versions
-from edgeline.records.edge import EDGE_FILES, LABELS_FILE_NAME, PREPROCESSING, ReleasedFile
+from edgeline.records.edge import EDGE_FILES, GOLDEN_FOLDER, LABELS_FILE_NAME, PREPROCESSING, ReleasedFile
 from edgeline.records.evaluation import METRICS
-from edgeline.records.golden import GOLDEN_FOLDER
-from edgeline.records.push import PUSH, Push
-from edgeline.records.verdict import VERDICT
+from edgeline.records.verdict import PUSH, VERDICT, Push
 from edgeline.release import store
 from edgeline.release.acceptance import terms
 from edgeline.release.manifest import Code, Data, model_identity

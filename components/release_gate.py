@@ -13,7 +13,7 @@ from tfx.types.standard_artifacts import PushedModel
 
 from components.run_record import command_for_details
 from edgeline.errors import EdgelineError, HeldBack
-from edgeline.records.push import PUSH
+from edgeline.records.verdict import PUSH
 from edgeline.release import store
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tfx.types import artifact as tfx
 
-from edgeline.library_versions import library_versions
+from edgeline.journal import library_versions
 from edgeline.records.run import Artifact, Run, Step
 from edgeline.records.steps import STEPS
 from edgeline.report import records

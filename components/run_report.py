@@ -13,8 +13,8 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import AcceptedData, EdgeModels, RunReportPage, Verdict
 from components.run_record import leave_record
-from edgeline.records.push import PUSH
 from edgeline.records.run import Run
+from edgeline.records.verdict import PUSH
 
 
 @component

@@ -1,9 +1,12 @@
-"""Users, times and appended lines as audit logs have them."""
+"""Users, times, library versions and appended lines, as records and audit logs have them."""
 
 import getpass
 import os
+import platform
 import socket
+from contextlib import suppress
 from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
 from typing import BinaryIO
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -52,3 +55,15 @@ def append_line(file: BinaryIO, line: bytes) -> None:
     file.write(line)
     file.flush()
     os.fsync(file.fileno())
+
+
+_LIBRARIES = ("tensorflow", "keras", "tfx", "tensorflow-transform", "apache-beam", "numpy", "pillow")
+
+
+def library_versions() -> dict[str, str]:
+    """Returns the versions of Python and of those libraries that are installed, by name."""
+    versions = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            versions[library] = version(library)
+    return versions

@@ -11,7 +11,7 @@ from typing import Any
 from edgeline.errors import UsageError
 from edgeline.prediction.bundle import Bundle, load_bundle, predict, rank_labels
 from edgeline.prediction.inputs import Input, read_inputs
-from edgeline.records.labels_review import LABEL_ISSUES_CSV
+from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.release import store
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import read_release

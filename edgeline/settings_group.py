@@ -1,5 +1,6 @@
-"""The base class of all groups of settings; each room defines the groups that it uses."""
+"""The base class of all groups of settings, and checks that settings contain no secrets: runs record them."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -30,3 +31,48 @@ def make_absolute(path: Path) -> Path:
         return path.expanduser().absolute()
     except RuntimeError as error:
         raise ValueError(f"{path} cannot be found: {error}") from None
+
+
+_SECRET = re.compile(
+    "SECRETS?|TOKENS?|PASS(WORDS?|WD|PHRASE)?|PWD|CREDENTIALS?|(API)?KEYS?|COOKIES?|AUTH(ORIZATION)?"
+)
+# A name with one of these as its last word is the place of a secret, or public.
+_PLACE = re.compile("FILE|PATH|DIR|SOCK|URL|URI|ENDPOINT|HOST|PORT")
+_PUBLIC = {"KMS", "PUBLIC"}
+_PATHS = ("GOOGLE_APPLICATION_CREDENTIALS",)
+_USER = re.compile(r"://[^/\s]*@")
+_PASSWORD = re.compile(r"://[^/\s@]*:.*@|[?&]\w*(password|token|secret)\w*=", re.IGNORECASE)
+
+
+def names_secret(name: str) -> bool:
+    """Returns True if the name of a variable or an option says that its value is a secret."""
+    words = re.split(r"[^A-Z0-9]+", name.upper())
+    if _PLACE.fullmatch(words[-1]) or name.upper() in _PATHS or _PUBLIC & {*words}:
+        return False
+    return any(map(_SECRET.fullmatch, words))
+
+
+def names_user(text: str) -> bool:
+    """Returns True if a URL in the text contains a user, mostly with a password: `https://me:secret@host`."""
+    return _USER.search(text) is not None
+
+
+def refuse_user(url: str) -> str:
+    """Returns a URL that contains no user.
+
+    Raises:
+        ValueError: It contains one; the message does not show it.
+    """
+    if names_user(url):
+        raise ValueError("the value has a user or password before an @, which every run would record")
+    return url
+
+
+def refuse_password(url: str) -> str:
+    """Returns a URL that contains no password; raises as `refuse_user` does. A user is allowed."""
+    if _PASSWORD.search(url):
+        raise ValueError(
+            "the URL has a password, which every run would record. Put it into PGPASSWORD or ~/.pgpass, or"
+            " for a server into MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN"
+        )
+    return url

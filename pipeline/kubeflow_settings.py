@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edgeline.records.steps import STEPS
-from edgeline.secret_values import names_secret, names_user, refuse_user
-from edgeline.settings_group import Group
+from edgeline.settings_group import Group, names_secret, names_user, refuse_user
 
 if TYPE_CHECKING:
     StepName = str

@@ -8,13 +8,12 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from data.settings import DataSettings
 from edgeline.alerts.settings import AlertSettings
-from edgeline.edge.settings import ConversionSettings
+from edgeline.edge.variants import ConversionSettings
 from edgeline.errors import UsageError
 from edgeline.gates.settings import EdgeLimits, EvaluationSettings, GateSettings
 from edgeline.records.steps import STEPS
 from edgeline.release.settings import PushSettings
-from edgeline.secret_values import refuse_password
-from edgeline.settings_group import Group, make_absolute
+from edgeline.settings_group import Group, make_absolute, refuse_password
 from edgeline.settings_layers import Tree, describe_mistakes, merge_layers
 from pipeline.beam_settings import BeamSettings
 from pipeline.kubeflow_settings import KubeflowSettings

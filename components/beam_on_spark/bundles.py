@@ -26,7 +26,7 @@ from apache_beam.runners.worker.bundle_processor import BundleProcessor
 from apache_beam.runners.worker.sdk_worker import CachingStateHandler
 from apache_beam.transforms.trigger import create_trigger_driver
 
-from edgeline.library_versions import library_versions
+from edgeline.journal import library_versions
 
 FAILURE = "failure"
 # A side input up to this size is kept decoded while a bundle runs; a larger one is read again each time.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data.spans.layout import Span
 from data.spans.source import Source
-from edgeline.records.golden import ORIGINALS, ORIGINALS_FOLDER, Original
+from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER, Original
 
 # The most of a label, and the most in all where there are many labels; each label has at least one.
 MOST_OF_LABEL, _MOST = 20, 200

@@ -11,7 +11,7 @@ from google.protobuf import text_encoding
 
 from edgeline.errors import UsageError
 from edgeline.labels import check_labels
-from edgeline.records.schema import Difference
+from edgeline.records.verdict import Difference
 
 _HEADER = """\
 # The curated schema: what a window of {what} must look like before a model is trained on it. People

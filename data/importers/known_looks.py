@@ -9,8 +9,8 @@ import msgspec
 from data.photos.labels_file import LabelRow, PhotoSpan
 from data.photos.likeness import SIDE
 from data.spans.layout import Span, replace_file
+from edgeline.records.photo_features import SIZE
 from edgeline.records.rejection import RowRejected
-from edgeline.records.seen_photo import SIZE
 
 _Looks = dict[str, bytes | None]
 

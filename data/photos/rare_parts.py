@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.photos.likeness import SIDE
-from edgeline.records.seen_photo import CELLS, SIZE, STAGES, unpack
+from edgeline.records.photo_features import CELLS, SIZE, STAGES, unpack
 
 # The number of photos that cells are compared with; how many of these may show one object, with the photo
 # itself; and the number of photos for the variance of cells. Of pairs of rendered things, at 0.3 false ones a

@@ -11,7 +11,7 @@ from data.photos.screening import screen_rows
 from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.source import Example, Rejected, Row
-from edgeline.records.golden import Content
+from edgeline.records.edge import Content
 from edgeline.records.rejection import RowRejected
 from edgeline.records.workload import Workload
 from edgeline.tables.decoder_process import DecoderProcess

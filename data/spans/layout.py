@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data.spans.exclusions import SPAN_NAME, Decision, find_excluded_spans, read_decisions
 from edgeline.errors import DataRefused, UsageError
-from edgeline.records.spans import describe_spans, name_span
+from edgeline.records.ingest import describe_spans, name_span
 from edgeline.store.locations import (
     Location,
     add_path_to_errors,

@@ -13,7 +13,7 @@ from data.spans.source import Rejected, load_source
 from edgeline.errors import UsageError
 from edgeline.journal import get_user_and_host, utc_now
 from edgeline.labels import join_names
-from edgeline.records.labels_review import CORRECTED, EXAMPLE, LABEL
+from edgeline.records.evaluation import CORRECTED, EXAMPLE, LABEL
 from edgeline.records.workload import Workload
 from edgeline.store.locations import Location
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from data.spans.layout import Span
-from edgeline.records.golden import Content
+from edgeline.records.edge import Content
 from edgeline.records.rejection import Rejected as Rejected  # for sources of one's own
 from edgeline.records.workload import Workload, load_module
 

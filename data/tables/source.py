@@ -29,10 +29,9 @@ from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.tfrecords import format_value, list_values, read_examples
 from data.tables.windows import Reading, Windows
 from edgeline.errors import DataRefused, UsageError
-from edgeline.records.columns import CellError
-from edgeline.records.golden import Content
+from edgeline.records.columns import CellError, format_time
+from edgeline.records.edge import Content
 from edgeline.records.rejection import RowRejected, check_label
-from edgeline.records.times import format_time
 from edgeline.records.workload import Workload
 from edgeline.store.locations import Location
 from edgeline.tables.rows import Cells, check_once, read_header, read_rows

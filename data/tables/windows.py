@@ -8,7 +8,7 @@ from typing import NamedTuple
 from data.settings import DataSettings
 from data.spans.source import Rejected
 from edgeline.errors import DataRefused
-from edgeline.records.times import format_time
+from edgeline.records.columns import format_time
 
 # The last readings of each machine are held in memory: 64 of them in eight columns take 4 kB.
 _MOST_MACHINES = 100_000

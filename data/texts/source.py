@@ -15,7 +15,7 @@ from data.spans.layout import Span, find_files
 from data.spans.source import Example, Rejected, Row, Source
 from edgeline.errors import DataRefused
 from edgeline.labels import find_fault
-from edgeline.records.golden import Content
+from edgeline.records.edge import Content
 from edgeline.records.rejection import RowRejected, check_label
 from edgeline.records.workload import Workload
 from edgeline.store.locations import Location

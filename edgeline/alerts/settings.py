@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from edgeline.secret_values import names_secret, names_user
-from edgeline.settings_group import Fraction, Group
+from edgeline.settings_group import Fraction, Group, names_secret, names_user
 
 Channel = Literal["webhook", "email", "command"]
 _PLACE = re.compile(r"\$[A-Z_][A-Z0-9_]*|[/~].+")

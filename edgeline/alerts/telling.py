@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edgeline.alerts import channels
-from edgeline.alerts.message import Message
+from edgeline.alerts.channels import Message
 from edgeline.alerts.settings import AlertSettings, Channel
 from edgeline.alerts.troubles import COMPARED, RUN, Situation, Trouble, find_troubles
 from edgeline.errors import EdgelineError, Problem

@@ -21,7 +21,7 @@ from edgeline.release.releases import Release
 from edgeline.report.facts import Facts
 from edgeline.report.words import percent
 from edgeline.store.locations import Location
-from edgeline.workspace.progress_text import duration
+from edgeline.workspace.closing import duration
 
 RUN = "run"
 COMPARED = 20  # number of runs before the last

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from edgeline.alerts.channels import send
-from edgeline.alerts.message import Message
+from edgeline.alerts.channels import Message, send
 from edgeline.alerts.settings import AlertSettings
 from edgeline.alerts.telling import look_at_store, look_at_workspace, tell, written
 from edgeline.cli import options

@@ -14,8 +14,7 @@ from click.shell_completion import shell_complete
 
 from edgeline.cli.commands import Command, Group, explain_usage_error
 from edgeline.cli.options import EXIT_CODES
-from edgeline.cli.stdout import note, prepare_output, print_json, say
-from edgeline.cli.typed import make_rewriter
+from edgeline.cli.stdout import make_rewriter, note, prepare_output, print_json, say
 from edgeline.errors import EdgelineError, UsageError
 
 # The module of each command, and its summary (its function's docstring), which is shown without importing it.
@@ -45,7 +44,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "rollback": ("edgeline.cli.releases", "Puts an earlier release back in production."),
     "promote": ("edgeline.cli.releases", "Puts a given release in production."),
-    "keys": ("edgeline.cli.keys", "Makes and shows the keys that releases are signed and checked with."),
+    "keys": ("edgeline.cli.verify", "Makes and shows the keys that releases are signed and checked with."),
 }
 # The variable by which a shell asks for what a word may become, as click's pages on completion describe.
 _COMPLETE = "_EDGELINE_COMPLETE"

@@ -16,8 +16,8 @@ from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.report.sources import Sources
 from edgeline.workspace import closing
+from edgeline.workspace.closing import STYLES, duration
 from edgeline.workspace.known_runs import Place
-from edgeline.workspace.progress_text import STYLES, duration
 from edgeline.workspace.runs import find_run, read_runs
 
 # The fields of a manifest that `acceptance.terms` puts into words.

@@ -16,7 +16,7 @@ from edgeline.release.layout import PushFolder
 from edgeline.report import records
 from edgeline.report.facts import Facts
 from edgeline.report.index import Mark, render_index
-from edgeline.report.rows import make_row
+from edgeline.report.timelines import make_row
 from edgeline.store.locations import locate
 from edgeline.workspace.known_runs import (
     Place,

@@ -1,17 +1,19 @@
-"""`edgeline verify`: checks the files, the golden vectors and the signature of releases or copied bundles."""
+"""`edgeline verify` checks files, golden vectors and signatures of releases; `edgeline keys` makes keys."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 import click
 
 from edgeline.cli import options
-from edgeline.cli.commands import Command
+from edgeline.cli.commands import Command, Group
 from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import EdgelineError
-from edgeline.release import store
+from edgeline.release import signing, store
 from edgeline.release.acceptance import distrust
 from edgeline.release.layout import PREPROCESSING, PushFolder
 from edgeline.release.manifest import Manifest
@@ -106,7 +108,7 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
         EdgelineError: The vectors or a file cannot be read.
     """
     from edgeline.edge.golden import golden_problems, read_vectors
-    from edgeline.prediction.edge_models import load_models
+    from edgeline.prediction.bundle import load_models
 
     vectors = read_vectors(bundle)
     if vectors is None:
@@ -120,3 +122,21 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
         problems,
         f"{len(vectors.contents)} golden vectors pass, tensors and the scores of {', '.join(files)}",
     )
+
+
+@click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
+def keys() -> None:
+    """Makes and shows the keys that releases are signed and checked with."""
+
+
+@keys.command()
+@click.option("--out", metavar="DIR", help="folder of the keys (edgeline/ in this user's folder of settings)")
+def new(out: str | None) -> int:
+    """Makes a key pair; never replaces one."""
+    folder = Path(out or click.get_app_dir("edgeline")).absolute()
+    say(f"Public key {signing.make_pair(folder)}")
+    private, public = (shlex.quote(str(folder / name)) for name in (signing.PRIVATE, signing.PUBLIC))
+    say(f"  {public}: goes into the app, and to everyone who verifies releases.")
+    say(f"  {private}: signs releases. Keep a copy offline; whoever has it can release in your name.")
+    say(f"Next: `edgeline run --set push.key={private}`, then `edgeline verify --key {public}`")
+    return 0

@@ -1,6 +1,6 @@
 """Checks the tensors that a contract makes, and the golden vectors of a bundle.
 
-`edgeline/records/golden.py` describes their files.
+`edgeline/records/edge.py` describes their files.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgeline.edge.runtime import EdgeModel, preprocess
 from edgeline.errors import EdgelineError
-from edgeline.records.golden import GOLDEN, GOLDEN_FOLDER, TENSORS, Golden, Tolerance
+from edgeline.records.edge import GOLDEN, GOLDEN_FOLDER, TENSORS, Golden, Tolerance
 from edgeline.records.json_file import decode
 from edgeline.store.locations import Location, read_bytes
 

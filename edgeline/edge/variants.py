@@ -1,7 +1,12 @@
-"""The edge files that one SavedModel is converted to, and the dtypes that each must have."""
+"""The edge files that one SavedModel is converted to, the dtypes that each must have, and their settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from edgeline.settings_group import Group
 
 
 @dataclass(frozen=True)
@@ -33,3 +38,21 @@ VARIANTS: Mapping[str, Variant] = {
         Variant("int8", io_dtype="int8", weight_dtype="int8", min_weight_share=0.5, integer_only=True),
     )
 }
+
+
+VariantName = Literal["fp32", "fp16", "int8", "dynamic"]
+
+
+class ConversionSettings(Group):
+    """The settings by which a model is converted."""
+
+    variants: Annotated[tuple[VariantName, ...], Field(strict=False, min_length=1)] = ("fp16", "int8", "fp32")
+    """Files to make of the model, in the preferred order: the first that passes becomes the default."""
+    calibration_examples: int = Field(100, ge=1, le=10_000)
+    """Number of examples of the train split that calibrate int8."""
+
+    @model_validator(mode="after")
+    def _check_duplicates(self) -> "ConversionSettings":
+        if len(set(self.variants)) != len(self.variants):
+            raise ValueError(f"variants lists one twice: {', '.join(self.variants)}")
+        return self

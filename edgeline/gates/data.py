@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import GateRule, GateSettings
-from edgeline.records.data_checks import Anomaly, Drift
 from edgeline.records.ingest import Ingest, Span, Twins
-from edgeline.records.verdict import Verdict
+from edgeline.records.verdict import Anomaly, Drift, Verdict
 
 _LABEL = "label"
 

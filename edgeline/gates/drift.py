@@ -9,7 +9,7 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from edgeline.records.data_checks import Drift
+from edgeline.records.verdict import Drift
 
 # With fewer examples, the distance between two samples of one distribution is as large as the thresholds.
 _LEAST_TO_COMPARE = 50

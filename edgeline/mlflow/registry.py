@@ -21,8 +21,8 @@ from typing import Any
 
 from edgeline.errors import EdgelineError
 from edgeline.journal import parse_time
+from edgeline.records.ingest import describe_spans
 from edgeline.records.json_file import encode
-from edgeline.records.spans import describe_spans
 from edgeline.release.history import previous_version, read_history
 from edgeline.release.layout import LABELS, PREPROCESSING, PushFolder
 from edgeline.release.releases import read_release

@@ -1,8 +1,13 @@
 """A release for phones that answers as a phone does: contract, labels, and files in an interpreter."""
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +16,10 @@ from numpy.typing import NDArray
 from edgeline.edge.runtime import EdgeModel, preprocess
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.labels import parse_labels
-from edgeline.prediction.edge_models import load_models
 from edgeline.prediction.inputs import Input
 from edgeline.release.layout import LABELS
 from edgeline.release.releases import Release
+from edgeline.store.locations import add_path_to_errors
 
 
 @dataclass(frozen=True)
@@ -78,3 +83,34 @@ def rank_labels(answer: Answer, bundle: Bundle) -> dict[str, float]:
     assert answer.scores is not None
     first = answer.scores[next(iter(bundle.models))][0]
     return {bundle.labels[n]: round(float(first[n]), 6) for n in np.argsort(-first, kind="stable")}
+
+
+def load_models(contents: Mapping[str, bytes]) -> dict[str, EdgeModel]:
+    """Loads edge files, by name of variant, from their content, which the caller has checked.
+
+    Raises:
+        EdgelineError: A file cannot be loaded.
+    """
+    models = {}
+    temporary = tempfile.TemporaryDirectory(prefix="edgeline-models-")
+    with temporary as folder, add_path_to_errors(Path(folder)), _silence_stderr():
+        for name, content in contents.items():
+            # The interpreter trusts and maps its file, so it gets a copy of the checked bytes.
+            path = Path(folder, f"{name}.tflite")
+            path.write_bytes(content)
+            models[name] = EdgeModel(path)
+    return models
+
+
+@contextmanager
+def _silence_stderr() -> Iterator[None]:
+    """Discards what libraries write to the standard error during the block."""
+    sys.stderr.flush()
+    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)

@@ -1,4 +1,4 @@
-"""Records of the files for phones: their conversion, content and measurements."""
+"""Records of the files for phones: their conversion, content, measurements and golden vectors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -185,3 +185,54 @@ PREDICTIONS = JsonLines[Prediction]("predictions.jsonl", Prediction)
 # Predictions of cross-validation: the models had not seen the groups of these examples.
 OUT_OF_FOLD = JsonLines[Prediction]("out_of_fold.jsonl", Prediction)
 MISTAKES = JsonFile[tuple[Mistake, ...]]("mistakes.json", tuple[Mistake, ...])
+
+
+GOLDEN_FOLDER, TENSORS = "golden", "tensors.bin"
+ORIGINALS_FOLDER = "originals"
+# A text, or the cells of a row by column; a window has the cells of each reading, the oldest first.
+Content = str | Mapping[str, str | tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The allowed difference between two tensors made from the same raw input."""
+
+    step: float  # allowed difference of at least `share` of the values
+    share: float  # 0..1
+    most: float  # allowed difference of any value
+
+
+class GoldenExample(Struct, frozen=True, omit_defaults=True):
+    """One example; its raw input is `content`, or the photo `file` beside golden.json."""
+
+    label: str
+    saved_model: tuple[float, ...]  # its probabilities, in the order of labels.txt
+    scores: Mapping[str, tuple[float, ...]]  # the scores of each file, by the name of its variant
+    slices: Mapping[str, str] = field(default_factory=dict)
+    content: Content | None = None
+    file: str = ""
+
+
+class Golden(Struct, frozen=True):
+    """The content of golden.json."""
+
+    kind: str  # the one in preprocessing.json
+    contract_version: int  # version of the preprocessing.json that made the tensors
+    dtype: str  # dtype of the tensors, as numpy spells it
+    shape: tuple[int, ...]  # shape of one tensor, without the batch
+    tolerance: Tolerance
+    score_tolerance: Mapping[str, float]  # by variant: the largest difference of a probability
+    examples: tuple[GoldenExample, ...]
+    version: int = 1
+
+
+class Original(Struct, frozen=True):
+    """The raw input of an eval example; ingest keeps a few of them. `file` lies beside the list."""
+
+    example_id: str
+    content: Content | None = None
+    file: str = ""
+
+
+GOLDEN = JsonFile[Golden]("golden.json", Golden)
+ORIGINALS = JsonLines[Original]("originals.jsonl", Original)

@@ -1,4 +1,4 @@
-"""The metrics of a trained model, by slice, beside those of the model in production."""
+"""Records of the Evaluator: metrics by slice, labels that are probably wrong, photos unlike earlier ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -81,3 +81,78 @@ class Metrics:
 
 
 METRICS = JsonFile[Metrics]("metrics.json", Metrics)
+
+
+# The list for people to fill in, beside the record.
+LABEL_ISSUES_CSV = "label_issues.csv"
+# The columns of that list by which `edgeline data relabel` reads a decision.
+EXAMPLE, LABEL, CORRECTED = "example", "label", "corrected"
+
+
+@dataclass(frozen=True)
+class LabelIssue:
+    """An example whose label is probably wrong; probabilities are 0..1."""
+
+    example: str  # its id, `span-00042/a.jpg`
+    split: str
+    label: str
+    suggested: str
+    probability: float  # of the suggested label
+    probability_of_label: float
+    file: str = ""  # a preview beside the record; empty for a text or where none was made
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class LabelIssues:
+    """The suspect examples of a window, the surest first."""
+
+    judged: int  # number of examples
+    judges: tuple[str, ...]  # the models that did not learn from the examples that they judged
+    total: int  # number of suspects
+    shown: tuple[LabelIssue, ...]  # the first of them
+
+
+LABEL_ISSUES = JsonFile[LabelIssues]("label_issues.json", LabelIssues)
+# The ids of the examples whose label a person has confirmed or corrected.
+REVIEWED = JsonFile[tuple[str, ...]]("reviewed.json", tuple[str, ...])
+
+
+# The photos have drifted if surely more than this share is unlike earlier ones, three times that by chance.
+_MOST_UNLIKE = 0.03
+
+
+@dataclass(frozen=True)
+class UnlikePhoto:
+    """A photo that is unlike earlier ones; `file` is a preview beside the record."""
+
+    example: str
+    file: str
+
+
+@dataclass(frozen=True)
+class PhotoDrift:
+    """The share of a span's photos that are farther from all earlier ones than 99 % of these, 0..1."""
+
+    span: str  # the newest
+    photos: int  # number of its photos that were compared
+    share: float
+    low: float  # ends of the 95 % interval, which allows for sessions
+    high: float
+    unlike: tuple[UnlikePhoto, ...] = ()  # the first of these photos, the farthest first
+
+    @property
+    def has_drifted(self) -> bool:
+        """True if more photos are unlike earlier ones than chance explains."""
+        return self.low > _MOST_UNLIKE
+
+    @property
+    def sentence(self) -> str:
+        """The result in words."""
+        return (
+            f"{100 * self.share:.1f} % of {self.photos:,} photos of {self.span} are unlike all earlier photos"
+            f" (95 % CI {100 * self.low:.1f} to {100 * self.high:.1f} %; 1 % are by chance)."
+        )
+
+
+PHOTO_DRIFT = JsonFile[PhotoDrift]("photo_drift.json", PhotoDrift)

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgeline.errors import Problem
-from edgeline.records.ingest import Excluded
+from edgeline.records.ingest import Excluded, describe_spans
 from edgeline.records.json_file import JsonFile
 from edgeline.records.outcome import Ending
-from edgeline.records.spans import describe_spans
 
 # Runs with these outcomes ended before a verdict, so the next run resumes from their finished steps.
 UNFINISHED = ("failed", "interrupted", "killed")

@@ -3,7 +3,7 @@
 from datetime import datetime, timezone
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.release.documents import parse_time
+from edgeline.release.layout import parse_time
 from edgeline.release.manifest import Manifest
 from edgeline.release.releases import Release, find_lowest_epoch, read_newest_readable, releases
 from edgeline.release.signing import KEY_VARIABLE

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import format_utc
 from edgeline.labels import check_labels, render_labels
-from edgeline.records.edge import ReleasedFile
+from edgeline.records.edge import GOLDEN_FOLDER, ReleasedFile
 from edgeline.records.evaluation import SliceMetrics
-from edgeline.records.golden import GOLDEN_FOLDER
 from edgeline.release import durable, manifest
-from edgeline.release.documents import render
-from edgeline.release.layout import LABELS, MANIFEST, PREPROCESSING, SIGNATURE, PushFolder, check_name
+from edgeline.release.layout import LABELS, MANIFEST, PREPROCESSING, SIGNATURE, PushFolder, check_name, render
 from edgeline.release.signing import digits_of
 from edgeline.store.objects import measure_file
 

@@ -5,7 +5,7 @@ then as a line at the end of history.jsonl. So a crash between the two loses not
 in current.json, and the next writer appends it. A line torn by a crash or a full disk counts as not written.
 
 Each change has the digest of the line before its own, so current.json, which has the newest change, vouches
-for every line of the log, and the lines for the manifest of every release. The oldest lines have no digest.
+for every line of the log, and the lines for the manifest of every release. The first line has no digest.
 """
 
 import json
@@ -19,9 +19,17 @@ from msgspec import Struct, to_builtins
 
 from edgeline.errors import EdgelineError
 from edgeline.journal import append_line, get_user_and_host, utc_now
-from edgeline.release import documents
-from edgeline.release.documents import Digest, Positive
-from edgeline.release.layout import PushFolder
+from edgeline.release.layout import (
+    Digest,
+    Positive,
+    PushFolder,
+    damaged,
+    parse,
+    parse_time,
+    read_document,
+    render,
+    sha256_of_bytes,
+)
 
 Action = Literal["push", "promote", "rollback", "collect"]
 _REPAIRED_BY = "the next push, promote or rollback writes it from current.json"
@@ -52,7 +60,7 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
     collected: tuple[Collected, ...] = ()
 
     def __post_init__(self) -> None:
-        documents.parse_time(self.when)
+        parse_time(self.when)
 
     def to_line(self) -> bytes:
         """Returns its line in history.jsonl, without the line end."""
@@ -108,12 +116,12 @@ def read_pointer(folder: PushFolder, model: str) -> Change | None:
     """
     path = folder.pointer(model)
     where = folder.relative(path)
-    if (raw := documents.read_document(folder, path)) is None:
+    if (raw := read_document(folder, path)) is None:
         return None
-    pointer = documents.parse(raw, _Pointer, where)
+    pointer = parse(raw, _Pointer, where)
     if pointer != _build_pointer(pointer.change):
         expected = f"version {pointer.change.to_version}, as in its 'change'"
-        raise documents.damaged(where, f"version {pointer.version}", expected)
+        raise damaged(where, f"version {pointer.version}", expected)
     return pointer.change
 
 
@@ -126,7 +134,7 @@ def find_pointer(folder: PushFolder, model: str) -> Change | None:
 
 def render_pointer(change: Change) -> bytes:
     """Renders the content of current.json."""
-    return documents.render(_build_pointer(change), "current.json")
+    return render(_build_pointer(change), "current.json")
 
 
 def _build_pointer(change: Change) -> _Pointer:
@@ -142,12 +150,12 @@ def read_history(folder: PushFolder, model: str) -> History:
     before: Change | None = None
     for number, line in enumerate(lines, start=1):
         try:
-            change = documents.parse(line, Change, name)
+            change = parse(line, Change, name)
         except EdgelineError:
             problems.append(f"{name}: line {number} cannot be read.")
             before = None
             continue
-        if fault := _find_fault(change, line, changes, before, first=number == 1):
+        if fault := _find_fault(change, line, before, first=number == 1):
             problems.append(f"{name}: line {number} {fault}")
         changes.append(change)
         before = change
@@ -161,9 +169,7 @@ def read_history(folder: PushFolder, model: str) -> History:
     return History(tuple(changes), tuple(problems))
 
 
-def _find_fault(
-    change: Change, line: bytes, earlier: Sequence[Change], before: Change | None, first: bool
-) -> str:
+def _find_fault(change: Change, line: bytes, before: Change | None, first: bool) -> str:
     """Returns the fault of a readable line, or ""; `before` is the change of the line before, if readable."""
     if change.to_line() != line:
         return "was changed after it was written."
@@ -171,9 +177,7 @@ def _find_fault(
         return f"is change {change.number}: the changes before it are missing."
     if before is None:
         return ""
-    chained = any(each.previous_sha256 for each in earlier)
-    expected = documents.sha256_of_bytes(before.to_line()) if change.previous_sha256 or chained else None
-    if change.number != before.number + 1 or change.previous_sha256 != expected:
+    if change.number != before.number + 1 or change.previous_sha256 != sha256_of_bytes(before.to_line()):
         return "does not follow the line before it: one of them was changed, or lines are missing."
     return ""
 
@@ -209,7 +213,7 @@ def make_change(
         to_version=version,
         manifest_sha256=manifest_sha256,
         reason=reason,
-        previous_sha256=documents.sha256_of_bytes(last.to_line()) if last else None,
+        previous_sha256=sha256_of_bytes(last.to_line()) if last else None,
         collected=tuple(collected),
     )
 
@@ -239,5 +243,5 @@ def previous_version(changes: Sequence[Change]) -> int | None:
 
 def _read_lines(folder: PushFolder, model: str) -> tuple[list[bytes], bytes]:
     """Reads the complete lines of history.jsonl, and the bytes after the last line end."""
-    *lines, torn = (documents.read_document(folder, folder.history(model)) or b"").split(b"\n")
+    *lines, torn = (read_document(folder, folder.history(model)) or b"").split(b"\n")
     return lines, torn

@@ -19,7 +19,7 @@ from edgeline.errors import EdgelineError
 from edgeline.records.edge import ReleasedFile
 from edgeline.records.evaluation import SliceMetrics
 from edgeline.records.training import MODEL_IDENTITY
-from edgeline.release.documents import Digest, Positive, parse, parse_time, sha256_of_bytes
+from edgeline.release.layout import Digest, Positive, parse, parse_time, sha256_of_bytes
 from edgeline.store.objects import measure_file
 
 SCHEMA_VERSION = 2

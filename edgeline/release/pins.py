@@ -7,9 +7,8 @@ whole, from the pointers of all models in the push folder.
 import re
 from collections.abc import Mapping
 
-from edgeline.release.documents import read_document
 from edgeline.release.history import find_pointer, read_history
-from edgeline.release.layout import PushFolder
+from edgeline.release.layout import PushFolder, read_document
 
 # TF Serving accepts only absolute paths, and its image expects models here: mount <push>/serving there.
 SERVING_MOUNT = "/models"

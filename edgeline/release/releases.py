@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgeline.errors import EdgelineError
-from edgeline.release.documents import damaged, read_document, sha256_of_bytes
 from edgeline.release.history import read_history, read_pointer
-from edgeline.release.layout import MANIFEST, PushFolder, check_name
+from edgeline.release.layout import MANIFEST, PushFolder, check_name, damaged, read_document, sha256_of_bytes
 from edgeline.release.manifest import Manifest, identity_of, parse_manifest, select_served_entries
 from edgeline.store.locations import Location, locate, read_bytes
 from edgeline.store.store_errors import explain_errors

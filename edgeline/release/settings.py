@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from edgeline.release.signing import KEY_VARIABLE
-from edgeline.secret_values import refuse_user
-from edgeline.settings_group import Group, make_absolute
+from edgeline.settings_group import Group, make_absolute, refuse_user
 from edgeline.store.locations import is_url
 
 

@@ -40,7 +40,6 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.release import durable, lease
 from edgeline.release.acceptance import check_push, check_switch
 from edgeline.release.candidate import Candidate, check, stage
-from edgeline.release.documents import sha256_of_bytes
 from edgeline.release.history import (
     Action,
     Change,
@@ -53,7 +52,7 @@ from edgeline.release.history import (
     read_pointer,
     render_pointer,
 )
-from edgeline.release.layout import PushFolder, check_name
+from edgeline.release.layout import PushFolder, check_name, sha256_of_bytes
 from edgeline.release.mirror import Mirror
 from edgeline.release.pins import compute_pins, pins_match, render_pins
 from edgeline.release.releases import (

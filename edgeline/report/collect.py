@@ -8,22 +8,17 @@ from typing import TypeVar
 from edgeline.errors import EdgelineError
 from edgeline.intervals import compute_wilson_interval
 from edgeline.labels import parse_labels
-from edgeline.records.data_checks import DRIFT, read_anomalies
 from edgeline.records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDICTIONS, Prediction
-from edgeline.records.evaluation import METRICS, Metrics
+from edgeline.records.evaluation import LABEL_ISSUES, METRICS, PHOTO_DRIFT, Metrics
 from edgeline.records.ingest import INGEST, THUMBNAILS, TWINS, Ingest
 from edgeline.records.json_file import UNREADABLE
-from edgeline.records.labels_review import LABEL_ISSUES
-from edgeline.records.photo_drift import PHOTO_DRIFT
 from edgeline.records.run import Run
-from edgeline.records.schema import Difference
 from edgeline.records.training import CROSS_VALIDATION, EPOCHS, SEARCH, TRAINING, TrainingSummary
-from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.records.verdict import DRIFT, VERDICT, Difference, Verdict, read_anomalies
 from edgeline.report import facts
 from edgeline.report.measures import Reliability, measure_reliability
-from edgeline.report.schema import find_differences
 from edgeline.report.sources import Sources
-from edgeline.report.statistics import read_features
+from edgeline.report.statistics import find_differences, read_features
 
 _Part = TypeVar("_Part")
 # Raised for a file whose values are of the right type and make no sense.

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edgeline.records.edge import EdgeFiles, Mistake
-from edgeline.records.evaluation import Confusion, Importance, SimpleModel
+from edgeline.records.evaluation import Confusion, Importance, LabelIssues, PhotoDrift, SimpleModel
 from edgeline.records.ingest import Ingest, Thumbnail
-from edgeline.records.labels_review import LabelIssues
-from edgeline.records.photo_drift import PhotoDrift
 from edgeline.records.run import Run
-from edgeline.records.schema import Difference
 from edgeline.records.training import CrossValidation, Epoch, Search, TrainingSummary
-from edgeline.records.verdict import Verdict
+from edgeline.records.verdict import Difference, Verdict
 from edgeline.report.measures import Reliability
 
 

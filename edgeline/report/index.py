@@ -12,7 +12,7 @@ from edgeline.report import words
 from edgeline.report.compare import SECTIONS
 from edgeline.report.drawing import MARKERS
 from edgeline.report.page import Figure, render
-from edgeline.report.rows import Row
+from edgeline.report.timelines import Row
 from edgeline.report.verdict import BADGES
 
 _MOST_STEPS = 5  # with a time of their own in the chart

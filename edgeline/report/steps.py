@@ -4,11 +4,11 @@ import math
 from functools import lru_cache
 from typing import Any
 
-from edgeline.records.data_checks import DRIFT
 from edgeline.records.edge import PREDICTIONS
 from edgeline.records.evaluation import Confusion
 from edgeline.records.run import Run
 from edgeline.records.steps import STEPS
+from edgeline.records.verdict import DRIFT
 from edgeline.report import records
 from edgeline.report.collect import collect, pictures
 from edgeline.report.facts import Facts

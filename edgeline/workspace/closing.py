@@ -1,22 +1,60 @@
-"""The end of a run: its outcome, read from the outputs of its steps, and the last lines that it prints."""
+"""The end of a run: its outcome, read from the outputs of its steps, and the lines that tell people of it."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from edgeline.errors import EdgelineError, Problem
+from edgeline.records.events import EpochEnded
 from edgeline.records.outcome import Outcome
-from edgeline.records.push import PUSH
 from edgeline.records.run import Run
 from edgeline.records.training import SEARCH, TUNED
-from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.records.verdict import PUSH, VERDICT, Verdict
 from edgeline.release import store
 from edgeline.release.acceptance import terms
 from edgeline.release.releases import Release
+from edgeline.report import words
 from edgeline.report.sources import Sources
 from edgeline.report.words import setting
-from edgeline.workspace.progress_text import duration, verdict_lines
 from edgeline.workspace.runs import RunFolder
+
+# The style of each outcome on a terminal.
+STYLES = {
+    **dict.fromkeys(("pushed", "unchanged"), "bold green"),
+    **dict.fromkeys(("held", "refused"), "bold yellow"),
+    **dict.fromkeys(("failed", "interrupted", "killed"), "bold red"),
+    "running": "",
+}
+
+
+def duration(seconds: float) -> str:
+    """Formats seconds as `4.2 s`, `3 min 05 s` or `2 h 03 min`."""
+    return words.seconds(seconds).replace("\u00a0", " ")
+
+
+def format_epoch(event: EpochEnded, width: int) -> str:
+    """Formats an epoch in at most `width` columns; the least important figures are left out first."""
+    pieces = [f"{duration(event.eta_s)} left"] if event.eta_s else []
+    figures = {
+        "eval accuracy": event.val_accuracy,
+        "loss": event.loss,
+        "accuracy": event.accuracy,
+        "eval loss": event.val_loss,
+    }
+    pieces += [f"{name} {value:.3f}" for name, value in figures.items() if value is not None]
+    text = f"epoch {event.epoch}/{event.epochs}"
+    for piece in pieces:
+        if len(text) + 2 + len(piece) <= width:
+            text += f"  {piece}"
+    return text
+
+
+def verdict_lines(outcome: Outcome, headline: str) -> Iterator[tuple[str, str]]:
+    """Yields the headline of a run and its reasons, each with its style."""
+    yield headline, STYLES.get(outcome.outcome, "bold red")
+    for reason in outcome.reasons:
+        yield f"  - {reason}", ""
+
 
 DETAILS = "Details: "
 _SHOW, _STATUS = "edgeline show latest", "edgeline status"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from edgeline.records.edge import EdgeFiles
-from edgeline.records.labels_review import LABEL_ISSUES_CSV
+from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.records.run import Run
 from edgeline.report import records
 from edgeline.report.collect import collect

@@ -4,7 +4,7 @@ import click
 
 from edgeline.cli.options import gather, overrides, profile, workspace
 from edgeline.errors import UsageError
-from edgeline.secret_values import names_user
+from edgeline.settings_group import names_user
 from edgeline.store.locations import Location, locate
 from runners.shared.run_options import NamedSettings
 

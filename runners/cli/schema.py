@@ -12,11 +12,11 @@ from edgeline.cli.commands import Group
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import UsageError
 from edgeline.journal import get_user
+from edgeline.records.ingest import describe_spans
 from edgeline.records.run import Run
-from edgeline.records.schema import Difference
-from edgeline.records.spans import describe_spans
-from edgeline.report.schema import find_differences
+from edgeline.records.verdict import Difference
 from edgeline.report.sources import Sources
+from edgeline.report.statistics import find_differences
 from edgeline.workspace.known_runs import Place
 from edgeline.workspace.runs import find_run
 

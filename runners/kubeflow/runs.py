@@ -15,7 +15,7 @@ from edgeline.records.outcome import Outcome
 from edgeline.records.steps import STEPS
 from edgeline.report import records
 from edgeline.store.locations import locate
-from edgeline.workspace.progress_text import verdict_lines
+from edgeline.workspace.closing import verdict_lines
 from runners.kubeflow.outcome import PUSHER, StepLost, conclude
 from runners.kubeflow.steps import ENDED, Step, order_steps, read_steps
 from runners.kubeflow.target import Target, upload

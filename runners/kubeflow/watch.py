@@ -8,7 +8,7 @@ from typing import Any
 from edgeline.errors import EdgelineError, Problem
 from edgeline.records import run as record
 from edgeline.records.events import Event, Planned, StepChanged, Warned
-from edgeline.workspace.progress_text import duration
+from edgeline.workspace.closing import duration
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.errors import Unavailable
 from runners.kubeflow.pods import Trouble, find_troubles, read_pods

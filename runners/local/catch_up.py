@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from data.spans.layout import Span, find_excluded_in_window, find_usable_spans
-from edgeline.records.ingest import Excluded
+from edgeline.records.ingest import Excluded, describe_spans
 from edgeline.records.run import Run
-from edgeline.records.spans import describe_spans
 from edgeline.store.locations import Location
 
 

@@ -19,8 +19,7 @@ from data.spans.layout import find_newest_spans
 from edgeline.cli.stdout import print_json
 from edgeline.errors import DataRefused, Problem, UsageError
 from edgeline.failures import describe
-from edgeline.journal import utc_now
-from edgeline.library_versions import library_versions
+from edgeline.journal import library_versions, utc_now
 from edgeline.mlflow import mirror
 from edgeline.records.events import Event, Planned, Warned, listen
 from edgeline.records.outcome import INTERRUPTED_EXIT

@@ -14,7 +14,7 @@ from data.spans.layout import Span
 from data.spans.source import load_source
 from data.spans.window import compute_span_digests, compute_window_digest
 from edgeline.errors import UsageError
-from edgeline.records.spans import describe_spans
+from edgeline.records.ingest import describe_spans
 from edgeline.release import store
 from runners.shared.code import ROOT, digest
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from edgeline.cli.stdout import prepare_line, visible, wrap
 from edgeline.records.events import Counted, EpochEnded, Event, Planned, StepChanged, TrialReported, Warned
 from edgeline.records.run import Step
-from edgeline.workspace.progress_text import duration, format_epoch
+from edgeline.workspace.closing import duration, format_epoch
 
 _STATE_STYLE = {"done": "green", "cached": "cyan", "failed": "bold red", "running": ""}
 _STATE_STYLE |= {"held": "yellow", "refused": "yellow"}

@@ -17,8 +17,7 @@ from components.transformed_examples import read_examples
 from edgeline.edge.golden import golden_problems, read_vectors
 from edgeline.edge.runtime import EdgeModel
 from edgeline.errors import EdgelineError
-from edgeline.records.edge import EDGE_FILES, PREPROCESSING
-from edgeline.records.golden import GOLDEN
+from edgeline.records.edge import EDGE_FILES, GOLDEN, PREPROCESSING
 from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
 from edgeline.report.collect import collect
@@ -112,7 +111,7 @@ def test_the_first_variant_in_the_preferred_order_is_the_default(trained, conver
     assert [variant["name"] for variant in measured["variants"]] == ["fp32", "fp16"]
     for variant in measured["variants"]:
         assert variant["reasons"] == []
-        assert variant["measured"]["photos"] == measured["eval_photos"]
+        assert variant["measured"]["photos"] == measured["eval_examples"]
         assert set(variant["measured"]["groups"]) == {"class", "lane"}
     # The converter may fuse operations of float32, not change them.
     assert measured["variants"][0]["measured"]["max_difference"] < 1e-4
@@ -123,7 +122,7 @@ def test_what_the_saved_model_said_of_each_example_is_kept(trained, converted, t
     lines = (tmp_path / "verdict" / "predictions.jsonl").read_text().splitlines()
     predictions = [json.loads(line) for line in lines]
     examples = read(trained)
-    assert [p["photo_id"] for p in predictions] == examples.ids
+    assert [p["example_id"] for p in predictions] == examples.ids
     assert [p["label"] for p in predictions] == examples.groups["class"]
     assert [p["slices"] for p in predictions] == [{"lane": lane} for lane in examples.groups["lane"]]
     assert [p["span"] for p in predictions] == examples.spans
@@ -145,7 +144,7 @@ def test_the_report_finds_what_it_shows_of_the_files_for_phones(trained, convert
         assert variant.reasons == tuple(found["reasons"]) and variant.reasons
         assert variant.measured is not None and variant.measured.worst() is not None
         assert variant.measured.accuracy == pytest.approx(found["measured"]["accuracy"])
-    assert facts.reliability.examples == measured["eval_photos"] == facts.edge.eval_examples
+    assert facts.reliability.examples == measured["eval_examples"] == facts.edge.eval_examples
     right = sum(b.accuracy * b.examples for b in facts.reliability.bins) / facts.reliability.examples
     assert right == pytest.approx(measured["variants"][0]["measured"]["reference_accuracy"])
     assert facts.gates[0].result == "fail"
@@ -163,7 +162,7 @@ def test_the_mistakes_that_the_model_was_surest_of_are_kept_with_their_photos(tr
     write_mistakes(tmp_path, trained.examples, examples, probabilities, SHELF)
     mistakes = json.loads((tmp_path / "mistakes.json").read_text())
     assert n > 13 and len(mistakes) == 12
-    assert [m["photo_id"] for m in mistakes] == examples.ids[-2:-14:-1]
+    assert [m["example_id"] for m in mistakes] == examples.ids[-2:-14:-1]
     for mistake in mistakes:
         assert LABELS[(LABELS.index(mistake["label"]) + 1) % 3] == mistake["predicted"]
         assert mistake["probability"] + mistake["probability_of_label"] == pytest.approx(1, abs=1e-5)

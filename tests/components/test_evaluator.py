@@ -13,9 +13,8 @@ from components.tfx_steps import Evaluator
 from edgeline.gates.answers import build_measure
 from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.records.edge import OUT_OF_FOLD, Prediction
-from edgeline.records.evaluation import METRICS
+from edgeline.records.evaluation import LABEL_ISSUES, METRICS, REVIEWED
 from edgeline.records.ingest import TWINS, Twin, Twins
-from edgeline.records.labels_review import LABEL_ISSUES, REVIEWED
 from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
 from edgeline.report.collect import collect

@@ -19,8 +19,8 @@ from data.spans.exclusions import decide
 from data.spans.layout import find_spans
 from data.spans.split import Ends
 from edgeline.errors import DataRefused, UsageError
+from edgeline.records.evaluation import REVIEWED
 from edgeline.records.ingest import TWINS
-from edgeline.records.labels_review import REVIEWED
 from tests.components.steps import LABELS, LOCAL, SHELF, ingest
 from tests.components.torn_source import REFUSAL
 from tests.data.sample_photos import (
@@ -226,8 +226,8 @@ def test_what_was_quarantined_and_can_be_opened_is_there_to_look_at_without_its_
         "other-name.jpg",
         "labelled-otherwise.jpg",
     }
-    assert opened <= {item["photo"] for item in listed}
-    assert not {"missing.jpg", "text.jpg", "link.jpg", "/etc/hostname"} & {item["photo"] for item in listed}
+    assert opened <= {item["id"] for item in listed}
+    assert not {"missing.jpg", "text.jpg", "link.jpg", "/etc/hostname"} & {item["id"] for item in listed}
     for item in listed:
         photo = (folder / item["file"]).read_bytes()
         assert max(decoded(photo).size) <= 96 and b"PhoneMaker" not in photo

@@ -6,7 +6,7 @@ from tfx.types.standard_artifacts import Examples
 
 from components.photo_drift import write_photo_drift
 from components.raw_rows import Rows
-from edgeline.records.photo_drift import PHOTO_DRIFT, PhotoDrift
+from edgeline.records.evaluation import PHOTO_DRIFT, PhotoDrift
 from tests.components.steps import SHELF, artifact
 from tests.components.test_simple_models import write_split
 from tests.data.sample_photos import jpeg

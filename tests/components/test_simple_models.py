@@ -8,8 +8,7 @@ import pytest
 
 from components.simple_models import MAJORITY, SimpleModels
 from edgeline.gates.label_issues import find_suspects
-from edgeline.records.photo_features import read_features, write_features
-from edgeline.records.seen_photo import pack
+from edgeline.records.photo_features import pack, read_features, write_features
 from edgeline.records.workload import Workload
 
 pytestmark = pytest.mark.e2e

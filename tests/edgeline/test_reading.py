@@ -4,7 +4,7 @@ import pytest
 import edgeline
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.edge import LABELS_FILE_NAME, PREDICTIONS, Prediction
-from edgeline.records.labels_review import LABEL_ISSUES_CSV
+from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.report.facts import Evaluation, Facts, Slice

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from data.photos.labels_file import LabelRow, write_span
 from edgeline.cli.main import main
-from edgeline.records.data_checks import DRIFT, Drift
 from edgeline.records.edge import (
     EDGE_FILES,
     MISTAKES,
@@ -23,10 +22,9 @@ from edgeline.records.edge import (
 from edgeline.records.evaluation import METRICS, Confusion, Metrics
 from edgeline.records.events import EventWriter, Planned, StepChanged
 from edgeline.records.ingest import INGEST, THUMBNAILS, Ingest, Span, Thumbnail
-from edgeline.records.push import PUSH, Push
 from edgeline.records.run import Step
 from edgeline.records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
-from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.records.verdict import DRIFT, PUSH, VERDICT, Drift, Push, Verdict
 from edgeline.workspace.runs import RunFolder, discard_damaged
 from runners.local.lock import HOLDER, Holder
 from tests.edgeline.records.samples import MEASURED

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from edgeline.edge.golden import TOLERANCES, describe_mismatch, largest_difference, shorten
 from edgeline.edge.runtime import EdgeModel, preprocess
-from edgeline.records.edge import ContractCheck
-from edgeline.records.golden import GOLDEN, TENSORS, Golden, GoldenExample
+from edgeline.records.edge import GOLDEN, TENSORS, ContractCheck, Golden, GoldenExample
 
 # Limit for all raw inputs and tensors; one of each class is kept even where that exceeds it.
 _MOST_BYTES = 4 * 2**20

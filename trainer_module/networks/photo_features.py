@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeline.records.seen_photo import pack
+from edgeline.records.photo_features import pack
 
 
 def describe_photo(pixels: bytes) -> bytes:

@@ -32,9 +32,9 @@ from components.light_tfx import import_light_tfx, stand_ins
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.failures import chain, describe
 from edgeline.records.outcome import Outcome
-from edgeline.records.push import PUSH
 from edgeline.records.shards import find_cause
 from edgeline.records.steps import RELEASE_GATE, STEPS, find_helped_step
+from edgeline.records.verdict import PUSH
 from runners.kubeflow import parameters
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.kubeflow.pod import handover, pages, shards

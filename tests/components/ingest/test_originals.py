@@ -11,7 +11,7 @@ from data.settings import DataSettings
 from data.spans.layout import Span, find_spans
 from data.spans.source import Source, load_source
 from data.texts.source import open_source
-from edgeline.records.golden import ORIGINALS, ORIGINALS_FOLDER
+from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER
 from edgeline.records.workload import Workload
 from tests.components.torn_source import TornSource
 from tests.data.sample_photos import encode, jpeg, phone_exif, pixels

@@ -5,7 +5,7 @@ from data.importers.known_looks import keep_looks, read_known_looks
 from data.photos.labels_file import PhotoSpan, read_labels
 from data.photos.likeness import SIDE
 from data.spans.layout import find_spans
-from edgeline.records.seen_photo import SIZE
+from edgeline.records.photo_features import SIZE
 from tests.data.importers.test_importing import write
 from tests.data.sample_photos import jpeg
 

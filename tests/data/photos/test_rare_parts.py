@@ -3,7 +3,7 @@ import numpy as np
 from data.photos.likeness import SIDE, stack_looks
 from data.photos.rare_parts import compute_features
 from data.photos.same_object import find_same
-from edgeline.records.seen_photo import CELLS, STAGES, pack
+from edgeline.records.photo_features import CELLS, STAGES, pack
 
 LOOK = bytes(SIDE * SIDE)
 

@@ -7,7 +7,7 @@ import pytest
 from data.spans.exclusions import decide
 from data.spans.layout import add_span, find_newest_spans, find_spans
 from edgeline.errors import UsageError
-from edgeline.records.spans import describe_spans
+from edgeline.records.ingest import describe_spans
 
 
 def fill(folder):

@@ -10,8 +10,7 @@ from email import message_from_bytes, policy
 import pytest
 
 from edgeline.alerts import channels
-from edgeline.alerts.channels import send
-from edgeline.alerts.message import Message
+from edgeline.alerts.channels import Message, send
 from edgeline.alerts.settings import AlertSettings
 from edgeline.alerts.troubles import Trouble
 from tests.edgeline.alerts.servers import SECRET, Mailbox, mail_server, write_certificate

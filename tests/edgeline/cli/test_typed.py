@@ -13,7 +13,7 @@ import pytest
 
 from data.photos.labels_file import LabelRow, write_span
 from edgeline.cli.main import load, main
-from edgeline.cli.typed import make_rewriter, program
+from edgeline.cli.stdout import make_rewriter, program
 from runners.cli.main import COMMANDS
 from tests.data.sample_photos import jpeg
 

@@ -17,7 +17,7 @@ from edgeline.edge.golden import (
 )
 from edgeline.edge.runtime import EdgeModel, preprocess
 from edgeline.errors import EdgelineError
-from edgeline.records.golden import GOLDEN
+from edgeline.records.edge import GOLDEN
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
 from tests.edgeline.edge.contracts.test_image import jpeg
 from trainer_module.export.golden_writer import RawExample, check_contract, choose_examples, write_vectors

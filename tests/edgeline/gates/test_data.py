@@ -2,8 +2,8 @@ from dataclasses import replace
 
 from edgeline.gates.data import judge, spans_to_judge
 from edgeline.gates.settings import GateSettings
-from edgeline.records.data_checks import Drift
 from edgeline.records.ingest import Ingest, Span, Twin, Twins
+from edgeline.records.verdict import Drift
 
 WINDOW = Ingest(
     splits={"train": 80, "eval": 20},

@@ -6,7 +6,7 @@ import pytest
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.release import store
 from edgeline.release.acceptance import distrust
-from edgeline.release.documents import render, sha256_of_bytes
+from edgeline.release.layout import render, sha256_of_bytes
 from edgeline.release.manifest import model_identity
 from edgeline.release.signing import digits_of
 from tests.edgeline.release.candidates import make_candidate, make_key, snapshot

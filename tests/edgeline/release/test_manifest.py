@@ -5,7 +5,7 @@ import pytest
 
 from edgeline.errors import EdgelineError
 from edgeline.release import store
-from edgeline.release.documents import parse_time, render
+from edgeline.release.layout import parse_time, render
 from edgeline.release.manifest import SCHEMA_VERSION, files_below, model_identity, parse_manifest
 from tests.edgeline.release.candidates import make_candidate
 

@@ -9,14 +9,19 @@ from PIL import Image
 from edgeline.errors import Problem
 from edgeline.intervals import compute_wilson_interval
 from edgeline.records.edge import EdgeFiles, GroupAccuracy, Latency, Machine, Mistake, Variant
-from edgeline.records.evaluation import Confusion, Importance, SimpleModel
+from edgeline.records.evaluation import (
+    Confusion,
+    Importance,
+    LabelIssue,
+    LabelIssues,
+    PhotoDrift,
+    SimpleModel,
+    UnlikePhoto,
+)
 from edgeline.records.ingest import Excluded, Span, Thumbnail
-from edgeline.records.labels_review import LabelIssue, LabelIssues
-from edgeline.records.photo_drift import PhotoDrift, UnlikePhoto
 from edgeline.records.run import Artifact, Run, Step
-from edgeline.records.schema import Difference
 from edgeline.records.training import CrossValidation, Epoch, Estimate, Search, TrainingSummary, Trial
-from edgeline.records.verdict import Verdict
+from edgeline.records.verdict import Difference, Verdict
 from edgeline.report.facts import (
     Data,
     Distribution,

@@ -9,9 +9,9 @@ from edgeline.records.json_file import encode
 from edgeline.report.compare import render_diff
 from edgeline.report.index import render_index
 from edgeline.report.page import render_run
-from edgeline.report.rows import make_row
 from edgeline.report.sources import Sources
 from edgeline.report.steps import step_page
+from edgeline.report.timelines import make_row
 from tests.edgeline.report.runs import a_failed_run, a_hostile_run, a_run, pictures
 from tests.edgeline.report.test_compare import beside
 from tests.edgeline.report.test_index import weeks

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from edgeline.report.index import Mark, render_index
-from edgeline.report.rows import make_row
+from edgeline.report.timelines import make_row
 from tests.edgeline.report.runs import HOSTILE, a_failed_run, a_run
 
 

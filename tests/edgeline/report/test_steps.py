@@ -6,14 +6,12 @@ from math import nan
 import pytest
 from msgspec.structs import replace
 
-from edgeline.records.data_checks import DRIFT, Drift
 from edgeline.records.edge import EDGE_FILES, PREDICTIONS, EdgeFiles, Prediction, Variant
 from edgeline.records.evaluation import METRICS, Confusion, Metrics
 from edgeline.records.ingest import INGEST, Ingest, Span
-from edgeline.records.push import PUSH, Push
 from edgeline.records.run import Run
 from edgeline.records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
-from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.records.verdict import DRIFT, PUSH, VERDICT, Drift, Push, Verdict
 from edgeline.report import records
 from edgeline.report.collect import collect
 from edgeline.report.page import render_run

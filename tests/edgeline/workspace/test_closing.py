@@ -2,9 +2,8 @@ import pytest
 
 from edgeline.errors import Problem
 from edgeline.records.events import EventWriter, Planned, StepChanged
-from edgeline.records.push import PUSH, Push
 from edgeline.records.run import Step
-from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.records.verdict import PUSH, VERDICT, Push, Verdict
 from edgeline.workspace import closing
 from edgeline.workspace.runs import RunFolder
 from tests.outputs import record_output

@@ -3,11 +3,17 @@ from pathlib import Path
 from typing import Any
 
 from edgeline.records.edge import EDGE_FILES, EdgeFiles, Variant
-from edgeline.records.evaluation import METRICS, GroupShare, Metrics
+from edgeline.records.evaluation import (
+    LABEL_ISSUES,
+    METRICS,
+    PHOTO_DRIFT,
+    GroupShare,
+    LabelIssues,
+    Metrics,
+    PhotoDrift,
+)
 from edgeline.records.ingest import INGEST, Ingest, Span
 from edgeline.records.json_file import JsonFile
-from edgeline.records.labels_review import LABEL_ISSUES, LabelIssues
-from edgeline.records.photo_drift import PHOTO_DRIFT, PhotoDrift
 from edgeline.records.training import Estimate
 from edgeline.workspace.details import detail_lines
 from edgeline.workspace.runs import RunFolder

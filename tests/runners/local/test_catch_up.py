@@ -8,7 +8,7 @@ from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import decide
 from data.spans.layout import find_newest_spans, find_spans
 from edgeline.cli.main import main
-from edgeline.cli.typed import program
+from edgeline.cli.stdout import program
 from runners.local import catch_up
 
 ROW = LabelRow("a.jpg", "ok", "lane-01", "s1", "2026-10-05T09:12:33Z")

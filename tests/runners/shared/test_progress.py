@@ -9,7 +9,7 @@ from rich.console import Console
 
 from edgeline.records.events import Counted, EpochEnded, LogOpened, Planned, StepChanged, Warned
 from edgeline.records.run import Step
-from edgeline.workspace.progress_text import duration, format_epoch
+from edgeline.workspace.closing import duration, format_epoch
 from runners.shared.progress import Progress
 
 EPOCH = EpochEnded(3, 16, 0.5123, 0.8342, 0.612, 0.8121, 65.0)

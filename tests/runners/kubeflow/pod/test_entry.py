@@ -11,7 +11,7 @@ import pytest
 
 from edgeline.records.evaluation import METRICS, Confusion, Metrics
 from edgeline.records.outcome import Outcome, find_outcome
-from edgeline.records.push import PUSH, Push
+from edgeline.records.verdict import PUSH, Push
 from edgeline.release import store
 from runners.kubeflow.pod import entry as kubeflow_entry
 from runners.kubeflow.pod import pages as kubeflow_pages

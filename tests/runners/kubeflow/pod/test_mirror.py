@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeline.records.push import PUSH, Push
+from edgeline.records.verdict import PUSH, Push
 from edgeline.release import store
 from edgeline.report import records
 from runners.kubeflow.pod import mirror

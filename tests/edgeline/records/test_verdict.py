@@ -1,6 +1,6 @@
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from edgeline.records.data_checks import read_anomalies
+from edgeline.records.verdict import read_anomalies
 
 
 def test_an_anomaly_is_one_sentence_with_the_splits_it_was_seen_in(tmp_path):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from edgeline.records.seen_photo import CELLS, SIZE, STAGES, pack, unpack
+from edgeline.records.photo_features import CELLS, SIZE, STAGES, pack, unpack
 
 
 def test_what_was_seen_comes_back_within_a_thirtieth_of_its_range():
