@@ -19,8 +19,7 @@ from edgeline.release.verify import nothing_of
 from edgeline.report.collect import read_answers, read_labels
 from edgeline.report.facts import Facts
 from edgeline.store.locations import is_url, locate
-from edgeline.workspace.known_runs import KnownRun, Place, find_known_run, find_known_runs
-from edgeline.workspace.runs import read_runs
+from edgeline.workspace.known_runs import KnownRun, Place, find_known_run, find_known_runs, resolve_place
 
 
 def open(place: str | Path = "workspace", model: str | None = None) -> "History":
@@ -84,20 +83,17 @@ class History:
         return Model(load_bundle(release, variant))
 
     def _find_store(self) -> tuple[str, str]:
-        if self.place.store is not None:
-            names = [self.place.workload] if self.place.workload else store.models(self.place.store)
-            if len(names) != 1:
-                raise UsageError(
-                    f"{self.place.store} has {' and '.join(names) or 'no model'}.",
-                    "A model is one of them.",
-                    "Name it: edgeline.open(place, model=NAME).",
-                )
-            return self.place.store, names[0]
-        earlier = read_runs(self.place.workspace, self.place.workload)
-        if not earlier:
-            root = str(self.place.workspace.absolute() / "push")
-            return root, self.place.workload or "shelf"
-        return earlier[-1].push, earlier[-1].workload
+        if self.place.store is None or self.place.workload:
+            _, root, model = resolve_place(self.place)
+            return root, model
+        names = store.models(self.place.store)
+        if len(names) != 1:
+            raise UsageError(
+                f"{self.place.store} has {' and '.join(names) or 'no model'}.",
+                "A model is one of them.",
+                "Name it: edgeline.open(place, model=NAME).",
+            )
+        return self.place.store, names[0]
 
 
 @dataclass(frozen=True)

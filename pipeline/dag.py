@@ -79,7 +79,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
             does not fit.
     """
     load(workload.module)
-    workload_json = workload.to_json()
+    store = {"push": paths.push, "model_name": workload.name}
     about = {
         "run": observed.run,
         "model_name": workload.name,
@@ -87,21 +87,28 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "recorded": json.dumps(settings.recorded()),
         "records": paths.records,
     }
+
+    def take(step: str) -> dict[str, str]:
+        return {
+            "workload": workload.to_json(),
+            "settings": settings.of(step),
+            "code": observed.code_of(step),
+        }
+
     transform_config = {
         "labels": workload.labels,
         "numbers": workload.numbers,
         "categories": workload.categories,
         "max_side": settings.data.max_side,
         **settings.model.model_dump(mode="json"),
+        "code": observed.code_of("Transform"),
     }
 
     ingest = SpanExampleGen(
         data=paths.data,
-        workload=workload_json,
-        settings=settings.of("ExampleGen"),
         window=observed.window,
         workspace=paths.workspace,
-        code=observed.code_of("ExampleGen"),
+        **take("ExampleGen"),
     ).with_id("ExampleGen")
     features = json.dumps(features_to_count(read_schema(workload), workload.unmeasured))
     statistics = StatisticsGen(
@@ -115,24 +122,23 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     anomalies = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=curated.outputs["schema"]
     )
+    findings = {
+        "statistics": statistics.outputs["statistics"],
+        "schema": curated.outputs["schema"],
+        "anomalies": anomalies.outputs["anomalies"],
+        "quarantine": ingest.outputs["quarantine"],
+    }
     validator = DataValidator(
-        statistics=statistics.outputs["statistics"],
-        schema=curated.outputs["schema"],
-        anomalies=anomalies.outputs["anomalies"],
-        quarantine=ingest.outputs["quarantine"],
+        **findings,
         settings=settings.of("DataValidator"),
         features=features,
-        push=paths.push,
-        model_name=workload.name,
+        **store,
         unjudged=observed.unjudged,
         code=observed.code_of("DataValidator"),
     )
     gate = DataGate(
         data_verdict=validator.outputs["verdict"],
-        statistics=statistics.outputs["statistics"],
-        anomalies=anomalies.outputs["anomalies"],
-        quarantine=ingest.outputs["quarantine"],
-        schema=curated.outputs["schema"],
+        **findings,
         inferred=inferred.outputs["schema"],
         **about,
     )
@@ -141,7 +147,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         examples=ingest.outputs["examples"],
         schema=curated.outputs["schema"],
         preprocessing_fn=f"{workload.module}.preprocessing_fn",
-        custom_config=json.dumps({**transform_config, "code": observed.code_of("Transform")}),
+        custom_config=json.dumps(transform_config),
         disable_statistics=1,
     )
     transform.add_upstream_node(gate)
@@ -154,14 +160,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     }
 
     def configure(step: str) -> str:
-        return json.dumps(
-            {
-                "workload": workload_json,
-                "settings": settings.of(step),
-                "checkpoints": paths.checkpoints,
-                "code": observed.code_of(step),
-            }
-        )
+        return json.dumps({**take(step), "checkpoints": paths.checkpoints})
 
     tuner, hyperparameters = None, {}
     if settings.tune.max_trials:
@@ -178,10 +177,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         custom_config=configure("Trainer"),
     )
     production = ProductionModel(
-        push=paths.push,
-        model_name=workload.name,
-        production=observed.production,
-        code=observed.code_of("ProductionModel"),
+        **store, production=observed.production, code=observed.code_of("ProductionModel")
     )
     production.add_upstream_node(gate)
     evaluator = Evaluator(
@@ -191,38 +187,30 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         quarantine=ingest.outputs["quarantine"],
         baseline_model=production.outputs["model"],
         eval_config=build_evaluation_config(workload, settings.evaluation.false_alarm_rate),
-        workload=workload_json,
-        settings=settings.of("Evaluator"),
-        code=observed.code_of("Evaluator"),
+        **take("Evaluator"),
     )
 
-    converter = EdgeConverter(
-        examples=ingest.outputs["examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        model=trainer.outputs["model"],
-        workload=workload_json,
-        settings=settings.of("EdgeConverter"),
-        code=observed.code_of("EdgeConverter"),
-    )
+    trained = {
+        "examples": ingest.outputs["examples"],
+        "transform_graph": transform.outputs["transform_graph"],
+        "model": trainer.outputs["model"],
+    }
+    converter = EdgeConverter(**trained, **take("EdgeConverter"))
     edge_validator = EdgeValidator(
-        examples=ingest.outputs["examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        model=trainer.outputs["model"],
-        edge_models=converter.outputs["edge_models"],
-        workload=workload_json,
-        settings=settings.of("EdgeValidator"),
-        code=observed.code_of("EdgeValidator"),
+        **trained, edge_models=converter.outputs["edge_models"], **take("EdgeValidator")
     )
+    judged = {
+        "evaluation": evaluator.outputs["evaluation"],
+        "blessing": evaluator.outputs["blessing"],
+        "edge_models": converter.outputs["edge_models"],
+        "edge_verdict": edge_validator.outputs["verdict"],
+    }
     pusher = Pusher(
         examples=ingest.outputs["examples"],
         model=trainer.outputs["model"],
-        evaluation=evaluator.outputs["evaluation"],
-        blessing=evaluator.outputs["blessing"],
-        edge_models=converter.outputs["edge_models"],
-        edge_verdict=edge_validator.outputs["verdict"],
+        **judged,
         labels=json.dumps(workload.labels),
-        push=paths.push,
-        model_name=workload.name,
+        **store,
         settings=settings.of("Pusher"),
         code=observed.code,
         lock=observed.lock,
@@ -232,19 +220,12 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         accepted_data=gate.outputs["accepted_data"],
         **({"search": tuner.outputs["tuner_results"]} if tuner else {}),
         model_run=trainer.outputs["model_run"],
-        evaluation=evaluator.outputs["evaluation"],
-        blessing=evaluator.outputs["blessing"],
-        edge_models=converter.outputs["edge_models"],
-        edge_verdict=edge_validator.outputs["verdict"],
+        **judged,
         pushed_model=pusher.outputs["pushed_model"],
         **about,
     )
     release = ReleaseGate(
-        pushed_model=pusher.outputs["pushed_model"],
-        push=paths.push,
-        model_name=workload.name,
-        run=observed.run,
-        records=paths.records,
+        pushed_model=pusher.outputs["pushed_model"], **store, run=observed.run, records=paths.records
     )
     release.add_upstream_node(report)
 

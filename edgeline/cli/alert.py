@@ -12,13 +12,12 @@ from edgeline.alerts.settings import AlertSettings
 from edgeline.alerts.telling import look_at_store, look_at_workspace, tell, written
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import note, say
 from edgeline.errors import UsageError
 from edgeline.settings_group import Group
 from edgeline.settings_layers import describe_mistakes, merge_layers
 from edgeline.store.locations import locate
-from edgeline.workspace.known_runs import Place
+from edgeline.workspace.known_runs import Place, resolve_place
 
 test_option = click.option(
     "--test", is_flag=True, help="send a test message through each channel, and print whether it worked"

@@ -11,7 +11,7 @@ import click
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.releases import TERMS, resolve_place
+from edgeline.cli.releases import TERMS
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import EdgelineError
 from edgeline.prediction.bundle import Answer, Bundle, load_bundle, rank_labels
@@ -23,7 +23,7 @@ from edgeline.release.layout import PushFolder
 from edgeline.release.verify import nothing_of
 from edgeline.report.records import write_file
 from edgeline.store.locations import locate
-from edgeline.workspace.known_runs import Place
+from edgeline.workspace.known_runs import Place, resolve_place
 
 _MOST_PLACES = 3  # named for one kind of problem
 

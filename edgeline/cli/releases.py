@@ -17,21 +17,13 @@ from edgeline.release import store
 from edgeline.report.sources import Sources
 from edgeline.workspace import closing
 from edgeline.workspace.closing import STYLES, duration
-from edgeline.workspace.known_runs import Place
+from edgeline.workspace.known_runs import Place, resolve_place
 from edgeline.workspace.runs import find_run, read_runs
 
 # The fields of a manifest that `acceptance.terms` puts into words.
 TERMS = ("expires", "signed_by", "min_app_version", "rollback_epoch")
 _DAY = click.DateTime(["%Y-%m-%d"])
 _reason = click.option("--reason", required=True, metavar="R", help="the reason, for the audit log")
-
-
-def resolve_place(place: Place) -> tuple[Run | None, str, str]:
-    """Returns the last run; the release store and the model's name, as given or as in that run."""
-    earlier = read_runs(place.workspace, place.workload)
-    last = earlier[-1] if earlier else None
-    root = place.store or (last.push if last else str(place.workspace / "push"))
-    return last, root, place.workload or (last.workload if last else "shelf")
 
 
 @click.command(cls=Command)

@@ -8,7 +8,6 @@ from msgspec import to_builtins
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import EdgelineError
 from edgeline.release.history import read_history
@@ -23,6 +22,7 @@ from edgeline.workspace.known_runs import (
     find_known_run,
     find_known_runs,
     find_written_facts,
+    resolve_place,
     write_report,
 )
 from edgeline.workspace.runs import find_run

@@ -10,7 +10,6 @@ import click
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command, Group
-from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import EdgelineError
 from edgeline.release import signing, store
@@ -21,7 +20,7 @@ from edgeline.release.releases import read_release
 from edgeline.release.signing import public_key
 from edgeline.release.verify import bundle_problems, read_bundle
 from edgeline.store.locations import Location, locate, read_bytes
-from edgeline.workspace.known_runs import Place
+from edgeline.workspace.known_runs import Place, resolve_place
 
 
 @click.command(cls=Command)

@@ -13,7 +13,7 @@ from edgeline.report.collect import collect
 from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import Location, list_folders, locate, read_bytes
-from edgeline.workspace.runs import PRODUCTION, RunFolder, find_run, in_production, read_all
+from edgeline.workspace.runs import PRODUCTION, RunFolder, find_run, in_production, read_all, read_runs
 
 # A store answers in tens of milliseconds.
 _READERS = 16
@@ -60,6 +60,14 @@ class KnownRun:
         if self.page.is_relative_to(self.pages):
             return self.page.relative_to(self.pages).as_posix()
         return self.page.as_uri()
+
+
+def resolve_place(place: Place) -> tuple[Run | None, str, str]:
+    """Returns the last run; the release store and the model's name, as given or as in that run."""
+    earlier = read_runs(place.workspace, place.workload)
+    last = earlier[-1] if earlier else None
+    root = place.store or (last.push if last else str(place.workspace / "push"))
+    return last, root, place.workload or (last.workload if last else "shelf")
 
 
 def find_known_run(place: Place, run_id: str) -> KnownRun:

@@ -6,10 +6,9 @@ import click
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import UsageError
-from edgeline.workspace.known_runs import Place
+from edgeline.workspace.known_runs import Place, resolve_place
 from runners.local.gc import collect
 from runners.local.lock import hold
 

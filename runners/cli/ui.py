@@ -9,10 +9,9 @@ import click
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import say
 from edgeline.errors import EdgelineError
-from edgeline.workspace.known_runs import Place
+from edgeline.workspace.known_runs import Place, resolve_place
 
 
 @click.command(cls=Command)
