@@ -27,12 +27,13 @@ TunerExecutor = _defer("TunerExecutor", "components.tuner.TunerExecutor")
 TrainerExecutor = _defer("TrainerExecutor", "tfx.components.trainer.executor.GenericExecutor")
 EvaluatorExecutor = _defer("EvaluatorExecutor", "components.evaluator.EvaluatorExecutor", LateBeam)
 
-# `features` is the JSON of `edgeline.gates.drift.features_to_count`; `kept` is the folder in which the counts
-# of each span stay for the next run, empty where runs share none.
+# `features` is the JSON of `edgeline.gates.drift.features_to_count`. The release store tells which spans the
+# model in production was made from: the other spans and the newest are judged, and their drift from those is
+# measured. `unjudged` names the spans to judge, which keys the cache; empty where each step runs afresh.
 StatisticsGen = declare(
     "StatisticsGen",
     StatisticsGenExecutor,
-    parameters={"features": str, "kept": str, "code": str},
+    parameters={"features": str, "push": str, "model_name": str, "unjudged": str, "code": str},
     inputs={"examples": kinds.Examples},
     outputs={"statistics": kinds.ExampleStatistics},
 )

@@ -15,7 +15,6 @@ from components.edge_converter import EdgeConverter
 from components.edge_validator import EdgeValidator
 from components.example_gen import SpanExampleGen
 from components.import_schema_gen import ImportSchemaGen
-from components.ingest.kept_spans import kept_folder
 from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
@@ -107,11 +106,12 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         workspace=paths.workspace,
         code=observed.code_of("ExampleGen"),
     ).with_id("ExampleGen")
-    features = json.dumps(features_to_count(read_schema(workload), workload.unmeasured))
     statistics = StatisticsGen(
         examples=ingest.outputs["examples"],
-        features=features,
-        kept=str(kept_folder(Path(paths.workspace), workload) / "statistics") if paths.workspace else "",
+        features=json.dumps(features_to_count(read_schema(workload), workload.unmeasured)),
+        push=paths.push,
+        model_name=workload.name,
+        unjudged=observed.unjudged,
         code=observed.code_of("StatisticsGen"),
     )
     inferred = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=1)
@@ -125,10 +125,6 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         anomalies=anomalies.outputs["anomalies"],
         quarantine=ingest.outputs["quarantine"],
         settings=settings.gate.model_dump_json(),
-        features=features,
-        push=paths.push,
-        model_name=workload.name,
-        unjudged=observed.unjudged,
         code=observed.code_of("DataValidator"),
     )
     gate = DataGate(

@@ -167,7 +167,7 @@ def test_the_cache_sees_each_change_of_the_world(pipeline, settings):
     for changed, steps in (
         (Observed("W", "p", "c", "l", "r"), {"ExampleGen"}),
         (Observed("w", "P", "c", "l", "r"), {"ProductionModel"}),
-        (Observed("w", "p", "c", "l", "r", unjudged="span-00042"), {"DataValidator"}),
+        (Observed("w", "p", "c", "l", "r", unjudged="span-00042"), {"StatisticsGen"}),
         (
             Observed("w", "p", "c", "l", "R"),
             {"Pusher", "ReleaseGate", "DataGate", "RunReport"},
