@@ -38,12 +38,12 @@ from edgeline.records.shards import find_cause
 from edgeline.records.steps import RELEASE_GATE, STEPS, find_helped_step
 from runners.kubeflow import parameters
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
-from runners.kubeflow.pod import handover, pages, shards
+from runners.kubeflow.pod import handover, pages
+from runners.kubeflow.pod.files import move_shards, remove_shards, share_with_executors
 from runners.kubeflow.pod.handover import Json, Locations
 from runners.kubeflow.pod.meeting import meet
 from runners.kubeflow.pod.mirror import mirror
 from runners.kubeflow.pod.record import leave_end, tell_of_end
-from runners.kubeflow.pod.spill import share_with_executors
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
         if options.alerts:
             tell_of_end(run, options.records, options.alerts, outcome, problem)
         if options.shards and options.step == RELEASE_GATE and outcome.outcome != "failed":
-            shards.remove(f"{options.shards}/{run}")
+            remove_shards(f"{options.shards}/{run}")
         if options.registry:
             mirror(options.registry, options.records)
     _log_lines(outcome.to_line(), outcome.sentence)
@@ -165,7 +165,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
         kubeflow_v2_run_executor.fileio = _FILES
 
         store = f"{options.shards}/{run}" if options.shards else None
-        moved_shards = shards.move_shards(find_helped_step(options.step), executor_input, store)
+        moved_shards = move_shards(find_helped_step(options.step), executor_input, store)
         with _join_pods(options, run, executor_input), moved_shards:
             passed = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
             kubeflow_v2_run_executor.main((Namespace(**passed), flags))
