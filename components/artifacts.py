@@ -2,9 +2,6 @@
 
 from tfx.types.artifact import Artifact
 
-# The folder of StatisticsGen's output, beside those of the splits, with the counts of each span.
-COUNTS = "spans"
-
 
 class Quarantine(Artifact):
     """Photos that ingest quarantined (`quarantine.csv`), and the counts of the window (`ingest.json`)."""

@@ -11,7 +11,7 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
-from components.artifacts import COUNTS, AcceptedData, Quarantine, Verdict
+from components.artifacts import AcceptedData, Quarantine, Verdict
 from components.run_record import command_for_details, leave_record
 from edgeline.errors import DataRefused
 from edgeline.records.run import Run
@@ -80,5 +80,4 @@ def DataGate(
         if warning := check_push_early(push, model_name, epoch, signing_key(None) is not None):
             log.warning("It is not known yet if phones will accept a release of this run: %s", warning)
     for name, artifact in inputs.items():
-        # A report does not show the counts of each span.
-        shutil.copytree(artifact.uri, Path(accepted_data.uri, name), ignore=shutil.ignore_patterns(COUNTS))
+        shutil.copytree(artifact.uri, Path(accepted_data.uri, name))

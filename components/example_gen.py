@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,11 +72,11 @@ def SpanExampleGen(
 ) -> None:
     """Reads the newest spans, checks each row, splits by group and writes Examples and quarantine.
 
-    `examples` has the custom properties `first_span`, `last_span`, `window` and, by span, `spans`, the
-    digests of their files, and `contents`, digests of their examples for StatisticsGen. The parameter
-    `window` is the digest of the window's content, which keys the cache and is checked after reading; empty
-    where the engine runs each step afresh. `code` covers the libraries too. The output for each span is kept
-    in the folder `workspace` for the next run, see `kept_spans.py`; empty where runs share none.
+    `examples` has the custom properties `first_span`, `last_span`, `window` and `spans`, the digests of the
+    files of each span. The parameter `window` is the digest of the window's content, which keys the cache and
+    is checked after reading; empty where the engine runs each step afresh. `code` covers the libraries too.
+    The output for each span is kept in the folder `workspace` for the next run, see `kept_spans.py`; empty
+    where runs share none.
 
     The raw inputs of a few eval examples are kept beside the splits, see `originals.py`.
 
@@ -137,9 +137,6 @@ def SpanExampleGen(
     counts: Counter[Any] = Counter()
     for counted in read_all(scratch, example_shards.COUNTS, list[tuple[str, str, str, int]]):
         counts.update({tuple(key): count for *key, count in counted})
-    split_contents = _sum_contents(
-        read_all(scratch, example_shards.CONTENTS, list[tuple[str, str, str]]), spans
-    )
     twins = find_twins(lambda: read_all(scratch, example_shards.LOOKS, list[Look]))
     write_features(folder, select_looks(read_all(scratch, example_shards.LOOKS, list[Look])))
     for split in SPLITS:
@@ -192,7 +189,6 @@ def SpanExampleGen(
         examples.set_int_custom_property(name, value)
     examples.set_string_custom_property("window", digest)
     examples.set_string_custom_property("spans", json.dumps(span_contents))
-    examples.set_string_custom_property("contents", json.dumps(split_contents, sort_keys=True))
     if quarantined:
         total = sum(item.rows for item in read.values())
         log.warning("%d of %d %s were quarantined.", rejected.total(), total, about.nouns)
@@ -214,15 +210,6 @@ def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span], fresh:
             | "ListShards" >> beam.Create(range(plan.shards))
             | "MergeShards" >> beam.ParDo(MergeShard(plan), parts=beam.pvalue.AsIter(parts))
         )
-
-
-def _sum_contents(shards: Iterable[Sequence[tuple[str, str, str]]], spans: Sequence[Span]) -> dict[str, str]:
-    """Returns digests of the examples of each span, `span_42`, by split, whichever span is the newest."""
-    sums = {span.name: Counter[str]() for span in spans}
-    for shard in shards:
-        for name, split, content in shard:
-            sums[name][split] += int(content, 16)
-    return {f"span_{span.number}": json.dumps(sums[span.name], sort_keys=True) for span in spans}
 
 
 def _refuse_empty_split(

@@ -1,58 +1,44 @@
-"""The executor of StatisticsGen: it counts spans with TensorFlow Data Validation, and merges the counts."""
+"""The executor of StatisticsGen."""
 
 import json
-import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
-from tfx.components.statistics_gen.executor import DEFAULT_FILE_NAME, Executor
+import tensorflow_data_validation as tfdv
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
+from tfx_bsl.public.tfxio import TFExampleRecord
 
-from components import statistics_by_span
-from components.artifacts import COUNTS
-from components.ingest.kept_spans import KeptSpans
-from edgeline.gates.drift import statistics_options
-
-log = logging.getLogger("edgeline.statistics")
+from edgeline.gates.data import spans_to_judge
+from edgeline.gates.drift import FOR_DRIFT, make_slicer, statistics_options
+from edgeline.release import store
 
 
-class StatisticsExecutor(Executor):
-    """An executor that counts only spans that no earlier run has counted."""
+class StatisticsExecutor(BaseBeamExecutor):
+    """An executor that adds to the statistics of each split those that drift is measured on."""
 
     def Do(
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
         """Computes the statistics as described at `components.tfx_steps.StatisticsGen`."""
-        options = statistics_options(**json.loads(exec_properties["features"]))
         (examples,), (statistics,) = input_dict["examples"], output_dict["statistics"]
         statistics.split_names, statistics.span = examples.split_names, examples.span
-        contents = json.loads(examples.get_string_custom_property("contents"))
-        newest = f"span_{examples.span}"
-        contents[newest] += " newest"  # the feature `newest_span` has another value next week
-        about = json.dumps([exec_properties["features"], exec_properties["code"]])
-        kept = KeptSpans(Path(place), about) if (place := exec_properties.get("kept")) else None
-        counts = Path(statistics.uri, COUNTS)
-        shutil.rmtree(counts, ignore_errors=True)  # left by an attempt that was killed
-        counts.mkdir(parents=True)
-        fresh = [
-            key
-            for key, content in contents.items()
-            if kept is None or not kept.take(key, content, counts / key)
-        ]
-        log.info("%d of %d spans are counted; an earlier run counted the others.", len(fresh), len(contents))
-        splits = artifact_utils.decode_split_names(examples.split_names)
-        files = {split: f"{artifact_utils.get_split_uri([examples], split)}/*.gz" for split in splits}
-        for key in fresh:
-            (counts / key).mkdir()
-        if fresh:
-            chosen = fresh if len(fresh) < len(contents) else None
-            with self._make_beam_pipeline() as pipeline:
-                statistics_by_span.count_spans(pipeline, files, chosen, options, counts)
-        for split in splits:
-            merged = statistics_by_span.merge_window(counts, split, newest, options)
-            folder = Path(artifact_utils.get_split_uri([statistics], split))
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / DEFAULT_FILE_NAME).write_bytes(merged.SerializeToString())
-        if kept is not None:
-            kept.update(contents, [counts / key for key in fresh])
+        release = store.current(exec_properties["push"], exec_properties["model_name"])
+        contents = json.loads(examples.get_string_custom_property("spans"))
+        judged = spans_to_judge(contents, release.manifest.data.spans if release else {})
+        statistics.set_string_custom_property("judged", json.dumps(judged))
+        features = json.loads(exec_properties["features"])
+        newest = tfdv.experimental_get_feature_value_slicer({"newest_span": None})
+        measured = statistics_options(features["measured"], features["uncounted"], newest)
+        compared = statistics_options(["span", *features["compared"]], (), make_slicer([*contents], judged))
+        with self._make_beam_pipeline() as pipeline:
+            for split in artifact_utils.decode_split_names(examples.split_names):
+                folder = Path(artifact_utils.get_split_uri([statistics], split))
+                folder.mkdir(parents=True, exist_ok=True)
+                pattern = f"{artifact_utils.get_split_uri([examples], split)}/*.gz"
+                batches = pipeline | f"Read {split}" >> TFExampleRecord(pattern, ["edgeline"]).BeamSource()
+                for name, options in (("FeatureStats.pb", measured), (FOR_DRIFT, compared)):
+                    if split == "train" or options is measured:
+                        counted = batches | f"Count {split} {name}" >> tfdv.GenerateStatistics(options)
+                        path = str(folder / name)
+                        _ = counted | f"Write {split} {name}" >> tfdv.WriteStatisticsToBinaryFile(path)

@@ -1,13 +1,85 @@
 """TFX's own components in the DAG, with the parameters that the DAG gives them.
 
-Each is described at https://www.tensorflow.org/tfx/guide; parameters that are JSON there are JSON here.
+Each is described at https://www.tensorflow.org/tfx/guide; parameters that are JSON there are JSON here. TFX's
+declarations import their executors, and with them TensorFlow; here an executor is imported only when it runs,
+not to describe the DAG or to look into the cache.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.dsl.components.base.executor_spec import BeamExecutorSpec, ExecutorClassSpec
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
+from tfx.types import Channel
 from tfx.types import standard_artifacts as kinds
+from tfx.types.artifact import Artifact
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.utils.import_utils import import_class_by_path
 
 from components.artifacts import Quarantine
-from components.declared import Late, LateBeam, declare
+from components.light_tfx import complete_tfx
+
+
+def declare(
+    name: str,
+    executor: type[BaseExecutor],
+    *,
+    parameters: Mapping[str, type] | None = None,
+    inputs: Mapping[str, type[Artifact]],
+    optional: Mapping[str, type[Artifact]] | None = None,
+    outputs: Mapping[str, type[Artifact]],
+) -> Any:
+    """Returns a component class whose arguments are its parameters and inputs.
+
+    A step without an id of its own has the name of the class; `optional` are inputs that may be left out.
+    """
+    uses_beam = issubclass(executor, BaseBeamExecutor)
+    base = BaseBeamComponent if uses_beam else BaseComponent
+    specification = type(
+        f"{name}Spec",
+        (ComponentSpec,),
+        {
+            "PARAMETERS": {key: ExecutionParameter(type=kind) for key, kind in (parameters or {}).items()},
+            "INPUTS": {
+                **{key: ChannelParameter(type=kind) for key, kind in inputs.items()},
+                **{key: ChannelParameter(type=kind, optional=True) for key, kind in (optional or {}).items()},
+            },
+            "OUTPUTS": {key: ChannelParameter(type=kind) for key, kind in outputs.items()},
+        },
+    )
+
+    def initialize(self: Any, **arguments: Any) -> None:
+        channels = {key: Channel(type=kind) for key, kind in outputs.items()}
+        base.__init__(self, specification(**arguments, **channels))
+
+    members = {
+        "__module__": executor.__module__,
+        "__init__": initialize,
+        "SPEC_CLASS": specification,
+        "EXECUTOR_SPEC": BeamExecutorSpec(executor) if uses_beam else ExecutorClassSpec(executor),
+    }
+    return type(name, (base,), members)
+
+
+class Late(BaseExecutor):
+    """An executor that imports and runs another one, named by `runs`."""
+
+    runs: str  # module and class
+
+    def Do(
+        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
+    ) -> None:
+        """Imports the executor and runs it."""
+        complete_tfx()
+        import_class_by_path(self.runs)(self._context).Do(input_dict, output_dict, exec_properties)
+
+
+class LateBeam(Late, BaseBeamExecutor):
+    """A `Late` executor with a Beam pipeline."""
 
 
 def _defer(name: str, runs: str, base: type[Late] = Late) -> type[Late]:
@@ -27,12 +99,13 @@ TunerExecutor = _defer("TunerExecutor", "components.tuner.TunerExecutor")
 TrainerExecutor = _defer("TrainerExecutor", "tfx.components.trainer.executor.GenericExecutor")
 EvaluatorExecutor = _defer("EvaluatorExecutor", "components.evaluator.EvaluatorExecutor", LateBeam)
 
-# `features` is the JSON of `edgeline.gates.drift.features_to_count`; `kept` is the folder in which the counts
-# of each span stay for the next run, empty where runs share none.
+# `features` is the JSON of `edgeline.gates.drift.features_to_count`. The release store tells which spans the
+# model in production was made from: the other spans and the newest are judged, and their drift from those is
+# measured. `unjudged` names the spans to judge, which keys the cache; empty where each step runs afresh.
 StatisticsGen = declare(
     "StatisticsGen",
     StatisticsGenExecutor,
-    parameters={"features": str, "kept": str, "code": str},
+    parameters={"features": str, "push": str, "model_name": str, "unjudged": str, "code": str},
     inputs={"examples": kinds.Examples},
     outputs={"statistics": kinds.ExampleStatistics},
 )

@@ -16,8 +16,6 @@ class TunerExecutor(executor.Executor):
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> None:
         """Runs the search; raises the same errors as `trainer_module.search.tune`."""
         tuner = executor.search(input_dict, exec_properties, self._get_tmp_dir())
-        if tuner.result is None:
-            return  # this process helped another one, which has the result
         executor.write_best_hyperparameters(tuner, output_dict)
         folder = Path(artifact_utils.get_single_uri(output_dict[spec.TUNER_RESULTS_KEY]))
         SEARCH.write(folder, tuner.result)

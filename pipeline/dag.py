@@ -15,7 +15,6 @@ from components.edge_converter import EdgeConverter
 from components.edge_validator import EdgeValidator
 from components.example_gen import SpanExampleGen
 from components.import_schema_gen import ImportSchemaGen
-from components.ingest.kept_spans import kept_folder
 from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
@@ -110,11 +109,11 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         workspace=paths.workspace,
         **take("ExampleGen"),
     ).with_id("ExampleGen")
-    features = json.dumps(features_to_count(read_schema(workload), workload.unmeasured))
     statistics = StatisticsGen(
         examples=ingest.outputs["examples"],
-        features=features,
-        kept=str(kept_folder(Path(paths.workspace), workload) / "statistics") if paths.workspace else "",
+        features=json.dumps(features_to_count(read_schema(workload), workload.unmeasured)),
+        **store,
+        unjudged=observed.unjudged,
         code=observed.code_of("StatisticsGen"),
     )
     inferred = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=1)
@@ -131,9 +130,6 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     validator = DataValidator(
         **findings,
         settings=settings.of("DataValidator"),
-        features=features,
-        **store,
-        unjudged=observed.unjudged,
         code=observed.code_of("DataValidator"),
     )
     gate = DataGate(

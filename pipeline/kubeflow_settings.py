@@ -146,14 +146,12 @@ class KubeflowSettings(Group):
     there. It takes a claim that several nodes can mount at once; a bucket can always be reached."""
     checkpoints: Annotated[str, AfterValidator(_check_claim)] | None = None
     """A pvc://CLAIM/path where training and search leave the state from which a next attempt resumes, and the
-    pods of one step find one another. Null keeps the state in the pod: a new one starts over."""
+    pods of a Trainer find one another. Null keeps the state in the pod: a new one starts over."""
     spill: Annotated[str, AfterValidator(_check_claim)] | None = None
     """A pvc://CLAIM/path for the data that the data steps exchange with their executors of Spark."""
     shards: Annotated[str, AfterValidator(refuse_user), AfterValidator(_check_bucket)] | None = None
     """A s3://BUCKET/path where ExampleGen leaves its shards, from which the training steps read them. Null
     has each step copy them to its pod's disk."""
-    parallel_trials: int = Field(1, ge=1, le=64)
-    """Number of trials of a search that run at the same time, each in a pod like the Tuner's."""
     host: Annotated[str, AfterValidator(_check_host)] | None = None
     """URL of the API of Kubeflow Pipelines, http://... or https://...; null lets kfp's own client find it."""
     namespace: str | None = None

@@ -67,10 +67,6 @@ EXEMPT = {
         trainer_module/training/loop.py Loop._take_step #2
         trainer_module/training/loop.py Loop._take_step #3
         trainer_module/workloads/tables.py _shape_number #1
-        trainer_module/search/trial_pods.py Peer.send #1
-        trainer_module/search/trial_pods.py Peer.receive #1
-        trainer_module/search/trial_pods.py Peer._make_lost_error #1
-        trainer_module/search/trial_pods.py connect_pods #1
         trainer_module/search/tune.py _replace_evaluation #1
         trainer_module/search/tune.py TrialSearch.search #1
         trainer_module/search/tune.py TrialSearch.search #2

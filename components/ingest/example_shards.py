@@ -8,7 +8,6 @@ The output for a span has a folder in the scratch, `span-00042/`, and depends on
 of shards decides which span is the newest, which examples are copies, and which go to eval.
 """
 
-import hashlib
 import logging
 import struct
 import uuid
@@ -44,7 +43,7 @@ _TRANSIENT, _TRANSIENT_PREFIX = ("unreadable", "missing"), "passing-"
 # A worker keeps its output after so many rows; an engine may end a bundle earlier.
 _ROWS = 2_000
 REFUSED, COUNTS, LOOKS = "refused-*.json", "counts-*.json", "looks-*.json"
-CONTENTS, IN_EVAL = "contents-*.json", "in-eval-*.json"
+IN_EVAL = "in-eval-*.json"
 # The length of the part that follows, and the number that decides its shard.
 _HEAD = struct.Struct("<II")
 
@@ -264,7 +263,6 @@ class MergeShard(_Worker):
             for line in rejected:
                 quarantined.write(line)
         counts: Counter[tuple[str, str, str]] = Counter()
-        contents: Counter[tuple[str, str]] = Counter()
         looks = []
         in_eval: dict[tuple[str, str], list[Named]] = {}
         for split in SPLITS:
@@ -275,7 +273,6 @@ class MergeShard(_Worker):
                     if ends.in_eval(part.group, plan.eval_fraction) == (split == "eval"):
                         writer.write(part.example + newest[part.span == plan.newest])
                         counts[split, part.label, part.span] += 1
-                        contents[part.span, split] += hash_example(part.example)
                         if part.look:
                             looks.append(Look(part.place, part.label, split, part.look))
                         if split == "eval":
@@ -287,13 +284,6 @@ class MergeShard(_Worker):
         _write_json(plan.scratch, IN_EVAL.replace("*", f"{shard:05d}"), all_names)
         _write_json(plan.scratch, LOOKS.replace("*", f"{shard:05d}"), looks)
         _write_json(plan.scratch, COUNTS.replace("*", str(shard)), [(*key, n) for key, n in counts.items()])
-        sums = [(*key, f"{total:x}") for key, total in contents.items()]
-        _write_json(plan.scratch, CONTENTS.replace("*", str(shard)), sums)
-
-
-def hash_example(example: bytes) -> int:
-    """Returns a number whose sum identifies a set of examples, whatever their order and number of files."""
-    return int.from_bytes(hashlib.sha256(example).digest()[:16], "big")
 
 
 def list_span(folder: Path, rows: int) -> None:

@@ -3,7 +3,6 @@
 WORKSPACE/spans/<workload>/examples/span-00042-<key>/    the folder of the span as `example_shards.py` left it
     kept.json                                            the CRC-32 of each file in it
 WORKSPACE/spans/<workload>/examples/.span-00042-<key>/   parts of it in the same form, until a run completes
-WORKSPACE/spans/<workload>/statistics/span_42-<key>/     the counts of its examples by StatisticsGen
 
 The key covers everything that the output depends on: name and content of the span, the workload, the settings
 that sources read, code and libraries. A run leaves the spans of its window and no others.
@@ -33,11 +32,6 @@ _CHUNK = 2**20
 log = logging.getLogger("edgeline.ingest")
 
 
-def kept_folder(workspace: Path, workload: Workload) -> Path:
-    """Returns the folder in which the steps of a workload keep their output for spans."""
-    return workspace / "spans" / workload.name
-
-
 @dataclass(frozen=True)
 class KeptSpans:
     """The kept spans of one workload in a workspace; a failure with them never stops a run."""
@@ -50,7 +44,7 @@ class KeptSpans:
         """Returns the kept spans of a workspace for this workload, these settings and this code."""
         relevant = settings.model_dump(mode="json", exclude=_OF_THE_WINDOW)
         about = json.dumps([workload.to_json(), relevant, code], sort_keys=True)
-        return KeptSpans(kept_folder(workspace, workload) / "examples", about)
+        return KeptSpans(workspace / "spans" / workload.name / "examples", about)
 
     def take(self, name: str, content: str, target: Path) -> bool:
         """Links the kept output of a span of this content to `target`, a new folder; False if none."""

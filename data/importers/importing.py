@@ -9,12 +9,10 @@ from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any
 
-from data.importers.classes import check_classes, warn_of_few
 from data.importers.curated_schema import build_photo_schema
 from data.importers.detection import find_source
-from data.importers.known_looks import keep_looks, read_known_looks
-from data.importers.known_photos import KnownPhotos, hash_photo
-from data.importers.report import ImportReport
+from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, read_known_looks
+from data.importers.report import ImportReport, check_classes, warn_of_few
 from data.importers.sessions import Grouping, NewPhoto, group_photos
 from data.importers.sides import assign_splits
 from data.importers.source import LabelledPhoto, RefusedPhoto, Source

@@ -1,17 +1,27 @@
-"""The photos that a data folder holds already, found by their content."""
+"""The photos that a data folder holds already, found by their content, and by their looks.
+
+Looks, which find near twins, are kept so that no photo is decoded twice.
+"""
 
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
+
+import msgspec
 
 from data.photos.labels_file import LabelRow, PhotoSpan
+from data.photos.likeness import SIDE
+from data.spans.layout import Span, replace_file
+from edgeline.records.photo_features import SIZE
 from edgeline.records.rejection import RowRejected
 
 # 128 bits of SHA-256. Imported photos are named by them, so their names are the index.
 _HASH_DIGITS = 32
 _HASH_NAME = re.compile(rf"([0-9a-f]{{{_HASH_DIGITS}}})\.[a-z]{{3,4}}")
+_Looks = dict[str, bytes | None]
 
 
 def hash_photo(photo: bytes) -> str:
@@ -46,3 +56,50 @@ class KnownPhotos:
             with suppress(RowRejected):
                 self._by_hash.setdefault(hash_photo(span.read(row.photo)), (span, row))
         return self._by_hash.get(digest)
+
+
+def read_known_looks(
+    data_dir: Path,
+    spans: Mapping[PhotoSpan, Sequence[LabelRow]],
+    look: Callable[[bytes], bytes | None],
+    described: bool,
+) -> Iterator[tuple[LabelRow, bytes]]:
+    """Yields the rows of spans whose photo can be opened, each with the look of the photo.
+
+    `data_dir/.looks` keeps looks by the name and size of a photo. One that is missing or damaged is made
+    again; if photos are `described`, so is one without a network's features, or with those of an older
+    version.
+    """
+    for span, rows in spans.items():
+        known, fresh = _Looks(), _Looks()
+        with suppress(OSError, ValueError):
+            known = msgspec.msgpack.decode(_find_file(data_dir, span).read_bytes(), type=_Looks)
+        if described:
+            known = {key: kept for key, kept in known.items() if not kept or len(kept) == SIDE * SIDE + SIZE}
+        for row in rows:
+            with suppress(RowRejected):
+                key = _make_key(span, row.photo)
+                fresh[key] = known[key] if key in known else look(span.read(row.photo))
+                if photo_look := fresh[key]:
+                    yield row, photo_look
+        if fresh != known:
+            _write(data_dir, span, fresh)
+
+
+def keep_looks(data_dir: Path, span: PhotoSpan, looks: Mapping[str, bytes | None]) -> None:
+    """Keeps the looks of a new span, by the names of its photos."""
+    _write(data_dir, span, {_make_key(span, photo): look for photo, look in looks.items()})
+
+
+def _find_file(data_dir: Path, span: Span) -> Path:
+    return data_dir / ".looks" / f"{span.name}.msgpack"
+
+
+def _make_key(span: PhotoSpan, photo: str) -> str:
+    return f"{photo} {span.resolve(photo).stat().st_size}"
+
+
+def _write(data_dir: Path, span: Span, looks: _Looks) -> None:
+    with suppress(OSError):  # the looks are made again next time
+        _find_file(data_dir, span).parent.mkdir(exist_ok=True)
+        replace_file(_find_file(data_dir, span), msgspec.msgpack.encode(looks))

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from data.importers.classes import check_classes, warn_of_few
 from data.importers.column_kinds import (
     Ask,
     Kinds,
@@ -30,7 +29,7 @@ from data.importers.curated_schema import (
     read_label_domain,
 )
 from data.importers.known_rows import digest_row, find_known_rows
-from data.importers.report import TableReport
+from data.importers.report import TableReport, check_classes, warn_of_few
 from data.importers.workload_files import add_files, read_columns, read_schema
 from data.spans.layout import add_span, find_spans
 from data.spans.source import Rejected

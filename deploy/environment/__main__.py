@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from deploy.environment import stacks
-from deploy.environment.uv import find_uv, provide_python, run_uv
+from deploy.environment.uv import find_python, find_uv, run_uv
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = ".venv/edgeline.json"
@@ -91,24 +91,12 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
             "a C++ compiler, for a dependency that is published as source.",
             "sudo apt-get install g++ && make setup",
         )
-    fitting, pythons = stacks.find_stacks(machine), stacks.find_pythons(environ)
-    choice = stacks.choose(fitting, pythons)
-    yield "Python"
-    intact_first = sorted(pythons, key=lambda python: python.defect != "")
-    uv = find_uv(root, [python.path for python in intact_first], search_path)
+    uv = find_uv(root, search_path)
     yield "uv"
-    if not choice:
-        minor = fitting[0].pythons[0]
-        print(f"Found no suitable Python; getting Python {stacks.format_version(minor)} with uv.", flush=True)
-        path, reason = provide_python(uv, minor)
-        provided = stacks.ask(path)
-        choice = stacks.choose(fitting, [provided] if provided else [])
-        if not choice:
-            raise stacks.missing_python(machine, pythons, uv, reason)
-        yield "download"
-    stack, python = choice
+    stack, python = find_python(uv, machine, environ)
+    yield "Python"
     print(f"Setting up {stack.name} on {python} in .venv", flush=True)
-    before, wanted = read_stamp(root), compute_stamp(root, machine, stack.name, python.path)
+    before, wanted = read_stamp(root), compute_stamp(root, machine, stack.name, python)
     (root / STAMP).unlink(missing_ok=True)
     # A finished environment is updated in place; an interrupted one may hold anything, and uv would not clear
     # it. The folder itself stays: it may be a link to a larger disk.
@@ -116,13 +104,13 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
         for entry in (root / ".venv").glob("*"):
             remove = shutil.rmtree if entry.is_dir() and not entry.is_symlink() else os.unlink
             remove(entry)
-        run_uv(uv, root, "venv --no-project --python", python.path, ".venv")
+        run_uv(uv, root, "venv --no-project --python", python, ".venv")
     # Source packages are built with the setuptools of the lock file, not with the newest of that day.
     into, pins = ("--python", ".venv/bin/python"), f"requirements/{stack.name}.txt"
     run_uv(uv, root, "pip sync --require-hashes", *into, "--build-constraint", pins, pins)
     yield "packages"
     run_uv(uv, root, "pip install --no-deps --no-build-isolation", *into, "--editable", ".")
-    installed = compute_stamp(root, machine, stack.name, python.path).packages
+    installed = compute_stamp(root, machine, stack.name, python).packages
     (root / f"{STAMP}.new").write_text(json.dumps(asdict(replace(wanted, packages=installed)), indent=1))
     (root / f"{STAMP}.new").replace(root / STAMP)
     yield "project"
@@ -158,7 +146,7 @@ def set_up(root: Path, environ: Mapping[str, str]) -> None:
 
 def lock(root: Path, search_path: str) -> None:
     """Writes the lock files with the pinned uv, keeping pins that are still valid."""
-    uv = find_uv(root, [sys.executable], search_path, pinned_only=True)
+    uv = find_uv(root, search_path, pinned_only=True)
     for name, (sources, target) in _TARGETS.items():
         print(f"Resolving requirements/{name}.txt", flush=True)
         output = ("--custom-compile-command", "make lock", "--output-file", f"requirements/{name}.txt")
@@ -168,7 +156,7 @@ def lock(root: Path, search_path: str) -> None:
 
 def add_spark(root: Path, search_path: str) -> None:
     """Installs the packages of the extra `scale` into the present environment."""
-    uv = find_uv(root, [sys.executable], search_path)
+    uv = find_uv(root, search_path)
     into = ("--python", ".venv/bin/python", "--requirement", "requirements/scale.txt")
     run_uv(uv, root, "pip install --require-hashes", *into)
 

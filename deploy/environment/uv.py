@@ -1,23 +1,32 @@
-"""The uv that makes the environment: the one on PATH, or a pinned one in a small environment of its own."""
+"""The uv that makes the environment, on PATH or in a folder of its own, and the Python that it finds."""
 
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.environment.stacks import SetupError, format_version
+from deploy.environment.stacks import STACKS, Machine, SetupError, Stack, find_stacks, format_version
 
 # The oldest whose `pip sync` was tried with hashes and build constraints.
 OLDEST_UV = (0, 5, 0)
+# TFX and its libraries need this of a Python, and uv does not check it: they import these modules, and
+# pyfarmhash is compiled at its installation.
+_NO_HEADERS = "without its C headers"
+_CHECK = f"""
+import bz2, ctypes, lzma, os, sqlite3, ssl, sys, sysconfig, zlib
+if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
+    sys.exit("{_NO_HEADERS}")
+"""
 
 
-def find_uv(root: Path, pythons: Sequence[str], search_path: str, pinned_only: bool = False) -> str:
-    """Finds uv, or has one of the Pythons install the version in requirements/uv.txt into `root/.uv`.
+def find_uv(root: Path, search_path: str, pinned_only: bool = False, python: str = sys.executable) -> str:
+    """Finds uv, or has `python` install the version in requirements/uv.txt into `root/.uv`.
 
     With `pinned_only` no other version is used, so that the output of uv does not depend on the machine.
     """
@@ -28,7 +37,7 @@ def find_uv(root: Path, pythons: Sequence[str], search_path: str, pinned_only: b
         if version == pinned or (version >= OLDEST_UV and not pinned_only):
             return on_path
     if read_uv_version(f"{root}/.uv/bin/uv") != pinned:
-        _install(root, pythons)
+        _install(root, python)
     return ".uv/bin/uv"
 
 
@@ -50,12 +59,12 @@ def _capture(*command: str, **variables: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
-def _install(root: Path, pythons: Sequence[str]) -> None:
+def _install(root: Path, python: str) -> None:
     folder, oldest = str(root / ".uv"), format_version(OLDEST_UV)
-    if not any(_capture(python, "-m", "venv", "--clear", folder).returncode == 0 for python in pythons):
+    if _capture(python, "-m", "venv", "--clear", folder).returncode:
         # Debian and Ubuntu ship Python without ensurepip.
         raise SetupError(
-            f"no uv {oldest} or newer on PATH, and no Python that can make a virtual environment.",
+            f"no uv {oldest} or newer on PATH, and {python} cannot make a virtual environment.",
             "Python's venv module with pip, to install uv.",
             "sudo apt-get install python3-venv && make setup",
         )
@@ -87,11 +96,44 @@ def run_uv(uv: str, root: Path, command: str, *arguments: str | Path) -> None:
         )
 
 
-def provide_python(uv: str, minor: tuple[int, int]) -> tuple[str, str]:
-    """Has uv find or download a Python; returns its path and "", or "" and the reason of the failure."""
+def find_python(uv: str, machine: Machine, environ: Mapping[str, str]) -> tuple[Stack, str]:
+    """Finds the preferred stack that a Python of this machine can run, else has uv install a Python for it.
+
+    Raises:
+        SetupError: No Python fits, and uv could not install one; or no stack fits this machine.
+    """
+    fitting, found = find_stacks(machine), [f"Python {platform.python_version()} ({sys.executable})"]
+    pyenv = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME", "/"), ".pyenv"))
+    # uv gives up at a shim of pyenv that does not answer, and does not look for pyenv's versions.
+    folders = [
+        folder for folder in environ.get("PATH", "").split(os.pathsep) if Path(folder) != pyenv / "shims"
+    ]
+    folders += map(str, sorted(pyenv.glob("versions/3.*/bin"), reverse=True))
+    for stack, minor in [(one, minor) for one in fitting for minor in one.pythons]:
+        options = ("--system", "--no-project", "--no-python-downloads", f"cpython@{format_version(minor)}")
+        result = _capture(uv, "python", "find", *options, PATH=os.pathsep.join(folders))
+        if result.returncode == 0:
+            # The path is resolved: `python3` may mean another one after an upgrade of the system.
+            path = os.path.realpath(result.stdout.strip())
+            if not (defect := _capture(path, "-I", "-c", _CHECK).stderr.strip()):
+                return stack, path
+            found.append(f"{path} ({defect.splitlines()[-1]})")
+    version = format_version(fitting[0].pythons[0])
+    print(f"Found no suitable Python; getting Python {version} with uv.", flush=True)
     for step in ("install", "find"):
-        result = _capture(uv, "python", step, format_version(minor), UV_PYTHON_PREFERENCE="only-managed")
+        result = _capture(uv, "python", step, version, UV_PYTHON_PREFERENCE="only-managed")
         if result.returncode:
-            last = (result.stderr.strip().splitlines() or ["uv gave no reason"])[-1]
-            return "", last.rpartition("cause: ")[2]
-    return result.stdout.strip(), ""
+            break
+    else:
+        return fitting[0], result.stdout.strip()
+    reason = (result.stderr.strip().splitlines() or ["uv gave no reason"])[-1].rpartition("cause: ")[2]
+    needed, newest = ", or ".join(map(str, fitting)), STACKS[0]
+    if newest not in fitting:
+        system = f"a system with glibc {format_version(newest.glibc)} or newer and {newest}"
+        needed += f" (or {system}, such as Debian 13 or Ubuntu 24.04)"
+    do = f"{uv} python install {version} && make setup    (where the download is allowed)"
+    if _NO_HEADERS in str(found):
+        do = "sudo apt-get install python3-dev && make setup"
+    raise SetupError(
+        f"{machine}, and {', '.join(found)}.", f"{needed}. uv could not download one: {reason}", do
+    )

@@ -3,7 +3,7 @@
 import heapq
 import logging
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,15 @@ _LEAST_TO_COMPARE = 50
 _MOST_TEXTS = 100_000
 _MOST_SHOWN = 5
 
+# The statistics of the spans of a split that are compared, beside those that the report shows.
+FOR_DRIFT = "for-drift.pb"
+_OTHERS = "others than "
+
 log = logging.getLogger("edgeline.gate")
 
 
 def features_to_count(schema: schema_pb2.Schema, unmeasured: Collection[str] = ()) -> dict[str, list[str]]:
-    """Returns the names of the features that are measured, and of those whose values are not counted.
+    """Returns the names of the features to measure, not to count by value, and to compare.
 
     Texts without a domain or a drift comparator in the schema, such as ids and times, are measured without
     counting each value: the counts would hold all of them in memory.
@@ -34,11 +38,19 @@ def features_to_count(schema: schema_pb2.Schema, unmeasured: Collection[str] = (
         if feature.type == schema_pb2.BYTES
         and not (feature.WhichOneof("domain_info") or feature.HasField("drift_comparator"))
     ]
-    return {"measured": [feature.name for feature in measured], "uncounted": uncounted}
+    return {
+        "measured": [feature.name for feature in measured],
+        "uncounted": uncounted,
+        "compared": [feature.name for feature in measured if feature.HasField("drift_comparator")],
+    }
 
 
-def statistics_options(measured: Sequence[str], uncounted: Sequence[str]) -> Any:
-    """Returns a `tfdv.StatsOptions` for features by name."""
+def statistics_options(
+    measured: Sequence[str],
+    uncounted: Sequence[str] = (),
+    slicer: Callable[[Any], Iterator[Any]] | None = None,
+) -> Any:
+    """Returns a `tfdv.StatsOptions` for features by name, and for the slices of `slicer`."""
     import tensorflow_data_validation as tfdv
 
     schema = schema_pb2.Schema()
@@ -49,6 +61,47 @@ def statistics_options(measured: Sequence[str], uncounted: Sequence[str]) -> Any
         feature_allowlist=list(measured),
         schema=schema,
         num_rank_histogram_buckets=_MOST_TEXTS,
+        experimental_slice_functions=[slicer] if slicer else None,
+    )
+
+
+def make_slicer(spans: Sequence[str], judged: Collection[str]) -> Callable[[Any], Iterator[tuple[str, Any]]]:
+    """Returns a slice function of TFDV: each judged span, and those that it is compared with; all by name.
+
+    It is compared with the spans that are not judged, or with all others if none is. With two spans that
+    are both judged, the newer one is compared with the older one.
+    """
+    known = [span for span in spans if span not in judged]
+    if len(spans) == 2 and not known:
+        known = [spans[0]]
+    slices = {}
+    for span in spans if len(spans) > 1 else ():
+        if span not in known:
+            slices[span] = [span]
+            slices[_OTHERS + span] = known or [other for other in spans if other != span]
+    numbers = {name: [int(span.rpartition("-")[2]) for span in chosen] for name, chosen in slices.items()}
+
+    def slice_spans(batch: Any) -> Iterator[tuple[str, Any]]:
+        import pyarrow as pa
+        from pyarrow import compute
+
+        span_of_row = compute.list_flatten(batch.column(batch.schema.get_field_index("span")))
+        for name, chosen in numbers.items():
+            rows = batch.filter(compute.is_in(span_of_row, pa.array(chosen)))
+            if rows.num_rows:
+                yield name, rows
+
+    return slice_spans
+
+
+def measure_spans(statistics: Path, schema: Path) -> tuple[Drift, ...]:
+    """Measures the drift of spans on the statistics of the slices above, the binary file `FOR_DRIFT`."""
+    import tensorflow_data_validation as tfdv
+
+    slices = {dataset.name: dataset for dataset in tfdv.load_stats_binary(str(statistics)).datasets}
+    pairs = [(name, slices[name], slices.get(_OTHERS + name)) for name in sorted(slices)]
+    return tuple(
+        drift for name, span, others in pairs if others for drift in measure_drift(name, span, others, schema)
     )
 
 

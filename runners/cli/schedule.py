@@ -13,8 +13,7 @@ from edgeline.store.locations import is_url
 from runners.cli import options
 from runners.shared.run_options import RunOptions
 from runners.timers import systemd_units
-from runners.timers.crontab import crontab_line, log_path
-from runners.timers.scheduled_run import ScheduledRun, program, schedule_name
+from runners.timers.scheduled_run import ScheduledRun, crontab_line, log_path, program, schedule_name
 from runners.timers.weekly_time import WeeklyTime, parse_weekly_time
 
 

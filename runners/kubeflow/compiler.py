@@ -63,8 +63,10 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
     # The file is opened first, so that a folder that cannot be written to is reported before the wait.
     with write_atomically(output) as file, _silence_libraries():
         compiled, meeting = _compile(workload, settings), f"{_locate_checkpoints(settings.kubeflow)}/meetings"
-        pods, description = _count_pods(settings), _describe_pipeline(workload, settings)
-        spec, platform = finish(compiled, settings.kubeflow, settings.recorded(), pods, meeting, description)
+        workers, description = _count_workers(settings), _describe_pipeline(workload, settings)
+        spec, platform = finish(
+            compiled, settings.kubeflow, settings.recorded(), workers, meeting, description
+        )
         documents = [spec, platform] if platform else [spec]
         text = yaml.dump_all(documents, sort_keys=True, allow_unicode=True, Dumper=yaml.SafeDumper).encode()
         file.write(text)
@@ -93,10 +95,9 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             "The steps run in pods without the files of this machine, and a key must not be in an image.",
             f"Put it into a secret, and set kubeflow.secrets={{{KEY_VARIABLE}: SECRET/KEY}}.",
         )
-    if (steps := _count_pods(settings)) and kubeflow.checkpoints is None:
-        several = " and ".join(f"{step} has {pods} pods" for step, pods in steps.items())
+    if (workers := _count_workers(settings)) > 1 and kubeflow.checkpoints is None:
         raise UsageError(
-            f"{several}, and kubeflow.checkpoints is not set.",
+            f"Trainer has {workers} pods, and kubeflow.checkpoints is not set.",
             "They find one another in a folder that all of them mount.",
             "Set kubeflow.checkpoints=pvc://CLAIM/path, with a claim that several nodes can mount at once.",
         )
@@ -144,11 +145,9 @@ def require_gpus(settings: "Settings") -> "Settings":
     return settings.model_copy(update={"trainer": trainer.model_copy(update={"require_gpu": True})})
 
 
-def _count_pods(settings: "Settings") -> dict[str, int]:
-    """Returns the number of pods of each step that has several."""
-    trials = min(settings.kubeflow.parallel_trials, settings.tune.max_trials)
-    workers = settings.trainer.workers if settings.trainer.strategy == "multi_worker" else 1
-    return {step: pods for step, pods in (("Tuner", trials), ("Trainer", workers)) if pods > 1}
+def _count_workers(settings: "Settings") -> int:
+    """Returns the number of pods of the Trainer."""
+    return settings.trainer.workers if settings.trainer.strategy == "multi_worker" else 1
 
 
 def _locate_checkpoints(kubeflow: "KubeflowSettings") -> str:

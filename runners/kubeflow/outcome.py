@@ -17,12 +17,14 @@ from edgeline.errors import EdgelineError
 from edgeline.records.outcome import Outcome, find_outcome
 from edgeline.records.steps import RELEASE_GATE, STEPS, find_helped_step, find_step
 from runners.kubeflow.client import Cluster
-from runners.kubeflow.logs import MOST_CHARACTERS, Logs, find_fatal
 from runners.kubeflow.pods import Pod, explain_ending, read_pods
 from runners.kubeflow.steps import Step
 
 PUSHER = "Pusher"
 _OLDER = "or the image is older than this edgeline: build it again, and submit the run with the new one."
+# KFP's driver and launcher write this line if they cannot start a step or upload its outputs.
+_FATAL = re.compile(r"^F\d{4} .*?\] (?:failed to execute component: )?(?P<rest>.*)$")
+_MOST_CHARACTERS = 1000
 _MISSING = re.compile(
     r'cannot find output (?:artifact|parameter) key "(?P<output>[^"]+)" in producer task "(?P<step>[^"]+)"'
 )
@@ -42,6 +44,39 @@ class _StoreState:
     notes: tuple[str, ...] = ()
 
 
+class _Logs:
+    """The logs of a run's steps; `pods` are in the order in which they started."""
+
+    def __init__(self, cluster: Cluster, run: str, pods: Sequence[Pod]) -> None:
+        self._cluster, self._run, self._pods = cluster, run, pods
+
+    def read_step(self, step: Step) -> list[str]:
+        """Returns the log of the step's last attempt; empty if it no longer exists."""
+        return self._read(self._find_names(step, True) or step.pods[-1:])
+
+    def read_driver(self, step: Step) -> list[str]:
+        """Returns the log of the driver that prepared the last attempt."""
+        return self._read(self._find_names(step, False))
+
+    def has_pod(self, step: Step) -> bool:
+        """Tells whether the step is known to have had a pod of its own."""
+        return bool(self._find_names(step, True))
+
+    def _find_names(self, step: Step, runs_step: bool) -> Sequence[str]:
+        own = [pod for pod in self._pods if pod.step == step.name and pod.runs_step == runs_step]
+        return (own[-1].id, own[-1].name) if own else ()
+
+    def _read(self, names: Sequence[str]) -> list[str]:
+        return next((lines for name in names if (lines := self._cluster.read_log(self._run, name))), [])
+
+    def read_outcome(self, step: Step) -> Outcome | None:
+        """Returns the outcome that the step logged, each reason on one line; None if no log has it."""
+        if (outcome := find_outcome(self.read_step(step), step.name)) is None:
+            return None
+        reasons = (" ".join(reason.split())[:_MOST_CHARACTERS] for reason in outcome.reasons)
+        return replace(outcome, reasons=tuple(reasons))
+
+
 def conclude(
     cluster: Cluster, run: str, state: str, steps: Sequence[Step], model: str, push: str | None
 ) -> Outcome:
@@ -50,7 +85,7 @@ def conclude(
     `model` is the model's name in the release store, and `push` that store, as in `kubeflow.push`.
     """
     pods = read_pods(cluster.list_nodes(run))
-    logs = Logs(cluster, run, pods)
+    logs = _Logs(cluster, run, pods)
     store = _read_store(run, model, push)
     if state == "SUCCEEDED":
         return _conclude_success(run, logs, steps, store)
@@ -61,7 +96,7 @@ def conclude(
     return replace(outcome, version=store.version, reasons=(*outcome.reasons, note))
 
 
-def _conclude_success(run: str, logs: Logs, steps: Sequence[Step], store: _StoreState) -> Outcome:
+def _conclude_success(run: str, logs: _Logs, steps: Sequence[Step], store: _StoreState) -> Outcome:
     ran = [step.name for step in steps if step.state not in ("cached", "waiting")]
     if idle := [name for name in (PUSHER, RELEASE_GATE) if name not in ran]:
         reasons: tuple[str, ...] = (
@@ -99,7 +134,7 @@ def _conclude_loss(run: str, loss: str) -> Outcome:
     return StepLost("failed", None, (loss,), do)
 
 
-def _find_loss(steps: Sequence[Step], logs: Logs) -> str | None:
+def _find_loss(steps: Sequence[Step], logs: _Logs) -> str | None:
     """Describes the lost step because of which an ended run pushed nothing; None if there is none."""
     done = {step.name: step for step in steps if step.state == "done"}
     suspects = list(done)
@@ -125,7 +160,7 @@ def _describe_loss(step: str, problem: str) -> str:
     return f"{step} was counted as done but {problem}: its pod was lost."
 
 
-def _conclude_failure(run: str, logs: Logs, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
+def _conclude_failure(run: str, logs: _Logs, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
     if loss := _find_loss(steps, logs):
         return _conclude_loss(run, loss)
     again = f"Run `edgeline kubeflow retry {run}` to go on from the steps that failed."
@@ -141,7 +176,7 @@ def _conclude_failure(run: str, logs: Logs, steps: Sequence[Step], pods: Sequenc
     return replace(first, reasons=reasons, step=failed[0].name)
 
 
-def _conclude_failed_step(step: Step, again: str, logs: Logs, pods: Sequence[Pod]) -> Outcome:
+def _conclude_failed_step(step: Step, again: str, logs: _Logs, pods: Sequence[Pod]) -> Outcome:
     last = next((pod for pod in reversed(pods) if pod.step == step.name and pod.phase != "Succeeded"), None)
     outcome = logs.read_outcome(step)
     if outcome is not None and outcome.outcome == "failed":
@@ -157,11 +192,11 @@ def _conclude_failed_step(step: Step, again: str, logs: Logs, pods: Sequence[Pod
     if stops_as is not None and not log and (last is None or last.runs_step):
         reason = f"{step.name} stopped the run; its log, which has the reason, cannot be read from here."
         return Outcome(stops_as, None, (reason,))
-    fatal = find_fatal(log) or find_fatal(logs.read_driver(step))
+    fatal = _find_fatal(log) or _find_fatal(logs.read_driver(step))
     reason = f"{step.name} failed: {fatal}" if fatal else f"{step.name} failed and logged no reason."
     silent = (f"Its program ended before it logged an outcome, {_OLDER}",) if log and outcome is None else ()
     pod = f" Read its log with `kubectl logs {last.id} -c main`." if last is not None else ""
-    return Outcome("failed", None, (reason[:MOST_CHARACTERS], *silent), f"{again}{pod}")
+    return Outcome("failed", None, (reason[:_MOST_CHARACTERS], *silent), f"{again}{pod}")
 
 
 def _read_store(run: str, model: str, push: str | None) -> _StoreState:
@@ -178,3 +213,8 @@ def _read_store(run: str, model: str, push: str | None) -> _StoreState:
         reason = getattr(error, "found", None) or str(error)
         return _StoreState(notes=(f"The release store could not be read from here: {reason}",))
     return _StoreState(True, own[-1].version if own else None)
+
+
+def _find_fatal(log: Sequence[str]) -> str:
+    """Returns the fatal error of KFP's own program in a pod; empty if there is none."""
+    return next((match["rest"] for line in reversed(log) if (match := _FATAL.match(line))), "")

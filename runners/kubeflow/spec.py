@@ -30,14 +30,14 @@ def finish(
     spec: Spec,
     settings: KubeflowSettings,
     recorded: Mapping[str, Any],
-    pods: Mapping[str, int],
+    workers: int,
     meeting: str,
     description: str,
 ) -> tuple[Spec, Spec]:
     """Completes, in place, the pipeline spec that TFX compiled.
 
-    `recorded` are the default settings of a run. The `pods` of a step that has several find one another in
-    the folder `meeting`.
+    `recorded` are the default settings of a run. The pods of the Trainer, one for each of its `workers`, find
+    one another in the folder `meeting`.
 
     Returns the spec, and the document beside it for Kubernetes, which is empty if nothing is set.
     """
@@ -56,8 +56,8 @@ def finish(
             for name, value in read_defaults(recorded).items()
         }
     }
-    for step, count in pods.items():
-        _add_helpers(spec, step, count, meeting)
+    if workers > 1:
+        _add_helpers(spec, "Trainer", workers, meeting)
     for name, task in spec["root"]["dag"]["tasks"].items():
         step = find_helped_step(name)
         component = spec["components"][task["componentRef"]["name"]]

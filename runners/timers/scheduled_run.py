@@ -1,8 +1,9 @@
-"""The run that a timer starts: one command line that works from any folder and with any PATH."""
+"""The run that a timer starts: a command line that works from any folder, also as a line of a crontab."""
 
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -55,6 +56,32 @@ def program() -> str:
             "Make the environment with `make setup`, and schedule with its .venv/bin/edgeline.",
         )
     return str(path)
+
+
+def log_path(run: ScheduledRun) -> Path:
+    """Returns the file with the output of the last run."""
+    return run.workspace / f"schedule-{run.workload}.log"
+
+
+def crontab_line(run: ScheduledRun) -> str:
+    """Returns the crontab line of a run.
+
+    The workspace's lock keeps two runs apart. The output goes to a file in the workspace; if the run ends
+    with an exit code other than 0, also to cron, which mails it.
+    """
+    log = shlex.quote(str(log_path(run)))
+    after = f" {shlex.join(run.after)} >/dev/null;" if run.after else ""
+    command = f"{{ {shlex.join(run.command)} >{log} 2>&1 || cat {log};{after} }}"
+    return f"{run.at.cron} {_escape_for_cron(f'cd {shlex.quote(str(run.folder))} && {command}')}"
+
+
+def _escape_for_cron(command: str) -> str:
+    """Escapes a quoted command for a crontab, where a plain % would be a line end (crontab(5)).
+
+    Some crons also read two backslashes as one. All backslashes stand within single quotes, so the quotes are
+    closed and opened again after each one that a backslash or % follows: then every cron reads it as it is.
+    """
+    return re.sub(r"\\(?=[\\%])", r"\\''", command).replace("%", "\\%")
 
 
 def _check_text(text: str) -> None:

@@ -57,8 +57,10 @@ def write_examples(folder, photos):
     import tensorflow as tf
 
     rows = list(photos)
-    spans = {f"span_{whole['span']}": "" for _, whole, _ in rows}
-    examples = artifact(Examples, folder, contents=json.dumps(spans))
+    contents = {
+        f"span-{number:05d}": f"content of {number}" for _, whole, _ in rows for number in [whole["span"]]
+    }
+    examples = artifact(Examples, folder, spans=json.dumps(contents))
     examples.split_names, examples.span = '["train", "eval"]', rows[-1][1]["span"]
     for split in ("train", "eval"):
         path = folder / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
@@ -78,18 +80,16 @@ FEATURES = json.dumps(features_to_count(read_schema(SHELF), SHELF.unmeasured))
 
 
 class Week:
-    """Statistics, schema and anomalies of a window, as the steps before the gate put them out."""
+    """Statistics, schema and anomalies of a window, as the steps before the gate put them out.
 
-    def __init__(self, examples, folder):
+    `push` is a release store, empty where nothing was pushed.
+    """
+
+    def __init__(self, examples, folder, push=""):
         self.statistics = artifact(ExampleStatistics, folder / "statistics")
-        execute(
-            StatisticsGen,
-            {"examples": examples},
-            {"statistics": self.statistics},
-            folder,
-            features=FEATURES,
-            code="",
-        )
+        about = {"features": FEATURES, "push": str(push or folder / "push"), "model_name": "shelf"}
+        inputs, outputs = {"examples": examples}, {"statistics": self.statistics}
+        execute(StatisticsGen, inputs, outputs, folder, **about, unjudged="", code="")
         self.schema = artifact(Schema, folder / "schema")
         text = Path(SHELF.schema).read_text()
         execute(ImportSchemaGen, {}, {"schema": self.schema}, folder, text=text)
@@ -101,8 +101,8 @@ class Week:
             folder,
         )
 
-    def judge(self, folder, quarantine=None, push="", **settings):
-        """The gate's verdict; `push` is a release store, empty where nothing was pushed."""
+    def judge(self, folder, quarantine=None, **settings):
+        """The gate's verdict."""
         if quarantine is None:
             quarantine = what_ingest_counted(folder / "quarantine")
         verdict = artifact(Verdict, folder / "verdict")
@@ -117,10 +117,6 @@ class Week:
             {"verdict": verdict},
             folder,
             settings=Settings(gate=GateSettings(**settings)).of("DataValidator"),
-            features=FEATURES,
-            push=str(push or folder / "push"),
-            model_name="shelf",
-            unjudged="",
             code="",
         )
         record = VERDICT.read(Path(verdict.uri))
@@ -253,8 +249,7 @@ def after_a_pause(tmp_path_factory):
     """Six weeks, the fifth with many damaged goods and half the light, and a good one after it."""
     weeks = [*week(1, 0), *week(2, 0), *week(3, 0), *week(4, 0)]
     weeks += [*week(5, 0, shares=(0.4, 0.2, 0.4), brightness=60.0), *week(6, 1)]
-    folder = tmp_path_factory.mktemp("pause")
-    return Week(write_examples(folder / "examples", weeks), folder)
+    return write_examples(tmp_path_factory.mktemp("pause") / "examples", weeks)
 
 
 SIX = [counted_span(number) for number in range(1, 7)]
@@ -268,31 +263,32 @@ def pushed(folder, last, **changed):
     return folder / "push"
 
 
-def test_each_week_since_the_one_that_production_was_made_of_is_judged(after_a_pause, tmp_path):
-    push = pushed(tmp_path, 4)
-    verdict = after_a_pause.judge(tmp_path, what_ingest_counted(tmp_path / "q", spans=SIX), push)
-    assert verdict.spans == ("span-00005",)
-    assert set(verdict.features) == {"label", "brightness"}
-    assert all("of span-00005 " in reason for reason in verdict.reasons)
-
-
-def test_what_a_pushed_run_judged_is_not_judged_again_unless_its_files_changed(after_a_pause, tmp_path):
+@pytest.mark.parametrize(
+    ("production", "judged"),
+    [
+        pytest.param(None, ("span-00005",), id="in the first window, each week is compared with the others"),
+        pytest.param((4, {}), ("span-00005",), id="each week that production was not made of"),
+        pytest.param((5, {}), (), id="what a pushed run judged is not judged again"),
+        pytest.param((5, {"span-00005": "of before it was mended"}), ("span-00005",), id="files changed"),
+    ],
+)
+def test_each_week_that_production_was_not_made_of_is_judged(production, judged, after_a_pause, tmp_path):
+    push = pushed(tmp_path, production[0], **production[1]) if production else ""
     window = what_ingest_counted(tmp_path / "q", spans=SIX)
-    again = after_a_pause.judge(tmp_path / "1", window, pushed(tmp_path / "1", 5))
-    assert again.passed and again.reasons == ("400 of 400 photos of span-00006 were accepted.",)
-    push = pushed(tmp_path / "2", 5, **{"span-00005": "of before it was mended"})
-    assert after_a_pause.judge(tmp_path / "2", window, push).spans == ("span-00005",)
+    verdict = Week(after_a_pause, tmp_path, push).judge(tmp_path, window)
+    assert verdict.spans == judged
+    if judged:
+        assert set(verdict.features) == {"label", "brightness"}
+        assert all("of span-00005 " in reason for reason in verdict.reasons)
+    else:
+        assert verdict.passed and verdict.reasons == ("400 of 400 photos of span-00006 were accepted.",)
 
 
-def test_in_the_first_window_each_week_is_held_against_the_others(after_a_pause, tmp_path):
-    verdict = after_a_pause.judge(tmp_path, what_ingest_counted(tmp_path / "q", spans=SIX))
-    assert verdict.spans == ("span-00005",)
-    assert set(verdict.features) == {"label", "brightness"}
-
-
-def test_a_week_that_came_during_a_pause_and_is_mostly_corrupt_blocks(calm, tmp_path):
+def test_a_week_that_came_during_a_pause_and_is_mostly_corrupt_blocks(tmp_path):
     spans = [counted_span(1), counted_span(2, corrupt=360), counted_span(3)]
-    verdict = calm.judge(tmp_path, what_ingest_counted(tmp_path / "q", spans=spans), pushed(tmp_path, 1))
+    examples = write_examples(tmp_path / "examples", [*week(1, 0), *week(2, 0, photos=40), *week(3, 1)])
+    window = what_ingest_counted(tmp_path / "q", spans=spans)
+    verdict = Week(examples, tmp_path, pushed(tmp_path, 1)).judge(tmp_path, window)
     assert verdict.spans == ("span-00002",)
     assert verdict.reasons[0].startswith("360 of 400 photos of span-00002 were quarantined (90.0%")
 

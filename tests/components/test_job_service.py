@@ -83,7 +83,8 @@ def both(flags, tmp_path_factory):
         ingested = ingest(folder / "data", folder / name, given)
         counted = artifact(ExampleStatistics, folder / name / "statistics")
         inputs, outputs = {"examples": ingested.examples}, {"statistics": counted}
-        execute(StatisticsExecutor, inputs, outputs, folder / name, given, features=features, code="")
+        about = {"features": features, "push": str(folder / "push"), "model_name": "shelf"}
+        execute(StatisticsExecutor, inputs, outputs, folder / name, given, **about)
         made.append((ingested, Path(counted.uri)))
     return made
 

@@ -6,14 +6,16 @@ which the lock files pin; they are ported from Google's own, and are Apache-2.0 
 """
 
 import hashlib
+import pickle
+from collections import OrderedDict
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from edgeline.errors import UsageError
-from trainer_module.networks import torch_file
 from trainer_module.workload_module import FRONT
 
 # For each stage: blocks, kernel, stride of the first block, expansion, filters.
@@ -136,4 +138,41 @@ def _read_package() -> dict[str, np.ndarray]:
             "The file was truncated or changed after it was installed.",
             "Remove .venv and run `make setup`.",
         )
-    return torch_file.read(path)
+    return _read_tensors(path)
+
+
+class _Unpickler(pickle.Unpickler):
+    """An unpickler that creates only tensors, each as (storage, offset, shape, strides)."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        known: dict[str, Any] = {"OrderedDict": OrderedDict, "FloatStorage": "<f4", "LongStorage": "<i8"}
+        return (lambda *parts: parts[:4]) if name == "_rebuild_tensor_v2" else known[name]
+
+    def persistent_load(self, pid: Any) -> tuple[str, np.dtype[Any]]:
+        return pid[2], np.dtype(pid[1])
+
+
+def _read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Reads the tensors of a file that PyTorch wrote before version 1.6, by name.
+
+    The file is a stream of pickles, of which the fourth has the tensors and the fifth the keys of their
+    storages. After them follow, in the order of the keys, the count of each storage's numbers, as int64, and
+    the numbers.
+    """
+    with path.open("rb") as file:
+        _, _, _, tensors, keys = (_Unpickler(file).load() for _ in range(5))
+        dtypes = dict(storage for storage, *_ in tensors.values())
+        storages = {}
+        for key in keys:
+            size = int.from_bytes(file.read(8), "little") * dtypes[key].itemsize
+            storages[key] = np.frombuffer(file.read(size), dtypes[key])
+    return {
+        name: np.ndarray(
+            shape,
+            dtype,
+            storages[key],
+            offset * dtype.itemsize,
+            [stride * dtype.itemsize for stride in strides],
+        )
+        for name, ((key, dtype), offset, shape, strides) in tensors.items()
+    }

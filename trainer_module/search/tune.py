@@ -3,7 +3,6 @@
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ from edgeline.records.events import TrialReported, report
 from edgeline.records.training import FINISHED, TRIAL, Search, Trial
 from edgeline.records.workload import Workload
 from edgeline.store.locations import write_atomically
-from trainer_module.search import trial_pods
-from trainer_module.search.trial_pods import Peer, TrialRequest
 from trainer_module.search.tune_settings import SEARCHED, TuneSettings, Values
 from trainer_module.settings import (
     LearningSettings,
@@ -124,8 +121,7 @@ def _make_hyperparameters(tune: TuneSettings) -> keras_tuner.HyperParameters:
 class TrialSearch(BaseTuner):
     """A KerasTuner search whose trials are trainings of this project.
 
-    The oracle proposes a round of trials, one for each pod that trains, and gets their results in order. Each
-    finished trial writes its result to a file in `folder`. A search that restarts after a kill asks the
+    Each finished trial writes its result to a file in `folder`. A search that restarts after a kill asks the
     oracle from the first trial on and gives it these results. So it continues as an unbroken search would,
     which it would not from KerasTuner's own saved state; and a torn file of that state does no harm.
     """
@@ -145,29 +141,17 @@ class TrialSearch(BaseTuner):
         self._replicas, self._folder, self._began = replicas, folder, began
         self._trials: list[Trial] = []
         self._earlier_s = 0.0
-        self._helpers: Sequence[Peer] = ()
         oracle = make_oracle(tune, trainer.epochs, task.seed)
         super().__init__(oracle=oracle, directory=working_dir, project_name="search", overwrite=True)
 
     def search(self) -> None:
         """Runs trials until their number is reached or the budget is spent.
 
-        A pod that helps another trains the trials that the leader sends, and has no result.
-
         Raises:
             HeldBack: No trial trained a model.
             UsageError: Not one trial fits into the budget.
-            EdgelineError: Another pod is lost.
         """
-        with trial_pods.connect_pods() as (leader, self._helpers):
-            if leader is not None:
-                while (request := leader.receive(TrialRequest)) is not None:
-                    leader.send(self._train(request.trial, request.budget))
-                return
-            is_complete = self._run_rounds()
-            for helper in self._helpers:
-                helper.send(None)
-        if not is_complete:
+        if not self._run_trials():
             if not self._trials:
                 raise UsageError(
                     f"tune.budget, {self._tune.budget}, is too short for one trial.",
@@ -187,75 +171,45 @@ class TrialSearch(BaseTuner):
         (self._folder / FINISHED).touch()
 
     @property
-    def result(self) -> Search | None:
-        """Returns the result of a search that has ended; None in a pod that helped another."""
-        best = self._best
-        return Search(self._tune.objective, best.number, tuple(self._trials)) if best else None
+    def result(self) -> Search:
+        """Returns the result of a search that has ended."""
+        assert self._best is not None
+        return Search(self._tune.objective, self._best.number, tuple(self._trials))
 
-    def _run_rounds(self) -> bool:
-        """Runs the trials, round by round; returns whether there was time for all."""
+    def _run_trials(self) -> bool:
+        """Runs the trials one after another; returns whether there was time for all."""
         while self._left_s > 0 or (self._locate_trial(len(self._trials) + 1) / TRIAL.name).is_file():
-            proposals = self._propose_trials()
-            if not proposals:
+            proposed = self.oracle.create_trial(self.tuner_id)
+            if proposed.status != "RUNNING":
                 return True
-            finished = list(self._run_trials([new for _, new in proposals]))
-            for (trial, _), result in zip(proposals, finished, strict=False):
-                self._report(trial, result)
-            if len(finished) < len(proposals):
+            trial = self._describe(proposed)
+            result = self._find_result(trial) or self._train(trial)
+            if result is None:
                 break
+            self._trials.append(result)
+            self._report(proposed, result)
         return False
 
-    def _propose_trials(self) -> list[tuple[Any, Trial]]:
-        """Asks the oracle for a trial per pod; returns KerasTuner's trials, each with our record of it."""
-        proposals: list[tuple[Any, Trial]] = []
-        for slot in range(1 + len(self._helpers)):
-            trial = self.oracle.create_trial(f"{self.tuner_id}-{slot}")
-            if trial.status != "RUNNING":
-                break  # it has no more, or waits for the results of these
-            values = trial.hyperparameters.values
-            for name in self._tune.space:
-                values[name] = _round_value(values[name], self._tune.space[name])
-            new = Trial(
-                number=len(self._trials) + len(proposals) + 1,
-                values={name: value for name, value in values.items() if "/" not in name},
-                epochs=values.get("tuner/epochs", values.get("trainer.epochs", self._trainer.epochs)),
-            )
-            proposals.append((trial, new))
-        return proposals
+    def _describe(self, proposed: Any) -> Trial:
+        """Returns our record of a trial that KerasTuner proposes, whose values are rounded in place."""
+        values = proposed.hyperparameters.values
+        for name in self._tune.space:
+            values[name] = _round_value(values[name], self._tune.space[name])
+        return Trial(
+            number=len(self._trials) + 1,
+            values={name: value for name, value in values.items() if "/" not in name},
+            epochs=values.get("tuner/epochs", values.get("trainer.epochs", self._trainer.epochs)),
+        )
 
-    def _run_trials(self, trials: Sequence[Trial]) -> Iterator[Trial]:
-        """Yields the results of trials in order, up to the first that there was no time for."""
-        results: dict[int, Trial | None] = {
-            trial.number: stored
-            for trial in trials
-            if (stored := TRIAL.find_readable(self._locate_trial(trial.number))) and _is_same(stored, trial)
-        }
-        self._earlier_s += max((result.seconds for result in results.values() if result), default=0.0)
-        new: list[Trial] = []
-        for trial in trials:
-            # Oracles repeat proposals from a small space, whose results are known.
-            if trial.number not in results and not any(_is_same(trial, t) for t in (*self._trials, *new)):
-                new.append(trial)
-        results |= zip((trial.number for trial in new), self._train_in_parallel(new), strict=True)
-        for trial in trials:
-            if trial.number not in results:
-                twin = next(other for other in self._trials if _is_same(other, trial))
-                results[trial.number] = replace(twin, number=trial.number, seconds=0.0)
-            result = results[trial.number]
-            if result is None:
-                return
-            self._trials.append(result)
-            yield result
-
-    def _train_in_parallel(self, trials: Sequence[Trial]) -> list[Trial | None]:
-        """Runs the first trial here, and each other one in another pod."""
-        left_s = self._left_s
-        budget = f"{max(1, int(left_s))}s" if left_s < self._trainer.budget_s else None
-        busy = list(zip(self._helpers, trials[1:], strict=False))
-        for helper, trial in busy:
-            helper.send(TrialRequest(trial, budget))
-        own = [self._train(trial, budget) for trial in trials[:1]]
-        return own + [helper.receive(Trial) for helper, _ in busy]
+    def _find_result(self, trial: Trial) -> Trial | None:
+        """Returns the result of a trial that ended before a kill, or that was proposed before."""
+        stored = TRIAL.find_readable(self._locate_trial(trial.number))
+        if stored and _is_same(stored, trial):
+            self._earlier_s += stored.seconds
+            return stored
+        # Oracles repeat proposals from a small space.
+        twin = next((other for other in self._trials if _is_same(other, trial)), None)
+        return twin and replace(twin, number=trial.number, seconds=0.0)
 
     def _report(self, trial: Any, result: Trial) -> None:
         """Reports the result of a trial to the oracle."""
@@ -269,28 +223,26 @@ class TrialSearch(BaseTuner):
             trial.status = "COMPLETED"
         self.oracle.end_trial(trial)
 
-    def _train(self, trial: Trial, budget: str | None) -> Trial | None:
-        """Trains with the settings of a trial and returns the result; None if `budget` is too short for it.
-
-        `budget` is the rest of the search's budget, if that is less than the trial's own, or else None.
-        """
-        began, folder = time.monotonic(), self._locate_trial(trial.number)
+    def _train(self, trial: Trial) -> Trial | None:
+        """Trains with the settings of a trial; returns None if too little of the budget is left for it."""
+        began, folder, left_s = time.monotonic(), self._locate_trial(trial.number), self._left_s
+        is_short = left_s < self._trainer.budget_s
         values = ", ".join(f"{name}={_format_value(value)}" for name, value in trial.values.items())
         report(TrialReported(f"{self._name(trial)}: {values}"))
         keras.utils.clear_session()
         model, trainer = replace_values(trial.values, self._model, self._trainer)
         limits: dict[str, Any] = {"epochs": trial.epochs}
-        if budget:
-            limits["budget"] = budget
+        if is_short:
+            limits["budget"] = f"{max(1, int(left_s))}s"
         trainer = trainer.model_copy(update=limits)
         checkpoints = folder / "checkpoints"
         try:
             trained = train_model(
-                self._task, model, trainer, self._replicas, checkpoints, began, exactly=budget is not None
+                self._task, model, trainer, self._replicas, checkpoints, began, exactly=is_short
             )
             outcome = trained.outcome
         except (HeldBack, BudgetTooShort) as error:
-            if budget and isinstance(error, BudgetTooShort):
+            if is_short and isinstance(error, BudgetTooShort):
                 return None
             result = replace(trial, state="failed", reason=error.found)
         else:

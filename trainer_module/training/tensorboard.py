@@ -7,7 +7,6 @@ part of TensorBoard that does not come with every TensorFlow.
 """
 
 import io
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from tensorflow.core.framework import summary_pb2
 from tensorflow.core.util import event_pb2
 
@@ -26,11 +25,11 @@ _TRAIN, _EVAL, _STEPS = "train", "eval", "steps"
 # A chart by step has each step up to this one, then ever fewer; a million steps give 6,000 points.
 _EACH_STEP = 1000
 # There is a confusion matrix for each epoch up to this one, then for ever fewer.
-_EACH_EPOCH = 50
+_EACH_EPOCH = 20
 _MOST_MISTAKES = 16
 _LARGEST_PHOTO = 256  # pixels
 _MOST_CLASSES = 64  # of which a matrix is drawn
-_MOST_NUMBERED = 20  # classes of a matrix with numbers in its cells
+_MOST_NUMBERED = 10  # classes of a matrix with numbers in its cells
 
 
 class Board:
@@ -111,7 +110,8 @@ class Board:
             photo.thumbnail((_LARGEST_PHOTO, _LARGEST_PHOTO))
             names = f"{labels[true[i]]} -> {labels[predicted[i]]}"
             text = f"{names} with a score of {scores[i]:.0%}; eval example {i}"
-            self._writers[_EVAL].image(self._epoch, f"mistakes/{place:02} {names}", photo, text)
+            photo.save(file := io.BytesIO(), "png")
+            self._writers[_EVAL].image(self._epoch, f"mistakes/{place:02} {names}", file.getvalue(), text)
 
     def close(self) -> None:
         """Closes the files, to which each event was flushed already."""
@@ -119,33 +119,24 @@ class Board:
             writer.close()
 
 
-def draw_confusion(confusion: NDArray[np.integer[Any]], labels: Sequence[str]) -> Image.Image:
-    """Draws a confusion matrix, [labels, labels]: labels down, predictions across, shares of each row."""
+def draw_confusion(confusion: NDArray[np.integer[Any]], labels: Sequence[str]) -> bytes:
+    """Draws a confusion matrix, [labels, labels], as PNG: labels down, predictions across, shares of rows."""
+    from matplotlib.figure import Figure
+
     count = len(labels)
-    cell = max(12, min(72, 720 // count))
-    font = ImageFont.load_default(max(9, min(14, cell // 3)))
     names = [label if len(label) <= 24 else f"{label[:23]}…" for label in labels]
-    margin = 12 + math.ceil(max(font.getlength(name) for name in names))
-    picture = Image.new("RGB", (margin + count * cell, margin + count * cell), "white")
-    draw = ImageDraw.Draw(picture)
-    across = Image.new("RGB", (count * cell, margin), "white")  # Turned by a quarter below.
-    for i, name in enumerate(names):
-        middle = i * cell + cell // 2
-        draw.text((margin - 6, margin + middle), name, "black", font, anchor="rm")
-        turned = Image.new("RGB", (margin, cell), "white")
-        ImageDraw.Draw(turned).text((6, cell // 2), name, "black", font, anchor="lm")
-        across.paste(turned.rotate(90, expand=True), (i * cell, 0))
-    picture.paste(across, (margin, 0))
-    for row, numbers in enumerate(confusion.tolist()):
-        for column, number in enumerate(numbers):
-            share = number / max(1, sum(numbers))
-            left, top = margin + column * cell, margin + row * cell
-            fill = tuple(round(255 - share * (255 - full)) for full in (8, 48, 107))
-            draw.rectangle((left, top, left + cell - 1, top + cell - 1), fill, "#dddddd")
-            if count <= _MOST_NUMBERED:
-                colour = "white" if share > 0.5 else "black"
-                draw.text((left + cell / 2, top + cell / 2), str(number), colour, font, anchor="mm")
-    return picture
+    shares = confusion / confusion.sum(axis=1, keepdims=True).clip(1)
+    figure = Figure(figsize=(max(3, min(9, 0.8 * count)),) * 2, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(count), names, rotation=90, fontsize=8)
+    axes.set_yticks(range(count), names, fontsize=8)
+    for (row, column), number in np.ndenumerate(confusion) if count <= _MOST_NUMBERED else ():
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(number), ha="center", va="center", color=colour)
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
 
 
 def _is_due(number: int, each: int) -> bool:
@@ -169,10 +160,9 @@ class _EventFile:
         if points:
             self._write(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=points)))
 
-    def image(self, step: int, tag: str, picture: Image.Image, description: str) -> None:
-        file = io.BytesIO()
-        picture.save(file, "png")
-        parts = [str(picture.width).encode(), str(picture.height).encode(), file.getvalue()]
+    def image(self, step: int, tag: str, png: bytes, description: str) -> None:
+        width, height = Image.open(io.BytesIO(png)).size
+        parts = [str(width).encode(), str(height).encode(), png]
         value = summary_pb2.Summary.Value(
             tag=tag,
             metadata={"plugin_data": {"plugin_name": "images"}, "summary_description": description},

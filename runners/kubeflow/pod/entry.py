@@ -37,16 +37,15 @@ from edgeline.records.steps import RELEASE_GATE, STEPS, find_helped_step
 from edgeline.records.verdict import PUSH
 from runners.kubeflow import parameters
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
-from runners.kubeflow.pod import handover, pages, shards
+from runners.kubeflow.pod import handover, pages
+from runners.kubeflow.pod.files import move_shards, remove_shards, share_with_executors
 from runners.kubeflow.pod.handover import Json, Locations
 from runners.kubeflow.pod.meeting import meet
 from runners.kubeflow.pod.mirror import mirror
 from runners.kubeflow.pod.record import leave_end, tell_of_end
-from runners.kubeflow.pod.spill import share_with_executors
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
-from trainer_module.search.trial_pods import CONFIG as TRIAL_PODS
 from trainer_module.workload_module import load
 
 # TFX's runner imports TFMA for an output of TFX's own Evaluator, which ours never writes.
@@ -56,14 +55,8 @@ _UNUSED: Mapping[str, Mapping[str, Any]] = {
 }
 # These steps run no pipeline of Beam, which takes as long to import as all the rest.
 WITHOUT_BEAM = ("ImportSchemaGen", "DataGate", "ProductionModel", "Pusher", "RunReport", "ReleaseGate")
-# For each step that can have several pods: the variable that describes them, and its outputs in TFX.
-_SHARED = {
-    "Trainer": ("TF_CONFIG", {"model": "tfx.Model", "model_run": "tfx.ModelRun"}),
-    "Tuner": (
-        TRIAL_PODS,
-        {"best_hyperparameters": "tfx.HyperParameters", "tuner_results": "tfx.TunerResults"},
-    ),
-}
+# The outputs in TFX of the Trainer, the step that can have several pods.
+_TRAINED = {"model": "tfx.Model", "model_run": "tfx.ModelRun"}
 # TFX's runner writes text to binary files, which only TensorFlow's files accept. These are text files.
 _FILES = SimpleNamespace(
     exists=os.path.exists,
@@ -106,7 +99,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
         if options.alerts:
             tell_of_end(run, options.records, options.alerts, outcome, problem)
         if options.shards and options.step == RELEASE_GATE and outcome.outcome != "failed":
-            shards.remove(f"{options.shards}/{run}")
+            remove_shards(f"{options.shards}/{run}")
         if options.registry:
             mirror(options.registry, options.records)
     _log_lines(outcome.to_line(), outcome.sentence)
@@ -171,7 +164,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
         kubeflow_v2_run_executor.fileio = _FILES
 
         store = f"{options.shards}/{run}" if options.shards else None
-        moved_shards = shards.move_shards(find_helped_step(options.step), executor_input, store)
+        moved_shards = move_shards(find_helped_step(options.step), executor_input, store)
         with _join_pods(options, run, executor_input), moved_shards:
             passed = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
             kubeflow_v2_run_executor.main((Namespace(**passed), flags))
@@ -189,16 +182,15 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
 
 @contextmanager
 def _join_pods(options: Namespace, run: str, executor_input: Json) -> Iterator[None]:
-    """Waits for the other pods of the step, if it has several; only the first keeps its outputs."""
+    """Waits for the other pods of the Trainer, if it has several; only the first keeps its outputs."""
     if not options.pods:
         yield
         return
-    meeting, step = Path(options.meeting) / run, find_helped_step(options.step)
-    variable, outputs = _SHARED[step]
-    os.environ[variable] = meet(meeting / step, options.pod, options.pods)
+    meeting = Path(options.meeting, run)
+    os.environ["TF_CONFIG"] = meet(meeting, options.pod, options.pods)
     try:
         with TemporaryDirectory() as folder:
-            for name, kind in outputs.items() if options.pod else ():
+            for name, kind in _TRAINED.items() if options.pod else ():
                 unused = {"name": name, "uri": f"{folder}/{name}", "type": {"schemaTitle": kind}}
                 executor_input["outputs"].setdefault("artifacts", {})[name] = {"artifacts": [unused]}
             yield

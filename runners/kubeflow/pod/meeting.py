@@ -48,7 +48,7 @@ def meet(folder: Path, index: int, count: int, wait_s: float = _WAIT_S) -> str:
             raise EdgelineError(
                 f"Worker {index} of {count} waited {wait_s / 60:.0f} min; worker {absent} did not join.",
                 "The step begins when all of its pods have joined.",
-                "Find out why its pod does not start, or lower trainer.workers or kubeflow.parallel_trials;"
+                "Find out why its pod does not start, or lower trainer.workers;"
                 " if the pod started and was lost, submit the run again.",
             )
         time.sleep(_POLL_S)

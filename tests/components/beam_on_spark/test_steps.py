@@ -34,7 +34,8 @@ class Steps:
             folder,
             flags,
             features=json.dumps(counted),
-            code="",
+            push=str(folder / "push"),
+            model_name="shelf",
         )
         schema, self.graph = artifact(Schema, folder / "schema"), artifact(TransformGraph, folder / "graph")
         execute(ImportSchemaGen, {}, {"schema": schema}, folder, text=Path(SHELF.schema).read_text())

@@ -50,7 +50,7 @@ def test_faults_that_drift_are_found_by_what_they_change_and_a_clean_week_by_not
     from tensorflow_data_validation.statistics import stats_impl
 
     source = open_source(WORKLOAD, DataSettings())
-    options = statistics_options(**features_to_count(schema))
+    options = statistics_options(features_to_count(schema)["compared"])
 
     def statistics(weeks, faults):
         spans = generate(tmp_path / "weeks", weeks=weeks, per_week=WEEK, seed=20, faults=faults)

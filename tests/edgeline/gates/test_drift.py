@@ -16,17 +16,14 @@ feature {
 def measured(tmp_path):
     """Measures texts of a span against those of others."""
     import pyarrow as pa
-    from google.protobuf import text_format
     from tensorflow_data_validation.statistics import stats_impl
-    from tensorflow_metadata.proto.v0 import schema_pb2
 
     schema = tmp_path / "schema.pbtxt"
     schema.write_text(SCHEMA)
 
     def counted(name, texts):
         batch = pa.record_batch([pa.array([text.split() for text in texts])], ["words"])
-        options = statistics_options(**features_to_count(text_format.Parse(SCHEMA, schema_pb2.Schema())))
-        (found,) = stats_impl.generate_statistics_in_memory(batch, options).datasets
+        (found,) = stats_impl.generate_statistics_in_memory(batch, statistics_options(["words"])).datasets
         found.name = name
         return found
 
@@ -70,9 +67,10 @@ def test_ids_are_counted_without_their_values():
     schema = text_format.Parse(SCHEMA + 'feature { name: "id" type: BYTES }', schema_pb2.Schema())
     batch = pa.record_batch([pa.array([["a"]] * 9)] * 2, ["words", "id"])
 
-    (found,) = stats_impl.generate_statistics_in_memory(
-        batch, statistics_options(**features_to_count(schema))
-    ).datasets
+    features = features_to_count(schema)
+    assert features["compared"] == ["words"]
+    options = statistics_options(features["measured"], features["uncounted"])
+    (found,) = stats_impl.generate_statistics_in_memory(batch, options).datasets
 
     kinds = {feature.path.step[0]: feature.WhichOneof("stats") for feature in found.features}
     assert kinds == {"words": "string_stats", "id": "bytes_stats"}
@@ -94,7 +92,7 @@ def test_shares_of_small_weeks_are_further_apart_by_chance_than_the_schema_allow
     def counted(examples):
         labels = [[text] for text in rng.choice(["good", "bad"], examples)]
         batch = pa.record_batch([pa.array(labels)], ["words"])
-        (found,) = stats_impl.generate_statistics_in_memory(batch, statistics_options(["words"], [])).datasets
+        (found,) = stats_impl.generate_statistics_in_memory(batch, statistics_options(["words"])).datasets
         return found
 
     drifts = [drift for _ in range(100) for drift in measure_drift("w", counted(60), counted(420), schema)]

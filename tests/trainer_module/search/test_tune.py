@@ -5,17 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from edgeline.errors import EdgelineError, HeldBack, UsageError
+from edgeline.errors import HeldBack, UsageError
 from edgeline.records.training import TRIAL, Search, Trial, remove_finished
-from tests.pods import met
 from tests.trainer_module.samples import TRAIN_EXAMPLES, run_arguments
-from trainer_module.search.trial_pods import CONFIG
 from trainer_module.search.tune import make_oracle, tuner_fn
 from trainer_module.search.tune_settings import TuneSettings, hyperband_trials
 from trainer_module.settings import TrainerSettings
@@ -44,16 +40,6 @@ logger.setLevel(logging.INFO)
 logger.addHandler(DieSoon())
 from trainer_module.search.tune import tuner_fn
 tuner_fn(types.SimpleNamespace(**json.loads(sys.argv[1]))).tuner.search()
-"""
-
-
-SEARCH = """
-import json, logging, sys, types
-logging.basicConfig(level=logging.INFO)
-from trainer_module.search.tune import tuner_fn
-search = tuner_fn(types.SimpleNamespace(**json.loads(sys.argv[1]))).tuner
-search.search()
-assert search.result is None
 """
 
 
@@ -137,51 +123,6 @@ def test_a_search_that_was_killed_goes_on_in_the_trial_that_was_cut_off(
     assert [(trial.values, trial.score) for trial in result.trials] == [
         (trial.values, trial.score) for trial in search.result.trials
     ]
-
-
-def helping(given, config):
-    """A pod that helps the search."""
-    return subprocess.Popen(
-        [sys.executable, "-c", SEARCH, json.dumps(vars(given))],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), CONFIG: config},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def test_two_pods_search_together_what_one_would_find(files, transform_output, tmp_path, monkeypatch, search):
-    """All three trials are random ones, so they are the same, whoever runs them."""
-    given = arguments(files, transform_output, tmp_path)
-    leading, following = met(tmp_path / "meeting")
-    monkeypatch.setenv(CONFIG, leading)
-    helper = helping(given, following)
-    found = searched(given).result
-    _, said = helper.communicate(timeout=60)
-    assert helper.returncode == 0, said
-    assert [(trial.values, trial.score) for trial in found.trials] == [
-        (trial.values, trial.score) for trial in search.result.trials
-    ]
-    assert "trial 2 of 3: trainer.learning_rate=" in said and "trial 1 of 3" not in said
-
-
-def test_a_pod_that_is_lost_ends_the_search_and_leaves_what_is_done(
-    files, transform_output, tmp_path, monkeypatch
-):
-    given = arguments(files, transform_output, tmp_path, epochs=200, max_trials=4)
-    leading, following = met(tmp_path / "meeting")
-    monkeypatch.setenv(CONFIG, leading)
-    helper = helping(given, following)
-    threading.Thread(target=kill_in_training, args=[helper, tmp_path], daemon=True).start()
-    with pytest.raises(EdgelineError, match="can no longer be reached"):
-        searched(given)
-    assert len(list(tmp_path.glob(f"checkpoints/*/trial-*/{TRIAL.name}"))) == 1
-
-
-def kill_in_training(process, folder):
-    while not list(folder.glob("checkpoints/*/trial-2/checkpoints/checkpoint.npz")):
-        time.sleep(0.05)
-    process.kill()
 
 
 def test_where_every_trial_diverges_the_search_is_held_back(files, transform_output, tmp_path):

@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from tests.pods import met
+from runners.kubeflow.pod.meeting import meet
 from tests.trainer_module.samples import run_arguments
 from tests.trainer_module.test_run import history, run_on_two_devices, weights
 from trainer_module import run
@@ -20,6 +23,15 @@ from trainer_module.networks.backbones import DROPOUT
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[3]
+
+
+def met(folder: Path, count: int = 2) -> list[str]:
+    """What each of several pods, processes of this machine, is told of the others."""
+    # Unlike a pod, a machine may not know its own name.
+    with mock.patch("socket.gethostname", return_value="localhost"), ThreadPoolExecutor(count) as pool:
+        return list(pool.map(partial(meet, folder, count=count), range(count)))
+
+
 RUN = """
 import json, sys, types
 from trainer_module import run

@@ -1,9 +1,10 @@
-"""The files of a step that has executors in pods of their own, which mount one claim with it."""
+"""Which files a step shares with its executors, and which steps find shards of examples in a store."""
 
 import pytest
 
+from edgeline.store.locations import list_files_below, locate
+from runners.kubeflow.pod.files import move_shards, remove_shards, share_with_executors
 from runners.kubeflow.pod.handover import Locations
-from runners.kubeflow.pod.spill import share_with_executors
 
 RUN = "minio://bucket/shelf/run-1"
 INPUT = {"inputs": {"artifacts": {"examples": {"artifacts": [{"uri": f"{RUN}/ExampleGen/examples"}]}}}}
@@ -53,3 +54,43 @@ def test_what_has_no_executors_of_its_own_stays_where_the_launcher_has_it(pod, t
     with places(pod, **other) as stayed:
         assert stayed.local(RUN) == f"{pod}/minio/bucket/shelf/run-1"
     assert not (tmp_path / "claim").exists()
+
+
+@pytest.fixture
+def examples(tmp_path):
+    """What ExampleGen puts out."""
+    folder = tmp_path / "examples"
+    for split in ("Split-train", "Split-eval"):
+        (folder / split).mkdir(parents=True)
+        (folder / split / "data-0.gz").write_bytes(b"examples")
+    return folder
+
+
+def run(step, side, folder, place):
+    listed = {"examples": {"artifacts": [{"uri": str(folder)}]}}
+    with move_shards(step, {side: {"artifacts": listed}}, place):
+        return sorted(path.name for path in folder.glob("*/*"))
+
+
+def test_who_trains_reads_from_the_store_and_a_step_of_beam_from_its_disk(examples, bucket):
+    place = f"{bucket}/shards/run-1"
+    run("ExampleGen", "outputs", examples, place)
+    assert [*list_files_below(locate(place))] == ["Split-eval/data-0.gz", "Split-train/data-0.gz"]
+    assert run("Trainer", "inputs", examples, place) == ["shards.txt", "shards.txt"]
+    assert run("Transform", "inputs", examples, place) == ["data-0.gz", "data-0.gz"]
+
+
+def test_without_a_place_for_them_shards_stay_where_they_are(examples):
+    assert run("ExampleGen", "outputs", examples, None) == ["data-0.gz", "data-0.gz"]
+    assert run("Evaluator", "inputs", examples, None) == ["data-0.gz", "data-0.gz"]
+
+
+def test_those_of_a_run_that_has_ended_are_removed_and_of_no_other(examples, bucket, caplog):
+    run("ExampleGen", "outputs", examples, f"{bucket}/shards/run-1")
+    remove_shards(f"{bucket}/shards/run")
+    assert len(list_files_below(locate(f"{bucket}/shards/run-1"))) == 2
+    remove_shards(f"{bucket}/shards/run-1")
+    assert not list_files_below(locate(f"{bucket}/shards"))
+    assert not caplog.records
+    remove_shards("s3://no-such-bucket/shards/run-1")
+    assert "the bucket 'no-such-bucket' does not exist" in caplog.text

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from runners.timers.crontab import crontab_line, log_path
+from runners.timers.scheduled_run import crontab_line, log_path
 
 
 def shell_command(run, folds_backslashes=True):

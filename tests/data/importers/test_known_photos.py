@@ -1,7 +1,7 @@
 import pytest
 
 from data.importers.importing import import_photos
-from data.importers.known_looks import keep_looks, read_known_looks
+from data.importers.known_photos import keep_looks, read_known_looks
 from data.photos.labels_file import PhotoSpan, read_labels
 from data.photos.likeness import SIDE
 from data.spans.layout import find_spans
