@@ -86,6 +86,9 @@ def Pusher(
         release = store.push(push, model_name, candidate)
         notes = (f"Version {release.version} of {model_name} is in production.", *terms(release.manifest))
         outcome = Push("pushed", release.version, notes)
+    if outcome.outcome != "pushed":  # phones must not take the pointer for an old one meanwhile
+        release_settings = ReleaseSettings.model_validate_json(settings)
+        store.renew(push, model_name, signing_key(release_settings.key), release_settings.pointer_days)
     for reason in outcome.reasons:
         log.info(reason)
     PUSH.write(Path(pushed_model.uri), outcome)

@@ -45,6 +45,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "rollback": ("edgeline.cli.releases", "Puts an earlier release back in production."),
     "promote": ("edgeline.cli.releases", "Puts a given release in production."),
+    "renew": (
+        "edgeline.cli.releases",
+        "Signs the pointer to production again, so that phones go on believing it; every run does this too.",
+    ),
     "keys": ("edgeline.cli.keys", "Makes and shows the keys that releases are signed and checked with."),
 }
 # The variable by which a shell asks for what a word may become, as click's pages on completion describe.

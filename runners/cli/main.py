@@ -43,6 +43,7 @@ COMMANDS = {
     "verify": package.COMMANDS["verify"],
     "rollback": package.COMMANDS["rollback"],
     "promote": package.COMMANDS["promote"],
+    "renew": package.COMMANDS["renew"],
     "keys": package.COMMANDS["keys"],
     "gc": (
         "runners.cli.gc",
