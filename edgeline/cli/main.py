@@ -39,6 +39,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "edgeline.cli.predict",
         "Predicts the labels of photos, rows and texts with the model in production, as a phone would.",
     ),
+    "phone": (
+        "edgeline.cli.phone",
+        "Serves a page that checks the model in production and runs it on phones, also offline.",
+    ),
     "verify": (
         "edgeline.cli.verify",
         "Checks the files, the signature and the predictions of releases, or of a copied bundle.",
