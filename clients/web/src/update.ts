@@ -33,12 +33,8 @@ export async function update(config: Config, state: State | null, now = Date.now
   }
   if (kept && seen!.counter === pointer.counter) throw new Refused("replayed", {found: pointer.counter, seen: seen!.counter});
   const manifest = await readManifest(await require(`${version}/manifest.json`), pointer, seen, now);
-  const names = listNeeded(manifest), home = `edge/${manifest.model}/${version}/`;
-  const size = manifest.files.filter((each) => names.includes(each.path.slice(home.length))).reduce((sum, each) => sum + each.size, 0);
-  const {quota, usage} = await navigator.storage?.estimate?.() ?? {};
-  if (state && quota !== undefined && size > quota - (usage ?? 0)) throw new Refused("room");
   const files: Files = {};
-  await Promise.all(names.map(async (name) => {
+  await Promise.all(listNeeded(manifest).map(async (name) => {
     const content = await require(`${version}/${name}`);
     await checkFile(content, name, manifest);
     files[name] = content.buffer;

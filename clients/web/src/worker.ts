@@ -8,12 +8,13 @@ interface WorkerScope {
 }
 declare const BUILD: string;
 declare const FILES: string[];
+const CONFIG = "phone.json"; // asked of the server first
 
 const worker = self as unknown as WorkerScope, {scope} = worker.registration, name = `${scope} ${BUILD}`;
 
 worker.addEventListener("install", (event) => event.waitUntil((async () => {
   const cache = await caches.open(name);
-  await cache.addAll(FILES.map((file) => new Request(file, {cache: "no-cache"})));
+  await cache.addAll([...FILES, CONFIG].map((file) => new Request(file, {cache: "no-cache"})));
   await worker.skipWaiting();
 })()));
 
@@ -27,7 +28,7 @@ worker.addEventListener("activate", (event) => event.waitUntil((async () => {
 worker.addEventListener("fetch", (event) => {
   const path = event.request.url.replace(/[?#].*/, "");
   const file = path.startsWith(scope) ? path.slice(scope.length) || "./" : "";
-  if (file === "phone.json") event.respondWith(fetchFirst(event.request));
+  if (file === CONFIG) event.respondWith(fetchFirst(event.request));
   else if (FILES.includes(file)) event.respondWith(caches.match(event.request, {ignoreSearch: true}).then((hit) => hit ?? fetch(event.request)));
 });
 
