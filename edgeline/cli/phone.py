@@ -50,18 +50,12 @@ def phone(place: Place, port: int, out: Path | None, tls: bool, key: str | None)
         segno.make(base).terminal(compact=True)
     say(f"{what}: {base} (Ctrl-C ends it)")
     if tls:
-        say(
-            "The phone warns of an unknown certificate; you may go on. To use the page offline too, first install"
-        )
-        say(
-            f"{base}ca.crt on the phone as a CA certificate, on an iPhone also under General, About, Certificate"
-        )
-        say("Trust Settings. It is good for this machine's address alone.")
+        say("The phone warns of an unknown certificate; you may go on. To use the page offline too, install")
+        say(f"{base}ca.crt on the phone first, as a CA certificate; on an iPhone, trust it also")
+        say("under General, About, Certificate Trust Settings. It is good for this machine's address alone.")
     else:
-        say(
-            "By http a phone can predict, but not verify, install or work offline: pass --tls, or --out DIR for"
-        )
-        say("a web server that has https.")
+        say("By http a phone can predict, but not verify, install or work offline. Pass --tls, or --out DIR")
+        say("for a web server that has https.")
     try:
         server.serve_forever()
     finally:

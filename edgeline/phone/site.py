@@ -21,7 +21,7 @@ from edgeline.release.verify import nothing_of
 from edgeline.store.locations import Location, locate, read_bytes
 
 _PAGE = Path(__file__).parent / "page"
-# What a phone reads of a store: the pointer, and the files of a bundle.
+# Paths below store/: the pointer, and the files of a bundle.
 _FILE = re.compile(rf"{POINTER}|[1-9]\d{{0,17}}/(golden/)?[A-Za-z0-9][\w.-]*", re.ASCII)
 _TYPES = {".webmanifest": "application/manifest+json", ".wasm": "application/wasm", ".js": "text/javascript"}
 

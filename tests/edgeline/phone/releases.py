@@ -1,6 +1,9 @@
 """Releases of every kind of workload: small real files with golden vectors, signed."""
 
-from collections.abc import Sequence
+import base64
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from edgeline.edge.inspect import inspect
-from edgeline.edge.runtime import EdgeModel, preprocess
+from edgeline.edge.interpreter import EdgeModel, preprocess
+from edgeline.release import pointer as pointers
 from edgeline.release import store
+from edgeline.release.signing import digits_of
 from tests.edgeline.cli.test_predict import TOKENS
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
 from tests.edgeline.edge.contracts.test_image import jpeg
 from tests.edgeline.release.candidates import make_candidate, make_key
 from trainer_module.export.golden_writer import RawExample, write_vectors
 
+KEY = make_key()
 LABELS = ("ok", "misplaced", "damaged")
 
 
@@ -192,3 +198,88 @@ def push(
         | {f"golden/{path.name}": path for path in golden.iterdir()}
     )
     return store.push(root, kind, candidate)
+
+
+def forge(key: Any = KEY, **changes: Any) -> Callable[[bytes], bytes]:
+    """Signs another pointer with a key; None signs it not at all."""
+
+    def change(content: bytes) -> bytes:
+        document = json.loads(content)
+        payload = json.loads(base64.b64decode(document["signed"]["payload"])) | changes
+        raw = json.dumps(payload).encode()
+        signatures = []
+        if key:
+            signature = base64.b64encode(key.sign(pointers._encode_for_signing(raw))).decode()
+            signatures = [{"keyid": digits_of(key.public_key()), "sig": signature}]
+        document["signed"] |= {"payload": base64.b64encode(raw).decode(), "signatures": signatures}
+        return json.dumps(document).encode()
+
+    return change
+
+
+def at(days: float) -> str:
+    return pointers.format_utc(datetime.now(timezone.utc) + timedelta(days=days))
+
+
+def cut(content: bytes) -> bytes:
+    return content[:-7]
+
+
+def flip(content: bytes) -> bytes:
+    return content[:-7] + bytes([content[-7] ^ 1]) + content[-6:]
+
+
+# What the server of a second release does, the reason that is given, and what the page says.
+FAULTS: dict[str, tuple[dict[str, Callable[[bytes], bytes | None]], str, str]] = {
+    "another key": ({"current.json": forge(make_key(2))}, "signature", "not signed with the key"),
+    "no signature": ({"current.json": forge(None)}, "signature", "not signed with the key"),
+    "a changed payload": (
+        {"current.json": lambda raw: raw.replace(b'"payload": "eyJ', b'"payload": "eyI')},
+        "pointer",
+        "no readable signed pointer",
+    ),
+    "no signed pointer": (
+        {"current.json": lambda raw: b'{"version": 2}'},
+        "pointer",
+        "no readable signed pointer",
+    ),
+    "a captive portal": (
+        {"current.json": lambda raw: b"<html>log in</html>"},
+        "pointer",
+        "no readable signed pointer",
+    ),
+    "an old counter": ({"current.json": forge(counter=1)}, "replayed", "old pointer was replayed"),
+    "a pointer that is over": (
+        {"current.json": forge(issued=at(-9), expires=at(-1))},
+        "stale",
+        "the pointer expired at",
+    ),
+    "a pointer of next year": (
+        {"current.json": forge(issued=at(365), expires=at(380))},
+        "clock",
+        "in the future",
+    ),
+    "the pointer of another model": (
+        {"current.json": forge(model="shelf")},
+        "other",
+        "the model shelf, not row",
+    ),
+    "a truncated file": ({"2/model_fp32.tflite": cut}, "truncated", "model_fp32.tflite has "),
+    "a swapped file": (
+        {"2/model_fp32.tflite": flip},
+        "swapped",
+        "model_fp32.tflite is not the file that was released",
+    ),
+    "swapped labels": (
+        {"2/labels.txt": lambda raw: raw.replace(b"ok", b"ko")},
+        "swapped",
+        "labels.txt is not the file",
+    ),
+    "a changed contract": ({"2/preprocessing.json": flip}, "swapped", "preprocessing.json is not the file"),
+    "the manifest of another release": (
+        {"2/manifest.json": flip},
+        "swapped",
+        "manifest.json is not the file",
+    ),
+    "a missing file": ({"2/golden/tensors.bin": lambda raw: None}, "missing", "tensors.bin is missing"),
+}

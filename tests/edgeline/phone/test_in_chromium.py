@@ -3,7 +3,6 @@
 A server that misbehaves on purpose stands between page and store: it changes what a path gives.
 """
 
-import base64
 import csv
 import io
 import json
@@ -15,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,9 @@ import pytest
 from edgeline.cli.phone import _find_address
 from edgeline.phone import site as sites
 from edgeline.phone.certificate import make_certificate, wrap
-from edgeline.release import pointer as pointers
 from edgeline.release import store
-from edgeline.release.signing import digits_of
 from tests.edgeline.edge.contracts.test_image import KINDS, jpeg, scene
-from tests.edgeline.phone.releases import CONTENTS, CONTRACTS, make_files, push
+from tests.edgeline.phone.releases import CONTENTS, CONTRACTS, FAULTS, at, forge, make_files, push
 from tests.edgeline.phone.releases import KINDS as RELEASES
 from tests.edgeline.release.candidates import make_key
 
@@ -248,61 +245,6 @@ def test_a_new_release_is_switched_to_and_works_in_flight_mode_after_the_server_
         assert kept == [2]  # the bundle before is gone
 
 
-def forge(key: Any = KEY, **changes: Any) -> Callable[[bytes], bytes]:
-    """Signs another pointer with a key; None signs it not at all."""
-
-    def change(content: bytes) -> bytes:
-        document = json.loads(content)
-        payload = json.loads(base64.b64decode(document["signed"]["payload"])) | changes
-        raw = json.dumps(payload).encode()
-        signatures = []
-        if key:
-            signature = base64.b64encode(key.sign(pointers._encode_for_signing(raw))).decode()
-            signatures = [{"keyid": digits_of(key.public_key()), "sig": signature}]
-        document["signed"] |= {"payload": base64.b64encode(raw).decode(), "signatures": signatures}
-        return json.dumps(document).encode()
-
-    return change
-
-
-def at(days: float) -> str:
-    return pointers.format_utc(datetime.now(timezone.utc) + timedelta(days=days))
-
-
-def cut(content: bytes) -> bytes:
-    return content[:-7]
-
-
-def flip(content: bytes) -> bytes:
-    return content[:-7] + bytes([content[-7] ^ 1]) + content[-6:]
-
-
-# What the second release's server does, and the reason that the page shows.
-FAULTS: dict[str, tuple[dict[str, Callable[[bytes], bytes | None]], str]] = {
-    "another key": ({"current.json": forge(make_key(2))}, "not signed with the key"),
-    "no signature": ({"current.json": forge(None)}, "not signed with the key"),
-    "a changed payload": (
-        {"current.json": lambda raw: raw.replace(b'"payload": "eyJ', b'"payload": "eyI')},
-        "no readable signed pointer",
-    ),
-    "no signed pointer": ({"current.json": lambda raw: b'{"version": 2}'}, "no readable signed pointer"),
-    "a captive portal": ({"current.json": lambda raw: b"<html>log in</html>"}, "no readable signed pointer"),
-    "an old counter": ({"current.json": forge(counter=1)}, "old pointer was replayed"),
-    "a pointer that is over": (
-        {"current.json": forge(issued=at(-9), expires=at(-1))},
-        "the pointer expired at",
-    ),
-    "a pointer of next year": ({"current.json": forge(issued=at(365), expires=at(380))}, "in the future"),
-    "the pointer of another model": ({"current.json": forge(model="shelf")}, "the model shelf, not row"),
-    "a truncated file": ({"2/model_fp32.tflite": cut}, "model_fp32.tflite has "),
-    "a swapped file": ({"2/model_fp32.tflite": flip}, "model_fp32.tflite is not the file that was released"),
-    "swapped labels": ({"2/labels.txt": lambda raw: raw.replace(b"ok", b"ko")}, "labels.txt is not the file"),
-    "a changed contract": ({"2/preprocessing.json": flip}, "preprocessing.json is not the file"),
-    "the manifest of another release": ({"2/manifest.json": flip}, "manifest.json is not the file"),
-    "a missing file": ({"2/golden/tensors.bin": lambda raw: None}, "tensors.bin is missing"),
-}
-
-
 @pytest.fixture(scope="module")
 def two(pushed, tmp_path_factory):
     """Stores with a first release, and with a second."""
@@ -323,7 +265,7 @@ def test_each_fault_of_a_server_is_refused_by_name_and_the_last_good_release_goe
             (pushed / "edge/row/current.json").read_bytes()
         )
         assert "Version 1: signature" in phone.look()
-        for name, (faults, reason) in FAULTS.items():
+        for name, (faults, _, reason) in FAULTS.items():
             server.faults = {"current.json": forge(counter=3), **faults}
             status = phone.look()
             assert reason in status and "version 1 stays" in status and not phone.is_fine, (name, status)
