@@ -20,6 +20,9 @@ from typing import Any
 
 import pytest
 
+from data.photos.labels_file import read_labels
+from data.spans.layout import find_spans
+from edgeline.cli.main import main
 from edgeline.cli.phone import _find_address
 from edgeline.phone import site as sites
 from edgeline.phone.certificate import make_certificate, wrap
@@ -433,7 +436,7 @@ def test_a_text_of_ten_megabytes_is_answered(pushed, open_phone):
         assert phone.read_answer()[1]
 
 
-def test_corrections_are_exported_as_a_span(pushed, open_phone):
+def test_corrections_come_back_as_a_span(pushed, open_phone, tmp_path):
     with serving(pushed, "photo") as server:
         phone = open_phone(server.url)
         for number, right in enumerate(("damaged", None, "ok")):
@@ -444,14 +447,20 @@ def test_corrections_are_exported_as_a_span(pushed, open_phone):
                 wait(phone.page, "document.querySelector('#saved').textContent")
         with phone.page.expect_download() as download:
             phone.page.click("#export")
-        archive = zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes()))
+        content = Path(download.value.path()).read_bytes()
+        archive = zipfile.ZipFile(io.BytesIO(content))
         labels = list(csv.DictReader(io.TextIOWrapper(archive.open("labels.csv"))))
         served = list(csv.DictReader(io.TextIOWrapper(archive.open("served.csv"))))
         assert [row["label"] for row in labels] == ["damaged", "ok"] and len(served) == 3
         assert {f"photos/{row['photo']}" for row in labels} <= set(archive.namelist())
         assert served[0]["example"] == labels[0]["photo"] and served[0]["version"] == "1"
         assert {row["chosen"] for row in (served[0], served[2])} <= {"random", "person"}
-        assert json.loads(archive.read("release.json"))["model"] == "photo"
+        (tmp_path / "export.zip").write_bytes(content)
+        assert main(["data", "import", str(tmp_path / "export.zip"), "--data", str(tmp_path / "data")]) == 0
+        (span,) = find_spans(tmp_path / "data")
+        added = [(row.photo, row.label) for row in read_labels(span)]
+        assert sorted(added) == sorted((row["photo"], row["label"]) for row in labels)
+        assert (span.path / "served.csv").read_bytes() == archive.read("served.csv")
 
 
 def luminance(color: str) -> float:
