@@ -65,6 +65,11 @@ CONTRACTS: dict[str, dict[str, Any]] = {
     "camera": image_contract(channels=3, color="rgb"),
     "row": row_contract(1),
     "window": row_contract(4),
+    "device": {
+        **row_contract(4),
+        "numbers": [{"name": "celsius", "mean": 3.0, "deviation": 2.5, "column": column("celsius")}],
+        "channels": 6,
+    },
     "text": {
         **TOKENS,
         "version": 2,
@@ -112,6 +117,10 @@ CONTENTS: dict[str, list[Any]] = {
             for name in ("celsius", "price", "people", "machine")
         }
         for n in range(3)
+    ],
+    "device": [
+        {"celsius": ("21.5", "na", "-1e1", "3"), "machine": ("m-01",) * 4},
+        {"celsius": ("1", "2", "", "99"), "machine": ("größe",) * 3 + ("other",)},
     ],
     "text": [
         "The SUN, the cafe\u0301!",
