@@ -13,6 +13,7 @@ from tfx.utils import path_utils
 
 from components.artifacts import EdgeModels, Verdict
 from edgeline.edge.micro import HEADER, SOURCE
+from edgeline.errors import EdgelineError
 from edgeline.labels import parse_labels
 from edgeline.library_versions import library_versions
 from edgeline.records.edge import EDGE_FILES, LABELS_FILE_NAME, PREPROCESSING
@@ -88,7 +89,10 @@ def Pusher(
         outcome = Push("pushed", release.version, notes)
     if outcome.outcome != "pushed":  # phones must not take the pointer for an old one meanwhile
         release_settings = ReleaseSettings.model_validate_json(settings)
-        store.renew(push, model_name, signing_key(release_settings.key), release_settings.pointer_days)
+        try:
+            store.renew(push, model_name, signing_key(release_settings.key), release_settings.pointer_days)
+        except EdgelineError as error:
+            log.warning("The pointer to production was not renewed: %s", error)
     for reason in outcome.reasons:
         log.info(reason)
     PUSH.write(Path(pushed_model.uri), outcome)

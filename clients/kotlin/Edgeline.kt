@@ -6,25 +6,15 @@
  */
 import java.io.File
 import java.math.BigInteger
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
-import java.security.KeyFactory
-import java.security.MessageDigest
-import java.security.Signature
-import java.security.spec.EdECPoint
-import java.security.spec.EdECPublicKeySpec
-import java.security.spec.NamedParameterSpec
+import java.nio.*
+import java.security.*
+import java.security.spec.*
 import java.text.Normalizer
-import java.time.LocalDateTime
-import java.time.OffsetDateTime
-import java.time.ZoneOffset
+import java.time.*
 import java.util.Base64
 import javax.imageio.ImageIO
-import kotlin.math.abs
-import kotlin.math.max
-import kotlin.math.min
-import org.json.JSONArray
-import org.json.JSONObject
+import kotlin.math.*
+import org.json.*
 
 const val TYPE = "application/vnd.edgeline.pointer+json"
 

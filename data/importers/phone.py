@@ -12,11 +12,11 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from data.spans.layout import SERVED, Span, add_span
+from data.importers.report import ImportReport
+from data.spans.layout import SERVED, add_span
 from data.tables.source import list_columns
 from edgeline.errors import DataRefused
 from edgeline.records.columns import write_cell
@@ -41,51 +41,50 @@ def unpack(source: Path) -> Iterator[tuple[Path, str]]:
     """Unpacks an export into a temporary folder; yields it, and the name of the model.
 
     Raises:
-        DataRefused: It is damaged, too large, or has a name that leads out of the folder.
+        DataRefused: It is damaged or too large, or nothing in it was checked.
     """
     with TemporaryDirectory() as scratch, zipfile.ZipFile(source) as archive:
         try:
             if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
                 raise ValueError(f"it unpacks to more than {_MOST_BYTES:,} bytes")
-            if odd := [name for name in archive.namelist() if ".." in PurePosixPath(name).parts]:
-                raise ValueError(f"it has the name {odd[0]!a}")
-            archive.extractall(scratch)
+            archive.extractall(scratch)  # never outside of the folder
             model = str(json.loads(Path(scratch, RELEASE).read_bytes())["model"])
+            (table,) = (name for name in (_PHOTOS, _ROWS, _TEXTS) if Path(scratch, name).is_file())
+            if not _read(Path(scratch, table)):
+                raise ValueError("no answer in it was checked by a person")
         except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile, RuntimeError) as error:
             raise DataRefused(
-                f"{source} cannot be read: {error}.",
-                "It is not as a phone exported it.",
-                "Export it again, and copy it whole.",
+                f"{source} cannot be imported: {error}.",
+                "It has to be as a phone's page exports it, with answers that a person checked.",
+                "Check answers on the page, export them again, and copy the file whole.",
             ) from error
         yield Path(scratch), model
 
 
 def import_export(
-    folder: Path, data_dir: Path, find: Callable[[], Workload], photos: Callable[..., Any]
+    folder: Path,
+    data_dir: Path,
+    find: Callable[[], Workload],
+    import_photos: Callable[[Path, Path], ImportReport],
 ) -> list[str]:
     """Imports an unpacked export as one new span; returns what was done, a sentence a line.
-
-    Rows get the columns of the workload. Photos that a span has already are not added again.
 
     Args:
         folder: The unpacked export.
         data_dir: The folder of spans.
-        find: Returns the workload of these spans; it is called for rows only.
-        photos: `import_photos` with its settings, called with a manifest and `data_dir`.
+        find: Returns the workload of these spans; it is called for rows only, which get its columns.
+        import_photos: As `importing.import_photos`, with its settings.
 
     Raises:
-        DataRefused: Nothing was checked, or the columns do not fit. Others as `import_photos`.
+        DataRefused: The columns do not fit. Others as `import_photos`.
     """
-    span: Span | None
     if (folder / _PHOTOS).is_file():
-        _check_some(folder / _PHOTOS)
-        report = photos(folder / _PHOTOS, data_dir)
-        span, sentences = report.span, report.sentences()
-        if span:
-            shutil.copy(folder / SERVED, Path(str(span.path), SERVED))
-        return sentences
+        report = import_photos(folder / _PHOTOS, data_dir)
+        if report.span:
+            shutil.copy(folder / SERVED, Path(str(report.span.path), SERVED))
+        return report.sentences()
     name = _ROWS if (folder / _ROWS).is_file() else _TEXTS
-    rows = _check_some(folder / name)
+    rows = _read(folder / name)
     if name == _ROWS:
         workload = find()
         rows = [_fit(row, workload) for row in rows]
@@ -101,16 +100,9 @@ def import_export(
     return [f"{span.path} holds {len(rows)} rows that a person checked on a phone."]
 
 
-def _check_some(path: Path) -> list[dict[str, str]]:
+def _read(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise DataRefused(
-            "No answer was checked on this phone.",
-            "Only what a person checked can be learned from.",
-            "Check answers on the page, then export again.",
-        )
-    return rows
+        return list(csv.DictReader(file))
 
 
 def _fit(row: dict[str, str], workload: Workload) -> dict[str, str]:

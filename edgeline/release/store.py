@@ -163,6 +163,7 @@ def renew(
     if find_pointer(PushFolder(place), model) is None:
         return None
     with _open_for_writing(place, f"Renewing the pointer to {model}") as folder:
+        _check_key(folder, model, key)
         change = read_pointer(folder, model)
         assert change is not None
         signed = _seal(folder, model, change, key, days)
@@ -178,6 +179,15 @@ def _find_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] |
     return None
 
 
+def _check_key(folder: PushFolder, model: str, key: "Ed25519PrivateKey | None") -> None:
+    if key is None and (known := _find_signed(folder, model)) and known[1]:
+        raise UsageError(
+            f"The pointer to {model} in production is signed, but no key is set.",
+            "Phones would refuse an unsigned one and stay with their release. Production was not changed.",
+            f"Pass --key FILE, the private key, or set {KEY_VARIABLE}.",
+        )
+
+
 def _is_due(pointer: Pointer, signer: str | None, key: "Ed25519PrivateKey | None") -> bool:
     age = datetime.now(timezone.utc) - parse_time(pointer.issued)
     return age >= pointer.life / 5 or (key is not None and digits_of(key.public_key()) != signer)
@@ -190,19 +200,9 @@ def _seal(
     key: "Ed25519PrivateKey | None",
     days: float | None = None,
 ) -> Envelope:
-    """Signs the pointer of a change; `days` are by default those of the pointer before.
-
-    Raises:
-        UsageError: The pointer before was signed, and no key is given.
-    """
-    known = _find_signed(folder, model)
-    if known and known[1] and key is None and change.action != "push":
-        raise UsageError(
-            f"The pointer to {model} in production is signed, but no key is set.",
-            "Phones would refuse an unsigned one and stay with their release. Production was not changed.",
-            f"Pass --key FILE, the private key, or set {KEY_VARIABLE}.",
-        )
+    """Signs the pointer of a change; `days` are by default those of the pointer before."""
     if days is None:
+        known = _find_signed(folder, model)
         days = known[0].life / timedelta(days=1) if known else DAYS
     changes = {each.number: each for each in (*read_history(folder, model).changes, change)}
     rollbacks = sum(each.to_version < (each.from_version or 0) for each in changes.values())
@@ -399,6 +399,7 @@ def _switch_to(
         release = read_release(PushFolder(place), model, target)
         for warning in check_switch(place, release):
             _LOG.warning("%s %s: %s", model, target, warning)
+        _check_key(folder, model, key)
         change = make_change(folder, model, action, target, release.manifest_sha256, reason.strip())
         signed = _seal(folder, model, change, key)
         _put_in_production(folder, model, change, signed, new=False)

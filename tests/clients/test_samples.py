@@ -1,16 +1,19 @@
 """The samples in other languages, compiled here, on the golden vectors of every workload."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edgeline.edge.golden import read_vectors
 from edgeline.edge.micro import write_c_array
 from edgeline.release.signing import digits_of
-from tests.edgeline.phone.releases import CONTENTS, KEY, KINDS, make_files, push
+from tests.edgeline.phone.releases import CONTENTS, KEY, KINDS, push
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 KOTLIN = "2.2.20"
@@ -81,15 +84,66 @@ def test_kotlin_checks_a_bundle_and_makes_its_golden_tensors(pushed, kotlin, kin
         )
 
 
-def test_cpp_makes_the_golden_tensors_of_sensors_from_the_c_array(pushed, tmp_path):
+MAIN = """
+#include <cstdio>
+#include "golden.h"
+#include "model_data.h"
+#include "sensors.h"
+
+int main() {
+  static float tensor[kReadings * kChannels];
+  for (int n = 0; n < kGolden; ++n) {
+    Preprocess(kReadingsOf[n], kWordsOf[n], tensor);
+    for (int at = 0; at < kReadings * kChannels; ++at) {
+      if (std::fabs(tensor[at] - kTensors[n][at]) > 1e-4f || Quantise(tensor[at]) != kLevels[n][at]) return 1;
+    }
+  }
+  return std::memcmp(g_model_data + 4, "TFL3", 4) != 0;
+}
+"""
+
+
+def write_golden(bundle: Path, header: Path) -> None:
+    """The golden vectors as C: what goes in, the tensors, and these as int8."""
+    vectors = read_vectors(bundle)
+    (tensor,) = json.loads((bundle / "manifest.json").read_text())["variants"][1]["inputs"]
+    levels = np.rint(vectors.tensors / np.float32(tensor["scale"])) + tensor["zero_point"]
+    contents = vectors.contents
+    readings = [
+        [[float(cell if cell not in ("", "na") else "nan")] for cell in each["celsius"]] for each in contents
+    ]
+
+    def braces(values) -> str:
+        return (
+            f"{{{', '.join(map(braces, values))}}}"
+            if isinstance(values, list)
+            else str(values).replace("nan", "NAN")
+        )
+
+    rows, size = len(readings[0]), vectors.tensors[0].size
+    flat = levels.clip(-128, 127).astype(int).reshape(len(contents), -1).tolist()
+    header.write_text(
+        f"#include <cmath>\nconstexpr int kGolden = {len(contents)};\n"
+        f"const float kReadingsOf[][{rows}][1] = {braces(readings)};\n"
+        f"const char* kWordsOf[][1] = {braces([[json.dumps(each['machine'][-1])] for each in contents])};\n"
+        f"const float kTensors[][{size}] = {braces(vectors.tensors.reshape(len(contents), -1).tolist())};\n"
+        f"const int kLevels[][{size}] = {braces(flat)};\n"
+    )
+
+
+def test_cpp_makes_the_golden_tensors_of_sensors_beside_the_c_array(tmp_path):
     if not shutil.which("g++"):
         pytest.skip("no g++ on this machine")
-    (tmp_path / "model_int8.tflite").write_bytes(make_files("device", 1)["int8"])
     push(tmp_path / "push", tmp_path / "work", "device", variant="int8")
     bundle = tmp_path / "push/edge/device/1"
     write_c_array(bundle / "model_int8.tflite", tmp_path)
-    header = run(sys.executable, CLIENTS / "cpp/contract.py", bundle)
-    (tmp_path / "contract.h").write_text(header)
-    flags = ("-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}")
-    run("g++", *flags, CLIENTS / "cpp/sensors.cc", tmp_path / "model_data.cc", "-o", tmp_path / "sensors")
-    assert f"{len(CONTENTS['device'])} golden vectors: values differ by up to" in run(tmp_path / "sensors")
+    write_golden(bundle, tmp_path / "golden.h")
+    (tmp_path / "contract.h").write_text(run(sys.executable, CLIENTS / "cpp/contract.py", bundle))
+    (tmp_path / "main.cc").write_text(MAIN)
+    flags = ("-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}", f"-I{CLIENTS / 'cpp'}")
+    run("g++", *flags, tmp_path / "main.cc", tmp_path / "model_data.cc", "-o", tmp_path / "sensors")
+    run(tmp_path / "sensors")
+    header = tmp_path / "contract.h"
+    header.write_text(header.read_text().replace("kMean[] = {3.0f", "kMean[] = {3.1f"))
+    run("g++", *flags, tmp_path / "main.cc", tmp_path / "model_data.cc", "-o", tmp_path / "sensors")
+    assert subprocess.run([tmp_path / "sensors"]).returncode == 1

@@ -40,8 +40,8 @@ class Page {
   /** Opens the kept bundle, where it is another than the one in use: another tab may have proven it. */
   private async reload(): Promise<void> {
     const kept = await this.state.kept();
-    if (!kept || kept.seen.digest === this.kept?.seen.digest) return;
-    await this.use(await Bundle.open(kept.manifest, kept.files), kept);
+    if (kept && kept.seen.digest === this.kept?.seen.digest) this.kept = kept;
+    else if (kept) await this.use(await Bundle.open(kept.manifest, kept.files), kept);
   }
 
   private async use(bundle: Bundle, kept: Kept): Promise<void> {
@@ -58,10 +58,9 @@ class Page {
     const work = async (): Promise<string> => {
       await this.reload();
       const result = await update(this.config, this.state);
-      if (result) {
-        await this.use(...result);
-        this.others.postMessage(result[1].seen.version);
-      }
+      if (result) await this.use(...result);
+      if (result) this.others.postMessage(result[1].seen.version);
+      await this.reload();
       return "";
     };
     find<HTMLButtonElement>("look").disabled = true;
@@ -83,13 +82,13 @@ class Page {
       return;
     }
     const facts = {version, files: Object.keys(kept.files).length, vectors: kept.proof.vectors};
-    const sentences = [say(!isSecure() ? "insecure" : kept.signed ? "fine" : "unsigned", facts)];
+    const sentences = [say(!isSecure() ? "insecure" : kept.seen.key !== null ? "fine" : "unsigned", facts)];
     if (!kept.proof.vectors) sentences.push(say("unproven"));
     const over = Date.parse(kept.manifest.expires) <= Date.now();
     if (over) sentences.push(say("old", {expires: kept.manifest.expires}));
     if (refusal) sentences.unshift(say("stays", {version, why: refusal}));
     if (this.evictable) sentences.push(say("evictable"));
-    const fine = isSecure() && kept.signed && kept.proof.vectors > 0 && !over && !refusal;
+    const fine = isSecure() && kept.seen.key !== null && kept.proof.vectors > 0 && !over && !refusal;
     status.className = fine ? "fine" : "wrong";
     status.textContent = sentences.join(" ");
     show("version", `v${version}`);
@@ -102,16 +101,13 @@ class Page {
     place.replaceChildren();
     go.hidden = contract.kind === "image";
     if (contract.kind === "image") {
-      const camera = Object.assign(document.createElement("button"), {type: "button", id: "camera", className: "main", textContent: say("camera")});
-      camera.onclick = () => void this.useCamera(camera);
-      const row = Object.assign(document.createElement("div"), {className: "row"});
-      row.append(camera, makeFile("file", "image/*", (file) => this.ask(file)));
-      place.append(row);
+      const camera = make("button", {type: "button", id: "camera", className: "main", onclick: () => void this.useCamera(camera)}, say("camera"));
+      place.append(make("div", {className: "row"}, camera, makeFile("file", "image/*", (file) => this.ask(file))));
     } else if (contract.kind === "tokens") {
-      place.append(makeField("text", say("text"), document.createElement("textarea")));
+      place.append(makeField("text", say("text"), make("textarea", {})));
     } else {
-      for (const name of listColumns(contract)) place.append(makeField(`cell ${name}`, name, document.createElement("input")));
-      if (contract.readings > 1) place.prepend(Object.assign(document.createElement("p"), {className: "quiet", textContent: say("readings", {readings: contract.readings})}));
+      for (const name of listColumns(contract)) place.append(makeField(`cell ${name}`, name, make("input", {})));
+      if (contract.readings > 1) place.prepend(make("p", {className: "quiet"}, say("readings", {readings: contract.readings})));
       place.append(makeFile("table", ".csv,.tsv,.txt,text/*", async (file) => this.fill(readTable(await file.text(), contract))));
     }
   }
@@ -163,10 +159,12 @@ class Page {
     find("answer").hidden = true;
     try {
       const answer = await bundle.predict(content);
-      this.entry = {at: new Date().toISOString().replace(/\.\d+/, ""), version: this.kept!.seen.version, variant: bundle.variant, said: answer.label,
+      const entry: Entry = {at: new Date().toISOString().replace(/\.\d+/, ""), version: this.kept!.seen.version, variant: bundle.variant, said: answer.label,
         score: answer.scores[0]![1], label: "", chosen: Math.random() < ASKED ? "random" : "", content: answer.photo ?? content as string};
+      // On a full phone an answer is still shown, though it is not kept.
+      await this.state.write(entry).then((id) => { entry.id = id; }, (error: unknown) => show("problem", explain(error)));
+      this.entry = entry;
       this.showAnswer(answer, bundle);
-      this.entry.id = await this.state.write(this.entry);
       await this.list();
     } catch (error) {
       show("problem", explain(error));
@@ -180,8 +178,7 @@ class Page {
     show("label", answer.label);
     show("odd", answer.odd.length ? say("odd", {what: answer.odd.join(", ")}) : "");
     find("scores").replaceChildren(...answer.scores.slice(0, 5).map(([label, score]) => {
-      const line = document.createElement("li");
-      line.append(makeText(label), makeText(score.toFixed(3)));
+      const line = make("li", {}, make("span", {}, label), make("span", {}, score.toFixed(3)));
       line.style.setProperty("--share", `${score * 100}%`);
       return line;
     }));
@@ -198,15 +195,10 @@ class Page {
     show("counts", entries.length ? say("counts", {count: entries.length, checked}) : say("none"));
     for (const id of ["export", "clear"]) find<HTMLButtonElement>(id).disabled = !entries.length;
     find("entries").replaceChildren(...entries.slice(-SHOWN).reverse().map((entry) => {
-      const line = document.createElement("li"), image = document.createElement("img");
-      if (entry.content instanceof Blob) {
-        image.alt = "";
-        setImage(image, entry.content);
-        line.append(image);
-      }
-      const said = `${entry.said} ${entry.score.toFixed(2)}`;
-      line.append(makeText(`${new Date(entry.at).toLocaleString()} · v${entry.version} · ${entry.label ? say("corrected", {said, label: entry.label}) : said}`));
-      return line;
+      const image = make("img", {alt: ""}), said = `${entry.said} ${entry.score.toFixed(2)}`;
+      if (entry.content instanceof Blob) setImage(image, entry.content);
+      const text = `${new Date(entry.at).toLocaleString()} · v${entry.version} · ${entry.label ? say("corrected", {said, label: entry.label}) : said}`;
+      return make("li", {}, ...entry.content instanceof Blob ? [image] : [], make("span", {}, text));
     }));
   }
 
@@ -236,8 +228,7 @@ class Page {
     };
     find("export").onclick = async () => {
       const zip = await exportSpan(await this.state.answers(), this.config.model, getDevice());
-      const link = Object.assign(document.createElement("a"), {href: URL.createObjectURL(zip), download: `${this.config.model}-${getDevice()}-${new Date().toISOString().slice(0, 10)}.zip`});
-      link.click();
+      make("a", {href: URL.createObjectURL(zip), download: `${this.config.model}-${getDevice()}-${new Date().toISOString().slice(0, 10)}.zip`}).click();
     };
     find("clear").onclick = async () => {
       if (confirm(say("sure", {count: (await this.state.answers()).length}))) await this.state.clear();
@@ -246,20 +237,20 @@ class Page {
   }
 }
 
-function makeText(text: string): HTMLSpanElement { return Object.assign(document.createElement("span"), {textContent: text}); }
+function make<K extends keyof HTMLElementTagNameMap>(tag: K, values: Partial<HTMLElementTagNameMap[K]>, ...children: (Node | string)[]): HTMLElementTagNameMap[K] {
+  const element = Object.assign(document.createElement(tag), values);
+  element.append(...children);
+  return element;
+}
 
 function makeField(id: string, name: string, field: HTMLInputElement | HTMLTextAreaElement): HTMLLabelElement {
-  const label = Object.assign(document.createElement("label"), {className: "field"});
-  label.append(makeText(name), Object.assign(field, {id, autocomplete: "off"}));
-  return label;
+  return make("label", {className: "field"}, make("span", {}, name), Object.assign(field, {id, autocomplete: "off"}));
 }
 
 function makeFile(word: string, accept: string, use: (file: File) => unknown): HTMLLabelElement {
-  const label = Object.assign(document.createElement("label"), {className: "button"});
-  const input = Object.assign(document.createElement("input"), {type: "file", id: word, accept});
+  const input = make("input", {type: "file", id: word, accept});
   input.onchange = () => { if (input.files?.[0]) void use(input.files[0]); input.value = ""; };
-  label.append(makeText(say(word)), input);
-  return label;
+  return make("label", {className: "button"}, say(word), input);
 }
 
 function setImage(image: HTMLImageElement, photo: Blob): void {

@@ -3,7 +3,7 @@ import type {Files, Proof} from "./bundle";
 import {Refused} from "./refusal";
 import type {Manifest, Seen} from "./release";
 
-export interface Kept { seen: Seen; manifest: Manifest; files: Files; proof: Proof; signed: boolean }
+export interface Kept { seen: Seen; manifest: Manifest; files: Files; proof: Proof }
 export interface Entry {
   id?: number; at: string; version: number; variant: string; said: string; score: number; label: string; chosen: "" | "random" | "person";
   content: Blob | string | Record<string, string | string[]>;

@@ -28,7 +28,7 @@ export async function update(config: Config, state: State | null, now = Date.now
   const {version, manifest_sha256: digest} = pointer.production;
   const next: Seen = {key, counter: pointer.counter, rollbacks: pointer.rollbacks, epoch: seen?.epoch ?? 0, version, digest};
   if (kept && seen!.digest === digest) {
-    if (pointer.counter > seen!.counter) await state!.keep({...kept, seen: next});
+    if (JSON.stringify(next) !== JSON.stringify(seen)) await state!.keep({...kept, seen: next});
     return null;
   }
   if (kept && seen!.counter === pointer.counter) throw new Refused("replayed", {found: pointer.counter, seen: seen!.counter});
@@ -42,7 +42,7 @@ export async function update(config: Config, state: State | null, now = Date.now
   const bundle = await Bundle.open(manifest, files);
   try {
     const proof = await bundle.prove();
-    const result: Kept = {seen: {...next, epoch: manifest.rollback_epoch ?? 0}, manifest, files, proof, signed: key !== null};
+    const result: Kept = {seen: {...next, epoch: manifest.rollback_epoch ?? 0}, manifest, files, proof};
     if (state && isSecure()) await state.keep(result);
     return [bundle, result];
   } catch (error) {

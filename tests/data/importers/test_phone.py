@@ -85,17 +85,14 @@ def test_corrected_texts_are_rows_of_a_span(tmp_path):
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({"texts_csv": "text,label,source,group\n"}, "No answer was checked on this phone."),
+        ({"texts_csv": "text,label,source,group\n"}, "no answer in it was checked by a person"),
         (
             {"rows_csv": "a,edgeline.label,edgeline.group,edgeline.captured_at\n1,x,d,2026-10-05\n"},
             "no column temp",
         ),
-        ({"../x": "y"}, "it has the name '../x'"),
     ],
 )
-def test_an_export_without_a_check_of_other_columns_or_with_an_odd_name_is_refused(
-    tmp_path, capsys, files, said
-):
+def test_an_export_without_a_check_or_of_other_columns_is_refused(tmp_path, capsys, files, said):
     zipped = export(tmp_path / "a.zip", "sensor", **files)
     assert is_export(zipped) and load(zipped, tmp_path / "data") == 4
     assert said in capsys.readouterr().err and not find_spans(tmp_path / "data")

@@ -23,7 +23,7 @@ import pytest
 from data.photos.labels_file import read_labels
 from data.spans.layout import find_spans
 from edgeline.cli.main import main
-from edgeline.cli.phone import _find_address
+from edgeline.cli.phone import find_address
 from edgeline.phone import site as sites
 from edgeline.phone.certificate import make_certificate, wrap
 from edgeline.release import store
@@ -70,7 +70,7 @@ class Server:
 @contextmanager
 def serving(root: Path, kind: str, tls: Any = None) -> Iterator[Server]:
     site = sites.Site(str(root), kind)
-    http = site.serve(0, {"ca.crt": tls.authority} if tls else None)
+    http = site.serve(0, tls.authority if tls else b"")
     if tls:
         wrap(http, tls)
     server = Server(site, f"http{'s' if tls else ''}://localhost:{http.server_port}/")
@@ -334,7 +334,7 @@ def test_a_signed_release_that_this_phone_cannot_run_or_reproduce_is_refused(
 
 def test_over_plain_http_it_predicts_and_says_that_it_cannot_verify(pushed, open_phone):
     with serving(pushed, "row") as server:
-        phone = open_phone(server.url.replace("localhost", _find_address()))
+        phone = open_phone(server.url.replace("localhost", find_address()))
         assert phone.status().startswith("Cannot verify") and not phone.is_fine
         phone.answer()
         phone.look()
@@ -342,10 +342,10 @@ def test_over_plain_http_it_predicts_and_says_that_it_cannot_verify(pushed, open
 
 
 def test_by_https_with_the_certificate_of_the_command_it_verifies_and_is_kept(pushed, tmp_path, browser):
-    certificate = make_certificate(tmp_path, _find_address())
-    assert make_certificate(tmp_path, _find_address()).authority == certificate.authority
+    certificate = make_certificate(tmp_path, find_address())
+    assert make_certificate(tmp_path, find_address()).authority == certificate.authority
     with serving(pushed, "row", certificate) as server:
-        phone = Phone(browser, server.url.replace("localhost", _find_address()), ignore_https_errors=True)
+        phone = Phone(browser, server.url.replace("localhost", find_address()), ignore_https_errors=True)
         assert phone.is_fine
         authority = phone.context.request.get(f"{server.url}ca.crt", ignore_https_errors=True).body()
         assert authority == certificate.authority

@@ -67,7 +67,7 @@ def test_only_page_and_bundles_are_served_as_they_are_now_by_http_and_https(root
     site, certificate = sites.Site(str(root), "shelf"), make_certificate(tmp_path / "ca", "127.0.0.1")
     trusting = ssl.create_default_context(cadata=certificate.authority.decode())
     for scheme in ("http", "https"):
-        server = site.serve(0, {"ca.crt": certificate.authority})
+        server = site.serve(0, certificate.authority)
         if scheme == "https":
             wrap(server, certificate)
         threading.Thread(target=server.serve_forever, daemon=True).start()

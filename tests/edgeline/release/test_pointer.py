@@ -85,6 +85,9 @@ def test_it_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
     store.renew(root, "shelf", make_key(2))
     assert read(root)[1] == digits_of(make_key(2).public_key()) and store.verify(root, "shelf") == []
     assert store.renew(root, "nothing", None) is None
+    monkeypatch.setattr(store, "datetime", _Clock(later + timedelta(days=9)))
+    with pytest.raises(UsageError, match="no key is set"):
+        store.renew(root, "shelf", None)
 
 
 class _Clock:

@@ -25,20 +25,14 @@ export async function preprocessImage(photo: Blob, contract: ImageContract): Pro
   }
   const whole = scaleDown(bitmap, contract.max_side);
   bitmap.close();
-  const size = contract.image_size, luma = contract.luma.map(Math.fround), tensor = new Uint8Array(size * size * contract.channels);
-  for (let channel = 0; channel < contract.channels; channel++) {
-    const plane = new Float32Array(whole.width * whole.height);
-    for (let at = 0, from = 0; at < plane.length; at++, from += 3) {
-      const [red, green, blue] = [whole.values[from]!, whole.values[from + 1]!, whole.values[from + 2]!];
-      plane[at] = contract.channels === 3 ? whole.values[from + channel]!
-        : Math.fround(Math.fround(red * luma[0]! + green * luma[1]!) + blue * luma[2]!);
-    }
-    const small = resizeFloats(plane, whole.width, whole.height, size);
-    for (let at = 0; at < small.length; at++) {
-      tensor[at * contract.channels + channel] = Math.min(255, Math.max(0, roundHalfEven(small[at]!)));
-    }
-  }
-  return [tensor, whole];
+  const {image_size: size, channels} = contract, luma = contract.luma.map(Math.fround);
+  const plane = Float32Array.from({length: whole.values.length / (channels === 3 ? 1 : 3)}, (_, at) => channels === 3 ? whole.values[at]!
+    : Math.fround(Math.fround(whole.values[3 * at]! * luma[0]! + whole.values[3 * at + 1]! * luma[1]!) + whole.values[3 * at + 2]! * luma[2]!));
+  const rows = new Float32Array(size * whole.height * channels), small = new Float32Array(size * size * channels);
+  const across = weigh(whole.width, size), down = weigh(whole.height, size);
+  for (let row = 0; row < whole.height; row++) filter(plane, row * whole.width * channels, channels, rows, row * size * channels, channels, channels, across);
+  for (let column = 0; column < size; column++) filter(rows, column * channels, size * channels, small, column * channels, size * channels, channels, down);
+  return [Uint8Array.from(small, (value) => Math.min(255, Math.max(0, roundHalfEven(value)))), whole];
 }
 
 export interface Plane { width: number; height: number; values: Uint8Array } // RGB, rows from the top
@@ -57,15 +51,11 @@ function scaleDown(bitmap: ImageBitmap, side: number): Plane {
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.drawImage(bitmap, 0, -top);
     const pixels = context.getImageData(0, 0, bitmap.width, count).data;
-    for (let row = 0; row < count; row++) {
-      filter(pixels, row * bitmap.width * 4, 4, rows, (top + row) * width * 3, 3, across);
-    }
+    for (let row = 0; row < count; row++) filter(pixels, row * bitmap.width * 4, 4, rows, (top + row) * width * 3, 3, 3, across);
   }
   if (height === bitmap.height) return {width, height, values: rows};
   const values = new Uint8Array(width * height * 3), down = weigh(bitmap.height, height);
-  for (let column = 0; column < width; column++) {
-    filter(rows, column * 3, width * 3, values, column * 3, width * 3, down);
-  }
+  for (let column = 0; column < width; column++) filter(rows, column * 3, width * 3, values, column * 3, width * 3, 3, down);
   return {width, height, values};
 }
 
@@ -91,37 +81,23 @@ function weigh(from: number, to: number): Weights {
   return {first, weights, fixed};
 }
 
-/** Filters one line of RGB pixels; a step is the distance of two pixels of the line in memory. */
+/**
+ * Filters one line of pixels; a step is the distance of two pixels of the line in memory. Levels are summed and
+ * rounded in fixed point, floats in double precision, as Pillow does.
+ */
 function filter(
-  source: ArrayLike<number>, from: number, step: number, target: Uint8Array, to: number, toStep: number, {first, fixed}: Weights,
+  source: ArrayLike<number>, from: number, step: number, target: Uint8Array | Float32Array, to: number, toStep: number, channels: number,
+  {first, weights, fixed}: Weights,
 ): void {
-  for (let at = 0; at < fixed.length; at++) {
-    const weights = fixed[at]!, begin = from + first[at]! * step;
-    for (let channel = 0; channel < 3; channel++) {
-      let sum = 1 << (BITS - 1);
-      for (let n = 0, place = begin + channel; n < weights.length; n++, place += step) sum += source[place]! * weights[n]!;
-      target[to + at * toStep + channel] = Math.min(255, sum >> BITS);
+  const levels = target instanceof Uint8Array;
+  for (let at = 0; at < weights.length; at++) {
+    const each = levels ? fixed[at]! : weights[at]!, begin = from + first[at]! * step;
+    for (let channel = 0; channel < channels; channel++) {
+      let sum = levels ? 1 << (BITS - 1) : 0;
+      for (let n = 0, place = begin + channel; n < each.length; n++, place += step) sum += source[place]! * each[n]!;
+      target[to + at * toStep + channel] = levels ? Math.min(255, sum >> BITS) : sum;
     }
   }
-}
-
-/** Resizes a plane of floats to a square, first its rows, then its columns, with float32 between the two. */
-function resizeFloats(plane: Float32Array, width: number, height: number, size: number): Float32Array {
-  const rows = new Float32Array(size * height), across = weigh(width, size), down = weigh(height, size);
-  for (let row = 0; row < height; row++) {
-    for (let at = 0; at < size; at++) rows[row * size + at] = dot(plane, row * width + across.first[at]!, 1, across.weights[at]!);
-  }
-  const small = new Float32Array(size * size);
-  for (let row = 0; row < size; row++) {
-    for (let at = 0; at < size; at++) small[row * size + at] = dot(rows, down.first[row]! * size + at, size, down.weights[row]!);
-  }
-  return small;
-}
-
-function dot(values: Float32Array, from: number, step: number, weights: Float64Array): number {
-  let sum = 0;
-  for (let n = 0; n < weights.length; n++) sum += values[from + n * step]! * weights[n]!;
-  return sum;
 }
 
 export function roundHalfEven(value: number): number {
