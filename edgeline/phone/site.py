@@ -121,7 +121,7 @@ class Site:
             return ThreadingHTTPServer(("", port), Handler)
         except OSError as error:
             raise UsageError(
-                f"Port {port} cannot be used: {error.strerror}.",
+                f"The port {port} cannot be used: {error.strerror}.",
                 "Another program has it, or this user may not take it.",
                 "Pass another one with --port.",
             ) from error

@@ -102,7 +102,7 @@ def test_a_page_that_was_not_built_a_model_that_is_not_there_and_a_port_in_use_a
         taken.listen()
         port = taken.getsockname()[1]
         assert main(["phone", "--store", str(root), "--port", str(port)]) == 2
-    assert f"Port {port} cannot be used" in capsys.readouterr().err
+    assert f"port {port} cannot be used" in capsys.readouterr().err
     assert main(["phone", "--store", str(root), "--workload", "other"]) == 2
     assert "has no model 'other'" in capsys.readouterr().err
     (page / "index.html").unlink()
