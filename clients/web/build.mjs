@@ -1,4 +1,4 @@
-/** Bundles the page into the package, edgeline/phone/page/, with the one build of LiteRT.js that it loads. */
+/** Bundles the page into the package, edgeline/phone/page/, with LiteRT.js for browsers with relaxed SIMD and others. */
 import {createHash} from "node:crypto";
 import {cp, mkdir, readFile, readdir, rm, writeFile} from "node:fs/promises";
 import {build} from "esbuild";
@@ -19,7 +19,9 @@ const int8 = {
 await rm(OUT, {recursive: true, force: true});
 await mkdir(`${OUT}wasm`, {recursive: true});
 await cp(new URL("static/", import.meta.url), OUT, {recursive: true});
-for (const end of ["js", "wasm"]) await cp(`${LITERT}wasm/litert_wasm_compat_internal.${end}`, `${OUT}wasm/litert_wasm_compat_internal.${end}`);
+for (const name of ["litert_wasm_internal", "litert_wasm_compat_internal"]) {
+  for (const end of ["js", "wasm"]) await cp(`${LITERT}wasm/${name}.${end}`, `${OUT}wasm/${name}.${end}`);
+}
 const options = {bundle: true, minify: true, target: "es2022", legalComments: "inline", logLevel: "warning"};
 await build({...options, entryPoints: ["src/page.ts"], outfile: `${OUT}page.js`, format: "esm", plugins: [int8]});
 
@@ -27,5 +29,5 @@ const files = (await readdir(OUT, {recursive: true, withFileTypes: true})).filte
   .map((entry) => `${entry.parentPath}/${entry.name}`.replace(/\/+/g, "/").slice(OUT.length)).sort();
 const digest = createHash("sha256");
 for (const file of files) digest.update(file).update(await readFile(OUT + file));
-const define = {BUILD: JSON.stringify(digest.digest("hex").slice(0, 16)), FILES: JSON.stringify(["./", ...files])};
+const define = {BUILD: JSON.stringify(digest.digest("hex").slice(0, 16)), FILES: JSON.stringify(["./", ...files.filter((file) => !file.startsWith("wasm/"))])};
 await build({...options, entryPoints: ["src/worker.ts"], outfile: `${OUT}worker.js`, format: "iife", define});

@@ -14,7 +14,7 @@ export class EdgeModel {
   /** Loads a file, whose digest was checked before: an interpreter trusts what it reads. */
   static async load(content: ArrayBuffer, variant: Variant): Promise<EdgeModel> {
     try {
-      await (loading ??= loadLiteRt(new URL("wasm/litert_wasm_compat_internal.js", document.baseURI).href));
+      await (loading ??= loadLiteRt(new URL("wasm/", document.baseURI).href));
       return new EdgeModel(await loadAndCompile(new Uint8Array(content), {accelerator: "wasm"}), variant);
     } catch (error) {
       throw new Refused("model", {file: variant.file, why: String(error).slice(0, 200)});

@@ -51,6 +51,8 @@ class Page {
     if (changed) this.buildInput();
     find("ask").hidden = false;
     this.evictable = isSecure() && !(await navigator.storage.persist?.() ?? false);
+    const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+    void navigator.serviceWorker?.ready.then((registration) => registration.active?.postMessage(loaded));
   }
 
   /** Asks the store; only one tab at a time does. */

@@ -1,8 +1,10 @@
 /** The service worker: keeps the page itself, so that it opens in flight mode; releases are kept by the page. */
 interface ExtendableEvent extends Event { waitUntil(work: Promise<unknown>): void }
+interface MessageEvent extends ExtendableEvent { data: unknown }
 interface FetchEvent extends Event { request: Request; respondWith(response: Promise<Response>): void }
 interface WorkerScope {
   addEventListener(type: "install" | "activate", listener: (event: ExtendableEvent) => void): void;
+  addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
   addEventListener(type: "fetch", listener: (event: FetchEvent) => void): void;
   skipWaiting(): Promise<void>; clients: {claim(): Promise<void>}; registration: {scope: string};
 }
@@ -25,11 +27,17 @@ worker.addEventListener("activate", (event) => event.waitUntil((async () => {
   await worker.clients.claim();
 })()));
 
+// The page tells which of the runtime's files this browser loaded: each takes nine megabytes.
+worker.addEventListener("message", (event) => event.waitUntil((async () => {
+  const cache = await caches.open(name), urls = event.data as string[];
+  for (const url of urls) if (url.startsWith(`${scope}wasm/`) && !await cache.match(url)) await cache.add(url);
+})()));
+
 worker.addEventListener("fetch", (event) => {
   const path = event.request.url.replace(/[?#].*/, "");
   const file = path.startsWith(scope) ? path.slice(scope.length) || "./" : "";
   if (file === CONFIG) event.respondWith(fetchFirst(event.request));
-  else if (FILES.includes(file)) event.respondWith(caches.match(event.request, {ignoreSearch: true}).then((hit) => hit ?? fetch(event.request)));
+  else if (FILES.includes(file) || file.startsWith("wasm/")) event.respondWith(caches.match(event.request, {ignoreSearch: true}).then((hit) => hit ?? fetch(event.request)));
 });
 
 async function fetchFirst(request: Request): Promise<Response> {

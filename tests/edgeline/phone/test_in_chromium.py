@@ -232,7 +232,7 @@ def test_a_new_release_is_switched_to_and_works_in_flight_mode_after_the_server_
         assert "Version 2: signature" in phone.look() and phone.version() == "v2"
         after = phone.answer()
         assert after != before
-        phone.page.evaluate("navigator.serviceWorker.ready.then(() => 1)")
+        wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
         server.end()
         phone.context.set_offline(True)
         phone.page.reload()
