@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 # sources again, 12 s, where Python may not keep what it compiled.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup scale run test test-fast test-scale test-cluster lint wheel docs lock image clean
+.PHONY: help setup scale run test test-fast test-scale test-cluster lint phone phone-with-node wheel docs lock image clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,10 +26,10 @@ run: setup ## run the pipeline on the embedded sample; options in ARGS="..."
 # files first. A process that dies ends the run: xdist would wait for its tests for ever.
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-test: lint ## lint, then all tests; pytest's options in ARGS="..."
+test: lint phone-with-node ## lint, then all tests; pytest's options in ARGS="..."
 	@$(PYTEST) -m "not cluster and not scale" $(ARGS)
 
-test-fast: lint ## all but the tests that run the whole DAG
+test-fast: lint phone-with-node ## all but the tests that run the whole DAG
 	@$(PYTEST) -m "not e2e and not cluster and not scale" $(ARGS)
 
 test-scale: scale ## the data steps on Spark's standalone cluster, on this machine
@@ -42,7 +42,17 @@ lint: setup ## ruff, mypy, the layers of imports, and how docstrings begin
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-wheel: setup ## build the package `edgeline`, without the pipeline, into dist/
+# Last of the files that the build writes.
+PAGE := edgeline/phone/page/worker.js
+$(PAGE): $(shell find clients/web -name node_modules -prune -o -type f -print)
+	@cd clients/web && npm ci --silent --ignore-scripts && npm run --silent build
+
+phone: $(PAGE) ## build the web page for phones; needs Node
+
+phone-with-node:
+	@if command -v npm > /dev/null; then $(MAKE) phone; fi
+
+wheel: setup phone-with-node ## build the package `edgeline`, without the pipeline, into dist/
 	@$(BIN)/python -W ignore setup.py --quiet bdist_wheel && rm -rf build
 	@ls dist/*.whl
 
@@ -66,5 +76,5 @@ test-cluster: setup ## the image, built and loaded by LOAD="kind load docker-ima
 	@IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/cluster $(ARGS)
 
 clean: ## remove the environment and all caches, but no workspace
-	rm -rf .venv .uv .venv.lock site dist build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .uv .venv.lock clients/web/node_modules edgeline/phone/page site dist build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './workspace/*' -prune -exec rm -rf {} +

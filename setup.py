@@ -12,8 +12,12 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["edgeline", "edgeline.*"]),
-    # Types of the package, and the templates and the style of the report's pages.
-    package_data={"edgeline": ["py.typed", "*.pyi"], "edgeline.report": ["templates/*"]},
+    # Types of the package, the templates and the style of the report's pages, and the page for phones.
+    package_data={
+        "edgeline": ["py.typed", "*.pyi"],
+        "edgeline.report": ["templates/*"],
+        "edgeline.phone": ["page/*", "page/wasm/*"],
+    },
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},
     install_requires=[
@@ -40,6 +44,8 @@ setup(
         "requests",
         "rich",
         "scipy",
+        # The QR code of `edgeline phone`, in pure Python.
+        "segno",
         "tenacity",
         # Reads the statistics and schemas that TFX writes.
         "tensorflow-metadata",

@@ -25,7 +25,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edgeline.edge.runtime import EdgeModel, preprocess
+from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.release import store
 from edgeline.release.releases import Release
 from edgeline.report import records

@@ -14,6 +14,7 @@ from tfx.utils import path_utils
 
 from components.artifacts import EdgeModels, Verdict
 from edgeline.edge.micro import HEADER, SOURCE
+from edgeline.errors import EdgelineError
 from edgeline.journal import library_versions
 from edgeline.labels import parse_labels
 from edgeline.records.edge import EDGE_FILES, GOLDEN_FOLDER, LABELS_FILE_NAME, PREPROCESSING, ReleasedFile
@@ -61,6 +62,7 @@ def Pusher(
     execute this step. The signing key that the settings or the environment name is read here and written
     nowhere.
     """
+    given = _Settings.model_validate_json(settings).push
     verdicts = [VERDICT.read(Path(artifact.uri)) for artifact in (blessing, edge_verdict)]
     saved_model = Path(path_utils.serving_model_path(model.uri))
     if not all(verdict.passed for verdict in verdicts):
@@ -70,7 +72,6 @@ def Pusher(
         store.repair(push)  # a push of this model may have been killed at its end
         outcome = Push("unchanged", known, (_explain_unchanged(known, push, model_name),))
     else:
-        given = _Settings.model_validate_json(settings).push
         candidate = store.Candidate(
             saved_model=saved_model,
             **_read_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels)),
@@ -90,6 +91,11 @@ def Pusher(
         release = store.push(push, model_name, candidate)
         notes = (f"Version {release.version} of {model_name} is in production.", *terms(release.manifest))
         outcome = Push("pushed", release.version, notes)
+    if outcome.outcome != "pushed":  # phones must not take the pointer for an old one meanwhile
+        try:
+            store.renew(push, model_name, signing_key(given.key), given.pointer_days)
+        except EdgelineError as error:
+            log.warning("The pointer to production was not renewed: %s", error)
     for reason in outcome.reasons:
         log.info(reason)
     PUSH.write(Path(pushed_model.uri), outcome)

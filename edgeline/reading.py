@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeline.errors import UsageError
-from edgeline.prediction.bundle import Bundle, load_bundle, predict, rank_labels
-from edgeline.prediction.inputs import Input, read_inputs
+from edgeline.prediction.inputs import Input, answer, read_inputs
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.release import store
 from edgeline.release.layout import PushFolder
@@ -18,6 +17,7 @@ from edgeline.release.releases import read_release
 from edgeline.release.verify import nothing_of
 from edgeline.report.collect import read_answers, read_labels
 from edgeline.report.facts import Facts
+from edgeline.runtime import Bundle, load_bundle
 from edgeline.store.locations import is_url, locate
 from edgeline.workspace.known_runs import KnownRun, Place, find_known_run, find_known_runs, resolve_place
 
@@ -80,7 +80,7 @@ class History:
         release = store.current(root, name) if version is None else read_release(folder, name, version)
         if release is None:
             raise nothing_of(folder, name)
-        return Model(load_bundle(release, variant))
+        return Model(load_bundle(release.manifest, release.read, variant))
 
     def _find_store(self) -> tuple[str, str]:
         if self.place.store is None or self.place.workload:
@@ -293,7 +293,7 @@ class Model:
     @property
     def version(self) -> int:
         """Returns its version."""
-        return self.bundle.release.version
+        return self.bundle.manifest.version
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -312,10 +312,10 @@ class Model:
         """
         if isinstance(example, Mapping):
             example = {name: cell if isinstance(cell, list) else [cell] for name, cell in example.items()}
-        answer = predict(Input("", example), self.bundle)
-        if answer.scores is None:
-            raise UsageError(answer.problem, "It is not an example of this model.", "Pass another.")
-        return rank_labels(answer, self.bundle)
+        asked, found = answer(Input("", example), self.bundle)
+        if found is None:
+            raise UsageError(asked.problem, "It is not an example of this model.", "Pass another.")
+        return found.ranked
 
     def predict_file(self, path: str | Path) -> Iterator[dict[str, Any]]:
         """Yields the answer to each example of a file: a photo, a text, or the rows of a table.
@@ -324,11 +324,11 @@ class Model:
         there is no label. Raises as `edgeline predict` does.
         """
         for example in read_inputs(Path(path), self.bundle.contract):
-            answer = predict(example, self.bundle)
-            ranked = rank_labels(answer, self.bundle) if answer.scores is not None else {}
+            asked, found = answer(example, self.bundle)
+            ranked = found.ranked if found else {}
             yield {
-                "input": example.place,
+                "input": asked.place,
                 "label": next(iter(ranked), None),
                 "probabilities": ranked,
-                "problem": answer.problem or None,
+                "problem": asked.problem or None,
             }

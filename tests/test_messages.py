@@ -39,8 +39,7 @@ EXEMPT = {
         trainer_module/export/conversion_worker.py _load_converter.representative_dataset #1
         edgeline/edge/inspect.py inspect #1
         edgeline/edge/inspect.py inspect #2
-        edgeline/edge/runtime.py EdgeModel.__init__ #2
-        edgeline/edge/runtime.py EdgeModel.predict #1
+        edgeline/edge/interpreter.py EdgeModel.__init__ #2
         edgeline/release/lease.py Lease.acquire #1
         edgeline/release/lease.py Lease.renew #1
         edgeline/release/mirror.py Mirror.publish #1

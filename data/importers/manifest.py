@@ -144,4 +144,6 @@ def _read_photos(manifest: Path, rows: Sequence[tuple[str, Mapping[str, str]]]) 
         else:
             # A manifest may come from Windows; no phone writes a backslash into a name.
             path = manifest.parent / photo.replace("\\", "/")
+            if not path.exists():  # in a span, photos lie beside labels.csv in a folder
+                path = manifest.parent / "photos" / photo
             yield read_photo_within(manifest.parent, path, where, name=photo, **others)

@@ -38,12 +38,20 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "edgeline.cli.predict",
         "Predicts the labels of photos, rows and texts with the model in production, as a phone would.",
     ),
+    "phone": (
+        "edgeline.cli.phone",
+        "Serves a page that checks the model in production and runs it on phones, also offline.",
+    ),
     "verify": (
         "edgeline.cli.verify",
         "Checks the files, the signature and the predictions of releases, or of a copied bundle.",
     ),
     "rollback": ("edgeline.cli.releases", "Puts an earlier release back in production."),
     "promote": ("edgeline.cli.releases", "Puts a given release in production."),
+    "renew": (
+        "edgeline.cli.releases",
+        "Signs the pointer to production again, so that phones go on believing it; every run does this too.",
+    ),
     "keys": ("edgeline.cli.verify", "Makes and shows the keys that releases are signed and checked with."),
 }
 # The variable by which a shell asks for what a word may become, as click's pages on completion describe.

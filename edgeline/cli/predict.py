@@ -14,17 +14,17 @@ from edgeline.cli.commands import Command
 from edgeline.cli.releases import TERMS
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import EdgelineError
-from edgeline.prediction.bundle import Answer, Bundle, load_bundle, rank_labels
-from edgeline.prediction.bundle import predict as predict_example
-from edgeline.prediction.inputs import Input, find_inputs, read_inputs
+from edgeline.prediction.inputs import Input, answer, find_inputs, read_inputs
 from edgeline.release import store
 from edgeline.release.acceptance import terms
 from edgeline.release.layout import PushFolder
 from edgeline.release.verify import nothing_of
 from edgeline.report.records import write_file
+from edgeline.runtime import Answer, Bundle, load_bundle
 from edgeline.store.locations import locate
 from edgeline.workspace.known_runs import Place, resolve_place
 
+Answered = tuple[Input, Answer | None]
 _MOST_PLACES = 3  # named for one kind of problem
 
 
@@ -42,7 +42,7 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     release = store.current(root, model)
     if release is None:
         raise nothing_of(PushFolder(locate(root)), model)
-    bundle = load_bundle(release, variant, explain)
+    bundle = load_bundle(release.manifest, release.read, variant, explain)
     places = [Path(name) for name in files]
     paths = [path for each in places for path in find_inputs(each, bundle.contract)]
     answers = _predict_files(paths, bundle)
@@ -57,16 +57,16 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     return 1 if failed else 0
 
 
-def _predict_files(paths: Sequence[Path], bundle: Bundle) -> Iterator[Answer]:
+def _predict_files(paths: Sequence[Path], bundle: Bundle) -> Iterator[Answered]:
     for path in _track(paths):
         try:
             for each in read_inputs(path, bundle.contract):
-                yield predict_example(each, bundle)
+                yield answer(each, bundle)
         except (EdgelineError, OSError) as error:
             if len(paths) == 1:
                 raise
             problem = error.found if isinstance(error, EdgelineError) else error.strerror or str(error)
-            yield Answer(Input(str(path)), problem=problem)
+            yield Input(str(path), problem=problem), None
 
 
 def _track(paths: Sequence[Path]) -> Iterable[Path]:
@@ -79,42 +79,41 @@ def _track(paths: Sequence[Path]) -> Iterable[Path]:
     return track(paths, "predicting", console=Console(stderr=True), transient=True)
 
 
-def _print_lines(answers: Iterable[Answer], bundle: Bundle, explain: bool) -> int:
-    problems: dict[str, list[Answer]] = {}
+def _print_lines(answers: Iterable[Answered], bundle: Bundle, explain: bool) -> int:
+    problems: dict[str, list[Input]] = {}
     pictures: set[Path] = set()
-    for answer in answers:
-        if answer.scores is None:
-            problems.setdefault(answer.input.fault or answer.problem, []).append(answer)
+    for example, found in answers:
+        if found is None:
+            problems.setdefault(example.fault or example.problem, []).append(example)
             continue
-        (label, score), *others = rank_labels(answer, bundle).items()
+        (label, score), *others = found.ranked.items()
         rest = ", ".join(f"{name} {value:.2f}" for name, value in others[:4])
-        say(f"{answer.input.place}: {label} {score:.2f}" + (f"  ({rest})" if rest else ""))
+        say(f"{example.place}: {label} {score:.2f}" + (f"  ({rest})" if rest else ""))
         if explain:
-            for line in _explain(answer, bundle, pictures):
+            for line in _explain(example, found, bundle, pictures):
                 say(f"  {line}")
     for first, *more in problems.values():
-        note(f"{first.input.place}: {first.problem}")
+        note(f"{first.place}: {first.problem}")
         if more:
-            places = ", ".join(answer.input.place for answer in more[: _MOST_PLACES - 1])
+            places = ", ".join(example.place for example in more[: _MOST_PLACES - 1])
             end = ", ..." if len(more) >= _MOST_PLACES else ""
             note(f"  {len(more)} more with this problem: {places}{end}")
     return sum(map(len, problems.values()))
 
 
-def _explain(answer: Answer, bundle: Bundle, pictures: set[Path]) -> Iterator[str]:
-    tensor, scores = answer.tensor, answer.scores
-    assert tensor is not None and scores is not None
+def _explain(example: Input, found: Answer, bundle: Bundle, pictures: set[Path]) -> Iterator[str]:
+    tensor, scores = found.tensor, found.scores
     values = f"{tensor.min():g} to {tensor.max():g}, mean {tensor.mean():.4g}"
     yield f"read as {tensor.dtype} {list(tensor.shape)}, {values}"
     width = max(map(len, bundle.labels))
     yield " " * width + "".join(f"{name:>9}" for name in scores)
     for number, label in enumerate(bundle.labels):
         yield f"{label:<{width}}" + "".join(f"{each[0, number]:>9.4f}" for each in scores.values())
-    if (path := _write_picture(answer, bundle, pictures)) is not None:
+    if (path := _write_picture(example, found, bundle, pictures)) is not None:
         yield f"{path}: the photo, the input of the model, and in red what the answer depends on"
 
 
-def _write_picture(answer: Answer, bundle: Bundle, pictures: set[Path]) -> Path | None:
+def _write_picture(example: Input, found: Answer, bundle: Bundle, pictures: set[Path]) -> Path | None:
     """Writes the picture that explains a photo's answer into the current folder; None for other examples.
 
     `pictures` are the paths that were written before.
@@ -123,50 +122,45 @@ def _write_picture(answer: Answer, bundle: Bundle, pictures: set[Path]) -> Path 
         return None
     from edgeline.edge.explain import occlusion, picture
 
-    assert answer.tensor is not None and answer.scores is not None
     name, model = next(iter(bundle.models.items()))
-    drops = occlusion(model.predict, answer.tensor, int(answer.scores[name][0].argmax()))
-    stem = Path(answer.input.place).stem
+    drops = occlusion(model.predict, found.tensor, int(found.scores[name][0].argmax()))
+    stem = Path(example.place).stem
     names = (Path(f"{stem}{end}.explained.png") for end in chain([""], (f"-{n}" for n in count(2))))
     path = next(name for name in names if name not in pictures)
     pictures.add(path)
-    write_file(path, picture(answer.input.content, answer.tensor, drops))
+    write_file(path, picture(example.content, found.tensor, drops))
     return path
 
 
-def _print_csv(answers: Iterable[Answer], bundle: Bundle) -> int:
+def _print_csv(answers: Iterable[Answered], bundle: Bundle) -> int:
     writer, failed = csv.writer(sys.stdout, lineterminator="\n"), 0
     writer.writerow(("input", "label", "probability", *bundle.labels, "problem"))
-    for answer in answers:
-        if answer.scores is None:
-            writer.writerow((answer.input.place, "", "", *("" for _ in bundle.labels), answer.problem))
+    for example, found in answers:
+        if found is None:
+            writer.writerow((example.place, "", "", *("" for _ in bundle.labels), example.problem))
             failed += 1
             continue
-        probabilities = rank_labels(answer, bundle)
-        label, probability = next(iter(probabilities.items()))
-        each = (probabilities[name] for name in bundle.labels)
-        writer.writerow((answer.input.place, label, probability, *each, ""))
+        label, probability = next(iter(found.ranked.items()))
+        each = (found.ranked[name] for name in bundle.labels)
+        writer.writerow((example.place, label, probability, *each, ""))
     return failed
 
 
-def _print_json(answers: Sequence[Answer], bundle: Bundle, explain: bool) -> int:
+def _print_json(answers: Sequence[Answered], bundle: Bundle, explain: bool) -> int:
     entries, pictures = [], set[Path]()
-    for answer in answers:
-        entry: dict[str, Any] = {"input": answer.input.place, "problem": answer.problem or None}
-        if answer.scores is not None:
-            probabilities = rank_labels(answer, bundle)
-            entry |= {"label": next(iter(probabilities)), "probabilities": probabilities}
+    for example, found in answers:
+        entry: dict[str, Any] = {"input": example.place, "problem": example.problem or None}
+        if found is not None:
+            entry |= {"label": next(iter(found.ranked)), "probabilities": found.ranked}
             if explain:
                 entry["variants"] = {
                     name: dict(zip(bundle.labels, map(float, scores[0]), strict=True))
-                    for name, scores in answer.scores.items()
+                    for name, scores in found.scores.items()
                 }
-                entry["picture"] = (
-                    str(path) if (path := _write_picture(answer, bundle, pictures)) is not None else None
-                )
+                path = _write_picture(example, found, bundle, pictures)
+                entry["picture"] = None if path is None else str(path)
         entries.append(entry)
-    release = bundle.release
-    about = {"model": release.model, "version": release.version, "variant": next(iter(bundle.models))}
-    terms_of_release = {key: getattr(release.manifest, key) for key in TERMS}
-    print_json({**about, **terms_of_release, "answers": entries})
-    return sum(answer.scores is None for answer in answers)
+    manifest = bundle.manifest
+    about = {"model": manifest.model, "version": manifest.version, "variant": next(iter(bundle.models))}
+    print_json({**about, **{key: getattr(manifest, key) for key in TERMS}, "answers": entries})
+    return sum(found is None for _, found in answers)

@@ -1,8 +1,8 @@
-"""`edgeline status, runs, show, rollback, promote`: shows runs and releases, and changes production."""
+"""`edgeline status, runs, show, rollback, promote, renew`: runs, releases, production."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 from msgspec import to_builtins
@@ -14,16 +14,26 @@ from edgeline.errors import UsageError
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
+from edgeline.release.layout import PushFolder
+from edgeline.release.signing import signing_key
+from edgeline.release.verify import nothing_of
 from edgeline.report.sources import Sources
+from edgeline.store.locations import locate
 from edgeline.workspace import closing
 from edgeline.workspace.closing import STYLES, duration
 from edgeline.workspace.known_runs import Place, resolve_place
 from edgeline.workspace.runs import find_run, read_runs
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 # The fields of a manifest that `acceptance.terms` puts into words.
 TERMS = ("expires", "signed_by", "min_app_version", "rollback_epoch")
 _DAY = click.DateTime(["%Y-%m-%d"])
 _reason = click.option("--reason", required=True, metavar="R", help="the reason, for the audit log")
+_key = click.option(
+    "--key", metavar="FILE", help="private key that signs the pointer (push.key of the last run)"
+)
 
 
 @click.command(cls=Command)
@@ -150,11 +160,12 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
 @click.command(cls=Command)
 @options.releases_of
 @click.option("--to", type=int, metavar="V", help="the version to restore (the previous one)")
+@_key
 @_reason
-def rollback(place: Place, to: int | None, reason: str) -> int:
+def rollback(place: Place, to: int | None, key: str | None, reason: str) -> int:
     """Puts an earlier release back in production."""
     last, root, model = resolve_place(place)
-    release = store.rollback(root, model, reason, to)
+    release = store.rollback(root, model, reason, to, _find_key(key, last))
     say(f"Version {release.version} of {model} is in production again.")
     _start_mirror(last, root, place)
     return 0
@@ -163,14 +174,34 @@ def rollback(place: Place, to: int | None, reason: str) -> int:
 @click.command(cls=Command)
 @click.argument("version", type=int, metavar="V", help="the version to put in production")
 @options.releases_of
+@_key
 @_reason
-def promote(version: int, place: Place, reason: str) -> int:
+def promote(version: int, place: Place, key: str | None, reason: str) -> int:
     """Puts a given release in production."""
     last, root, model = resolve_place(place)
-    release = store.promote(root, model, version, reason)
+    release = store.promote(root, model, version, reason, _find_key(key, last))
     say(f"Version {release.version} of {model} is in production.")
     _start_mirror(last, root, place)
     return 0
+
+
+@click.command(cls=Command)
+@options.releases_of
+@_key
+def renew(place: Place, key: str | None) -> int:
+    """Signs the pointer to production again, so that phones go on believing it; every run does this too."""
+    last, root, model = resolve_place(place)
+    pointer = store.renew(root, model, _find_key(key, last))
+    if pointer is None:
+        raise nothing_of(PushFolder(locate(root)), model)
+    version = pointer.production.version
+    say(f"The pointer to version {version} of {model} is valid until {pointer.expires}.")
+    return 0
+
+
+def _find_key(path: str | None, last: Run | None) -> "Ed25519PrivateKey | None":
+    """Returns the key in that file, or the one that the last run or the environment names, if any."""
+    return signing_key(path or (last.settings.get("push", {}).get("key") if last else None))
 
 
 def _start_mirror(last: Run | None, root: str, place: Place) -> None:

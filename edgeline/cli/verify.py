@@ -1,6 +1,5 @@
 """`edgeline verify` checks files, golden vectors and signatures of releases; `edgeline keys` makes keys."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -14,7 +13,7 @@ from edgeline.cli.stdout import print_json, say
 from edgeline.errors import EdgelineError
 from edgeline.release import signing, store
 from edgeline.release.acceptance import distrust
-from edgeline.release.layout import PREPROCESSING, PushFolder
+from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import Manifest
 from edgeline.release.releases import read_release
 from edgeline.release.signing import public_key
@@ -107,20 +106,17 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
         EdgelineError: The vectors or a file cannot be read.
     """
     from edgeline.edge.golden import golden_problems, read_vectors
-    from edgeline.prediction.bundle import load_models
+    from edgeline.runtime import load_bundle
 
     vectors = read_vectors(bundle)
     if vectors is None:
         return [], "has no golden vectors"
     if find_spec("ai_edge_litert") is None:
         return [], "golden vectors were not run: ai-edge-litert is not installed here"
-    contract = json.loads(read_bytes(bundle / PREPROCESSING))
-    files = {each.name: read_bytes(bundle / each.file) for each in manifest.variants}
-    problems = golden_problems(vectors, contract, load_models(files))
-    return (
-        problems,
-        f"{len(vectors.contents)} golden vectors pass, tensors and the scores of {', '.join(files)}",
-    )
+    loaded = load_bundle(manifest, lambda name: read_bytes(bundle / name), every=True)
+    problems = golden_problems(vectors, loaded.contract, loaded.models)
+    files = ", ".join(each.name for each in manifest.variants)
+    return problems, f"{len(vectors.contents)} golden vectors pass, tensors and the scores of {files}"
 
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeline.edge.runtime import EdgeModel, preprocess
+from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import GOLDEN, GOLDEN_FOLDER, TENSORS, Golden, Tolerance
 from edgeline.records.json_file import decode

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeline.edge.inspect import inspect
-from edgeline.edge.runtime import EdgeModel
+from edgeline.edge.interpreter import EdgeModel
 from edgeline.records.edge import GroupAccuracy, Latency, Machine, Measurement
 
 _RUNS, _WARM_UP = 100, 10

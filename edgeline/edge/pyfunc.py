@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeline.edge.contracts import row
-from edgeline.edge.runtime import EdgeModel, preprocess
+from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.labels import parse_labels
 
 

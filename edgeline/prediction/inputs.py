@@ -1,17 +1,18 @@
-"""Reads the files for `edgeline predict` into the examples that a model's preprocessing.json asks for."""
+"""Reads files into the examples that a model's preprocessing.json asks for, and answers them."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgeline.edge.contracts import row
-from edgeline.errors import UsageError
+from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.columns import ISO, CellError, parse_cell
 from edgeline.records.rejection import Rejected
+from edgeline.runtime import Answer, Bundle
 from edgeline.store.locations import read_bytes
 from edgeline.tables.files import open_table
 from edgeline.tables.rows import check_once
@@ -23,7 +24,7 @@ _MOST_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Input:
-    """One example: its place, and its content for `edgeline.edge.runtime.preprocess`, or why it has none."""
+    """One example: its place, and its content for `Bundle.predict`, or why it has none."""
 
     place: str
     content: Any = None
@@ -85,6 +86,16 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
                 yield Input(place, *cells.values())
     else:
         yield Input(str(path), read_bytes(path, _MOST_BYTES))
+
+
+def answer(example: Input, bundle: Bundle) -> tuple[Input, Answer | None]:
+    """Returns an example with its answer, or with the problem because of which there is none."""
+    if example.problem:
+        return example, None
+    try:
+        return example, bundle.predict(example.content)
+    except EdgelineError as error:
+        return replace(example, problem=error.found), None
 
 
 def _read_rows(

@@ -40,6 +40,7 @@ class Candidate:
     run: str
     expires_days: int  # days after the push until the release expires
     # See `PushSettings`.
+    pointer_days: int | None = None
     min_app_version: str | None = None
     rollback_epoch: int = 0
     licence: str | None = None

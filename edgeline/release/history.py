@@ -30,6 +30,7 @@ from edgeline.release.layout import (
     render,
     sha256_of_bytes,
 )
+from edgeline.release.pointer import Envelope
 
 Action = Literal["push", "promote", "rollback", "collect"]
 _REPAIRED_BY = "the next push, promote or rollback writes it from current.json"
@@ -67,12 +68,13 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
         return json.dumps(to_builtins(self)).encode()
 
 
-class _Pointer(Struct, frozen=True):
+class _Pointer(Struct, frozen=True, omit_defaults=True):
     """The content of current.json."""
 
     version: Positive
     manifest_sha256: Digest
     change: Change
+    signed: Envelope | None = None
 
 
 @dataclass(frozen=True)
@@ -114,15 +116,28 @@ def read_pointer(folder: PushFolder, model: str) -> Change | None:
     Raises:
         EdgelineError: The file is damaged.
     """
+    pointer = _read_current(folder, model)
+    return pointer.change if pointer else None
+
+
+def _read_current(folder: PushFolder, model: str) -> _Pointer | None:
     path = folder.pointer(model)
     where = folder.relative(path)
     if (raw := read_document(folder, path)) is None:
         return None
     pointer = parse(raw, _Pointer, where)
-    if pointer != _build_pointer(pointer.change):
+    if pointer != _build_pointer(pointer.change, pointer.signed):
         expected = f"version {pointer.change.to_version}, as in its 'change'"
         raise damaged(where, f"version {pointer.version}", expected)
-    return pointer.change
+    return pointer
+
+
+def find_envelope(folder: PushFolder, model: str) -> Envelope | None:
+    """Reads the signed pointer in current.json; None if there is none, or the file is damaged."""
+    with suppress(EdgelineError):
+        pointer = _read_current(folder, model)
+        return pointer.signed if pointer else None
+    return None
 
 
 def find_pointer(folder: PushFolder, model: str) -> Change | None:
@@ -132,13 +147,13 @@ def find_pointer(folder: PushFolder, model: str) -> Change | None:
     return None
 
 
-def render_pointer(change: Change) -> bytes:
+def render_pointer(change: Change, signed: Envelope | None) -> bytes:
     """Renders the content of current.json."""
-    return render(_build_pointer(change), "current.json")
+    return render(_build_pointer(change, signed), "current.json")
 
 
-def _build_pointer(change: Change) -> _Pointer:
-    return _Pointer(change.to_version, change.manifest_sha256, change)
+def _build_pointer(change: Change, signed: Envelope | None) -> _Pointer:
+    return _Pointer(change.to_version, change.manifest_sha256, change, signed)
 
 
 def read_history(folder: PushFolder, model: str) -> History:

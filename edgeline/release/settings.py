@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from edgeline.release.pointer import DAYS
 from edgeline.release.signing import KEY_VARIABLE
 from edgeline.settings_group import Group, make_absolute, refuse_user
 from edgeline.store.locations import is_url
@@ -42,6 +43,9 @@ class PushSettings(Group):
     workspace."""
     expires_days: int = Field(90, ge=1, le=3650)
     """Days after the push from which a phone should no longer trust the release."""
+    pointer_days: int = Field(DAYS, ge=1, le=3650)
+    """Days after which a phone should no longer believe that the release in production is the newest one,
+    unless a run, a push or `edgeline renew` signed the pointer again."""
     min_app_version: Annotated[str, BeforeValidator(_check_app_version)] | None = None
     """Oldest version of the app that can use the bundle, three numbers such as 2.4.0; null for any."""
     rollback_epoch: int = Field(0, ge=0, le=2**31 - 1)

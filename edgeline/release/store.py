@@ -14,7 +14,7 @@ every step after it is bookkeeping that can be redone:
    first instant, and nothing names it. The scratch folder stays: it marks the version as unfinished.
 5. Rename models.config into place. TF Serving loads the new version, which is complete, or still has the old
    one.
-6. Rename current.json into place: the release is in production.
+6. Rename current.json into place, with the signed pointer in it: the release is in production.
 7. Append the audit line (current.json already holds it), and remove the scratch folders.
 
 A kill before 6 leaves the old release in production; the next writer resets the pin, and then removes the
@@ -33,8 +33,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.release import durable, lease
@@ -45,6 +47,7 @@ from edgeline.release.history import (
     Change,
     Collected,
     catch_up,
+    find_envelope,
     find_pointer,
     make_change,
     previous_version,
@@ -52,9 +55,10 @@ from edgeline.release.history import (
     read_pointer,
     render_pointer,
 )
-from edgeline.release.layout import PushFolder, check_name, sha256_of_bytes
+from edgeline.release.layout import PushFolder, check_name, parse_time, sha256_of_bytes
 from edgeline.release.mirror import Mirror
 from edgeline.release.pins import compute_pins, pins_match, render_pins
+from edgeline.release.pointer import DAYS, Envelope, Pointer, Production, seal
 from edgeline.release.releases import (
     Release,
     current,
@@ -64,8 +68,12 @@ from edgeline.release.releases import (
     released_versions,
     releases,
 )
+from edgeline.release.signing import KEY_VARIABLE, digits_of
 from edgeline.release.verify import find_release_problems, known_versions, missing_release, nothing_of, verify
 from edgeline.store.locations import Location, locate, measure_size
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 __all__ = [
     "Candidate",
@@ -79,6 +87,7 @@ __all__ = [
     "promote",
     "push",
     "releases",
+    "renew",
     "repair",
     "rollback",
     "verify",
@@ -112,7 +121,8 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
         version = _choose_next_version(folder, model)
         raw = stage(candidate, folder, model, version)
         change = make_change(folder, model, "push", version, sha256_of_bytes(raw), f"run {candidate.run}")
-        _put_in_production(folder, model, change, new=True)
+        signed = _seal(folder, model, change, candidate.signing_key, candidate.pointer_days)
+        _put_in_production(folder, model, change, signed, new=True)
     return read_release(PushFolder(place), model, version, change.manifest_sha256)
 
 
@@ -128,19 +138,105 @@ def repair(root: str | Location) -> None:
         pass  # opening repairs
 
 
-def promote(root: str | Location, model: str, version: int, reason: str) -> Release:
-    """Puts an existing release, newer or older than the current one, in production; takes milliseconds.
+def renew(
+    root: str | Location, model: str, key: "Ed25519PrivateKey | None", days: float | None = None
+) -> Pointer | None:
+    """Lets the signed pointer expire later, if a fifth of its life or more is over, or its key is another.
+
+    Args:
+        root: The place of the releases.
+        model: Its name.
+        key: The key that signs it; None leaves an unsigned pointer unsigned.
+        days: Days until it expires; by default as many as it was issued for.
+
+    Returns:
+        The pointer, None if nothing is in production.
 
     Raises:
-        UsageError: The model or release does not exist, it is in production already, or the reason is empty.
+        UsageError: The pointer is signed, and no key is given.
+        EdgelineError: The push folder cannot be written.
+    """
+    place = locate(root)
+    if (known := _find_signed(PushFolder(place), model)) and not _is_due(*known, key):
+        return known[0]
+    if find_pointer(PushFolder(place), model) is None:
+        return None
+    with _open_for_writing(place, f"Renewing the pointer to {model}") as folder:
+        _check_key(folder, model, key)
+        change = read_pointer(folder, model)
+        assert change is not None
+        signed = _seal(folder, model, change, key, days)
+        _put_in_production(folder, model, change, signed, new=False)
+    return signed.read()[0]
+
+
+def _find_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] | None:
+    """Reads the signed pointer and its key; None if there is none, or it is not right."""
+    with suppress(ValueError):
+        envelope = find_envelope(folder, model)
+        return envelope.read() if envelope else None
+    return None
+
+
+def _check_key(folder: PushFolder, model: str, key: "Ed25519PrivateKey | None") -> None:
+    if key is None and (known := _find_signed(folder, model)) and known[1]:
+        raise UsageError(
+            f"The pointer to {model} in production is signed, but no key is set.",
+            "Phones would refuse an unsigned one and stay with their release. Production was not changed.",
+            f"Pass --key FILE, the private key, or set {KEY_VARIABLE}.",
+        )
+
+
+def _is_due(pointer: Pointer, signer: str | None, key: "Ed25519PrivateKey | None") -> bool:
+    age = datetime.now(timezone.utc) - parse_time(pointer.issued)
+    return age >= pointer.life / 5 or (key is not None and digits_of(key.public_key()) != signer)
+
+
+def _seal(
+    folder: PushFolder,
+    model: str,
+    change: Change,
+    key: "Ed25519PrivateKey | None",
+    days: float | None = None,
+) -> Envelope:
+    """Signs the pointer of a change; `days` are by default those of the pointer before."""
+    if days is None:
+        known = _find_signed(folder, model)
+        days = known[0].life / timedelta(days=1) if known else DAYS
+    changes = {each.number: each for each in (*read_history(folder, model).changes, change)}
+    rollbacks = sum(each.to_version < (each.from_version or 0) for each in changes.values())
+    production = Production(change.to_version, change.manifest_sha256)
+    return seal(model, change.number, rollbacks, production, days, key)
+
+
+def promote(
+    root: str | Location,
+    model: str,
+    version: int,
+    reason: str,
+    key: "Ed25519PrivateKey | None" = None,
+) -> Release:
+    """Puts an existing release, newer or older than the current one, in production; takes milliseconds.
+
+    `key` signs the pointer.
+
+    Raises:
+        UsageError: The model or release does not exist, it is in production already, the reason is empty, or
+            the pointer is signed and no key is given.
         EdgelineError: The release is damaged, phones would refuse its rollback epoch, or the push folder
             cannot be written. Production is as it was before.
     """
-    return _switch_to(root, model, "promote", version, reason)
+    return _switch_to(root, model, "promote", version, reason, key)
 
 
-def rollback(root: str | Location, model: str, reason: str, to: int | None = None) -> Release:
-    """Goes back to an earlier release; takes milliseconds.
+def rollback(
+    root: str | Location,
+    model: str,
+    reason: str,
+    to: int | None = None,
+    key: "Ed25519PrivateKey | None" = None,
+) -> Release:
+    """Goes back to an earlier release; takes milliseconds. `key` signs the pointer.
 
     Without `to` it goes to the release in production before the current one, but never to one that was itself
     rolled back.
@@ -150,7 +246,7 @@ def rollback(root: str | Location, model: str, reason: str, to: int | None = Non
         EdgelineError: As for `promote`; also if there is no earlier release, or another user put one in
             production while this waited for the lock.
     """
-    return _switch_to(root, model, "rollback", to, reason)
+    return _switch_to(root, model, "rollback", to, reason, key)
 
 
 def collect(root: str | Location, model: str, keep: int, dry_run: bool = False) -> dict[int, int]:
@@ -174,7 +270,8 @@ def collect(root: str | Location, model: str, keep: int, dry_run: bool = False) 
             change = make_change(
                 folder, model, "collect", last.to_version, last.manifest_sha256, reason, removed
             )
-            _put_in_production(folder, model, change, new=False)
+            # The same release stays in production, so the pointer stays as it was signed.
+            _put_in_production(folder, model, change, find_envelope(folder, model), new=False)
     return sizes
 
 
@@ -245,7 +342,14 @@ def _open_for_writing(place: Location, doing: str) -> Iterator[PushFolder[Path]]
         publish()
 
 
-def _switch_to(root: str | Location, model: str, action: Action, version: int | None, reason: str) -> Release:
+def _switch_to(
+    root: str | Location,
+    model: str,
+    action: Action,
+    version: int | None,
+    reason: str,
+    key: "Ed25519PrivateKey | None",
+) -> Release:
     check_name(model, "model name")
     if not reason.strip():
         raise UsageError(
@@ -294,8 +398,10 @@ def _switch_to(root: str | Location, model: str, action: Action, version: int | 
         release = read_release(PushFolder(place), model, target)
         for warning in check_switch(place, release):
             _LOG.warning("%s %s: %s", model, target, warning)
+        _check_key(folder, model, key)
         change = make_change(folder, model, action, target, release.manifest_sha256, reason.strip())
-        _put_in_production(folder, model, change, new=False)
+        signed = _seal(folder, model, change, key)
+        _put_in_production(folder, model, change, signed, new=False)
     return release
 
 
@@ -306,13 +412,15 @@ def _choose_next_version(folder: PushFolder, model: str) -> int:
     return 1 + max(versions, default=0)
 
 
-def _put_in_production(folder: PushFolder[Path], model: str, change: Change, *, new: bool) -> None:
+def _put_in_production(
+    folder: PushFolder[Path], model: str, change: Change, signed: Envelope | None, *, new: bool
+) -> None:
     """Does steps 3 to 6 of the module's docstring; with `new` the version's folders are still in scratch."""
     switch = folder.scratch / "switch"
     durable.make_folders(switch)
     pins = {**compute_pins(folder), model: change.to_version}
     durable.write_file(switch / "models.config", render_pins(pins))
-    durable.write_file(switch / "current.json", render_pointer(change))
+    durable.write_file(switch / "current.json", render_pointer(change, signed))
     if new:
         for part, target in folder.parts(model, change.to_version).items():
             durable.make_folders(target.parent)

@@ -5,11 +5,12 @@ was copied out of a push folder has no log: only a signature vouches for its man
 """
 
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from pathlib import Path
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.release.history import History, read_history, read_pointer, render_pointer
-from edgeline.release.layout import HISTORY, MANIFEST, POINTER, SIGNATURE, PushFolder, check_name
+from edgeline.release.history import History, find_envelope, read_history, read_pointer, render_pointer
+from edgeline.release.layout import HISTORY, MANIFEST, POINTER, SIGNATURE, PushFolder, check_name, parse_time
 from edgeline.release.manifest import (
     FileEntry,
     Manifest,
@@ -20,6 +21,7 @@ from edgeline.release.manifest import (
     select_served_entries,
 )
 from edgeline.release.pins import find_pins_problem
+from edgeline.release.pointer import Production
 from edgeline.release.releases import read_release, released_versions
 from edgeline.release.signing import is_signed
 from edgeline.store import locations
@@ -162,8 +164,19 @@ def _check_pointer(folder: PushFolder, model: str) -> list[str]:
         return [f"{error.found} {error.why}"]
     if pointer is None:
         return [f"{folder.relative(path)}: missing, so nothing is in production."]
-    is_intact = read_bytes(path) == render_pointer(pointer)
-    return [] if is_intact else [f"{folder.relative(path)}: was changed after it was written."]
+    envelope, where = find_envelope(folder, model), folder.relative(path)
+    if read_bytes(path) != render_pointer(pointer, envelope):
+        return [f"{where}: was changed after it was written."]
+    try:
+        signed = envelope.read()[0] if envelope else None
+    except ValueError as error:
+        return [f"{where}: its signed pointer is not right: {error}."]
+    expected = Production(pointer.to_version, pointer.manifest_sha256)
+    if signed and (signed.model, signed.production) != (model, expected):
+        return [f"{where}: its signed pointer names {signed.model} {signed.production.version}."]
+    if signed and datetime.now(timezone.utc) >= parse_time(signed.expires):
+        return [f"{where}: its signed pointer expired at {signed.expires}; `edgeline renew` renews it."]
+    return []
 
 
 def _check_names(folder: PushFolder, model: str) -> list[str]:

@@ -115,7 +115,7 @@ def generate(
     "source",
     metavar="SRC",
     help="photos: a folder per class, a CSV or JSONL manifest, TFRecord files; a table: CSV, .xlsx, Parquet,"
-    " or the URL of a database; texts: the same, or JSONL",
+    " or the URL of a database; texts: the same, or JSONL; what a phone's page exported",
 )
 @_target
 @click.option("--label", default="", metavar="COLUMN", help="the column of a table or of texts to learn")
@@ -173,7 +173,11 @@ def load(
 
     Photos of the same object stay in one split, and each class gets its share of eval.
     """
+    from data.importers import phone
+
     report: Any
+    if Path(source).is_file() and phone.is_export(Path(source)):
+        return _import_from_phone(Path(source), data)
     on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
     given = {"group": group, "time": time, "query": query, "sheet": sheet, "decimal": decimal or ""}
     chosen = {"category": category, "number": number, "leave-out": leave_out}
@@ -209,6 +213,26 @@ def load(
         say(sentence)
     workload = shlex.quote(str(data / "workload.yaml"))
     say(f"Train on it: edgeline run --workload {workload} --data {shlex.quote(str(data))}")
+    return 0
+
+
+def _import_from_phone(source: Path, data: Path) -> int:
+    """Imports what a phone's page exported, for the workload in the folder, or else the built-in one."""
+    from data.importers import phone
+    from data.importers.importing import import_photos
+    from pipeline.workloads import find_workload, with_features
+    from trainer_module.networks.photo_features import describe_photo
+
+    with phone.unpack(source) as (folder, model):
+        own = data / "workload.yaml"
+
+        def find() -> "Workload":
+            return with_features(find_workload(str(own) if own.is_file() else model))
+
+        settings = _load_settings(own)
+        photos = partial(import_photos, eval_fraction=settings.data.eval_fraction, describe=describe_photo)
+        for sentence in phone.import_export(folder, data, find, photos):
+            say(sentence)
     return 0
 
 

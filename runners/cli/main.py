@@ -40,9 +40,11 @@ COMMANDS = {
     ),
     "ui": ("runners.cli.ui", "Updates MLflow, and serves its pages of all runs and releases."),
     "predict": package.COMMANDS["predict"],
+    "phone": package.COMMANDS["phone"],
     "verify": package.COMMANDS["verify"],
     "rollback": package.COMMANDS["rollback"],
     "promote": package.COMMANDS["promote"],
+    "renew": package.COMMANDS["renew"],
     "keys": package.COMMANDS["keys"],
     "gc": (
         "runners.cli.gc",

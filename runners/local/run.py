@@ -17,7 +17,7 @@ from msgspec import to_builtins
 
 from data.spans.layout import find_newest_spans
 from edgeline.cli.stdout import print_json
-from edgeline.errors import DataRefused, Problem, UsageError
+from edgeline.errors import DataRefused, EdgelineError, Problem, UsageError
 from edgeline.failures import describe
 from edgeline.journal import library_versions, utc_now
 from edgeline.mlflow import mirror
@@ -108,12 +108,21 @@ class _Session:
         except Exception as error:
             self._send_alerts(describe(error))
             raise
+        self._renew_pointer()
         if attempt is None:
             assert last is not None
             code = self._report_no_change(last)
             self._send_alerts()
             return code
         return self._report(*attempt)
+
+    def _renew_pointer(self) -> None:
+        """Signs the pointer again where the Pusher did not: nothing changed, or the data was refused."""
+        push = self.settings.push
+        try:
+            store.renew(self.push, self.workload.name, signing_key(push.key), push.pointer_days)
+        except (EdgelineError, OSError) as error:
+            print_line(self.console, f"The pointer to production was not renewed: {error}", "yellow")
 
     def _attempt(self, earlier: Sequence[Run], progress: Progress) -> tuple[Run, RunFolder] | None:
         """Runs the DAG and records the end; None if nothing changed and `--if-changed` was given."""

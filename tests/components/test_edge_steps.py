@@ -15,7 +15,7 @@ from components.edge_validator import EdgeValidator
 from components.predictions import write_mistakes
 from components.transformed_examples import read_examples
 from edgeline.edge.golden import golden_problems, read_vectors
-from edgeline.edge.runtime import EdgeModel
+from edgeline.edge.interpreter import EdgeModel
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import EDGE_FILES, GOLDEN, PREPROCESSING
 from edgeline.records.run import Run

@@ -79,6 +79,9 @@ def test_a_wheel_has_the_package_alone(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"edgeline"}
     assert "edgeline/report/templates/base.html" in names
+    if (ROOT / "edgeline/phone/page/index.html").is_file():
+        page = {"index.html", "page.js", "worker.js", "wasm/litert_wasm_internal.wasm"}
+        assert {f"edgeline/phone/page/{name}" for name in page} <= set(names)
 
 
 @pytest.mark.parametrize(

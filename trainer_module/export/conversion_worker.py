@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeline.edge.runtime import load_interpreter
+from edgeline.edge.interpreter import load_interpreter
 from edgeline.edge.variants import VARIANTS, Variant
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import Conversion

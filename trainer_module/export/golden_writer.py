@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeline.edge.golden import TOLERANCES, describe_mismatch, largest_difference, shorten
-from edgeline.edge.runtime import EdgeModel, preprocess
+from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.records.edge import GOLDEN, TENSORS, ContractCheck, Golden, GoldenExample
 
 # Limit for all raw inputs and tensors; one of each class is kept even where that exceeds it.

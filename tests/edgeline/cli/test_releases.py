@@ -7,7 +7,7 @@ import pytest
 
 from edgeline.cli.main import main
 from edgeline.release import store
-from edgeline.release.signing import digits_of
+from edgeline.release.signing import PRIVATE, digits_of, make_pair, signing_key
 from edgeline.report import records
 from edgeline.store.locations import locate
 from edgeline.workspace.runs import RunFolder
@@ -241,3 +241,19 @@ def test_a_filter_that_leaves_no_run_says_that_there_are_some(edgeline, four_run
 def test_a_filter_that_means_nothing_is_bad_usage(edgeline, four_runs, arguments, said):
     code, out = edgeline("runs", *arguments)
     assert code == 2 and said in out
+
+
+def test_a_signed_pointer_is_renewed_and_moved_with_its_key_alone(edgeline, tmp_path):
+    make_pair(tmp_path / "keys")
+    key = str(tmp_path / "keys" / PRIVATE)
+    push, place = tmp_path / "push", ("--store", str(tmp_path / "push"))
+    for content in ("one", "two"):
+        candidate = make_candidate(tmp_path / content, content, 100, signing_key=signing_key(key))
+        store.push(push, "shelf", candidate)
+    code, said = edgeline("rollback", *place, "--reason", "drill")
+    assert code == 2 and "no key is set" in said and "Pass --key FILE" in said
+    assert edgeline("rollback", *place, "--reason", "drill", "--key", key)[0] == 0
+    code, said = edgeline("renew", *place, "--key", key)
+    assert code == 0 and said.startswith("The pointer to version 1 of shelf is valid until 20")
+    code, said = edgeline("renew", *place, "--workload", "other")
+    assert code == 2 and "has no model 'other'" in said

@@ -12,7 +12,7 @@ import pytest
 from upath import UPath
 
 from edgeline.cli.main import main
-from edgeline.edge.runtime import preprocess
+from edgeline.edge.interpreter import preprocess
 from edgeline.release import store
 from edgeline.release.signing import PRIVATE, PUBLIC, make_pair, public_key, signing_key
 from edgeline.store.locations import get_filesystem, locate

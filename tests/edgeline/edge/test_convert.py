@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeline.edge.inspect import inspect, problems
-from edgeline.edge.runtime import EdgeModel
+from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.variants import VARIANTS
 from edgeline.records.edge import Conversion
 from tests.edgeline.edge.conftest import Exported, convert_here

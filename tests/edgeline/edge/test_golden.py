@@ -15,7 +15,7 @@ from edgeline.edge.golden import (
     golden_problems,
     read_vectors,
 )
-from edgeline.edge.runtime import EdgeModel, preprocess
+from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import GOLDEN
 from tests.edgeline.edge.contracts.test_image import contract as image_contract

@@ -20,7 +20,7 @@ from edgeline.release import lease, store
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from edgeline.store.locations import get_filesystem, list_files_below, locate
-from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.release.candidates import make_candidate, make_key
 from tests.edgeline.release.kill_at_every_step import check_what_tf_serving_loads
 
 WRITES = {
@@ -100,7 +100,7 @@ def check(root: str, new, at: str, tell: Path) -> None:
 
 
 def main(root: str, work: Path, action: str) -> None:
-    candidate = make_candidate(work / "candidate", size=100)
+    candidate = make_candidate(work / "candidate", size=100, signing_key=make_key())
     told = work / "told"
     told.touch()
 
@@ -123,7 +123,7 @@ def main(root: str, work: Path, action: str) -> None:
         if action == "push":
             store.push(place, "shelf", candidate)
         else:
-            store.rollback(place, "shelf", "drill")
+            store.rollback(place, "shelf", "drill", key=make_key())
 
     assert not in_child(begin)
     kills = 0

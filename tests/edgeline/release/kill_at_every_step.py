@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgeline.release import store
-from edgeline.release.history import read_history
+from edgeline.release.history import find_envelope, read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.pins import read_pins
 from edgeline.store.locations import locate
-from tests.edgeline.release.candidates import make_candidate, problems_of, snapshot
+from tests.edgeline.release.candidates import make_candidate, make_key, problems_of, snapshot
 
 FILE_OPERATIONS = {
     "open",
@@ -77,8 +77,8 @@ def main(work: Path, action: str) -> None:
     base, root = work / "base", work / "push"
     store.push(base, "other", make_candidate(work / "other", "other"))
     for content in ("one", "two", *(["three"] if action == "collect" else [])):
-        store.push(base, "shelf", make_candidate(work / content, content))
-    new, later = make_candidate(work / "new", "new"), make_candidate(work / "later", "later")
+        store.push(base, "shelf", make_candidate(work / content, content, signing_key=make_key()))
+    new, later = (make_candidate(work / name, name, signing_key=make_key()) for name in ("new", "later"))
     old_version, new_version = {"push": (2, 3), "rollback": (2, 1), "repair": (2, 2), "collect": (3, 3)}[
         action
     ]
@@ -89,7 +89,11 @@ def main(work: Path, action: str) -> None:
             return store.push(root, "shelf", new)
         if action == "collect":
             return store.collect(root, "shelf", 1)
-        return store.rollback(root, "shelf", "drill") if action == "rollback" else store.repair(root)
+        return (
+            store.rollback(root, "shelf", "drill", key=make_key())
+            if action == "rollback"
+            else store.repair(root)
+        )
 
     before = snapshot(base)
     if action == "repair":
@@ -104,6 +108,8 @@ def main(work: Path, action: str) -> None:
         context = f"killed at operation {kills}"
         release = store.current(root, "shelf")
         assert release is not None and release.version in (old_version, new_version), context
+        signed, signer = find_envelope(PushFolder(root), "shelf").read()
+        assert signed.production.version == release.version and signer, context
         assert killed or release.version == new_version
         listed = [release.version for release in store.releases(root, "shelf")]
         unchanged = 1 in listed if action == "collect" else release.version == old_version

@@ -28,8 +28,8 @@ def make_base(root: Path, work: Path) -> None:
     for content in ("one", "two", "three"):
         candidate = make_candidate(work / content, content, 300, signing_key=make_key(), rollback_epoch=1)
         store.push(root, "shelf", candidate)
-    store.rollback(root, "shelf", "three is worse")
-    store.promote(root, "shelf", 3, "it was not")
+    store.rollback(root, "shelf", "three is worse", key=make_key())
+    store.promote(root, "shelf", 3, "it was not", make_key())
 
 
 def files_of(root: Path) -> list[Path]:

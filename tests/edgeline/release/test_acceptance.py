@@ -33,6 +33,9 @@ def age(root, version, days=100):
     for name in ("current.json", "history.jsonl"):
         log = root / "edge/shelf" / name
         log.write_text(log.read_text().replace(old, sha256_of_bytes(raw)))
+    pointer = json.loads(log.with_name("current.json").read_text())
+    del pointer["signed"]
+    log.with_name("current.json").write_bytes(render(pointer, "The pointer"))
 
 
 def test_a_release_of_a_lower_epoch_than_phones_have_seen_is_not_pushed_and_production_stays(root, push):
@@ -91,7 +94,7 @@ def test_once_production_is_signed_no_unsigned_release_is_pushed_over_it(root, p
         push("three")
     assert store.current(root, "shelf").version == 2
     assert push("three", signing_key=make_key(2)).version == 3  # keys may be changed
-    store.promote(root, "shelf", 1, "we no longer sign")
+    store.promote(root, "shelf", 1, "we no longer sign", make_key(2))
     assert push("four").version == 4
 
 
@@ -100,9 +103,9 @@ def test_going_to_a_release_that_some_phones_refuse_is_done_and_told(root, push,
     age(root, 1)
     push("two", signing_key=make_key())
     push("three", signing_key=make_key())
-    store.rollback(root, "shelf", "three is worse")
+    store.rollback(root, "shelf", "three is worse", key=make_key())
     assert caplog.messages == []
-    assert store.rollback(root, "shelf", "two as well").version == 1
+    assert store.rollback(root, "shelf", "two as well", key=make_key()).version == 1
     signed, expired = caplog.messages
     assert signed.startswith("shelf 1: It is not signed") and expired.startswith("shelf 1: It expired at")
 

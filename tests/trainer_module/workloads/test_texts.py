@@ -9,7 +9,7 @@ import tensorflow_transform as tft
 
 from deploy.serving import client
 from edgeline.edge.inspect import inspect
-from edgeline.edge.runtime import load_interpreter
+from edgeline.edge.interpreter import load_interpreter
 from pipeline.workloads import BUILT_IN, with_features
 from tests.serving import serving, warmed, write_bundle
 from tests.trainer_module.workloads.text_samples import (

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeline.edge.runtime import EdgeModel, preprocess
+from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.errors import EdgelineError
 from tests.edgeline.edge.conftest import Exported
 from tests.edgeline.edge.contracts.test_image import contract, jpeg
@@ -72,6 +72,6 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path):
 
 
 def test_preprocessing_does_not_import_tensorflow():
-    code = "import sys, edgeline.edge.runtime; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, edgeline.edge.interpreter; sys.exit('tensorflow' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0

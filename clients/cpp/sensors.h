@@ -1,0 +1,35 @@
+// The input of an int8 model of sensors on a device, as edgeline/edge/contracts/row.py makes it. Run
+// g_model_data of model_data.h with TensorFlow Lite for Microcontrollers, which is not part of this.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "contract.h"  // python contract.py BUNDLE > contract.h
+
+// Fills tensor[kReadings][kChannels] from readings, the oldest first, NAN where one is missing, and from the
+// words of the newest reading.
+inline void Preprocess(const float readings[][kNumbers], const char* const* words, float* tensor) {
+  std::fill(tensor, tensor + kReadings * kChannels, 0.0f);
+  for (int reading = 0; reading < kReadings; ++reading, tensor += kChannels) {
+    for (int n = 0; n < kNumbers; ++n) {
+      const float value = readings[reading][n];
+      const bool missing = std::isnan(value);
+      tensor[n] = missing ? 0.0f : std::clamp((value - kMean[n]) / kDeviation[n], -kClip, kClip);
+      tensor[kNumbers + n] = missing;
+    }
+    for (int c = 0; c < kCategories; ++c) {
+      int place = 0;  // of words that are not in the vocabulary
+      for (int word = 0; word < kVocabulary && kWords[c][word]; ++word) {
+        if (!std::strcmp(kWords[c][word], words[c])) place = 1 + word;
+      }
+      tensor[2 * kNumbers + c * (kVocabulary + 1) + place] = 1.0f;
+    }
+  }
+}
+
+// Rounds to the nearest step, halves to the even one, and clips.
+inline int8_t Quantise(float value) {
+  return static_cast<int8_t>(std::clamp(std::nearbyint(value / kScale) + kZeroPoint, -128.0f, 127.0f));
+}

@@ -1,0 +1,111 @@
+/** Turns a row, or a window of rows, into the model's input as `edgeline/edge/contracts/row.py` does. */
+import {Refused} from "../refusal";
+
+interface Column { name: string; form: string; part: string; until: string; until_form: string }
+export interface RowContract {
+  version: number; kind: "row"; readings: number; channels: number; clip: number; missing: string[]; vocabulary_size: number;
+  numbers: {name: string; mean: number; deviation: number; column: Column; boundaries?: number[]}[];
+  categories: {name: string; vocabulary: string[]}[];
+}
+export type Cells = Record<string, string[]>; // of each column, a cell for each reading, the oldest first
+
+const DAY = 86400, LARGEST = 3.4028234e38;
+const TIMES: Record<string, string> = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "mdy"};
+const COMMA = /^[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?$/, THOUSANDS = /^[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?$/;
+const DATE = /^(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?$/;
+const ISO = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d))?(?:[.,](\d{1,6})\d*)?(?:Z|([+-])(\d\d):?(\d\d)?)?)?$/;
+
+export function checkRow(contract: RowContract): void {
+  if (contract.version !== 2) throw new Refused("contract", {key: "version", value: contract.version});
+  for (const {column} of contract.numbers) {
+    const forms = [...Object.keys(TIMES), "number", "number with decimal comma", "number with commas at thousands"];
+    const parts = ["", "weekday", "hour", "month", "age", "days"];
+    if (!forms.includes(column.form)) throw new Refused("contract", {key: column.name, value: column.form});
+    if (!parts.includes(column.part)) throw new Refused("contract", {key: column.name, value: column.part});
+  }
+}
+
+export function listColumns(contract: RowContract): string[] {
+  const numbers = contract.numbers.flatMap(({column}) => column.until ? [column.name, column.until] : [column.name]);
+  return [...new Set([...numbers, ...contract.categories.map((each) => each.name)])];
+}
+
+/** Returns float32 [readings, channels], and the columns whose value is outside of what was trained on. */
+export function preprocessRow(content: Record<string, string | string[]>, contract: RowContract): [Float32Array, string[]] {
+  const {readings, channels, clip} = contract, tensor = new Float32Array(readings * channels), odd = new Set<string>();
+  const cells: Cells = {};
+  for (const name of listColumns(contract)) {
+    const given = content[name];
+    if (given === undefined) throw new Refused("column", {column: name});
+    cells[name] = Array.isArray(given) ? given : [given];
+    if (cells[name].length !== readings) throw new Refused("count", {column: name, found: cells[name].length, readings});
+  }
+  const count = contract.numbers.length;
+  for (let reading = 0; reading < readings; reading++) {
+    const base = reading * channels;
+    contract.numbers.forEach(({mean, deviation, column, boundaries, name}, at) => {
+      const value = Math.fround(readNumber(column, (from) => cells[from]![reading]!, contract.missing));
+      const missing = Number.isNaN(value), score = Math.fround(Math.fround(value - Math.fround(mean)) / Math.fround(deviation));
+      if (!missing && Math.abs(score) >= clip) odd.add(name);
+      tensor[base + at] = missing ? 0 : Math.min(clip, Math.max(-clip, score));
+      tensor[base + count + at] = missing ? 1 : 0;
+      if (boundaries) {
+        const above = boundaries.filter((boundary) => value >= Math.fround(boundary)).length;
+        tensor[base + 2 * count + at] = missing ? 0 : above * (2 / boundaries.length) - 1;
+      }
+    });
+    let place = base + count * (contract.numbers[0]?.boundaries ? 3 : 2);
+    for (const {name, vocabulary} of contract.categories) {
+      const at = vocabulary.indexOf(cells[name]!.at(-1)!.trim());
+      if (at < 0) odd.add(name);
+      tensor[place + 1 + at] = 1;
+      place += contract.vocabulary_size + 1;
+    }
+  }
+  return [tensor, [...odd]];
+}
+
+function readNumber(column: Column, cell: (name: string) => string, missing: string[]): number {
+  const value = readCell(column.name, column.form, cell(column.name), missing);
+  if (!column.part) return value;
+  if (column.part === "age") return (readCell(column.until, column.until_form, cell(column.until), missing) - value) / DAY;
+  if (column.part === "days" || Number.isNaN(value)) return value / DAY;
+  const time = new Date(value * 1000);
+  if (column.part === "hour") return time.getUTCHours() + time.getUTCMinutes() / 60;
+  return column.part === "month" ? time.getUTCMonth() + 1 : time.getUTCDay() || 7;
+}
+
+/** Returns the number, or the seconds since 1970, that a cell stands for; NaN where it is missing. */
+function readCell(name: string, form: string, cell: string, missing: string[]): number {
+  const text = cell.trim(), value = form in TIMES ? readTime(text, form) : readPlain(text, form);
+  if (value !== undefined && (form in TIMES || Math.abs(value) <= LARGEST)) return value;
+  if (missing.includes(text.toLowerCase())) return NaN;
+  throw new Refused("cell", {column: name, cell: text.slice(0, 60), form});
+}
+
+function readPlain(text: string, form: string): number | undefined {
+  if (form === "number") return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
+  if (!(form === "number with decimal comma" ? COMMA : THOUSANDS).test(text)) return undefined;
+  return Number(form === "number with decimal comma" ? text.replaceAll(".", "").replace(",", ".") : text.replaceAll(",", ""));
+}
+
+function readTime(text: string, form: string): number | undefined {
+  const match = DATE.exec(text), order = TIMES[form]!;
+  let iso = form === "year-month-day" ? text : "";
+  if (match) {
+    const [, first, mark, second, third, between, hour, clock] = match;
+    const part = (letter: string) => [first!, second!, third!][order.indexOf(letter)]!;
+    if (part("y").length === 4 && !(order === "mdy" && mark === ".")) {
+      iso = [part("y"), part("m").padStart(2, "0"), part("d").padStart(2, "0")].join("-")
+        + (between ? between + (hour ?? "0") + clock : "");
+    }
+  }
+  const parts = ISO.exec(iso);
+  if (!parts) return undefined;
+  const [year, month, day, hours, minutes, seconds] = parts.slice(1, 7).map((part) => Number(part ?? 0)) as number[];
+  const time = new Date(Date.UTC(year!, month! - 1, day!, hours, minutes, seconds));
+  time.setUTCFullYear(year!, month! - 1, day!); // the years 0 to 99 are not 1900 to 1999
+  const exists = time.getUTCMonth() === month! - 1 && time.getUTCDate() === day && hours! < 24 && minutes! < 60 && seconds! < 60;
+  const zone = (Number(parts[9] ?? 0) * 60 + Number(parts[10] ?? 0)) * 60 * (parts[8] === "-" ? -1 : 1);
+  return exists ? time.getTime() / 1000 + Number(`0.${parts[7] ?? 0}`) - zone : undefined;
+}

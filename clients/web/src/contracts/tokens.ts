@@ -1,0 +1,35 @@
+/** Turns a text into token ids as `edgeline/edge/contracts/tokens.py` does. */
+import {Refused} from "../refusal";
+
+export interface TokensContract {
+  version: number; kind: "tokens"; length: number; padding: number; unknown: number; first: number;
+  vocabulary: string[]; normalization: string;
+  tokenizer: {version: number; fold_from: string; fold_to: string; separators: string; alone: string;
+    leading: string; trailing: string};
+}
+
+export function checkTokens(contract: TokensContract): void {
+  const known = {version: 2, normalization: "NFC"} as const;
+  const wrong = Object.entries(known).find(([key, value]) => contract[key as "version"] !== value);
+  if (wrong) throw new Refused("contract", {key: wrong[0], value: String(contract[wrong[0] as "version"])});
+  if (contract.tokenizer.version !== 1) throw new Refused("contract", {key: "tokenizer", value: contract.tokenizer.version});
+}
+
+/** Returns the ids, int32 [length], and the share of the words that the model does not know. */
+export function preprocessTokens(text: string, contract: TokensContract): [Int32Array, number] {
+  const {fold_from, fold_to, ...rules} = contract.tokenizer, to = [...fold_to];
+  const folds = new Map([...fold_from].map((character, at) => [character, to[at]!]));
+  let plain = Array.from(text.normalize("NFC"), (character) => folds.get(character) ?? character).join("");
+  const steps = [[rules.separators, " "], [rules.alone, " $1 "], [rules.leading, " "], [rules.trailing, " "]] as const;
+  for (const [rule, replacement] of steps) plain = plain.replace(compile(rule), replacement);
+  const words = plain.split(" ").filter(Boolean).slice(0, contract.length);
+  const places = new Map(contract.vocabulary.map((word, at) => [word, at + contract.first]));
+  const ids = new Int32Array(contract.length).fill(contract.padding);
+  words.forEach((word, at) => { ids[at] = places.get(word) ?? contract.unknown; });
+  return [ids, words.length ? words.filter((word) => !places.has(word)).length / words.length : 0];
+}
+
+/** Compiles a rule for code points; JavaScript then refuses backslashes that Python and RE2 ignore. */
+function compile(rule: string): RegExp {
+  return new RegExp(rule.replace(/\\([^\^$\\.*+?()[\]{}|/-])/g, "$1"), "gu");
+}

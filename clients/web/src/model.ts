@@ -1,0 +1,53 @@
+/** Runs an edge file with LiteRT.js on the processor; on WebGPU, int8 and small files are slower or fall back. */
+import {loadAndCompile, loadLiteRt, Tensor, type CompiledModel} from "@litertjs/core";
+import {roundHalfEven} from "./contracts/image";
+import {Refused} from "./refusal";
+
+interface TensorSpec { shape: number[]; dtype: string; scale: number | null; zero_point: number | null }
+export interface Variant { name: string; file: string; inputs: TensorSpec[]; outputs: TensorSpec[] }
+
+let loading: Promise<unknown> | undefined;
+
+export class EdgeModel {
+  private constructor(private readonly compiled: CompiledModel, readonly variant: Variant) {}
+
+  /** Loads a file, whose digest was checked before: an interpreter trusts what it reads. */
+  static async load(content: ArrayBuffer, variant: Variant): Promise<EdgeModel> {
+    try {
+      await (loading ??= loadLiteRt(new URL("wasm/", document.baseURI).href));
+      return new EdgeModel(await loadAndCompile(new Uint8Array(content), {accelerator: "wasm"}), variant);
+    } catch (error) {
+      throw new Refused("model", {file: variant.file, why: String(error).slice(0, 200)});
+    }
+  }
+
+  /** Returns the probabilities for a tensor that `preprocess` made. */
+  async predict(values: ArrayLike<number>): Promise<Float32Array> {
+    const [input, output] = [this.variant.inputs[0]!, this.variant.outputs[0]!];
+    const given = new Tensor(quantise(values, input) as Float32Array, input.shape);
+    let results: Tensor[] = [];
+    try {
+      results = await this.compiled.run([given]);
+      return dequantise(results[0]!.toTypedArray(), output);
+    } finally {
+      for (const tensor of [given, ...results]) tensor.delete();
+    }
+  }
+
+  delete(): void { this.compiled.delete(); }
+}
+
+function quantise(values: ArrayLike<number>, {dtype, scale, zero_point}: TensorSpec): Int32Array | Float32Array | Int8Array {
+  if (dtype === "int32") return new Int32Array(values);
+  if (dtype === "float32") return new Float32Array(values);
+  const step = Math.fround(scale ?? 1), zero = zero_point ?? 0, levels = new Int8Array(values.length);
+  for (let at = 0; at < levels.length; at++) {
+    levels[at] = Math.min(127, Math.max(-128, roundHalfEven(Math.fround(Math.fround(values[at]!) / step)) + zero));
+  }
+  return levels;
+}
+
+function dequantise(values: ArrayLike<number>, {dtype, scale, zero_point}: TensorSpec): Float32Array {
+  const step = Math.fround(scale ?? 1), zero = zero_point ?? 0;
+  return dtype === "float32" ? new Float32Array(values) : Float32Array.from(values, (value) => (value - zero) * step);
+}

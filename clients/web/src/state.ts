@@ -1,0 +1,54 @@
+/** What this phone keeps: the last good bundle, what it has seen of the store, and the audit trail. */
+import type {Files, Proof} from "./bundle";
+import {Refused} from "./refusal";
+import type {Manifest, Seen} from "./release";
+
+export interface Kept { seen: Seen; manifest: Manifest; files: Files; proof: Proof }
+export interface Entry {
+  id?: number; at: string; version: number; variant: string; said: string; score: number; label: string; chosen: "" | "random" | "person";
+  content: Blob | string | Record<string, string | string[]>;
+}
+
+export class State {
+  private constructor(private readonly database: IDBDatabase) {}
+
+  static async open(name: string): Promise<State> {
+    const request = indexedDB.open(name, 1);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore("kept");
+      request.result.createObjectStore("answers", {keyPath: "id", autoIncrement: true});
+    };
+    return new State(await wait(request));
+  }
+
+  private store(name: "kept" | "answers", mode: IDBTransactionMode): IDBObjectStore {
+    return this.database.transaction(name, mode).objectStore(name);
+  }
+
+  async kept(): Promise<Kept | null> {
+    return await wait(this.store("kept", "readonly").get("bundle") as IDBRequest<Kept | undefined>) ?? null;
+  }
+
+  /** Replaces the bundle, and with it the one before: both, or on a full disk neither. */
+  async keep(kept: Kept): Promise<void> {
+    const store = this.store("kept", "readwrite"), {transaction} = store;
+    store.put(kept, "bundle");
+    await new Promise<void>((resolve, reject) => {
+      transaction.oncomplete = () => resolve();
+      transaction.onabort = () => reject(isFull(transaction.error) ? new Refused("room") : transaction.error);
+    });
+  }
+
+  async answers(): Promise<Entry[]> { return wait(this.store("answers", "readonly").getAll() as IDBRequest<Entry[]>); }
+  async write(entry: Entry): Promise<number> { return Number(await wait(this.store("answers", "readwrite").put(entry))); }
+  async clear(): Promise<void> { await wait(this.store("answers", "readwrite").clear()); }
+}
+
+const isFull = (error: DOMException | null): boolean => error?.name === "QuotaExceededError";
+
+function wait<T>(request: IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(isFull(request.error) ? new Refused("room") : request.error);
+  });
+}

@@ -1,0 +1,56 @@
+/** The service worker: keeps the page itself, so that it opens in flight mode; releases are kept by the page. */
+interface ExtendableEvent extends Event { waitUntil(work: Promise<unknown>): void }
+interface MessageEvent extends ExtendableEvent { data: unknown }
+interface FetchEvent extends Event { request: Request; respondWith(response: Promise<Response>): void }
+interface WorkerScope {
+  addEventListener(type: "install" | "activate", listener: (event: ExtendableEvent) => void): void;
+  addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
+  addEventListener(type: "fetch", listener: (event: FetchEvent) => void): void;
+  skipWaiting(): Promise<void>; clients: {claim(): Promise<void>}; registration: {scope: string};
+}
+declare const BUILD: string;
+declare const FILES: string[];
+const CONFIG = "phone.json"; // asked of the server first
+
+const worker = self as unknown as WorkerScope, {scope} = worker.registration, name = `${scope} ${BUILD}`;
+
+worker.addEventListener("install", (event) => event.waitUntil((async () => {
+  const cache = await caches.open(name);
+  await cache.addAll([...FILES, CONFIG].map((file) => new Request(file, {cache: "no-cache"})));
+  await worker.skipWaiting();
+})()));
+
+worker.addEventListener("activate", (event) => event.waitUntil((async () => {
+  for (const other of await caches.keys()) {
+    if (other.startsWith(`${scope} `) && other !== name) await caches.delete(other);
+  }
+  await worker.clients.claim();
+})()));
+
+// The page tells which of the runtime's files this browser loaded: each takes nine megabytes.
+worker.addEventListener("message", (event) => event.waitUntil((async () => {
+  const cache = await caches.open(name), urls = event.data as string[];
+  for (const url of urls) if (url.startsWith(`${scope}wasm/`) && !await cache.match(url)) await cache.add(url);
+})()));
+
+worker.addEventListener("fetch", (event) => {
+  const path = event.request.url.replace(/[?#].*/, "");
+  const file = path.startsWith(scope) ? path.slice(scope.length) || "./" : "";
+  if (file === CONFIG) event.respondWith(fetchFirst(event.request));
+  else if (FILES.includes(file) || file.startsWith("wasm/")) event.respondWith(caches.match(event.request, {ignoreSearch: true}).then((hit) => hit ?? fetch(event.request)));
+});
+
+async function fetchFirst(request: Request): Promise<Response> {
+  const cache = await caches.open(name);
+  try {
+    const response = await fetch(request);
+    if (response.ok) await cache.put(request, response.clone());
+    return response.ok ? response : await cache.match(request) ?? response;
+  } catch (error) {
+    const kept = await cache.match(request);
+    if (kept) return kept;
+    throw error;
+  }
+}
+
+export {};

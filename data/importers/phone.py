@@ -1,0 +1,119 @@
+"""Import of what a phone's page exports: checked answers as examples, and served.csv, which has all of them.
+
+release.json      the name of the model
+labels.csv, photos/ | rows.csv | texts.csv      what a person checked
+served.csv        example, version, variant, said, score, captured_at, device, chosen: how an answer came
+                  to be checked, `random` or `person`; empty if it was not
+"""
+
+import csv
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from data.importers.report import ImportReport
+from data.spans.layout import SERVED, add_span
+from data.tables.source import list_columns
+from edgeline.errors import DataRefused
+from edgeline.records.columns import parse_time, write_cell
+from edgeline.records.workload import Workload
+
+RELEASE, _PHOTOS, _ROWS, _TEXTS = "release.json", "labels.csv", "rows.csv", "texts.csv"
+_MOST_BYTES = 2**31
+_LABEL, _GROUP, _TIME = "edgeline.label", "edgeline.group", "edgeline.captured_at"
+
+
+def is_export(source: Path) -> bool:
+    """Tells whether a file was exported by the page."""
+    if not zipfile.is_zipfile(source):
+        return False
+    with zipfile.ZipFile(source) as archive:
+        return {RELEASE, SERVED} <= set(archive.namelist())
+
+
+@contextmanager
+def unpack(source: Path) -> Iterator[tuple[Path, str]]:
+    """Unpacks an export into a temporary folder; yields it, and the name of the model.
+
+    Raises:
+        DataRefused: It is damaged or too large, or nothing in it was checked.
+    """
+    with TemporaryDirectory() as scratch, zipfile.ZipFile(source) as archive:
+        try:
+            if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
+                raise ValueError(f"it unpacks to more than {_MOST_BYTES:,} bytes")
+            archive.extractall(scratch)  # never outside of the folder
+            model = str(json.loads(Path(scratch, RELEASE).read_bytes())["model"])
+            (table,) = (name for name in (_PHOTOS, _ROWS, _TEXTS) if Path(scratch, name).is_file())
+            if not _read(Path(scratch, table)):
+                raise ValueError("no answer in it was checked by a person")
+        except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile, RuntimeError) as error:
+            raise DataRefused(
+                f"{source} cannot be imported: {error}.",
+                "It has to be as a phone's page exports it, with answers that a person checked.",
+                "Check answers on the page, export them again, and copy the file whole.",
+            ) from error
+        yield Path(scratch), model
+
+
+def import_export(
+    folder: Path,
+    data_dir: Path,
+    find: Callable[[], Workload],
+    import_photos: Callable[[Path, Path], ImportReport],
+) -> list[str]:
+    """Imports an unpacked export as one new span; returns what was done, a sentence a line.
+
+    Args:
+        folder: The unpacked export.
+        data_dir: The folder of spans.
+        find: Returns the workload of these spans; it is called for rows only, which get its columns.
+        import_photos: As `importing.import_photos`, with its settings.
+
+    Raises:
+        DataRefused: The columns do not fit. Others as `import_photos`.
+    """
+    if (folder / _PHOTOS).is_file():
+        report = import_photos(folder / _PHOTOS, data_dir)
+        if report.span:
+            shutil.copy(folder / SERVED, Path(str(report.span.path), SERVED))
+        return report.sentences()
+    name = _ROWS if (folder / _ROWS).is_file() else _TEXTS
+    rows = _read(folder / name)
+    if name == _ROWS:
+        workload = find()
+        rows = [_fit(row, workload) for row in rows]
+
+    def fill(target: Path) -> None:
+        shutil.copy(folder / SERVED, target / SERVED)
+        with (target / name).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    span = add_span(data_dir, fill)
+    return [f"{span.path} holds {len(rows)} rows that a person checked on a phone."]
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _fit(row: dict[str, str], workload: Workload) -> dict[str, str]:
+    """Returns a row with the columns of a workload; label, group and time come from the page."""
+    own = {workload.label_column: row[_LABEL], workload.group_column: row[_GROUP]}
+    if time := workload.time_column:
+        own[time] = write_cell(parse_time(row[_TIME]), workload.column(time).form)
+    if missing := [name for name in list_columns(workload) if name not in row | own]:
+        raise DataRefused(
+            f"The export has no column {', '.join(missing)}.",
+            f"The workload {workload.name} reads other columns than the model on the phone.",
+            "Import it into the data that this model was trained on.",
+        )
+    # A column that the model reads too, such as the machine, is as it was entered.
+    return {name: (own | row)[name] for name in list_columns(workload)}

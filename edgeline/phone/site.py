@@ -1,0 +1,127 @@
+"""The web page for phones, `clients/web`, with the releases of one model: served, or as a folder.
+
+index.html, page.js, worker.js, ...     what `make phone` builds into page/
+phone.json                              name of the model, the key that has to sign its pointer
+store/                                  <push>/edge/<model>/, as phones read it
+"""
+
+import json
+import re
+import shutil
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.release import store
+from edgeline.release.history import find_envelope
+from edgeline.release.layout import POINTER, PushFolder
+from edgeline.release.manifest import Manifest
+from edgeline.release.verify import nothing_of
+from edgeline.store.locations import list_names, locate, read_bytes
+
+_PAGE = Path(__file__).parent / "page"
+_STORE, _CONFIG = "store/", "phone.json"
+# Paths below store/: the pointer, and the files of a bundle.
+_FILE = re.compile(rf"{POINTER}|[1-9]\d{{0,17}}/(golden/)?[A-Za-z0-9][\w.-]*", re.ASCII)
+_TYPES = {".webmanifest": "application/manifest+json", ".wasm": "application/wasm", ".js": "text/javascript"}
+
+
+class Site:
+    """The page with the releases of a model.
+
+    Args:
+        root: The place of the releases.
+        model: The name of the model.
+        key: The public key that has to sign its pointer; by default the one that has signed it.
+
+    Raises:
+        UsageError: The page was not built, or the model has no release in production.
+    """
+
+    def __init__(self, root: str, model: str, key: str | None = None) -> None:
+        if not (_PAGE / "index.html").is_file():
+            raise UsageError(
+                "The page for phones was not built.",
+                "It is made from clients/web by Node, which only wheels and clones with Node have done.",
+                "Run `make phone` in a clone of the project, with Node 20 or newer, or install its wheel.",
+            )
+        folder, release = PushFolder(locate(root)), store.current(root, model)
+        if release is None:
+            raise nothing_of(folder, model)
+        envelope = find_envelope(folder, model)
+        self.manifest: Manifest = release.manifest
+        self.key = key or (envelope.read()[1] if envelope else None)
+        self._place = folder.edge(model)
+
+    def find(self, path: str) -> bytes | None:
+        """Returns phone.json, or a file below store/; None if there is no such file."""
+        if path == _CONFIG:
+            config = {"model": self.manifest.model, "key": self.key, "store": _STORE.rstrip("/")}
+            return json.dumps(config).encode()
+        if not path.startswith(_STORE) or not _FILE.fullmatch(name := path.removeprefix(_STORE)):
+            return None
+        try:
+            return read_bytes(self._place / name)
+        except (OSError, EdgelineError):
+            return None
+
+    def write(self, out: Path) -> None:
+        """Writes page, configuration and the release in production to a folder; the pointer last.
+
+        Its files are not checked here: every phone does.
+        """
+        shutil.copytree(_PAGE, out, dirs_exist_ok=True)
+        home = f"{self.manifest.version}/"
+        names = [f"{home}{name}" for name in list_names(self._place / home)]
+        names += [f"{home}golden/{name}" for name in list_names(self._place / home / "golden")]
+        for path in (_CONFIG, *(f"{_STORE}{name}" for name in (*names, POINTER))):
+            if (content := self.find(path)) is not None:
+                (out / path).parent.mkdir(parents=True, exist_ok=True)
+                (out / path).write_bytes(content)
+
+    def serve(self, port: int, authority: bytes = b"") -> ThreadingHTTPServer:
+        """Returns a server of the page and of the releases as they are.
+
+        Args:
+            port: The port, at all addresses of this machine; 0 takes any free one.
+            authority: The content of ca.crt, if there is one.
+
+        Raises:
+            UsageError: The port is taken.
+        """
+        site = self
+
+        class Handler(SimpleHTTPRequestHandler):
+            extensions_map = {**SimpleHTTPRequestHandler.extensions_map, **_TYPES}  # noqa: RUF012
+
+            def __init__(self, *arguments: Any) -> None:
+                super().__init__(*arguments, directory=str(_PAGE))
+
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0].lstrip("/")
+                content = (authority or None) if path == "ca.crt" else site.find(path)
+                if content is None:
+                    super().do_GET()
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", self.guess_type(path))
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def end_headers(self) -> None:
+                self.send_header("Cache-Control", "no-cache")
+                super().end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        try:
+            return ThreadingHTTPServer(("", port), Handler)
+        except OSError as error:
+            raise UsageError(
+                f"The port {port} cannot be used: {error.strerror}.",
+                "Another program has it, or this user may not take it.",
+                "Pass another one with --port.",
+            ) from error

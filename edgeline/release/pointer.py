@@ -1,0 +1,113 @@
+"""The signed pointer: which release is in production, since which change, and until when to believe it.
+
+It is the value of `signed` in current.json, whose other keys nobody signed: an envelope of DSSE
+(https://github.com/secure-systems-lab/dsse/blob/master/protocol.md) with an Ed25519 signature. To a phone it
+is what the timestamp role is in TUF (https://theupdateframework.github.io/specification/latest/): `counter`
+only rises, so an old pointer cannot be replayed as the newest one, and `expires` bounds for how long a phone
+can be kept from hearing of a newer one. A lower version than before needs a higher `rollbacks`.
+
+A store without a key has the same envelope without a signature.
+"""
+
+import base64
+import json
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct, to_builtins
+
+from edgeline.journal import format_utc
+from edgeline.records.json_file import decode
+from edgeline.release.layout import Digest, Positive, parse_time
+from edgeline.release.signing import digits_of, is_signed
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+DAYS = 30  # until it expires, unless `push.pointer_days` says otherwise
+PAYLOAD_TYPE = "application/vnd.edgeline.pointer+json"
+
+
+class Production(Struct, frozen=True):
+    """The release that every phone runs."""
+
+    version: Positive
+    manifest_sha256: Digest
+
+
+class Pointer(Struct, frozen=True):
+    """The content of the envelope. Readers ignore keys that they do not know."""
+
+    model: str
+    counter: Positive  # the number of the change of production that it was written with
+    rollbacks: Annotated[int, Meta(ge=0)]  # the number of changes to a lower version so far
+    issued: str  # UTC, ISO 8601, as `expires`
+    expires: str
+    production: Production
+
+    def __post_init__(self) -> None:
+        """Refuses a time that cannot be read."""
+        if self.life <= timedelta():
+            raise ValueError(f"it expires at {self.expires}, before it was issued")
+
+    @property
+    def life(self) -> timedelta:
+        """Returns the time between `issued` and `expires`."""
+        return parse_time(self.expires) - parse_time(self.issued)
+
+
+class Signature(Struct, frozen=True):
+    """A signature of the envelope; `keyid` is the public key, as `signing.py` writes it."""
+
+    keyid: Digest
+    sig: str  # base64
+
+
+class Envelope(Struct, frozen=True, rename={"payload_type": "payloadType"}):
+    """An envelope of DSSE around a pointer."""
+
+    payload_type: str
+    payload: str  # base64
+    signatures: tuple[Signature, ...]
+
+    def read(self) -> tuple[Pointer, str | None]:
+        """Returns the pointer, and the key that signed it, None without a signature.
+
+        Raises:
+            ValueError: It is no envelope of a pointer, or its signature is not right.
+        """
+        if self.payload_type != PAYLOAD_TYPE:
+            raise ValueError(f"its payloadType is {self.payload_type!r}, not {PAYLOAD_TYPE!r}")
+        payload = base64.b64decode(self.payload, validate=True)
+        pointer: Pointer = decode(payload, Pointer)
+        for each in self.signatures[:1]:
+            if not is_signed(_encode_for_signing(payload), base64.b64decode(each.sig), each.keyid):
+                raise ValueError(f"it is not signed with {each.keyid}, though it says so")
+            return pointer, each.keyid
+        return pointer, None
+
+
+def seal(
+    model: str,
+    counter: int,
+    rollbacks: int,
+    production: Production,
+    days: float,
+    key: "Ed25519PrivateKey | None",
+) -> Envelope:
+    """Makes the envelope of a pointer that is issued now and expires in so many days."""
+    now = datetime.now(timezone.utc)
+    pointer = Pointer(
+        model, counter, rollbacks, format_utc(now), format_utc(now + timedelta(days=days)), production
+    )
+    payload = json.dumps(to_builtins(pointer), sort_keys=True).encode()
+    signatures: tuple[Signature, ...] = ()
+    if key:
+        signature = base64.b64encode(key.sign(_encode_for_signing(payload))).decode()
+        signatures = (Signature(digits_of(key.public_key()), signature),)
+    return Envelope(PAYLOAD_TYPE, base64.b64encode(payload).decode(), signatures)
+
+
+def _encode_for_signing(payload: bytes) -> bytes:
+    """Returns DSSE's pre-authentication encoding of a payload."""
+    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)

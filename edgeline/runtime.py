@@ -1,0 +1,300 @@
+"""Runs releases as a phone does, without TensorFlow: signed pointer, manifest, files, contract, interpreter.
+
+    from edgeline.runtime import Phone, Refused
+
+    phone = Phone("https://models.example.com/shelf", "shelf", keep="/var/lib/shelf", key="c80c2d02...")
+    try:
+        phone.update()                       # now and then
+    except Refused as refused:
+        print(refused.found)                 # the release before goes on
+    phone.bundle.predict(photo).ranked       # {"ok": 0.98, ...}
+
+`clients/` has the same in other languages, and `docs/phone.md` the rules.
+"""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from http.client import IncompleteRead
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from edgeline.edge.golden import golden_problems, read_vectors
+from edgeline.edge.interpreter import EdgeModel, preprocess
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.labels import parse_labels
+from edgeline.records.edge import GOLDEN_FOLDER
+from edgeline.records.json_file import JsonFile, decode
+from edgeline.release.layout import LABELS, MANIFEST, POINTER, PREPROCESSING, parse_time, sha256_of_bytes
+from edgeline.release.manifest import FileEntry, Manifest, parse_manifest
+from edgeline.release.pointer import Envelope, Pointer
+from edgeline.store.locations import add_path_to_errors, locate, read_bytes
+
+_CLOCKS_APART = timedelta(days=1)
+_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one example."""
+
+    tensor: NDArray[Any]  # the input of the models, [1, ...]
+    scores: Mapping[str, NDArray[np.float32]]  # by variant, [1, classes]; the first variant's count
+    labels: Sequence[str]
+
+    @cached_property
+    def ranked(self) -> dict[str, float]:
+        """Returns the first variant's probability of each label, 0..1, the highest first."""
+        first = next(iter(self.scores.values()))[0]
+        return {self.labels[n]: round(float(first[n]), 6) for n in np.argsort(-first, kind="stable")}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The parts of a release that answer."""
+
+    manifest: Manifest
+    contract: Mapping[str, Any]
+    labels: Sequence[str]
+    models: Mapping[str, EdgeModel]  # by variant; the first answers
+
+    def predict(self, content: Any) -> Answer:
+        """Answers to a raw input, as `preprocess` takes it. Raises EdgelineError if it cannot be read."""
+        tensor = preprocess(content, self.contract)
+        scores = {name: model.predict(tensor) for name, model in self.models.items()}
+        return Answer(tensor, scores, self.labels)
+
+
+def load_bundle(
+    manifest: Manifest, read: Callable[[str], bytes], variant: str | None = None, every: bool = False
+) -> Bundle:
+    """Loads the files of a bundle.
+
+    Args:
+        manifest: Its manifest.
+        read: Reads a file of the bundle by its path, and checks it, as `Release.read` does.
+        variant: The variant that answers; by default the one that phones run.
+        every: Whether the other variants are loaded too.
+
+    Raises:
+        UsageError: The release has no such variant.
+        EdgelineError: A file is damaged.
+    """
+    names = {each.name: each.file for each in manifest.variants}
+    first = variant or manifest.default_variant
+    if first not in names:
+        raise UsageError(
+            f"Version {manifest.version} of {manifest.model} has no variant {first!r}.",
+            f"Its variants are {', '.join(names)}.",
+            f"Leave it out to use {manifest.default_variant}, which phones run.",
+        )
+    contract, models = json.loads(read(PREPROCESSING)), {}
+    scratch = tempfile.TemporaryDirectory(prefix="edgeline-models-")
+    with scratch as folder, add_path_to_errors(Path(folder)), _silence_stderr():
+        for name in dict.fromkeys((first, *(names if every else ()))):
+            # The interpreter trusts and maps its file, so it gets a copy of the checked bytes.
+            path = Path(folder, f"{name}.tflite")
+            path.write_bytes(read(names[name]))
+            models[name] = EdgeModel(path)
+    return Bundle(manifest, contract, parse_labels(read(LABELS), LABELS, models[first].classes), models)
+
+
+@contextmanager
+def _silence_stderr() -> Iterator[None]:
+    """Discards what libraries write to the standard error during the block."""
+    sys.stderr.flush()
+    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)
+
+
+class Refused(EdgelineError):
+    """A release that this device does not switch to; the one before goes on."""
+
+    def __init__(self, reason: str, found: str) -> None:
+        why = "The release that was proven before, if any, goes on."
+        super().__init__(found, why, "Look at the store with `edgeline verify`; see docs/phone.md.")
+        self.reason = reason
+
+
+class _Seen(Struct, frozen=True):
+    """Records what a device has seen of a store, which no later pointer may fall behind."""
+
+    key: str | None
+    pointer: Pointer
+    epoch: int
+
+
+_SEEN = JsonFile[_Seen]("seen.json", _Seen)
+
+
+def _check(content: bytes, name: str, entry: FileEntry) -> bytes:
+    if len(content) != entry.size:
+        raise Refused("truncated", f"{name} has {len(content):,} of {entry.size:,} bytes.")
+    if sha256_of_bytes(content) != entry.sha256:
+        raise Refused("swapped", f"{name} is not the file that was released.")
+    return content
+
+
+class Phone:
+    """Follows a store: checks what is in production, proves it on this device, and only then switches.
+
+    Args:
+        place: Where current.json is: https://..., or a folder or place in a bucket, <push>/edge/<model>.
+        model: The name of the model.
+        keep: Folder of the last good bundle, from which `bundle` is loaded when there is no network.
+        key: The public key that has to sign the pointer, 64 hexadecimal digits. Without one, the first
+            that signs is required from then on.
+
+    Attributes:
+        bundle: The bundle that answers; None until an update brought one.
+    """
+
+    def __init__(self, place: str, model: str, keep: str | Path, key: str | None = None) -> None:
+        self._place, self._model, self._keep, self._key = place.rstrip("/"), model, Path(keep), key
+        self._seen = _SEEN.find_readable(self._keep)
+        self.bundle: Bundle | None = None
+        if self._seen:
+            with suppress(EdgelineError, OSError):  # a damaged one is fetched again
+                self.bundle = self._load(self._keep / self._name(self._seen.pointer))
+
+    def update(self, now: datetime | None = None) -> bool:
+        """Asks the store; returns whether there is a new bundle, which was proven and is now `bundle`.
+
+        Raises:
+            Refused: The release in production, or the pointer to it, is not accepted; see its `reason`.
+            OSError: The store cannot be reached.
+        """
+        now, seen = now or datetime.now(timezone.utc), self._seen
+        pointer, key = self._read_pointer()
+        self._check_pointer(pointer, now)
+        if seen and self.bundle and seen.pointer.production == pointer.production:
+            self._write(_Seen(key, pointer, seen.epoch))
+            return False
+        version, epoch = pointer.production.version, seen.epoch if seen else 0
+        raw = self._fetch(f"{version}/{MANIFEST}")
+        if sha256_of_bytes(raw) != pointer.production.manifest_sha256:
+            raise Refused("swapped", f"{version}/{MANIFEST} is not the file that was released.")
+        manifest = parse_manifest(raw, MANIFEST)
+        if now >= parse_time(manifest.expires):
+            raise Refused("expired", f"{self._model} {version} expired at {manifest.expires}.")
+        if manifest.rollback_epoch < epoch:
+            found = f"{self._model} {version} has rollback epoch {manifest.rollback_epoch}."
+            raise Refused("epoch", f"{found} This device has seen {epoch}.")
+        self._keep.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=self._keep))
+        try:
+            self._download(manifest, raw, scratch)
+            bundle = self._prove(scratch)
+            target = self._keep / self._name(pointer)
+            shutil.rmtree(target, ignore_errors=True)  # left by a crash before the pointer was kept
+            scratch.rename(target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        self._write(_Seen(key, pointer, manifest.rollback_epoch))
+        self.bundle = bundle
+        for path in self._keep.iterdir():
+            if path.is_dir() and path != target:
+                shutil.rmtree(path, ignore_errors=True)
+        return True
+
+    def _read_pointer(self) -> tuple[Pointer, str | None]:
+        required = self._key or (self._seen.key if self._seen else None)
+        try:
+            document = decode(self._fetch(POINTER), Mapping[str, Any])
+            envelope: Envelope = decode(json.dumps(document.get("signed")).encode(), Envelope)
+            pointer, key = envelope.read()
+        except ValueError as error:
+            raise Refused("pointer", f"{POINTER} has no signed pointer that is right: {error}.") from error
+        if required and key != required:
+            raise Refused("signature", f"{POINTER} is signed with {key or 'no key'}, not with {required}.")
+        return pointer, key
+
+    def _check_pointer(self, pointer: Pointer, now: datetime) -> None:
+        seen, version = self._seen.pointer if self._seen else None, pointer.production.version
+        if pointer.model != self._model:
+            raise Refused("other", f"The store has the model {pointer.model}, not {self._model}.")
+        if parse_time(pointer.issued) > now + _CLOCKS_APART:
+            raise Refused("clock", f"The pointer was signed at {pointer.issued}; here it is {now:%F %T}.")
+        if now >= parse_time(pointer.expires):
+            raise Refused("stale", f"The pointer expired at {pointer.expires}; here it is {now:%F %T}.")
+        if seen is None:
+            return
+        changed = pointer.production != seen.production
+        if pointer.counter < seen.counter or (pointer.counter == seen.counter and changed):
+            found = f"An old pointer was replayed: its counter is {pointer.counter}, {seen.counter} was seen."
+            raise Refused("replayed", found)
+        if version < seen.production.version and pointer.rollbacks <= seen.rollbacks:
+            found = f"Version {version} is lower than {seen.production.version}, and no rollback was signed."
+            raise Refused("lower", found)
+
+    def _download(self, manifest: Manifest, raw: bytes, folder: Path) -> None:
+        """Downloads and checks labels, contract, golden vectors and the default file."""
+        home = f"edge/{self._model}/{manifest.version}/"
+        default = next(each.file for each in manifest.variants if each.name == manifest.default_variant)
+        (folder / GOLDEN_FOLDER).mkdir()
+        (folder / MANIFEST).write_bytes(raw)
+        for entry in manifest.files:
+            name = entry.path.removeprefix(home)
+            if name in (LABELS, PREPROCESSING, default) or name.startswith(f"{GOLDEN_FOLDER}/"):
+                (folder / name).write_bytes(_check(self._fetch(f"{manifest.version}/{name}"), name, entry))
+
+    def _prove(self, folder: Path) -> Bundle:
+        """Runs the golden vectors, if the bundle has any, on this device."""
+        try:
+            bundle = self._load(folder)
+            vectors = read_vectors(folder)
+            problems = golden_problems(vectors, bundle.contract, bundle.models) if vectors else []
+        except EdgelineError as error:
+            raise Refused("model", error.found) from error
+        if problems:
+            raise Refused("golden", " ".join(problems))
+        return bundle
+
+    def _load(self, folder: Path) -> Bundle:
+        manifest = parse_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+        entries = {entry.path: entry for entry in manifest.files}
+        home = f"edge/{manifest.model}/{manifest.version}/"
+        return load_bundle(
+            manifest, lambda name: _check((folder / name).read_bytes(), name, entries[f"{home}{name}"])
+        )
+
+    def _write(self, seen: _Seen) -> None:
+        _SEEN.write(self._keep, seen)
+        self._seen = seen
+
+    @staticmethod
+    def _name(pointer: Pointer) -> str:
+        return pointer.production.manifest_sha256[:16]
+
+    def _fetch(self, path: str) -> bytes:
+        try:
+            if not self._place.startswith(("https://", "http://")):
+                return read_bytes(locate(self._place) / path)
+            with urllib.request.urlopen(f"{self._place}/{path}", timeout=_TIMEOUT_S) as response:
+                content: bytes = response.read()
+                return content
+        except (FileNotFoundError, urllib.error.HTTPError) as error:
+            if getattr(error, "code", 404) != 404:
+                raise
+            raise Refused("missing", f"{path} is missing.") from error
+        except IncompleteRead as error:
+            raise Refused("broken", f"The download of {path} broke off.") from error

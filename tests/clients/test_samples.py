@@ -1,0 +1,149 @@
+"""The samples in other languages, compiled here, on the golden vectors of every workload."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeline.edge.golden import read_vectors
+from edgeline.edge.micro import write_c_array
+from edgeline.release.signing import digits_of
+from tests.edgeline.phone.releases import CONTENTS, KEY, KINDS, push
+
+CLIENTS = Path(__file__).parents[2] / "clients"
+KOTLIN = "2.2.20"
+# What the compiler is made of, and what the sample needs; Android has org.json.
+ARTIFACTS = (
+    f"org.jetbrains.kotlin:kotlin-compiler-embeddable:{KOTLIN}",
+    f"org.jetbrains.kotlin:kotlin-stdlib:{KOTLIN}",
+    "org.json:json:20240303",
+)
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("releases")
+    for kind in KINDS:
+        push(folder / "push", folder / kind, kind)
+    return folder / "push/edge"
+
+
+def run(*command: object, cwd: Path | None = None) -> str:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=cwd)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def kotlin(tmp_path_factory):
+    """Returns the class path of the compiled sample."""
+    if not (shutil.which("mvn") and shutil.which("java")):
+        pytest.skip("no Java and Maven on this machine")
+    folder = tmp_path_factory.mktemp("kotlin")
+    dependencies = "".join(
+        "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>".format(
+            *artifact.split(":")
+        )
+        for artifact in ARTIFACTS
+    )
+    (folder / "pom.xml").write_text(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>a</groupId><artifactId>a</artifactId>"
+        f"<version>1</version><dependencies>{dependencies}</dependencies></project>"
+    )
+    fetch = ["mvn", "-q", "dependency:build-classpath", "-Dmdep.outputFile=path"]
+    if subprocess.run(fetch, cwd=folder, capture_output=True).returncode != 0:
+        pytest.skip("Maven cannot fetch the Kotlin compiler here")
+    path = (folder / "path").read_text()
+    compiler = ("org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-stdlib", "-no-reflect", "-nowarn")
+    source, target = CLIENTS / "kotlin/Edgeline.kt", folder / "edgeline.jar"
+    run("java", "-cp", path, *compiler, "-cp", path, "-d", target, source)
+    return f"{target}{os.pathsep}{path}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kotlin_checks_a_bundle_and_makes_its_golden_tensors(pushed, kotlin, kind, tmp_path):
+    signer = digits_of(KEY.public_key())
+    said = run("java", "-cp", kotlin, "EdgelineKt", pushed / kind, signer)
+    count, _, _, close, _, values, *_ = said.replace(":", "").split()
+    assert int(count) == len(CONTENTS[kind]) and int(close) >= 0.999 * int(values)
+    folder = Path(shutil.copytree(pushed / kind, tmp_path / kind))
+    with (folder / "1/labels.txt").open("a") as file:
+        file.write("x\n")
+    for arguments in ((folder, signer), (pushed / kind, "0" * 64)):
+        command = ["java", "-cp", kotlin, "EdgelineKt", *map(str, arguments)]
+        refused = subprocess.run(command, capture_output=True, text=True)
+        assert refused.returncode != 0 and (
+            "was swapped" in refused.stderr or "another key" in refused.stderr
+        )
+
+
+MAIN = """
+#include <cstdio>
+#include "golden.h"
+#include "model_data.h"
+#include "sensors.h"
+
+int main() {
+  static float tensor[kReadings * kChannels];
+  for (int n = 0; n < kGolden; ++n) {
+    Preprocess(kReadingsOf[n], kWordsOf[n], tensor);
+    for (int at = 0; at < kReadings * kChannels; ++at) {
+      if (std::fabs(tensor[at] - kTensors[n][at]) > 1e-4f || Quantise(tensor[at]) != kLevels[n][at]) return 1;
+    }
+  }
+  return std::memcmp(g_model_data + 4, "TFL3", 4) != 0;
+}
+"""
+
+
+def write_golden(bundle: Path, header: Path) -> None:
+    """The golden vectors as C: what goes in, the tensors, and these as int8."""
+    vectors = read_vectors(bundle)
+    (tensor,) = json.loads((bundle / "manifest.json").read_text())["variants"][1]["inputs"]
+    levels = np.rint(vectors.tensors / np.float32(tensor["scale"])) + tensor["zero_point"]
+    contents = vectors.contents
+    readings = [
+        [[float(cell if cell not in ("", "na") else "nan")] for cell in each["celsius"]] for each in contents
+    ]
+
+    def braces(values) -> str:
+        return (
+            f"{{{', '.join(map(braces, values))}}}"
+            if isinstance(values, list)
+            else str(values).replace("nan", "NAN")
+        )
+
+    rows, size = len(readings[0]), vectors.tensors[0].size
+    flat = levels.clip(-128, 127).astype(int).reshape(len(contents), -1).tolist()
+    header.write_text(
+        f"#include <cmath>\nconstexpr int kGolden = {len(contents)};\n"
+        f"const float kReadingsOf[][{rows}][1] = {braces(readings)};\n"
+        f"const char* kWordsOf[][1] = {braces([[json.dumps(each['machine'][-1])] for each in contents])};\n"
+        f"const float kTensors[][{size}] = {braces(vectors.tensors.reshape(len(contents), -1).tolist())};\n"
+        f"const int kLevels[][{size}] = {braces(flat)};\n"
+    )
+
+
+def test_cpp_makes_the_golden_tensors_of_sensors_beside_the_c_array(tmp_path):
+    if not shutil.which("g++"):
+        pytest.skip("no g++ on this machine")
+    push(tmp_path / "push", tmp_path / "work", "device", variant="int8")
+    bundle = tmp_path / "push/edge/device/1"
+    write_c_array(bundle / "model_int8.tflite", tmp_path)
+    write_golden(bundle, tmp_path / "golden.h")
+    (tmp_path / "contract.h").write_text(run(sys.executable, CLIENTS / "cpp/contract.py", bundle))
+    (tmp_path / "main.cc").write_text(MAIN)
+    flags = ("-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}", f"-I{CLIENTS / 'cpp'}")
+    run("g++", *flags, tmp_path / "main.cc", tmp_path / "model_data.cc", "-o", tmp_path / "sensors")
+    run(tmp_path / "sensors")
+    header = tmp_path / "contract.h"
+    header.write_text(header.read_text().replace("kMean[] = {3.0f", "kMean[] = {3.1f"))
+    run("g++", *flags, tmp_path / "main.cc", tmp_path / "model_data.cc", "-o", tmp_path / "sensors")
+    assert subprocess.run([tmp_path / "sensors"]).returncode == 1

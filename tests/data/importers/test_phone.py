@@ -1,0 +1,98 @@
+"""What a phone's page exports becomes a span that a run reads, with served.csv beside it."""
+
+import csv
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from data.importers.phone import is_export
+from data.settings import DataSettings
+from data.spans.layout import find_spans
+from data.spans.source import Row
+from data.tables.source import open_source
+from data.texts.source import open_source as open_texts
+from edgeline.cli.main import main
+from pipeline.workloads import find_workload, with_features
+
+SERVED = (
+    "example,version,variant,said,score,captured_at,device,chosen\nx,1,fp16,ok,0.9,2026-10-05T09:12:33Z,d,\n"
+)
+
+
+def export(path: Path, model: str, **files: str | bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("release.json", f'{{"model": "{model}", "device": "d"}}')
+        archive.writestr("served.csv", SERVED)
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "/").replace("_csv", ".csv").replace("_jpg", ".jpg"), content)
+    return path
+
+
+def load(source: Path, data: Path) -> int:
+    return main(["data", "import", str(source), "--data", str(data)])
+
+
+def jpeg(level: int) -> bytes:
+    file = io.BytesIO()
+    Image.linear_gradient("L").point(lambda value: (value + level) % 256).save(file, "JPEG")
+    return file.getvalue()
+
+
+def test_corrected_photos_are_imported_by_label_once_and_served_stays_beside_them(tmp_path, capsys):
+    labels = "photo,label,lane_id,session_id,captured_at,split\n" + "".join(
+        f"{n}.jpg,{label},,d-2026-10-05,2026-10-05T09:12:33Z,\n" for n, label in enumerate(("ok", "bad"))
+    )
+    photos = {f"photos__{n}_jpg": jpeg(90 * n) for n in range(2)}
+    zipped = export(tmp_path / "a.zip", "shelf", labels_csv=labels, **photos)
+    for _ in range(2):
+        assert load(zipped, tmp_path / "data") == 0
+    (span,) = find_spans(tmp_path / "data")
+    rows = list(csv.DictReader((span.path / "labels.csv").open()))
+    assert sorted(row["label"] for row in rows) == ["bad", "ok"]
+    assert {row["session_id"] for row in rows} == {"d-2026-10-05"}
+    assert (span.path / "served.csv").read_text() == SERVED
+    assert "2 new photos" in capsys.readouterr().out
+
+
+def test_a_corrected_window_is_one_window_of_readings(tmp_path):
+    workload = with_features(find_workload("sensor"))
+    names = [*workload.numbers, "machine_id"]
+    lines = [
+        ",".join(
+            [*(str(5 + at) for _ in workload.numbers), "m-02", "leak", "d-1", f"2026-10-05T09:12:{at:02d}Z"]
+        )
+        for at in range(16)
+    ]
+    header = ",".join([*names, "edgeline.label", "edgeline.group", "edgeline.captured_at"])
+    zipped = export(tmp_path / "a.zip", "sensor", rows_csv="\n".join([header, *lines]) + "\n")
+    assert load(zipped, tmp_path / "data") == 0
+    (span,) = find_spans(tmp_path / "data")
+    items = list(open_source(workload, DataSettings(readings=16, stride=4)).rows(span))
+    assert [item.label for item in items if isinstance(item, Row)] == ["leak"] and len(items) == 1
+
+
+def test_corrected_texts_are_rows_of_a_span(tmp_path):
+    texts = 'text,label,source,group\n"It broke, twice",negative,phone,d-2026-10-05\n'
+    assert load(export(tmp_path / "a.zip", "text", texts_csv=texts), tmp_path / "data") == 0
+    (span,) = find_spans(tmp_path / "data")
+    (row,) = open_texts(with_features(find_workload("text")), DataSettings()).rows(span)
+    assert (row.label, row.content) == ("negative", ("It broke, twice", "phone"))
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"texts_csv": "text,label,source,group\n"}, "no answer in it was checked by a person"),
+        (
+            {"rows_csv": "a,edgeline.label,edgeline.group,edgeline.captured_at\n1,x,d,2026-10-05\n"},
+            "no column temp",
+        ),
+    ],
+)
+def test_an_export_without_a_check_or_of_other_columns_is_refused(tmp_path, capsys, files, said):
+    zipped = export(tmp_path / "a.zip", "sensor", **files)
+    assert is_export(zipped) and load(zipped, tmp_path / "data") == 4
+    assert said in capsys.readouterr().err and not find_spans(tmp_path / "data")

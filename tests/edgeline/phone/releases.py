@@ -1,0 +1,294 @@
+"""Releases of every kind of workload: small real files with golden vectors, signed."""
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeline.edge.inspect import inspect
+from edgeline.edge.interpreter import EdgeModel, preprocess
+from edgeline.release import pointer as pointers
+from edgeline.release import store
+from edgeline.release.signing import digits_of
+from tests.edgeline.cli.test_predict import TOKENS
+from tests.edgeline.edge.contracts.test_image import contract as image_contract
+from tests.edgeline.edge.contracts.test_image import jpeg
+from tests.edgeline.release.candidates import make_candidate, make_key
+from trainer_module.export.golden_writer import RawExample, write_vectors
+
+KEY = make_key()
+LABELS = ("ok", "misplaced", "damaged")
+
+
+def column(name: str, form: str = "number", part: str = "", until: str = "") -> dict[str, str]:
+    return {"name": name, "form": form, "part": part, "until": until, "until_form": "year-month-day"}
+
+
+def row_contract(readings: int) -> dict[str, Any]:
+    """A row with numbers and dates of each form, ranks and categories; or a window of numbers."""
+    columns = [
+        ("celsius", column("celsius")),
+        ("price", column("price", "number with decimal comma")),
+        ("people", column("people", "number with commas at thousands")),
+        ("weekday", column("seen", "day.month.year", "weekday")),
+        ("hour", column("seen", "day.month.year", "hour")),
+        ("age", column("born", "month/day/year", "age", "at")),
+    ]
+    numbers = [
+        {"name": name, "mean": 3.0 + n, "deviation": 2.5, "column": each}
+        | ({"boundaries": [0.5, 2.0, 4.5]} if readings == 1 else {})
+        for n, (name, each) in enumerate(columns[: 6 if readings == 1 else 3])
+    ]
+    count = len(numbers) * (3 if readings == 1 else 2) + 4
+    return {
+        "version": 2,
+        "kind": "row",
+        "readings": readings,
+        "channels": count,
+        "clip": 6.0,
+        "missing": ["", "na"],
+        "numbers": numbers,
+        "categories": [{"name": "machine", "vocabulary": ["m-01", "größe", "m, 3"]}],
+        "vocabulary_size": 3,
+        "input_dtype": "float32",
+    }
+
+
+KINDS = ("photo", "row", "window", "text")
+CONTRACTS: dict[str, dict[str, Any]] = {
+    "photo": image_contract(image_size=32, channels=3, color="rgb", max_side=96),
+    "camera": image_contract(channels=3, color="rgb"),
+    "row": row_contract(1),
+    "window": row_contract(4),
+    "device": {
+        **row_contract(4),
+        "numbers": [{"name": "celsius", "mean": 3.0, "deviation": 2.5, "column": column("celsius")}],
+        "channels": 6,
+    },
+    "text": {
+        **TOKENS,
+        "version": 2,
+        "normalization": "NFC",
+        "length": 6,
+        "vocabulary": ["sun", "café", "😀", "l'eau"],
+    },
+}
+_ROWS = [
+    {
+        "celsius": "21.5",
+        "price": "-1.234,50",
+        "people": "12,345",
+        "seen": "05.01.2026 17:45",
+        "born": "2/29/2024",
+        "at": "2026-03-01T12:30:00+02:00",
+        "machine": "größe",
+    },
+    {
+        "celsius": "na",
+        "price": "3",
+        "people": "+7",
+        "seen": "31.12.1999",
+        "born": "",
+        "at": "2026-03-01",
+        "machine": "unseen",
+    },
+    {
+        "celsius": "-1e1",
+        "price": "0,5",
+        "people": "NA",
+        "seen": "1-7-2025T3:04:05Z",
+        "born": "12/31/1969",
+        "at": "1970-01-01 00:00",
+        "machine": " m-01 ",
+    },
+]
+CONTENTS: dict[str, list[Any]] = {
+    "photo": [jpeg(64, 48), jpeg(300, 200, quality=95), jpeg(97, 61, "L")],
+    "camera": [jpeg(300, 200, quality=95)],
+    "row": _ROWS,
+    "window": [
+        {
+            name: tuple(row[name] for row in (_ROWS * 2)[n : n + 4])
+            for name in ("celsius", "price", "people", "machine")
+        }
+        for n in range(3)
+    ],
+    "device": [
+        {"celsius": ("21.5", "na", "-1e1", "3"), "machine": ("m-01",) * 4},
+        {"celsius": ("1", "2", "", "99"), "machine": ("größe",) * 3 + ("other",)},
+    ],
+    "text": [
+        "The SUN, the cafe\u0301!",
+        "  'l\u2019eau' \U0001f600\U0001f600 \u65e5\u672c?",
+        'so\u200dmething "else" entirely',
+    ],
+}
+
+
+@cache
+def make_files(kind: str, seed: int) -> dict[str, bytes]:
+    """A linear classifier of that seed as `fp32` and `int8`."""
+    import tensorflow as tf
+
+    inputs = np.concatenate([preprocess(each, CONTRACTS[kind]) for each in CONTENTS[kind]])
+    dtype = "int32" if kind == "text" else "float32"
+    rng, size = np.random.default_rng(seed), inputs[0].size
+    weights = (
+        rng.normal(0, 1, (size, len(LABELS)))
+        / np.sqrt((inputs.astype(float) ** 2).sum(axis=tuple(range(1, inputs.ndim))).max())
+    ).astype("float32")
+
+    class Model(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((1, *inputs.shape[1:]), dtype)])
+        def __call__(self, values: Any) -> Any:
+            flat = tf.reshape(tf.cast(values, tf.float32), [1, size])
+            return tf.nn.softmax(4 * tf.matmul(flat, tf.constant(weights)))
+
+    model = Model()
+    files = {}
+    for name in ("fp32", "int8"):
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [model.__call__.get_concrete_function()], model
+        )
+        if name == "int8" and kind != "text":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: ([each[None].astype(dtype)] for each in inputs)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+        files[name] = converter.convert()
+    return files
+
+
+def push(
+    root: Path, work: Path, kind: str, seed: int = 1, contents: Sequence[Any] = (), **changes: Any
+) -> store.Release:
+    """Pushes a signed release of a kind; `changes` are fields of the candidate, `variant` its default."""
+    import msgspec
+
+    work.mkdir(parents=True, exist_ok=True)
+    contract, contents, variant = CONTRACTS[kind], contents or CONTENTS[kind], changes.pop("variant", "fp32")
+    paths = {name: work / f"model_{name}.tflite" for name in ("fp32", "int8")}
+    for name, path in paths.items():
+        path.write_bytes(changes.pop(name, None) or make_files(kind, seed)[name])
+    tensors = np.concatenate([preprocess(each, contract) for each in contents])
+    answers = EdgeModel(paths["fp32"]).predict(tensors)
+    examples = [
+        RawExample(str(n), LABELS[int(answer.argmax())], {}, content, tensor, answer, True)
+        for n, (content, tensor, answer) in enumerate(zip(contents, tensors, answers, strict=True))
+    ]
+    golden = work / f"golden-{len(list(work.iterdir()))}"
+    write_vectors(golden, examples, contract, paths)
+    variants = tuple(
+        {
+            "name": name,
+            "file": path.name,
+            "inputs": msgspec.to_builtins(report.inputs),
+            "outputs": msgspec.to_builtins(report.outputs),
+        }
+        for name, path in paths.items()
+        for report in (inspect(path),)
+    )
+    fields: dict[str, Any] = {
+        "labels": LABELS,
+        "preprocessing": contract,
+        "variants": variants,
+        "default_variant": variant,
+        "signing_key": make_key(),
+    }
+    candidate = make_candidate(work / "made", str(seed), **{**fields, **changes})
+    candidate.edge_files.clear()  # type: ignore[attr-defined]
+    candidate.edge_files.update(  # type: ignore[attr-defined]
+        {path.name: path for path in paths.values()}
+        | {f"golden/{path.name}": path for path in golden.iterdir()}
+    )
+    return store.push(root, kind, candidate)
+
+
+def forge(key: Any = KEY, **changes: Any) -> Callable[[bytes], bytes]:
+    """Signs another pointer with a key; None signs it not at all."""
+
+    def change(content: bytes) -> bytes:
+        document = json.loads(content)
+        payload = json.loads(base64.b64decode(document["signed"]["payload"])) | changes
+        raw = json.dumps(payload).encode()
+        signatures = []
+        if key:
+            signature = base64.b64encode(key.sign(pointers._encode_for_signing(raw))).decode()
+            signatures = [{"keyid": digits_of(key.public_key()), "sig": signature}]
+        document["signed"] |= {"payload": base64.b64encode(raw).decode(), "signatures": signatures}
+        return json.dumps(document).encode()
+
+    return change
+
+
+def at(days: float) -> str:
+    return pointers.format_utc(datetime.now(timezone.utc) + timedelta(days=days))
+
+
+def cut(content: bytes) -> bytes:
+    return content[:-7]
+
+
+def flip(content: bytes) -> bytes:
+    return content[:-7] + bytes([content[-7] ^ 1]) + content[-6:]
+
+
+# What the server of a second release does, the reason that is given, and what the page says.
+FAULTS: dict[str, tuple[dict[str, Callable[[bytes], bytes | None]], str, str]] = {
+    "another key": ({"current.json": forge(make_key(2))}, "signature", "not signed with the key"),
+    "no signature": ({"current.json": forge(None)}, "signature", "not signed with the key"),
+    "a changed payload": (
+        {"current.json": lambda raw: raw.replace(b'"payload": "eyJ', b'"payload": "eyI')},
+        "pointer",
+        "no readable signed pointer",
+    ),
+    "no signed pointer": (
+        {"current.json": lambda raw: b'{"version": 2}'},
+        "pointer",
+        "no readable signed pointer",
+    ),
+    "a captive portal": (
+        {"current.json": lambda raw: b"<html>log in</html>"},
+        "pointer",
+        "no readable signed pointer",
+    ),
+    "an old counter": ({"current.json": forge(counter=1)}, "replayed", "old pointer was replayed"),
+    "a pointer that is over": (
+        {"current.json": forge(issued=at(-9), expires=at(-1))},
+        "stale",
+        "the pointer expired at",
+    ),
+    "a pointer of next year": (
+        {"current.json": forge(issued=at(365), expires=at(380))},
+        "clock",
+        "in the future",
+    ),
+    "the pointer of another model": (
+        {"current.json": forge(model="shelf")},
+        "other",
+        "the model shelf, not row",
+    ),
+    "a truncated file": ({"2/model_fp32.tflite": cut}, "truncated", "model_fp32.tflite has "),
+    "a swapped file": (
+        {"2/model_fp32.tflite": flip},
+        "swapped",
+        "model_fp32.tflite is not the file that was released",
+    ),
+    "swapped labels": (
+        {"2/labels.txt": lambda raw: raw.replace(b"ok", b"ko")},
+        "swapped",
+        "labels.txt is not the file",
+    ),
+    "a changed contract": ({"2/preprocessing.json": flip}, "swapped", "preprocessing.json is not the file"),
+    "the manifest of another release": (
+        {"2/manifest.json": flip},
+        "swapped",
+        "manifest.json is not the file",
+    ),
+    "a missing file": ({"2/golden/tensors.bin": lambda raw: None}, "missing", "tensors.bin is missing"),
+}

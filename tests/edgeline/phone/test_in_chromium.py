@@ -1,0 +1,498 @@
+"""The page in a real browser: what it proves, what it refuses and by which reason, and what works offline.
+
+A server that misbehaves on purpose stands between page and store: it changes what a path gives.
+"""
+
+import csv
+import io
+import json
+import re
+import shutil
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.photos.labels_file import read_labels
+from data.spans.layout import find_spans
+from edgeline.cli.main import main
+from edgeline.cli.phone import find_address
+from edgeline.phone import site as sites
+from edgeline.phone.certificate import make_certificate, wrap
+from edgeline.release import store
+from tests.edgeline.edge.contracts.test_image import KINDS, jpeg, scene
+from tests.edgeline.phone.releases import CONTENTS, CONTRACTS, FAULTS, at, forge, make_files, push
+from tests.edgeline.phone.releases import KINDS as RELEASES
+from tests.edgeline.release.candidates import make_key
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if CHROMIUM is None:
+    pytest.skip("no Chromium on this machine", allow_module_level=True)
+if not (Path(sites.__file__).parent / "page" / "index.html").is_file():
+    pytest.skip("the page was not built: make phone", allow_module_level=True)
+
+pytestmark = pytest.mark.e2e
+
+KEY, FLAGS = (
+    make_key(),
+    ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+)
+MS = 60_000  # a busy machine
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Server:
+    """A site on a port, and the faults in what it gives by path."""
+
+    site: Any
+    url: str
+    faults: dict[str, Callable[[bytes], bytes | None]] = field(default_factory=dict)
+    end: Callable[[], None] = lambda: None
+
+
+@contextmanager
+def serving(root: Path, kind: str, tls: Any = None) -> Iterator[Server]:
+    site = sites.Site(str(root), kind)
+    http = site.serve(0, tls.authority if tls else b"")
+    if tls:
+        wrap(http, tls)
+    server = Server(site, f"http{'s' if tls else ''}://localhost:{http.server_port}/")
+
+    def end() -> None:
+        http.shutdown()
+        http.server_close()
+
+    find = site.find
+
+    def find_faulty(path: str) -> bytes | None:
+        content = find(path)
+        fault = server.faults.get(path.removeprefix("store/"))
+        return fault(content) if fault and content is not None else content
+
+    site.find, server.end = find_faulty, end  # type: ignore[method-assign]
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        end()
+
+
+def wait(page: Any, condition: str) -> None:
+    """Waits for an expression to be true; the page's policy forbids Playwright's own way, `eval`."""
+    end = time.monotonic() + MS / 1000
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"{condition}: {page.inner_text('body')}"
+        time.sleep(0.05)
+
+
+class Phone:
+    """A page in a browser's profile of its own."""
+
+    def __init__(self, browser: Any, url: str, quota: int = 0, **options: Any) -> None:
+        options = {"viewport": {"width": 390, "height": 844}, "locale": "en-US", **options}
+        self.context = browser.new_context(**options)
+        self.errors: list[str] = []
+        self.page = self.open(url, quota)
+
+    def open(self, url: str, quota: int = 0) -> Any:
+        page = self.context.new_page()
+        if quota:
+            limit = {"origin": url.rstrip("/"), "quotaSize": quota}
+            self.context.new_cdp_session(page).send("Storage.overrideQuotaForOrigin", limit)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.goto(url)
+        wait(page, "!/^(Downloading|$)/.test(document.querySelector('#status').textContent)")
+        return page
+
+    def look(self, page: Any = None) -> str:
+        """Asks for a new release, as the button does."""
+        page = page or self.page
+        page.evaluate("document.querySelector('#look').click()")
+        wait(page, "!document.querySelector('#look').disabled")
+        return self.status(page)
+
+    def status(self, page: Any = None) -> str:
+        return str((page or self.page).inner_text("#status"))
+
+    @property
+    def is_fine(self) -> bool:
+        return self.page.get_attribute("#status", "class") == "fine"
+
+    def answer(self, number: int = 0) -> tuple[str, dict[str, float]]:
+        """Asks about the golden vector of the next number; its label and scores."""
+        self.page.click("#example")
+        if self.page.is_visible("#go"):
+            self.page.click("#go")
+        return self.read_answer()
+
+    def read_answer(self) -> tuple[str, dict[str, float]]:
+        self.page.wait_for_selector("#answer:not([hidden])", timeout=MS)
+        lines = [line.split("\n") for line in self.page.locator("#scores li").all_inner_texts()]
+        return self.page.inner_text("#label"), {label: float(score) for label, score in lines}
+
+    def version(self) -> str:
+        return str(self.page.inner_text("#version"))
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.errors == []
+
+
+@pytest.fixture
+def open_phone(browser):
+    phones = []
+
+    def opened(url: str, **options: Any) -> Phone:
+        phones.append(Phone(browser, url, **options))
+        return phones[-1]
+
+    yield opened
+    for phone in phones:
+        phone.close()
+
+
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory):
+    """A store with the first release of each kind; a test that changes it takes a copy."""
+    folder = tmp_path_factory.mktemp("releases")
+    for kind in RELEASES:
+        push(folder / "push", folder / kind, kind, variant="fp32" if kind == "text" else "int8")
+    return folder / "push"
+
+
+@pytest.fixture
+def root(pushed, tmp_path):
+    return Path(shutil.copytree(pushed, tmp_path / "push"))
+
+
+@pytest.mark.parametrize("kind", RELEASES)
+def test_a_release_of_each_kind_is_checked_proven_and_answers_as_the_interpreter_does(
+    pushed, open_phone, kind, tmp_path
+):
+    with serving(pushed, kind) as server:
+        phone = open_phone(server.url)
+        assert phone.is_fine and f"{len(CONTENTS[kind])} golden vectors checked" in phone.status()
+        details = phone.page.text_content("#details")
+        (close, values, decisions, vectors) = map(
+            int, re.search(r"(\d+) of (\d+) input values, (\d+) of (\d+) decisions", details).groups()
+        )
+        assert close >= 0.999 * values and decisions == vectors == 3
+        label, scores = phone.answer()
+        golden = json.loads((pushed / f"edge/{kind}/1/golden/golden.json").read_text())["examples"][0]
+        expected = golden["scores"]["fp32" if kind == "text" else "int8"]
+        assert [scores[name] for name in ("ok", "misplaced", "damaged")] == pytest.approx(expected, abs=0.01)
+        assert label == max(scores, key=scores.__getitem__)
+
+
+def test_photos_of_every_form_give_the_tensors_of_python(tmp_path, open_phone):
+    """Decoders of JPEG may differ: the share of values within a level is what is promised."""
+    left_out = (
+        "TIFF",
+        "HEIC",
+        "16 bits",
+    )  # no browser has the first, Chromium not the second, and its canvas has 8 bits
+    photos = [make(scene(640, 480)) for name, make in KINDS.items() if name not in left_out]
+    photos += [KINDS["JPEG"](scene(4000, 3000)), KINDS["orientation 6"](scene(2250, 3000)), jpeg(6000, 400)]
+    push(tmp_path / "push", tmp_path / "work", "camera", contents=photos)
+    with serving(tmp_path / "push", "camera") as server:
+        phone = open_phone(server.url)
+        assert phone.is_fine, phone.status()
+        found = re.search(
+            r"(\d+) of (\d+) input values, (\d+) of (\d+) dec", phone.page.text_content("#details")
+        )
+        close, values, decisions, vectors = map(int, found.groups())
+        assert close >= 0.999 * values and decisions == vectors == len(photos)
+        print(f"{close / values:.5f} of {values:,} values within a level")
+
+
+def test_a_new_release_is_switched_to_and_works_in_flight_mode_after_the_server_is_gone(
+    root, tmp_path, open_phone
+):
+    with serving(root, "row") as server:
+        phone = open_phone(server.url)
+        before = phone.answer()
+        push(root, tmp_path / "two", "row", 2)
+        assert "Version 2: signature" in phone.look() and phone.version() == "v2"
+        after = phone.answer()
+        assert after != before
+        wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
+        server.end()
+        phone.context.set_offline(True)
+        phone.page.reload()
+        phone.page.wait_for_selector("#ask:not([hidden])", timeout=MS)
+        assert "Version 2: signature" in phone.look() and phone.is_fine
+        phone.page.click("#example")
+        assert phone.answer() == after
+        kept = phone.page.evaluate(
+            "new Promise(ok => { const open = indexedDB.open('edgeline /'); open.onsuccess = () => {"
+            " const all = open.result.transaction('kept').objectStore('kept').getAll();"
+            " all.onsuccess = () => ok(all.result.map(each => each.seen.version)) } })"
+        )
+        assert kept == [2]  # the bundle before is gone
+
+
+@pytest.fixture(scope="module")
+def two(pushed, tmp_path_factory):
+    """Stores with a first release, and with a second."""
+    folder = tmp_path_factory.mktemp("two")
+    shutil.copytree(pushed, folder / "push")
+    push(folder / "push", folder / "work", "row", 2)
+    return folder / "push"
+
+
+def test_each_fault_of_a_server_is_refused_by_name_and_the_last_good_release_goes_on(two, pushed, open_phone):
+    with serving(two, "row") as server:
+        server.faults["current.json"] = lambda raw: (pushed / "edge/row/current.json").read_bytes()
+        phone = open_phone(server.url)
+        assert phone.is_fine and phone.version() == "v1"
+        before = phone.answer()
+        # A counter of the phone that is above 1, as after a change.
+        server.faults["current.json"] = lambda raw: forge(counter=2)(
+            (pushed / "edge/row/current.json").read_bytes()
+        )
+        assert "Version 1: signature" in phone.look()
+        for name, (faults, _, reason) in FAULTS.items():
+            server.faults = {"current.json": forge(counter=3), **faults}
+            status = phone.look()
+            assert reason in status and "version 1 stays" in status and not phone.is_fine, (name, status)
+            assert phone.version() == "v1"
+        for _ in CONTENTS["row"][1:]:
+            phone.page.click("#example")
+        assert phone.answer() == before
+        server.faults = {"current.json": forge(counter=3)}
+        assert "Version 2: signature" in phone.look() and phone.is_fine
+        server.faults = {
+            "current.json": forge(
+                counter=4,
+                production={"version": 1, "manifest_sha256": store.releases(two, "row")[0].manifest_sha256},
+            )
+        }
+        assert "version 1 is lower than 2, and no rollback was signed" in phone.look()
+
+
+def test_a_rollback_that_was_signed_is_followed(root, tmp_path, open_phone):
+    push(root, tmp_path / "two", "row", 2)
+    with serving(root, "row") as server:
+        phone = open_phone(server.url)
+        assert phone.version() == "v2"
+        store.rollback(root, "row", "two is worse", key=KEY)
+        assert "Version 1: signature" in phone.look() and phone.is_fine
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"expires_days": 1}, "version 2 expired at"),
+        ({"labels": ("ok", "damaged")}, "labels.txt has 2 labels for 3 outputs"),
+        ({"preprocessing": {**CONTRACTS["row"], "clip": 0.5}}, "golden vector 1: "),
+        ({"preprocessing": {**CONTRACTS["row"], "version": 9}}, "not supported: version is 9"),
+        ({"variant": "int8", "late": {"fp32": 3, "int8": 3}}, "golden vector 1: a probability differs by"),
+        ({"late": {"fp32": b"no model at all"}}, "model_fp32.tflite cannot be run"),
+    ],
+)
+def test_a_signed_release_that_this_phone_cannot_run_or_reproduce_is_refused(
+    root, tmp_path, open_phone, monkeypatch, changes, reason
+):
+    with serving(root, "row") as server:
+        phone = open_phone(server.url)
+        late = changes.pop("late", {}) if "late" in changes else {}
+        if late:
+            stage = store.stage
+
+            def swap(candidate: Any, *arguments: Any) -> bytes:
+                for name, content in late.items():
+                    path = candidate.edge_files[f"model_{name}.tflite"]
+                    path.write_bytes(
+                        content if isinstance(content, bytes) else make_files("row", content)[name]
+                    )
+                return stage(candidate, *arguments)
+
+            monkeypatch.setattr(store, "stage", swap)
+        push(root, tmp_path / "two", "row", 2, **changes)
+        if "expires_days" in changes:
+            phone.page.clock.install(time=datetime.now() + timedelta(days=2))
+            server.faults["current.json"] = forge(expires=at(9))
+        assert reason in phone.look() and "version 1 stays" in phone.status()
+
+
+def test_over_plain_http_it_predicts_and_says_that_it_cannot_verify(pushed, open_phone):
+    with serving(pushed, "row") as server:
+        phone = open_phone(server.url.replace("localhost", find_address()))
+        assert phone.status().startswith("Cannot verify") and not phone.is_fine
+        phone.answer()
+        phone.look()
+        assert phone.status().startswith("Cannot verify")
+
+
+def test_by_https_with_the_certificate_of_the_command_it_verifies_and_is_kept(pushed, tmp_path, browser):
+    certificate = make_certificate(tmp_path, find_address())
+    assert make_certificate(tmp_path, find_address()).authority == certificate.authority
+    with serving(pushed, "row", certificate) as server:
+        phone = Phone(browser, server.url.replace("localhost", find_address()), ignore_https_errors=True)
+        assert phone.is_fine
+        authority = phone.context.request.get(f"{server.url}ca.crt", ignore_https_errors=True).body()
+        assert authority == certificate.authority
+        phone.close()
+
+
+def test_a_store_without_a_key_is_never_called_fine(tmp_path, open_phone):
+    push(tmp_path / "push", tmp_path / "one", "text", signing_key=None)
+    with serving(tmp_path / "push", "text") as server:
+        phone = open_phone(server.url)
+        assert "not signed: its origin cannot be verified" in phone.status() and not phone.is_fine
+        push(tmp_path / "push", tmp_path / "two", "text", 2)
+        assert "Version 2: signature" in phone.look()  # from now on, it has to be this key
+
+
+def test_a_phone_without_room_keeps_what_it_has(root, tmp_path, open_phone):
+    # The page itself takes ten megabytes, and is not to count here.
+    with serving(root, "row") as server:
+        phone = open_phone(server.url, quota=400_000, service_workers="block")
+        before = phone.answer()
+        push(root, tmp_path / "two", "row", 2, fp32=make_files("row", 2)["fp32"] + bytes(10**6))
+        assert "not enough room" in phone.look() and "version 1 stays" in phone.status()
+        assert phone.answer() != before
+
+
+def test_two_tabs_agree(root, tmp_path, open_phone):
+    with serving(root, "row") as server:
+        phone = open_phone(server.url)
+        other = phone.open(server.url)
+        push(root, tmp_path / "two", "row", 2)
+        assert "Version 2: signature" in phone.look(other)
+        wait(phone.page, "document.querySelector('#version').textContent == 'v2'")
+        assert "Version 2: signature" in phone.status()
+
+
+def test_a_photo_is_taken_with_the_camera(pushed, open_phone):
+    with serving(pushed, "photo") as server:
+        phone = open_phone(server.url, permissions=["camera"])
+        phone.page.click("#camera")
+        phone.page.wait_for_selector("#video:not([hidden])", timeout=MS)
+        phone.page.click("#camera")
+        assert sum(phone.read_answer()[1].values()) == pytest.approx(1, abs=0.02)
+        assert phone.page.is_hidden("#video") and phone.page.get_attribute("#shown", "src").startswith(
+            "blob:"
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "content", "reason"),
+    [
+        ("photo", "IMG_1.HEIC", b"\0\0\0\x18ftypheic" + bytes(50), "cannot read the photo (62 bytes"),
+        ("photo", "cut.jpg", jpeg(64, 48)[:100], "cannot read the photo (100 bytes"),
+        ("row", "rows.csv", b"celsius;price\n1;2\n", ""),
+        (
+            "row",
+            "rows.csv",
+            b"celsius,price,people,seen,born,at,machine\nwarm,1,2,,,,m-01\n",
+            "\u201cwarm\u201d is not a number",
+        ),
+        (
+            "window",
+            "rows.csv",
+            b"celsius,price,people,machine\n1,2,3,m-01\n",
+            "celsius has 1 readings, not 4",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_named(pushed, open_phone, kind, name, content, reason):
+    with serving(pushed, kind) as server:
+        phone = open_phone(server.url)
+        file = {"name": name, "mimeType": "image/jpeg" if kind == "photo" else "text/csv", "buffer": content}
+        phone.page.set_input_files("input[type=file]", file)
+        if kind != "photo":
+            wait(phone.page, "document.querySelector('#input input').value != ''")
+            phone.page.click("#go")
+        if not reason:  # a cell that is missing is a missing number
+            assert phone.read_answer()
+            return
+        phone.page.wait_for_selector("#problem:not([hidden])", timeout=MS)
+        assert reason in phone.page.inner_text("#problem") and phone.page.is_hidden("#answer")
+
+
+def test_a_text_of_ten_megabytes_is_answered(pushed, open_phone):
+    with serving(pushed, "text") as server:
+        phone = open_phone(server.url)
+        phone.page.evaluate("document.querySelector('#text').value = 'sun '.repeat(2_500_000)")
+        phone.page.click("#go")
+        assert phone.read_answer()[1]
+
+
+def test_corrections_come_back_as_a_span(pushed, open_phone, tmp_path):
+    with serving(pushed, "photo") as server:
+        phone = open_phone(server.url)
+        for number, right in enumerate(("damaged", None, "ok")):
+            phone.answer(number)
+            if right:
+                phone.page.select_option("#right", right)
+                phone.page.click("#save")
+                wait(phone.page, "document.querySelector('#saved').textContent")
+        with phone.page.expect_download() as download:
+            phone.page.click("#export")
+        content = Path(download.value.path()).read_bytes()
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        labels = list(csv.DictReader(io.TextIOWrapper(archive.open("labels.csv"))))
+        served = list(csv.DictReader(io.TextIOWrapper(archive.open("served.csv"))))
+        assert [row["label"] for row in labels] == ["damaged", "ok"] and len(served) == 3
+        assert {f"photos/{row['photo']}" for row in labels} <= set(archive.namelist())
+        assert served[0]["example"] == labels[0]["photo"] and served[0]["version"] == "1"
+        assert {row["chosen"] for row in (served[0], served[2])} <= {"random", "person"}
+        (tmp_path / "export.zip").write_bytes(content)
+        assert main(["data", "import", str(tmp_path / "export.zip"), "--data", str(tmp_path / "data")]) == 0
+        (span,) = find_spans(tmp_path / "data")
+        added = [(row.photo, row.label) for row in read_labels(span)]
+        assert sorted(added) == sorted((row["photo"], row["label"]) for row in labels)
+        assert (span.path / "served.csv").read_bytes() == archive.read("served.csv")
+
+
+def luminance(color: str) -> float:
+    parts = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("kind", ["photo", "window"])
+def test_it_fits_a_phone_has_names_for_all_controls_and_contrast(pushed, open_phone, kind, scheme):
+    with serving(pushed, kind) as server:
+        phone = open_phone(server.url, color_scheme=scheme, locale="de-DE")
+        phone.answer()
+        assert phone.page.evaluate("document.documentElement.scrollWidth") == 390
+        assert (
+            phone.page.get_attribute("html", "lang") == "de"
+            and "auf diesem Telefon geprüft" in phone.status()
+        )
+        unnamed = phone.page.evaluate(
+            "[...document.querySelectorAll('button, input, select')].filter(e => e.checkVisibility()"
+            " && !(e.textContent.trim() || e.labels?.[0]?.textContent.trim())).map(e => e.outerHTML)"
+        )
+        assert unnamed == []
+        for selector in ("body", "#status", "#go" if kind == "window" else "#camera", "#took", "#label"):
+            text, behind = phone.page.eval_on_selector(
+                selector,
+                "e => { let b = e; const back = () => getComputedStyle(b).backgroundColor;"
+                " while (back() == 'rgba(0, 0, 0, 0)') b = b.parentElement;"
+                " return [getComputedStyle(e).color, back()] }",
+            )
+            dark, light = sorted(map(luminance, (text, behind)))
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (selector, text, behind)  # WCAG 2.2, 1.4.3
+        phone.page.keyboard.press("Tab")
+        assert phone.page.evaluate("document.activeElement.matches('button, input, select, summary')")

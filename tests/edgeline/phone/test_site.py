@@ -1,0 +1,125 @@
+"""`edgeline phone` without a browser: what is served, what is written, and what it asks for."""
+
+import json
+import socket
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from edgeline.cli.main import main
+from edgeline.phone import site as sites
+from edgeline.phone.certificate import make_certificate, wrap
+from edgeline.release import store
+from edgeline.release.signing import PUBLIC, digits_of, make_pair
+from tests.edgeline.release.candidates import make_candidate, make_key
+
+SIGNER = digits_of(make_key().public_key())
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """A page as `make phone` would build it."""
+    (tmp_path / "page/wasm").mkdir(parents=True)
+    for name in ("index.html", "app.webmanifest", "wasm/a.wasm"):
+        (tmp_path / "page" / name).write_text(f"this is {name}")
+    monkeypatch.setattr(sites, "_PAGE", tmp_path / "page")
+    return tmp_path / "page"
+
+
+@pytest.fixture
+def root(tmp_path):
+    candidate = make_candidate(tmp_path / "one", size=50, signing_key=make_key())
+    store.push(tmp_path / "push", "shelf", candidate)
+    return tmp_path / "push"
+
+
+def test_a_folder_for_a_web_server_has_page_release_and_pointer(root, page, tmp_path, capsys):
+    assert main(["phone", "--store", str(root), "--out", str(tmp_path / "out")]) == 0
+    assert "Serve it by https" in capsys.readouterr().out
+    names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    assert names == {
+        *("index.html", "app.webmanifest", "wasm/a.wasm", "phone.json", "store/current.json"),
+        *(
+            f"store/1/{name}"
+            for name in ("manifest.json", "manifest.sig", "labels.txt", "preprocessing.json")
+        ),
+        *(f"store/1/model_{name}.tflite" for name in ("fp16", "int8")),
+    }
+    config = json.loads((tmp_path / "out/phone.json").read_text())
+    assert config == {"model": "shelf", "key": SIGNER, "store": "store"}
+    make_pair(tmp_path / "keys")
+    own = str(tmp_path / "keys" / PUBLIC)
+    assert main(["phone", "--store", str(root), "--out", str(tmp_path / "out"), "--key", own]) == 0
+    assert json.loads((tmp_path / "out/phone.json").read_text())["key"] not in (None, SIGNER)
+
+
+def test_an_unsigned_release_is_told_of(tmp_path, page, capsys):
+    store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "one", size=50))
+    assert main(["phone", "--store", str(tmp_path / "push"), "--out", str(tmp_path / "out")]) == 0
+    assert "shelf 1 is not signed: the page will say" in capsys.readouterr().err
+
+
+def test_only_page_and_bundles_are_served_as_they_are_now_by_http_and_https(root, page, tmp_path):
+    site, certificate = sites.Site(str(root), "shelf"), make_certificate(tmp_path / "ca", "127.0.0.1")
+    trusting = ssl.create_default_context(cadata=certificate.authority.decode())
+    for scheme in ("http", "https"):
+        server = site.serve(0, certificate.authority)
+        if scheme == "https":
+            wrap(server, certificate)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+        def get(path: str, server=server, scheme=scheme):
+            url = f"{scheme}://127.0.0.1:{server.server_port}/{path}"
+            return urllib.request.urlopen(url, context=trusting if scheme == "https" else None)
+
+        assert get("").read() == b"this is index.html"
+        assert get("wasm/a.wasm").headers["Content-Type"] == "application/wasm"
+        assert get("ca.crt").read() == certificate.authority
+        assert get("store/1/labels.txt?x").headers["Cache-Control"] == "no-cache"
+        assert json.loads(get("store/current.json").read())["version"] == 1
+        for path in (
+            "store/history.jsonl",
+            "store/1/../history.jsonl",
+            "store/../../.lock",
+            "store/2/a",
+            "x",
+        ):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                get(path)
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_page_that_was_not_built_a_model_that_is_not_there_and_a_port_in_use_are_told(
+    root, page, monkeypatch, capsys
+):
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["phone", "--store", str(root), "--port", str(port)]) == 2
+    assert f"port {port} cannot be used" in capsys.readouterr().err
+    assert main(["phone", "--store", str(root), "--workload", "other"]) == 2
+    assert "has no model 'other'" in capsys.readouterr().err
+    (page / "index.html").unlink()
+    assert main(["phone", "--store", str(root)]) == 2
+    found, why, do = capsys.readouterr().err.splitlines()
+    assert "was not built" in found and "Node" in why and "make phone" in do
+
+
+def test_every_word_of_the_page_is_there_in_both_languages_with_the_same_facts():
+    import re
+
+    source = (Path(__file__).parents[3] / "clients/web/src/words.ts").read_text()
+    rows = re.findall(r'^  (\w+): \["(.*?)",\s*"(.*?)"\],$', source, re.M | re.S)
+    assert len(rows) == len(re.findall(r"^  \w+: \[", source, re.M)) > 60
+    for key, english, german in rows:
+        facts = [sorted(re.findall(r"\{(\w+)\}", text)) for text in (english, german)]
+        assert facts[0] == facts[1] and (english != german or key == "text"), key
+    used = "".join(path.read_text() for path in (Path(__file__).parents[3] / "clients/web/src").rglob("*.ts"))
+    known = {key for key, _, _ in rows}
+    assert {*re.findall(r'(?:say|Refused)\("(\w+)"', used)} <= known

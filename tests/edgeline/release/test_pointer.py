@@ -1,0 +1,125 @@
+"""The signed pointer in current.json: what it says after each change, and how a wrong one is found."""
+
+import base64
+import json
+from datetime import datetime, timedelta, timezone
+
+import msgspec
+import pytest
+
+from edgeline.errors import UsageError
+from edgeline.release import pointer as pointers
+from edgeline.release import store
+from edgeline.release.pointer import Envelope
+from edgeline.release.signing import digits_of
+from tests.edgeline.release.candidates import make_candidate, make_key
+
+SIGNER = digits_of(make_key().public_key())
+
+
+@pytest.fixture
+def push(root, tmp_path):
+    def do(content, number=1, **settings):
+        key = make_key(number) if number else None
+        return store.push(
+            root, "shelf", make_candidate(tmp_path / content, content, 100, signing_key=key, **settings)
+        )
+
+    return do
+
+
+def read(root):
+    """The signed pointer, its signer, and the rest of current.json."""
+    document = json.loads((root / "edge/shelf/current.json").read_bytes())
+    return *msgspec.convert(document.pop("signed"), Envelope).read(), document
+
+
+def test_each_change_raises_the_counter_and_a_lower_version_the_count_of_rollbacks(root, push):
+    seen = []
+    for change in (
+        lambda: push("one"),
+        lambda: push("two", pointer_days=7),
+        lambda: store.rollback(root, "shelf", "two is worse", key=make_key()),
+        lambda: store.promote(root, "shelf", 2, "it was not", make_key()),
+        lambda: push("three"),
+    ):
+        release = change()
+        signed, signer, plain = read(root)
+        assert signer == SIGNER and signed.production.manifest_sha256 == release.manifest_sha256
+        assert plain["version"] == signed.production.version and plain["change"]["number"] == signed.counter
+        seen.append((signed.counter, signed.rollbacks, signed.production.version, signed.life.days))
+    # What gives no days keeps the days of the pointer before it.
+    assert seen == [(1, 0, 1, 30), (2, 0, 2, 7), (3, 1, 1, 7), (4, 1, 2, 7), (5, 1, 3, 7)]
+    assert store.verify(root, "shelf") == []
+
+
+def test_a_signed_pointer_is_not_replaced_without_a_key_and_collecting_needs_none(root, push):
+    for content in ("one", "two", "three"):
+        push(content)
+    for change in (
+        lambda: store.rollback(root, "shelf", "three is worse"),
+        lambda: store.promote(root, "shelf", 1, "one was better"),
+    ):
+        with pytest.raises(UsageError, match=r"pointer to shelf in production is signed, but no key is set"):
+            change()
+    before = read(root)[:2]
+    assert list(store.collect(root, "shelf", 1)) == [1]
+    assert read(root)[:2] == before and store.verify(root, "shelf") == []
+
+
+@pytest.mark.parametrize("number", [None, 1])
+def test_it_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
+    root, push, number, monkeypatch
+):
+    push("one", number, pointer_days=10)
+    key = make_key(number) if number else None
+    first = read(root)[0]
+    assert store.renew(root, "shelf", key) == first == read(root)[0]
+    later = datetime.now(timezone.utc) + timedelta(days=2, seconds=1)
+    monkeypatch.setattr(store, "datetime", _Clock(later))
+    monkeypatch.setattr(pointers, "datetime", _Clock(later))
+    renewed = store.renew(root, "shelf", key, days=20)
+    assert (renewed.counter, renewed.production) == (first.counter, first.production)
+    assert renewed.expires > first.expires and renewed.life.days == 20 and read(root)[0] == renewed
+    assert len((root / "edge/shelf/history.jsonl").read_bytes().splitlines()) == 1
+    store.renew(root, "shelf", make_key(2))
+    assert read(root)[1] == digits_of(make_key(2).public_key()) and store.verify(root, "shelf") == []
+    assert store.renew(root, "nothing", None) is None
+    monkeypatch.setattr(store, "datetime", _Clock(later + timedelta(days=9)))
+    with pytest.raises(UsageError, match="no key is set"):
+        store.renew(root, "shelf", None)
+
+
+class _Clock:
+    def __init__(self, at):
+        self._at = at
+
+    def now(self, zone):
+        return self._at.astimezone(zone)
+
+    def __getattr__(self, name):
+        return getattr(datetime, name)
+
+
+def test_a_pointer_that_was_changed_or_is_over_is_named(root, push, monkeypatch):
+    push("one")
+    path = root / "edge/shelf/current.json"
+    whole = json.loads(path.read_bytes())
+    payload = json.loads(base64.b64decode(whole["signed"]["payload"]))
+
+    def problem(**changes):
+        signed = {**whole["signed"], **changes}
+        path.write_text(json.dumps({**whole, "signed": signed}, indent=2, sort_keys=True) + "\n")
+        (found,) = store.verify(root, "shelf")
+        return found
+
+    def encode(**changes):
+        return base64.b64encode(json.dumps({**payload, **changes}).encode()).decode()
+
+    assert "is not signed with " + SIGNER in problem(payload=encode(counter=9))
+    assert "its payloadType is 'text'" in problem(payloadType="text")
+    assert "names other 1" in problem(payload=encode(model="other"), signatures=[])
+    assert "expired at 2001-01-01" in problem(
+        payload=encode(issued="2000-01-01T00:00:00Z", expires="2001-01-01T00:00:00Z"), signatures=[]
+    )
+    assert "before it was issued" in problem(payload=encode(expires=payload["issued"]), signatures=[])

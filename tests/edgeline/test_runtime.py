@@ -1,0 +1,172 @@
+"""The runtime follows a store as a phone does, from a folder and over http, and goes on without it."""
+
+import functools
+import http.server
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from edgeline.edge.golden import read_vectors
+from edgeline.release.signing import digits_of
+from edgeline.runtime import Phone, Refused
+from tests.edgeline.phone.releases import CONTENTS, FAULTS, KINDS, forge, push
+from tests.edgeline.release.candidates import make_key
+
+SIGNER = digits_of(make_key().public_key())
+
+
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("releases")
+    for kind in KINDS:
+        push(folder / "push", folder / kind, kind, variant="fp32" if kind == "text" else "int8")
+    push(folder / "push", folder / "two", "row", 2)
+    return folder / "push"
+
+
+@pytest.fixture
+def edge(pushed, tmp_path):
+    """What is for phones of `row`, with version 1 in production, and 2 there."""
+    shutil.copytree(pushed / "edge/row", tmp_path / "row")
+    put(tmp_path / "row", 1, counter=1)
+    return tmp_path / "row"
+
+
+def put(edge: Path, version: int, **changes):
+    """Signs a pointer to that version."""
+    from edgeline.release.layout import sha256_of_bytes
+
+    digest = sha256_of_bytes((edge / f"{version}/manifest.json").read_bytes())
+    production = {"version": version, "manifest_sha256": digest}
+    pointer = edge / "current.json"
+    pointer.write_bytes(forge(**{"production": production, **changes})(pointer.read_bytes()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_proven_and_answers_with_its_golden_scores(pushed, tmp_path, kind):
+    phone = Phone(f"{pushed}/edge/{kind}", kind, tmp_path / "keep", SIGNER)
+    assert phone.update() and not phone.update()
+    vectors = read_vectors(pushed / f"edge/{kind}/{phone.bundle.manifest.version}")
+    variant = phone.bundle.manifest.default_variant
+    for content, example in zip(CONTENTS[kind], vectors.about.examples, strict=True):
+        scores = phone.bundle.predict(content).ranked
+        expected = dict(zip(phone.bundle.labels, example.scores[variant], strict=True))
+        assert scores == pytest.approx(expected, abs=vectors.about.score_tolerance[variant])
+        assert list(scores.values()) == sorted(scores.values(), reverse=True)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_of_a_store_is_refused_by_name_and_the_last_good_release_goes_on(edge, tmp_path, name):
+    phone = Phone(str(edge), "row", tmp_path / "keep")
+    phone.update()
+    put(edge, 1, counter=2)
+    phone.update()
+    put(edge, 2, counter=3)
+    faults, reason, _ = FAULTS[name]
+    for path, change in faults.items():
+        content = change((edge / path).read_bytes())
+        (edge / path).unlink() if content is None else (edge / path).write_bytes(content)
+    with pytest.raises(Refused) as refused:
+        phone.update()
+    assert refused.value.reason == reason and refused.value.found
+    for each in (phone, Phone(str(edge), "row", tmp_path / "keep")):
+        assert each.bundle.manifest.version == 1 and each.bundle.predict(CONTENTS["row"][0]).ranked
+    assert not list((tmp_path / "keep").glob(".new-*"))
+
+
+def test_a_lower_version_needs_a_signed_rollback(edge, tmp_path):
+    put(edge, 2, counter=2)
+    phone = Phone(str(edge), "row", tmp_path / "keep", SIGNER)
+    phone.update()
+    put(edge, 1, counter=3)
+    with pytest.raises(Refused, match=r"Version 1 is lower than 2") as refused:
+        phone.update()
+    assert refused.value.reason == "lower"
+    put(edge, 1, counter=3, rollbacks=1)
+    assert phone.update() and phone.bundle.manifest.version == 1
+    assert [path.name for path in (tmp_path / "keep").iterdir() if path.is_dir()] == [
+        phone._name(phone._seen.pointer)
+    ]
+    put(edge, 2, counter=3, rollbacks=1)
+    with pytest.raises(Refused, match="its counter is 3, 3 was seen"):
+        phone.update()
+
+
+def test_an_expired_release_one_of_a_lower_epoch_and_one_with_another_file_are_refused(tmp_path):
+    root, edge = tmp_path / "push", tmp_path / "push/edge/row"
+    push(root, tmp_path / "one", "row", 1, rollback_epoch=2)
+    phone = Phone(str(edge), "row", tmp_path / "keep")
+    phone.update()
+    push(root, tmp_path / "two", "row", 2, rollback_epoch=2, expires_days=1)
+    with pytest.raises(Refused, match="row 2 expired at"):
+        phone.update(datetime.now(timezone.utc) + timedelta(days=2))
+    shutil.copytree(edge, tmp_path / "other")
+    manifest = tmp_path / "other/2/manifest.json"
+    document = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**document, "rollback_epoch": 1}))
+    put(tmp_path / "other", 2)
+    with pytest.raises(Refused, match=r"rollback epoch 1\. This device has seen 2"):
+        Phone(str(tmp_path / "other"), "row", tmp_path / "keep").update()
+    push(root, tmp_path / "three", "row", 3, rollback_epoch=2, labels=("ok", "damaged", "misplaced"))
+    assert phone.update() and phone.bundle.labels[1] == "damaged"
+    push(root, tmp_path / "broken", "row", 3, rollback_epoch=2, labels=("ok", "damaged"))
+    with pytest.raises(Refused, match=r"It has 2 labels, but the model has 3 outputs"):
+        phone.update()
+    candidate = {"rollback_epoch": 2, "preprocessing": {**document, "kind": "row", "version": 9}}
+    push(root, tmp_path / "four", "row", 4, **candidate)
+    with pytest.raises(Refused, match="is version 9 of kind row") as refused:
+        phone.update()
+    assert refused.value.reason == "golden"
+
+
+def test_it_follows_a_web_server_and_goes_on_without_it(edge, tmp_path):
+    handler = functools.partial(_Quiet, directory=str(edge))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/"
+    phone = Phone(url, "row", tmp_path / "keep")
+    assert phone.update()
+    (edge / "current.json").rename(edge / "elsewhere")
+    with pytest.raises(Refused, match=r"current\.json is missing"):
+        phone.update()
+    (edge / "elsewhere").rename(edge / "current.json")
+    _Quiet.cut = 5
+    with pytest.raises(Refused, match=r"The download of current\.json broke off"):
+        phone.update()
+    server.shutdown()
+    server.server_close()
+    phone = Phone(url, "row", tmp_path / "keep")
+    assert phone.bundle.predict(CONTENTS["row"][0]).ranked
+    with pytest.raises(OSError, match="refused"):
+        phone.update()
+    # A kept file that rots is fetched again.
+    (kept,) = (tmp_path / "keep").glob("*/model_int8.tflite")
+    kept.write_bytes(kept.read_bytes()[:-9])
+    phone = Phone(str(edge), "row", tmp_path / "keep")
+    assert phone.bundle is None and phone.update()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    cut = 0  # bytes that are announced, and never come
+
+    def copyfile(self, source, outputfile):
+        content = source.read()
+        outputfile.write(content[: len(content) - self.cut])
+
+    def log_message(self, *_):
+        pass
+
+
+def test_it_needs_no_tensorflow(edge, tmp_path):
+    script = (
+        "import sys; from edgeline.runtime import Phone; Phone(sys.argv[1], 'row', sys.argv[2]).update();"
+        "sys.exit(bool({'tensorflow', 'tfx', 'pydantic', 'pandas'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", script, str(edge), str(tmp_path / "keep")]
+    assert subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True).returncode == 0
