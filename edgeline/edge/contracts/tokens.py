@@ -2,13 +2,15 @@
 
 This runs a preprocessing.json of the kind `tokens`; `trainer_module/workloads/tokens.py` explains the rules.
 The ids equal those of the Transform graph. Version 2 also normalises the text, as ingest does: a phone that
-leaves this out splits an `é` that was typed as two characters.
+leaves this out splits an `é` that was typed as two characters. Version 3 also has pairs of words: after the
+ids of the words come as many of the pairs that begin with these, 0 for one outside the vocabulary.
 """
 
 import re
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,20 +20,26 @@ from edgeline.edge.contracts import contract_error, find_mismatches
 
 
 def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.int32]:
-    """Turns a text into token ids, int32 [1, length]; bytes that are not UTF-8 count as separators.
+    """Turns a text into token ids, int32 [1, length], from version 3 on [1, 2 * length].
+
+    Bytes that are not UTF-8 count as separators.
 
     Raises:
         EdgelineError: This version does not support the contract.
     """
     _check(contract)
     text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
-    if contract["version"] == 2:
+    if contract["version"] >= 2:
         text = unicodedata.normalize(contract["normalization"], text)
-    ids = np.full((1, contract["length"]), contract["padding"], np.int32)
+    length, first = contract["length"], contract["first"]
+    ids = np.full((1, 2 * length if contract["version"] == 3 else length), contract["padding"], np.int32)
     positions = _index_words(tuple(contract["vocabulary"]))
-    for column, word in enumerate(split_words(text, contract["tokenizer"])[: contract["length"]]):
-        position = positions.get(word)
-        ids[0, column] = contract["unknown"] if position is None else position + contract["first"]
+    words = split_words(text, contract["tokenizer"])[:length]
+    for column, word in enumerate(words):
+        ids[0, column] = first + positions[word] if word in positions else contract["unknown"]
+    for column, pair in enumerate(map(" ".join, pairwise(words))):
+        if contract["version"] == 3 and pair in positions:
+            ids[0, length + column] = first + positions[pair]
     return ids
 
 
@@ -51,8 +59,8 @@ def _index_words(vocabulary: tuple[str, ...]) -> Mapping[str, int]:
 def _check(contract: Mapping[str, Any]) -> None:
     actual = {**contract, "tokenizer.version": contract.get("tokenizer", {}).get("version")}
     known: dict[str, Any] = {"version": 1, "kind": "tokens", "tokenizer.version": 1}
-    if contract.get("version") == 2:
-        known |= {"version": 2, "normalization": "NFC"}
+    if contract.get("version") in (2, 3):
+        known |= {"version": contract["version"], "normalization": "NFC"}
     mismatches = find_mismatches(actual, known)
     length = contract.get("length")
     if not isinstance(length, int) or length < 1:
