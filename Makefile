@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 # sources again, 12 s, where Python may not keep what it compiled.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup scale run test test-fast test-scale test-cluster lint phone phone-with-node wheel docs lock image clean
+.PHONY: help setup scale words run test test-fast test-scale test-cluster lint phone phone-with-node wheel docs lock image clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ setup: ## make .venv from the lock file that fits this machine
 
 scale: setup ## add Spark to .venv, 470 MB
 	@$(PYTHON) -m deploy.environment scale
+
+words: setup ## add vectors of English words to .venv, 83 MB, that texts then begin with
+	@$(PYTHON) -m deploy.environment words
 
 run: setup ## run the pipeline on the embedded sample; options in ARGS="..."
 	@$(BIN)/python runners/local_runner.py --sample $(ARGS)

@@ -94,7 +94,7 @@ SchemaGenExecutor = _defer("SchemaGenExecutor", "tfx.components.schema_gen.execu
 ExampleValidatorExecutor = _defer(
     "ExampleValidatorExecutor", "tfx.components.example_validator.executor.Executor"
 )
-TransformExecutor = _defer("TransformExecutor", "tfx.components.transform.executor.Executor", LateBeam)
+TransformExecutor = _defer("TransformExecutor", "components.transform.TransformExecutor", LateBeam)
 TunerExecutor = _defer("TunerExecutor", "components.tuner.TunerExecutor")
 TrainerExecutor = _defer("TrainerExecutor", "tfx.components.trainer.executor.GenericExecutor")
 EvaluatorExecutor = _defer("EvaluatorExecutor", "components.evaluator.EvaluatorExecutor", LateBeam)

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -80,7 +81,9 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         "reads": ("text",),
         "unmeasured": ("text",),
         "settings": {
-            "trainer": {"learning_rate": 0.002},
+            # Vectors of English words, where `make words` has installed them.
+            "model": {"weights": "minilm" if find_spec("all_minilm_l6_v2") else "none"},
+            "trainer": {"learning_rate": 0.001},
             "edge": {"variants": ["fp16", "dynamic", "fp32"]},
         },
     },

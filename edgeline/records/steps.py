@@ -113,6 +113,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "Transform": StepInfo(
         "Builds the preprocessing graph that ships inside the model.",
+        code=("components.transform",),
         workload_code=("module",),
         after=("ExampleGen", "ImportSchemaGen"),
         inputs=("workload",),

@@ -14,7 +14,6 @@ pytestmark = pytest.mark.e2e
 # What is tested is the weekly run, not how well a model can get.
 QUICK = (
     "model.text_length=16",
-    "model.lstm_units=4",
     "trainer.epochs=2",
     "trainer.folds=0",
     "trainer.batch_size=64",

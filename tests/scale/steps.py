@@ -14,7 +14,7 @@ _IN_ORDER = ("ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator
 WORKLOADS = {
     "shelf": (80, (*SMALL, "trainer.epochs=1", "gate.max_quarantine_fraction=0.2")),
     "sensor": (4000, ("trainer.epochs=1", "trainer.folds=0")),
-    "text": (300, ("trainer.epochs=1", "trainer.folds=0", "model.text_length=16", "model.lstm_units=4")),
+    "text": (300, ("trainer.epochs=1", "trainer.folds=0", "model.text_length=16")),
 }
 
 

@@ -216,7 +216,8 @@ def prepare(
     if parts:
         front.fit_last_layer(model, batches(range(1)), batch_front)
     if initialize := getattr(workload_module.load(task.workload.module), "initialize", None):
-        initialize(model, input_pipeline.evaluation_batches(training, settings.batch_size), model_settings)
+        examples = input_pipeline.evaluation_batches(training, settings.batch_size)
+        initialize(model, examples, model_settings, task.transform)
     evaluation, *selections = [input_pipeline.evaluation_batches(split, batch_size) for split in measured]
     return Prepared(
         model,

@@ -2,13 +2,15 @@
 
 This runs a preprocessing.json of the kind `tokens`; `trainer_module/workloads/tokens.py` explains the rules.
 The ids equal those of the Transform graph. It also normalises the text, as ingest does: a phone that leaves
-this out splits an `é` that was typed as two characters.
+this out splits an `é` that was typed as two characters. After the ids of the words come as many of the pairs
+that begin with these, 0 for one outside the vocabulary.
 """
 
 import re
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,9 @@ from edgeline.edge.contracts import contract_error, find_mismatches
 
 
 def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.int32]:
-    """Turns a text into token ids, int32 [1, length]; bytes that are not UTF-8 count as separators.
+    """Turns a text into token ids, int32 [1, 2 * length].
+
+    Bytes that are not UTF-8 count as separators.
 
     Raises:
         EdgelineError: This version does not support the contract.
@@ -26,11 +30,15 @@ def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.
     _check(contract)
     text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
     text = unicodedata.normalize(contract["normalization"], text)
-    ids = np.full((1, contract["length"]), contract["padding"], np.int32)
+    length, first = contract["length"], contract["first"]
+    ids = np.full((1, 2 * length), contract["padding"], np.int32)
     positions = _index_words(tuple(contract["vocabulary"]))
-    for column, word in enumerate(split_words(text, contract["tokenizer"])[: contract["length"]]):
-        position = positions.get(word)
-        ids[0, column] = contract["unknown"] if position is None else position + contract["first"]
+    words = split_words(text, contract["tokenizer"])[:length]
+    for column, word in enumerate(words):
+        ids[0, column] = first + positions[word] if word in positions else contract["unknown"]
+    for column, pair in enumerate(map(" ".join, pairwise(words))):
+        if pair in positions:
+            ids[0, length + column] = first + positions[pair]
     return ids
 
 
@@ -49,7 +57,7 @@ def _index_words(vocabulary: tuple[str, ...]) -> Mapping[str, int]:
 
 def _check(contract: Mapping[str, Any]) -> None:
     actual = {**contract, "tokenizer.version": contract.get("tokenizer", {}).get("version")}
-    known = {"version": 2, "kind": "tokens", "tokenizer.version": 1, "normalization": "NFC"}
+    known = {"version": 3, "kind": "tokens", "tokenizer.version": 1, "normalization": "NFC"}
     mismatches = find_mismatches(actual, known)
     length = contract.get("length")
     if not isinstance(length, int) or length < 1:

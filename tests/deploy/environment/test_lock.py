@@ -10,7 +10,10 @@ import pytest
 from deploy.environment.__main__ import ROOT
 from deploy.environment.stacks import STACKS
 
-LOCKS = [ROOT / "requirements" / f"{name}.txt" for name in (*(stack.name for stack in STACKS), "scale", "uv")]
+LOCKS = [
+    ROOT / "requirements" / f"{name}.txt"
+    for name in (*(stack.name for stack in STACKS), "scale", "words", "uv")
+]
 ROOMS = ("runners", "pipeline", "components", "trainer_module", "data", "edgeline")
 
 

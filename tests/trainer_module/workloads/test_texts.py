@@ -26,7 +26,8 @@ from trainer_module.workloads.tokens import split_words
 
 pytestmark = pytest.mark.e2e
 
-MODEL = ModelSettings(**SETTINGS, embedding_size=8, lstm_units=4)
+MODEL = ModelSettings(**SETTINGS)
+WITH_LSTM = ModelSettings(**SETTINGS, embedding_size=8, lstm_units=4)
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +46,16 @@ def tokens(transform):
     return of
 
 
-@pytest.fixture(scope="module")
-def model(transform, tokens):
+@pytest.fixture(scope="module", params=[MODEL, WITH_LSTM], ids=["votes", "LSTM"])
+def model(request, transform, tokens):
     """Trained for a moment, so that its probabilities differ."""
     import keras
 
     keras.utils.set_random_seed(1)
-    model = texts.build_model(LABELS, MODEL, transform)
+    model = texts.build_model(LABELS, request.param, transform)
     model.compile("adam", "sparse_categorical_crossentropy")
     ids, labels = learned_from(REVIEWS, tokens)
-    texts.initialize(model, [(tf.constant(ids), tf.constant(labels))], MODEL)
+    texts.initialize(model, [(tf.constant(ids), tf.constant(labels))], request.param, transform)
     model.fit(ids, labels, epochs=30, batch_size=100, verbose=0)
     return model
 
@@ -71,27 +72,52 @@ def test_words_vote_as_the_texts_that_are_learned_from_use_them_and_no_others(tr
     batches = [
         (tf.constant(ids[at : at + 64]), tf.constant(labels[at : at + 64])) for at in (0, 64, 128, 192)
     ]
-    texts.initialize(model, batches, MODEL)
+    texts.initialize(model, batches, MODEL, transform)
     votes = model.get_layer("votes_of_words").get_weights()[0]
 
-    counts = np.array(
-        [[(ids[labels == label] == word).sum() for label in (0, 1)] for word in range(len(votes))]
-    )
+    has = np.array([(ids == word).any(axis=1) for word in range(len(votes))])
+    counts = np.stack([has[:, labels == label].sum(axis=1) for label in (0, 1)], axis=1)
     counts[:2] = 0
-    counts[counts < SETTINGS["vocabulary_min_count"]] = 0
+    unseen = counts.sum(axis=1) < SETTINGS["vocabulary_min_count"]
+    counts[unseen] = 0
     logs = np.log((counts + 1) / (counts + 1).sum(axis=0))
-    np.testing.assert_allclose(votes, logs - logs.mean(axis=1, keepdims=True), atol=1e-6)
-    unseen = (counts.sum(axis=1) == 0) & (np.arange(len(votes)) >= 2)
-    assert unseen.any() and np.ptp(votes[unseen], axis=0).max() == 0
+    np.testing.assert_allclose(votes[~unseen], (logs - logs.mean(axis=1, keepdims=True))[~unseen], atol=1e-6)
+    assert unseen[2:].any() and not votes[unseen].any()
     assert np.abs(votes[~unseen]).max() > 1
+
+
+def test_a_pair_of_words_tells_what_its_words_do_not(tmp_path):
+    """`not good` and `not bad` are told from `good` and `bad`."""
+    said = {"positive": ["good food", "food not bad"], "negative": ["bad food", "food not good"]}
+    rows = [{"text": text, "label": label} for label in LABELS for text in said[label] * 20]
+    transform = tft.TFTransformOutput(transform_texts(rows, tmp_path))
+    assert set(transform.vocabulary_by_name("pairs")) >= {b"not bad", b"not good"}
+    layer = transform.transform_features_layer()
+    ids = layer({"text": tf.sparse.from_dense([[row["text"]] for row in rows])})["tokens"]
+    labels = np.array([LABELS.index(row["label"]) for row in rows])
+    model = texts.build_model(LABELS, MODEL, transform)
+    texts.initialize(model, [(tf.cast(ids, tf.int32), tf.constant(labels))], MODEL, transform)
+    assert (model(ids).numpy().argmax(axis=1) == labels).all()
+
+
+def test_the_length_is_that_of_95_of_100_texts():
+    lengths = [20] * 94 + [30] * 2 + [900] * 4
+    examples = [
+        {"text": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"word " * length]))}
+        for length in lengths
+    ]
+    assert texts.settle({"text_length": None}, examples)["text_length"] == 32
+    assert texts.settle({"text_length": None}, examples[96:])["text_length"] == 256
+    assert texts.settle({"text_length": 5}, examples)["text_length"] == 5
 
 
 def test_a_words_id_is_its_place_in_the_vocabulary_and_a_short_text_is_filled_up(transform, tokens):
     vocabulary = [word.decode() for word in transform.vocabulary_by_name("words")]
     ids = tokens([b"The STAFF, unheardof!"])
     known = [2 + vocabulary.index(word) for word in ("the", "staff", "!")]
-    assert ids.shape == (1, 32)
-    assert ids[0].tolist() == [*known[:2], 1, known[2], *[0] * 28]
+    pair = 2 + len(vocabulary) + list(transform.vocabulary_by_name("pairs")).index(b"the staff")
+    assert ids.shape == (1, 64)
+    assert ids[0].tolist() == [*known[:2], 1, known[2], *[0] * 28, pair, *[0] * 31]
 
 
 def test_the_vocabulary_keeps_the_most_frequent_words_when_it_would_grow_past_its_limit(tmp_path):
@@ -105,7 +131,7 @@ def test_the_vocabulary_keeps_the_most_frequent_words_when_it_would_grow_past_it
 def test_an_empty_text_is_all_padding_and_a_long_one_is_cut(tokens):
     ids = tokens([b"", b"\xff\xfe", b"the staff " * 5000])
     assert not ids[:2].any()
-    assert (ids[2] > 1).all()
+    assert (ids[2, :32] > 1).all()
 
 
 def test_label_ids_follow_the_given_order_and_unknown_ones_are_minus_one(transform):
@@ -126,18 +152,6 @@ def test_tokens_do_not_depend_on_the_locale():
     assert here == [b"i", b"ii"] and turkish.stdout == b"[b'i', b'ii']\n"
 
 
-def test_the_model_gives_the_same_for_a_text_whatever_follows_its_end(model, tokens):
-    """Padding is masked: a model for longer texts with the same weights says the same of a short one."""
-    import keras
-
-    longer = keras.models.clone_model(
-        model, input_tensors=keras.Input((48,), dtype="int32"), clone_function=lambda layer: layer
-    )
-    ids = tokens([b"The staff is great!", b"", b"slow"]).astype(np.int32)
-    padded = np.pad(ids, ((0, 0), (0, 16)))
-    np.testing.assert_allclose(longer(padded).numpy(), model(ids).numpy(), atol=1e-6)
-
-
 @pytest.fixture(scope="module")
 def convert(model, tmp_path_factory):
     """Edge files as `trainer_module/export/conversion_worker.py` makes them: of a signature, at batch 1."""
@@ -149,13 +163,13 @@ def convert(model, tmp_path_factory):
     archive.add_endpoint(
         "serve_tensors",
         lambda tokens: {"probabilities": model(tokens, training=False)},
-        input_signature=[tf.TensorSpec((None, 32), tf.int32, name="tokens")],
+        input_signature=[tf.TensorSpec((None, 64), tf.int32, name="tokens")],
     )
     archive.write_out(str(folder), verbose=False)
     loaded = tf.saved_model.load(str(folder))
     one = tf.function(
         lambda tokens: loaded.signatures["serve_tensors"](tokens=tokens),
-        input_signature=[tf.TensorSpec((1, 32), tf.int32, name="tokens")],
+        input_signature=[tf.TensorSpec((1, 64), tf.int32, name="tokens")],
     ).get_concrete_function()
 
     def make(variant):
@@ -194,7 +208,7 @@ def test_a_text_is_served_to_a_client_that_has_nothing_but_python(model, transfo
     served = tf.saved_model.load(str(tmp_path / "model"))
     assert warmed(tmp_path / "model", served) == {
         **{name: {"probabilities": (1, 2)} for name in ("serving_default", "serve_raw", "serve_tensors")},
-        "transform_features": {"tokens": (1, 32), "label": (1,)},
+        "transform_features": {"tokens": (1, 64), "label": (1,)},
     }
 
     bundle = write_bundle(tmp_path / "bundle", "text", LABELS, {"kind": "tokens", "input": "text"})

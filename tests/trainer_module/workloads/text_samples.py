@@ -2,11 +2,12 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 from data.reviews.generator import write_week
 
 LABELS = ["negative", "positive"]
-SETTINGS = {"text_length": 32, "vocabulary_size": 5000, "vocabulary_min_count": 2}
+SETTINGS = {"text_length": 32, "vocabulary_size": 5000, "vocabulary_min_count": 2, "weights": "none"}
 REVIEWS = [row for span in (1, 2) for row in write_week(span, 500, 3, {})]
 
 
@@ -29,7 +30,7 @@ def hostile_texts() -> list[bytes]:
     return [*(text.encode() for text in texts), *(rng.randbytes(60) for _ in range(300))]
 
 
-def transform_texts(rows: list[dict[str, str]], folder: Path, **settings: int) -> str:
+def transform_texts(rows: list[dict[str, str]], folder: Path, **settings: Any) -> str:
     """The folder of a Transform of these rows, as TFX's hands it on."""
     import tensorflow_transform.beam as tft_beam
     from google.protobuf import text_format

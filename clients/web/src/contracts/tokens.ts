@@ -9,13 +9,13 @@ export interface TokensContract {
 }
 
 export function checkTokens(contract: TokensContract): void {
-  const known = {version: 2, normalization: "NFC"} as const;
+  const known = {version: 3, normalization: "NFC"} as const;
   const wrong = Object.entries(known).find(([key, value]) => contract[key as "version"] !== value);
   if (wrong) throw new Refused("contract", {key: wrong[0], value: String(contract[wrong[0] as "version"])});
   if (contract.tokenizer.version !== 1) throw new Refused("contract", {key: "tokenizer", value: contract.tokenizer.version});
 }
 
-/** Returns the ids, int32 [length], and the share of the words that the model does not know. */
+/** Returns the ids of words and then of pairs, int32 [2 * length], and the share of the words that the model does not know. */
 export function preprocessTokens(text: string, contract: TokensContract): [Int32Array, number] {
   const {fold_from, fold_to, ...rules} = contract.tokenizer, to = [...fold_to];
   const folds = new Map([...fold_from].map((character, at) => [character, to[at]!]));
@@ -24,8 +24,11 @@ export function preprocessTokens(text: string, contract: TokensContract): [Int32
   for (const [rule, replacement] of steps) plain = plain.replace(compile(rule), replacement);
   const words = plain.split(" ").filter(Boolean).slice(0, contract.length);
   const places = new Map(contract.vocabulary.map((word, at) => [word, at + contract.first]));
-  const ids = new Int32Array(contract.length).fill(contract.padding);
-  words.forEach((word, at) => { ids[at] = places.get(word) ?? contract.unknown; });
+  const ids = new Int32Array(2 * contract.length).fill(contract.padding);
+  words.forEach((word, at) => {
+    ids[at] = places.get(word) ?? contract.unknown;
+    ids[contract.length + at] = places.get(`${word} ${words[at + 1]}`) ?? contract.padding;
+  });
   return [ids, words.length ? words.filter((word) => !places.has(word)).length / words.length : 0];
 }
 
