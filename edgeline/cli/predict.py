@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -45,7 +46,8 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     bundle = load_bundle(release, variant, explain)
     places = [Path(name) for name in files]
     paths = [path for each in places for path in find_inputs(each, bundle.contract)]
-    answers = _predict_files(paths, bundle)
+    clipped: Counter[str] = Counter()
+    answers = _count_clipped(_predict_files(paths, bundle), clipped)
     if as_json:
         failed = _print_json(list(answers), bundle, explain)
         return 1 if failed else 0
@@ -54,7 +56,20 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
         failed = _print_csv(answers, bundle)
     else:
         failed = _print_lines(answers, bundle, explain)
+    numbers = {number["name"]: number for number in bundle.contract.get("numbers", ())}
+    for name, rows in clipped.most_common():
+        low, high = numbers[name]["low"], numbers[name]["high"]
+        note(
+            f"{name} is beyond {low:g} to {high:g}, its range in training, in {rows:,} rows; it was clipped."
+        )
     return 1 if failed else 0
+
+
+def _count_clipped(answers: Iterable[Answer], clipped: Counter[str]) -> Iterator[Answer]:
+    """Counts the rows in which each number is clipped, while the answers pass."""
+    for answer in answers:
+        clipped.update(answer.input.clipped)
+        yield answer
 
 
 def _predict_files(paths: Sequence[Path], bundle: Bundle) -> Iterator[Answer]:
@@ -153,6 +168,8 @@ def _print_json(answers: Sequence[Answer], bundle: Bundle, explain: bool) -> int
     entries, pictures = [], set[Path]()
     for answer in answers:
         entry: dict[str, Any] = {"input": answer.input.place, "problem": answer.problem or None}
+        if answer.input.clipped:
+            entry["clipped"] = answer.input.clipped
         if answer.scores is not None:
             probabilities = rank_labels(answer, bundle)
             entry |= {"label": next(iter(probabilities)), "probabilities": probabilities}

@@ -21,11 +21,13 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
         content: The cell of each column by the column's name, as text or as a Python value, or a list of the
             cells of the last readings, oldest first. `edgeline.records.columns.Column` turns them into
             numbers.
-        contract: Content of preprocessing.json of kind `row`. In version 1, columns held plain numbers.
+        contract: Content of preprocessing.json of kind `row`. In version 1, columns held plain numbers; up to
+            version 2, numbers beyond those of training were read as they are.
 
     Returns:
         float32 [1, readings, channels]: z-scores, 1 where a number is missing, ranks where there are
         boundaries, and a one-hot of each category, whose first place is for values outside its vocabulary.
+        A number below `low` or above `high`, which no training example had, is read as that.
 
     Raises:
         EdgelineError: This version does not support the contract, or a column is missing or has another
@@ -39,6 +41,9 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
         cells = {name: _read_cells(content, name, readings) for name in _list_cell_names(columns)}
         rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
         values = np.array([[column.number(row, missing) for column in columns] for row in rows], np.float32)
+        if contract["version"] > 2:
+            low, high = (np.array([n[key] for n in numbers], np.float32) for key in ("low", "high"))
+            values = np.clip(values, low, high)
         mean, deviation = (np.array([n[key] for n in numbers], np.float32) for key in ("mean", "deviation"))
         is_missing = np.isnan(values)
         scores = np.clip((values - mean) / deviation, -contract["clip"], contract["clip"])
@@ -57,10 +62,18 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
     return np.concatenate(channels, axis=-1).astype(np.float32)[np.newaxis]
 
 
-def check(cells: Mapping[str, Any], contract: Mapping[str, Any]) -> None:
-    """Raises the errors of `preprocess` if a cell of a reading cannot be read."""
-    for column in _read_columns(contract):
-        column.number(cells, contract.get("missing", MISSING))
+def find_beyond(cells: Mapping[str, Any], contract: Mapping[str, Any]) -> list[str]:
+    """Returns the names of the numbers of a reading that are beyond those of training, and so clipped.
+
+    Raises the errors of `preprocess` if a cell cannot be read. Contracts up to version 2 clip none.
+    """
+    columns, missing = _read_columns(contract), contract.get("missing", MISSING)
+    values = np.array([column.number(cells, missing) for column in columns], np.float32)
+    return [
+        number["name"]
+        for number, value in zip(contract["numbers"], values, strict=True)
+        if value < number.get("low", value) or value > number.get("high", value)
+    ]
 
 
 def list_columns(contract: Mapping[str, Any]) -> list[str]:
@@ -76,11 +89,12 @@ def _list_cell_names(columns: Sequence[Column]) -> list[str]:
 def _read_columns(contract: Mapping[str, Any]) -> list[Column]:
     """Reads and checks a contract; returns the columns that its numbers come from."""
     version = contract.get("version")
-    mismatches = find_mismatches(contract, {"kind": "row", "version": 1 if version == 1 else 2})
+    mismatches = find_mismatches(contract, {"kind": "row", "version": version if version in (1, 2) else 3})
     keys = _KEYS if version == 1 else (*_KEYS, "missing")
     mismatches += [f"{key} is missing" for key in keys if key not in contract]
+    added = () if version == 1 else ("column",) if version == 2 else ("column", "low", "high")
     for kind, needed in _ITEM_KEYS.items():
-        needed = needed if version == 1 or kind == "categories" else (*needed, "column")
+        needed = (*needed, *added) if kind == "numbers" else needed
         for each in contract.get(kind, ()):
             mismatches += [f"{key} of {each.get('name')!r} is missing" for key in needed if key not in each]
     columns = []
