@@ -1,10 +1,10 @@
-"""How many of the sample's bearing faults can be seen in the readings at all.
+"""The share of the sample's bearing faults that can be seen in the readings at all.
 
     python -m benchmarks.bench_bearing [--weeks 40]
 
-The generator's own distributions give the probability of a bearing fault at the newest of 16 readings. Whoever
-knows them, each machine, its wear and its load without error, and has readings without disturbances, cannot
-answer better (Bayes). A model has to learn all this, so its recall at the same rate of false alarms is lower.
+The generator's own distributions give the probability of a bearing fault at the newest of 16 readings. No
+one answers better (Bayes) than who knows them, each machine, its wear and its load without error, and has
+readings without disturbances. A model has to learn all this.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main() -> None:
         print(f"recall at {rate:.1%} false alarms {found.mean():.3f}")
     for first, last in ((1, 3), (4, 6), (7, 12), (13, _LONGEST)):
         of_age = (ages >= first) & (ages <= last)
-        print(f"recall of readings {first} to {last} of a fault {alarm[of_age].mean():.3f} ({of_age.sum():,})")
+        print(f"recall of readings {first} to {last} of a fault {alarm[of_age].mean():.3f}")
 
 
 def _simulate(week: int) -> tuple[Any, Any, Any]:
@@ -50,15 +50,14 @@ def _simulate(week: int) -> tuple[Any, Any, Any]:
 
 
 def _observe(vibration: Any, temperature: Any, kinds: Any) -> tuple[Any, Any]:
-    """Returns the odds of a bearing fault at the newest reading of each window, and the fault's age or 0."""
+    """Returns the odds of a bearing fault at the newest reading, and the fault's age or 0."""
     age = np.zeros(kinds.shape, int)
     for tick in range(len(kinds)):
         age[tick] = (kinds[tick] == 1) * (1 + (age[tick - 1] if tick else 0))
-    windows = [
+    squares, warmth, kind = [
         np.lib.stride_tricks.sliding_window_view(values, _READINGS, axis=0).reshape(-1, _READINGS)
         for values in ((vibration**2).sum(-1), temperature, kinds)
     ]
-    squares, warmth, kind = windows
     # A window with another fault in it says nothing about bearings.
     own = np.isin(kind, (0, 1)).all(axis=1)
     newest_age = age[_READINGS - 1 :].reshape(-1)[own]

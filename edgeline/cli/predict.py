@@ -59,9 +59,8 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     numbers = {number["name"]: number for number in bundle.contract.get("numbers", ())}
     for name, rows in clipped.most_common():
         low, high = numbers[name]["low"], numbers[name]["high"]
-        note(
-            f"{name} is beyond {low:g} to {high:g}, its range in training, in {rows:,} rows; it was clipped."
-        )
+        where = f"{rows:,} rows" if rows > 1 else "one row"
+        note(f"{name} is beyond {low:g} to {high:g}, its range in training, in {where}; it was clipped.")
     return 1 if failed else 0
 
 
