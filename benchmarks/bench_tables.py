@@ -1,10 +1,10 @@
 """The model of a table against scikit-learn's gradient boosting.
 
-    python -m benchmarks.bench_tables TABLE.csv --label COLUMN
+    python -m benchmarks.bench_tables TABLE.csv --label COLUMN [--group COLUMN] [--side 'model.members=1']
 
 The table is imported as anyone's and goes through the DAG; `HistGradientBoostingClassifier` as it comes then
 learns from the train split that ExampleGen made, and both are measured on its eval split. What import left
-out, neither sees.
+out, neither sees. With `--side`, repeatable, the DAG runs once for each of them, with these settings.
 """
 
 import argparse
@@ -36,23 +36,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("table", type=Path, help="a CSV or Parquet file")
     parser.add_argument("--label", required=True, help="the column to learn")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the run"
-    )
+    parser.add_argument("--group", help="the column whose rows stay in one split")
+    parser.add_argument("--side", action="append", metavar="SETTINGS", help="settings of a run; repeatable")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        data, workspace = f"{folder}/data", Path(folder, "workspace")
+        data, workspace = f"{folder}/data", Path(folder)
         imported = ["data", "import", str(arguments.table), "--label", arguments.label, "--data", data]
+        imported += ["--group", arguments.group] if arguments.group else []
         subprocess.run([*_EDGELINE, *imported], check=True)
-        began = time.monotonic()
-        command = [*_EDGELINE, "run", "--workload", f"{data}/workload.yaml", "--data", data]
-        sets = [part for setting in arguments.set for part in ("--set", setting)]
-        subprocess.run([*command, "--workspace", str(workspace), *sets], check=False)
-        ours = METRICS.read(next(workspace.glob("artifacts/Evaluator/*/*/metrics.json")).parent).candidate
-        recalls = [of_class["recall"] or 0.0 for of_class in ours["class"].values()]
-        (overall,) = ours["overall"].values()
-        print(f"{'':20} {'accuracy':>8} {'macro recall':>12} {'seconds':>7}")
-        print_row("the DAG", overall["accuracy"], sum(recalls) / len(recalls), time.monotonic() - began)
+        rows = []
+        for number, side in enumerate(arguments.side or [""]):
+            began, workspace = time.monotonic(), Path(folder, f"workspace-{number}")
+            command = [*_EDGELINE, "run", "--workload", f"{data}/workload.yaml", "--data", data]
+            sets = [part for setting in side.split() for part in ("--set", setting)]
+            subprocess.run([*command, "--workspace", str(workspace), *sets], check=False)
+            metrics = METRICS.read(next(workspace.glob("artifacts/Evaluator/*/*/metrics.json")).parent)
+            recalls = [of_class["recall"] or 0.0 for of_class in metrics.candidate["class"].values()]
+            (overall,) = metrics.candidate["overall"].values()
+            recall = sum(recalls) / len(recalls)
+            rows.append((side or "the DAG", overall["accuracy"], recall, time.monotonic() - began))
+        print(f"{'':40} {'accuracy':>8} {'macro recall':>12} {'seconds':>7}")
+        for row in rows:
+            print_row(*row)
         workload = with_features(find_workload(f"{data}/workload.yaml"))
         train, test = (
             read_split(next(workspace.glob(f"artifacts/ExampleGen/examples/*/Split-{split}")), workload)
@@ -64,7 +69,7 @@ def main() -> None:
 
 def print_row(name: str, accuracy: Any, recall: float, seconds: float) -> None:
     """Prints a line of the table."""
-    print(f"{name:20} {accuracy:>8.4f} {recall:>12.4f} {seconds:>7.0f}", flush=True)
+    print(f"{name:40} {accuracy:>8.4f} {recall:>12.4f} {seconds:>7.0f}", flush=True)
 
 
 def read_split(split: Path, workload: Workload) -> Any:

@@ -59,6 +59,8 @@ class ModelSettings(Group):
     """Number of efficientnet_lite0's seven stages that stay unchanged if training begins with weights."""
     hidden: int = Field(48, ge=8, le=1024)
     """Tables: width of the network."""
+    members: int = Field(1, ge=1, le=64)
+    """Tables: networks that share most weights and whose mean answers. Windows of readings have only one."""
     buckets: Literal[0, 4, 8, 16, 32, 64, 128] = 0
     """Tables: quantiles by which a number is ranked beside its z-score, for heavy tails; 0 for no rank."""
     vocabulary: int = Field(32, ge=1, le=10_000)
@@ -85,12 +87,17 @@ class TrainerSettings(Group):
 
     epochs: int = Field(16, ge=1, le=10_000)
     """Largest number of epochs."""
+    max_steps: int | None = Field(None, ge=1)
+    """Largest number of steps: fewer epochs where not all fit, at least one. Null for no limit."""
     budget: Duration | None = None
     """Time for the training (`300s`, `5m`, `2h`): fewer epochs where not all fit. Null for no limit."""
     batch_size: int = Field(64, ge=1, le=65_536)
     """Number of examples of one replica in one step."""
     learning_rate: float = Field(1e-3, gt=0, le=1.0)
     """Learning rate of Adam at the start; it falls to 0 along half a cosine by the end."""
+    weight_decay: float = Field(0.0, ge=0, le=10)
+    """Share of the weights of layers, times the learning rate, that each step takes away (AdamW); more for
+    few examples."""
     class_weights: Mapping[str, Annotated[float, Field(gt=0, le=1000)]] = {}
     """Weight of a label's examples in the loss, by label; 1.0 for labels that are not named."""
     balanced: bool = False

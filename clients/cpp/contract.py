@@ -22,7 +22,7 @@ def main(bundle: Path) -> None:
     for name, size in sizes.items():
         print(f"constexpr int k{name} = {size};")
     print(f"constexpr float kClip = {float(contract['clip'])!r}f, kScale = {tensor['scale']!r}f;")
-    for key in ("mean", "deviation"):
+    for key in ("mean", "deviation", "low", "high"):
         print(f"const float k{key.title()}[] = {{{', '.join(f'{each[key]!r}f' for each in numbers)}}};")
     words = ", ".join(f"{{{json.dumps(each['vocabulary'])[1:-1]}}}" for each in categories)
     print(f"const char* const kWords[][kVocabulary + 1] = {{{words or '{}'}}};")

@@ -14,7 +14,7 @@ inline void Preprocess(const float readings[][kNumbers], const char* const* word
   std::fill(tensor, tensor + kReadings * kChannels, 0.0f);
   for (int reading = 0; reading < kReadings; ++reading, tensor += kChannels) {
     for (int n = 0; n < kNumbers; ++n) {
-      const float value = readings[reading][n];
+      const float value = std::clamp(readings[reading][n], kLow[n], kHigh[n]);  // NAN stays
       const bool missing = std::isnan(value);
       tensor[n] = missing ? 0.0f : std::clamp((value - kMean[n]) / kDeviation[n], -kClip, kClip);
       tensor[kNumbers + n] = missing;

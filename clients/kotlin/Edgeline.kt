@@ -106,7 +106,7 @@ fun preprocessRow(cells: Map<String, List<String>>, contract: JSONObject): Float
     val numbers = contract.getJSONArray("numbers").filterIsInstance<JSONObject>(); val clip = contract.getFloat("clip")
     val missing = contract.getJSONArray("missing").map { it as String }
     return (0 until contract.getInt("readings")).flatMap { reading ->
-        val values = numbers.map { readColumn(it.getJSONObject("column"), missing) { name -> cells.getValue(name)[reading].trim() }.toFloat() }
+        val values = numbers.map { readColumn(it.getJSONObject("column"), missing) { name -> cells.getValue(name)[reading].trim() }.toFloat().coerceIn(it.getFloat("low"), it.getFloat("high")) }
         val scores = numbers.zip(values) { number, value -> if (value.isNaN()) 0f else ((value - number.getFloat("mean")) / number.getFloat("deviation")).coerceIn(-clip, clip) }
         val ranks = numbers.zip(values).filter { it.first.has("boundaries") }.map { (number, value) ->
             val boundaries = number.getJSONArray("boundaries")

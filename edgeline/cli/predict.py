@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -45,7 +46,8 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     bundle = load_bundle(release.manifest, release.read, variant, explain)
     places = [Path(name) for name in files]
     paths = [path for each in places for path in find_inputs(each, bundle.contract)]
-    answers = _predict_files(paths, bundle)
+    clipped: Counter[str] = Counter()
+    answers = _predict_files(paths, bundle, clipped)
     if as_json:
         failed = _print_json(list(answers), bundle, explain)
         return 1 if failed else 0
@@ -54,13 +56,20 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
         failed = _print_csv(answers, bundle)
     else:
         failed = _print_lines(answers, bundle, explain)
+    numbers = {number["name"]: number for number in bundle.contract.get("numbers", ())}
+    for name, rows in clipped.most_common():
+        low, high = numbers[name]["low"], numbers[name]["high"]
+        where = f"{rows:,} rows" if rows > 1 else "one row"
+        note(f"{name} is beyond {low:g} to {high:g}, its range in training, in {where}; it was clipped.")
     return 1 if failed else 0
 
 
-def _predict_files(paths: Sequence[Path], bundle: Bundle) -> Iterator[Answered]:
+def _predict_files(paths: Sequence[Path], bundle: Bundle, clipped: Counter[str]) -> Iterator[Answered]:
+    """Yields the answers, and counts in `clipped` the rows in which each number is clipped."""
     for path in _track(paths):
         try:
             for each in read_inputs(path, bundle.contract):
+                clipped.update(each.clipped)
                 yield answer(each, bundle)
         except (EdgelineError, OSError) as error:
             if len(paths) == 1:
@@ -150,6 +159,8 @@ def _print_json(answers: Sequence[Answered], bundle: Bundle, explain: bool) -> i
     entries, pictures = [], set[Path]()
     for example, found in answers:
         entry: dict[str, Any] = {"input": example.place, "problem": example.problem or None}
+        if example.clipped:
+            entry["clipped"] = example.clipped
         if found is not None:
             entry |= {"label": next(iter(found.ranked)), "probabilities": found.ranked}
             if explain:

@@ -30,6 +30,7 @@ class Input:
     content: Any = None
     problem: str = ""
     fault: str = ""  # a short code, equal for equal kinds of problem
+    clipped: tuple[str, ...] = ()  # numbers of a row, the newest of a window, beyond those of training
 
 
 def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
@@ -70,13 +71,14 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
                 yield Input(place, problem=cells.detail, fault=cells.reason)
                 continue
             try:
-                row.check(cells, contract)
+                clipped = tuple(row.find_beyond(cells, contract))
             except CellError as error:
                 yield Input(place, problem=error.found, fault=error.kind)
                 continue
             recent.append([cells[name] for name in names])
             if len(recent) == recent.maxlen:
-                yield Input(place, dict(zip(names, map(list, zip(*recent, strict=True)), strict=True)))
+                content = dict(zip(names, map(list, zip(*recent, strict=True)), strict=True))
+                yield Input(place, content, clipped=clipped)
     elif kind == "tokens" and path.suffix.lower() != ".txt":
         # The column of texts has one name in spans, and another in the file that they were imported from.
         for place, cells in _read_rows(path, [contract.get("column", contract["input"])], contract["input"]):

@@ -42,6 +42,19 @@ class Feature:
         """Returns whether the distance is above the threshold of the schema."""
         return self.distance is not None and self.threshold is not None and self.distance > self.threshold
 
+    @property
+    def beyond(self) -> float:
+        """Returns the share of numbers outside the range of the spans before, 0..1, from the bins."""
+        if self.before is None or not self.before.bins:
+            return 0.0
+        least, most = self.before.bins[0][0], self.before.bins[-1][1]
+
+        def within(low: float, high: float) -> float:
+            width = high - low
+            return max(min(high, most) - max(low, least), 0) / width if width else float(least <= low <= most)
+
+        return sum(share * (1 - within(low, high)) for low, high, share in self.now.bins)
+
 
 @dataclass(frozen=True)
 class Data(Ingest):

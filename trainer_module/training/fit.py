@@ -52,14 +52,20 @@ class BoardData:
 
 
 def compile_model(
-    model: keras.Model, learning_rate: float, steps: int, fine_tuning: bool = False, replicas: int = 1
+    model: keras.Model,
+    learning_rate: float,
+    steps: int,
+    fine_tuning: bool = False,
+    replicas: int = 1,
+    weight_decay: float = 0.0,
 ) -> None:
     """Compiles for integer labels with Adam and builds its variables. Call it in the strategy's scope.
 
     Over all `steps` of the training the learning rate falls to 0 along half a cosine (Loshchilov and Hutter,
     2017, arXiv:1608.03983); without it the last epochs differ from one another by many points. Gradients have
     a norm of 1 at most. For fine-tuning, the rate first rises over a tenth of the steps: without both, the
-    first steps spoil the weights.
+    first steps spoil the weights. Weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101) is of kernels
+    alone.
     """
     warmup_steps = steps // 10 if fine_tuning else 0
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -68,8 +74,12 @@ def compile_model(
         warmup_target=learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
+    optimizer = keras.optimizers.Adam(
+        schedule, global_clipnorm=1.0 / replicas, weight_decay=weight_decay or None
+    )
+    optimizer.exclude_from_weight_decay([v for v in model.trainable_variables if v.name != "kernel"])
     model.compile(
-        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0 / replicas),
+        optimizer=optimizer,
         loss=keras.losses.SparseCategoricalCrossentropy(),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )

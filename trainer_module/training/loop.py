@@ -163,7 +163,12 @@ class Loop:
         inputs = self.front(inputs, training=False) if self.front else inputs
         with tf.GradientTape() as tape:
             probabilities = tf.cast(model(inputs, training=True), tf.float32)
-            losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+            if probabilities.shape.rank == 3:  # an ensemble, each member of which learns by itself
+                each = tf.repeat(labels[:, tf.newaxis], probabilities.shape[1], axis=1)
+                losses = keras.losses.sparse_categorical_crossentropy(each, probabilities)
+                losses, probabilities = tf.reduce_mean(losses, 1), tf.reduce_mean(probabilities, 1)
+            else:
+                losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
             loss = tf.reduce_sum(losses * weights) / self.batch_size
             if model.losses:
                 loss += tf.add_n(model.losses) / count

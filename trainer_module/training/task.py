@@ -108,6 +108,9 @@ def train_model(
     with devices.numbers(settings):
         prepared = prepare(task, model_settings, settings, replicas, selection, checkpoints, budget)
         settings = prepared.settings
+        if settings.max_steps:
+            epochs = min(settings.epochs, max(1, settings.max_steps // prepared.steps))
+            settings = settings.model_copy(update={"epochs": epochs})
         if budget:
             epochs = budget.plan_epochs(
                 prepared.loop(settings), prepared.batches_of, prepared.steps, settings.epochs
@@ -156,6 +159,7 @@ class Prepared:
                 self.steps * settings.epochs,
                 fine_tuning=self.fine_tuning,
                 replicas=self.replicas.num_replicas_in_sync,
+                weight_decay=settings.weight_decay,
             )
         return Loop(self.trained, self.replicas, settings, self.front)
 

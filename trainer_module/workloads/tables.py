@@ -2,12 +2,13 @@
 
 Every number becomes two channels, its z-score and whether it is missing, and with `model.buckets` a third,
 its rank among the training data; every category becomes a one-hot of its vocabulary. Means, deviations,
-quantiles and vocabularies are those of the train split, and are part of the graph.
+ranges, quantiles and vocabularies are those of the train split, and are part of the graph. Numbers outside of
+the range are clipped to it, since no training has shown what they mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     Returns:
         `row`, float32 [N, readings, channels]; `label`, int64 [N], the index of the name in `labels`, -1 if
         it is not in `labels`; and for `edge_contract` the statistics of the data, the same in every
-        example: `_means` and `_deviations`, float32 [N, numbers], `_boundaries`, float32
+        example: `_means`, `_deviations`, `_lows` and `_highs`, float32 [N, numbers], `_boundaries`, float32
         [N, numbers, buckets - 1].
     """
     import tensorflow as tf
@@ -63,9 +64,16 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         deviation = tf.sqrt(variance)
         deviation = tf.where(deviation > 0, deviation, tf.ones_like(deviation))
         missing = tf.math.is_nan(values)
-        scores = tf.clip_by_value((values - mean) / deviation, -CLIP, CLIP)
+        # The rows of a day to come may have numbers that no training example had.
+        absent, infinite = tf.math.is_nan(rows), tf.constant(float("inf"), tf.float64)
+        low = tft.min(tf.where(absent, infinite, rows), False)
+        high = tft.max(tf.where(absent, -infinite, rows), False)
+        low, high = (tf.reshape(_replace_nan(analyzed), [len(numbers)]) for analyzed in (low, high))
+        # The analyzers read what is not clipped: TFX 1.16 fails on analyzers that need results of others.
+        clipped = tf.clip_by_value(values, low, high)
+        scores = tf.clip_by_value((clipped - mean) / deviation, -CLIP, CLIP)
         channels += [tf.where(missing, 0.0, scores), tf.cast(missing, tf.float32)]
-        learned = {"_means": mean, "_deviations": deviation}
+        learned = {"_means": mean, "_deviations": deviation, "_lows": low, "_highs": high}
         if buckets := custom_config["buckets"]:
             boundaries = tf.stack([_compute_quantiles(values[:, :, i], buckets) for i in range(len(numbers))])
             above = tf.cast(values[..., tf.newaxis] >= boundaries, tf.float32)
@@ -95,6 +103,10 @@ def build_model(
     Three dense layers read a single row, three convolutions along the time read a window: integers throughout
     once quantised, and only operations that TensorFlow Lite Micro has.
 
+    A row is read by `model.members` networks that share the weights of these layers and differ in what each
+    multiplies their inputs and outputs by (TabM: Gorishniy, Kotelnikov and Babenko, 2025, arXiv:2410.24210).
+    In training each member answers by itself, [N, members, labels], and otherwise their mean.
+
     The shape of a row comes from `transform`; the outputs are in the order of the labels.
     """
     import keras
@@ -103,20 +115,36 @@ def build_model(
     readings, channels = transform.transformed_feature_spec()[ROW].shape
     row = keras.Input((readings, channels), name=ROW)
     normalized = partial(layers.BatchNormalization, momentum=0.9, synchronized=True)  # across replicas
+    last = partial(layers.Dense, len(labels), activation="softmax", dtype="float32")
     if readings == 1:
-        x = layers.Reshape((channels,))(row)
-        for _ in range(3):
-            x = normalized()(layers.Dense(settings.hidden, use_bias=False)(x))
-            x = layers.Dropout(0.1)(layers.ReLU()(x))
-    else:
-        x = layers.Reshape((readings, 1, channels))(row)
-        for filters, stride in ((settings.hidden // 2, 1), (settings.hidden // 2, 2), (settings.hidden, 2)):
-            x = layers.Conv2D(filters, (3, 1), strides=(stride, 1), padding="same", use_bias=False)(x)
-            x = layers.ReLU()(normalized()(x))
-        x = layers.Dropout(0.2)(layers.Flatten()(x))
-        x = layers.Dense(settings.hidden // 2, activation="relu")(x)
-    last = layers.Dense(len(labels), activation="softmax", name="probabilities", dtype="float32")
-    return keras.Model(row, last(x))
+        return keras.Model(row, _ask_members(row, settings, normalized, last))
+    x = layers.Reshape((readings, 1, channels))(row)
+    for filters, stride in ((settings.hidden // 2, 1), (settings.hidden // 2, 2), (settings.hidden, 2)):
+        x = layers.Conv2D(filters, (3, 1), strides=(stride, 1), padding="same", use_bias=False)(x)
+        x = layers.ReLU()(normalized()(x))
+    x = layers.Dropout(0.2)(layers.Flatten()(x))
+    x = layers.Dense(settings.hidden // 2, activation="relu")(x)
+    return keras.Model(row, last(name="probabilities")(x))
+
+
+def _ask_members(
+    row: keras.KerasTensor,
+    settings: ModelSettings,
+    normalized: Callable[..., keras.Layer],
+    last: Callable[..., keras.Layer],
+) -> keras.KerasTensor:
+    """Returns the members' answers to a row, [N, 1, channels]."""
+    from keras import layers
+
+    from trainer_module.networks.members import MeanOfMembers, Scale
+
+    x = Scale(settings.members, signs=True)(row)
+    for _ in range(3):
+        x = layers.Dense(settings.hidden, use_bias=False)(x)
+        x = layers.Reshape((settings.members * settings.hidden,))(x)
+        x = layers.Dropout(0.2)(layers.ReLU()(normalized()(x)))  # each member has its own statistics
+        x = layers.Reshape((settings.members, settings.hidden))(x)
+    return MeanOfMembers(name="probabilities")(last()(Scale(settings.members)(x)))
 
 
 def edge_contract(
@@ -129,16 +157,19 @@ def edge_contract(
     raw = {name: tf.zeros([1, readings]) for name in workload.numbers}
     learned = transform.transform_features_layer()(raw) if raw else {}
     constants = {name: value.numpy()[0] for name, value in learned.items() if name.startswith("_")}
-    numbers = [
-        {
-            "name": name,
-            "column": asdict(workload.column(name)),
-            "mean": float(mean),
-            "deviation": float(deviation),
-        }
-        for name, mean, deviation in zip(
-            workload.numbers, constants.get("_means", ()), constants.get("_deviations", ()), strict=True
+    statistics = {
+        key: constants.get(name, ())
+        for key, name in (
+            ("mean", "_means"),
+            ("deviation", "_deviations"),
+            ("low", "_lows"),
+            ("high", "_highs"),
         )
+    }
+    numbers: list[dict[str, Any]] = [
+        {"name": name, "column": asdict(workload.column(name))}
+        | dict(zip(statistics, map(float, each), strict=True))
+        for name, *each in zip(workload.numbers, *statistics.values(), strict=True)
     ]
     for number, boundaries in zip(numbers, constants.get("_boundaries", ()), strict=False):
         number["boundaries"] = boundaries.tolist()
@@ -150,7 +181,7 @@ def edge_contract(
         for index, name in enumerate(workload.categories)
     ]
     return {
-        "version": 2,
+        "version": 3,
         "kind": "row",
         "readings": readings,
         "channels": channels,

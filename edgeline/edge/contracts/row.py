@@ -11,7 +11,10 @@ from edgeline.errors import EdgelineError
 from edgeline.records.columns import Column, format_cell
 
 _KEYS = ("readings", "numbers", "categories", "clip", "vocabulary_size", "missing")
-_ITEM_KEYS = {"numbers": ("name", "mean", "deviation", "column"), "categories": ("name", "vocabulary")}
+_ITEM_KEYS = {
+    "numbers": ("name", "mean", "deviation", "column", "low", "high"),
+    "categories": ("name", "vocabulary"),
+}
 
 
 def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -26,6 +29,7 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
     Returns:
         float32 [1, readings, channels]: z-scores, 1 where a number is missing, ranks where there are
         boundaries, and a one-hot of each category, whose first place is for values outside its vocabulary.
+        A number below `low` or above `high`, which no training example had, is read as that.
 
     Raises:
         EdgelineError: This version does not support the contract, or a column is missing or has another
@@ -40,6 +44,8 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
         values = np.array(
             [[column.number(row, contract["missing"]) for column in columns] for row in rows], np.float32
         )
+        low, high = (np.array([n[key] for n in numbers], np.float32) for key in ("low", "high"))
+        values = np.clip(values, low, high)
         mean, deviation = (np.array([n[key] for n in numbers], np.float32) for key in ("mean", "deviation"))
         is_missing = np.isnan(values)
         scores = np.clip((values - mean) / deviation, -contract["clip"], contract["clip"])
@@ -58,10 +64,18 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
     return np.concatenate(channels, axis=-1).astype(np.float32)[np.newaxis]
 
 
-def check(cells: Mapping[str, Any], contract: Mapping[str, Any]) -> None:
-    """Raises the errors of `preprocess` if a cell of a reading cannot be read."""
-    for column in _read_columns(contract):
-        column.number(cells, contract["missing"])
+def find_beyond(cells: Mapping[str, Any], contract: Mapping[str, Any]) -> list[str]:
+    """Returns the names of the numbers of a reading that are beyond those of training, and so clipped.
+
+    Raises the errors of `preprocess` if a cell cannot be read.
+    """
+    columns = _read_columns(contract)
+    values = np.array([column.number(cells, contract["missing"]) for column in columns], np.float32)
+    return [
+        number["name"]
+        for number, value in zip(contract["numbers"], values, strict=True)
+        if value < number["low"] or value > number["high"]
+    ]
 
 
 def list_columns(contract: Mapping[str, Any]) -> list[str]:
@@ -76,7 +90,7 @@ def _list_cell_names(columns: Sequence[Column]) -> list[str]:
 
 def _read_columns(contract: Mapping[str, Any]) -> list[Column]:
     """Reads and checks a contract; returns the columns that its numbers come from."""
-    mismatches = find_mismatches(contract, {"kind": "row", "version": 2})
+    mismatches = find_mismatches(contract, {"kind": "row", "version": 3})
     mismatches += [f"{key} is missing" for key in _KEYS if key not in contract]
     for kind, needed in _ITEM_KEYS.items():
         for each in contract.get(kind, ()):

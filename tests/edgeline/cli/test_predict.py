@@ -143,6 +143,22 @@ def test_a_photo_gets_its_label_and_what_else_it_might_be(push, predict, tmp_pat
     assert answer["probabilities"] == pytest.approx({"bright": 0.880797, "dark": 0.119203}, abs=1e-5)
 
 
+def test_rows_beyond_what_was_trained_on_are_clipped_and_counted(push, predict, tmp_path, monkeypatch):
+    (number,) = ROW["numbers"]
+    number = number | {"column": {"name": "celsius"}, "low": 0.0, "high": 30.0}
+    for key, value in {"version": 3, "missing": [""], "numbers": [number]}.items():
+        monkeypatch.setitem(ROW, key, value)
+    push("row", tmp_path / "push")
+    table = tmp_path / "week.csv"
+    table.write_text("celsius\n20\n30\n99\n-5\n20\n")
+    said = predict(table)
+    assert said.err.endswith("celsius is beyond 0 to 30, its range in training, in 2 rows; it was clipped.\n")
+    answers = predict(table, "--json").json["answers"]
+    assert [answer.get("clipped") for answer in answers] == [None, ["celsius"], ["celsius"], None]
+    # The z-scores of 30 and of 99, read as 30, are 1, which the mean takes with two that are not missing.
+    assert answers[1]["probabilities"]["bright"] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-5)
+
+
 def test_a_photo_of_a_new_phone_is_asked_about_and_a_broken_one_says_so(push, predict, tmp_path):
     push("image", tmp_path / "push")
     bright = photo(tmp_path / "week" / "lamp.heic", 101)

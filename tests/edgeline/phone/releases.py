@@ -40,13 +40,13 @@ def row_contract(readings: int) -> dict[str, Any]:
         ("age", column("born", "month/day/year", "age", "at")),
     ]
     numbers = [
-        {"name": name, "mean": 3.0 + n, "deviation": 2.5, "column": each}
+        {"name": name, "mean": 3.0 + n, "deviation": 2.5, "low": -1e4, "high": 20.0, "column": each}
         | ({"boundaries": [0.5, 2.0, 4.5]} if readings == 1 else {})
         for n, (name, each) in enumerate(columns[: 6 if readings == 1 else 3])
     ]
     count = len(numbers) * (3 if readings == 1 else 2) + 4
     return {
-        "version": 2,
+        "version": 3,
         "kind": "row",
         "readings": readings,
         "channels": count,
@@ -67,15 +67,24 @@ CONTRACTS: dict[str, dict[str, Any]] = {
     "window": row_contract(4),
     "device": {
         **row_contract(4),
-        "numbers": [{"name": "celsius", "mean": 3.0, "deviation": 2.5, "column": column("celsius")}],
+        "numbers": [
+            {
+                "name": "celsius",
+                "mean": 3.0,
+                "deviation": 2.5,
+                "low": -1e4,
+                "high": 20.0,
+                "column": column("celsius"),
+            }
+        ],
         "channels": 6,
     },
     "text": {
         **TOKENS,
-        "version": 2,
+        "version": 3,
         "normalization": "NFC",
         "length": 6,
-        "vocabulary": ["sun", "café", "😀", "l'eau"],
+        "vocabulary": ["sun", "café", "😀", "l'eau", "sun café"],
     },
 }
 _ROWS = [

@@ -7,6 +7,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from data.importers.curated_schema import widen_schema
 from edgeline.errors import UsageError
 from edgeline.records.verdict import Difference, Drift
+from edgeline.report.facts import Distribution, Feature
 from edgeline.report.statistics import find_differences, read_features
 
 
@@ -50,6 +51,20 @@ def test_each_feature_has_its_distribution_now_and_before_and_its_distance(stati
     assert brightness.now.bins == ((0.0, 10.0, 0.75), (10.0, 20.0, 0.25))
     assert brightness.now.mean == 80.0
     assert brightness.before is not None and brightness.before.mean is None
+
+
+@pytest.mark.parametrize(
+    ("before", "beyond"),
+    [(None, 0.0), (((0.0, 20.0, 1.0),), 0.0), (((0.0, 5.0, 0.5), (5.0, 10.0, 0.5)), 0.25)],
+)
+def test_numbers_beyond_those_of_earlier_spans_are_counted(before, beyond):
+    now = Distribution(bins=((0.0, 10.0, 0.75), (10.0, 20.0, 0.25), (20.0, 20.0, 0.0)))
+    assert Feature("days", now, before and Distribution(bins=before)).beyond == pytest.approx(beyond)
+
+
+def test_a_number_that_was_always_the_same_is_beyond_when_it_moves():
+    before = Distribution(bins=((3.0, 3.0, 1.0),))
+    assert Feature("days", Distribution(bins=((3.0, 3.0, 0.9), (4.0, 4.0, 0.1))), before).beyond == 0.1
 
 
 def test_without_statistics_there_is_no_feature(tmp_path):

@@ -42,6 +42,17 @@ def linear(learning_rate: float = 0.01, dropout: float = 0.2) -> keras.Model:
     return model
 
 
+def test_weight_decay_is_of_kernels_alone():
+    model = linear()
+    fit.compile_model(model, 0.01, 10**6, weight_decay=0.5)
+    kernel, bias = model.trainable_variables
+    bias.assign(np.ones(3))
+    before = kernel.numpy()
+    model.optimizer.apply([tf.zeros_like(variable) for variable in (kernel, bias)])
+    np.testing.assert_allclose(kernel.numpy(), before * (1 - 0.01 * 0.5), rtol=1e-5)
+    np.testing.assert_array_equal(bias.numpy(), np.ones(3))
+
+
 def batches(labels, epochs: range, weights=None) -> tf.data.Dataset:
     """Epochs of one batch each; the images of an epoch are its own."""
     weights = np.ones(len(labels), np.float32) if weights is None else weights

@@ -4,7 +4,7 @@ import {Refused} from "../refusal";
 interface Column { name: string; form: string; part: string; until: string; until_form: string }
 export interface RowContract {
   version: number; kind: "row"; readings: number; channels: number; clip: number; missing: string[]; vocabulary_size: number;
-  numbers: {name: string; mean: number; deviation: number; column: Column; boundaries?: number[]}[];
+  numbers: {name: string; mean: number; deviation: number; low: number; high: number; column: Column; boundaries?: number[]}[];
   categories: {name: string; vocabulary: string[]}[];
 }
 export type Cells = Record<string, string[]>; // of each column, a cell for each reading, the oldest first
@@ -16,7 +16,7 @@ const DATE = /^(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?$/;
 const ISO = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d))?(?:[.,](\d{1,6})\d*)?(?:Z|([+-])(\d\d):?(\d\d)?)?)?$/;
 
 export function checkRow(contract: RowContract): void {
-  if (contract.version !== 2) throw new Refused("contract", {key: "version", value: contract.version});
+  if (contract.version !== 3) throw new Refused("contract", {key: "version", value: contract.version});
   for (const {column} of contract.numbers) {
     const forms = [...Object.keys(TIMES), "number", "number with decimal comma", "number with commas at thousands"];
     const parts = ["", "weekday", "hour", "month", "age", "days"];
@@ -43,10 +43,11 @@ export function preprocessRow(content: Record<string, string | string[]>, contra
   const count = contract.numbers.length;
   for (let reading = 0; reading < readings; reading++) {
     const base = reading * channels;
-    contract.numbers.forEach(({mean, deviation, column, boundaries, name}, at) => {
-      const value = Math.fround(readNumber(column, (from) => cells[from]![reading]!, contract.missing));
+    contract.numbers.forEach(({mean, deviation, low, high, column, boundaries, name}, at) => {
+      const given = Math.fround(readNumber(column, (from) => cells[from]![reading]!, contract.missing));
+      const value = Math.min(Math.fround(high), Math.max(Math.fround(low), given)); // NaN where there is none
       const missing = Number.isNaN(value), score = Math.fround(Math.fround(value - Math.fround(mean)) / Math.fround(deviation));
-      if (!missing && Math.abs(score) >= clip) odd.add(name);
+      if (!missing && value !== given) odd.add(name);
       tensor[base + at] = missing ? 0 : Math.min(clip, Math.max(-clip, score));
       tensor[base + count + at] = missing ? 1 : 0;
       if (boundaries) {

@@ -5,17 +5,18 @@ from datetime import datetime
 import pandas
 import pytest
 
-from edgeline.edge.contracts.row import list_columns, preprocess
+from edgeline.edge.contracts.row import find_beyond, list_columns, preprocess
 from edgeline.errors import EdgelineError
 from edgeline.records.columns import MISSING, CellError
 
 
 def number(name: str, **column: str) -> dict:
-    return {"name": name, "column": {"name": name, **column}, "mean": 0.0, "deviation": 1.0}
+    range_ = {"low": -1e6, "high": 1e6}
+    return {"name": name, "column": {"name": name, **column}, "mean": 0.0, "deviation": 1.0, **range_}
 
 
 CONTRACT = {
-    "version": 2,
+    "version": 3,
     "kind": "row",
     "readings": 1,
     "channels": 9,
@@ -72,8 +73,8 @@ def test_another_form_is_refused_with_what_was_found(cells: dict, found: str) ->
 @pytest.mark.parametrize(
     ("changed", "found"),
     [
-        ({"version": 3}, "version is 3, not 2"),
-        ({"version": "1"}, "version is '1', not 2"),
+        ({"version": 4}, "version is 4, not 3"),
+        ({"version": "1"}, "version is '1', not 3"),
         ({"missing": None, "clip": None}, ""),
         ({"numbers": [{"name": "price", "mean": 0, "deviation": 1}]}, "column of 'price' is missing"),
         ({"numbers": [{"name": "price", "column": {"name": "price"}}]}, "mean of 'price' is missing"),
@@ -86,6 +87,15 @@ def test_a_contract_that_lacks_a_part_is_refused(changed: dict, found: str) -> N
     contract = {key: value for key, value in {**CONTRACT, **changed}.items() if value is not None}
     with pytest.raises(EdgelineError, match=found or "clip is missing; missing is missing"):
         preprocess(ROW, contract)
+
+
+def test_numbers_beyond_those_of_training_are_clipped_and_named() -> None:
+    price, *others = CONTRACT["numbers"]
+    numbers = [{**price, "low": 5.0, "high": 10.0}, *others]
+    assert [made({"price": cell}, numbers=numbers)[0] for cell in ("4", "7,5", "11")] == [5.0, 7.5, 10.0]
+    contract = {**CONTRACT, "numbers": numbers}
+    beyond = [find_beyond({**ROW, "price": cell}, contract) for cell in ("4", "5", "10,5", "")]
+    assert beyond == [["price"], [], ["price"], []]
 
 
 @pytest.mark.parametrize(
