@@ -93,6 +93,8 @@ class TrainerSettings(Group):
     """Weight of a label's examples in the loss, by label; 1.0 for labels that are not named."""
     balanced: bool = False
     """Whether each class counts as much, however rare, in the loss and in the choice of the epoch."""
+    label_smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of each label that stands for all classes alike, against answers that are too sure."""
     flip: bool = True
     """Photos: whether training photos are mirrored left to right at random."""
     brightness: Fraction = 0.15
