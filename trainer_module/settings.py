@@ -45,6 +45,7 @@ class ModelSettings(Group):
         "mobilenet_v3_small_minimalistic",
         "efficientnet_lite0",
         "efficientnet_lite0_cut",
+        "efficientnet_lite2",
     ] = "compact"
     """Photos: the network; `trainer_module/networks/backbones.py` describes each."""
     image_size: int = Field(128, ge=32, le=512)
@@ -52,10 +53,10 @@ class ModelSettings(Group):
     channels: Literal[1, 3] = 1
     """Photos: 1 for luma, 3 for RGB."""
     weights: Weights = "none"
-    """Weights that training begins with: `imagenet`, for the two efficientnet_lite0; `none` for random ones;
+    """Weights that training begins with: `imagenet`, for efficientnet_lite; `none` for random ones;
     or a Keras file with weights of the backbone (.weights.h5, .keras, .h5)."""
     frozen_stages: int = Field(3, ge=1, le=7)
-    """Number of efficientnet_lite0's seven stages that stay unchanged if training begins with weights."""
+    """Number of efficientnet_lite's seven stages that stay unchanged if training begins with weights."""
     hidden: int = Field(48, ge=8, le=1024)
     """Tables: width of the network."""
     buckets: Literal[0, 4, 8, 16, 32, 64, 128] = 0
