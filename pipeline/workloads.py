@@ -46,6 +46,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
                 "learning_rate": 2e-4,
                 "balanced": True,
                 "crop": 0.2,
+                "label_smoothing": 0.1,
                 "contrast": 0.3,
             },
             # Both have four megabytes, fp16 would have seven. An int8 network may lose a rare class.

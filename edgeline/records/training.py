@@ -56,6 +56,7 @@ class TrainingSummary:
     input_wait: float | None = None  # share of the steps' time spent waiting for the next batch
     parameters: int | None = None
     variations: int | None = None  # number per photo, used by the epochs in turn; None without a frozen front
+    temperature: float | None = None  # by which logits are divided; None where the model has no softmax
     notes: tuple[str, ...] = ()  # deviations from the settings, a sentence each
 
 

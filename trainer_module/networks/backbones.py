@@ -1,4 +1,4 @@
-"""The image classifiers: a small CNN, MobileNetV3-Small, and EfficientNet-Lite0 with ImageNet weights."""
+"""The image classifiers: a small CNN, MobileNetV3-Small, and EfficientNet-Lite with ImageNet weights."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +21,7 @@ DROPOUT = 0.2
 def classifier(settings: ModelSettings, classes: int) -> keras.Model:
     """Builds a classifier on one of `BACKBONES`.
 
-    If EfficientNet-Lite0 begins with weights, its BatchNormalization is folded into its convolutions, and its
+    If EfficientNet-Lite begins with weights, its BatchNormalization is folded into its convolutions, and its
     first `frozen_stages` stages and all depthwise convolutions are frozen: the gradient of the 5 x 5 ones
     takes a quarter of a step on a CPU, and all of them together have 5 % of the weights.
 
@@ -54,7 +54,7 @@ def body(settings: ModelSettings) -> keras.Model:
                 "No package that can be pinned has them.",
                 f"Set model.backbone to {' or '.join(PRETRAINED)}, or model.weights to none.",
             )
-        efficientnet_lite.load_imagenet(network)
+        efficientnet_lite.load_imagenet(network, PRETRAINED[settings.backbone])
     elif settings.weights != "none":
         weights_file.load(network, Path(settings.weights))
     return network
@@ -106,11 +106,11 @@ def _build_mobilenet_v3_small(
     return network.output
 
 
-def _build_efficientnet_lite0(
+def _build_efficientnet_lite(
     features: keras.KerasTensor, settings: ModelSettings, stages: int = 7, folded: bool = False
 ) -> keras.KerasTensor:
     front = settings.frozen_stages if settings.weights != "none" else 0
-    return efficientnet_lite.build(features, stages, front, folded)
+    return efficientnet_lite.build(features, PRETRAINED[settings.backbone], stages, front, folded)
 
 
 BACKBONES: dict[str, Callable[..., keras.KerasTensor]] = {
@@ -118,8 +118,14 @@ BACKBONES: dict[str, Callable[..., keras.KerasTensor]] = {
     "mobilenet_v3_small": _build_mobilenet_v3_small,
     # It has no squeeze-and-excitation and hard swish, for devices without fast kernels of these.
     "mobilenet_v3_small_minimalistic": partial(_build_mobilenet_v3_small, minimalistic=True),
-    "efficientnet_lite0": _build_efficientnet_lite0,
+    "efficientnet_lite0": _build_efficientnet_lite,
     # It lacks the last two stages and the head, and has a sixth of the weights.
-    "efficientnet_lite0_cut": partial(_build_efficientnet_lite0, stages=5),
+    "efficientnet_lite0_cut": partial(_build_efficientnet_lite, stages=5),
+    "efficientnet_lite2": _build_efficientnet_lite,
 }
-PRETRAINED = ("efficientnet_lite0", "efficientnet_lite0_cut")
+# The size of each backbone that has ImageNet weights.
+PRETRAINED = {
+    "efficientnet_lite0": efficientnet_lite.LITE0,
+    "efficientnet_lite0_cut": efficientnet_lite.LITE0,
+    "efficientnet_lite2": efficientnet_lite.LITE2,
+}

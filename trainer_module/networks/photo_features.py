@@ -31,7 +31,7 @@ def _load_network(side: int) -> Any:
     image = keras.Input((side, side, 3), batch_size=1)
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
     loaded = keras.Model(image, efficientnet_lite.build(scaled, stages=5))
-    efficientnet_lite.load_imagenet(loaded)
+    efficientnet_lite.load_imagenet(loaded, efficientnet_lite.LITE0)
     network = keras.Model(image, efficientnet_lite.build(scaled, stages=5, folded=True))
     efficientnet_lite.fold(loaded, network)
     # The outputs of stages 3, 4 and 5 are used; the third is twice as fine.

@@ -21,7 +21,7 @@ from edgeline.records.training import CrossValidation, Estimate
 from edgeline.records.workload import Workload
 from edgeline.store.locations import write_atomically
 from trainer_module.settings import ModelSettings, TrainerSettings
-from trainer_module.training import input_pipeline
+from trainer_module.training import calibration, input_pipeline
 from trainer_module.training.input_pipeline import READ_BATCH, Split
 from trainer_module.training.task import Task, train_model
 
@@ -41,7 +41,8 @@ class OutOfFold:
     """The predictions of models for groups that they were not trained on."""
 
     estimates: CrossValidation
-    predictions: Sequence[Prediction]
+    predictions: Sequence[Prediction]  # at `temperature`
+    temperature: float  # by which all answers together are most likely
 
 
 def count_folds(task: Task, settings: TrainerSettings, trained_s: float, left_s: float) -> tuple[int, str]:
@@ -137,7 +138,9 @@ def cross_validate(
     }
     estimates = CrossValidation(folds, overall, classes, round(time.monotonic() - began, 3))
     files = (*task.training.files, *task.evaluation.files)
-    return OutOfFold(estimates, _make_predictions(files, answers, labels, task.workload))
+    temperature = calibration.fit_temperature(answers, labels)
+    answers = calibration.divide_logits(answers, temperature)
+    return OutOfFold(estimates, _make_predictions(files, answers, labels, task.workload), temperature)
 
 
 def _concatenate(one: Split, other: Split) -> Split:

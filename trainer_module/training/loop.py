@@ -149,6 +149,17 @@ class Loop:
                 break
         return fits
 
+    def _smooth(self, loss: tf.Tensor, probabilities: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """Returns the loss for labels of which a share stands for all classes alike.
+
+        Szegedy and others (2016, arXiv:1512.00567). Logs have the loss for the labels themselves.
+        """
+        share = self.settings.label_smoothing
+        if not share:
+            return loss
+        uniform = -tf.reduce_mean(tf.math.log(tf.maximum(probabilities, keras.config.epsilon())), axis=1)
+        return (1.0 - share) * loss + share * tf.reduce_sum(uniform * weights) / self.batch_size
+
     def _on_replicas(self, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
         total = tf.distribute.ReduceOp.SUM
         loss, hits = self.replicas.run(self._on_replica, batch)
@@ -172,7 +183,7 @@ class Loop:
             loss = tf.reduce_sum(losses * weights) / self.batch_size
             if model.losses:
                 loss += tf.add_n(model.losses) / count
-            scaled = optimizer.scale_loss(loss)
+            scaled = optimizer.scale_loss(self._smooth(loss, probabilities, weights))
         variables = [variable.value for variable in model.trainable_variables]
         gradients = tape.gradient(scaled, variables)
         if count > 1:

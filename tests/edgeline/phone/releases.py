@@ -40,7 +40,14 @@ def row_contract(readings: int) -> dict[str, Any]:
         ("age", column("born", "month/day/year", "age", "at")),
     ]
     numbers = [
-        {"name": name, "mean": 3.0 + n, "deviation": 2.5, "low": -1e4, "high": 20.0, "column": each}
+        {
+            "name": name,
+            "mean": 3.0 + n,
+            "deviation": 2.5,
+            "low": -5.0,
+            "high": 15.0 if n < 2 else 1e6,
+            "column": each,
+        }
         | ({"boundaries": [0.5, 2.0, 4.5]} if readings == 1 else {})
         for n, (name, each) in enumerate(columns[: 6 if readings == 1 else 3])
     ]
@@ -67,16 +74,7 @@ CONTRACTS: dict[str, dict[str, Any]] = {
     "window": row_contract(4),
     "device": {
         **row_contract(4),
-        "numbers": [
-            {
-                "name": "celsius",
-                "mean": 3.0,
-                "deviation": 2.5,
-                "low": -1e4,
-                "high": 20.0,
-                "column": column("celsius"),
-            }
-        ],
+        "numbers": row_contract(4)["numbers"][:1],
         "channels": 6,
     },
     "text": {
