@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgeline.store.locations import names_user
+
 
 class Group(BaseModel):
     """A group of settings: refuses unknown keys, converts nothing silently, and cannot be changed.
@@ -40,7 +42,6 @@ _SECRET = re.compile(
 _PLACE = re.compile("FILE|PATH|DIR|SOCK|URL|URI|ENDPOINT|HOST|PORT")
 _PUBLIC = {"KMS", "PUBLIC"}
 _PATHS = ("GOOGLE_APPLICATION_CREDENTIALS",)
-_USER = re.compile(r"://[^/\s]*@")
 _PASSWORD = re.compile(r"://[^/\s@]*:.*@|[?&]\w*(password|token|secret)\w*=", re.IGNORECASE)
 
 
@@ -50,11 +51,6 @@ def names_secret(name: str) -> bool:
     if _PLACE.fullmatch(words[-1]) or name.upper() in _PATHS or _PUBLIC & {*words}:
         return False
     return any(map(_SECRET.fullmatch, words))
-
-
-def names_user(text: str) -> bool:
-    """Returns True if a URL in the text contains a user, mostly with a password: `https://me:secret@host`."""
-    return _USER.search(text) is not None
 
 
 def refuse_user(url: str) -> str:

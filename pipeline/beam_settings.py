@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from edgeline.settings_group import Group, names_secret, names_user, refuse_user
+from edgeline.settings_group import Group, names_secret, refuse_user
+from edgeline.store.locations import names_user
 
 # Without a flag that names a container or a package, TFX packs itself for remote workers, seconds a step.
 _NO_PACKAGE = "--sdk_container_image=none"

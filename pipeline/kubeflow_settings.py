@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edgeline.records.steps import STEPS
-from edgeline.settings_group import Group, names_secret, names_user, refuse_user
+from edgeline.settings_group import Group, names_secret, refuse_user
+from edgeline.store.locations import names_user
 
 if TYPE_CHECKING:
     StepName = str

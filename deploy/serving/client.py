@@ -41,7 +41,7 @@ def _prepare_photo(photo: bytes, contract: Mapping[str, Any]) -> bytes:
 
     image: Image.Image = Image.open(io.BytesIO(photo))
     longest = max(image.size)
-    side = min(contract.get("max_side", longest), longest)  # version 1 of the contract has no max_side
+    side = min(contract["max_side"], longest)
     is_upright = image.getexif().get(0x0112, 1) == 1
     if image.format == "JPEG" and image.mode in ("L", "RGB") and is_upright and longest == side:
         return photo
@@ -51,7 +51,7 @@ def _prepare_photo(photo: bytes, contract: Mapping[str, Any]) -> bytes:
     size = [max(1, (2 * pixels * side + longest) // (2 * longest)) for pixels in image.size]
     file = io.BytesIO()
     small = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
-    small.save(file, "PNG" if "max_side" in contract else "JPEG", quality=95)
+    small.save(file, "PNG")
     return file.getvalue()
 
 

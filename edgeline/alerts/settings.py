@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from edgeline.settings_group import Fraction, Group, names_secret, names_user
+from edgeline.settings_group import Fraction, Group, names_secret
+from edgeline.store.locations import names_user
 
 Channel = Literal["webhook", "email", "command"]
 _PLACE = re.compile(r"\$[A-Z_][A-Z0-9_]*|[/~].+")

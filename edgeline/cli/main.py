@@ -50,7 +50,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "promote": ("edgeline.cli.releases", "Puts a given release in production."),
     "renew": (
         "edgeline.cli.releases",
-        "Signs the pointer to production again, so that phones go on believing it; every run does this too.",
+        "Signs the pointer to production again, as every run does.",
     ),
     "keys": ("edgeline.cli.verify", "Makes and shows the keys that releases are signed and checked with."),
 }

@@ -189,7 +189,7 @@ def promote(version: int, place: Place, key: str | None, reason: str) -> int:
 @options.releases_of
 @_key
 def renew(place: Place, key: str | None) -> int:
-    """Signs the pointer to production again, so that phones go on believing it; every run does this too."""
+    """Signs the pointer to production again, as every run does."""
     last, root, model = resolve_place(place)
     pointer = store.renew(root, model, _find_key(key, last))
     if pointer is None:

@@ -4,8 +4,7 @@ import click
 
 from edgeline.cli.options import gather, overrides, profile, workspace
 from edgeline.errors import UsageError
-from edgeline.settings_group import names_user
-from edgeline.store.locations import Location, locate
+from edgeline.store.locations import Location, locate, names_user
 from runners.shared.run_options import NamedSettings
 
 

@@ -43,7 +43,7 @@ def wheel(tmp_path_factory):
 @pytest.fixture(scope="module")
 def python(wheel, tmp_path_factory):
     """Returns the Python of an environment that has the package alone."""
-    uv, folder = find_uv(ROOT, [sys.executable], os.environ["PATH"]), tmp_path_factory.mktemp("bare") / "venv"
+    uv, folder = find_uv(ROOT, os.environ["PATH"]), tmp_path_factory.mktemp("bare") / "venv"
     pins = ROOT / "requirements" / f"{STACK}.txt"
     for command in (
         ("venv", "--python", sys.executable, str(folder)),

@@ -76,7 +76,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         learned = {"_means": mean, "_deviations": deviation, "_lows": low, "_highs": high}
         if buckets := custom_config["buckets"]:
             boundaries = tf.stack([_compute_quantiles(values[:, :, i], buckets) for i in range(len(numbers))])
-            above = tf.cast(values[..., tf.newaxis] >= boundaries, tf.float32)
+            above = tf.cast(clipped[..., tf.newaxis] >= boundaries, tf.float32)
             rank = tf.reduce_sum(above, axis=-1) * (2 / (buckets - 1)) - 1
             channels.append(tf.where(missing, 0.0, rank))
             learned["_boundaries"] = boundaries

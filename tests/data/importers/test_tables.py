@@ -567,10 +567,11 @@ def test_a_week_from_a_workbook_becomes_what_the_first_one_was_and_its_cells_kee
     import_table(tmp_path / "b.parquet", tmp_path / "data", "y")
     first = read(tmp_path / "data")[0]
     assert (first["sum"], first["price"], first["day_weekday"]) == ([pytest.approx(78.932)], [2.25], [4.0])
-    contract = {"version": 2, "kind": "row", "readings": 1, "clip": 1e9, "missing": [""], "categories": []}
+    contract = {"version": 3, "kind": "row", "readings": 1, "clip": 1e9, "missing": [""], "categories": []}
     workload = with_features(find_workload(str(tmp_path / "data" / "workload.yaml")))
     numbers = [
-        {"name": n, "column": vars(workload.column(n)), "mean": 0, "deviation": 1} for n in workload.numbers
+        {"name": n, "column": vars(workload.column(n)), "mean": 0, "deviation": 1, "low": -1e9, "high": 1e9}
+        for n in workload.numbers
     ]
     contract |= {"numbers": numbers, "vocabulary_size": 0}
     asked = next(iter(read_inputs(tmp_path / "b.parquet", contract)))

@@ -11,7 +11,7 @@ from data.photos.checks import check_photo
 from data.settings import DataSettings
 from deploy.serving.client import make_request
 from tests.data.sample_photos import encode, jpeg, phone_exif, pixels
-from tests.edgeline.edge.contracts.test_image import contract, first_contract, with_alpha
+from tests.edgeline.edge.contracts.test_image import contract, with_alpha
 
 
 def sent(tmp_path, photo, contract):
@@ -40,11 +40,6 @@ def test_a_server_is_sent_the_pixels_that_ingest_would_have_stored(tmp_path, pho
     assert seen.size == stored.size
     # Ingest turns a photo after it has scaled it, and Pillow rounds between its two passes.
     assert np.abs(np.asarray(seen.convert("RGB"), int) - np.asarray(stored.convert("RGB"), int)).max() <= 1
-
-
-def test_a_model_of_before_is_sent_a_jpeg_of_the_whole_photo(tmp_path):
-    photo = Image.open(io.BytesIO(sent(tmp_path, jpeg(600, 450, exif=phone_exif(6)), first_contract())))
-    assert (photo.format, photo.size) == ("JPEG", (450, 600))
 
 
 def test_a_server_is_sent_a_text_as_the_model_read_it_in_training(tmp_path):

@@ -25,20 +25,21 @@ from tests.runners.cli.process import ROOT
 from trainer_module.workloads import tokens
 
 LABELS = ("dark", "bright")
+WIDE = {"low": -1e6, "high": 1e6}
 ROW = {
-    "version": 2,
+    "version": 3,
     "kind": "row",
     "missing": [""],
     "readings": 2,
     "channels": 2,
     "clip": 10.0,
-    "numbers": [{"name": "celsius", "column": {"name": "celsius"}, "mean": 20.0, "deviation": 10.0}],
+    "numbers": [{"name": "celsius", "column": {"name": "celsius"}, "mean": 20.0, "deviation": 10.0, **WIDE}],
     "categories": [],
     "vocabulary_size": 0,
     "input_dtype": "float32",
 }
 TOKENS = {
-    "version": 2,
+    "version": 3,
     "kind": "tokens",
     "normalization": "NFC",
     "input": "text",
@@ -57,7 +58,7 @@ TOKENS = {
         "trailing": tokens.TRAILING,
     },
 }
-SHAPES = {"image": (1, 16, 16, 1), "row": (1, 2, 2), "tokens": (1, 4)}
+SHAPES = {"image": (1, 16, 16, 1), "row": (1, 2, 2), "tokens": (1, 8)}
 
 
 pillow_heif.register_heif_opener()
@@ -253,7 +254,7 @@ def test_equal_problems_of_rows_are_told_once_with_their_count_and_first_places(
 
 def test_a_table_is_asked_as_it_was_imported(push, predict, tmp_path, monkeypatch):
     column = {"name": "Wärme", "form": "number with decimal comma"}
-    number = {"name": "Wärme", "column": column, "mean": 1000.0, "deviation": 1000.0}
+    number = {"name": "Wärme", "column": column, "mean": 1000.0, "deviation": 1000.0, **WIDE}
     german = {**ROW, "missing": ["", "na"], "numbers": [number]}
     monkeypatch.setitem(globals(), "ROW", german)
     push("row", tmp_path / "push")

@@ -22,16 +22,17 @@ from tests.edgeline.edge.contracts.test_image import contract as image_contract
 from tests.edgeline.edge.contracts.test_image import jpeg
 from trainer_module.export.golden_writer import RawExample, check_contract, choose_examples, write_vectors
 
+WIDE = {"low": -1e6, "high": 1e6}
 ROW = {
-    "version": 2,
+    "version": 3,
     "kind": "row",
     "readings": 2,
     "channels": 8,
     "clip": 6.0,
     "missing": ["", "na"],
     "numbers": [
-        {"name": "load", "mean": 20.0, "deviation": 10.0, "column": {"name": "load", "form": "number"}},
-        {"name": "heat", "mean": 1.5, "deviation": 0.1, "column": {"name": "heat", "form": "number"}},
+        {"name": "load", "mean": 20, "deviation": 10, "column": {"name": "load", "form": "number"}, **WIDE},
+        {"name": "heat", "mean": 1.5, "deviation": 0.1, "column": {"name": "heat", "form": "number"}, **WIDE},
     ],
     "categories": [{"name": "machine", "vocabulary": ["m-01", "m-02", "m-03"]}],
     "vocabulary_size": 3,
@@ -82,7 +83,7 @@ def test_a_contract_that_says_what_was_trained_on_passes_with_its_largest_differ
         ("categories/0/vocabulary", ["m-02", "m-01", "m-03"], "it is 1, not 0; 4 of 16 values"),
         ("missing", ["na"], "the input is refused: load: '' is not a number."),
         ("readings", 1, "the input is refused: The column 'load' has 2 readings."),
-        ("version", 3, "the input is refused: The preprocessing contract is not supported: version is 3"),
+        ("version", 4, "the input is refused: The preprocessing contract is not supported: version is 4"),
     ],
 )
 def test_a_contract_of_rows_that_was_changed_fails_by_example_place_and_values(path, value, found):
@@ -208,7 +209,7 @@ def test_a_contract_of_another_version_than_the_bundles_is_refused_by_name(tmp_p
     vectors = read_vectors(write(tmp_path, ROW, [CELLS], {}))
     assert vectors is not None
     (problem,) = golden_problems(vectors, ROW | {"version": 1}, {})
-    assert "is version 1 of kind row, but golden.json belongs to version 2 of kind row" in problem
+    assert "is version 1 of kind row, but golden.json belongs to version 3 of kind row" in problem
 
 
 def test_a_changed_contract_is_found_by_the_vectors_of_its_bundle(tmp_path: Path):

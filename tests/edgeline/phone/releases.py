@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from edgeline.edge.inspect import inspect
@@ -18,7 +19,7 @@ from edgeline.release.signing import digits_of
 from tests.edgeline.cli.test_predict import TOKENS
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
 from tests.edgeline.edge.contracts.test_image import jpeg
-from tests.edgeline.release.candidates import make_candidate, make_key
+from tests.edgeline.release.candidates import make_candidate, make_key, released_file
 from trainer_module.export.golden_writer import RawExample, write_vectors
 
 KEY = make_key()
@@ -175,8 +176,6 @@ def push(
     root: Path, work: Path, kind: str, seed: int = 1, contents: Sequence[Any] = (), **changes: Any
 ) -> store.Release:
     """Pushes a signed release of a kind; `changes` are fields of the candidate, `variant` its default."""
-    import msgspec
-
     work.mkdir(parents=True, exist_ok=True)
     contract, contents, variant = CONTRACTS[kind], contents or CONTENTS[kind], changes.pop("variant", "fp32")
     paths = {name: work / f"model_{name}.tflite" for name in ("fp32", "int8")}
@@ -191,12 +190,7 @@ def push(
     golden = work / f"golden-{len(list(work.iterdir()))}"
     write_vectors(golden, examples, contract, paths)
     variants = tuple(
-        {
-            "name": name,
-            "file": path.name,
-            "inputs": msgspec.to_builtins(report.inputs),
-            "outputs": msgspec.to_builtins(report.outputs),
-        }
+        msgspec.structs.replace(released_file(name, path.name), inputs=report.inputs, outputs=report.outputs)
         for name, path in paths.items()
         for report in (inspect(path),)
     )

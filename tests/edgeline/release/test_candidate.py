@@ -22,7 +22,10 @@ NOWHERE = Path("nowhere")
         ({"labels": ("ok", "not\nok")}, r"control character U\+000A"),
         ({"expires_days": 0}, "expires_days is 0"),
         ({"default_variant": "int4"}, "default_variant 'int4'"),
-        ({"variants": ({"name": "fp16", "inputs": [], "outputs": []},)}, "missing required field `file`"),
+        (
+            {"variants": ({"name": "fp16", "inputs": [], "outputs": []},)},
+            "missing required field `size_bytes`",
+        ),
         ({"variants": (released_file("fp16", "x.tflite"),)}, "file 'x.tflite'"),
         ({"data": {"first_span": 1, "last_span": 2}}, "missing required field `fingerprint`"),
         ({"code": {"digest": 7, "lock_digest": "d"}}, r"Expected `str`, got `int` - at `\$\.code\.digest`"),

@@ -15,8 +15,8 @@ from data.spans.split import hash_group
 from deploy.serving import client
 from edgeline.edge.contracts.row import preprocess
 from edgeline.edge.inspect import inspect, problems
+from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.micro import SOURCE, write_c_array
-from edgeline.edge.runtime import EdgeModel
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.workload import Workload
 from tests.serving import serving, warmed, write_bundle
