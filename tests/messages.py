@@ -48,6 +48,7 @@ _VALUES = [
     (r"\bport \d+", "port <port>"),
     # The one time is an example in a message.
     (r"(?!2026-01-05T06:00:00Z)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
+    (r"(?<=\d )\d\d:\d\d:\d\d\b", "<clock>"),
     (_DAYS, "<day>"),
     (rf"({_DAYS.replace('-', '')})-\d{{6}}", "<run>"),
     (r'"c_[0-9a-f]+_[0-9a-f]+"', '"c_<cursor>"'),  # psycopg names cursors in turn

@@ -23,7 +23,7 @@ from edgeline.records.training import (
 from edgeline.records.workload import Workload
 from trainer_module.export import signatures
 from trainer_module.settings import LearningSettings, replace_values
-from trainer_module.training import calibration, checkpoint, devices, front, input_pipeline, workers
+from trainer_module.training import calibration, checkpoint, devices, front, workers
 from trainer_module.training.folds import count_folds, cross_validate
 from trainer_module.training.task import open_task, train_model
 
@@ -103,8 +103,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         OUT_OF_FOLD.write(folder, out_of_fold.predictions)
         temperature = out_of_fold.temperature
     else:
-        evaluation = input_pipeline.evaluation_batches(task.evaluation, settings.batch_size)
-        answers = model.predict(evaluation.map(lambda inputs, _: inputs), verbose=0)
+        answers = calibration.predict(model, task.evaluation, settings.batch_size)
         temperature = calibration.fit_temperature(answers, task.evaluation.labels)
     calibrated = calibration.set_temperature(model, temperature)
     model = calibrated or model

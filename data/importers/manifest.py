@@ -1,6 +1,7 @@
 """Photos listed in a CSV or JSON Lines file that lies beside them."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,6 @@ def _read_photos(manifest: Path, rows: Sequence[tuple[str, Mapping[str, str]]]) 
         else:
             # A manifest may come from Windows; no phone writes a backslash into a name.
             path = manifest.parent / photo.replace("\\", "/")
-            if not path.exists():  # in a span, photos lie beside labels.csv in a folder
+            if not os.path.exists(path):  # in a span, photos lie beside labels.csv in a folder
                 path = manifest.parent / "photos" / photo
             yield read_photo_within(manifest.parent, path, where, name=photo, **others)

@@ -107,7 +107,7 @@ def test_a_run_killed_in_the_push_leaves_the_old_or_the_new_release(
     kill_when(
         workspace,
         data,
-        lambda event: event.get("step") == "Pusher" and event.get("state") == "running",
+        lambda event: event["event"] == "step" and event["step"]["name"] == "Pusher",
     )
     version = edgeline(workspace, "status", "--json", "--workspace", str(workspace)).json["production"][
         "version"

@@ -63,8 +63,7 @@ def test_the_model_is_trained_with_the_settings_of_the_best_trial(searched: Ende
     assert json.loads(epoch)["val_loss"] != pytest.approx(search.found.score, rel=1e-3)
     assert "trial 2 of 2: val_loss" in searched.stderr and "--profile" in searched.stderr
     facts = json.loads((Path(searched.json["report"]).parent / "facts.json").read_text())
-    shown = {name: facts["about"]["settings"][name] for name in search.found.values}
-    assert shown == {name: str(value) for name, value in search.found.values.items()}
+    assert facts["run"]["tuned"] == search.found.values
     assert list((workspace / "checkpoints").iterdir()) == []
 
 

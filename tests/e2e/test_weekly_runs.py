@@ -164,7 +164,7 @@ def test_what_is_said_of_a_photo_is_what_was_measured_of_it(
 ) -> None:
     (file,) = (workspace / "artifacts/EdgeValidator").glob("*/*/predictions.jsonl")
     measured = [json.loads(line) for line in file.read_text().splitlines()[:5]]
-    photos = [str(data / each["photo_id"].replace("/", "/photos/")) for each in measured]
+    photos = [str(data / each["example_id"].replace("/", "/photos/")) for each in measured]
     said = edgeline(workspace, "predict", "--json", "--workspace", str(workspace), *photos)
     assert said.code == 0, said.stderr
     for answer, each in zip(said.json["answers"], measured, strict=True):

@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from edgeline.records.training import remove_finished
 from tests.trainer_module.samples import EVAL_EXAMPLES, run_arguments
 from trainer_module import run
+from trainer_module.training import calibration
 
 # Three trainings are one fixture here: minutes each on a machine that is very busy.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
@@ -100,7 +101,8 @@ def test_checkpoints_stay_until_the_step_is_published(trained, files, transform_
 def test_the_saved_model_is_the_last_epochs(trained, served, examples):
     features = served.signatures["transform_features"](examples=tf.constant(examples["eval"]))
     answer = served.signatures["serving_default"](examples=tf.constant(examples["eval"]))
-    probabilities = answer["probabilities"].numpy()
+    temperature = json.loads((trained / "run" / "training.json").read_text())["temperature"]
+    probabilities = calibration.divide_logits(answer["probabilities"].numpy(), 1 / temperature)
     loss = -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()]).mean()
     assert loss == pytest.approx(history(trained)[-1]["val_loss"], abs=1e-4)
 
@@ -207,7 +209,8 @@ def test_two_replicas_share_a_global_batch_and_export_one_model(replicas, exampl
     served = tf.saved_model.load(str(folder / "Format-Serving"))
     features = served.signatures["transform_features"](examples=tf.constant(examples["eval"]))
     answer = served.signatures["serving_default"](examples=tf.constant(examples["eval"]))
-    probabilities = answer["probabilities"].numpy()
+    temperature = json.loads((folder / "run" / "training.json").read_text())["temperature"]
+    probabilities = calibration.divide_logits(answer["probabilities"].numpy(), 1 / temperature)
     loss = -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()]).mean()
     # What was measured during training is what was exported: no replica has averages of its own.
     assert loss == pytest.approx(history(folder)[-1]["val_loss"], abs=1e-4)

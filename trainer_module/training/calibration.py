@@ -6,11 +6,24 @@ Guo and others (2017, arXiv:1706.04599) divide the logits by one number, which c
 import keras
 import numpy as np
 
+from trainer_module.training import input_pipeline
+from trainer_module.training.input_pipeline import Split
+
 # Temperatures that are tried, and the deviation of their logarithm before any answer is seen: from few
 # answers, all of them right, the best would be 0.
 _LOG_TEMPERATURES = np.linspace(-2.0, 2.0, 201)
 _LOG_DEVIATION = 0.7
 _SMALLEST = 1e-9
+
+
+def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
+    """Returns the probabilities for each example of a split on the first replica, float32 [N, classes].
+
+    `model.predict` would share each batch among the replicas, also one that has fewer examples than there are
+    replicas, and would wait for the other workers.
+    """
+    batches = input_pipeline.evaluation_batches(split, batch_size)
+    return np.concatenate([model(inputs, training=False).numpy() for inputs, _ in batches])
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:

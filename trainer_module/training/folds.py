@@ -124,10 +124,9 @@ def cross_validate(
             fold_task = replace(task, training=rest, evaluation=measured)
             place, unlimited = folder / f"fold-{fold}", settings.model_copy(update={"budget": None})
             trained = train_model(fold_task, model_settings, unlimited, replicas, place, time.monotonic())
-            batches = input_pipeline.evaluation_batches(measured, settings.batch_size)
-            fold_answers = [trained.model(batch, training=False).numpy() for batch, _ in batches]
+            fold_answers = calibration.predict(trained.model, measured, settings.batch_size)
             with write_atomically(answers_file, sync=True) as file:
-                np.save(file, np.concatenate(fold_answers))
+                np.save(file, fold_answers)
         answers[fold_of == fold] = np.load(answers_file)
     right = answers.argmax(axis=1) == labels
     overall = _estimate(right, everything.groups)

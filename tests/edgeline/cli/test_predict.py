@@ -84,7 +84,7 @@ def files():
         "image": tflite(SHAPES["image"], "float32", 100.0),
         "other": tflite(SHAPES["image"], "float32", 200.0),
         "row": tflite(SHAPES["row"], "float32", 0.0),
-        "tokens": tflite(SHAPES["tokens"], "int32", 1.0),
+        "tokens": tflite(SHAPES["tokens"], "int32", 0.5),
     }
 
 
@@ -271,7 +271,7 @@ def test_texts_are_read_from_a_file_or_from_the_column_that_the_model_was_traine
     push("tokens", tmp_path / "push")
     (tmp_path / "one.txt").write_text("Lamp, sun")
     (tmp_path / "many.csv").write_text("id,text\n1,\n2,Lamp lamp lamp lamp\n")
-    # Ids 3 and 2 of four; none; 3 of each.
+    # Ids 3 and 2 of four words and four pairs; none; 3 of each word.
     labels = [answer["label"] for answer in predict(tmp_path / "one.txt", "--json").json["answers"]]
     assert labels == ["bright"]
     many = predict(tmp_path / "many.csv", "--json").json["answers"]

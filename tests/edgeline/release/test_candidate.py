@@ -24,7 +24,7 @@ NOWHERE = Path("nowhere")
         ({"default_variant": "int4"}, "default_variant 'int4'"),
         (
             {"variants": ({"name": "fp16", "inputs": [], "outputs": []},)},
-            "missing required field `size_bytes`",
+            "missing required field `file`",
         ),
         ({"variants": (released_file("fp16", "x.tflite"),)}, "file 'x.tflite'"),
         ({"data": {"first_span": 1, "last_span": 2}}, "missing required field `fingerprint`"),

@@ -162,7 +162,7 @@ def test_a_signature_that_refuses_neutral_values_is_named_and_gets_no_request(tm
 def test_the_client_of_tf_serving_is_told_the_label_of_a_photo_in_rest_and_grpc(
     served, tmp_path, capsys, label
 ):
-    bundle = write_bundle(tmp_path / "bundle", "shelf", LABELS, {"kind": "image"})
+    bundle = write_bundle(tmp_path / "bundle", "shelf", LABELS, {"kind": "image", "max_side": 512})
     (tmp_path / "photo.jpg").write_bytes(render(label, 5))
     expected = answers(served, "serve_jpeg", jpeg=tf.constant([render(label, 5)])).max()
     with serving(served, "shelf", 3) as servers:
@@ -173,7 +173,7 @@ def test_the_client_of_tf_serving_is_told_the_label_of_a_photo_in_rest_and_grpc(
 
 
 def test_the_client_turns_a_photo_as_its_exif_says(served, tmp_path, capsys):
-    bundle = write_bundle(tmp_path / "bundle", "shelf", LABELS, {"kind": "image"})
+    bundle = write_bundle(tmp_path / "bundle", "shelf", LABELS, {"kind": "image", "max_side": 512})
     upright = Image.open(io.BytesIO(render("misplaced", 5)))
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
@@ -184,7 +184,7 @@ def test_the_client_turns_a_photo_as_its_exif_says(served, tmp_path, capsys):
 
 
 def test_the_client_says_what_the_server_does_not_serve(served, tmp_path):
-    bundle = write_bundle(tmp_path / "bundle", "another", LABELS, {"kind": "image"})
+    bundle = write_bundle(tmp_path / "bundle", "another", LABELS, {"kind": "image", "max_side": 512})
     (tmp_path / "photo.jpg").write_bytes(render("ok", 5))
     with serving(served, "shelf", 3) as servers:
         for server in servers:
