@@ -17,6 +17,7 @@ from edgeline.records.edge import CONVERSIONS, LABELS_FILE_NAME, PREPROCESSING
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
 from trainer_module.export.convert import convert
+from trainer_module.export.metadata import write_metadata
 from trainer_module.settings import ModelSettings
 from trainer_module.workload_module import load, tensor_signature
 
@@ -52,10 +53,11 @@ def EdgeConverter(
     folder = Path(edge_models.uri)
     folder.mkdir(parents=True, exist_ok=True)
     about = Workload.from_json(workload)
+    signature = tensor_signature(about.module)
     sample = read_examples(examples, transform_graph.uri, "train", given.edge.calibration_examples, about)
     conversions = convert(
         saved_model=Path(path_utils.serving_model_path(model.uri)),
-        signature=tensor_signature(about.module),
+        signature=signature,
         variants=given.edge.variants,
         calibration=sample.inputs,
         output=folder,
@@ -65,9 +67,10 @@ def EdgeConverter(
             log.warning("The %s variant could not be converted: %s", item.variant, item.error)
     CONVERSIONS.write(folder, tuple(conversions))
     contract = load(about.module).edge_contract(TFTransformOutput(transform_graph.uri), given.model, about)
-    if contract["kind"] == "row":
-        for item in conversions:
-            if item.variant == "int8" and item.file:
+    for item in conversions:
+        if item.file:
+            write_metadata(folder / item.file, signature, about, contract)
+            if item.variant == "int8" and contract["kind"] == "row":
                 write_c_array(folder / item.file, folder)
     PREPROCESSING.write(folder, contract)
     (folder / LABELS_FILE_NAME).write_bytes(render_labels(about.labels))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeline.edge.variants import VARIANTS
+from edgeline.edge.variants import VARIANTS, Variant
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import FileReport, TensorContract
 
@@ -54,7 +54,7 @@ def problems(report: FileReport, variant: str) -> list[str]:
         if len(tensors) != 1:
             reasons.append(f"The file has {len(tensors)} {kind}s instead of one.")
         for tensor in tensors:
-            reasons.extend(_find_tensor_problems(kind, tensor, expected.io_dtype))
+            reasons.extend(_find_tensor_problems(kind, tensor, expected))
     share = report.weight_dtypes.get(expected.weight_dtype, 0.0)
     if share < expected.min_weight_share:
         parts = ", ".join(f"{dtype} {part:.0%}" for dtype, part in report.weight_dtypes.items())
@@ -71,17 +71,25 @@ def problems(report: FileReport, variant: str) -> list[str]:
     return reasons
 
 
-def _find_tensor_problems(kind: str, tensor: TensorContract, dtype: str) -> Iterator[str]:
+def _find_tensor_problems(kind: str, tensor: TensorContract, variant: Variant) -> Iterator[str]:
     if -1 in tensor.shape:
         yield f"The {kind} {tensor.name} has the open shape {list(tensor.shape)}; phones need a fixed one."
     elif not tensor.shape or tensor.shape[0] != 1:
         yield f"The {kind} {tensor.name} has the shape {list(tensor.shape)}, but the batch must be 1."
     if kind == "input" and tensor.dtype == "int32":
         return  # word ids, which no variant quantises
-    if tensor.dtype != dtype:
-        yield f"The {kind} {tensor.name} is {tensor.dtype} instead of {dtype}."
-    if dtype == "int8" and tensor.dtype == dtype and not tensor.scale:
-        yield f"The {kind} {tensor.name} is {dtype} without a quantisation scale, so its values mean nothing."
+    if kind == "input" and tensor.dtype == "uint8":
+        if variant.integer_only and (tensor.scale, tensor.zero_point) != (1, 0):
+            yield f"The input {tensor.name} rounds the levels of a photo: its scale is {tensor.scale}, not 1."
+        return
+    allowed = ("int8", "uint8") if variant.integer_only else (variant.io_dtype,)
+    if tensor.dtype not in allowed:
+        yield f"The {kind} {tensor.name} is {tensor.dtype} instead of {variant.io_dtype}."
+    elif variant.integer_only and not tensor.scale:
+        yield (
+            f"The {kind} {tensor.name} is {tensor.dtype} without a quantisation scale, so its values mean"
+            " nothing."
+        )
 
 
 def _make_report(model: Any) -> FileReport:

@@ -97,10 +97,10 @@ def test_the_bundle_holds_what_a_phone_needs(converted):
     }
     assert (folder / "labels.txt").read_text().split() == list(LABELS)
     assert json.loads((folder / "preprocessing.json").read_text()) == {
-        **{"version": 2, "kind": "image", "image_size": 32, "channels": 1, "max_side": 512},
+        **{"version": 3, "kind": "image", "image_size": 32, "channels": 1, "max_side": 512},
         **{"color": "luma", "luma": [0.299, 0.587, 0.114], "transparency": "on-white"},
         **{"resize": "bilinear-antialias", "rounding": "nearest-uint8", "orientation": "upright"},
-        **{"input_dtype": "float32", "input_range": [0, 255]},
+        "input_dtype": "uint8",
     }
 
 

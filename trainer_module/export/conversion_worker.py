@@ -44,7 +44,11 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Callable[[Variant], bytes]:
-    """Loads the SavedModel with its batch fixed to 1; returns a function that converts it to a variant."""
+    """Loads the SavedModel with its batch fixed to 1; returns a function that converts it to a variant.
+
+    If the calibration examples are uint8, the file takes uint8 too, and gives uint8 where it gives int8
+    otherwise, as Android's and MediaPipe's readers of photos expect.
+    """
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(saved_model))
@@ -57,17 +61,22 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
             "An edge file has fixed shapes; in the SavedModel only the batch dimension may be open.",
             "Export the signature as float32 or int32 [None, ...], with all other sizes fixed.",
         )
+    examples = np.load(calibration, mmap_mode="c")
+    takes_levels = examples.dtype == np.uint8
+    if takes_levels:
+        # Calibrated on both ends, a step of the quantised input is one level: nothing is rounded.
+        examples[0].flat[:2] = 0, 255
 
     # The signature is converted as a concrete function: from_saved_model aborts, or silently writes wrong
     # weights, on Keras 3 models that were saved through tf.Module.
-    @tf.function(input_signature=[tf.TensorSpec(shape, spec.dtype, name=name)])
-    def batch_of_one(inputs: Any) -> Any:
-        return serve(**{name: inputs})
+    def trace(dtype: Any) -> Any:
+        @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name=name)])
+        def batch_of_one(inputs: Any) -> Any:
+            return serve(**{name: tf.cast(inputs, spec.dtype)})
 
-    concrete = batch_of_one.get_concrete_function()
+        return batch_of_one.get_concrete_function()
 
     def representative_dataset() -> Iterator[list[NDArray[Any]]]:
-        examples = np.load(calibration, mmap_mode="r")
         if list(examples.shape[1:]) != shape[1:]:
             raise EdgelineError(
                 f"Each calibration example has the shape {list(examples.shape[1:])}.",
@@ -78,7 +87,9 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
             yield [example[np.newaxis].astype(spec.dtype.as_numpy_dtype)]
 
     def convert(variant: Variant) -> bytes:
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], loaded)
+        # An integer-only file quantises its float input; a cast would stay outside of that.
+        dtype = tf.uint8 if takes_levels and not variant.integer_only else spec.dtype
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([trace(dtype)], loaded)
         if variant.name != "fp32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if variant.name == "fp16":
@@ -87,9 +98,9 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
             # With only this set, most operations without an integer kernel fail here. A few, such as SIN,
             # silently stay float; edge.inspect finds those.
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_output_type = tf.int8
+            converter.inference_output_type = tf.uint8 if takes_levels else tf.int8
             if spec.dtype == tf.float32:  # word ids stay whole numbers
-                converter.inference_input_type = tf.int8
+                converter.inference_input_type = converter.inference_output_type
             converter.representative_dataset = representative_dataset
         return bytes(converter.convert())
 

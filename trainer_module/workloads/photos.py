@@ -79,7 +79,7 @@ def edge_contract(
     if isinstance(transform.raw_feature_spec()[PHOTO], tf.io.VarLenFeature):
         features = {name: tf.sparse.from_dense(value) for name, value in features.items()}
     return {
-        "version": 2,
+        "version": 3,
         "kind": "image",
         "image_size": settings.image_size,
         "channels": settings.channels,
@@ -90,8 +90,7 @@ def edge_contract(
         "rounding": "nearest-uint8",
         "orientation": "upright",
         "transparency": "on-white",
-        "input_dtype": "float32",
-        "input_range": (0, 255),
+        "input_dtype": "uint8",
     }
 
 

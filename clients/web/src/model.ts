@@ -37,7 +37,8 @@ export class EdgeModel {
   delete(): void { this.compiled.delete(); }
 }
 
-function quantise(values: ArrayLike<number>, {dtype, scale, zero_point}: TensorSpec): Int32Array | Float32Array | Int8Array {
+function quantise(values: ArrayLike<number>, {dtype, scale, zero_point}: TensorSpec): Int32Array | Float32Array | Int8Array | Uint8Array {
+  if (dtype === "uint8") return new Uint8Array(values); // a photo's levels
   if (dtype === "int32") return new Int32Array(values);
   if (dtype === "float32") return new Float32Array(values);
   const step = Math.fround(scale ?? 1), zero = zero_point ?? 0, levels = new Int8Array(values.length);

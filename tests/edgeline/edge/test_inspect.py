@@ -17,15 +17,17 @@ def test_weights_are_stored_as_the_variant_promises(files: dict[str, Path]):
     assert main_dtype == {"fp32": "float32", "fp16": "float16", "dynamic": "int8", "int8": "int8"}
 
 
-def test_an_int8_file_takes_and_gives_int8_with_scales(files: dict[str, Path]):
+def test_an_int8_file_of_photos_takes_levels_as_they_are(files: dict[str, Path]):
     report = inspect(files["int8"])
 
-    # Photos fill 0..255, and softmax has the fixed scale 1/256 from -128:
-    # https://ai.google.dev/edge/litert/models/quantization_spec
-    assert report.inputs[0].scale == pytest.approx(1.0, abs=0.02)
-    assert (report.inputs[0].dtype, report.inputs[0].zero_point) == ("int8", -128)
-    assert report.outputs == (TensorContract("probabilities", (1, 3), "int8", 1 / 256, -128),)
+    # Softmax has the fixed scale 1/256: https://ai.google.dev/edge/litert/models/quantization_spec
+    assert report.inputs == (TensorContract("image", (1, 32, 32, 1), "uint8", 1.0, 0),)
+    assert report.outputs == (TensorContract("probabilities", (1, 3), "uint8", 1 / 256, 0),)
     assert not any(dtype.startswith("float") for dtype in report.tensor_dtypes)
+    rounded = replace(report, inputs=(replace(report.inputs[0], scale=0.98),))
+    assert problems(rounded, "int8") == [
+        "The input image rounds the levels of a photo: its scale is 0.98, not 1."
+    ]
 
 
 def test_the_report_counts_operations_and_weights(files: dict[str, Path]):
@@ -41,7 +43,7 @@ def test_a_float_file_that_claims_to_be_int8_is_caught(variant: str, files: dict
     found = " ".join(problems(inspect(files[variant]), "int8"))
 
     assert "not fully int8" in found
-    assert "input image is float32 instead of int8" in found
+    assert "output probabilities is float32 instead of int8" in found
 
 
 def test_each_other_mixing_up_of_variants_is_caught(files: dict[str, Path]):

@@ -144,7 +144,6 @@ def make_files(kind: str, seed: int) -> dict[str, bytes]:
     import tensorflow as tf
 
     inputs = np.concatenate([preprocess(each, CONTRACTS[kind]) for each in CONTENTS[kind]])
-    dtype = "int32" if kind == "text" else "float32"
     rng, size = np.random.default_rng(seed), inputs[0].size
     weights = (
         rng.normal(0, 1, (size, len(LABELS)))
@@ -152,7 +151,7 @@ def make_files(kind: str, seed: int) -> dict[str, bytes]:
     ).astype("float32")
 
     class Model(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec((1, *inputs.shape[1:]), dtype)])
+        @tf.function
         def __call__(self, values: Any) -> Any:
             flat = tf.reshape(tf.cast(values, tf.float32), [1, size])
             return tf.nn.softmax(4 * tf.matmul(flat, tf.constant(weights)))
@@ -160,14 +159,16 @@ def make_files(kind: str, seed: int) -> dict[str, bytes]:
     model = Model()
     files = {}
     for name in ("fp32", "int8"):
-        converter = tf.lite.TFLiteConverter.from_concrete_functions(
-            [model.__call__.get_concrete_function()], model
-        )
-        if name == "int8" and kind != "text":
+        quantised = name == "int8" and kind != "text"
+        spec = tf.TensorSpec((1, *inputs.shape[1:]), "float32" if quantised else inputs.dtype)
+        function = model.__call__.get_concrete_function(spec)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+        if quantised:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: ([each[None].astype(dtype)] for each in inputs)
+            converter.representative_dataset = lambda: ([each[None].astype("float32")] for each in inputs)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = converter.inference_output_type = tf.int8
+            levels = tf.uint8 if inputs.dtype == np.uint8 else tf.int8
+            converter.inference_input_type = converter.inference_output_type = levels
         files[name] = converter.convert()
     return files
 

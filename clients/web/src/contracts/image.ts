@@ -7,7 +7,7 @@ export interface ImageContract {
 }
 const STRIP = 512; // rows that are read at once: a phone may not have a canvas for 48 megapixels
 const BITS = 22; // of Pillow's fixed-point weights
-const KNOWN = {version: 2, resize: "bilinear-antialias", rounding: "nearest-uint8", orientation: "upright",
+const KNOWN = {version: 3, resize: "bilinear-antialias", rounding: "nearest-uint8", orientation: "upright",
   transparency: "on-white"} as const;
 
 export function checkImage(contract: ImageContract): void {
