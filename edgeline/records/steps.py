@@ -19,7 +19,7 @@ class StepInfo:
     settings: tuple[str, ...] = ()  # those that it gets, which are in the key: groups and dotted names
     each_run: bool = False  # true if the run's id is in the key: the step is never taken from the cache
     outputs: Mapping[str, str] = field(default_factory=dict)  # read by the report, with its names for them
-    page: str = ""  # title of its page in a UI; empty if the page of another step shows as much
+    page: str = ""  # title of its page in a UI; empty if the page of a later step shows as much
     sections: tuple[str, ...] = ()  # sections of the report on that page
     figures: tuple[Literal["metrics", "confusion"], ...] = ()  # shown in a UI beside the page
     opens: tuple[
@@ -30,6 +30,11 @@ class StepInfo:
     repeatable: bool = True
     # The outcome of a run that it stops on purpose; the record of that run is written already.
     stops_as: Literal["refused", "held"] | None = None
+
+    @property
+    def page_output(self) -> str:
+        """Returns the name of the output that is its page in a UI; empty if it has no page."""
+        return self.page.lower().replace(" ", "_")
 
     @property
     def has_code(self) -> bool:
@@ -51,8 +56,9 @@ DATA_GATE = "DataGate"
 RELEASE_GATE = "ReleaseGate"
 # Separates the name of a step from the number of a pod that helps it.
 _HELPER = "-worker-"
-# Follows the name of a gate in a UI, which has the same red for all failures.
-_RED_MEANS = "-red-is-"
+# Follows the outcome of a run that a gate stops, in the name of its task: a UI has one red for all
+# failures, and room for about twenty characters.
+_IF_RED = "-if-red"
 
 # The steps in an order in which they can run.
 STEPS: Mapping[str, StepInfo] = {
@@ -63,8 +69,6 @@ STEPS: Mapping[str, StepInfo] = {
         inputs=("data", "window", "workload"),
         settings=("data",),
         outputs={"quarantine": "quarantine"},
-        page="Data of the window",
-        sections=("data", "quarantine"),
         opens=("data", "spill"),
     ),
     "StatisticsGen": StepInfo(
@@ -97,7 +101,7 @@ STEPS: Mapping[str, StepInfo] = {
         settings=("gate",),
         outputs={"verdict": "data_verdict"},
         page="Verdict on the data",
-        sections=("gates", "features"),
+        sections=("gates", "data", "quarantine", "features"),
         figures=("metrics",),
     ),
     "DataGate": StepInfo(
@@ -158,8 +162,6 @@ STEPS: Mapping[str, StepInfo] = {
         inputs=("workload",),
         settings=("evaluation", "gate"),
         outputs={"evaluation": "evaluation", "blessing": "blessing"},
-        page="Evaluation by slice",
-        sections=("gates", "metrics", "importance", "confusion", "label_issues", "photo_drift"),
         opens=("spill",),
     ),
     "EdgeConverter": StepInfo(
@@ -189,8 +191,6 @@ STEPS: Mapping[str, StepInfo] = {
             "edge.golden_examples",
         ),
         outputs={"verdict": "edge_verdict"},
-        page="Files for phones",
-        sections=("gates", "edge", "mistakes", "reliability"),
     ),
     "Pusher": StepInfo(
         "Pushes model and files as one version, or neither.",
@@ -232,14 +232,15 @@ def find_helped_step(task: str) -> str:
 
 
 def name_task(step: str) -> str:
-    """Returns the name of a step's task for people; the name of a gate says what red means."""
+    """Returns the name of a step's task for people; that of a gate is what red means: `held-if-red`."""
     stops_as = STEPS[step].stops_as
-    return f"{step}{_RED_MEANS}{stops_as}" if stops_as else step
+    return f"{stops_as}{_IF_RED}" if stops_as else step
 
 
 def find_step(task: str) -> str:
     """Returns the step or helper of a task, by the task's name or by a name that begins with it."""
-    return re.sub(f"{_RED_MEANS}[a-z]+", "", task)
+    gates = {info.stops_as: step for step, info in STEPS.items()}
+    return re.sub(f"^(refused|held){_IF_RED}", lambda match: gates[match[1]], task)
 
 
 def place_own_step(order: Sequence[str], sources: Sequence[str], readers: Sequence[str]) -> int:

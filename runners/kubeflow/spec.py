@@ -13,9 +13,9 @@ from edgeline.records.steps import STEPS, StepInfo, find_helped_step, name_helpe
 from edgeline.release.signing import KEY_VARIABLE
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
 from runners.kubeflow.parameters import FIRST, PARAMETERS, read_defaults, select_for_step, take_apart
-from runners.kubeflow.pod.pages import CONFUSION, METRICS, PAGE
+from runners.kubeflow.pod.pages import CONFUSION, METRICS
 
-_UI_TYPES = {PAGE: "system.HTML", METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
+_FIGURE_TYPES = {METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
 # A cluster can count a step as done whose pod was lost. So the steps behind the gate also need its output,
 # which it writes only if it ended well.
 _GATE, _GATE_OUTPUT, _ADMISSION = "DataGate", "accepted_data", "gate"
@@ -106,10 +106,13 @@ def _add_helpers(spec: Spec, step: str, pods: int, meeting: str) -> None:
 
 
 def _add_ui_outputs(component: Spec, info: StepInfo) -> None:
-    for output in (*([PAGE] if info.page else ()), *info.figures):
+    types = {name: _FIGURE_TYPES[name] for name in info.figures}
+    if info.page:
+        types[info.page_output] = "system.HTML"
+    for output, title in types.items():
         artifacts = component.setdefault("outputDefinitions", {}).setdefault("artifacts", {})
         assert output not in artifacts, f"{output} is an output of the step's own"
-        artifacts[output] = {"artifactType": {"schemaTitle": _UI_TYPES[output], "schemaVersion": "0.0.1"}}
+        artifacts[output] = {"artifactType": {"schemaTitle": title, "schemaVersion": "0.0.1"}}
 
 
 def _set_parameters(step: str, task: Spec, component: Spec) -> list[str]:

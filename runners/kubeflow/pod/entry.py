@@ -159,7 +159,8 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
         # TFX is imported only now, so that a wrong input is reported at once.
         load(options.module)  # Comes first: a module that imports TFX itself needs all of it.
         import_light_tfx(beam=options.step not in WITHOUT_BEAM)
-        with stand_ins(_UNUSED), _import_kfp_without_client():
+        unused = {} if "tensorflow" in sys.modules else _UNUSED  # all of TFX's components are imported then
+        with stand_ins(unused), _import_kfp_without_client():
             from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
         kubeflow_v2_run_executor.fileio = _FILES
 

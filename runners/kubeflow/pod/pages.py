@@ -16,8 +16,8 @@ from runners.kubeflow.pod.handover import Json, Locations, artifacts
 if TYPE_CHECKING:
     from edgeline.report.sources import Sources
 
-# Names of the outputs that a UI shows.
-PAGE, METRICS, CONFUSION = "page", "metrics", "confusion"
+# Names of the outputs that a UI shows beside the pages.
+METRICS, CONFUSION = "metrics", "confusion"
 _log = logging.getLogger("edgeline.kubeflow")
 
 
@@ -30,11 +30,11 @@ def show(
     form of TFX.
     """
     shown: dict[str, Json] = {}
-    if PAGE in wanted:
-        page = Path(locations.local(wanted[PAGE]["uri"]))
+    if (name := STEPS[step].page_output) in wanted:
+        page = Path(locations.local(wanted[name]["uri"]))
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(_make_page(step, executor_input), encoding="utf-8")
-        shown[PAGE] = {"display_name": _add_week(STEPS[step].page, step)}
+        shown[name] = {"display_name": _add_week(STEPS[step].page, step)}
     for name, collect in ((METRICS, _collect_metrics), (CONFUSION, _collect_confusion)):
         if name in wanted:
             try:

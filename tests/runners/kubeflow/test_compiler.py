@@ -155,7 +155,7 @@ def test_dependencies_and_wiring_are_those_of_the_dag_on_one_machine(tasks):
 def test_what_waits_for_a_gate_names_it_as_the_gate_is_named(spec):
     """A backend before 2.14 looks for the name of a task, a newer one for its key."""
     tasks = spec["root"]["dag"]["tasks"]
-    assert {"DataGate-red-is-refused", "ReleaseGate-red-is-held"} < set(tasks)
+    assert {"refused-if-red", "held-if-red"} < set(tasks)
     assert all(task["taskInfo"]["name"] == key for key, task in tasks.items())
     for task in tasks.values():
         for given in task.get("inputs", {}).get("artifacts", {}).values():
@@ -166,7 +166,7 @@ def test_what_waits_for_a_gate_names_it_as_the_gate_is_named(spec):
 def test_what_the_data_gate_lets_begin_needs_what_its_gate_puts_out_and_not_only_its_end(spec, tasks):
     """A gate whose pod was lost can count as done: it has admitted nothing, and put out nothing."""
     for step in ("Transform", "ProductionModel"):
-        given = {"producerTask": "DataGate-red-is-refused", "outputArtifactKey": "accepted_data"}
+        given = {"producerTask": "refused-if-red", "outputArtifactKey": "accepted_data"}
         assert tasks[step]["inputs"]["artifacts"]["gate"] == {"taskOutputArtifact": given}
         declared = spec["components"][step]["inputDefinitions"]["artifacts"]["gate"]
         assert declared == spec["components"]["DataGate"]["outputDefinitions"]["artifacts"]["accepted_data"]
@@ -305,7 +305,7 @@ def test_each_step_puts_out_what_the_ui_shows(spec):
     assert shown.pop("RunReport") == UI_TYPES
     assert shown.pop("DataValidator") == {"system.HTML", "system.Metrics"}
     # The others show nothing that a page of these does not.
-    assert set(shown) == {"ExampleGen", "Tuner", "Trainer", "Evaluator", "EdgeValidator"}
+    assert set(shown) == {"Tuner", "Trainer"}
     assert all(kinds == {"system.HTML"} for kinds in shown.values())
 
 
@@ -473,7 +473,7 @@ def test_without_kfp_the_extra_is_named_that_brings_it(tmp_path, monkeypatch):
 
 
 def test_each_of_several_pods_of_the_trainer_reads_the_same_and_the_first_puts_out(tmp_path):
-    step, own = "Trainer", {"model", "model_run", "page"}
+    step, own = "Trainer", {"model", "model_run", "training"}
     given = {"trainer": {"strategy": "multi_worker", "workers": 3}, "kubeflow": PLATFORM}
     workload = find_workload("shelf")
     compile_pipeline(workload, load({**workload.settings, **given}), tmp_path / "pipeline.yaml")

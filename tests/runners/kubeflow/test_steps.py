@@ -38,14 +38,14 @@ def test_a_step_is_one_line_however_many_tasks_the_server_makes_of_it():
 
 
 def test_a_gate_is_the_same_step_under_a_name_that_says_what_red_means():
-    text = (ANSWERS / "held.json").read_text().replace("ReleaseGate", "ReleaseGate-red-is-held")
+    text = (ANSWERS / "held.json").read_text().replace("ReleaseGate", "held-if-red")
     document = json.loads(text)
     document["run"]["run_details"]["task_details"] = document["tasks"]
     run = kfp_server_api.ApiClient().deserialize(_Response(document["run"]), "V2beta1Run")
     assert read_steps(run, ["ReleaseGate"]) == read_steps(answer("held")[0], ["ReleaseGate"])
     assert read_pods(document["nodes"]) == read_pods(answer("held")[1])
-    gate = {"taskOutputArtifact": {"producerTask": "DataGate-red-is-refused"}}
-    tasks = {"DataGate-red-is-refused": {}, "Transform": {"inputs": {"artifacts": {"gate": gate}}}}
+    gate = {"taskOutputArtifact": {"producerTask": "refused-if-red"}}
+    tasks = {"refused-if-red": {}, "Transform": {"inputs": {"artifacts": {"gate": gate}}}}
     assert order_steps({"root": {"dag": {"tasks": tasks}}}) == ["DataGate", "Transform"]
 
 

@@ -94,14 +94,24 @@ def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher
     assert schema["metadata"]["step_seconds"] >= 0
 
 
-def test_a_step_that_needs_no_tensorflow_imports_none(tmp_path):
+def import_schema(folder: Path, before: str = "", after: str = "") -> list[str]:
+    """Runs ImportSchemaGen in a process of its own; returns the words that it prints, the exit code first."""
     code = (
         "import sys; from pathlib import Path; from tests.runners.kubeflow.pod import test_entry as pod; "
-        f"code = pod.run_step(Path({str(tmp_path)!r}), 'ImportSchemaGen', pod.SCHEMA, {{'text': ''}}); "
-        "print(code, *{'tensorflow', 'apache_beam', 'kubernetes', 'pydantic'} & set(sys.modules))"
+        f"{before}code = pod.run_step(Path({str(folder)!r}), 'ImportSchemaGen', pod.SCHEMA, {{'text': ''}}); "
+        f"print(code{after})"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == ["0"]
+    return ended.stdout.split()
+
+
+def test_a_step_that_needs_no_tensorflow_imports_none(tmp_path):
+    heavy = ", *{'tensorflow', 'apache_beam', 'kubernetes', 'pydantic'} & set(sys.modules)"
+    assert import_schema(tmp_path, after=heavy) == ["0"]
+
+
+def test_a_step_runs_where_the_workload_imported_tensorflow_before(tmp_path):
+    assert import_schema(tmp_path, before="import tensorflow; ") == ["0"]
 
 
 def test_what_runs_no_pipeline_of_beam_imports_none():
@@ -176,8 +186,10 @@ def test_any_other_error_ends_in_one_line_with_its_traceback_above(tmp_path, cap
 
 def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "edgeline.report.steps", None)  # As where an image lacks it.
-    shown = kubeflow_pages.show("Trainer", {"page": {"uri": "minio://bucket/page"}}, {}, Locations(tmp_path))
-    assert [made["uri"] for made in shown["page"]["artifacts"]] == ["minio://bucket/page"]
+    shown = kubeflow_pages.show(
+        "Trainer", {"training": {"uri": "minio://bucket/page"}}, {}, Locations(tmp_path)
+    )
+    assert [made["uri"] for made in shown["training"]["artifacts"]] == ["minio://bucket/page"]
     assert "Its page could not be created" in (tmp_path / "minio/bucket/page").read_text()
 
 

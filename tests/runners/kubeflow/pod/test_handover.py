@@ -135,7 +135,7 @@ def test_a_step_without_inputs_and_one_without_outputs_of_its_own():
         (old(), "Trainer"),
         (new(), "Trainer"),
         (old("shelf"), "shelf"),
-        (old("DataGate-red-is-refused"), "DataGate"),
+        (old("refused-if-red"), "DataGate"),
     ],
 )
 def test_the_id_of_the_run_stands_before_the_step_in_the_outputs(given, step):
