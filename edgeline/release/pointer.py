@@ -81,7 +81,8 @@ class Envelope(Struct, frozen=True, rename={"payload_type": "payloadType"}):
         payload = base64.b64decode(self.payload, validate=True)
         pointer: Pointer = decode(payload, Pointer)
         for each in self.signatures[:1]:
-            if not is_signed(encode_for_signing(PAYLOAD_TYPE, payload), base64.b64decode(each.sig), each.keyid):
+            encoded = encode_for_signing(PAYLOAD_TYPE, payload)
+            if not is_signed(encoded, base64.b64decode(each.sig), each.keyid):
                 raise ValueError(f"it is not signed with {each.keyid}, though it says so")
             return pointer, each.keyid
         return pointer, None

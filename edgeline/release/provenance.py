@@ -98,6 +98,7 @@ def render_bom(manifest: Manifest, libraries: Mapping[str, str]) -> bytes:
         ],
     }
     packages = [_describe_package(*each) for each in sorted(libraries.items())]
+    depends_on = ["data", *(each["bom-ref"] for each in packages)]
     return render(
         {
             "bomFormat": "CycloneDX",
@@ -106,7 +107,7 @@ def render_bom(manifest: Manifest, libraries: Mapping[str, str]) -> bytes:
             "version": 1,
             "metadata": {"timestamp": manifest.created, "component": model},
             "components": [data, *packages],
-            "dependencies": [{"ref": "model", "dependsOn": ["data", *(each["bom-ref"] for each in packages)]}],
+            "dependencies": [{"ref": "model", "dependsOn": depends_on}],
         },
         "The bill of materials",
     )

@@ -10,9 +10,16 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 from tfx.types.artifact import Artifact
-from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation, PushedModel
+from tfx.types.standard_artifacts import (
+    Examples,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+    ModelRun,
+    PushedModel,
+)
 
-from components.artifacts import EdgeModels, Verdict
+from components.artifacts import EdgeModels, Quarantine, Verdict
 from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
@@ -102,6 +109,8 @@ class Run:
             "blessing": artifact(ModelBlessing, self.folder / "evaluation"),
             "edge_models": artifact(EdgeModels, bundle),
             "edge_verdict": artifact(Verdict, self.folder / "edge"),
+            "model_run": artifact(ModelRun, self.folder / "model_run"),
+            "quarantine": artifact(Quarantine, self.folder / "quarantine"),
         }
 
     @property
