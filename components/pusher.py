@@ -2,6 +2,7 @@
 
 import json
 import logging
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +10,36 @@ from msgspec import to_builtins
 from msgspec.structs import asdict
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation, PushedModel
+from tfx.types.artifact import Artifact
+from tfx.types.standard_artifacts import (
+    Examples,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+    ModelRun,
+    PushedModel,
+    TunerResults,
+)
 from tfx.utils import path_utils
 
-from components.artifacts import EdgeModels, Verdict
+from components.artifacts import EdgeModels, Quarantine, Verdict
 from edgeline.edge.micro import HEADER, SOURCE
 from edgeline.errors import EdgelineError
-from edgeline.journal import library_versions
+from edgeline.journal import format_utc, library_versions, list_libraries
 from edgeline.labels import parse_labels
 from edgeline.records.edge import EDGE_FILES, GOLDEN_FOLDER, LABELS_FILE_NAME, PREPROCESSING, ReleasedFile
 from edgeline.records.evaluation import METRICS
+from edgeline.records.run import Run
 from edgeline.records.verdict import PUSH, VERDICT, Push
 from edgeline.release import store
 from edgeline.release.acceptance import terms
 from edgeline.release.manifest import Code, Data, model_identity
 from edgeline.release.settings import PushSettings
 from edgeline.release.signing import signing_key
+from edgeline.report.card import render_card
+from edgeline.report.collect import collect
+from edgeline.report.facts import Facts
+from edgeline.report.sources import Sources
 from edgeline.settings_group import Group
 
 log = logging.getLogger("edgeline.push")
@@ -42,6 +57,8 @@ def Pusher(
     blessing: InputArtifact[ModelBlessing],
     edge_models: InputArtifact[EdgeModels],
     edge_verdict: InputArtifact[Verdict],
+    model_run: InputArtifact[ModelRun],
+    quarantine: InputArtifact[Quarantine],
     pushed_model: OutputArtifact[PushedModel],
     labels: Parameter[str],
     push: Parameter[str],
@@ -50,6 +67,7 @@ def Pusher(
     code: Parameter[str],
     lock: Parameter[str],
     run: Parameter[str],
+    search: InputArtifact[TunerResults] = None,
 ) -> None:
     """Pushes a release when both gates passed and the model is new.
 
@@ -59,10 +77,12 @@ def Pusher(
     `examples` says which spans the model was trained on; `pushed_model` has the custom properties `outcome`
     (`pushed`, `unchanged` or `held`) and `version`. `labels` are class names as JSON, in the order of the
     schema's domain, which labels.txt has to keep; `lock` is the digest of the lock file. `run` makes each run
-    execute this step. The signing key that the settings or the environment name is read here and written
-    nowhere.
+    execute this step. `settings` are all that made the model: its card and provenance name them, and the card
+    also reads `quarantine`, `model_run` and `search`. The signing key that the settings or the environment
+    name is read here and written nowhere.
     """
-    given = _Settings.model_validate_json(settings).push
+    made_with = json.loads(settings)
+    given = _Settings(push=made_with.pop("push")).push
     verdicts = [VERDICT.read(Path(artifact.uri)) for artifact in (blessing, edge_verdict)]
     saved_model = Path(path_utils.serving_model_path(model.uri))
     if not all(verdict.passed for verdict in verdicts):
@@ -72,9 +92,28 @@ def Pusher(
         store.repair(push)  # a push of this model may have been killed at its end
         outcome = Push("unchanged", known, (_explain_unchanged(known, push, model_name),))
     else:
+        facts = _collect_facts(
+            Run(
+                id=run,
+                workload=model_name,
+                outcome="pushed",
+                started_at=format_utc(datetime.now(timezone.utc)),
+                settings=made_with,
+                libraries=library_versions(),
+                inputs={"window": examples.get_string_custom_property("window"), "code": code, "lock": lock},
+            ),
+            quarantine=quarantine,
+            model_run=model_run,
+            evaluation=evaluation,
+            edge_models=edge_models,
+            edge_verdict=edge_verdict,
+            search=search,
+        )
+        bundle = _read_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels))
+        terms_of_use = (bundle["labels"], given.licence, given.data_statement)
         candidate = store.Candidate(
             saved_model=saved_model,
-            **_read_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels)),
+            **bundle,
             metrics=METRICS.read(Path(evaluation.uri)).candidate,
             data=Data(
                 examples.get_int_custom_property("first_span"),
@@ -83,10 +122,14 @@ def Pusher(
                 json.loads(examples.get_string_custom_property("spans")),
             ),
             code=Code(code, lock),
-            versions=library_versions(),
+            versions=facts.run.libraries,
             run=run,
             **given.model_dump(exclude={"key", "destination"}),
             signing_key=signing_key(given.key),
+            settings=made_with,
+            tuned=facts.run.tuned,
+            libraries=list_libraries(),
+            card=lambda version: render_card(facts, version, *terms_of_use),
         )
         release = store.push(push, model_name, candidate)
         notes = (f"Version {release.version} of {model_name} is in production.", *terms(release.manifest))
@@ -101,6 +144,11 @@ def Pusher(
     PUSH.write(Path(pushed_model.uri), outcome)
     pushed_model.set_string_custom_property("outcome", outcome.outcome)
     pushed_model.set_int_custom_property("version", outcome.version)
+
+
+def _collect_facts(run: Run, **artifacts: Artifact | None) -> Facts:
+    folders = {name: Path(artifact.uri) for name, artifact in artifacts.items() if artifact is not None}
+    return collect(Sources(**folders), run)
 
 
 def _explain_unchanged(version: int, root: str, name: str) -> str:

@@ -6,7 +6,7 @@ import platform
 import socket
 from contextlib import suppress
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from typing import BinaryIO
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -58,6 +58,13 @@ def append_line(file: BinaryIO, line: bytes) -> None:
 
 
 _LIBRARIES = ("tensorflow", "keras", "tfx", "tensorflow-transform", "apache-beam", "numpy", "pillow")
+
+
+def list_libraries() -> dict[str, str]:
+    """Returns the version of each installed library by its name."""
+    # Of two with a name, Python imports the first; half-removed ones have no name.
+    found = (each for each in reversed([*distributions()]) if "Name" in each.metadata)
+    return {each.metadata["Name"]: each.version for each in found}
 
 
 def library_versions() -> dict[str, str]:

@@ -201,10 +201,16 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "edge_models": converter.outputs["edge_models"],
         "edge_verdict": edge_validator.outputs["verdict"],
     }
+    reported = {
+        **judged,
+        "model_run": trainer.outputs["model_run"],
+        **({"search": tuner.outputs["tuner_results"]} if tuner else {}),
+    }
     pusher = Pusher(
         examples=ingest.outputs["examples"],
+        quarantine=ingest.outputs["quarantine"],
         model=trainer.outputs["model"],
-        **judged,
+        **reported,
         labels=json.dumps(workload.labels),
         **store,
         settings=settings.of("Pusher"),
@@ -214,9 +220,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     )
     report = RunReport(
         accepted_data=gate.outputs["accepted_data"],
-        **({"search": tuner.outputs["tuner_results"]} if tuner else {}),
-        model_run=trainer.outputs["model_run"],
-        **judged,
+        **reported,
         pushed_model=pusher.outputs["pushed_model"],
         **about,
     )

@@ -194,8 +194,9 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "Pusher": StepInfo(
         "Pushes model and files as one version, or neither.",
-        after=("ExampleGen", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"),
-        settings=("push",),
+        after=("ExampleGen", "Tuner", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"),
+        # All that made the model, for its provenance.
+        settings=("push", "seed", "data", "gate", "model", "trainer", "tune", "evaluation", "edge"),
         each_run=True,
         outputs={"pushed_model": "pushed_model"},
         opens=("push",),

@@ -1,10 +1,12 @@
 """A candidate for release, and its conversion to the two folders of a release."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import format_utc
@@ -12,13 +14,34 @@ from edgeline.labels import check_labels, render_labels
 from edgeline.records.edge import GOLDEN_FOLDER, ReleasedFile
 from edgeline.records.evaluation import SliceMetrics
 from edgeline.release import durable, manifest
-from edgeline.release.layout import LABELS, MANIFEST, PREPROCESSING, SIGNATURE, PushFolder, check_name, render
+from edgeline.release.layout import (
+    BOM,
+    CARD,
+    LABELS,
+    MANIFEST,
+    MODEL_KEY,
+    MODEL_SIGNATURE,
+    PREPROCESSING,
+    PROVENANCE,
+    SERVING_SIGNATURE,
+    SIGNATURE,
+    PushFolder,
+    check_name,
+    render,
+    sha256_of_bytes,
+)
+from edgeline.release.model_signing import derive_key, render_public_key, sign_files
+from edgeline.release.provenance import render_bom, render_provenance
 from edgeline.release.signing import digits_of
 from edgeline.store.objects import measure_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+_OWN_FILES = {
+    *(MANIFEST, SIGNATURE, LABELS, PREPROCESSING, PROVENANCE, BOM, CARD),
+    *(MODEL_SIGNATURE, SERVING_SIGNATURE, MODEL_KEY),
+}
 _FIELDS = ("run", "default_variant", "variants", "metrics", "data", "code", "versions")
 _OPTIONAL_FIELDS = ("min_app_version", "rollback_epoch", "licence", "data_statement")
 
@@ -46,6 +69,10 @@ class Candidate:
     licence: str | None = None
     data_statement: str | None = None
     signing_key: "Ed25519PrivateKey | None" = None
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the run, nested by group
+    tuned: Mapping[str, Any] = field(default_factory=dict)  # those that a search found, by dotted name
+    libraries: Mapping[str, str] = field(default_factory=dict)  # every installed one: name -> version
+    card: Callable[[int], str] | None = None  # renders the page of the model card for a version
 
 
 def check(candidate: Candidate) -> None:
@@ -58,7 +85,7 @@ def check(candidate: Candidate) -> None:
         raise _make_refusal(f"{candidate.saved_model} has no saved_model.pb", "No server could load it.")
     for name, path in candidate.edge_files.items():
         check_name(name.removeprefix(f"{GOLDEN_FOLDER}/"), "file name in the bundle")
-        if name in (MANIFEST, SIGNATURE, LABELS, PREPROCESSING):
+        if name in _OWN_FILES:
             raise _make_refusal(f"The bundle has a file {name!r}", "The push writes that file itself.")
         if not path.is_file():
             raise _make_refusal(f"The bundle's {name} should come from {path}, which is not a file", "")
@@ -94,24 +121,44 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     durable.write_file(scratch / "edge" / LABELS, render_labels(candidate.labels))
     preprocessing = render(candidate.preprocessing, "The preprocessing contract")
     durable.write_file(scratch / "edge" / PREPROCESSING, preprocessing)
-    raw = render(_build_manifest(candidate, scratch, model, version), "The manifest")
-    try:
-        manifest.parse_manifest(raw, "The new manifest")
-    except EdgelineError as error:
-        raise _make_refusal(error.found.rstrip("."), error.why) from error
-    durable.write_file(scratch / "edge" / MANIFEST, raw)
-    if candidate.signing_key:
-        durable.write_file(scratch / "edge" / SIGNATURE, candidate.signing_key.sign(raw))
-    durable.sync_folders(scratch)
-    return raw
-
-
-def _build_manifest(candidate: Candidate, scratch: Path, model: str, version: int) -> dict[str, Any]:
+    if candidate.card:
+        durable.write_file(scratch / "edge" / CARD, candidate.card(version).encode())
     files = [
         manifest.FileEntry(f"{part}/{model}/{version}/{name}", *measure_file(path))
         for part in ("serving", "edge")
         for name, path in manifest.files_below(scratch / part).items()
     ]
+
+    def write(name: str, content: bytes) -> None:
+        durable.write_file(scratch / "edge" / name, content)
+        entry = f"edge/{model}/{version}/{name}", len(content), sha256_of_bytes(content)
+        files.append(manifest.FileEntry(*entry))
+
+    if key := candidate.signing_key:
+        served = manifest.select_served_entries(files, model, version)
+        write(SERVING_SIGNATURE, sign_files(key, model, {each.path: each.sha256 for each in served}))
+        write(MODEL_KEY, render_public_key(derive_key(key).public_key()))
+    raw = render(_build_manifest(candidate, files, model, version), "The manifest")
+    try:
+        parsed = manifest.parse_manifest(raw, "The new manifest")
+    except EdgelineError as error:
+        raise _make_refusal(error.found.rstrip("."), error.why) from error
+    write(PROVENANCE, render_provenance(parsed, candidate.settings, candidate.tuned))
+    write(BOM, render_bom(parsed, candidate.libraries))
+    raw = render(replace(parsed, files=tuple(files)), "The manifest")
+    durable.write_file(scratch / "edge" / MANIFEST, raw)
+    if key:
+        durable.write_file(scratch / "edge" / SIGNATURE, key.sign(raw))
+        names = manifest.files_below(scratch / "edge")
+        digests = {name: measure_file(path)[1] for name, path in names.items()}
+        durable.write_file(scratch / "edge" / MODEL_SIGNATURE, sign_files(key, model, digests))
+    durable.sync_folders(scratch)
+    return raw
+
+
+def _build_manifest(
+    candidate: Candidate, files: list[manifest.FileEntry], model: str, version: int
+) -> dict[str, Any]:
     created = datetime.now(timezone.utc)
     fields = {name: getattr(candidate, name) for name in _FIELDS}
     optional = {name: value for name in _OPTIONAL_FIELDS if (value := getattr(candidate, name))}

@@ -2,7 +2,7 @@
 
     <push>/serving/models.config            pins, for TF Serving, of every model in the folder
     <push>/serving/<model>/<version>/       SavedModel
-    <push>/edge/<model>/<version>/          manifest.json, its manifest.sig, and the bundle of a phone
+    <push>/edge/<model>/<version>/          manifest.json, signatures, provenance, and the bundle of a phone
     <push>/edge/<model>/current.json        names the release in production
     <push>/edge/<model>/history.jsonl       who changed that, when and why
     <push>/.scratch/                        unfinished work of a writer
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 LABELS, PREPROCESSING = "labels.txt", "preprocessing.json"
+# Signatures that `model_signing` verifies: of all other files of the bundle, and of the SavedModel.
+MODEL_SIGNATURE, SERVING_SIGNATURE, MODEL_KEY = "model.sig", "serving.sig", "model.pub.pem"
+PROVENANCE, BOM, CARD = "provenance.json", "mlbom.cdx.json", "model_card.html"
 
 Place = TypeVar("Place", Path, "UPath", "Path | UPath")
 

@@ -19,7 +19,7 @@ from msgspec import Meta, Struct, to_builtins
 from edgeline.journal import format_utc
 from edgeline.records.json_file import decode
 from edgeline.release.layout import Digest, Positive, parse_time
-from edgeline.release.signing import digits_of, is_signed
+from edgeline.release.signing import digits_of, encode_for_signing, is_signed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -81,7 +81,8 @@ class Envelope(Struct, frozen=True, rename={"payload_type": "payloadType"}):
         payload = base64.b64decode(self.payload, validate=True)
         pointer: Pointer = decode(payload, Pointer)
         for each in self.signatures[:1]:
-            if not is_signed(_encode_for_signing(payload), base64.b64decode(each.sig), each.keyid):
+            encoded = encode_for_signing(PAYLOAD_TYPE, payload)
+            if not is_signed(encoded, base64.b64decode(each.sig), each.keyid):
                 raise ValueError(f"it is not signed with {each.keyid}, though it says so")
             return pointer, each.keyid
         return pointer, None
@@ -103,11 +104,6 @@ def seal(
     payload = json.dumps(to_builtins(pointer), sort_keys=True).encode()
     signatures: tuple[Signature, ...] = ()
     if key:
-        signature = base64.b64encode(key.sign(_encode_for_signing(payload))).decode()
+        signature = base64.b64encode(key.sign(encode_for_signing(PAYLOAD_TYPE, payload))).decode()
         signatures = (Signature(digits_of(key.public_key()), signature),)
     return Envelope(PAYLOAD_TYPE, base64.b64encode(payload).decode(), signatures)
-
-
-def _encode_for_signing(payload: bytes) -> bytes:
-    """Returns DSSE's pre-authentication encoding of a payload."""
-    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)

@@ -60,6 +60,11 @@ def is_signed(content: bytes, signature: bytes, public: str) -> bool:
     return True
 
 
+def encode_for_signing(payload_type: str, payload: bytes) -> bytes:
+    """Returns DSSE's pre-authentication encoding of a payload."""
+    return b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
+
+
 def make_pair(folder: Path) -> str:
     """Writes a new key pair to `folder`, the private key for its owner alone; returns the public digits.
 

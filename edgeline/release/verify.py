@@ -10,7 +10,17 @@ from pathlib import Path
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.release.history import History, find_envelope, read_history, read_pointer, render_pointer
-from edgeline.release.layout import HISTORY, MANIFEST, POINTER, SIGNATURE, PushFolder, check_name, parse_time
+from edgeline.release.layout import (
+    HISTORY,
+    MANIFEST,
+    MODEL_KEY,
+    MODEL_SIGNATURE,
+    POINTER,
+    SIGNATURE,
+    PushFolder,
+    check_name,
+    parse_time,
+)
 from edgeline.release.manifest import (
     FileEntry,
     Manifest,
@@ -20,6 +30,7 @@ from edgeline.release.manifest import (
     parse_manifest,
     select_served_entries,
 )
+from edgeline.release.model_signing import is_signature_of
 from edgeline.release.pins import find_pins_problem
 from edgeline.release.pointer import Production
 from edgeline.release.releases import read_release, released_versions
@@ -129,19 +140,33 @@ def read_bundle(place: Location) -> Manifest:
 
 
 def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
-    """Returns all problems of the bundle in `place` and of its signature, one sentence each."""
+    """Returns all problems of the bundle in `place` and of its signatures, one sentence each."""
     prefix = f"edge/{manifest.model}/{manifest.version}/"
-    if not manifest.signed_by:
-        return _check_part(place, prefix, manifest, {MANIFEST})
-    problems, path = _check_part(place, prefix, manifest, {MANIFEST, SIGNATURE}), place / SIGNATURE
-    content = "a link" if isinstance(path, Path) and path.is_symlink() else "another signature"
-    try:
-        signed = is_signed(read_bytes(place / MANIFEST), read_bytes(path), manifest.signed_by)
-    except OSError:
-        signed, content = False, "no readable file"
-    if content == "a link" or not signed:
-        expected = f"the signature of {MANIFEST} with {manifest.signed_by}"
-        problems.append(f"{prefix}{SIGNATURE}: found {content}. Expected {expected}.")
+    signer, expected = manifest.signed_by, {}
+    entries = (each for each in manifest.files if each.path.startswith(prefix))
+    digests = {each.path.removeprefix(prefix): each.sha256 for each in entries}
+    if signer:
+        expected[SIGNATURE] = f"the signature of {MANIFEST} with {signer}"
+    if MODEL_KEY in digests:  # releases of earlier versions have none
+        expected[MODEL_SIGNATURE] = f"the signature of all files with {MODEL_KEY}"
+    problems = _check_part(place, prefix, manifest, {MANIFEST, *expected})
+
+    def is_right(name: str) -> bool:
+        raw = read_bytes(place / name)
+        if name == SIGNATURE:
+            return is_signed(read_bytes(place / MANIFEST), raw, signer or "")
+        own = {name: measure_file(place / name)[1] for name in (MANIFEST, SIGNATURE)}
+        return is_signature_of(raw, manifest.model, digests | own, read_bytes(place / MODEL_KEY))
+
+    for name, right in expected.items():
+        path = place / name
+        found = "a link" if isinstance(path, Path) and path.is_symlink() else "another signature"
+        try:
+            if found == "another signature" and is_right(name):
+                continue
+        except OSError:
+            found = "no readable file"
+        problems.append(f"{prefix}{name}: found {found}. Expected {right}.")
     return problems
 
 

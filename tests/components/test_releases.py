@@ -2,7 +2,7 @@
 
 import json
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +10,17 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 from tfx.types.artifact import Artifact
-from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation, PushedModel
+from tfx.types.standard_artifacts import (
+    Examples,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+    ModelRun,
+    PushedModel,
+    TunerResults,
+)
 
-from components.artifacts import EdgeModels, Verdict
+from components.artifacts import EdgeModels, Quarantine, Verdict
 from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
@@ -26,6 +34,7 @@ from edgeline.records.edge import (
     Variant,
 )
 from edgeline.records.evaluation import METRICS, Metrics
+from edgeline.records.training import SEARCH, Search, Trial
 from edgeline.records.verdict import VERDICT
 from edgeline.records.verdict import Verdict as Found
 from edgeline.release import store
@@ -71,6 +80,7 @@ class Run:
     failed_variants: tuple[str, ...] = ()
     bytes_a_file: int = 2_000
     labels: str = "ok\nmisplaced\ndamaged\n"
+    searched: Mapping[str, int] | None = None  # the best settings of a search
 
     def inputs(self) -> dict[str, Artifact]:
         candidate = make_candidate(self.folder / "made", self.content, self.bytes_a_file)
@@ -88,6 +98,10 @@ class Run:
         )
         (self.folder / "edge" / "golden").mkdir()
         (self.folder / "edge" / "golden" / "01.jpg").write_text("a photo")
+        search = {}
+        if self.searched:
+            SEARCH.write(self.folder / "search", Search("val_loss", 1, (Trial(1, self.searched, score=0.2),)))
+            search = {"search": artifact(TunerResults, self.folder / "search")}
         return {
             "examples": artifact(
                 Examples,
@@ -102,6 +116,9 @@ class Run:
             "blessing": artifact(ModelBlessing, self.folder / "evaluation"),
             "edge_models": artifact(EdgeModels, bundle),
             "edge_verdict": artifact(Verdict, self.folder / "edge"),
+            "model_run": artifact(ModelRun, self.folder / "model_run"),
+            "quarantine": artifact(Quarantine, self.folder / "quarantine"),
+            **search,
         }
 
     @property
@@ -190,6 +207,23 @@ def test_what_both_gates_passed_goes_into_production_with_its_story(push, tmp_pa
     assert "edge/shelf/1/golden/01.jpg" in {entry.path for entry in manifest.files}
     assert store.current(push, "shelf").read("golden/01.jpg") == b"a photo"
     assert store.verify(push, "shelf") == []
+
+
+def test_card_provenance_and_bill_of_materials_are_of_the_run_and_its_search(push, tmp_path):
+    Run(tmp_path / "1").push_to(push)
+    Run(tmp_path / "2", "second", searched={"model.hidden": 32}).push_to(push, licence="MIT")
+    release = store.current(push, "shelf")
+    card = release.read("model_card.html").decode()
+    assert "Model card: shelf, version 2" in card and "Made by run run-1" in card and "MIT" in card
+    assert "<th>model.hidden</th><td><code>32</code>" in card
+    made = json.loads(release.read("provenance.json"))["predicate"]["buildDefinition"]
+    assert made["internalParameters"]["tuned"] == {"model.hidden": 32}
+    settings = Settings().model_dump(mode="json")
+    said = made["externalParameters"]["settings"]
+    assert said == {name: settings[name] for name in said} and {"seed", "data", "trainer"} <= {*said}
+    # Where releases go to, and the place of the key, are nobody else's business.
+    assert "push" not in said
+    assert '"tensorflow"' in release.read("mlbom.cdx.json").decode()
 
 
 @pytest.mark.parametrize("place", ["file", "environment"])

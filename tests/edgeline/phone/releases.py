@@ -15,7 +15,7 @@ from edgeline.edge.inspect import inspect
 from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.release import pointer as pointers
 from edgeline.release import store
-from edgeline.release.signing import digits_of
+from edgeline.release.signing import digits_of, encode_for_signing
 from tests.edgeline.cli.test_predict import TOKENS
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
 from tests.edgeline.edge.contracts.test_image import jpeg
@@ -220,7 +220,7 @@ def forge(key: Any = KEY, **changes: Any) -> Callable[[bytes], bytes]:
         raw = json.dumps(payload).encode()
         signatures = []
         if key:
-            signature = base64.b64encode(key.sign(pointers._encode_for_signing(raw))).decode()
+            signature = base64.b64encode(key.sign(encode_for_signing(pointers.PAYLOAD_TYPE, raw))).decode()
             signatures = [{"keyid": digits_of(key.public_key()), "sig": signature}]
         document["signed"] |= {"payload": base64.b64encode(raw).decode(), "signatures": signatures}
         return json.dumps(document).encode()

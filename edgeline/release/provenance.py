@@ -1,0 +1,122 @@
+"""The provenance of a release, for tools that know nothing of Edgeline, made from its manifest.
+
+`provenance.json` is an in-toto statement with the predicate of SLSA (https://slsa.dev/spec/v1.1/provenance):
+the settings, the data, code and lock file that the release was made from. `mlbom.cdx.json` is a bill of
+materials (CycloneDX 1.6): the model with its metrics, its files, the data, and the libraries. The digest of a
+span is over the names and bytes of its files.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+from edgeline.release.layout import render
+from edgeline.release.manifest import Manifest
+
+_TYPE, _BUILDER = "urn:edgeline:pipeline:1", "urn:edgeline:pusher"
+
+
+def render_provenance(manifest: Manifest, settings: Mapping[str, Any], tuned: Mapping[str, Any]) -> bytes:
+    """Renders the SLSA provenance of the files in a manifest.
+
+    Args:
+        manifest: The manifest so far.
+        settings: The settings of the run, nested by group.
+        tuned: Those that a search found, by dotted name.
+    """
+    digests = {**manifest.data.spans, "code": manifest.code.digest, "lock": manifest.code.lock_digest}
+    return render(
+        {
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{"name": each.path, "digest": {"sha256": each.sha256}} for each in manifest.files],
+            "predicateType": "https://slsa.dev/provenance/v1",
+            "predicate": {
+                "buildDefinition": {
+                    "buildType": _TYPE,
+                    "externalParameters": {"model": manifest.model, "settings": settings},
+                    "internalParameters": {"tuned": tuned},
+                    "resolvedDependencies": [
+                        {"name": name, "digest": {"sha256": digest}}
+                        for name, digest in digests.items()
+                        if digest
+                    ],
+                },
+                "runDetails": {
+                    "builder": {"id": _BUILDER, "version": manifest.versions},
+                    "metadata": {"invocationId": manifest.run, "finishedOn": manifest.created},
+                },
+            },
+        },
+        "The provenance",
+    )
+
+
+def render_bom(manifest: Manifest, libraries: Mapping[str, str]) -> bytes:
+    """Renders the bill of materials of a release; `libraries` are versions by name."""
+    accuracies = [
+        {"type": "accuracy", "slice": f"{kind}: {name}", "value": str(values["accuracy"])}
+        for kind, slices in manifest.metrics.items()
+        for name, values in slices.items()
+        if values.get("accuracy") is not None
+    ]
+    file = manifest.default
+    tensors = {
+        name: [{"format": f"{tensor.name}: {tensor.dtype} {list(tensor.shape)}"} for tensor in tensors]
+        for name, tensors in (("inputs", file.inputs), ("outputs", file.outputs))
+    }
+    model = {
+        "type": "machine-learning-model",
+        "bom-ref": "model",
+        "name": manifest.model,
+        "version": str(manifest.version),
+        **({"licenses": [{"license": {"name": manifest.licence}}]} if manifest.licence else {}),
+        "modelCard": {
+            "modelParameters": {
+                "approach": {"type": "supervised"},
+                "task": "classification",
+                "datasets": [{"ref": "data"}],
+                **tensors,
+            },
+            "quantitativeAnalysis": {"performanceMetrics": accuracies},
+        },
+        "components": [
+            {"type": "file", "name": each.path, "hashes": _hash(each.sha256)} for each in manifest.files
+        ],
+    }
+    data = {
+        "type": "data",
+        "bom-ref": "data",
+        "name": "training data",
+        "description": manifest.data_statement or "",
+        "hashes": _hash(manifest.data.fingerprint),
+        "data": [{"type": "dataset"}],
+        "components": [
+            {"type": "data", "name": name, "hashes": _hash(digest), "data": [{"type": "dataset"}]}
+            for name, digest in manifest.data.spans.items()
+        ],
+    }
+    packages = [_describe_package(*each) for each in sorted(libraries.items())]
+    depends_on = ["data", *(each["bom-ref"] for each in packages)]
+    return render(
+        {
+            "bomFormat": "CycloneDX",
+            "specVersion": "1.6",
+            "serialNumber": uuid4().urn,
+            "version": 1,
+            "metadata": {"timestamp": manifest.created, "component": model},
+            "components": [data, *packages],
+            "dependencies": [{"ref": "model", "dependsOn": depends_on}],
+        },
+        "The bill of materials",
+    )
+
+
+def _hash(digest: str) -> list[dict[str, str]]:
+    return [{"alg": "SHA-256", "content": digest}] if digest else []
+
+
+def _describe_package(name: str, version: str) -> dict[str, str]:
+    url = f"pkg:pypi/{re.sub('[-_.]+', '-', name).lower()}@{quote(version, safe='')}"
+    return {"type": "library", "bom-ref": url, "name": name, "version": version, "purl": url}

@@ -1,0 +1,65 @@
+"""The model card of a release: a page for whoever uses the model and was not there when it was trained.
+
+It has what model cards have (Mitchell et al., 2019, https://arxiv.org/abs/1810.03993), from a run's records.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from edgeline.records.ingest import describe_spans
+from edgeline.report.facts import Facts
+from edgeline.report.page import View, render
+from edgeline.report.words import count, day, percent
+
+# No photo or text of anybody's data: a bundle leaves the house.
+_SECTIONS = ("data", "metrics", "confusion", "twins", "reliability", "edge", "search", "training", "lineage")
+_FEW = 30  # eval examples; with fewer, a 95 % interval is over 20 points wide
+
+
+def render_card(
+    facts: Facts, version: int, labels: Sequence[str], licence: str | None, data_statement: str | None
+) -> str:
+    """Renders the card of a version; licence and data statement are None if nobody stated any."""
+    facts = replace(facts, run=replace(facts.run, version=version))
+    view = View(facts, {})
+    use = [
+        ("Answers", ", ".join(labels)),
+        ("Licence", licence or "not stated (push.licence)"),
+        ("Data", data_statement or "not stated (push.data_statement)"),
+    ]
+    return render(
+        "card.html",
+        title=f"Model card: {facts.run.workload}, version {version}",
+        text=f"Made by run {facts.run.id} on {day(facts.run.started_at)}.",
+        use=use,
+        limits=list(list_limits(facts, view.nouns)),
+        sections=[name for name in _SECTIONS if view.has(name)],
+        view=view,
+    )
+
+
+def list_limits(facts: Facts, nouns: str) -> Iterator[str]:
+    """Yields the limits of a model that its run measured, a sentence each."""
+    if facts.data and facts.data.spans:
+        names = describe_spans(span.name for span in facts.data.spans)
+        yield f"It learned from {names}; nothing is known of {nouns} unlike these."
+    if evaluation := facts.evaluation:
+        for kind in evaluation.kinds[1:]:
+            if worst := evaluation.worst(kind):
+                interval = f"95 % CI {percent(worst.low)} to {percent(worst.high)}"
+                share = f"{percent(worst.accuracy)} of {count(worst.examples)} {nouns} ({interval})"
+                yield f"Weakest {kind}: {worst.name}, right on {share}."
+            if few := [each.name for each in evaluation.of(kind) if each.examples < _FEW]:
+                names = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
+                yield f"Measured on fewer than {_FEW} {nouns}, by {kind}: {names}."
+    if facts.label_issues and facts.label_issues.total:
+        total, judged = count(facts.label_issues.total), count(facts.label_issues.judged)
+        yield f"{total} of {judged} labels of its data are probably wrong."
+    if facts.edge and facts.edge.default_measured:
+        measured = facts.edge.default_measured
+        cpu = measured.machine.cpu if measured.machine else "a computer"
+        yield (
+            f"The file for phones, {facts.edge.default_variant}, answers like the SavedModel on"
+            f" {percent(measured.agreement)} of {count(measured.examples)} {nouns}; its times are of {cpu},"
+            " not of a phone."
+        )

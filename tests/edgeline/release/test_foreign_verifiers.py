@@ -1,0 +1,200 @@
+"""What tools that know nothing of Edgeline say of a release, from an environment of their own."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploy.environment.uv import find_uv
+from edgeline.journal import list_libraries
+from edgeline.release import store
+from edgeline.release.manifest import Code, Data
+from edgeline.release.model_signing import is_signature_of
+from edgeline.release.releases import Release
+from tests.edgeline.release.candidates import make_candidate, make_key
+
+ROOT = Path(__file__).parents[3]
+# model-signing 1.1.1 imports pyOpenSSL and does not require it.
+TOOLS = (
+    "model-signing==1.1.1",
+    "pyopenssl==26.4.0",
+    "cyclonedx-python-lib[json-validation]==11.12.0",
+    "in-toto-attestation==0.9.3",
+)
+# Each prints what is wrong, or nothing.
+CHECK_BOM = """
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+print(JsonStrictValidator(SchemaVersion.V1_6).validate_str(sys.stdin.read()) or "")
+"""
+CHECK_PROVENANCE = """
+import json, sys
+from google.protobuf import json_format
+from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance
+from in_toto_attestation.v1.statement import Statement
+from in_toto_attestation.v1.statement_pb2 import Statement as Message
+found = json_format.Parse(sys.stdin.read(), Message())
+Statement.copy_from_pb(found).validate()
+json_format.ParseDict(json_format.MessageToDict(found.predicate), Provenance())
+"""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The tools of an environment."""
+
+    folder: Path
+
+    def check(self, code: str, content: bytes) -> str:
+        """Returns what a check prints of a document."""
+        command = (self.folder / "bin" / "python", "-c", code)
+        done = subprocess.run(command, input=content, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return done.stdout.decode().strip()
+
+    def verifies(self, signed: Path, signature: Path, key: Path) -> bool:
+        """Tells whether model_signing accepts a signature of a folder."""
+        flags = ("--signature", str(signature), "--public_key", str(key))
+        command = (self.folder / "bin" / "model_signing", "verify", "key", *flags, str(signed))
+        done = subprocess.run(command, capture_output=True, text=True)
+        said = done.stdout + done.stderr
+        assert ("Verification succeeded" in said) == (done.returncode == 0), said
+        assert done.returncode == 0 or "Verification failed" in said, said
+        return done.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
+    uv, folder = find_uv(ROOT, os.environ["PATH"]), tmp_path_factory.mktemp("foreign") / "venv"
+    for command in (
+        ("venv", "--python", sys.executable, str(folder)),
+        ("pip", "install", "--python", str(folder), *TOOLS),
+    ):
+        subprocess.run((uv, "--quiet", *command), cwd=ROOT, check=True)
+    return Tools(folder)
+
+
+@pytest.fixture
+def release(root: Path, tmp_path: Path) -> Release:
+    candidate = make_candidate(
+        tmp_path / "made",
+        signing_key=make_key(),
+        licence="MIT",
+        data_statement="Photos of our own shelves.",
+        data=Data(35, 36, "f" * 64, {"span-00035": "a" * 64, "span-00036": "b" * 64}),
+        code=Code("c" * 64, "d" * 64),
+        settings={"seed": 20, "trainer": {"epochs": 16, "class_weights": {"ok": 0.5}}},
+        tuned={"trainer.learning_rate": 0.002},
+        libraries=list_libraries(),
+        card=lambda version: f"<h1>Version {version}</h1>",
+    )
+    return store.push(root, "shelf", candidate)
+
+
+def test_model_signing_accepts_both_folders_of_a_release(tools, release):
+    key = release.edge / "model.pub.pem"
+    assert tools.verifies(release.edge, release.edge / "model.sig", key)
+    assert tools.verifies(release.serving, release.edge / "serving.sig", key)
+
+
+def test_it_refuses_a_changed_a_lost_and_an_added_file_and_another_key(tools, release, tmp_path):
+    bundle = tmp_path / "copied"
+
+    def is_accepted() -> bool:
+        return tools.verifies(bundle, bundle / "model.sig", release.edge / "model.pub.pem")
+
+    def copy() -> Path:
+        shutil.rmtree(bundle, ignore_errors=True)
+        return Path(shutil.copytree(release.edge, bundle))
+
+    path = copy() / "model_int8.tflite"
+    assert is_accepted()
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    assert not is_accepted()
+    (copy() / "labels.txt").unlink()
+    assert not is_accepted()
+    (copy() / "more.txt").write_text("more")
+    assert not is_accepted()
+    copy()
+    other = store.push(
+        tmp_path / "push", "shelf", make_candidate(tmp_path / "other", signing_key=make_key(2))
+    )
+    assert not tools.verifies(bundle, bundle / "model.sig", other.edge / "model.pub.pem")
+
+
+def test_the_key_that_it_takes_belongs_to_the_key_of_all_releases(release, root, tmp_path):
+    again = store.push(root, "shelf", make_candidate(tmp_path / "2", "second", signing_key=make_key()))
+    assert again.read("model.pub.pem") == release.read("model.pub.pem")
+    other = store.push(
+        tmp_path / "push", "shelf", make_candidate(tmp_path / "other", signing_key=make_key(2))
+    )
+    assert other.read("model.pub.pem") != release.read("model.pub.pem")
+
+
+@pytest.mark.parametrize(
+    "key", [b"", b"no key", b"-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n"]
+)
+@pytest.mark.parametrize("signature", [b"", b"{}", b"[]", b'{"dsseEnvelope": {"signatures": []}}', b"\xff"])
+def test_what_is_no_signature_or_no_key_is_none(release, key, signature):
+    digests = {"labels.txt": "a" * 64}
+    assert not is_signature_of(signature, "shelf", digests, key)
+    assert not is_signature_of(signature, "shelf", digests, release.read("model.pub.pem"))
+
+
+def test_the_bill_of_materials_is_valid_and_names_model_files_data_and_libraries(tools, release):
+    raw = release.read("mlbom.cdx.json")
+    assert tools.check(CHECK_BOM, raw) == ""
+    bom = json.loads(raw)
+    model, (data, *libraries) = bom["metadata"]["component"], bom["components"]
+    hashes = {each["name"]: each["hashes"][0]["content"] for each in model["components"]}
+    written = {each.path: each.sha256 for each in release.manifest.files}
+    # Both documents are made from the manifest so far, so neither can name itself.
+    assert {*written} - {*hashes} == {
+        f"edge/shelf/1/{name}" for name in ("provenance.json", "mlbom.cdx.json")
+    }
+    assert hashes.items() <= written.items()
+    assert (model["name"], model["version"], model["licenses"]) == (
+        "shelf",
+        "1",
+        [{"license": {"name": "MIT"}}],
+    )
+    assert model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"] == [
+        {"type": "accuracy", "slice": "overall: all", "value": "0.94"}
+    ]
+    assert data["description"] == "Photos of our own shelves." and data["hashes"][0]["content"] == "f" * 64
+    assert [each["name"] for each in data["components"]] == ["span-00035", "span-00036"]
+    found = {each["name"]: each["version"] for each in libraries}
+    assert found == list_libraries() and "msgspec" in found
+    assert all(re.fullmatch(r"pkg:pypi/[a-z0-9-]+@[^@]+", each["purl"]) for each in libraries)
+    assert tools.check(CHECK_BOM, raw.replace(b'"CycloneDX"', b'"other"')) != ""
+
+
+def test_the_provenance_is_valid_and_names_what_the_release_was_made_from(tools, release):
+    raw = release.read("provenance.json")
+    assert tools.check(CHECK_PROVENANCE, raw) == ""
+    statement = json.loads(raw)
+    assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
+    subjects = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
+    assert subjects.items() <= {each.path: each.sha256 for each in release.manifest.files}.items()
+    assert {"edge/shelf/1/model_card.html", "serving/shelf/1/saved_model.pb"} <= {*subjects}
+    made = statement["predicate"]["buildDefinition"]
+    assert made["externalParameters"]["settings"]["trainer"]["epochs"] == 16
+    assert made["internalParameters"]["tuned"] == {"trainer.learning_rate": 0.002}
+    digests = {each["name"]: each["digest"]["sha256"][:1] for each in made["resolvedDependencies"]}
+    assert digests == {"span-00035": "a", "span-00036": "b", "code": "c", "lock": "d"}
+    assert tools.check(CHECK_PROVENANCE, raw.replace(b"buildDefinition", b"building")) != ""
+
+
+def test_the_card_is_of_the_version_and_an_unsigned_release_has_all_but_signatures(root, tmp_path, release):
+    assert release.read("model_card.html") == b"<h1>Version 1</h1>"
+    unsigned = store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "other"))
+    names = {path.name for path in unsigned.edge.iterdir()}
+    assert {"provenance.json", "mlbom.cdx.json"} <= names
+    assert not names & {"model.sig", "serving.sig", "model.pub.pem", "model_card.html"}
+    assert store.verify(tmp_path / "push", "shelf") == store.verify(root, "shelf") == []

@@ -1,0 +1,71 @@
+"""The model card; the parts that it shares with the page of a run have tests there."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from edgeline.report.card import render_card
+from edgeline.report.facts import Facts
+from tests.edgeline.report.runs import HOSTILE, a_hostile_run, a_run, a_slice
+from tests.edgeline.report.test_page import Tags, sections
+
+LABELS = ("ok", "misplaced", "damaged")
+
+
+@pytest.fixture(scope="module")
+def card() -> str:
+    return render_card(a_run(version=None, seconds=None), 4, LABELS, "MIT", "Photos of our own shelves.")
+
+
+def limits(facts: Facts) -> list[str]:
+    section = render_card(facts, 4, LABELS, None, None).partition('id="limits"')[2].partition("</section>")[0]
+    return [each.replace("\xa0", " ") for each in re.findall("<li>(.*?)</li>", section)]
+
+
+def test_a_card_says_who_made_it_what_it_answers_and_on_what_terms(card):
+    assert "<h1>Model card: shelf, version 4</h1>" in card
+    assert "Made by run 20261005-030000 on 2026-10-05." in card
+    assert "ok, misplaced, damaged" in card and "MIT" in card and "Photos of our own shelves." in card
+    unsaid = render_card(a_run(), 4, LABELS, None, None)
+    assert "not stated (push.licence)" in unsaid and "not stated (push.data_statement)" in unsaid
+
+
+def test_it_has_data_metrics_files_and_settings_and_loads_nothing(card):
+    assert sections(card)[:2] == ["use", "limits"]
+    assert {"data", "metrics", "confusion", "edge", "training", "search", "lineage"} <= {*sections(card)}
+    tags = Tags(card)
+    assert tags.handlers == [] and all(url.startswith("data:,") for url in tags.loads)
+    assert "script" not in tags.tags and len(tags.ids) == len({*tags.ids})
+
+
+def test_no_photo_nor_text_of_the_data_is_on_a_card(card):
+    assert not {"mistakes", "quarantine", "label_issues", "photo_drift", "features"} & {*sections(card)}
+    assert "<img" not in card and "data:image" not in card
+
+
+def test_what_people_wrote_is_text():
+    hostile = render_card(a_hostile_run(), 4, (HOSTILE, "ok"), HOSTILE, HOSTILE)
+    assert "<script" not in hostile and "&lt;script&gt;" in hostile
+
+
+def test_limits_are_those_that_the_run_measured():
+    facts = a_run()
+    found = limits(facts)
+    assert found[0].startswith("It learned from span-00001 to span-00008; nothing is known of photos unlike")
+    assert any(each.startswith("Weakest class: ") and "95 % CI" in each for each in found)
+    assert "A processor" in found[-1] and found[-1].endswith("not of a phone.")
+    evaluation = replace(
+        facts.evaluation,
+        slices=(
+            a_slice("overall", "all", 90, 100),
+            a_slice("class", "ok", 80, 85),
+            a_slice("class", "torn", 10, 15),
+        ),
+    )
+    found = limits(Facts(run=facts.run, evaluation=evaluation))
+    assert found == [
+        "Weakest class: torn, right on 66.7 % of 15 examples (95 % CI 41.7 % to 84.8 %).",
+        "Measured on fewer than 30 examples, by class: torn.",
+    ]
+    assert limits(Facts(run=facts.run)) == []
