@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from numpy.typing import NDArray
 
 from data.spans.tfrecords import format_value
-from edgeline.gates.answers import Answers
+from edgeline.gates.answers import Answers, gather_answers, name_own_group
 from edgeline.records.edge import OUT_OF_FOLD
 from edgeline.records.workload import Workload
 
@@ -88,16 +88,12 @@ def _make_row(extracts: Mapping[str, Any], id: str, group: str) -> dict[str, Any
     return {
         "id": name,
         # An example without a group is a group of its own.
-        "group": groups[0] if groups else _name_own_group(name),
+        "group": groups[0] if groups else name_own_group(name),
         "label": int(np.ravel(labels["candidate"] if isinstance(labels, Mapping) else labels)[0]),
         **{model: np.ravel(by_model[model]).tolist() if model in by_model else None for model in _MODELS},
         "features": [feature for feature, _ in slices],
         "values": [format_value(value) for _, value in slices],
     }
-
-
-def _name_own_group(example: str) -> str:
-    return f"alone {example}"
 
 
 def read_out_of_fold(model_run: Path, workload: Workload) -> Answers | None:
@@ -106,29 +102,8 @@ def read_out_of_fold(model_run: Path, workload: Workload) -> Answers | None:
     Returns:
         The answers in the order of the examples' ids; None if there are none.
     """
-    lines = sorted(OUT_OF_FOLD.read(model_run), key=lambda line: line.example_id)
-    if not lines:
-        return None
-    slices: dict[tuple[str, str], list[int]] = {}
-    for number, line in enumerate(lines):
-        spans = {"span": str(line.span)} if line.span is not None else {}
-        for key in {**line.slices, **spans}.items():
-            slices.setdefault(key, []).append(number)
-    names, groups = np.unique(
-        [line.group or _name_own_group(line.example_id) for line in lines], return_inverse=True
-    )
-    probabilities = np.array([line.probabilities for line in lines], np.float32)  # None becomes NaN
-    return Answers(
-        classes=workload.labels,
-        normal=workload.labels.index(workload.normal) if workload.normal else None,
-        labels=np.array([workload.labels.index(line.label) for line in lines]),
-        groups=groups,
-        candidate=probabilities,
-        baseline=None,
-        slices={key: np.array(slices[key]) for key in sorted(slices)},
-        group_names=tuple(names.tolist()),
-        ids=tuple(line.example_id for line in lines),
-    )
+    lines = list(OUT_OF_FOLD.read(model_run))
+    return gather_answers(lines, workload) if lines else None
 
 
 def read_answers(evaluation: Path, workload: Workload, without: Sequence[str] = ()) -> Answers:

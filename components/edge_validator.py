@@ -1,4 +1,4 @@
-"""EdgeValidator: measures the files that would ship, and compares them with the SavedModel."""
+"""EdgeValidator: measures the files that would ship, and compares them with SavedModel and production."""
 
 import logging
 from collections.abc import Sequence
@@ -10,17 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
+from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples, Model, TransformGraph
 from tfx.utils import path_utils
 
 from components import artifacts
-from components.predictions import write_mistakes, write_predictions
-from components.transformed_examples import TransformedExamples, read_examples
+from components.predictions import list_predictions, write_mistakes
+from components.production_model import PRODUCTION_EDGE
+from components.transformed_examples import TransformedExamples, open_records, read_examples
 from edgeline.edge.golden import TOLERANCES
 from edgeline.edge.inspect import inspect, problems
+from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.measure import measure
+from edgeline.errors import EdgelineError
+from edgeline.gates.answers import gather_answers
+from edgeline.gates.bounds import judge_file
 from edgeline.gates.edge import judge
-from edgeline.gates.settings import EdgeLimits
+from edgeline.gates.settings import EdgeLimits, EvaluationSettings
 from edgeline.labels import parse_labels
 from edgeline.records.edge import (
     CONVERSIONS,
@@ -29,8 +35,8 @@ from edgeline.records.edge import (
     LABELS_FILE_NAME,
     ORIGINALS,
     ORIGINALS_FOLDER,
+    PREDICTIONS,
     PREPROCESSING,
-    Conversion,
     EdgeFiles,
     Variant,
 )
@@ -38,7 +44,7 @@ from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
 from trainer_module.export.golden_writer import RawExample, check_contract, choose_examples, write_vectors
-from trainer_module.workload_module import tensor_signature
+from trainer_module.workload_module import LABEL, tensor_signature
 
 # The limit bounds memory and time on a large window: 5,000 photos of 128x128x1 are 80 MB, and a share of them
 # is known to 0.7 points.
@@ -54,6 +60,7 @@ log = logging.getLogger("edgeline.edge")
 
 class _Settings(Group):
     edge: EdgeLimits
+    evaluation: EvaluationSettings
 
 
 @component
@@ -62,6 +69,7 @@ def EdgeValidator(
     transform_graph: InputArtifact[TransformGraph],
     model: InputArtifact[Model],
     edge_models: InputArtifact[artifacts.EdgeModels],
+    production_model: InputArtifact[Model],
     verdict: OutputArtifact[artifacts.Verdict],
     workload: Parameter[str],
     settings: Parameter[str],
@@ -70,11 +78,14 @@ def EdgeValidator(
     """Judges the files of `EdgeConverter`; the first that passes, in the preferred order, is the default.
 
     They are measured on the split `eval`. None passes if preprocessing.json makes another tensor of a raw
-    input than Transform. Beside the verdict lie the measurements, the SavedModel's answer to each example,
-    its worst mistakes, and the golden vectors of the bundle.
+    input than Transform. A file becomes the default only if it keeps the drops that the Evaluator's bounds
+    allow below the default file in production, by slice, on the same examples. Beside the verdict lie the
+    measurements, the SavedModel's answer to each example, its worst mistakes, and the golden vectors of the
+    bundle.
 
     Raises:
-        EdgelineError: The labels are not those of the schema, one for each output of the model.
+        EdgelineError: The labels are not those of the schema, one for each output of the model; or a file
+            is damaged.
     """
     bundle, folder = Path(edge_models.uri), Path(verdict.uri)
     about = Workload.from_json(workload)
@@ -84,17 +95,56 @@ def EdgeValidator(
     reference = saved_model.predict(sample.inputs)
     raw = (bundle / LABELS_FILE_NAME).read_bytes()
     names = parse_labels(raw, LABELS_FILE_NAME, reference.shape[1], about.labels)
-    required = _Settings.model_validate_json(settings).edge
-    variants = tuple(
-        _validate_variant(bundle, conversion, sample, reference, required)
-        for conversion in CONVERSIONS.read(bundle)
-    )
+    given = _Settings.model_validate_json(settings)
+    required = given.edge
     contract = PREPROCESSING.read(bundle)
     is_known = contract.get("kind", "image") in TOLERANCES
     raw_examples = _read_raw_examples(examples.uri, sample, reference, names) if is_known else []
     checked = check_contract(raw_examples, contract, saved_model.predict)
-    passed = {v.name: bundle / v.file for v in variants if v.file and not v.reasons and not checked.problems}
-    default = next(iter(passed), None)
+    contents = [] if checked.problems else [each.content for each in raw_examples]
+    answers: dict[str, NDArray[np.float32]] = {}
+    variants = []
+    for conversion in CONVERSIONS.read(bundle):
+        inspection = measurement = None
+        reasons: tuple[str, ...] = (f"It could not be converted: {conversion.error}",)
+        if conversion.file is not None:
+            inspection = inspect(bundle / conversion.file)
+            measurement, answers[conversion.variant] = measure(
+                bundle / conversion.file,
+                sample.inputs,
+                sample.labels,
+                reference,
+                sample.groups,
+                contents,
+                contract,
+            )
+            reasons = (*problems(inspection, conversion.variant), *judge(measurement, required))
+        variants.append(Variant(conversion.variant, conversion.file, reasons, inspection, measurement))
+    default, production, warnings = None, "", ()
+    if not checked.problems:
+        before, production = _predict_with_production(production_model, examples, names)
+        for number, variant in enumerate(variants):
+            if variant.reasons:
+                continue
+            if before is None:
+                default = variant.name
+                warnings = (production,) if production_model.get_int_custom_property("has_model") else ()
+                break
+            now, then = (
+                gather_answers(list_predictions(sample, each, names), about)
+                for each in (answers[variant.name], before)
+            )
+            compared = judge_file(replace(now, baseline=then.candidate), given.evaluation, about.group_noun)
+            if compared.passed:
+                default, warnings = variant.name, compared.warnings
+                right = [float(each.right(each.candidate).mean()) for each in (now, then)]
+                production = (
+                    f"On the same {len(now.labels):,} eval examples {default} is right on {right[0]:.3f},"
+                    f" and {production} on {right[1]:.3f}."
+                )
+                break
+            variants[number] = replace(variant, reasons=compared.reasons)
+    passed = {v.name: bundle / v.file for v in variants if default and v.file and not v.reasons}
     failures = tuple(f"{v.name}: {' '.join(v.reasons)}" for v in variants if v.reasons)
     outcome = Verdict("edge", "fail", (*checked.problems, *failures))
     if default is not None:
@@ -103,14 +153,51 @@ def EdgeValidator(
             write_vectors(folder / GOLDEN_FOLDER, chosen, contract, passed)
             checked = replace(checked, shipped=len(chosen))
         unchecked = () if raw_examples else (_NOT_CHECKED,)
-        outcome = Verdict("edge", "pass", (f"{default} is the default variant.",), (*failures, *unchecked))
+        reasons = (
+            f"{default} is the default variant.",
+            *([production] if production not in warnings else []),
+        )
+        outcome = Verdict("edge", "pass", reasons, (*failures, *unchecked, *warnings))
     for warning in outcome.warnings:
         log.warning(warning)
     VERDICT.write(folder, outcome)
-    EDGE_FILES.write(folder, EdgeFiles(default, len(sample.labels), variants, checked))
-    write_predictions(folder, sample, reference, names)
+    EDGE_FILES.write(folder, EdgeFiles(default, len(sample.labels), tuple(variants), checked, production))
+    PREDICTIONS.write(folder, list_predictions(sample, reference, names))
     write_mistakes(folder, examples, sample, reference, about)
     verdict.set_int_custom_property("passed", int(outcome.passed))
+
+
+def _predict_with_production(
+    production: Any, examples: Any, labels: Sequence[str]
+) -> tuple[NDArray[np.float32] | None, str]:
+    """Runs the default file in production on the eval examples, which its own Transform graph prepares.
+
+    Returns:
+        Its probabilities, float32 [n, classes], and its name; or None, and why there are none.
+    """
+    import tensorflow as tf
+
+    version = production.get_int_custom_property("version")
+    if not production.get_int_custom_property("has_model"):
+        return None, "Nothing is in production yet, so there is no file to compare with."
+    file = production.get_string_custom_property("edge_file")
+    none = f"The files are not compared with the file in production, of version {version}"
+    if not file:
+        return None, f"{none}: its bundle cannot be read; see `edgeline verify {version}`."
+    name, bundle = f"{file} of version {version}", Path(production.uri, PRODUCTION_EDGE)
+    try:
+        model = EdgeModel(bundle / file)
+        parse_labels((bundle / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME, model.classes, labels)
+        loaded = tf.saved_model.load(path_utils.serving_model_path(production.uri))
+        transform, rows = loaded.signatures["transform_features"], []
+        records = open_records(artifact_utils.get_split_uri([examples], "eval"))
+        for batch in records.take(_MOST_EXAMPLES).batch(_BATCH):
+            features = transform(examples=batch)
+            (inputs,) = (tensor for feature, tensor in features.items() if feature != LABEL)
+            rows.append(model.predict(inputs.numpy()))
+    except EdgelineError as error:
+        return None, f"{none}: {error.found} {error.why}"
+    return np.concatenate(rows), name
 
 
 class _SavedModel:
@@ -150,21 +237,3 @@ def _read_raw_examples(
         for original in ORIGINALS.read(folder)
         if (number := numbers.get(original.example_id)) is not None
     ]
-
-
-def _validate_variant(
-    bundle: Path,
-    conversion: Conversion,
-    sample: TransformedExamples,
-    reference: NDArray[np.float32],
-    limits: EdgeLimits,
-) -> Variant:
-    """Inspects and measures one variant, and judges it."""
-    name = conversion.variant
-    if conversion.file is None:
-        return Variant(name, None, (f"It could not be converted: {conversion.error}",))
-    path = bundle / conversion.file
-    inspection = inspect(path)
-    measurement = measure(path, sample.inputs, sample.labels, reference, sample.groups)
-    reasons = (*problems(inspection, name), *judge(measurement, limits))
-    return Variant(name, path.name, reasons, inspection, measurement)

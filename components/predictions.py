@@ -1,6 +1,6 @@
 """The SavedModel's answers to the eval examples, and its worst mistakes to look at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from components.transformed_examples import TransformedExamples, read_raw
 from data.settings import DataSettings
 from data.spans.source import load_source
-from edgeline.records.edge import MISTAKES, PREDICTIONS, Mistake, Prediction
+from edgeline.records.edge import MISTAKES, Mistake, Prediction
 from edgeline.records.workload import Workload
 
 _MOST_MISTAKES = 12
@@ -26,25 +26,20 @@ class Preview:
     text: str
 
 
-def write_predictions(
-    folder: Path, examples: TransformedExamples, probabilities: NDArray[np.float32], labels: Sequence[str]
-) -> None:
-    """Writes one JSON line per example: its id, label, slices, span and row of float32 [n, classes]."""
-    PREDICTIONS.write(
-        folder,
-        (
-            Prediction(
-                example_id=examples.ids[number],
-                label=labels[examples.labels[number]],
-                slices=_select_slices(examples, number),
-                span=examples.spans[number],
-                group=examples.group_of[number],
-                # JSON knows no NaN.
-                probabilities=tuple(round(float(p), _DIGITS) if np.isfinite(p) else None for p in row),
-            )
-            for number, row in enumerate(probabilities)
-        ),
-    )
+def list_predictions(
+    examples: TransformedExamples, probabilities: NDArray[np.float32], labels: Sequence[str]
+) -> Iterator[Prediction]:
+    """Yields a prediction per example, from rows of float32 [n, classes]."""
+    for number, row in enumerate(probabilities):
+        yield Prediction(
+            example_id=examples.ids[number],
+            label=labels[examples.labels[number]],
+            slices=_select_slices(examples, number),
+            span=examples.spans[number],
+            group=examples.group_of[number],
+            # JSON knows no NaN.
+            probabilities=tuple(round(float(p), _DIGITS) if np.isfinite(p) else None for p in row),
+        )
 
 
 def write_mistakes(

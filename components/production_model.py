@@ -1,8 +1,9 @@
-"""ProductionModel: the model that phones run today, which the candidate is compared with.
+"""ProductionModel: the model and the file that phones run today, which the candidate is compared with.
 
 It reads the release store itself: open-source Kubeflow Pipelines has no resolvers.
 """
 
+import logging
 from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
@@ -10,8 +11,15 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
+from edgeline.errors import EdgelineError
+from edgeline.records.edge import LABELS_FILE_NAME
 from edgeline.release import store
 from edgeline.store.locations import copy_tree
+
+# The folder in the artifact of the production model that has its default edge file and labels.
+PRODUCTION_EDGE = "edge"
+
+log = logging.getLogger("edgeline.production")
 
 
 @component
@@ -22,10 +30,12 @@ def ProductionModel(
     production: Parameter[str],
     code: Parameter[str],
 ) -> None:
-    """Copies the production SavedModel out of the release store.
+    """Copies the production SavedModel, its default edge file and labels out of the release store.
 
-    `model` has the custom properties `has_model` (1 or 0) and `version`. `production` is the digest of the
-    pointer to production, which keys the cache; empty where each step runs afresh.
+    `model` has the custom properties `has_model` (1 or 0), `version` and `edge_file`, the name of the file in
+    the folder `edge` beside the SavedModel, empty if the bundle is damaged: a new release is what repairs
+    that. `production` is the digest of the pointer to production, which keys the cache; empty where each step
+    runs afresh.
     """
     release = store.current(push, model_name)
     model.set_int_custom_property("has_model", int(release is not None))
@@ -37,3 +47,13 @@ def ProductionModel(
         (Path(model.uri) / "no_model_in_production").touch()
     else:
         copy_tree(release.serving, target)
+        bundle = Path(model.uri) / PRODUCTION_EDGE
+        bundle.mkdir()
+        file = release.manifest.default.file
+        try:
+            for name in (file, LABELS_FILE_NAME):
+                (bundle / name).write_bytes(release.read(name))
+        except EdgelineError as error:
+            log.warning("The bundle in production cannot be read: %s", error)
+            file = ""
+        model.set_string_custom_property("edge_file", file)

@@ -193,7 +193,10 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     }
     converter = EdgeConverter(**trained, **take("EdgeConverter"))
     edge_validator = EdgeValidator(
-        **trained, edge_models=converter.outputs["edge_models"], **take("EdgeValidator")
+        **trained,
+        edge_models=converter.outputs["edge_models"],
+        production_model=production.outputs["model"],
+        **take("EdgeValidator"),
     )
     judged = {
         "evaluation": evaluator.outputs["evaluation"],

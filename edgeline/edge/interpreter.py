@@ -40,8 +40,8 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
     return tensor
 
 
-def load_interpreter(path: Path) -> tuple[Any, str]:
-    """Loads an edge file into LiteRT, to run in one thread.
+def load_interpreter(path: Path, threads: int = 1) -> tuple[Any, str]:
+    """Loads an edge file into LiteRT.
 
     Returns:
         The interpreter with its tensors allocated, and its distribution's name and version.
@@ -53,7 +53,7 @@ def load_interpreter(path: Path) -> tuple[Any, str]:
 
     runtime = f"ai-edge-litert {version('ai-edge-litert')}"
     try:
-        interpreter = Interpreter(model_path=str(path), num_threads=1)
+        interpreter = Interpreter(model_path=str(path), num_threads=threads)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise EdgelineError(
@@ -72,6 +72,7 @@ class EdgeModel:
 
     Args:
         path: A .tflite file with one input [1, ...] and one output [1, classes].
+        threads: Number of threads that it runs in.
 
     Attributes:
         input_shape: Shape without the batch; (H, W, C) for a photo.
@@ -82,11 +83,11 @@ class EdgeModel:
         EdgelineError: The file cannot be run, or is not a classifier of batch 1.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, threads: int = 1) -> None:
         path = Path(path)
         if not path.is_file():
             raise EdgelineError(f"The edge file {path} does not exist.", do="Check its path.")
-        self._interpreter, self.runtime = load_interpreter(path)
+        self._interpreter, self.runtime = load_interpreter(path, threads)
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         shapes = [tuple(int(size) for size in tensor["shape"]) for tensor in (*inputs, *outputs)]
         if len(shapes) != 2 or len(shapes[1]) != 2 or [shape[:1] for shape in shapes] != [(1,), (1,)]:
@@ -117,6 +118,21 @@ class EdgeModel:
             output = self._interpreter.get_tensor(self._output["index"])
             probabilities[row] = _dequantise(output, self._output)[0]
         return probabilities
+
+    def measure_saturation(
+        self, inputs: NDArray[Any], probabilities: NDArray[np.float32]
+    ) -> tuple[float | None, float | None]:
+        """Returns the shares of inputs and of outputs of `predict` at an end of the quantised range."""
+        return _measure_saturation(inputs, self._input), _measure_saturation(probabilities, self._output)
+
+
+def _measure_saturation(values: NDArray[Any], tensor: Mapping[str, Any]) -> float | None:
+    """Returns the share of values at an end of the range, 0..1; None if the tensor is not quantised."""
+    if not np.issubdtype(tensor["dtype"], np.integer) or not tensor["quantization"][0]:
+        return None
+    limits = np.iinfo(tensor["dtype"])
+    levels = (_quantise(example, tensor) for example in values)
+    return float(np.mean([np.mean((each == limits.min) | (each == limits.max)) for each in levels]))
 
 
 def _quantise(values: NDArray[Any], tensor: Mapping[str, Any]) -> NDArray[Any]:

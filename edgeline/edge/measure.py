@@ -1,16 +1,18 @@
-"""Measures the file that would ship: parity with the SavedModel, accuracy, latency, size."""
+"""Measures the file that would ship: parity with the SavedModel, accuracy, size, time, memory."""
 
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeline.edge.first_run import run_first
 from edgeline.edge.inspect import inspect
-from edgeline.edge.interpreter import EdgeModel
+from edgeline.edge.interpreter import EdgeModel, preprocess
+from edgeline.edge.photo_pixels import decode_upright, open_photo, read_orientation
 from edgeline.records.edge import GroupAccuracy, Latency, Machine, Measurement
 
 _RUNS, _WARM_UP = 100, 10
@@ -22,8 +24,10 @@ def measure(
     labels: NDArray[np.integer[Any]],
     reference: NDArray[np.float32],
     groups: Mapping[str, Sequence[str]],
-) -> Measurement:
-    """Runs an edge file on examples, one at a time in one thread, and compares it with the SavedModel.
+    contents: Sequence[Any] = (),
+    contract: Mapping[str, Any] | None = None,
+) -> tuple[Measurement, NDArray[np.float32]]:
+    """Runs an edge file on examples, one at a time, and compares it with the SavedModel.
 
     Args:
         tflite: The edge file.
@@ -31,17 +35,24 @@ def measure(
         labels: Right class indices, [n].
         reference: The SavedModel's probabilities for the same examples, float32 [n, classes].
         groups: For each grouping ("lane", "label", ...) the name of each example's group, length n.
+        contents: Raw inputs, as `preprocess` takes them, to measure what comes before inference.
+        contract: The content of preprocessing.json, if there are contents.
+
+    Returns:
+        The measurement, and the file's probabilities, float32 [n, classes].
 
     Raises:
         EdgelineError: The file cannot be run.
     """
     inspect(tflite)  # raises on a damaged file, where the interpreter would end the process
+    first = run_first(tflite)
     model = EdgeModel(tflite)
     probabilities = model.predict(inputs)
     predicted, expected = probabilities.argmax(axis=1), reference.argmax(axis=1)
     difference = np.abs(probabilities.astype(np.float64) - reference)
     right, reference_right = predicted == labels, expected == labels
-    return Measurement(
+    input_saturation, output_saturation = model.measure_saturation(inputs, probabilities)
+    measurement = Measurement(
         file=tflite.name,
         size_bytes=tflite.stat().st_size,
         examples=len(inputs),
@@ -52,8 +63,15 @@ def measure(
         groups={key: dict(_measure_groups(names, right, reference_right)) for key, names in groups.items()},
         finite=bool(np.isfinite(probabilities).all()),
         latency=_measure_latency(model, inputs),
+        two_threads=_measure_latency(EdgeModel(tflite, threads=2), inputs),
+        cold_start_ms=first.cold_start_ms,
+        peak_memory_bytes=first.peak_memory_bytes,
+        preparation_ms=_measure_preparation(contents, contract or {}),
+        input_saturation=input_saturation,
+        output_saturation=output_saturation,
         machine=Machine(_find_cpu_name(), model.runtime),
     )
+    return measurement, probabilities
 
 
 def _drop_infinite(value: np.floating[Any]) -> float | None:
@@ -71,15 +89,36 @@ def _measure_groups(
 
 
 def _measure_latency(model: EdgeModel, inputs: NDArray[Any]) -> Latency:
+    order = [run % len(inputs) for run in range(-_WARM_UP, _RUNS)]
+    milliseconds = _time(lambda run: model.predict(inputs[run : run + 1]), order)[_WARM_UP:]
+    p50, p90, p99 = (float(np.percentile(milliseconds, q)) for q in (50, 90, 99))
+    return Latency(p50, p99, _RUNS, p90)
+
+
+def _measure_preparation(contents: Sequence[Any], contract: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the median milliseconds of decoding and resizing a photo, or of preprocessing other inputs."""
+    if not contents:
+        return {}
+    whole = float(np.median(_time(lambda content: preprocess(content, contract), contents)))
+    if contract.get("kind", "image") != "image":
+        return {"preprocess": whole}
+
+    def decode(photo: bytes) -> None:
+        with open_photo(photo) as image:
+            decode_upright(image, read_orientation(image), contract["max_side"])
+
+    decoding = float(np.median(_time(decode, contents)))
+    return {"decode": decoding, "resize": max(0.0, whole - decoding)}
+
+
+def _time(call: Callable[[Any], object], items: Sequence[Any]) -> list[float]:
+    """Returns the milliseconds that a call takes for each item."""
     milliseconds = []
-    for run in range(-_WARM_UP, _RUNS):
-        example = run % len(inputs)
+    for item in items:
         began = time.perf_counter()
-        model.predict(inputs[example : example + 1])
-        if run >= 0:
-            milliseconds.append((time.perf_counter() - began) * 1e3)
-    p50, p99 = (float(np.percentile(milliseconds, q)) for q in (50, 99))
-    return Latency(p50, p99, _RUNS)
+        call(item)
+        milliseconds.append((time.perf_counter() - began) * 1e3)
+    return milliseconds
 
 
 def _find_cpu_name() -> str:

@@ -1,10 +1,13 @@
 """The answers of models to examples, and functions that measure each metric on resamples of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgeline.records.edge import Prediction
+from edgeline.records.workload import Workload
 
 # Metrics are float32, TFMA's too: 9 right of 10 come as 0.8999999762, and 6 of 10 as 0.6000000238.
 ROUNDING = 1e-6
@@ -61,6 +64,35 @@ class Answers:
         mask = np.zeros(len(self.labels), bool)
         mask[self.slices[kind, name]] = True
         return mask
+
+
+def name_own_group(example: str) -> str:
+    """Returns the name of the group of an example that is alone."""
+    return f"alone {example}"
+
+
+def gather_answers(lines: Iterable[Prediction], workload: Workload) -> Answers:
+    """Returns a model's predictions, at least one, in the order of the examples' ids."""
+    lines = sorted(lines, key=lambda line: line.example_id)
+    slices: dict[tuple[str, str], list[int]] = {}
+    for number, line in enumerate(lines):
+        spans = {"span": str(line.span)} if line.span is not None else {}
+        for key in {**line.slices, **spans}.items():
+            slices.setdefault(key, []).append(number)
+    names, groups = np.unique(
+        [line.group or name_own_group(line.example_id) for line in lines], return_inverse=True
+    )
+    return Answers(
+        classes=workload.labels,
+        normal=workload.labels.index(workload.normal) if workload.normal else None,
+        labels=np.array([workload.labels.index(line.label) for line in lines]),
+        groups=groups,
+        candidate=np.array([line.probabilities for line in lines], np.float32),  # None becomes NaN
+        baseline=None,
+        slices={key: np.array(slices[key]) for key in sorted(slices)},
+        group_names=tuple(names.tolist()),
+        ids=tuple(line.example_id for line in lines),
+    )
 
 
 def build_measure(

@@ -18,6 +18,7 @@ import numpy as np
 
 from edgeline.gates.answers import ROUNDING, Answers
 from edgeline.gates.classes import find_unrecognised, warn_of_small_classes
+from edgeline.gates.figures import compute_metrics
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.paired import RESAMPLES, estimate_interval, find_lost_groups, no_drop
 from edgeline.gates.settings import Bound, EvaluationSettings
@@ -55,6 +56,7 @@ class _Judged:
     answers: Answers
     examples: str  # what a message calls them
     false_alarm_rate: float
+    judged: str = "model"  # what a message calls it
 
     def describe(self, kind: str = "overall", name: str = "all", metric: str = "accuracy") -> str:
         """Describes the basis of a figure: `780 eval examples of 4 machines (95 % CI 0.740 to 0.970)`."""
@@ -99,8 +101,7 @@ def judge(
         judged = replace(judged, metrics=metrics.out_of_fold, answers=out_of_fold, examples=_OUT_OF_FOLD)
     findings = [
         *(finding for bound in settings.bounds for finding in _find_absolute(bound, judged)),
-        *(finding for bound in settings.bounds for finding in _find_drops(bound, on_eval, settings)),
-        *_find_lost_groups(on_eval, settings),
+        *_find_regressions(on_eval, settings),
     ]
     broken = [(finding.slice, finding.reason) for finding in findings if not finding.noise]
     candidate = judged.metrics.candidate
@@ -140,6 +141,29 @@ def judge(
     before = _read_value(metrics.baseline["overall"]["all"], "accuracy")
     production = f"The model in production has an accuracy of {before:.3f} on the same eval examples."
     return Verdict("evaluation", "pass", (*summary, production), warnings)
+
+
+def judge_file(answers: Answers, settings: EvaluationSettings, group: str) -> Verdict:
+    """Compares the answers of an edge file with those of the file in production, which are the baseline.
+
+    The drops and lost groups are those of `judge`; `group` is what a group is called.
+    """
+    assert answers.baseline is not None
+    rate = settings.false_alarm_rate
+    production = compute_metrics(replace(answers, candidate=answers.baseline), group, rate)
+    metrics = replace(compute_metrics(answers, group, rate), baseline=production.candidate)
+    findings = list(_find_regressions(_Judged(metrics, answers, "eval examples", rate, "file"), settings))
+    reasons = tuple(finding.reason for finding in findings if not finding.noise)
+    warnings = tuple(finding.reason for finding in findings if finding.noise)
+    slices = tuple(dict.fromkeys(finding.slice for finding in findings if not finding.noise))
+    return Verdict("edge", "fail" if reasons else "pass", reasons, warnings, slices=slices)
+
+
+def _find_regressions(on_eval: _Judged, settings: EvaluationSettings) -> Iterator[_Finding]:
+    """Yields the findings of the comparison with production."""
+    for bound in settings.bounds:
+        yield from _find_drops(bound, on_eval, settings)
+    yield from _find_lost_groups(on_eval, settings)
 
 
 def _format_count(number: int, group: str) -> str:
@@ -211,7 +235,8 @@ def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) ->
             continue
         drop, limit = format_with_bound(worse, most)
         basis = on_eval.describe(kind, name, metric)
-        text = f"{subject} is {value:.3f} on {basis}, {drop} {side} the model in production ({old:.3f});"
+        production = f"the {on_eval.judged} in production ({old:.3f})"
+        text = f"{subject} is {value:.3f} on {basis}, {drop} {side} {production};"
         allowed = f"at most {limit} allowed."
         if math.isnan(worse):
             yield _Finding(slice_name, f"{text} {allowed}")
@@ -244,8 +269,8 @@ def _find_lost_groups(on_eval: _Judged, settings: EvaluationSettings) -> Iterato
         name = f"{on_eval.metrics.group} {answers.group_names[number]}"
         yield _Finding(
             name,
-            f"{name[0].upper()}{name[1:]} is lost: the model in production is right on {right_before:,} of"
-            f" its {size:,} eval examples, and this model on {right_now:,}.",
+            f"{name[0].upper()}{name[1:]} is lost: the {on_eval.judged} in production is right on"
+            f" {right_before:,} of its {size:,} eval examples, and this {on_eval.judged} on {right_now:,}.",
         )
 
 

@@ -41,7 +41,27 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[str]:
             f"{name} takes {median} ms per example (median of {latency.runs} runs, one thread of"
             f" {machine.cpu}, {machine.runtime}); at most {allowed} ms allowed."
         )
+    reasons += _find_other_excesses(measurement, limits)
     return reasons
+
+
+def _find_other_excesses(measurement: Measurement, limits: EdgeLimits) -> Iterator[str]:
+    """Yields a sentence for each limit that is off unless it is set."""
+    memory = measurement.peak_memory_bytes and measurement.peak_memory_bytes / _BYTES_PER_MB
+    parts = (
+        ("a largest difference of a probability of", measurement.max_difference, limits.max_difference, ""),
+        ("a peak memory of", memory, limits.max_memory_mb, " MB"),
+        ("a saturation of its input of", measurement.input_saturation, limits.max_input_saturation, ""),
+        ("a saturation of its output of", measurement.output_saturation, limits.max_output_saturation, ""),
+        *(
+            (f"a time {name.replace('_', ' ')} of", measurement.timings.get(name), limit, " ms")
+            for name, limit in limits.max_ms.items()
+        ),
+    )
+    for what, value, limit, unit in parts:
+        if limit is not None and value is not None and value > limit:
+            shown, allowed = format_with_bound(value, limit)
+            yield f"{measurement.file} has {what} {shown}{unit}; at most {allowed}{unit} allowed."
 
 
 def _find_lost_groups(measurement: Measurement, limits: EdgeLimits) -> Iterator[str]:

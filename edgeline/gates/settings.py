@@ -120,6 +120,19 @@ class EvaluationSettings(Group):
     a workload that has a normal label."""
 
 
+Timing = Literal[
+    "p90",
+    "p99",
+    "p50_two_threads",
+    "p90_two_threads",
+    "p99_two_threads",
+    "cold_start",
+    "decode",
+    "resize",
+    "preprocess",
+]
+
+
 class EdgeLimits(Group):
     """The requirements for a file for phones."""
 
@@ -131,6 +144,21 @@ class EdgeLimits(Group):
     """Largest size of a file in MB (10^6 bytes)."""
     max_latency_ms: float = Field(50.0, gt=0, le=60_000)
     """Largest latency in milliseconds: the median of one example on this machine, in one thread."""
+    max_ms: Mapping[Timing, Annotated[float, Field(gt=0, le=600_000)]] = {}
+    """Largest of other times on this machine in milliseconds, such as `{p99: 80, cold_start: 300}`; one that
+    is not named has no limit, since it depends on what else the machine does. `decode` and `resize` are of
+    photos, `preprocess` of rows and texts; `p50_two_threads` is the median in two threads."""
+    max_memory_mb: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """Largest memory in MB (10^6 bytes) that loading a file and its first answer add; null for no limit."""
+    max_difference: Fraction | None = None
+    """Largest difference between two probabilities of a file and of the SavedModel for the same example; null
+    for no limit."""
+    max_input_saturation: Fraction | None = None
+    """Largest share of the values of a quantised input that are at an end of its range; null for no limit.
+    Black and white pixels rightly are."""
+    max_output_saturation: Fraction | None = None
+    """Largest share of the probabilities of a quantised output that are at an end of its range; null for no
+    limit. Those of sure answers, below 0.002 and above 0.994, rightly are."""
     golden_examples: int = Field(20, ge=0, le=200)
     """Number of eval examples, with their raw inputs, that go with each bundle for those who build on it.
     With 0 a bundle contains none, and preprocessing.json is still checked against the training."""

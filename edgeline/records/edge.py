@@ -55,11 +55,13 @@ class GroupAccuracy:
 
 @dataclass(frozen=True)
 class Latency:
-    """Time of one example in one thread, input and output quantisation included, in milliseconds."""
+    """Time of one example, input and output quantisation included, in milliseconds."""
 
     p50_ms: float
-    p99_ms: float
+    p99_ms: float | None  # None where a phone's tool does not say it
     runs: int
+    p90_ms: float | None = None  # None in older records
+    p95_ms: float | None = None  # only of a phone's tool
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,27 @@ class Machine:
     runtime: str
 
 
-class Measurement(Struct, frozen=True):
-    """Size, accuracy and latency of one edge file on real examples; accuracies are top-1 shares, 0..1."""
+class Speed(Struct, frozen=True):
+    """The time and memory that one edge file takes on one machine; None where it was not measured."""
+
+    latency: Latency  # in one thread
+    two_threads: Latency | None = None
+    cold_start_ms: float | None = None  # from the file to the first answer, in a process that has LiteRT
+    peak_memory_bytes: int | None = None  # at the first answer, above what that process had before
+    preparation_ms: Mapping[str, float] = {}  # medians of what comes before inference: decode, resize
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """The times that `edge.max_ms` bounds, by its names, as far as they were measured."""
+        one, two = self.latency, self.two_threads
+        times = {"p90": one.p90_ms, "p99": one.p99_ms, "cold_start": self.cold_start_ms}
+        if two is not None:
+            times |= {f"{name}_two_threads": getattr(two, f"{name}_ms") for name in ("p50", "p90", "p99")}
+        return {name: ms for name, ms in (times | dict(self.preparation_ms)).items() if ms is not None}
+
+
+class Measurement(Speed, frozen=True, kw_only=True):
+    """Size, accuracy and speed of one edge file on real examples; accuracies are top-1 shares, 0..1."""
 
     file: str
     size_bytes: int
@@ -82,8 +103,10 @@ class Measurement(Struct, frozen=True):
     reference_accuracy: float  # the SavedModel's, on the same examples
     groups: Mapping[str, Mapping[str, GroupAccuracy]]  # such as `groups["lane"]["lane-07"]`
     finite: bool  # all probabilities are finite numbers
-    latency: Latency
     machine: Machine
+    # Shares of the values at an end of the quantised range, 0..1; None of a tensor that is not quantised.
+    input_saturation: float | None = None
+    output_saturation: float | None = None
 
     def worst(self) -> tuple[str, GroupAccuracy] | None:
         """Returns the group with the lowest accuracy; of the classes only where there is no other kind."""
@@ -141,6 +164,7 @@ class EdgeFiles(Struct, frozen=True):
     eval_examples: int = 0  # number measured on
     variants: tuple[Variant, ...] = ()
     contract: ContractCheck | None = None
+    production: str = ""  # a sentence: how the default file compares with that in production
 
     def __post_init__(self) -> None:
         if self.default_variant is not None and self.default_variant not in {v.name for v in self.variants}:

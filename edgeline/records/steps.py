@@ -174,7 +174,7 @@ STEPS: Mapping[str, StepInfo] = {
         outputs={"edge_models": "edge_models"},
     ),
     "EdgeValidator": StepInfo(
-        "Measures the files that would ship.",
+        "Measures the files that would ship, and compares them with the file in production.",
         code=(
             "components.edge_validator",
             *(
@@ -184,11 +184,13 @@ STEPS: Mapping[str, StepInfo] = {
             ),
         ),
         workload_code=("source",),
-        after=("ExampleGen", "Transform", "Trainer", "EdgeConverter"),
+        after=("ExampleGen", "Transform", "Trainer", "ProductionModel", "EdgeConverter"),
         inputs=("workload",),
         settings=(
+            "evaluation",
             *("edge.min_agreement", "edge.max_accuracy_drop", "edge.max_size_mb", "edge.max_latency_ms"),
-            "edge.golden_examples",
+            *("edge.max_ms", "edge.max_memory_mb", "edge.max_difference"),
+            *("edge.max_input_saturation", "edge.max_output_saturation", "edge.golden_examples"),
         ),
         outputs={"verdict": "edge_verdict"},
     ),

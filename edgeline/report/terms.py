@@ -139,7 +139,14 @@ TERMS = (
     Term(
         "Latency",
         "The median and the 99th percentile of the time of one example, in one thread of the machine "
-        "that is named there.",
+        "that is named there. The cold start is the time from a file to its first answer in a new "
+        "process, and the peak memory what that adds to the process.",
+        "edge",
+    ),
+    Term(
+        "Saturation",
+        "The share of the values of a quantised input or output that are at an end of the range. Black "
+        "and white pixels and sure answers rightly are; more says that calibration saw too narrow a range.",
         "edge",
     ),
     Term(

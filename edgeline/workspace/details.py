@@ -6,7 +6,7 @@ from dataclasses import replace
 from edgeline.records.edge import EdgeFiles
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.records.run import Run
-from edgeline.report import records
+from edgeline.report import records, words
 from edgeline.report.collect import collect
 from edgeline.report.facts import Data, Evaluation
 from edgeline.report.sources import Sources
@@ -88,6 +88,11 @@ def _format_variants(edge: EdgeFiles) -> Iterator[str]:
             f" {measured.agreement:>10.3f} {_format_number(measured.max_difference, '.1e'):>11}"
             f" {measured.latency.p50_ms:>7.2f}{mark}"
         )
+    for variant in edge.variants:
+        if variant.measured is not None and variant.measured.two_threads is not None:
+            yield f"  {variant.name}: {', '.join(words.speed(variant.measured))}"
+    if edge.production:
+        yield f"  {edge.production}"
 
 
 def _format_number(value: float | None, form: str) -> str:

@@ -1,6 +1,7 @@
 """EdgeConverter and EdgeValidator on a small real model."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tfx.types.standard_artifacts import Model
 
 from components.artifacts import EdgeModels, Verdict
 from components.edge_converter import EdgeConverter
@@ -17,6 +19,7 @@ from components.transformed_examples import read_examples
 from edgeline.edge.golden import golden_problems, read_vectors
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.errors import EdgelineError
+from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.records.edge import EDGE_FILES, GOLDEN, PREPROCESSING
 from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
@@ -25,6 +28,7 @@ from edgeline.report.sources import Sources
 from pipeline.settings import EdgeSettings, Settings
 from tests.components.conftest import MODEL
 from tests.components.steps import LABELS, SHELF, artifact, execute
+from trainer_module.export.convert import convert
 
 pytestmark = pytest.mark.e2e
 
@@ -52,7 +56,7 @@ def converted(trained, tmp_path_factory):
     return models
 
 
-def validate(trained, models, folder, **limits):
+def validate(trained, models, folder, production=None, evaluation=None, **limits):
     verdict = artifact(Verdict, folder / "verdict")
     execute(
         EdgeValidator,
@@ -61,11 +65,14 @@ def validate(trained, models, folder, **limits):
             "transform_graph": trained.transform_graph,
             "model": trained.model,
             "edge_models": models,
+            "production_model": production or artifact(Model, folder / "nothing", has_model=0, version=0),
         },
         {"verdict": verdict},
         folder,
         workload=SHELF.to_json(),
-        settings=Settings(edge=EdgeSettings(**{**LIMITS, **limits})).of("EdgeValidator"),
+        settings=Settings(
+            edge=EdgeSettings(**{**LIMITS, **limits}), evaluation=evaluation or EvaluationSettings()
+        ).of("EdgeValidator"),
         code="",
     )
     record = VERDICT.read(Path(verdict.uri))
@@ -287,3 +294,103 @@ def test_a_contract_of_ones_own_kind_is_passed_on_with_a_warning(trained, conver
     verdict, _ = validate(trained, own, tmp_path)
     assert verdict.passed and "custom kind" in verdict.warnings[0]
     assert not (tmp_path / "verdict" / "golden").exists()
+
+
+def in_production(trained, folder, file, labels=LABELS, edge_file="model_fp32.tflite"):
+    """What ProductionModel puts out: the trained SavedModel, and a file."""
+    shutil.copytree(trained.model.uri, folder)
+    (folder / "edge").mkdir()
+    shutil.copy(file, folder / "edge" / "model_fp32.tflite")
+    (folder / "edge" / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
+    return artifact(Model, folder, has_model=1, version=7, edge_file=edge_file)
+
+
+@pytest.fixture(scope="module")
+def rarest(trained, tmp_path_factory):
+    """A file of the trained network that takes everything for the rarest class."""
+    import tensorflow as tf
+
+    folder = tmp_path_factory.mktemp("rarest")
+    loaded = tf.saved_model.load(str(Path(trained.model.uri, "Format-Serving")))
+    kernel, bias = (variable for variable in loaded.variables if variable.shape[-1:] == [len(LABELS)])
+    kernel.assign(tf.zeros_like(kernel))
+    bias.assign([0.0, 0.0, 30.0])
+    tf.saved_model.save(loaded, str(folder / "model"), signatures=loaded.signatures)
+    (made,) = convert(folder / "model", "serve_image", ["fp32"], read(trained).inputs, folder / "edge")
+    assert made.error is None
+    return folder / "edge" / "model_fp32.tflite"
+
+
+EVERY_DROP = EvaluationSettings(
+    bounds=[Bound(slice=kind, metric="loss", max_drop=0.02) for kind in ("overall", "class", "span", "lane")]
+)
+
+
+def test_a_file_as_good_as_that_in_production_is_the_default_and_both_figures_are_said(
+    trained, converted, tmp_path
+):
+    production = in_production(trained, tmp_path / "production", Path(converted.uri, "model_fp32.tflite"))
+    verdict, measured = validate(trained, converted, tmp_path, production, EVERY_DROP)
+    accuracy = f"{measured['variants'][0]['measured']['accuracy']:.3f}"
+    said = (
+        f"On the same 18 eval examples fp32 is right on {accuracy}, and model_fp32.tflite of version 7 on"
+        f" {accuracy}."
+    )
+    assert verdict.passed and verdict.reasons == ("fp32 is the default variant.", said)
+    assert verdict.warnings == () and measured["production"] == said
+
+
+def test_files_worse_than_that_in_production_are_held_with_slice_figures_and_interval(
+    trained, converted, rarest, tmp_path
+):
+    production = in_production(trained, tmp_path / "production", Path(converted.uri, "model_fp32.tflite"))
+    worse = artifact(EdgeModels, tmp_path / "edge")
+    shutil.copytree(converted.uri, worse.uri)
+    shutil.copy(rarest, tmp_path / "edge" / "model_fp32.tflite")
+    laxer = {"min_agreement": 0.0, "max_accuracy_drop": 1.0}
+    # The next variant in the preferred order is as good as production.
+    verdict, measured = validate(trained, worse, tmp_path, production, EVERY_DROP, **laxer)
+    assert verdict.passed and measured["default_variant"] == "fp16"
+    assert verdict.warnings[0].startswith("fp32: Loss is ")
+    shutil.copy(rarest, tmp_path / "edge" / "model_fp16.tflite")
+    verdict, measured = validate(trained, worse, tmp_path / "both", production, EVERY_DROP, **laxer)
+    assert not verdict.passed and measured["default_variant"] is None
+    assert not (tmp_path / "both" / "verdict" / "golden").exists()
+    assert [reason.split(":")[0] for reason in verdict.reasons] == ["fp32", "fp16"]
+    assert re.search(
+        r"Loss is [\d.]+ on 18 eval examples of only 1 session .*, [\d.]+ above the file in production"
+        r" \([\d.]+\); at most 0.020 allowed. The drop is real",
+        verdict.reasons[0],
+    )
+    assert "Loss of class ok" in verdict.reasons[0] and "Loss of lane lane-0" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"labels": ("ok", "damaged", "misplaced")}, "labels.txt does not fit the model"),
+        ({"labels": ("ok", "damaged")}, "It has 2 labels, but the model has 3 outputs"),
+        ({"edge_file": ""}, "its bundle cannot be read; see `edgeline verify 7`"),
+    ],
+)
+def test_a_production_file_that_cannot_be_compared_is_a_warning(trained, converted, tmp_path, changes, found):
+    file = Path(converted.uri, "model_fp32.tflite")
+    production = in_production(trained, tmp_path / "production", file, **changes)
+    verdict, measured = validate(trained, converted, tmp_path, production, EVERY_DROP)
+    assert verdict.passed and measured["default_variant"] == "fp32"
+    (warning,) = verdict.warnings
+    assert "not compared with the file in production, of version 7" in warning and found in warning
+
+
+def test_where_nothing_is_in_production_that_is_said_and_no_warning(trained, converted, tmp_path):
+    verdict, _ = validate(trained, converted, tmp_path)
+    assert verdict.reasons[1].startswith("Nothing is in production yet") and verdict.warnings == ()
+
+
+def test_a_truncated_file_is_an_error_that_names_it(trained, converted, tmp_path):
+    cut = artifact(EdgeModels, tmp_path / "edge")
+    shutil.copytree(converted.uri, cut.uri)
+    file = tmp_path / "edge" / "model_fp16.tflite"
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(EdgelineError, match=r"model_fp16\.tflite .* cannot be read with TFLite's schema"):
+        validate(trained, cut, tmp_path)

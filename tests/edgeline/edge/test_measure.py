@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeline.edge.first_run import run_first
 from edgeline.edge.inspect import inspect, problems
 from edgeline.edge.measure import measure
 from edgeline.edge.variants import VARIANTS
@@ -12,6 +13,7 @@ from edgeline.errors import EdgelineError
 from edgeline.records.edge import Measurement
 from edgeline.records.json_file import encode
 from tests.edgeline.edge.conftest import Exported, convert_here
+from tests.edgeline.edge.contracts.test_image import contract, jpeg
 
 pytestmark = pytest.mark.e2e
 
@@ -19,7 +21,11 @@ pytestmark = pytest.mark.e2e
 def measured(exported: Exported, file: Path) -> Measurement:
     lanes = [f"lane-{1 + number % 3:02}" for number in range(len(exported.images))]
     groups = {"label": [("ok", "misplaced", "damaged")[label] for label in exported.labels], "lane": lanes}
-    return measure(file, exported.images, exported.labels, exported.probabilities, groups)
+    measurement, probabilities = measure(
+        file, exported.images, exported.labels, exported.probabilities, groups
+    )
+    assert probabilities.shape == exported.probabilities.shape
+    return measurement
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +62,40 @@ def test_latency_comes_with_its_machine_and_all_is_json(measurements: dict[str, 
 
     assert 0 < read["latency"]["p50_ms"] <= read["latency"]["p99_ms"] and read["latency"]["runs"] >= 50
     assert read["machine"]["cpu"] and " " in read["machine"]["runtime"]
+
+
+def test_two_threads_cold_start_and_memory_are_measured_apart(measurements: dict[str, Measurement]):
+    for measurement in measurements.values():
+        one, two = measurement.latency, measurement.two_threads
+        assert two is not None and two.p90_ms is not None and one.p90_ms is not None
+        assert one.p50_ms <= one.p90_ms <= one.p99_ms and two.p50_ms <= two.p90_ms <= two.p99_ms
+        # The first answer costs loading besides; LiteRT's arena and the file itself are a few MB.
+        assert measurement.cold_start_ms > one.p50_ms
+        assert 0 < measurement.peak_memory_bytes < 100e6
+        assert {"p90", "p99", "p50_two_threads", "cold_start"} <= set(measurement.timings)
+
+
+def test_saturation_is_that_of_quantised_tensors(measurements: dict[str, Measurement], exported: Exported):
+    assert measurements["fp32"].input_saturation is measurements["dynamic"].output_saturation is None
+    # The input's scale is 1 from -128: black and white pixels are at its ends, up to rounding.
+    ends = np.isin(exported.images, [0, 255]).mean()
+    assert measurements["int8"].input_saturation == pytest.approx(ends, abs=0.02) and ends > 0
+    assert 0 < measurements["int8"].output_saturation < 1
+
+
+def test_decoding_and_resizing_are_timed_apart(exported: Exported, files: dict[str, Path]):
+    examples = exported.images[:4], exported.labels[:4], exported.probabilities[:4], {}
+    measurement, _ = measure(files["fp32"], *examples, [jpeg(3000, 2000)] * 3, contract())
+    times = measurement.preparation_ms
+    # Six megapixels take tens of times as long to decode as 512 pixels to resize.
+    assert times["decode"] > times["resize"] > 0
+    assert measure(files["fp32"], *examples)[0].preparation_ms == {}
+
+
+def test_a_file_that_ends_its_process_is_named_before_it_ends_ours(files: dict[str, Path], tmp_path: Path):
+    # The offset of a weight's buffer points outside of the file: readable by its schema, fatal for LiteRT.
+    with pytest.raises(EdgelineError, match=r"A process that ran model_fp32\.tflite once ended with"):
+        run_first(tmp_path / "model_fp32.tflite")
 
 
 def test_a_file_that_answers_nan_is_told_from_one_that_is_wrong(exported: Exported, tmp_path: Path):

@@ -73,3 +73,40 @@ def test_a_class_or_slice_that_the_file_lost_is_named_whatever_the_accuracy_over
 
     found = f"is right on {now:.3f} of {support} examples of {kind} fray and the SavedModel on {before:.3f}"
     assert reasons == [] if ships else found in reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        ({"max_ms": {"p99": 30}}, "a time p99 of 35.000 ms; at most 30.000 ms allowed"),
+        (
+            {"max_ms": {"p90_two_threads": 10}},
+            "a time p90 two threads of 21.000 ms; at most 10.000 ms allowed",
+        ),
+        ({"max_ms": {"cold_start": 100}}, "a time cold start of 120.000 ms; at most 100.000 ms allowed"),
+        ({"max_ms": {"decode": 5}}, "a time decode of 6.000 ms; at most 5.000 ms allowed"),
+        ({"max_memory_mb": 8}, "a peak memory of 9.000 MB; at most 8.000 MB allowed"),
+        ({"max_difference": 0.05}, "a largest difference of a probability of 0.200; at most 0.050 allowed"),
+        ({"max_input_saturation": 0.1}, "a saturation of its input of 0.300; at most 0.100 allowed"),
+        ({"max_output_saturation": 0.5}, "a saturation of its output of 0.600; at most 0.500 allowed"),
+    ],
+)
+def test_a_limit_that_is_off_by_default_holds_a_file_back_where_it_is_set(limits, found):
+    slow = replace(
+        GOOD,
+        max_difference=0.2,
+        two_threads=Latency(15.0, 25.0, 100, 21.0),
+        cold_start_ms=120.0,
+        peak_memory_bytes=9_000_000,
+        preparation_ms={"decode": 6.0, "resize": 1.0},
+        input_saturation=0.3,
+        output_saturation=0.6,
+    )
+    assert judge(slow, EdgeLimits()) == []
+    (reason,) = judge(slow, EdgeLimits(**limits))
+    assert reason == f"model_fp32.tflite has {found}."
+
+
+def test_a_limit_of_what_a_file_does_not_have_holds_nothing_back():
+    limits = EdgeLimits(max_ms={"preprocess": 1.0, "p90": 1.0}, max_memory_mb=1, max_input_saturation=0.0)
+    assert judge(GOOD, limits) == []

@@ -15,7 +15,7 @@ def written():
 def test_a_file_with_facts_that_are_measured_no_more_is_read(tmp_path):
     old = written()
     measured = old["variants"][0]["measured"]
-    measured["latency"] |= {"p90_ms": 0.6, "threads": 1}
+    measured["latency"] |= {"p10_ms": 0.4, "threads": 1}
     measured["machine"]["cores"] = 2
     measured |= {"mean_difference": 1e-4, "variant": "fp16"}
     measured["groups"]["lane"]["lane-01"]["reference_accuracy"] = 0.8

@@ -1,0 +1,89 @@
+"""Loads an edge file and runs it once in a process of its own, as an app that was just opened does."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeline.edge.interpreter import EdgeModel
+from edgeline.errors import EdgelineError
+from edgeline.records.json_file import decode, encode
+
+_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """The cost of the first answer."""
+
+    cold_start_ms: float  # from the file, which may be in the system's cache, to the answer
+    peak_memory_bytes: int | None  # None where the system does not say it
+
+
+def run_first(tflite: Path) -> FirstRun:
+    """Runs a file once in a new process.
+
+    Raises:
+        EdgelineError: The file ends the process, hangs, or cannot be run.
+    """
+    command = [sys.executable, "-m", "edgeline.edge.first_run", str(tflite)]
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
+    try:
+        result = subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+    except subprocess.TimeoutExpired:
+        ended = f"gave no answer in {_TIMEOUT_S} s"
+    else:
+        if result.returncode == 0:
+            first: FirstRun = decode(result.stdout.encode(), FirstRun)
+            return first
+        ended = f"ended with exit code {result.returncode}"
+        if result.returncode < 0:
+            ended = f"was ended by {signal.Signals(-result.returncode).name}"
+    raise EdgelineError(
+        f"A process that ran {tflite.name} once {ended}.",
+        "An app that opens this file would end in the same way.",
+        "Convert the model again; leave its variant out of edge.variants if that does not help.",
+    )
+
+
+def main(tflite: str) -> None:
+    """Runs a file once; prints a `FirstRun` as JSON."""
+    import ai_edge_litert.interpreter  # noqa: F401  # an app has the runtime loaded
+
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: imports had a higher one
+    before = _read_peak()
+    began = time.perf_counter()
+    model = EdgeModel(tflite)
+    model.predict(np.zeros((1, *model.input_shape), np.float32))
+    cold_start = (time.perf_counter() - began) * 1e3
+    after = _read_peak()
+    peak = None if before is None or after is None else after - before
+    print(encode(FirstRun(cold_start, peak)).decode())
+
+
+def _read_peak() -> int | None:
+    """Returns the highest resident memory of this process in bytes."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
