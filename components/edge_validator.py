@@ -120,7 +120,8 @@ def EdgeValidator(
             )
             reasons = (*problems(inspection, conversion.variant), *judge(measurement, required))
         variants.append(Variant(conversion.variant, conversion.file, reasons, inspection, measurement))
-    default, production, warnings = None, "", ()
+    default, production = None, ""
+    warnings: tuple[str, ...] = ()
     if not checked.problems:
         before, production = _predict_with_production(production_model, examples, names)
         for number, variant in enumerate(variants):
