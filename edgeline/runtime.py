@@ -103,7 +103,7 @@ def load_bundle(
         )
     contract, models = json.loads(read(PREPROCESSING)), {}
     scratch = tempfile.TemporaryDirectory(prefix="edgeline-models-")
-    with scratch as folder, add_path_to_errors(Path(folder)), _silence_stderr():
+    with scratch as folder, add_path_to_errors(Path(folder)), silence_stderr():
         for name in dict.fromkeys((first, *(names if every else ()))):
             # The interpreter trusts and maps its file, so it gets a copy of the checked bytes.
             path = Path(folder, f"{name}.tflite")
@@ -113,7 +113,7 @@ def load_bundle(
 
 
 @contextmanager
-def _silence_stderr() -> Iterator[None]:
+def silence_stderr() -> Iterator[None]:
     """Discards what libraries write to the standard error during the block."""
     sys.stderr.flush()
     original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "edgeline.cli.phone",
         "Serves a page that checks the model in production and runs it on phones, also offline.",
     ),
+    "edge": ("edgeline.cli.edge", "Times the files of a release, on this machine or on an Android phone."),
     "verify": (
         "edgeline.cli.verify",
         "Checks the files, the signature and the predictions of releases, or of a copied bundle.",

@@ -3,19 +3,21 @@
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import asdict
 from numpy.typing import NDArray
 
 from edgeline.edge.contracts import image
 from edgeline.edge.first_run import run_first
 from edgeline.edge.inspect import inspect
 from edgeline.edge.interpreter import EdgeModel, preprocess
-from edgeline.records.edge import GroupAccuracy, Latency, Machine, Measurement
+from edgeline.records.edge import GroupAccuracy, Latency, Machine, Measurement, Speed
 
-_RUNS, _WARM_UP = 100, 10
+RUNS, WARM_UP = 100, 10
 
 
 def measure(
@@ -45,7 +47,6 @@ def measure(
         EdgelineError: The file cannot be run.
     """
     inspect(tflite)  # raises on a damaged file, where the interpreter would end the process
-    first = run_first(tflite)
     model = EdgeModel(tflite)
     probabilities = model.predict(inputs)
     predicted, expected = probabilities.argmax(axis=1), reference.argmax(axis=1)
@@ -62,16 +63,31 @@ def measure(
         reference_accuracy=float(reference_right.mean()),
         groups={key: dict(_measure_groups(names, right, reference_right)) for key, names in groups.items()},
         finite=bool(np.isfinite(probabilities).all()),
-        latency=_measure_latency(model, inputs),
+        **asdict(measure_speed(tflite, inputs, contents, contract or {})),
+        input_saturation=input_saturation,
+        output_saturation=output_saturation,
+        machine=describe_machine(),
+    )
+    return measurement, probabilities
+
+
+def measure_speed(
+    tflite: Path, inputs: NDArray[Any], contents: Sequence[Any], contract: Mapping[str, Any]
+) -> Speed:
+    """Times an edge file that can be run; takes what `measure` takes, and raises the same errors."""
+    first = run_first(tflite)
+    return Speed(
+        latency=_measure_latency(EdgeModel(tflite), inputs),
         two_threads=_measure_latency(EdgeModel(tflite, threads=2), inputs),
         cold_start_ms=first.cold_start_ms,
         peak_memory_bytes=first.peak_memory_bytes,
-        preparation_ms=_measure_preparation(contents, contract or {}),
-        input_saturation=input_saturation,
-        output_saturation=output_saturation,
-        machine=Machine(_find_cpu_name(), model.runtime),
+        preparation_ms=_measure_preparation(contents, contract),
     )
-    return measurement, probabilities
+
+
+def describe_machine() -> Machine:
+    """Returns this machine's processor, and its version of LiteRT."""
+    return Machine(_find_cpu_name(), f"ai-edge-litert {version('ai-edge-litert')}")
 
 
 def _drop_infinite(value: np.floating[Any]) -> float | None:
@@ -89,10 +105,10 @@ def _measure_groups(
 
 
 def _measure_latency(model: EdgeModel, inputs: NDArray[Any]) -> Latency:
-    order = [run % len(inputs) for run in range(-_WARM_UP, _RUNS)]
-    milliseconds = _time(lambda run: model.predict(inputs[run : run + 1]), order)[_WARM_UP:]
+    order = [run % len(inputs) for run in range(-WARM_UP, RUNS)]
+    milliseconds = _time(lambda run: model.predict(inputs[run : run + 1]), order)[WARM_UP:]
     p50, p90, p99 = (float(np.percentile(milliseconds, q)) for q in (50, 90, 99))
-    return Latency(p50, p99, _RUNS, p90)
+    return Latency(p50, p99, RUNS, p90)
 
 
 def _measure_preparation(contents: Sequence[Any], contract: Mapping[str, Any]) -> dict[str, float]:

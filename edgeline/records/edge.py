@@ -91,6 +91,16 @@ class Speed(Struct, frozen=True):
         return {name: ms for name, ms in (times | dict(self.preparation_ms)).items() if ms is not None}
 
 
+class Benchmark(Struct, frozen=True):
+    """The speed of the files of a release on one machine."""
+
+    model: str
+    version: int
+    at: str  # UTC, ISO 8601
+    machine: Machine
+    files: Mapping[str, Speed]  # by variant
+
+
 class Measurement(Speed, frozen=True, kw_only=True):
     """Size, accuracy and speed of one edge file on real examples; accuracies are top-1 shares, 0..1."""
 

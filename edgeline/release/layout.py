@@ -39,6 +39,7 @@ Place = TypeVar("Place", Path, "UPath", "Path | UPath")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PINS, POINTER, HISTORY = "models.config", "current.json", "history.jsonl"
+BENCHMARKS = "benchmarks"
 _DOCUMENTS = {POINTER, HISTORY}
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _PUSH = re.compile(rf"push@({_NAME.pattern})@({_VERSION.pattern})")
@@ -72,6 +73,10 @@ class PushFolder(Generic[Place]):
     def history(self, model: str) -> Place:
         """Returns the path of the audit log."""
         return self.edge(model) / HISTORY
+
+    def benchmarks(self, model: str) -> Place:
+        """Returns the folder of what `edgeline edge bench` measured, a file for each time."""
+        return self.edge(model) / BENCHMARKS
 
     def relative(self, path: Place) -> str:
         """Returns `path` as POSIX, relative to the push folder."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.release.history import History, find_envelope, read_history, read_pointer, render_pointer
 from edgeline.release.layout import (
+    BENCHMARKS,
     HISTORY,
     MANIFEST,
     MODEL_KEY,
@@ -209,7 +210,10 @@ def _check_names(folder: PushFolder, model: str) -> list[str]:
     versions = {str(version) for version in folder.version_folders(model)}
     strays = [
         f"{folder.relative(top)}/{name}: is not part of a release."
-        for top, known in ((folder.serving(model), set()), (folder.edge(model), {POINTER, HISTORY}))
+        for top, known in (
+            (folder.serving(model), set()),
+            (folder.edge(model), {POINTER, HISTORY, BENCHMARKS}),
+        )
         for name in list_names(top)
         if name not in versions | known
     ]

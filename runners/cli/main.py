@@ -41,6 +41,7 @@ COMMANDS = {
     "ui": ("runners.cli.ui", "Updates MLflow, and serves its pages of all runs and releases."),
     "predict": package.COMMANDS["predict"],
     "phone": package.COMMANDS["phone"],
+    "edge": package.COMMANDS["edge"],
     "verify": package.COMMANDS["verify"],
     "rollback": package.COMMANDS["rollback"],
     "promote": package.COMMANDS["promote"],

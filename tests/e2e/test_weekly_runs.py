@@ -145,6 +145,18 @@ def test_the_notebook_of_the_documentation_reads_the_run(
     assert "'ok':" in scores["text/plain"]
 
 
+def test_the_files_of_a_release_are_timed_and_the_times_kept_beside_it(first: Ended, workspace: Path) -> None:
+    timed = edgeline(workspace, "edge", "bench", "--json", "--workspace", str(workspace))
+    assert timed.code == 0, timed.stderr
+    assert (timed.json["model"], timed.json["version"]) == ("shelf", 1)
+    for speed in timed.json["files"].values():
+        assert 0 < speed["latency"]["p50_ms"] <= speed["latency"]["p99_ms"] and speed["cold_start_ms"] > 0
+        assert set(speed["preparation_ms"]) == {"decode", "resize"}
+    (kept,) = (workspace / "push/edge/shelf/benchmarks").iterdir()
+    assert json.loads(kept.read_text()) == timed.json
+    assert edgeline(workspace, "verify", "--workspace", str(workspace)).code == 0
+
+
 def test_a_step_runs_again_with_other_settings_and_is_recorded_nowhere(
     first: Ended, workspace: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,77 @@
+"""`edgeline edge bench` times the files of a release."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from edgeline.cli import options
+from edgeline.cli.commands import Command, Group
+from edgeline.cli.stdout import print_json, say
+from edgeline.edge.bench import bench_here, bench_on_phone
+from edgeline.edge.golden import read_vectors
+from edgeline.errors import UsageError
+from edgeline.journal import utc_now
+from edgeline.records.edge import Benchmark, Machine, Speed
+from edgeline.records.json_file import encode
+from edgeline.release import store
+from edgeline.release.layout import PREPROCESSING, PushFolder
+from edgeline.release.releases import Release, read_release
+from edgeline.release.verify import nothing_of
+from edgeline.report import records, words
+from edgeline.runtime import silence_stderr
+from edgeline.store.locations import locate
+from edgeline.workspace.known_runs import Place, resolve_place
+
+
+@click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
+def edge() -> None:
+    """Times the files of a release, on this machine or on an Android phone."""
+
+
+@edge.command(cls=Command)
+@click.argument("version", required=False, type=click.IntRange(1), help="a version (that in production)")
+@click.option("--adb", is_flag=True, help="time them on the phone that adb reaches, by benchmark_model")
+@click.option("--tool", metavar="FILE", type=Path, help="benchmark_model for that phone, to copy there first")
+@options.releases_of
+@options.as_json
+def bench(version: int | None, adb: bool, tool: Path | None, place: Place, as_json: bool) -> int:
+    """Times each file of a release as EdgeValidator does, and keeps the times beside the releases."""
+    if tool and not adb:
+        raise UsageError("--tool is for a phone.", "Without --adb, files run in LiteRT here.", "Add --adb.")
+    _, root, model = resolve_place(place)
+    folder = PushFolder(locate(root))
+    release = read_release(folder, model, version) if version else store.current(root, model)
+    if release is None:
+        raise nothing_of(folder, model)
+    with TemporaryDirectory(prefix="edgeline-models-") as scratch:
+        files = {each.name: Path(scratch, each.file) for each in release.manifest.variants}
+        for path in files.values():
+            path.write_bytes(release.read(path.name))
+        machine, speeds = bench_on_phone(files, tool) if adb else _bench_here(release, files)
+    at = utc_now()
+    measured = Benchmark(model, release.version, at, machine, speeds)
+    name = f"{release.version}-{at.replace(':', '')}.json"
+    content = encode(measured) + b"\n"
+    records.write_file(folder.benchmarks(model) / name, content)
+    if as_json:
+        print_json(json.loads(content))
+        return 0
+    say(f"{model} {release.version} on {machine.cpu}, {machine.runtime}:")
+    for variant, speed in speeds.items():
+        say(f"  {variant}: {', '.join(words.speed(speed))}")
+    say(f"Kept as {folder.relative(folder.benchmarks(model) / name)}.")
+    return 0
+
+
+def _bench_here(release: Release, files: dict[str, Path]) -> tuple[Machine, dict[str, Speed]]:
+    vectors = read_vectors(release.edge)
+    if vectors is None or not len(vectors.tensors):
+        raise UsageError(
+            f"{release.model} {release.version} has no golden vectors.",
+            "Files are timed with these, since they are real inputs.",
+            "Run again with edge.golden_examples above 0, or time them on a phone with --adb.",
+        )
+    with silence_stderr():
+        return bench_here(files, vectors, json.loads(release.read(PREPROCESSING)))

@@ -1,0 +1,120 @@
+"""Files of a release on a phone, which a script in place of adb answers for, as benchmark_model prints it."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from edgeline.cli.main import main
+from edgeline.release import store
+from edgeline.store.locations import locate
+from tests.edgeline.release.candidates import make_candidate
+
+# Lines of a Pixel in public reports on benchmark_model, with the percentiles that newer builds print.
+WARM_UP = (
+    "count=13 first=18535 curr=14300 min=14211 max=18535 avg=14462.3 std=1100 p5=14211 median=14400 p95=18535"
+)
+RUNS = (
+    "count=100 first=14601 curr=14520 min=14101 max=15903 avg=14575.2 std=240 p5=14210 median=14560 p95=15020"
+)
+TIMES = "Inference timings in us: Init: 5685, First inference: 18535, Inference (avg): 14575.2"
+MEMORY = "Memory footprint delta from the start of the tool (MB): init=2.5 overall=9.25"
+ADB = """#!/bin/sh
+echo "$*" >> {calls}
+case "$*" in
+*getprop*model*) echo Pixel ;;
+*getprop*) echo "" ;;
+*--graph*) printf '%s\\n' "$PRINTED" ;;
+*"shell ls"*) echo "$TOOL" ;;
+*push*) test -e "$2" || {{ echo "adb: error: no devices/emulators found" >&2; exit 1; }} ;;
+esac
+"""
+
+
+@pytest.fixture
+def phone(tmp_path, monkeypatch):
+    """Puts an adb first on PATH; returns the lines that it was called with."""
+    calls, folder = tmp_path / "calls", tmp_path / "bin"
+    folder.mkdir()
+    (folder / "adb").write_text(ADB.format(calls=calls))
+    (folder / "adb").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("TOOL", "/data/local/tmp/benchmark_model")
+    monkeypatch.setenv("PRINTED", "\n".join((WARM_UP, RUNS, TIMES, MEMORY)))
+    return lambda: calls.read_text().splitlines()
+
+
+@pytest.fixture
+def bench(root, capsys):
+    """Runs the command in this process; returns its exit code and what it printed."""
+
+    def run(*arguments):
+        code = main(["edge", "bench", *arguments, "--store", str(root), "--workload", "shelf"])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "made"))
+    return tmp_path / "push"
+
+
+def test_the_medians_of_a_phone_are_read_and_kept_beside_the_releases(bench, phone, root):
+    code, out, _ = bench("--adb", "--json")
+    assert code == 0
+    measured = json.loads(out)
+    assert measured["machine"]["cpu"] == "Pixel" and set(measured["files"]) == {"fp16", "int8"}
+    speed = measured["files"]["fp16"]
+    assert (speed["latency"]["p50_ms"], speed["latency"]["p95_ms"]) == (14.56, 15.02)
+    assert speed["latency"]["p99_ms"] is None and speed["latency"]["runs"] == 100
+    assert speed["cold_start_ms"] == pytest.approx(5.685 + 18.535)
+    assert speed["peak_memory_bytes"] == 9_250_000
+    (kept,) = (root / "edge/shelf/benchmarks").iterdir()
+    assert json.loads(kept.read_text()) == measured
+    assert store.verify(root, "shelf") == []
+    graphs = [line for line in phone() if "--graph" in line]
+    assert len(graphs) == 4 and {"--num_threads=1" in line for line in graphs} == {True, False}
+    assert sum(line.startswith("shell rm -f /data/local/tmp/edgeline-") for line in phone()) == 2
+
+
+def test_times_are_kept_in_a_bucket_too(bucket, tmp_path, phone, capsys):
+    store.push(f"{bucket}/push", "shelf", make_candidate(tmp_path / "made"))
+    assert main(["edge", "bench", "--adb", "--store", f"{bucket}/push", "--workload", "shelf"]) == 0
+    said = capsys.readouterr().out
+    assert "one thread 14.56 ms (p95 15.02), two threads 14.56 ms" in said and "memory 9.2 MB" in said
+    assert len([*locate(f"{bucket}/push/edge/shelf/benchmarks").iterdir()]) == 1
+    assert store.verify(f"{bucket}/push", "shelf") == []
+
+
+def test_an_average_is_not_taken_for_a_median(bench, phone, root, monkeypatch):
+    monkeypatch.setenv("PRINTED", RUNS.partition(" p5=")[0])
+    code, _, said = bench("--adb")
+    assert code == 1 and "printed no median for model_fp16.tflite" in said and "--tool FILE" in said
+    assert not (root / "edge/shelf/benchmarks").exists()
+
+
+def test_what_lacks_on_the_way_to_a_phone_is_named(bench, phone, tmp_path, monkeypatch):
+    code, _, said = bench("--adb", "--tool", str(tmp_path / "none"))
+    assert code == 1 and "no devices/emulators found" in said
+    monkeypatch.setenv("TOOL", "")
+    code, _, said = bench("--adb")
+    assert code == 2 and "The phone has no /data/local/tmp/benchmark_model." in said
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _, said = bench("--adb")
+    assert code == 2 and said.startswith("adb was not found.")
+
+
+def test_what_cannot_be_timed_here_is_said(bench):
+    code, _, said = bench()
+    assert code == 2 and "shelf 1 has no golden vectors." in said
+    code, _, said = bench("--tool", "benchmark_model")
+    assert code == 2 and "--tool is for a phone." in said
+
+
+def test_a_model_that_was_never_pushed_is_refused(tmp_path, capsys):
+    assert main(["edge", "bench", "--store", str(tmp_path), "--workload", "shelf"]) == 2
+    assert "has no model 'shelf'" in capsys.readouterr().err
