@@ -44,9 +44,11 @@ def list_limits(facts: Facts, nouns: str) -> Iterator[str]:
         names = describe_spans(span.name for span in facts.data.spans)
         yield f"It learned from {names}; nothing is known of {nouns} unlike these."
     if evaluation := facts.evaluation:
-        for kind in evaluation.kinds[1:]:
+        for kind in (each for each in evaluation.kinds[1:] if each != evaluation.group):
             if worst := evaluation.worst(kind):
                 interval = f"95 % CI {percent(worst.low)} to {percent(worst.high)}"
+                if worst.groups == 1:  # there is no interval
+                    interval = f"of one {evaluation.group}"
                 share = f"{percent(worst.accuracy)} of {count(worst.examples)} {nouns} ({interval})"
                 yield f"Weakest {kind}: {worst.name}, right on {share}."
             if few := [each.name for each in evaluation.of(kind) if each.examples < _FEW]:

@@ -47,6 +47,8 @@ def test_a_folder_for_a_web_server_has_page_release_and_pointer(root, page, tmp_
             f"store/1/{name}"
             for name in ("manifest.json", "manifest.sig", "labels.txt", "preprocessing.json")
         ),
+        *(f"store/1/{name}" for name in ("model.sig", "serving.sig", "model.pub.pem")),
+        *(f"store/1/{name}" for name in ("provenance.json", "mlbom.cdx.json")),
         *(f"store/1/model_{name}.tflite" for name in ("fp16", "int8")),
     }
     config = json.loads((tmp_path / "out/phone.json").read_text())

@@ -1,12 +1,15 @@
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 
 from edgeline.errors import EdgelineError
 from edgeline.release import store
 from tests.edgeline.release.candidates import make_candidate, released_file, snapshot
 
 NOWHERE = Path("nowhere")
+WITHOUT_OPS = to_builtins(released_file("fp16", "model_fp16.tflite"))
+del WITHOUT_OPS["ops"]
 
 
 @pytest.mark.parametrize(
@@ -22,10 +25,7 @@ NOWHERE = Path("nowhere")
         ({"labels": ("ok", "not\nok")}, r"control character U\+000A"),
         ({"expires_days": 0}, "expires_days is 0"),
         ({"default_variant": "int4"}, "default_variant 'int4'"),
-        (
-            {"variants": ({"name": "fp16", "inputs": [], "outputs": []},)},
-            "missing required field `file`",
-        ),
+        ({"variants": (WITHOUT_OPS,)}, "missing required field `ops`"),
         ({"variants": (released_file("fp16", "x.tflite"),)}, "file 'x.tflite'"),
         ({"data": {"first_span": 1, "last_span": 2}}, "missing required field `fingerprint`"),
         ({"code": {"digest": 7, "lock_digest": "d"}}, r"Expected `str`, got `int` - at `\$\.code\.digest`"),

@@ -61,11 +61,15 @@ def test_limits_are_those_that_the_run_measured():
             a_slice("overall", "all", 90, 100),
             a_slice("class", "ok", 80, 85),
             a_slice("class", "torn", 10, 15),
+            replace(a_slice("lane", "lane-01", 30, 40), groups=1),
+            a_slice("session", "s1", 1, 2),
         ),
+        group="session",
     )
     found = limits(Facts(run=facts.run, evaluation=evaluation))
     assert found == [
         "Weakest class: torn, right on 66.7 % of 15 examples (95 % CI 41.7 % to 84.8 %).",
         "Measured on fewer than 30 examples, by class: torn.",
+        "Weakest lane: lane-01, right on 75.0 % of 40 examples (of one session).",
     ]
     assert limits(Facts(run=facts.run)) == []
