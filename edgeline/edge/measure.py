@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeline.edge.first_run import run_first
+from edgeline.edge.first_run import measure_first
 from edgeline.edge.inspect import inspect
 from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.edge.photo_pixels import decode_upright, open_photo, read_orientation
@@ -45,7 +45,7 @@ def measure(
         EdgelineError: The file cannot be run.
     """
     inspect(tflite)  # raises on a damaged file, where the interpreter would end the process
-    first = run_first(tflite)
+    first = measure_first(tflite)
     model = EdgeModel(tflite)
     probabilities = model.predict(inputs)
     predicted, expected = probabilities.argmax(axis=1), reference.argmax(axis=1)

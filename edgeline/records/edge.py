@@ -58,10 +58,9 @@ class Latency:
     """Time of one example, input and output quantisation included, in milliseconds."""
 
     p50_ms: float
-    p99_ms: float | None  # None where a phone's tool does not say it
+    p99_ms: float
     runs: int
     p90_ms: float | None = None  # None in older records
-    p95_ms: float | None = None  # only of a phone's tool
 
 
 @dataclass(frozen=True)
@@ -72,26 +71,7 @@ class Machine:
     runtime: str
 
 
-class Speed(Struct, frozen=True):
-    """The time and memory that one edge file takes on one machine; None where it was not measured."""
-
-    latency: Latency  # in one thread
-    two_threads: Latency | None = None
-    cold_start_ms: float | None = None  # from the file to the first answer, in a process that has LiteRT
-    peak_memory_bytes: int | None = None  # at the first answer, above what that process had before
-    preparation_ms: Mapping[str, float] = {}  # medians of what comes before inference: decode, resize
-
-    @property
-    def timings(self) -> dict[str, float]:
-        """The times that `edge.max_ms` bounds, by its names, as far as they were measured."""
-        one, two = self.latency, self.two_threads
-        times = {"p90": one.p90_ms, "p99": one.p99_ms, "cold_start": self.cold_start_ms}
-        if two is not None:
-            times |= {f"{name}_two_threads": getattr(two, f"{name}_ms") for name in ("p50", "p90", "p99")}
-        return {name: ms for name, ms in (times | dict(self.preparation_ms)).items() if ms is not None}
-
-
-class Measurement(Speed, frozen=True, kw_only=True):
+class Measurement(Struct, frozen=True):
     """Size, accuracy and speed of one edge file on real examples; accuracies are top-1 shares, 0..1."""
 
     file: str
@@ -103,10 +83,25 @@ class Measurement(Speed, frozen=True, kw_only=True):
     reference_accuracy: float  # the SavedModel's, on the same examples
     groups: Mapping[str, Mapping[str, GroupAccuracy]]  # such as `groups["lane"]["lane-07"]`
     finite: bool  # all probabilities are finite numbers
+    latency: Latency  # in one thread
     machine: Machine
+    # Older records have none of these.
+    two_threads: Latency | None = None
+    cold_start_ms: float | None = None  # from the file to the first answer, in a process that has LiteRT
+    peak_memory_bytes: int | None = None  # at the first answer, above what that process had before
+    preparation_ms: Mapping[str, float] = {}  # medians of what comes before inference: decode, resize
     # Shares of the values at an end of the quantised range, 0..1; None of a tensor that is not quantised.
     input_saturation: float | None = None
     output_saturation: float | None = None
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """The times that `edge.max_ms` bounds, by its names, as far as they were measured."""
+        one, two = self.latency, self.two_threads
+        times = {"p90": one.p90_ms, "p99": one.p99_ms, "cold_start": self.cold_start_ms}
+        if two is not None:
+            times |= {f"{name}_two_threads": getattr(two, f"{name}_ms") for name in ("p50", "p90", "p99")}
+        return {name: ms for name, ms in (times | dict(self.preparation_ms)).items() if ms is not None}
 
     def worst(self) -> tuple[str, GroupAccuracy] | None:
         """Returns the group with the lowest accuracy; of the classes only where there is no other kind."""

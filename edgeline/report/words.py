@@ -1,15 +1,12 @@
 """Formats of numbers and times on the pages; an en dash stands for an unknown value."""
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edgeline.journal import parse_time
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-
-    from edgeline.records.edge import Speed
 
 UNKNOWN = "\u2013"
 
@@ -49,19 +46,6 @@ def milliseconds(time: float | None) -> str:
     if time is None:
         return UNKNOWN
     return f"{time:.2f}\u00a0ms" if time < 10 else f"{time:.0f}\u00a0ms"
-
-
-def speed(of: "Speed") -> Iterator[str]:
-    """Yields the times of a file and its memory, as far as they were measured."""
-    for threads, latency in (("one thread", of.latency), ("two threads", of.two_threads)):
-        if latency is not None:
-            rest = {"p90": latency.p90_ms, "p95": latency.p95_ms, "p99": latency.p99_ms}
-            named = ", ".join(f"{name} {ms:.2f}" for name, ms in rest.items() if ms is not None)
-            yield f"{threads} {latency.p50_ms:.2f} ms ({named})"
-    before = {"cold start": of.cold_start_ms, **of.preparation_ms}
-    yield from (f"{name} {ms:.2f} ms" for name, ms in before.items() if ms is not None)
-    if of.peak_memory_bytes is not None:
-        yield f"memory {of.peak_memory_bytes / 1e6:.1f} MB"
 
 
 def seconds(time: float | None) -> str:

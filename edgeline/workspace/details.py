@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from edgeline.records.edge import EdgeFiles
+from edgeline.records.edge import EdgeFiles, Measurement
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.records.run import Run
-from edgeline.report import records, words
+from edgeline.report import records
 from edgeline.report.collect import collect
 from edgeline.report.facts import Data, Evaluation
 from edgeline.report.sources import Sources
@@ -90,9 +90,16 @@ def _format_variants(edge: EdgeFiles) -> Iterator[str]:
         )
     for variant in edge.variants:
         if variant.measured is not None and variant.measured.two_threads is not None:
-            yield f"  {variant.name}: {', '.join(words.speed(variant.measured))}"
+            yield f"  {variant.name}: {', '.join(_format_speed(variant.measured))}"
     if edge.production:
         yield f"  {edge.production}"
+
+
+def _format_speed(measured: Measurement) -> Iterator[str]:
+    times = {"p50": measured.latency.p50_ms, **measured.timings}
+    yield from (f"{name.replace('_', ' ')} {ms:.2f} ms" for name, ms in times.items())
+    if measured.peak_memory_bytes is not None:
+        yield f"memory {measured.peak_memory_bytes / 1e6:.1f} MB"
 
 
 def _format_number(value: float | None, form: str) -> str:
