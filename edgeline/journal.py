@@ -62,7 +62,7 @@ _LIBRARIES = ("tensorflow", "keras", "tfx", "tensorflow-transform", "apache-beam
 
 def list_libraries() -> dict[str, str]:
     """Returns the version of each installed library by its name."""
-    # Of two with a name, Python imports the first; half-removed ones have no name.
+    # Python imports the first of two with a name; half-removed ones have no name.
     found = (each for each in reversed([*distributions()]) if "Name" in each.metadata)
     return {each.metadata["Name"]: each.version for each in found}
 

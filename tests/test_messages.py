@@ -34,11 +34,7 @@ EXEMPT = {
         components/example_gen.py SpanExampleGen #3
         components/example_gen.py _refuse_empty_split #1
         edgeline/tables/decoder_process.py DecoderProcess._start #1
-        edgeline/edge/contracts/tokens.py _check #1
         trainer_module/export/conversion_worker.py _load_converter #1
-        trainer_module/export/conversion_worker.py _load_converter.representative_dataset #1
-        edgeline/edge/inspect.py inspect #1
-        edgeline/edge/inspect.py inspect #2
         edgeline/edge/interpreter.py EdgeModel.__init__ #2
         edgeline/release/lease.py Lease.acquire #1
         edgeline/release/lease.py Lease.renew #1

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+<<<<<<< HEAD
 from edgeline.edge.first_run import measure_first
+=======
+from edgeline.edge.contracts import image
+from edgeline.edge.first_run import run_first
+>>>>>>> main
 from edgeline.edge.inspect import inspect
 from edgeline.edge.interpreter import EdgeModel, preprocess
-from edgeline.edge.photo_pixels import decode_upright, open_photo, read_orientation
 from edgeline.records.edge import GroupAccuracy, Latency, Machine, Measurement
 
 _RUNS, _WARM_UP = 100, 10
@@ -99,16 +103,13 @@ def _measure_preparation(contents: Sequence[Any], contract: Mapping[str, Any]) -
     """Returns the median milliseconds of decoding and resizing a photo, or of preprocessing other inputs."""
     if not contents:
         return {}
-    whole = float(np.median(_time(lambda content: preprocess(content, contract), contents)))
     if contract.get("kind", "image") != "image":
-        return {"preprocess": whole}
-
-    def decode(photo: bytes) -> None:
-        with open_photo(photo) as image:
-            decode_upright(image, read_orientation(image), contract["max_side"])
-
-    decoding = float(np.median(_time(decode, contents)))
-    return {"decode": decoding, "resize": max(0.0, whole - decoding)}
+        return {"preprocess": float(np.median(_time(lambda each: preprocess(each, contract), contents)))}
+    photos = [image.decode(each, contract) for each in contents]
+    return {
+        "decode": float(np.median(_time(lambda each: image.decode(each, contract), contents))),
+        "resize": float(np.median(_time(lambda each: image.resize(each, contract), photos))),
+    }
 
 
 def _time(call: Callable[[Any], object], items: Sequence[Any]) -> list[float]:

@@ -242,7 +242,7 @@ def name_task(step: str) -> str:
 
 def find_step(task: str) -> str:
     """Returns the step or helper of a task, by the task's name or by a name that begins with it."""
-    gates = {info.stops_as: step for step, info in STEPS.items()}
+    gates = {str(info.stops_as): step for step, info in STEPS.items()}
     return re.sub(f"^(refused|held){_IF_RED}", lambda match: gates[match[1]], task)
 
 

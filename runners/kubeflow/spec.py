@@ -15,7 +15,7 @@ from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount
 from runners.kubeflow.parameters import FIRST, PARAMETERS, read_defaults, select_for_step, take_apart
 from runners.kubeflow.pod.pages import CONFUSION, METRICS
 
-_FIGURE_TYPES = {METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
+_FIGURE_TYPES: Mapping[str, str] = {METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
 # A cluster can count a step as done whose pod was lost. So the steps behind the gate also need its output,
 # which it writes only if it ended well.
 _GATE, _GATE_OUTPUT, _ADMISSION = "DataGate", "accepted_data", "gate"
@@ -106,7 +106,7 @@ def _add_helpers(spec: Spec, step: str, pods: int, meeting: str) -> None:
 
 
 def _add_ui_outputs(component: Spec, info: StepInfo) -> None:
-    types = {name: _FIGURE_TYPES[name] for name in info.figures}
+    types: dict[str, str] = {name: _FIGURE_TYPES[name] for name in info.figures}
     if info.page:
         types[info.page_output] = "system.HTML"
     for output, title in types.items():

@@ -43,11 +43,16 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
     Raises:
         EdgelineError: This version does not support the contract, or the photo cannot be read.
     """
-    mode, size, max_side = _read_color_and_sizes(contract)
+    return resize(decode(image_bytes, contract), contract)
+
+
+def decode(image_bytes: bytes, contract: Mapping[str, Any]) -> Image.Image:
+    """Returns the photo after steps 1 and 2 of `preprocess`; raises the same errors."""
+    _, _, max_side = _read_color_and_sizes(contract)
     try:
         with warnings.catch_warnings(), open_photo(image_bytes) as image:
             warnings.simplefilter("ignore")  # about odd metadata
-            photo = decode_upright(image, read_orientation(image), max_side)
+            return decode_upright(image, read_orientation(image), max_side)
     except READER_ERRORS as error:
         why = "unknown format" if isinstance(error, UnidentifiedImageError) else error
         raise EdgelineError(
@@ -55,6 +60,11 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
             "Its bytes are damaged or not an image.",
             "Take the photo again.",
         ) from error
+
+
+def resize(photo: Image.Image, contract: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Returns the model's input after steps 3 and 4 of `preprocess`, of a photo that `decode` returned."""
+    mode, size, _ = _read_color_and_sizes(contract)
     pixels = np.atleast_3d(np.asarray(photo, np.float32))
     if mode == "L" and pixels.shape[2] == 3:
         pixels = pixels @ np.array(contract["luma"], np.float32)[:, np.newaxis]
