@@ -107,8 +107,9 @@ def EdgeValidator(
         before, production = _predict_with_production(production_model, examples, names)
     # Without a comparison, a sentence says why; it is a warning where there is something to compare with.
     has_production = bool(production_model.get_int_custom_property("has_model"))
-    warnings = (production,) if production and has_production and before is None else ()
-    default, compared, variants = None, "", []
+    warnings: tuple[str, ...] = (production,) if production and has_production and before is None else ()
+    default, compared = None, ""
+    variants: list[Variant] = []
     for conversion in CONVERSIONS.read(bundle):
         inspection = measurement = None
         reasons: tuple[str, ...] = (f"It could not be converted: {conversion.error}",)
@@ -118,37 +119,10 @@ def EdgeValidator(
             measurement, answers = measure(
                 file, sample.inputs, sample.labels, reference, sample.groups, contents, contract
             )
-<<<<<<< HEAD
             reasons = (*problems(inspection, conversion.variant), *judge(measurement, given.edge))
             if not reasons and default is None and before is not None:
                 now, then = (
                     gather_answers(list_predictions(sample, each, names), about) for each in (answers, before)
-=======
-            reasons = (*problems(inspection, conversion.variant), *judge(measurement, required))
-        variants.append(Variant(conversion.variant, conversion.file, reasons, inspection, measurement))
-    default, production = None, ""
-    warnings: tuple[str, ...] = ()
-    if not checked.problems:
-        before, production = _predict_with_production(production_model, examples, names)
-        for number, variant in enumerate(variants):
-            if variant.reasons:
-                continue
-            if before is None:
-                default = variant.name
-                warnings = (production,) if production_model.get_int_custom_property("has_model") else ()
-                break
-            now, then = (
-                gather_answers(list_predictions(sample, each, names), about)
-                for each in (answers[variant.name], before)
-            )
-            compared = judge_file(replace(now, baseline=then.candidate), given.evaluation, about.group_noun)
-            if compared.passed:
-                default, warnings = variant.name, compared.warnings
-                right = [float(each.right(each.candidate).mean()) for each in (now, then)]
-                production = (
-                    f"On the same {len(now.labels):,} eval examples {default} is right on {right[0]:.3f},"
-                    f" and {production} on {right[1]:.3f}."
->>>>>>> main
                 )
                 found = judge_file(replace(now, baseline=then.candidate), given.evaluation, about.group_noun)
                 reasons = found.reasons

@@ -9,12 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
-from edgeline.edge.first_run import measure_first
-=======
 from edgeline.edge.contracts import image
-from edgeline.edge.first_run import run_first
->>>>>>> main
+from edgeline.edge.first_run import measure_first
 from edgeline.edge.inspect import inspect
 from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.records.edge import GroupAccuracy, Latency, Machine, Measurement
