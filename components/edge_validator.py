@@ -96,73 +96,66 @@ def EdgeValidator(
     raw = (bundle / LABELS_FILE_NAME).read_bytes()
     names = parse_labels(raw, LABELS_FILE_NAME, reference.shape[1], about.labels)
     given = _Settings.model_validate_json(settings)
-    required = given.edge
     contract = PREPROCESSING.read(bundle)
     is_known = contract.get("kind", "image") in TOLERANCES
     raw_examples = _read_raw_examples(examples.uri, sample, reference, names) if is_known else []
     checked = check_contract(raw_examples, contract, saved_model.predict)
     contents = [] if checked.problems else [each.content for each in raw_examples]
-    answers: dict[str, NDArray[np.float32]] = {}
-    variants = []
+    before: NDArray[np.float32] | None = None
+    production = ""
+    if not checked.problems:
+        before, production = _predict_with_production(production_model, examples, names)
+    # Without a comparison, a sentence says why; it is a warning where there is something to compare with.
+    has_production = bool(production_model.get_int_custom_property("has_model"))
+    warnings: tuple[str, ...] = (production,) if production and has_production and before is None else ()
+    default, compared = None, ""
+    variants: list[Variant] = []
     for conversion in CONVERSIONS.read(bundle):
         inspection = measurement = None
         reasons: tuple[str, ...] = (f"It could not be converted: {conversion.error}",)
         if conversion.file is not None:
-            inspection = inspect(bundle / conversion.file)
-            measurement, answers[conversion.variant] = measure(
-                bundle / conversion.file,
-                sample.inputs,
-                sample.labels,
-                reference,
-                sample.groups,
-                contents,
-                contract,
+            file = bundle / conversion.file
+            inspection = inspect(file)
+            measurement, answers = measure(
+                file, sample.inputs, sample.labels, reference, sample.groups, contents, contract
             )
-            reasons = (*problems(inspection, conversion.variant), *judge(measurement, required))
-        variants.append(Variant(conversion.variant, conversion.file, reasons, inspection, measurement))
-    default, production = None, ""
-    warnings: tuple[str, ...] = ()
-    if not checked.problems:
-        before, production = _predict_with_production(production_model, examples, names)
-        for number, variant in enumerate(variants):
-            if variant.reasons:
-                continue
-            if before is None:
-                default = variant.name
-                warnings = (production,) if production_model.get_int_custom_property("has_model") else ()
-                break
-            now, then = (
-                gather_answers(list_predictions(sample, each, names), about)
-                for each in (answers[variant.name], before)
-            )
-            compared = judge_file(replace(now, baseline=then.candidate), given.evaluation, about.group_noun)
-            if compared.passed:
-                default, warnings = variant.name, compared.warnings
-                right = [float(each.right(each.candidate).mean()) for each in (now, then)]
-                production = (
-                    f"On the same {len(now.labels):,} eval examples {default} is right on {right[0]:.3f},"
-                    f" and {production} on {right[1]:.3f}."
+            reasons = (*problems(inspection, conversion.variant), *judge(measurement, given.edge))
+            if not reasons and default is None and before is not None:
+                now, then = (
+                    gather_answers(list_predictions(sample, each, names), about) for each in (answers, before)
                 )
-                break
-            variants[number] = replace(variant, reasons=compared.reasons)
+                found = judge_file(replace(now, baseline=then.candidate), given.evaluation, about.group_noun)
+                reasons = found.reasons
+                if found.passed:
+                    warnings = found.warnings
+                    right, right_before = (float(each.right(each.candidate).mean()) for each in (now, then))
+                    compared = (
+                        f"On the same {len(now.labels):,} eval examples {conversion.variant} is right on"
+                        f" {right:.3f}, and {production} on {right_before:.3f}."
+                    )
+            if not reasons and default is None and not checked.problems:
+                default = conversion.variant
+        variants.append(Variant(conversion.variant, conversion.file, reasons, inspection, measurement))
+    if before is None:
+        compared = production
     passed = {v.name: bundle / v.file for v in variants if default and v.file and not v.reasons}
     failures = tuple(f"{v.name}: {' '.join(v.reasons)}" for v in variants if v.reasons)
     outcome = Verdict("edge", "fail", (*checked.problems, *failures))
     if default is not None:
-        if required.golden_examples and raw_examples:
-            chosen = choose_examples(raw_examples, required.golden_examples)
+        if given.edge.golden_examples and raw_examples:
+            chosen = choose_examples(raw_examples, given.edge.golden_examples)
             write_vectors(folder / GOLDEN_FOLDER, chosen, contract, passed)
             checked = replace(checked, shipped=len(chosen))
         unchecked = () if raw_examples else (_NOT_CHECKED,)
         reasons = (
             f"{default} is the default variant.",
-            *([production] if production not in warnings else []),
+            *([compared] if compared not in warnings else []),
         )
         outcome = Verdict("edge", "pass", reasons, (*failures, *unchecked, *warnings))
     for warning in outcome.warnings:
         log.warning(warning)
     VERDICT.write(folder, outcome)
-    EDGE_FILES.write(folder, EdgeFiles(default, len(sample.labels), tuple(variants), checked, production))
+    EDGE_FILES.write(folder, EdgeFiles(default, len(sample.labels), tuple(variants), checked, compared))
     PREDICTIONS.write(folder, list_predictions(sample, reference, names))
     write_mistakes(folder, examples, sample, reference, about)
     verdict.set_int_custom_property("passed", int(outcome.passed))

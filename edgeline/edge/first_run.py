@@ -1,7 +1,8 @@
-"""Loads an edge file and runs it once in a process of its own, as an app that was just opened does."""
+"""Loads an edge file and runs it once in new processes, as an app that was just opened does."""
 
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from edgeline.errors import EdgelineError
 from edgeline.records.json_file import decode, encode
 
 _TIMEOUT_S = 120
+_PROCESSES = 5
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,19 @@ class FirstRun:
     peak_memory_bytes: int | None  # None where the system does not say it
 
 
-def run_first(tflite: Path) -> FirstRun:
+def measure_first(tflite: Path) -> FirstRun:
+    """Runs a file once in each of some new processes, and returns the medians.
+
+    Raises:
+        EdgelineError: The file ends the process, hangs, or cannot be run.
+    """
+    runs = [_run_first(tflite) for _ in range(_PROCESSES)]
+    peaks = [run.peak_memory_bytes for run in runs if run.peak_memory_bytes is not None]
+    peak = statistics.median_low(peaks) if peaks else None
+    return FirstRun(statistics.median(run.cold_start_ms for run in runs), peak)
+
+
+def _run_first(tflite: Path) -> FirstRun:
     """Runs a file once in a new process.
 
     Raises:
@@ -50,7 +64,8 @@ def run_first(tflite: Path) -> FirstRun:
         if result.returncode == 0:
             first: FirstRun = decode(result.stdout.encode(), FirstRun)
             return first
-        ended = f"ended with exit code {result.returncode}"
+        _, _, last = "".join(result.stderr.splitlines()[-1:]).partition(": ")  # without the error's class
+        ended = f"ended with exit code {result.returncode}: {last.rstrip('.')}"
         if result.returncode < 0:
             ended = f"was ended by {signal.Signals(-result.returncode).name}"
     raise EdgelineError(
@@ -64,9 +79,10 @@ def main(tflite: str) -> None:
     """Runs a file once; prints a `FirstRun` as JSON."""
     import ai_edge_litert.interpreter  # noqa: F401  # an app has the runtime loaded
 
+    before = None
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: imports had a higher one
-    before = _read_peak()
+        before = _read_peak()
     began = time.perf_counter()
     model = EdgeModel(tflite)
     model.predict(np.zeros((1, *model.input_shape), np.float32))

@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 from numpy.typing import NDArray
 
 from edgeline.edge.contracts import image
-from edgeline.edge.first_run import run_first
+from edgeline.edge.first_run import measure_first
 from edgeline.edge.inspect import inspect
 from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.records.edge import GroupAccuracy, Latency, Machine, Measurement, Speed
@@ -47,6 +47,7 @@ def measure(
         EdgelineError: The file cannot be run.
     """
     inspect(tflite)  # raises on a damaged file, where the interpreter would end the process
+    speed = measure_speed(tflite, inputs, contents, contract or {})
     model = EdgeModel(tflite)
     probabilities = model.predict(inputs)
     predicted, expected = probabilities.argmax(axis=1), reference.argmax(axis=1)
@@ -63,7 +64,7 @@ def measure(
         reference_accuracy=float(reference_right.mean()),
         groups={key: dict(_measure_groups(names, right, reference_right)) for key, names in groups.items()},
         finite=bool(np.isfinite(probabilities).all()),
-        **asdict(measure_speed(tflite, inputs, contents, contract or {})),
+        **asdict(speed),
         input_saturation=input_saturation,
         output_saturation=output_saturation,
         machine=describe_machine(),
@@ -75,7 +76,7 @@ def measure_speed(
     tflite: Path, inputs: NDArray[Any], contents: Sequence[Any], contract: Mapping[str, Any]
 ) -> Speed:
     """Times an edge file that can be run; takes what `measure` takes, and raises the same errors."""
-    first = run_first(tflite)
+    first = measure_first(tflite)  # in processes of their own, which a file may end
     return Speed(
         latency=_measure_latency(EdgeModel(tflite), inputs),
         two_threads=_measure_latency(EdgeModel(tflite, threads=2), inputs),
