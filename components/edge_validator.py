@@ -191,6 +191,9 @@ def _predict_with_production(
             rows.append(model.predict(inputs.numpy()))
     except EdgelineError as error:
         return None, f"{none}: {error.found} {error.why}"
+    except (tf.errors.OpError, KeyError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        return None, f"{none}: its SavedModel cannot read the examples of today ({reason})."
     return np.concatenate(rows), name
 
 

@@ -382,6 +382,25 @@ def test_a_production_file_that_cannot_be_compared_is_a_warning(trained, convert
     assert "not compared with the file in production, of version 7" in warning and found in warning
 
 
+def test_a_saved_model_in_production_that_cannot_read_the_examples_is_a_warning(trained, converted, tmp_path):
+    import tensorflow as tf
+
+    class Other(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def transform(self, examples):
+            column = {"column": tf.io.FixedLenFeature([], tf.float32)}
+            return tf.io.parse_example(examples, column)
+
+    production = in_production(trained, tmp_path / "production", Path(converted.uri, "model_fp32.tflite"))
+    other = Other()
+    place = str(Path(production.uri, "Format-Serving"))
+    tf.saved_model.save(other, place, {"transform_features": other.transform})
+    verdict, _ = validate(trained, converted, tmp_path, production, EVERY_DROP)
+    assert verdict.passed
+    (warning,) = verdict.warnings
+    assert "its SavedModel cannot read the examples of today" in warning
+
+
 def test_where_nothing_is_in_production_that_is_said_and_no_warning(trained, converted, tmp_path):
     verdict, _ = validate(trained, converted, tmp_path)
     assert verdict.reasons[1].startswith("Nothing is in production yet") and verdict.warnings == ()
