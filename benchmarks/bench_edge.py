@@ -1,0 +1,95 @@
+"""The files for phones beside plain conversions of the same SavedModel, measured side by side.
+
+    python -m benchmarks.bench_edge WORKSPACE...
+
+For the last run of each workspace: the files of its EdgeConverter, TFLite's conversion without any option,
+and with `Optimize.DEFAULT` (weights of 8 bits). All answer the same eval examples, one at a time. Size and
+latency are also ratios to the conversion without an option; a latency is the median of 100 runs.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import edgeline
+from edgeline.edge.measure import measure
+from edgeline.records.edge import CONVERSIONS, Measurement
+
+_MOST_EXAMPLES = 1_000
+
+
+def convert_plainly(saved_model: str, signature: str, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Converts a signature as TFLite's documentation does; yields names and files."""
+    import tensorflow as tf
+
+    for name, options in (("plain", []), ("plain, 8 bits", [tf.lite.Optimize.DEFAULT])):
+        converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[signature])
+        converter.optimizations = options
+        path = folder / f"{name}.tflite"
+        path.write_bytes(converter.convert())
+        yield name, path
+
+
+def measure_run(workspace: str, folder: Path) -> dict[str, Measurement]:
+    """Measures all files of the last run of a workspace; returns them by name, `plain` first."""
+    import tensorflow as tf
+    from tfx.types.standard_artifacts import Examples
+    from tfx.utils import path_utils
+
+    from components.transformed_examples import read_examples
+    from pipeline.workloads import find_workload
+    from trainer_module.workload_module import tensor_signature
+
+    run = edgeline.open(workspace).run("latest")
+    workload = find_workload(run.facts.run.workload_source)
+    uris = {
+        name: run.step(step).artifacts[name]
+        for step, name in (
+            *(("ExampleGen", "examples"), ("Transform", "transform_graph")),
+            *(("Trainer", "model"), ("EdgeConverter", "edge_models")),
+        )
+    }
+    examples = Examples()
+    examples.uri, examples.split_names = uris["examples"], '["train", "eval"]'
+    sample = read_examples(examples, uris["transform_graph"], "eval", _MOST_EXAMPLES, workload)
+    saved_model, signature = path_utils.serving_model_path(uris["model"]), tensor_signature(workload.module)
+    loaded = tf.saved_model.load(saved_model)
+    serve = loaded.signatures[signature]
+    (argument,) = serve.structured_input_signature[1]
+    reference = serve(
+        **{argument: tf.cast(sample.inputs, serve.structured_input_signature[1][argument].dtype)}
+    )
+    bundle = Path(uris["edge_models"])
+    files = dict(convert_plainly(saved_model, signature, folder))
+    files |= {each.variant: bundle / each.file for each in CONVERSIONS.read(bundle) if each.file}
+    (probabilities,) = reference.values()
+    return {
+        name: measure(path, sample.inputs, sample.labels, probabilities.numpy(), {})[0]
+        for name, path in files.items()
+    }
+
+
+def main() -> None:
+    """Prints a table for each workspace."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("workspaces", nargs="+", metavar="WORKSPACE")
+    for workspace in parser.parse_args().workspaces:
+        with tempfile.TemporaryDirectory() as folder:
+            measured = measure_run(workspace, Path(folder))
+        plain = measured["plain"]
+        print(f"{workspace}, {plain.examples:,} eval examples, {plain.machine.cpu}, {plain.machine.runtime}")
+        print("| file | MB | to plain | accuracy | agreement | one thread, ms | to plain | two threads, ms |")
+        print("|---|---|---|---|---|---|---|---|")
+        for name, each in measured.items():
+            assert each.two_threads is not None
+            size, latency = each.size_bytes / plain.size_bytes, each.latency.p50_ms / plain.latency.p50_ms
+            right = f"{each.accuracy:.3f} | {each.agreement:.3f}"
+            times = f"{each.latency.p50_ms:.3f} | {latency:.2f} | {each.two_threads.p50_ms:.3f}"
+            print(f"| {name} | {each.size_bytes / 1e6:.3f} | {size:.2f} | {right} | {times} |")
+
+
+if __name__ == "__main__":
+    main()
