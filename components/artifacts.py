@@ -2,6 +2,9 @@
 
 from tfx.types.artifact import Artifact
 
+# The folder of the bundle in production, beside the SavedModel that ProductionModel puts out.
+PRODUCTION_EDGE = "edge"
+
 
 class Quarantine(Artifact):
     """Photos that ingest quarantined (`quarantine.csv`), and the counts of the window (`ingest.json`)."""

@@ -16,7 +16,6 @@ from tfx.utils import path_utils
 
 from components import artifacts
 from components.predictions import list_predictions, write_mistakes
-from components.production_model import PRODUCTION_EDGE
 from components.transformed_examples import TransformedExamples, open_records, read_examples
 from edgeline.edge.golden import TOLERANCES
 from edgeline.edge.inspect import inspect, problems
@@ -178,7 +177,7 @@ def _predict_with_production(
     none = f"The files are not compared with the file in production, of version {version}"
     if not file:
         return None, f"{none}: its bundle cannot be read; see `edgeline verify {version}`."
-    name, bundle = f"{file} of version {version}", Path(production.uri, PRODUCTION_EDGE)
+    name, bundle = f"{file} of version {version}", Path(production.uri, artifacts.PRODUCTION_EDGE)
     try:
         model = EdgeModel(bundle / file)
         parse_labels((bundle / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME, model.classes, labels)

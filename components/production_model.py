@@ -11,13 +11,11 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
+from components.artifacts import PRODUCTION_EDGE
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import LABELS_FILE_NAME
 from edgeline.release import store
 from edgeline.store.locations import copy_tree
-
-# The folder in the artifact of the production model that has its default edge file and labels.
-PRODUCTION_EDGE = "edge"
 
 log = logging.getLogger("edgeline.production")
 

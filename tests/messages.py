@@ -46,6 +46,9 @@ _VALUES = [
     (r"\b(127\.0\.0\.1|localhost):\d+", r"\1:<port>"),
     (r"\b([Pp]rocess|pid) \d+", r"\1 <pid>"),
     (r"\bport \d+", "port <port>"),
+    # How long a converted file is depends on the names of functions, which TensorFlow counts by process.
+    (r"(?<=tflite \()[\d,]+(?= bytes\))", "<number>"),
+    (r"(at least|offset|size is) \d{4}\b", r"\1 <number>"),
     # The one time is an example in a message.
     (r"(?!2026-01-05T06:00:00Z)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
     (r"(?<=\d )\d\d:\d\d:\d\d\b", "<clock>"),

@@ -359,6 +359,8 @@ def test_what_a_person_turns_are_parameters_of_the_run_with_the_settings_by_defa
         "ExampleGen": set(parameters),
         "DataGate": set(parameters),
         "RunReport": set(parameters),
+        # Its provenance has the settings that made the model.
+        "Pusher": set(parameters),
         "Tuner": training,
         "Trainer": training,
     }

@@ -91,7 +91,7 @@ def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch
     before = step_files(*SHELF, {})
     for edited, steps in {
         "edgeline/release/store.py": {"ProductionModel", "StatisticsGen"},
-        "edgeline/gates/bounds.py": {"Evaluator"},
+        "edgeline/gates/bounds.py": {"Evaluator", "EdgeValidator"},
         "data/spans/split.py": {"ExampleGen"},
         "edgeline/edge/photo_pixels.py": {
             "ExampleGen",
