@@ -56,10 +56,8 @@ def measure_run(workspace: str, folder: Path) -> dict[str, Measurement]:
     saved_model, signature = path_utils.serving_model_path(uris["model"]), tensor_signature(workload.module)
     loaded = tf.saved_model.load(saved_model)
     serve = loaded.signatures[signature]
-    (argument,) = serve.structured_input_signature[1]
-    reference = serve(
-        **{argument: tf.cast(sample.inputs, serve.structured_input_signature[1][argument].dtype)}
-    )
+    ((argument, spec),) = serve.structured_input_signature[1].items()
+    reference = serve(**{argument: tf.cast(sample.inputs, spec.dtype)})
     bundle = Path(uris["edge_models"])
     files = dict(convert_plainly(saved_model, signature, folder))
     files |= {each.variant: bundle / each.file for each in CONVERSIONS.read(bundle) if each.file}

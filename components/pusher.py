@@ -2,7 +2,6 @@
 
 import json
 import logging
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from tfx.utils import path_utils
 from components.artifacts import EdgeModels, Quarantine, Verdict
 from edgeline.edge.micro import HEADER, SOURCE
 from edgeline.errors import EdgelineError
-from edgeline.journal import format_utc, library_versions, list_libraries
+from edgeline.journal import library_versions, list_libraries, utc_now
 from edgeline.labels import parse_labels
 from edgeline.records.edge import EDGE_FILES, GOLDEN_FOLDER, LABELS_FILE_NAME, PREPROCESSING, ReleasedFile
 from edgeline.records.evaluation import METRICS
@@ -97,7 +96,7 @@ def Pusher(
                 id=run,
                 workload=model_name,
                 outcome="pushed",
-                started_at=format_utc(datetime.now(timezone.utc)),
+                started_at=utc_now(),
                 settings=made_with,
                 libraries=library_versions(),
                 inputs={"window": examples.get_string_custom_property("window"), "code": code, "lock": lock},

@@ -40,28 +40,29 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
     return tensor
 
 
-def load_interpreter(path: Path, threads: int = 1) -> tuple[Any, str]:
-    """Loads an edge file into LiteRT.
+def name_runtime() -> str:
+    """Returns the name and version of the distribution of LiteRT."""
+    return f"ai-edge-litert {version('ai-edge-litert')}"
 
-    Returns:
-        The interpreter with its tensors allocated, and its distribution's name and version.
+
+def load_interpreter(path: Path, threads: int = 1) -> Any:
+    """Loads an edge file into LiteRT; returns the interpreter with its tensors allocated.
 
     Raises:
         EdgelineError: LiteRT cannot load the file.
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    runtime = f"ai-edge-litert {version('ai-edge-litert')}"
     try:
         interpreter = Interpreter(model_path=str(path), num_threads=threads)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise EdgelineError(
-            f"{runtime} cannot load {path.name}: {error}.",
+            f"{name_runtime()} cannot load {path.name}: {error}.",
             "The file is damaged or has operations that this runtime does not support.",
             "Check its digest against the manifest, or convert the model again.",
         ) from error
-    return interpreter, runtime
+    return interpreter
 
 
 class EdgeModel:
@@ -77,7 +78,6 @@ class EdgeModel:
     Attributes:
         input_shape: Shape without the batch; (H, W, C) for a photo.
         classes: Length of the probability vector.
-        runtime: Name and version of the interpreter.
 
     Raises:
         EdgelineError: The file cannot be run, or is not a classifier of batch 1.
@@ -87,7 +87,7 @@ class EdgeModel:
         path = Path(path)
         if not path.is_file():
             raise EdgelineError(f"The edge file {path} does not exist.", do="Check its path.")
-        self._interpreter, self.runtime = load_interpreter(path, threads)
+        self._interpreter = load_interpreter(path, threads)
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         shapes = [tuple(int(size) for size in tensor["shape"]) for tensor in (*inputs, *outputs)]
         if len(shapes) != 2 or len(shapes[1]) != 2 or [shape[:1] for shape in shapes] != [(1,), (1,)]:

@@ -3,7 +3,6 @@
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from edgeline.edge.contracts import image
 from edgeline.edge.first_run import measure_first
 from edgeline.edge.inspect import inspect
-from edgeline.edge.interpreter import EdgeModel, preprocess
+from edgeline.edge.interpreter import EdgeModel, name_runtime, preprocess
 from edgeline.records.edge import GroupAccuracy, Latency, Machine, Measurement, Speed
 
 RUNS, WARM_UP = 100, 10
@@ -88,7 +87,7 @@ def measure_speed(
 
 def describe_machine() -> Machine:
     """Returns this machine's processor, and its version of LiteRT."""
-    return Machine(_find_cpu_name(), f"ai-edge-litert {version('ai-edge-litert')}")
+    return Machine(_find_cpu_name(), name_runtime())
 
 
 def _drop_infinite(value: np.floating[Any]) -> float | None:

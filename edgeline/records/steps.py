@@ -1,6 +1,5 @@
 """The table of the steps of the DAG: all facts about each step outside of its code."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -242,8 +241,10 @@ def name_task(step: str) -> str:
 
 def find_step(task: str) -> str:
     """Returns the step or helper of a task, by the task's name or by a name that begins with it."""
-    gates = {str(info.stops_as): step for step, info in STEPS.items()}
-    return re.sub(f"^(refused|held){_IF_RED}", lambda match: gates[match[1]], task)
+    for step, info in STEPS.items():
+        if info.stops_as and task.startswith(name := name_task(step)):
+            return f"{step}{task.removeprefix(name)}"
+    return task
 
 
 def place_own_step(order: Sequence[str], sources: Sequence[str], readers: Sequence[str]) -> int:

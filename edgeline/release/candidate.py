@@ -148,9 +148,10 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     raw = render(replace(parsed, files=tuple(files)), "The manifest")
     durable.write_file(scratch / "edge" / MANIFEST, raw)
     if key:
-        durable.write_file(scratch / "edge" / SIGNATURE, key.sign(raw))
-        names = manifest.files_below(scratch / "edge")
-        digests = {name: measure_file(path)[1] for name, path in names.items()}
+        signature = key.sign(raw)
+        durable.write_file(scratch / "edge" / SIGNATURE, signature)
+        digests = {each.path: each.sha256 for each in manifest.select_bundle_entries(files, model, version)}
+        digests |= {MANIFEST: sha256_of_bytes(raw), SIGNATURE: sha256_of_bytes(signature)}
         durable.write_file(scratch / "edge" / MODEL_SIGNATURE, sign_files(key, model, digests))
     durable.sync_folders(scratch)
     return raw

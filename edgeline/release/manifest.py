@@ -165,6 +165,14 @@ def digest_of(entries: Iterable[FileEntry]) -> str:
 
 def select_served_entries(files: Iterable[FileEntry], model: str, version: int) -> list[FileEntry]:
     """Returns the SavedModel's entries among `files`, with paths inside the SavedModel."""
-    prefix = f"serving/{model}/{version}/"
-    served = (entry for entry in files if entry.path.startswith(prefix))
-    return [FileEntry(entry.path.removeprefix(prefix), entry.size, entry.sha256) for entry in served]
+    return _select_entries(files, f"serving/{model}/{version}/")
+
+
+def select_bundle_entries(files: Iterable[FileEntry], model: str, version: int) -> list[FileEntry]:
+    """Returns the bundle's entries among `files`, with paths inside the bundle."""
+    return _select_entries(files, f"edge/{model}/{version}/")
+
+
+def _select_entries(files: Iterable[FileEntry], prefix: str) -> list[FileEntry]:
+    below = (entry for entry in files if entry.path.startswith(prefix))
+    return [FileEntry(entry.path.removeprefix(prefix), entry.size, entry.sha256) for entry in below]

@@ -29,6 +29,7 @@ from edgeline.release.manifest import (
     digest_of,
     files_below,
     parse_manifest,
+    select_bundle_entries,
     select_served_entries,
 )
 from edgeline.release.model_signing import is_signature_of
@@ -144,8 +145,8 @@ def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
     """Returns all problems of the bundle in `place` and of its signatures, one sentence each."""
     prefix = f"edge/{manifest.model}/{manifest.version}/"
     signer, expected = manifest.signed_by, {}
-    entries = (each for each in manifest.files if each.path.startswith(prefix))
-    digests = {each.path.removeprefix(prefix): each.sha256 for each in entries}
+    entries = select_bundle_entries(manifest.files, manifest.model, manifest.version)
+    digests = {each.path: each.sha256 for each in entries}
     if signer:
         expected[SIGNATURE] = f"the signature of {MANIFEST} with {signer}"
     if MODEL_KEY in digests:  # releases of earlier versions have none

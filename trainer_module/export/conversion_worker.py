@@ -119,7 +119,7 @@ def _write_and_run(path: Path, content: bytes) -> None:
 
 def _run_once(path: Path) -> None:
     """Runs the file once: a file that converts can still crash its interpreter, which is harmless here."""
-    interpreter, _ = load_interpreter(path)
+    interpreter = load_interpreter(path)
     for tensor in interpreter.get_input_details():
         interpreter.set_tensor(tensor["index"], np.zeros(tensor["shape"], tensor["dtype"]))
     interpreter.invoke()

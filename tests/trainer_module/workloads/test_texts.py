@@ -190,7 +190,7 @@ def test_the_edge_file_needs_builtin_operations_alone_and_says_what_the_model_sa
     file = convert(variant)
     report = inspect(file)
     assert report.custom_ops == report.flex_ops == ()
-    interpreter, _ = load_interpreter(file)
+    interpreter = load_interpreter(file)
     ((given,), (out,)) = interpreter.get_input_details(), interpreter.get_output_details()
     ids = tokens([row["text"].encode() for row in REVIEWS[:50]] + hostile_texts()[:50]).astype(np.int32)
     said = []
