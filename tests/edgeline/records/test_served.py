@@ -84,8 +84,8 @@ def test_a_clock_that_is_years_off_costs_the_week_and_nothing_else():
     (version,) = served.versions
     assert version.total.answers == 7 and version.weeks["2026-W41"].answers == 5 and len(version.weeks) == 1
     assert served.warnings == (
-        "Of served.csv, 2 answers are more than a year from the others by the clock of the phone, and count for no week:"
-        " from d9 (2).",
+        "Of served.csv, 2 answers are more than a year from the others by the clock of the phone, and count"
+        " for no week: from d9 (2).",
     )
 
 
@@ -95,8 +95,8 @@ def test_what_cannot_be_counted_is_named():
     assert len(served.versions) == 50 and served.unreadable == 1
     assert served.warnings == (
         "Of served.csv, 1 rows are no answers, and are left out: span-00001/served.csv:7: no score.",
-        "Of served.csv, 5 answers were checked, but their photos are not among the usable data: span-00001/0.jpg,"
-        " span-00001/1.jpg, span-00001/2.jpg and 2 more.",
+        "Of served.csv, 5 answers were checked, but their photos are not among the usable data:"
+        " span-00001/0.jpg, span-00001/1.jpg, span-00001/2.jpg and 2 more.",
         "Of served.csv, 10 answers are by other versions than the 50 most used, and are left out.",
     )
 
