@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of an example that was checked."""
+    """The label of an example that was checked."""
 
     label: str
     group: str = ""  # session, machine, author; empty for a group of its own
@@ -71,7 +71,7 @@ Tallies = Mapping[str, Tally]
 
 @dataclass(frozen=True)
 class ServedVersion:
-    """What one version answered."""
+    """The counts of the answers of one version."""
 
     version: int
     total: Tally
@@ -85,7 +85,7 @@ class ServedVersion:
 
 @dataclass(frozen=True)
 class Served:
-    """What phones answered, as the spans of a window tell."""
+    """The counts of the answers of phones that came with the spans of a window."""
 
     versions: tuple[ServedVersion, ...] = ()  # the newest first
     repeated: int = 0  # answers that came again, and count once
