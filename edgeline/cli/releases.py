@@ -53,6 +53,7 @@ def status(place: Place, as_json: bool) -> int:
             "metrics": manifest.metrics if manifest else None,
             "default_variant": manifest.default_variant if manifest else None,
             **{key: getattr(manifest, key, None) for key in TERMS},
+            "served": [to_builtins(each.tally) for each in closing.find_served(last, release)],
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
         last_run = {key: getattr(last, key) if last else None for key in keys}
@@ -65,6 +66,8 @@ def status(place: Place, as_json: bool) -> int:
         say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
         for line in closing.release_lines(release):
             say(f"  {line}")
+        for each in closing.find_served(last, release):
+            say(f"  {each.sentence}")
     if last is None:
         say(f"No run in {place.workspace} yet.")
     else:

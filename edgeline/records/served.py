@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from statistics import fmean, median
 from typing import Literal, TypeVar
 
 from edgeline.labels import join_names
+from edgeline.records.evaluation import SliceMetrics
 from edgeline.records.json_file import JsonFile
 from edgeline.records.training import Estimate
 
@@ -82,6 +84,39 @@ class ServedVersion:
     # `answers` are the checked ones.
     slices: Mapping[str, Tallies] = field(default_factory=dict)
 
+    @property
+    def kinds(self) -> dict[str, Tallies]:
+        """The counts by kind of slice: `overall`, `variant`, `device`, `week`, `class`, others."""
+        fixed = {"variant": self.variants, "device": self.devices, "week": self.weeks}
+        return {"overall": {"all": self.total}, **self.slices, **fixed}
+
+
+@dataclass(frozen=True)
+class PushedVersion:
+    """A version as the release store has it."""
+
+    created: str  # UTC, ISO 8601
+    accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # on eval, by kind and slice
+
+    @staticmethod
+    def of(created: str, metrics: SliceMetrics) -> "PushedVersion":
+        """Returns what is needed of the manifest of a release."""
+        return PushedVersion(
+            created,
+            {
+                kind: {
+                    name: share
+                    for name, each in slices.items()
+                    if (share := each.get("accuracy")) is not None
+                }
+                for kind, slices in metrics.items()
+            },
+        )
+
+    def accuracy_of(self, kind: str, name: str) -> float | None:
+        """Returns the accuracy on eval of a slice, that of all examples where eval had no such slice."""
+        return self.accuracy.get(kind, {}).get(name, self.accuracy.get("overall", {}).get("all"))
+
 
 @dataclass(frozen=True)
 class Served:
@@ -98,22 +133,26 @@ class Served:
 
 
 SERVED = JsonFile[Served]("served.json", Served)
+# The versions that were served, as far as the release store has them.
+PUSHED = JsonFile[Mapping[int, PushedVersion]]("pushed.json", Mapping[int, PushedVersion])
 
 
-def count_served(
-    answers: Iterable[Answer], truths: Mapping[str, Truth], noun: str = "example", faults: Sequence[str] = ()
-) -> Served:
+def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun: str = "example") -> Served:
     """Counts the answers of a window by version, variant, device, week and slice.
 
     Args:
-        answers: Those of all spans; of an answer that came twice, the one that is checked counts.
+        rows: The answers of all spans, and why a row is none. Of an answer that came twice, the one that was
+            checked counts.
         truths: By example, those of the examples in the data.
         noun: The noun for an example.
-        faults: Why a row is no answer, with its place, one for each such row.
     """
     unique: dict[tuple[object, ...], Answer] = {}
     repeated: Counter[str] = Counter()
-    for answer in answers:
+    faults = []
+    for answer in rows:
+        if isinstance(answer, str):
+            faults.append(answer)
+            continue
         if first := unique.get(key := _identify(answer)):
             repeated[answer.device] += 1
             if (answer.example in truths, answer.chosen) <= (first.example in truths, first.chosen):
@@ -169,9 +208,9 @@ def _count_version(
         groups = _group(answers, by)
         return {name: _count(groups[name], truths) for name in sorted(filter(None, groups))}
 
-    def find(answer: Answer, kind: str) -> str | None:
+    def find(kind: str, answer: Answer) -> str | None:
         truth = truths.get(answer.example) if answer.chosen else None
-        return truth and {**truth.slices, "class": truth.label}.get(kind)
+        return {**truth.slices, "class": truth.label}.get(kind) if truth else None
 
     devices = tally(lambda answer: answer.device)
     kinds = dict.fromkeys(["class", *(kind for truth in truths.values() for kind in truth.slices)])
@@ -181,7 +220,7 @@ def _count_version(
         variants=tally(lambda answer: answer.variant),
         devices=dict(sorted(devices.items(), key=lambda item: item[1].order)[:_MOST_DEVICES]),
         weeks=tally(lambda answer: _name_week(answer.at) if is_dated[answer] else None),
-        slices={kind: tally(lambda answer, kind=kind: find(answer, kind)) for kind in kinds},
+        slices={kind: tally(partial(find, kind)) for kind in kinds},
     )
 
 

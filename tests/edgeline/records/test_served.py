@@ -91,7 +91,7 @@ def test_a_clock_that_is_years_off_costs_the_week_and_nothing_else():
 
 def test_what_cannot_be_counted_is_named():
     answers = [*make(5, chosen="person"), *(replace(ANSWER, version=n) for n in range(1, 61))]
-    served = count_served(answers, {}, "photo", ["span-00001/served.csv:7: no score"])
+    served = count_served(["span-00001/served.csv:7: no score", *answers], {}, "photo")
     assert len(served.versions) == 50 and served.unreadable == 1
     assert served.warnings == (
         "Of served.csv, 1 rows are no answers, and are left out: span-00001/served.csv:7: no score.",
