@@ -43,6 +43,7 @@ def status(place: Place, as_json: bool) -> int:
     """Shows what is in production, and how the last run ended."""
     last, root, model = resolve_place(place)
     release = store.current(root, model)
+    served = closing.find_served(last, release) if last and release else None
     if as_json:
         # All keys are always present, so that a reader needs no special case for the first week.
         manifest = release.manifest if release else None
@@ -53,7 +54,7 @@ def status(place: Place, as_json: bool) -> int:
             "metrics": manifest.metrics if manifest else None,
             "default_variant": manifest.default_variant if manifest else None,
             **{key: getattr(manifest, key, None) for key in TERMS},
-            "served": [to_builtins(each.tally) for each in closing.find_served(last, release)],
+            "served": to_builtins(served.tally) if served else None,
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
         last_run = {key: getattr(last, key) if last else None for key in keys}
@@ -66,8 +67,8 @@ def status(place: Place, as_json: bool) -> int:
         say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
         for line in closing.release_lines(release):
             say(f"  {line}")
-        for each in closing.find_served(last, release):
-            say(f"  {each.sentence}")
+        if served:
+            say(f"  {served.sentence}")
     if last is None:
         say(f"No run in {place.workspace} yet.")
     else:

@@ -183,18 +183,12 @@ def release_lines(release: Release) -> Iterator[str]:
     yield from terms(release.manifest)
 
 
-def find_served(run: Run | None, release: Release | None) -> list[ServedSlice]:
-    """Returns what phones answered with a release, as the last run read it: one item, or none."""
-    folder = Sources.of(run).quarantine if run and release else None
+def find_served(run: Run, release: Release) -> ServedSlice | None:
+    """Returns what phones answered with a release, as a run read it; None where nothing is known."""
+    folder = Sources.of(run).quarantine
     served = SERVED.find_readable(folder) if folder else None
-    if served is None or release is None:
-        return []
     pushed = {release.version: PushedVersion.of(release.manifest.created, release.manifest.metrics)}
-    return [
-        each
-        for each in list_slices(served, pushed)
-        if each.version == release.version and each.drawn.kind == "overall"
-    ]
+    return next((each for each in list_slices(served, pushed) if each.version == release.version), None)
 
 
 def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:

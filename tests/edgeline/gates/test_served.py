@@ -2,10 +2,12 @@
 
 import pytest
 
-from edgeline.gates.served import judge_served
+from edgeline.gates.served import add_served, judge_served
 from edgeline.gates.settings import EvaluationSettings, ServedBound
-from edgeline.records.served import PushedVersion, ServedVersion, Tally
+from edgeline.records.evaluation import Metrics
+from edgeline.records.served import PushedVersion, Served, ServedVersion, Tally
 from edgeline.records.training import Estimate
+from edgeline.records.verdict import Verdict
 
 PUSHED = PushedVersion("2026-10-05T09:00:00Z", {"overall": {"all": 0.95}, "class": {"ok": 0.99}})
 
@@ -59,6 +61,28 @@ def test_few_groups_are_too_few_and_so_is_nothing():
         found = judge(served, bound)
         assert found.result == "too_few" and "at least 50 on 3 sessions required." in found.sentences[0]
     assert judge(ServedVersion(7, tally(200, 200))).sentences[0].startswith("No bound")
+
+
+def test_production_that_is_bad_in_the_field_holds_a_good_model_back_with_the_reason():
+    passed = Verdict("evaluation", "pass", ("Every bound holds.",), ("Few sessions.",))
+    metrics, bounds = Metrics({}, baseline_version=7, group="session"), (ServedBound(lower=0.9),)
+    bad, good = (Served((ServedVersion(7, tally(right, 200)),)) for right in (120, 195))
+
+    held = add_served(passed, bad, {7: PUSHED}, metrics, bounds)
+    assert (held.result, held.slices) == ("fail", ("served overall",))
+    assert held.reasons[0].startswith("Of 200 answers of version 7") and len(held.reasons) == 1
+    assert add_served(held, bad, {7: PUSHED}, metrics, bounds).reasons == held.reasons * 2
+    for served, limits in ((good, bounds), (bad, ())):
+        assert add_served(passed, served, {7: PUSHED}, metrics, limits) == passed
+    few = add_served(passed, Served(), {}, metrics, bounds)
+    assert few.passed and few.warnings[1].startswith("Too few answers of version 7")
+
+
+def test_answers_of_a_version_that_the_store_does_not_have_are_warned_of():
+    served = Served((ServedVersion(99, tally(9, 10)), ServedVersion(7, tally(9, 10))))
+    verdict = add_served(Verdict("evaluation", "pass"), served, {7: PUSHED}, Metrics({}), ())
+    (warning,) = verdict.warnings
+    assert warning.startswith("90 answers are by version 99, which the release store does not have")
 
 
 def test_a_bound_needs_a_limit_and_none_is_set_by_default():
