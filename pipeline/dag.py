@@ -173,7 +173,10 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         custom_config=configure("Trainer"),
     )
     production = ProductionModel(
-        **store, production=observed.production, code=observed.code_of("ProductionModel")
+        quarantine=ingest.outputs["quarantine"],
+        **store,
+        production=observed.production,
+        code=observed.code_of("ProductionModel"),
     )
     production.add_upstream_node(gate)
     evaluator = Evaluator(

@@ -44,6 +44,7 @@ def status(place: Place, as_json: bool) -> int:
     """Shows what is in production, and how the last run ended."""
     last, root, model = resolve_place(place)
     release, rollout = store.current(root, model), store.find_rollout(root, model)
+    served = closing.find_served(last, release) if last and release else None
     if as_json:
         # All keys are always present, so that a reader needs no special case for the first week.
         manifest = release.manifest if release else None
@@ -54,6 +55,7 @@ def status(place: Place, as_json: bool) -> int:
             "metrics": manifest.metrics if manifest else None,
             "default_variant": manifest.default_variant if manifest else None,
             **{key: getattr(manifest, key, None) for key in TERMS},
+            "served": to_builtins(served.tally) if served else None,
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
         last_run = {key: getattr(last, key) if last else None for key in keys}
@@ -72,6 +74,8 @@ def status(place: Place, as_json: bool) -> int:
         say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
         for line in closing.release_lines(release):
             say(f"  {line}")
+        if served:
+            say(f"  {served.sentence}")
     if rollout:
         say(f"{rollout.tried} Since {rollout.when}, by {rollout.who}: {rollout.reason}")
     if last is None:

@@ -151,6 +151,7 @@ STEPS: Mapping[str, StepInfo] = {
     "ProductionModel": StepInfo(
         "Fetches the model in production for comparison.",
         code=("components.production_model",),
+        after=("ExampleGen",),
         inputs=("production", "destination"),
         opens=("push",),
     ),
