@@ -6,7 +6,6 @@ Whitening removes what varies among all photos, since photos of one shop, or dra
 Each photo then shows how similar an unrelated one gets to it: the similarities to its nearest photos, beyond
 those that may show the same object, fall off exponentially. The evidence of a pair is -ln of the number of
 unrelated photos that would be as similar, and is the smaller one of its two photos' values.
-`python -m benchmarks.bench_objects` has the measurements.
 """
 
 import numpy as np
