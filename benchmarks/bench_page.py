@@ -26,6 +26,7 @@ from edgeline.store.locations import locate
 
 _INFERENCE = re.compile(r"Median inference ([\d.]+) ms")
 _RUNS = 50
+_LINE = "first answer {:.2f} s, inference {:.2f} ms, interpreter {:.2f} ms: {:.2f}"
 
 
 def time_interpreter(file: Path) -> float:
@@ -79,11 +80,11 @@ def main() -> None:
             seconds, inference = visit(browser, f"http://localhost:{server.server_port}/")
             alone = (before + time_interpreter(file)) / 2
             visits.append((seconds, inference, alone, inference / alone))
-            print("first answer {:.2f} s, inference {:.2f} ms, interpreter {:.2f} ms: {:.2f}".format(*visits[-1]))
+            print(_LINE.format(*visits[-1]))
         browser.close()
     server.shutdown()
     medians = [statistics.median(each) for each in zip(*visits, strict=True)]
-    print("medians: first answer {:.2f} s, inference {:.2f} ms, interpreter {:.2f} ms: {:.2f}".format(*medians))
+    print("medians:", _LINE.format(*medians))
 
 
 if __name__ == "__main__":
