@@ -99,7 +99,7 @@ def main() -> None:
     )
     parser.add_argument("workspaces", nargs="+", metavar="WORKSPACE")
     for run in (run for place in parser.parse_args().workspaces for run in edgeline.open(place).runs()):
-        if "edge_models" not in run.step("EdgeConverter").artifacts:
+        if "edge_models" not in {artifact.output for artifact in run.facts.run.artifacts}:
             continue
         with tempfile.TemporaryDirectory() as folder:
             measured = measure_run(run, Path(folder))
