@@ -69,6 +69,7 @@ _OF_THE_PROJECT = (
     "tensorboard",
     "ui",
     "gc",
+    "drill",
     "kubeflow",
 )
 
