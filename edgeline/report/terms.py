@@ -74,6 +74,20 @@ TERMS = (
         "metrics",
     ),
     Term(
+        "Expected accuracy",
+        "The mean of the scores of all answers of phones, checked or not: the accuracy if scores are "
+        "calibrated (confidence-based performance estimation, as NannyML has it; Garg and others, 2022, "
+        "measure where it fails). It needs no labels, holds nothing back, and cannot see a change that the "
+        "model does not see.",
+        "served",
+    ),
+    Term(
+        "Drawn, doubted",
+        "A phone draws answers at random for a person to check; their share of right ones estimates "
+        "accuracy. A person also checks what looks wrong: of these few are right, whatever the model.",
+        "served",
+    ),
+    Term(
         "Slice, support",
         "A slice is a part of the eval examples: a class, a span, a lane, a machine. Its support is "
         "its number of examples; a bound judges a slice from `min_support` on.",
@@ -125,8 +139,9 @@ TERMS = (
     ),
     Term(
         "Edge file, variant",
-        "A TFLite file for phones. The variants are `fp32`, `fp16`, `int8` and `dynamic`; the first "
-        "in the order of `edge.variants` that passes the edge gate is the default.",
+        "A TFLite file for phones. In the order of preference, the variants are `int8`, whole "
+        "numbers only; `dynamic`, weights of 8 bits; `fp16`, weights of 16; and `fp32`. The first of "
+        "`edge.variants` that passes the edge gate is the default.",
         "edge",
     ),
     Term(
