@@ -23,13 +23,13 @@ from data.spans.layout import find_spans
 from data.spans.sample import find_monday
 from edgeline.cli.main import main
 from edgeline.cli.stdout import note
+from edgeline.edge.interpreter import silence_stderr
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.json_file import decode
 from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.release.layout import sha256_of_bytes
 from edgeline.report.sources import Sources
-from edgeline.runtime import silence_stderr
 from edgeline.store.locations import measure_size
 from edgeline.workspace import runs
 from runners.drill import forks

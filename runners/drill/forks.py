@@ -118,7 +118,7 @@ def _become(
         for descriptor, number in ((stdin, 0), (output.fileno(), 1), (output.fileno(), 2)):
             os.dup2(descriptor, number)
         os.close(stdin)
-        sys.stdout, sys.stderr = (open(fd, "w", buffering=1, closefd=False) for fd in (1, 2))
+        sys.stdout, sys.stderr = (os.fdopen(fd, "w", 1, closefd=False) for fd in (1, 2))
         if environment is not None:
             os.environ.clear()
             os.environ.update(environment)
