@@ -31,6 +31,7 @@ def ProductionModel(
     push: Parameter[str],
     model_name: Parameter[str],
     production: Parameter[str],
+    settings: Parameter[str],
     code: Parameter[str],
 ) -> None:
     """Copies the production SavedModel, its default edge file and labels out of the release store.
@@ -38,8 +39,9 @@ def ProductionModel(
     `model` has the custom properties `has_model` (1 or 0), `version` and `edge_file`, the name of the file in
     the folder `edge` beside the SavedModel, empty if the bundle is damaged: a new release is what repairs
     that. `production` is the digest of the pointer to production, which keys the cache; empty where each step
-    runs afresh. Beside the model, `pushed.json` has the versions in the record of what phones answered that
-    the store has too; `quarantine` has that record.
+    runs afresh. So do `settings`: by them, DataGate may have ended a canary since. Beside the model,
+    `pushed.json` has the versions in the record of what phones answered that the store has too; `quarantine`
+    has that record.
     """
     release = store.current(push, model_name)
     model.set_int_custom_property("has_model", int(release is not None))

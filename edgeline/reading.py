@@ -93,6 +93,11 @@ class History:
             raise nothing_of(folder, name)
         return Model(load_bundle(release.manifest, release.read, variant))
 
+    def candidate(self, variant: str | None = None) -> "Model | None":
+        """Returns the release that a share of phones tries, as `model` does; None if no canary is open."""
+        rollout = store.find_rollout(*self._find_store())
+        return self.model(rollout.versions[1], variant) if rollout else None
+
     def _find_store(self) -> tuple[str, str]:
         if self.place.store is None or self.place.workload:
             _, root, model = resolve_place(self.place)

@@ -153,6 +153,7 @@ STEPS: Mapping[str, StepInfo] = {
         code=("components.production_model",),
         after=("ExampleGen",),
         inputs=("production", "destination"),
+        settings=("push.canary_percent", "evaluation.served"),
         opens=("push",),
     ),
     "Evaluator": StepInfo(

@@ -1,4 +1,4 @@
-"""How production ages: its accuracy on weeks that it has not seen, beside the model that each run trained."""
+"""The age of production: its accuracy on weeks that it has not seen, beside that of each run's model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -135,6 +135,38 @@ def test_spans_are_not_written_to_an_object_store(tmp_path, capsys):
         assert "labels.csv last" in capsys.readouterr().err
 
 
+def test_a_canary_is_opened_shown_and_ended(edgeline, tmp_path):
+    make_pair(tmp_path / "keys")
+    key, push = str(tmp_path / "keys" / PRIVATE), tmp_path / "workspace/push"
+    for content in ("one", "two", "three"):
+        candidate = make_candidate(tmp_path / content, content, 100, signing_key=signing_key(key))
+        store.push(push, "shelf", candidate)
+    signed = ("--key", key, "--reason", "drill")
+    edgeline("rollback", *signed)
+    code, said = edgeline("rollout", "3", "--percent", "10", *signed)
+    assert code == 0 and said == "10 % of phones run version 3 of shelf from now on.\n"
+    said = edgeline("status")[1]
+    assert "version 2 is in production" in said
+    assert (
+        "\n10 % of phones run the candidate, version 3. Since 2" in said and "@" in said and ": drill" in said
+    )
+    candidate = json.loads(edgeline("status", "--json")[1])["candidate"]
+    assert (candidate["version"], candidate["percent"], candidate["reason"]) == (3, 10, "drill")
+    for version, percent in (("1", "20"), ("3", "10"), ("3", "100"), ("3", "0"), ("3", "101")):
+        code, said = edgeline("rollout", version, "--percent", percent, *signed)
+        assert code == 2 and len(said.splitlines()) == 3
+    code, said = edgeline("rollback", *signed)
+    assert (
+        code == 0 and said == "Version 2 of shelf is in production on all phones; version 3 was withdrawn.\n"
+    )
+    assert json.loads(edgeline("status", "--json")[1])["candidate"] == dict.fromkeys(candidate)
+    code, said = edgeline("rollout", "2", "--percent", "10", *signed)
+    assert code == 2 and "shelf 2 is in production already." in said
+    edgeline("rollout", "3", "--percent", "0.5", *signed)
+    assert "Version 3 of shelf is in production." in edgeline("promote", "3", *signed)[1]
+    assert edgeline("verify")[0] == 0
+
+
 def test_status_of_an_empty_workspace_has_all_its_keys(tmp_path):
     status = json.loads(typed("status", "--json", cwd=tmp_path).stdout)
 

@@ -23,6 +23,8 @@ from tests.edgeline.release.candidates import make_candidate, make_key, released
 from trainer_module.export.golden_writer import RawExample, write_vectors
 
 KEY = make_key()
+# Examples of which side of a canary a client takes.
+CANARY = Path(__file__).parents[3] / "clients/canary.json"
 LABELS = ("ok", "misplaced", "damaged")
 
 
