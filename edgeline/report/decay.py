@@ -37,10 +37,10 @@ def find_aged(rows: Sequence[Row]) -> list[Aged]:
     trained_on = {row.version: row.newest_span for row in rows if row.version is not None}
     found: dict[tuple[int, int], Aged] = {}
     for row in rows:
-        seen, newest = trained_on.get(row.baseline), row.newest
+        seen, newest = trained_on.get(row.baseline or 0), row.newest
         if seen is None or newest is None or newest.accuracy is None or newest.before is None:
             continue
-        if (weeks := row.newest_span - seen) > 0 and row.baseline:
+        if row.baseline and (weeks := row.newest_span - seen) > 0:
             figures = newest.examples, newest.before, newest.accuracy
             found[row.newest_span, row.baseline] = Aged(row.run, row.baseline, weeks, *figures)
     return list(found.values())
