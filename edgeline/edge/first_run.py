@@ -17,7 +17,7 @@ from edgeline.errors import EdgelineError
 from edgeline.records.json_file import decode, encode
 
 _TIMEOUT_S = 120
-_PROCESSES = 5
+_PROCESSES = 3
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -40,13 +40,13 @@ VARIANTS: Mapping[str, Variant] = {
 }
 
 
-VariantName = Literal["fp32", "fp16", "int8", "dynamic"]
+VariantName = Literal["int8", "dynamic", "fp16", "fp32"]
 
 
 class ConversionSettings(Group):
     """The settings by which a model is converted."""
 
-    variants: Annotated[tuple[VariantName, ...], Field(strict=False, min_length=1)] = ("fp16", "int8", "fp32")
+    variants: Annotated[tuple[VariantName, ...], Field(strict=False, min_length=1)] = get_args(VariantName)
     """Files to make of the model, in the preferred order: the first that passes becomes the default."""
     calibration_examples: int = Field(100, ge=1, le=10_000)
     """Number of examples of the train split that calibrate int8."""

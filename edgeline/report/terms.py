@@ -139,8 +139,9 @@ TERMS = (
     ),
     Term(
         "Edge file, variant",
-        "A TFLite file for phones. The variants are `fp32`, `fp16`, `int8` and `dynamic`; the first "
-        "in the order of `edge.variants` that passes the edge gate is the default.",
+        "A TFLite file for phones. In the order of preference, the variants are `int8`, whole "
+        "numbers only; `dynamic`, weights of 8 bits; `fp16`, weights of 16; and `fp32`. The first of "
+        "`edge.variants` that passes the edge gate is the default.",
         "edge",
     ),
     Term(
