@@ -143,7 +143,9 @@ class _Session:
             push = self.settings.push
             # A push that is bound to fail is refused here, not after the training.
             is_signed = signing_key(push.key) is not None
-            store.check_push(self.push, self.workload.name, push.rollback_epoch, is_signed)
+            store.check_push(
+                self.push, self.workload.name, push.rollback_epoch, is_signed, push.canary_percent
+            )
             inputs.check_spans(spans, self.workload)
         except DataRefused as refusal:
             run, folder = self._begin(run)
