@@ -1,4 +1,4 @@
-"""How many photos of other things the files for phones call unlike those of training.
+"""Counts the photos of other things that the files for phones call unlike those of training.
 
     python -m benchmarks.bench_novelty WORKSPACE [FOLDER...]
 
