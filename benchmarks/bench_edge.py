@@ -2,19 +2,23 @@
 
     python -m benchmarks.bench_edge WORKSPACE...
 
-For the last run of each workspace: the files of its EdgeConverter, TFLite's conversion without any option,
-and with `Optimize.DEFAULT` (weights of 8 bits). All answer the same eval examples, one at a time. Size and
-latency are also ratios to the conversion without an option; a latency is the median of 100 runs.
+For each run that made files: these, TFLite's conversion without any option and with `Optimize.DEFAULT`
+(weights of 8 bits), and Keras' own export of the same network for LiteRT (Keras 3.13 or newer). All answer
+the same eval examples, one at a time. Size and latency are also ratios to the conversion without an option; a
+latency is the median of 100 runs.
 """
 
 import argparse
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import edgeline
 from edgeline.edge.measure import measure
-from edgeline.records.edge import CONVERSIONS, Measurement
+from edgeline.labels import parse_labels
+from edgeline.reading import PastRun
+from edgeline.records.edge import CONVERSIONS, LABELS_FILE_NAME, Measurement
 
 _MOST_EXAMPLES = 1_000
 
@@ -31,17 +35,32 @@ def convert_plainly(saved_model: str, signature: str, folder: Path) -> Iterator[
         yield name, path
 
 
-def measure_run(workspace: str, folder: Path) -> dict[str, Measurement]:
-    """Measures all files of the last run of a workspace; returns them by name, `plain` first."""
+def export_by_keras(network: Any, saved_model: Any, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Gives a network the weights of a loaded SavedModel and exports it; yields nothing before Keras 3.13."""
+    import keras
+
+    if tuple(int(part) for part in keras.version().split(".")[:2]) < (3, 13):
+        return
+    for variable, trained in zip(network.variables, saved_model.variables, strict=True):
+        variable.assign(trained)
+    path = folder / "keras.tflite"
+    one = keras.InputSpec(network.inputs[0].dtype, (1, *network.input_shape[1:]))
+    network.export(str(path), format="litert", input_signature=[one], verbose=False)
+    yield "Keras' export", path
+
+
+def measure_run(run: PastRun, folder: Path) -> dict[str, Measurement]:
+    """Measures all files of a run; returns them by name, `plain` first."""
     import tensorflow as tf
+    import tensorflow_transform as tft
     from tfx.types.standard_artifacts import Examples
     from tfx.utils import path_utils
 
     from components.transformed_examples import read_examples
     from pipeline.workloads import find_workload
-    from trainer_module.workload_module import tensor_signature
+    from trainer_module import workload_module
+    from trainer_module.settings import ModelSettings
 
-    run = edgeline.open(workspace).run("latest")
     workload = find_workload(run.facts.run.workload_source)
     uris = {
         name: run.step(step).artifacts[name]
@@ -53,13 +72,18 @@ def measure_run(workspace: str, folder: Path) -> dict[str, Measurement]:
     examples = Examples()
     examples.uri, examples.split_names = uris["examples"], '["train", "eval"]'
     sample = read_examples(examples, uris["transform_graph"], "eval", _MOST_EXAMPLES, workload)
-    saved_model, signature = path_utils.serving_model_path(uris["model"]), tensor_signature(workload.module)
+    saved_model = path_utils.serving_model_path(uris["model"])
+    signature = workload_module.tensor_signature(workload.module)
     loaded = tf.saved_model.load(saved_model)
     serve = loaded.signatures[signature]
     ((argument, spec),) = serve.structured_input_signature[1].items()
     reference = serve(**{argument: tf.cast(sample.inputs, spec.dtype)})
     bundle = Path(uris["edge_models"])
+    labels = parse_labels((bundle / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME)
+    settings = ModelSettings.model_validate(run.facts.run.settings["model"])
+    module, transform = workload_module.load(workload.module), tft.TFTransformOutput(uris["transform_graph"])
     files = dict(convert_plainly(saved_model, signature, folder))
+    files |= export_by_keras(module.build_model(labels, settings, transform), loaded, folder)
     files |= {each.variant: bundle / each.file for each in CONVERSIONS.read(bundle) if each.file}
     (probabilities,) = reference.values()
     return {
@@ -69,16 +93,19 @@ def measure_run(workspace: str, folder: Path) -> dict[str, Measurement]:
 
 
 def main() -> None:
-    """Prints a table for each workspace."""
+    """Prints a table for each run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("workspaces", nargs="+", metavar="WORKSPACE")
-    for workspace in parser.parse_args().workspaces:
+    for run in (run for place in parser.parse_args().workspaces for run in edgeline.open(place).runs()):
+        if "edge_models" not in {artifact.output for artifact in run.facts.run.artifacts}:
+            continue
         with tempfile.TemporaryDirectory() as folder:
-            measured = measure_run(workspace, Path(folder))
+            measured = measure_run(run, Path(folder))
         plain = measured["plain"]
-        print(f"{workspace}, {plain.examples:,} eval examples, {plain.machine.cpu}, {plain.machine.runtime}")
+        name = f"{run.facts.run.workload}, {run.settings['model.backbone']}"
+        print(f"\n{name}: {plain.examples:,} eval examples, {plain.machine.cpu}, {plain.machine.runtime}\n")
         print("| file | MB | to plain | accuracy | agreement | one thread, ms | to plain | two threads, ms |")
         print("|---|---|---|---|---|---|---|---|")
         for name, each in measured.items():

@@ -12,9 +12,11 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import AcceptedData, Quarantine, Verdict
+from components.canary import end_canary
 from components.run_record import command_for_details, leave_record
 from edgeline.errors import DataRefused
 from edgeline.records.run import Run
+from edgeline.records.served import SERVED
 from edgeline.records.verdict import VERDICT
 from edgeline.release.acceptance import check_push_early
 from edgeline.release.signing import signing_key
@@ -34,11 +36,14 @@ def DataGate(
     accepted_data: OutputArtifact[AcceptedData],
     run: Parameter[str],
     model_name: Parameter[str],
+    push: Parameter[str],
     data: Parameter[str],
     recorded: Parameter[str],
     records: Parameter[str],
 ) -> None:
-    """Lets the run go on to training, or stops it.
+    """Lets the run go on to training, or stops it; before, it ends an open canary if phones answered enough.
+
+    A run that is stopped withdraws a bad candidate, but promotes none.
 
     The inputs other than the verdict go into the record of a run that is stopped, and are copied for the
     report of a run that goes on: so a graph has one edge to RunReport instead of one from each step.
@@ -48,7 +53,9 @@ def DataGate(
         DataRefused: The verdict is `fail`.
         UsageError: Phones run a release of a higher rollback epoch or a signed one, or the key is not a key.
     """
-    verdict = VERDICT.read(Path(data_verdict.uri))
+    verdict, settings = VERDICT.read(Path(data_verdict.uri)), json.loads(recorded)
+    served = SERVED.find(Path(quarantine.uri))
+    end_canary(push, model_name, run, settings, served, may_promote=verdict.passed)
     inputs = {
         "data_verdict": data_verdict,
         "statistics": statistics,
@@ -60,7 +67,7 @@ def DataGate(
     # On one machine the runner makes the page of every run when it has ended. On a cluster, a run that never
     # ends keeps the record of this step.
     if records:
-        known = Run(id=run, workload=model_name, data=data, settings=json.loads(recorded))
+        known = Run(id=run, workload=model_name, data=data, settings=settings)
         if not verdict.passed:
             known = replace(known, outcome="refused", reasons=verdict.reasons)
         leave_record(inputs, known, records)
@@ -75,8 +82,7 @@ def DataGate(
             f" `edgeline data exclude {span} --reason R --data {place}`.",
         )
     if records:  # On one machine, the runner checks this before the first step.
-        epoch = json.loads(recorded).get("push", {}).get("rollback_epoch", 0)
-        push = records.removesuffix(f"/runs/{model_name}")
+        epoch = settings.get("push", {}).get("rollback_epoch", 0)
         if warning := check_push_early(push, model_name, epoch, signing_key(None) is not None):
             log.warning("It is not known yet if phones will accept a release of this run: %s", warning)
     for name, artifact in inputs.items():

@@ -18,6 +18,7 @@ from edgeline.gates.data import judge
 from edgeline.gates.drift import FOR_DRIFT, measure_spans
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import INGEST, TWINS
+from edgeline.records.served import SERVED
 from edgeline.records.verdict import DRIFT, VERDICT, read_anomalies
 from edgeline.settings_group import Group
 
@@ -53,6 +54,7 @@ def DataValidator(
         _Settings.model_validate_json(settings).gate,
         TWINS.find(Path(quarantine.uri)),
         judged,
+        SERVED.find(Path(quarantine.uri)),
     )
     for warning in outcome.warnings:
         log.warning(warning)

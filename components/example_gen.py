@@ -37,6 +37,7 @@ from components.ingest.quarantine import select_listed, write_quarantine
 from data.settings import DataSettings
 from data.spans.corrections import read_corrections
 from data.spans.layout import Span, find_excluded_in_window, find_newest_spans
+from data.spans.served import read_served
 from data.spans.source import SPLITS, load_source
 from data.spans.split import Ends
 from data.spans.window import compute_span_digests, compute_window_digest, has_links
@@ -45,6 +46,7 @@ from edgeline.records.evaluation import REVIEWED
 from edgeline.records.ingest import TWINS, Excluded, Ingest, Quarantined
 from edgeline.records.ingest import Span as SpanCounts
 from edgeline.records.photo_features import write_features
+from edgeline.records.served import SERVED, Answer, Truth, count_served
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
 from edgeline.store.locations import locate
@@ -81,7 +83,7 @@ def SpanExampleGen(
     The raw inputs of a few eval examples are kept beside the splits, see `originals.py`.
 
     For photos, `twins.json` beside the counts of the window lists the eval examples with a near twin in
-    train.
+    train. Where spans have a `served.csv`, `served.json` has the counts of what phones answered.
 
     Raises:
         UsageError: There is no span.
@@ -110,6 +112,7 @@ def SpanExampleGen(
             kept.take_parts(span.name, contents[span.name], scratch / span.name)
     rows = sum(read_all(scratch, example_shards.LISTED, int))
     source = module.open_source(about, limits)
+    served = [row for span in spans for row in read_served(span)]
     # Parts of a span are not worth keeping where examples take no time; the target of a link may change.
     partly = [span for span in fresh if kept and source.spread and not has_links(span)]
     plan = Plan(
@@ -123,6 +126,7 @@ def SpanExampleGen(
         eval_fraction=limits.eval_fraction,
         kept=kept,
         contents={span.name: contents[span.name] for span in partly},
+        checked=frozenset(row.example for row in served if isinstance(row, Answer) and row.chosen),
     )
     _run(beam_pipeline, plan, spans, fresh)
 
@@ -155,6 +159,11 @@ def SpanExampleGen(
             "The release would name data that the model was not trained on.",
             "Run again when nothing writes to the data folder.",
         )
+    if served:
+        truths: dict[str, Truth] = {}
+        for found in read_all(scratch, example_shards.TRUTHS, dict[str, Truth]):
+            truths |= found
+        SERVED.write(folder, count_served(served, truths, about.noun))
     in_eval = read_all(scratch, example_shards.IN_EVAL, list[Named])
     write_originals(Path(examples.uri), choose_originals(in_eval, about.labels), spans, source)
     if kept is not None:

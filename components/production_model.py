@@ -4,28 +4,34 @@ It reads the release store itself: open-source Kubeflow Pipelines has no resolve
 """
 
 import logging
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
-from components.artifacts import PRODUCTION_EDGE
+from components.artifacts import PRODUCTION_EDGE, Quarantine
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import LABELS_FILE_NAME
+from edgeline.records.served import PUSHED, SERVED, PushedVersion
 from edgeline.release import store
-from edgeline.store.locations import copy_tree
+from edgeline.release.layout import PushFolder
+from edgeline.release.releases import read_release
+from edgeline.store.locations import copy_tree, locate
 
 log = logging.getLogger("edgeline.production")
 
 
 @component
 def ProductionModel(
+    quarantine: InputArtifact[Quarantine],
     model: OutputArtifact[Model],
     push: Parameter[str],
     model_name: Parameter[str],
     production: Parameter[str],
+    settings: Parameter[str],
     code: Parameter[str],
 ) -> None:
     """Copies the production SavedModel, its default edge file and labels out of the release store.
@@ -33,7 +39,9 @@ def ProductionModel(
     `model` has the custom properties `has_model` (1 or 0), `version` and `edge_file`, the name of the file in
     the folder `edge` beside the SavedModel, empty if the bundle is damaged: a new release is what repairs
     that. `production` is the digest of the pointer to production, which keys the cache; empty where each step
-    runs afresh.
+    runs afresh. So do `settings`: by them, DataGate may have ended a canary since. Beside the model,
+    `pushed.json` has the versions in the record of what phones answered that the store has too; `quarantine`
+    has that record.
     """
     release = store.current(push, model_name)
     model.set_int_custom_property("has_model", int(release is not None))
@@ -55,3 +63,15 @@ def ProductionModel(
             log.warning("The bundle in production cannot be read: %s", error)
             file = ""
         model.set_string_custom_property("edge_file", file)
+    if served := SERVED.find(Path(quarantine.uri)):
+        versions = [answered.version for answered in served.versions]
+        PUSHED.write(Path(model.uri), dict(_find_pushed(push, model_name, versions)))
+
+
+def _find_pushed(push: str, model: str, versions: Iterable[int]) -> Iterator[tuple[int, PushedVersion]]:
+    for version in versions:
+        try:
+            manifest = read_release(PushFolder(locate(push)), model, version).manifest
+        except EdgelineError:  # the Evaluator names it
+            continue
+        yield version, PushedVersion.of(manifest.created, manifest.metrics)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tfx.types.standard_artifacts import (
 from tfx.utils import path_utils
 
 from components.artifacts import EdgeModels, Quarantine, Verdict
+from components.canary import ReleaseSettings, judge_canary, list_endings
 from edgeline.edge.micro import HEADER, SOURCE
 from edgeline.errors import EdgelineError
 from edgeline.journal import library_versions, list_libraries, utc_now
@@ -29,23 +31,19 @@ from edgeline.labels import parse_labels
 from edgeline.records.edge import EDGE_FILES, GOLDEN_FOLDER, LABELS_FILE_NAME, PREPROCESSING, ReleasedFile
 from edgeline.records.evaluation import METRICS
 from edgeline.records.run import Run
+from edgeline.records.served import SERVED
 from edgeline.records.verdict import PUSH, VERDICT, Push
 from edgeline.release import store
 from edgeline.release.acceptance import terms
+from edgeline.release.history import Change
 from edgeline.release.manifest import Code, Data, model_identity
-from edgeline.release.settings import PushSettings
 from edgeline.release.signing import signing_key
 from edgeline.report.card import render_card
 from edgeline.report.collect import collect
 from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
-from edgeline.settings_group import Group
 
 log = logging.getLogger("edgeline.push")
-
-
-class _Settings(Group):
-    push: PushSettings
 
 
 @component
@@ -70,8 +68,8 @@ def Pusher(
 ) -> None:
     """Pushes a release when both gates passed and the model is new.
 
-    Nothing is pushed when a verdict is `fail`, or when the same model was pushed before: a model that was
-    rolled back does not come back by itself.
+    Nothing is pushed when a verdict is `fail`, while a canary is open, or when the same model was pushed
+    before: a model that was rolled back does not come back by itself.
 
     `examples` says which spans the model was trained on; `pushed_model` has the custom properties `outcome`
     (`pushed`, `unchanged` or `held`) and `version`. `labels` are class names as JSON, in the order of the
@@ -81,7 +79,9 @@ def Pusher(
     name is read here and written nowhere.
     """
     made_with = json.loads(settings)
-    given = _Settings(push=made_with.pop("push")).push
+    release_settings = ReleaseSettings.of(made_with)
+    given, bounds = release_settings.push, release_settings.evaluation.served
+    made_with.pop("push")
     verdicts = [VERDICT.read(Path(artifact.uri)) for artifact in (blessing, edge_verdict)]
     saved_model = Path(path_utils.serving_model_path(model.uri))
     if not all(verdict.passed for verdict in verdicts):
@@ -90,6 +90,9 @@ def Pusher(
     elif (known := store.find_version(push, model_name, model_identity(saved_model))) is not None:
         store.repair(push)  # a push of this model may have been killed at its end
         outcome = Push("unchanged", known, (_explain_unchanged(known, push, model_name),))
+    elif opened := judge_canary(push, model_name, SERVED.find(Path(quarantine.uri)), bounds):
+        rollout, judgement = opened
+        outcome = Push("held", 0, (_explain_wait(rollout), *judgement.sentences))
     else:
         facts = _collect_facts(
             Run(
@@ -131,8 +134,11 @@ def Pusher(
             card=lambda version: render_card(facts, version, *terms_of_use),
         )
         release = store.push(push, model_name, candidate)
-        notes = (f"Version {release.version} of {model_name} is in production.", *terms(release.manifest))
+        tried = store.find_rollout(push, model_name)
+        state = tried.tried if tried else f"Version {release.version} of {model_name} is in production."
+        notes = (state, *terms(release.manifest))
         outcome = Push("pushed", release.version, notes)
+    outcome = replace(outcome, reasons=(*outcome.reasons, *list_endings(push, model_name, run)))
     if outcome.outcome != "pushed":  # phones must not take the pointer for an old one meanwhile
         try:
             store.renew(push, model_name, signing_key(given.key), given.pointer_days)
@@ -150,8 +156,17 @@ def _collect_facts(run: Run, **artifacts: Artifact | None) -> Facts:
     return collect(Sources(**folders), run)
 
 
+def _explain_wait(rollout: Change) -> str:
+    return (
+        f"{rollout.tried} A new model waits until that canary has ended: with more answers, or by"
+        f" `edgeline promote {rollout.versions[1]} --reason R` or `edgeline rollback --reason R`."
+    )
+
+
 def _explain_unchanged(version: int, root: str, name: str) -> str:
-    current = store.current(root, name)
+    current, rollout = store.current(root, name), store.find_rollout(root, name)
+    if rollout and version in rollout.versions[1:]:
+        return f"This model is tried already: {rollout.tried}"
     if current is not None and current.version == version:
         return f"This model is in production already, as version {version}."
     if version not in store.known_versions(root, name):

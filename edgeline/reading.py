@@ -17,6 +17,7 @@ from edgeline.release.releases import read_release
 from edgeline.release.verify import nothing_of
 from edgeline.report.collect import read_answers, read_labels
 from edgeline.report.facts import Facts
+from edgeline.report.served import list_slices
 from edgeline.runtime import Bundle, load_bundle
 from edgeline.store.locations import is_url, locate
 from edgeline.workspace.known_runs import KnownRun, Place, find_known_run, find_known_runs, resolve_place
@@ -82,6 +83,11 @@ class History:
             raise nothing_of(folder, name)
         return Model(load_bundle(release.manifest, release.read, variant))
 
+    def candidate(self, variant: str | None = None) -> "Model | None":
+        """Returns the release that a share of phones tries, as `model` does; None if no canary is open."""
+        rollout = store.find_rollout(*self._find_store())
+        return self.model(rollout.versions[1], variant) if rollout else None
+
     def _find_store(self) -> tuple[str, str]:
         if self.place.store is None or self.place.workload:
             _, root, model = resolve_place(self.place)
@@ -137,6 +143,34 @@ class PastRun:
         names = ("kind", "examples", "groups", "accuracy", "low", "high", "before")
         return [
             {"slice": each.name, **{k: getattr(each, k) for k in names}, **each.measures} for each in slices
+        ]
+
+    def served(self) -> list[dict[str, Any]]:
+        """Returns what phones answered, a dictionary for each version, kind of slice and slice.
+
+        Keys: version, kind, slice, answers, expected (accuracy by their scores alone, 0..1), drawn (at random
+        for a check), checked (of these), groups, accuracy (of these, 0..1) with low and high, the ends of its
+        95 % interval, on_eval, the accuracy when the version was pushed, doubted (checked because they looked
+        wrong) and doubted_right. None stands for a figure that is not known.
+        """
+        return [
+            {
+                "version": each.version,
+                "kind": each.drawn.kind,
+                "slice": each.drawn.name,
+                "answers": each.tally.answers,
+                "expected": each.tally.expected,
+                "drawn": each.tally.drawn,
+                "checked": each.drawn.examples,
+                "groups": each.drawn.groups,
+                "accuracy": each.drawn.accuracy,
+                "low": each.drawn.low,
+                "high": each.drawn.high,
+                "on_eval": each.drawn.before,
+                "doubted": each.tally.doubted,
+                "doubted_right": each.tally.doubted_right,
+            }
+            for each in list_slices(self.facts.served, self.facts.pushed)
         ]
 
     def predictions(self) -> list[dict[str, Any]]:

@@ -13,14 +13,13 @@
 """
 
 import json
-import os
 import shutil
-import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -33,14 +32,14 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from edgeline.edge.golden import golden_problems, read_vectors
-from edgeline.edge.interpreter import EdgeModel, preprocess
+from edgeline.edge.interpreter import EdgeModel, preprocess, silence_stderr
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.labels import parse_labels
 from edgeline.records.edge import GOLDEN_FOLDER, UNLIKE_FROM
 from edgeline.records.json_file import JsonFile, decode
 from edgeline.release.layout import LABELS, MANIFEST, POINTER, PREPROCESSING, parse_time, sha256_of_bytes
 from edgeline.release.manifest import FileEntry, Manifest, parse_manifest
-from edgeline.release.pointer import Envelope, Pointer
+from edgeline.release.pointer import Envelope, Pointer, Production
 from edgeline.store.locations import add_path_to_errors, locate, read_bytes
 
 _CLOCKS_APART = timedelta(days=1)
@@ -122,20 +121,6 @@ def load_bundle(
     return Bundle(manifest, contract, parse_labels(read(LABELS), LABELS, models[first].classes), models)
 
 
-@contextmanager
-def silence_stderr() -> Iterator[None]:
-    """Discards what libraries write to the standard error during the block."""
-    sys.stderr.flush()
-    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(original, 2)
-        os.close(original)
-        os.close(null)
-
-
 class Refused(EdgelineError):
     """A release that this device does not switch to; the one before goes on."""
 
@@ -151,6 +136,13 @@ class _Seen(Struct, frozen=True):
     key: str | None
     pointer: Pointer
     epoch: int
+    client: str = ""
+    release: Production | None = None  # a file of an earlier version has none
+
+    @property
+    def digest(self) -> str:
+        """Returns the digest of the manifest of the release that was proven."""
+        return (self.release or self.pointer.production).manifest_sha256
 
 
 _SEEN = JsonFile[_Seen]("seen.json", _Seen)
@@ -173,35 +165,41 @@ class Phone:
         keep: Folder of the last good bundle, from which `bundle` is loaded when there is no network.
         key: The public key that has to sign the pointer, 64 hexadecimal digits. Without one, the first
             that signs is required from then on.
+        client: The id by whose hash this device takes its side of a canary; by default a random one.
 
     Attributes:
+        client: This id.
         bundle: The bundle that answers; None until an update brought one.
     """
 
-    def __init__(self, place: str, model: str, keep: str | Path, key: str | None = None) -> None:
+    def __init__(
+        self, place: str, model: str, keep: str | Path, key: str | None = None, client: str | None = None
+    ) -> None:
         self._place, self._model, self._keep, self._key = place.rstrip("/"), model, Path(keep), key
         self._seen = _SEEN.find_readable(self._keep)
+        self.client = client or (self._seen and self._seen.client) or uuid.uuid4().hex
         self.bundle: Bundle | None = None
         if self._seen:
             with suppress(EdgelineError, OSError):  # a damaged one is fetched again
-                self.bundle = self._load(self._keep / self._name(self._seen.pointer))
+                self.bundle = self._load(self._keep / self._seen.digest[:16])
 
     def update(self, now: datetime | None = None) -> bool:
         """Asks the store; returns whether there is a new bundle, which was proven and is now `bundle`.
 
         Raises:
-            Refused: The release in production, or the pointer to it, is not accepted; see its `reason`.
+            Refused: The release of its side, or the pointer to it, is not accepted; see its `reason`.
             OSError: The store cannot be reached.
         """
         now, seen = now or datetime.now(timezone.utc), self._seen
         pointer, key = self._read_pointer()
-        self._check_pointer(pointer, now)
-        if seen and self.bundle and seen.pointer.production == pointer.production:
-            self._write(_Seen(key, pointer, seen.epoch))
+        release = pointer.choose(self.client)
+        self._check_pointer(pointer, release, now)
+        version, digest, epoch = release.version, release.manifest_sha256, seen.epoch if seen else 0
+        if seen and self.bundle and seen.digest == digest:
+            self._write(_Seen(key, pointer, epoch, self.client, release))
             return False
-        version, epoch = pointer.production.version, seen.epoch if seen else 0
         raw = self._fetch(f"{version}/{MANIFEST}")
-        if sha256_of_bytes(raw) != pointer.production.manifest_sha256:
+        if sha256_of_bytes(raw) != digest:
             raise Refused("swapped", f"{version}/{MANIFEST} is not the file that was released.")
         manifest = parse_manifest(raw, MANIFEST)
         if now >= parse_time(manifest.expires):
@@ -214,12 +212,12 @@ class Phone:
         try:
             self._download(manifest, raw, scratch)
             bundle = self._prove(scratch)
-            target = self._keep / self._name(pointer)
+            target = self._keep / digest[:16]
             shutil.rmtree(target, ignore_errors=True)  # left by a crash before the pointer was kept
             scratch.rename(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        self._write(_Seen(key, pointer, manifest.rollback_epoch))
+        self._write(_Seen(key, pointer, manifest.rollback_epoch, self.client, release))
         self.bundle = bundle
         for path in self._keep.iterdir():
             if path.is_dir() and path != target:
@@ -238,22 +236,23 @@ class Phone:
             raise Refused("signature", f"{POINTER} is signed with {key or 'no key'}, not with {required}.")
         return pointer, key
 
-    def _check_pointer(self, pointer: Pointer, now: datetime) -> None:
-        seen, version = self._seen.pointer if self._seen else None, pointer.production.version
+    def _check_pointer(self, pointer: Pointer, release: Production, now: datetime) -> None:
+        seen, version = self._seen.pointer if self._seen else None, release.version
         if pointer.model != self._model:
             raise Refused("other", f"The store has the model {pointer.model}, not {self._model}.")
         if parse_time(pointer.issued) > now + _CLOCKS_APART:
             raise Refused("clock", f"The pointer was signed at {pointer.issued}; here it is {now:%F %T}.")
         if now >= parse_time(pointer.expires):
             raise Refused("stale", f"The pointer expired at {pointer.expires}; here it is {now:%F %T}.")
-        if seen is None:
+        if self._seen is None or seen is None:
             return
-        changed = pointer.production != seen.production
+        changed = (pointer.production, pointer.candidate) != (seen.production, seen.candidate)
         if pointer.counter < seen.counter or (pointer.counter == seen.counter and changed):
             found = f"An old pointer was replayed: its counter is {pointer.counter}, {seen.counter} was seen."
             raise Refused("replayed", found)
-        if version < seen.production.version and pointer.rollbacks <= seen.rollbacks:
-            found = f"Version {version} is lower than {seen.production.version}, and no rollback was signed."
+        before = (self._seen.release or seen.production).version
+        if version < before and pointer.rollbacks <= seen.rollbacks:
+            found = f"Version {version} is lower than {before}, and no rollback was signed."
             raise Refused("lower", found)
 
     def _download(self, manifest: Manifest, raw: bytes, folder: Path) -> None:
@@ -290,10 +289,6 @@ class Phone:
     def _write(self, seen: _Seen) -> None:
         _SEEN.write(self._keep, seen)
         self._seen = seen
-
-    @staticmethod
-    def _name(pointer: Pointer) -> str:
-        return pointer.production.manifest_sha256[:16]
 
     def _fetch(self, path: str) -> bytes:
         try:

@@ -136,6 +136,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         data_verdict=validator.outputs["verdict"],
         **findings,
         inferred=inferred.outputs["schema"],
+        push=paths.push,
         **about,
     )
 
@@ -173,7 +174,11 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         custom_config=configure("Trainer"),
     )
     production = ProductionModel(
-        **store, production=observed.production, code=observed.code_of("ProductionModel")
+        quarantine=ingest.outputs["quarantine"],
+        **store,
+        production=observed.production,
+        settings=settings.of("ProductionModel"),
+        code=observed.code_of("ProductionModel"),
     )
     production.add_upstream_node(gate)
     evaluator = Evaluator(

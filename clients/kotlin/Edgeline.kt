@@ -37,10 +37,18 @@ fun readPointer(current: ByteArray, key: String): JSONObject {
     return JSONObject(String(payload))
 }
 
-/** Returns the manifest that a pointer names, after a check of every file of the bundle in `folder`. */
-fun checkBundle(folder: File, pointer: JSONObject): JSONObject {
+/** Returns the release that the client with this id runs: a share of them runs the candidate, by a hash of the id. */
+fun chooseRelease(pointer: JSONObject, client: String): JSONObject {
+    val production = pointer.getJSONObject("production"); val candidate = pointer.optJSONObject("candidate") ?: return production
+    val text = "${pointer["model"]}\n${candidate["version"]}\n$client"
+    val start = ByteBuffer.wrap(MessageDigest.getInstance("SHA-256").digest(text.toByteArray())).getLong()
+    return if (java.lang.Long.remainderUnsigned(start, 10_000) / 100.0 < candidate.getDouble("percent")) candidate else production
+}
+
+/** Returns the manifest of a release, after a check of every file of the bundle in `folder`. */
+fun checkBundle(folder: File, release: JSONObject): JSONObject {
     val raw = File(folder, "manifest.json").readBytes()
-    require(sha256(raw) == pointer.getJSONObject("production").getString("manifest_sha256")) { "manifest.json was swapped" }
+    require(sha256(raw) == release.getString("manifest_sha256")) { "manifest.json was swapped" }
     val manifest = JSONObject(String(raw))
     val home = "edge/${manifest["model"]}/${manifest["version"]}/"
     for (entry in manifest.getJSONArray("files").filterIsInstance<JSONObject>()) {
@@ -166,11 +174,12 @@ fun preprocessText(text: String, contract: JSONObject): FloatArray {
 fun JSONArray.indices() = 0 until length()
 fun JSONArray.indexOf(text: String) = toList().indexOf(text)
 
-/** Checks a bundle and its golden vectors: FOLDER_OF_MODEL PUBLIC_KEY. */
+/** Checks a bundle and its golden vectors: FOLDER_OF_MODEL PUBLIC_KEY [CLIENT]. */
 fun main(arguments: Array<String>) {
     val pointer = readPointer(File(arguments[0], "current.json").readBytes(), arguments[1])
-    val folder = File(arguments[0], pointer.getJSONObject("production").getInt("version").toString())
-    checkBundle(folder, pointer)
+    val release = chooseRelease(pointer, arguments.getOrElse(2) { "" })
+    val folder = File(arguments[0], release.getInt("version").toString())
+    checkBundle(folder, release)
     val contract = JSONObject(File(folder, "preprocessing.json").readText()); val golden = JSONObject(File(folder, "golden/golden.json").readText())
     val raw = ByteBuffer.wrap(File(folder, "golden/tensors.bin").readBytes()).order(ByteOrder.LITTLE_ENDIAN)
     val tolerance = golden.getJSONObject("tolerance"); var values = 0; var close = 0

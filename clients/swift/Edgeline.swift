@@ -6,8 +6,9 @@ import Foundation
 struct Refused: Error { let reason: String }
 
 struct Pointer: Decodable {
-  struct Production: Decodable { let version: Int, manifest_sha256: String }
-  let model: String, counter: Int, rollbacks: Int, issued: String, expires: String, production: Production
+  struct Release: Decodable { let version: Int, manifest_sha256: String, percent: Double? }
+  let model: String, counter: Int, rollbacks: Int, issued: String, expires: String
+  let production: Release, candidate: Release?
 }
 
 private struct Current: Decodable {
@@ -26,18 +27,26 @@ func readPointer(_ current: Data, key: Curve25519.Signing.PublicKey) throws -> P
   return try JSONDecoder().decode(Pointer.self, from: payload)
 }
 
-/// Compares the files of a downloaded bundle, `read` by name, with the manifest that the pointer names.
-func checkBundle(_ names: [String], of pointer: Pointer, read: (String) throws -> Data) throws {
+/// Returns the release that the client with this id runs: a share of them runs the candidate, by a hash of the id.
+func chooseRelease(_ pointer: Pointer, client: String) -> Pointer.Release {
+  guard let candidate = pointer.candidate, let percent = candidate.percent else { return pointer.production }
+  let digest = SHA256.hash(data: Data("\(pointer.model)\n\(candidate.version)\n\(client)".utf8))
+  let number = digest.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) } % 10_000
+  return Double(number) / 100 < percent ? candidate : pointer.production
+}
+
+/// Compares the files of a downloaded bundle, `read` by name, with the manifest of the release.
+func checkBundle(_ names: [String], of release: Pointer.Release, model: String, read: (String) throws -> Data) throws {
   struct Manifest: Decodable {
     struct Entry: Decodable { let path: String, sha256: String }
     let expires: String, files: [Entry]
   }
   let sha256 = { (content: Data) in SHA256.hash(data: content).map { String(format: "%02x", $0) }.joined() }
   let raw = try read("manifest.json")
-  guard sha256(raw) == pointer.production.manifest_sha256 else { throw Refused(reason: "manifest.json was swapped") }
+  guard sha256(raw) == release.manifest_sha256 else { throw Refused(reason: "manifest.json was swapped") }
   let manifest = try JSONDecoder().decode(Manifest.self, from: raw)
   for name in names {
-    let path = "edge/\(pointer.model)/\(pointer.production.version)/\(name)"
+    let path = "edge/\(model)/\(release.version)/\(name)"
     guard let entry = manifest.files.first(where: { $0.path == path }), sha256(try read(name)) == entry.sha256
     else { throw Refused(reason: "\(name) was swapped") }
   }

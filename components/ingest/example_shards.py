@@ -31,6 +31,7 @@ from edgeline.errors import DataRefused, UsageError
 from edgeline.records.ingest import Quarantined
 from edgeline.records.json_file import get_decoder
 from edgeline.records.rejection import RowRejected
+from edgeline.records.served import Truth
 from edgeline.records.workload import Workload
 from edgeline.store.locations import MOST_FETCHED_BYTES, MOST_FETCHES, write_atomically
 
@@ -43,7 +44,7 @@ _TRANSIENT, _TRANSIENT_PREFIX = ("unreadable", "missing"), "passing-"
 # A worker keeps its output after so many rows; an engine may end a bundle earlier.
 _ROWS = 2_000
 REFUSED, COUNTS, LOOKS = "refused-*.json", "counts-*.json", "looks-*.json"
-IN_EVAL = "in-eval-*.json"
+IN_EVAL, TRUTHS = "in-eval-*.json", "truths-*.json"
 # The length of the part that follows, and the number that decides its shard.
 _HEAD = struct.Struct("<II")
 
@@ -62,6 +63,7 @@ class Plan:
     eval_fraction: float  # share of the groups that goes to `eval`
     kept: KeptSpans | None  # keeps parts of spans for the run after one that is killed
     contents: Mapping[str, str]  # digests of the spans that are kept in parts
+    checked: frozenset[str] = frozenset()  # places of the examples that phones had answered
 
 
 class _Part(msgspec.Struct, array_like=True, frozen=True):
@@ -258,7 +260,15 @@ class MergeShard(_Worker):
         plan = self._plan
         ends = Ends().merged(item.ends for item in read_all(plan.scratch, READ, SpanRead))
         newest = {is_newest: _encode_newest(is_newest) for is_newest in (True, False)}
-        kept, rejected = _separate_copies(_read_parts(plan.scratch, shard))
+        found = list(_read_parts(plan.scratch, shard))
+        kept, rejected = _separate_copies(found)
+        usable = {part.digest for part in kept}  # a copy is not kept, but its label is known
+        truths = {
+            part.place: _read_truth(part, plan.workload)
+            for part in found
+            if part.place in plan.checked and part.digest in usable
+        }
+        _write_json(plan.scratch, TRUTHS.replace("*", f"{shard:05d}"), truths)
         with _open_quarantine(plan.scratch, f"{shard:05d}") as quarantined:
             for line in rejected:
                 quarantined.write(line)
@@ -357,6 +367,18 @@ def _write_json(folder: Path, name: str, value: Any) -> None:
 def _encode_example(span: Span, place: str, row: Row, example: Example, workload: Workload) -> bytes:
     values: dict[str, Value] = {workload.group: row.group, **example.features}
     return _serialize(values | {workload.id: place, "label": row.label, "span": span.number})
+
+
+def _read_truth(part: _Part, workload: Workload) -> Truth:
+    import tensorflow as tf
+
+    features = tf.train.Example.FromString(part.example).features.feature
+    slices = {}
+    for kind, name in workload.slices.items():
+        form = features[name].WhichOneof("kind")
+        for value in getattr(features[name], form).value[:1] if form else ():
+            slices[kind] = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return Truth(part.label, part.group, slices)
 
 
 def _encode_newest(is_newest: bool) -> bytes:

@@ -6,7 +6,6 @@ Whitening removes what varies among all photos, since photos of one shop, or dra
 Each photo then shows how similar an unrelated one gets to it: the similarities to its nearest photos, beyond
 those that may show the same object, fall off exponentially. The evidence of a pair is -ln of the number of
 unrelated photos that would be as similar, and is the smaller one of its two photos' values.
-`python -m benchmarks.bench_objects` has the measurements.
 """
 
 import numpy as np
@@ -130,9 +129,16 @@ class _Evidence:
 
 def _whiten(features: _Floats) -> _Floats:
     """Whitens features to length 1; with fewer photos, about which less is known, more weakly."""
-    centred = features - features.mean(0)
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
-    values, vectors, mean = values[-_KEPT:], vectors[:, -_KEPT:], values.mean()
+    from scipy.linalg import eigh
+
     count, size = features.shape
-    white = centred @ vectors / np.sqrt(values.clip(0) + (0.1 + 0.5 * size / count) * mean + 1e-12)
+    centred = features - features.mean(0)
+    # The products of photos have the eigenvalues of those of features, and are few where photos are.
+    is_few = count < size
+    products = (centred @ centred.T if is_few else centred.T @ centred) / count
+    last = len(products) - 1
+    values, vectors = eigh(products, subset_by_index=[max(0, last + 1 - _KEPT), last])
+    values, mean = values.clip(0), products.trace() / size
+    components = vectors * np.sqrt(count * values) if is_few else centred @ vectors
+    white = components / np.sqrt(values + (0.1 + 0.5 * size / count) * mean + 1e-12)
     return (white / np.maximum(np.linalg.norm(white, axis=1, keepdims=True), 1e-6)).astype(np.float32)

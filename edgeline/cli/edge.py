@@ -11,6 +11,7 @@ from edgeline.cli.commands import Command, Group
 from edgeline.cli.stdout import print_json, say
 from edgeline.edge.bench import bench_here, bench_on_phone
 from edgeline.edge.golden import read_vectors
+from edgeline.edge.interpreter import silence_stderr
 from edgeline.errors import UsageError
 from edgeline.journal import utc_now
 from edgeline.records.edge import Benchmark, Machine, Speed
@@ -20,7 +21,6 @@ from edgeline.release.layout import PREPROCESSING, PushFolder
 from edgeline.release.releases import Release, read_release
 from edgeline.release.verify import nothing_of
 from edgeline.report import records, words
-from edgeline.runtime import silence_stderr
 from edgeline.store.locations import locate
 from edgeline.workspace.known_runs import Place, resolve_place
 

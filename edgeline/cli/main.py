@@ -47,7 +47,14 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "edgeline.cli.verify",
         "Checks the files, the signature and the predictions of releases, or of a copied bundle.",
     ),
-    "rollback": ("edgeline.cli.releases", "Puts an earlier release back in production."),
+    "rollback": (
+        "edgeline.cli.releases",
+        "Puts an earlier release back in production, or withdraws a candidate.",
+    ),
+    "rollout": (
+        "edgeline.cli.releases",
+        "Lets a share of phones run a given release, until `promote` or `rollback`.",
+    ),
     "promote": ("edgeline.cli.releases", "Puts a given release in production."),
     "renew": (
         "edgeline.cli.releases",

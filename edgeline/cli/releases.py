@@ -1,6 +1,7 @@
-"""`edgeline status, runs, show, rollback, promote, renew`: runs, releases, production."""
+"""`edgeline status, runs, show, rollout, promote, rollback, renew`: runs, releases, production."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, get_args
 
@@ -10,7 +11,7 @@ from msgspec import to_builtins
 from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import note, print_json, say, terminal_width
-from edgeline.errors import UsageError
+from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
@@ -42,7 +43,8 @@ _key = click.option(
 def status(place: Place, as_json: bool) -> int:
     """Shows what is in production, and how the last run ended."""
     last, root, model = resolve_place(place)
-    release = store.current(root, model)
+    release, rollout = store.current(root, model), store.find_rollout(root, model)
+    served = closing.find_served(last, release) if last and release else None
     if as_json:
         # All keys are always present, so that a reader needs no special case for the first week.
         manifest = release.manifest if release else None
@@ -53,10 +55,17 @@ def status(place: Place, as_json: bool) -> int:
             "metrics": manifest.metrics if manifest else None,
             "default_variant": manifest.default_variant if manifest else None,
             **{key: getattr(manifest, key, None) for key in TERMS},
+            "served": to_builtins(served.tally) if served else None,
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
         last_run = {key: getattr(last, key) if last else None for key in keys}
-        print_json({"production": production, "last_run": last_run})
+        tried = rollout and rollout.candidate
+        candidate = {
+            "version": tried.version if tried else None,
+            "percent": tried.percent if tried else None,
+            **{key: getattr(rollout, key, None) for key in ("when", "who", "reason")},
+        }
+        print_json({"production": production, "candidate": candidate, "last_run": last_run})
         return 0
     if release is None:
         others = ", ".join(store.models(root))
@@ -65,6 +74,10 @@ def status(place: Place, as_json: bool) -> int:
         say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
         for line in closing.release_lines(release):
             say(f"  {line}")
+        if served:
+            say(f"  {served.sentence}")
+    if rollout:
+        say(f"{rollout.tried} Since {rollout.when}, by {rollout.who}: {rollout.reason}")
     if last is None:
         say(f"No run in {place.workspace} yet.")
     else:
@@ -151,6 +164,11 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
         for reason in verdict.reasons:
             if reason not in run.reasons:
                 say(f"  - {reason}")
+    if run.outcome == "pushed" and run.push:
+        with suppress(EdgelineError, OSError):  # a store that is away hides no run
+            rollout = store.find_rollout(run.push, run.workload)
+            if rollout and run.version in rollout.versions:
+                say(rollout.tried)
     for line in detail_lines(folder, run, width):
         say(line)
     say(f"Files: {folder.path}")
@@ -163,10 +181,27 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
 @_key
 @_reason
 def rollback(place: Place, to: int | None, key: str | None, reason: str) -> int:
-    """Puts an earlier release back in production."""
+    """Puts an earlier release back in production, or withdraws a candidate."""
     last, root, model = resolve_place(place)
+    rollout = store.find_rollout(root, model)
     release = store.rollback(root, model, reason, to, _find_key(key, last))
-    say(f"Version {release.version} of {model} is in production again.")
+    withdrawn = f" on all phones; version {rollout.versions[1]} was withdrawn" if rollout else " again"
+    say(f"Version {release.version} of {model} is in production{withdrawn}.")
+    _start_mirror(last, root, place)
+    return 0
+
+
+@click.command(cls=Command)
+@click.argument("version", type=int, metavar="V", help="the version to try")
+@click.option("--percent", type=float, required=True, metavar="P", help="the share of phones, 0.01 to 99.99")
+@options.releases_of
+@_key
+@_reason
+def rollout(version: int, percent: float, place: Place, key: str | None, reason: str) -> int:
+    """Lets a share of phones run a given release, until `promote` or `rollback`."""
+    last, root, model = resolve_place(place)
+    release = store.rollout(root, model, version, percent, reason, _find_key(key, last))
+    say(f"{percent:g} % of phones run version {release.version} of {model} from now on.")
     _start_mirror(last, root, place)
     return 0
 

@@ -92,7 +92,7 @@ def _read_changes(place: Place, model: str) -> list[Mark]:
         note(f"The history of releases cannot be read and is not on the page: {error}")
         return []
     return [
-        Mark(item.when, item.action, item.to_version, item.from_version, item.reason)
+        Mark(item.when, item.action, item.to_version, item.from_version, item.reason, tried=item.tried)
         for item in changes
         if item.action != "collect"  # it does not change production
     ]

@@ -4,7 +4,10 @@ It is a reference: a team that writes its own in Kotlin, Swift or C can compare 
 """
 
 import importlib
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,20 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
 def name_runtime() -> str:
     """Returns the name and version of the distribution of LiteRT."""
     return f"ai-edge-litert {version('ai-edge-litert')}"
+
+
+@contextmanager
+def silence_stderr() -> Iterator[None]:
+    """Discards what libraries write to the standard error during the block."""
+    sys.stderr.flush()
+    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)
 
 
 def load_interpreter(path: Path, threads: int = 1) -> Any:

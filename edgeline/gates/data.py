@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import GateRule, GateSettings
 from edgeline.records.ingest import Ingest, Span, Twins
+from edgeline.records.served import Served
 from edgeline.records.verdict import Anomaly, Drift, Verdict
 
 _LABEL = "label"
@@ -38,11 +39,12 @@ def judge(
     settings: GateSettings,
     twins: Twins | None = None,
     judged: Collection[str] = (),
+    served: Served | None = None,
 ) -> Verdict:
     """Applies the rules to the findings of ingest, ExampleValidator and `edgeline.gates.drift` in a window.
 
     `twins` are near twins across the splits, of photos only. `judged` are the names of the spans to judge,
-    the newest span if empty; `drifts` belong to these spans.
+    the newest span if empty; `drifts` belong to these spans. `served` is what phones answered.
     """
     spans = [span for span in ingest.spans if span.name in judged] or [ingest.spans[-1]]
     findings = (
@@ -51,6 +53,7 @@ def judge(
         *_check_quarantine(spans, ingest.noun, settings.max_quarantine_fraction),
         *_check_twins(twins or Twins(), ingest.noun, settings.max_twin_fraction),
         *_check_drift(drifts, settings),
+        *(Finding("served", warning) for warning in (served.warnings if served else ())),
     )
     blocking = [finding for finding in findings if settings.severity[finding.rule] == "block"]
     warnings = tuple(f.sentence for f in findings if settings.severity[f.rule] == "warn")

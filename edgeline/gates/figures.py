@@ -4,7 +4,6 @@ import numpy as np
 
 from edgeline.gates.answers import Answers, build_measure
 from edgeline.gates.settings import FEWEST_OF_A_CLASS
-from edgeline.intervals import compute_group_interval
 from edgeline.records.evaluation import Confusion, GroupShare, Metrics
 from edgeline.records.training import Estimate
 
@@ -56,13 +55,7 @@ def estimate_accuracies(answers: Answers) -> dict[str, dict[str, Estimate]]:
     for kind, names in answers.by_kind().items():
         for name in names:
             mask = answers.of(kind, name)
-            groups = answers.groups[mask]
-            estimates.setdefault(kind, {})[name] = Estimate(
-                len(groups),
-                len(np.unique(groups)),
-                float(right[mask].mean()),
-                *compute_group_interval(right[mask], groups),
-            )
+            estimates.setdefault(kind, {})[name] = Estimate.of(right[mask], answers.groups[mask])
     return estimates
 
 

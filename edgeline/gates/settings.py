@@ -19,6 +19,7 @@ GateRule = Literal[
     "missing_value",
     "unknown_tokens",
     "twins",
+    "served",
 ]
 DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
     "schema": "block",
@@ -30,6 +31,7 @@ DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
     "missing_value": "warn",
     "unknown_tokens": "warn",
     "twins": "warn",
+    "served": "warn",
 }
 
 
@@ -91,11 +93,46 @@ class Bound(Group):
         return self
 
 
+class ServedBound(Group):
+    """A bound on the answers of phones that were drawn at random and checked.
+
+    The model in production breaks it if the whole 95 % interval of its accuracy is below; then no model is
+    pushed, since its evaluation had promised more.
+    """
+
+    slice: str = "overall"
+    """Kind of slices to judge, each alone: `overall`, `variant`, `device`, `week`, `class`, or another kind
+    of the workload. By chance alone, one of 40 slices whose accuracy is just at the bound breaks it."""
+    lower: Fraction | None = None
+    """Smallest allowed accuracy; null for no limit."""
+    max_drop: Fraction | None = None
+    """Largest amount by which the accuracy may be below that on eval when the version was pushed, of the same
+    slice if it had one, else overall; null for no limit."""
+    min_checked: int = Field(50, ge=1, le=1_000_000)
+    """Smallest number of checked answers of a slice that is judged."""
+    min_groups: int = Field(3, ge=1, le=1_000_000)
+    """Smallest number of groups (sessions, machines, authors) that these are from."""
+
+    @model_validator(mode="after")
+    def _require_a_limit(self) -> "ServedBound":
+        if (self.lower, self.max_drop) == (None, None):
+            raise ValueError("a bound without lower and max_drop has no effect; set at least one")
+        return self
+
+    def find_limit(self, on_eval: float | None) -> float | None:
+        """Returns the smallest allowed accuracy, where the version had `on_eval` when it was pushed."""
+        dropped = None if self.max_drop is None or on_eval is None else on_eval - self.max_drop
+        return max((limit for limit in (self.lower, dropped) if limit is not None), default=None)
+
+
 class EvaluationSettings(Group):
     """The requirements for a trained model; all bounds have to hold."""
 
     bounds: Annotated[tuple[Bound, ...], Field(strict=False)] = ()
     """Bounds on the metrics of slices; all of them have to hold."""
+    served: Annotated[tuple[ServedBound, ...], Field(strict=False)] = ()
+    """Bounds on what phones answered with the model in production, as `served.csv` of the spans tells; empty
+    for none."""
     beat_majority: bool = True
     """Whether overall accuracy has to beat a model that always predicts the most frequent class."""
     min_class_recall: Fraction = RECOGNISED

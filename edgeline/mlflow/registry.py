@@ -180,7 +180,12 @@ class Registry:
             if digest not in known:
                 known[digest] = self._register(store, number, digest)
         aliases = client.get_registered_model(model).aliases
-        wanted = {"production": history.last.to_version, "previous": previous_version(history.changes)}
+        candidate = history.last.candidate
+        wanted = {
+            "production": history.last.to_version,
+            "candidate": candidate.version if candidate else None,
+            "previous": previous_version(history.changes),
+        }
         for alias, release in wanted.items():
             if release not in history.manifests:  # none, or one that was collected since
                 client.delete_registered_model_alias(model, alias)

@@ -14,7 +14,7 @@ from typing import Any
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.release import store
-from edgeline.release.history import find_envelope
+from edgeline.release.history import find_envelope, find_pointer
 from edgeline.release.layout import POINTER, PushFolder
 from edgeline.release.manifest import Manifest
 from edgeline.release.verify import nothing_of
@@ -52,7 +52,7 @@ class Site:
         envelope = find_envelope(folder, model)
         self.manifest: Manifest = release.manifest
         self.key = key or (envelope.read()[1] if envelope else None)
-        self._place = folder.edge(model)
+        self._place, self._change = folder.edge(model), find_pointer(folder, model)
 
     def find(self, path: str) -> bytes | None:
         """Returns phone.json, or a file below store/; None if there is no such file."""
@@ -67,14 +67,15 @@ class Site:
             return None
 
     def write(self, out: Path) -> None:
-        """Writes page, configuration and the release in production to a folder; the pointer last.
+        """Writes page, configuration, production and a candidate to a folder; the pointer last.
 
         Its files are not checked here: every phone does.
         """
         shutil.copytree(_PAGE, out, dirs_exist_ok=True)
-        home = f"{self.manifest.version}/"
-        names = [f"{home}{name}" for name in list_names(self._place / home)]
-        names += [f"{home}golden/{name}" for name in list_names(self._place / home / "golden")]
+        names = []
+        for version in self._change.versions if self._change else ():
+            for home in (f"{version}/", f"{version}/golden/"):
+                names += [f"{home}{name}" for name in list_names(self._place / home)]
         for path in (_CONFIG, *(f"{_STORE}{name}" for name in (*names, POINTER))):
             if (content := self.find(path)) is not None:
                 (out / path).parent.mkdir(parents=True, exist_ok=True)

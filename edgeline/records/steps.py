@@ -151,7 +151,9 @@ STEPS: Mapping[str, StepInfo] = {
     "ProductionModel": StepInfo(
         "Fetches the model in production for comparison.",
         code=("components.production_model",),
+        after=("ExampleGen",),
         inputs=("production", "destination"),
+        settings=("push.canary_percent", "evaluation.served"),
         opens=("push",),
     ),
     "Evaluator": StepInfo(

@@ -1,12 +1,16 @@
 """Records of trainings, searches and cross-validations."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from edgeline.intervals import compute_group_interval
 from edgeline.records.json_file import JsonFile, JsonLines
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # The folder of a training's TensorBoard logs in its `model_run` artifact; also the name of the event that
 # says where they are during the training.
@@ -118,6 +122,16 @@ class Estimate:
     share: float
     low: float
     high: float
+
+    @staticmethod
+    def of(right: "Sequence[bool] | NDArray[Any]", groups: "Sequence[Any] | NDArray[Any]") -> "Estimate":
+        """Returns the share of right predictions, with an interval that counts groups."""
+        import numpy as np
+
+        hits, names = np.asarray(right), np.asarray(groups)
+        return Estimate(
+            len(hits), len(np.unique(names)), float(hits.mean()), *compute_group_interval(hits, names)
+        )
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,22 @@ def _check_terms(known: tuple[Release, ...], model: str, epoch: int, signed: boo
         )
 
 
+def check_canary(production: Release, epoch: int) -> None:
+    """Refuses a candidate with this rollback epoch if phones that ran it could not go back to production.
+
+    Raises:
+        UsageError: The epoch is higher than that of production.
+    """
+    if epoch > (before := production.manifest.rollback_epoch):
+        raise UsageError(
+            f"The candidate has rollback epoch {epoch}, and {production.model} {production.version} in"
+            f" production has {before}.",
+            "A phone that ran the candidate would refuse to go back. Production was not changed.",
+            f"Keep push.rollback_epoch={before}, or go without a canary: push.canary_percent=null, or"
+            " `edgeline promote V --reason R`.",
+        )
+
+
 def check_switch(root: str | Location, release: Release) -> list[str]:
     """Refuses a release that every phone would refuse; returns warnings, a sentence for each reason of some.
 

@@ -64,6 +64,7 @@ class Candidate:
     expires_days: int  # days after the push until the release expires
     # See `PushSettings`.
     pointer_days: int | None = None
+    canary_percent: float | None = None
     min_app_version: str | None = None
     rollback_epoch: int = 0
     licence: str | None = None

@@ -30,9 +30,9 @@ from edgeline.release.layout import (
     render,
     sha256_of_bytes,
 )
-from edgeline.release.pointer import Envelope
+from edgeline.release.pointer import Canary, Envelope
 
-Action = Literal["push", "promote", "rollback", "collect"]
+Action = Literal["push", "rollout", "promote", "rollback", "collect"]
 _REPAIRED_BY = "the next push, promote or rollback writes it from current.json"
 
 
@@ -46,7 +46,8 @@ class Collected(Struct, frozen=True, omit_defaults=True):
 class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "from", "to_version": "to"}):
     """One change of production, with the keys of a line of history.jsonl.
 
-    A change that collects releases leaves the same one in production.
+    A change that collects releases leaves the same one in production, and so does one that opens a canary. A
+    rollback that ends a canary goes from the candidate to the release in production.
     """
 
     number: Positive  # rises by one with each change, also a rollback, so that a device detects replays
@@ -59,9 +60,26 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
     reason: str
     previous_sha256: Digest | None = None  # of the previous line, without its end; the first has none
     collected: tuple[Collected, ...] = ()
+    candidate: Canary | None = None  # the canary that is open after this change
 
     def __post_init__(self) -> None:
         parse_time(self.when)
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Returns the version in production, and then that of the candidate, if there is one."""
+        return (self.to_version, self.candidate.version) if self.candidate else (self.to_version,)
+
+    @property
+    def is_lower(self) -> bool:
+        """Returns true if phones have to accept a lower version than before."""
+        return min(self.versions) < (self.from_version or 0)
+
+    @property
+    def tried(self) -> str:
+        """Returns a sentence on the open canary; empty if there is none."""
+        each = self.candidate
+        return f"{each.share} run the candidate, version {each.version}." if each else ""
 
     def to_line(self) -> bytes:
         """Returns its line in history.jsonl, without the line end."""
@@ -91,13 +109,13 @@ class History:
 
     @property
     def manifests(self) -> dict[int, str]:
-        """The manifest digest of each version that was ever in production and was not collected."""
-        collected = self.collected
-        return {
-            change.to_version: change.manifest_sha256
-            for change in self.changes
-            if change.to_version not in collected
-        }
+        """The manifest digest of each version that was ever named by a pointer and was not collected."""
+        digests, collected = {}, self.collected
+        for change in self.changes:
+            digests[change.to_version] = change.manifest_sha256
+            if change.candidate:
+                digests[change.candidate.version] = change.candidate.manifest_sha256
+        return {version: digest for version, digest in digests.items() if version not in collected}
 
     @property
     def collected(self) -> dict[int, tuple[Collected, Change]]:
@@ -106,8 +124,15 @@ class History:
 
     @property
     def rolled_back(self) -> set[int]:
-        """The versions that a rollback took out of production."""
+        """The versions that a rollback took out of production, or withdrew as a candidate."""
         return {change.from_version or 0 for change in self.changes if change.action == "rollback"}
+
+    @property
+    def rollout(self) -> Change | None:
+        """The change that opened the open canary, or widened it; None if none is open."""
+        if self.last is None or self.last.candidate is None:
+            return None
+        return next(change for change in reversed(self.changes) if change.action == "rollout")
 
 
 def read_pointer(folder: PushFolder, model: str) -> Change | None:
@@ -216,20 +241,23 @@ def make_change(
     manifest_sha256: str,
     reason: str,
     collected: Sequence[Collected] = (),
+    candidate: Canary | None = None,
 ) -> Change:
     """Returns a change by this user, now, numbered after the last one; nothing is written."""
     last = read_history(folder, model).last
+    withdrawn = last.candidate if last and action == "rollback" else None
     return Change(
         number=last.number + 1 if last else 1,
         action=action,
         when=utc_now(),
         who=get_user_and_host(),
-        from_version=last.to_version if last else None,
+        from_version=withdrawn.version if withdrawn else last.to_version if last else None,
         to_version=version,
         manifest_sha256=manifest_sha256,
         reason=reason,
         previous_sha256=sha256_of_bytes(last.to_line()) if last else None,
         collected=tuple(collected),
+        candidate=candidate,
     )
 
 

@@ -6,10 +6,15 @@ is what the timestamp role is in TUF (https://theupdateframework.github.io/speci
 only rises, so an old pointer cannot be replayed as the newest one, and `expires` bounds for how long a phone
 can be kept from hearing of a newer one. A lower version than before needs a higher `rollbacks`.
 
+While a canary is open, the pointer names a candidate too, and each phone takes its side by a hash of its own
+id, see `Pointer.choose`. When the candidate is withdrawn, `rollbacks` rises, as with any rollback, so that
+the phones that run it go back to production, whose version is lower.
+
 A store without a key has the same envelope without a signature.
 """
 
 import base64
+import hashlib
 import json
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +29,7 @@ from edgeline.release.signing import digits_of, encode_for_signing, is_signed
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+MIN_PERCENT, MAX_PERCENT = 0.01, 99.99  # of phones that run a candidate
 DAYS = 30  # until it expires, unless `push.pointer_days` says otherwise
 PAYLOAD_TYPE = "application/vnd.edgeline.pointer+json"
 
@@ -35,8 +41,19 @@ class Production(Struct, frozen=True):
     manifest_sha256: Digest
 
 
-class Pointer(Struct, frozen=True):
-    """The content of the envelope. Readers ignore keys that they do not know."""
+class Canary(Production, frozen=True):
+    """The candidate: the release that a share of phones runs until it is promoted or withdrawn."""
+
+    percent: Annotated[float, Meta(ge=MIN_PERCENT, le=MAX_PERCENT)]
+
+    @property
+    def share(self) -> str:
+        """Returns the share in words."""
+        return f"{self.percent:g} % of phones"
+
+
+class Pointer(Struct, frozen=True, omit_defaults=True):
+    """The content of the envelope. Readers ignore keys that they do not know: old ones stay on production."""
 
     model: str
     counter: Positive  # the number of the change of production that it was written with
@@ -44,6 +61,7 @@ class Pointer(Struct, frozen=True):
     issued: str  # UTC, ISO 8601, as `expires`
     expires: str
     production: Production
+    candidate: Canary | None = None
 
     def __post_init__(self) -> None:
         """Refuses a time that cannot be read."""
@@ -54,6 +72,18 @@ class Pointer(Struct, frozen=True):
     def life(self) -> timedelta:
         """Returns the time between `issued` and `expires`."""
         return parse_time(self.expires) - parse_time(self.issued)
+
+    def choose(self, client: str) -> Production:
+        """Returns the release that the client with this id runs.
+
+        The version salts the hash, so that it is not always the same phones that come first, and a
+        phone keeps the candidate when its share is raised. `clients/canary.json` has examples for readers.
+        """
+        if self.candidate is None:
+            return self.production
+        text = f"{self.model}\n{self.candidate.version}\n{client}"
+        number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 10_000
+        return self.candidate if number / 100 < self.candidate.percent else self.production
 
 
 class Signature(Struct, frozen=True):
@@ -93,13 +123,20 @@ def seal(
     counter: int,
     rollbacks: int,
     production: Production,
+    candidate: Canary | None,
     days: float,
     key: "Ed25519PrivateKey | None",
 ) -> Envelope:
     """Makes the envelope of a pointer that is issued now and expires in so many days."""
     now = datetime.now(timezone.utc)
     pointer = Pointer(
-        model, counter, rollbacks, format_utc(now), format_utc(now + timedelta(days=days)), production
+        model,
+        counter,
+        rollbacks,
+        format_utc(now),
+        format_utc(now + timedelta(days=days)),
+        production,
+        candidate,
     )
     payload = json.dumps(to_builtins(pointer), sort_keys=True).encode()
     signatures: tuple[Signature, ...] = ()

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgeline.errors import EdgelineError
-from edgeline.release.history import read_history, read_pointer
+from edgeline.release.history import Change, read_history, read_pointer
 from edgeline.release.layout import MANIFEST, PushFolder, check_name, damaged, read_document, sha256_of_bytes
 from edgeline.release.manifest import Manifest, identity_of, parse_manifest, select_served_entries
 from edgeline.store.locations import Location, locate, read_bytes
@@ -83,6 +83,11 @@ def current(root: str | Location, model: str) -> Release | None:
     folder = PushFolder(locate(root))
     pointer = read_pointer(folder, check_name(model, "model name"))
     return read_release(folder, model, pointer.to_version, pointer.manifest_sha256) if pointer else None
+
+
+def find_rollout(root: str | Location, model: str) -> Change | None:
+    """Returns the change that opened the open canary, or widened it; None if none is open."""
+    return read_history(PushFolder(locate(root)), check_name(model, "model name")).rollout
 
 
 def releases(root: str | Location, model: str) -> tuple[Release, ...]:

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.release import durable, lease
-from edgeline.release.acceptance import check_push, check_switch
+from edgeline.release.acceptance import check_canary, check_push, check_switch
 from edgeline.release.candidate import Candidate, check, stage
 from edgeline.release.history import (
     Action,
@@ -58,10 +58,20 @@ from edgeline.release.history import (
 from edgeline.release.layout import PushFolder, check_name, parse_time, sha256_of_bytes
 from edgeline.release.mirror import Mirror
 from edgeline.release.pins import compute_pins, pins_match, render_pins
-from edgeline.release.pointer import DAYS, Envelope, Pointer, Production, seal
+from edgeline.release.pointer import (
+    DAYS,
+    MAX_PERCENT,
+    MIN_PERCENT,
+    Canary,
+    Envelope,
+    Pointer,
+    Production,
+    seal,
+)
 from edgeline.release.releases import (
     Release,
     current,
+    find_rollout,
     find_version,
     models,
     read_release,
@@ -81,6 +91,7 @@ __all__ = [
     "check_push",
     "collect",
     "current",
+    "find_rollout",
     "find_version",
     "known_versions",
     "models",
@@ -90,6 +101,7 @@ __all__ = [
     "renew",
     "repair",
     "rollback",
+    "rollout",
     "verify",
 ]
 
@@ -102,10 +114,12 @@ _LOG = logging.getLogger(__name__)
 def push(root: str | Location, model: str, candidate: Candidate) -> Release:
     """Pushes a copy of `candidate`, never links, as the next version of `model`, and puts it in production.
 
-    A missing push folder is made; in an object store, the bucket has to exist.
+    With its `canary_percent` it opens a canary instead, unless it is the first release. A missing push folder
+    is made; in an object store, the bucket has to exist.
 
     Raises:
-        UsageError: Phones would refuse the candidate after the release in production, see `check_push`.
+        UsageError: Phones would refuse the candidate after the release in production, see `check_push`; or a
+            canary is open.
         EdgelineError: The candidate cannot be released, the disk is full, read-only or failing, or the
             object store cannot be used. Production is as it was before.
         WorkspaceLocked: Another writer held the push folder for too long.
@@ -118,12 +132,21 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
             durable.make_folders(place)
     with _open_for_writing(place, f"Pushing {model} to {place}") as folder:
         check_push(place, model, candidate.rollback_epoch, candidate.signing_key is not None)
-        version = _choose_next_version(folder, model)
-        raw = stage(candidate, folder, model, version)
-        change = make_change(folder, model, "push", version, sha256_of_bytes(raw), f"run {candidate.run}")
+        last, version = read_history(folder, model).last, _choose_next_version(folder, model)
+        if last and last.candidate:
+            raise _make_open_error(model, last.candidate)
+        production = current(place, model) if candidate.canary_percent else None
+        if production:
+            check_canary(production, candidate.rollback_epoch)
+        digest, reason = sha256_of_bytes(stage(candidate, folder, model, version)), f"run {candidate.run}"
+        if production and candidate.canary_percent:
+            tried = Canary(version, digest, float(candidate.canary_percent))
+            change = _make_rollout(folder, production, tried, reason)
+        else:
+            change = make_change(folder, model, "push", version, digest, reason)
         signed = _seal(folder, model, change, candidate.signing_key, candidate.pointer_days)
-        _put_in_production(folder, model, change, signed, new=True)
-    return read_release(PushFolder(place), model, version, change.manifest_sha256)
+        _put_in_production(folder, model, change, signed, new=version)
+    return read_release(PushFolder(place), model, version, digest)
 
 
 def repair(root: str | Location) -> None:
@@ -166,7 +189,7 @@ def renew(
         change = read_pointer(folder, model)
         assert change is not None
         signed = _seal(folder, model, change, key, days)
-        _put_in_production(folder, model, change, signed, new=False)
+        _put_in_production(folder, model, change, signed)
     return signed.read()[0]
 
 
@@ -204,9 +227,9 @@ def _seal(
         known = _find_signed(folder, model)
         days = known[0].life / timedelta(days=1) if known else DAYS
     changes = {each.number: each for each in (*read_history(folder, model).changes, change)}
-    rollbacks = sum(each.to_version < (each.from_version or 0) for each in changes.values())
+    rollbacks = sum(each.is_lower for each in changes.values())
     production = Production(change.to_version, change.manifest_sha256)
-    return seal(model, change.number, rollbacks, production, days, key)
+    return seal(model, change.number, rollbacks, production, change.candidate, days, key)
 
 
 def promote(
@@ -218,11 +241,11 @@ def promote(
 ) -> Release:
     """Puts an existing release, newer or older than the current one, in production; takes milliseconds.
 
-    `key` signs the pointer.
+    While a canary is open, that is its candidate, which ends it. `key` signs the pointer.
 
     Raises:
-        UsageError: The model or release does not exist, it is in production already, the reason is empty, or
-            the pointer is signed and no key is given.
+        UsageError: The model or release does not exist, it is in production already, a canary of another one
+            is open, the reason is empty, or the pointer is signed and no key is given.
         EdgelineError: The release is damaged, phones would refuse its rollback epoch, or the push folder
             cannot be written. Production is as it was before.
     """
@@ -238,8 +261,9 @@ def rollback(
 ) -> Release:
     """Goes back to an earlier release; takes milliseconds. `key` signs the pointer.
 
-    Without `to` it goes to the release in production before the current one, but never to one that was itself
-    rolled back.
+    While a canary is open, it withdraws the candidate: all phones go back to the release in production. Else
+    it goes, without `to`, to the release in production before the current one, but never to one that was
+    itself rolled back.
 
     Raises:
         UsageError: As for `promote`.
@@ -249,8 +273,33 @@ def rollback(
     return _switch_to(root, model, "rollback", to, reason, key)
 
 
+def rollout(
+    root: str | Location,
+    model: str,
+    version: int,
+    percent: float,
+    reason: str,
+    key: "Ed25519PrivateKey | None" = None,
+) -> Release:
+    """Opens a canary: a share of phones runs an existing release until `promote` or `rollback` ends it.
+
+    The open canary can be widened, to a larger `percent` (0.01 to 99.99) of the same version.
+
+    Raises:
+        UsageError: As for `promote`; also if `percent` is out of its bounds.
+        EdgelineError: As for `promote`; also if the release has a higher rollback epoch than production.
+    """
+    if not MIN_PERCENT <= percent <= MAX_PERCENT:
+        raise UsageError(
+            f"{percent:g} % of phones is no canary.",
+            f"Some phones run the candidate, and some production: {MIN_PERCENT} to {MAX_PERCENT} %.",
+            f"Pass such a share, or put it in production for all: `edgeline promote {version} --reason R`.",
+        )
+    return _switch_to(root, model, "rollout", version, reason, key, percent)
+
+
 def collect(root: str | Location, model: str, keep: int, dry_run: bool = False) -> dict[int, int]:
-    """Removes all releases but the newest `keep`, the one in production, and the one a rollback goes to.
+    """Removes all but the newest `keep` releases, production, a candidate, and the one a rollback goes to.
 
     Returns the size in bytes of each version that is removed; with `dry_run` nothing is removed.
 
@@ -268,10 +317,17 @@ def collect(root: str | Location, model: str, keep: int, dry_run: bool = False) 
             removed = [Collected(version, _find_identity(place, model, version)) for version in sizes]
             reason = f"all but the newest {keep}, production and the one before it"
             change = make_change(
-                folder, model, "collect", last.to_version, last.manifest_sha256, reason, removed
+                folder,
+                model,
+                "collect",
+                last.to_version,
+                last.manifest_sha256,
+                reason,
+                removed,
+                last.candidate,
             )
             # The same release stays in production, so the pointer stays as it was signed.
-            _put_in_production(folder, model, change, find_envelope(folder, model), new=False)
+            _put_in_production(folder, model, change, find_envelope(folder, model))
     return sizes
 
 
@@ -289,7 +345,7 @@ def _measure_removable(place: Location, model: str, keep: int) -> dict[int, int]
             " production with `edgeline promote V --reason R`.",
         )
     released = released_versions(folder, model)
-    kept = {pointer.to_version, previous_version(changes), *sorted(released)[-keep:]}
+    kept = {*pointer.versions, previous_version(changes), *sorted(released)[-keep:]}
     return {
         version: sum(map(measure_size, folder.parts(model, version).values()))
         for version in sorted(released - kept)
@@ -349,6 +405,7 @@ def _switch_to(
     version: int | None,
     reason: str,
     key: "Ed25519PrivateKey | None",
+    percent: float = 0,
 ) -> Release:
     check_name(model, "model name")
     if not reason.strip():
@@ -363,10 +420,13 @@ def _switch_to(
     seen = find_pointer(PushFolder(place), model)
     with _open_for_writing(place, f"{action.capitalize()} of {model}") as folder:
         history = read_history(folder, model)
-        target = previous_version(history.changes) if version is None else version
         released = released_versions(folder, model)
         pointer = find_pointer(folder, model)  # may be damaged: a promote repairs it
         current_version = pointer.to_version if pointer else None
+        tried = pointer.candidate if pointer else None
+        target = version
+        if target is None:
+            target = current_version if tried else previous_version(history.changes)
         others = released - {current_version}
         log_state = " ".join(history.problems) or "The audit log is intact."
         choice = f"Other releases: {', '.join(map(str, sorted(others))) or 'none'}."
@@ -382,10 +442,13 @@ def _switch_to(
                 f"A rollback returns to the release that was in production before. {log_state} {choice}",
                 "Pass one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
             )
+        ends = tried and target == (current_version if action == "rollback" else tried.version)
+        if tried and not (ends and (action != "rollout" or percent > tried.percent)):
+            raise _make_open_error(model, tried)
         if target not in released:
             how = " with --to V" if action == "rollback" else ""
             raise missing_release(model, target, history, others, how)
-        if target == current_version:
+        if target == current_version and not tried:
             raise UsageError(
                 f"{model} {target} is in production already.", choice, "Pass another release, if any."
             )
@@ -399,10 +462,29 @@ def _switch_to(
         for warning in check_switch(place, release):
             _LOG.warning("%s %s: %s", model, target, warning)
         _check_key(folder, model, key)
-        change = make_change(folder, model, action, target, release.manifest_sha256, reason.strip())
+        if action == "rollout" and (production := current(place, model)):
+            check_canary(production, release.manifest.rollback_epoch)
+            opened = Canary(target, release.manifest_sha256, float(percent))
+            change = _make_rollout(folder, production, opened, reason.strip())
+        else:
+            change = make_change(folder, model, action, target, release.manifest_sha256, reason.strip())
         signed = _seal(folder, model, change, key)
-        _put_in_production(folder, model, change, signed, new=False)
+        _put_in_production(folder, model, change, signed)
     return release
+
+
+def _make_rollout(folder: PushFolder[Path], production: Release, tried: Canary, reason: str) -> Change:
+    named = (production.version, production.manifest_sha256)
+    return make_change(folder, production.model, "rollout", *named, reason, candidate=tried)
+
+
+def _make_open_error(model: str, tried: Canary) -> UsageError:
+    return UsageError(
+        f"A canary is open: {tried.share} run {model} {tried.version}.",
+        "There is one canary at a time, and it ends before anything else gets into production.",
+        f"End it with `edgeline promote {tried.version} --reason R` or `edgeline rollback --reason R`,"
+        f" or widen it with `edgeline rollout {tried.version} --percent P --reason R`.",
+    )
 
 
 def _choose_next_version(folder: PushFolder, model: str) -> int:
@@ -413,18 +495,18 @@ def _choose_next_version(folder: PushFolder, model: str) -> int:
 
 
 def _put_in_production(
-    folder: PushFolder[Path], model: str, change: Change, signed: Envelope | None, *, new: bool
+    folder: PushFolder[Path], model: str, change: Change, signed: Envelope | None, *, new: int | None = None
 ) -> None:
-    """Does steps 3 to 6 of the module's docstring; with `new` the version's folders are still in scratch."""
+    """Does steps 3 to 6 of the module's docstring; the folders of the version `new` are still in scratch."""
     switch = folder.scratch / "switch"
     durable.make_folders(switch)
-    pins = {**compute_pins(folder), model: change.to_version}
+    pins = {**compute_pins(folder), model: change.versions}
     durable.write_file(switch / "models.config", render_pins(pins))
     durable.write_file(switch / "current.json", render_pointer(change, signed))
-    if new:
-        for part, target in folder.parts(model, change.to_version).items():
+    if new is not None:
+        for part, target in folder.parts(model, new).items():
             durable.make_folders(target.parent)
-            durable.move(folder.push_scratch(model, change.to_version) / part, target)
+            durable.move(folder.push_scratch(model, new) / part, target)
     durable.move(switch / "models.config", folder.pins)
     os.rename(switch / "current.json", folder.pointer(model))
     try:

@@ -199,8 +199,9 @@ def _check_pointer(folder: PushFolder, model: str) -> list[str]:
     except ValueError as error:
         return [f"{where}: its signed pointer is not right: {error}."]
     expected = Production(pointer.to_version, pointer.manifest_sha256)
-    if signed and (signed.model, signed.production) != (model, expected):
-        return [f"{where}: its signed pointer names {signed.model} {signed.production.version}."]
+    if signed and (signed.model, signed.production, signed.candidate) != (model, expected, pointer.candidate):
+        tried = f", and the candidate {signed.candidate.version}" if signed.candidate else ""
+        return [f"{where}: its signed pointer names {signed.model} {signed.production.version}{tried}."]
     if signed and datetime.now(timezone.utc) >= parse_time(signed.expires):
         return [f"{where}: its signed pointer expired at {signed.expires}; `edgeline renew` renews it."]
     return []

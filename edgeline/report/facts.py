@@ -10,6 +10,7 @@ from edgeline.records.edge import EdgeFiles, Mistake
 from edgeline.records.evaluation import Confusion, Importance, LabelIssues, PhotoDrift, SimpleModel
 from edgeline.records.ingest import Ingest, Thumbnail
 from edgeline.records.run import Run
+from edgeline.records.served import PushedVersion, Served
 from edgeline.records.training import CrossValidation, Epoch, Search, TrainingSummary
 from edgeline.records.verdict import Difference, Verdict
 from edgeline.report.measures import Reliability
@@ -161,6 +162,8 @@ class Facts:
     reliability: Reliability | None = None  # measured on the SavedModel's probabilities of eval examples
     mistakes: tuple[Mistake, ...] | None = None  # the wrong answers with the highest probabilities
     label_issues: LabelIssues | None = None
+    served: Served | None = None  # None where no phone told what it answered
+    pushed: Mapping[int, PushedVersion] = field(default_factory=dict)  # the served versions
     photo_drift: PhotoDrift | None = None
     edge: EdgeFiles | None = None
     gates: tuple[Verdict, ...] = ()  # in the order of the DAG

@@ -22,17 +22,20 @@ class Mark(Struct, frozen=True):
     """An action of people beside the runs: a change of production, or the exclusion of a span."""
 
     when: str  # UTC, ISO 8601
-    action: str  # `push`, `promote`, `rollback` or `exclude`
+    action: str  # `push`, `rollout`, `promote`, `rollback` or `exclude`
     to_version: int | None = None
     from_version: int | None = None
     reason: str = ""
     span: str = ""
+    tried: str = ""  # a sentence on the candidate that is tried since
 
     @property
     def sentence(self) -> str:
         """Returns the action in words."""
         if self.action == "exclude":
             return f"{self.span} was excluded"
+        if self.tried:
+            return f"{self.action}: {self.tried}"
         return f"{self.action} from version {self.from_version or words.UNKNOWN} to {self.to_version}"
 
 
@@ -115,6 +118,8 @@ def _parse_moment(text: str) -> datetime | None:
 def _describe_production(model: str, rows: Sequence[Row], changes: Sequence[Mark]) -> str:
     if changes and changes[-1].action != "push":
         last, what = changes[-1], f"Version {changes[-1].to_version} of {model} is in production"
+        if last.tried:
+            return f"{what}. Since {words.day(last.when)}, {last.tried}"
         return f"{what}: {last.action} from version {last.from_version} on {words.day(last.when)}."
     pushed = [row for row in rows if row.outcome == "pushed"]
     if not rows:

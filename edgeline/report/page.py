@@ -15,6 +15,7 @@ from edgeline.report import charts, drawing, timelines, words
 from edgeline.report.changes import find_changes
 from edgeline.report.drawing import CLASS_COLOURS
 from edgeline.report.facts import Data, Facts
+from edgeline.report.served import list_slices
 from edgeline.report.terms import TERMS
 from edgeline.report.verdict import (
     BADGES,
@@ -38,6 +39,7 @@ SECTIONS = {
     "search": "Hyperparameter search",
     "training": "Training",
     "metrics": "Metrics",
+    "served": "In the field",
     "twins": "Near twins",
     "importance": "Columns that matter",
     "confusion": "Confusion matrix",
@@ -122,6 +124,7 @@ class View:
         self.next_steps = list_next_steps(facts)
         self.notes = list_notes(facts, before)
         self.changes = find_changes(facts, before) if before else ()
+        self.served = list_slices(facts.served, facts.pushed)
 
     @property
     def data(self) -> Data:
@@ -159,6 +162,7 @@ class View:
             "search": facts.search is not None,
             "training": facts.training is not None and bool(facts.training.epochs),
             "metrics": facts.evaluation is not None,
+            "served": bool(self.served),
             "twins": facts.twins is not None,
             "importance": facts.evaluation is not None and bool(facts.evaluation.importance),
             "confusion": facts.evaluation is not None and facts.evaluation.confusion is not None,

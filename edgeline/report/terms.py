@@ -74,6 +74,20 @@ TERMS = (
         "metrics",
     ),
     Term(
+        "Expected accuracy",
+        "The mean of the scores of all answers of phones, checked or not: the accuracy if scores are "
+        "calibrated (confidence-based performance estimation, as NannyML has it; Garg and others, 2022, "
+        "measure where it fails). It needs no labels, holds nothing back, and cannot see a change that the "
+        "model does not see.",
+        "served",
+    ),
+    Term(
+        "Drawn, doubted",
+        "A phone draws answers at random for a person to check; their share of right ones estimates "
+        "accuracy. A person also checks what looks wrong: of these few are right, whatever the model.",
+        "served",
+    ),
+    Term(
         "Slice, support",
         "A slice is a part of the eval examples: a class, a span, a lane, a machine. Its support is "
         "its number of examples; a bound judges a slice from `min_support` on.",

@@ -103,7 +103,7 @@ def make_row(facts: Facts, link: str | None) -> Row:
     )
 
 
-# A run with its start; the time and the kind of an action: `rollback`, `promote` or `exclude`.
+# A run with its start; the time and the kind of an action, see `Mark`.
 Dated = tuple[datetime, Row]
 Act = tuple[datetime, str]
 
@@ -113,7 +113,12 @@ _ENDINGS = {
     "unchanged": (BEFORE, "s"),
     "refused": (WARN, "x"),
 }
-_ACTS = {"rollback": (BAD, "<"), "promote": (ACCENT, ">"), "exclude": (MUTED, "v")}
+_ACTS = {
+    "rollback": (BAD, "<"),
+    "promote": (ACCENT, ">"),
+    "rollout": (ACCENT, "^"),
+    "exclude": (MUTED, "v"),
+}
 
 
 def timeline(

@@ -8,12 +8,14 @@ from edgeline.errors import EdgelineError, Problem
 from edgeline.records.events import EpochEnded
 from edgeline.records.outcome import Outcome
 from edgeline.records.run import Run
+from edgeline.records.served import SERVED, PushedVersion
 from edgeline.records.training import SEARCH, TUNED
 from edgeline.records.verdict import PUSH, VERDICT, Verdict
 from edgeline.release import store
 from edgeline.release.acceptance import terms
 from edgeline.release.releases import Release
 from edgeline.report import words
+from edgeline.report.served import ServedSlice, list_slices
 from edgeline.report.sources import Sources
 from edgeline.report.words import setting
 from edgeline.workspace.runs import RunFolder
@@ -179,6 +181,14 @@ def release_lines(release: Release) -> Iterator[str]:
     size = f"{file.size_bytes / _BYTES_PER_MB:.2f} MB, {file.latency.p50_ms:.1f} ms here"
     yield f"phones run {file.name}, {size}: {release.default_file}"
     yield from terms(release.manifest)
+
+
+def find_served(run: Run, release: Release) -> ServedSlice | None:
+    """Returns what phones answered with a release, as a run read it; None where nothing is known."""
+    folder = Sources.of(run).quarantine
+    served = SERVED.find_readable(folder) if folder else None
+    pushed = {release.version: PushedVersion.of(release.manifest.created, release.manifest.metrics)}
+    return next((each for each in list_slices(served, pushed) if each.version == release.version), None)
 
 
 def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:

@@ -44,6 +44,7 @@ COMMANDS = {
     "edge": package.COMMANDS["edge"],
     "verify": package.COMMANDS["verify"],
     "rollback": package.COMMANDS["rollback"],
+    "rollout": package.COMMANDS["rollout"],
     "promote": package.COMMANDS["promote"],
     "renew": package.COMMANDS["renew"],
     "keys": package.COMMANDS["keys"],

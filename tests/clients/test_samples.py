@@ -1,5 +1,6 @@
 """The samples in other languages, compiled here, on the golden vectors of every workload."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import pytest
 from edgeline.edge.golden import read_vectors
 from edgeline.edge.micro import write_c_array
 from edgeline.release.signing import digits_of
-from tests.edgeline.phone.releases import CONTENTS, KEY, KINDS, push
+from tests.edgeline.phone.releases import CANARY, CONTENTS, KEY, KINDS, push
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 KOTLIN = "2.2.20"
@@ -41,6 +42,23 @@ def run(*command: object, cwd: Path | None = None) -> str:
     return done.stdout
 
 
+# Reads the examples of the rule of sides.
+SIDES = """
+import java.io.File
+import org.json.*
+
+fun main(arguments: Array<String>) {
+    val production = JSONObject().put("version", 1)
+    for (each in JSONArray(File(arguments[0]).readText()).filterIsInstance<JSONObject>()) {
+        val pointer = JSONObject(each, "model").put("production", production).put("candidate", each)
+        val chosen = chooseRelease(pointer, each.getString("client"))
+        check((chosen === each) == each.getBoolean("candidate")) { each }
+        println(each["client"])
+    }
+}
+"""
+
+
 @pytest.fixture(scope="module")
 def kotlin(tmp_path_factory):
     """Returns the class path of the compiled sample."""
@@ -63,7 +81,8 @@ def kotlin(tmp_path_factory):
     path = (folder / "path").read_text()
     compiler = ("org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-stdlib", "-no-reflect", "-nowarn")
     source, target = CLIENTS / "kotlin/Edgeline.kt", folder / "edgeline.jar"
-    run("java", "-cp", path, *compiler, "-cp", path, "-d", target, source)
+    (folder / "Sides.kt").write_text(SIDES)
+    run("java", "-cp", path, *compiler, "-cp", path, "-d", target, source, folder / "Sides.kt")
     return f"{target}{os.pathsep}{path}"
 
 
@@ -84,6 +103,11 @@ def test_kotlin_checks_a_bundle_and_makes_its_golden_tensors(pushed, kotlin, kin
         )
 
 
+def test_kotlin_takes_the_side_of_a_canary_that_the_examples_name(kotlin):
+    said = run("java", "-cp", kotlin, "SidesKt", CANARY)
+    assert len(said.splitlines()) == len(json.loads(CANARY.read_text()))
+
+
 MAIN = """
 #include <cstdio>
 #include "golden.h"
@@ -97,6 +121,9 @@ int main() {
     for (int at = 0; at < kReadings * kChannels; ++at) {
       if (std::fabs(tensor[at] - kTensors[n][at]) > 1e-4f || Quantise(tensor[at]) != kLevels[n][at]) return 1;
     }
+  }
+  for (const Side& side : kSides) {
+    if (TakesCandidate(side.digest, side.percent) != side.candidate) return 2;
   }
   return std::memcmp(g_model_data + 4, "TFL3", 4) != 0;
 }
@@ -120,10 +147,16 @@ def write_golden(bundle: Path, header: Path) -> None:
             else str(values).replace("nan", "NAN")
         )
 
+    sides = [
+        [list(hashlib.sha256("\n".join(map(str, text)).encode()).digest()), percent, int(candidate)]
+        for *text, percent, _, candidate in map(dict.values, json.loads(CANARY.read_text()))
+    ]
     rows, size = len(readings[0]), vectors.tensors[0].size
     flat = levels.clip(-128, 127).astype(int).reshape(len(contents), -1).tolist()
     header.write_text(
-        f"#include <cmath>\nconstexpr int kGolden = {len(contents)};\n"
+        "#include <cmath>\n#include <cstdint>\n"
+        "struct Side { uint8_t digest[32]; double percent; bool candidate; };\n"
+        f"const Side kSides[] = {braces(sides)};\nconstexpr int kGolden = {len(contents)};\n"
         f"const float kReadingsOf[][{rows}][1] = {braces(readings)};\n"
         f"const char* kWordsOf[][1] = {braces([[json.dumps(each['machine'][-1])] for each in contents])};\n"
         f"const float kTensors[][{size}] = {braces(vectors.tensors.reshape(len(contents), -1).tolist())};\n"

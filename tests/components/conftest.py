@@ -16,6 +16,7 @@ from components.import_schema_gen import ImportSchemaGen
 from data.photos.labels_file import LabelRow, write_span
 from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
 from tests.data.sample_photos import encode, phone_exif
+from tests.shared import make_once
 from trainer_module.run import run_fn
 from trainer_module.settings import LearningSettings, ModelSettings, TrainerSettings
 
@@ -47,7 +48,10 @@ def stripes(label: int, seed: int) -> bytes:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    folder = tmp_path_factory.mktemp("trained")
+    return make_once(tmp_path_factory, "components", _train)
+
+
+def _train(folder: Path) -> Trained:
     photos = []
     for n in range(160):
         # Seven sessions of lengths that make no two classes equally frequent, in four lanes.

@@ -323,7 +323,7 @@ def admit(folder, **given):
         "schema": artifact(Schema, found),
         "inferred": artifact(Schema, found),
     }
-    about = dict.fromkeys(("run", "model_name", "data", "recorded", "records"), "") | given
+    about = dict.fromkeys(("run", "model_name", "push", "data", "records"), "") | {"recorded": "{}"} | given
     execute(DataGate, inputs, {"accepted_data": output}, folder, **about)
     return inputs, folder / "accepted"
 

@@ -16,6 +16,7 @@ from components.edge_converter import EdgeConverter
 from components.edge_validator import EdgeValidator
 from components.predictions import write_mistakes
 from components.transformed_examples import read_examples
+from edgeline.edge import first_run
 from edgeline.edge.golden import golden_problems, read_vectors
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.errors import EdgelineError
@@ -33,6 +34,14 @@ from trainer_module.export.convert import convert
 pytestmark = pytest.mark.e2e
 
 LIMITS = {"min_agreement": 0.95, "max_accuracy_drop": 0.02, "max_size_mb": 5.0, "max_latency_ms": 1000.0}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_cold_start():
+    """One process a file, not five: the median is not what is tested here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(first_run, "_PROCESSES", 1)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +89,13 @@ def validate(trained, models, folder, production=None, evaluation=None, **limits
     return record, json.loads(Path(verdict.uri, "edge.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def validated(trained, converted, tmp_path_factory):
+    """The folder of a validation that every file passes, its verdict and measurements."""
+    folder = tmp_path_factory.mktemp("validated")
+    return folder / "verdict", *validate(trained, converted, folder)
+
+
 def read(trained, split="eval", limit=5_000):
     return read_examples(trained.examples, trained.transform_graph.uri, split, limit, SHELF)
 
@@ -111,8 +127,10 @@ def test_the_bundle_holds_what_a_phone_needs(converted):
     }
 
 
-def test_the_first_variant_in_the_preferred_order_is_the_default(trained, converted, tmp_path):
-    verdict, measured = validate(trained, converted, tmp_path)
+def test_the_first_variant_in_the_preferred_order_is_the_default(validated):
+    _, verdict, measured = validated
+    # Nothing is in production, which is no warning.
+    assert verdict.reasons[1].startswith("Nothing is in production yet")
     assert (verdict.gate, verdict.result, verdict.warnings) == ("edge", "pass", ())
     assert measured["default_variant"] == "fp32"
     assert [variant["name"] for variant in measured["variants"]] == ["fp32", "fp16"]
@@ -124,9 +142,9 @@ def test_the_first_variant_in_the_preferred_order_is_the_default(trained, conver
     assert measured["variants"][0]["measured"]["max_difference"] < 1e-4
 
 
-def test_what_the_saved_model_said_of_each_example_is_kept(trained, converted, tmp_path):
-    _, measured = validate(trained, converted, tmp_path)
-    lines = (tmp_path / "verdict" / "predictions.jsonl").read_text().splitlines()
+def test_what_the_saved_model_said_of_each_example_is_kept(trained, validated):
+    folder, _, measured = validated
+    lines = (folder / "predictions.jsonl").read_text().splitlines()
     predictions = [json.loads(line) for line in lines]
     examples = read(trained)
     assert [p["example_id"] for p in predictions] == examples.ids
@@ -140,8 +158,12 @@ def test_what_the_saved_model_said_of_each_example_is_kept(trained, converted, t
     assert all(sum(p["probabilities"]) == pytest.approx(1, abs=1e-5) for p in predictions)
 
 
-def test_the_report_finds_what_it_shows_of_the_files_for_phones(trained, converted, tmp_path):
-    _, measured = validate(trained, converted, tmp_path, max_size_mb=0.001)
+def test_where_no_variant_passes_the_verdict_fails_and_the_report_shows_a_reason_each(
+    trained, converted, tmp_path
+):
+    verdict, measured = validate(trained, converted, tmp_path, max_size_mb=0.001)
+    assert verdict.result == "fail" and measured["default_variant"] is None
+    assert [reason.split(":")[0] for reason in verdict.reasons] == ["fp32", "fp16"]
     sources = Sources(edge_models=Path(converted.uri), edge_verdict=tmp_path / "verdict")
     facts = collect(sources, Run(id="1", workload="shelf"))
     assert facts.unreadable == ()
@@ -223,21 +245,15 @@ def test_a_variant_that_could_not_be_made_is_named_with_the_error(trained, conve
     assert "fp32" in verdict.warnings[0] and "SIGABRT" in verdict.warnings[0]
 
 
-def test_where_no_variant_passes_the_verdict_is_fail_with_a_reason_each(trained, converted, tmp_path):
-    verdict, measured = validate(trained, converted, tmp_path, max_size_mb=0.001)
-    assert verdict.result == "fail" and measured["default_variant"] is None
-    assert [reason.split(":")[0] for reason in verdict.reasons] == ["fp32", "fp16"]
-
-
 def test_raw_photos_give_what_the_model_was_trained_on_and_become_golden_vectors(
-    trained, converted, tmp_path
+    trained, converted, validated, tmp_path
 ):
-    validate(trained, converted, tmp_path)
-    checked = EDGE_FILES.read(tmp_path / "verdict").contract
+    folder, _, _ = validated
+    checked = EDGE_FILES.read(folder).contract
     assert checked.problems == () and checked.compared == checked.shipped == len(read(trained).ids) == 18
     assert checked.largest_difference <= 8 and checked.answer_difference < 0.05
     bundle = shutil.copytree(converted.uri, tmp_path / "bundle")
-    shutil.copytree(tmp_path / "verdict" / "golden", bundle / "golden")
+    shutil.copytree(folder / "golden", bundle / "golden")
     about, vectors = GOLDEN.read(bundle / "golden"), read_vectors(bundle)
     assert {example.label for example in about.examples} == set(LABELS)
     assert {example.slices["lane"] for example in about.examples} == set(read(trained).groups["lane"])
@@ -399,11 +415,6 @@ def test_a_saved_model_in_production_that_cannot_read_the_examples_is_a_warning(
     assert verdict.passed
     (warning,) = verdict.warnings
     assert "its SavedModel cannot read the examples of today" in warning
-
-
-def test_where_nothing_is_in_production_that_is_said_and_no_warning(trained, converted, tmp_path):
-    verdict, _ = validate(trained, converted, tmp_path)
-    assert verdict.reasons[1].startswith("Nothing is in production yet") and verdict.warnings == ()
 
 
 def test_a_truncated_file_is_an_error_that_names_it(trained, converted, tmp_path):

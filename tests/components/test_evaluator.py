@@ -11,11 +11,13 @@ from components.artifacts import Quarantine
 from components.evaluator import read_metrics
 from components.tfx_steps import Evaluator
 from edgeline.gates.answers import build_measure
-from edgeline.gates.settings import Bound, EvaluationSettings
+from edgeline.gates.settings import Bound, EvaluationSettings, ServedBound
 from edgeline.records.edge import OUT_OF_FOLD, Prediction
 from edgeline.records.evaluation import LABEL_ISSUES, METRICS, REVIEWED
 from edgeline.records.ingest import TWINS, Twin, Twins
 from edgeline.records.run import Run
+from edgeline.records.served import SERVED, Served, ServedVersion, Tally
+from edgeline.records.training import Estimate
 from edgeline.records.verdict import VERDICT
 from edgeline.report.collect import collect
 from edgeline.report.sources import Sources
@@ -23,8 +25,10 @@ from pipeline.evaluation import build_evaluation_config
 from pipeline.settings import Settings
 from tests.components.steps import LABELS, SHELF, artifact, execute
 
+SERVED_BOUNDS = (ServedBound(lower=0.5),)
 
-def evaluate(trained, baseline, folder, bounds=(), out_of_fold=(), twins=None, reviewed=()):
+
+def evaluate(trained, baseline, folder, bounds=(), out_of_fold=(), twins=None, reviewed=(), served=()):
     evaluation, blessing = artifact(ModelEvaluation, folder / "e"), artifact(ModelBlessing, folder / "b")
     model_run = artifact(ModelRun, folder / "run")
     if out_of_fold:
@@ -32,7 +36,11 @@ def evaluate(trained, baseline, folder, bounds=(), out_of_fold=(), twins=None, r
     quarantine = artifact(Quarantine, folder / "q")
     TWINS.write(folder / "q", twins or Twins())
     REVIEWED.write(folder / "q", reviewed)
-    asked = EvaluationSettings(bounds=bounds, beat_majority=False, min_class_examples=1000)
+    if served:
+        SERVED.write(folder / "q", Served(served))
+    asked = EvaluationSettings(
+        bounds=bounds, served=SERVED_BOUNDS, beat_majority=False, min_class_examples=1000
+    )
     execute(
         Evaluator,
         {
@@ -75,7 +83,9 @@ def compared(trained, tmp_path_factory):
     """An evaluation beside a production model, which is the same one; two epochs do not reach its bound."""
     production = artifact(Model, Path(trained.model.uri), has_model=1, version=7)
     folder = tmp_path_factory.mktemp("compared")
-    return evaluate(trained, production, folder, [Bound(slice="class", lower=1.0)])
+    tally = Tally(900, 0.9, 100, Estimate(100, 9, 0.3, 0.2, 0.4))
+    served = (ServedVersion(8, tally), ServedVersion(7, tally))
+    return evaluate(trained, production, folder, [Bound(slice="class", lower=1.0)], served=served)
 
 
 @pytest.mark.e2e
@@ -107,6 +117,14 @@ def test_both_models_are_in_the_metrics_file(trained, compared):
         written["candidate"]["overall"]["all"]["accuracy"]
     )
     assert written["baseline_version"] == 7
+
+
+@pytest.mark.e2e
+def test_a_model_is_held_where_phones_show_that_production_is_bad(compared):
+    verdict = VERDICT.read(Path(compared[1].uri))
+    assert "served overall" in verdict.slices
+    assert verdict.reasons[-1].startswith("Of 100 answers of version 7 that were drawn at random, on 9 sess")
+    assert any("by version 8, which the release store does not have" in text for text in verdict.warnings)
 
 
 @pytest.mark.e2e

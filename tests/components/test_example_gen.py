@@ -2,6 +2,7 @@ import io
 import json
 import os
 import random
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from data.spans.split import Ends
 from edgeline.errors import DataRefused, UsageError
 from edgeline.records.evaluation import REVIEWED
 from edgeline.records.ingest import TWINS
+from edgeline.records.served import SERVED
 from tests.components.steps import LABELS, LOCAL, SHELF, ingest
 from tests.components.torn_source import REFUSAL
 from tests.data.sample_photos import (
@@ -464,3 +466,37 @@ def test_a_corrected_label_is_the_one_that_is_learned_and_the_decision_is_noted(
     assert {name for name, label in labels_of(again).items() if label != "ok"} == {"span-00001/0.jpg"}
     assert again.summary["classes"]["damaged"] == 1
     assert set(REVIEWED.read(Path(again.quarantine.uri))) == {f"span-00001/{name}" for name in decisions}
+
+
+def test_what_phones_answered_is_joined_with_the_labels_of_usable_examples(spoiled, tmp_path):
+    rows = [
+        *((f"walk-4-{seed}.jpg", "ok", "random") for seed in range(40, 50)),  # a third of them is ok
+        ("other-name.jpg", "misplaced", "random"),  # the same photo as one of the week before
+        ("labelled-otherwise.jpg", "ok", "person"),  # in quarantine, since nobody knows its label
+        ("unknown.jpg", "ok", "random"),
+        ("", "ok", ""),
+    ]
+    data = tmp_path / "data"
+    shutil.copytree(spoiled, data, symlinks=True)
+    lines = [
+        f"{name},2,int8,{said},0.5,2026-10-05T09:{n:02d}:00Z,d1,{chosen}"
+        for n, (name, said, chosen) in enumerate(rows)
+    ]
+    header = "example,version,variant,said,score,captured_at,device,chosen"
+    (data / "span-00002" / "served.csv").write_text("\n".join([header, *lines, "broken"]) + "\n")
+    served = SERVED.read(Path(ingest(data, tmp_path).quarantine.uri))
+    (version,) = served.versions
+    total = version.total
+    assert (total.answers, total.drawn, total.doubted) == (14, 12, 0)
+    assert (total.checked.examples, total.checked.sessions) == (11, 2)
+    assert total.checked.share == pytest.approx(4 / 11)  # 42, 45, 48, and the copy
+    assert version.slices["lane"].keys() == {"lane-07"}
+    assert version.slices["class"]["misplaced"].checked.examples == 5
+    assert [warning.split(":")[0] for warning in served.warnings] == [
+        "Of served.csv, 1 rows are no answers, and are left out",
+        "Of served.csv, 1 answers were checked, but their photos are not among the usable data",
+    ]
+
+
+def test_without_answers_of_phones_there_is_no_record_of_them(ingested):
+    assert SERVED.find(Path(ingested.quarantine.uri)) is None

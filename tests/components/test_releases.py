@@ -34,6 +34,7 @@ from edgeline.records.edge import (
     Variant,
 )
 from edgeline.records.evaluation import METRICS, Metrics
+from edgeline.records.served import PUSHED, SERVED, Served, ServedVersion, Tally
 from edgeline.records.training import SEARCH, Search, Trial
 from edgeline.records.verdict import VERDICT
 from edgeline.records.verdict import Verdict as Found
@@ -155,15 +156,18 @@ class Run:
         return written["outcome"], written["version"], written["reasons"]
 
 
-def production_model(root, folder):
-    model = artifact(Model, folder)
+def production_model(root, folder, served=None):
+    model, quarantine = artifact(Model, folder), artifact(Quarantine, folder.with_name("ingested"))
+    if served:
+        SERVED.write(Path(quarantine.uri), served)
     execute(
         ProductionModel,
-        {},
+        {"quarantine": quarantine},
         {"model": model},
         folder,
         push=str(root),
         model_name="shelf",
+        settings="",
         code="",
         production="",
     )
@@ -189,6 +193,15 @@ def test_the_model_in_production_is_put_out_whole(push, tmp_path):
     for path in release.serving.rglob("*"):
         if path.is_file():
             assert (copied / path.relative_to(release.serving)).read_bytes() == path.read_bytes()
+
+
+def test_the_served_versions_that_the_store_has_are_put_out_with_their_eval_accuracy(push, tmp_path):
+    Run(tmp_path / "1").push_to(push)
+    served = Served(tuple(ServedVersion(version, Tally(9, 0.9)) for version in (7, 1)))
+    model = production_model(push, tmp_path / "model", served)
+    ((version, found),) = PUSHED.read(Path(model.uri)).items()
+    assert (version, found.accuracy_of("lane", "lane-01")) == (1, 0.94)
+    assert found.created == store.current(push, "shelf").manifest.created
 
 
 def test_what_both_gates_passed_goes_into_production_with_its_story(push, tmp_path):

@@ -160,7 +160,8 @@ def admit(folder: Path, place: object, record: Found, run: str = "run-9", spans:
         Path(empty.uri).mkdir()
     inputs = {"data_verdict": verdict, "quarantine": window(folder / "quarantine", spans), **nothing}
     accepted = artifact(AcceptedData, folder / "accepted")
-    execute(DataGate, inputs, {"accepted_data": accepted}, folder, **about(run, place))
+    push = str(place).removesuffix("/runs/shelf")
+    execute(DataGate, inputs, {"accepted_data": accepted}, folder, push=push, **about(run, place))
     return accepted
 
 

@@ -13,6 +13,7 @@ from tests.conftest import make_workspace
 from tests.edgeline.cli.test_predict import SHAPES, tflite
 from tests.edgeline.cli.test_verify import push_with_golden
 from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.report.runs import a_run
 from tests.outputs import record_output
 
 ANSWERS = [
@@ -29,6 +30,18 @@ def model():
 @pytest.fixture
 def history(workspace):
     return edgeline.open(workspace)
+
+
+def test_what_phones_answered_are_rows_beside_the_accuracy_on_eval(workspace):
+    known = edgeline.open(workspace).run().known
+    found = edgeline.reading.PastRun(None, type(known)(a_run(), known.folder, known.pages)).served()
+
+    (overall,) = (row for row in found if row["version"] == 2 and row["kind"] == "overall")
+    assert (overall["answers"], overall["drawn"], overall["doubted"]) == (100, 50, 50)
+    assert (overall["checked"], overall["on_eval"]) == (50, 0.93)
+    assert overall["low"] < overall["accuracy"] < overall["high"]
+    assert overall["expected"] == pytest.approx(0.9)
+    assert {row["kind"] for row in found} == {"overall", "class", "lane", "variant", "device", "week"}
 
 
 @pytest.fixture

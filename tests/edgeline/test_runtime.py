@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from edgeline import reading
 from edgeline.edge.golden import read_vectors
+from edgeline.release import store
+from edgeline.release.pointer import Canary, Pointer, Production
 from edgeline.release.signing import digits_of
 from edgeline.runtime import Phone, Refused
-from tests.edgeline.phone.releases import CONTENTS, FAULTS, KINDS, forge, push
+from tests.edgeline.phone.releases import CANARY, CONTENTS, FAULTS, KINDS, at, forge, push
 from tests.edgeline.release.candidates import make_key
 
 SIGNER = digits_of(make_key().public_key())
@@ -90,12 +93,57 @@ def test_a_lower_version_needs_a_signed_rollback(edge, tmp_path):
     assert refused.value.reason == "lower"
     put(edge, 1, counter=3, rollbacks=1)
     assert phone.update() and phone.bundle.manifest.version == 1
-    assert [path.name for path in (tmp_path / "keep").iterdir() if path.is_dir()] == [
-        phone._name(phone._seen.pointer)
-    ]
+    assert [path.name for path in (tmp_path / "keep").iterdir() if path.is_dir()] == [phone._seen.digest[:16]]
     put(edge, 2, counter=3, rollbacks=1)
     with pytest.raises(Refused, match="its counter is 3, 3 was seen"):
         phone.update()
+
+
+def test_a_phone_takes_its_side_of_a_canary_by_its_id_and_goes_back_when_it_is_withdrawn(pushed, tmp_path):
+    root, edge, key = tmp_path / "push", str(tmp_path / "push/edge/row"), make_key()
+    shutil.copytree(pushed, root)
+    store.rollback(root, "row", "one is enough", key=key)
+    # By clients/canary.json phone-11057 has the number 7, and phone-15679 the number 6.
+    store.rollout(root, "row", 2, 0.07, "a first try", key)
+    tries, stays = (
+        Phone(edge, "row", tmp_path / name, SIGNER, name) for name in ("phone-15679", "phone-11057")
+    )
+    assert [each.update() and each.bundle.manifest.version for each in (tries, stays)] == [2, 1]
+    opened = reading.open(root, "row")
+    assert (opened.model().version, opened.candidate().version) == (1, 2)
+    canary = (root / "edge/row/current.json").read_bytes()
+    store.rollout(root, "row", 2, 0.08, "more of it", key)
+    assert not tries.update() and stays.update() and stays.bundle.manifest.version == 2
+    # Offline, each goes on with what it has; and it knows its id without being told again.
+    again = Phone(str(tmp_path / "nowhere"), "row", tmp_path / "phone-15679")
+    assert again.bundle.manifest.version == 2 and again.client == "phone-15679"
+    store.rollback(root, "row", "two is worse", key=key)
+    assert opened.candidate() is None
+    for each in (tries, stays):
+        assert each.update() and not each.update() and each.bundle.manifest.version == 1
+    (root / "edge/row/current.json").write_bytes(canary)
+    with pytest.raises(Refused, match="An old pointer was replayed"):
+        tries.update()
+
+
+@pytest.mark.parametrize("example", json.loads(CANARY.read_text()), ids=str)
+def test_the_examples_of_the_rule_of_sides(example):
+    candidate = Canary(example["version"], "c" * 64, example["percent"])
+    pointer = Pointer(example["model"], 1, 0, at(0), at(1), Production(1, "p" * 64), candidate)
+    chosen = pointer.choose(example["client"])
+    assert (chosen == candidate) == example["candidate"]
+
+
+def test_a_share_of_phones_is_what_it_says():
+    def find_share(version, percent):
+        candidate = Canary(version, "c" * 64, percent)
+        pointer = Pointer("shelf", 1, 0, at(0), at(1), Production(1, "p" * 64), candidate)
+        return {n for n in range(20_000) if pointer.choose(f"phone-{n}") is candidate}
+
+    tenth = find_share(5, 10)
+    assert len(tenth) == pytest.approx(2000, abs=4 * 42)  # four standard deviations
+    assert tenth < find_share(5, 20)
+    assert len(tenth & find_share(6, 10)) == pytest.approx(200, abs=4 * 14)
 
 
 def test_an_expired_release_one_of_a_lower_epoch_and_one_with_another_file_are_refused(tmp_path):

@@ -59,6 +59,7 @@ def test_one_rule_of_the_gate_can_be_switched_without_naming_the_others():
         "missing_value": "warn",
         "unknown_tokens": "warn",
         "twins": "warn",
+        "served": "warn",
     }
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 from sklearn.model_selection import StratifiedGroupKFold
 
-from edgeline.intervals import compute_group_interval
 from edgeline.records.edge import Prediction
 from edgeline.records.training import CrossValidation, Estimate
 from edgeline.records.workload import Workload
@@ -129,9 +128,9 @@ def cross_validate(
                 np.save(file, fold_answers)
         answers[fold_of == fold] = np.load(answers_file)
     right = answers.argmax(axis=1) == labels
-    overall = _estimate(right, everything.groups)
+    overall = Estimate.of(right, everything.groups)
     classes = {
-        name: _estimate(right[labels == number], everything.groups[labels == number])
+        name: Estimate.of(right[labels == number], everything.groups[labels == number])
         for number, name in enumerate(task.workload.labels)
         if (labels == number).any()
     }
@@ -188,10 +187,3 @@ def _read_text(raw: Mapping[str, tf.train.Feature], name: str) -> str:
     values = getattr(feature, feature.WhichOneof("kind")).value if feature.WhichOneof("kind") else ()
     value = next(iter(values), b"")
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _estimate(right: np.ndarray, groups: np.ndarray) -> Estimate:
-    """Returns the share of right answers, with an interval that counts groups."""
-    return Estimate(
-        len(right), len(np.unique(groups)), float(right.mean()), *compute_group_interval(right, groups)
-    )

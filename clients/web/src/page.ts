@@ -59,7 +59,7 @@ class Page {
   async look(): Promise<void> {
     const work = async (): Promise<string> => {
       await this.reload();
-      const result = await update(this.config, this.state);
+      const result = await update(this.config, this.state, getDevice());
       if (result) await this.use(...result);
       if (result) this.others.postMessage(result[1].seen.version);
       await this.reload();
@@ -85,6 +85,8 @@ class Page {
     }
     const facts = {version, files: Object.keys(kept.files).length, vectors: kept.proof.vectors};
     const sentences = [say(!isSecure() ? "insecure" : kept.seen.key !== null ? "fine" : "unsigned", facts)];
+    const {candidate, production} = kept.seen.pointer ?? {};
+    if (candidate) sentences.push(say(version === candidate.version ? "candidate" : "production", {...candidate, other: production!.version}));
     if (!kept.proof.vectors) sentences.push(say("unproven"));
     const over = Date.parse(kept.manifest.expires) <= Date.now();
     if (over) sentences.push(say("old", {expires: kept.manifest.expires}));

@@ -2,16 +2,17 @@
 import {Refused} from "./refusal";
 import type {Variant} from "./model";
 
+export interface Named { version: number; manifest_sha256: string }
 export interface Pointer {
   model: string; counter: number; rollbacks: number; issued: string; expires: string;
-  production: {version: number; manifest_sha256: string};
+  production: Named; candidate?: Named & {percent: number};
 }
 export interface Manifest {
   model: string; version: number; min_reader_version: number; created: string; expires: string; rollback_epoch?: number;
   signed_by?: string; default_variant: string; variants: Variant[]; files: {path: string; size: number; sha256: string}[];
 }
 /** What a phone has seen of a store, which no later pointer may fall behind. */
-export interface Seen { key: string | null; counter: number; rollbacks: number; epoch: number; version: number; digest: string }
+export interface Seen { key: string | null; counter: number; rollbacks: number; epoch: number; version: number; digest: string; pointer?: Pointer }
 interface Envelope { payloadType: string; payload: string; signatures: {keyid: string; sig: string}[] }
 
 export const READER_VERSION = 2; // of the manifest's schema
@@ -61,9 +62,15 @@ export async function readPointer(raw: Uint8Array, key: string | null): Promise<
   return [pointer, signature.keyid];
 }
 
+/** Returns the release that the client with this id runs: a share of them runs the candidate, by a hash of the id. */
+export async function chooseRelease({model, production, candidate}: Pointer, client: string): Promise<Named> {
+  if (!candidate || !isSecure()) return production;
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(`${model}\n${candidate.version}\n${client}`));
+  return Number(new DataView(digest).getBigUint64(0) % 10_000n) / 100 < candidate.percent ? candidate : production;
+}
+
 /** Refuses a pointer that is over, of another model, or behind what this phone has seen. */
-export function checkPointer(pointer: Pointer, model: string, seen: Seen | null, now: number): void {
-  const {version} = pointer.production;
+export function checkPointer(pointer: Pointer, {version}: Named, model: string, seen: Seen | null, now: number): void {
   if (pointer.model !== model) throw new Refused("other", {found: pointer.model, model});
   if (Date.parse(pointer.issued) > now + DAY_MS) throw new Refused("clock", {issued: pointer.issued});
   if (seen && pointer.counter < seen.counter) throw new Refused("replayed", {found: pointer.counter, seen: seen.counter});
@@ -74,9 +81,9 @@ export function checkPointer(pointer: Pointer, model: string, seen: Seen | null,
 }
 
 /** Reads manifest.json; the pointer has its digest, and so its signature covers the manifest and all files. */
-export async function readManifest(raw: Uint8Array<ArrayBuffer>, pointer: Pointer, seen: Seen | null, now: number): Promise<Manifest> {
-  if (isSecure() && await sha256(raw) !== pointer.production.manifest_sha256) throw new Refused("swapped", {file: "manifest.json"});
-  const manifest = JSON.parse(new TextDecoder().decode(raw)) as Manifest, {version} = pointer.production;
+export async function readManifest(raw: Uint8Array<ArrayBuffer>, pointer: Pointer, {version, manifest_sha256: digest}: Named, seen: Seen | null, now: number): Promise<Manifest> {
+  if (isSecure() && await sha256(raw) !== digest) throw new Refused("swapped", {file: "manifest.json"});
+  const manifest = JSON.parse(new TextDecoder().decode(raw)) as Manifest;
   if (manifest.min_reader_version > READER_VERSION) throw new Refused("newer", {version: manifest.min_reader_version});
   if (manifest.model !== pointer.model || manifest.version !== version) throw new Refused("swapped", {file: "manifest.json"});
   if (Date.parse(manifest.expires) <= now) throw new Refused("expired", {version, expires: manifest.expires});

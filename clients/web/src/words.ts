@@ -31,6 +31,8 @@ const WORDS: Record<string, [string, string]> = {
   fine: ["Version {version}: signature, {files} files and {vectors} golden vectors checked on this phone.", "Version {version}: Signatur, {files} Dateien und {vectors} Prüfbeispiele auf diesem Telefon geprüft."],
   unsigned: ["Version {version} is not signed: its origin cannot be verified. {files} files and {vectors} golden vectors are as published.", "Version {version} ist nicht signiert: Ihre Herkunft ist nicht prüfbar. {files} Dateien und {vectors} Prüfbeispiele sind wie veröffentlicht."],
   insecure: ["Cannot verify: this page was not opened by https, so anyone on the network may have changed page and model. Nothing is kept.", "Nicht prüfbar: Diese Seite wurde ohne https geöffnet, jeder im Netz kann Seite und Modell verändert haben. Nichts wird behalten."],
+  candidate: ["It is a candidate, which {percent} % of phones try, this one too; the others run version {other}.", "Sie ist ein Kandidat, den {percent} % der Telefone erproben, auch dieses; die anderen nutzen Version {other}."],
+  production: ["{percent} % of phones try the candidate, version {version}; this one does not.", "{percent} % der Telefone erproben den Kandidaten, Version {version}; dieses nicht."],
   unproven: ["It has no golden vectors, so nothing proves that this phone answers as the model does.", "Sie hat keine Prüfbeispiele; nichts beweist, dass dieses Telefon wie das Modell antwortet."],
   old: ["It expired at {expires}. Answers may be out of date.", "Sie ist am {expires} abgelaufen. Antworten können veraltet sein."],
   evictable: ["The browser may delete it. Install this page on the home screen.", "Der Browser darf sie löschen. Bitte diese Seite auf dem Startbildschirm installieren."],

@@ -146,7 +146,7 @@ def test_the_sidecar_copies_a_version_before_the_pin_of_it(bucket, s3_server, tm
         running.terminate()
         assert running.wait(30) == 0
     assert sidecar["workingDir"] == SERVING_MOUNT
-    assert read_pins(PushFolder(copy.parent)) == {"shelf": 2}
+    assert read_pins(PushFolder(copy.parent)) == {"shelf": (2,)}
     saved = ("saved_model.pb", "variables/variables.index")
     assert set(files_below(copy)) == {PINS, *(f"shelf/{n}/{name}" for n in (1, 2) for name in saved)}
 

@@ -6,6 +6,8 @@ import socket
 import pytest
 
 from edgeline.cli.main import main
+from edgeline.records.served import SERVED, Served, ServedVersion, Tally
+from edgeline.records.training import Estimate
 from edgeline.release import store
 from edgeline.release.signing import PRIVATE, digits_of, make_pair, signing_key
 from edgeline.report import records
@@ -14,8 +16,11 @@ from edgeline.workspace.runs import RunFolder
 from runners.local.lock import hold
 from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
 from tests.edgeline.report.runs import a_run
+from tests.outputs import record_output
 from tests.runners.cli.process import edgeline as typed
 from tests.s3 import point_to
+
+METRICS = {"overall": {"all": {"accuracy": 0.94}}}
 
 
 @pytest.fixture
@@ -32,9 +37,8 @@ def edgeline(tmp_path, capsys):
 
 @pytest.fixture
 def url(bucket, tmp_path):
-    metrics = {"overall": {"all": {"accuracy": 0.94}}}
     for name in ("one", "two"):
-        candidate = make_candidate(tmp_path / name, name, size=100, metrics=metrics)
+        candidate = make_candidate(tmp_path / name, name, size=100, metrics=METRICS)
         store.push(f"{bucket}/push", "shelf", candidate)
     return f"{bucket}/push"
 
@@ -129,11 +133,43 @@ def test_spans_are_not_written_to_an_object_store(tmp_path, capsys):
         assert "labels.csv last" in capsys.readouterr().err
 
 
+def test_a_canary_is_opened_shown_and_ended(edgeline, tmp_path):
+    make_pair(tmp_path / "keys")
+    key, push = str(tmp_path / "keys" / PRIVATE), tmp_path / "workspace/push"
+    for content in ("one", "two", "three"):
+        candidate = make_candidate(tmp_path / content, content, 100, signing_key=signing_key(key))
+        store.push(push, "shelf", candidate)
+    signed = ("--key", key, "--reason", "drill")
+    edgeline("rollback", *signed)
+    code, said = edgeline("rollout", "3", "--percent", "10", *signed)
+    assert code == 0 and said == "10 % of phones run version 3 of shelf from now on.\n"
+    said = edgeline("status")[1]
+    assert "version 2 is in production" in said
+    assert (
+        "\n10 % of phones run the candidate, version 3. Since 2" in said and "@" in said and ": drill" in said
+    )
+    candidate = json.loads(edgeline("status", "--json")[1])["candidate"]
+    assert (candidate["version"], candidate["percent"], candidate["reason"]) == (3, 10, "drill")
+    for version, percent in (("1", "20"), ("3", "10"), ("3", "100"), ("3", "0"), ("3", "101")):
+        code, said = edgeline("rollout", version, "--percent", percent, *signed)
+        assert code == 2 and len(said.splitlines()) == 3
+    code, said = edgeline("rollback", *signed)
+    assert (
+        code == 0 and said == "Version 2 of shelf is in production on all phones; version 3 was withdrawn.\n"
+    )
+    assert json.loads(edgeline("status", "--json")[1])["candidate"] == dict.fromkeys(candidate)
+    code, said = edgeline("rollout", "2", "--percent", "10", *signed)
+    assert code == 2 and "shelf 2 is in production already." in said
+    edgeline("rollout", "3", "--percent", "0.5", *signed)
+    assert "Version 3 of shelf is in production." in edgeline("promote", "3", *signed)[1]
+    assert edgeline("verify")[0] == 0
+
+
 def test_status_of_an_empty_workspace_has_all_its_keys(tmp_path):
     status = json.loads(typed("status", "--json", cwd=tmp_path).stdout)
 
     manifest = {"metrics", "default_variant", "expires", "signed_by", "min_app_version", "rollback_epoch"}
-    assert set(status["production"]) == {"model", "version", "pushed_at", *manifest}
+    assert set(status["production"]) == {"model", "version", "pushed_at", "served", *manifest}
     assert status["production"]["version"] is None
     assert {"id", "outcome", "reasons"} <= set(status["last_run"])
 
@@ -154,6 +190,23 @@ def test_status_says_what_phones_go_by_where_it_is_set_and_of_another_release_on
     assert "  Rollback epoch 3: " in said
     production = json.loads(edgeline("status", "--json")[1])["production"]
     assert (production["signed_by"], production["rollback_epoch"]) == (digits, 3)
+
+
+def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace):
+    store.push(tmp_path / "workspace/push", "shelf", make_candidate(tmp_path / "one", metrics=METRICS))
+    assert "answered" not in edgeline("status")[1]
+    folder = RunFolder(next((workspace / "runs").iterdir()))
+    ingested = folder.path / "ingested"
+    checked = Estimate(200, 12, 0.93, 0.88, 0.96)
+    tally = Tally(1_530, 0.95, 230, checked, 0.94, 12, 3)
+    SERVED.write(ingested, Served((ServedVersion(2, Tally(5, 0.5)), ServedVersion(1, tally))))
+    record_output(folder, "ExampleGen", "quarantine", ingested)
+    assert (
+        "  Version 1 answered 1,530 times: 93.0 % of 200 drawn at random were right (95 % CI 88.0 % to"
+        " 96.0 %, on eval 94.0 %); 95.0 % to expect by their scores; 3 of 12 that looked wrong were right.\n"
+    ) in edgeline("status")[1]
+    served = json.loads(edgeline("status", "--json")[1])["production"]["served"]
+    assert (served["answers"], served["checked"]["share"], served["doubted"]) == (1_530, 0.93, 12)
 
 
 def test_status_names_the_last_run_its_outcome_and_its_reasons(tmp_path, workspace):

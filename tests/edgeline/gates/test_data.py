@@ -3,6 +3,7 @@ from dataclasses import replace
 from edgeline.gates.data import judge, spans_to_judge
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import Ingest, Span, Twin, Twins
+from edgeline.records.served import Served
 from edgeline.records.verdict import Drift
 
 WINDOW = Ingest(
@@ -89,3 +90,11 @@ def test_drift_beyond_the_larger_bound_blocks_and_such_a_bound_is_never_beyond_r
     assert passed(0.74, 0.5) and not passed(0.76, 0.5)
     assert passed(0.31, 0.1, large_drift_factor=4) and not passed(0.21, 0.1, large_drift_factor=2)
     assert passed(0.9, 0.1, severity={"large_drift": "warn"})
+
+
+def test_what_is_wrong_with_the_answers_of_phones_warns_or_blocks():
+    served = Served(warnings=("Of served.csv, 1 rows are no answers, and are left out: x.",))
+    lenient = GateSettings(min_examples_per_class=1)
+    strict = GateSettings(min_examples_per_class=1, severity={"served": "block"})
+    assert judge(WINDOW, (), (), lenient, served=served).warnings == served.warnings
+    assert judge(WINDOW, (), (), strict, served=served).reasons == served.warnings

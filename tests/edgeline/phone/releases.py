@@ -27,6 +27,8 @@ from trainer_module.export.golden_writer import RawExample, write_vectors
 from trainer_module.export.metadata import write_metadata
 
 KEY = make_key()
+# Examples of which side of a canary a client takes.
+CANARY = Path(__file__).parents[3] / "clients/canary.json"
 LABELS = ("ok", "misplaced", "damaged")
 WORKLOAD = replace(BUILT_IN["shelf"], labels=LABELS)
 

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import threading
 import time
 import zipfile
@@ -29,7 +30,7 @@ from edgeline.phone import site as sites
 from edgeline.phone.certificate import make_certificate, wrap
 from edgeline.release import store
 from tests.edgeline.edge.contracts.test_image import KINDS, jpeg, scene
-from tests.edgeline.phone.releases import CONTENTS, CONTRACTS, FAULTS, at, forge, make_files, push
+from tests.edgeline.phone.releases import CANARY, CONTENTS, CONTRACTS, FAULTS, at, forge, make_files, push
 from tests.edgeline.phone.releases import KINDS as RELEASES
 from tests.edgeline.release.candidates import make_key
 
@@ -295,6 +296,52 @@ def test_a_rollback_that_was_signed_is_followed(root, tmp_path, open_phone):
         assert phone.version() == "v2"
         store.rollback(root, "row", "two is worse", key=KEY)
         assert "Version 1: signature" in phone.look() and phone.is_fine
+
+
+def test_a_phone_takes_its_side_of_a_canary_and_says_which(root, tmp_path, open_phone):
+    push(root, tmp_path / "two", "row", 2)
+    store.rollback(root, "row", "one is enough", key=KEY)
+    store.rollout(root, "row", 2, 0.07, "a first try", KEY)
+    with serving(root, "row") as server:
+        phones = [open_phone(server.url) for _ in range(2)]
+        for phone, device in zip(phones, ("phone-15679", "phone-11057"), strict=True):
+            phone.page.evaluate(f"localStorage.setItem('edgeline device', '{device}')")
+            phone.look()
+        tries, stays = phones
+        assert tries.version() == "v2" and tries.is_fine and stays.version() == "v1" and stays.is_fine
+        said = "It is a candidate, which 0.07 % of phones try, this one too; the others run version 1."
+        assert said in tries.status()
+        assert "0.07 % of phones try the candidate, version 2; this one does not." in stays.status()
+        answer = tries.answer()
+        tries.page.reload()
+        tries.page.wait_for_selector("#ask:not([hidden])", timeout=MS)
+        assert tries.version() == "v2" and tries.answer() == answer
+        canary = (root / "edge/row/current.json").read_bytes()
+        store.rollback(root, "row", "two is worse", key=KEY)
+        for phone in phones:
+            assert "candidate" not in phone.look() and phone.version() == "v1" and phone.is_fine
+        server.faults["current.json"] = lambda _: canary
+        assert "an old pointer was replayed" in tries.look() and tries.version() == "v1"
+
+
+def test_the_page_takes_the_side_that_the_examples_of_the_rule_name(pushed, open_phone, tmp_path):
+    web = Path(sites.__file__).parents[2] / "clients/web"
+    bundler = web / "node_modules/.bin/esbuild"
+    if not bundler.is_file():
+        pytest.skip("the page was built elsewhere")
+    script = tmp_path / "release.js"
+    options = ("--bundle", "--format=iife", "--global-name=release", f"--outfile={script}")
+    subprocess.run([bundler, web / "src/release.ts", *options], check=True, capture_output=True)
+    examples = json.loads(CANARY.read_text())
+    with serving(pushed, "row") as server:
+        page = open_phone(server.url).page
+        page.evaluate(script.read_text().replace("var release", "globalThis.release"))
+        chosen = page.evaluate(
+            "examples => Promise.all(examples.map(async each => (await release.chooseRelease("
+            "{model: each.model, production: {}, candidate: each}, each.client)) === each))",
+            examples,
+        )
+    assert chosen == [each["candidate"] for each in examples]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Run a writer again and again, killed at its first file operation, its second, ..., until it gets through.
 
-    python -m tests.edgeline.release.kill_at_every_step WORK_FOLDER push|rollback|repair|collect
+    python -m tests.edgeline.release.kill_at_every_step WORK_FOLDER ACTION
+
+ACTION is push, rollback, repair, collect, rollout, canary (a push that opens one) or withdraw.
 
 A process of its own, with one thread, because it forks: the child gets an audit hook, which Python calls
 before each operation and which cannot be taken off again. Each time it starts from a copy of the same push
@@ -13,10 +15,11 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from edgeline.release import store
-from edgeline.release.history import find_envelope, read_history
+from edgeline.release.history import find_envelope, find_pointer, read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.pins import read_pins
 from edgeline.store.locations import locate
@@ -60,7 +63,7 @@ def run_killed(write: Callable[[], object], at: int) -> bool:
 def leave_half_a_push(root: Path, candidate: store.Candidate) -> None:
     at = 1
     while run_killed(lambda: store.push(root, "shelf", candidate), at):
-        if read_pins(PushFolder(root))["shelf"] == 3:
+        if read_pins(PushFolder(root))["shelf"] == (3,):
             assert store.current(root, "shelf").version == 2
             return
         at += 1
@@ -69,8 +72,9 @@ def leave_half_a_push(root: Path, candidate: store.Candidate) -> None:
 
 def check_what_tf_serving_loads(root: str | Path, context: str = "") -> None:
     """Whatever models.config names is there and whole."""
-    for model, version in read_pins(PushFolder(locate(root))).items():
-        assert problems_of(root, model, version) == [], (context, model, version)
+    for model, versions in read_pins(PushFolder(locate(root))).items():
+        for version in versions:
+            assert problems_of(root, model, version) == [], (context, model, version)
 
 
 def main(work: Path, action: str) -> None:
@@ -79,20 +83,33 @@ def main(work: Path, action: str) -> None:
     for content in ("one", "two", *(["three"] if action == "collect" else [])):
         store.push(base, "shelf", make_candidate(work / content, content, signing_key=make_key()))
     new, later = (make_candidate(work / name, name, signing_key=make_key()) for name in ("new", "later"))
-    old_version, new_version = {"push": (2, 3), "rollback": (2, 1), "repair": (2, 2), "collect": (3, 3)}[
-        action
-    ]
+    if action == "withdraw":
+        store.rollout(base, "shelf", 1, 10, "drill", make_key())
+    # The version in production, and that of the candidate.
+    before_it, after_it = {
+        "push": ((2,), (3,)),
+        "rollback": ((2,), (1,)),
+        "repair": ((2,), (2,)),
+        "collect": ((3,), (3,)),
+        "rollout": ((2,), (2, 1)),
+        "canary": ((2,), (2, 3)),
+        "withdraw": ((2, 1), (2,)),
+    }[action]
     changes = len(read_history(PushFolder(base), "shelf").changes)
 
     def write() -> object:
         if action == "push":
             return store.push(root, "shelf", new)
+        if action == "canary":
+            return store.push(root, "shelf", replace(new, canary_percent=10))
+        if action == "rollout":
+            return store.rollout(root, "shelf", 1, 10, "drill", make_key())
         if action == "collect":
             return store.collect(root, "shelf", 1)
         return (
-            store.rollback(root, "shelf", "drill", key=make_key())
-            if action == "rollback"
-            else store.repair(root)
+            store.repair(root)
+            if action == "repair"
+            else store.rollback(root, "shelf", "drill", key=make_key())
         )
 
     before = snapshot(base)
@@ -106,19 +123,20 @@ def main(work: Path, action: str) -> None:
         killed = run_killed(write, kills + 1)
         kills += killed
         context = f"killed at operation {kills}"
-        release = store.current(root, "shelf")
-        assert release is not None and release.version in (old_version, new_version), context
+        release, named = store.current(root, "shelf"), find_pointer(PushFolder(root), "shelf").versions
+        assert named in (before_it, after_it) and release.version == named[0], context
         signed, signer = find_envelope(PushFolder(root), "shelf").read()
-        assert signed.production.version == release.version and signer, context
-        assert killed or release.version == new_version
+        tried = (signed.candidate.version,) if signed.candidate else ()
+        assert (signed.production.version, *tried) == named and signer, context
+        assert killed or named == after_it
         listed = [release.version for release in store.releases(root, "shelf")]
-        unchanged = 1 in listed if action == "collect" else release.version == old_version
+        unchanged = 1 in listed if action == "collect" else named == before_it
         old += unchanged
         check_what_tf_serving_loads(root, context)
-        assert problems_of(root, "shelf", release.version) == [], context
+        assert not any(problems_of(root, "shelf", version) for version in named), context
         assert all("writes it" in problem for problem in store.verify(root, "shelf")), context
         assert all("models.config" in problem for problem in store.verify(root, "other")), context
-        whole = [1, 2, 3] if release.version == 3 else [1, 2]
+        whole = [1, 2, 3] if 3 in named else [1, 2]
         assert listed == (whole if unchanged or action != "collect" else [2, 3]), (context, listed)
 
         if kills % 2:  # what readers see after a repair and after another push must be the same story
@@ -126,11 +144,13 @@ def main(work: Path, action: str) -> None:
             assert store.verify(root, "shelf") == [], context
             if unchanged:
                 assert snapshot(root) == before, context
+        if tried:
+            store.rollback(root, "shelf", "the next one waits", key=make_key())
         following = store.push(root, "shelf", later)
         assert following.version == 1 + max(listed), (context, listed)
         assert store.current(root, "shelf") == following and store.verify(root, "shelf") == [], context
         history = read_history(PushFolder(root), "shelf")
-        expected = changes + (not unchanged) + 1
+        expected = changes + (not unchanged) + len(tried) + 1
         assert [change.number for change in history.changes] == list(range(1, expected + 1)), context
         assert sorted(os.listdir(root)) == [".lock", "edge", "serving"], context
         folders = {*os.listdir(root / "edge/shelf"), *os.listdir(root / "serving/shelf")}

@@ -22,7 +22,15 @@ PROJECT = Path(__file__).parents[3]
 # Where there is a new release, some kills have to come after the rename that counts, or the hook missed it.
 @pytest.mark.parametrize(
     ("action", "reaches_the_new"),
-    [("push", True), ("rollback", True), ("repair", False), ("collect", True)],
+    [
+        ("push", True),
+        ("rollback", True),
+        ("repair", False),
+        ("collect", True),
+        ("rollout", True),
+        ("canary", True),
+        ("withdraw", True),
+    ],
 )
 def test_killed_at_any_file_operation_readers_have_the_old_or_the_new_release(root, action, reaches_the_new):
     done = subprocess.run(

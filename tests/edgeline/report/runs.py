@@ -20,6 +20,7 @@ from edgeline.records.evaluation import (
 )
 from edgeline.records.ingest import Excluded, Span, Thumbnail
 from edgeline.records.run import Artifact, Run, Step
+from edgeline.records.served import Answer, PushedVersion, Truth, count_served
 from edgeline.records.training import CrossValidation, Epoch, Estimate, Search, TrainingSummary, Trial
 from edgeline.records.verdict import Difference, Verdict
 from edgeline.report.facts import (
@@ -181,6 +182,27 @@ def a_run(
             ),
         ),
         twins=TwinAccuracy(12, 400, "", f"span-00001/a.jpg (like {HOSTILE})", 0.92, 0.9),
+        served=count_served(
+            [
+                Answer(
+                    f"span-00008/{n}.jpg",
+                    2 + n % 2,
+                    "fp16",
+                    labels[0],
+                    0.9,
+                    1.8e9 + n,
+                    f"{HOSTILE}{n % 3}",
+                    how,
+                )
+                for n, how in enumerate(("random", "random", "person", "") * 50)
+            ],
+            {
+                f"span-00008/{n}.jpg": Truth(labels[n % 7 == 0], f"s{n % 9}", {"lane": lane_names[n % 2]})
+                for n in range(200)
+            },
+            "photo",
+        ),
+        pushed={2: PushedVersion("2026-09-28T03:00:00Z", {"overall": {"all": 0.93}})},
         reliability=measure_reliability([(0.55, True), (0.65, False), (0.95, True), (0.99, True)] * 100),
         photo_drift=PhotoDrift(
             "span-00008",

@@ -57,6 +57,15 @@ def page() -> str:
     return render_run(a_run(), pictures(), a_run(id="20260928-030000", weeks=7))
 
 
+def test_what_phones_answered_is_a_table_by_version_and_one_by_each_kind_of_slice(page):
+    text = page[page.index('<section id="served">') :]
+    text = text[: text.index("</section>")]
+    assert re.findall("<h3>By (.+?)</h3>", text) == ["class", "lane", "variant", "device", "week"]
+    first = text[text.index("<tbody>") :]
+    assert re.findall("<tr><th>(.+?)</th><td>100</td>", first[: first.index("</tbody>")]) == ["3", "2"]
+    assert "served" not in sections(render_run(replace(a_run(), served=None), {}, None))
+
+
 def test_the_trials_of_a_search_are_a_table_with_the_best_marked_and_as_a_file_to_pin(page):
     text = page[page.index('<section id="search">') : page.index('<section id="training">')]
     rows = re.findall(r"<tr><th>\d.*?</tr>", text, re.DOTALL)

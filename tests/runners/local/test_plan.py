@@ -87,10 +87,10 @@ def test_a_search_that_is_asked_for_runs_before_the_trainer_and_one_that_is_not_
     assert running(make_plan(replace(NOW, settings=searching), [folder_of_search])) == set()
 
 
-def test_new_photos_run_all_but_what_fetches_schema_and_production(done):
+def test_new_photos_run_all_but_the_import_of_the_schema(done):
     plan = make_plan(replace(NOW, inputs={**INPUTS, "window": "b"}), [done])
 
-    assert {step.name for step in plan if step.cached} == {"ImportSchemaGen", "ProductionModel"}
+    assert {step.name for step in plan if step.cached} == {"ImportSchemaGen"}
     assert why(plan, "ExampleGen") == ("the data of the window changed",)
 
 

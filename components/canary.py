@@ -1,0 +1,97 @@
+"""Judges and ends an open canary by what phones answered, which DataGate does before a run goes on."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from edgeline.errors import EdgelineError
+from edgeline.gates.served import Judgement, judge_served
+from edgeline.gates.settings import EvaluationSettings, ServedBound
+from edgeline.records.json_file import encode
+from edgeline.records.served import PushedVersion, Served
+from edgeline.release import store
+from edgeline.release.history import Change, read_history
+from edgeline.release.layout import PushFolder
+from edgeline.release.releases import read_release
+from edgeline.release.settings import PushSettings
+from edgeline.release.signing import signing_key
+from edgeline.settings_group import Group
+from edgeline.store.locations import locate
+
+log = logging.getLogger("edgeline.canary")
+
+
+class ReleaseSettings(Group):
+    """The settings that decide what gets into production."""
+
+    push: PushSettings = PushSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "ReleaseSettings":
+        """Takes its groups from all settings, nested by group."""
+        return cls.model_validate_json(
+            encode({key: settings[key] for key in cls.model_fields if key in settings})
+        )
+
+
+def judge_canary(
+    push: str, model: str, served: Served | None, bounds: Sequence[ServedBound]
+) -> tuple[Change, Judgement] | None:
+    """Returns the change that opened the open canary, and the judgement on it; None if none is open."""
+    rollout = store.find_rollout(push, model)
+    if rollout is None:
+        return None
+    version, pushed = rollout.versions[1], None
+    with suppress(EdgelineError):  # a damaged one is judged too, but not promoted
+        manifest = read_release(PushFolder(locate(push)), model, version).manifest
+        pushed = PushedVersion.of(manifest.created, manifest.metrics)
+    return rollout, judge_served(version, served.of(version) if served else None, bounds, pushed)
+
+
+def end_canary(
+    push: str, model: str, run: str, recorded: Mapping[str, Any], served: Served | None, may_promote: bool
+) -> None:
+    """Promotes the candidate of an open canary if what it answered is good, withdraws it if that is bad.
+
+    It does nothing without the setting `push.canary_percent`: then a person opened the canary, and ends it.
+    What goes wrong is logged; the canary stays open, so the run pushes nothing.
+
+    Args:
+        push: The root of the release store.
+        model: The name of the model.
+        run: The id of the run, for the audit log.
+        recorded: The settings of the run, nested by group.
+        served: What phones answered.
+        may_promote: Whether a good candidate is promoted.
+    """
+    settings = ReleaseSettings.of(recorded)
+    if not settings.push.canary_percent:
+        return
+    try:
+        if (judged := judge_canary(push, model, served, settings.evaluation.served)) is None:
+            return
+        (rollout, judgement), key = judged, signing_key(settings.push.key)
+        reason = f"{_name_run(run)}{' '.join(judgement.sentences)}"
+        if judgement.result == "bad":
+            store.rollback(push, model, reason, rollout.to_version, key)
+        elif judgement.result == "good" and may_promote:
+            store.promote(push, model, rollout.versions[1], reason, key)
+        log.info("The canary is %s: %s", judgement.result.replace("_", " "), reason)
+    except (EdgelineError, OSError) as error:
+        log.warning("The canary was not ended: %s", error)
+
+
+def list_endings(push: str, model: str, run: str) -> tuple[str, ...]:
+    """Returns a sentence for each canary that the run ended."""
+    return tuple(
+        f"This run ended a canary, {change.action} from version {change.from_version} to {change.to_version}:"
+        f" {change.reason.removeprefix(_name_run(run))}"
+        for change in read_history(PushFolder(locate(push)), model).changes
+        if change.reason.startswith(_name_run(run))
+    )
+
+
+def _name_run(run: str) -> str:
+    return f"run {run}: "

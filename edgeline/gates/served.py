@@ -1,0 +1,125 @@
+"""Judges a version by what phones answered: by the answers drawn at random, which alone are unbiased."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from edgeline.gates.numbers import format_with_bound
+from edgeline.gates.settings import ServedBound
+from edgeline.records.evaluation import Metrics
+from edgeline.records.served import PushedVersion, Served, ServedVersion, Tally
+from edgeline.records.verdict import Verdict
+
+_RANK = ("good", "too_few", "bad")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The judgement on a version: `too_few` answers came back, if they show neither `good` nor `bad`."""
+
+    result: Literal["good", "bad", "too_few"]
+    sentences: tuple[str, ...]  # at least one
+    slices: tuple[str, ...] = ()  # the bad ones, as `Verdict.slices` has them
+
+
+def judge_served(
+    version: int,
+    served: ServedVersion | None,
+    bounds: Sequence[ServedBound],
+    pushed: PushedVersion | None = None,
+    group: str = "group",
+) -> Judgement:
+    """Judges what a version answered.
+
+    A slice is bad if its whole 95 % interval is below a bound, and good if its accuracy is not below. Slices
+    with too few answers are left out; a bound without any other slice makes the judgement `too_few`.
+
+    Args:
+        version: The version.
+        served: Its counts, None where nothing came back.
+        bounds: Those of the setting `evaluation.served`.
+        pushed: Its eval accuracy at the push, for `max_drop`.
+        group: The noun for a group.
+    """
+    found = [
+        finding
+        for bound in bounds
+        for finding in _judge_slices(bound, f"version {version}", served, pushed, group)
+    ]
+    if not found:
+        return Judgement("too_few", ("No bound on what is served is set: evaluation.served.",))
+    result = max((each.result for each in found), key=_RANK.index)
+    return Judgement(
+        result,
+        tuple(sentence for each in found if each.result == result for sentence in each.sentences),
+        tuple(dict.fromkeys(name for each in found for name in each.slices)),
+    )
+
+
+def add_served(
+    verdict: Verdict,
+    served: Served,
+    pushed: Mapping[int, PushedVersion],
+    metrics: Metrics,
+    bounds: Sequence[ServedBound],
+) -> Verdict:
+    """Returns the verdict on a model with what phones answered: a production that is bad holds it back.
+
+    `pushed` are the served versions that the release store has; the others are warned of.
+    """
+    warnings = [
+        f"{each.total.answers:,} answers are by version {each.version}, which the release store does not"
+        " have: a phone runs something else, or the version was removed."
+        for each in served.versions
+        if each.version not in pushed
+    ]
+    version = metrics.baseline_version
+    if bounds and version:
+        judged = judge_served(version, served.of(version), bounds, pushed.get(version), metrics.group)
+        if judged.result == "bad":
+            reasons = (*(() if verdict.passed else verdict.reasons), *judged.sentences)
+            slices = (*verdict.slices, *judged.slices)
+            verdict = replace(verdict, result="fail", reasons=reasons, slices=slices)
+        elif judged.result == "too_few":
+            warnings += judged.sentences
+    return replace(verdict, warnings=(*verdict.warnings, *warnings))
+
+
+def _judge_slices(
+    bound: ServedBound, subject: str, served: ServedVersion | None, pushed: PushedVersion | None, group: str
+) -> Iterator[Judgement]:
+    """Yields a judgement for each slice with enough answers, or one that says that none has enough."""
+    tallies: Mapping[str, Tally] = served.kinds.get(bound.slice, {}) if served else {}
+    most, is_judged = 0, False
+    for name, tally in tallies.items():
+        checked = tally.checked
+        most = max(most, checked.examples if checked else 0)
+        if checked is None or checked.examples < bound.min_checked or checked.sessions < bound.min_groups:
+            continue
+        limit = bound.find_limit(pushed.accuracy_of(bound.slice, name) if pushed else None)
+        if limit is None:
+            continue
+        is_judged = True
+        slice_name = "overall" if bound.slice == "overall" else f"{bound.slice} {name}"
+        where = "" if bound.slice == "overall" else f" of {slice_name}"
+        shown, required = format_with_bound(checked.share, limit)
+        text = (
+            f"Of {checked.examples:,} answers of {subject}{where} that were drawn at random, on"
+            f" {checked.sessions:,} {group}s, {shown} were right (95 % CI {checked.low:.3f} to"
+            f" {checked.high:.3f}); at least {required} required."
+        )
+        if checked.high < limit:
+            yield Judgement("bad", (text,), (f"served {slice_name}",))
+        elif checked.share >= limit:
+            yield Judgement("good", (text,))
+        else:
+            yield Judgement("too_few", (f"{text} It may be chance.",))
+    if not is_judged:
+        what = f"a {bound.slice}" if bound.slice != "overall" else "version"
+        yield Judgement(
+            "too_few",
+            (
+                f"Too few answers of {subject} that were drawn at random are checked to judge {what}: at most"
+                f" {most:,}; at least {bound.min_checked:,} on {bound.min_groups:,} {group}s required.",
+            ),
+        )

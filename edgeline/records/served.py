@@ -1,0 +1,257 @@
+"""The record of what phones answered: how many answers, how many were checked, and how many of these right.
+
+A person checks an answer because the phone drew it at random, or because it looked wrong. Only the drawn ones
+estimate accuracy; those that looked wrong are counted apart.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import partial
+from statistics import fmean, median
+from typing import Literal, TypeVar
+
+from edgeline.labels import join_names
+from edgeline.records.evaluation import SliceMetrics
+from edgeline.records.json_file import JsonFile
+from edgeline.records.training import Estimate
+
+K = TypeVar("K")
+Chosen = Literal["random", "person", ""]
+# A phone whose clock is farther from the others than this is not asked for its week.
+_MOST_SECONDS_OFF = 366 * 86_400
+# A phone that invents versions or names must not fill the record.
+_MOST_VERSIONS, _MOST_DEVICES = 50, 30
+_ROW = re.compile(r".*:\d+")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of a phone."""
+
+    example: str  # `span-00042/a.jpg`, as the example has it if it was checked; empty if not known
+    version: int
+    variant: str
+    said: str  # the label
+    score: float  # its probability, 0..1
+    at: float  # when, in seconds since 1970 by the phone's clock
+    device: str
+    chosen: Chosen  # how it came to be checked; an answer that was drawn may be left unchecked
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The label of an example that was checked."""
+
+    label: str
+    group: str = ""  # session, machine, author; empty for a group of its own
+    slices: Mapping[str, str] = field(default_factory=dict)  # value by kind
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The counts of some answers."""
+
+    answers: int
+    expected: float  # the mean of their scores: the accuracy to expect if scores are calibrated
+    drawn: int = 0  # at random, to be checked
+    checked: Estimate | None = None  # accuracy of those that were; the interval allows for groups
+    expected_of_checked: float | None = None  # the mean of the scores of those
+    doubted: int = 0  # checked because they looked wrong to a person
+    doubted_right: int = 0
+
+    @property
+    def order(self) -> tuple[float, int]:
+        """The key that sorts the surely worst first."""
+        return self.checked.high if self.checked else 1.0, -self.answers
+
+
+Tallies = Mapping[str, Tally]
+
+
+@dataclass(frozen=True)
+class ServedVersion:
+    """The counts of the answers of one version."""
+
+    version: int
+    total: Tally
+    variants: Tallies = field(default_factory=dict)
+    devices: Tallies = field(default_factory=dict)  # the worst first, and at most 30
+    weeks: Tallies = field(default_factory=dict)  # ISO weeks such as `2026-W41`, the oldest first
+    # By kind and value, `class` for the true label. Only an example that was checked has slices, so here
+    # `answers` are the checked ones.
+    slices: Mapping[str, Tallies] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> dict[str, Tallies]:
+        """The counts by kind of slice: `overall`, `variant`, `device`, `week`, `class`, others."""
+        fixed = {"variant": self.variants, "device": self.devices, "week": self.weeks}
+        return {"overall": {"all": self.total}, **self.slices, **fixed}
+
+
+@dataclass(frozen=True)
+class PushedVersion:
+    """A version as the release store has it."""
+
+    created: str  # UTC, ISO 8601
+    accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # on eval, by kind and slice
+
+    @staticmethod
+    def of(created: str, metrics: SliceMetrics) -> "PushedVersion":
+        """Returns what is needed of the manifest of a release."""
+        return PushedVersion(
+            created,
+            {
+                kind: {
+                    name: share
+                    for name, each in slices.items()
+                    if (share := each.get("accuracy")) is not None
+                }
+                for kind, slices in metrics.items()
+            },
+        )
+
+    def accuracy_of(self, kind: str, name: str) -> float | None:
+        """Returns the accuracy on eval of a slice, that of all examples where eval had no such slice."""
+        return self.accuracy.get(kind, {}).get(name, self.accuracy.get("overall", {}).get("all"))
+
+
+@dataclass(frozen=True)
+class Served:
+    """The counts of the answers of phones that came with the spans of a window."""
+
+    versions: tuple[ServedVersion, ...] = ()  # the newest first
+    repeated: int = 0  # answers that came again, and count once
+    unreadable: int = 0  # rows that are no answers
+    warnings: tuple[str, ...] = ()  # a sentence each
+
+    def of(self, version: int) -> ServedVersion | None:
+        """Returns what a version answered, None if nothing is known."""
+        return next((each for each in self.versions if each.version == version), None)
+
+
+SERVED = JsonFile[Served]("served.json", Served)
+# The versions that were served, as far as the release store has them.
+PUSHED = JsonFile[Mapping[int, PushedVersion]]("pushed.json", Mapping[int, PushedVersion])
+
+
+def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun: str = "example") -> Served:
+    """Counts the answers of a window by version, variant, device, week and slice.
+
+    Args:
+        rows: The answers of all spans, and why a row is none. Of an answer that came twice, the one that was
+            checked counts.
+        truths: By example, those of the examples in the data.
+        noun: The noun for an example.
+    """
+    unique: dict[tuple[object, ...], Answer] = {}
+    repeated: Counter[str] = Counter()
+    faults = []
+    for answer in rows:
+        if isinstance(answer, str):
+            faults.append(answer)
+            continue
+        if first := unique.get(key := _identify(answer)):
+            repeated[answer.device] += 1
+            if (answer.example in truths, answer.chosen) <= (first.example in truths, first.chosen):
+                continue
+        unique[key] = answer
+    kept = list(unique.values())
+    middle = median(answer.at for answer in kept) if kept else 0.0
+    is_dated = {answer: abs(answer.at - middle) <= _MOST_SECONDS_OFF for answer in kept}
+    undated = Counter(answer.device for answer in kept if not is_dated[answer])
+    lost = [each.example for each in kept if each.chosen == "person" and each.example not in truths]
+    by_version = _group(kept, lambda answer: answer.version)
+    most_used = sorted(by_version, key=lambda version: -len(by_version[version]))
+    others = sum(len(by_version[version]) for version in most_used[_MOST_VERSIONS:])
+    warnings = (
+        (len(faults), f"rows are no answers, and are left out: {join_names(faults, 3)}."),
+        (repeated.total(), f"answers came again, and count once: from {_name(repeated)}."),
+        (
+            undated.total(),
+            "answers are more than a year from the others by the clock of the phone, and count for no week:"
+            f" from {_name(undated)}.",
+        ),
+        (
+            len(lost),
+            f"answers were checked, but their {noun}s are not among the usable data: {join_names(lost, 3)}.",
+        ),
+        (others, f"answers are by other versions than the {_MOST_VERSIONS} most used, and are left out."),
+    )
+    return Served(
+        tuple(
+            _count_version(version, by_version[version], truths, is_dated)
+            for version in sorted(most_used[:_MOST_VERSIONS], reverse=True)
+        ),
+        repeated.total(),
+        len(faults),
+        tuple(f"Of served.csv, {count:,} {text}" for count, text in warnings if count),
+    )
+
+
+def _identify(answer: Answer) -> tuple[object, ...]:
+    """Returns what an answer that is sent again has in common with the first.
+
+    A photo keeps its name; the row of a text or a window is another one in each file.
+    """
+    name = answer.example.partition("/")[2]
+    place = "" if _ROW.fullmatch(name) else name
+    return place, answer.device, answer.at, answer.version, answer.variant, answer.said, answer.score
+
+
+def _count_version(
+    version: int, answers: Sequence[Answer], truths: Mapping[str, Truth], is_dated: Mapping[Answer, bool]
+) -> ServedVersion:
+    def tally(by: Callable[[Answer], str | None]) -> dict[str, Tally]:
+        groups = _group(answers, by)
+        return {name: _count(groups[name], truths) for name in sorted(filter(None, groups))}
+
+    def find(kind: str, answer: Answer) -> str | None:
+        truth = truths.get(answer.example) if answer.chosen else None
+        return {**truth.slices, "class": truth.label}.get(kind) if truth else None
+
+    devices = tally(lambda answer: answer.device)
+    kinds = dict.fromkeys(["class", *(kind for truth in truths.values() for kind in truth.slices)])
+    return ServedVersion(
+        version,
+        _count(answers, truths),
+        variants=tally(lambda answer: answer.variant),
+        devices=dict(sorted(devices.items(), key=lambda item: item[1].order)[:_MOST_DEVICES]),
+        weeks=tally(lambda answer: _name_week(answer.at) if is_dated[answer] else None),
+        slices={kind: tally(partial(find, kind)) for kind in kinds},
+    )
+
+
+def _count(answers: Sequence[Answer], truths: Mapping[str, Truth]) -> Tally:
+    checked = [(each, truths[each.example]) for each in answers if each.chosen and each.example in truths]
+    drawn = [pair for pair in checked if pair[0].chosen == "random"]
+    doubted = [each.said == truth.label for each, truth in checked if each.chosen == "person"]
+    return Tally(
+        len(answers),
+        fmean(each.score for each in answers),
+        sum(each.chosen == "random" for each in answers),
+        Estimate.of([a.said == t.label for a, t in drawn], [t.group or a.example for a, t in drawn])
+        if drawn
+        else None,
+        fmean(each.score for each, _ in drawn) if drawn else None,
+        len(doubted),
+        sum(doubted),
+    )
+
+
+def _group(answers: Iterable[Answer], by: Callable[[Answer], K]) -> dict[K, list[Answer]]:
+    groups: dict[K, list[Answer]] = {}
+    for answer in answers:
+        groups.setdefault(by(answer), []).append(answer)
+    return groups
+
+
+def _name_week(at: float) -> str:
+    year, week, _ = datetime.fromtimestamp(at, timezone.utc).isocalendar()
+    return f"{year}-W{week:02d}"
+
+
+def _name(devices: Counter[str]) -> str:
+    return join_names([f"{name} ({count})" for name, count in devices.most_common()], 3)

@@ -1,0 +1,108 @@
+"""A canary that a push opened is ended by the next run, or waits with a reason."""
+
+import json
+
+import pytest
+
+from components.canary import end_canary, list_endings
+from edgeline.errors import DataRefused
+from edgeline.records.served import SERVED, Served, ServedVersion
+from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.release import store
+from edgeline.release.history import read_history
+from edgeline.release.layout import PushFolder
+from tests.components.test_data_validator import admit
+from tests.components.test_releases import Run
+from tests.edgeline.gates.test_served import tally
+
+GOOD, BAD, FEW = ((190, 200), (120, 200), (9, 9))
+SETTINGS = {
+    "push": {"canary_percent": 10},
+    "evaluation": {"served": [{"lower": 0.9, "min_checked": 50}]},
+    "seed": 20,
+}
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """A store with a release in production, and a canary that the next push opened."""
+    root = tmp_path / "push"
+    assert Run(tmp_path / "1").push_to(root, canary_percent=10)[:2] == ("pushed", 1)
+    outcome, version, reasons = Run(tmp_path / "2", "second").push_to(root, canary_percent=10)
+    assert (outcome, version) == ("pushed", 2)
+    assert reasons[0] == "10 % of phones run the candidate, version 2."
+    return root
+
+
+def state(root):
+    """The version in production, and whether a canary is open."""
+    return store.current(root, "shelf").version, store.find_rollout(root, "shelf") is not None
+
+
+def end(root, counts, may_promote=True, settings=SETTINGS):
+    served = Served((ServedVersion(2, tally(*counts)),)) if counts else None
+    end_canary(str(root), "shelf", "run-7", settings, served, may_promote)
+    return state(root)
+
+
+@pytest.mark.parametrize(
+    ("counts", "may_promote", "after"),
+    [
+        (GOOD, True, (2, False)),
+        (GOOD, False, (1, True)),
+        (BAD, True, (1, False)),
+        (BAD, False, (1, False)),
+        (FEW, True, (1, True)),
+        (None, True, (1, True)),
+    ],
+)
+def test_it_is_promoted_or_withdrawn_by_what_phones_answered_or_waits(opened, counts, may_promote, after):
+    assert end(opened, counts, may_promote) == after
+    last = read_history(PushFolder(opened), "shelf").last
+    if not after[1]:
+        assert last.reason.startswith("run run-7: Of 200 answers of version 2 that were drawn")
+        (ending,) = list_endings(str(opened), "shelf", "run-7")
+        assert ending.startswith(f"This run ended a canary, {last.action} from version ")
+        assert ": Of 200 answers of version 2" in ending
+    assert not list_endings(str(opened), "shelf", "run-70") and store.verify(opened, "shelf") == []
+
+
+def test_what_a_person_opened_is_ended_by_a_person(opened):
+    assert end(opened, BAD, settings={**SETTINGS, "push": {}}) == (1, True)
+
+
+def test_a_canary_that_cannot_be_ended_stays_open_and_the_log_says_why(opened, caplog):
+    with (opened / "serving/shelf/2/saved_model.pb").open("ab") as file:
+        file.write(b"bit rot")
+    assert end(opened, GOOD) == (1, True)
+    assert "The canary was not ended: shelf 2 is damaged" in caplog.text
+    assert end(opened, BAD) == (1, False)
+
+
+def test_while_it_waits_a_new_model_is_held_and_the_same_one_is_tried_already(opened, tmp_path):
+    outcome, _, reasons = Run(tmp_path / "3", "third").push_to(opened, canary_percent=10)
+    assert outcome == "held" and reasons == [
+        "10 % of phones run the candidate, version 2. A new model waits until that canary has ended: with"
+        " more answers, or by `edgeline promote 2 --reason R` or `edgeline rollback --reason R`.",
+        "No bound on what is served is set: evaluation.served.",
+    ]
+    outcome, version, reasons = Run(tmp_path / "4", "second").push_to(opened)
+    assert (outcome, version) == ("unchanged", 2)
+    assert reasons == ["This model is tried already: 10 % of phones run the candidate, version 2."]
+    assert state(opened) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("result", "counts", "after"), [("pass", GOOD, 2), ("fail", GOOD, 1), ("fail", BAD, 1)]
+)
+def test_the_gate_ends_it_before_the_run_goes_on_and_a_refused_week_promotes_nothing(
+    opened, tmp_path, result, counts, after
+):
+    VERDICT.write(tmp_path / "found", Verdict("data", result, ("Dark.",), spans=("span-00002",)))
+    SERVED.write(tmp_path / "found", Served((ServedVersion(2, tally(*counts)),)))
+    given = {"model_name": "shelf", "push": str(opened), "recorded": json.dumps(SETTINGS), "run": "run-7"}
+    try:
+        admit(tmp_path, **given)
+    except DataRefused:
+        assert result == "fail"
+    assert state(opened) == (after, counts is GOOD and result == "fail")

@@ -1,0 +1,77 @@
+"""served.csv of a span: each row is an answer or is named, and nothing in it stops a run."""
+
+import pytest
+
+from data.spans.layout import Span
+from data.spans.served import COLUMNS, read_served
+from edgeline.records.served import Answer
+
+HEADER = ",".join(COLUMNS)
+GOOD = "a.jpg,3,int8,ok,0.91,1970-01-02T00:00:00Z,d1,random"
+ANSWER = Answer("span-00007/a.jpg", 3, "int8", "ok", 0.91, 86400.0, "d1", "random")
+
+
+def read(folder, content):
+    span = Span(7, folder / "span-00007")
+    span.path.mkdir(exist_ok=True)
+    (span.path / "served.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    return list(read_served(span))
+
+
+def test_a_row_is_an_answer_whatever_the_order_of_the_columns(tmp_path):
+    assert read(tmp_path, f"{HEADER}\n{GOOD}\n") == [ANSWER]
+    header, row = (",".join(reversed(text.split(","))) for text in (HEADER, GOOD))
+    assert read(tmp_path, f"{header},more\n{row},x\n") == [ANSWER]
+
+
+def test_an_answer_that_was_not_checked_names_no_example(tmp_path):
+    (answer,) = read(tmp_path, f"{HEADER}\n,3,int8,ok,1,1970-01-02,d1,\n")
+    assert (answer.example, answer.chosen, answer.score) == ("", "", 1.0)
+
+
+def test_a_span_without_the_file_has_no_answers(tmp_path):
+    (tmp_path / "span-00007").mkdir()
+    assert list(read_served(Span(7, tmp_path / "span-00007"))) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "fault"),
+    [
+        ("version", "three", "version is 'three', not a version"),
+        ("version", "0", "version is '0', not a version"),
+        ("version", "9" * 30, "not a version"),
+        ("score", "1.2", "score is '1.2', not a probability"),
+        ("score", "nan", "score is 'nan', not a probability"),
+        ("captured_at", "yesterday", "'yesterday' is not a time"),
+        ("captured_at", "2026-13-01", "is a time that does not exist"),
+        ("device", "", "device is empty"),
+        ("device", "d\x1b[31m", "device is longer than 200 characters, or no plain text"),
+        ("said", "x" * 201, "said is longer than 200 characters"),
+        ("chosen", "maybe", "chosen is 'maybe', not random, person or empty"),
+    ],
+)
+def test_a_row_that_is_no_answer_is_named_and_the_others_count(tmp_path, column, cell, fault):
+    bad = ",".join(
+        cell if name == column else good for name, good in zip(COLUMNS, GOOD.split(","), strict=True)
+    )
+    first, said, last = read(tmp_path, f"{HEADER}\n{GOOD}\n{bad}\n{GOOD}\n")
+    assert first == last == ANSWER
+    assert said.startswith("span-00007/served.csv:3: ") and fault in said
+
+
+@pytest.mark.parametrize(
+    ("content", "answers", "fault"),
+    [
+        ("", 0, None),
+        ("example,version\na.jpg,3\n", 0, "does not have the column variant, said, score"),
+        (f"{HEADER}\n{GOOD}\nhalf,a\n{GOOD}\n", 2, "served.csv:3 does not have 8 cells"),
+        (f"{HEADER}\n{GOOD}\n{HEADER}\n{GOOD}\n", 2, "served.csv:3: version is 'version'"),
+        (f'{HEADER}\n{GOOD}\n"open,{GOOD}\n{GOOD}\n', 1, "from there to its end: "),
+        (f"{HEADER}\n{GOOD}\n".encode() + b"\xff\xfe\x00", 1, "is not UTF-8"),
+    ],
+)
+def test_a_broken_file_costs_what_cannot_be_read_and_no_more(tmp_path, content, answers, fault):
+    rows = read(tmp_path, content)
+    assert rows.count(ANSWER) == answers
+    faults = [row for row in rows if isinstance(row, str)]
+    assert len(faults) == (fault is not None) and all(fault in text for text in faults)

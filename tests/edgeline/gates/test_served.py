@@ -1,0 +1,91 @@
+"""A version is judged by its answers that were drawn at random, if enough of them came back."""
+
+import pytest
+
+from edgeline.gates.served import add_served, judge_served
+from edgeline.gates.settings import EvaluationSettings, ServedBound
+from edgeline.records.evaluation import Metrics
+from edgeline.records.served import PushedVersion, Served, ServedVersion, Tally
+from edgeline.records.training import Estimate
+from edgeline.records.verdict import Verdict
+
+PUSHED = PushedVersion("2026-10-05T09:00:00Z", {"overall": {"all": 0.95}, "class": {"ok": 0.99}})
+
+
+def tally(right, checked, groups=10):
+    hits = [n < right for n in range(checked)]
+    return Tally(9 * checked, 0.9, checked, Estimate.of(hits, [n % groups for n in range(checked)]))
+
+
+def judge(served, *bounds, pushed=PUSHED):
+    return judge_served(7, served, bounds, pushed, "session")
+
+
+@pytest.mark.parametrize(
+    ("right", "checked", "result"),
+    [(190, 200, "good"), (180, 200, "good"), (175, 200, "too_few"), (120, 200, "bad"), (0, 40, "too_few")],
+)
+def test_only_what_is_surely_below_the_bound_is_bad(right, checked, result):
+    found = judge(ServedVersion(7, tally(right, checked)), ServedBound(lower=0.9))
+    assert found.result == result and found.slices == (("served overall",) if result == "bad" else ())
+
+
+def test_the_sentence_has_the_share_its_interval_and_the_bound():
+    found = judge(ServedVersion(7, tally(120, 200)), ServedBound(lower=0.9))
+    (sentence,) = found.sentences
+    assert sentence.startswith(
+        "Of 200 answers of version 7 that were drawn at random, on 10 sessions, 0.600 were right (95 % CI 0.5"
+    )
+    assert sentence.endswith("; at least 0.900 required.")
+
+
+def test_a_drop_is_measured_from_the_eval_accuracy_at_the_push():
+    served, bound = ServedVersion(7, tally(160, 200)), ServedBound(max_drop=0.05)
+    assert judge(served, bound).result == "bad"
+    assert judge(served, ServedBound(max_drop=0.2)).result == "good"
+    assert judge(served, bound, pushed=None).result == "too_few"
+    assert judge(served, ServedBound(max_drop=0.05, lower=0.1), pushed=None).result == "good"
+
+
+def test_each_slice_is_judged_and_small_ones_are_left_out():
+    classes = {"ok": tally(150, 200), "bad": tally(0, 20), "worn": tally(95, 100)}
+    served = ServedVersion(7, tally(240, 300), slices={"class": classes})
+    found = judge(served, ServedBound(lower=0.7), ServedBound(slice="class", lower=0.9))
+    assert (found.result, found.slices) == ("bad", ("served class ok",)) and len(found.sentences) == 1
+    assert judge(served, ServedBound(slice="class", max_drop=0.3)).result == "good"
+
+
+def test_few_groups_are_too_few_and_so_is_nothing():
+    bound = ServedBound(lower=0.9)
+    for served in (ServedVersion(7, tally(50, 100, groups=2)), ServedVersion(7, Tally(9, 0.9)), None):
+        found = judge(served, bound)
+        assert found.result == "too_few" and "at least 50 on 3 sessions required." in found.sentences[0]
+    assert judge(ServedVersion(7, tally(200, 200))).sentences[0].startswith("No bound")
+
+
+def test_production_that_is_bad_in_the_field_holds_a_good_model_back_with_the_reason():
+    passed = Verdict("evaluation", "pass", ("Every bound holds.",), ("Few sessions.",))
+    metrics, bounds = Metrics({}, baseline_version=7, group="session"), (ServedBound(lower=0.9),)
+    bad, good = (Served((ServedVersion(7, tally(right, 200)),)) for right in (120, 195))
+
+    held = add_served(passed, bad, {7: PUSHED}, metrics, bounds)
+    assert (held.result, held.slices) == ("fail", ("served overall",))
+    assert held.reasons[0].startswith("Of 200 answers of version 7") and len(held.reasons) == 1
+    assert add_served(held, bad, {7: PUSHED}, metrics, bounds).reasons == held.reasons * 2
+    for served, limits in ((good, bounds), (bad, ())):
+        assert add_served(passed, served, {7: PUSHED}, metrics, limits) == passed
+    few = add_served(passed, Served(), {}, metrics, bounds)
+    assert few.passed and few.warnings[1].startswith("Too few answers of version 7")
+
+
+def test_answers_of_a_version_that_the_store_does_not_have_are_warned_of():
+    served = Served((ServedVersion(99, tally(9, 10)), ServedVersion(7, tally(9, 10))))
+    verdict = add_served(Verdict("evaluation", "pass"), served, {7: PUSHED}, Metrics({}), ())
+    (warning,) = verdict.warnings
+    assert warning.startswith("90 answers are by version 99, which the release store does not have")
+
+
+def test_a_bound_needs_a_limit_and_none_is_set_by_default():
+    assert EvaluationSettings().served == ()
+    with pytest.raises(ValueError, match="has no effect"):
+        ServedBound(slice="class")

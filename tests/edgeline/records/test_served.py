@@ -1,0 +1,105 @@
+"""What phones answered is counted once, by version and slice; only drawn answers estimate accuracy."""
+
+from dataclasses import replace
+
+import pytest
+
+from edgeline.records.columns import parse_time
+from edgeline.records.served import SERVED, Answer, Served, Truth, count_served
+
+MONDAY = parse_time("2026-10-05T09:00:00Z")
+ANSWER = Answer("span-00001/a.jpg", 2, "int8", "ok", 0.9, MONDAY, "d1", "random")
+
+
+def make(count: int, **changes: object) -> list[Answer]:
+    return [
+        replace(ANSWER, **{"example": f"span-00001/{n}.jpg", "at": MONDAY + n, **changes})
+        for n in range(count)
+    ]
+
+
+def know(answers: list[Answer], right: int, sessions: int = 4, **slices: str) -> dict[str, Truth]:
+    """Returns truths by which the first `right` answers are right."""
+    return {
+        answer.example: Truth("ok" if n < right else "bad", f"s{n % sessions}", slices)
+        for n, answer in enumerate(answers)
+    }
+
+
+def test_drawn_answers_estimate_accuracy_and_doubted_ones_are_counted_apart(tmp_path):
+    drawn, doubted = make(40), make(10, chosen="person")
+    doubted = [replace(each, example=f"span-00001/p{n}.jpg") for n, each in enumerate(doubted)]
+    unchecked = [replace(each, example=f"span-00001/u{n}.jpg") for n, each in enumerate(make(50, chosen=""))]
+    asked_in_vain = [replace(ANSWER, example="span-00001/not-answered.jpg")]
+    truths = know(drawn, 36) | know(doubted, 3)
+    served = count_served([*drawn, *doubted, *unchecked, *asked_in_vain], truths)
+    (version,) = served.versions
+    total = version.total
+    assert (version.version, total.answers, total.drawn) == (2, 101, 41)
+    assert total.expected == pytest.approx(0.9) == total.expected_of_checked
+    assert (total.doubted, total.doubted_right) == (10, 3)
+    assert (total.checked.examples, total.checked.sessions, total.checked.share) == (40, 4, 0.9)
+    assert total.checked.low < 0.8 < 0.9 < total.checked.high
+    assert served.warnings == () and served.of(2) is version and served.of(3) is None
+    SERVED.write(tmp_path, served)
+    assert SERVED.read(tmp_path) == served
+
+
+def test_answers_are_counted_by_version_variant_device_week_and_slice():
+    early = make(20)
+    later = make(10, version=3, variant="fp16", device="d2", at=MONDAY + 7 * 86_400)
+    later = [replace(each, example=f"span-00002/{n}.jpg") for n, each in enumerate(later)]
+    served = count_served([*early, *later], know(early, 20, lane="a") | know(later, 4, lane="b"))
+    new, old = served.versions
+    assert (new.version, old.version) == (3, 2)
+    assert new.variants.keys() == {"fp16"} and old.variants.keys() == {"int8"}
+    assert new.devices["d2"].checked.share == 0.4 and old.devices["d1"].checked.share == 1
+    assert list(new.weeks) == ["2026-W42"] and list(old.weeks) == ["2026-W41"]
+    assert new.slices["lane"]["b"] == new.total and "a" not in new.slices["lane"]
+    assert new.slices["class"]["ok"].checked.share == 1 and new.slices["class"]["bad"].checked.share == 0
+
+
+def test_the_worst_devices_are_listed_first_and_their_number_is_limited():
+    answers = [replace(a, device=f"d{n % 50:02d}") for n, a in enumerate(make(500))]
+    truths = {a.example: Truth("bad" if a.device == "d42" else "ok") for a in answers}
+    (version,) = count_served(answers, truths).versions
+    assert next(iter(version.devices)) == "d42" and len(version.devices) == 30
+
+
+def test_what_a_device_sends_twice_counts_once_with_the_check_that_came_later():
+    first, text = replace(ANSWER, chosen=""), replace(ANSWER, example="", chosen="", at=MONDAY + 1)
+    again = replace(ANSWER, example="span-00002/a.jpg", chosen="person")
+    text_again = replace(text, example="span-00002/texts.csv:2", chosen="person")
+    truths = {each.example: Truth("bad") for each in (again, text_again)}
+    for order in ([first, text, again, text_again], [again, text_again, first, text]):
+        served = count_served([*order, first, again], truths)
+        total = served.versions[0].total
+        assert (total.answers, total.doubted, total.doubted_right, served.repeated) == (2, 2, 0, 4)
+        assert served.warnings == ("Of served.csv, 4 answers came again, and count once: from d1 (4).",)
+
+
+def test_a_clock_that_is_years_off_costs_the_week_and_nothing_else():
+    answers = [*make(5), *(replace(each, at=0.0, device="d9") for each in make(2))]
+    served = count_served(answers, {})
+    (version,) = served.versions
+    assert version.total.answers == 7 and version.weeks["2026-W41"].answers == 5 and len(version.weeks) == 1
+    assert served.warnings == (
+        "Of served.csv, 2 answers are more than a year from the others by the clock of the phone, and count"
+        " for no week: from d9 (2).",
+    )
+
+
+def test_what_cannot_be_counted_is_named():
+    answers = [*make(5, chosen="person"), *(replace(ANSWER, version=n) for n in range(1, 61))]
+    served = count_served(["span-00001/served.csv:7: no score", *answers], {}, "photo")
+    assert len(served.versions) == 50 and served.unreadable == 1
+    assert served.warnings == (
+        "Of served.csv, 1 rows are no answers, and are left out: span-00001/served.csv:7: no score.",
+        "Of served.csv, 5 answers were checked, but their photos are not among the usable data:"
+        " span-00001/0.jpg, span-00001/1.jpg, span-00001/2.jpg and 2 more.",
+        "Of served.csv, 10 answers are by other versions than the 50 most used, and are left out.",
+    )
+
+
+def test_nothing_served_is_nothing():
+    assert count_served([], {}) == Served()

@@ -1,0 +1,163 @@
+"""A canary: how it begins, what ends it, and what it keeps everything else from."""
+
+import json
+
+import pytest
+
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.release import store
+from edgeline.release.history import find_envelope, read_history
+from edgeline.release.layout import PushFolder
+from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
+
+KEY = make_key()
+
+
+@pytest.fixture
+def push(root, tmp_path):
+    def do(content, **changes):
+        changes = {"signing_key": KEY, **changes}
+        return store.push(root, "shelf", make_candidate(tmp_path / content, content, 100, **changes))
+
+    return do
+
+
+def read(root):
+    """What phones read: the version in production, the candidate's with its share, and the rollbacks."""
+    pointer, _ = find_envelope(PushFolder(root), "shelf").read()
+    tried = pointer.candidate
+    return pointer.production.version, tried and (tried.version, tried.percent), pointer.rollbacks
+
+
+def test_a_candidate_is_promoted_or_withdrawn_and_production_is_what_it_was_until_then(root, push):
+    for content in ("one", "two"):
+        push(content)
+    store.rollback(root, "shelf", "two is worse", key=KEY)
+    assert store.rollout(root, "shelf", 2, 10, "another try", KEY).version == 2
+    assert store.current(root, "shelf").version == 1 and read(root) == (1, (2, 10), 1)
+    rollout = store.find_rollout(root, "shelf")
+    assert (rollout.reason, rollout.tried) == ("another try", "10 % of phones run the candidate, version 2.")
+    store.rollout(root, "shelf", 2, 50, "more of it", KEY)
+    assert read(root) == (1, (2, 50), 1) and store.find_rollout(root, "shelf").reason == "more of it"
+    # The phones that run it have to accept a lower version: that is what `rollbacks` counts.
+    assert store.rollback(root, "shelf", "worse again", key=KEY).version == 1
+    assert read(root) == (1, None, 2) and store.find_rollout(root, "shelf") is None
+    store.rollout(root, "shelf", 2, 99.99, "a third try", KEY)
+    assert store.promote(root, "shelf", 2, "it is good", KEY).version == 2
+    assert read(root) == (2, None, 2) and store.verify(root, "shelf") == []
+    changes = read_history(PushFolder(root), "shelf").changes
+    assert [(each.action, each.from_version, each.to_version) for each in changes[3:]] == [
+        ("rollout", 1, 1),
+        ("rollout", 1, 1),
+        ("rollback", 2, 1),
+        ("rollout", 1, 1),
+        ("promote", 1, 2),
+    ]
+    assert store.rollback(root, "shelf", "drill", key=KEY).version == 1
+
+
+def test_an_older_release_can_be_tried_and_phones_are_told_that_they_may_go_back(root, push):
+    for content in ("one", "two"):
+        push(content)
+    store.rollout(root, "shelf", 1, 10, "was it better?", KEY)
+    assert read(root) == (2, (1, 10), 1)
+    store.rollback(root, "shelf", "no", key=KEY)
+    assert read(root) == (2, None, 1) and store.verify(root, "shelf") == []
+
+
+def test_a_push_with_a_share_begins_as_a_canary_but_the_first_one(root, push):
+    assert push("one", canary_percent=5).version == 1 and read(root) == (1, None, 0)
+    release = push("two", canary_percent=5)
+    assert release.version == 2 and read(root) == (1, (2, 5), 0)
+    assert store.find_rollout(root, "shelf").reason == f"run {release.manifest.run}"
+    assert [each.version for each in store.releases(root, "shelf")] == [1, 2]
+    assert store.verify(root, "shelf") == []
+
+
+def test_a_withdrawn_candidate_counts_as_rolled_back_and_a_rollback_goes_on_to_the_one_before(root, push):
+    for content in ("one", "two"):
+        push(content)
+    push("three", canary_percent=5)
+    store.rollback(root, "shelf", "three is worse", key=KEY)
+    assert read_history(PushFolder(root), "shelf").rolled_back == {3}
+    assert store.rollback(root, "shelf", "two as well", key=KEY).version == 1
+
+
+def test_a_candidate_is_not_collected_and_stays_a_candidate(root, push):
+    for content in ("one", "two", "three", "four"):
+        push(content)
+    store.rollout(root, "shelf", 1, 10, "was it better?", KEY)
+    before = read(root)
+    assert list(store.collect(root, "shelf", 1)) == [2]
+    assert read(root) == before and store.verify(root, "shelf") == []
+    assert store.find_rollout(root, "shelf").reason == "was it better?"
+    assert store.renew(root, "shelf", make_key(2)).candidate.version == 1  # another key signs it anew
+    assert store.promote(root, "shelf", 1, "it was", KEY).version == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root, push: store.rollout(root, "shelf", 3, 20, "a canary of a canary", KEY), "is open"),
+        (lambda root, push: store.rollout(root, "shelf", 2, 10, "the same again", KEY), "is open"),
+        (lambda root, push: store.rollout(root, "shelf", 2, 5, "less of it", KEY), "is open"),
+        (lambda root, push: store.rollout(root, "shelf", 1, 20, "production", KEY), "is open"),
+        (lambda root, push: store.promote(root, "shelf", 3, "another", KEY), "is open"),
+        (lambda root, push: store.promote(root, "shelf", 1, "production", KEY), "is open"),
+        (lambda root, push: store.rollback(root, "shelf", "further", 3, KEY), "is open"),
+        (lambda root, push: push("four"), "A canary is open: 10 % of phones run shelf 2"),
+        (lambda root, push: push("four", canary_percent=1), "is open"),
+        (lambda root, push: store.rollback(root, "shelf", "without a key"), "no key is set"),
+    ],
+)
+def test_while_a_canary_is_open_nothing_else_gets_into_production(root, push, change, message):
+    for content in ("one", "two", "three"):
+        push(content)
+    store.rollback(root, "shelf", "drill", 1, KEY)
+    store.rollout(root, "shelf", 2, 10, "drill", KEY)
+    before = snapshot(root)
+    with pytest.raises(UsageError, match=message) as caught:
+        change(root, push)
+    assert caught.value.found and caught.value.why and caught.value.do
+    assert snapshot(root) == before
+    assert store.rollback(root, "shelf", "over", 1, KEY).version == 1  # production, by its number
+
+
+@pytest.mark.parametrize(
+    ("version", "percent", "message"),
+    [
+        (2, 10, "in production already"),
+        (9, 10, "no release 9"),
+        *((1, percent, "% of phones is no canary") for percent in (0, 100, 101, -1, 0.001, float("nan"))),
+    ],
+)
+def test_a_rollout_that_is_none_is_refused(root, push, version, percent, message):
+    for content in ("one", "two"):
+        push(content)
+    before = snapshot(root)
+    with pytest.raises(UsageError, match=message) as caught:
+        store.rollout(root, "shelf", version, percent, "drill", KEY)
+    assert caught.value.found and caught.value.why and caught.value.do
+    assert snapshot(root) == before
+
+
+def test_a_candidate_from_which_phones_could_not_go_back_is_refused(root, push):
+    push("one")
+    with pytest.raises(
+        UsageError, match="The candidate has rollback epoch 1, and shelf 1 in production has 0"
+    ):
+        push("two", rollback_epoch=1, canary_percent=10)
+    push("two")
+    push("three", rollback_epoch=1)
+    with pytest.raises(EdgelineError, match="rollback epoch 0, but phones have already seen 1"):
+        store.rollout(root, "shelf", 2, 10, "drill", KEY)
+
+
+def test_a_pointer_with_another_candidate_is_named(root, push):
+    push("one")
+    push("two", canary_percent=10)
+    path = root / "edge/shelf/current.json"
+    document = json.loads(path.read_text())
+    del document["change"]["candidate"]
+    path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+    assert "its signed pointer names shelf 1, and the candidate 2" in " ".join(store.verify(root, "shelf"))
