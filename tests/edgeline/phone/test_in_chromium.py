@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from data.photos.labels_file import read_labels
 from data.spans.layout import find_spans
@@ -438,6 +439,18 @@ def test_a_photo_is_taken_with_the_camera(pushed, open_phone):
         assert phone.page.is_hidden("#video") and phone.page.get_attribute("#shown", "src").startswith(
             "blob:"
         )
+
+
+@pytest.mark.parametrize(("level", "is_unlike"), [(255, True), (90, False)])
+def test_a_photo_unlike_those_of_training_is_called_so(pushed, open_phone, level, is_unlike):
+    photo = io.BytesIO()
+    Image.new("L", (64, 48), level).save(photo, "PNG")
+    with serving(pushed, "photo") as server:
+        phone = open_phone(server.url)
+        file = {"name": "x.png", "mimeType": "image/png", "buffer": photo.getvalue()}
+        phone.page.set_input_files("input[type=file]", file)
+        assert phone.read_answer()
+        assert phone.page.is_visible("#odd") == is_unlike
 
 
 @pytest.mark.parametrize(
