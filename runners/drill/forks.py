@@ -18,7 +18,7 @@ from runners.shared.inputs import ROOT
 
 _POLL_S = 0.02
 _WORKER = "runners.local.worker"
-# What the steps of the DAG import as they run.
+# The steps of the DAG import these as they run.
 _IMPORTED = (
     *("runners.local.dag", "runners.local.step_runner", "tensorflow_transform", "tensorflow_model_analysis"),
     *("tensorflow_data_validation", "keras", "matplotlib.figure", "jinja2", "mlflow"),

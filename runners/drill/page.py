@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Kind:
-    """What came of one kind of fault."""
+    """The outcome of one kind of fault."""
 
     name: str
     summary: str

@@ -1,4 +1,4 @@
-"""What goes on beside the runs of a drill: a phone that follows the pointer, and scores of hidden tests."""
+"""The processes beside the runs of a drill: a phone that follows the pointer, and scores of hidden tests."""
 
 import json
 import select
@@ -23,7 +23,7 @@ _POLL_S = 0.2
 
 
 class Seen(Struct, frozen=True):
-    """What a phone did while it followed a pointer."""
+    """The record of a phone that followed a pointer."""
 
     ran: tuple[int, ...]  # versions, in their order
     refused: Mapping[str, int]  # updates that it refused, by reason
