@@ -16,7 +16,7 @@ from typing import Literal
 
 from edgeline.errors import UsageError
 
-# What a fault may do to its week.
+# The things that a fault may do to its week.
 Effect = Literal["recovers", "refused", "may"]
 EFFECTS: Mapping[Effect, str] = {
     "recovers": "is good, and has to reach a model",
