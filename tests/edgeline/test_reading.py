@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -13,7 +15,7 @@ from tests.conftest import make_workspace
 from tests.edgeline.cli.test_predict import SHAPES, tflite
 from tests.edgeline.cli.test_verify import push_with_golden
 from tests.edgeline.release.candidates import make_candidate
-from tests.edgeline.report.runs import a_run
+from tests.edgeline.report.runs import a_run, spans
 from tests.outputs import record_output
 
 ANSWERS = [
@@ -42,6 +44,26 @@ def test_what_phones_answered_are_rows_beside_the_accuracy_on_eval(workspace):
     assert overall["low"] < overall["accuracy"] < overall["high"]
     assert overall["expected"] == pytest.approx(0.9)
     assert {row["kind"] for row in found} == {"overall", "class", "lane", "variant", "device", "week"}
+
+
+def test_the_age_of_production_is_rows_too(history, workspace, monkeypatch):
+    known = history.run().known
+    window = spans(3, ("ok",))
+    facts = [
+        replace(
+            (found := a_run(id=f"r{number}", version=number)),
+            data=replace(found.data, spans=window[:number]),
+            evaluation=Evaluation((Slice("span", str(number), 50, 0.9, before=0.8),), number - 1 or None),
+        )
+        for number in (1, 3)
+    ]
+    facts[1] = replace(facts[1], evaluation=replace(facts[1].evaluation, baseline_version=1))
+    runs = [edgeline.reading.PastRun(history, type(known)(each, known.folder, known.pages)) for each in facts]
+    monkeypatch.setattr(edgeline.reading.History, "runs", lambda self: runs[::-1])
+    (found,) = history.decay()
+    assert found == {
+        **{"run": "r3", "version": 1, "weeks": 2, "examples": 50, "production": 0.8, "retrained": 0.9}
+    }
 
 
 @pytest.fixture

@@ -34,6 +34,13 @@ def test_every_run_has_a_row_newest_first_with_why_it_was_not_pushed():
     assert "Version 9 of shelf was pushed 1 run ago, on 2026-01-09." in page
 
 
+def test_each_version_that_was_served_is_a_row_of_the_run_that_read_most_of_its_answers():
+    page = render_index("shelf", list(weeks(3)))
+    text = page[page.index("<h2>In the field</h2>") :]
+    text = text[: text.index("</section>")]
+    assert re.findall("<tr><th>(.+?)</th><td>100</td>", text) == ["3", "2"]
+
+
 def test_sixty_weeks_are_a_small_page_with_a_chart_over_time_for_each_width():
     page = render_index("shelf", list(weeks(60)))
     assert page.count('<div class="wide"><svg') == page.count('<div class="narrow"><svg') == 2
