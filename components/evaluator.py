@@ -25,12 +25,12 @@ from components.simple_models import SimpleModels
 from edgeline.gates.answers import Answers
 from edgeline.gates.bounds import judge
 from edgeline.gates.figures import compute_metrics, estimate_accuracies, find_worst_groups
-from edgeline.gates.served import add_served
+from edgeline.gates.served import add_served, describe_skews
 from edgeline.gates.settings import EvaluationSettings, GateSettings
 from edgeline.gates.simple import compare
 from edgeline.records.evaluation import METRICS, REVIEWED, Confusion, Metrics
 from edgeline.records.ingest import TWINS
-from edgeline.records.served import PUSHED, SERVED
+from edgeline.records.served import PUSHED, SERVED, SKEW
 from edgeline.records.verdict import VERDICT
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
@@ -112,8 +112,12 @@ class EvaluatorExecutor(Executor):
                 verdict = replace(verdict, warnings=(*verdict.warnings, f"{drift.sentence} {cause}"))
         if served := SERVED.find(Path(quarantine.uri)):
             pushed = PUSHED.find(Path(baseline.uri)) or {}
+            skews = SKEW.find(Path(baseline.uri)) or ()
             PUSHED.write(Path(evaluation), pushed)
+            SKEW.write(Path(evaluation), skews)
             verdict = add_served(verdict, served, pushed, metrics, settings.evaluation.served)
+            skewed = describe_skews(skews, settings.evaluation.max_served_difference)
+            verdict = replace(verdict, warnings=(*verdict.warnings, *skewed))
         for warning in verdict.warnings:
             log.warning(warning)
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])

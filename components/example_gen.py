@@ -32,7 +32,7 @@ from components.ingest.example_shards import (
 )
 from components.ingest.kept_spans import KeptSpans
 from components.ingest.near_twins import find_twins, select_looks
-from components.ingest.originals import Named, choose_originals, write_originals
+from components.ingest.originals import Named, choose_answers, choose_originals, write_originals
 from components.ingest.quarantine import select_listed, write_quarantine
 from data.settings import DataSettings
 from data.spans.corrections import read_corrections
@@ -46,7 +46,7 @@ from edgeline.records.evaluation import REVIEWED
 from edgeline.records.ingest import TWINS, Excluded, Ingest, Quarantined
 from edgeline.records.ingest import Span as SpanCounts
 from edgeline.records.photo_features import write_features
-from edgeline.records.served import SERVED, Answer, Truth, count_served
+from edgeline.records.served import ASKED, SERVED, Answer, Truth, count_served
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
 from edgeline.store.locations import locate
@@ -83,7 +83,8 @@ def SpanExampleGen(
     The raw inputs of a few eval examples are kept beside the splits, see `originals.py`.
 
     For photos, `twins.json` beside the counts of the window lists the eval examples with a near twin in
-    train. Where spans have a `served.csv`, `served.json` has the counts of what phones answered.
+    train. Where spans have a `served.csv`, `served.json` has the counts of what phones answered,
+    and `asked.json` answers to compute again, with their raw inputs beside it.
 
     Raises:
         UsageError: There is no span.
@@ -164,6 +165,13 @@ def SpanExampleGen(
         for found in read_all(scratch, example_shards.TRUTHS, dict[str, Truth]):
             truths |= found
         SERVED.write(folder, count_served(served, truths, about.noun))
+        asked = choose_answers(row for row in served if isinstance(row, Answer) and row.example in truths)
+        ASKED.write(folder, tuple(asked))
+        by_span: dict[str, list[Named]] = {}
+        for example, device in {answer.example: answer.device for answer in asked}.items():
+            name, _, id = example.partition("/")
+            by_span.setdefault(name, []).append((device, name, id))
+        write_originals(folder, by_span, spans, source)
     in_eval = read_all(scratch, example_shards.IN_EVAL, list[Named])
     write_originals(Path(examples.uri), choose_originals(in_eval, about.labels), spans, source)
     if kept is not None:

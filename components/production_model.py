@@ -13,9 +13,10 @@ from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
 from components.artifacts import PRODUCTION_EDGE, Quarantine
+from components.skew import measure_skew
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import LABELS_FILE_NAME
-from edgeline.records.served import PUSHED, SERVED, PushedVersion
+from edgeline.records.served import PUSHED, SERVED, SKEW, PushedVersion
 from edgeline.release import store
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import read_release
@@ -40,8 +41,8 @@ def ProductionModel(
     the folder `edge` beside the SavedModel, empty if the bundle is damaged: a new release is what repairs
     that. `production` is the digest of the pointer to production, which keys the cache; empty where each step
     runs afresh. So do `settings`: by them, DataGate may have ended a canary since. Beside the model,
-    `pushed.json` has the versions in the record of what phones answered that the store has too; `quarantine`
-    has that record.
+    `pushed.json` has the versions in the record of what phones answered that the store has too, and
+    `skew.json` how far scores are from those of its files; `quarantine` has that record.
     """
     release = store.current(push, model_name)
     model.set_int_custom_property("has_model", int(release is not None))
@@ -66,6 +67,7 @@ def ProductionModel(
     if served := SERVED.find(Path(quarantine.uri)):
         versions = [answered.version for answered in served.versions]
         PUSHED.write(Path(model.uri), dict(_find_pushed(push, model_name, versions)))
+        SKEW.write(Path(model.uri), tuple(measure_skew(push, model_name, Path(quarantine.uri))))
 
 
 def _find_pushed(push: str, model: str, versions: Iterable[int]) -> Iterator[tuple[int, PushedVersion]]:

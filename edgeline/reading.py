@@ -16,8 +16,10 @@ from edgeline.release.layout import PushFolder
 from edgeline.release.releases import read_release
 from edgeline.release.verify import nothing_of
 from edgeline.report.collect import read_answers, read_labels
+from edgeline.report.decay import find_aged
 from edgeline.report.facts import Facts
 from edgeline.report.served import list_slices
+from edgeline.report.timelines import make_row
 from edgeline.runtime import Bundle, load_bundle
 from edgeline.store.locations import is_url, locate
 from edgeline.workspace.known_runs import KnownRun, Place, find_known_run, find_known_runs, resolve_place
@@ -56,6 +58,14 @@ class History:
         """Returns all runs of the model, newest first."""
         _, _, known = find_known_runs(self.place)
         return [PastRun(self, run) for run in reversed(known)]
+
+    def decay(self) -> list[dict[str, Any]]:
+        """Returns how production did on each newest span that it had not seen, a dictionary a run.
+
+        Keys: run, version (in production), weeks (spans since the newest that it was trained on), examples,
+        production and retrained, the accuracies of the two models on these, 0..1.
+        """
+        return [vars(each) for each in find_aged([make_row(each.facts, None) for each in self.runs()[::-1]])]
 
     def run(self, name: str = "latest") -> "PastRun":
         """Returns the run of that id or of an unambiguous beginning of it, `latest` or `production`.

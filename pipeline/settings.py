@@ -93,8 +93,13 @@ class Settings(Group):
         return {name: step.component.rpartition(".")[0] for name, step in self.steps.items()}
 
     def recorded(self) -> dict[str, Any]:
-        """Returns the recorded settings: those of a model, not of space, mirror, alerts or a cluster."""
-        return self.model_dump(mode="json", exclude={"workspace", "registry", "alerts", "kubeflow"})
+        """Returns the recorded settings: those of a model, not of space, mirror, alerts or a cluster.
+
+        Of alerts, the promised age of production is recorded, for `edgeline status`.
+        """
+        alerts = AlertSettings.model_fields.keys() - {"stale_days"}
+        left_out: Any = {**dict.fromkeys(("workspace", "registry", "kubeflow"), True), "alerts": alerts}
+        return self.model_dump(mode="json", exclude=left_out)
 
     def of(self, step: str) -> str:
         """Returns the settings that a step reads, those that `STEPS` names, as JSON nested by group."""

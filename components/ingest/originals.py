@@ -1,6 +1,7 @@
 """The raw inputs of a few eval examples, kept by ingest in the folder `originals` of the Examples.
 
-EdgeValidator preprocesses them as a phone does; on a cluster it has no data folder.
+EdgeValidator preprocesses them as a phone does; on a cluster it has no data folder. For the same reason, the
+folder `originals` beside the quarantine has those of a few examples that phones had answered.
 """
 
 from collections import Counter
@@ -11,9 +12,12 @@ from pathlib import Path
 from data.spans.layout import Span
 from data.spans.source import Source
 from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER, Original
+from edgeline.records.served import Answer
 
 # The most of a label, and the most in all where there are many labels; each label has at least one.
 MOST_OF_LABEL, _MOST = 20, 200
+# Answers of one device with one file of one version.
+_MOST_OF_DEVICE = 5
 # This limits the size of photos; the first of each label is kept whatever its size.
 _MOST_BYTES = 32 * 2**20
 
@@ -39,6 +43,17 @@ def choose_originals(shards: Iterable[Sequence[Named]], labels: Sequence[str]) -
                 counts[named[0]] += 1
         if ranked:  # the first of each label before any second one
             chosen[span] = [named for _, named in sorted(ranked, key=lambda item: item[0])]
+    return chosen
+
+
+def choose_answers(answers: Iterable[Answer]) -> list[Answer]:
+    """Chooses answers whose scores are computed again, the last ones of each device with each file."""
+    counts, chosen = Counter[tuple[int, str, str]](), list[Answer]()
+    for answer in reversed(list(answers)):
+        key = answer.version, answer.variant, answer.device
+        if counts[key] < _MOST_OF_DEVICE and len(chosen) < _MOST:
+            counts[key] += 1
+            chosen.append(answer)
     return chosen
 
 

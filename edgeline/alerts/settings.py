@@ -57,7 +57,8 @@ class AlertSettings(Group):
     command: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """A program and its arguments; it gets the message as JSON on its standard input."""
     stale_days: int = Field(21, ge=1, le=3650)
-    """Days without a push after which an alert is sent."""
+    """The promised age of production in days: when it is older, an alert is sent, and `edgeline status` says
+    so."""
     expiry_days: int = Field(14, ge=0, le=3650)
     """Days before the release in production expires at which an alert is sent."""
     max_drop: Fraction = 0.01

@@ -21,7 +21,7 @@ from edgeline.release.releases import Release
 from edgeline.report.facts import Facts
 from edgeline.report.words import percent
 from edgeline.store.locations import Location
-from edgeline.workspace.closing import duration
+from edgeline.workspace.closing import describe_age, duration
 
 RUN = "run"
 COMPARED = 20  # number of runs before the last
@@ -139,13 +139,11 @@ def _check_releases(situation: Situation, settings: AlertSettings, now: datetime
     manifest = situation.release.manifest if situation.release else None
     since = manifest.created if manifest else next((facts.run.started_at for facts in situation.history), "")
     with suppress(ValueError):
-        age = now - parse_time(since)
-        stale = Trouble(
-            f"{situation.model}: nothing has been pushed for {age.days} days.",
-            do="Check that new data arrives, and that the timer still starts runs.",
-            same=since,
-        )
-        yield "stale", stale if age > timedelta(days=settings.stale_days) else None
+        age, old = (now - parse_time(since)).days, describe_age(since, settings.stale_days, now)
+        if not manifest:
+            old = old and f"{situation.model}: nothing has been pushed for {age} days."
+        do = "Check that new data arrives, and that the timer still starts runs."
+        yield "stale", Trouble(old, do=do, same=since) if old else None
     if manifest:
         left = parse_time(manifest.expires) - now
         word = "expires" if left > timedelta() else "expired"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -45,6 +45,10 @@ def status(place: Place, as_json: bool) -> int:
     last, root, model = resolve_place(place)
     release, rollout = store.current(root, model), store.find_rollout(root, model)
     served = closing.find_served(last, release) if last and release else None
+    promised = last.settings.get("alerts", {}).get("stale_days") if last else None
+    old = ""
+    if release and isinstance(promised, int):
+        old = closing.describe_age(release.manifest.created, promised, datetime.now(timezone.utc))
     if as_json:
         # All keys are always present, so that a reader needs no special case for the first week.
         manifest = release.manifest if release else None
@@ -56,6 +60,7 @@ def status(place: Place, as_json: bool) -> int:
             "default_variant": manifest.default_variant if manifest else None,
             **{key: getattr(manifest, key, None) for key in TERMS},
             "served": to_builtins(served.tally) if served else None,
+            "older_than_promised": bool(old),
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
         last_run = {key: getattr(last, key) if last else None for key in keys}
@@ -76,6 +81,8 @@ def status(place: Place, as_json: bool) -> int:
             say(f"  {line}")
         if served:
             say(f"  {served.sentence}")
+        if old:
+            say(f"  {old}", "bold yellow")
     if rollout:
         say(f"{rollout.tried} Since {rollout.when}, by {rollout.who}: {rollout.reason}")
     if last is None:

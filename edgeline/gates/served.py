@@ -6,8 +6,9 @@ from typing import Literal
 
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import ServedBound
+from edgeline.labels import join_names
 from edgeline.records.evaluation import Metrics
-from edgeline.records.served import PushedVersion, Served, ServedVersion, Tally
+from edgeline.records.served import PushedVersion, Served, ServedVersion, Skew, Tally
 from edgeline.records.verdict import Verdict
 
 _RANK = ("good", "too_few", "bad")
@@ -83,6 +84,22 @@ def add_served(
         elif judged.result == "too_few":
             warnings += judged.sentences
     return replace(verdict, warnings=(*verdict.warnings, *warnings))
+
+
+def describe_skews(skews: Sequence[Skew], most: float) -> tuple[str, ...]:
+    """Returns a warning for each file whose served scores differ by more than `most`, with the devices."""
+    devices: dict[tuple[int, str], list[str]] = {}
+    for each in skews:
+        if beyond := sum(difference > most for difference in each.differences):
+            counted = f"{each.device} ({beyond} of {len(each.differences)}, by up to"
+            text = f"{counted} {max(each.differences):.3f})"
+            devices.setdefault((each.version, each.variant), []).append(text)
+    return tuple(
+        f"Scores that phones gave with {variant} of version {version} are more than {most:g} from those of"
+        f" the stored file for the same examples: {join_names(named, 5)}. Another decoder, another runtime, a"
+        " wrong bundle?"
+        for (version, variant), named in devices.items()
+    )
 
 
 def _judge_slices(

@@ -133,6 +133,9 @@ class EvaluationSettings(Group):
     served: Annotated[tuple[ServedBound, ...], Field(strict=False)] = ()
     """Bounds on what phones answered with the model in production, as `served.csv` of the spans tells; empty
     for none."""
+    max_served_difference: Fraction = 0.05
+    """Largest difference between a score in `served.csv` and that of the stored file for the same example; a
+    phone with a larger one decodes, resizes or computes something else, which is a warning."""
     beat_majority: bool = True
     """Whether overall accuracy has to beat a model that always predicts the most frequent class."""
     min_class_recall: Fraction = RECOGNISED

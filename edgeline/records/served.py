@@ -132,9 +132,23 @@ class Served:
         return next((each for each in self.versions if each.version == version), None)
 
 
+@dataclass(frozen=True)
+class Skew:
+    """The differences between scores of a device and those of the stored file for the same examples."""
+
+    version: int
+    variant: str
+    device: str
+    differences: tuple[float, ...]  # 0..1, one for each answer that was computed again
+
+
 SERVED = JsonFile[Served]("served.json", Served)
 # The versions that were served, as far as the release store has them.
 PUSHED = JsonFile[Mapping[int, PushedVersion]]("pushed.json", Mapping[int, PushedVersion])
+
+# Answers whose scores are computed again, and what comes of it.
+ASKED = JsonFile[tuple[Answer, ...]]("asked.json", tuple[Answer, ...])
+SKEW = JsonFile[tuple[Skew, ...]]("skew.json", tuple[Skew, ...])
 
 
 def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun: str = "example") -> Served:

@@ -59,6 +59,9 @@ _HELPER = "-worker-"
 # failures, and room for about twenty characters.
 _IF_RED = "-if-red"
 
+# Modules that are imported by the kind of a contract.
+_CONTRACTS = tuple(f"edgeline.edge.contracts.{kind}" for kind in ("image", "row", "tokens"))
+
 # The steps in an order in which they can run.
 STEPS: Mapping[str, StepInfo] = {
     "ExampleGen": StepInfo(
@@ -104,7 +107,7 @@ STEPS: Mapping[str, StepInfo] = {
         figures=("metrics",),
     ),
     "DataGate": StepInfo(
-        "Lets the run go on to training, or stops it.",
+        "Ends an open canary, and lets the run go on to training, or stops it.",
         after=(
             *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator"),
             "DataValidator",
@@ -150,7 +153,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "ProductionModel": StepInfo(
         "Fetches the model in production for comparison.",
-        code=("components.production_model",),
+        code=("components.production_model", *_CONTRACTS),
         after=("ExampleGen",),
         inputs=("production", "destination"),
         settings=("push.canary_percent", "evaluation.served"),
@@ -178,11 +181,7 @@ STEPS: Mapping[str, StepInfo] = {
         "Measures the files that would ship, and compares them with the file in production.",
         code=(
             "components.edge_validator",
-            *(
-                "edgeline.edge.contracts.image",
-                "edgeline.edge.contracts.row",
-                "edgeline.edge.contracts.tokens",
-            ),
+            *_CONTRACTS,
         ),
         workload_code=("source",),
         after=("ExampleGen", "Transform", "Trainer", "ProductionModel", "EdgeConverter"),

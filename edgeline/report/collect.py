@@ -13,7 +13,7 @@ from edgeline.records.evaluation import LABEL_ISSUES, METRICS, PHOTO_DRIFT, Metr
 from edgeline.records.ingest import INGEST, THUMBNAILS, TWINS, Ingest
 from edgeline.records.json_file import UNREADABLE
 from edgeline.records.run import Run
-from edgeline.records.served import PUSHED, SERVED
+from edgeline.records.served import PUSHED, SERVED, SKEW
 from edgeline.records.training import CROSS_VALIDATION, EPOCHS, SEARCH, TRAINING, TrainingSummary
 from edgeline.records.verdict import DRIFT, VERDICT, Difference, Verdict, read_anomalies
 from edgeline.report import facts
@@ -71,6 +71,7 @@ def collect(sources: Sources, run: Run) -> facts.Facts:
         mistakes=read_part("The worst mistakes", lambda s: MISTAKES.find(s.edge_verdict), None),
         served=read_part("What phones answered", lambda s: SERVED.find(s.quarantine), None),
         pushed=read_part("The served versions", lambda s: PUSHED.find(s.evaluation) or {}, {}),
+        skews=read_part("The differences of served scores", lambda s: SKEW.find(s.evaluation) or (), ()),
         photo_drift=read_part("The drift of photos", lambda s: PHOTO_DRIFT.find(s.evaluation), None),
         label_issues=read_part("The probable label errors", lambda s: LABEL_ISSUES.find(s.evaluation), None),
         edge=read_part("The edge files", lambda s: EDGE_FILES.find(s.edge_verdict), None),

@@ -10,7 +10,7 @@ from edgeline.records.edge import EdgeFiles, Mistake
 from edgeline.records.evaluation import Confusion, Importance, LabelIssues, PhotoDrift, SimpleModel
 from edgeline.records.ingest import Ingest, Thumbnail
 from edgeline.records.run import Run
-from edgeline.records.served import PushedVersion, Served
+from edgeline.records.served import PushedVersion, Served, Skew
 from edgeline.records.training import CrossValidation, Epoch, Search, TrainingSummary
 from edgeline.records.verdict import Difference, Verdict
 from edgeline.report.measures import Reliability
@@ -164,6 +164,7 @@ class Facts:
     label_issues: LabelIssues | None = None
     served: Served | None = None  # None where no phone told what it answered
     pushed: Mapping[int, PushedVersion] = field(default_factory=dict)  # the served versions
+    skews: tuple[Skew, ...] = ()  # where served scores were computed again
     photo_drift: PhotoDrift | None = None
     edge: EdgeFiles | None = None
     gates: tuple[Verdict, ...] = ()  # in the order of the DAG

@@ -10,8 +10,10 @@ from msgspec import Struct
 from edgeline.journal import parse_time
 from edgeline.report import words
 from edgeline.report.compare import SECTIONS
+from edgeline.report.decay import describe_cost, draw_decay, find_aged
 from edgeline.report.drawing import MARKERS
 from edgeline.report.page import Figure, render
+from edgeline.report.served import ServedSlice
 from edgeline.report.timelines import Row
 from edgeline.report.verdict import BADGES
 
@@ -42,6 +44,7 @@ class Mark(Struct, frozen=True):
 def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) -> str:
     """Renders the page; the rows, and the changes of production, come oldest first."""
     dated = [(at, row) for row in rows if (at := _parse_moment(row.started_at)) is not None]
+    aged = find_aged(rows)
     by_hand = [mark for mark in changes if mark.action != "push"]
     marks = sorted((*by_hand, *_find_exclusions(rows)), key=lambda mark: mark.when, reverse=True)
     return render(
@@ -58,7 +61,19 @@ def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) 
         steps=_sort_steps(rows)[:_MOST_STEPS],
         sections=SECTIONS,
         compared=_make_comparable(rows),
+        served=_select_served(rows),
+        cost=describe_cost(aged),
+        decay=draw_decay(aged) if aged else None,
     )
+
+
+def _select_served(rows: Iterable[Row]) -> list[ServedSlice]:
+    """Returns each version as the run that read most of its answers counted it, the newest first."""
+    most: dict[int, ServedSlice] = {}
+    for each in (each for row in rows for each in row.served):
+        if each.version not in most or each.tally.answers >= most[each.version].tally.answers:
+            most[each.version] = each
+    return [most[version] for version in sorted(most, reverse=True)]
 
 
 def _sort_classes(rows: Sequence[Row]) -> list[str]:

@@ -25,6 +25,7 @@ from edgeline.report.drawing import (
     render_svg,
 )
 from edgeline.report.facts import Facts, Slice
+from edgeline.report.served import ServedSlice, list_slices
 from edgeline.report.words import megabytes, seconds
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class Row(Struct, frozen=True):
     steps: Mapping[str, float] = field(default_factory=dict)  # seconds, in the order of the DAG
     excluded: tuple[Excluded, ...] = ()  # spans that its window would hold
     said: Mapping[str, Lines] = field(default_factory=dict)  # lines by section, for comparisons
+    newest_span: int = 0  # its number
+    newest: Slice | None = None  # the slice of that span
+    baseline: int | None = None  # the version in production that its model was compared with
+    served: tuple[ServedSlice, ...] = ()  # by version
 
     @property
     def recalls(self) -> dict[str, float]:
@@ -74,6 +79,8 @@ def make_row(facts: Facts, link: str | None) -> Row:
     """Makes the row of a run; `link` is that of its page."""
     run, overall = facts.run, facts.evaluation.overall if facts.evaluation else None
     worst = facts.evaluation.worst("class") if facts.evaluation else None
+    number = facts.data.spans[-1].number if facts.data and facts.data.spans else 0
+    spans = facts.evaluation.of("span") if facts.evaluation else ()
     return Row(
         run=run.id,
         link=link,
@@ -100,6 +107,12 @@ def make_row(facts: Facts, link: str | None) -> Row:
         steps={step.name: step.seconds for step in run.steps if step.seconds is not None},
         excluded=facts.data.excluded if facts.data else (),
         said=describe(facts),
+        newest_span=number,
+        newest=next((each for each in spans if each.name == str(number)), None),
+        baseline=facts.evaluation.baseline_version if facts.evaluation else None,
+        served=tuple(
+            each for each in list_slices(facts.served, facts.pushed) if each.drawn.kind == "overall"
+        ),
     )
 
 

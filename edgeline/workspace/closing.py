@@ -3,8 +3,10 @@
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from edgeline.errors import EdgelineError, Problem
+from edgeline.journal import parse_time
 from edgeline.records.events import EpochEnded
 from edgeline.records.outcome import Outcome
 from edgeline.records.run import Run
@@ -181,6 +183,15 @@ def release_lines(release: Release) -> Iterator[str]:
     size = f"{file.size_bytes / _BYTES_PER_MB:.2f} MB, {file.latency.p50_ms:.1f} ms here"
     yield f"phones run {file.name}, {size}: {release.default_file}"
     yield from terms(release.manifest)
+
+
+def describe_age(created: str, promised: int, now: datetime) -> str:
+    """Returns a sentence about a production that is older than promised in days; else an empty text."""
+    try:
+        age = (now - parse_time(created)).days
+    except ValueError:
+        return ""
+    return f"Production is {age} days old; {promised} were promised." if age > promised else ""
 
 
 def find_served(run: Run, release: Release) -> ServedSlice | None:

@@ -20,9 +20,10 @@ from data.spans.exclusions import decide
 from data.spans.layout import find_spans
 from data.spans.split import Ends
 from edgeline.errors import DataRefused, UsageError
+from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER
 from edgeline.records.evaluation import REVIEWED
 from edgeline.records.ingest import TWINS
-from edgeline.records.served import SERVED
+from edgeline.records.served import ASKED, SERVED
 from tests.components.steps import LABELS, LOCAL, SHELF, ingest
 from tests.components.torn_source import REFUSAL
 from tests.data.sample_photos import (
@@ -484,7 +485,8 @@ def test_what_phones_answered_is_joined_with_the_labels_of_usable_examples(spoil
     ]
     header = "example,version,variant,said,score,captured_at,device,chosen"
     (data / "span-00002" / "served.csv").write_text("\n".join([header, *lines, "broken"]) + "\n")
-    served = SERVED.read(Path(ingest(data, tmp_path).quarantine.uri))
+    folder = Path(ingest(data, tmp_path).quarantine.uri)
+    served = SERVED.read(folder)
     (version,) = served.versions
     total = version.total
     assert (total.answers, total.drawn, total.doubted) == (14, 12, 0)
@@ -492,6 +494,9 @@ def test_what_phones_answered_is_joined_with_the_labels_of_usable_examples(spoil
     assert total.checked.share == pytest.approx(4 / 11)  # 42, 45, 48, and the copy
     assert version.slices["lane"].keys() == {"lane-07"}
     assert version.slices["class"]["misplaced"].checked.examples == 5
+    asked = {answer.example for answer in ASKED.read(folder)}
+    originals = ORIGINALS.read(folder / ORIGINALS_FOLDER)
+    assert {original.example_id for original in originals if original.file} == asked and len(asked) == 5
     assert [warning.split(":")[0] for warning in served.warnings] == [
         "Of served.csv, 1 rows are no answers, and are left out",
         "Of served.csv, 1 answers were checked, but their photos are not among the usable data",

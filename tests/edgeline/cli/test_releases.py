@@ -2,6 +2,7 @@
 
 import json
 import socket
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -14,6 +15,7 @@ from edgeline.report import records
 from edgeline.store.locations import locate
 from edgeline.workspace.runs import RunFolder
 from runners.local.lock import hold
+from tests.conftest import make_workspace
 from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
 from tests.edgeline.report.runs import a_run
 from tests.outputs import record_output
@@ -168,8 +170,9 @@ def test_a_canary_is_opened_shown_and_ended(edgeline, tmp_path):
 def test_status_of_an_empty_workspace_has_all_its_keys(tmp_path):
     status = json.loads(typed("status", "--json", cwd=tmp_path).stdout)
 
+    field = {"served", "older_than_promised"}
     manifest = {"metrics", "default_variant", "expires", "signed_by", "min_app_version", "rollback_epoch"}
-    assert set(status["production"]) == {"model", "version", "pushed_at", "served", *manifest}
+    assert set(status["production"]) == {"model", "version", "pushed_at", *field, *manifest}
     assert status["production"]["version"] is None
     assert {"id", "outcome", "reasons"} <= set(status["last_run"])
 
@@ -207,6 +210,17 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace):
     ) in edgeline("status")[1]
     served = json.loads(edgeline("status", "--json")[1])["production"]["served"]
     assert (served["answers"], served["checked"]["share"], served["doubted"]) == (1_530, 0.93, 12)
+
+
+def test_status_says_when_production_is_older_than_was_promised(edgeline, tmp_path, make_run, monkeypatch):
+    store.push(tmp_path / "workspace/push", "shelf", make_candidate(tmp_path / "one"))
+    make_workspace(tmp_path / "workspace", make_run, settings={"alerts": {"stale_days": 8}})
+    for days, line in ((8, ""), (19, "  Production is 19 days old; 8 were promised.\n")):
+        later = type("Later", (), {"now": lambda zone, days=days: datetime.now(zone) + timedelta(days)})
+        monkeypatch.setattr("edgeline.cli.releases.datetime", later)
+        said = edgeline("status")[1]
+        assert line in said and ("promised" in said) == bool(line)
+        assert json.loads(edgeline("status", "--json")[1])["production"]["older_than_promised"] == bool(line)
 
 
 def test_status_names_the_last_run_its_outcome_and_its_reasons(tmp_path, workspace):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from edgeline.gates.served import add_served, judge_served
+from edgeline.gates.served import add_served, describe_skews, judge_served
 from edgeline.gates.settings import EvaluationSettings, ServedBound
 from edgeline.records.evaluation import Metrics
-from edgeline.records.served import PushedVersion, Served, ServedVersion, Tally
+from edgeline.records.served import PushedVersion, Served, ServedVersion, Skew, Tally
 from edgeline.records.training import Estimate
 from edgeline.records.verdict import Verdict
 
@@ -83,6 +83,19 @@ def test_answers_of_a_version_that_the_store_does_not_have_are_warned_of():
     verdict = add_served(Verdict("evaluation", "pass"), served, {7: PUSHED}, Metrics({}), ())
     (warning,) = verdict.warnings
     assert warning.startswith("90 answers are by version 99, which the release store does not have")
+
+
+def test_scores_that_the_stored_file_does_not_give_are_warned_of_by_file_and_device():
+    skews = [
+        Skew(7, "int8", "d1", (0.01, 0.0)),
+        Skew(7, "int8", "d2", (0.01, 0.3)),
+        Skew(7, "fp16", "d1", (0.2,)),
+    ]
+    first, second = describe_skews(skews, 0.05)
+    assert (
+        "with int8 of version 7 are more than 0.05 from" in first and "d2 (1 of 2, by up to 0.300)." in first
+    )
+    assert "with fp16 of version 7" in second and describe_skews(skews, 0.3) == ()
 
 
 def test_a_bound_needs_a_limit_and_none_is_set_by_default():

@@ -301,11 +301,12 @@ def test_a_rollback_that_was_signed_is_followed(root, tmp_path, open_phone):
 def test_a_phone_takes_its_side_of_a_canary_and_says_which(root, tmp_path, open_phone):
     push(root, tmp_path / "two", "row", 2)
     store.rollback(root, "row", "one is enough", key=KEY)
-    store.rollout(root, "row", 2, 0.07, "a first try", KEY)
     with serving(root, "row") as server:
         phones = [open_phone(server.url) for _ in range(2)]
         for phone, device in zip(phones, ("phone-15679", "phone-11057"), strict=True):
             phone.page.evaluate(f"localStorage.setItem('edgeline device', '{device}')")
+        store.rollout(root, "row", 2, 0.07, "a first try", KEY)
+        for phone in phones:
             phone.look()
         tries, stays = phones
         assert tries.version() == "v2" and tries.is_fine and stays.version() == "v1" and stays.is_fine

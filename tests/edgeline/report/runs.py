@@ -20,7 +20,7 @@ from edgeline.records.evaluation import (
 )
 from edgeline.records.ingest import Excluded, Span, Thumbnail
 from edgeline.records.run import Artifact, Run, Step
-from edgeline.records.served import Answer, PushedVersion, Truth, count_served
+from edgeline.records.served import Answer, PushedVersion, Skew, Truth, count_served
 from edgeline.records.training import CrossValidation, Epoch, Estimate, Search, TrainingSummary, Trial
 from edgeline.records.verdict import Difference, Verdict
 from edgeline.report.facts import (
@@ -202,6 +202,7 @@ def a_run(
             },
             "photo",
         ),
+        skews=(Skew(2, "fp16", HOSTILE, (0.0, 0.31)),),
         pushed={2: PushedVersion("2026-09-28T03:00:00Z", {"overall": {"all": 0.93}})},
         reliability=measure_reliability([(0.55, True), (0.65, False), (0.95, True), (0.99, True)] * 100),
         photo_drift=PhotoDrift(

@@ -95,6 +95,7 @@ def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch
         "data/spans/split.py": {"ExampleGen"},
         "edgeline/edge/photo_pixels.py": {
             "ExampleGen",
+            "ProductionModel",
             "EdgeValidator",
         },  # what was kept of spans is then made again
     }.items():

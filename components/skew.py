@@ -1,0 +1,48 @@
+"""Computes served scores again, from the stored bundle of the version that gave them."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgeline.errors import EdgelineError
+from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER
+from edgeline.records.served import ASKED, Answer, Skew
+from edgeline.release.layout import PushFolder
+from edgeline.release.releases import read_release
+from edgeline.runtime import load_bundle
+from edgeline.store.locations import locate
+
+log = logging.getLogger("edgeline.production")
+
+
+def measure_skew(push: str, model: str, ingested: Path) -> Iterator[Skew]:
+    """Yields by how much served scores differ, by file and device; nothing for files that are not there.
+
+    Args:
+        push: The root of the release store.
+        model: The name of the model.
+        ingested: The folder with the chosen answers, and the raw inputs of their examples.
+    """
+    folder = ingested / ORIGINALS_FOLDER
+    contents = {
+        each.example_id: (folder / each.file).read_bytes() if each.file else each.content
+        for each in ORIGINALS.read(folder)
+    }
+    by_file: dict[tuple[int, str], list[Answer]] = {}
+    for answer in ASKED.find(ingested) or ():
+        if answer.example in contents:
+            by_file.setdefault((answer.version, answer.variant), []).append(answer)
+    for (version, variant), answers in by_file.items():
+        try:
+            release = read_release(PushFolder(locate(push)), model, version)
+            bundle = load_bundle(release.manifest, release.read, variant)
+            differences: dict[str, list[float]] = {}
+            for answer in answers:
+                score = bundle.predict(contents[answer.example]).ranked.get(answer.said, 0.0)
+                differences.setdefault(answer.device, []).append(round(abs(answer.score - score), 6))
+        except EdgelineError as error:
+            log.warning(
+                "Served scores of %s of version %d were not computed again: %s", variant, version, error
+            )
+            continue
+        yield from (Skew(version, variant, device, tuple(each)) for device, each in differences.items())

@@ -1,0 +1,57 @@
+"""What production loses by waiting is measured on newest spans that it had not seen."""
+
+import pytest
+
+from edgeline.report.decay import describe_cost, find_aged
+from edgeline.report.facts import Slice
+from edgeline.report.index import render_index
+from edgeline.report.timelines import Row
+
+
+def row(span, outcome="pushed", version=None, baseline=None, before=None, after=0.95):
+    newest = Slice("span", str(span), 60, after, before=before) if baseline else None
+    version = version if outcome == "pushed" else None
+    started = f"2026-01-{span:02d}T03:00:00Z"
+    return Row(
+        f"r{span}",
+        None,
+        outcome,
+        started,
+        0.95,
+        version=version,
+        newest_span=span,
+        newest=newest,
+        baseline=baseline,
+    )
+
+
+HISTORY = [
+    row(1, version=1),
+    row(2, version=2, baseline=1, before=0.94),
+    row(3, "held", baseline=2, before=0.94),
+    row(4, "held", baseline=2, before=0.93),
+    row(5, "refused"),
+    row(6, version=3, baseline=2, before=0.91),
+    row(6, version=4, baseline=3, before=0.95),  # the same week again: nothing new for production
+    row(7, "held", baseline=2, before=0.90),  # after a rollback
+]
+
+
+def test_production_is_as_old_as_the_newest_span_that_it_was_trained_on():
+    aged = find_aged(HISTORY)
+    assert [(each.version, each.weeks) for each in aged] == [(1, 1), (2, 1), (2, 2), (2, 4), (2, 5)]
+
+
+def test_what_a_week_costs_is_said_with_its_interval():
+    aged = find_aged(HISTORY)
+    assert aged[-1].cost == pytest.approx(0.05)
+    assert describe_cost(aged) == (
+        "A week without retraining costs 1.0 points of accuracy (95 % CI 1.0 to 1.0, from 5 runs)."
+    )
+    assert "not known before 3 runs; there are 2" in describe_cost(aged[:2])
+
+
+def test_the_page_of_all_runs_draws_it_where_there_is_something_to_draw():
+    page = render_index("shelf", HISTORY)
+    assert "<h2>Age</h2>" in page and "production after 5 weeks: 90.0% in 1 runs" in page
+    assert "<h2>Age</h2>" not in render_index("shelf", HISTORY[:1])
