@@ -87,7 +87,8 @@ def main() -> None:
     print(f"| | MB | ms | apart | {' | '.join(f'{name} ({len(photos)})' for name, photos in sets.items())} |")
     print(f"|---|---|---|---|{'---|' * len(sets)}")
     for each in CONVERSIONS.read(bundle):
-        if not each.file or (at_validation := measured[each.variant]) is None:
+        difference = (at_validation := measured[each.variant]) and at_validation.unlike_difference
+        if not each.file or difference is None:  # the run had model.unlike=false
             continue
         path = bundle / each.file
         answers = [EdgeModel(path).answer(photos) for photos in sets.values()]
@@ -95,7 +96,7 @@ def main() -> None:
         figures = [
             f"{path.stat().st_size / 1e6:.3f}",
             f"{latency:.3f}",
-            f"{at_validation.unlike_difference:.4f}",
+            f"{difference:.4f}",
         ]
         figures += [f"{np.mean(unlike > UNLIKE_FROM):.2f}" for _, unlike in answers]  # type: ignore[operator]
         print(f"| {each.variant} | {' | '.join(figures)} |")
