@@ -55,7 +55,7 @@ phone: $(PAGE) ## build the web page for phones; needs Node
 phone-with-node:
 	@if command -v npm > /dev/null; then $(MAKE) phone; fi
 
-drill: setup ## a year of simulated Mondays with faults, an hour on 2 idle cores; options in ARGS="..."
+drill: setup ## a year of simulated Mondays with faults; options in ARGS="..."
 	@$(BIN)/edgeline drill --weeks 52 --seed 1 $(ARGS)
 
 wheel: setup phone-with-node ## build the package `edgeline`, without the pipeline, into dist/
