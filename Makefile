@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 # sources again, 12 s, where Python may not keep what it compiled.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup scale words run test test-fast test-scale test-cluster lint phone phone-with-node wheel docs lock image clean
+.PHONY: help setup scale words run test test-fast test-scale test-cluster lint phone phone-with-node drill wheel docs lock image clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ phone: $(PAGE) ## build the web page for phones; needs Node
 
 phone-with-node:
 	@if command -v npm > /dev/null; then $(MAKE) phone; fi
+
+drill: setup ## a year of simulated Mondays with faults, an hour on 2 idle cores; options in ARGS="..."
+	@$(BIN)/edgeline drill --weeks 52 --seed 1 $(ARGS)
 
 wheel: setup phone-with-node ## build the package `edgeline`, without the pipeline, into dist/
 	@$(BIN)/python -W ignore setup.py --quiet bdist_wheel && rm -rf build

@@ -12,7 +12,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import AcceptedData, Quarantine, Verdict
-from components.canary import end_canary
+from components.canary import ReleaseSettings, end_canary
 from components.run_record import command_for_details, leave_record
 from edgeline.errors import DataRefused
 from edgeline.records.run import Run
@@ -82,8 +82,9 @@ def DataGate(
             f" `edgeline data exclude {span} --reason R --data {place}`.",
         )
     if records:  # On one machine, the runner checks this before the first step.
-        epoch = settings.get("push", {}).get("rollback_epoch", 0)
-        if warning := check_push_early(push, model_name, epoch, signing_key(None) is not None):
+        given, is_signed = ReleaseSettings.of(settings).push, signing_key(None) is not None
+        warning = check_push_early(push, model_name, given.rollback_epoch, is_signed, given.canary_percent)
+        if warning:
             log.warning("It is not known yet if phones will accept a release of this run: %s", warning)
     for name, artifact in inputs.items():
         shutil.copytree(artifact.uri, Path(accepted_data.uri, name))

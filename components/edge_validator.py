@@ -36,6 +36,7 @@ from edgeline.records.edge import (
     ORIGINALS_FOLDER,
     PREDICTIONS,
     PREPROCESSING,
+    UNLIKE,
     EdgeFiles,
     Variant,
 )
@@ -91,7 +92,8 @@ def EdgeValidator(
     sample = read_examples(examples, transform_graph.uri, "eval", _MOST_EXAMPLES, about)
     signature = tensor_signature(about.module)
     saved_model = _SavedModel(path_utils.serving_model_path(model.uri), signature)
-    reference = saved_model.predict(sample.inputs)
+    outputs = saved_model.answer(sample.inputs)
+    reference, unlike = outputs["probabilities"], outputs.get(UNLIKE)
     raw = (bundle / LABELS_FILE_NAME).read_bytes()
     names = parse_labels(raw, LABELS_FILE_NAME, reference.shape[1], about.labels)
     given = _Settings.model_validate_json(settings)
@@ -116,7 +118,8 @@ def EdgeValidator(
             file = bundle / conversion.file
             inspection = inspect(file)
             measurement, answers = measure(
-                file, sample.inputs, sample.labels, reference, sample.groups, contents, contract
+                *(file, sample.inputs, sample.labels, reference, sample.groups, contents, contract),
+                unlike=None if unlike is None else unlike[:, 0],
             )
             reasons = (*problems(inspection, conversion.variant), *judge(measurement, given.edge))
             if not reasons and default is None and before is not None:
@@ -207,12 +210,16 @@ class _SavedModel:
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Returns the model's probabilities, float32 [n, classes]."""
+        return self.answer(inputs)["probabilities"]
+
+    def answer(self, inputs: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Returns the model's outputs by name, float32 [n, ...]."""
         import tensorflow as tf
 
         ((name, spec),) = self._serve.structured_input_signature[1].items()
         batches = (inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH))
-        answers = (self._serve(**{name: tf.cast(batch, spec.dtype)})["probabilities"] for batch in batches)
-        return np.concatenate([answer.numpy() for answer in answers])
+        answers = [self._serve(**{name: tf.cast(batch, spec.dtype)}) for batch in batches]
+        return {key: np.concatenate([answer[key].numpy() for answer in answers]) for key in answers[0]}
 
 
 def _read_raw_examples(

@@ -54,15 +54,8 @@ class RowReader:
         self._widths: dict[str, int] = {}
         self._codes: dict[str, dict[str, int]] = {name: {} for name in workload.categories}
 
-    def read_train(self, folder: str, most: int) -> Rows:
+    def read(self, folder: str, most: int | None = None) -> Rows:
         """Reads the first `most` examples, or fewer if there are many columns; shards are by digest."""
-        return self._read(folder, most)
-
-    def read_eval(self, folder: str) -> Rows:
-        """Reads all examples."""
-        return self._read(folder, None)
-
-    def _read(self, folder: str, most: int | None) -> Rows:
         from tensorflow.core.example.example_pb2 import Example
 
         workload = self._workload

@@ -57,8 +57,8 @@ class SimpleModels:
         self._workload = workload
         try:
             reader = RowReader(workload, quarantine)
-            self._train = reader.read_train(splits["train"], _MOST_TRAINED)
-            evaluation = reader.read_eval(splits["eval"])
+            self._train = reader.read(splits["train"], _MOST_TRAINED)
+            evaluation = reader.read(splits["eval"])
             place = {name: number for number, name in enumerate(ids)}
             evaluation = evaluation.sorted_by(np.argsort([place[name] for name in evaluation.ids]))
         except Exception as error:

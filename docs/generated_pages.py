@@ -14,6 +14,8 @@ from mkdocs.structure.pages import Page
 from edgeline.cli.main import load
 from edgeline.report.terms import TERMS
 from runners.cli.main import COMMANDS
+from runners.drill.faults import EFFECTS, FAULTS
+from runners.drill.promises import PROMISES
 
 _SETTINGS = """# Settings
 
@@ -37,9 +39,29 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Puts the terms of the report where a page has `<!-- terms -->`."""
-    terms = "\n\n".join(f"**{term.name}.** {term.meaning}" for term in TERMS)
-    return markdown.replace("<!-- terms -->", terms)
+    """Puts the terms of the report where a page has `<!-- terms -->`, and the tables of the drill."""
+    for mark, write in (("terms", write_terms), ("faults", write_faults), ("promises", write_promises)):
+        markdown = markdown.replace(f"<!-- {mark} -->", write())
+    return markdown
+
+
+def write_terms() -> str:
+    """Writes the terms of the report."""
+    return "\n\n".join(f"**{term.name}.** {term.meaning}" for term in TERMS)
+
+
+def write_faults() -> str:
+    """Writes the table of the faults of a drill."""
+    rows = ["| fault | what happens | weight | share | its week |", "|---|---|---|---|---|"]
+    for name, fault in FAULTS.items():
+        share = f"{fault.rate:g}" if fault.rate is not None else ""
+        rows.append(f"| `{name}` | {fault.summary} | {fault.weight} | {share} | {EFFECTS[fault.effect]} |")
+    return "\n".join(rows)
+
+
+def write_promises() -> str:
+    """Writes the list of the promises that a drill proves."""
+    return "\n".join(f"- **{it.__name__.replace('_', ' ')}**: {it.__doc__}" for it in PROMISES)
 
 
 def write_settings() -> str:

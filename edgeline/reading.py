@@ -364,8 +364,9 @@ class Model:
     def predict_file(self, path: str | Path) -> Iterator[dict[str, Any]]:
         """Yields the answer to each example of a file: a photo, a text, or the rows of a table.
 
-        Each is a dictionary with the keys input, label, probabilities and problem, which is None or says why
-        there is no label. Raises as `edgeline predict` does.
+        Each is a dictionary with the keys input, label, probabilities, unlike (above 0.5 if the photo is
+        unlike those of training; else None) and problem, which is None or says why there is no label. Raises
+        as `edgeline predict` does.
         """
         for example in read_inputs(Path(path), self.bundle.contract):
             asked, found = answer(example, self.bundle)
@@ -374,5 +375,6 @@ class Model:
                 "input": asked.place,
                 "label": next(iter(ranked), None),
                 "probabilities": ranked,
+                "unlike": found.unlike if found else None,
                 "problem": asked.problem or None,
             }

@@ -21,9 +21,10 @@ from edgeline.records.training import (
     remove_finished,
 )
 from edgeline.records.workload import Workload
+from trainer_module import workload_module
 from trainer_module.export import signatures
 from trainer_module.settings import LearningSettings, replace_values
-from trainer_module.training import calibration, checkpoint, devices, front, workers
+from trainer_module.training import calibration, checkpoint, devices, front, novelty, workers
 from trainer_module.training.folds import count_folds, cross_validate
 from trainer_module.training.task import open_task, train_model
 
@@ -107,7 +108,12 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         temperature = calibration.fit_temperature(answers, task.evaluation.labels)
     calibrated = calibration.set_temperature(model, temperature)
     model = calibrated or model
-    signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload)
+    find_features = getattr(workload_module.load(task.workload.module), "find_features", None)
+    doubting = None
+    if model_settings.unlike and find_features:
+        splits = task.training, task.evaluation
+        doubting = novelty.add_unlike(model, find_features(model), *splits, settings.batch_size)
+    signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload, doubting)
 
     EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in enumerate(outcome.history, start=1)))
     waits = [logs["input_wait"] for logs in outcome.history]

@@ -8,6 +8,9 @@ It may also define:
         Varies features, float32 [N, ...], in training, by draws [N, DRAWS] in 0..1.
     initialize(model, batches, settings, transform)
         Sets weights from the training examples, batches of (feature, label id), before training begins.
+    find_features(model) -> tensor
+        Returns the tensor of a trained model, [N, features], from which its files tell how unlike an example
+        is to those of training; without it they have no output `unlike`.
     settle(custom_config, examples) -> dict
         Returns the configuration of `preprocessing_fn` with what has to be known before its graph is made,
         from the raw features of a sample of training examples, each a `tf.train.Feature` by name.

@@ -76,6 +76,7 @@ _OF_THE_PROJECT = (
     "tensorboard",
     "ui",
     "gc",
+    "drill",
     "kubeflow",
 )
 

@@ -47,7 +47,7 @@ workspace = click.option(
     "--workspace", metavar="DIR", type=Path, default="workspace", help="folder of the runs (./workspace)"
 )
 profile = click.option(
-    "--profile", metavar="P", help="a YAML file of settings, or the name of a built-in one: published"
+    "--profile", metavar="P", help="a YAML file of settings, or the name of a built-in one: published, drill"
 )
 overrides = click.option(
     "--set", "overrides", metavar="a.b=c", multiple=True, help="one setting, in YAML; may be repeated"

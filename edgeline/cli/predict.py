@@ -97,7 +97,10 @@ def _print_lines(answers: Iterable[Answered], bundle: Bundle, explain: bool) -> 
             continue
         (label, score), *others = found.ranked.items()
         rest = ", ".join(f"{name} {value:.2f}" for name, value in others[:4])
-        say(f"{example.place}: {label} {score:.2f}" + (f"  ({rest})" if rest else ""))
+        said = f"{example.place}: {label} {score:.2f}" + (f"  ({rest})" if rest else "")
+        if found.is_unlike:
+            said += f"  unlike what it was trained on ({found.unlike:.2f})"
+        say(said)
         if explain:
             for line in _explain(example, found, bundle, pictures):
                 say(f"  {line}")
@@ -143,15 +146,16 @@ def _write_picture(example: Input, found: Answer, bundle: Bundle, pictures: set[
 
 def _print_csv(answers: Iterable[Answered], bundle: Bundle) -> int:
     writer, failed = csv.writer(sys.stdout, lineterminator="\n"), 0
-    writer.writerow(("input", "label", "probability", *bundle.labels, "problem"))
+    also = ["unlike"] if next(iter(bundle.models.values())).has_unlike else []
+    writer.writerow(("input", "label", "probability", *bundle.labels, *also, "problem"))
     for example, found in answers:
         if found is None:
-            writer.writerow((example.place, "", "", *("" for _ in bundle.labels), example.problem))
+            writer.writerow((example.place, "", "", *("" for _ in (*bundle.labels, *also)), example.problem))
             failed += 1
             continue
         label, probability = next(iter(found.ranked.items()))
         each = (found.ranked[name] for name in bundle.labels)
-        writer.writerow((example.place, label, probability, *each, ""))
+        writer.writerow((example.place, label, probability, *each, *(found.unlike for _ in also), ""))
     return failed
 
 
@@ -163,6 +167,8 @@ def _print_json(answers: Sequence[Answered], bundle: Bundle, explain: bool) -> i
             entry["clipped"] = example.clipped
         if found is not None:
             entry |= {"label": next(iter(found.ranked)), "probabilities": found.ranked}
+            if found.unlike is not None:
+                entry["unlike"] = found.unlike
             if explain:
                 entry["variants"] = {
                     name: dict(zip(bundle.labels, map(float, scores[0]), strict=True))

@@ -132,7 +132,7 @@ def _find_score_problems(vectors: Vectors, name: str, model: EdgeModel) -> Itera
     for number, example in enumerate(vectors.about.examples):
         place = example_name(vectors.about, number)
         expected = np.array(example.scores.get(name, ()))
-        scores = model.predict(vectors.tensors[number : number + 1])[0]
+        (scores,), unlike = model.answer(vectors.tensors[number : number + 1])
         if scores.shape != expected.shape:
             yield f"{place}: {name} gives {len(scores)} scores, not {len(expected)}."
             continue
@@ -142,6 +142,8 @@ def _find_score_problems(vectors: Vectors, name: str, model: EdgeModel) -> Itera
                 f"{place}: {name} gives label {at} the score {scores[at]:.4f}, not {expected[at]:.4f};"
                 f" the largest allowed difference is {most:g}."
             )
+        if unlike is not None and not abs(unlike[0] - example.unlike.get(name, np.nan)) <= 4 * most:
+            yield f"{place}: {name} gives unlike {unlike[0]:.4f}, not {example.unlike.get(name)}."
 
 
 def example_name(about: Golden, number: int) -> str:

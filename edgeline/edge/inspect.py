@@ -11,7 +11,7 @@ from typing import Any
 
 from edgeline.edge.variants import VARIANTS, Variant
 from edgeline.errors import EdgelineError
-from edgeline.records.edge import FileReport, TensorContract
+from edgeline.records.edge import UNLIKE, FileReport, TensorContract
 
 # https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
 _IDENTIFIER = b"TFL3"
@@ -51,7 +51,7 @@ def problems(report: FileReport, variant: str) -> list[str]:
     if report.custom_ops:
         reasons.append(f"The file has custom operations, unknown to phones: {', '.join(report.custom_ops)}.")
     for kind, tensors in (("input", report.inputs), ("output", report.outputs)):
-        if len(tensors) != 1:
+        if sum(kind == "input" or each.name != UNLIKE for each in tensors) != 1:
             reasons.append(f"The file has {len(tensors)} {kind}s instead of one.")
         for tensor in tensors:
             reasons.extend(_find_tensor_problems(kind, tensor, expected))

@@ -89,12 +89,13 @@ class EdgeModel:
     copied or downloaded first.
 
     Args:
-        path: A .tflite file with one input [1, ...] and one output [1, classes].
+        path: A .tflite file with one input [1, ...] and one output [1, classes], maybe with `unlike`, [1, 1].
         threads: Number of threads that it runs in.
 
     Attributes:
         input_shape: Shape without the batch; (H, W, C) for a photo.
         classes: Length of the probability vector.
+        has_unlike: Whether it says how unlike an example is to those of training.
 
     Raises:
         EdgelineError: The file cannot be run, or is not a classifier of batch 1.
@@ -107,17 +108,34 @@ class EdgeModel:
         self._interpreter = load_interpreter(path, threads)
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         shapes = [tuple(int(size) for size in tensor["shape"]) for tensor in (*inputs, *outputs)]
-        if len(shapes) != 2 or len(shapes[1]) != 2 or [shape[:1] for shape in shapes] != [(1,), (1,)]:
+        # Two labels or more have probabilities; a converter may put the outputs in either order.
+        outputs = sorted(outputs, key=lambda tensor: tuple(tensor["shape"]) == (1, 1))
+        if (
+            len(inputs) != 1
+            or [tuple(tensor["shape"]) for tensor in outputs[1:]] not in ([], [(1, 1)])
+            or any(shape[:1] != (1,) for shape in shapes)
+            or len(outputs[0]["shape"]) != 2
+        ):
             raise EdgelineError(
                 f"{path.name} has {len(inputs)} inputs and {len(outputs)} outputs of shapes {shapes}.",
-                "An edge file takes one example [1, ...] and gives its probabilities [1, classes].",
+                "An edge file takes one example [1, ...] and gives its probabilities [1, classes], and maybe"
+                " [1, 1], how unlike it is to those of training.",
                 "Convert the model again, from the signature that takes preprocessed inputs.",
             )
-        self._input, self._output = inputs[0], outputs[0]
-        self.input_shape, self.classes = shapes[0][1:], shapes[1][1]
+        self._input, self._outputs = inputs[0], outputs
+        self.input_shape, self.classes = shapes[0][1:], int(outputs[0]["shape"][1])
+        self.has_unlike = len(outputs) == 2
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Returns probabilities, float32 [n, classes], for inputs [n, ...] as `preprocess` makes them.
+        """Returns the probabilities of `answer`; raises the same errors."""
+        return self.answer(inputs)[0]
+
+    def answer(self, inputs: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Answers inputs [n, ...] as `preprocess` makes them.
+
+        Returns:
+            Probabilities, float32 [n, classes], and how unlike each example is to those of training, float32
+            [n] in 0..1, above 0.5 for 5 % of eval examples; None if the file does not say it.
 
         Raises:
             EdgelineError: The inputs are not numbers, or have another shape.
@@ -129,18 +147,22 @@ class EdgeModel:
                 "Pass what preprocess() returns for the model's own preprocessing.json.",
             )
         probabilities = np.empty((len(inputs), self.classes), np.float32)
+        unlike = np.empty(len(inputs), np.float32) if self.has_unlike else None
         for row, example in enumerate(inputs):
             self._interpreter.set_tensor(self._input["index"], _quantise(example[np.newaxis], self._input))
             self._interpreter.invoke()
-            output = self._interpreter.get_tensor(self._output["index"])
-            probabilities[row] = _dequantise(output, self._output)[0]
-        return probabilities
+            probabilities[row], *others = (
+                _dequantise(self._interpreter.get_tensor(each["index"]), each)[0] for each in self._outputs
+            )
+            if unlike is not None:
+                unlike[row] = others[0][0]
+        return probabilities, unlike
 
     def measure_saturation(
         self, inputs: NDArray[Any], probabilities: NDArray[np.float32]
     ) -> tuple[float | None, float | None]:
         """Returns the shares of inputs and of outputs of `predict` at an end of the quantised range."""
-        return _measure_saturation(inputs, self._input), _measure_saturation(probabilities, self._output)
+        return _measure_saturation(inputs, self._input), _measure_saturation(probabilities, self._outputs[0])
 
 
 def _measure_saturation(values: NDArray[Any], tensor: Mapping[str, Any]) -> float | None:

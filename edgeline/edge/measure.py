@@ -27,6 +27,7 @@ def measure(
     groups: Mapping[str, Sequence[str]],
     contents: Sequence[Any] = (),
     contract: Mapping[str, Any] | None = None,
+    unlike: NDArray[np.float32] | None = None,
 ) -> tuple[Measurement, NDArray[np.float32]]:
     """Runs an edge file on examples, one at a time, and compares it with the SavedModel.
 
@@ -38,6 +39,7 @@ def measure(
         groups: For each grouping ("lane", "label", ...) the name of each example's group, length n.
         contents: Raw inputs, as `preprocess` takes them, to measure what comes before inference.
         contract: The content of preprocessing.json, if there are contents.
+        unlike: The SavedModel's values of `unlike`, float32 [n], if it has this output.
 
     Returns:
         The measurement, and the file's probabilities, float32 [n, classes].
@@ -48,7 +50,7 @@ def measure(
     inspect(tflite)  # raises on a damaged file, where the interpreter would end the process
     speed = measure_speed(tflite, inputs, contents, contract or {})
     model = EdgeModel(tflite)
-    probabilities = model.predict(inputs)
+    probabilities, unlike_here = model.answer(inputs)
     predicted, expected = probabilities.argmax(axis=1), reference.argmax(axis=1)
     difference = np.abs(probabilities.astype(np.float64) - reference)
     right, reference_right = predicted == labels, expected == labels
@@ -66,6 +68,9 @@ def measure(
         **asdict(speed),
         input_saturation=input_saturation,
         output_saturation=output_saturation,
+        unlike_difference=None
+        if unlike is None or unlike_here is None
+        else float(np.abs(unlike_here - unlike).mean()),
         machine=describe_machine(),
     )
     return measurement, probabilities

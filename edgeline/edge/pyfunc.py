@@ -27,6 +27,8 @@ class Model:
     def predict(self, examples: Any, params: Any = None) -> Any:
         """Predicts labels: a pandas.DataFrame of label, its probability and that of each label, a row each.
 
+        Of photos it has the column `unlike` too, above 0.5 if the photo is unlike those of training.
+
         Args:
             examples: A DataFrame. Photos are one column of bytes or file paths, texts one column; rows have
                 the columns of the training, as texts (`read_csv(..., dtype=str)`) if they were imported as
@@ -41,11 +43,13 @@ class Model:
 
         index, rows = [], []
         for key, content in self._iterate_contents(examples):
-            scores = self._model.predict(preprocess(content, self._contract))[0]
+            (scores,), unlike = self._model.answer(preprocess(content, self._contract))
             best = int(np.argmax(scores))
             index.append(key)
-            rows.append((self._labels[best], float(scores[best]), *map(float, scores)))
-        return pd.DataFrame(rows, index, ["label", "probability", *self._labels])
+            also = () if unlike is None else unlike
+            rows.append((self._labels[best], float(scores[best]), *map(float, (*scores, *also))))
+        names = ["unlike"] if self._model.has_unlike else []
+        return pd.DataFrame(rows, index, ["label", "probability", *self._labels, *names])
 
     def _iterate_contents(self, examples: Any) -> Iterator[tuple[Any, Any]]:
         """Yields the index and content of each example; a window begins once there are enough readings."""

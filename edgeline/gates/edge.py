@@ -9,6 +9,8 @@ from edgeline.records.edge import GroupAccuracy, Measurement
 # The fewest examples of a class or slice by which a drop is judged: one of 50 is two points. A class that the
 # SavedModel recognises and a file has lost shows on fewer.
 _ENOUGH = 50
+# Largest mean difference of `unlike`; measured: int8 0.03, other files under 0.01.
+_UNLIKE_APART = 0.08
 _BYTES_PER_MB = 1_000_000  # as app stores and the settings count; a mebibyte would be laxer
 
 
@@ -40,6 +42,12 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[str]:
         reasons.append(
             f"{name} takes {median} ms per example (median of {latency.runs} runs, one thread of"
             f" {machine.cpu}, {machine.runtime}); at most {allowed} ms allowed."
+        )
+    if (apart := measurement.unlike_difference) is not None and not apart <= _UNLIKE_APART:
+        shown, allowed = format_with_bound(apart, _UNLIKE_APART)
+        reasons.append(
+            f"{name} says how unlike an example is to those of training, 0 to 1, with a mean difference of"
+            f" {shown} from the SavedModel; at most {allowed} allowed."
         )
     reasons += _find_other_excesses(measurement, limits)
     return reasons

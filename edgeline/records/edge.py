@@ -9,6 +9,9 @@ from msgspec import Struct, field
 from edgeline.records.json_file import JsonFile, JsonLines
 
 LABELS_FILE_NAME = "labels.txt"
+# The output that says how unlike an example is to those of training: 0 to 1, above 0.5 for 5 % of eval.
+UNLIKE = "unlike"
+UNLIKE_FROM = 0.5
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,8 @@ class Measurement(Speed, frozen=True, kw_only=True):
     # Shares of the values at an end of the quantised range, 0..1; None of a tensor that is not quantised.
     input_saturation: float | None = None
     output_saturation: float | None = None
+    # Mean absolute difference of `unlike` from the SavedModel's; None where the file has no such output.
+    unlike_difference: float | None = None
 
     def worst(self) -> tuple[str, GroupAccuracy] | None:
         """Returns the group with the lowest accuracy; of the classes only where there is no other kind."""
@@ -242,6 +247,7 @@ class GoldenExample(Struct, frozen=True, omit_defaults=True):
     label: str
     saved_model: tuple[float, ...]  # its probabilities, in the order of labels.txt
     scores: Mapping[str, tuple[float, ...]]  # the scores of each file, by the name of its variant
+    unlike: Mapping[str, float] = field(default_factory=dict)  # by variant, of files that have this output
     slices: Mapping[str, str] = field(default_factory=dict)
     content: Content | None = None
     file: str = ""
@@ -255,7 +261,8 @@ class Golden(Struct, frozen=True):
     dtype: str  # dtype of the tensors, as numpy spells it
     shape: tuple[int, ...]  # shape of one tensor, without the batch
     tolerance: Tolerance
-    score_tolerance: Mapping[str, float]  # by variant: the largest difference of a probability
+    # By variant: the largest difference of a probability; `unlike` may differ by four times as much.
+    score_tolerance: Mapping[str, float]
     examples: tuple[GoldenExample, ...]
     version: int = 1
 

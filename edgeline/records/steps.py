@@ -107,7 +107,7 @@ STEPS: Mapping[str, StepInfo] = {
         figures=("metrics",),
     ),
     "DataGate": StepInfo(
-        "Lets the run go on to training, or stops it.",
+        "Ends an open canary, and lets the run go on to training, or stops it.",
         after=(
             *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator"),
             "DataValidator",

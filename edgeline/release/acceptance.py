@@ -10,17 +10,29 @@ from edgeline.release.signing import KEY_VARIABLE
 from edgeline.store.locations import Location
 
 
-def check_push(root: str | Location, model: str, epoch: int, signed: bool) -> None:
-    """Refuses a push that phones would refuse; `epoch` is its rollback epoch, `signed` says if a key is set.
+def check_push(
+    root: str | Location, model: str, epoch: int, signed: bool, percent: float | None = None
+) -> None:
+    """Refuses a push that phones would refuse.
+
+    Args:
+        root: The place of the releases.
+        model: Its name.
+        epoch: The rollback epoch of the push.
+        signed: Whether a key is set.
+        percent: The share of phones if it begins as a canary.
 
     Raises:
-        UsageError: The epoch is lower than that of production, or production is signed and this push is not.
+        UsageError: The epoch is lower than that of production, or higher and it begins as a canary; or
+            production is signed and this push is not.
         EdgelineError: The store cannot be read.
     """
-    _check_terms(read_newest_readable(root, model), model, epoch, signed)
+    _check_terms(read_newest_readable(root, model), model, epoch, signed, percent)
 
 
-def check_push_early(root: str | Location, model: str, epoch: int, signed: bool) -> str:
+def check_push_early(
+    root: str | Location, model: str, epoch: int, signed: bool, percent: float | None = None
+) -> str:
     """Does `check_push` if the store can be read; else returns the error as text: it may be readable later.
 
     Raises:
@@ -30,11 +42,13 @@ def check_push_early(root: str | Location, model: str, epoch: int, signed: bool)
         known = read_newest_readable(root, model)
     except (EdgelineError, OSError) as error:
         return str(error)
-    _check_terms(known, model, epoch, signed)
+    _check_terms(known, model, epoch, signed, percent)
     return ""
 
 
-def _check_terms(known: tuple[Release, ...], model: str, epoch: int, signed: bool) -> None:
+def _check_terms(
+    known: tuple[Release, ...], model: str, epoch: int, signed: bool, percent: float | None
+) -> None:
     if epoch < (lowest := find_lowest_epoch(known)):
         raise UsageError(
             f"push.rollback_epoch is {epoch}, but phones with {model} have already seen {lowest}.",
@@ -47,6 +61,8 @@ def _check_terms(known: tuple[Release, ...], model: str, epoch: int, signed: boo
             "Phones that check signatures refuse an unsigned release. Nothing was pushed.",
             f"Set push.key=FILE or {KEY_VARIABLE}. To stop signing, promote an unsigned release first.",
         )
+    if percent and known:
+        check_canary(known[-1], epoch)
 
 
 def check_canary(production: Release, epoch: int) -> None:

@@ -131,17 +131,15 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
         with durable.explain_errors(place, f"Pushing {model} to {place}"):
             durable.make_folders(place)
     with _open_for_writing(place, f"Pushing {model} to {place}") as folder:
-        check_push(place, model, candidate.rollback_epoch, candidate.signing_key is not None)
+        is_signed, percent = candidate.signing_key is not None, candidate.canary_percent
+        check_push(place, model, candidate.rollback_epoch, is_signed, percent)
         last, version = read_history(folder, model).last, _choose_next_version(folder, model)
         if last and last.candidate:
             raise _make_open_error(model, last.candidate)
-        production = current(place, model) if candidate.canary_percent else None
-        if production:
-            check_canary(production, candidate.rollback_epoch)
+        production = current(place, model) if percent else None
         digest, reason = sha256_of_bytes(stage(candidate, folder, model, version)), f"run {candidate.run}"
-        if production and candidate.canary_percent:
-            tried = Canary(version, digest, float(candidate.canary_percent))
-            change = _make_rollout(folder, production, tried, reason)
+        if production and percent:
+            change = _make_rollout(folder, production, Canary(version, digest, float(percent)), reason)
         else:
             change = make_change(folder, model, "push", version, digest, reason)
         signed = _seal(folder, model, change, candidate.signing_key, candidate.pointer_days)

@@ -71,7 +71,10 @@ def list_next_steps(facts: Facts) -> list[str]:
 
 
 def _describe_push(facts: Facts) -> str:
-    text = f"Version {facts.run.version} of {facts.run.workload} is in production"
+    share = facts.run.settings.get("push", {}).get("canary_percent")
+    is_tried = share and facts.evaluation and facts.evaluation.baseline_version
+    state = f"is tried by {share:g} % of phones" if is_tried else "is in production"
+    text = f"Version {facts.run.version} of {facts.run.workload} {state}"
     overall = facts.evaluation.overall if facts.evaluation else None
     judged = facts.evaluation.judged if facts.evaluation else None
     if facts.evaluation is None or overall is None or judged is None or judged.accuracy is None:

@@ -52,5 +52,9 @@ COMMANDS = {
         "runners.cli.gc",
         "Removes old releases, run folders, artifacts and records; never what is in use.",
     ),
+    "drill": (
+        "runners.cli.drill",
+        "Drills a year of Mondays: real runs on drawn photos, faults on purpose, and checks after each week.",
+    ),
     "kubeflow": ("runners.cli.kubeflow", "Runs the same DAG on Kubeflow Pipelines."),
 }

@@ -72,9 +72,10 @@ def _check_push(target: Target) -> None:
     """Checks a later push now, where the releases can be read from here, and not only in DataGate."""
     from edgeline.release.acceptance import check_push_early
 
-    kubeflow, epoch = target.settings.kubeflow, target.settings.push.rollback_epoch
+    kubeflow, push = target.settings.kubeflow, target.settings.push
     if (store := kubeflow.store) is not None:
-        check_push_early(store, target.workload.name, epoch, KEY_VARIABLE in kubeflow.secrets)
+        is_signed = KEY_VARIABLE in kubeflow.secrets
+        check_push_early(store, target.workload.name, push.rollback_epoch, is_signed, push.canary_percent)
 
 
 def _read_info(path: Path, content: bytes) -> dict[str, Any]:

@@ -55,7 +55,8 @@ def pipeline(
     spans = find_newest_spans(place, values.data.window)
     code = step_files(chosen.module, chosen.source, values.own_modules())
     digests = inputs.digests(spans, folder / "window.json", chosen, values, push, code)
-    store.check_push(push, chosen.name, values.push.rollback_epoch, signing_key(values.push.key) is not None)
+    given, is_signed = values.push, signing_key(values.push.key) is not None
+    store.check_push(push, chosen.name, given.rollback_epoch, is_signed, given.canary_percent)
     inputs.check_spans(spans, chosen)
     run = f"tfx-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
     return build(chosen, values, folder, str(place), push, run, digests, code)

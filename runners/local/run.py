@@ -31,7 +31,7 @@ from edgeline.workspace import closing, runs
 from edgeline.workspace.runs import RunFolder
 from runners.local import catch_up, gc
 from runners.local.lock import WorkspaceLock, hold
-from runners.local.worker_link import run_worker
+from runners.local.worker_link import StartWorker, run_worker, start_worker
 from runners.shared import inputs
 from runners.shared.code import step_files
 from runners.shared.progress import Progress, print_line
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 
-def run(options: RunOptions) -> int:
-    """Runs the DAG once, or says that nothing changed; returns the exit code.
+def run(options: RunOptions, start: StartWorker = start_worker) -> int:
+    """Runs the DAG once in a worker that `start` starts, or says that nothing changed; returns the exit code.
 
     Raises:
         EdgelineError: The run could not start. A run that started reports its end itself.
@@ -60,7 +60,7 @@ def run(options: RunOptions) -> int:
     if options.data is None and not options.sample and console.is_terminal and sys.stdin.isatty():
         _confirm_sample(options.workspace, workload)
     with hold(options.workspace) as lock:
-        return _Session(options, workload, settings, lock, console, started).run()
+        return _Session(options, workload, settings, lock, console, started, start).run()
 
 
 def _confirm_sample(workspace: Path, workload: "Workload") -> None:
@@ -89,6 +89,7 @@ class _Session:
     lock: WorkspaceLock
     console: Any
     started: float
+    start: StartWorker
     start_seconds: float | None = None
     code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     mirror: "Popen[bytes] | None" = None
@@ -142,7 +143,9 @@ class _Session:
             push = self.settings.push
             # A push that is bound to fail is refused here, not after the training.
             is_signed = signing_key(push.key) is not None
-            store.check_push(self.push, self.workload.name, push.rollback_epoch, is_signed)
+            store.check_push(
+                self.push, self.workload.name, push.rollback_epoch, is_signed, push.canary_percent
+            )
             inputs.check_spans(spans, self.workload)
         except DataRefused as refusal:
             run, folder = self._begin(run)
@@ -246,7 +249,7 @@ class _Session:
         if run.registry is not None:
             self.mirror = mirror.start(run, self.workspace, wait=True)
         try:
-            return run_worker(folder, self.lock.descriptor, handle)
+            return run_worker(folder, self.lock.descriptor, handle, start=self.start)
         except KeyboardInterrupt:
             return Problem("The run was stopped (Ctrl-C or SIGTERM).", exit_code=INTERRUPTED_EXIT)
 

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Protocol
 
 from edgeline.errors import Problem
 from edgeline.failures import describe_death
@@ -22,8 +23,51 @@ POLL_S = 0.1
 GRACE_S = 8.0
 
 
+class WorkerProcess(Protocol):
+    """The parts of `subprocess.Popen` that a worker is followed and ended by."""
+
+    pid: int
+    returncode: int | None
+    stdin: IO[bytes] | None
+
+    def poll(self) -> int | None:
+        """Returns the exit code; None while the process runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for the exit code. Raises subprocess.TimeoutExpired."""
+
+    def terminate(self) -> None:
+        """Sends SIGTERM."""
+
+
+# Starts a worker with these arguments, output, environment and inherited descriptor. It leads a group of
+# its own, so that Ctrl-C reaches only its parent, which then ends the group.
+StartWorker = Callable[[list[str], IO[bytes], Mapping[str, str], int], WorkerProcess]
+
+
+def start_worker(
+    arguments: list[str], log: IO[bytes], environment: Mapping[str, str], lock: int
+) -> "subprocess.Popen[bytes]":
+    """Starts a worker in a new Python, as a `StartWorker` does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "runners.local.worker", *arguments],
+        # Imports of the project win over modules of the same name in the person's current folder.
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        pass_fds=(lock,),
+        start_new_session=True,
+    )
+
+
 def run_worker(
-    folder: RunFolder, lock: int, handle: Callable[[Event], None], step: str | None = None
+    folder: RunFolder,
+    lock: int,
+    handle: Callable[[Event], None],
+    step: str | None = None,
+    start: StartWorker = start_worker,
 ) -> Problem | None:
     """Runs the DAG of a recorded run, or one step, in a process of its own; passes its events to `handle`.
 
@@ -47,32 +91,22 @@ def run_worker(
         _note_end_signals() as signals,
         _make_temporary_folder(lock) as temporary,
     ):
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "runners.local.worker", str(folder.path), *([step] if step else [])],
-            # Imports of the project win over modules of the same name in the person's current folder.
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment | {"TMPDIR": temporary},
-            pass_fds=(lock,),
-            # The worker has a group of its own: Ctrl-C reaches only this process, which then ends the group.
-            start_new_session=True,
-        )
+        arguments = [str(folder.path), *([step] if step else [])]
+        worker = start(arguments, log, environment | {"TMPDIR": temporary}, lock)
         try:
             while not signals:
                 with suppress(subprocess.TimeoutExpired):
                     worker.wait(POLL_S)
-                has_ended = worker.returncode is not None
+                code = worker.poll()
                 for event in reader:
                     handle(event)
                     if isinstance(event, Failed):
                         problem = problem or event.problem
                     elif isinstance(event, StepChanged):
                         current = event.step.name if event.step.state == "running" else None
-                if has_ended:
-                    is_silent = problem is None and worker.returncode != 0
-                    return describe_death(worker.returncode, current, folder.log) if is_silent else problem
+                if code is not None:
+                    is_silent = problem is None and code != 0
+                    return describe_death(code, current, folder.log) if is_silent else problem
             raise KeyboardInterrupt
         finally:
             _end(worker, signals)
@@ -93,7 +127,7 @@ def _make_temporary_folder(lock: int) -> Iterator[str]:
         yield folder
 
 
-def _end(worker: "subprocess.Popen[bytes]", signals: list[int]) -> None:
+def _end(worker: WorkerProcess, signals: list[int]) -> None:
     """Ends the worker, first with SIGTERM, and then kills what is left of its group."""
     if worker.poll() is None:
         worker.terminate()

@@ -53,15 +53,3 @@ def test_imported_photos_are_trained_on_from_weights_of_imagenet_and_pushed(phot
     assert ended.json["outcome"] == "pushed"
     (labels,) = (workspace / "push" / "edge").glob("*/1/labels.txt")
     assert sorted(labels.read_text(encoding="utf-8").splitlines()) == sorted(LABELS)
-
-
-@pytest.mark.parametrize("command", ["missing", "empty"])
-def test_a_folder_without_photos_is_refused_in_words(command: str, tmp_path: Path) -> None:
-    data = tmp_path / command
-    if command == "empty":
-        data.mkdir()
-    ended = run_dag(tmp_path / "workspace", "--data", str(data))
-    assert ended.code == 2
-    assert "edgeline data import" in ended.stderr
-    assert not (tmp_path / "workspace" / "runs").exists()
-    assert "Traceback" not in ended.stderr

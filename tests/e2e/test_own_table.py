@@ -16,6 +16,7 @@ HEADER = "Kundennr;PLZ;Geburt;Bestellt;Betrag;Menge;Ort;Mahnstufe;Konto;Bezahlt"
 QUICK = (
     "model.hidden=16",
     "trainer.epochs=2",
+    "trainer.folds=2",
     "gate.min_examples_per_class=5",
     "edge.variants=[fp32]",
     "evaluation.bounds=[{slice: overall, metric: auc, lower: 0.1}]",

@@ -14,11 +14,13 @@ pytestmark = pytest.mark.e2e
 
 QUICK = (
     "trainer.epochs=1",
+    "trainer.folds=0",
     "gate.min_examples_per_class=5",
     "gate.severity={label_shift: warn}",
     "evaluation.beat_majority=false",
     "evaluation.min_class_examples=1000",
-    "evaluation.bounds=[{slice: overall, metric: accuracy, lower: 0.0}]",
+    # Out of reach: what is held back leaves nothing in production that the next run would compare with.
+    "evaluation.bounds=[{slice: overall, metric: accuracy, lower: 1.0}]",
     "edge.max_latency_ms=1000",
     "edge.variants=[fp32]",
 )
@@ -46,7 +48,7 @@ def workspace(data: Path) -> Path:
 @pytest.fixture(scope="module")
 def searched(data: Path, workspace: Path) -> Ended:
     ended = run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=SEARCHED)
-    assert ended.code == 0, ended.stderr
+    assert ended.code == 3, ended.stderr
     return ended
 
 
@@ -70,7 +72,7 @@ def test_the_model_is_trained_with_the_settings_of_the_best_trial(searched: Ende
 def test_the_same_again_searches_nothing(searched: Ended, data: Path, workspace: Path) -> None:
     again = run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=SEARCHED)
 
-    assert again.code == 0, again.stderr
+    assert again.code == 3, again.stderr
     assert (again.states["Tuner"], again.states["Trainer"]) == ("cached", "cached")
     assert again.json["tuned"] == searched.json["tuned"]
 

@@ -62,6 +62,8 @@ def test_each_kind_is_proven_and_answers_with_its_golden_scores(pushed, tmp_path
         expected = dict(zip(phone.bundle.labels, example.scores[variant], strict=True))
         assert scores == pytest.approx(expected, abs=vectors.about.score_tolerance[variant])
         assert list(scores.values()) == sorted(scores.values(), reverse=True)
+        unlike = phone.bundle.predict(content).unlike
+        assert unlike == (pytest.approx(example.unlike[variant], abs=0.01) if kind == "photo" else None)
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.shared import make_once
 from tests.trainer_module.samples import (
     EVAL_EXAMPLES,
     LABELS,
@@ -46,6 +47,10 @@ def files(examples, tmp_path_factory) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def transform_output(tmp_path_factory) -> str:
     """What TFX's Transform hands on, for 32x32 luma."""
+    return make_once(tmp_path_factory, "transform", _transform)
+
+
+def _transform(folder: Path) -> str:
     import apache_beam as beam
     import tensorflow_transform.beam as tft_beam
     from google.protobuf import text_format
@@ -55,7 +60,6 @@ def transform_output(tmp_path_factory) -> str:
 
     from trainer_module.workloads import photos
 
-    folder = tmp_path_factory.mktemp("transform")
     schema = text_format.Parse(SCHEMA, schema_pb2.Schema())
     tfxio = tf_example_record.TFExampleBeamRecord("inmem", ["test"], schema=schema)
     config = {"labels": LABELS, "image_size": SIZE, "channels": 1, "max_side": 512}
@@ -77,11 +81,14 @@ def transform(transform_output):
 @pytest.fixture(scope="session")
 def trained(files, transform_output, tmp_path_factory) -> Path:
     """The folder of one whole run_fn."""
-    from trainer_module import run
 
-    folder = tmp_path_factory.mktemp("trained")
-    run.run_fn(run_arguments(files, transform_output, folder))
-    return folder
+    def train(folder: Path) -> Path:
+        from trainer_module import run
+
+        run.run_fn(run_arguments(files, transform_output, folder))
+        return folder
+
+    return make_once(tmp_path_factory, "trained", train)
 
 
 @pytest.fixture(scope="session")

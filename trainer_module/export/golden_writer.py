@@ -126,7 +126,7 @@ def write_vectors(
     """
     folder.mkdir(parents=True)
     tensors = np.stack([each.tensor for each in examples])
-    scores = {name: EdgeModel(path).predict(tensors) for name, path in models.items()}
+    answers = {name: EdgeModel(path).answer(tensors) for name, path in models.items()}
     golden_examples = []
     for number, each in enumerate(examples):
         file = ""
@@ -136,7 +136,12 @@ def write_vectors(
         example = GoldenExample(
             label=each.label,
             saved_model=_round(each.answer),
-            scores={name: _round(values[number]) for name, values in scores.items()},
+            scores={name: _round(values[number]) for name, (values, _) in answers.items()},
+            unlike={
+                name: round(float(unlike[number]), _DIGITS)
+                for name, (_, unlike) in answers.items()
+                if unlike is not None
+            },
             slices=each.slices,
             content=None if file else each.content,
             file=file,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgeline.labels import join_names, render_labels
-from edgeline.records.edge import LABELS_FILE_NAME
+from edgeline.records.edge import LABELS_FILE_NAME, UNLIKE
 from edgeline.records.workload import Workload
 
 _Table = dict[int, Any]  # the value of each slot
@@ -56,6 +56,8 @@ def write_metadata(path: Path, signature: str, workload: Workload, contract: Map
     ((graph,), (signature_def,)) = model.subgraphs, model.signatureDefs
     signature_def.signatureKey = signature
     names = {each.tensorIndex: each.name.decode() for each in (*signature_def.inputs, *signature_def.outputs)}
+    # Readers that know of no output `unlike` take the first one.
+    graph.outputs = sorted(graph.outputs, key=lambda index: names[index] == UNLIKE)
     (source,), outputs = ([names[index] for index in each] for each in (graph.inputs, graph.outputs))
     builder = flatbuffers.Builder()
     description = _describe(workload, contract, source, outputs)
@@ -103,13 +105,17 @@ def _describe_input(name: str, contract: Mapping[str, Any]) -> _Table:
 
 
 def _describe_output(name: str) -> _Table:
+    stats = _table(_STATS, max=[1.0], min=[0.0])
+    if name == UNLIKE:
+        text = "How unlike the photo is to those of training; 0.5 or more is unlike."
+        return _table(_TENSOR, name=name, description=text, content=_FEATURES, stats=stats)
     labels = _table(_FILE, name=LABELS_FILE_NAME, description="A label a line.", type=_TENSOR_AXIS_LABELS)
     return _table(
         _TENSOR,
         name=name,
         description="The probability of each label.",
         content=_FEATURES,
-        stats=_table(_STATS, max=[1.0], min=[0.0]),
+        stats=stats,
         associated_files=[labels],
     )
 

@@ -4,7 +4,7 @@
 |--------------------|-----------------------------------------------------|---------------------|
 | serving_default    | examples: string [N], serialized tf.Examples        | probabilities       |
 | serve_raw          | raw features by name (photos: serve_jpeg, `jpeg`)   | probabilities       |
-| serve_tensors      | the model's input (photos: serve_image, `image`)    | probabilities       |
+| serve_tensors      | the model's input (photos: serve_image, `image`)    | the same, `unlike`  |
 | transform_features | examples: string [N], serialized tf.Examples        | input, label int64  |
 
 TFMA feeds serialized examples to `serving_default`, and takes the label from `transform_features`.
@@ -20,6 +20,7 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from edgeline.records.edge import UNLIKE
 from edgeline.records.training import MODEL_IDENTITY
 from edgeline.records.workload import Workload
 from trainer_module.export import warm_up
@@ -29,7 +30,13 @@ from trainer_module.workload_module import LABEL, input_feature, raw_signature, 
 PROBABILITIES = "probabilities"
 
 
-def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, workload: Workload) -> None:
+def export(
+    model: keras.Model,
+    transform: tft.TFTransformOutput,
+    folder: str,
+    workload: Workload,
+    doubting: keras.Model | None = None,
+) -> None:
     """Writes the SavedModel and its warm-up requests. Call it outside the scope of a strategy.
 
     A signature raises an error when its input has another shape or a value that is not finite. Keras's
@@ -37,7 +44,8 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
     wrong weights.
 
     The model goes from float32 or int32 [N, ...] to probabilities float32 [N, classes]; Transform's graph
-    becomes part of the SavedModel.
+    becomes part of the SavedModel. `doubting` is the model with the output `unlike`, of
+    `trainer_module.training.novelty`, which then serves tensors.
     """
     spec, layer = transform.raw_feature_spec(), transform.transform_features_layer()
     feature = input_feature(transform)
@@ -45,13 +53,14 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
     shape, dtype = model.input_shape, tf.as_dtype(model.inputs[0].dtype)
     raw_name, arguments = raw_signature(workload.module, {name: name for name in workload.reads})
 
-    def predict(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    def predict(inputs: tf.Tensor, network: keras.Model = model) -> dict[str, tf.Tensor]:
         inputs = tf.ensure_shape(tf.cast(inputs, dtype), shape)  # Transform has no int32
         if dtype.is_floating:
             inputs = tf.debugging.assert_all_finite(inputs, f"{feature} is not finite")
-        probabilities = tf.ensure_shape(model(inputs, training=False), model.output_shape)
+        probabilities, *unlike = tf.nest.flatten(network(inputs, training=False))
+        probabilities = tf.ensure_shape(probabilities, model.output_shape)
         finite = tf.debugging.assert_all_finite(probabilities, "the probabilities are not finite")
-        return {PROBABILITIES: finite}
+        return {PROBABILITIES: finite, **dict(zip([UNLIKE], unlike, strict=False))}
 
     def transform_examples(examples: tf.Tensor, *features: str) -> dict[str, tf.Tensor]:
         return layer(tf.io.parse_example(examples, {name: spec[name] for name in features}))
@@ -67,7 +76,7 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
         return predict(layer(features)[feature])
 
     def serve_tensors(**values: tf.Tensor) -> dict[str, tf.Tensor]:
-        return predict(values[feature])
+        return predict(values[feature], doubting or model)
 
     def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         features = transform_examples(examples, *workload.reads, LABEL)
@@ -107,7 +116,7 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
         ),
     }
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    archive.track(doubting or model)
     archive.track(layer)
     for name, (endpoint, specs, _) in endpoints.items():
         named = {key: tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in specs.items()}

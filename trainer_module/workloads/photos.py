@@ -69,6 +69,11 @@ def build_model(
     return backbones.classifier(settings, len(labels))
 
 
+def find_features(model: keras.Model) -> keras.KerasTensor:
+    """Returns what the last layer of a model reads."""
+    return model.layers[-1].input
+
+
 def edge_contract(
     transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
 ) -> dict[str, Any]:

@@ -10,7 +10,7 @@ export interface Proof { vectors: number; ms: number; values: number; close: num
 interface Golden {
   kind: string; contract_version: number; dtype: "uint8" | "float32" | "int32"; shape: number[];
   tolerance: {step: number; share: number; most: number}; score_tolerance: Record<string, number>;
-  examples: {label: string; scores: Record<string, number[]>; content?: string | Record<string, string | string[]>; file?: string}[];
+  examples: {label: string; scores: Record<string, number[]>; unlike?: Record<string, number>; content?: string | Record<string, string | string[]>; file?: string}[];
 }
 
 const decode = (content: ArrayBuffer): string => new TextDecoder("utf-8", {fatal: true}).decode(content);
@@ -55,9 +55,10 @@ export class Bundle {
 
   async predict(content: Content): Promise<Answer> {
     const start = performance.now(), {tensor, odd, photo} = await preprocess(content, this.contract);
-    const scores = await this.model.predict(tensor), ms = performance.now() - start;
+    const [scores, unlike] = await this.model.predict(tensor), ms = performance.now() - start;
     const ranked = this.labels.map((label, at): [string, number] => [label, scores[at]!]).sort((one, other) => other[1] - one[1]);
     if (!ranked.every(([, score]) => Number.isFinite(score))) throw new Refused("finite");
+    if (unlike! > 0.5) odd.push(`${Math.round(unlike! * 100)} %`);
     const answer: Answer = {label: ranked[0]![0], scores: ranked, odd, ms};
     if (photo) {
       const canvas = new OffscreenCanvas(photo.width, photo.height), pixels = new ImageData(photo.width, photo.height);
@@ -76,7 +77,7 @@ export class Bundle {
     const golden = this.golden(), start = performance.now(), proof: Proof = {vectors: 0, ms: 0, values: 0, close: 0, decisions: 0, inference: 0};
     const times: number[] = [];
     if (!golden) {
-      const scores = await this.model.predict(new Float32Array(this.model.variant.inputs[0]!.shape.reduce((a, b) => a * b)));
+      const [scores] = await this.model.predict(new Float32Array(this.model.variant.inputs[0]!.shape.reduce((a, b) => a * b)));
       if (!scores.every(Number.isFinite)) throw new Refused("finite");
       return proof;
     }
@@ -97,13 +98,15 @@ export class Bundle {
         throw new Refused("tensor", {name, far, size, largest: Number(largest.toPrecision(3))});
       }
       const right = example.scores[this.variant] ?? [], began = performance.now();
-      const scores = await this.model.predict(expected);
+      const [scores, unlike] = await this.model.predict(expected);
       times.push(performance.now() - began);
       const apart = Math.max(...right.map((score, at) => Math.abs(scores[at]! - score)));
       if (scores.length !== right.length || !(apart <= allowed)) {
         throw new Refused("golden", {name, apart: Number(apart.toPrecision(3)), allowed});
       }
-      const decision = await this.model.predict(tensor);
+      const off = unlike === undefined ? 0 : Math.abs(unlike - example.unlike![this.variant]!);
+      if (!(off <= 4 * allowed)) throw new Refused("golden", {name, apart: Number(off.toPrecision(3)), allowed: 4 * allowed});
+      const [decision] = await this.model.predict(tensor);
       proof.decisions += Number(argmax(decision) === argmax(right));
       proof.values += size;
       proof.close += size - far;

@@ -21,14 +21,15 @@ export class EdgeModel {
     }
   }
 
-  /** Returns the probabilities for a tensor that `preprocess` made. */
-  async predict(values: ArrayLike<number>): Promise<Float32Array> {
-    const [input, output] = [this.variant.inputs[0]!, this.variant.outputs[0]!];
+  /** Returns the probabilities for a tensor that `preprocess` made, and how unlike training it is, 0 to 1, if the file says so. */
+  async predict(values: ArrayLike<number>): Promise<[Float32Array, number?]> {
+    const {outputs} = this.variant, input = this.variant.inputs[0]!;
     const given = new Tensor(quantise(values, input) as Float32Array, input.shape);
     let results: Tensor[] = [];
     try {
       results = await this.compiled.run([given]);
-      return dequantise(results[0]!.toTypedArray(), output);
+      const [scores, unlike] = outputs.map((output, at) => dequantise(results[at]!.toTypedArray(), output));
+      return [scores!, unlike?.[0]];
     } finally {
       for (const tensor of [given, ...results]) tensor.delete();
     }

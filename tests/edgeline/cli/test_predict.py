@@ -144,6 +144,40 @@ def test_a_photo_gets_its_label_and_what_else_it_might_be(push, predict, tmp_pat
     assert answer["probabilities"] == pytest.approx({"bright": 0.880797, "dark": 0.119203}, abs=1e-5)
 
 
+def test_a_photo_unlike_those_of_training_is_called_so(push, predict, tmp_path, files, monkeypatch):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec(SHAPES["image"], tf.float32)])
+    def doubt(values):
+        level = tf.reduce_mean(values, axis=(1, 2, 3))[:, tf.newaxis]
+        over = level - 100.0
+        return {
+            "probabilities": tf.nn.softmax(tf.concat([-over, over], axis=1)),
+            "unlike": tf.sigmoid(level / 50.0 - 3.0),
+        }
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([doubt.get_concrete_function()], doubt)
+    monkeypatch.setitem(files, "image", converter.convert())
+    push("image", tmp_path / "push")
+    week, model = tmp_path / "week", tmp_path / "model"
+    known, other = photo(week / "known.png", 101), photo(week / "other.png", 250)
+    assert predict(known).out == f"{known}: bright 0.88  (dark 0.12)\n"
+    said = predict(other).out
+    assert said == f"{other}: bright 1.00  (dark 0.00)  unlike what it was trained on (0.88)\n"
+    (answer,) = predict(other, "--json").json["answers"]
+    assert answer["unlike"] == pytest.approx(0.8808, abs=1e-4)
+    (week / "broken.png").write_bytes(b"x")
+    header, *rows = csv.reader(io.StringIO(predict(week).out))
+    assert header == ["input", "label", "probability", *LABELS, "unlike", "problem"]
+    assert [row[5] for row in rows] == ["", "0.272892", "0.880797"]
+    model.mkdir()
+    (model / "model.tflite").write_bytes(files["image"])
+    (model / "labels.txt").write_text("dark\nbright\n")
+    (model / "preprocessing.json").write_text(json.dumps(image_contract(image_size=16)))
+    table = Model(model).predict(pandas.DataFrame({"photo": [str(known), str(other)]}))
+    assert list(table["unlike"] > 0.5) == [False, True]
+
+
 def test_rows_beyond_what_was_trained_on_are_clipped_and_counted(push, predict, tmp_path, monkeypatch):
     (number,) = ROW["numbers"]
     number = number | {"column": {"name": "celsius"}, "low": 0.0, "high": 30.0}

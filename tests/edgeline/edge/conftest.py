@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgeline.edge.variants import VARIANTS
 from edgeline.records.edge import Conversion
+from tests.shared import make_once
 from trainer_module.export import conversion_worker
 from trainer_module.export.convert import convert
 
@@ -47,6 +48,10 @@ def photos(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return make_once(tmp_path_factory, "exported", _export)
+
+
+def _export(made: Path) -> Exported:
     import keras
     import tensorflow as tf
 
@@ -86,7 +91,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     spec = [tf.TensorSpec([None, SIZE, SIZE, 1], tf.float32, name="image")]
     for function in (serve_image, serve_arctan, serve_sine, serve_nan):
         archive.add_endpoint(function.__name__, function, input_signature=spec)
-    folder = tmp_path_factory.mktemp("exported") / "model"
+    folder = made / "model"
     archive.write_out(folder, verbose=False)
 
     images, labels = photos(200, seed=2)
@@ -110,25 +115,37 @@ def convert_here(
 
 
 @pytest.fixture(scope="session")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where `conversions` are made."""
-    return tmp_path_factory.mktemp("edge")
+def converted(
+    exported: Exported, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Conversion], dict[str, Path]]:
+    """Every variant, by a worker that was killed at the first and another that did the rest; and files."""
+
+    def make(folder: Path) -> tuple[dict[str, Conversion], dict[str, Path]]:
+        made: list[Conversion] = []
+        variants, calibration = list(VARIANTS), photos(100, seed=3)[0]
+        run = threading.Thread(
+            target=lambda: made.extend(convert(exported.folder, "serve_image", variants, calibration, folder))
+        )
+        run.start()
+        os.kill(_worker_writing_to(folder), signal.SIGKILL)
+        run.join()
+        lost = folder / "fp32"
+        lost.mkdir()
+        assert convert_here(exported, "serve_image", ["fp32"], lost) == {"fp32": None}
+        files = {each.variant: folder / each.file for each in made if each.file}
+        return {each.variant: each for each in made}, {"fp32": lost / "model_fp32.tflite", **files}
+
+    return make_once(tmp_path_factory, "converted", make)
+
+
+@pytest.fixture
+def conversions(converted: tuple[dict[str, Conversion], dict[str, Path]]) -> dict[str, Conversion]:
+    return converted[0]
 
 
 @pytest.fixture(scope="session")
-def conversions(exported: Exported, output: Path) -> dict[str, Conversion]:
-    """Every variant, by a worker that was killed at the first one and another that did the rest."""
-    made: list[Conversion] = []
-    calibration = photos(100, seed=3)[0]
-    run = threading.Thread(
-        target=lambda: made.extend(
-            convert(exported.folder, "serve_image", list(VARIANTS), calibration, output)
-        )
-    )
-    run.start()
-    os.kill(_worker_writing_to(output), signal.SIGKILL)
-    run.join()
-    return {conversion.variant: conversion for conversion in made}
+def files(converted: tuple[dict[str, Conversion], dict[str, Path]]) -> dict[str, Path]:
+    return converted[1]
 
 
 def _worker_writing_to(output: Path) -> int:
@@ -143,16 +160,3 @@ def _worker_writing_to(output: Path) -> int:
                 return int(process.parent.name)
         time.sleep(0.01)
     raise AssertionError("no worker was started")
-
-
-@pytest.fixture(scope="session")
-def files(
-    exported: Exported,
-    conversions: dict[str, Conversion],
-    output: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, Path]:
-    made = {name: output / conversion.file for name, conversion in conversions.items() if conversion.file}
-    folder = tmp_path_factory.mktemp("fp32")
-    assert convert_here(exported, "serve_image", ["fp32"], folder) == {"fp32": None}
-    return {"fp32": folder / "model_fp32.tflite", **made}

@@ -78,6 +78,21 @@ def test_each_slice_below_its_lower_bound_is_named():
     assert verdict.slices == ("class damaged", "lane lane-01")
 
 
+@pytest.mark.parametrize(
+    ("kind", "metric", "words"),
+    [
+        ("overall", "recall_at_false_alarms", "Recall of alarms at the allowed false alarm rate is 0.400 "),
+        ("class", "f1", "F1 of class damaged is 0.400 "),
+    ],
+)
+def test_a_bound_on_another_metric_names_it(kind, metric, words):
+    measured, name = metrics(), {"overall": "all", "class": "damaged"}[kind]
+    measured[kind][name][metric] = 0.4
+    said, bounds = replace(answers(worse=30), normal=0), [Bound(slice=kind, metric=metric, lower=0.5)]
+    (reason,) = judged(measured, None, bounds, said=said).reasons
+    assert reason.startswith(words)
+
+
 def test_a_drop_below_production_is_named_with_both_numbers():
     verdict = judged(metrics(0.85), metrics(0.9), [bound(max_drop=0.02)], beat_majority=True)
     (reason,) = verdict.reasons

@@ -27,6 +27,13 @@ def test_a_file_within_its_limits_may_ship():
     assert judge(GOOD, LIMITS) == []
 
 
+def test_an_output_that_says_otherwise_what_is_unlike_does_not_ship():
+    assert judge(replace(GOOD, unlike_difference=0.03), LIMITS) == []
+    (reason,) = judge(replace(GOOD, unlike_difference=0.2), LIMITS)
+    assert "a mean difference of 0.200 from the SavedModel; at most 0.080 allowed." in reason
+    assert judge(replace(GOOD, unlike_difference=float("nan")), LIMITS)
+
+
 def test_each_limit_gives_a_sentence_with_both_numbers():
     worse = replace(
         GOOD,

@@ -3,9 +3,11 @@
 import base64
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -16,16 +18,19 @@ from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.release import pointer as pointers
 from edgeline.release import store
 from edgeline.release.signing import digits_of, encode_for_signing
+from pipeline.workloads import BUILT_IN
 from tests.edgeline.cli.test_predict import TOKENS
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
 from tests.edgeline.edge.contracts.test_image import jpeg
 from tests.edgeline.release.candidates import make_candidate, make_key, released_file
 from trainer_module.export.golden_writer import RawExample, write_vectors
+from trainer_module.export.metadata import write_metadata
 
 KEY = make_key()
 # Examples of which side of a canary a client takes.
 CANARY = Path(__file__).parents[3] / "clients/canary.json"
 LABELS = ("ok", "misplaced", "damaged")
+WORKLOAD = replace(BUILT_IN["shelf"], labels=LABELS)
 
 
 def column(name: str, form: str = "number", part: str = "", until: str = "") -> dict[str, str]:
@@ -156,10 +161,16 @@ def make_files(kind: str, seed: int) -> dict[str, bytes]:
         @tf.function
         def __call__(self, values: Any) -> Any:
             flat = tf.reshape(tf.cast(values, tf.float32), [1, size])
-            return tf.nn.softmax(4 * tf.matmul(flat, tf.constant(weights)))
+            probabilities = tf.nn.softmax(4 * tf.matmul(flat, tf.constant(weights)))
+            if kind != "photo":
+                return probabilities
+            light = tf.reduce_mean(flat, axis=1, keepdims=True) / 255
+            # A bright photo is unlike the others.
+            return {"probabilities": probabilities, "unlike": tf.sigmoid(8 * (light - 0.7))}
 
     model = Model()
     files = {}
+    seen = [*inputs, *([np.full_like(inputs[0], 255)] if kind == "photo" else [])]
     for name in ("fp32", "int8"):
         quantised = name == "int8" and kind != "text"
         spec = tf.TensorSpec((1, *inputs.shape[1:]), "float32" if quantised else inputs.dtype)
@@ -167,11 +178,17 @@ def make_files(kind: str, seed: int) -> dict[str, bytes]:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
         if quantised:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: ([each[None].astype("float32")] for each in inputs)
+            converter.representative_dataset = lambda: ([each[None].astype("float32")] for each in seen)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             levels = tf.uint8 if inputs.dtype == np.uint8 else tf.int8
             converter.inference_input_type = converter.inference_output_type = levels
         files[name] = converter.convert()
+        if kind == "photo":
+            with TemporaryDirectory() as folder:
+                path = Path(folder, "file")
+                path.write_bytes(files[name])
+                write_metadata(path, "serve_image", WORKLOAD, CONTRACTS[kind])
+                files[name] = path.read_bytes()
     return files
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from data.photos.labels_file import read_labels
 from data.spans.layout import find_spans
@@ -300,11 +301,12 @@ def test_a_rollback_that_was_signed_is_followed(root, tmp_path, open_phone):
 def test_a_phone_takes_its_side_of_a_canary_and_says_which(root, tmp_path, open_phone):
     push(root, tmp_path / "two", "row", 2)
     store.rollback(root, "row", "one is enough", key=KEY)
-    store.rollout(root, "row", 2, 0.07, "a first try", KEY)
     with serving(root, "row") as server:
         phones = [open_phone(server.url) for _ in range(2)]
         for phone, device in zip(phones, ("phone-15679", "phone-11057"), strict=True):
             phone.page.evaluate(f"localStorage.setItem('edgeline device', '{device}')")
+        store.rollout(root, "row", 2, 0.07, "a first try", KEY)
+        for phone in phones:
             phone.look()
         tries, stays = phones
         assert tries.version() == "v2" and tries.is_fine and stays.version() == "v1" and stays.is_fine
@@ -438,6 +440,18 @@ def test_a_photo_is_taken_with_the_camera(pushed, open_phone):
         assert phone.page.is_hidden("#video") and phone.page.get_attribute("#shown", "src").startswith(
             "blob:"
         )
+
+
+@pytest.mark.parametrize(("level", "is_unlike"), [(255, True), (90, False)])
+def test_a_photo_unlike_those_of_training_is_called_so(pushed, open_phone, level, is_unlike):
+    photo = io.BytesIO()
+    Image.new("L", (64, 48), level).save(photo, "PNG")
+    with serving(pushed, "photo") as server:
+        phone = open_phone(server.url)
+        file = {"name": "x.png", "mimeType": "image/png", "buffer": photo.getvalue()}
+        phone.page.set_input_files("input[type=file]", file)
+        assert phone.read_answer()
+        assert phone.page.is_visible("#odd") == is_unlike
 
 
 @pytest.mark.parametrize(

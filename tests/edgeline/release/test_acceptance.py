@@ -5,7 +5,7 @@ import pytest
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.release import store
-from edgeline.release.acceptance import distrust
+from edgeline.release.acceptance import check_push_early, distrust
 from edgeline.release.layout import render, sha256_of_bytes
 from edgeline.release.manifest import model_identity
 from edgeline.release.signing import digits_of
@@ -47,6 +47,13 @@ def test_a_release_of_a_lower_epoch_than_phones_have_seen_is_not_pushed_and_prod
     assert snapshot(root) == before
     assert push("two", rollback_epoch=3).version == 2
     assert push("three", rollback_epoch=4).version == 3
+
+
+def test_a_raised_epoch_and_a_canary_are_refused_before_the_training(root, push):
+    push("one", rollback_epoch=3)
+    assert not check_push_early(root, "shelf", 4, False) and not check_push_early(root, "shelf", 3, False, 10)
+    with pytest.raises(UsageError, match=r"has rollback epoch 4, and shelf 1 in production has 3"):
+        check_push_early(root, "shelf", 4, False, 10)
 
 
 @pytest.mark.parametrize("to", [None, 1])

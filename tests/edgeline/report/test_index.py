@@ -82,6 +82,13 @@ def test_rollbacks_and_excluded_weeks_are_marked_once_newest_first():
     ]
     assert "Version 1 of shelf is in production: rollback from version 2 on 2026-10-05." in page
     assert HOSTILE not in page
+    tried = "10 % of phones run the candidate, version 2."
+    rollout = Mark("2026-10-06T12:00:00Z", "rollout", 1, 1, "run 7", tried=tried)
+    page = render_index("shelf", list(weeks(3)), [rollback("2026-10-05T12:00:00Z"), rollout])
+    assert f"Version 1 of shelf is in production. Since 2026-10-06, {tried}" in page
+    assert ("2026-10-06", f"rollout: {tried}") in re.findall(
+        r"<tr><th>(2026-\d\d-\d\d)</th><td>([^<]+)<", page
+    )
 
 
 def embedded(page: str) -> dict:

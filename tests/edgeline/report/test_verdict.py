@@ -20,6 +20,8 @@ def test_a_push_says_how_good_it_is_and_how_good_production_was():
     outcome = describe_outcome(a_run()).replace("\u00a0", " ")
     assert outcome.startswith("Version 3 of shelf is in production: accuracy 92.5 % on 400 eval photos")
     assert "93.0 % for version 2" in outcome
+    outcome = describe_outcome(ended("pushed", settings={"push": {"canary_percent": 10.0}}))
+    assert outcome.startswith("Version 3 of shelf is tried by 10 % of phones: accuracy")
 
 
 @pytest.mark.parametrize("gate", ["evaluation", "edge"])

@@ -40,7 +40,10 @@ def test_every_signature_has_the_shapes_that_are_promised(served):
     expected = {
         "serving_default": ({"examples": strings}, probabilities),
         "serve_jpeg": ({"jpeg": strings}, probabilities),
-        "serve_image": ({"image": (image, tf.float32)}, probabilities),
+        "serve_image": (
+            {"image": (image, tf.float32)},
+            {**probabilities, "unlike": ([None, 1], tf.float32)},
+        ),
         "transform_features": (
             {"examples": strings},
             {"image": (image, tf.uint8), "label": ([None], tf.int64)},
@@ -127,7 +130,7 @@ def test_every_signature_answers_a_warm_up_request_of_its_own(trained, served):
     assert warmed(trained / "Format-Serving", served) == {
         "serving_default": probabilities,
         "serve_jpeg": probabilities,
-        "serve_image": probabilities,
+        "serve_image": {**probabilities, "unlike": (1, 1)},
         "transform_features": {"image": (1, SIZE, SIZE, 1), "label": (1,)},
     }
 

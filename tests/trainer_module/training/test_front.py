@@ -1,11 +1,7 @@
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -13,12 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.trainer_module.samples import SHELF, TRAIN_EXAMPLES, run_arguments
-from tests.trainer_module.test_run import ROOT, RUN_AND_DIE, history, weights
-from trainer_module import run
+from tests.trainer_module.samples import SHELF, TRAIN_EXAMPLES
 from trainer_module.networks import backbones
 from trainer_module.settings import ModelSettings, TrainerSettings
-from trainer_module.training import front, input_pipeline
+from trainer_module.training import checkpoint, front, input_pipeline
 from trainer_module.training.task import Task, Trained, train_model
 from trainer_module.workloads import photos
 
@@ -39,8 +33,8 @@ def parts(model) -> tuple[keras.Model, keras.Model]:
 
 
 @pytest.fixture(scope="module")
-def train(files, transform) -> input_pipeline.Split:
-    return input_pipeline.open_split([files["train"]], transform, "train", SHELF)
+def train(task) -> input_pipeline.Split:
+    return task.training
 
 
 def test_front_and_rest_are_the_model_and_share_its_weights(model, parts):
@@ -73,30 +67,67 @@ def test_weights_of_ones_own_have_the_same_front_as_those_of_imagenet(parts, tmp
         assert ours.output_shape == theirs.output_shape
 
 
-def test_what_fits_neither_into_memory_nor_on_the_disk_is_computed_again_and_gives_the_same_model(
-    files, transform, tmp_path, monkeypatch
-):
-    """All of a machine's room against none of it: the same seed, three epochs of two variations."""
+@pytest.fixture(scope="module")
+def task(files, transform) -> Task:
     splits = [input_pipeline.open_split([files[name]], transform, name, SHELF) for name in ("train", "eval")]
-    task = Task(SHELF, transform, *splits, 20)
-    settings = TrainerSettings(epochs=3, batch_size=8, learning_rate=1e-4, crop=0.3, variations=2)
-    model = MODEL.model_copy(update={"channels": 1})
+    return Task(SHELF, transform, *splits, 20)
 
-    def trained(name: str) -> Trained:
-        one = tf.distribute.OneDeviceStrategy("/cpu:0")
-        return train_model(task, model, settings, one, tmp_path / name, 0.0)
 
-    plenty = trained("plenty")
-    with monkeypatch.context() as patched:
-        patched.setattr(input_pipeline, "free_memory", lambda: 0)
-        patched.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-        assert not input_pipeline.storage_limit()
-        scarce = trained("scarce")
+def train_whole(task: Task, folder: Path, **changes: str) -> Trained:
+    """Three epochs of two variations."""
+    settings = TrainerSettings(
+        epochs=3,
+        batch_size=8,
+        learning_rate=1e-4,
+        crop=0.3,
+        variations=2,
+        early_stopping_patience=0,
+        **changes,
+    )
+    one = tf.distribute.OneDeviceStrategy("/cpu:0")
+    return train_model(
+        task, MODEL.model_copy(update={"channels": 1}), settings, one, folder, time.monotonic()
+    )
+
+
+@pytest.fixture(scope="module")
+def plenty(task, tmp_path_factory) -> Trained:
+    """An unbroken training on a machine with room."""
+    return train_whole(task, tmp_path_factory.mktemp("plenty"))
+
+
+def test_what_fits_neither_into_memory_nor_on_the_disk_is_computed_again_and_gives_the_same_model(
+    task, plenty, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(input_pipeline, "free_memory", lambda: 0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    assert not input_pipeline.storage_limit()
+    scarce = train_whole(task, tmp_path)
     for ours, theirs in zip(figures(scarce), figures(plenty), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)
     for ours, theirs in zip(scarce.model.get_weights(), plenty.model.get_weights(), strict=True):
         # Batches of another size are summed in another order: 2e-5 was seen after three epochs.
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_a_training_with_a_front_and_a_budget_that_was_cut_off_ends_as_an_unbroken_one(
+    task, plenty, tmp_path, monkeypatch
+):
+    save = checkpoint.save
+
+    def save_and_die(state: checkpoint.Checkpoint, folder: Path) -> None:
+        save(state, folder)
+        if len(state.history) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(checkpoint, "save", save_and_die)
+        train_whole(task, tmp_path, budget="9m")
+    resumed = train_whole(task, tmp_path, budget="9m")
+    assert resumed.outcome.resumed_from_epoch == 2
+    assert figures(resumed) == figures(plenty)
+    for ours, theirs in zip(resumed.model.get_weights(), plenty.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def figures(trained: Trained) -> list[dict]:
@@ -151,32 +182,3 @@ def test_the_last_layer_is_fitted_before_training_begins(train, model, parts, ke
     batches = input_pipeline.training_batches(split, 8, range(1), 20, None, EQUAL)
     front.fit_last_layer(model, batches, None if kept else front.round_features(parts[0]))
     assert accuracy() > 0.9
-
-
-def test_a_run_with_a_front_and_a_budget_killed_in_mid_epoch_ends_with_the_weights_of_an_unbroken_one(
-    files, transform_output, tmp_path
-):
-    def arguments(name: str):
-        made = run_arguments(files, transform_output, tmp_path / name)
-        settings = json.loads(made.custom_config["settings"])
-        settings["model"] = MODEL.model_dump(mode="json")
-        settings["trainer"] |= {"budget": "9m", "learning_rate": 1e-4, "crop": 0.3}
-        made.custom_config["settings"] = json.dumps(settings)
-        return made
-
-    run.run_fn(arguments("unbroken"))
-    killed = subprocess.run(
-        [sys.executable, "-c", RUN_AND_DIE, json.dumps(vars(arguments("killed"))), "2"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        timeout=300,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    run.run_fn(arguments("killed"))
-    unbroken, resumed = tmp_path / "unbroken", tmp_path / "killed"
-    assert json.loads((resumed / "run" / "training.json").read_text())["resumed_from_epoch"] >= 2
-    assert history(resumed) == history(unbroken)
-    assert len(history(unbroken)) == 5
-    for ours, theirs in zip(weights(resumed), weights(unbroken), strict=True):
-        np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,49 @@
+"""`edgeline drill`: simulated Mondays with faults, and what holds after each."""
+
+from pathlib import Path
+
+import click
+
+from edgeline.cli.commands import Command
+from edgeline.cli.options import gather, overrides
+from runners.drill.drill import DrillOptions
+
+_EPILOG = """\
+\b
+exit codes:
+  0  every promise held
+  1  a promise was broken; the last lines name it, and the command that replays its week
+  2  bad usage, plan of faults or settings
+
+It trains with the profile `drill`; docs/drill.md lists the faults and the promises.
+"""
+
+
+@click.command(cls=Command, epilog=_EPILOG)
+@gather(
+    "wanted",
+    DrillOptions,
+    click.option("--weeks", type=click.IntRange(1, 520), required=True, metavar="N", help="number of weeks"),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        required=True,
+        metavar="S",
+        help="the same seed draws the same faults",
+    ),
+    click.option(
+        "--faults", type=Path, metavar="FILE", help="a YAML file of faults by week, in place of drawn ones"
+    ),
+    click.option(
+        "--workspace", type=Path, default="drill", metavar="DIR", help="an empty or new folder (./drill)"
+    ),
+    click.option(
+        "--photos", type=click.IntRange(60, 10_000), default=120, metavar="N", help="photos a week (120)"
+    ),
+    overrides,
+)
+def drill(wanted: DrillOptions) -> int:
+    """Drills a year of Mondays: real runs on drawn photos, faults on purpose, and checks after each week."""
+    from runners.drill import drill as simulation
+
+    return simulation.drill(wanted)

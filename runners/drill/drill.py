@@ -1,0 +1,380 @@
+"""`edgeline drill`: simulated Mondays with the real pipeline, faults on purpose, and checks after each.
+
+Each run is a process of its own on a clock that shows that week's Monday. It is forked from this one, which
+imports TensorFlow and TFX once.
+"""
+
+import os
+import random
+import shlex
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from datetime import time as day_time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from data.spans.exclusions import decide
+from data.spans.layout import find_spans
+from data.spans.sample import find_monday
+from edgeline.cli.main import main
+from edgeline.cli.stdout import note
+from edgeline.edge.interpreter import silence_stderr
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.records.json_file import decode
+from edgeline.records.run import Run
+from edgeline.release import store
+from edgeline.release.layout import sha256_of_bytes
+from edgeline.report.sources import Sources
+from edgeline.store.locations import measure_size
+from edgeline.workspace import runs
+from runners.drill import forks
+from runners.drill.faults import Drawn, Plan, draw_plan, read_plan
+from runners.drill.forks import Fork
+from runners.drill.harm import Harm, make_harm
+from runners.drill.page import write_page
+from runners.drill.photos import deliver
+from runners.drill.promises import find_broken, find_first_broken
+from runners.drill.record import ARMS, YEAR, Attempt, Limits, Week, Year
+from runners.drill.watch import SCORES, SEEN, follow, score_models
+from runners.shared.progress import print_line
+from runners.shared.run_options import NamedSettings, RunOptions
+
+_OURS, _NEVER, _STOCK = ARMS
+WORKLOAD, PROFILE = "shelf", "drill"
+_HOOK = "EDGELINE_DRILL_HOOK"
+_BACK = timedelta(days=16)
+_KEEP = 4  # runs and releases that gc keeps each week
+_MOST_ATTEMPTS = 3
+_LAST_LINES = 12  # of what a run printed, beside the reasons in its record
+# The settings of a week's runs, by fault.
+_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "blind-class": ("trainer.class_weights={damaged: 0.001}",),
+    "useless": ("trainer.class_weights={damaged: 1000.0, ok: 0.001, misplaced: 0.001}",),
+    "registry-down": ("registry.enabled=true", "registry.uri=http://127.0.0.1:1"),
+    # Less space than asked for is a reason to send an alert.
+    "webhook-hangs": (f"alerts.webhook=${_HOOK}", "alerts.min_free_gb=1000000"),
+}
+# Those of the arm that deploys whatever trained, where Edgeline refused the data.
+_NO_GATES = (
+    "gate.severity={schema: off, drift: off, large_drift: off, label_shift: off, class_count: off,"
+    " quarantine: off, missing_value: off, twins: off}",
+    "evaluation={bounds: [], beat_majority: false, min_class_examples: 1000000}",
+)
+
+
+@dataclass(frozen=True)
+class DrillOptions:
+    """The options of `edgeline drill`."""
+
+    weeks: int
+    seed: int
+    faults: Path | None
+    workspace: Path
+    photos: int
+    overrides: tuple[str, ...]
+
+
+def drill(options: DrillOptions) -> int:
+    """Runs a drill; returns 0, or 1 if a promise was broken.
+
+    Raises:
+        UsageError: The workspace is not empty, or the plan or a setting is wrong.
+    """
+    from rich.console import Console
+
+    folder = options.workspace.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            f"The workspace {options.workspace} is not empty.",
+            "A drill proves what happens from the first week on, and what is there may be somebody's work.",
+            "Pass a new folder with --workspace DIR.",
+        )
+    plan = (
+        read_plan(options.faults, options.weeks) if options.faults else draw_plan(options.weeks, options.seed)
+    )
+    workload, settings = NamedSettings(WORKLOAD, PROFILE, options.overrides).load()
+    bounds = {bound.slice: bound for bound in settings.evaluation.bounds if bound.metric == "accuracy"}
+    overall, by_class = (bounds.get(kind) for kind in ("overall", "class"))
+    limits = Limits(
+        (overall and overall.lower) or 0.0,
+        (by_class and by_class.lower) or 0.0,
+        (overall and overall.max_drop) or 1.0,
+        settings.evaluation.confidence,
+    )
+    console = Console(highlight=False)
+    faulty = sum(len(faults) > 0 for faults in plan.values())
+    print_line(console, f"{options.weeks} weeks, {faulty} of them with a fault; seed {options.seed}.")
+    with silence_stderr():
+        forks.import_pipeline(workload.module)
+    folder.mkdir(parents=True, exist_ok=True)
+    year = Year(options.seed, options.photos, limits, settings.data.window - 1)
+    simulation = _Drill(options, folder, settings.data.eval_fraction)
+    print_line(console, _row("week", "faults", "the runs ended", "version", *ARMS), "bold")
+    with simulation.open_places():
+        for number in range(1, year.history + 1):
+            simulation.deliver(number)
+        for number in range(1, options.weeks + 1):
+            year = simulation.live_through(year, number, plan)
+            YEAR.write(folder, year)
+            page = write_page(folder, year)
+            _print_week(console, year)
+    print_line(console, f"Page: {page}")
+    return _conclude(console, options, year)
+
+
+def _row(*cells: str) -> str:
+    week, faults, ended, version, *arms = cells
+    return f"{week:>4}  {faults:<20.20}  {ended:<24.24}  {version:>7}  " + "  ".join(
+        f"{a:>9.9}" for a in arms
+    )
+
+
+def _print_week(console: Any, year: Year) -> None:
+    week = year.weeks[-1]
+    found = [year.accuracy(week.arms.get(arm, ""), *year.recent(week.number)) for arm in ARMS]
+    cells = [f"{accuracy:.3f}" if accuracy is not None else "-" for accuracy in found]
+    names = ", ".join(week.faults) or "-"
+    row = _row(str(week.number), names, week.outcome, str(week.production or "-"), *cells)
+    print_line(console, f"{row}  {week.seconds:4.0f} s")
+    for broken in week.broken:
+        print_line(console, f"      {broken.promise}: {broken.sentence}", "bold red")
+
+
+def _conclude(console: Any, options: DrillOptions, year: Year) -> int:
+    broken = find_first_broken(year)
+    if broken is None:
+        print_line(console, f"Every promise held in all {len(year.weeks)} weeks.", "bold green")
+        return 0
+    week, promise = broken
+    words = ["--weeks", str(week.number), "--seed", str(options.seed), "--photos", str(options.photos)]
+    words += ["--faults", str(options.faults)] if options.faults else []
+    words += [word for override in options.overrides for word in ("--set", override)]
+    words += ["--workspace", f"{options.workspace}-{week.number}"]
+    note(f"Week {week.number} broke the promise {promise.promise}: {promise.sentence}")
+    note("What a release is trusted for does not hold under this fault.")
+    note(f"Replay it: edgeline drill {shlex.join(words)}")
+    return 1
+
+
+class _Drill:
+    """The places of a drill, and what it knows from week to week."""
+
+    def __init__(self, options: DrillOptions, folder: Path, eval_share: float) -> None:
+        self._options, self._eval_share = options, eval_share
+        self._data, self._workspace = folder / "data", folder / "workspace"
+        self._phone, self._models, self._logs = (folder / name for name in ("phone", "models", "logs"))
+        self._scratch, self._stock = folder / "scratch", folder / "without-gates"
+        self._push = self._workspace / "push"
+        self._names: dict[str, str] = {}  # of models, by the digest of their file
+        self._usual_s = 30.0  # seconds of the last run that pushed
+        self._environment: dict[str, str] = {}
+
+    @contextmanager
+    def open_places(self) -> Iterator[None]:
+        """Makes the folders, a temporary one for all runs, and a webhook that never answers."""
+        import tempfile
+
+        self._logs.mkdir()
+        with (
+            tempfile.TemporaryDirectory(prefix="drill-") as temporary,
+            socket.create_server(("127.0.0.1", 0), backlog=64) as hook,
+        ):
+            self._environment = {
+                **os.environ,
+                "TMPDIR": temporary,
+                _HOOK: f"http://127.0.0.1:{hook.getsockname()[1]}/",
+            }
+            yield
+
+    def deliver(self, number: int, rates: Mapping[str, float] = {}) -> None:
+        """Writes a span."""
+        deliver(self._data, number, self._options.photos, self._options.seed, rates, self._eval_share)
+
+    def live_through(self, year: Year, number: int, plan: Plan) -> Year:
+        """Returns the year with one more week: its photos, its runs, and what holds afterwards."""
+        started, drawn = time.monotonic(), plan.get(number, ())
+        rates = {each.name: each.rate for each in drawn}
+        self.deliver(year.history + number, rates)
+        at = datetime.combine(find_monday(year.history + number + 1), day_time(3), timezone.utc)
+        week = Week(
+            number,
+            tuple(each.name for each in drawn),
+            tuple(each.fault.effect for each in drawn),
+            tuple(each.fault.cause for each in drawn),
+        )
+        phone = self._fork(partial(follow, self._push, WORKLOAD, self._phone, self._scratch), "phone", at)
+        if "missed" not in rates:
+            week = self._run(week, drawn, at)
+        later = at + timedelta(hours=6)
+        if "rollback" in rates and (week.production or 0) > 1:
+            self._call(later, "rollback", "--reason", "drill")
+        self._call(later, "gc", "--keep", str(_KEEP))
+        assert phone.stdin is not None
+        phone.stdin.close()
+        phone.wait()
+        seen = SEEN.read(self._scratch)
+        week = replace(week, ran=seen.ran, refused=seen.refused, phone=seen.wrong)
+        week = self._look(week, later)
+        week = self._score(year, week)
+        year = replace(year, weeks=(*year.weeks, replace(week, seconds=time.monotonic() - started)))
+        week = replace(year.weeks[-1], broken=tuple(find_broken(year)))
+        return replace(year, weeks=(*year.weeks[:-1], week))
+
+    def _run(self, week: Week, drawn: Sequence[Drawn], at: datetime) -> Week:
+        """Runs the pipeline, and again where a fault or a refusal stopped it; a refused span is taken out."""
+        names = [each.name for each in drawn]
+        overrides = tuple(word for name in names for word in _SETTINGS.get(name, ()))
+        rng = random.Random(f"instant {self._options.seed} {week.number}")
+        instant = rng.random() * self._usual_s
+        harms = [make_harm(name, self._workspace / "runs", instant) for name in names]
+        clock = at - _BACK if "clock-back" in names else at
+        for count in range(_MOST_ATTEMPTS):
+            attempt, run = self._attempt(week, overrides, clock, [] if count else [h for h in harms if h])
+            week = replace(week, attempts=(*week.attempts, attempt))
+            if attempt.outcome == "pushed":
+                self._usual_s = attempt.seconds
+            if attempt.outcome == "refused" and run is not None and run.blamed_spans:
+                stock, _ = self._attempt(week, _NO_GATES, clock, workspace=self._stock)
+                week = self._exclude(replace(week, stock=stock.trained), run)
+            elif attempt.exit_code in (0, 3):
+                break
+            clock = max(clock, at) + timedelta(hours=1)
+        return replace(week, production=run.version if run else None)
+
+    def _exclude(self, week: Week, run: Run) -> Week:
+        """Takes a refused span out, as the end of the run suggests."""
+        known = [span.name for span in find_spans(self._data)]
+        for span in run.blamed_spans:
+            decide(self._data, "exclude", span, f"Run {run.id}: {run.reasons[0]}", known)
+        return replace(week, excluded={**week.excluded, **dict.fromkeys(run.blamed_spans, run.reasons[0])})
+
+    def _attempt(
+        self,
+        week: Week,
+        overrides: tuple[str, ...],
+        at: datetime,
+        harms: Sequence[Harm] = (),
+        workspace: Path | None = None,
+    ) -> tuple[Attempt, Run | None]:
+        """Starts `edgeline run` once, harms it, and returns how it ended, with the record of its run."""
+        place = workspace or self._workspace
+        named = NamedSettings(WORKLOAD, PROFILE, (*self._options.overrides, *overrides))
+        options = RunOptions(named, self._data, place)
+        known = {run.id for run in runs.read_runs(place)} if place.exists() else set()
+        started, log = time.monotonic(), f"week-{week.number:02d}-{len(week.attempts) + 1}"
+        log += "-no-gates" if workspace else ""
+        process = self._fork(partial(_run_pipeline, options), log, at)
+        while process.poll() is None:
+            for harm in harms:
+                harm(process, time.monotonic() - started)
+            time.sleep(0.05)
+        run = next((run for run in runs.read_runs(place) if run.id not in known), None)
+        printed = (self._logs / f"{log}.log").read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        said = (*run.reasons, *run.warnings) if run else ()
+        return Attempt(
+            process.wait(),
+            run.outcome if run else "",
+            tuple(dict.fromkeys((*said, *(line.strip() for line in printed)))),
+            round(time.monotonic() - started, 1),
+            run.spans if run else (),
+            self._keep_model(run, week.number) if run else "",
+        ), run
+
+    def _keep_model(self, run: Run, week: int) -> str:
+        """Copies the files of a trained model, if no run before trained it; returns its name."""
+        source = Sources.of(run).edge_models
+        files = sorted(source.iterdir()) if source is not None else []
+        digest = next((sha256_of_bytes(f.read_bytes()) for f in files if f.suffix == ".tflite"), None)
+        if digest is None:
+            return ""
+        if digest not in self._names:
+            name = f"week-{week:02d}"
+            taken = sum(known.startswith(name) for known in self._names.values())
+            self._names[digest] = f"{name}-{taken + 1}" if taken else name
+            target = self._models / self._names[digest]
+            target.mkdir(parents=True)
+            for file in files:
+                (target / file.name).write_bytes(file.read_bytes())
+        return self._names[digest]
+
+    def _look(self, week: Week, at: datetime) -> Week:
+        """Returns the week with what is in production, whether it verifies, and sizes."""
+        release = store.current(str(self._push), WORKLOAD) if self._push.exists() else None
+        if release is None:
+            return week
+        printed, _ = self._call(at, "verify", "--json")
+        found = decode(printed.encode())
+        problems = found.get("problems", [found.get("error")])
+        # Its start imports nothing here, so that this is what grows with the runs. The least of three counts.
+        status = min(self._call(at, "status", "--json")[1] for _ in range(3))
+        digest = sha256_of_bytes(Path(str(release.default_file)).read_bytes())
+        return replace(
+            week,
+            production=release.version,
+            model=self._names[digest],
+            spans=tuple(release.manifest.data.spans),
+            problems=tuple(map(str, problems)),
+            sizes={
+                "workspace": measure_size(self._workspace),
+                "database": measure_size(self._workspace / "metadata.sqlite"),
+                "pages": sum(measure_size(page) for page in self._workspace.glob("runs/**/*.html")),
+                "status": round(status, 3),
+            },
+        )
+
+    def _score(self, year: Year, week: Week) -> Week:
+        """Returns the week with its arms, and the scores of all models on hidden tests that are missing."""
+        before = year.weeks[-1].arms if year.weeks else {}
+        trained = [week.stock, *(each.trained for each in week.attempts)]
+        arms = {
+            _OURS: week.model,
+            _NEVER: before.get(_NEVER) or week.model,
+            _STOCK: next(filter(None, trained), before.get(_STOCK, "")),
+        }
+        scored = {name for each in year.weeks for name in each.scores}
+        tests = {
+            name: [week.number] if name in scored else list(range(1, week.number + 1))
+            for name in self._names.values()
+        }
+        if not tests:
+            return replace(week, arms=arms)
+        models = {name: self._models / name for name in tests}
+        job = partial(score_models, models, tests, self._options.photos, self._options.seed, self._scratch)
+        if self._fork(job, "scores").wait():
+            raise EdgelineError(
+                "The hidden tests could not be scored.", "", f"Read {self._logs / 'scores.log'}."
+            )
+        return replace(week, arms=arms, scores=SCORES.read(self._scratch))
+
+    def _call(self, at: datetime, *words: str) -> tuple[str, float]:
+        """Calls a command of `edgeline` at a time; returns its standard output, and its seconds of a core."""
+        log = self._logs / "command.log"
+        log.unlink(missing_ok=True)
+
+        def call() -> int:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            return main([*words, "--workspace", str(self._workspace)])
+
+        process = self._fork(call, "command", at)
+        process.wait()
+        return log.read_text(errors="replace"), process.cpu_s
+
+    def _fork(self, job: Callable[[], int], name: str, at: datetime | None = None) -> Fork:
+        with (self._logs / f"{name}.log").open("ab") as output:
+            return Fork(job, output, self._environment, at)
+
+
+def _run_pipeline(options: RunOptions) -> int:
+    from runners.local import run as local
+
+    try:
+        return local.run(options, forks.start_worker)
+    except EdgelineError as error:
+        for part in (error.found, error.why, error.do):
+            note(part)
+        return error.exit_code

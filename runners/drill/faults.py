@@ -1,0 +1,167 @@
+"""The faults of a drill, and the plan that assigns them to weeks: drawn by a seed, or read from a file.
+
+    # A YAML file: by week, a fault or several. A fault of examples takes the share that it affects.
+    3: kill-worker
+    4: [corrupt=0.3, webhook-hangs]
+
+All other weeks are placebo weeks. A span's number is the number of its week.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from edgeline.errors import UsageError
+
+# The things that a fault may do to its week.
+Effect = Literal["recovers", "refused", "may"]
+EFFECTS: Mapping[Effect, str] = {
+    "recovers": "is good, and has to reach a model",
+    "refused": "is bad, and must not reach a model",
+    "may": "may be used or not: what the models are worth decides",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kind of fault."""
+
+    weight: int  # how often it is drawn, beside the others
+    effect: Effect
+    summary: str
+    # A regular expression of words that name the cause, for the sentences of a run that did not push.
+    cause: str
+    rate: float | None = None  # share of the examples that it affects; None for a fault of the whole week
+    before: int = 0  # number of weeks that must lie before it
+
+
+# "How ML Breaks" (Papasian and Underwood, OpML 2020) finds that most outages of a large pipeline at Google in
+# ten years were no faults of learning: two thirds of the weight is on processes, disks, clocks and copies.
+FAULTS: Mapping[str, Fault] = {
+    "kill-worker": Fault(8, "recovers", "kill -9 of the worker at a random instant", "killed|SIGKILL"),
+    "kill-parent": Fault(8, "recovers", "kill -9 of `edgeline run` at a random instant", "killed"),
+    "disk-full-ingest": Fault(4, "recovers", "no file can grow while ExampleGen runs", "File too large"),
+    "disk-full-training": Fault(4, "recovers", "no file can grow while the Trainer runs", "File too large"),
+    "disk-full-push": Fault(4, "recovers", "no file can grow while the Pusher runs", "File too large"),
+    "registry-down": Fault(6, "recovers", "MLflow's server refuses connections", "MLflow"),
+    "webhook-hangs": Fault(6, "recovers", "the webhook of alerts never answers", "webhook"),
+    "clock-back": Fault(4, "recovers", "the clock is 16 days behind", "clock"),
+    "missed": Fault(6, "recovers", "nothing ran on that Monday", "span"),
+    "rollback": Fault(4, "recovers", "a rollback by hand after the run", "rolled back|rollback"),
+    "half-copied": Fault(6, "refused", "half of the photos were not copied yet", "missing|truncated"),
+    "empty": Fault(4, "refused", "labels.csv has a header and no row", "no row|no photo|empty|0 of 0"),
+    "twice": Fault(5, "refused", "the week before came again as this week", "duplicate", before=1),
+    "wrong-week": Fault(5, "refused", "the week three weeks before came as this week", "duplicate", before=3),
+    "corrupt": Fault(4, "refused", "photos are damaged", "corrupt", 0.3),
+    "truncated": Fault(2, "refused", "photos are cut off", "truncated", 0.3),
+    "unknown-label": Fault(4, "refused", "labels are not in the schema", "unknown-label", 0.2),
+    "unlabelled": Fault(2, "refused", "photos have no label", "unlabelled|no-label|missing-label", 0.3),
+    "label-shift": Fault(3, "refused", "goods are suddenly damaged everywhere", "label of", 0.5),
+    "null-lane": Fault(2, "may", "photos have no lane", "lane", 0.3),
+    "new-lane": Fault(2, "recovers", "sessions in lanes that are new", "lane", 0.2),
+    "dark-lens": Fault(3, "may", "a dirty lens takes a third of the light", "brightness|contrast", 0.3),
+    "new-camera": Fault(3, "recovers", "a new phone's camera, a little brighter", "brightness", 0.3),
+    "flipped-labels": Fault(5, "may", "labels of the train split alone are shuffled", "accuracy|recall", 1.0),
+    "blind-class": Fault(
+        4, "may", "a setting makes the training ignore `damaged`", "damaged|accuracy|recall"
+    ),
+    "useless": Fault(3, "may", "a setting makes the model answer `damaged` alone", "ok|accuracy|recall"),
+}
+_PLACEBO = 0.4  # share of placebo weeks in a drawn plan
+_QUIET = 2  # weeks at the beginning without a fault, so that something is in production
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A fault of one week."""
+
+    name: str
+    rate: float
+
+    @property
+    def fault(self) -> Fault:
+        """Returns the kind of the fault."""
+        return FAULTS[self.name]
+
+
+Plan = Mapping[int, tuple[Drawn, ...]]  # by week, from 1; placebo weeks are left out
+
+
+def draw_plan(weeks: int, seed: int) -> Plan:
+    """Draws the faults of the weeks by their weights; `missed` takes three weeks in a row."""
+    rng = random.Random(f"drill {seed}")
+    plan: dict[int, tuple[Drawn, ...]] = {}
+    for week in range(_QUIET + 1, weeks + 1):
+        is_placebo = rng.random() < _PLACEBO
+        names = [name for name, fault in FAULTS.items() if fault.before < week]
+        [name] = rng.choices(names, [FAULTS[name].weight for name in names])
+        if week in plan or is_placebo:
+            continue
+        for each in range(week, min(week + 3, weeks) if name == "missed" else week + 1):
+            plan[each] = (Drawn(name, FAULTS[name].rate or 0.0),)
+    return plan
+
+
+def read_plan(path: Path, weeks: int) -> Plan:
+    """Reads a plan of faults.
+
+    Raises:
+        UsageError: The file cannot be read, or or names a wrong week or fault; the error has all mistakes.
+    """
+    import yaml
+
+    from edgeline.settings_layers import read_yaml
+
+    try:
+        content = read_yaml(path)
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"The plan of faults {path} cannot be read: {error}.",
+            "It is YAML: by week, a fault or a list of faults.",
+            "Write, for example, `3: kill-worker`, or leave out --faults to draw a plan by the seed.",
+        ) from None
+    mistakes: list[str] = []
+    plan = {}
+    if not isinstance(content, Mapping):
+        mistakes.append("it is not a mapping of weeks to faults")
+        content = {}
+    for week, words in content.items():
+        if not str(week).isdecimal() or not 1 <= int(week) <= weeks:
+            mistakes.append(f"{week!r} is not a week from 1 to {weeks}")
+            continue
+        named = words if isinstance(words, list) else [words]
+        plan[int(week)] = tuple(
+            drawn for word in named if (drawn := _parse_fault(str(word), int(week), mistakes)) is not None
+        )
+    if mistakes:
+        raise UsageError(
+            f"{path}: {'; '.join(mistakes)}.",
+            "A drill cannot do what it does not know.",
+            f"Correct the file. Known faults: {', '.join(FAULTS)}.",
+        )
+    return plan
+
+
+def _parse_fault(word: str, week: int, mistakes: list[str]) -> Drawn | None:
+    """Reads `NAME` or `NAME=RATE`; adds what is wrong with it to the mistakes."""
+    name, equals, share = word.partition("=")
+    fault = FAULTS.get(name)
+    if fault is None:
+        near = get_close_matches(name, FAULTS, 1)
+        mistakes.append(f"week {week}: there is no fault {name!r}{f', but {near[0]}' if near else ''}")
+    elif week <= fault.before:
+        mistakes.append(f"week {week}: {name} needs {fault.before} weeks before it")
+    elif equals and fault.rate is None:
+        mistakes.append(f"week {week}: {name} takes no rate, but has {share}")
+    else:
+        try:
+            rate = float(share) if equals else fault.rate or 0.0
+        except ValueError:
+            rate = -1.0
+        if 0 <= rate <= 1:
+            return Drawn(name, rate)
+        mistakes.append(f"week {week}: the rate of {name} is {share}, not a share from 0 to 1")
+    return None

@@ -1,0 +1,77 @@
+"""The faults that strike a run while it goes on: kills at an instant, and a disk that is full in one step."""
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from edgeline.records.events import EventReader, StepChanged
+from runners.drill.forks import Fork
+
+# Called again and again while a run goes on, with its process and the seconds since its start.
+Harm = Callable[[Fork, float], None]
+_STEPS = {"disk-full-ingest": "ExampleGen", "disk-full-training": "Trainer", "disk-full-push": "Pusher"}
+_ALMOST_NOTHING = 4096
+_GONE_WITHIN_S = 30.0
+
+
+def children(pid: int) -> list[int]:
+    """Returns the processes that a process started and that still run."""
+    with suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def make_harm(name: str, runs: Path, instant: float) -> Harm | None:
+    """Returns what a fault does to a run that goes on; None for a fault of another kind.
+
+    `runs` is the folder of the runs, and `instant` the second of the run at which a kill strikes.
+    """
+    if name in _STEPS:
+        return _DiskFull(_STEPS[name], runs)
+    if name in ("kill-worker", "kill-parent"):
+        return _Kill(name == "kill-worker", instant)
+    return None
+
+
+class _Kill:
+    def __init__(self, only_worker: bool, instant: float) -> None:
+        self._only_worker, self._instant, self._is_done = only_worker, instant, False
+
+    def __call__(self, run: Fork, seconds: float) -> None:
+        workers = children(run.pid)
+        if self._is_done or seconds < self._instant or (self._only_worker and not workers):
+            return
+        self._is_done = True
+        for pid in workers if self._only_worker else [run.pid]:
+            os.kill(pid, signal.SIGKILL)
+        if not self._only_worker:  # The lock is free once the workers have noticed.
+            until = time.monotonic() + _GONE_WITHIN_S
+            while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < until:
+                time.sleep(0.05)
+
+
+class _DiskFull:
+    """Lets no file of the worker grow beyond a block from the start of a step on: its writes fail with EFBIG.
+
+    A disk that is really full fails them with ENOSPC; to fill one takes root.
+    """
+
+    def __init__(self, step: str, runs: Path) -> None:
+        self._step, self._runs, self._before = step, runs, set(runs.glob("*"))
+        self._reader: EventReader | None = None
+
+    def __call__(self, run: Fork, seconds: float) -> None:
+        if self._reader is None:
+            for folder in set(self._runs.glob("2*")) - self._before:
+                self._reader = EventReader(folder / "events.jsonl")
+        for event in self._reader or ():
+            if isinstance(event, StepChanged) and (event.step.name, event.step.state) == (
+                self._step,
+                "running",
+            ):
+                for pid in children(run.pid):
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, (_ALMOST_NOTHING, _ALMOST_NOTHING))

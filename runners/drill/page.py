@@ -1,0 +1,161 @@
+"""The page of a drill: accuracy of the arms, faults, decisions with their sentences, and the harm done."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.spans.sample import find_monday
+from edgeline.report import words
+from edgeline.report.drawing import BAD, CLASSES, GLYPHS, MARKERS, MUTED, WIDE, WIDTH, add_tooltip, render_svg
+from edgeline.report.page import Figure, render
+from runners.drill.faults import FAULTS
+from runners.drill.promises import PROMISES, find_false_alarms, find_first_broken
+from runners.drill.record import ARMS, Week, Year
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+
+PAGE = "drill.html"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One week in the table."""
+
+    week: Week
+    day: str
+    version: str
+    accuracies: tuple[float | None, ...]  # of the arms, on the week's hidden test
+    sentence: str  # the first reason of a run that did not push, or of the first attempt
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The outcome of one kind of fault."""
+
+    name: str
+    summary: str
+    weeks: int
+    stopped: int  # weeks in which an attempt ended without a push
+    recovered: int  # weeks whose last attempt pushed, or found nothing new
+    broken: int  # weeks with a broken promise
+
+
+def write_page(folder: Path, year: Year) -> Path:
+    """Writes the page of a year beside its record; returns its path."""
+    first = find_first_broken(year)
+    harm = {arm: _count_bad_weeks(year, arm) for arm in ARMS}
+    placebo = [week for week in year.weeks if week.is_placebo]
+    figures = [
+        Figure("Weeks", words.count(len(year.weeks)), f"{len(placebo)} of them without a fault"),
+        Figure("Broken promises", words.count(sum(len(w.broken) for w in year.weeks)), f"of {len(PROMISES)}"),
+        Figure(
+            "False alarms",
+            words.count(len(find_false_alarms(year))),
+            f"in {len(placebo)} weeks without a fault",
+        ),
+        *(
+            Figure(f"Bad weeks: {arm}", words.count(weeks), "weeks of each device")
+            for arm, weeks in harm.items()
+        ),
+    ]
+    page = render(
+        "drill.html",
+        sentence=(
+            f"Week {first[0].number} broke {first[1].promise.replace('_', ' ')}."
+            if first
+            else f"Every promise held in {len(year.weeks)} weeks."
+        ),
+        year=year,
+        figures=figures,
+        arms=list(zip(ARMS, CLASSES, GLYPHS, strict=False)),
+        timelines=[_draw_arms(name, width, year) for name, width in (("wide", WIDE), ("narrow", WIDTH))],
+        matrix=_draw_matrix(year) if any(week.scores for week in year.weeks) else "",
+        rows=[_make_row(year, week) for week in year.weeks[::-1]],
+        kinds=_count_kinds(year),
+        promises=[(each.__name__.replace("_", " "), each.__doc__) for each in PROMISES],
+    )
+    (folder / PAGE).write_text(page, encoding="utf-8")
+    return folder / PAGE
+
+
+def _make_row(year: Year, week: Week) -> Row:
+    said = next((each for each in week.attempts if each.exit_code and each.sentences), week.last)
+    return Row(
+        week,
+        f"{find_monday(year.history + week.number + 1):%Y-%m-%d}",
+        str(week.production or words.UNKNOWN),
+        tuple(year.accuracy(week.arms.get(arm, ""), week.number) for arm in ARMS),
+        said.sentences[0] if said is not None and said.sentences else "",
+    )
+
+
+def _count_bad_weeks(year: Year, arm: str) -> int:
+    models = ((week.arms.get(arm, ""), week.number) for week in year.weeks)
+    return sum(bool(model and year.find_fault(model, number)) for model, number in models)
+
+
+def _count_kinds(year: Year) -> list[Kind]:
+    weeks = defaultdict(list)
+    for week in year.weeks:
+        for name in week.faults:
+            weeks[name].append(week)
+    return [
+        Kind(
+            name,
+            FAULTS[name].summary,
+            len(struck),
+            sum(any(each.exit_code for each in week.attempts) for week in struck),
+            sum(week.last is not None and week.last.exit_code == 0 for week in struck),
+            sum(bool(week.broken) for week in struck),
+        )
+        for name, struck in weeks.items()
+    ]
+
+
+def _draw_arms(name: str, width: int, year: Year) -> "Markup":
+    """Draws the accuracy of each arm on each week's hidden test, and marks the weeks with a fault."""
+
+    def draw(axes: "Axes") -> None:
+        for arm, colour, marker in zip(ARMS, CLASSES, MARKERS, strict=False):
+            known = [
+                (week.number, accuracy, week)
+                for week in year.weeks
+                if (accuracy := year.accuracy(week.arms.get(arm, ""), week.number)) is not None
+            ]
+            axes.plot([n for n, _, _ in known], [a for _, a, _ in known], color=colour, linewidth=1.5)
+            for number, accuracy, week in known:
+                [point] = axes.plot([number], [accuracy], marker, color=colour, markersize=4)
+                add_tooltip(point, f"week {number}, {arm} ({week.arms[arm]}): {accuracy:.1%}")
+        for week in year.weeks:
+            if week.faults:
+                line = axes.axvline(week.number, color=BAD if week.broken else MUTED, linewidth=1, alpha=0.5)
+                add_tooltip(line, f"week {week.number}: {', '.join(week.faults)}")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+        axes.locator_params(axis="x", integer=True)
+        axes.set(xlabel="week", ylabel="accuracy")
+
+    return render_svg(f"{name}-arms", "Accuracy of each arm by week", draw, width, height=260)
+
+
+def _draw_matrix(year: Year) -> "Markup":
+    """Draws the accuracy of each trained model, a row, on each week's hidden test, a column."""
+    models = sorted({model for week in year.weeks for model in week.scores})
+    tests = [week.number for week in year.weeks]
+
+    def draw(axes: "Axes") -> None:
+        cells = [[year.accuracy(model, test) or float("nan") for test in tests] for model in models]
+        image = axes.imshow(cells, cmap="viridis", aspect="auto", vmin=0.5, vmax=1.0)
+        step = max(1, len(models) // 12)
+        axes.set_yticks(range(0, len(models), step), [m.removeprefix("week-") for m in models[::step]])
+        axes.set_xticks(
+            range(0, len(tests), max(1, len(tests) // 12)),
+            [str(n) for n in tests[:: max(1, len(tests) // 12)]],
+        )
+        axes.set(xlabel="week of the test", ylabel="week of the training")
+        axes.grid(False)
+        axes.figure.colorbar(image, format=lambda value, _: f"{100 * value:.0f} %")
+
+    return render_svg("matrix", "Accuracy by week of training and of test", draw, WIDE, height=420)

@@ -1,0 +1,113 @@
+"""The photos of a drill: the span of each week with its faults, and a clean test that no run ever sees."""
+
+import csv
+import io
+import random
+import shutil
+from collections.abc import Mapping
+from dataclasses import astuple, replace
+from pathlib import Path
+
+from PIL import Image
+
+from data.photos.labels_file import COLUMNS, LabelRow, PhotoSpan, get_session, read_labels
+from data.shelf import renderer
+from data.shelf.faults import FAULTS as RENDERED
+from data.spans.layout import Span
+from data.spans.split import hash_group
+from edgeline.records.ingest import name_span
+
+# Shelves are the same with every seed, sessions and photos are not.
+_HIDDEN_SEED = 1_000_000
+
+
+def deliver(
+    data: Path, number: int, photos: int, seed: int, rates: Mapping[str, float], eval_share: float
+) -> None:
+    """Writes a week's span.
+
+    Args:
+        data: The folder of spans, which has those of the weeks before.
+        number: The number of the span, one more than that of the newest.
+        photos: The number of photos before faults.
+        seed: The seed of the drill.
+        rates: The share of the photos that each fault affects, by name; faults of processes are ignored.
+        eval_share: `data.eval_fraction` of the runs.
+    """
+    rendered = {name: rate for name, rate in rates.items() if name in RENDERED}
+    renderer.generate(data, weeks=1, per_week=photos, seed=seed, faults=rendered)
+    span, rng = PhotoSpan(number, data / name_span(number)), random.Random(f"drill {seed} {number}")
+    for name, rate in rates.items():
+        match name:
+            case "twice":
+                _copy_week(span, number - 1)
+            case "wrong-week":
+                _copy_week(span, number - 3)
+            case "empty":
+                shutil.rmtree(Path(str(span.photos)))
+                _write_labels(span, [])
+            case "half-copied":
+                _lose_half(span)
+            case "flipped-labels":
+                _write_labels(span, _shuffle_labels(read_labels(span), rate, eval_share, rng))
+            case "new-camera":
+                _brighten(span, rate, rng)
+
+
+def render_hidden_test(week: int, photos: int, seed: int) -> list[tuple[bytes, str]]:
+    """Renders photos of the same shelves in the same week, each with the class that it really shows."""
+    sessions = renderer.plan_week(week, photos, seed + _HIDDEN_SEED, {})
+    return [
+        (jpeg, shown)
+        for session in sessions
+        for (_, jpeg), shown in zip(renderer.render_session(session), session.found, strict=True)
+    ]
+
+
+def _copy_week(span: Span, number: int) -> None:
+    path = Path(str(span.path))
+    shutil.rmtree(path)
+    shutil.copytree(path.with_name(name_span(number)), path)
+
+
+def _lose_half(span: PhotoSpan) -> None:
+    """Removes the second half of the photos, and cuts off the last one that is there."""
+    files = sorted(Path(str(span.photos)).iterdir())
+    half = len(files) // 2
+    for file in files[half:]:
+        file.unlink()
+    files[half - 1].write_bytes(files[half - 1].read_bytes()[:1000])
+
+
+def _shuffle_labels(
+    rows: list[LabelRow], share: float, eval_share: float, rng: random.Random
+) -> list[LabelRow]:
+    """Shuffles labels among rows whose sessions the hash puts into train, so that their shares stay."""
+    train = [n for n, row in enumerate(rows) if hash_group(get_session(row)) >= eval_share]
+    chosen = rng.sample(train, round(share * len(train)))
+    labels = [rows[n].label for n in chosen]
+    rng.shuffle(labels)
+    for n, label in zip(chosen, labels, strict=True):
+        rows[n] = replace(rows[n], label=label)
+    return rows
+
+
+def _brighten(span: PhotoSpan, share: float, rng: random.Random) -> None:
+    """Takes the photos of some sessions with another camera: brighter, sharper by less compression."""
+    rows = read_labels(span)
+    sessions = sorted({row.session_id for row in rows})
+    chosen = set(rng.sample(sessions, round(share * len(sessions))))
+    for row in rows:
+        if row.session_id in chosen:
+            file = Path(str(span.photos), row.photo)
+            with Image.open(file) as photo:
+                taken, scratch = photo.point(lambda level: min(255, 1.08 * level + 4)), io.BytesIO()
+                taken.save(scratch, "JPEG", quality=95, exif=photo.info["exif"])
+            file.write_bytes(scratch.getvalue())
+
+
+def _write_labels(span: PhotoSpan, rows: list[LabelRow]) -> None:
+    with Path(str(span.labels)).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(astuple(row) for row in rows)

@@ -1,0 +1,142 @@
+"""The promises that a drill proves after each week: a function each, named for its promise.
+
+Each takes the year up to that week, and returns how the promise was broken, or an empty text. They judge what
+the year's record has, so a recorded year can be judged again.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from math import comb
+
+from runners.drill.record import Attempt, Broken, Week, Year
+
+_BAND = 0.05  # largest loss of production against the first release, on the same hidden tests
+_GROWTH, _BASE_WEEK = 1.2, 8
+_UNLIKELY = 0.01
+
+
+def production_verifies(year: Year) -> str:
+    """Every release is as pushed, and the one in production gives its golden answers."""
+    return " ".join(year.weeks[-1].problems)
+
+
+def a_phone_ran_only_whole_releases(year: Year) -> str:
+    """A phone that follows the pointer, also in the middle of a push, switches from release to release."""
+    return " ".join(year.weeks[-1].phone)
+
+
+def no_bad_model_was_in_production(year: Year) -> str:
+    """No model in production breaks a bound on the hidden tests."""
+    week = year.weeks[-1]
+    fault = year.find_fault(week.model, week.number) if week.model else ""
+    return fault and f"Version {week.production} ({week.model}) has {fault}."
+
+
+def no_bad_week_was_trained_on(year: Year) -> str:
+    """No release was made from a week that had to be refused."""
+    week, bad = year.weeks[-1], {year.span(w.number) for w in year.weeks if "refused" in w.effects}
+    reached = sorted(bad & set(week.spans))
+    return f"Version {week.production} was made from {', '.join(reached)}." if reached else ""
+
+
+def no_good_week_was_lost(year: Year) -> str:
+    """A week whose photos are good is read by the next run that trains, at the latest."""
+    last = year.weeks[-1].last
+    if last is None or last.outcome not in ("pushed", "unchanged", "held"):
+        return _find_stuck(year)
+    for week in year.weeks[-len(last.spans) :]:
+        name = year.span(week.number)
+        if set(week.effects) <= {"recovers"} and name not in last.spans:
+            why = next((w.excluded[name] for w in year.weeks if name in w.excluded), "no run read it")
+            return f"{name} was good, and is lost: {why}"
+    return ""
+
+
+def _find_stuck(year: Year) -> str:
+    """Returns what a week without a fault of its own ended with, where it trained nothing."""
+    week = year.weeks[-1]
+    if week.last is None or not set(week.effects) <= {"recovers"}:
+        return ""
+    return f"The run ended {week.last.outcome or 'without a record'}: {_shorten(week.last)}"
+
+
+def every_stop_names_its_cause(year: Year) -> str:
+    """An attempt that a fault stopped says why in its words."""
+    week = year.weeks[-1]
+    for attempt in week.attempts if week.causes else ():
+        text = " ".join(attempt.sentences)
+        # A killed parent says nothing; the next run, or `edgeline status`, does.
+        if attempt.exit_code and attempt.exit_code > 0 and not any(re.search(c, text) for c in week.causes):
+            return f"{', '.join(week.faults)} ended {attempt.outcome}, and no sentence names it: {text[:300]}"
+    return ""
+
+
+def false_alarms_are_as_rare_as_set(year: Year) -> str:
+    """Good models and data of placebo weeks are stopped no more often than `evaluation.confidence` says."""
+    judged = [week for week in year.weeks if week.is_placebo and week.attempts]
+    alarms = find_false_alarms(year)
+    if not judged or judged[-1] != year.weeks[-1] or judged[-1] not in alarms:
+        return ""
+    count, rate = len(judged), 1 - year.limits.confidence
+    chance = sum(comb(count, k) * rate**k * (1 - rate) ** (count - k) for k in range(len(alarms), count + 1))
+    numbers = ", ".join(str(week.number) for week in alarms)
+    text = f"{len(alarms)} of {count} placebo weeks were stopped ({numbers}), a chance of {chance:.4f}"
+    return f"{text}: {_shorten(alarms[-1].attempts[0])}" if chance < _UNLIKELY else ""
+
+
+def find_false_alarms(year: Year) -> list[Week]:
+    """Returns the placebo weeks whose data was refused, or whose model was held though it is good."""
+
+    def is_false(week: Week, attempt: Attempt) -> bool:
+        is_held = attempt.outcome == "held" and year.is_good(attempt.trained, week.model, week.number)
+        return attempt.outcome == "refused" or is_held
+
+    return [w for w in year.weeks if w.is_placebo and any(is_false(w, each) for each in w.attempts)]
+
+
+def accuracy_stays_in_its_band(year: Year) -> str:
+    """Production is at most five points below the first release, on the hidden tests of four weeks."""
+    week = year.weeks[-1]
+    tests = year.recent(week.number)
+    now, first = (year.accuracy(week.arms.get(arm, ""), *tests) for arm in ("edgeline", "never retrained"))
+    if now is None or first is None or now >= first - _BAND:
+        return ""
+    return f"Production has {now:.3f}, and the first release {first:.3f} on the same photos."
+
+
+def nothing_grows(year: Year) -> str:
+    """Sizes and start-up are within 1.2 of those of week 8."""
+    if len(year.weeks) <= _BASE_WEEK:
+        return ""
+    base, now = year.weeks[_BASE_WEEK - 1].sizes, year.weeks[-1].sizes
+    grown = [name for name, size in now.items() if base.get(name, size) * _GROWTH < size]
+    return "; ".join(f"{name}: {now[name]:,.6g}, {base[name]:,.6g} in week {_BASE_WEEK}" for name in grown)
+
+
+PROMISES: tuple[Callable[[Year], str], ...] = (
+    production_verifies,
+    a_phone_ran_only_whole_releases,
+    no_bad_model_was_in_production,
+    no_bad_week_was_trained_on,
+    no_good_week_was_lost,
+    every_stop_names_its_cause,
+    false_alarms_are_as_rare_as_set,
+    accuracy_stays_in_its_band,
+    nothing_grows,
+)
+
+
+def find_broken(year: Year) -> Iterator[Broken]:
+    """Yields the promises that the last week of a year broke."""
+    for promise in PROMISES:
+        if sentence := promise(year):
+            yield Broken(promise.__name__, sentence)
+
+
+def find_first_broken(year: Year) -> tuple[Week, Broken] | None:
+    """Returns the first promise that was broken, with its week."""
+    return next(((week, broken) for week in year.weeks for broken in week.broken), None)
+
+
+def _shorten(attempt: Attempt) -> str:
+    return (attempt.sentences[0] if attempt.sentences else "it said nothing")[:300]

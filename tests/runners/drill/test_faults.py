@@ -1,0 +1,72 @@
+"""The plan of faults: drawn, read, and refused in words."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from edgeline.errors import UsageError
+from runners.drill.faults import FAULTS, Drawn, draw_plan, read_plan
+
+
+def test_the_same_seed_draws_the_same_plan_and_another_seed_another() -> None:
+    assert draw_plan(52, 3) == draw_plan(52, 3) != draw_plan(52, 4)
+    assert all(week > 2 for week in draw_plan(52, 3))
+
+
+def test_faults_are_drawn_by_their_weights_beside_placebo_weeks() -> None:
+    plans = [draw_plan(52, seed) for seed in range(200)]
+    drawn = Counter(each.name for plan in plans for faults in plan.values() for each in faults)
+    assert set(drawn) == set(FAULTS)
+    assert drawn["kill-worker"] > 1.5 * drawn["disk-full-push"] > drawn["unlabelled"]
+    assert 0.3 < 1 - sum(map(len, plans)) / (200 * 50) < 0.5
+
+
+def test_three_mondays_in_a_row_are_missed() -> None:
+    plans = [draw_plan(30, seed) for seed in range(99)]
+    plan = next(p for p in plans if any(faults[0].name == "missed" for faults in p.values()))
+    first = min(week for week, faults in plan.items() if faults[0].name == "missed")
+    assert [plan[week][0].name for week in range(first, first + 3)] == ["missed"] * 3
+
+
+def test_a_plan_is_read_from_a_file(tmp_path: Path) -> None:
+    (file := tmp_path / "plan.yaml").write_text(
+        "2: kill-worker\n4: [corrupt=0.5, webhook-hangs]\n5: corrupt\n"
+    )
+    assert read_plan(file, 5) == {
+        2: (Drawn("kill-worker", 0.0),),
+        4: (Drawn("corrupt", 0.5), Drawn("webhook-hangs", 0.0)),
+        5: (Drawn("corrupt", FAULTS["corrupt"].rate or 0.0),),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("3: kill-wrker\n", "week 3: there is no fault 'kill-wrker', but kill-worker"),
+        (
+            "3: earthquake\n4: [corrupt=2]\n",
+            "there is no fault 'earthquake'; week 4: the rate of corrupt is 2",
+        ),
+        ("9: corrupt\n", "'9' is not a week from 1 to 8"),
+        ("one: corrupt\n", "'one' is not a week from 1 to 8"),
+        ("2: missed=0.5\n", "week 2: missed takes no rate, but has 0.5"),
+        ("2: wrong-week\n", "week 2: wrong-week needs 3 weeks before it"),
+        ("- corrupt\n", "it is not a mapping of weeks to faults"),
+        ("2: corrupt=lots\n", "the rate of corrupt is lots"),
+    ],
+)
+def test_a_wrong_plan_is_refused_with_every_mistake(tmp_path: Path, text: str, named: str) -> None:
+    (file := tmp_path / "plan.yaml").write_text(text)
+    with pytest.raises(UsageError) as refused:
+        read_plan(file, 8)
+    assert named in refused.value.found and "kill-worker" in refused.value.do
+
+
+@pytest.mark.parametrize("content", [b"\x00\xff", b"2: [corrupt", None])
+def test_a_plan_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "plan.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_plan(file, 8)

@@ -1,0 +1,56 @@
+"""The spans of a drill: good photos, and each fault of a week as it lies on the disk."""
+
+from collections import Counter
+from pathlib import Path
+
+from data.photos.labels_file import PhotoSpan, read_labels
+from data.spans.layout import find_spans
+from data.spans.split import hash_group
+from runners.drill.photos import deliver, render_hidden_test
+
+PHOTOS = 60
+
+
+def weeks(tmp_path: Path, *faults: dict[str, float]) -> list[PhotoSpan]:
+    for number, rates in enumerate(faults, start=1):
+        deliver(tmp_path, number, PHOTOS, 7, rates, 0.2)
+    return [PhotoSpan.of(span) for span in find_spans(tmp_path)]
+
+
+def test_a_week_comes_again_as_the_next(tmp_path: Path) -> None:
+    first, second = weeks(tmp_path, {}, {"twice": 0.0})
+    assert read_labels(first) == read_labels(second)
+
+
+def test_an_empty_week_has_a_header_alone(tmp_path: Path) -> None:
+    [empty] = weeks(tmp_path, {"empty": 0.0})
+    assert read_labels(empty) == [] and not Path(str(empty.photos)).exists()
+
+
+def test_half_of_a_week_is_copied(tmp_path: Path) -> None:
+    [half] = weeks(tmp_path, {"half-copied": 0.0})
+    files = sorted(Path(str(half.photos)).iterdir())
+    assert (len(read_labels(half)), len(files)) == (PHOTOS, PHOTOS // 2)
+    assert files[-1].stat().st_size == 1000
+
+
+def test_labels_are_shuffled_in_train_alone_and_their_shares_stay(tmp_path: Path) -> None:
+    [good], [bad] = weeks(tmp_path / "good", {}), weeks(tmp_path / "bad", {"flipped-labels": 1.0})
+    pairs = list(zip(read_labels(good), read_labels(bad), strict=True))
+    assert Counter(row.label for row, _ in pairs) == Counter(row.label for _, row in pairs)
+    changed = [hash_group(row.session_id) for row, other in pairs if row.label != other.label]
+    assert changed and min(changed) >= 0.2
+
+
+def test_a_new_camera_takes_some_sessions_and_no_label_changes(tmp_path: Path) -> None:
+    [good], [bad] = weeks(tmp_path / "good", {}), weeks(tmp_path / "bad", {"new-camera": 0.3})
+    assert read_labels(good) == read_labels(bad)
+    changed = {row.session_id for row in read_labels(good) if good.read(row.photo) != bad.read(row.photo)}
+    assert len(changed) == 2
+
+
+def test_a_hidden_test_shows_other_photos_than_the_week_and_true_classes(tmp_path: Path) -> None:
+    [span] = weeks(tmp_path, {})
+    hidden = render_hidden_test(1, PHOTOS, 7)
+    assert not {photo for photo, _ in hidden} & {span.read(row.photo) for row in read_labels(span)}
+    assert Counter(label for _, label in hidden) == {"ok": 42, "misplaced": 12, "damaged": 6}

@@ -1,0 +1,122 @@
+"""Each promise: what breaks it, and what does not. A year is its record, so no run is needed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runners.drill import promises
+from runners.drill.record import ARMS, YEAR, Attempt, Limits, Score, Week, Year
+
+LIMITS = Limits(0.85, 0.55, 0.02, 0.95)
+
+
+def attempt(
+    outcome: str = "pushed", *sentences: str, spans: Sequence[int] = (), trained: str = ""
+) -> Attempt:
+    code = {"pushed": 0, "unchanged": 0, "held": 3, "refused": 4, "failed": 1}[outcome]
+    return Attempt(code, outcome, sentences, 30.0, tuple(f"span-{n:05d}" for n in spans), trained)
+
+
+def week(number: int, accuracy: float = 0.95, **fields: Any) -> Week:
+    """A week whose model has this accuracy on its own test of 1,000 photos, half of them damaged."""
+    right = round(500 * accuracy)
+    score = Score({"ok": right, "damaged": right}, {"ok": 500, "damaged": 500})
+    name = fields.pop("model", f"week-{number:02d}")
+    given = {
+        "attempts": (attempt(spans=range(1, number + 1)),),
+        "production": number,
+        "arms": dict.fromkeys(ARMS, name),
+        "scores": {name: {number: score}},
+        "spans": tuple(f"span-{n:05d}" for n in range(1, number + 1)),
+    }
+    return Week(number, model=name, **{**given, **fields})
+
+
+def year(*weeks: Week) -> Year:
+    return Year(1, 1000, LIMITS, weeks=weeks)
+
+
+def broken(*weeks: Week) -> list[str]:
+    return [each.promise for each in promises.find_broken(year(*weeks))]
+
+
+def test_quiet_weeks_break_nothing_and_the_record_reads_back_equal(tmp_path: Any) -> None:
+    quiet = year(*(week(number) for number in range(1, 13)))
+    assert not list(promises.find_broken(quiet))
+    YEAR.write(tmp_path, quiet)
+    assert YEAR.read(tmp_path) == quiet
+
+
+def test_production_that_does_not_verify() -> None:
+    assert broken(week(1, problems=("labels.txt differs.",))) == ["production_verifies"]
+
+
+def test_a_phone_with_a_torn_release() -> None:
+    assert broken(week(1, phone=("The phone runs a version 2 that the store never released.",))) == [
+        "a_phone_ran_only_whole_releases"
+    ]
+
+
+@pytest.mark.parametrize(("accuracy", "is_bad"), [(0.8, True), (0.84, False), (0.95, False)])
+def test_a_model_below_a_bound_beyond_chance(accuracy: float, is_bad: bool) -> None:
+    assert ("no_bad_model_was_in_production" in broken(week(1, accuracy))) == is_bad
+
+
+def test_a_model_that_is_blind_to_a_class() -> None:
+    score = Score({"ok": 900, "damaged": 20}, {"ok": 900, "damaged": 100})
+    blind = week(1, scores={"week-01": {1: score}})
+    assert "recall of damaged 0.200 of 100 photos" in promises.no_bad_model_was_in_production(year(blind))
+
+
+def test_a_bad_week_in_a_release() -> None:
+    assert broken(week(1, effects=("refused",), faults=("corrupt",))) == ["no_bad_week_was_trained_on"]
+
+
+def test_a_good_week_that_no_run_reads() -> None:
+    lost = {"span-00002": "Run x refused it."}
+    weeks = week(1), week(2, excluded=lost), week(3, attempts=(attempt(spans=(1, 3)),))
+    assert (
+        promises.no_good_week_was_lost(year(*weeks)) == "span-00002 was good, and is lost: Run x refused it."
+    )
+    bad = replace(weeks[1], effects=("refused",), faults=("corrupt",), excluded={})
+    assert not promises.no_good_week_was_lost(year(weeks[0], bad, weeks[2]))
+
+
+def test_a_good_week_that_ends_refused_or_failed() -> None:
+    assert "failed: No space" in promises.no_good_week_was_lost(
+        year(week(1, attempts=(attempt("failed", "No space"),)))
+    )
+
+
+def test_a_stop_that_names_something_else_than_its_cause() -> None:
+    fields = {"faults": ("corrupt",), "effects": ("refused",), "causes": ("corrupt",), "spans": ()}
+    good, bad = attempt("refused", "12 corrupt."), attempt("refused", "Label drifted.")
+    assert not broken(week(1, attempts=(good,), **fields))
+    assert broken(week(1, attempts=(bad,), **fields)) == ["every_stop_names_its_cause"]
+
+
+def test_a_single_false_alarm_is_within_what_the_settings_say_and_several_are_not() -> None:
+    def held(n: int, accuracy: float = 0.95) -> Week:
+        stop = attempt("held", "Below production.", spans=range(1, n + 1), trained=f"week-{n:02d}")
+        return week(n, accuracy, attempts=(stop,))
+
+    quiet = [week(n) for n in range(1, 21)]
+    assert not broken(*quiet, held(21))
+    assert "false_alarms_are_as_rare_as_set" not in broken(*quiet[:3], *(held(n, 0.8) for n in (4, 5, 6)))
+    assert "false_alarms_are_as_rare_as_set" in broken(*quiet[:3], *map(held, (4, 5, 6)))
+
+
+def test_a_loss_against_the_first_release() -> None:
+    first = week(1)
+    later = week(2, 0.89, arms={**dict.fromkeys(ARMS, "week-02"), "never retrained": "week-01"})
+    scored = {**later.scores, "week-01": {2: first.scores["week-01"][1]}}
+    assert broken(first, replace(later, scores=scored)) == ["accuracy_stays_in_its_band"]
+
+
+def test_what_grows_after_week_eight() -> None:
+    weeks = [week(n, sizes={"database": 100.0 + n}) for n in range(1, 10)]
+    assert not broken(*weeks)
+    grown = replace(weeks[-1], sizes={"database": 140.0})
+    assert promises.nothing_grows(year(*weeks[:-1], grown)) == "database: 140, 108 in week 8"

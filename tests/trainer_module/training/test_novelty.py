@@ -1,0 +1,96 @@
+"""The output `unlike` on photos of stripes, in the model and in each file that is made of it."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from edgeline.edge.inspect import inspect, problems
+from edgeline.edge.interpreter import EdgeModel
+from edgeline.edge.variants import VARIANTS
+from tests.edgeline.edge.conftest import SIZE, photos
+from trainer_module.export.convert import convert
+from trainer_module.training import novelty
+from trainer_module.training.input_pipeline import Split
+
+pytestmark = pytest.mark.e2e
+
+
+def split(count: int, seed: int) -> Split:
+    images, labels = photos(count, seed)
+    return Split((), (count,), 1, labels, tf.constant(images), lambda records: records, np.arange(count))
+
+
+def others() -> dict[str, np.ndarray]:
+    """Photos of other things, uint8 [40, SIZE, SIZE, 1] each."""
+    rng, shape = np.random.default_rng(7), (40, SIZE, SIZE, 1)
+    checks = np.kron(rng.integers(0, 256, (40, SIZE // 8, SIZE // 8)), np.ones((8, 8)))
+    return {
+        "blank": np.broadcast_to(rng.integers(0, 256, (40, 1, 1, 1)), shape).astype(np.uint8),
+        "noise": rng.integers(0, 256, shape).astype(np.uint8),
+        "checks": checks[..., np.newaxis].astype(np.uint8),
+    }
+
+
+@pytest.fixture(scope="module")
+def models() -> tuple[keras.Model, keras.Model]:
+    """A classifier, and the same with the output."""
+    keras.utils.set_random_seed(20)
+    image = keras.Input((SIZE, SIZE, 1), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(image)
+    for filters in (8, 32):
+        x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(x)
+        x = keras.layers.BatchNormalization(momentum=0.8)(x)
+        x = keras.layers.ReLU()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(3, "softmax")(x))
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    training = split(1_000, 1)
+    model.fit(training.inputs, training.labels, batch_size=40, epochs=4, verbose=0)
+    return model, novelty.add_unlike(model, model.layers[-1].input, training, split(400, 2), 64)
+
+
+def test_the_answers_stay_and_one_of_twenty_eval_photos_is_a_false_alarm(models):
+    model, doubting = models
+    images = tf.constant(photos(400, 2)[0])
+    probabilities, unlike = doubting(images, training=False)
+    assert np.array_equal(probabilities, model(images, training=False))
+    assert unlike.shape == (400, 1)
+    assert np.mean(unlike.numpy() > 0.5) == pytest.approx(0.05, abs=0.005)
+    never_seen = doubting(tf.constant(photos(400, 3)[0]), training=False)[1]
+    assert np.mean(never_seen.numpy() > 0.5) < 0.1
+
+
+@pytest.mark.parametrize("what", others())
+def test_photos_of_other_things_are_unlike(models, what):
+    unlike = models[1](tf.constant(others()[what]), training=False)[1].numpy()
+    assert np.mean(unlike > 0.5) >= 0.9
+
+
+def test_every_file_says_it_as_the_model_does_int8_without_a_float(models, tmp_path):
+    doubting, (images, _) = models[1], photos(100, 2)
+    archive = keras.export.ExportArchive()
+    archive.track(doubting)
+    spec = tf.TensorSpec((None, SIZE, SIZE, 1), tf.float32, name="image")
+
+    @tf.function(input_signature=[spec], autograph=False)
+    def serve_image(image):
+        return dict(zip(("probabilities", "unlike"), doubting(image, training=False), strict=True))
+
+    archive.add_endpoint("serve_image", serve_image)
+    archive.write_out(str(tmp_path / "model"), verbose=False)
+    made = convert(tmp_path / "model", "serve_image", list(VARIANTS), photos(100, 1)[0], tmp_path)
+    photos_of = {"eval": images, **others()}
+    for conversion in made:
+        file = Path(tmp_path, str(conversion.file))
+        # In so small a network most weights are of this output, which `dynamic` leaves in float.
+        assert conversion.variant == "dynamic" or not problems(inspect(file), conversion.variant)
+        model = EdgeModel(file)
+        for what, each in photos_of.items():
+            expected = doubting(tf.constant(each), training=False)[1].numpy()[:, 0]
+            _, unlike = model.answer(each)
+            apart = np.abs(unlike - expected)
+            bound = 0.08 if conversion.variant == "int8" else 0.02
+            assert apart.mean() < bound, (conversion.variant, what)
