@@ -59,7 +59,7 @@ def status(place: Place, as_json: bool) -> int:
             "metrics": manifest.metrics if manifest else None,
             "default_variant": manifest.default_variant if manifest else None,
             **{key: getattr(manifest, key, None) for key in TERMS},
-            "served": to_builtins(served.tally) if served else None,
+            "served": {"version": served.version, **to_builtins(served.tally)} if served else None,
             "older_than_promised": bool(old),
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")

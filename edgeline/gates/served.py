@@ -69,8 +69,8 @@ def add_served(
     `pushed` are the served versions that the release store has; the others are warned of.
     """
     warnings = [
-        f"{each.total.answers:,} answers are by version {each.version}, which the release store does not"
-        " have: a phone runs something else, or the version was removed."
+        f"Answers by version {each.version}, which the release store does not have: {each.total.answers:,}. A"
+        " phone runs something else, or the version was removed."
         for each in served.versions
         if each.version not in pushed
     ]

@@ -181,18 +181,19 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
     most_used = sorted(by_version, key=lambda version: -len(by_version[version]))
     others = sum(len(by_version[version]) for version in most_used[_MOST_VERSIONS:])
     warnings = (
-        (len(faults), f"rows are no answers, and are left out: {join_names(faults, 3)}."),
-        (repeated.total(), f"answers came again, and count once: from {_name(repeated)}."),
+        (len(faults), "Rows of served.csv that are no answers, left out", f" ({join_names(faults, 3)})"),
+        (repeated.total(), "Answers that came again, and count once", f", from {_name(repeated)}"),
         (
             undated.total(),
-            "answers are more than a year from the others by the clock of the phone, and count for no week:"
-            f" from {_name(undated)}.",
+            "Answers more than a year from the others by the clock of the phone, which count for no week",
+            f", from {_name(undated)}",
         ),
         (
             len(lost),
-            f"answers were checked, but their {noun}s are not among the usable data: {join_names(lost, 3)}.",
+            f"Checked answers whose {noun}s are not among the usable data",
+            f" ({join_names(lost, 3)})",
         ),
-        (others, f"answers are by other versions than the {_MOST_VERSIONS} most used, and are left out."),
+        (others, f"Answers by other versions than the {_MOST_VERSIONS} most used, left out", ""),
     )
     return Served(
         tuple(
@@ -201,7 +202,7 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
         ),
         repeated.total(),
         len(faults),
-        tuple(f"Of served.csv, {count:,} {text}" for count, text in warnings if count),
+        tuple(f"{what}: {count:,}{names}." for count, what, names in warnings if count),
     )
 
 

@@ -10,7 +10,7 @@ from edgeline.journal import parse_time
 from edgeline.records.events import EpochEnded
 from edgeline.records.outcome import Outcome
 from edgeline.records.run import Run
-from edgeline.records.served import SERVED, PushedVersion
+from edgeline.records.served import PUSHED, SERVED
 from edgeline.records.training import SEARCH, TUNED
 from edgeline.records.verdict import PUSH, VERDICT, Verdict
 from edgeline.release import store
@@ -195,11 +195,14 @@ def describe_age(created: str, promised: int, now: datetime) -> str:
 
 
 def find_served(run: Run, release: Release) -> ServedSlice | None:
-    """Returns what phones answered with a release, as a run read it; None where nothing is known."""
-    folder = Sources.of(run).quarantine
-    served = SERVED.find_readable(folder) if folder else None
-    pushed = {release.version: PushedVersion.of(release.manifest.created, release.manifest.metrics)}
-    return next((each for each in list_slices(served, pushed) if each.version == release.version), None)
+    """Returns what phones answered with the newest version that a run read answers of; None where none did.
+
+    Versions above the release in production are left out: a phone can send any number.
+    """
+    sources = Sources.of(run)
+    served = SERVED.find_readable(sources.quarantine) if sources.quarantine else None
+    pushed = PUSHED.find_readable(sources.evaluation) if sources.evaluation else None
+    return next((each for each in list_slices(served, pushed or {}) if each.version <= release.version), None)
 
 
 def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:

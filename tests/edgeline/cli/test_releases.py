@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from edgeline.cli.main import main
-from edgeline.records.served import SERVED, Served, ServedVersion, Tally
+from edgeline.records.served import PUSHED, SERVED, PushedVersion, Served, ServedVersion, Tally
 from edgeline.records.training import Estimate
 from edgeline.release import store
 from edgeline.release.signing import PRIVATE, digits_of, make_pair, signing_key
@@ -204,12 +204,15 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace):
     tally = Tally(1_530, 0.95, 230, checked, 0.94, 12, 3)
     SERVED.write(ingested, Served((ServedVersion(2, Tally(5, 0.5)), ServedVersion(1, tally))))
     record_output(folder, "ExampleGen", "quarantine", ingested)
+    PUSHED.write(folder.path / "evaluated", {1: PushedVersion.of("", METRICS)})
+    record_output(folder, "Evaluator", "evaluation", folder.path / "evaluated")
     assert (
         "  Version 1 answered 1,530 times: 93.0 % of 200 drawn at random were right (95 % CI 88.0 % to"
         " 96.0 %, on eval 94.0 %); 95.0 % to expect by their scores; 3 of 12 that looked wrong were right.\n"
     ) in edgeline("status")[1]
     served = json.loads(edgeline("status", "--json")[1])["production"]["served"]
-    assert (served["answers"], served["checked"]["share"], served["doubted"]) == (1_530, 0.93, 12)
+    assert (served["version"], served["answers"]) == (1, 1_530)
+    assert (served["checked"]["share"], served["doubted"]) == (0.93, 12)
 
 
 def test_status_says_when_production_is_older_than_was_promised(edgeline, tmp_path, make_run, monkeypatch):

@@ -93,7 +93,7 @@ def test_drift_beyond_the_larger_bound_blocks_and_such_a_bound_is_never_beyond_r
 
 
 def test_what_is_wrong_with_the_answers_of_phones_warns_or_blocks():
-    served = Served(warnings=("Of served.csv, 1 rows are no answers, and are left out: x.",))
+    served = Served(warnings=("Rows of served.csv that are no answers, left out: 1 (x).",))
     lenient = GateSettings(min_examples_per_class=1)
     strict = GateSettings(min_examples_per_class=1, severity={"served": "block"})
     assert judge(WINDOW, (), (), lenient, served=served).warnings == served.warnings

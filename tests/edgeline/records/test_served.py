@@ -75,7 +75,7 @@ def test_what_a_device_sends_twice_counts_once_with_the_check_that_came_later():
         served = count_served([*order, first, again], truths)
         total = served.versions[0].total
         assert (total.answers, total.doubted, total.doubted_right, served.repeated) == (2, 2, 0, 4)
-        assert served.warnings == ("Of served.csv, 4 answers came again, and count once: from d1 (4).",)
+        assert served.warnings == ("Answers that came again, and count once: 4, from d1 (4).",)
 
 
 def test_a_clock_that_is_years_off_costs_the_week_and_nothing_else():
@@ -84,8 +84,8 @@ def test_a_clock_that_is_years_off_costs_the_week_and_nothing_else():
     (version,) = served.versions
     assert version.total.answers == 7 and version.weeks["2026-W41"].answers == 5 and len(version.weeks) == 1
     assert served.warnings == (
-        "Of served.csv, 2 answers are more than a year from the others by the clock of the phone, and count"
-        " for no week: from d9 (2).",
+        "Answers more than a year from the others by the clock of the phone, which count for no week: 2, from"
+        " d9 (2).",
     )
 
 
@@ -94,10 +94,10 @@ def test_what_cannot_be_counted_is_named():
     served = count_served(["span-00001/served.csv:7: no score", *answers], {}, "photo")
     assert len(served.versions) == 50 and served.unreadable == 1
     assert served.warnings == (
-        "Of served.csv, 1 rows are no answers, and are left out: span-00001/served.csv:7: no score.",
-        "Of served.csv, 5 answers were checked, but their photos are not among the usable data:"
-        " span-00001/0.jpg, span-00001/1.jpg, span-00001/2.jpg and 2 more.",
-        "Of served.csv, 10 answers are by other versions than the 50 most used, and are left out.",
+        "Rows of served.csv that are no answers, left out: 1 (span-00001/served.csv:7: no score).",
+        "Checked answers whose photos are not among the usable data: 5 (span-00001/0.jpg, span-00001/1.jpg,"
+        " span-00001/2.jpg and 2 more).",
+        "Answers by other versions than the 50 most used, left out: 10.",
     )
 
 
