@@ -110,8 +110,8 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
     model = calibrated or model
     find_features = getattr(workload_module.load(task.workload.module), "find_features", None)
     doubting = None
-    if model_settings.unlike and find_features:
-        splits = task.training, task.evaluation
+    splits = task.training, task.evaluation
+    if model_settings.unlike and find_features and novelty.are_enough(*splits):
         doubting = novelty.add_unlike(model, find_features(model), *splits, settings.batch_size)
     signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload, doubting)
 

@@ -57,7 +57,8 @@ class ModelSettings(Group):
     vectors of English words that `make words` installs (then the default of texts); `none` for random ones;
     or a Keras file with weights of the backbone (.weights.h5, .keras, .h5)."""
     unlike: bool = True
-    """Photos: whether files for phones say how unlike a photo is to those of training, as a second output."""
+    """Photos: whether files for phones say how unlike a photo is to those of training, as a second output;
+    where both splits have 30 examples."""
     frozen_stages: int = Field(3, ge=1, le=7)
     """Number of efficientnet_lite's seven stages that stay unchanged if training begins with weights."""
     hidden: int = Field(48, ge=8, le=1024)

@@ -47,7 +47,8 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[str]:
         shown, allowed = format_with_bound(apart, _UNLIKE_APART)
         reasons.append(
             f"{name} says how unlike an example is to those of training, 0 to 1, with a mean difference of"
-            f" {shown} from the SavedModel; at most {allowed} allowed."
+            f" {shown} from the SavedModel; at most {allowed} allowed. Other variants are closer;"
+            " model.unlike=false leaves it out."
         )
     reasons += _find_other_excesses(measurement, limits)
     return reasons

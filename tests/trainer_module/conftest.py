@@ -36,12 +36,15 @@ def examples() -> dict[str, list[bytes]]:
 @pytest.fixture(scope="session")
 def files(examples, tmp_path_factory) -> dict[str, str]:
     """File patterns of the splits, each of two files."""
-    folder = tmp_path_factory.mktemp("examples")
-    for split, records in examples.items():
-        half = len(records) // 2
-        write_records(folder / f"{split}-00000-of-00002.gz", records[:half])
-        write_records(folder / f"{split}-00001-of-00002.gz", records[half:])
-    return {split: str(folder / f"{split}-*") for split in examples}
+
+    def write(folder: Path) -> dict[str, str]:
+        for split, records in examples.items():
+            half = len(records) // 2
+            write_records(folder / f"{split}-00000-of-00002.gz", records[:half])
+            write_records(folder / f"{split}-00001-of-00002.gz", records[half:])
+        return {split: str(folder / f"{split}-*") for split in examples}
+
+    return make_once(tmp_path_factory, "examples", write)
 
 
 @pytest.fixture(scope="session")

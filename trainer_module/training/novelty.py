@@ -20,6 +20,8 @@ from trainer_module.training.input_pipeline import Split
 _FALSE_ALARMS = 0.05
 # Features of photos of 224 pixels take 40 ms each on a processor.
 _MOST_COMPONENTS, _MOST_EXAMPLES = 16, 1_000
+# Of fewer examples in a split, only one is beyond the threshold.
+_FEWEST_EXAMPLES = 30
 # Features of the mean size are multiplied to this value before tanh.
 _GAIN = 2.0
 # Deviation of a feature by the rounding in an int8 file; no component is taken for more precise.
@@ -27,6 +29,11 @@ _ROUNDING = 0.02
 # The largest distance that is told apart, in thresholds, and the steepness of the output.
 _FAR, _STEEPNESS = 2.0, 8.0
 _SEED = 30
+
+
+def are_enough(*splits: Split) -> bool:
+    """Tells whether all splits have enough examples for a distance and its threshold."""
+    return all(len(split.shown) >= _FEWEST_EXAMPLES for split in splits)
 
 
 def add_unlike(

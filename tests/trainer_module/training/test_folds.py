@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from edgeline.errors import UsageError
 from edgeline.records.edge import OUT_OF_FOLD
-from edgeline.records.training import CROSS_VALIDATION
+from edgeline.records.training import CROSS_VALIDATION, Estimate
 from pipeline import settings as pipeline_settings
 from tests.trainer_module.samples import EVAL_EXAMPLES, LABELS, SHELF, TRAIN_EXAMPLES, run_arguments
 from tests.trainer_module.test_run import history
@@ -123,8 +123,8 @@ def test_a_session_is_in_one_fold_and_a_class_in_all():
 
 def test_an_interval_of_few_large_sessions_is_wider_than_of_as_many_examples_alone():
     right = np.repeat([1, 1, 1, 0, 1, 1, 0, 1], 50)
-    sessions = folds._estimate(right, np.repeat(np.arange(8), 50))
-    alone = folds._estimate(right, np.arange(400))
+    sessions = Estimate.of(right, np.repeat(np.arange(8), 50))
+    alone = Estimate.of(right, np.arange(400))
     assert sessions.share == alone.share == 0.75
     assert sessions.low < 0.55 < alone.low < 0.75 < alone.high < 0.85 < sessions.high
 
