@@ -43,7 +43,7 @@ It trains with the profile `drill`; docs/drill.md lists the faults and the promi
     overrides,
 )
 def drill(wanted: DrillOptions) -> int:
-    """Drills a year of Mondays: real runs on drawn photos, faults on purpose, and checks after each week."""
+    """Drills Mondays to come: real runs on drawn photos, faults on purpose, checks after each."""
     from runners.drill import drill as simulation
 
     return simulation.drill(wanted)

@@ -54,7 +54,7 @@ COMMANDS = {
     ),
     "drill": (
         "runners.cli.drill",
-        "Drills a year of Mondays: real runs on drawn photos, faults on purpose, and checks after each week.",
+        "Drills Mondays to come: real runs on drawn photos, faults on purpose, checks after each.",
     ),
     "kubeflow": ("runners.cli.kubeflow", "Runs the same DAG on Kubeflow Pipelines."),
 }
