@@ -20,7 +20,7 @@ from trainer_module.training.input_pipeline import Split
 _FALSE_ALARMS = 0.05
 # Features of photos of 224 pixels take 40 ms each on a processor.
 _MOST_COMPONENTS, _MOST_EXAMPLES = 16, 1_000
-# Of fewer examples in a split, only one is beyond the threshold.
+# In a split with fewer examples, only one is beyond the threshold.
 _FEWEST_EXAMPLES = 30
 # Features of the mean size are multiplied to this value before tanh.
 _GAIN = 2.0
