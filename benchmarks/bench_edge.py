@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import edgeline
+from benchmarks.past_run import read_eval
 from edgeline.edge.measure import measure
 from edgeline.labels import parse_labels
 from edgeline.reading import PastRun
 from edgeline.records.edge import CONVERSIONS, LABELS_FILE_NAME, Measurement
-
-_MOST_EXAMPLES = 1_000
 
 
 def convert_plainly(saved_model: str, signature: str, folder: Path) -> Iterator[tuple[str, Path]]:
@@ -53,42 +52,28 @@ def measure_run(run: PastRun, folder: Path) -> dict[str, Measurement]:
     """Measures all files of a run; returns them by name, `plain` first."""
     import tensorflow as tf
     import tensorflow_transform as tft
-    from tfx.types.standard_artifacts import Examples
     from tfx.utils import path_utils
 
-    from components.transformed_examples import read_examples
-    from pipeline.workloads import find_workload
     from trainer_module import workload_module
     from trainer_module.settings import ModelSettings
 
-    workload = find_workload(run.facts.run.workload_source)
-    uris = {
-        name: run.step(step).artifacts[name]
-        for step, name in (
-            *(("ExampleGen", "examples"), ("Transform", "transform_graph")),
-            *(("Trainer", "model"), ("EdgeConverter", "edge_models")),
-        )
-    }
-    examples = Examples()
-    examples.uri, examples.split_names = uris["examples"], '["train", "eval"]'
-    sample = read_examples(examples, uris["transform_graph"], "eval", _MOST_EXAMPLES, workload)
-    saved_model = path_utils.serving_model_path(uris["model"])
+    workload, sample = read_eval(run)
+    graph = run.step("Transform").artifacts["transform_graph"]
+    bundle = Path(run.step("EdgeConverter").artifacts["edge_models"])
+    saved_model = path_utils.serving_model_path(run.step("Trainer").artifacts["model"])
     signature = workload_module.tensor_signature(workload.module)
     loaded = tf.saved_model.load(saved_model)
     serve = loaded.signatures[signature]
     ((argument, spec),) = serve.structured_input_signature[1].items()
-    reference = serve(**{argument: tf.cast(sample.inputs, spec.dtype)})
-    bundle = Path(uris["edge_models"])
+    reference = serve(**{argument: tf.cast(sample.inputs, spec.dtype)})["probabilities"].numpy()
     labels = parse_labels((bundle / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME)
     settings = ModelSettings.model_validate(run.facts.run.settings["model"])
-    module, transform = workload_module.load(workload.module), tft.TFTransformOutput(uris["transform_graph"])
+    module, transform = workload_module.load(workload.module), tft.TFTransformOutput(graph)
     files = dict(convert_plainly(saved_model, signature, folder))
     files |= export_by_keras(module.build_model(labels, settings, transform), loaded, folder)
     files |= {each.variant: bundle / each.file for each in CONVERSIONS.read(bundle) if each.file}
-    (probabilities,) = reference.values()
     return {
-        name: measure(path, sample.inputs, sample.labels, probabilities.numpy(), {})[0]
-        for name, path in files.items()
+        name: measure(path, sample.inputs, sample.labels, reference, {})[0] for name, path in files.items()
     }
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import edgeline
-from components.transformed_examples import read_examples
+from benchmarks.past_run import read_eval
 from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.edge.measure import measure_speed
 from edgeline.records.edge import CONVERSIONS, EDGE_FILES, PREPROCESSING, UNLIKE_FROM
@@ -55,10 +55,6 @@ def _encode(pixels: NDArray[Any]) -> bytes:
 
 def main() -> None:
     """Prints a table with a line for each file."""
-    from tfx.types.standard_artifacts import Examples
-
-    from pipeline.workloads import find_workload, with_features
-
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -66,14 +62,10 @@ def main() -> None:
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
     run = edgeline.open(arguments.workspace).run("latest")
-    examples = Examples()
-    examples.uri = run.step("ExampleGen").artifacts["examples"]
-    examples.split_names = '["train", "eval"]'
-    workload = with_features(find_workload(run.facts.run.workload_source))
-    graph = run.step("Transform").artifacts["transform_graph"]
+    _, sample = read_eval(run)
     bundle = Path(run.step("EdgeConverter").artifacts["edge_models"])
     contract = PREPROCESSING.read(bundle)
-    sets = {"eval": read_examples(examples, graph, "eval", _MOST, workload).inputs}
+    sets = {"eval": sample.inputs}
     pictures = dict(draw_pictures())
     for folder in arguments.folders:
         paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
