@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from edgeline.errors import EdgelineError
@@ -43,11 +42,18 @@ def judge_canary(
     rollout = store.find_rollout(push, model)
     if rollout is None:
         return None
-    version, pushed = rollout.versions[1], None
-    with suppress(EdgelineError):  # a damaged one is judged too, but not promoted
-        manifest = read_release(PushFolder(locate(push)), model, version).manifest
-        pushed = PushedVersion.of(manifest.created, manifest.metrics)
+    version = rollout.versions[1]
+    pushed = find_pushed(push, model, version)  # a damaged one is judged too, but not promoted
     return rollout, judge_served(version, served.of(version) if served else None, bounds, pushed)
+
+
+def find_pushed(push: str, model: str, version: int) -> PushedVersion | None:
+    """Returns a version as the release store has it; None if it is not there or damaged."""
+    try:
+        manifest = read_release(PushFolder(locate(push)), model, version).manifest
+    except EdgelineError:
+        return None
+    return PushedVersion.of(manifest.created, manifest.metrics)
 
 
 def end_canary(

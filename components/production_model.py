@@ -4,7 +4,6 @@ It reads the release store itself: open-source Kubeflow Pipelines has no resolve
 """
 
 import logging
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -13,14 +12,13 @@ from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
 from components.artifacts import PRODUCTION_EDGE, Quarantine
+from components.canary import find_pushed
 from components.skew import measure_skew
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import LABELS_FILE_NAME
-from edgeline.records.served import PUSHED, SERVED, SKEW, PushedVersion
+from edgeline.records.served import PUSHED, SERVED, SKEW
 from edgeline.release import store
-from edgeline.release.layout import PushFolder
-from edgeline.release.releases import read_release
-from edgeline.store.locations import copy_tree, locate
+from edgeline.store.locations import copy_tree
 
 log = logging.getLogger("edgeline.production")
 
@@ -65,15 +63,7 @@ def ProductionModel(
             file = ""
         model.set_string_custom_property("edge_file", file)
     if served := SERVED.find(Path(quarantine.uri)):
-        versions = [answered.version for answered in served.versions]
-        PUSHED.write(Path(model.uri), dict(_find_pushed(push, model_name, versions)))
+        known = {each.version: find_pushed(push, model_name, each.version) for each in served.versions}
+        # The Evaluator names those that the store does not have.
+        PUSHED.write(Path(model.uri), {version: pushed for version, pushed in known.items() if pushed})
         SKEW.write(Path(model.uri), tuple(measure_skew(push, model_name, Path(quarantine.uri))))
-
-
-def _find_pushed(push: str, model: str, versions: Iterable[int]) -> Iterator[tuple[int, PushedVersion]]:
-    for version in versions:
-        try:
-            manifest = read_release(PushFolder(locate(push)), model, version).manifest
-        except EdgelineError:  # the Evaluator names it
-            continue
-        yield version, PushedVersion.of(manifest.created, manifest.metrics)

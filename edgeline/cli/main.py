@@ -168,9 +168,9 @@ def _run_command(words: list[str], prog: str, command: click.Command) -> int:
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.UsageError as error:
-        return _print_error(explain_usage_error(error), as_json)
+        return print_error(explain_usage_error(error), as_json)
     except EdgelineError as error:
-        return _print_error(error, as_json)
+        return print_error(error, as_json)
     except (KeyboardInterrupt, click.exceptions.Abort):
         note("Interrupted.")
         return 130
@@ -181,10 +181,11 @@ def _run_command(words: list[str], prog: str, command: click.Command) -> int:
     except OSError as error:
         from edgeline.failures import describe
 
-        return _print_error(EdgelineError.from_problem(describe(error)), as_json)
+        return print_error(EdgelineError.from_problem(describe(error)), as_json)
 
 
-def _print_error(error: EdgelineError, as_json: bool) -> int:
+def print_error(error: EdgelineError, as_json: bool = False) -> int:
+    """Prints an error, a line for each part; returns its exit code."""
     for part in (error.found, error.why, error.do):
         if part:
             note(part.strip("\n"))

@@ -21,7 +21,7 @@ from typing import Any
 from data.spans.exclusions import decide
 from data.spans.layout import find_spans
 from data.spans.sample import find_monday
-from edgeline.cli.main import main
+from edgeline.cli.main import main, print_error
 from edgeline.cli.stdout import note
 from edgeline.edge.interpreter import silence_stderr
 from edgeline.errors import EdgelineError, UsageError
@@ -375,6 +375,4 @@ def _run_pipeline(options: RunOptions) -> int:
     try:
         return local.run(options, forks.start_worker)
     except EdgelineError as error:
-        for part in (error.found, error.why, error.do):
-            note(part)
-        return error.exit_code
+        return print_error(error)

@@ -51,9 +51,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return make_once(tmp_path_factory, "exported", _export)
 
 
-def _export(made: Path) -> Exported:
+def train_classifier(images: NDArray[Any], labels: NDArray[Any]) -> Any:
+    """Trains a small network on photos of `SIZE` and `CLASSES`."""
     import keras
-    import tensorflow as tf
 
     keras.utils.set_random_seed(20)
     image = keras.Input((SIZE, SIZE, 1), name="image")
@@ -66,8 +66,16 @@ def _export(made: Path) -> Exported:
     x = keras.layers.GlobalAveragePooling2D()(x)
     model = keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax")(x))
     model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
-    images, labels = photos(400, seed=1)
     model.fit(images, labels, batch_size=40, epochs=4, verbose=0)
+    return model
+
+
+def _export(made: Path) -> Exported:
+    import keras
+    import tensorflow as tf
+
+    images, labels = photos(400, seed=1)
+    model = train_classifier(images, labels)
 
     def serve_image(image: Any) -> dict[str, Any]:
         finite = tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(image)), ["not finite"])

@@ -10,7 +10,7 @@ import tensorflow as tf
 from edgeline.edge.inspect import inspect, problems
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.variants import VARIANTS
-from tests.edgeline.edge.conftest import SIZE, photos
+from tests.edgeline.edge.conftest import SIZE, photos, train_classifier
 from trainer_module.export.convert import convert
 from trainer_module.training import novelty
 from trainer_module.training.input_pipeline import Split
@@ -37,18 +37,8 @@ def others() -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def models() -> tuple[keras.Model, keras.Model]:
     """A classifier, and the same with the output."""
-    keras.utils.set_random_seed(20)
-    image = keras.Input((SIZE, SIZE, 1), name="image")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(image)
-    for filters in (8, 32):
-        x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(x)
-        x = keras.layers.BatchNormalization(momentum=0.8)(x)
-        x = keras.layers.ReLU()(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    model = keras.Model(image, keras.layers.Dense(3, "softmax")(x))
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     training = split(1_000, 1)
-    model.fit(training.inputs, training.labels, batch_size=40, epochs=4, verbose=0)
+    model = train_classifier(training.inputs, training.labels)
     return model, novelty.add_unlike(model, model.layers[-1].input, training, split(400, 2), 64)
 
 
