@@ -38,7 +38,7 @@ def test_each_version_that_was_served_is_a_row_of_the_run_that_read_most_of_its_
     page = render_index("shelf", list(weeks(3)))
     text = page[page.index("<h2>In the field</h2>") :]
     text = text[: text.index("</section>")]
-    assert re.findall("<tr><th>(.+?)</th><td>100</td>", text) == ["3", "2"]
+    assert re.findall('<tr><th>(.+?)</th><td class="minor">100</td>', text) == ["3", "2"]
 
 
 def test_sixty_weeks_are_a_small_page_with_a_chart_over_time_for_each_width():
