@@ -12,7 +12,9 @@ from edgeline.errors import EdgelineError, Problem
 
 # A worker with less free space than this cannot write what happened to it.
 _FULL_BELOW_BYTES = 64 * 1024
-_NO_SPACE = "No space left on device"
+_NO_SPACE = re.compile("No space left on device|Disk quota exceeded|File too large")
+# The exit code of a worker that could not write its error: EX_IOERR of sysexits.h.
+CANNOT_WRITE = 74
 _AGAIN = "run the same command again: it goes on from the steps that are done."
 _READ_LOG = (
     "Nothing was pushed by this run.",
@@ -313,7 +315,8 @@ def describe(error: BaseException, step: str | None = None) -> Problem:
         return explain("file", f"{errno.errorcode.get(error.errno or 0)} {text}", error=text)
     where = f"The step {step}" if step else "The run"
     for link in chain(error):
-        if (isinstance(link, OSError) and link.errno == errno.ENOSPC) or _NO_SPACE in str(link):
+        is_full = isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if is_full or _NO_SPACE.search(str(link)):
             file = getattr(link, "filename", None)
             return _describe_full_disk(f"The disk is full{f', writing {file}' if file else ''}.", where)
     root = list(chain(error))[-1]
@@ -323,7 +326,7 @@ def describe(error: BaseException, step: str | None = None) -> Problem:
 
 def _describe_full_disk(found: str, who: str) -> Problem:
     why = f"{who} could not write its files; production is as it was."
-    return Problem(found, why, f"Free some space, and {_AGAIN}")
+    return Problem(found, why, f"Free some space, or raise a quota or `ulimit -f`, and {_AGAIN}")
 
 
 def describe_death(returncode: int, step: str | None, log: Path) -> Problem:
@@ -333,6 +336,8 @@ def describe_death(returncode: int, step: str | None, log: Path) -> Problem:
     """
     if shutil.disk_usage(log.parent).free < _FULL_BELOW_BYTES:
         return _describe_full_disk(f"The disk of {log.parent} is full.", "The run")
+    if returncode == CANNOT_WRITE:
+        return _describe_full_disk("The worker could not write its error: no file can grow.", "The run")
     words = find_last_words(log)
     hint = f" From its log: {words}" if words else ""
     where = f"in the step {step}" if step else "before its first step"

@@ -3,7 +3,9 @@
 They are the record of a run until it ends, or is found killed; later only the page of a training reads them.
 """
 
+import errno
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -114,10 +116,12 @@ class EventWriter:
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
-        """Appends one event."""
+        """Appends one event. Raises OSError if it does not fit on the disk."""
         # Each line is one write, so that a reader never sees half a line followed by another.
+        line = encode(event) + b"\n"
         with self._lock:
-            self._file.write(encode(event) + b"\n")
+            if (self._file.write(line) or 0) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
 
 
 class EventReader:

@@ -38,14 +38,15 @@ class Fault:
     before: int = 0  # number of weeks that must lie before it
 
 
+_FULL = "disk is full|no file can grow"
 # "How ML Breaks" (Papasian and Underwood, OpML 2020) finds that most outages of a large pipeline at Google in
 # ten years were no faults of learning: two thirds of the weight is on processes, disks, clocks and copies.
 FAULTS: Mapping[str, Fault] = {
     "kill-worker": Fault(8, "recovers", "kill -9 of the worker at a random instant", "killed|SIGKILL"),
     "kill-parent": Fault(8, "recovers", "kill -9 of `edgeline run` at a random instant", "killed"),
-    "disk-full-ingest": Fault(4, "recovers", "no file can grow while ExampleGen runs", "File too large"),
-    "disk-full-training": Fault(4, "recovers", "no file can grow while the Trainer runs", "File too large"),
-    "disk-full-push": Fault(4, "recovers", "no file can grow while the Pusher runs", "File too large"),
+    "disk-full-ingest": Fault(4, "recovers", "no file can grow while ExampleGen runs", _FULL),
+    "disk-full-training": Fault(4, "recovers", "no file can grow while the Trainer runs", _FULL),
+    "disk-full-push": Fault(4, "recovers", "no file can grow while the Pusher runs", _FULL),
     "registry-down": Fault(6, "recovers", "MLflow's server refuses connections", "MLflow"),
     "webhook-hangs": Fault(6, "recovers", "the webhook of alerts never answers", "webhook"),
     "clock-back": Fault(4, "recovers", "the clock is 16 days behind", "clock"),

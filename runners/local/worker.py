@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeline.errors import UsageError
-from edgeline.failures import describe
+from edgeline.failures import CANNOT_WRITE, describe
 from edgeline.records.events import EventWriter, Failed, listen
 from edgeline.records.run import CODE
 from edgeline.records.workload import load_module
@@ -43,7 +43,10 @@ def main(run_dir: str, step: str | None = None) -> int:
     except Exception as error:
         logging.getLogger(__name__).exception("The run failed")
         problem = describe(error, runner.step if runner else None)
-        tell(Failed(problem))
+        try:
+            tell(Failed(problem))
+        except OSError:
+            return CANNOT_WRITE
         return problem.exit_code
     return 0
 

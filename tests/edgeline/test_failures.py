@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from edgeline.errors import DataRefused, HeldBack, Problem
-from edgeline.failures import describe, describe_death, find_last_words
+from edgeline.failures import CANNOT_WRITE, describe, describe_death, find_last_words
 
 
 def raised(call):
@@ -73,8 +73,9 @@ def test_a_full_disk_is_called_so():
     assert describe(raised(write), "Trainer").found == "The disk is full."
 
 
-def test_a_full_disk_that_tensorflow_met_is_called_so():
-    error = RuntimeError("RESOURCE_EXHAUSTED: /ws/ckpt-3.data; No space left on device")
+@pytest.mark.parametrize("text", ["No space left on device", "Disk quota exceeded", "File too large"])
+def test_a_full_disk_that_tensorflow_met_is_called_so(text):
+    error = RuntimeError(f"RESOURCE_EXHAUSTED: /ws/ckpt-3.data; {text}")
 
     assert describe(error, "Trainer").found == "The disk is full."
 
@@ -92,6 +93,12 @@ def test_the_signal_that_ended_a_worker_is_told_in_words(tmp_path, number, words
     name = signal.Signals(number).name
     assert problem.found == f"The worker process was ended by {name} in the step Trainer."
     assert words in problem.why
+
+
+def test_a_worker_that_could_not_write_its_error_met_a_full_disk_or_a_limit(tmp_path):
+    problem = describe_death(CANNOT_WRITE, "Trainer", tmp_path / "run.log")
+
+    assert "could not write" in problem.found and "quota" in problem.do
 
 
 def test_the_last_words_of_the_log_are_repeated(tmp_path):

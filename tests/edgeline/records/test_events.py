@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 import threading
 
 from edgeline.records.events import (
@@ -83,3 +85,20 @@ def test_progress_and_warnings_of_our_loggers_become_events_and_nothing_else_doe
         Warned("span-00007 is dark"),
         Warned("The disk is slow."),
     ]
+
+
+def test_an_event_that_does_not_fit_on_the_disk_is_an_error(tmp_path):
+    script = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from edgeline.records.events import EventWriter, StepChanged\n"
+        "from edgeline.records.run import Step\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
+        "EventWriter(Path(sys.argv[1]))(StepChanged(Step('Trainer')))\n"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "events.jsonl")], capture_output=True, text=True
+    )
+
+    assert "OSError" in ended.stderr.splitlines()[-1]
