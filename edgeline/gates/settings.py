@@ -46,6 +46,9 @@ class GateSettings(Group):
     """Smallest number of examples of each class in the window, train and eval together."""
     max_quarantine_fraction: Fraction = 0.05
     """Largest share of a span that may be quarantined."""
+    exclude_refused: bool = False
+    """Whether `edgeline run` excludes the spans for which it refused the data, with the reason as a comment,
+    and runs again at once without them. The alert of the refusal is sent all the same."""
     large_drift_factor: float = Field(3.0, ge=1, le=1000)
     """Drift above this many times the distance that the schema allows falls under the rule `large_drift`, and
     so does drift more than halfway from that distance to 1, the largest possible distance."""

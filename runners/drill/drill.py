@@ -18,29 +18,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data.spans.exclusions import decide
+from data.spans.exclusions import find_excluded_spans
 from data.spans.layout import find_spans
 from data.spans.sample import find_monday
 from edgeline.cli.main import main, print_error
 from edgeline.cli.stdout import note
 from edgeline.edge.interpreter import silence_stderr
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.records.ingest import name_span
 from edgeline.records.json_file import decode
 from edgeline.records.run import Run
 from edgeline.release import store
-from edgeline.release.layout import sha256_of_bytes
+from edgeline.release.history import Change, read_history
+from edgeline.release.layout import MANIFEST, POINTER, PushFolder, sha256_of_bytes
 from edgeline.report.sources import Sources
-from edgeline.store.locations import measure_size
+from edgeline.store.locations import locate, measure_size
 from edgeline.workspace import runs
 from runners.drill import forks
-from runners.drill.faults import Drawn, Plan, draw_plan, read_plan
+from runners.drill.faults import CANARIES, Drawn, Plan, draw_plan, read_plan
+from runners.drill.fleet import SEEN, answer, follow
 from runners.drill.forks import Fork
-from runners.drill.harm import Harm, make_harm
+from runners.drill.harm import Harm, make_harm, refuse_everybody
+from runners.drill.hidden_tests import SCORES, score_models
 from runners.drill.page import write_page
 from runners.drill.photos import deliver
 from runners.drill.promises import find_broken, find_first_broken
 from runners.drill.record import ARMS, YEAR, Attempt, Limits, Week, Year
-from runners.drill.watch import SCORES, SEEN, follow, score_models
 from runners.shared.progress import print_line
 from runners.shared.run_options import NamedSettings, RunOptions
 
@@ -51,14 +54,21 @@ _BACK = timedelta(days=16)
 _KEEP = 4  # runs and releases that gc keeps each week
 _MOST_ATTEMPTS = 3
 _LAST_LINES = 12  # of what a run printed, beside the reasons in its record
+_LOGIN = "LOGIN"  # in a setting, the address of a server that refuses every login
 # The settings of a week's runs, by fault.
 _SETTINGS: Mapping[str, tuple[str, ...]] = {
     "blind-class": ("trainer.class_weights={damaged: 0.001}",),
     "useless": ("trainer.class_weights={damaged: 1000.0, ok: 0.001, misplaced: 0.001}",),
     "registry-down": ("registry.enabled=true", "registry.uri=http://127.0.0.1:1"),
+    "expired-login": ("registry.enabled=true", f"registry.uri={_LOGIN}"),
     # Less space than asked for is a reason to send an alert.
     "webhook-hangs": (f"alerts.webhook=${_HOOK}", "alerts.min_free_gb=1000000"),
 }
+# Those of a run that begins or ends a canary: half of six phones answer some 60 photos a week.
+_CANARY = (
+    "push.canary_percent=50",
+    "evaluation.served=[{slice: overall, max_drop: 0.15, min_checked: 20, min_groups: 4}]",
+)
 # Those of the arm that deploys whatever trained, where Edgeline refused the data.
 _NO_GATES = (
     "gate.severity={schema: off, drift: off, large_drift: off, label_shift: off, class_count: off,"
@@ -167,29 +177,37 @@ class _Drill:
     def __init__(self, options: DrillOptions, folder: Path, eval_share: float) -> None:
         self._options, self._eval_share = options, eval_share
         self._data, self._workspace = folder / "data", folder / "workspace"
-        self._phone, self._models, self._logs = (folder / name for name in ("phone", "models", "logs"))
+        self._phones, self._models, self._logs = (folder / name for name in ("phones", "models", "logs"))
         self._scratch, self._stock = folder / "scratch", folder / "without-gates"
         self._push = self._workspace / "push"
         self._names: dict[str, str] = {}  # of models, by the digest of their file
         self._usual_s = 30.0  # seconds of the last run that pushed
         self._environment: dict[str, str] = {}
+        self._login = ""
 
     @contextmanager
     def open_places(self) -> Iterator[None]:
-        """Makes the folders, a temporary one for all runs, and a webhook that never answers."""
+        """Makes the folders, a temporary one for all runs, a webhook that never answers, and a bad login."""
         import tempfile
 
         self._logs.mkdir()
         with (
             tempfile.TemporaryDirectory(prefix="drill-") as temporary,
             socket.create_server(("127.0.0.1", 0), backlog=64) as hook,
+            socket.create_server(("127.0.0.1", 0), backlog=64) as login,
         ):
             self._environment = {
                 **os.environ,
                 "TMPDIR": temporary,
-                _HOOK: f"http://127.0.0.1:{hook.getsockname()[1]}/",
+                _HOOK: _make_url(hook),
             }
-            yield
+            self._login = _make_url(login)
+            server = self._fork(partial(refuse_everybody, login), "login")
+            try:
+                yield
+            finally:
+                server.terminate()
+                server.wait()
 
     def deliver(self, number: int, rates: Mapping[str, float] = {}) -> None:
         """Writes a span."""
@@ -200,6 +218,8 @@ class _Drill:
         started, drawn = time.monotonic(), plan.get(number, ())
         rates = {each.name: each.rate for each in drawn}
         self.deliver(year.history + number, rates)
+        before = year.weeks[-1] if year.weeks else Week(0)
+        self._answer(year.history + number, before)
         at = datetime.combine(find_monday(year.history + number + 1), day_time(3), timezone.utc)
         week = Week(
             number,
@@ -207,16 +227,17 @@ class _Drill:
             tuple(each.fault.effect for each in drawn),
             tuple(each.fault.cause for each in drawn),
         )
-        phone = self._fork(partial(follow, self._push, WORKLOAD, self._phone, self._scratch), "phone", at)
+        phones = self._fork(partial(follow, self._push, WORKLOAD, self._phones, self._scratch), "phones", at)
         if "missed" not in rates:
             week = self._run(week, drawn, at)
         later = at + timedelta(hours=6)
-        if "rollback" in rates and (week.production or 0) > 1:
+        week = self._end_canary(week, before, later)
+        if "rollback" in rates and (before.production or 0) > 0:
             self._call(later, "rollback", "--reason", "drill")
         self._call(later, "gc", "--keep", str(_KEEP))
-        assert phone.stdin is not None
-        phone.stdin.close()
-        phone.wait()
+        assert phones.stdin is not None
+        phones.stdin.close()
+        phones.wait()
         seen = SEEN.read(self._scratch)
         week = replace(week, ran=seen.ran, refused=seen.refused, phone=seen.wrong)
         week = self._look(week, later)
@@ -226,45 +247,82 @@ class _Drill:
         return replace(year, weeks=(*year.weeks[:-1], week))
 
     def _run(self, week: Week, drawn: Sequence[Drawn], at: datetime) -> Week:
-        """Runs the pipeline, and again where a fault or a refusal stopped it; a refused span is taken out."""
+        """Runs the pipeline, and again where a fault stopped it."""
         names = [each.name for each in drawn]
         overrides = tuple(word for name in names for word in _SETTINGS.get(name, ()))
+        overrides = tuple(word.replace(_LOGIN, self._login) for word in overrides)
+        overrides += _CANARY if CANARIES & set(names) or self._find_candidate() else ()
         rng = random.Random(f"instant {self._options.seed} {week.number}")
         instant = rng.random() * self._usual_s
         harms = [make_harm(name, self._workspace / "runs", instant) for name in names]
         clock = at - _BACK if "clock-back" in names else at
         for count in range(_MOST_ATTEMPTS):
-            attempt, run = self._attempt(week, overrides, clock, [] if count else [h for h in harms if h])
-            week = replace(week, attempts=(*week.attempts, attempt))
-            if attempt.outcome == "pushed":
-                self._usual_s = attempt.seconds
-            if attempt.outcome == "refused" and run is not None and run.blamed_spans:
-                stock, _ = self._attempt(week, _NO_GATES, clock, workspace=self._stock)
-                week = self._exclude(replace(week, stock=stock.trained), run)
-            elif attempt.exit_code in (0, 3):
+            attempts = self._start(week, overrides, clock, [] if count else [h for h in harms if h])
+            week = replace(week, attempts=(*week.attempts, *attempts))
+            if any(each.outcome == "refused" for each in attempts):
+                week = self._run_without_gates(week, clock)
+            if attempts[-1].outcome == "pushed":
+                self._usual_s = attempts[-1].seconds
+            if attempts[-1].exit_code in (0, 3):
                 break
             clock = max(clock, at) + timedelta(hours=1)
-        return replace(week, production=run.version if run else None)
+        excluded = {d.span: d.reason for d in find_excluded_spans(self._data).values()}
+        return replace(week, excluded=excluded)
 
-    def _exclude(self, week: Week, run: Run) -> Week:
-        """Takes a refused span out, as the end of the run suggests."""
-        known = [span.name for span in find_spans(self._data)]
-        for span in run.blamed_spans:
-            decide(self._data, "exclude", span, f"Run {run.id}: {run.reasons[0]}", known)
-        return replace(week, excluded={**week.excluded, **dict.fromkeys(run.blamed_spans, run.reasons[0])})
+    def _run_without_gates(self, week: Week, at: datetime) -> Week:
+        """Returns the week with the model that a run without gates trains, also on excluded spans."""
+        spans = self._stock / "data"
+        spans.mkdir(parents=True, exist_ok=True)
+        for span in find_spans(self._data):
+            if not (link := spans / span.name).exists():
+                link.symlink_to(Path(str(span.path)))
+        *_, last = self._start(week, _NO_GATES, at, data=spans, workspace=self._stock / "workspace")
+        return replace(week, stock=last.trained or week.stock)
 
-    def _attempt(
+    def _answer(self, number: int, before: Week) -> None:
+        """Has the phones answer the photos of a span, with the releases that they run."""
+        places = self._data / name_span(number), number, self._push, WORKLOAD, self._phones
+        if (
+            self._phones.exists()
+            and self._fork(partial(answer, *places, before.bad, self._options.seed), "phones").wait()
+        ):
+            raise EdgelineError("The phones could not answer.", "", f"Read {self._logs / 'phones.log'}.")
+
+    def _find_candidate(self) -> int:
+        """Returns the version of the open canary; 0 if none is open."""
+        opened = store.find_rollout(str(self._push), WORKLOAD) if self._push.exists() else None
+        return opened.versions[1] if opened else 0
+
+    def _end_canary(self, week: Week, before: Week, at: datetime) -> Week:
+        """Returns the week with what became of the canary of the week before, and with its own.
+
+        The run that ended one has begun the next, which a person promotes, unless this week is to have one.
+        """
+        candidate, ended = self._find_candidate(), ""
+        if before.candidate:
+            changes = read_history(PushFolder(locate(self._push)), WORKLOAD).changes[::-1]
+            ends = (c for c in changes if c.action in ("promote", "rollback"))
+            is_open = candidate == before.candidate
+            ended = "waits" if is_open else next(c.action for c in ends if before.candidate in _name_ends(c))
+        if candidate not in (0, before.candidate) and not CANARIES & set(week.faults):
+            self._call(at, "promote", str(candidate), "--reason", "drill")
+            candidate = 0
+        bad = candidate if "bad-canary" in week.faults else before.bad
+        return replace(week, candidate=candidate, ended=ended, bad=bad)
+
+    def _start(
         self,
         week: Week,
         overrides: tuple[str, ...],
         at: datetime,
         harms: Sequence[Harm] = (),
+        data: Path | None = None,
         workspace: Path | None = None,
-    ) -> tuple[Attempt, Run | None]:
-        """Starts `edgeline run` once, harms it, and returns how it ended, with the record of its run."""
+    ) -> list[Attempt]:
+        """Starts `edgeline run` and harms it; returns how its runs ended: several where it excluded spans."""
         place = workspace or self._workspace
         named = NamedSettings(WORKLOAD, PROFILE, (*self._options.overrides, *overrides))
-        options = RunOptions(named, self._data, place)
+        options = RunOptions(named, data or self._data, place)
         known = {run.id for run in runs.read_runs(place)} if place.exists() else set()
         started, log = time.monotonic(), f"week-{week.number:02d}-{len(week.attempts) + 1}"
         log += "-no-gates" if workspace else ""
@@ -273,17 +331,28 @@ class _Drill:
             for harm in harms:
                 harm(process, time.monotonic() - started)
             time.sleep(0.05)
-        run = next((run for run in runs.read_runs(place) if run.id not in known), None)
+        new = [run for run in runs.read_runs(place) if run.id not in known]
         printed = (self._logs / f"{log}.log").read_text(errors="replace").splitlines()[-_LAST_LINES:]
-        said = (*run.reasons, *run.warnings) if run else ()
-        return Attempt(
-            process.wait(),
-            run.outcome if run else "",
-            tuple(dict.fromkeys((*said, *(line.strip() for line in printed)))),
-            round(time.monotonic() - started, 1),
-            run.spans if run else (),
-            self._keep_model(run, week.number) if run else "",
-        ), run
+        last = Attempt(
+            process.wait(), "", tuple(line.strip() for line in printed), time.monotonic() - started
+        )
+        attempts = [
+            Attempt(
+                run.exit_code or 0,
+                run.outcome,
+                (*run.reasons, *run.warnings),
+                run.seconds or 0.0,
+                run.spans,
+                self._keep_model(run, week.number),
+            )
+            for run in new
+        ]
+        if attempts:
+            sentences = tuple(dict.fromkeys((*attempts[-1].sentences, *last.sentences)))
+            last = replace(
+                attempts.pop(), exit_code=last.exit_code, sentences=sentences, seconds=last.seconds
+            )
+        return [*attempts, last]
 
     def _keep_model(self, run: Run, week: int) -> str:
         """Copies the files of a trained model, if no run before trained it; returns its name."""
@@ -324,8 +393,17 @@ class _Drill:
                 "database": measure_size(self._workspace / "metadata.sqlite"),
                 "pages": sum(measure_size(page) for page in self._workspace.glob("runs/**/*.html")),
                 "status": round(status, 3),
+                "releases": len(list(self._push.glob(f"edge/{WORKLOAD}/*/{MANIFEST}"))),
+                "edge": measure_size(self._push / "edge"),
+                "bundle": sum(measure_size(file) for file in self._list_kept()),
+                "pointer": measure_size(self._push / "edge" / WORKLOAD / POINTER),
             },
         )
+
+    def _list_kept(self) -> list[Path]:
+        """Returns the files that a phone has of its release."""
+        keeps = sorted(self._phones.iterdir()) if self._phones.exists() else []
+        return [file for file in keeps[0].rglob("*") if file.is_file()] if keeps else []
 
     def _score(self, year: Year, week: Week) -> Week:
         """Returns the week with its arms, and the scores of all models on hidden tests that are missing."""
@@ -367,6 +445,14 @@ class _Drill:
     def _fork(self, job: Callable[[], int], name: str, at: datetime | None = None) -> Fork:
         with (self._logs / f"{name}.log").open("ab") as output:
             return Fork(job, output, self._environment, at)
+
+
+def _make_url(server: socket.socket) -> str:
+    return f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+
+def _name_ends(change: Change) -> tuple[int | None, int]:
+    return change.from_version, change.to_version
 
 
 def _run_pipeline(options: RunOptions) -> int:

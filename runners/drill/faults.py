@@ -48,6 +48,7 @@ FAULTS: Mapping[str, Fault] = {
     "disk-full-training": Fault(4, "recovers", "no file can grow while the Trainer runs", _FULL),
     "disk-full-push": Fault(4, "recovers", "no file can grow while the Pusher runs", _FULL),
     "registry-down": Fault(6, "recovers", "MLflow's server refuses connections", "MLflow"),
+    "expired-login": Fault(4, "recovers", "MLflow's server refuses the login", "MLflow"),
     "webhook-hangs": Fault(6, "recovers", "the webhook of alerts never answers", "webhook"),
     "clock-back": Fault(4, "recovers", "the clock is 16 days behind", "clock"),
     "missed": Fault(6, "recovers", "nothing ran on that Monday", "span"),
@@ -70,7 +71,21 @@ FAULTS: Mapping[str, Fault] = {
         4, "may", "a setting makes the training ignore `damaged`", "damaged|accuracy|recall"
     ),
     "useless": Fault(3, "may", "a setting makes the model answer `damaged` alone", "ok|accuracy|recall"),
+    "dead-session": Fault(
+        3,
+        "may",
+        "sessions of another camera, whose labels are shuffled in train: five of a hundred in the window",
+        "accuracy|recall|session",
+        0.4,
+    ),
+    "canary": Fault(
+        4, "recovers", "the push begins as a canary on half of the phones", "canary|answers", before=1
+    ),
+    "bad-canary": Fault(
+        4, "recovers", "the push begins as a canary, which serves badly on phones", "canary|answers", before=1
+    ),
 }
+CANARIES = frozenset(("canary", "bad-canary"))
 _PLACEBO = 0.4  # share of placebo weeks in a drawn plan
 _QUIET = 2  # weeks at the beginning without a fault, so that something is in production
 

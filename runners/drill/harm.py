@@ -3,9 +3,11 @@
 import os
 import resource
 import signal
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 from edgeline.records.events import EventReader, StepChanged
@@ -35,6 +37,21 @@ def make_harm(name: str, runs: Path, instant: float) -> Harm | None:
     if name in ("kill-worker", "kill-parent"):
         return _Kill(name == "kill-worker", instant)
     return None
+
+
+def refuse_everybody(server: socket.socket) -> int:
+    """Answers each request to a listening socket with 401, as a server does after a login expired."""
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(401)
+
+        do_POST = do_GET
+
+    with HTTPServer(server.getsockname(), Refuse, bind_and_activate=False) as http:
+        http.socket = server
+        http.serve_forever()
+    return 0
 
 
 class _Kill:

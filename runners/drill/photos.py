@@ -4,7 +4,7 @@ import csv
 import io
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -51,7 +51,12 @@ def deliver(
             case "flipped-labels":
                 _write_labels(span, _shuffle_labels(read_labels(span), rate, eval_share, rng))
             case "new-camera":
-                _brighten(span, rate, rng)
+                _film_again(span, rate, rng, _brighten)
+            case "dead-session":
+                rows = _film_again(span, rate, rng, _swap_colours)
+                sessions = {row.session_id for row in rows}
+                others = [row for row in read_labels(span) if row.session_id not in sessions]
+                _write_labels(span, [*others, *_shuffle_labels(rows, 1.0, eval_share, rng)])
 
 
 def render_hidden_test(week: int, photos: int, seed: int) -> list[tuple[bytes, str]]:
@@ -92,18 +97,30 @@ def _shuffle_labels(
     return rows
 
 
-def _brighten(span: PhotoSpan, share: float, rng: random.Random) -> None:
-    """Takes the photos of some sessions with another camera: brighter, sharper by less compression."""
+def _film_again(
+    span: PhotoSpan, share: float, rng: random.Random, change: Callable[[Image.Image], Image.Image]
+) -> list[LabelRow]:
+    """Takes the photos of some sessions with another camera, less compressed; returns their rows."""
     rows = read_labels(span)
     sessions = sorted({row.session_id for row in rows})
     chosen = set(rng.sample(sessions, round(share * len(sessions))))
-    for row in rows:
-        if row.session_id in chosen:
-            file = Path(str(span.photos), row.photo)
-            with Image.open(file) as photo:
-                taken, scratch = photo.point(lambda level: min(255, 1.08 * level + 4)), io.BytesIO()
-                taken.save(scratch, "JPEG", quality=95, exif=photo.info["exif"])
-            file.write_bytes(scratch.getvalue())
+    filmed = [row for row in rows if row.session_id in chosen]
+    for row in filmed:
+        file = Path(str(span.photos), row.photo)
+        with Image.open(file) as photo:
+            taken, scratch = change(photo), io.BytesIO()
+            taken.save(scratch, "JPEG", quality=95, exif=photo.info["exif"])
+        file.write_bytes(scratch.getvalue())
+    return filmed
+
+
+def _brighten(photo: Image.Image) -> Image.Image:
+    return photo.point(lambda level: min(255, 1.08 * level + 4))
+
+
+def _swap_colours(photo: Image.Image) -> Image.Image:
+    red, green, blue = photo.split()
+    return Image.merge("RGB", (blue, red, green))
 
 
 def _write_labels(span: PhotoSpan, rows: list[LabelRow]) -> None:

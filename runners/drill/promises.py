@@ -12,6 +12,7 @@ from runners.drill.record import Attempt, Broken, Week, Year
 
 _BAND = 0.05  # largest loss of production against the first release, on the same hidden tests
 _GROWTH, _BASE_WEEK = 1.2, 8
+_MEASURED = ("workspace", "database", "pages", "status")
 _UNLIKELY = 0.01
 
 
@@ -30,6 +31,19 @@ def no_bad_model_was_in_production(year: Year) -> str:
     week = year.weeks[-1]
     fault = year.find_fault(week.model, week.number) if week.model else ""
     return fault and f"Version {week.production} ({week.model}) has {fault}."
+
+
+def every_canary_ends_as_it_served(year: Year) -> str:
+    """A candidate that serves badly is withdrawn by the next run that trains; one that serves well is not."""
+    week, before = year.weeks[-1], year.weeks[-2] if len(year.weeks) > 1 else None
+    if before is None or not week.ended:
+        return ""
+    is_bad = before.candidate == before.bad
+    name = f"Version {before.candidate} served {'badly' if is_bad else 'well'}"
+    if week.ended == ("promote" if is_bad else "rollback") and "rollback" not in week.faults:
+        return f"{name}, and its canary ended with a {week.ended}."
+    is_read = week.last is not None and week.last.outcome in ("pushed", "unchanged", "held")
+    return f"{name}, and phones still try it." if is_bad and is_read and week.ended == "waits" else ""
 
 
 def no_bad_week_was_trained_on(year: Year) -> str:
@@ -89,7 +103,12 @@ def find_false_alarms(year: Year) -> list[Week]:
     """Returns the placebo weeks whose data was refused, or whose model was held though it is good."""
 
     def is_false(week: Week, attempt: Attempt) -> bool:
-        is_held = attempt.outcome == "held" and year.is_good(attempt.trained, week.model, week.number)
+        # Beside a canary of which too little came back, nothing is pushed.
+        is_held = (
+            attempt.outcome == "held"
+            and week.ended != "waits"
+            and year.is_good(attempt.trained, week.model, week.number)
+        )
         return attempt.outcome == "refused" or is_held
 
     return [w for w in year.weeks if w.is_placebo and any(is_false(w, each) for each in w.attempts)]
@@ -110,7 +129,8 @@ def nothing_grows(year: Year) -> str:
     if len(year.weeks) <= _BASE_WEEK:
         return ""
     base, now = year.weeks[_BASE_WEEK - 1].sizes, year.weeks[-1].sizes
-    grown = [name for name, size in now.items() if base.get(name, size) * _GROWTH < size]
+    names = [name for name in _MEASURED if name in now and name in base]
+    grown = [name for name in names if base[name] * _GROWTH < now[name]]
     return "; ".join(f"{name}: {now[name]:,.6g}, {base[name]:,.6g} in week {_BASE_WEEK}" for name in grown)
 
 
@@ -118,6 +138,7 @@ PROMISES: tuple[Callable[[Year], str], ...] = (
     production_verifies,
     a_phone_ran_only_whole_releases,
     no_bad_model_was_in_production,
+    every_canary_ends_as_it_served,
     no_bad_week_was_trained_on,
     no_good_week_was_lost,
     every_stop_names_its_cause,

@@ -53,10 +53,13 @@ class Week:
     model: str = ""  # the name of that model: the week that trained it
     spans: tuple[str, ...] = ()  # those that the model in production was made from
     stock: str = ""  # the model that trained without gates, where they refused the data
+    candidate: int = 0  # version of the canary that is open at its end; 0 for none
+    bad: int = 0  # version that serves badly, whatever the run said of it; 0 for none
+    ended: str = ""  # how the canary of the week before went on: promote, rollback or waits
     problems: tuple[str, ...] = ()  # found by `edgeline verify`
-    ran: tuple[int, ...] = ()  # versions that the phone switched to
-    phone: tuple[str, ...] = ()  # what the phone ran that was no whole release
-    refused: Mapping[str, int] = field(default_factory=dict)  # updates that it refused, by reason
+    ran: tuple[int, ...] = ()  # versions that phones switched to
+    phone: tuple[str, ...] = ()  # what phones ran that was no whole release
+    refused: Mapping[str, int] = field(default_factory=dict)  # updates that they refused, by reason
     arms: Mapping[str, str] = field(default_factory=dict)  # the model of each arm
     scores: Mapping[str, Mapping[int, Score]] = field(default_factory=dict)  # new ones, by model and test
     sizes: Mapping[str, float] = field(default_factory=dict)  # bytes, and seconds of start-up

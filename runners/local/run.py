@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 
-from data.spans.layout import find_newest_spans
+from data.spans.exclusions import decide, find_excluded_spans
+from data.spans.layout import find_newest_spans, find_spans
 from edgeline.cli.stdout import print_json
 from edgeline.errors import DataRefused, EdgelineError, Problem, UsageError
 from edgeline.failures import describe
@@ -26,7 +27,7 @@ from edgeline.records.outcome import INTERRUPTED_EXIT
 from edgeline.records.run import CODE, UNFINISHED, Run
 from edgeline.release import store
 from edgeline.release.signing import signing_key
-from edgeline.store.locations import Location
+from edgeline.store.locations import Location, locate
 from edgeline.workspace import closing, runs
 from edgeline.workspace.runs import RunFolder
 from runners.local import catch_up, gc
@@ -115,7 +116,35 @@ class _Session:
             code = self._report_no_change(last)
             self._send_alerts()
             return code
-        return self._report(*attempt)
+        run, folder = attempt
+        goes_on = self._exclude_refused(run)
+        code = self._report(run, folder, is_last=not goes_on)
+        if not goes_on:
+            return code
+        self.started, self.start_seconds = time.monotonic(), None
+        return self.run()
+
+    def _exclude_refused(self, run: Run) -> bool:
+        """Takes the spans that stopped a run out where the settings say so; returns whether it did.
+
+        The last span that is left stays: without any there is nothing to train on.
+        """
+        if not self.settings.gate.exclude_refused or run.outcome != "refused":
+            return False
+        data = locate(run.data)
+        try:
+            excluded = find_excluded_spans(data)
+            known = [span.name for span in find_spans(data) if span.name not in excluded]
+            blamed = [span for span in run.blamed_spans if span in known]
+            if len(blamed) == len(known):
+                return False
+            for span in blamed:
+                decide(data, "exclude", span, f"Run {run.id}: {run.reasons[0]}", known)
+                print_line(self.console, f"{span} is excluded, as gate.exclude_refused says.", "yellow")
+        except (EdgelineError, OSError) as error:
+            print_line(self.console, f"No span was excluded: {error}", "yellow")
+            return False
+        return bool(blamed)
 
     def _renew_pointer(self) -> None:
         """Signs the pointer again where the Pusher did not: nothing changed, or the data was refused."""
@@ -294,7 +323,7 @@ class _Session:
             print_line(self.console, failure, "yellow")
         return failures
 
-    def _report(self, run: Run, folder: RunFolder) -> int:
+    def _report(self, run: Run, folder: RunFolder, is_last: bool) -> int:
         if run.steps:
             for line in closing.time_table(run, self.console.width):
                 print_line(self.console, line)
@@ -308,7 +337,7 @@ class _Session:
                 log.writelines(f"{failure}\n" for failure in failures)
         if self.mirror is not None and (problem := mirror.finish(self.mirror, self.workspace)):
             print_line(self.console, problem, "yellow")
-        if self.options.as_json:
+        if self.options.as_json and is_last:
             print_json({**to_builtins(run), "report": str(page) if page else None})
         assert run.exit_code is not None
         return run.exit_code

@@ -49,6 +49,15 @@ def test_a_new_camera_takes_some_sessions_and_no_label_changes(tmp_path: Path) -
     assert len(changed) == 2
 
 
+def test_a_dead_session_is_of_another_camera_and_has_shuffled_labels_in_train(tmp_path: Path) -> None:
+    [good], [bad] = weeks(tmp_path / "good", {}), weeks(tmp_path / "bad", {"dead-session": 0.5})
+    changed = {row.session_id for row in read_labels(good) if good.read(row.photo) != bad.read(row.photo)}
+    before, after = ({row.photo: row for row in read_labels(span)} for span in (good, bad))
+    relabelled = {row.session_id for name, row in after.items() if row.label != before[name].label}
+    assert len(changed) == 3 and after.keys() == before.keys()
+    assert relabelled <= changed and all(hash_group(session) >= 0.2 for session in relabelled)
+
+
 def test_a_hidden_test_shows_other_photos_than_the_week_and_true_classes(tmp_path: Path) -> None:
     [span] = weeks(tmp_path, {})
     hidden = render_hidden_test(1, PHOTOS, 7)

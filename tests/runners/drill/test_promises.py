@@ -120,3 +120,19 @@ def test_what_grows_after_week_eight() -> None:
     assert not broken(*weeks)
     grown = replace(weeks[-1], sizes={"database": 140.0})
     assert promises.nothing_grows(year(*weeks[:-1], grown)) == "database: 140, 108 in week 8"
+
+
+@pytest.mark.parametrize(
+    ("bad", "ended", "is_broken"),
+    [
+        (1, "promote", True),
+        (1, "waits", True),
+        (1, "rollback", False),
+        (0, "promote", False),
+        (0, "waits", False),
+        (0, "rollback", True),
+    ],
+)
+def test_a_canary_has_to_end_as_it_served(bad: int, ended: str, is_broken: bool) -> None:
+    weeks = week(1), week(2, candidate=1, bad=bad), week(3, ended=ended, bad=bad)
+    assert ("every_canary_ends_as_it_served" in broken(*weeks)) == is_broken

@@ -1,0 +1,55 @@
+"""Scores all models of a drill on its hidden tests, in a process beside the runs."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgeline.edge.interpreter import EdgeModel, preprocess
+from edgeline.labels import parse_labels
+from edgeline.records.json_file import JsonFile
+from edgeline.release.layout import LABELS, PREPROCESSING
+from runners.drill.photos import render_hidden_test
+from runners.drill.record import Score
+
+Scores = Mapping[str, Mapping[int, Score]]  # by model and week of the test
+SCORES = JsonFile[Scores]("scores.json", Scores)
+
+
+def score_models(
+    models: Mapping[str, Path], tests: Mapping[str, list[int]], photos: int, seed: int, out: Path
+) -> int:
+    """Scores models on hidden tests; writes right answers by class into `out`.
+
+    Args:
+        models: The folder of each model: its file, labels and contract.
+        tests: The weeks whose hidden tests each model answers.
+        photos: The number of photos of a test.
+        seed: The seed of the drill.
+        out: The folder for `SCORES`, which keeps the prepared tests too.
+    """
+    import numpy as np
+
+    prepared = {}
+    for week in sorted({week for weeks in tests.values() for week in weeks}):
+        file = out / f"test-{week:02d}.npz"
+        if not file.exists():
+            contract = json.loads((next(iter(models.values())) / PREPROCESSING).read_bytes())
+            test = render_hidden_test(week, photos, seed)
+            inputs = np.concatenate([preprocess(photo, contract) for photo, _ in test])
+            np.savez(file, inputs=inputs, shown=[label for _, label in test])
+        with np.load(file) as loaded:
+            prepared[week] = loaded["inputs"], loaded["shown"]
+    scores: dict[str, dict[int, Score]] = {}
+    for name, weeks in tests.items():
+        [path] = models[name].glob("*.tflite")
+        model = EdgeModel(path)
+        labels = np.array(parse_labels((models[name] / LABELS).read_bytes(), LABELS, model.classes))
+        for week in weeks:
+            inputs, shown = prepared[week]
+            answers = labels[model.predict(inputs).argmax(1)]
+            total = Counter(shown.tolist())
+            right = Counter(shown[answers == shown].tolist())
+            scores.setdefault(name, {})[week] = Score({label: right[label] for label in total}, total)
+    SCORES.write(out, scores)
+    return 0

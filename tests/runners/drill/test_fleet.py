@@ -1,0 +1,55 @@
+"""The phones of a drill: they follow real releases, and their answers are as ingest reads them."""
+
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from data.spans.layout import find_spans
+from data.spans.served import read_served
+from edgeline.records.served import Answer
+from edgeline.release import store
+from runners.drill.fleet import SEEN, Seen, answer
+from runners.drill.photos import deliver
+from tests.edgeline.phone.releases import KEY, push
+
+PHOTOS = 120
+
+
+def follow(place: Path) -> Seen:
+    code = "import sys; from pathlib import Path; from runners.drill.fleet import follow\n"
+    code += "place = Path(sys.argv[1]); follow(place / 'push', 'photo', place / 'keep', place)"
+    subprocess.run([sys.executable, "-c", code, str(place)], stdin=subprocess.DEVNULL, check=True)
+    return SEEN.read(place)
+
+
+def send(place: Path, number: int, bad: int = 0) -> list[Answer]:
+    deliver(place / "data", number, PHOTOS, 7, {}, 0.2)
+    span = find_spans(place / "data")[-1]
+    answer(Path(str(span.path)), number, place / "push", "photo", place / "keep", bad, 7)
+    rows = list(read_served(span))
+    answers = [row for row in rows if isinstance(row, Answer)]
+    assert len(answers) == len(rows) == PHOTOS
+    return answers
+
+
+def test_phones_take_their_sides_and_send_what_they_said(tmp_path: Path) -> None:
+    push(tmp_path / "push", tmp_path / "first", "photo")
+    assert follow(tmp_path) == Seen((1,), {}, ())
+    assert {each.version for each in send(tmp_path, 1)} == {1}
+
+    push(tmp_path / "push", tmp_path / "second", "photo", 2)
+    store.rollback(str(tmp_path / "push"), "photo", "test", key=KEY)
+    store.rollout(str(tmp_path / "push"), "photo", 2, 50, "test", KEY)
+    assert follow(tmp_path) == Seen((2,), {}, ())  # the others run version 1 already
+
+    good, bad = send(tmp_path, 2), send(tmp_path, 3, bad=2)
+    versions = defaultdict[str, set[int]](set)
+    for each in (*good, *bad):
+        versions[each.device].add(each.version)
+    assert len(versions) == 6 and {frozenset(each) for each in versions.values()} == {
+        frozenset([1]),
+        frozenset([2]),
+    }
+    assert 0.5 < sum(each.chosen == "random" for each in bad) / PHOTOS < 0.7
+    assert len({each.said for each in bad if each.version == 2}) == 3
