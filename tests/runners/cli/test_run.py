@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from data.spans.exclusions import read_decisions
 from edgeline.cli.main import main
 from edgeline.errors import WorkspaceLocked
 from edgeline.release import store
-from edgeline.workspace.runs import RunFolder
+from edgeline.workspace.runs import RunFolder, read_runs
 from runners.local.lock import hold
 from tests.edgeline.release.candidates import make_candidate, make_key
 from tests.runners.cli.process import ROOT, add_week, edgeline
@@ -50,6 +51,19 @@ def test_a_bad_labels_file_ends_with_4_in_a_second_and_is_recorded(tmp_path, lab
     assert ended.returncode == 4
     assert json.loads(ended.stdout)["outcome"] == status["last_run"]["outcome"] == "refused"
     assert said in status["last_run"]["reasons"][0]
+
+
+def test_refused_weeks_are_excluded_by_the_run_itself_where_a_setting_says_so_but_for_the_last(tmp_path):
+    for _ in range(3):
+        add_week(tmp_path / "photos", "photo,label")
+
+    ended = edgeline("run", "--data", "photos", "--json", "--set", "gate.exclude_refused=true", cwd=tmp_path)
+
+    first, second = read_decisions(tmp_path / "photos")
+    assert ended.returncode == 4 and json.loads(ended.stdout)["outcome"] == "refused"
+    assert first.span != second.span and f"{second.span} is excluded" in ended.stderr
+    assert "has no column lane_id" in first.reason
+    assert [run.outcome for run in read_runs(tmp_path / "workspace")] == ["refused"] * 3
 
 
 @pytest.mark.parametrize(
