@@ -20,7 +20,7 @@ from edgeline.records.photo_features import CELLS, SIZE, STAGES, unpack
 _OTHERS, _MATES, _SAMPLE = 96, 4, 512
 # A cell is compared by the two stages with the smallest receptive fields.
 _CHANNELS = sum(STAGES[:2])
-_SHRINKAGE, _LEAST, _ROWS = 0.02, 1e-3, 256
+_SHRINKAGE, _LEAST, _ROWS, _AT_ONCE = 0.02, 1e-3, 256, 16
 
 _Floats = NDArray[np.float32]
 
@@ -57,17 +57,20 @@ class _Rarity:
         covariance = (cells - self._mean).T @ (cells - self._mean) / len(cells)
         values, vectors = np.linalg.eigh(covariance)
         self._whitening = vectors / np.sqrt(values.clip(0) + _SHRINKAGE * values.mean() + 1e-12)
-        others = sample[_sample_evenly(len(sample), _OTHERS)]
-        self._others = self._whiten(others).reshape(-1, _CHANNELS)
+        others = self._whiten(sample[_sample_evenly(len(sample), _OTHERS)])
+        self._others = np.ascontiguousarray(others.transpose(1, 2, 0))  # [cells, channels, photos]
 
     def __call__(self, photos: _Floats) -> _Floats:
         """Returns the weights of n photos' cells, (1 - similarity to other photos)^2, float32 [n, 64]."""
         weights = []
-        for cells in self._whiten(photos):
-            nearest = (cells @ self._others.T).reshape(CELLS, -1, CELLS).max(2)
-            mates = min(_MATES, nearest.shape[1] - 1)
+        mates = min(_MATES, self._others.shape[2] - 1)
+        for top in range(0, len(photos), _AT_ONCE):
+            cells = self._whiten(photos[top : top + _AT_ONCE]).reshape(-1, _CHANNELS)
+            nearest = cells @ self._others[0]
+            for others in self._others[1:]:  # much faster than one product and its maxima
+                np.maximum(nearest, cells @ others, out=nearest)
             weights.append(1 - -np.partition(-nearest, mates, axis=1)[:, mates])
-        return np.maximum(weights, _LEAST).astype(np.float32) ** 2
+        return np.maximum(np.concatenate(weights), _LEAST).reshape(-1, CELLS).astype(np.float32) ** 2
 
     def _whiten(self, photos: _Floats) -> _Floats:
         return _normalize((_select_channels(photos) - self._mean) @ self._whitening)
