@@ -35,13 +35,15 @@ from edgeline.records.served import SERVED
 from edgeline.records.verdict import PUSH, VERDICT, Push
 from edgeline.release import store
 from edgeline.release.acceptance import terms
-from edgeline.release.history import Change
+from edgeline.release.history import Change, read_history
+from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import Code, Data, model_identity
 from edgeline.release.signing import signing_key
 from edgeline.report.card import render_card
 from edgeline.report.collect import collect
 from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
+from edgeline.store.locations import locate
 
 log = logging.getLogger("edgeline.push")
 
@@ -174,8 +176,11 @@ def _explain_unchanged(version: int, root: str, name: str) -> str:
             f"This model was pushed before, as version {version}, rolled back, and then garbage-collected."
             " It is not pushed again automatically: other data, settings or another seed give another model."
         )
+    changes = read_history(PushFolder(locate(root)), name).changes
+    end = next((c for c in changes[::-1] if c.from_version == version != c.to_version), None)
+    how = f" ({end.action} by {end.who} at {end.when}: {end.reason.rstrip('.')})" if end else ""
     return (
-        f"This model was pushed before, as version {version}, and is not in production."
+        f"This model was pushed before, as version {version}, and is not in production{how}."
         f" It is not pushed twice; `edgeline promote {version} --reason R` puts it back into production."
     )
 

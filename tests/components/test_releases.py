@@ -307,7 +307,7 @@ def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(push, tmp_pat
     store.rollback(push, "shelf", "phones crash on it")
     outcome, version, (reason,) = Run(tmp_path / "3", "second").push_to(push)
     assert (outcome, version) == ("unchanged", 2)
-    assert "edgeline promote 2" in reason
+    assert "edgeline promote 2" in reason and "phones crash on it" in reason
     assert store.current(push, "shelf").version == 1
 
 
