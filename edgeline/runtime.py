@@ -287,8 +287,9 @@ class Phone:
         )
 
     def _write(self, seen: _Seen) -> None:
-        _SEEN.write(self._keep, seen)
-        self._seen = seen
+        if seen != self._seen:
+            _SEEN.write(self._keep, seen)
+            self._seen = seen
 
     def _fetch(self, path: str) -> bytes:
         try:
