@@ -38,6 +38,8 @@ class RefusedPhoto:
 
 
 Offers = Iterator[LabelledPhoto | RefusedPhoto]
+# Stands for the label of photos that are read to be labelled later.
+UNLABELLED = "?"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`edgeline data generate, import, list, exclude, relabel`: makes, lists and corrects spans."""
+"""`edgeline data generate, import, suggest, list, exclude, relabel`: makes, lists and corrects spans."""
 
 import importlib
 import os
@@ -24,6 +24,7 @@ from edgeline.store.locations import Location, is_url, locate
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload
+    from edgeline.workspace.known_runs import Place
     from pipeline.settings import Settings
     from runners.shared.progress import Progress
 
@@ -57,7 +58,7 @@ _reason = click.option("--reason", required=True, metavar="R", help="the reason,
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
 def data() -> None:
-    """Makes, imports, lists, excludes and relabels spans."""
+    """Makes, imports, lists, excludes and relabels spans, and suggests what to label."""
 
 
 @data.command(epilog=FAULTS)
@@ -269,6 +270,47 @@ def _show_progress(doing: str) -> Iterator["Progress"]:
 
     with Progress(Console(stderr=True, highlight=False), doing) as progress, listen(progress.handle):
         yield progress
+
+
+@data.command()
+@click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
+@click.option("--n", "count", type=int, default=100, metavar="N", help="how many to suggest (100)")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="suggestions",
+    metavar="DIR",
+    help="the folder to write, which must be new (./suggestions)",
+)
+@options.releases_of
+@options.as_json
+def suggest(source: Path, count: int, out: Path, place: "Place", as_json: bool) -> int:
+    """Suggests which of many unlabelled photos, rows or texts to label next.
+
+    SRC is a folder or a file, as `edgeline predict` reads it, or a list of photos with the columns photo and
+    lane. A tenth is drawn at random, so that something stays that estimates accuracy without bias.
+    """
+    from edgeline.workspace.runs import find_run
+    from pipeline.workloads import find_workload, with_features
+
+    if count < 1:
+        raise UsageError(f"--n is {count}.", "At least one example has to be suggested.", "Pass --n 100.")
+    if not source.exists():
+        raise UsageError(f"{source} does not exist.", "There is nothing to suggest.", "Check its path.")
+    _, run = find_run(place.workspace, "latest", place.workload)
+    workload = with_features(find_workload(run.workload_source))
+    from runners.suggest import listing, suggestions
+
+    listing.check_output(out)
+    with _show_progress("reading"):
+        suggested = suggestions.suggest(source, count, place, run, workload)
+        listing.write(suggested, out)
+    if as_json:
+        print_json(suggested.summary(out))
+        return 0
+    for sentence in suggested.sentences(count, out):
+        say(sentence)
+    return 0
 
 
 @data.command("list")

@@ -23,7 +23,10 @@ COMMANDS = {
         "runners.cli.schedule",
         "Schedules a weekly run: prints a crontab line, or prints or installs systemd units.",
     ),
-    "data": ("runners.cli.data", "Makes, imports, lists, excludes and relabels spans."),
+    "data": (
+        "runners.cli.data",
+        "Makes, imports, lists, excludes and relabels spans, and suggests what to label.",
+    ),
     "schema": ("runners.cli.schema", "Compares a window with the curated schema, and widens the schema."),
     "status": package.COMMANDS["status"],
     "runs": package.COMMANDS["runs"],

@@ -1,9 +1,11 @@
-"""Photo features from the early stages of an ImageNet network, by which near-duplicates are recognised."""
+"""Photo features from an ImageNet network: from early stages, to recognise near-duplicates, or from all."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeline.records.photo_features import pack
 
@@ -21,19 +23,42 @@ def describe_photo(pixels: bytes) -> bytes:
     return pack(np.asarray(_load_network(side)(photo)))
 
 
+def embed_photos(photos: Sequence[bytes]) -> NDArray[np.float32]:
+    """Returns features that tell kinds of objects apart, float32 [n, 1280]; `photos` as in `describe_photo`.
+
+    Raises as that does.
+    """
+    side = round((len(photos[0]) / 3) ** 0.5)
+    pixels = np.frombuffer(b"".join(photos), np.uint8).reshape(len(photos), side, side, 3)
+    return np.asarray(_load_whole(side)(pixels.astype(np.float32), training=False)).mean((1, 2))
+
+
+@cache
+def _load_whole(side: int) -> Any:
+    return _build(side, stages=7)
+
+
+def _build(side: int, stages: int, batch_size: int | None = None) -> Any:
+    import keras
+
+    from trainer_module.networks import efficientnet_lite
+
+    image = keras.Input((side, side, 3), batch_size=batch_size)
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
+    loaded = keras.Model(image, efficientnet_lite.build(scaled, stages=stages))
+    efficientnet_lite.load_imagenet(loaded, efficientnet_lite.LITE0)
+    network = keras.Model(image, efficientnet_lite.build(scaled, stages=stages, folded=True))
+    efficientnet_lite.fold(loaded, network)
+    return network
+
+
 @cache
 def _load_network(side: int) -> Any:
     import keras
     import tensorflow as tf
 
-    from trainer_module.networks import efficientnet_lite
-
-    image = keras.Input((side, side, 3), batch_size=1)
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
-    loaded = keras.Model(image, efficientnet_lite.build(scaled, stages=5))
-    efficientnet_lite.load_imagenet(loaded, efficientnet_lite.LITE0)
-    network = keras.Model(image, efficientnet_lite.build(scaled, stages=5, folded=True))
-    efficientnet_lite.fold(loaded, network)
+    network = _build(side, stages=5, batch_size=1)
+    image = network.input
     # The outputs of stages 3, 4 and 5 are used; the third is twice as fine.
     stages = [network.get_layer(f"blocks.{block}.expand_conv").input for block in (5, 8)]
     tapped = keras.Model(image, [*stages, network.output])
