@@ -4,10 +4,9 @@ import shlex
 from pathlib import Path
 
 from data.importers import manifest, tfrecords
-from data.importers.folders import find_photos, is_photo, open_folders, open_unlabelled
+from data.importers.folders import find_photos, is_photo, open_folders
 from data.importers.source import Source
 from edgeline.errors import DataRefused, UsageError
-from edgeline.tables.unpacking import PHOTO_SUFFIXES
 
 _LAYOUTS = (
     "Pass one folder per class (SRC/<label>/*.jpg, or SRC/train/<label>/*.jpg and SRC/val/<label>/*.jpg), a"
@@ -76,24 +75,3 @@ def _find_source(src: Path) -> Source:
     raise DataRefused(
         f"{src} contains {content} ({len(entries)} entries).", "It has no known layout.", _LAYOUTS
     )
-
-
-def find_unlabelled(src: Path) -> Source:
-    """Opens the photos that a manifest lists, the one of a folder or a file itself, else all of a folder.
-
-    Raises:
-        UsageError: It has no photo, or is a file of another kind.
-        DataRefused: The manifest cannot be read.
-    """
-    inside = src.iterdir() if src.is_dir() else [src]
-    listed = [path for path in inside if path.suffix.lower() in manifest.SUFFIXES]
-    if len(listed) == 1:
-        return manifest.open_manifest(listed[0], labelled=False)
-    source = open_unlabelled(src) if src.is_dir() else None
-    if source is None or not source.count:
-        raise UsageError(
-            f"{src} has no photo." if src.is_dir() else f"{src} is no list of photos.",
-            f"Photos end in {', '.join(sorted(PHOTO_SUFFIXES))}, and a list of them in .csv or .jsonl.",
-            "Pass a folder with photos, or a list with the column photo.",
-        )
-    return source

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data.importers.source import UNLABELLED, Offers, RefusedPhoto, Source, clean_text, read_photo_within
+from data.importers.source import Offers, RefusedPhoto, Source, clean_text, read_photo_within
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused
 from edgeline.tables.unpacking import PHOTO_SUFFIXES
@@ -41,12 +41,6 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
     ]
     about = f": {', '.join(parts)}" if parts else ""
     return replace(source, layout=f"one folder per split, each with {source.layout}{about}")
-
-
-def open_unlabelled(root: Path) -> Source:
-    """Opens all photos below a folder, whatever the folders in it are called."""
-    photos = find_photos(root)
-    return Source("photos", _read_photos(root, {root: photos}, {root: UNLABELLED}, {root: ""}), len(photos))
 
 
 def _list_folders(folder: Path) -> list[Path]:

@@ -6,15 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.importers.source import (
-    UNLABELLED,
-    Offers,
-    RefusedPhoto,
-    Source,
-    check_split,
-    clean_text,
-    read_photo_within,
-)
+from data.importers.source import Offers, RefusedPhoto, Source, check_split, clean_text, read_photo_within
 from edgeline.errors import DataRefused
 from edgeline.tables.rows import read_csv_rows, read_lines
 
@@ -35,8 +27,8 @@ _KNOWN_NAMES = frozenset(name for names in _COLUMN_NAMES.values() for name in na
 Record = tuple[int, Mapping[str, Any]]
 
 
-def open_manifest(manifest: Path, labelled: bool = True) -> Source:
-    """Opens the photos that a manifest lists by paths relative to its folder, `labelled` or not.
+def open_manifest(manifest: Path) -> Source:
+    """Opens the photos that a manifest lists by paths relative to its folder.
 
     Raises:
         DataRefused: It is no manifest, lacks a column for the photo or the label, or has one twice, or a cell
@@ -46,10 +38,8 @@ def open_manifest(manifest: Path, labelled: bool = True) -> Source:
     """
     lines = manifest.suffix.lower() in (".jsonl", ".ndjson")
     records = list(_read_json(manifest) if lines else _read_csv(manifest))
-    columns = _find_columns(manifest, records, ("photo", "label") if labelled else ("photo",))
+    columns = _find_columns(manifest, records)
     cells = [_read_cells(manifest, line, record, columns) for line, record in records]
-    if not labelled:
-        cells = [(where, {**values, "label": UNLABELLED}) for where, values in cells]
     return Source(
         f"a manifest ({manifest.name}, {len(cells)} rows)", _read_photos(manifest, cells), len(cells)
     )
@@ -103,7 +93,7 @@ def _make_record(manifest: Path, line: int, pairs: Iterable[tuple[str, Any]]) ->
     return record
 
 
-def _find_columns(manifest: Path, records: Iterable[Record], required: Sequence[str]) -> dict[str, str]:
+def _find_columns(manifest: Path, records: Iterable[Record]) -> dict[str, str]:
     """Returns the manifest's own name for each of our columns that it has."""
     present = dict.fromkeys(name for _, record in records for name in record)
     columns = {
@@ -112,13 +102,15 @@ def _find_columns(manifest: Path, records: Iterable[Record], required: Sequence[
         if present.keys() & set(names)
     }
     missing = [
-        f"{column} ({', '.join(_COLUMN_NAMES[column])})" for column in required if column not in columns
+        f"{column} ({', '.join(_COLUMN_NAMES[column])})"
+        for column in ("photo", "label")
+        if column not in columns
     ]
     if missing:
         raise DataRefused(
             f"{manifest} has no column for the {' and the '.join(missing)}.",
             f"Its columns are {', '.join(map(ascii, present)) or 'none: it has no rows'}.",
-            f"Rename the columns that hold the path of the photo{' and its label' * ('label' in required)}.",
+            "Rename the columns that hold the path of the photo and its label.",
         )
     return columns
 

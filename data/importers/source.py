@@ -38,8 +38,6 @@ class RefusedPhoto:
 
 
 Offers = Iterator[LabelledPhoto | RefusedPhoto]
-# Stands for the label of photos that are read to be labelled later.
-UNLABELLED = "?"
 
 
 @dataclass(frozen=True)

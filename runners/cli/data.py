@@ -283,12 +283,11 @@ def _show_progress(doing: str) -> Iterator["Progress"]:
     help="the folder to write, which must be new (./suggestions)",
 )
 @options.releases_of
-@options.as_json
-def suggest(source: Path, count: int, out: Path, place: "Place", as_json: bool) -> int:
+def suggest(source: Path, count: int, out: Path, place: "Place") -> int:
     """Suggests which of many unlabelled photos, rows or texts to label next.
 
-    SRC is a folder or a file, as `edgeline predict` reads it, or a list of photos with the columns photo and
-    lane. A tenth is drawn at random, so that something stays that estimates accuracy without bias.
+    SRC is a folder or a file as `edgeline predict` reads it, or a table with a column photo. A tenth is drawn
+    at random, and alone estimates accuracy without bias.
     """
     from edgeline.workspace.runs import find_run
     from pipeline.workloads import find_workload, with_features
@@ -304,11 +303,8 @@ def suggest(source: Path, count: int, out: Path, place: "Place", as_json: bool) 
     listing.check_output(out)
     with _show_progress("reading"):
         suggested = suggestions.suggest(source, count, place, run, workload)
-        listing.write(suggested, out)
-    if as_json:
-        print_json(suggested.summary(out))
-        return 0
-    for sentence in suggested.sentences(count, out):
+        listed = listing.write(suggested, out)
+    for sentence in suggested.sentences(count, listed, run.data):
         say(sentence)
     return 0
 

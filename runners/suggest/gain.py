@@ -4,18 +4,16 @@ Some of the labels are hidden. Suggestions and random draws from these each teac
 the same features, which others then test; groups (sessions, machines, authors) stay together.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runners.suggest.strategy import Floats, choose, measure_margins
+from runners.suggest.strategy import Floats, Places, choose, measure_margins
 
-_DIVISIONS = 20
-_TEST_SHARE = 0.25
+_DIVISIONS, _TESTED = 20, 0.25
 # Numbers of random examples, in numbers of suggested ones, whose accuracy is compared.
-_TIMES = (0.25, 0.5, 1.0, 2.0, 3.0)
+_TIMES = (1.0, 0.25, 0.5, 2.0, 3.0)
 _FEWEST = 10
 
 
@@ -23,37 +21,34 @@ _FEWEST = 10
 class Gain:
     """The accuracy with suggestions and with random examples, 0..1, in the mean of several divisions."""
 
-    labelled: int  # labels that were known in the mean
+    labelled: int  # labels that were known
     suggested: int  # labels that were then added
     accuracy: float
-    at_random: float  # the accuracy with as many random examples
+    at_random: float
     error: float  # standard error of the difference
-    worth: float  # number of random examples with the accuracy of the suggested ones; 3 * suggested at most
+    worth: float  # number of random examples that are as good; at most three times the suggested ones
 
     def sentence(self, nouns: str) -> str:
         """Returns what was measured, for people."""
         gain = self.accuracy - self.at_random
-        measured = (
-            f"accuracy {self.accuracy:.3f} against {self.at_random:.3f},"
-            f" {100 * gain:+.1f} ± {100 * self.error:.1f} points"
+        verdict = "were not surely better than as many random ones"
+        if gain > 2 * self.error:
+            least = "at least " if round(self.worth) >= max(_TIMES) * self.suggested else ""
+            verdict = f"were worth {least}{self.worth:,.0f} random ones"
+        elif gain < -2 * self.error:
+            verdict = "were worse than as many random ones"
+        return (
+            f"Beside {self.labelled:,} of your own labelled {nouns}, {self.suggested:,} suggested ones"
+            f" {verdict}: accuracy {self.accuracy:.3f} against {self.at_random:.3f},"
+            f" {100 * gain:+.1f} ± {100 * self.error:.1f} points."
         )
-        begin = (
-            f"On your own labelled {nouns}, beside {self.labelled:,} of them, {self.suggested:,} suggested"
-        )
-        begin += " ones"
-        if gain < -2 * self.error:
-            return f"{begin} were worse than as many random ones: {measured}."
-        if gain <= 2 * self.error:
-            return f"{begin} were not surely better than as many random ones: {measured}."
-        more = "at least " if round(self.worth) >= _TIMES[-1] * self.suggested else ""
-        return f"{begin} were worth {more}{self.worth:,.0f} random ones: {measured}."
 
 
 def estimate_gain(
     features: Floats,
     labels: NDArray[np.str_],
     groups: NDArray[np.str_],
-    slices: Sequence[str],
+    slices: NDArray[np.str_],
     count: int,
     few: bool,
     known: int | None = None,
@@ -67,8 +62,10 @@ def estimate_gain(
         slices: The slice of each example.
         count: The number of suggestions; of few examples, fewer are drawn.
         few: Whether suggestions are chosen as with few labels.
-        known: The number of labels that are not hidden; half by default.
+        known: The number of labels that are not hidden; half of those that are not tested by default.
     """
+    from sklearn.linear_model import LogisticRegression
+
     outcomes, sizes = [], []
     for seed in range(_DIVISIONS):
         random = np.random.default_rng(seed)
@@ -77,51 +74,42 @@ def estimate_gain(
         if added < _FEWEST or len(np.unique(labels[start])) < 2:
             continue
 
-        def score(chosen: NDArray[np.intp], start=start, test=test) -> float:  # type: ignore[no-untyped-def]
-            model = _fit(features, labels, np.concatenate([start, chosen]))
-            return float(model.score(features[test], labels[test]))
+        def fit(places: Places) -> LogisticRegression:
+            model = LogisticRegression(C=1 / features.shape[1], max_iter=300)
+            return model.fit(features[places], labels[places])
 
-        margins = None
-        if not few:
-            margins = measure_margins(_fit(features, labels, start).predict_proba(features[pool]))
-        chosen = choose(features[pool], margins, [slices[place] for place in pool], added, random)
-        suggested = score(pool[np.concatenate([chosen.useful, chosen.drawn])])
-        shuffled = random.permutation(pool)
-        curve = [score(shuffled[: round(times * added)]) for times in _TIMES]
-        outcomes.append([suggested, *curve])
+        margins = None if few else measure_margins(fit(start).predict_proba(features[pool]))
+        chosen = np.concatenate(choose(features[pool], margins, slices[pool], added, random))
+        shuffled = random.permutation(len(pool))
+        draws = [chosen, *(shuffled[: round(times * added)] for times in _TIMES)]
+        models = [fit(np.concatenate([start, pool[draw]])) for draw in draws]
+        outcomes.append([model.score(features[test], labels[test]) for model in models])
         sizes.append((len(start), added))
     if len(outcomes) < _DIVISIONS // 2:
         return None
-    suggested, *curve = np.mean(outcomes, axis=0)
-    labelled, added = np.mean(sizes, axis=0)
-    differences = np.array([each[0] - each[1 + _TIMES.index(1.0)] for each in outcomes])
+    accuracy, at_random, *others = map(float, np.mean(outcomes, axis=0))
+    labelled, added = map(round, np.mean(sizes, axis=0))
+    differences = np.array([each[0] - each[1] for each in outcomes])
     # Divisions share examples, so their differences are alike (Nadeau and Bengio, 2003: Machine Learning 52,
     # 239-281, with the examples tested and those that take part in learning).
-    shared = _TEST_SHARE / (1 - _TEST_SHARE)
-    error = float(np.sqrt(differences.var(ddof=1) * (1 / len(outcomes) + shared)))
-    rising = np.maximum.accumulate(curve)
-    worth = float(np.exp(np.interp(suggested, rising, np.log(np.array(_TIMES) * added))))
-    at_random = float(curve[_TIMES.index(1.0)])
-    return Gain(round(labelled), round(added), float(suggested), at_random, error, worth)
+    error = float(np.sqrt(differences.var(ddof=1) * (1 / len(outcomes) + _TESTED / (1 - _TESTED))))
+    times, curve = map(np.array, zip(*sorted(zip(_TIMES, (at_random, *others), strict=True)), strict=True))
+    worth = float(np.exp(np.interp(accuracy, np.maximum.accumulate(curve), np.log(times * added))))
+    return Gain(labelled, added, accuracy, at_random, error, worth)
 
 
 def _divide(
     groups: NDArray[np.str_], known: int | None, random: np.random.Generator
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+) -> tuple[Places, Places, Places]:
     """Divides examples by group into those to test with, those whose label is known, and the hidden ones."""
     names, numbers = np.unique(groups, return_inverse=True)
     places = np.argsort(random.permutation(len(names))[numbers], kind="stable")  # group by group
-    whole = np.flatnonzero(np.diff(numbers[places], append=-1)) + 1  # where a group ends
+    numbered = numbers[places]
+    ends = np.append(np.flatnonzero(numbered[1:] != numbered[:-1]) + 1, len(places))  # of the groups
 
-    def end(wanted: float) -> int:
-        return int(whole[np.abs(whole - wanted).argmin()])
+    def cut(wanted: float) -> int:
+        return int(ends[np.abs(ends - wanted).argmin()])
 
-    tested = end(_TEST_SHARE * len(groups))
-    last = end(tested + ((len(groups) - tested) / 2 if known is None else known))
+    tested = cut(_TESTED * len(places))
+    last = cut(tested + ((len(places) - tested) / 2 if known is None else known))
     return places[:tested], places[tested:last], places[last:]
-
-
-def _fit(features: Floats, labels: NDArray[np.str_], places: NDArray[np.intp]):  # type: ignore[no-untyped-def]
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(C=1 / features.shape[1], max_iter=300).fit(features[places], labels[places])

@@ -5,15 +5,14 @@ import io
 from base64 import b64encode
 from pathlib import Path
 
-from data.importers.known_photos import hash_photo
 from data.photos.thumbnails import make_thumbnail
 from edgeline.errors import UsageError
 from edgeline.report.page import render
 from edgeline.report.records import write_file
 from edgeline.store.locations import read_bytes
-from runners.suggest.suggestions import LIST, PAGE, Suggestions
+from runners.suggest.suggestions import Suggestions
 
-_PHOTOS = "photos"
+LIST, PAGE = "suggestions.csv", "suggestions.html"
 _SHOWN_SIDE, _SHOWN_TEXT = 128, 300
 
 
@@ -27,35 +26,29 @@ def check_output(out: Path) -> None:
         )
 
 
-def write(suggestions: Suggestions, out: Path) -> None:
-    """Writes the list, the page, and copies of suggested photos into a folder."""
-    workload = suggestions.workload
-    own = list(dict.fromkeys(name for each in suggestions.pool.candidates for name in each.cells))
+def write(suggestions: Suggestions, out: Path) -> Path:
+    """Writes the list, the page, and copies of suggested photos into a folder; returns the list's path."""
     rows, shown = [], []
-    for candidate, how in (
-        *((candidate, "useful") for candidate in suggestions.useful),
-        *((candidate, "random") for candidate in suggestions.drawn),
-    ):
-        answer, picture, copy = candidate.answer, b"", {}
-        if candidate.photo is not None:
-            photo = read_bytes(candidate.photo)
-            copy = {"photo": hash_photo(photo) + candidate.photo.suffix.lower()}
-            write_file(out / _PHOTOS / copy["photo"], photo)
-            picture = make_thumbnail(photo, _SHOWN_SIDE) or b""
-        said, score = next(iter(answer.ranked.items()))
-        about = {"place": candidate.place, "said": said, "score": score, "margin": round(candidate.margin, 6)}
-        about |= {"unlike": answer.unlike} if answer.unlike is not None else {}
-        about |= {"version": suggestions.version, "variant": suggestions.variant, "chosen": how}
-        rows.append({**about, workload.label_column: "", **copy, **candidate.cells})
-        text = "" if picture else ", ".join(f"{name} {cell}" for name, cell in candidate.cells.items())
-        shown.append((about, b64encode(picture).decode(), text[:_SHOWN_TEXT]))
-    first = [*(["photo"] if "photo" in rows[0] else []), *own, workload.label_column]
-    lines = io.StringIO(newline="")
-    writer = csv.DictWriter(
-        lines, [*first, *(name for name in rows[0] if name not in first)], lineterminator="\n"
-    )
+    for how, candidates in {"useful": suggestions.useful, "random": suggestions.drawn}.items():
+        for each in candidates:
+            picture, row = b"", {**each.cells, suggestions.workload.label_column: ""}
+            if each.photo is not None:
+                photo = read_bytes(each.photo)
+                row = {"photo": f"{each.digest}{each.photo.suffix.lower()}", **row}
+                write_file(out / "photos" / row["photo"], photo)
+                picture = make_thumbnail(photo, _SHOWN_SIDE) or b""
+            (said, score), (_, second), *_ = each.answer.ranked.items()
+            about = {"place": each.place, "said": said, "score": score, "margin": round(score - second, 6)}
+            about |= {"version": suggestions.version, "variant": suggestions.variant, "chosen": how}
+            rows.append({**about, **row})
+            text = "" if picture else ", ".join(map(str, each.cells.values()))[:_SHOWN_TEXT]
+            shown.append((about, b64encode(picture).decode(), text))
+    file = io.StringIO(newline="")
+    names = dict.fromkeys((*row, *about))
+    writer = csv.DictWriter(file, list(names), restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_file(out / LIST, lines.getvalue().encode(errors="replace"))
+    write_file(out / LIST, file.getvalue().encode(errors="replace"))
     page = render("suggestions.html", suggestions=suggestions, shown=shown)
     write_file(out / PAGE, page.encode(errors="replace"))
+    return out / LIST

@@ -3,9 +3,8 @@
 import hashlib
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,51 +20,44 @@ from edgeline.release.verify import nothing_of
 from edgeline.runtime import load_bundle
 from edgeline.store.locations import locate
 from edgeline.workspace.known_runs import Place, resolve_place
-from runners.suggest.examples import Candidate, Features, Labelled, Pool, read_candidates, read_labelled
+from runners.suggest.examples import Candidate, Pool, compute_features, read_candidates, read_labelled
 from runners.suggest.gain import Gain, estimate_gain
-from runners.suggest.strategy import ENOUGH_LABELS, Chosen, Floats, choose
-
-LIST, PAGE = "suggestions.csv", "suggestions.html"
+from runners.suggest.strategy import ENOUGH_LABELS, choose, measure_margins
 
 
 @dataclass(frozen=True)
 class Suggestions:
-    """Suggested examples, the useful ones first, and what is known of them."""
+    """Suggested examples, and what is known of them."""
 
     useful: Sequence[Candidate]
     drawn: Sequence[Candidate]  # at random
     pool: Pool
     few: bool  # whether the labels are too few for margins
     labelled: int  # labelled examples of the window
-    gain: Gain | None  # None if there are too few labelled ones to estimate it
-    slice: str  # the column by which they were divided; empty if there is none
-    text: str  # the column of texts; empty if there is none
+    gain: Gain | None  # None if these are too few to estimate it
+    slice: str  # the column each of whose values gets its share; empty if there is none
     workload: Workload
-    data: str  # the place of the spans
     version: int  # the release that answered
     variant: str
 
     @property
     def method(self) -> str:
         """Returns in words how the useful ones were chosen."""
-        by = (
-            "the most typical ones, by k-means"
-            if self.few
-            else "those of each kind that the model doubts most"
+        typical, doubted = (
+            "the most typical ones, by k-means",
+            "those of each kind that the model doubts most",
         )
-        return by + (f"; each {self.slice} gets its share" if self.slice else "")
+        return (typical if self.few else doubted) + (f", by {self.slice}" if self.slice else "")
 
-    def sentences(self, asked: int, out: Path) -> Iterator[str]:
-        """Yields what was done and found, for people, and what to do next."""
+    def sentences(self, asked: int, listed: Path, data: str) -> Iterator[str]:
+        """Yields what was suggested and left out, for people, and what to do next."""
         nouns, pool, workload = self.workload.nouns, self.pool, self.workload
-        count = len(self.useful) + len(self.drawn)
-        places = f"{out / LIST}, shown in {out / PAGE}"
-        yield f"{count:,} of {len(pool.candidates):,} {nouns} to label next: {places}"
+        count, columns = len(self.useful) + len(self.drawn), {*pool.candidates[0].cells}
+        yield f"{count:,} of {len(pool.candidates):,} {nouns} to label next: {listed}"
         if asked > count:
             yield f"{asked:,} were asked for; these are all."
-        left_out = ((pool.labelled, "are labelled already"), (pool.repeated, "are copies of others"))
-        if parts := [f"{number:,} {why}" for number, why in left_out if number]:
-            yield f"Left out: {', '.join(parts)}."
+        if pool.labelled or pool.repeated:
+            yield f"Left out: {pool.labelled:,} labelled already, {pool.repeated:,} copies of others."
         if pool.problems:
             places = join_names(pool.problems, 3)
             yield f"Left out since they cannot be read: {len(pool.problems):,} ({places})."
@@ -73,29 +65,12 @@ class Suggestions:
         yield f"{len(self.useful):,} are {self.method} ({labels}); {len(self.drawn):,} are drawn at random."
         few = f"The labelled {nouns} are too few to tell what suggestions are worth beside random ones."
         yield self.gain.sentence(nouns) if self.gain else few
-        columns = {"text": self.text} if self.text else {}
-        columns |= {"label": workload.label_column} if workload.source != "data.photos.source" else {}
-        columns |= {"group": workload.group_column} if workload.group_column else {}
-        columns |= {"time": workload.time_column} if workload.time_column else {}
-        options = "".join(f" --{option} {shlex.quote(name)}" for option, name in columns.items())
-        yield (
-            f"Write the labels into its column {workload.label_column}, then:"
-            f" edgeline data import {shlex.quote(str(out / LIST))}{options} --data {shlex.quote(self.data)}"
-        )
-
-    def summary(self, out: Path) -> dict[str, Any]:
-        """Returns the same for programs."""
-        return {
-            "list": str(out / LIST),
-            "page": str(out / PAGE),
-            "useful": [candidate.place for candidate in self.useful],
-            "random": [candidate.place for candidate in self.drawn],
-            "by": "k-means" if self.few else "margin",
-            "labelled": self.pool.labelled,
-            "repeated": self.pool.repeated,
-            "problems": self.pool.problems,
-            "gain": asdict(self.gain) if self.gain else None,
-        }
+        options = {"group": workload.group_column, "time": workload.time_column}
+        options |= {"text": next((name for name in (workload.text_column, "text") if name in columns), "")}
+        options |= {"label": workload.label_column} if "photo" not in workload.reads else {}
+        given = "".join(f" --{option} {shlex.quote(name)}" for option, name in options.items() if name)
+        place = f"{shlex.quote(str(listed))}{given} --data {shlex.quote(data)}"
+        yield f"Write the labels into its column {workload.label_column}, then: edgeline data import {place}"
 
 
 def suggest(src: Path, count: int, place: Place, run: Run, workload: Workload) -> Suggestions:
@@ -108,7 +83,7 @@ def suggest(src: Path, count: int, place: Place, run: Run, workload: Workload) -
     if src.resolve() in (place.workspace.resolve(), *place.workspace.resolve().parents):
         raise UsageError(
             f"{src} holds the workspace {place.workspace}.",
-            "Its photos and tables belong to runs, and would be suggested.",
+            "The photos and tables of runs would be suggested.",
             "Pass a folder or a file with examples to label.",
         )
     _, root, model = resolve_place(place)
@@ -118,57 +93,48 @@ def suggest(src: Path, count: int, place: Place, run: Run, workload: Workload) -
     if (readings := bundle.contract.get("readings", 1)) > 1:
         raise UsageError(
             f"{model} answers to windows of {readings} rows.",
-            "A row is labelled together with those before it, so single rows cannot be suggested.",
-            "Label whole stretches of time, such as the ones around what `edgeline predict` doubts.",
+            "A row has its label together with those before it, so single rows cannot be suggested.",
+            "Label whole stretches of time: those where `edgeline predict` is not sure.",
         )
-    settings = DataSettings.model_validate(run.settings.get("data", {}))
-    data, features = locate(run.data), Features(bundle.contract.get("kind", "image"))
-    pool = read_candidates(src, bundle, workload, find_usable_spans(data), features)
-    if not pool.candidates:
+    data, settings = locate(run.data), DataSettings.model_validate(run.settings.get("data", {}))
+    pool = read_candidates(src, bundle, workload, find_usable_spans(data))
+    candidates = pool.candidates
+    if not candidates:
         raise _make_nothing_error(src, pool, workload.nouns)
-    columns = {name for candidate in pool.candidates for name in candidate.cells}
-    sliced = next((name for name in workload.slices.values() if name in columns), "")
-    # The column of texts has one name in spans, and another in the file that they were imported from.
-    texts = [name for name in map(bundle.contract.get, ("column", "input")) if name in columns]
+    sliced = next((name for name in workload.slices.values() if name in candidates[0].cells), "")
     window = find_newest_spans(data, settings.window)
-    labelled = read_labelled(window, workload, settings, bundle.contract, features, sliced)
-    reduced = features.reduce()
-    few = labelled.total < ENOUGH_LABELS * len(bundle.labels)
-    slices = [candidate.cells.get(sliced, "") for candidate in pool.candidates]
-    margins = None if few else np.array([candidate.margin for candidate in pool.candidates])
-    digests = "".join(sorted(candidate.digest for candidate in pool.candidates))
-    random = np.random.default_rng(list(hashlib.sha256(digests.encode()).digest()))
-    count = min(count, len(pool.candidates))
-    chosen = choose(reduced[: len(slices)], margins, slices, count, random)
+    examples, labelled = read_labelled(window, workload, settings, bundle.contract, sliced)
+    contents = [*(each.content for each in candidates), *(each.content for each in examples)]
+    features = compute_features(bundle.contract, contents)
+    few, count = labelled < ENOUGH_LABELS * len(bundle.labels), min(count, len(candidates))
+    margins = measure_margins(np.array([[*each.answer.ranked.values()] for each in candidates]))
+    # The same examples get the same suggestions.
+    digest = hashlib.sha256("".join(sorted(each.digest for each in candidates)).encode()).digest()
+    random, slices = np.random.default_rng([*digest]), [each.cells.get(sliced, "") for each in candidates]
+    useful, drawn = choose(
+        features[: len(candidates)], None if few else margins, np.array(slices), count, random
+    )
+    labels, groups, values = (
+        np.array([getattr(each, name) for each in examples]) for name in ("label", "group", "slice")
+    )
     return Suggestions(
-        *_order(pool.candidates, chosen),
-        pool=pool,
-        few=few,
-        labelled=labelled.total,
-        gain=_estimate(reduced[len(slices) :], labelled, count, few),
-        slice=sliced,
-        text=texts[0] if texts else "",
-        workload=workload,
-        data=run.data,
-        version=release.version,
-        variant=next(iter(bundle.models)),
+        [candidates[number] for number in useful[np.argsort(margins[useful])]],
+        [candidates[number] for number in drawn],
+        pool,
+        few,
+        labelled,
+        estimate_gain(features[len(candidates) :], labels, groups, values, count, few) if examples else None,
+        sliced,
+        workload,
+        release.version,
+        next(iter(bundle.models)),
     )
 
 
-def _estimate(features: Floats, labelled: Labelled, count: int, few: bool) -> Gain | None:
-    labels, groups = np.array(labelled.labels), np.array(labelled.groups)
-    return estimate_gain(features, labels, groups, labelled.slices, count, few) if labelled.labels else None
-
-
-def _order(candidates: Sequence[Candidate], chosen: Chosen) -> tuple[list[Candidate], list[Candidate]]:
-    useful = sorted((candidates[place] for place in chosen.useful), key=lambda candidate: candidate.margin)
-    return useful, [candidates[place] for place in chosen.drawn]
-
-
 def _make_nothing_error(src: Path, pool: Pool, nouns: str) -> DataRefused:
-    if pool.found:
+    if pool.labelled:
         return DataRefused(
-            f"All {nouns} of {src} that can be read are labelled already ({pool.found:,}).",
+            f"All {nouns} of {src} that can be read are labelled already ({pool.labelled:,}).",
             "There is nothing to suggest.",
             f"Pass a folder with new {nouns}.",
         )

@@ -23,42 +23,19 @@ def describe_photo(pixels: bytes) -> bytes:
     return pack(np.asarray(_load_network(side)(photo)))
 
 
-def embed_photos(photos: Sequence[bytes]) -> NDArray[np.float32]:
-    """Returns features that tell kinds of objects apart, float32 [n, 1280]; `photos` as in `describe_photo`.
-
-    Raises as that does.
-    """
-    side = round((len(photos[0]) / 3) ** 0.5)
-    pixels = np.frombuffer(b"".join(photos), np.uint8).reshape(len(photos), side, side, 3)
-    return np.asarray(_load_whole(side)(pixels.astype(np.float32), training=False)).mean((1, 2))
-
-
-@cache
-def _load_whole(side: int) -> Any:
-    return _build(side, stages=7)
-
-
-def _build(side: int, stages: int, batch_size: int | None = None) -> Any:
-    import keras
-
-    from trainer_module.networks import efficientnet_lite
-
-    image = keras.Input((side, side, 3), batch_size=batch_size)
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
-    loaded = keras.Model(image, efficientnet_lite.build(scaled, stages=stages))
-    efficientnet_lite.load_imagenet(loaded, efficientnet_lite.LITE0)
-    network = keras.Model(image, efficientnet_lite.build(scaled, stages=stages, folded=True))
-    efficientnet_lite.fold(loaded, network)
-    return network
-
-
 @cache
 def _load_network(side: int) -> Any:
     import keras
     import tensorflow as tf
 
-    network = _build(side, stages=5, batch_size=1)
-    image = network.input
+    from trainer_module.networks import efficientnet_lite
+
+    image = keras.Input((side, side, 3), batch_size=1)
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
+    loaded = keras.Model(image, efficientnet_lite.build(scaled, stages=5))
+    efficientnet_lite.load_imagenet(loaded, efficientnet_lite.LITE0)
+    network = keras.Model(image, efficientnet_lite.build(scaled, stages=5, folded=True))
+    efficientnet_lite.fold(loaded, network)
     # The outputs of stages 3, 4 and 5 are used; the third is twice as fine.
     stages = [network.get_layer(f"blocks.{block}.expand_conv").input for block in (5, 8)]
     tapped = keras.Model(image, [*stages, network.output])
@@ -70,3 +47,23 @@ def _load_network(side: int) -> Any:
         return tf.reshape(cells, (-1, cells.shape[3]))
 
     return describe
+
+
+def embed_photos(photos: Sequence[bytes]) -> NDArray[np.float32]:
+    """Returns features that tell kinds of objects apart, float32 [n, 1280], of pixels as `describe_photo`.
+
+    Raises as that does.
+    """
+    import keras
+
+    from trainer_module.networks import efficientnet_lite
+
+    side = round((len(photos[0]) / 3) ** 0.5)
+    image = keras.Input((side, side, 3))
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
+    network = keras.Model(image, efficientnet_lite.build(scaled))
+    efficientnet_lite.load_imagenet(network, efficientnet_lite.LITE0)
+    pooled = keras.Model(image, keras.layers.GlobalAveragePooling2D()(network.output))
+    pixels = np.frombuffer(b"".join(photos), np.uint8).reshape(len(photos), side, side, 3)
+    features: NDArray[np.float32] = pooled.predict(pixels, batch_size=64, verbose=0)
+    return features
