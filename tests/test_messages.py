@@ -88,7 +88,6 @@ EXEMPT = {
         edgeline/release/releases.py Release.read #1
         edgeline/release/releases.py Release.read #2
         runners/cli/data.py generate #1
-        edgeline/prediction/inputs.py find_inputs #1
         runners/cli/options.py _parse_data_place #1
         edgeline/cli/report.py _find_in_store #1
         runners/cli/schema.py _read_differences #1

@@ -32,7 +32,7 @@ from runners.suggest.strategy import Floats, reduce_features
 _MOST_LABELLED = 1_500
 # Limits of the process that decodes a photo.
 _SECONDS, _GIGABYTES = 10, 2
-_TOPICS = 128  # of texts
+_TOPICS, _A_MESSAGE = 128, 50
 _PHOTO = "photo"
 
 
@@ -116,6 +116,7 @@ def read_candidates(src: Path, bundle: Bundle, workload: Workload, spans: Sequen
             own = {name: cell for name, cell in cells.items() if name not in (_PHOTO, workload.label_column)}
             bare, photo = replace(found, tensor=found.tensor[:0]), Path(example.place) if is_photo else None
             pool.candidates.append(Candidate(example.place, own, bare, content, digest, photo))
+    pool.candidates.sort(key=lambda candidate: candidate.digest)  # suggestions do not depend on names
     return pool
 
 
@@ -186,7 +187,12 @@ def _read_rows(src: Path, contract: Mapping[str, Any]) -> Iterator[tuple[Input, 
     for path in find_inputs(src, contract):
         cells = {} if path.suffix.lower() == ".txt" else _read_cells(path)
         for example in read_inputs(path, contract):
-            yield example, cells.get(example.place) or {contract["input"]: example.content}  # a .txt file
+            # A .txt file has no row.
+            yield (
+                example,
+                cells.get(example.place)
+                or {contract.get("column", "text"): _prepare(example.content, contract)},
+            )
 
 
 def _read_cells(path: Path, needed: Sequence[str] = ()) -> dict[str, dict[str, str]]:
@@ -229,4 +235,5 @@ def _digest(content: Any) -> str:
 def _track(nouns: str, items: Sequence[Any]) -> Iterator[Any]:
     for number, item in enumerate(items, 1):
         yield item
-        report(Counted(nouns, number, len(items)))
+        if number % _A_MESSAGE == 0:
+            report(Counted(nouns, number, len(items)))

@@ -109,7 +109,7 @@ def suggest(src: Path, count: int, place: Place, run: Run, workload: Workload) -
     few, count = labelled < ENOUGH_LABELS * len(bundle.labels), min(count, len(candidates))
     margins = measure_margins(np.array([[*each.answer.ranked.values()] for each in candidates]))
     # The same examples get the same suggestions.
-    digest = hashlib.sha256("".join(sorted(each.digest for each in candidates)).encode()).digest()
+    digest = hashlib.sha256("".join(each.digest for each in candidates).encode()).digest()
     random, slices = np.random.default_rng([*digest]), [each.cells.get(sliced, "") for each in candidates]
     useful, drawn = choose(
         features[: len(candidates)], None if few else margins, np.array(slices), count, random
@@ -139,7 +139,7 @@ def _make_nothing_error(src: Path, pool: Pool, nouns: str) -> DataRefused:
             f"Pass a folder with new {nouns}.",
         )
     return DataRefused(
-        f"None of the {nouns} of {src} can be read: {pool.problems[0] if pool.problems else 'it is empty'}.",
+        f"None of the {nouns} of {src} can be read: {(*pool.problems, 'it is empty')[0].rstrip('.')}.",
         "There is nothing to suggest.",
         "Check that the files are complete, and of the kind that the model reads.",
     )

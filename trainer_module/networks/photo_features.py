@@ -54,16 +54,20 @@ def embed_photos(photos: Sequence[bytes]) -> NDArray[np.float32]:
 
     Raises as that does.
     """
+    side = round((len(photos[0]) / 3) ** 0.5)
+    pixels = np.frombuffer(b"".join(photos), np.uint8).reshape(len(photos), side, side, 3)
+    features: NDArray[np.float32] = _load_whole(side).predict(pixels, batch_size=64, verbose=0)
+    return features
+
+
+@cache
+def _load_whole(side: int) -> Any:
     import keras
 
     from trainer_module.networks import efficientnet_lite
 
-    side = round((len(photos[0]) / 3) ** 0.5)
     image = keras.Input((side, side, 3))
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
     network = keras.Model(image, efficientnet_lite.build(scaled))
     efficientnet_lite.load_imagenet(network, efficientnet_lite.LITE0)
-    pooled = keras.Model(image, keras.layers.GlobalAveragePooling2D()(network.output))
-    pixels = np.frombuffer(b"".join(photos), np.uint8).reshape(len(photos), side, side, 3)
-    features: NDArray[np.float32] = pooled.predict(pixels, batch_size=64, verbose=0)
-    return features
+    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(network.output))

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from runners.suggest.gain import Gain, estimate_gain
+
+COUNT = 600
+
+
+def estimate(features, labels, groups=None, count=30, few=False, **more):
+    groups = np.arange(len(labels)).astype(str) if groups is None else groups
+    slices = np.array([""] * len(labels))
+    return estimate_gain(features, labels.astype(str), groups, slices, count, few, **more)
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
+
+
+def test_suggestions_of_rare_kinds_are_worth_more_than_random_ones(random):
+    kinds = random.choice(12, COUNT, p=[0.7, 0.2, *[0.01] * 10])
+    features = random.normal(0, 0.5, (COUNT, 12)) + 6 * np.eye(12)[kinds]
+    gain = estimate(features, kinds % 2, few=True, known=20)
+    assert gain.accuracy > gain.at_random + 2 * gain.error
+    assert gain.worth > gain.suggested == 30
+    assert "30 suggested ones were worth" in gain.sentence("photos")
+
+
+def test_where_features_tell_nothing_of_the_label_there_is_no_sure_gain(random):
+    gain = estimate(random.normal(0, 1, (COUNT, 5)), random.integers(0, 2, COUNT))
+    assert abs(gain.accuracy - gain.at_random) <= 2 * gain.error
+    assert "were not surely better" in gain.sentence("texts")
+
+
+def test_examples_of_one_group_are_never_known_hidden_and_tested_at_once(random):
+    # The label is that of the group, which alone is in the features: no other group tells it.
+    groups = np.repeat(np.arange(60), 10)
+    labels = random.integers(0, 2, 60)[groups]
+    gain = estimate(np.eye(60)[groups], labels, groups.astype(str))
+    assert gain.accuracy < 0.7 and gain.at_random < 0.7
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 40])
+def test_too_few_examples_tell_nothing(count):
+    assert estimate(np.eye(count, 3), np.arange(count) % 2) is None
+
+
+def test_one_group_or_one_label_tells_nothing(random):
+    features = random.normal(0, 1, (COUNT, 5))
+    assert estimate(features, np.zeros(COUNT, int)) is None
+    assert estimate(features, np.arange(COUNT) % 2, np.array(["walk"] * COUNT)) is None
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "worth", "said"),
+    [
+        (0.91, 140.4, "were worth 140 random ones: accuracy 0.910 against 0.880, +3.0 ± 1.0 points."),
+        (0.91, 300.0, "were worth at least 300 random ones"),
+        (0.89, 110.0, "were not surely better than as many random ones"),
+        (0.85, 30.0, "were worse than as many random ones"),
+    ],
+)
+def test_a_gain_is_said_only_where_it_is_sure(accuracy, worth, said):
+    sentence = Gain(1200, 100, accuracy, 0.88, 0.01, worth).sentence("photos")
+    assert sentence.startswith("Beside 1,200 of your own labelled photos, 100 suggested ones " + said)

@@ -1,0 +1,226 @@
+"""`edgeline data suggest` on photos, rows and texts, by a workspace with a release of a real TFLite file."""
+
+import csv
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.importers.importing import import_photos
+from data.importers.tables import import_table
+from edgeline.cli.main import main
+from edgeline.release import store
+from tests.conftest import make_workspace
+from tests.data.sample_photos import jpeg
+from tests.edgeline.cli.test_predict import ROW, SHAPES, TOKENS, image_contract, tflite
+from tests.edgeline.release.candidates import make_candidate
+from tests.shared import make_once
+
+WORDS = ("sun", "lamp", "night", "cellar", "moon", "candle")
+ONE_ROW, SHAPE = {**ROW, "readings": 1}, {**SHAPES, "row": (1, 1, 2)}
+CONTRACTS = {"image": image_contract(image_size=16), "row": ONE_ROW, "tokens": TOKENS, "windows": ROW}
+
+
+def write_table(path, header, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def make_text(number):
+    chosen = np.random.default_rng(number).choice(WORDS, 3)
+    return f"{' '.join(chosen)} {number}"
+
+
+def import_labelled(kind, folder):
+    """40 labelled examples, half of each label."""
+    labels = ["dark", "bright"] * 20
+    if kind == "image":
+        for number, label in enumerate(labels):
+            path = folder / "photos" / label / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(jpeg(seed=number))
+        import_photos(folder / "photos", folder / "data")
+    elif kind == "tokens":
+        rows = [(make_text(number), label) for number, label in enumerate(labels)]
+        import_table(
+            write_table(folder / "texts.csv", ("body", "mood"), rows), folder / "data", "mood", text="body"
+        )
+    else:
+        rows = [(f"{number / 2}", label) for number, label in enumerate(labels)]
+        import_table(write_table(folder / "rows.csv", ("celsius", "state"), rows), folder / "data", "state")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """By kind, a folder with labelled spans and a release."""
+
+    def make(folder):
+        for kind in CONTRACTS:
+            import_labelled(kind, folder / kind)
+            candidate = make_candidate(folder / kind / "candidate", labels=("dark", "bright"))
+            candidate.preprocessing.clear()
+            contract = {**CONTRACTS[kind], **({"column": "body"} if kind == "tokens" else {})}
+            candidate.preprocessing.update(contract)
+            shape = SHAPES["row"] if kind == "windows" else SHAPE[kind]
+            file = tflite(
+                shape, "int32" if kind == "tokens" else "float32", 100.0 if kind == "image" else 0.5
+            )
+            for path in candidate.edge_files.values():
+                path.write_bytes(file)
+            store.push(folder / kind / "push", "shelf", candidate)
+        return folder
+
+    return make_once(tmp_path_factory, "suggest", make)
+
+
+class Ended:
+    """The outcome of a command: its exit code, what it printed, and the rows of the list that it wrote."""
+
+    def __init__(self, code, out, err, folder):
+        self.code, self.out, self.err = code, out, err
+        listed = folder / "suggestions.csv"
+        self.rows = list(csv.DictReader(listed.open(encoding="utf-8"))) if listed.exists() else []
+        self.page = (folder / "suggestions.html").read_text() if self.rows else ""
+
+    def places(self, how):
+        return [Path(row["place"]).name for row in self.rows if row["chosen"] == how]
+
+
+@pytest.fixture
+def suggest(made, make_run, tmp_path, capfd, monkeypatch):
+    """Suggests from a source in a folder of its own, for a workspace whose last run is of that kind."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(source, *options, kind="image", push=None, has_run=True):
+        data, workspace = made / kind / "data", tmp_path / f"workspace-{kind}"
+        if has_run and not workspace.exists():
+            about = {"data": str(data), "workload_source": str(data / "workload.yaml")}
+            make_workspace(workspace, make_run, **about, push=str(push or made / kind / "push"))
+        code = main(["data", "suggest", str(source), "--workspace", str(workspace), "--out", "out", *options])
+        printed = capfd.readouterr()
+        return Ended(code, printed.out, printed.err, Path("out"))
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with 30 new photos."""
+    folder = tmp_path / "new"
+    for number in range(30):
+        path = folder / f"lane-{number % 2}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(seed=100 + number))
+    return folder
+
+
+def test_new_photos_are_suggested_and_labelled_copied_and_broken_ones_left_out(suggest, made, photos):
+    shutil.copy(next((made / "image" / "photos").rglob("*.jpg")), photos / "labelled.jpg")
+    shutil.copy(photos / "lane-0" / "0.jpg", photos / "lane-1" / "copy.jpg")
+    (photos / "broken.jpg").write_bytes(jpeg()[:200])
+    (photos / "notes.txt").write_text("no photo")
+    ended = suggest(photos, "--n", "20")
+    assert ended.code == 0, ended.err
+    assert "20 of 30 photos to label next: out/suggestions.csv" in ended.out
+    assert "1 labelled already, 1 copies of others" in ended.out and "broken.jpg: " in ended.out
+    assert len(ended.places("useful")) == 18 and len(ended.places("random")) == 2
+    assert ended.page.count('<img src="data:image/jpeg;base64,') == 20
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=.?https?:", ended.page)
+    margins = [float(row["margin"]) for row in ended.rows if row["chosen"] == "useful"]
+    assert margins == sorted(margins)
+    assert {row["said"] for row in ended.rows} <= {"dark", "bright"}
+
+
+def test_the_list_with_labels_is_imported_as_it_is(suggest, photos, tmp_path):
+    ended = suggest(photos, "--n", "25")
+    assert "Write the labels into its column label, then:" in ended.out
+    for number, row in enumerate(ended.rows):
+        row["label"] = ("dark", "bright")[number % 2]
+    write_table(Path("out/suggestions.csv"), ended.rows[0], [row.values() for row in ended.rows])
+    assert sum(import_photos(Path("out/suggestions.csv"), tmp_path / "data").added.values()) == 25
+
+
+def test_the_same_photos_get_the_same_suggestions_and_more_than_there_are_are_all(suggest, photos):
+    first = suggest(photos, "--n", "10").rows
+    shutil.rmtree("out")
+    (photos / "lane-0").rename(photos / "renamed")
+    second = suggest(photos, "--n", "10").rows
+    assert {row["photo"]: row["chosen"] for row in first} == {row["photo"]: row["chosen"] for row in second}
+    shutil.rmtree("out")
+    assert "1,000 were asked for; these are all." in suggest(photos, "--n", "1000").out
+
+
+def test_each_lane_of_a_list_gets_its_share(suggest, photos):
+    rows = [(path.relative_to(photos), path.parent.name) for path in sorted(photos.rglob("*.jpg"))]
+    rows.append(("gone.jpg", "lane-0"))
+    ended = suggest(write_table(photos / "list.csv", ("photo", "lane_id"), rows), "--n", "10")
+    assert ended.code == 0, ended.err
+    assert "gone.jpg: No such file or directory" in ended.out
+    useful = [row["lane_id"] for row in ended.rows if row["chosen"] == "useful"]
+    assert {useful.count("lane-0"), useful.count("lane-1")} <= {4, 5} and ", by lane_id" in ended.out
+
+
+def test_rows_of_a_table_keep_their_columns_and_get_one_for_the_label(suggest, tmp_path):
+    rows = [(number, f"{number / 2 + 0.25}", "") for number in range(40)]
+    rows += [(90, "4.5", ""), (91, "warm", "")]
+    ended = suggest(
+        write_table(tmp_path / "new.csv", ("id", "celsius", "state"), rows), "--n", "10", kind="row"
+    )
+    assert ended.code == 0, ended.err
+    assert list(ended.rows[0])[:3] == ["id", "celsius", "state"] and ended.rows[0]["state"] == ""
+    assert "1 labelled already" in ended.out and "'warm'" in ended.out
+    assert "--label state --data" in ended.out
+    assert ended.rows[0]["celsius"] == "19.75"  # the nearest to 30, where both labels are as probable
+
+
+def test_texts_are_suggested_from_tables_and_text_files(suggest, tmp_path):
+    rows = [(make_text(100 + number),) for number in range(20)] + [(make_text(3).upper(),)]
+    write_table(tmp_path / "new" / "a.csv", ("body",), rows)
+    (tmp_path / "new" / "b.txt").write_text("the lamp in the cellar")
+    ended = suggest(tmp_path / "new", "--n", "21", kind="tokens")
+    assert ended.code == 0, ended.err
+    assert "21 of 21 texts" in ended.out and "1 labelled already" in ended.out
+    assert "--text body --label label" in ended.out
+    assert "the lamp in the cellar" in {row["body"] for row in ended.rows}
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "code", "said"),
+    [
+        ("nowhere", (), 2, "nowhere does not exist."),
+        ("new", ("--n", "0"), 2, "--n is 0."),
+        ("new", ("--n", "-5"), 2, "--n is -5."),
+        ("empty", (), 2, "empty holds no "),
+        (".", (), 2, ". holds the workspace "),
+        ("workspace-image", (), 2, "workspace-image holds the workspace "),
+        ("broken", (), 4, "None of the photos of broken can be read: "),
+        ("known", (), 4, "All photos of known that can be read are labelled already (20)."),
+        ("table.csv", (), 2, "table.csv has no column photo."),
+        ("new/lane-0/0.jpg", ("--out", "new"), 2, "new exists already."),
+    ],
+)
+def test_what_cannot_be_suggested_is_said_and_nothing_is_written(
+    suggest, made, photos, tmp_path, source, options, code, said
+):
+    for name in ("empty", "broken"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "broken" / "a.jpg").write_bytes(b"")
+    shutil.copytree(made / "image" / "photos" / "dark", tmp_path / "known")
+    write_table(tmp_path / "table.csv", ("celsius",), [("4",)])
+    ended = suggest(source, *options)
+    assert ended.code == code and said in ended.err, ended.err
+    assert not Path("out").exists()
+
+
+def test_without_a_run_or_a_release_there_is_nothing_to_suggest_by(suggest, photos, tmp_path):
+    assert "holds no run" in suggest(photos, has_run=False).err
+    assert "has no models" in suggest(photos, push=tmp_path / "empty").err
+
+
+def test_single_rows_of_windows_are_not_suggested(suggest, tmp_path):
+    rows = write_table(tmp_path / "new.csv", ("celsius",), [("4",), ("5",)])
+    assert "answers to windows of 2 rows" in suggest(rows, kind="windows").err
