@@ -33,9 +33,7 @@ def main() -> None:
         np.array([getattr(each, name) for each in examples]) for name in ("label", "group", "slice")
     )
     print(f"{len(examples):,} of {count:,} labelled photos, {len(workload.labels)} classes")
-    print(
-        f"{'labels':>6} {'more':>5} {'random':>8} {'k-means':>20} {'margin':>20}  (accuracy, points of gain)"
-    )
+    print(f"{'labels':>6} {'more':>5} {'random':>8} {'k-means':>20} {'margin':>20}")
     for known in _KNOWN:
         more = min(100, max(10, known))
         line = ""

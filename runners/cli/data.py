@@ -292,9 +292,7 @@ def suggest(source: Path, count: int, out: Path, place: "Place") -> int:
     from edgeline.workspace.runs import find_run
     from pipeline.workloads import find_workload, with_features
 
-    os.environ.setdefault(
-        "TF_CPP_MIN_LOG_LEVEL", "3"
-    )  # nobody can act on what TensorFlow says when it starts
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # nobody can act on its messages
     if count < 1:
         raise UsageError(f"--n is {count}.", "At least one example has to be suggested.", "Pass --n 100.")
     if not source.exists():

@@ -96,23 +96,25 @@ def read_candidates(src: Path, bundle: Bundle, workload: Workload, spans: Sequen
     read = _read_photos if is_photo else _read_rows
     with closing(DecoderProcess(read_usable_look, _SECONDS, _GIGABYTES)) as decode:
         for example, cells in read(src, bundle.contract):
-            content, digest, found = example.content, "", None
-            if not example.problem:
-                content = content if is_photo else _prepare(content, bundle.contract)
-                digest = hash_photo(content) if is_photo else _digest(content)
-                if is_known(content, digest) or digest in seen:
-                    pool.repeated += digest in seen
-                    pool.labelled += digest not in seen
-                    continue
-                example, found = answer(example, bundle)
-            try:
-                content = decode(content)[1] if is_photo and found else content
-            except (RowRejected, TypeError) as error:  # without a look, the photo is too large to be opened
-                example = replace(example, problem=getattr(error, "detail", "It is too large."))
-            if found is None or example.problem:
+            if example.problem:
                 pool.problems.append(f"{example.place}: {example.problem}")
                 continue
+            content = example.content if is_photo else _prepare(example.content, bundle.contract)
+            digest = hash_photo(content) if is_photo else _digest(content)
+            if is_known(content, digest) or digest in seen:
+                pool.repeated += digest in seen
+                pool.labelled += digest not in seen
+                continue
             seen.add(digest)
+            if is_photo:
+                try:
+                    _, content = decode(content) or (None, None)
+                except RowRejected as rejected:
+                    example = replace(example, problem=rejected.detail)
+            example, found = answer(example, bundle)
+            if found is None or content is None:
+                pool.problems.append(f"{example.place}: {example.problem or 'It is too large.'}")
+                continue
             own = {name: cell for name, cell in cells.items() if name not in (_PHOTO, workload.label_column)}
             bare, photo = replace(found, tensor=found.tensor[:0]), Path(example.place) if is_photo else None
             pool.candidates.append(Candidate(example.place, own, bare, content, digest, photo))
