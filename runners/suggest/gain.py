@@ -60,7 +60,7 @@ def estimate_gain(
         labels: The label of each example, [n].
         groups: The group of each example, [n].
         slices: The slice of each example.
-        count: The number of suggestions; of few examples, fewer are drawn.
+        count: The number of suggestions; at least 10 are compared, and of few examples, fewer.
         few: Whether suggestions are chosen as with few labels.
         known: The number of labels that are not hidden; half of those that are not tested by default.
     """
@@ -70,7 +70,7 @@ def estimate_gain(
     for seed in range(_DIVISIONS):
         random = np.random.default_rng(seed)
         test, start, pool = _divide(groups, known, random)
-        added = min(count, len(pool) // 4)
+        added = min(max(count, _FEWEST), len(pool) // 4)
         if added < _FEWEST or len(np.unique(labels[start])) < 2:
             continue
 

@@ -62,7 +62,7 @@ class Suggestions:
             places = join_names(pool.problems, 3)
             yield f"Left out since they cannot be read: {len(pool.problems):,} ({places})."
         labels = f"{self.labelled:,} labelled {nouns}, {len(workload.labels)} labels"
-        yield f"{len(self.useful):,} are {self.method} ({labels}); {len(self.drawn):,} are drawn at random."
+        yield f"Useful: {len(self.useful):,}, {self.method} ({labels}). Drawn at random: {len(self.drawn):,}."
         few = f"The labelled {nouns} are too few to tell what suggestions are worth beside random ones."
         yield self.gain.sentence(nouns) if self.gain else few
         options = {"group": workload.group_column, "time": workload.time_column}
