@@ -24,7 +24,7 @@ def estimate_fleet(year: Year) -> Iterator[tuple[str, str]]:
     versions = [week.production for week in measured]
     switches = 1 + sum(one != other for one, other in pairwise(versions))
     yield "Polls of the pointer", f"{polls / _DAY_S:,.0f} a second, {pointer:,.0f} bytes each"
-    yield "Pointers sent in a day", megabytes(polls * pointer)
+    yield "Pointers sent in a day", f"{polls * pointer / 1e9:,.0f} GB"
     yield "Held for phones", f"{megabytes(sizes['edge'])} in {count(sizes['releases'])} releases"
     sent = PHONES * bundle
     rate = megabytes(sent * POLLS_A_DAY / _DAY_S)
