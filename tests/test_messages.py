@@ -95,8 +95,8 @@ EXEMPT = {
         runners/cli/tensorboard.py _serve #1
         runners/cli/tensorboard.py tensorboard #1
         runners/cli/ui.py ui #1
-        runners/drill/drill.py _Drill._answer #1
-        runners/drill/drill.py _Drill._score #1
+        runners/drill/simulation.py Simulation._answer #1
+        runners/drill/simulation.py Simulation._score #1
         runners/kubeflow/client.py Cluster.ensure_experiment #1
         runners/kubeflow/watch.py Follower.follow #1
         runners/local/metadata_rows.py _open #2

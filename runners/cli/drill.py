@@ -6,7 +6,7 @@ import click
 
 from edgeline.cli.commands import Command
 from edgeline.cli.options import gather, overrides
-from runners.drill.drill import DrillOptions
+from runners.drill.simulation import DrillOptions
 
 _EPILOG = """\
 \b

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import UsageError
-from runners.drill.drill import DrillOptions, drill
+from runners.drill.drill import drill
+from runners.drill.simulation import DrillOptions
 from tests.e2e.conftest import edgeline
 
 

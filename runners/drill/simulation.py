@@ -1,0 +1,372 @@
+"""A simulated Monday: its photos, its runs with their faults, its phones, and what holds afterwards."""
+
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from datetime import time as day_time
+from functools import partial
+from pathlib import Path
+
+from data.spans.exclusions import find_excluded_spans
+from data.spans.layout import find_spans
+from data.spans.sample import find_monday
+from edgeline.cli.main import main, print_error
+from edgeline.errors import EdgelineError
+from edgeline.records.ingest import name_span
+from edgeline.records.json_file import decode
+from edgeline.records.run import Run
+from edgeline.release import store
+from edgeline.release.history import Change, read_history
+from edgeline.release.layout import MANIFEST, POINTER, PushFolder, sha256_of_bytes
+from edgeline.report.sources import Sources
+from edgeline.store.locations import locate, measure_size
+from edgeline.workspace import runs
+from runners.drill import forks
+from runners.drill.faults import CANARIES, Drawn, Plan
+from runners.drill.fleet import SEEN, answer, follow
+from runners.drill.forks import Fork
+from runners.drill.harm import Harm, make_harm, refuse_everybody
+from runners.drill.hidden_tests import SCORES, score_models
+from runners.drill.photos import deliver
+from runners.drill.promises import find_broken
+from runners.drill.record import ARMS, Attempt, Week, Year
+from runners.shared.run_options import NamedSettings, RunOptions
+
+_OURS, _NEVER, _STOCK = ARMS
+WORKLOAD, PROFILE = "shelf", "drill"
+_HOOK = "EDGELINE_DRILL_HOOK"
+_BACK = timedelta(days=16)
+_KEEP = 4  # runs and releases that gc keeps each week
+_MOST_ATTEMPTS = 3
+_LAST_LINES = 12  # of what a run printed, beside the reasons in its record
+_LOGIN = "LOGIN"  # in a setting, the address of a server that refuses every login
+# The settings of a week's runs, by fault.
+_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "blind-class": ("trainer.class_weights={damaged: 0.001}",),
+    "useless": ("trainer.class_weights={damaged: 1000.0, ok: 0.001, misplaced: 0.001}",),
+    "registry-down": ("registry.enabled=true", "registry.uri=http://127.0.0.1:1"),
+    "expired-login": ("registry.enabled=true", f"registry.uri={_LOGIN}"),
+    # Less space than asked for is a reason to send an alert.
+    "webhook-hangs": (f"alerts.webhook=${_HOOK}", "alerts.min_free_gb=1000000"),
+}
+# Those of a run that begins or ends a canary: half of six phones answer some 60 photos a week.
+_CANARY = (
+    "push.canary_percent=50",
+    "evaluation.served=[{slice: overall, max_drop: 0.15, min_checked: 20, min_groups: 4}]",
+)
+# Those of the arm that deploys whatever trained, where Edgeline refused the data.
+_NO_GATES = (
+    "gate.severity={schema: off, drift: off, large_drift: off, label_shift: off, class_count: off,"
+    " quarantine: off, missing_value: off, twins: off}",
+    "evaluation={bounds: [], beat_majority: false, min_class_examples: 1000000}",
+)
+
+
+@dataclass(frozen=True)
+class DrillOptions:
+    """The options of `edgeline drill`."""
+
+    weeks: int
+    seed: int
+    faults: Path | None
+    workspace: Path
+    photos: int
+    overrides: tuple[str, ...]
+
+
+class Simulation:
+    """The places of a drill, and what it knows from week to week."""
+
+    def __init__(self, options: DrillOptions, folder: Path, eval_share: float) -> None:
+        self._options, self._eval_share = options, eval_share
+        self._data, self._workspace = folder / "data", folder / "workspace"
+        self._phones, self._models, self._logs = (folder / name for name in ("phones", "models", "logs"))
+        self._scratch, self._stock = folder / "scratch", folder / "without-gates"
+        self._push = self._workspace / "push"
+        self._names: dict[str, str] = {}  # of models, by the digest of their file
+        self._usual_s = 30.0  # seconds of the last run that pushed
+        self._environment: dict[str, str] = {}
+        self._login = ""
+
+    @contextmanager
+    def open_places(self) -> Iterator[None]:
+        """Makes the folders, a temporary one for all runs, a webhook that never answers, and a bad login."""
+        import tempfile
+
+        self._logs.mkdir()
+        with (
+            tempfile.TemporaryDirectory(prefix="drill-") as temporary,
+            socket.create_server(("127.0.0.1", 0), backlog=64) as hook,
+            socket.create_server(("127.0.0.1", 0), backlog=64) as login,
+        ):
+            self._environment = {
+                **os.environ,
+                "TMPDIR": temporary,
+                _HOOK: _make_url(hook),
+            }
+            self._login = _make_url(login)
+            server = self._fork(partial(refuse_everybody, login), "login")
+            try:
+                yield
+            finally:
+                server.terminate()
+                server.wait()
+
+    def deliver(self, number: int, rates: Mapping[str, float] = {}) -> None:
+        """Writes a span."""
+        deliver(self._data, number, self._options.photos, self._options.seed, rates, self._eval_share)
+
+    def live_through(self, year: Year, number: int, plan: Plan) -> Year:
+        """Returns the year with one more week: its photos, its runs, and what holds afterwards."""
+        started, drawn = time.monotonic(), plan.get(number, ())
+        rates = {each.name: each.rate for each in drawn}
+        self.deliver(year.history + number, rates)
+        before = year.weeks[-1] if year.weeks else Week(0)
+        self._answer(year.history + number, before)
+        at = datetime.combine(find_monday(year.history + number + 1), day_time(3), timezone.utc)
+        week = Week(
+            number,
+            tuple(each.name for each in drawn),
+            tuple(each.fault.effect for each in drawn),
+            tuple(each.fault.cause for each in drawn),
+        )
+        phones = self._fork(partial(follow, self._push, WORKLOAD, self._phones, self._scratch), "phones", at)
+        if "missed" not in rates:
+            week = self._run(week, drawn, at)
+        later = at + timedelta(hours=6)
+        week = self._end_canary(week, before, later)
+        if "rollback" in rates and (before.production or 0) > 0:
+            self._call(later, "rollback", "--reason", "drill")
+        self._call(later, "gc", "--keep", str(_KEEP))
+        assert phones.stdin is not None
+        phones.stdin.close()
+        phones.wait()
+        seen = SEEN.read(self._scratch)
+        week = replace(week, ran=seen.ran, refused=seen.refused, phone=seen.wrong)
+        week = self._look(week, later)
+        week = self._score(year, week)
+        year = replace(year, weeks=(*year.weeks, replace(week, seconds=time.monotonic() - started)))
+        week = replace(year.weeks[-1], broken=tuple(find_broken(year)))
+        return replace(year, weeks=(*year.weeks[:-1], week))
+
+    def _run(self, week: Week, drawn: Sequence[Drawn], at: datetime) -> Week:
+        """Runs the pipeline, and again where a fault stopped it."""
+        names = [each.name for each in drawn]
+        overrides = tuple(word for name in names for word in _SETTINGS.get(name, ()))
+        overrides = tuple(word.replace(_LOGIN, self._login) for word in overrides)
+        overrides += _CANARY if CANARIES & set(names) or self._find_candidate() else ()
+        rng = random.Random(f"instant {self._options.seed} {week.number}")
+        instant = rng.random() * self._usual_s
+        harms = [make_harm(name, self._workspace / "runs", instant) for name in names]
+        clock = at - _BACK if "clock-back" in names else at
+        for count in range(_MOST_ATTEMPTS):
+            attempts = self._start(week, overrides, clock, [] if count else [h for h in harms if h])
+            week = replace(week, attempts=(*week.attempts, *attempts))
+            if any(each.outcome == "refused" for each in attempts):
+                week = self._run_without_gates(week, clock)
+            if attempts[-1].outcome == "pushed":
+                self._usual_s = attempts[-1].seconds
+            if attempts[-1].exit_code in (0, 3):
+                break
+            clock = max(clock, at) + timedelta(hours=1)
+        excluded = {d.span: d.reason for d in find_excluded_spans(self._data).values()}
+        return replace(week, excluded=excluded)
+
+    def _run_without_gates(self, week: Week, at: datetime) -> Week:
+        """Returns the week with the model that a run without gates trains, also on excluded spans."""
+        spans = self._stock / "data"
+        spans.mkdir(parents=True, exist_ok=True)
+        for span in find_spans(self._data):
+            if not (link := spans / span.name).exists():
+                link.symlink_to(Path(str(span.path)))
+        *_, last = self._start(week, _NO_GATES, at, data=spans, workspace=self._stock / "workspace")
+        return replace(week, stock=last.trained or week.stock)
+
+    def _answer(self, number: int, before: Week) -> None:
+        """Has the phones answer the photos of a span, with the releases that they run."""
+        places = self._data / name_span(number), number, self._push, WORKLOAD, self._phones
+        if (
+            self._phones.exists()
+            and self._fork(partial(answer, *places, before.bad, self._options.seed), "phones").wait()
+        ):
+            raise EdgelineError("The phones could not answer.", "", f"Read {self._logs / 'phones.log'}.")
+
+    def _find_candidate(self) -> int:
+        """Returns the version of the open canary; 0 if none is open."""
+        opened = store.find_rollout(str(self._push), WORKLOAD) if self._push.exists() else None
+        return opened.versions[1] if opened else 0
+
+    def _end_canary(self, week: Week, before: Week, at: datetime) -> Week:
+        """Returns the week with what became of the canary of the week before, and with its own.
+
+        The run that ended one has begun the next, which a person promotes, unless this week is to have one.
+        """
+        candidate, ended = self._find_candidate(), ""
+        if before.candidate:
+            changes = read_history(PushFolder(locate(self._push)), WORKLOAD).changes[::-1]
+            ends = (c for c in changes if c.action in ("promote", "rollback"))
+            is_open = candidate == before.candidate
+            ended = "waits" if is_open else next(c.action for c in ends if before.candidate in _name_ends(c))
+        if candidate not in (0, before.candidate) and not CANARIES & set(week.faults):
+            self._call(at, "promote", str(candidate), "--reason", "drill")
+            candidate = 0
+        bad = candidate if "bad-canary" in week.faults else before.bad
+        return replace(week, candidate=candidate, ended=ended, bad=bad)
+
+    def _start(
+        self,
+        week: Week,
+        overrides: tuple[str, ...],
+        at: datetime,
+        harms: Sequence[Harm] = (),
+        data: Path | None = None,
+        workspace: Path | None = None,
+    ) -> list[Attempt]:
+        """Starts `edgeline run` and harms it; returns how its runs ended: several where it excluded spans."""
+        place = workspace or self._workspace
+        named = NamedSettings(WORKLOAD, PROFILE, (*self._options.overrides, *overrides))
+        options = RunOptions(named, data or self._data, place)
+        known = {run.id for run in runs.read_runs(place)} if place.exists() else set()
+        started, log = time.monotonic(), f"week-{week.number:02d}-{len(week.attempts) + 1}"
+        log += "-no-gates" if workspace else ""
+        process = self._fork(partial(_run_pipeline, options), log, at)
+        while process.poll() is None:
+            for harm in harms:
+                harm(process, time.monotonic() - started)
+            time.sleep(0.05)
+        new = [run for run in runs.read_runs(place) if run.id not in known]
+        printed = (self._logs / f"{log}.log").read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        last = Attempt(
+            process.wait(), "", tuple(line.strip() for line in printed), time.monotonic() - started
+        )
+        attempts = [
+            Attempt(
+                run.exit_code or 0,
+                run.outcome,
+                (*run.reasons, *run.warnings),
+                run.seconds or 0.0,
+                run.spans,
+                self._keep_model(run, week.number),
+            )
+            for run in new
+        ]
+        if attempts:
+            sentences = tuple(dict.fromkeys((*attempts[-1].sentences, *last.sentences)))
+            last = replace(
+                attempts.pop(), exit_code=last.exit_code, sentences=sentences, seconds=last.seconds
+            )
+        return [*attempts, last]
+
+    def _keep_model(self, run: Run, week: int) -> str:
+        """Copies the files of a trained model, if no run before trained it; returns its name."""
+        source = Sources.of(run).edge_models
+        files = sorted(source.iterdir()) if source is not None else []
+        digest = next((sha256_of_bytes(f.read_bytes()) for f in files if f.suffix == ".tflite"), None)
+        if digest is None:
+            return ""
+        if digest not in self._names:
+            name = f"week-{week:02d}"
+            taken = sum(known.startswith(name) for known in self._names.values())
+            self._names[digest] = f"{name}-{taken + 1}" if taken else name
+            target = self._models / self._names[digest]
+            target.mkdir(parents=True)
+            for file in files:
+                (target / file.name).write_bytes(file.read_bytes())
+        return self._names[digest]
+
+    def _look(self, week: Week, at: datetime) -> Week:
+        """Returns the week with what is in production, whether it verifies, and sizes."""
+        release = store.current(str(self._push), WORKLOAD) if self._push.exists() else None
+        if release is None:
+            return week
+        printed, _ = self._call(at, "verify", "--json")
+        found = decode(printed.encode())
+        problems = found.get("problems", [found.get("error")])
+        # Its start imports nothing here, so that this is what grows with the runs. The least of three counts.
+        status = min(self._call(at, "status", "--json")[1] for _ in range(3))
+        digest = sha256_of_bytes(Path(str(release.default_file)).read_bytes())
+        return replace(
+            week,
+            production=release.version,
+            model=self._names[digest],
+            spans=tuple(release.manifest.data.spans),
+            problems=tuple(map(str, problems)),
+            sizes={
+                "workspace": measure_size(self._workspace),
+                "database": measure_size(self._workspace / "metadata.sqlite"),
+                "pages": sum(measure_size(page) for page in self._workspace.glob("runs/**/*.html")),
+                "status": round(status, 3),
+                "releases": len(list(self._push.glob(f"edge/{WORKLOAD}/*/{MANIFEST}"))),
+                "edge": measure_size(self._push / "edge"),
+                "bundle": sum(measure_size(file) for file in self._list_kept()),
+                "pointer": measure_size(self._push / "edge" / WORKLOAD / POINTER),
+            },
+        )
+
+    def _list_kept(self) -> list[Path]:
+        """Returns the files that a phone has of its release."""
+        keeps = sorted(self._phones.iterdir()) if self._phones.exists() else []
+        return [file for file in keeps[0].rglob("*") if file.is_file()] if keeps else []
+
+    def _score(self, year: Year, week: Week) -> Week:
+        """Returns the week with its arms, and the scores of all models on hidden tests that are missing."""
+        before = year.weeks[-1].arms if year.weeks else {}
+        trained = [week.stock, *(each.trained for each in week.attempts)]
+        arms = {
+            _OURS: week.model,
+            _NEVER: before.get(_NEVER) or week.model,
+            _STOCK: next(filter(None, trained), before.get(_STOCK, "")),
+        }
+        scored = {name for each in year.weeks for name in each.scores}
+        tests = {
+            name: [week.number] if name in scored else list(range(1, week.number + 1))
+            for name in self._names.values()
+        }
+        if not tests:
+            return replace(week, arms=arms)
+        models = {name: self._models / name for name in tests}
+        job = partial(score_models, models, tests, self._options.photos, self._options.seed, self._scratch)
+        if self._fork(job, "scores").wait():
+            raise EdgelineError(
+                "The hidden tests could not be scored.", "", f"Read {self._logs / 'scores.log'}."
+            )
+        return replace(week, arms=arms, scores=SCORES.read(self._scratch))
+
+    def _call(self, at: datetime, *words: str) -> tuple[str, float]:
+        """Calls a command of `edgeline` at a time; returns its standard output, and its seconds of a core."""
+        log = self._logs / "command.log"
+        log.unlink(missing_ok=True)
+
+        def call() -> int:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            return main([*words, "--workspace", str(self._workspace)])
+
+        process = self._fork(call, "command", at)
+        process.wait()
+        return log.read_text(errors="replace"), process.cpu_s
+
+    def _fork(self, job: Callable[[], int], name: str, at: datetime | None = None) -> Fork:
+        with (self._logs / f"{name}.log").open("ab") as output:
+            return Fork(job, output, self._environment, at)
+
+
+def _make_url(server: socket.socket) -> str:
+    return f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+
+def _name_ends(change: Change) -> tuple[int | None, int]:
+    return change.from_version, change.to_version
+
+
+def _run_pipeline(options: RunOptions) -> int:
+    from runners.local import run as local
+
+    try:
+        return local.run(options, forks.start_worker)
+    except EdgelineError as error:
+        return print_error(error)
