@@ -48,11 +48,16 @@ def judge_canary(
 
 
 def find_pushed(push: str, model: str, version: int) -> PushedVersion | None:
-    """Returns a version as the release store has it; None if it is not there or damaged."""
+    """Returns a version as the release store has it; None if it is damaged or was never there.
+
+    Of one that was collected, nothing is known but that it was there.
+    """
+    folder = PushFolder(locate(push))
     try:
-        manifest = read_release(PushFolder(locate(push)), model, version).manifest
+        manifest = read_release(folder, model, version).manifest
     except EdgelineError:
-        return None
+        collected = read_history(folder, model).collected.get(version)
+        return PushedVersion(collected[1].when) if collected else None
     return PushedVersion.of(manifest.created, manifest.metrics)
 
 

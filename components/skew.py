@@ -7,6 +7,7 @@ from pathlib import Path
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER
 from edgeline.records.served import ASKED, Answer, Skew
+from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import read_release
 from edgeline.runtime import load_bundle
@@ -16,7 +17,7 @@ log = logging.getLogger("edgeline.production")
 
 
 def measure_skew(push: str, model: str, ingested: Path) -> Iterator[Skew]:
-    """Yields by how much served scores differ, by file and device; nothing for files that are not there.
+    """Yields by how much served scores differ, by file and device; nothing for those of collected versions.
 
     Args:
         push: The root of the release store.
@@ -32,9 +33,13 @@ def measure_skew(push: str, model: str, ingested: Path) -> Iterator[Skew]:
     for answer in ASKED.find(ingested) or ():
         if answer.example in contents:
             by_file.setdefault((answer.version, answer.variant), []).append(answer)
+    store = PushFolder(locate(push))
+    collected = read_history(store, model).collected if by_file else {}
     for (version, variant), answers in by_file.items():
+        if version in collected:
+            continue
         try:
-            release = read_release(PushFolder(locate(push)), model, version)
+            release = read_release(store, model, version)
             bundle = load_bundle(release.manifest, release.read, variant)
             differences: dict[str, list[float]] = {}
             for answer in answers:

@@ -66,11 +66,11 @@ def add_served(
 ) -> Verdict:
     """Returns the verdict on a model with what phones answered: a production that is bad holds it back.
 
-    `pushed` are the served versions that the release store has; the others are warned of.
+    `pushed` are the served versions that the release store has or had; the others are warned of.
     """
     warnings = [
-        f"Answers by version {each.version}, which the release store does not have: {each.total.answers:,}. A"
-        " phone runs something else, or the version was removed."
+        f"Answers by version {each.version}, which the release store never had: {each.total.answers:,}. A"
+        " phone runs something else, or the version was removed by hand."
         for each in served.versions
         if each.version not in pushed
     ]

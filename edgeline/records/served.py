@@ -93,9 +93,9 @@ class ServedVersion:
 
 @dataclass(frozen=True)
 class PushedVersion:
-    """A version as the release store has it."""
+    """A version as the release store has it; one that was collected is without accuracies."""
 
-    created: str  # UTC, ISO 8601
+    created: str  # UTC, ISO 8601; when it was collected, if it was
     accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # on eval, by kind and slice
 
     @staticmethod

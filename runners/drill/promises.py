@@ -12,7 +12,7 @@ from runners.drill.record import Attempt, Broken, Week, Year
 
 _BAND = 0.05  # largest loss of production against the first release, on the same hidden tests
 _GROWTH, _BASE_WEEK = 1.2, 8
-_MEASURED = ("workspace", "database", "pages", "status")
+_MEASURED = ("workspace", "database", "page", "status")
 _UNLIKELY = 0.01
 
 
@@ -34,7 +34,7 @@ def no_bad_model_was_in_production(year: Year) -> str:
 
 
 def every_canary_ends_as_it_served(year: Year) -> str:
-    """A candidate that serves badly is withdrawn by the next run that trains; one that serves well is not."""
+    """A candidate that serves badly is withdrawn within two weeks; one that serves well is not."""
     week, before = year.weeks[-1], year.weeks[-2] if len(year.weeks) > 1 else None
     if before is None or not week.ended:
         return ""
@@ -42,8 +42,9 @@ def every_canary_ends_as_it_served(year: Year) -> str:
     name = f"Version {before.candidate} served {'badly' if is_bad else 'well'}"
     if week.ended == ("promote" if is_bad else "rollback") and "rollback" not in week.faults:
         return f"{name}, and its canary ended with a {week.ended}."
-    is_read = week.last is not None and week.last.outcome in ("pushed", "unchanged", "held")
-    return f"{name}, and phones still try it." if is_bad and is_read and week.ended == "waits" else ""
+    # Too little may have come back in the first week.
+    is_late = is_bad and week.ended == before.ended == "waits" and "missed" not in week.faults + before.faults
+    return f"{name}, and phones still try it." if is_late else ""
 
 
 def no_bad_week_was_trained_on(year: Year) -> str:
@@ -81,7 +82,11 @@ def every_stop_names_its_cause(year: Year) -> str:
     for attempt in week.attempts[:1] if week.causes else ():
         text = " ".join(attempt.sentences)
         # A killed parent says nothing; the next run, or `edgeline status`, does.
-        if attempt.exit_code and attempt.exit_code > 0 and not any(re.search(c, text) for c in week.causes):
+        if (
+            attempt.exit_code
+            and attempt.exit_code > 0
+            and not any(re.search(c, text, re.I) for c in week.causes)
+        ):
             return f"{', '.join(week.faults)} ended {attempt.outcome}, and no sentence names it: {text[:300]}"
     return ""
 

@@ -299,7 +299,7 @@ class Simulation:
             sizes={
                 "workspace": measure_size(self._workspace),
                 "database": measure_size(self._workspace / "metadata.sqlite"),
-                "pages": sum(measure_size(page) for page in self._workspace.glob("runs/**/*.html")),
+                "page": max(measure_size(page) for page in self._workspace.glob("runs/**/*.html")),
                 "status": round(status, 3),
                 "releases": len(list(self._push.glob(f"edge/{WORKLOAD}/*/{MANIFEST}"))),
                 "edge": measure_size(self._push / "edge"),

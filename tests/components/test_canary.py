@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from components.canary import end_canary, list_endings
+from components.canary import end_canary, find_pushed, list_endings
 from edgeline.errors import DataRefused
 from edgeline.records.served import SERVED, Served, ServedVersion
 from edgeline.records.verdict import VERDICT, Verdict
@@ -106,3 +106,14 @@ def test_the_gate_ends_it_before_the_run_goes_on_and_a_refused_week_promotes_not
     except DataRefused:
         assert result == "fail"
     assert state(opened) == (after, counts is GOOD and result == "fail")
+
+
+def test_a_collected_version_is_known_and_one_that_never_was_is_not(tmp_path):
+    push = tmp_path / "push"
+    for name in ("first", "second", "third"):
+        Run(tmp_path / name, name).push_to(push)
+    store.collect(push, "shelf", keep=1)
+
+    assert find_pushed(str(push), "shelf", 3).created
+    assert find_pushed(str(push), "shelf", 1).accuracy == {}
+    assert find_pushed(str(push), "shelf", 9) is None

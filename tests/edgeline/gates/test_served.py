@@ -82,7 +82,7 @@ def test_answers_of_a_version_that_the_store_does_not_have_are_warned_of():
     served = Served((ServedVersion(99, tally(9, 10)), ServedVersion(7, tally(9, 10))))
     verdict = add_served(Verdict("evaluation", "pass"), served, {7: PUSHED}, Metrics({}), ())
     (warning,) = verdict.warnings
-    assert warning.startswith("Answers by version 99, which the release store does not have: 90.")
+    assert warning.startswith("Answers by version 99, which the release store never had: 90.")
 
 
 def test_scores_that_the_stored_file_does_not_give_are_warned_of_by_file_and_device():

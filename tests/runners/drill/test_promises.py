@@ -126,7 +126,7 @@ def test_what_grows_after_week_eight() -> None:
     ("bad", "ended", "is_broken"),
     [
         (1, "promote", True),
-        (1, "waits", True),
+        (1, "waits", False),
         (1, "rollback", False),
         (0, "promote", False),
         (0, "waits", False),
@@ -136,3 +136,9 @@ def test_what_grows_after_week_eight() -> None:
 def test_a_canary_has_to_end_as_it_served(bad: int, ended: str, is_broken: bool) -> None:
     weeks = week(1), week(2, candidate=1, bad=bad), week(3, ended=ended, bad=bad)
     assert ("every_canary_ends_as_it_served" in broken(*weeks)) == is_broken
+
+
+def test_a_bad_canary_may_wait_for_answers_for_one_week() -> None:
+    opened = week(1), week(2, candidate=1, bad=1), week(3, candidate=1, bad=1, ended="waits")
+    assert broken(*opened) == []
+    assert broken(*opened, week(4, bad=1, ended="waits")) == ["every_canary_ends_as_it_served"]
