@@ -41,11 +41,11 @@ def main(run_dir: str, step: str | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        logging.getLogger(__name__).exception("The run failed")
         problem = describe(error, runner.step if runner else None)
         try:
             tell(Failed(problem))
-        except OSError:
+            logging.getLogger(__name__).exception("The run failed")
+        except OSError:  # the log of absl raises it too
             return CANNOT_WRITE
         return problem.exit_code
     return 0
