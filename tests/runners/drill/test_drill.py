@@ -1,11 +1,13 @@
 """Bad input of a drill."""
 
+import csv
 from pathlib import Path
 
 import pytest
 
 from edgeline.errors import UsageError
 from runners.drill.drill import drill
+from runners.drill.record import YEAR
 from runners.drill.simulation import DrillOptions
 from tests.e2e.conftest import edgeline
 
@@ -33,3 +35,36 @@ def test_a_plan_with_an_unknown_fault_is_refused_before_anything_is_written(tmp_
     )
     assert ended.code == 2 and "there is no fault 'earthquake'" in ended.stderr
     assert not (tmp_path / "drill").exists()
+
+
+# So small that a week takes half a minute; what the models are worth is not judged.
+SMALL = (
+    "data.window=4",
+    "model.image_size=32",
+    "trainer={epochs: 2, batch_size: 16}",
+    "gate={min_examples_per_class: 5, severity: {label_shift: warn}}",
+    "evaluation={bounds: [], beat_majority: false, min_class_examples: 1000}",
+    "edge={min_agreement: 0.5, max_accuracy_drop: 0.5}",
+)
+
+
+@pytest.mark.e2e
+def test_two_weeks_with_a_full_disk_and_damaged_photos_keep_all_promises(tmp_path: Path) -> None:
+    (plan := tmp_path / "plan.yaml").write_text("1: disk-full-push\n2: corrupt\n")
+    place = tmp_path / "drill"
+    numbers = "--weeks", "2", "--photos", "60", "--seed", "5"
+    sets = [word for setting in SMALL for word in ("--set", setting)]
+    ended = edgeline(tmp_path, "drill", "--workspace", str(place), *numbers, "--faults", str(plan), *sets)
+    assert ended.code == 0 and "Every promise held in all 2 weeks." in ended.stdout, ended
+
+    full, damaged = YEAR.read(place).weeks
+    assert [each.outcome for each in full.attempts] == ["failed", "pushed"]
+    assert "no file can grow" in full.attempts[0].sentences[0] and full.ran == (1,)
+    assert [each.outcome for each in damaged.attempts] == ["refused", "unchanged"]
+    assert "corrupt" in damaged.excluded["span-00005"] and damaged.stock == "week-02"
+    assert (damaged.production, damaged.ran) == (1, ())
+    page = (place / "drill.html").read_text()
+    assert "Every promise held in 2 weeks." in page and "A bad canary on 10 % of phones" in page
+    with (place / "data/span-00005/served.csv").open() as file:
+        answers = list(csv.DictReader(file))
+    assert len(answers) == 42 and {row["version"] for row in answers} == {"1"}  # 18 cannot be read
