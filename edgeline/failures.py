@@ -12,7 +12,8 @@ from edgeline.errors import EdgelineError, Problem
 
 # A worker with less free space than this cannot write what happened to it.
 _FULL_BELOW_BYTES = 64 * 1024
-_NO_SPACE = re.compile("No space left on device|Disk quota exceeded|File too large")
+_NO_SPACE = re.compile("No space left on device|Disk quota exceeded|File too large|database or disk is full")
+_SQLITE_FAILS = "disk I/O error"
 # The exit code of a worker that could not write its error: EX_IOERR of sysexits.h.
 CANNOT_WRITE = 74
 _AGAIN = "run the same command again: it goes on from the steps that are done."
@@ -319,6 +320,8 @@ def describe(error: BaseException, step: str | None = None) -> Problem:
         if is_full or _NO_SPACE.search(str(link)):
             file = getattr(link, "filename", None)
             return _describe_full_disk(f"The disk is full{f', writing {file}' if file else ''}.", where)
+        if _SQLITE_FAILS in str(link):  # it says so of a limit, a quota or a broken disk
+            return _describe_full_disk(f"The database cannot be written: {_SQLITE_FAILS}.", where)
     root = list(chain(error))[-1]
     text = " ".join(line.strip() for line in str(root).splitlines() if line.strip())[:300]
     return Problem(f"{where} failed: {type(root).__name__}{f': {text}' if text else ''}", *_READ_LOG)

@@ -38,7 +38,7 @@ class Fault:
     before: int = 0  # number of weeks that must lie before it
 
 
-_FULL = "disk is full|no file can grow"
+_FULL = "disk is full|no file can grow|cannot be written"
 # "How ML Breaks" (Papasian and Underwood, OpML 2020) finds that most outages of a large pipeline at Google in
 # ten years were no faults of learning: two thirds of the weight is on processes, disks, clocks and copies.
 FAULTS: Mapping[str, Fault] = {

@@ -73,7 +73,9 @@ def test_a_full_disk_is_called_so():
     assert describe(raised(write), "Trainer").found == "The disk is full."
 
 
-@pytest.mark.parametrize("text", ["No space left on device", "Disk quota exceeded", "File too large"])
+@pytest.mark.parametrize(
+    "text", ["No space left on device", "Disk quota exceeded", "File too large", "database or disk is full"]
+)
 def test_a_full_disk_that_tensorflow_met_is_called_so(text):
     error = RuntimeError(f"RESOURCE_EXHAUSTED: /ws/ckpt-3.data; {text}")
 
@@ -93,6 +95,14 @@ def test_the_signal_that_ended_a_worker_is_told_in_words(tmp_path, number, words
     name = signal.Signals(number).name
     assert problem.found == f"The worker process was ended by {name} in the step Trainer."
     assert words in problem.why
+
+
+def test_a_database_that_cannot_grow_asks_for_space():
+    error = RuntimeError("InternalError: Error when executing query: disk I/O error query: COMMIT;")
+
+    problem = describe(error, "ExampleGen")
+
+    assert problem.found == "The database cannot be written: disk I/O error." and "space" in problem.do
 
 
 def test_a_worker_that_could_not_write_its_error_met_a_full_disk_or_a_limit(tmp_path):
