@@ -1,7 +1,7 @@
 """Judges and ends an open canary by what phones answered, which DataGate does before a run goes on."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from edgeline.errors import EdgelineError
@@ -43,22 +43,26 @@ def judge_canary(
     if rollout is None:
         return None
     version = rollout.versions[1]
-    pushed = find_pushed(push, model, version)  # a damaged one is judged too, but not promoted
+    pushed = find_pushed(push, model, [version]).get(version)  # a damaged one is judged, but not promoted
     return rollout, judge_served(version, served.of(version) if served else None, bounds, pushed)
 
 
-def find_pushed(push: str, model: str, version: int) -> PushedVersion | None:
-    """Returns a version as the release store has it; None if it is damaged or was never there.
+def find_pushed(push: str, model: str, versions: Iterable[int]) -> dict[int, PushedVersion]:
+    """Returns versions as the release store has them, without those that are damaged or were never there.
 
     Of one that was collected, nothing is known but that it was there.
     """
     folder = PushFolder(locate(push))
-    try:
-        manifest = read_release(folder, model, version).manifest
-    except EdgelineError:
-        collected = read_history(folder, model).collected.get(version)
-        return PushedVersion(collected[1].when) if collected else None
-    return PushedVersion.of(manifest.created, manifest.metrics)
+    collected = read_history(folder, model).collected
+    pushed = {}
+    for version in versions:
+        try:
+            manifest = read_release(folder, model, version).manifest
+            pushed[version] = PushedVersion.of(manifest.created, manifest.metrics)
+        except EdgelineError:
+            if version in collected:
+                pushed[version] = PushedVersion(collected[version][1].when)
+    return pushed
 
 
 def end_canary(

@@ -63,7 +63,7 @@ def ProductionModel(
             file = ""
         model.set_string_custom_property("edge_file", file)
     if served := SERVED.find(Path(quarantine.uri)):
-        known = {each.version: find_pushed(push, model_name, each.version) for each in served.versions}
-        # The Evaluator names those that the store does not have.
-        PUSHED.write(Path(model.uri), {version: pushed for version, pushed in known.items() if pushed})
+        # The Evaluator names those that the store never had.
+        versions = [each.version for each in served.versions]
+        PUSHED.write(Path(model.uri), find_pushed(push, model_name, versions))
         SKEW.write(Path(model.uri), tuple(measure_skew(push, model_name, Path(quarantine.uri))))

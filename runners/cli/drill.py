@@ -6,7 +6,7 @@ import click
 
 from edgeline.cli.commands import Command
 from edgeline.cli.options import gather, overrides
-from runners.drill.simulation import DrillOptions
+from runners.drill.options import DrillOptions
 
 _EPILOG = """\
 \b
@@ -44,6 +44,6 @@ It trains with the profile `drill`; docs/drill.md lists the faults and the promi
 )
 def drill(wanted: DrillOptions) -> int:
     """Drills Mondays to come: real runs on drawn photos, faults on purpose, checks after each."""
-    from runners.drill import drill as simulation
+    from runners.drill.drill import drill as run_drill
 
-    return simulation.drill(wanted)
+    return run_drill(wanted)

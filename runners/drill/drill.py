@@ -12,10 +12,11 @@ from edgeline.edge.interpreter import silence_stderr
 from edgeline.errors import UsageError
 from runners.drill import forks
 from runners.drill.faults import draw_plan, read_plan
+from runners.drill.options import DrillOptions
 from runners.drill.page import write_page
 from runners.drill.promises import find_first_broken
 from runners.drill.record import ARMS, YEAR, Limits, Year
-from runners.drill.simulation import PROFILE, WORKLOAD, DrillOptions, Simulation
+from runners.drill.simulation import PROFILE, WORKLOAD, Simulation
 from runners.shared.progress import print_line
 from runners.shared.run_options import NamedSettings
 

@@ -23,7 +23,7 @@ from edgeline.store.locations import locate
 
 _POLL_S = 0.2
 # With these ids, two to four of six phones try each of the versions 1 to 40 of `shelf` at 50 %.
-_CLIENTS = tuple(f"phone-{number}" for number in range(44539, 44545))
+CLIENTS = tuple(f"phone-{number}" for number in range(44539, 44545))
 _CHECKED = 0.6  # share of the answers that are drawn to be checked
 
 
@@ -40,7 +40,7 @@ SEEN = JsonFile[Seen]("phone.json", Seen)
 
 def follow(push: Path, model: str, keep: Path, out: Path) -> int:
     """Updates phones from a store until the standard input is closed; writes what they did into `out`."""
-    phones = [_open_phone(push, model, keep, client) for client in _CLIENTS]
+    phones = [_open_phone(push, model, keep, client) for client in CLIENTS]
     refused, ran, wrong = Counter[str](), list[int](), list[str]()
     while True:
         is_over = bool(select.select([0], [], [], _POLL_S)[0])
@@ -74,12 +74,12 @@ def answer(path: Path, number: int, push: Path, model: str, keep: Path, bad: int
     span, rng = PhotoSpan(number, path), random.Random(f"answers {seed} {number}")
     if (path / SERVED).exists():
         return 0
-    bundles = [_open_phone(push, model, keep, client).bundle for client in _CLIENTS]
+    bundles = [_open_phone(push, model, keep, client).bundle for client in CLIENTS]
     rows = read_labels(span)
     sessions = {session: n for n, session in enumerate(sorted({get_session(row) for row in rows}))}
     answers = []
     for row in rows:
-        place = sessions[get_session(row)] % len(_CLIENTS)
+        place = sessions[get_session(row)] % len(CLIENTS)
         if (bundle := bundles[place]) is None or not (
             said := _ask(bundle, Path(str(span.photos), row.photo))
         ):
@@ -89,7 +89,7 @@ def answer(path: Path, number: int, push: Path, model: str, keep: Path, bad: int
             label = rng.choice(list(said))
         chosen = "random" if rng.random() < _CHECKED else ""
         version, variant = bundle.manifest.version, bundle.manifest.default_variant
-        answers.append((row.photo, version, variant, label, score, row.captured_at, _CLIENTS[place], chosen))
+        answers.append((row.photo, version, variant, label, score, row.captured_at, CLIENTS[place], chosen))
     with (path / SERVED).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)

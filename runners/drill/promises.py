@@ -82,11 +82,7 @@ def every_stop_names_its_cause(year: Year) -> str:
     for attempt in week.attempts[:1] if week.causes else ():
         text = " ".join(attempt.sentences)
         # A killed parent says nothing; the next run, or `edgeline status`, does.
-        if (
-            attempt.exit_code
-            and attempt.exit_code > 0
-            and not any(re.search(c, text, re.I) for c in week.causes)
-        ):
+        if attempt.exit_code > 0 and not any(re.search(c, text, re.I) for c in week.causes):
             return f"{', '.join(week.faults)} ended {attempt.outcome}, and no sentence names it: {text[:300]}"
     return ""
 

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from datetime import time as day_time
 from functools import partial
@@ -21,17 +21,18 @@ from edgeline.records.ingest import name_span
 from edgeline.records.json_file import decode
 from edgeline.records.run import Run
 from edgeline.release import store
-from edgeline.release.history import Change, read_history
-from edgeline.release.layout import MANIFEST, POINTER, PushFolder, sha256_of_bytes
+from edgeline.release.history import read_history
+from edgeline.release.layout import POINTER, PushFolder, sha256_of_bytes
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate, measure_size
 from edgeline.workspace import runs
 from runners.drill import forks
 from runners.drill.faults import CANARIES, Drawn, Plan
-from runners.drill.fleet import SEEN, answer, follow
+from runners.drill.fleet import CLIENTS, SEEN, answer, follow
 from runners.drill.forks import Fork
 from runners.drill.harm import Harm, make_harm, refuse_everybody
 from runners.drill.hidden_tests import SCORES, score_models
+from runners.drill.options import DrillOptions
 from runners.drill.photos import deliver
 from runners.drill.promises import find_broken
 from runners.drill.record import ARMS, Attempt, Week, Year
@@ -65,18 +66,6 @@ _NO_GATES = (
     " quarantine: off, missing_value: off, twins: off}",
     "evaluation={bounds: [], beat_majority: false, min_class_examples: 1000000}",
 )
-
-
-@dataclass(frozen=True)
-class DrillOptions:
-    """The options of `edgeline drill`."""
-
-    weeks: int
-    seed: int
-    faults: Path | None
-    workspace: Path
-    photos: int
-    overrides: tuple[str, ...]
 
 
 class Simulation:
@@ -140,7 +129,7 @@ class Simulation:
             week = self._run(week, drawn, at)
         later = at + timedelta(hours=6)
         week = self._end_canary(week, before, later)
-        if "rollback" in rates and (before.production or 0) > 0:
+        if "rollback" in rates and before.production:
             self._call(later, "rollback", "--reason", "drill")
         self._call(later, "gc", "--keep", str(_KEEP))
         assert phones.stdin is not None
@@ -207,11 +196,16 @@ class Simulation:
         The run that ended one has begun the next, which a person promotes, unless this week is to have one.
         """
         candidate, ended = self._find_candidate(), ""
-        if before.candidate:
+        if before.candidate and candidate == before.candidate:
+            ended = "waits"
+        elif before.candidate:
             changes = read_history(PushFolder(locate(self._push)), WORKLOAD).changes[::-1]
-            ends = (c for c in changes if c.action in ("promote", "rollback"))
-            is_open = candidate == before.candidate
-            ended = "waits" if is_open else next(c.action for c in ends if before.candidate in _name_ends(c))
+            ended = next(
+                change.action
+                for change in changes
+                if change.action in ("promote", "rollback")
+                and before.candidate in (change.from_version, change.to_version)
+            )
         if candidate not in (0, before.candidate) and not CANARIES & set(week.faults):
             self._call(at, "promote", str(candidate), "--reason", "drill")
             candidate = 0
@@ -301,17 +295,12 @@ class Simulation:
                 "database": measure_size(self._workspace / "metadata.sqlite"),
                 "page": max(measure_size(page) for page in self._workspace.glob("runs/**/*.html")),
                 "status": round(status, 3),
-                "releases": len(list(self._push.glob(f"edge/{WORKLOAD}/*/{MANIFEST}"))),
+                "releases": len(store.known_versions(str(self._push), WORKLOAD)),
                 "edge": measure_size(self._push / "edge"),
-                "bundle": sum(measure_size(file) for file in self._list_kept()),
+                "bundle": measure_size(self._phones / CLIENTS[0]),
                 "pointer": measure_size(self._push / "edge" / WORKLOAD / POINTER),
             },
         )
-
-    def _list_kept(self) -> list[Path]:
-        """Returns the files that a phone has of its release."""
-        keeps = sorted(self._phones.iterdir()) if self._phones.exists() else []
-        return [file for file in keeps[0].rglob("*") if file.is_file()] if keeps else []
 
     def _score(self, year: Year, week: Week) -> Week:
         """Returns the week with its arms, and the scores of all models on hidden tests that are missing."""
@@ -357,10 +346,6 @@ class Simulation:
 
 def _make_url(server: socket.socket) -> str:
     return f"http://127.0.0.1:{server.getsockname()[1]}/"
-
-
-def _name_ends(change: Change) -> tuple[int | None, int]:
-    return change.from_version, change.to_version
 
 
 def _run_pipeline(options: RunOptions) -> int:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 
-from data.spans.exclusions import decide, find_excluded_spans
-from data.spans.layout import find_newest_spans, find_spans
+from data.spans.exclusions import decide
+from data.spans.layout import find_newest_spans, find_usable_spans
 from edgeline.cli.stdout import print_json
 from edgeline.errors import DataRefused, EdgelineError, Problem, UsageError
 from edgeline.failures import describe
@@ -133,8 +133,7 @@ class _Session:
             return False
         data = locate(run.data)
         try:
-            excluded = find_excluded_spans(data)
-            known = [span.name for span in find_spans(data) if span.name not in excluded]
+            known = [span.name for span in find_usable_spans(data)]
             blamed = [span for span in run.blamed_spans if span in known]
             if len(blamed) == len(known):
                 return False

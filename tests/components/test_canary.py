@@ -114,6 +114,7 @@ def test_a_collected_version_is_known_and_one_that_never_was_is_not(tmp_path):
         Run(tmp_path / name, name).push_to(push)
     store.collect(push, "shelf", keep=1)
 
-    assert find_pushed(str(push), "shelf", 3).created
-    assert find_pushed(str(push), "shelf", 1).accuracy == {}
-    assert find_pushed(str(push), "shelf", 9) is None
+    pushed = find_pushed(str(push), "shelf", [1, 3, 9])
+    assert pushed[3].created
+    assert pushed[1].accuracy == {}
+    assert 9 not in pushed
