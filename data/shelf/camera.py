@@ -25,6 +25,7 @@ class Camera:
     light: float  # 0 (dusk, one lamp) to 1 (noon, skylights)
     softness: float  # 0 (sharp) to 1 (a shaky hand, a greasy lens)
     quality: int  # of the JPEG, 1 to 100
+    roll: float = 0.0  # degrees by which its bracket hangs aslant
 
     @property
     def size(self) -> tuple[int, int]:
@@ -38,13 +39,13 @@ class Camera:
         return round(_SCENE_SCALE * width) + 2 * MARGIN, round(_SCENE_SCALE * height) + 2 * MARGIN
 
 
-def _crop(scene: Image.Image, size: tuple[int, int], rng: random.Random) -> Image.Image:
+def _crop(scene: Image.Image, camera: Camera, rng: random.Random) -> Image.Image:
     """Crops the scene to the frame of a hand that is never quite still."""
-    zoom = _SCENE_SCALE * rng.uniform(0.92, 1.02)
+    size, zoom = camera.size, _SCENE_SCALE * rng.uniform(0.92, 1.02)
     width, height = zoom * size[0], zoom * size[1]
     left = (scene.width - width) / 2 + rng.uniform(-6, 6)
     top = (scene.height - height) / 2 + rng.uniform(-4, 4)
-    turned = scene.rotate(rng.uniform(-2, 2), Image.Resampling.BILINEAR)
+    turned = scene.rotate(camera.roll + rng.uniform(-2, 2), Image.Resampling.BILINEAR)
     return turned.resize(size, Image.Resampling.BILINEAR, (left, top, left + width, top + height))
 
 
@@ -85,7 +86,7 @@ def take_photo(
 
     The scene is an RGB picture of `camera.scene_size`; `taken` is in UTC, and the lane gives the place.
     """
-    photo = _crop(scene, camera.size, rng)
+    photo = _crop(scene, camera, rng)
     photo = photo.filter(ImageFilter.GaussianBlur(0.2 + 0.5 * camera.softness + rng.uniform(0, 0.15)))
     photo = _expose(photo, camera.light, rng)
     turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}

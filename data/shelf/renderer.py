@@ -90,8 +90,10 @@ def _plan_rounds(seed: int) -> list[int]:
     return [number for pair in zip(odd, even, strict=True) for number in pair]
 
 
-def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float]) -> list[Session]:
-    """Returns all sessions of a span's week, in the order of their starts."""
+def plan_week(
+    span: int, photos: int, seed: int, faults: Mapping[str, float], roll: float = 0.0
+) -> list[Session]:
+    """Returns all sessions of a span's week, in the order of their starts; `roll` is that of the cameras."""
     rng = random.Random(f"week {seed} {span}")
     count = max(1, round(photos / PHOTOS_PER_SESSION))
     sizes = [photos // count + (index < photos % count) for index in range(count)]
@@ -118,6 +120,7 @@ def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float]) ->
             light=0.6 * daylight + 0.4 * light,
             softness=softness,
             quality=round(62 + 30 * quality),
+            roll=roll,
         )
         faults_of = tuple(tuple(spoiled.get(photo, ())) for photo in range(first, last))
         sessions.append(
@@ -163,7 +166,14 @@ def _render_sessions(
 
 
 def generate(
-    data_dir: Path, *, weeks: int, per_week: int, seed: int, faults: Mapping[str, float], workers: int = 1
+    data_dir: Path,
+    *,
+    weeks: int,
+    per_week: int,
+    seed: int,
+    faults: Mapping[str, float],
+    workers: int = 1,
+    roll: float = 0.0,
 ) -> list[Span]:
     """Renders weekly spans, see `data/spans/sample.py`, in as many processes as there are workers."""
     check_arguments(faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers)
@@ -178,6 +188,6 @@ def generate(
             pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
         for week in range(weeks):
             number = first + week
-            sessions = plan_week(number, per_week, seed, faults)
+            sessions = plan_week(number, per_week, seed, faults, roll)
             written.append(write_span(data_dir, _render_sessions(sessions, pool, week * per_week, total)))
     return written

@@ -104,6 +104,16 @@ def start_worker(arguments: list[str], log: IO[bytes], environment: Mapping[str,
     return Fork(work, log, environment)
 
 
+def _travel(at: datetime) -> None:
+    import grpc._server
+    import time_machine
+
+    # Its servers wait until a time of the real clock; for one that has passed they do not wait, and use up
+    # a core.
+    grpc._server.time = time_machine.escape_hatch.time
+    time_machine.travel(at, tick=True).start()
+
+
 def _become(
     job: Callable[[], int],
     stdin: int,
@@ -124,9 +134,7 @@ def _become(
             os.environ.update(environment)
         tempfile.tempdir = None
         if at is not None:
-            import time_machine
-
-            time_machine.travel(at, tick=True).start()
+            _travel(at)
         code = job()
     except BaseException:
         traceback.print_exc()

@@ -17,13 +17,19 @@ SCORES = JsonFile[Scores]("scores.json", Scores)
 
 
 def score_models(
-    models: Mapping[str, Path], tests: Mapping[str, list[int]], photos: int, seed: int, out: Path
+    models: Mapping[str, Path],
+    tests: Mapping[str, list[int]],
+    history: int,
+    photos: int,
+    seed: int,
+    out: Path,
 ) -> int:
     """Scores models on hidden tests; writes right answers by class into `out`.
 
     Args:
         models: The folder of each model: its file, labels and contract.
         tests: The weeks whose hidden tests each model answers.
+        history: The number of spans before the first week.
         photos: The number of photos of a test.
         seed: The seed of the drill.
         out: The folder for `SCORES`, which keeps the prepared tests too.
@@ -35,7 +41,7 @@ def score_models(
         file = out / f"test-{week:02d}.npz"
         if not file.exists():
             contract = json.loads((next(iter(models.values())) / PREPROCESSING).read_bytes())
-            test = render_hidden_test(week, photos, seed)
+            test = render_hidden_test(history + week, photos, seed)
             inputs = np.concatenate([preprocess(photo, contract) for photo, _ in test])
             np.savez(file, inputs=inputs, shown=[label for _, label in test])
         with np.load(file) as loaded:

@@ -19,6 +19,7 @@ from edgeline.records.ingest import name_span
 
 # Shelves are the same with every seed, sessions and photos are not.
 _HIDDEN_SEED = 1_000_000
+_SAG = 0.3  # degrees a week by which the brackets of the phones give way: what no model of the first weeks saw
 
 
 def deliver(
@@ -35,7 +36,7 @@ def deliver(
         eval_share: `data.eval_fraction` of the runs.
     """
     rendered = {name: rate for name, rate in rates.items() if name in RENDERED}
-    renderer.generate(data, weeks=1, per_week=photos, seed=seed, faults=rendered)
+    renderer.generate(data, weeks=1, per_week=photos, seed=seed, faults=rendered, roll=_SAG * number)
     span, rng = PhotoSpan(number, data / name_span(number)), random.Random(f"drill {seed} {number}")
     for name, rate in rates.items():
         match name:
@@ -59,9 +60,9 @@ def deliver(
                 _write_labels(span, [*others, *_shuffle_labels(rows, 1.0, eval_share, rng)])
 
 
-def render_hidden_test(week: int, photos: int, seed: int) -> list[tuple[bytes, str]]:
-    """Renders photos of the same shelves in the same week, each with the class that it really shows."""
-    sessions = renderer.plan_week(week, photos, seed + _HIDDEN_SEED, {})
+def render_hidden_test(number: int, photos: int, seed: int) -> list[tuple[bytes, str]]:
+    """Renders photos of the same shelves in the week of a span, each with the class that it really shows."""
+    sessions = renderer.plan_week(number, photos, seed + _HIDDEN_SEED, {}, _SAG * number)
     return [
         (jpeg, shown)
         for session in sessions
