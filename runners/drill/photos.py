@@ -19,7 +19,7 @@ from edgeline.records.ingest import name_span
 
 # Shelves are the same with every seed, sessions and photos are not.
 _HIDDEN_SEED = 1_000_000
-_SAG = 0.3  # degrees a week by which the brackets of the phones give way: what no model of the first weeks saw
+_SAG = 0.3  # degrees a week by which the brackets of the phones give way; models learn them week by week
 
 
 def deliver(

@@ -320,9 +320,7 @@ class Simulation:
             return replace(week, arms=arms)
         models = {name: self._models / name for name in tests}
         options = self._options
-        job = partial(
-            score_models, models, tests, year.history, options.photos, options.seed, self._scratch
-        )
+        job = partial(score_models, models, tests, year.history, options.photos, options.seed, self._scratch)
         if self._fork(job, "scores").wait():
             raise EdgelineError(
                 "The hidden tests could not be scored.", "", f"Read {self._logs / 'scores.log'}."

@@ -1,13 +1,22 @@
-"""The whole DAG, as a person runs it: `runners/local_runner.py` in a process of its own."""
+"""The whole DAG, as a person runs it: `runners/local_runner.py` in a process of its own.
+
+Most runs are forked from a process that has imported TensorFlow and TFX, see `tests/warm.py`.
+"""
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.warm import WarmRun
+
 ROOT = Path(__file__).resolve().parents[2]
+RUNNER = str(ROOT / "runners" / "local_runner.py")
 
 # Small enough that a run is mostly imports: what is tested is the weekly run, not how well a model can get.
 SMALL = (
@@ -49,21 +58,36 @@ class Ended:
 def run_arguments(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL) -> list[str]:
     # Without MLflow, which takes seconds, unless the arguments say otherwise.
     sets = [part for setting in ("registry.enabled=false", *settings) for part in ("--set", setting)]
-    runner = str(ROOT / "runners" / "local_runner.py")
-    return [sys.executable, runner, "--json", "--workspace", str(workspace), *sets, *arguments]
+    return ["--json", "--workspace", str(workspace), *sets, *arguments]
 
 
-def end(arguments: list[str], cwd: Path) -> Ended:
-    done = subprocess.run(arguments, cwd=cwd, capture_output=True, text=True, timeout=900, check=False)
+def end(arguments: Sequence[str], cwd: Path, **environment: str) -> Ended:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
 def run_dag(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL) -> Ended:
-    return end(run_arguments(workspace, *arguments, settings=settings), workspace.parent)
+    """Runs the DAG to its end in a forked process."""
+    with tempfile.TemporaryDirectory(prefix="run-") as folder:
+        stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
+        words = run_arguments(workspace, *arguments, settings=settings)
+        code = WarmRun(words, workspace.parent, stdout, stderr).wait()
+        return Ended(code, stdout.read_text(), stderr.read_text())
+
+
+def run_cold(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL) -> Ended:
+    """Runs the DAG to its end in a new Python, as a person does."""
+    return end([RUNNER, *run_arguments(workspace, *arguments, settings=settings)], workspace.parent)
 
 
 def edgeline(workspace: Path, *arguments: str) -> Ended:
     script = "import sys; from edgeline.cli.main import main; sys.exit(main())"
-    return end(
-        [sys.executable, "-c", script, *arguments], ROOT if not workspace.exists() else workspace.parent
-    )
+    return end(["-c", script, *arguments], ROOT if not workspace.exists() else workspace.parent)

@@ -1,16 +1,13 @@
 """The pages on a workload and a step of one's own, followed word for word outside of the project."""
 
 import json
-import os
 import random
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, Ended, run_arguments
+from tests.e2e.conftest import ROOT, RUNNER, Ended, end, run_arguments
 
 pytestmark = pytest.mark.e2e
 
@@ -69,15 +66,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(world: Path, *arguments: str) -> Ended:
     named = ("--workload", str(world / "gestures" / "workload.yaml"), "--data", str(world / "spans"))
-    return end(run_arguments(world / "workspace", *named, *arguments, settings=QUICK), world)
+    words = run_arguments(world / "workspace", *named, *arguments, settings=QUICK)
+    return end_in(world, RUNNER, *words)
 
 
-def end(arguments: list[str], world: Path) -> Ended:
-    environment = {**os.environ, "PYTHONPATH": f"{world / 'gestures'}:{ROOT}"}
-    done = subprocess.run(
-        arguments, cwd=world, env=environment, capture_output=True, text=True, timeout=900, check=False
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
+def end_in(world: Path, *arguments: str) -> Ended:
+    return end(arguments, world, PYTHONPATH=f"{world / 'gestures'}:{ROOT}")
 
 
 def test_the_files_of_the_pages_are_a_workload_with_a_step_of_its_own_that_is_pushed(world: Path) -> None:
@@ -114,7 +108,7 @@ def test_the_plan_has_a_step_of_ones_own_and_runs_it_again_where_its_code_change
     sets = [part for setting in QUICK for part in ("--set", setting)]
 
     def plan() -> dict[str, dict[str, object]]:
-        done = end([sys.executable, "-m", "runners.cli", "plan", "--json", *files, *sets], world)
+        done = end_in(world, "-m", "runners.cli", "plan", "--json", *files, *sets)
         assert done.code == 0, done.stderr
         return {step["name"]: step for step in done.json["steps"]}
 
@@ -139,9 +133,9 @@ LocalDagRunner().run(edgeline.pipeline(workload, data="spans", profile=profile, 
     files = [str(world / "gestures" / name) for name in ("workload.yaml", "limit.yaml")]
     more = ["evaluation.bounds=[]", "seed=7"]
 
-    ended = end([sys.executable, "-c", script, *files, *QUICK, *more], world)
+    ended = end_in(world, "-c", script, *files, *QUICK, *more)
 
     assert ended.code == 0, ended.stderr
     assert (world / "workspace" / "push" / "edge" / "gestures" / "2" / "model_int8.tflite").is_file()
-    listed = end([sys.executable, "-m", "runners.cli", "status"], world)
+    listed = end_in(world, "-m", "runners.cli", "status")
     assert listed.code == 0, listed.stderr

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import SMALL, edgeline, run_arguments, run_dag
+from tests.warm import WarmRun
 
 pytestmark = pytest.mark.e2e
 
@@ -48,9 +48,7 @@ def kill_when(
     """Starts a run, kills it with SIGKILL when an event happened, and returns its id."""
     known = set((workspace / "runs").glob("*"))
     arguments = run_arguments(workspace, "--data", str(data), settings=SETTINGS)
-    process = subprocess.Popen(
-        arguments, cwd=workspace.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = WarmRun(arguments, workspace.parent)
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         assert process.poll() is None, "the run ended before it could be killed"
@@ -146,7 +144,7 @@ def test_runs_leave_nothing_in_the_temporary_folder_however_they_end(
     killed: str, data: Path, workspace: Path, temporary: Path
 ) -> None:
     arguments = run_arguments(workspace, "--data", str(data), settings=(*SETTINGS, "seed=21"))
-    run = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = WarmRun(arguments, workspace.parent)
     while not any(temporary.glob("edgeline-*/*")):
         assert run.poll() is None, "it ended without a temporary file"
         time.sleep(0.1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgeline import open as open_history
-from tests.e2e.conftest import ROOT, SMALL, Ended, edgeline, run_dag
+from tests.e2e.conftest import ROOT, SMALL, Ended, edgeline, run_cold, run_dag
 from tests.edgeline.alerts.servers import SECRET, Hook
 
 pytestmark = pytest.mark.e2e
@@ -70,7 +70,7 @@ def report_of(ended: Ended) -> str:
 @pytest.fixture(scope="module")
 def first(data: Path, workspace: Path) -> Ended:
     add_week(data, weeks=2)
-    return run_dag(workspace, "--data", str(data), "--set", "registry.enabled=true")
+    return run_cold(workspace, "--data", str(data), "--set", "registry.enabled=true")
 
 
 def test_the_first_run_pushes_and_says_that_there_is_no_baseline(first: Ended, workspace: Path) -> None:

@@ -1,0 +1,119 @@
+"""Runs of the DAG for tests, forked from one process that has imported TensorFlow and TFX, 15 s of a core.
+
+`python -m tests.warm ADDRESS PID` is that process. All workers of pytest share it; it ends with process PID.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+
+from runners.shared.inputs import ROOT
+
+_START_S, _CHECK_S = 120.0, 5.0
+
+
+class WarmRun:
+    """A run in a process of its own, with the parts of `subprocess.Popen` that tests need."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        stdout: str | Path = os.devnull,
+        stderr: str | Path = os.devnull,
+    ) -> None:
+        self.returncode: int | None = None
+        self._connection = _connect()
+        self._connection.send((list(arguments), str(cwd), str(stdout), str(stderr), dict(os.environ)))
+        self.pid: int = self._connection.recv()
+
+    def poll(self) -> int | None:
+        """Returns the exit code; None while the run goes on."""
+        if self.returncode is None and self._connection.poll():
+            self.returncode = self._connection.recv()
+        return self.returncode
+
+    def wait(self, timeout: float = 900.0) -> int:
+        """Waits for the exit code."""
+        if self.returncode is None and not self._connection.poll(timeout):
+            raise subprocess.TimeoutExpired("a run", timeout)
+        code = self.poll()
+        assert code is not None
+        return code
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
+def _connect() -> Connection:
+    controller = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    address = f"\0edgeline-tests-{controller}"  # abstract: no file is left
+    deadline, server = time.monotonic() + _START_S, None
+    while True:
+        with suppress(ConnectionRefusedError):
+            return Client(address, "AF_UNIX")
+        # Of several that are started at once, one gets the address, and the others end.
+        command = [sys.executable, "-m", "tests.warm", address[1:], str(controller)]
+        server = server or subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        assert time.monotonic() < deadline, "the process that runs are forked from does not start"
+        time.sleep(0.1)
+
+
+def _serve(address: str, controller: int) -> None:
+    def end_with_controller(*_: object) -> None:
+        if not Path(f"/proc/{controller}").exists():
+            os._exit(0)
+
+    try:
+        listener = Listener(f"\0{address}", "AF_UNIX", backlog=16)
+    except OSError:  # another one has the address
+        return
+    with listener:
+        from runners.drill import forks
+
+        forks.import_pipeline("trainer_module.workloads.photos")
+        signal.signal(signal.SIGALRM, end_with_controller)
+        signal.setitimer(signal.ITIMER_REAL, _CHECK_S, _CHECK_S)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        while True:
+            with listener.accept() as connection:
+                if os.fork() == 0:
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    _follow(connection)
+
+
+def _follow(connection: Connection) -> None:
+    """Starts a run and tells of it: its process id, then its exit code."""
+    from runners.drill.forks import Fork
+
+    arguments, cwd, stdout, stderr, environment = connection.recv()
+    with open(stdout, "ab") as output:
+        run = Fork(partial(_run, arguments, cwd, stderr), output, environment)
+    with suppress(OSError):  # a test that ended does not wait
+        connection.send(run.pid)
+        connection.send(run.wait())
+    os._exit(0)
+
+
+def _run(arguments: list[str], cwd: str, stderr: str) -> int:
+    from edgeline.cli.main import main
+    from runners.drill import forks
+    from runners.local import run
+
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
+    os.chdir(cwd)
+    run.run = partial(run.run, start=forks.start_worker)
+    return main(arguments, prog="python runners/local_runner.py", only="run")
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1], int(sys.argv[2]))
