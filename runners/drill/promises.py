@@ -11,7 +11,7 @@ from math import comb
 from runners.drill.record import Attempt, Broken, Week, Year
 
 _BAND = 0.05  # largest loss of production against the first release in its first weeks
-_GROWTH, _BASE_WEEK = 1.2, 8
+_GROWTH, _BASE_WEEKS = 1.2, 8
 _MEASURED = ("workspace", "database", "page", "status")
 _UNLIKELY = 0.01
 
@@ -127,13 +127,18 @@ def accuracy_stays_in_its_band(year: Year) -> str:
 
 
 def nothing_grows(year: Year) -> str:
-    """Sizes and start-up are within 1.2 of those of week 8."""
-    if len(year.weeks) <= _BASE_WEEK:
+    """Sizes and start-up are within 1.2 of the largest of the first eight weeks.
+
+    Not of the eighth alone: of the runs that gc keeps, those that failed early are small.
+    """
+    first, now = year.weeks[:_BASE_WEEKS], year.weeks[-1].sizes
+    if len(year.weeks) <= _BASE_WEEKS:
         return ""
-    base, now = year.weeks[_BASE_WEEK - 1].sizes, year.weeks[-1].sizes
-    names = [name for name in _MEASURED if name in now and name in base]
-    grown = [name for name in names if base[name] * _GROWTH < now[name]]
-    return "; ".join(f"{name}: {now[name]:,.6g}, {base[name]:,.6g} in week {_BASE_WEEK}" for name in grown)
+    base = {name: max((week.sizes.get(name, 0.0) for week in first), default=0.0) for name in _MEASURED}
+    grown = [name for name in _MEASURED if name in now and 0 < base[name] * _GROWTH < now[name]]
+    return "; ".join(
+        f"{name}: {now[name]:,.6g}, at most {base[name]:,.6g} until week {_BASE_WEEKS}" for name in grown
+    )
 
 
 PROMISES: tuple[Callable[[Year], str], ...] = (

@@ -1,6 +1,6 @@
-"""Run a writer to an object store again and again, killed before its first write, its second, and so on.
+"""Push to an object store again and again, killed before its first write, its second, and so on.
 
-    python -m tests.edgeline.release.kill_at_every_object URL WORK_FOLDER push|rollback
+    python -m tests.edgeline.release.kill_at_every_object URL WORK_FOLDER
 
 A process of its own, with one thread, because it forks: everything that speaks to the store happens in a
 child. Each round starts with a copy of the same releases. Prints how many kills there were, and how
@@ -100,7 +100,7 @@ def check(root: str, new, at: str, tell: Path) -> None:
         file.write("o" if is_old else "n")
 
 
-def main(root: str, work: Path, action: str) -> None:
+def main(root: str, work: Path) -> None:
     candidate = make_candidate(work / "candidate", size=100, signing_key=make_key())
     told = work / "told"
     told.touch()
@@ -121,10 +121,7 @@ def main(root: str, work: Path, action: str) -> None:
         place = f"{root}/{kills}"
         copy_to(place)
         kill_before_write(kills + 1)
-        if action == "push":
-            store.push(place, "shelf", candidate)
-        else:
-            store.rollback(place, "shelf", "drill", key=make_key())
+        store.push(place, "shelf", candidate)
 
     assert not in_child(begin)
     kills = 0
@@ -136,4 +133,4 @@ def main(root: str, work: Path, action: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], Path(sys.argv[2]))

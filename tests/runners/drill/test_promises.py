@@ -119,7 +119,7 @@ def test_what_grows_after_week_eight() -> None:
     weeks = [week(n, sizes={"database": 100.0 + n}) for n in range(1, 10)]
     assert not broken(*weeks)
     grown = replace(weeks[-1], sizes={"database": 140.0})
-    assert promises.nothing_grows(year(*weeks[:-1], grown)) == "database: 140, 108 in week 8"
+    assert promises.nothing_grows(year(*weeks[:-1], grown)) == "database: 140, at most 108 until week 8"
 
 
 @pytest.mark.parametrize(
