@@ -25,6 +25,7 @@ SMALL = (
     "trainer.batch_size=16",
     "trainer.folds=0",
     "gate.min_examples_per_class=5",
+    "edge.variants=[int8, fp16]",
     "edge.calibration_examples=20",
     # A model of two epochs has small margins, and int8 moves many photos across them.
     "edge.min_agreement=0.5",
