@@ -12,16 +12,13 @@ from edgeline.errors import UsageError
 from edgeline.prediction.inputs import Input, answer, read_inputs
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.release import store
-from edgeline.release.layout import PushFolder
-from edgeline.release.releases import read_release
-from edgeline.release.verify import nothing_of
 from edgeline.report.collect import read_answers, read_labels
 from edgeline.report.decay import find_aged
 from edgeline.report.facts import Facts
 from edgeline.report.served import list_slices
 from edgeline.report.timelines import make_row
 from edgeline.runtime import Bundle, load_bundle
-from edgeline.store.locations import is_url, locate
+from edgeline.store.locations import is_url
 from edgeline.workspace.known_runs import KnownRun, Place, find_known_run, find_known_runs, resolve_place
 
 
@@ -87,10 +84,7 @@ class History:
             EdgelineError: The release is damaged.
         """
         root, name = self._find_store()
-        folder = PushFolder(locate(root))
-        release = store.current(root, name) if version is None else read_release(folder, name, version)
-        if release is None:
-            raise nothing_of(folder, name)
+        release = store.get(root, name, version)
         return Model(load_bundle(release.manifest, release.read, variant))
 
     def candidate(self, variant: str | None = None) -> "Model | None":

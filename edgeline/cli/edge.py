@@ -18,8 +18,7 @@ from edgeline.records.edge import Benchmark, Machine, Speed
 from edgeline.records.json_file import encode
 from edgeline.release import store
 from edgeline.release.layout import PREPROCESSING, PushFolder
-from edgeline.release.releases import Release, read_release
-from edgeline.release.verify import nothing_of
+from edgeline.release.releases import Release
 from edgeline.report import records, words
 from edgeline.store.locations import locate
 from edgeline.workspace.known_runs import Place, resolve_place
@@ -42,9 +41,7 @@ def bench(version: int | None, adb: bool, tool: Path | None, place: Place, as_js
         raise UsageError("--tool is for a phone.", "Without --adb, files run in LiteRT here.", "Add --adb.")
     _, root, model = resolve_place(place)
     folder = PushFolder(locate(root))
-    release = read_release(folder, model, version) if version else store.current(root, model)
-    if release is None:
-        raise nothing_of(folder, model)
+    release = store.get(root, model, version)
     with TemporaryDirectory(prefix="edgeline-models-") as scratch:
         files = {each.name: Path(scratch, each.file) for each in release.manifest.variants}
         for path in files.values():

@@ -18,11 +18,8 @@ from edgeline.errors import EdgelineError
 from edgeline.prediction.inputs import Input, answer, find_inputs, read_inputs
 from edgeline.release import store
 from edgeline.release.acceptance import terms
-from edgeline.release.layout import PushFolder
-from edgeline.release.verify import nothing_of
 from edgeline.report.records import write_file
 from edgeline.runtime import Answer, Bundle, load_bundle
-from edgeline.store.locations import locate
 from edgeline.workspace.known_runs import Place, resolve_place
 
 Answered = tuple[Input, Answer | None]
@@ -40,9 +37,7 @@ _MOST_PLACES = 3  # named for one kind of problem
 def predict(files: Sequence[str], place: Place, variant: str | None, explain: bool, as_json: bool) -> int:
     """Predicts the labels of photos, rows and texts with the model in production, as a phone would."""
     _, root, model = resolve_place(place)
-    release = store.current(root, model)
-    if release is None:
-        raise nothing_of(PushFolder(locate(root)), model)
+    release = store.get(root, model)
     bundle = load_bundle(release.manifest, release.read, variant, explain)
     places = [Path(name) for name in files]
     paths = [path for each in places for path in find_inputs(each, bundle.contract)]

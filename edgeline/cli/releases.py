@@ -16,8 +16,8 @@ from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.release.layout import PushFolder
+from edgeline.release.releases import nothing_of
 from edgeline.release.signing import signing_key
-from edgeline.release.verify import nothing_of
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
 from edgeline.workspace import closing

@@ -13,9 +13,7 @@ from edgeline.cli.stdout import print_json, say
 from edgeline.errors import EdgelineError
 from edgeline.release import signing, store
 from edgeline.release.acceptance import distrust
-from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import Manifest
-from edgeline.release.releases import read_release
 from edgeline.release.signing import public_key
 from edgeline.release.verify import bundle_problems, read_bundle
 from edgeline.store.locations import Location, locate, read_bytes
@@ -44,9 +42,7 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
         problems = store.verify(where, model, number)
         versions = list(store.known_versions(where, model)) if number is None else [number]
         if not problems:
-            folder = PushFolder(locate(where))
-            release = store.current(where, model) if number is None else read_release(folder, model, number)
-            assert release is not None
+            release = store.get(where, model, number)
             manifest, edge = release.manifest, release.edge
     error = distrust(manifest, own_key) if manifest and not problems else None
     golden = ""

@@ -17,7 +17,6 @@ from edgeline.release import store
 from edgeline.release.history import find_envelope, find_pointer
 from edgeline.release.layout import POINTER, PushFolder
 from edgeline.release.manifest import Manifest
-from edgeline.release.verify import nothing_of
 from edgeline.store.locations import list_names, locate, read_bytes
 
 _PAGE = Path(__file__).parent / "page"
@@ -46,11 +45,9 @@ class Site:
                 "It is made from clients/web by Node, which only wheels and clones with Node have done.",
                 "Run `make phone` in a clone of the project, with Node 20 or newer, or install its wheel.",
             )
-        folder, release = PushFolder(locate(root)), store.current(root, model)
-        if release is None:
-            raise nothing_of(folder, model)
+        folder = PushFolder(locate(root))
+        self.manifest: Manifest = store.get(root, model).manifest
         envelope = find_envelope(folder, model)
-        self.manifest: Manifest = release.manifest
         self.key = key or (envelope.read()[1] if envelope else None)
         self._place, self._change = folder.edge(model), find_pointer(folder, model)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edgeline.errors import EdgelineError
+from edgeline.errors import EdgelineError, UsageError
 from edgeline.release.history import Change, read_history, read_pointer
 from edgeline.release.layout import MANIFEST, PushFolder, check_name, damaged, read_document, sha256_of_bytes
 from edgeline.release.manifest import Manifest, identity_of, parse_manifest, select_served_entries
@@ -83,6 +83,32 @@ def current(root: str | Location, model: str) -> Release | None:
     folder = PushFolder(locate(root))
     pointer = read_pointer(folder, check_name(model, "model name"))
     return read_release(folder, model, pointer.to_version, pointer.manifest_sha256) if pointer else None
+
+
+def get(root: str | Location, model: str, version: int | None = None) -> Release:
+    """Returns a release of `model`, by default the one in production.
+
+    Raises:
+        UsageError: Nothing is in production.
+        EdgelineError: As `current` and `read_release` do.
+    """
+    folder = PushFolder(locate(root))
+    release = current(root, model) if version is None else read_release(folder, model, version)
+    if release is None:
+        raise nothing_of(folder, model)
+    return release
+
+
+def nothing_of(folder: PushFolder, model: str) -> UsageError:
+    """Returns the error for a model that was never in this push folder; it lists the folder's models."""
+    models = ", ".join(folder.models())
+    return UsageError(
+        f"{folder.root} has no model {model!r}.",
+        f"It has: {models}."
+        if models
+        else "It has no models: nothing was pushed there yet, or the place is wrong.",
+        "Pass one of these with --workload." if models else "Pass the place with --store, or push first.",
+    )
 
 
 def find_rollout(root: str | Location, model: str) -> Change | None:

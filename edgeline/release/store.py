@@ -73,13 +73,15 @@ from edgeline.release.releases import (
     current,
     find_rollout,
     find_version,
+    get,
     models,
+    nothing_of,
     read_release,
     released_versions,
     releases,
 )
 from edgeline.release.signing import KEY_VARIABLE, digits_of
-from edgeline.release.verify import find_release_problems, known_versions, missing_release, nothing_of, verify
+from edgeline.release.verify import find_release_problems, known_versions, missing_release, verify
 from edgeline.store.locations import Location, locate, measure_size
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ __all__ = [
     "current",
     "find_rollout",
     "find_version",
+    "get",
     "known_versions",
     "models",
     "promote",

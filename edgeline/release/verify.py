@@ -35,7 +35,7 @@ from edgeline.release.manifest import (
 from edgeline.release.model_signing import is_signature_of
 from edgeline.release.pins import find_pins_problem
 from edgeline.release.pointer import Production
-from edgeline.release.releases import read_release, released_versions
+from edgeline.release.releases import nothing_of, read_release, released_versions
 from edgeline.release.signing import is_signed
 from edgeline.store import locations
 from edgeline.store.locations import Location, list_names, locate, read_bytes
@@ -76,18 +76,6 @@ def known_versions(root: str | Location, model: str) -> tuple[int, ...]:
     """Returns all versions with a folder or in the audit log, sorted, but no unfinished or collected ones."""
     folder = PushFolder(locate(root))
     return tuple(sorted({*released_versions(folder, model), *read_history(folder, model).manifests}))
-
-
-def nothing_of(folder: PushFolder, model: str) -> UsageError:
-    """Returns the error for a model that was never in this push folder; it lists the folder's models."""
-    models = ", ".join(folder.models())
-    return UsageError(
-        f"{folder.root} has no model {model!r}.",
-        f"It has: {models}."
-        if models
-        else "It has no models: nothing was pushed there yet, or the place is wrong.",
-        "Pass one of these with --workload." if models else "Pass the place with --store, or push first.",
-    )
 
 
 def missing_release(

@@ -15,8 +15,6 @@ from edgeline.labels import join_names
 from edgeline.records.run import Run
 from edgeline.records.workload import Workload
 from edgeline.release import store
-from edgeline.release.layout import PushFolder
-from edgeline.release.verify import nothing_of
 from edgeline.runtime import load_bundle
 from edgeline.store.locations import locate
 from edgeline.workspace.known_runs import Place, resolve_place
@@ -87,8 +85,7 @@ def suggest(src: Path, count: int, place: Place, run: Run, workload: Workload) -
             "Pass a folder or a file with examples to label.",
         )
     _, root, model = resolve_place(place)
-    if (release := store.current(root, model)) is None:
-        raise nothing_of(PushFolder(locate(root)), model)
+    release = store.get(root, model)
     bundle = load_bundle(release.manifest, release.read)
     if (readings := bundle.contract.get("readings", 1)) > 1:
         raise UsageError(
