@@ -108,7 +108,7 @@ def test_a_single_false_alarm_is_within_what_the_settings_say_and_several_are_no
     assert "false_alarms_are_as_rare_as_set" in broken(*quiet[:3], *map(held, (4, 5, 6)))
 
 
-def test_a_loss_against_the_first_release() -> None:
+def test_a_loss_against_another_arm() -> None:
     first = week(1)
     later = week(2, 0.89, arms={**dict.fromkeys(ARMS, "week-02"), "never retrained": "week-01"})
     scored = {**later.scores, "week-01": {2: first.scores["week-01"][1]}}
