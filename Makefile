@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 # sources again, 12 s, where Python may not keep what it compiled.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup scale words run test test-fast test-scale test-cluster lint phone phone-with-node drill wheel docs lock image clean
+.PHONY: help setup scale words run test test-fast test-scale test-cluster checked lint phone phone-with-node drill wheel docs lock image clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,14 +29,18 @@ run: setup ## run the pipeline on the embedded sample; options in ARGS="..."
 # files first. A process that dies ends the run: xdist would wait for its tests for ever.
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-test: lint phone-with-node ## lint, then all tests; pytest's options in ARGS="..."
+test: checked ## lint, then all tests; pytest's options in ARGS="..."
 	@$(PYTEST) -m "not cluster and not scale" $(ARGS)
 
-test-fast: lint phone-with-node ## all but the tests that run the whole DAG
+test-fast: checked ## all but the tests that run the whole DAG
 	@$(PYTEST) -m "not e2e and not cluster and not scale" $(ARGS)
 
 test-scale: scale ## the data steps on Spark's standalone cluster, on this machine
 	@$(BIN)/python -m pytest tests/scale $(ARGS)
+
+# mypy and the build of the page use one core each.
+checked: setup
+	@$(MAKE) -j 2 lint phone-with-node
 
 lint: setup ## ruff, mypy, the layers of imports, and how docstrings begin
 	@$(BIN)/ruff check --quiet

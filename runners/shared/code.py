@@ -10,7 +10,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from edgeline.errors import UsageError
@@ -46,10 +46,10 @@ def step_files(module: str, source: str, own: Mapping[str, str]) -> dict[str, di
     """
     workload = {"module": module, "source": source}
     places = (Place(ROOT), *dict.fromkeys(map(_find_place, [*workload.values(), *own.values()])))
-    imports = cache(_read_imports)
+    read = cache(partial(_read_module, places=places))
     modules = {step: info.modules(workload) for step, info in STEPS.items() if info.has_code}
     modules |= {step: (module,) for step, module in own.items()}
-    return {step: _hash_files(names, places, imports) for step, names in modules.items()}
+    return {step: _hash_files(names, read) for step, names in modules.items()}
 
 
 def digest(files: object) -> str:
@@ -79,42 +79,56 @@ def _make_error(module: str, why: str) -> UsageError:
     )
 
 
-def _hash_files(
-    modules: Iterable[str], places: Iterable[Place], imports: Callable[[Path, str], Iterable[str]]
-) -> dict[str, str]:
+# The digest of a module's file, and the names that it imports; None for a module of a library.
+_Read = tuple[str, tuple[str, ...]] | None
+
+
+def _hash_files(modules: Iterable[str], read: Callable[[str], _Read]) -> dict[str, str]:
     """Returns the SHA-256 of the files of modules, and of all that they import, by name of module."""
     digests: dict[str, str] = {}
-    waiting = list(modules)
+    waiting, seen = list(modules), set[str]()
     while waiting:
         module = waiting.pop()
-        if module in digests:
+        if module in seen:
             continue
-        file = next((path for place in places if (path := place.find(module)) is not None), None)
-        if file is not None:
-            digests[module] = hashlib.sha256(file.read_bytes()).hexdigest()
-            waiting += imports(file, module)
+        seen.add(module)
+        if (entry := read(module)) is not None:
+            digests[module], imports = entry
+            waiting += imports
             if "." in module:
                 waiting.append(module.rpartition(".")[0])
     return digests
 
 
-def _read_imports(file: Path, module: str) -> tuple[str, ...]:
+def _read_module(module: str, places: Iterable[Place]) -> _Read:
+    file = next((path for place in places if (path := place.find(module)) is not None), None)
+    if file is None:
+        return None
+    content, parts = file.read_bytes(), module.split(".")
+    package = parts if file.name == "__init__.py" else parts[:-1]
+    return hashlib.sha256(content).hexdigest(), _read_imports(content, file, tuple(package))
+
+
+@cache
+def _read_imports(content: bytes, file: Path, package: tuple[str, ...]) -> tuple[str, ...]:
     try:
-        tree = ast.parse(file.read_bytes(), str(file))
+        tree = ast.parse(content, str(file))
     except SyntaxError as error:
         where = f"{file}, line {error.lineno}"
         raise UsageError(f"{where} is not valid Python.", str(error.msg), "Fix it.") from None
-    parts = module.split(".")
-    return tuple(dict.fromkeys(_find_imports(tree, parts if file.name == "__init__.py" else parts[:-1])))
+    return tuple(dict.fromkeys(_find_imports(tree.body, package)))
 
 
-def _find_imports(tree: ast.AST, package: list[str]) -> Iterator[str]:
-    """Yields the dotted names that a file of a package imports: modules, or something in one."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            source = ".".join([*base, *([node.module] if node.module else [])])
+def _find_imports(statements: Iterable[ast.AST], package: tuple[str, ...]) -> Iterator[str]:
+    """Yields the dotted names that statements of a package import: modules, or something in one."""
+    for statement in statements:
+        if isinstance(statement, ast.Import):
+            yield from (name.name for name in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            base = package[: len(package) - statement.level + 1] if statement.level else ()
+            source = ".".join([*base, *([statement.module] if statement.module else [])])
             yield source
-            yield from (f"{source}.{name.name}" for name in node.names)
+            yield from (f"{source}.{name.name}" for name in statement.names)
+        else:  # expressions, most of a tree, import nothing
+            for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+                yield from _find_imports(getattr(statement, block, ()), package)
