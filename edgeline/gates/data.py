@@ -50,6 +50,7 @@ def judge(
     findings = (
         *(Finding("schema", item.sentence, feature=item.feature) for item in anomalies),
         *_check_class_counts(ingest, settings.min_examples_per_class),
+        *_check_rows(spans, ingest.noun),
         *_check_quarantine(spans, ingest.noun, settings.max_quarantine_fraction),
         *_check_twins(twins or Twins(), ingest.noun, settings.max_twin_fraction),
         *_check_drift(drifts, settings),
@@ -84,6 +85,13 @@ def _check_class_counts(ingest: Ingest, least: int) -> Iterator[Finding]:
             " learn it. Add sessions of the class, or change data.eval_fraction."
         )
         yield Finding("class_count", text, feature=_LABEL)
+
+
+def _check_rows(spans: Sequence[Span], noun: str) -> Iterator[Finding]:
+    for span in spans:
+        if not span.rows:
+            text = f"{span.name} has no {noun}: its export failed, or there was nothing to export."
+            yield Finding("empty_span", text, span.name)
 
 
 def _check_quarantine(spans: Sequence[Span], noun: str, most: float) -> Iterator[Finding]:

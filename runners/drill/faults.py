@@ -54,7 +54,7 @@ FAULTS: Mapping[str, Fault] = {
     "missed": Fault(6, "recovers", "nothing ran on that Monday", "span"),
     "rollback": Fault(4, "recovers", "a rollback by hand after the run", "rolled back|rollback"),
     "half-copied": Fault(6, "refused", "half of the photos were not copied yet", "missing|truncated"),
-    "empty": Fault(4, "refused", "labels.csv has a header and no row", "no row|no photo|empty|0 of 0"),
+    "empty": Fault(4, "refused", "labels.csv has a header and no row", "no row|no photo"),
     "twice": Fault(5, "refused", "the week before came again as this week", "duplicate", before=1),
     "wrong-week": Fault(5, "refused", "the week three weeks before came as this week", "duplicate", before=3),
     "corrupt": Fault(4, "refused", "photos are damaged", "corrupt", 0.3),

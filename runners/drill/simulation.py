@@ -63,7 +63,7 @@ _CANARY = (
 # Those of the arm that deploys whatever trained, where Edgeline refused the data.
 _NO_GATES = (
     "gate.severity={schema: off, drift: off, large_drift: off, label_shift: off, class_count: off,"
-    " quarantine: off, missing_value: off, twins: off}",
+    " empty_span: off, quarantine: off, missing_value: off, twins: off}",
     "evaluation={bounds: [], beat_majority: false, min_class_examples: 1000000}",
 )
 

@@ -55,6 +55,7 @@ def test_one_rule_of_the_gate_can_be_switched_without_naming_the_others():
         "large_drift": "block",
         "label_shift": "block",
         "class_count": "block",
+        "empty_span": "block",
         "quarantine": "block",
         "missing_value": "warn",
         "unknown_tokens": "warn",

@@ -98,3 +98,18 @@ def test_what_is_wrong_with_the_answers_of_phones_warns_or_blocks():
     strict = GateSettings(min_examples_per_class=1, severity={"served": "block"})
     assert judge(WINDOW, (), (), lenient, served=served).warnings == served.warnings
     assert judge(WINDOW, (), (), strict, served=served).reasons == served.warnings
+
+
+def test_a_span_without_a_row_is_refused_by_name_unless_settings_say_otherwise():
+    window = replace(WINDOW, spans=(*WINDOW.spans, Span("span-00003", 3, 0, 0)))
+    settings = GateSettings(min_examples_per_class=1)
+    lenient = GateSettings(min_examples_per_class=1, severity={"empty_span": "warn"})
+    judged = ("span-00002", "span-00003")
+
+    verdict, warned = (judge(window, (), (), each, judged=judged) for each in (settings, lenient))
+
+    sentence = "span-00003 has no reading: its export failed, or there was nothing to export."
+    assert (verdict.passed, verdict.reasons, verdict.spans) == (False, (sentence,), ("span-00003",))
+    assert warned.passed and warned.warnings == (sentence,)
+    # It is part of a release already.
+    assert judge(window, (), (), settings, judged=("span-00002",)).passed
