@@ -89,7 +89,8 @@ def test_decoding_and_resizing_are_timed_apart(exported: Exported, files: dict[s
     examples = exported.images[:4], exported.labels[:4], exported.probabilities[:4], {}
     measurement, _ = measure(files["fp32"], *examples, [jpeg(3000, 2000)] * 3, contract())
     times = measurement.preparation_ms
-    assert set(times) == {"decode", "resize"} and min(times.values()) > 1  # six megapixels, in each part
+    # Six megapixels are decoded, of which the resizing reads some.
+    assert set(times) == {"decode", "resize"} and times["decode"] > max(1, times["resize"]) > 0
     assert measure(files["fp32"], *examples)[0].preparation_ms == {}
 
 
