@@ -59,7 +59,6 @@ class Fork:
         sys.stderr.flush()
         read, write = os.pipe()
         self.returncode: int | None = None
-        self.cpu_s = 0.0  # of the process and those that it waited for, known at its end
         self.pid = os.fork()
         if self.pid == 0:
             os.close(write)
@@ -70,12 +69,9 @@ class Fork:
     def poll(self) -> int | None:
         """Returns the exit code; None while the process runs."""
         if self.returncode is None:
-            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
-                self.returncode, self.cpu_s = (
-                    os.waitstatus_to_exitcode(status),
-                    usage.ru_utime + usage.ru_stime,
-                )
+                self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
