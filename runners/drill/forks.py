@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from importlib import import_module
+from types import SimpleNamespace
 from typing import IO
 
 from runners.shared.inputs import ROOT
@@ -101,12 +102,13 @@ def start_worker(arguments: list[str], log: IO[bytes], environment: Mapping[str,
 
 
 def _travel(at: datetime) -> None:
-    import grpc._server
     import time_machine
 
-    # Its servers wait until a time of the real clock; for one that has passed they do not wait, and use up
-    # a core.
-    grpc._server.time = time_machine.escape_hatch.time
+    # gRPC waits until a time of the real clock: for one that has passed it uses up a core, for one to come it
+    # waits that long.
+    real = SimpleNamespace(**vars(time) | {"time": time_machine.escape_hatch.time.time})
+    for module in ("grpc._channel", "grpc._common", "grpc._cython.cygrpc", "grpc._server"):
+        vars(import_module(module))["time"] = real
     time_machine.travel(at, tick=True).start()
 
 
