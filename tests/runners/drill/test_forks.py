@@ -1,5 +1,8 @@
+import os
+import signal
 import time
 from concurrent import futures
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -25,7 +28,11 @@ def test_a_server_of_grpc_starts_and_idles_on_a_clock_of_another_day(days: int, 
     at = datetime.now(timezone.utc) + timedelta(days=days)
     with (tmp_path / "out").open("ab") as output:
         fork = Fork(_start_server, output, at=at)
-    assert fork.wait(timeout=30) == 7
+    try:
+        assert fork.wait(timeout=30) == 7
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(fork.pid, signal.SIGKILL)
     shown, seconds = (tmp_path / "out").read_text().split()
     assert timedelta() <= datetime.fromisoformat(shown) - at < timedelta(minutes=1)
     assert float(seconds) < 0.4  # of 0.5 s: a server that does not wait takes all of it
