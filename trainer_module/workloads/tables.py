@@ -64,11 +64,11 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         deviation = tf.sqrt(variance)
         deviation = tf.where(deviation > 0, deviation, tf.ones_like(deviation))
         missing = tf.math.is_nan(values)
-        # The rows of a day to come may have numbers that no training example had.
-        absent, infinite = tf.math.is_nan(rows), tf.constant(float("inf"), tf.float64)
-        low = tft.min(tf.where(absent, infinite, rows), False)
-        high = tft.max(tf.where(absent, -infinite, rows), False)
-        low, high = (tf.reshape(_replace_nan(analyzed), [len(numbers)]) for analyzed in (low, high))
+        # The rows of a day to come may have numbers that no training example had. One analyzer finds both
+        # ends: each takes seconds, however few the rows.
+        both = tf.concat([-rows, rows], axis=1)
+        ends = tft.max(tf.where(tf.math.is_nan(both), tf.constant(float("-inf"), tf.float64), both), False)
+        low, high = (_replace_nan(end) for end in (-ends[: len(numbers)], ends[len(numbers) :]))
         # The analyzers read what is not clipped: TFX 1.16 fails on analyzers that need results of others.
         clipped = tf.clip_by_value(values, low, high)
         scores = tf.clip_by_value((clipped - mean) / deviation, -CLIP, CLIP)
