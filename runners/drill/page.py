@@ -49,9 +49,10 @@ def write_page(folder: Path, year: Year) -> Path:
     first = find_first_broken(year)
     harm = {arm: _count_bad_weeks(year, arm) for arm in ARMS}
     placebo = [week for week in year.weeks if week.is_placebo]
+    broken = {each.promise for week in year.weeks for each in week.broken}
     figures = [
         Figure("Weeks", words.count(len(year.weeks)), f"{len(placebo)} of them without a fault"),
-        Figure("Broken promises", words.count(sum(len(w.broken) for w in year.weeks)), f"of {len(PROMISES)}"),
+        Figure("Broken promises", words.count(len(broken)), f"of {len(PROMISES)}"),
         Figure(
             "False alarms",
             words.count(len(find_false_alarms(year))),
@@ -65,7 +66,7 @@ def write_page(folder: Path, year: Year) -> Path:
     page = render(
         "drill.html",
         sentence=(
-            f"Week {first[0].number} broke {first[1].promise.replace('_', ' ')}."
+            f"Week {first[0].number} broke a promise: {first[1].promise.replace('_', ' ')}."
             if first
             else f"Every promise held in {len(year.weeks)} weeks."
         ),
