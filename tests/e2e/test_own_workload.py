@@ -18,6 +18,7 @@ QUICK = (
     "trainer.batch_size=16",
     "gate.min_examples_per_class=5",
     "edge.max_latency_ms=1000",
+    "edge.variants=[int8]",
 )
 
 

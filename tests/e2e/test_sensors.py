@@ -18,6 +18,7 @@ QUICK = (
     "evaluation.beat_majority=false",
     "evaluation.min_class_examples=1000",
     "edge.max_latency_ms=1000",
+    "edge.variants=[int8]",
     "evaluation.bounds=[{slice: overall, metric: auc, lower: 0.6}]",
 )
 
