@@ -2,9 +2,11 @@
 
 import os
 import random
+import resource
 import socket
+import subprocess
+import sys
 import time
-import timeit
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,6 +39,7 @@ from runners.drill.options import DrillOptions
 from runners.drill.photos import deliver
 from runners.drill.promises import find_broken
 from runners.drill.record import ARMS, Attempt, Week, Year
+from runners.shared.inputs import ROOT
 from runners.shared.run_options import NamedSettings, RunOptions
 
 _OURS, _NEVER, _STOCK = ARMS
@@ -292,7 +295,7 @@ class Simulation:
                 "workspace": measure_size(self._workspace),
                 "database": measure_size(self._workspace / "metadata.sqlite"),
                 "page": max(measure_size(page) for page in self._workspace.glob("runs/**/*.html")),
-                "status": self._time_status(at),
+                "status": round(self._time_status(), 3),
                 "releases": len(store.known_versions(str(self._push), WORKLOAD)),
                 "edge": measure_size(self._push / "edge"),
                 "bundle": measure_size(self._phones / CLIENTS[0]),
@@ -325,19 +328,17 @@ class Simulation:
             )
         return replace(week, arms=arms, scores=SCORES.read(self._scratch))
 
-    def _time_status(self, at: datetime) -> float:
-        """Returns the seconds of a core that `edgeline status` takes once it is imported."""
-        file = self._scratch / "status"
+    def _time_status(self) -> float:
+        """Returns the seconds of a core that `edgeline status` takes in a new Python, the least of three."""
+        words = [sys.executable, "-m", "runners.cli", "status", "--json", "--workspace", str(self._workspace)]
 
-        def call() -> int:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            words = ["status", "--json", "--workspace", str(self._workspace)]
-            seconds = timeit.repeat(lambda: main(words), timer=time.process_time, repeat=6, number=1)
-            file.write_text(str(min(seconds)))
-            return 0
+        def take() -> float:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(words, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
-        self._fork(call, "status", at).wait()
-        return float(file.read_text())
+        return min(take() for _ in range(3))
 
     def _call(self, at: datetime, *words: str) -> str:
         """Calls a command of `edgeline` at a time; returns its standard output."""
