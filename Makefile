@@ -39,7 +39,7 @@ test-scale: scale ## the data steps on Spark's standalone cluster, on this machi
 	@$(BIN)/python -m pytest tests/scale $(ARGS)
 
 # mypy and the build of the page use one core each.
-checked: setup
+checked:
 	@$(MAKE) -j 2 lint phone-with-node
 
 lint: setup ## ruff, mypy, the layers of imports, and how docstrings begin

@@ -55,15 +55,15 @@ class WarmRun:
 def _connect() -> Connection:
     controller = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
     address = f"\0edgeline-tests-{controller}"  # abstract: no file is left
-    deadline, server = time.monotonic() + _START_S, None
+    with suppress(ConnectionRefusedError):
+        return Client(address, "AF_UNIX")
+    # Of several that are started at once, one gets the address, and the others end.
+    command = [sys.executable, "-m", "tests.warm", address[1:], str(controller)]
+    subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + _START_S
     while True:
         with suppress(ConnectionRefusedError):
             return Client(address, "AF_UNIX")
-        # Of several that are started at once, one gets the address, and the others end.
-        command = [sys.executable, "-m", "tests.warm", address[1:], str(controller)]
-        server = server or subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True
-        )
         assert time.monotonic() < deadline, "the process that runs are forked from does not start"
         time.sleep(0.1)
 

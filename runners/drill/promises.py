@@ -130,10 +130,10 @@ def nothing_grows(year: Year) -> str:
 
     Not of the eighth alone: of the runs that gc keeps, those that failed early are small.
     """
-    first, now = year.weeks[:_BASE_WEEKS], year.weeks[-1].sizes
     if len(year.weeks) <= _BASE_WEEKS:
         return ""
-    base = {name: max((week.sizes.get(name, 0.0) for week in first), default=0.0) for name in _MEASURED}
+    first, now = year.weeks[:_BASE_WEEKS], year.weeks[-1].sizes
+    base = {name: max(week.sizes.get(name, 0.0) for week in first) for name in _MEASURED}
     grown = [name for name in _MEASURED if name in now and 0 < base[name] * _GROWTH < now[name]]
     return "; ".join(
         f"{name}: {now[name]:,.6g}, at most {base[name]:,.6g} until week {_BASE_WEEKS}" for name in grown

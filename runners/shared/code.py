@@ -86,12 +86,11 @@ _Read = tuple[str, tuple[str, ...]] | None
 def _hash_files(modules: Iterable[str], read: Callable[[str], _Read]) -> dict[str, str]:
     """Returns the SHA-256 of the files of modules, and of all that they import, by name of module."""
     digests: dict[str, str] = {}
-    waiting, seen = list(modules), set[str]()
+    waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module in seen:
+        if module in digests:
             continue
-        seen.add(module)
         if (entry := read(module)) is not None:
             digests[module], imports = entry
             waiting += imports
