@@ -148,6 +148,7 @@ def load(
     ]
     if settings:
         mistakes += [
+            *_find_weights_mistakes(settings.model, tree),
             *_find_worker_mistakes(settings, tree),
             *_find_search_mistakes(settings, tree),
             *find_mistakes(settings.steps),
@@ -166,6 +167,15 @@ def load(
             "Fix them in the command, the profile or the workload, and run the same command again.",
         )
     return settings
+
+
+def _find_weights_mistakes(model: ModelSettings, tree: Tree) -> Iterator[str]:
+    """Yields a sentence if all weights but random ones would be kept."""
+    if model.frozen_stages == "all" and model.weights == "none":
+        yield (
+            "model.frozen_stages: all keeps the weights that training begins with, but model.weights is none:"
+            f" set it to a file of weights (from {tree.origin('model.frozen_stages')})."
+        )
 
 
 def _find_worker_mistakes(settings: Settings, tree: Tree) -> Iterator[str]:

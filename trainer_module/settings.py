@@ -59,8 +59,9 @@ class ModelSettings(Group):
     unlike: bool = True
     """Photos: whether files for phones say how unlike a photo is to those of training, as a second output;
     where both splits have 30 examples."""
-    frozen_stages: int = Field(3, ge=1, le=7)
-    """Number of efficientnet_lite's seven stages that stay unchanged if training begins with weights."""
+    frozen_stages: Annotated[int, Field(ge=1, le=7)] | Literal["all"] = 3
+    """Number of efficientnet_lite's seven stages that stay unchanged if training begins with weights. `all`,
+    for any backbone: training changes nothing but the last layer."""
     hidden: int = Field(48, ge=8, le=1024)
     """Tables: width of the network."""
     members: int = Field(1, ge=1, le=64)

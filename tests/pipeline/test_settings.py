@@ -65,9 +65,14 @@ def test_one_rule_of_the_gate_can_be_switched_without_naming_the_others():
 
 
 def test_the_published_profile_is_found_by_its_name():
-    model = load({}, "published").model
+    model = load({}, "published", ["model.weights=mine.h5"]).model
 
     assert (model.backbone, model.image_size, model.channels) == ("mobilenet_v3_small", 128, 1)
+
+
+def test_random_weights_are_not_kept():
+    with pytest.raises(UsageError, match=r"set it to a file of weights \(from the profile published\)"):
+        load({}, "published")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +93,7 @@ def test_values_are_parsed_as_yaml_with_words_left_words(override, group, key, v
 
 
 def test_settings_survive_json_as_the_worker_gets_them():
-    settings = load({}, "published", ["edge.variants=[int8, fp32]", "push.destination=/store"])
+    settings = load({}, "drill", ["edge.variants=[int8, fp32]", "push.destination=/store"])
 
     assert Settings.model_validate_json(json.dumps(settings.model_dump(mode="json"))) == settings
 

@@ -23,7 +23,8 @@ def classifier(settings: ModelSettings, classes: int) -> keras.Model:
 
     If EfficientNet-Lite begins with weights, its BatchNormalization is folded into its convolutions, and its
     first `frozen_stages` stages and all depthwise convolutions are frozen: the gradient of the 5 x 5 ones
-    takes a quarter of a step on a CPU, and all of them together have 5 % of the weights.
+    takes a quarter of a step on a CPU, and all of them together have 5 % of the weights. With `frozen_stages`
+    all, any network but its last layer is frozen.
 
     Returns:
         float32 [N, image_size, image_size, channels] holding 0..255 to probabilities float32 [N, classes].
@@ -35,6 +36,9 @@ def classifier(settings: ModelSettings, classes: int) -> keras.Model:
     if any(layer.name == FRONT for layer in model.layers):
         model = _fold(model, settings)
     features = keras.layers.GlobalAveragePooling2D()(model.output)
+    if settings.frozen_stages == "all" and settings.weights != "none":
+        model.trainable = False
+        features = keras.layers.Identity(name=FRONT)(features)
     features = keras.layers.Dropout(DROPOUT)(features)
     probabilities = keras.layers.Dense(classes, "softmax", name="probabilities", dtype="float32")(features)
     return keras.Model(model.input, probabilities, name=settings.backbone)
@@ -109,7 +113,8 @@ def _build_mobilenet_v3_small(
 def _build_efficientnet_lite(
     features: keras.KerasTensor, settings: ModelSettings, stages: int = 7, folded: bool = False
 ) -> keras.KerasTensor:
-    front = settings.frozen_stages if settings.weights != "none" else 0
+    stage = settings.frozen_stages
+    front = stage if settings.weights != "none" and stage != "all" else 0
     return efficientnet_lite.build(features, PRETRAINED[settings.backbone], stages, front, folded)
 
 

@@ -15,14 +15,14 @@ import numpy as np
 from edgeline.errors import UsageError
 
 # Name of a layer in the file, and its weights.
-_Layer = tuple[str, Sequence["np.ndarray"]]
+_Layer = tuple[str, Sequence[np.ndarray]]
 
 
 def load(body: keras.Model, path: Path) -> None:
     """Loads the weights of a network from a file, which may have more layers after the network's.
 
     The file is a `.weights.h5` or `.keras` of Keras 3, or an `.h5` of Keras 2 such as those of
-    keras.applications.
+    keras.applications. Weights for colour fit a network for grey photos, which have three equal channels.
 
     Raises:
         UsageError: The file is missing, cannot be read, or is of another network. The message names the first
@@ -43,6 +43,8 @@ def load(body: keras.Model, path: Path) -> None:
             "The file is truncated, damaged or of another format.",
             "Pass an intact .weights.h5, .keras or .h5 file, or set model.weights to none.",
         ) from None
+    if body.input_shape[-1] == 1:
+        stored[:1] = [(name, _sum_channels(arrays)) for name, arrays in stored[:1]]
     for number, layer in enumerate(wanted):
         name, arrays = stored[number] if number < len(stored) else ("none", [])
         expected = [(tuple(weight.shape), str(weight.dtype)) for weight in layer.weights]
@@ -56,6 +58,11 @@ def load(body: keras.Model, path: Path) -> None:
             )
     for layer, (_, arrays) in zip(wanted, stored, strict=False):
         layer.set_weights(arrays)
+
+
+def _sum_channels(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Sums a first kernel [height, width, 3, filters] over its channels."""
+    return [array.sum(axis=2, keepdims=True) if array.shape[2:3] == (3,) else array for array in arrays]
 
 
 def _read(path: Path, wanted: Sequence[keras.Layer]) -> list[_Layer]:

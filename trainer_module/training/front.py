@@ -135,7 +135,7 @@ def fit_last_layer(model: keras.Model, batches: tf.data.Dataset, front: keras.Mo
     inputs = inputs.astype(np.float32)
     mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
     # A feature that hardly varies here must not count as much as others: another photo may have a lot of it.
-    deviation += 0.1 * deviation.mean()
+    deviation += 0.1 * deviation.mean() or 1.0
     fitted = keras.Sequential(
         [
             keras.Input(inputs.shape[1:]),

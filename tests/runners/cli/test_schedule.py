@@ -57,10 +57,10 @@ def test_a_workload_of_ones_own_is_named_by_its_whole_path_and_a_named_profile_b
         f"name: bottles\nschema: {schema}\nmodule: trainer_module.workloads.photos\n"
     )
 
-    assert main(["schedule", "--cron", "--workload", "w.yaml", "--profile", "published"]) == 0
+    assert main(["schedule", "--cron", "--workload", "w.yaml", "--profile", "drill"]) == 0
 
     printed = capsys.readouterr().out
-    assert f"--workload '{team}/w.yaml'" in printed and "--profile published" in printed
+    assert f"--workload '{team}/w.yaml'" in printed and "--profile drill" in printed
     assert f"{team}/workspace/schedule-bottles.log" in printed
 
 

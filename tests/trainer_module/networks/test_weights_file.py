@@ -35,6 +35,16 @@ def test_weights_of_another_training_are_taken_over_its_classes_left_out(tmp_pat
 
 
 @pytest.mark.parametrize("name", ["w.weights.h5", "w.keras", "w.h5"])
+def test_weights_for_colour_answer_the_same_for_grey_photos_in_one_channel(tmp_path, name):
+    colour, path = backbones.classifier(settings(channels=3), 3), tmp_path / name
+    (colour.save_weights if ".weights" in name else colour.save)(path)
+    grey = backbones.body(settings(path))
+    photos = np.random.default_rng(2).integers(0, 256, (2, 32, 32, 1)).astype(np.float32)
+    pooled = keras.Model(colour.input, colour.layers[-4].output)(np.repeat(photos, 3, axis=3))
+    np.testing.assert_allclose(grey(photos), pooled, rtol=1e-4, atol=1e-4)  # sums in another order
+
+
+@pytest.mark.parametrize("name", ["w.weights.h5", "w.keras", "w.h5"])
 def test_the_first_layer_that_differs_is_named_with_both_shapes(tmp_path, network, name):
     path = tmp_path / name
     (network.save_weights if ".weights" in name else network.save)(path)

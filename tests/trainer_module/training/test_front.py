@@ -67,6 +67,24 @@ def test_weights_of_ones_own_have_the_same_front_as_those_of_imagenet(parts, tmp
         assert ours.output_shape == theirs.output_shape
 
 
+@pytest.mark.parametrize("backbone", ["compact", "mobilenet_v3_small", "efficientnet_lite0_cut"])
+def test_with_all_stages_frozen_training_changes_nothing_but_the_last_layer(task, tmp_path, backbone):
+    path, size = tmp_path / "own.weights.h5", {"backbone": backbone, "image_size": 32}
+    begun = "imagenet" if backbone in backbones.PRETRAINED else "none"
+    own = backbones.body(ModelSettings(**size, weights=begun))
+    random = np.random.default_rng(3)
+    own.set_weights([weight + random.uniform(0, 0.01, weight.shape) for weight in own.get_weights()])
+    own.save_weights(path)
+    settings = ModelSettings(**size, weights=str(path), frozen_stages="all")
+    training = TrainerSettings(epochs=2, batch_size=8, learning_rate=0.01)
+    replicas = tf.distribute.OneDeviceStrategy("/cpu:0")
+    trained = train_model(task, settings, training, replicas, tmp_path, time.monotonic()).model
+    *kept, kernel, _ = trained.get_weights()
+    for ours, theirs in zip(kept, own.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert np.abs(kernel).max() > 0
+
+
 @pytest.fixture(scope="module")
 def task(files, transform) -> Task:
     splits = [input_pipeline.open_split([files[name]], transform, name, SHELF) for name in ("train", "eval")]
