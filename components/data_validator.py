@@ -15,7 +15,7 @@ from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Sc
 
 from components.artifacts import Quarantine, Verdict
 from edgeline.gates.data import judge
-from edgeline.gates.drift import FOR_DRIFT, measure_spans
+from edgeline.gates.drift import measure_spans
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import INGEST, TWINS
 from edgeline.records.served import SERVED
@@ -45,7 +45,7 @@ def DataValidator(
     """
     ingest = INGEST.read(Path(quarantine.uri))
     judged = json.loads(statistics.get_string_custom_property("judged"))
-    counted = Path(artifact_utils.get_split_uri([statistics], "train"), FOR_DRIFT)
+    counted = Path(artifact_utils.get_split_uri([statistics], "train"))
     drift = measure_spans(counted, next(Path(schema.uri).glob("*.pbtxt")))
     outcome = judge(
         ingest,

@@ -1,6 +1,7 @@
 """The executor of StatisticsGen."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,21 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 from tfx_bsl.public.tfxio import TFExampleRecord
 
+from components.transformed_examples import open_records
+from data.spans.tfrecords import list_values
 from edgeline.gates.data import spans_to_judge
-from edgeline.gates.drift import FOR_DRIFT, make_slicer, statistics_options
+from edgeline.gates.design_effect import GROUP_VARIANCES
+from edgeline.gates.drift import (
+    FOR_DRIFT,
+    choose_others,
+    make_slicer,
+    measure_group_variances,
+    statistics_options,
+)
 from edgeline.release import store
+
+# Examples that tell how alike those of a group are.
+_SAMPLED = 5_000
 
 
 class StatisticsExecutor(BaseBeamExecutor):
@@ -30,7 +43,8 @@ class StatisticsExecutor(BaseBeamExecutor):
         features = json.loads(exec_properties["features"])
         newest = tfdv.experimental_get_feature_value_slicer({"newest_span": None})
         measured = statistics_options(features["measured"], features["uncounted"], newest)
-        compared = statistics_options(["span", *features["compared"]], (), make_slicer([*contents], judged))
+        others = choose_others([*contents], judged)
+        compared = statistics_options(["span", *features["compared"]], (), make_slicer(others))
         with self._make_beam_pipeline() as pipeline:
             for split in artifact_utils.decode_split_names(examples.split_names):
                 folder = Path(artifact_utils.get_split_uri([statistics], split))
@@ -42,3 +56,26 @@ class StatisticsExecutor(BaseBeamExecutor):
                         counted = batches | f"Count {split} {name}" >> tfdv.GenerateStatistics(options)
                         path = str(folder / name)
                         _ = counted | f"Write {split} {name}" >> tfdv.WriteStatisticsToBinaryFile(path)
+        if others:
+            (group,) = features["group"]
+            train = artifact_utils.get_split_uri([examples], "train")
+            columns = _read_columns(train, ["span", group, *features["compared"]])
+            folder = Path(artifact_utils.get_split_uri([statistics], "train"))
+            GROUP_VARIANCES.write(folder, measure_group_variances(columns, others, group))
+
+
+def _read_columns(folder: str, names: Sequence[str]) -> dict[str, list[Any]]:
+    """Reads features of the first examples, in file order, which is by digest of their content.
+
+    A value is None where an example has not exactly one.
+    """
+    from tensorflow.core.example.example_pb2 import Example
+
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for record in open_records(folder).take(_SAMPLED).as_numpy_iterator():
+        features = Example.FromString(record).features.feature
+        for name, column in columns.items():
+            values = list_values(features[name])
+            value = values[0] if len(values) == 1 else None
+            column.append(value.decode(errors="replace") if isinstance(value, bytes) else value)
+    return columns

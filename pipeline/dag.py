@@ -111,7 +111,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     ).with_id("ExampleGen")
     statistics = StatisticsGen(
         examples=ingest.outputs["examples"],
-        features=json.dumps(features_to_count(read_schema(workload), workload.unmeasured)),
+        features=json.dumps(features_to_count(read_schema(workload), workload.unmeasured, workload.group)),
         **store,
         unjudged=observed.unjudged,
         code=observed.code_of("StatisticsGen"),

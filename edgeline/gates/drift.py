@@ -3,12 +3,15 @@
 import heapq
 import logging
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
+from edgeline.gates.design_effect import BINS, GROUP_VARIANCES, GroupVariances, estimate_variance
+from edgeline.records.ingest import name_span
 from edgeline.records.verdict import Drift
 
 # With fewer examples, the distance between two samples of one distribution is as large as the thresholds.
@@ -25,8 +28,10 @@ _OTHERS = "others than "
 log = logging.getLogger("edgeline.gate")
 
 
-def features_to_count(schema: schema_pb2.Schema, unmeasured: Collection[str] = ()) -> dict[str, list[str]]:
-    """Returns the names of the features to measure, not to count by value, and to compare.
+def features_to_count(
+    schema: schema_pb2.Schema, unmeasured: Collection[str] = (), group: str = ""
+) -> dict[str, list[str]]:
+    """Returns the names of the features to measure, not to count by value, and to compare; and `group`.
 
     Texts without a domain or a drift comparator in the schema, such as ids and times, are measured without
     counting each value: the counts would hold all of them in memory.
@@ -42,6 +47,7 @@ def features_to_count(schema: schema_pb2.Schema, unmeasured: Collection[str] = (
         "measured": [feature.name for feature in measured],
         "uncounted": uncounted,
         "compared": [feature.name for feature in measured if feature.HasField("drift_comparator")],
+        "group": [group] if group else [],
     }
 
 
@@ -65,20 +71,27 @@ def statistics_options(
     )
 
 
-def make_slicer(spans: Sequence[str], judged: Collection[str]) -> Callable[[Any], Iterator[tuple[str, Any]]]:
-    """Returns a slice function of TFDV: each judged span, and those that it is compared with; all by name.
+def choose_others(spans: Sequence[str], judged: Collection[str]) -> dict[str, list[str]]:
+    """Returns the spans that each judged span is compared with; all by name.
 
-    It is compared with the spans that are not judged, or with all others if none is. With two spans that
-    are both judged, the newer one is compared with the older one.
+    These are the spans that are not judged, or all others if none is. With two spans that are both judged,
+    the newer one is compared with the older one.
     """
     known = [span for span in spans if span not in judged]
     if len(spans) == 2 and not known:
         known = [spans[0]]
-    slices = {}
-    for span in spans if len(spans) > 1 else ():
-        if span not in known:
-            slices[span] = [span]
-            slices[_OTHERS + span] = known or [other for other in spans if other != span]
+    return {
+        span: known or [other for other in spans if other != span]
+        for span in (spans if len(spans) > 1 else ())
+        if span not in known
+    }
+
+
+def make_slicer(others: Mapping[str, Sequence[str]]) -> Callable[[Any], Iterator[tuple[str, Any]]]:
+    """Returns a slice function of TFDV: each judged span, and those that it is compared with."""
+    slices: dict[str, Sequence[str]] = {}
+    for span, names in others.items():
+        slices |= {span: [span], _OTHERS + span: names}
     numbers = {name: [int(span.rpartition("-")[2]) for span in chosen] for name, chosen in slices.items()}
 
     def slice_spans(batch: Any) -> Iterator[tuple[str, Any]]:
@@ -94,22 +107,58 @@ def make_slicer(spans: Sequence[str], judged: Collection[str]) -> Callable[[Any]
     return slice_spans
 
 
-def measure_spans(statistics: Path, schema: Path) -> tuple[Drift, ...]:
-    """Measures the drift of spans on the statistics of the slices above, the binary file `FOR_DRIFT`."""
-    import tensorflow_data_validation as tfdv
+def measure_group_variances(
+    columns: Mapping[str, Sequence[Any]], others: Mapping[str, Sequence[str]], group: str
+) -> GroupVariances:
+    """Measures how far samples of groups differ by chance, on columns of examples by name, one value each.
 
-    slices = {dataset.name: dataset for dataset in tfdv.load_stats_binary(str(statistics)).datasets}
-    pairs = [(name, slices[name], slices.get(_OTHERS + name)) for name in sorted(slices)]
-    return tuple(
-        drift for name, span, others in pairs if others for drift in measure_drift(name, span, others, schema)
+    A value is None where an example has none or several. `span` has the numbers of the spans.
+    """
+    rows_of: dict[str, list[int]] = {}
+    for row, number in enumerate(columns["span"]):
+        rows_of.setdefault(name_span(number), []).append(row)
+
+    def select(name: str, spans: Sequence[str]) -> tuple[list[str], list[Any]]:
+        values, groups = columns[name], columns[group]
+        rows = [row for span in spans for row in rows_of.get(span, ()) if values[row] is not None]
+        return ["" if groups[row] is None else str(groups[row]) for row in rows], [
+            values[row] for row in rows
+        ]
+
+    return GroupVariances(
+        {
+            span: {
+                name: estimate_variance(select(name, names), select(name, [span]))
+                for name in columns
+                if name not in ("span", group)
+            }
+            for span, names in others.items()
+        }
     )
 
 
-def measure_drift(name: str, span: Any, others: Any, schema: Path) -> tuple[Drift, ...]:
+def measure_spans(folder: Path, schema: Path) -> tuple[Drift, ...]:
+    """Measures the drift of spans on what StatisticsGen writes of a split, in its folder; none of one span."""
+    import tensorflow_data_validation as tfdv
+
+    slices = {dataset.name: dataset for dataset in tfdv.load_stats_binary(str(folder / FOR_DRIFT)).datasets}
+    variances = (GROUP_VARIANCES.find(folder) or GroupVariances()).spans
+    pairs = [(name, slices[name], slices.get(_OTHERS + name)) for name in sorted(slices)]
+    return tuple(
+        drift
+        for name, span, others in pairs
+        if others
+        for drift in measure_drift(name, span, others, schema, variances.get(name, {}))
+    )
+
+
+def measure_drift(
+    name: str, span: Any, others: Any, schema: Path, variances: Mapping[str, float] = MappingProxyType({})
+) -> tuple[Drift, ...]:
     """Measures the drift of each feature for which the schema, a text proto, has a comparator.
 
     `span`, called `name`, is compared with `others`: each a DatasetFeatureStatistics made with the options
-    above. Nothing is measured on too few examples.
+    above. `variances` are the group variances by feature. Nothing is measured on too few examples.
     """
     import tensorflow_data_validation as tfdv
     from tensorflow_metadata.proto.v0 import anomalies_pb2
@@ -128,12 +177,12 @@ def measure_drift(name: str, span: Any, others: Any, schema: Path) -> tuple[Drif
         before, now = _find_stats(feature, others), _find_stats(feature, span)
         for measurement in info.drift_measurements:
             compares_shares = measurement.type == anomalies_pb2.DriftSkewInfo.Measurement.L_INFTY
-            threshold = measurement.threshold
+            noise = _estimate_noise(before, now, variances.get(feature, 0.0), compares_shares)
             drifts.append(
                 Drift(
                     feature,
                     measurement.value,
-                    max(threshold, _estimate_noise(before, now)) if compares_shares else threshold,
+                    max(measurement.threshold, noise),
                     _describe(before),
                     _describe(now),
                     _find_gone(before, now, others.num_examples / span.num_examples),
@@ -144,15 +193,24 @@ def measure_drift(name: str, span: Any, others: Any, schema: Path) -> tuple[Drif
     return tuple(drifts)
 
 
-def _estimate_noise(others: Any, span: Any) -> float:
-    """Returns the distance between shares that two samples of one distribution keep below: three deviations.
+def _estimate_noise(others: Any, span: Any, group_variance: float, compares_shares: bool) -> float:
+    """Returns the distance that two samples of one distribution keep below: three deviations.
 
-    Weeks of 60 examples of two classes are 0.1 apart by chance in one of seven weeks.
+    Weeks of 60 examples of two classes are 0.1 apart by chance in one of seven weeks. Between numbers, the
+    Jensen-Shannon divergence in bits is the chi-squared statistic of their bins, the tenths of both, divided
+    by 8 ln 2 (its second-order expansion). The divergence of texts by words has no such bound.
     """
-    if not (_sum_counts(others) and _sum_counts(span)):
+    counts = [int(_get_common(stats).tot_num_values) for stats in (others, span)]
+    if not all(counts):
         return 0.0
-    share = max(_read_counts(others).values()) / _sum_counts(others)
-    return 3 * math.sqrt(share * (1 - share) * (1 / _sum_counts(others) + 1 / _sum_counts(span)))
+    variance = sum(1 / count for count in counts) + group_variance
+    if compares_shares:
+        share = max(_read_counts(others).values(), default=0.0) / counts[0]
+        return 3 * math.sqrt(share * (1 - share) * variance)
+    if not others.HasField("num_stats"):
+        return 0.0
+    freedom = 2 * BINS - 1
+    return variance / (8 * math.log(2)) * (freedom + 3 * math.sqrt(2 * freedom))
 
 
 def _find_gone(others: Any, span: Any, ratio: float) -> tuple[str, ...]:
@@ -186,6 +244,10 @@ def _read_counts(stats: Any) -> dict[str, float]:
 
 def _sum_counts(stats: Any) -> int:
     return int(stats.string_stats.common_stats.tot_num_values)
+
+
+def _get_common(stats: Any) -> Any:
+    return getattr(stats, stats.WhichOneof("stats")).common_stats
 
 
 def _find_stats(feature: str, dataset: Any) -> Any:

@@ -76,7 +76,7 @@ def write_examples(folder, photos):
     return examples
 
 
-FEATURES = json.dumps(features_to_count(read_schema(SHELF), SHELF.unmeasured))
+FEATURES = json.dumps(features_to_count(read_schema(SHELF), SHELF.unmeasured, SHELF.group))
 
 
 class Week:

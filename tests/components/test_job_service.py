@@ -77,7 +77,7 @@ def both(flags, tmp_path_factory):
     first = [*good(range(15), "walk-1"), *good(range(15, 30), "walk-2"), (row("missing.jpg"), None)]
     for week in (first, good(range(30, 45), "walk-3")):
         write_span(folder / "data", week)
-    features = json.dumps(features_to_count(read_schema(SHELF), SHELF.unmeasured))
+    features = json.dumps(features_to_count(read_schema(SHELF), SHELF.unmeasured, SHELF.group))
     made = []
     for name, given in {"memory": IN_MEMORY, "service": flags}.items():
         ingested = ingest(folder / "data", folder / name, given)

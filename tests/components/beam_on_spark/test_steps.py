@@ -26,7 +26,7 @@ class Steps:
     def __init__(self, data, folder, flags):
         self.ingested = ingest(data, folder, flags)
         self.statistics = artifact(ExampleStatistics, folder / "statistics")
-        counted = features_to_count(read_schema(SHELF), SHELF.unmeasured)
+        counted = features_to_count(read_schema(SHELF), SHELF.unmeasured, SHELF.group)
         execute(
             StatisticsExecutor,
             {"examples": self.ingested.examples},

@@ -1,8 +1,14 @@
-"""What is measured of texts, on statistics as StatisticsGen writes them."""
+"""The drift of texts, shares and numbers, on statistics as StatisticsGen writes them."""
 
+import numpy as np
 import pytest
 
-from edgeline.gates.drift import features_to_count, measure_drift, statistics_options
+from edgeline.gates.drift import (
+    features_to_count,
+    measure_drift,
+    measure_group_variances,
+    statistics_options,
+)
 
 SCHEMA = """
 feature {
@@ -79,7 +85,6 @@ def test_ids_are_counted_without_their_values():
 
 def test_shares_of_small_weeks_are_further_apart_by_chance_than_the_schema_allows(tmp_path):
     """A hundred weeks of 60 examples of two classes against seven others: few are beyond what is allowed."""
-    import numpy as np
     import pyarrow as pa
     from tensorflow_data_validation.statistics import stats_impl
 
@@ -101,3 +106,68 @@ def test_shares_of_small_weeks_are_further_apart_by_chance_than_the_schema_allow
     assert len(drifts) == 100 and beyond <= 1
     (large,) = measure_drift("w", counted(6000), counted(42000), schema)
     assert large.threshold == 0.1
+
+
+@pytest.fixture
+def compare(tmp_path):
+    """Compares numbers of span 2 with those of span 1, each by session, [sessions, examples]."""
+    import pyarrow as pa
+    from tensorflow_data_validation.statistics import stats_impl
+
+    schema = tmp_path / "numbers.pbtxt"
+    schema.write_text(SCHEMA.replace("BYTES", "FLOAT").replace("0.5", "0.12"))
+
+    def counted(numbers):
+        batch = pa.record_batch([pa.array([[number] for number in numbers.ravel()])], ["words"])
+        return stats_impl.generate_statistics_in_memory(batch, statistics_options(["words"])).datasets[0]
+
+    def measure(before, now):
+        columns = {"span": [], "session": [], "words": []}
+        for span, sessions in ((1, before), (2, now)):
+            for number, session in enumerate(sessions):
+                columns["span"] += [span] * len(session)
+                columns["session"] += [f"{span}-{number}"] * len(session)
+                columns["words"] += session.tolist()
+        others = {"span-00002": ["span-00001"]}
+        (variances,) = measure_group_variances(columns, others, "session").spans.values()
+        (drift,) = measure_drift("span-00002", counted(now), counted(before), schema, variances)
+        return drift
+
+    return measure
+
+
+def draw(rng, sessions, alike, examples=10, mean=300.0):
+    """Draws the sharpness of photos, of which a share `alike` of the variance is between sessions."""
+    deviations = np.sqrt([alike, 1 - alike])
+    between, within = rng.normal(size=(sessions, 1)), rng.normal(size=(sessions, examples))
+    return mean + 40 * (deviations[0] * between + deviations[1] * within)
+
+
+def test_few_sessions_differ_by_chance_more_than_the_schema_allows(compare):
+    """Forty good weeks of six sessions, each beside one of twelve."""
+    rng = np.random.default_rng(0)
+    drifts = [compare(draw(rng, 12, 0.9), draw(rng, 6, 0.9)) for _ in range(40)]
+    assert sum(drift.distance > 0.12 for drift in drifts) > 20
+    assert sum(drift.distance > drift.threshold for drift in drifts) <= 4
+    assert not any(drift.distance > (1 + drift.threshold) / 2 for drift in drifts)
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.3, 0.9])
+def test_a_lens_that_blurs_every_photo_is_large_drift_in_few_sessions_too(compare, alike):
+    rng = np.random.default_rng(1)
+    drift = compare(draw(rng, 12, alike), draw(rng, 6, alike, mean=100.0))
+    assert drift.distance > (1 + drift.threshold) / 2
+
+
+def test_a_fault_in_some_sessions_does_not_pass_for_chance(compare):
+    rng = np.random.default_rng(2)
+    before, now = draw(rng, 40, 0.1), draw(rng, 40, 0.1)
+    now[:20] -= 200
+    drift = compare(before, now)
+    assert drift.threshold == pytest.approx(0.12) and drift.distance > 0.3
+
+
+def test_examples_without_a_group_are_each_their_own(compare):
+    columns = {"span": [1] * 50 + [2] * 50, "session": [None] * 100, "x": [1.0, 2.0] * 50}
+    measured = measure_group_variances(columns, {"span-00002": ["span-00001"]}, "session")
+    assert measured.spans == {"span-00002": {"x": 0.0}}
