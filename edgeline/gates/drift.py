@@ -138,7 +138,7 @@ def measure_group_variances(
 
 
 def measure_spans(folder: Path, schema: Path) -> tuple[Drift, ...]:
-    """Measures the drift of spans on what StatisticsGen writes of a split, in its folder; none of one span."""
+    """Measures the drift of spans on what StatisticsGen writes to the folder of a split."""
     import tensorflow_data_validation as tfdv
 
     slices = {dataset.name: dataset for dataset in tfdv.load_stats_binary(str(folder / FOR_DRIFT)).datasets}
