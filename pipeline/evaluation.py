@@ -5,6 +5,8 @@ from typing import Any
 
 from edgeline.records.workload import Workload
 
+_EAGER = {"module": "components.eval_metrics"}
+
 
 def build_evaluation_config(workload: Workload, false_alarm_rate: float) -> str:
     """Returns the `tfma.EvalConfig` as JSON: candidate and production model, overall and by kind of slice.
@@ -25,8 +27,8 @@ def build_evaluation_config(workload: Workload, false_alarm_rate: float) -> str:
         {
             "metrics": [
                 _make_metric("ExampleCount"),
-                _make_metric("SparseCategoricalAccuracy", name="accuracy"),
-                _make_metric("SparseCategoricalCrossentropy", name="loss"),
+                {**_make_metric("SparseCategoricalAccuracy", name="accuracy"), **_EAGER},
+                {**_make_metric("SparseCategoricalCrossentropy", name="loss"), **_EAGER},
                 _make_metric("MultiClassConfusionMatrixPlot", thresholds=[0.0]),
             ]
         }
