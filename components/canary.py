@@ -39,10 +39,18 @@ def judge_canary(
     push: str, model: str, served: Served | None, bounds: Sequence[ServedBound]
 ) -> tuple[Change, Judgement] | None:
     """Returns the change that opened the open canary, and the judgement on it; None if none is open."""
-    rollout = store.find_rollout(push, model)
+    history = read_history(PushFolder(locate(push)), model)
+    rollout, earlier = history.rollout, list(history.changes)
     if rollout is None:
         return None
     version = rollout.versions[1]
+    while earlier and earlier[-1].candidate and earlier[-1].candidate.version == version:
+        earlier.pop()
+    if any(version in change.versions for change in earlier):
+        text = f"Version {version} ran before this canary too, and its answers of then are not told apart."
+        return rollout, Judgement(
+            "too_few", (f"{text} End it with `edgeline promote` or `edgeline rollback`.",)
+        )
     pushed = find_pushed(push, model, [version]).get(version)  # a damaged one is judged, but not promoted
     return rollout, judge_served(version, served.of(version) if served else None, bounds, pushed)
 

@@ -18,7 +18,7 @@ from edgeline.records.served import Answer
 MOST_OF_LABEL, _MOST = 20, 200
 # Answers of one device with one file of one version.
 _MOST_OF_DEVICE = 5
-# This limits the size of photos; the first of each label is kept whatever its size.
+# This limits the size of photos; the first of each label or device is kept whatever its size.
 _MOST_BYTES = 32 * 2**20
 
 # An eval example: its label, the name of its span, and its id.
@@ -81,7 +81,7 @@ def _read_originals(
                 continue
             written += len(content)
             if written > _MOST_BYTES and labels[id] in seen_labels:
-                break  # the first of each label came before
+                continue
             seen_labels.add(labels[id])
             file = f"{name}-{number:03d}"
             (folder / file).write_bytes(content)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from data.spans.layout import SERVED, Span
 from edgeline.errors import DataRefused
+from edgeline.labels import find_fault
 from edgeline.records.columns import parse_time
 from edgeline.records.served import Answer
 from edgeline.store.locations import list_names
@@ -44,7 +45,10 @@ def read_served(span: Span) -> Iterator[Answer | str]:
 def _parse(row: Mapping[str, str], span: str) -> Answer:
     """Returns the answer in a row; raises ValueError if it is none."""
     for name in COLUMNS:
-        if len(row[name]) > _LONGEST or not row[name].isprintable():
+        # Labels and names of files have joiners and wide spaces, which are not printable to Python.
+        is_text = name in ("example", "said")
+        is_plain = not (row[name] and find_fault(row[name])) if is_text else row[name].isprintable()
+        if len(row[name]) > _LONGEST or not is_plain:
             raise ValueError(f"{name} is longer than {_LONGEST} characters, or no plain text")
     if missing := [name for name in ("variant", "said", "device") if not row[name]]:
         raise ValueError(f"{missing[0]} is empty")

@@ -15,7 +15,7 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
-from edgeline.release.layout import PushFolder
+from edgeline.release.layout import PushFolder, missing_pointer
 from edgeline.release.releases import nothing_of
 from edgeline.release.signing import signing_key
 from edgeline.report.sources import Sources
@@ -235,7 +235,8 @@ def renew(place: Place, key: str | None) -> int:
     last, root, model = resolve_place(place)
     pointer = store.renew(root, model, _find_key(key, last))
     if pointer is None:
-        raise nothing_of(PushFolder(locate(root)), model)
+        folder = PushFolder(locate(root))
+        raise missing_pointer(folder, model) if model in folder.models() else nothing_of(folder, model)
     version = pointer.production.version
     say(f"The pointer to version {version} of {model} is valid until {pointer.expires}.")
     return 0

@@ -68,8 +68,9 @@ def judge(
         "fail",
         tuple(finding.sentence for finding in blocking),
         warnings,
-        # A finding about the whole window is put down to its newest judged span.
-        spans=tuple(dict.fromkeys(f.span or spans[-1].name for f in blocking)),
+        # A finding about the whole window is put down to its newest judged span; what phones sent, in any
+        # span of the window, to none.
+        spans=tuple(dict.fromkeys(f.span or spans[-1].name for f in blocking if f.rule != "served")),
         features=tuple(dict.fromkeys(f.feature for f in blocking if f.feature is not None)),
     )
 

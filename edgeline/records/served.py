@@ -6,7 +6,7 @@ estimate accuracy; those that looked wrong are counted apart.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
@@ -78,7 +78,7 @@ class ServedVersion:
     version: int
     total: Tally
     variants: Tallies = field(default_factory=dict)
-    devices: Tallies = field(default_factory=dict)  # the worst first, and at most 30
+    devices: Tallies = field(default_factory=dict)  # the worst first; at most 30 without a checked answer
     weeks: Tallies = field(default_factory=dict)  # ISO weeks such as `2026-W41`, the oldest first
     # By kind and value, `class` for the true label. Only an example that was checked has slices, so here
     # `answers` are the checked ones.
@@ -160,14 +160,14 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
         truths: By example, those of the examples in the data.
         noun: The noun for an example.
     """
-    unique: dict[tuple[object, ...], Answer] = {}
+    unique: dict[object, Answer] = {}
     repeated: Counter[str] = Counter()
-    faults = []
-    for answer in rows:
-        if isinstance(answer, str):
-            faults.append(answer)
-            continue
-        if first := unique.get(key := _identify(answer)):
+    faults: list[str] = []
+    answers: list[Answer] = []
+    for row in rows:
+        (faults if isinstance(row, str) else answers).append(row)  # type: ignore[arg-type]
+    for key, answer in _identify(answers):
+        if first := unique.get(key):
             repeated[answer.device] += 1
             if (answer.example in truths, answer.chosen) <= (first.example in truths, first.chosen):
                 continue
@@ -178,7 +178,9 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
     undated = Counter(answer.device for answer in kept if not is_dated[answer])
     lost = [each.example for each in kept if each.chosen == "person" and each.example not in truths]
     by_version = _group(kept, lambda answer: answer.version)
-    most_used = sorted(by_version, key=lambda version: -len(by_version[version]))
+    checked = Counter(each.version for each in kept if each.chosen and each.example in truths)
+    # A phone can invent answers, but not that a person checked them.
+    most_used = sorted(by_version, key=lambda version: (-checked[version], -len(by_version[version])))
     others = sum(len(by_version[version]) for version in most_used[_MOST_VERSIONS:])
     warnings = (
         (len(faults), "Rows of served.csv that are no answers, left out", f" ({join_names(faults, 3)})"),
@@ -206,14 +208,22 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
     )
 
 
-def _identify(answer: Answer) -> tuple[object, ...]:
-    """Returns what an answer that is sent again has in common with the first.
+def _identify(answers: Iterable[Answer]) -> Iterator[tuple[object, Answer]]:
+    """Yields each answer with what it has in common with the same answer if that is sent again.
 
-    A photo keeps its name; the row of a text or a window is another one in each file.
+    A photo keeps its name; rows of one file are different answers, and have other lines in another file. An
+    answer may be sent without its example first: it is the one that has the example.
     """
-    name = answer.example.partition("/")[2]
-    place = "" if _ROW.fullmatch(name) else name
-    return place, answer.device, answer.at, answer.version, answer.variant, answer.said, answer.score
+    places: dict[object, dict[str, object]] = {}
+    with_example: dict[object, object] = {}
+    for answer in sorted(answers, key=lambda answer: not answer.example):
+        same = (answer.device, answer.at, answer.version, answer.variant, answer.said, answer.score)
+        span, _, name = answer.example.partition("/")
+        rows = places.setdefault((same, span), {})
+        key = same, rows.setdefault(name, len(rows)) if _ROW.fullmatch(name) else name
+        yield (with_example.setdefault(same, key) if not name else key), answer
+        if name:
+            with_example.setdefault(same, key)
 
 
 def _count_version(
@@ -227,13 +237,14 @@ def _count_version(
         truth = truths.get(answer.example) if answer.chosen else None
         return {**truth.slices, "class": truth.label}.get(kind) if truth else None
 
-    devices = tally(lambda answer: answer.device)
+    devices = sorted(tally(lambda answer: answer.device).items(), key=lambda item: item[1].order)
+    left_out = set([name for name, each in devices if not each.checked][_MOST_DEVICES:])
     kinds = dict.fromkeys(["class", *(kind for truth in truths.values() for kind in truth.slices)])
     return ServedVersion(
         version,
         _count(answers, truths),
         variants=tally(lambda answer: answer.variant),
-        devices=dict(sorted(devices.items(), key=lambda item: item[1].order)[:_MOST_DEVICES]),
+        devices={name: each for name, each in devices if name not in left_out},
         weeks=tally(lambda answer: _name_week(answer.at) if is_dated[answer] else None),
         slices={kind: tally(partial(find, kind)) for kind in kinds},
     )

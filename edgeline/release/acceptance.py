@@ -3,11 +3,12 @@
 from datetime import datetime, timezone
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.release.layout import parse_time
+from edgeline.release.history import find_envelope, read_history
+from edgeline.release.layout import PushFolder, parse_time
 from edgeline.release.manifest import Manifest
 from edgeline.release.releases import Release, find_lowest_epoch, read_newest_readable, releases
 from edgeline.release.signing import KEY_VARIABLE
-from edgeline.store.locations import Location
+from edgeline.store.locations import Location, locate
 
 
 def check_push(
@@ -27,7 +28,8 @@ def check_push(
             production is signed and this push is not.
         EdgelineError: The store cannot be read.
     """
-    _check_terms(read_newest_readable(root, model), model, epoch, signed, percent)
+    known, pointer = read_newest_readable(root, model), _is_pointer_signed(root, model)
+    _check_terms(known, model, epoch, signed, percent, pointer)
 
 
 def check_push_early(
@@ -39,15 +41,27 @@ def check_push_early(
         UsageError: As in `check_push`.
     """
     try:
-        known = read_newest_readable(root, model)
+        known, pointer = read_newest_readable(root, model), _is_pointer_signed(root, model)
     except (EdgelineError, OSError) as error:
         return str(error)
-    _check_terms(known, model, epoch, signed, percent)
+    _check_terms(known, model, epoch, signed, percent, pointer)
     return ""
 
 
+def _is_pointer_signed(root: str | Location, model: str) -> bool:
+    """Returns true if the pointer is signed, unless an unsigned release was promoted, to stop signing."""
+    folder = PushFolder(locate(root))
+    envelope, last = find_envelope(folder, model), read_history(folder, model).last
+    return bool(envelope and envelope.signatures and last and last.action != "promote")
+
+
 def _check_terms(
-    known: tuple[Release, ...], model: str, epoch: int, signed: bool, percent: float | None
+    known: tuple[Release, ...],
+    model: str,
+    epoch: int,
+    signed: bool,
+    percent: float | None,
+    is_pointer_signed: bool,
 ) -> None:
     if epoch < (lowest := find_lowest_epoch(known)):
         raise UsageError(
@@ -55,7 +69,7 @@ def _check_terms(
             "Phones refuse a release with a lower epoch. Nothing was pushed.",
             f"Set push.rollback_epoch={lowest} in the profile, so that every run uses it.",
         )
-    if not signed and any(release.manifest.signed_by for release in known):
+    if not signed and (is_pointer_signed or any(release.manifest.signed_by for release in known)):
         raise UsageError(
             f"{model} in production is signed, but no key is set.",
             "Phones that check signatures refuse an unsigned release. Nothing was pushed.",

@@ -132,7 +132,7 @@ class History:
         """The change that opened the open canary, or widened it; None if none is open."""
         if self.last is None or self.last.candidate is None:
             return None
-        return next(change for change in reversed(self.changes) if change.action == "rollout")
+        return next((change for change in reversed(self.changes) if change.action == "rollout"), self.last)
 
 
 def read_pointer(folder: PushFolder, model: str) -> Change | None:

@@ -134,6 +134,11 @@ def damaged(where: str, found: str, expected: str) -> EdgelineError:
     )
 
 
+def missing_pointer(folder: PushFolder, model: str) -> EdgelineError:
+    """Returns the error for a model whose current.json is gone."""
+    return damaged(folder.relative(folder.pointer(model)), "no file", "the pointer to production")
+
+
 def read_document(folder: PushFolder, path: Location) -> bytes | None:
     """Reads a document of a push folder; None if it does not exist.
 

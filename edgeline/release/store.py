@@ -55,7 +55,7 @@ from edgeline.release.history import (
     read_pointer,
     render_pointer,
 )
-from edgeline.release.layout import PushFolder, check_name, parse_time, sha256_of_bytes
+from edgeline.release.layout import PushFolder, check_name, missing_pointer, parse_time, sha256_of_bytes
 from edgeline.release.mirror import Mirror
 from edgeline.release.pins import compute_pins, pins_match, render_pins
 from edgeline.release.pointer import (
@@ -139,7 +139,7 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
         last, version = read_history(folder, model).last, _choose_next_version(folder, model)
         if last and last.candidate:
             raise _make_open_error(model, last.candidate)
-        production = current(place, model) if percent else None
+        production = _read_production(folder, place, model) if percent and last else None
         digest, reason = sha256_of_bytes(stage(candidate, folder, model, version)), f"run {candidate.run}"
         if production and percent:
             change = _make_rollout(folder, production, Canary(version, digest, float(percent)), reason)
@@ -183,7 +183,7 @@ def renew(
     place = locate(root)
     if (known := _find_signed(PushFolder(place), model)) and not _is_due(*known, key):
         return known[0]
-    if find_pointer(PushFolder(place), model) is None:
+    if read_pointer(PushFolder(place), model) is None:
         return None
     with _open_for_writing(place, f"Renewing the pointer to {model}") as folder:
         _check_key(folder, model, key)
@@ -203,17 +203,26 @@ def _find_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] |
 
 
 def _check_key(folder: PushFolder, model: str, key: "Ed25519PrivateKey | None") -> None:
-    if key is None and (known := _find_signed(folder, model)) and known[1]:
+    known = _find_signed(folder, model)
+    if key is None and known and known[1]:
         raise UsageError(
             f"The pointer to {model} in production is signed, but no key is set.",
             "Phones would refuse an unsigned one and stay with their release. Production was not changed.",
             f"Pass --key FILE, the private key, or set {KEY_VARIABLE}.",
         )
+    if key and known and known[1] not in (None, own := digits_of(key.public_key())):
+        _LOG.warning(
+            "The pointer to %s was signed with %s, and is now with %s: phones with the other key refuse it.",
+            model,
+            known[1],
+            own,
+        )
 
 
 def _is_due(pointer: Pointer, signer: str | None, key: "Ed25519PrivateKey | None") -> bool:
     age = datetime.now(timezone.utc) - parse_time(pointer.issued)
-    return age >= pointer.life / 5 or (key is not None and digits_of(key.public_key()) != signer)
+    is_recent = timedelta() <= age < pointer.life / 5  # of the future, the clock was wrong
+    return not is_recent or (key is not None and digits_of(key.public_key()) != signer)
 
 
 def _seal(
@@ -224,11 +233,14 @@ def _seal(
     days: float | None = None,
 ) -> Envelope:
     """Signs the pointer of a change; `days` are by default those of the pointer before."""
+    known = _find_signed(folder, model)
     if days is None:
-        known = _find_signed(folder, model)
         days = known[0].life / timedelta(days=1) if known else DAYS
     changes = {each.number: each for each in (*read_history(folder, model).changes, change)}
     rollbacks = sum(each.is_lower for each in changes.values())
+    if known:  # the log may have lost lines, but phones have seen the pointer
+        added = change.is_lower and change.number > known[0].counter
+        rollbacks = max(rollbacks, known[0].rollbacks + added)
     production = Production(change.to_version, change.manifest_sha256)
     return seal(model, change.number, rollbacks, production, change.candidate, days, key)
 
@@ -424,10 +436,11 @@ def _switch_to(
         released = released_versions(folder, model)
         pointer = find_pointer(folder, model)  # may be damaged: a promote repairs it
         current_version = pointer.to_version if pointer else None
-        tried = pointer.candidate if pointer else None
+        newest = pointer or history.last  # the log has the change of a damaged or missing pointer
+        stays, tried = (newest.to_version, newest.candidate) if newest else (None, None)
         target = version
         if target is None:
-            target = current_version if tried else previous_version(history.changes)
+            target = stays if tried else previous_version(history.changes)
         others = released - {current_version}
         log_state = " ".join(history.problems) or "The audit log is intact."
         choice = f"Other releases: {', '.join(map(str, sorted(others))) or 'none'}."
@@ -443,7 +456,7 @@ def _switch_to(
                 f"A rollback returns to the release that was in production before. {log_state} {choice}",
                 "Pass one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
             )
-        ends = tried and target == (current_version if action == "rollback" else tried.version)
+        ends = tried and target == (stays if action == "rollback" else tried.version)
         if tried and not (ends and (action != "rollout" or percent > tried.percent)):
             raise _make_open_error(model, tried)
         if target not in released:
@@ -453,7 +466,10 @@ def _switch_to(
             raise UsageError(
                 f"{model} {target} is in production already.", choice, "Pass another release, if any."
             )
-        if problems := find_release_problems(PushFolder(place), model, target, history):
+        problems = find_release_problems(PushFolder(place), model, target, history)
+        if problems and ends and action == "rollback":  # all other phones run it already
+            _LOG.warning("%s %s, in production, is damaged: %s", model, target, " ".join(problems))
+        elif problems:
             raise EdgelineError(
                 f"{model} {target} is damaged: {' '.join(problems)}",
                 "Phones and servers would refuse it or misbehave. Production was not changed.",
@@ -463,7 +479,8 @@ def _switch_to(
         for warning in check_switch(place, release):
             _LOG.warning("%s %s: %s", model, target, warning)
         _check_key(folder, model, key)
-        if action == "rollout" and (production := current(place, model)):
+        if action == "rollout":
+            production = _read_production(folder, place, model)
             check_canary(production, release.manifest.rollback_epoch)
             opened = Canary(target, release.manifest_sha256, float(percent))
             change = _make_rollout(folder, production, opened, reason.strip())
@@ -472,6 +489,13 @@ def _switch_to(
         signed = _seal(folder, model, change, key)
         _put_in_production(folder, model, change, signed)
     return release
+
+
+def _read_production(folder: PushFolder[Path], place: Location, model: str) -> Release:
+    """Reads the release that phones without the candidate of a canary run."""
+    if production := current(place, model):
+        return production
+    raise missing_pointer(folder, model)
 
 
 def _make_rollout(folder: PushFolder[Path], production: Release, tried: Canary, reason: str) -> Change:

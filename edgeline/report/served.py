@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from edgeline.records.served import PushedVersion, Served, Tally
 from edgeline.report.facts import Slice
 from edgeline.report.words import percent
+
+_MOST_DEVICES = 30  # the worst, which come first
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def _make_slices(served: Served, pushed: Mapping[int, PushedVersion]) -> Iterato
     for version in served.versions:
         release = pushed.get(version.version)
         for kind, tallies in version.kinds.items():
-            for name, tally in tallies.items():
+            for name, tally in islice(tallies.items(), _MOST_DEVICES if kind == "device" else None):
                 before = release.accuracy_of(kind, name) if release else None
                 drawn = Slice(kind, name, 0, before=before)
                 if found := tally.checked:

@@ -71,6 +71,15 @@ def test_what_a_person_opened_is_ended_by_a_person(opened):
     assert end(opened, BAD, settings={**SETTINGS, "push": {}}) == (1, True)
 
 
+def test_what_was_answered_before_the_canary_does_not_end_it(opened):
+    store.promote(str(opened), "shelf", 2, "drill")
+    store.rollback(str(opened), "shelf", "drill")
+    store.rollout(str(opened), "shelf", 2, 1, "another try")
+    store.rollout(str(opened), "shelf", 2, 5, "more of it")
+    assert end(opened, GOOD) == (1, True) and end(opened, BAD) == (1, True)
+    assert store.rollback(str(opened), "shelf", "a person ends it").version == 1
+
+
 def test_a_canary_that_cannot_be_ended_stays_open_and_the_log_says_why(opened, caplog):
     with (opened / "serving/shelf/2/saved_model.pb").open("ab") as file:
         file.write(b"bit rot")

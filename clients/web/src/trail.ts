@@ -9,6 +9,7 @@ const COLUMNS = ["example", "version", "variant", "said", "score", "captured_at"
 /** Returns the zip file that `edgeline data import` reads. */
 export async function exportSpan(entries: Entry[], model: string, device: string): Promise<Blob> {
   const files: Zippable = {"release.json": strToU8(JSON.stringify({model, device}))}, served = [COLUMNS], rows: string[][] = [];
+  let line = 2; // of the next text: a cell may hold line ends
   for (const entry of entries) {
     const {content, label, at} = entry, group = `${device}-${at.slice(0, 10)}`; // one walk of one auditor
     let example = "";
@@ -23,7 +24,11 @@ export async function exportSpan(entries: Entry[], model: string, device: string
       }
     } else if (typeof content === "string") {
       if (!rows.length) rows.push(["text", "label", "source", "group"]);
-      if (label) example = `texts.csv:${rows.push([content, label, "phone", group])}`;
+      if (label) {
+        rows.push([content, label, "phone", group]);
+        example = `texts.csv:${line}`;
+        line += content.split("\n").length;
+      }
     } else {
       const names = Object.keys(content), columns = names.map((name) => [content[name]!].flat());
       if (!rows.length) rows.push([...names, "edgeline.label", "edgeline.group", "edgeline.captured_at"]);

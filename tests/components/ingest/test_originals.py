@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from components.ingest import originals
 from components.ingest.originals import Named, choose_originals, write_originals
 from data.photos.labels_file import LabelRow, write_span
 from data.settings import DataSettings
@@ -72,6 +73,17 @@ def test_photos_lie_there_as_they_came_without_where_and_by_whom(tmp_path: Path)
         photos["large.jpg"]
     )
     assert png.startswith(b"\x89PNG") and other.startswith((b"\x89PNG", b"\xff\xd8"))
+
+
+def test_of_large_photos_one_of_each_device_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(originals, "_MOST_BYTES", 1)
+    photos = [(LabelRow(f"{n}.jpg", "ok", "lane", "walk", ""), jpeg(seed=n)) for n in range(6)]
+    write_span(tmp_path / "data", photos)
+    source = load_source(PHOTOS.source).open_source(PHOTOS, DataSettings())
+    by_device = [(f"d{n // 2}", "span-00001", f"{n}.jpg") for n in range(6)]
+    write_originals(tmp_path / "kept", {"span-00001": by_device}, find_spans(tmp_path / "data"), source)
+    kept = list(ORIGINALS.read(tmp_path / "kept" / ORIGINALS_FOLDER))
+    assert [each.example_id for each in kept] == [f"span-00001/{n}.jpg" for n in (0, 2, 4)]
 
 
 def test_texts_lie_there_in_the_list(tmp_path: Path):

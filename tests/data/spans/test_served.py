@@ -34,6 +34,14 @@ def test_a_span_without_the_file_has_no_answers(tmp_path):
     assert list(read_served(Span(7, tmp_path / "span-00007"))) == []
 
 
+@pytest.mark.parametrize("label", ["می\u200cخورد", "crème\u00a0brûlée", "\U0001f469\u200d\U0001f373"])
+def test_a_label_and_a_photo_may_have_any_character_that_a_label_may_have(tmp_path, label):
+    photo = "Screenshot 9.00\u202fAM.jpg"
+    row = GOOD.replace("ok", label).replace("a.jpg", photo)
+    (answer,) = read(tmp_path, f"{HEADER}\n{row}\n")
+    assert (answer.said, answer.example) == (label, f"span-00007/{photo}")
+
+
 @pytest.mark.parametrize(
     ("column", "cell", "fault"),
     [

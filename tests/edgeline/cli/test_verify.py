@@ -68,6 +68,16 @@ def test_a_signature_counts_only_where_a_key_was_given(verify, push, keys):
     assert code == 0 and "shelf 2 is signed with the given key." in said
 
 
+def test_a_pointer_that_another_key_signed_does_not_pass(verify, push, keys, tmp_path):
+    store.push(push, "shelf", make_candidate(tmp_path / "three", "three", 100, signing_key=make_key()))
+    key = signing_key(str(keys / PRIVATE))
+    store.rollback(push, "shelf", "drill", key=make_key())
+    code, said = verify("--key", keys / PUBLIC)
+    assert code == 1 and "The pointer to shelf is signed with" in said and " renew --workspace " in said
+    store.renew(push, "shelf", key)
+    assert verify("--key", keys / PUBLIC)[0] == 0
+
+
 def test_one_release_is_checked_by_its_number(verify, push, keys):
     code, said = verify("2", "--key", keys / PUBLIC)
     assert code == 0 and said.startswith(f"{push}: every file of shelf 2 matches its manifest.")

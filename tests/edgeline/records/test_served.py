@@ -59,11 +59,32 @@ def test_answers_are_counted_by_version_variant_device_week_and_slice():
     assert new.slices["class"]["ok"].checked.share == 1 and new.slices["class"]["bad"].checked.share == 0
 
 
-def test_the_worst_devices_are_listed_first_and_their_number_is_limited():
+def test_the_worst_devices_come_first_and_what_phones_invent_leaves_out_no_checked_answer():
     answers = [replace(a, device=f"d{n % 50:02d}") for n, a in enumerate(make(500))]
     truths = {a.example: Truth("bad" if a.device == "d42" else "ok") for a in answers}
-    (version,) = count_served(answers, truths).versions
-    assert next(iter(version.devices)) == "d42" and len(version.devices) == 30
+    invented = [
+        replace(a, device=f"x{n}", version=100 + n % 60, example="", chosen="")
+        for n, a in enumerate(make(40_000))
+    ]
+    served = count_served([*answers, *invented], truths)
+    assert len(served.versions) == 50 and all(len(each.devices) <= 50 for each in served.versions)
+    assert len(served.of(2).devices) == 50 and next(iter(served.of(2).devices)) == "d42"
+
+
+def test_rows_of_one_file_with_the_same_score_in_the_same_second_are_different_answers():
+    rows = [replace(ANSWER, example=f"span-00001/texts.csv:{n}") for n in range(2, 12)]
+    again = [replace(ANSWER, example=f"span-00002/texts.csv:{n}") for n in range(7, 17)]
+    served = count_served([*rows, *again], {row.example: Truth("ok") for row in [*rows, *again]})
+    assert (served.versions[0].total.answers, served.repeated) == (10, 10)
+
+
+def test_an_answer_that_was_sent_before_its_photo_counts_once():
+    named = make(10)
+    unnamed = [replace(answer, example="", chosen="") for answer in named]
+    for order in ([*unnamed, *named], [*named, *unnamed]):
+        served = count_served(order, know(named, 9))
+        assert (served.versions[0].total.answers, served.repeated) == (10, 10)
+        assert served.versions[0].total.checked.share == 0.9
 
 
 def test_what_a_device_sends_twice_counts_once_with_the_check_that_came_later():

@@ -101,6 +101,11 @@ def test_once_production_is_signed_no_unsigned_release_is_pushed_over_it(root, p
         push("three")
     assert store.current(root, "shelf").version == 2
     assert push("three", signing_key=make_key(2)).version == 3  # keys may be changed
+    # A signed pointer to an unsigned release: phones with the key would refuse an unsigned one.
+    store.rollback(root, "shelf", "drill", 1, make_key(2))
+    with pytest.raises(UsageError, match="no key is set"):
+        store.check_push(root, "shelf", 0, signed=False)
+    store.promote(root, "shelf", 2, "it was good", make_key(2))
     store.promote(root, "shelf", 1, "we no longer sign", make_key(2))
     assert push("four").version == 4
 

@@ -96,6 +96,40 @@ def test_a_candidate_is_not_collected_and_stays_a_candidate(root, push):
     assert store.promote(root, "shelf", 1, "it was", KEY).version == 1
 
 
+@pytest.mark.parametrize("content", [None, b"{"])
+def test_without_its_pointer_a_canary_goes_by_the_log(root, push, content):
+    pointer = root / "edge/shelf/current.json"
+    for name in ("one", "two"):
+        push(name)
+
+    def damage():
+        pointer.write_bytes(content) if content else pointer.unlink()
+
+    damage()
+    for change in (
+        lambda: store.rollout(root, "shelf", 1, 1, "drill", KEY),
+        lambda: push("no", canary_percent=1),
+    ):
+        with pytest.raises(EdgelineError, match=r"current\.json"):
+            change()
+    store.promote(root, "shelf", 2, "repaired", KEY)
+    push("three", canary_percent=5)
+    damage()
+    with pytest.raises(UsageError, match="A canary is open"):
+        store.promote(root, "shelf", 2, "production", KEY)
+    assert store.rollback(root, "shelf", "three is bad", key=KEY).version == 2
+    assert store.verify(root, "shelf") == []
+
+
+def test_a_bad_candidate_is_withdrawn_though_production_has_a_file_too_many(root, push, caplog):
+    push("one")
+    push("two", canary_percent=5)
+    (root / "serving/shelf/1/.DS_Store").touch()
+    assert store.rollback(root, "shelf", "two is bad", key=KEY).version == 1
+    assert read(root) == (1, None, 1) and "is damaged" in caplog.text
+    (root / "serving/shelf/1/.DS_Store").unlink()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

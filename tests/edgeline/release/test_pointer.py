@@ -90,6 +90,38 @@ def test_it_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
         store.renew(root, "shelf", None)
 
 
+def test_one_that_was_signed_on_a_clock_ahead_is_signed_anew(root, push, monkeypatch):
+    ahead = datetime.now(timezone.utc) + timedelta(days=400)
+    with monkeypatch.context() as patch:
+        patch.setattr(pointers, "datetime", _Clock(ahead))
+        push("one")
+    renewed = store.renew(root, "shelf", make_key())
+    assert renewed == read(root)[0] and renewed.issued < ahead.isoformat()
+
+
+def test_phones_may_go_back_even_if_the_log_lost_the_rollback_before(root, push):
+    for content in ("one", "two", "three"):
+        push(content)
+    store.rollback(root, "shelf", "drill", key=make_key())
+    store.promote(root, "shelf", 3, "drill", make_key())
+    log = root / "edge/shelf/history.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([*lines[:3], b"?\n", *lines[4:]]))
+    assert read(root)[0].rollbacks == 1
+    store.rollback(root, "shelf", "three is bad", to=2, key=make_key())
+    assert read(root)[0].rollbacks == 2
+    log.unlink()
+    store.promote(root, "shelf", 3, "drill", make_key())
+    assert read(root)[0].rollbacks == 2
+
+
+def test_one_that_another_key_signs_is_told(root, push, caplog):
+    for content in ("one", "two"):
+        push(content)
+    store.rollback(root, "shelf", "drill", key=make_key(2))
+    assert any("phones with the other key refuse it" in message for message in caplog.messages)
+
+
 class _Clock:
     def __init__(self, at):
         self._at = at
