@@ -110,14 +110,14 @@ def find_kinds(
         form = forms[name]
         kind = chosen.get(name) or column.find_kind(table.labels, form)
         if name not in chosen and kind == "number" and (guess := column.guess_kind(form)):
-            kind = ask(name, ", ".join(list(column.values or ())[:4]), guess) if ask else guess
+            kind = ask(name, ", ".join(list(column.values or column.sampled)[:4]), guess) if ask else guess
             if not ask:
                 guessed.append((name, guess))
         if kind == "number":
             if not form:
                 raise UsageError(
                     f"The column {name} of {shown} was chosen as a number, but cannot be read as one.",
-                    f"It contains {next((first for _, first in column.by_forms.values()), 'nothing')}.",
+                    f"It contains {column.find_unreadable()}.",
                     "Remove --number, or write its cells in one format.",
                 )
             numbers[name] = Column(name, form, "" if form in NUMBERS else DAYS)

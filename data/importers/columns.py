@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations, pairwise
+from zlib import crc32
 
 from edgeline.records.columns import (
     AGE,
@@ -73,7 +74,7 @@ class ColumnProfile:
     cells: int = 0
     labels: Counter[str] = field(default_factory=Counter)  # of the rows with these cells
     values: dict[str, Counter[str]] | None = field(default_factory=dict)
-    counted_cells: int = 0  # cells that were read until `values` was given up, as too many
+    sampled: Counter[str] = field(default_factory=Counter)  # cells of one value in 64, of the whole column
     longest: int = 0
     # For each set of forms that fits a cell, the number of cells, and the first one with its place.
     by_forms: dict[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
@@ -96,7 +97,9 @@ class ColumnProfile:
         if self.values is not None:
             self.values.setdefault(cell, Counter())[label] += 1
             if len(self.values) > _MOST_CATEGORIES:
-                self.values, self.counted_cells = None, self.cells
+                self.values = None
+        if crc32(cell.encode(errors="replace")) % 64 == 0:
+            self.sampled[cell] += 1
         if not self.forms:
             return
         values = read_cell(cell, self.forms)
@@ -180,16 +183,36 @@ class ColumnProfile:
                 return f"has numbers with an ambiguous decimal point, such as {self.by_point[1]}{_PASS_SIGN}"
             return f"has numbers with an ambiguous decimal comma{_PASS_SIGN}"
         if self.values is None or len(self.values) > sum(rows.values()) / 2:
+            if not is_code and (others := self._describe_others()):
+                return others
+            if self.values is None and not self._has_unique_cells():
+                return f"has over {_MOST_CATEGORIES:,} values (--category keeps the most frequent)"
             return "is different in nearly every row" if self.longest <= 40 else "is text of many words"
         return "category"
 
+    def find_unreadable(self) -> str:
+        """Returns the first cell that is neither a number nor a date, else the first cell, with its place."""
+        return (self.by_forms.get(()) or next(iter(self.by_forms.values()), (0, "nothing")))[1]
+
+    def _describe_others(self) -> str:
+        """Describes the few cells of numbers or dates that are none; empty if most cells are none."""
+        readable = max(map(self._count_cells, (NUMBERS, TIMES)))
+        if not self.cells / 2 < readable < self.cells:
+            return ""
+        count = self.cells - readable
+        return (
+            f"has {count:,} cells that are no numbers or dates, such as {self.find_unreadable()}: empty these"
+        )
+
     def guess_kind(self, form: str) -> str:
         """Guesses the kind of whole numbers that may be codes; empty if they clearly are not."""
-        if form not in NUMBERS or self.values is None or self._has_unique_cells():
-            return ""
-        if self.whole_digits.total() < self.cells or len(self.values) < 3:
+        if form not in NUMBERS or self._has_unique_cells() or self.whole_digits.total() < self.cells:
             return ""
         is_named = self._has_identifier_name()
+        if self.values is None:
+            return "category" if is_named else ""
+        if len(self.values) < 3:
+            return ""
         is_sparse = False
         (digits, count), *_ = self.whole_digits.most_common(1)
         if count == self.cells and digits >= 3:
@@ -218,14 +241,13 @@ class ColumnProfile:
         return tuple(part for part, fit in fits.items() if fit)
 
     def is_nearly_unique(self) -> bool:
-        """Returns whether nearly every cell has a value of its own, as far as they were counted."""
+        """Returns whether nearly every cell has a value of its own."""
         return self.cells >= _MANY_ROWS and self._has_unique_cells()
 
     def _has_unique_cells(self) -> bool:
-        count, cells = (
-            (_MOST_CATEGORIES, self.counted_cells) if self.values is None else (len(self.values), self.cells)
-        )
-        return count >= _NEARLY_EACH * cells
+        if self.values is not None:
+            return len(self.values) >= _NEARLY_EACH * self.cells
+        return len(self.sampled) >= _NEARLY_EACH * self.sampled.total()
 
     def _list_ranges(self, form: str) -> list[tuple[float, float, int]]:
         return [bounds for (own, _), bounds in self.ranges.items() if own == form]

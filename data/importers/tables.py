@@ -30,8 +30,8 @@ from data.importers.curated_schema import (
 )
 from data.importers.known_rows import digest_row, find_known_rows
 from data.importers.report import TableReport, check_classes, warn_of_few
-from data.importers.workload_files import add_files, read_columns, read_schema
-from data.spans.layout import add_span, find_spans
+from data.importers.workload_files import add_files, read_columns, read_label_column, read_schema
+from data.spans.layout import add_span, find_files, find_spans, find_usable_spans
 from data.spans.source import Rejected
 from edgeline.errors import DataRefused, UsageError
 from edgeline.records.columns import (
@@ -48,8 +48,8 @@ from edgeline.records.columns import (
     parse_cell,
     write_cell,
 )
-from edgeline.tables.files import Table, check_columns, open_table
-from edgeline.tables.rows import check_once
+from edgeline.tables.files import WHOLE, Table, check_columns, open_table
+from edgeline.tables.rows import check_once, read_rows
 
 # Number of damaged rows that a message names.
 _EXAMPLES = 3
@@ -121,6 +121,14 @@ def import_table(
                 f"A table may have {_MOST_COLUMNS:,} at most: each one is checked and learned separately.",
                 "Select the ones that matter, or reduce them to sums, means or principal components.",
             )
+        if not text and (own := read_label_column(data_dir)) not in ("", label):
+            raise UsageError(
+                f"Earlier spans of {data_dir} learn the column {own}, not {label}.",
+                "A run reads the label from the same column each week.",
+                f"Pass --label {own}, rename the column, or import into a folder of its own.",
+            )
+        kept = {label: "label", group: "group"} if text else {name: name for name in table.header}
+        table = replace(table, endings=_read_endings(data_dir, kept))
         profile = _profile_table(table, given if text else table.header, label, {group, text} - {""})
         is_first = not find_spans(data_dir)
         check_label_column(table.shown, profile.columns[label], profile.rows, is_first)
@@ -128,7 +136,7 @@ def import_table(
         noun = "text" if text else "row"
         if is_first and least:
             check_classes(table.shown, noun, counts)
-        # Rows without a group stand alone, and later weeks may have other groups.
+        # Texts without a group stand alone, and later weeks may have other groups.
         if is_first and group and profile.columns[group].cells == profile.columns[label].cells:
             why = "Rows of one group are never in two splits, so there would be no rows to evaluate on."
             check_not_constant(table.shown, profile.columns[group], why, "groups")
@@ -159,6 +167,11 @@ def import_table(
         old_labels = () if earlier is None else read_label_domain(earlier)
         new_counts = {name: count for name, count in counts.items() if name not in old_labels}
         warnings = warn_of_few(noun, new_counts, least)
+        for name in (text, time, "" if text else group):
+            if name and (lost := profile.columns[label].cells - profile.columns[name].cells):
+                warnings += (
+                    f"{noun.capitalize()}s that a run will quarantine, as {name} is empty: {lost:,}.",
+                )
         report = _write_span(table, data_dir, profile, forms, kinds, when, (label, group, time, text))
         return replace(report, notes=tuple(table.notes), warnings=warnings)
 
@@ -294,6 +307,24 @@ def _profile_table(table: Table, names: Sequence[str], label: str, texts: Collec
         )
     more = [f"... and {damaged - _EXAMPLES} more rows."] if damaged > _EXAMPLES else []
     return TableProfile(columns, columns[label].labels, tuple(unlabelled), (*refused, *more))
+
+
+def _read_endings(data_dir: Path, columns: Mapping[str, str]) -> dict[str, str]:
+    """Reads how whole numbers end in the newest span: nothing, or `.0`, as pandas writes them beside gaps.
+
+    Returns:
+        The ending, by column of the table; `columns` are those of the span by column of the table. A column
+        that has both, or no whole numbers, is left out.
+    """
+    endings: dict[str, set[str]] = {name: set() for name in columns}
+    for span in find_usable_spans(data_dir)[-1:]:
+        for path in find_files(span, ".csv"):
+            for item in read_rows(path, (), (span.name,)):
+                for name, own in columns.items():
+                    cell = "" if isinstance(item, Rejected) else item[1].get(own, "")
+                    if WHOLE.fullmatch(cell):
+                        endings[name].add(".0" if cell.endswith(".0") else "")
+    return {name: seen.pop() for name, seen in endings.items() if len(seen) == 1}
 
 
 def _rewrite_cell(cell: str, form: str, column: Column) -> str:

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from data.importers.curated_schema import add_labels, read_label_domain
 from data.spans.layout import MOST_TEXT_BYTES, replace_file
@@ -12,6 +13,8 @@ from edgeline.errors import UsageError
 from edgeline.records.columns import ISO, Column
 from edgeline.records.json_file import convert
 from edgeline.store.locations import read_bytes
+
+T = TypeVar("T")
 
 WORKLOAD, SCHEMA = "workload.yaml", "schema.pbtxt"
 
@@ -90,14 +93,22 @@ def read_columns(data_dir: Path) -> dict[str, Column]:
     Raises:
         UsageError: The workload cannot be read.
     """
+    return _read_workload(data_dir, "columns", dict[str, Column]) or {}
+
+
+def read_label_column(data_dir: Path) -> str:
+    """Returns the label's column from the workload beside the data; raises as `read_columns`."""
+    return _read_workload(data_dir, "label_column", str) or ""
+
+
+def _read_workload(data_dir: Path, key: str, kind: type[T]) -> T | None:
     import yaml
 
     try:
-        content = yaml.safe_load(read_bytes(data_dir / WORKLOAD, MOST_TEXT_BYTES))
-        columns: dict[str, Column] = convert(dict(content).get("columns", {}), dict[str, Column])
-        return columns
+        content = dict(yaml.safe_load(read_bytes(data_dir / WORKLOAD, MOST_TEXT_BYTES)))
+        return convert(content[key], kind) if key in content else None
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return None
     except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
         raise UsageError(
             f"{data_dir / WORKLOAD} cannot be read ({error}).", "It defines how to read cells.", "Correct it."

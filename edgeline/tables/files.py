@@ -19,6 +19,7 @@ from edgeline.tables.unpacking import convert_to_utf8, unpack_table
 
 # Number of lines of a file that show its separator, and whether it has a header.
 _LINES = 200
+WHOLE = re.compile(r"[+-]?\d+(\.0)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
@@ -35,20 +36,31 @@ class Table:
     typed: bool = False  # whether the source has types, and no lines
 
     notes: Sequence[str] = ()  # on how it was read, for people
+    endings: Mapping[str, str] = field(default_factory=dict)  # of whole numbers, by column: nothing or `.0`
 
     def rows(self, names: Sequence[str]) -> Iterator[tuple[str, dict[str, str]] | Rejected]:
         """Yields the place of each row, and its cells of these columns without blanks around them.
 
+        Line ends are those of Unix, and whole numbers end as `endings` has it.
+
         Raises:
             DataRefused: The file cannot be read to its end, see `read_rows`.
         """
+
+        def clean(name: str, cell: str) -> str:
+            cell = cell.strip()
+            if (ending := self.endings.get(name)) is not None and WHOLE.fullmatch(cell):
+                return cell.removesuffix(".0") + ending
+            # Python 3.10 writes a carriage return without quotes, and no NUL, whose row is refused later.
+            return cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\1")
+
         with _name_source(self.shown, self.path):
             for number, item in enumerate(read_rows(self.path, names, separator=self.separator), 1):
                 if isinstance(item, Rejected):
                     yield item
                 else:
                     place = f"row {number}" if self.typed else item[0]
-                    yield place, {name: item[1][name].strip() for name in names}
+                    yield place, {name: clean(name, item[1][name]) for name in names}
 
 
 def open_table(

@@ -50,7 +50,7 @@ def write_parquet(src: Path, target: Path) -> dict[str, str]:
             batches = file.iter_batches(_ROWS_A_BATCH)
             rows = (row.values() for batch in batches for row in batch.to_pylist())
             return _write_csv(src, target, file.schema_arrow.names, rows)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         why = "It is not a Parquet file, or it is damaged."
         raise DataRefused(f"{src} cannot be read: {error}", why, "Write it again.") from None
 
@@ -216,7 +216,8 @@ def _write_csv(
         for row in rows:
             for kinds, value in zip(types_seen, row, strict=True):
                 kinds.add(type(value))
-            writer.writerow([_format_cell(value) for value in row])
+            # Python 3.10 cannot write a NUL; another control character costs its row as well.
+            writer.writerow([_format_cell(value).replace("\0", "\1") for value in row])
     types = dict[str, str]()
     for name, kinds in zip(names, types_seen, strict=True):
         type_names = {_name_type(kind) for kind in kinds - {NoneType}}

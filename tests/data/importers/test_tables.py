@@ -426,6 +426,102 @@ def test_whole_numbers_that_name_something_are_no_numbers_to_learn_from(cells, n
     assert whole(cells, tmp_path, name).endswith(kind)
 
 
+def test_a_column_is_taken_for_the_same_in_a_large_table(tmp_path):
+    rng = random.Random(6)
+    count = 30_000
+    cells = {
+        "salary": [rng.randrange(20_000, 60_000) for _ in range(count)],
+        "zip": rng.choices(rng.sample(range(10_000, 99_999), 3_000), k=count),
+        "city": [f"town {rng.randrange(1_500)}" for _ in range(count)],
+        "reading": [rng.randrange(10**9, 10**10) for _ in range(count)],
+    }
+    content = [(*row, rng.choice(("yes", "no"))) for row in zip(*cells.values(), strict=True)]
+    report = import_table(table(tmp_path / "w.csv", content, (*cells, "paid")), tmp_path / "w", "paid")
+    assert report.numbers == ("salary",) and report.categories == ("zip",)
+    assert report.guessed == (("zip", "category"),)
+    left_out = dict(report.left_out)
+    assert left_out["city"] == "has over 1,000 values (--category keeps the most frequent)"
+    assert left_out["reading"].endswith("like an identifier")
+
+
+def test_the_cell_that_keeps_a_column_from_being_numbers_is_named(tmp_path):
+    cells = [f"{n / 7:.4f}" for n in range(300)]
+    cells[40:60] = ["<200"] * 20
+    fault = whole(cells, tmp_path)
+    assert fault == "has 20 cells that are no numbers or dates, such as '<200' in w.csv:42: empty these"
+    with pytest.raises(UsageError, match=r"'<200' in w\.csv:42"):
+        whole(cells, tmp_path / "chosen", chosen={"x": "number"})
+
+
+@pytest.mark.parametrize(("first", "later"), [("", ".0"), (".0", "")])
+def test_whole_numbers_are_the_same_labels_categories_and_groups_however_they_end(tmp_path, first, later):
+    """As pandas writes them: with a point where the column has a gap."""
+    rng = random.Random(7)
+
+    def week(name, ending):
+        content = [
+            (f"{number // 3}{ending}", f"{rng.choice((109, 208, 316))}{ending}", age, f"{number % 2}{ending}")
+            for number, age in enumerate(AGES)
+        ]
+        path = table(tmp_path / name, content, ("customer", "store", "age", "paid"))
+        return import_table(
+            path,
+            tmp_path / "w",
+            "paid",
+            "customer",
+            chosen=None if ending == later else {"store": "category"},
+        )
+
+    assert week("a.csv", first).labels == (f"0{first}", f"1{first}")
+    again = week("b.csv", later)
+    assert (again.labels, again.new_labels) == ((f"0{first}", f"1{first}"), ())
+    values = read(tmp_path / "w")
+    assert {value["store"] for value in values} == {f"{n}{first}" for n in (109, 208, 316)}
+
+
+def test_another_label_column_than_before_is_refused(tmp_path):
+    content = [(*row[:-1], row[1] or "5", row[-1]) for row in rows()]
+    src = table(tmp_path / "w.csv", content, (*HEADER[:-1], "stars", "paid"))
+    import_table(src, tmp_path / "w", "paid")
+    with pytest.raises(UsageError, match=r"learn the column paid, not stars.*Pass --label paid"):
+        import_table(src, tmp_path / "w", "stars")
+    assert len(find_spans(tmp_path / "w")) == 1
+
+
+def test_rows_that_a_run_will_quarantine_are_told(tmp_path):
+    content = [(n // 3 if n % 3 else "", age, label) for n, (age, label) in enumerate(column(AGES))]
+    report = import_table(
+        table(tmp_path / "w.csv", content, ("customer", "age", "paid")), tmp_path / "w", "paid", "customer"
+    )
+    assert "Rows that a run will quarantine, as customer is empty: 100." in report.warnings
+    assert sum(isinstance(each, Rejected) for each in read(tmp_path / "w")) == 100
+
+
+def test_line_ends_and_zeros_in_cells_cost_no_row(tmp_path):
+    texts = [f"line {n}\rand\r\nanother" if n % 3 else f"zero {n}" for n in range(60)]
+    frame = pd.DataFrame({"body": texts, "stars": ["good", "bad"] * 30})
+    frame.loc[0, "body"] = "a\0b"
+    frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    frame.to_parquet(tmp_path / "a.parquet")
+    for name in ("a.jsonl", "a.parquet"):
+        data = tmp_path / name.replace(".", "-")
+        assert import_table(tmp_path / name, data, "stars", text="body").rows == 60
+        again = import_table(tmp_path / name, data, "stars", text="body")
+        assert (again.rows, again.known) == (0, 60)
+        with (find_spans(data)[0].path / "texts.csv").open(newline="", encoding="utf-8") as file:
+            assert len(list(csv.DictReader(file))) == 60
+
+
+def test_a_time_that_python_cannot_hold_is_refused_with_the_name_of_the_file(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    far = pa.array([2**62] * 60, pa.timestamp("us"))
+    parquet.write_table(pa.table({"at": far, "paid": ["yes", "no"] * 30}), tmp_path / "far.parquet")
+    with pytest.raises(DataRefused, match=r"far\.parquet cannot be read"):
+        import_table(tmp_path / "far.parquet", tmp_path / "w", "paid")
+
+
 def test_codes_are_asked_about_with_a_guess_and_a_person_has_the_last_word(tmp_path):
     cells, asked = RNG.choices([10115, 80331, 20095, 50667], k=300), []
 
