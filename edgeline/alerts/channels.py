@@ -176,7 +176,10 @@ def _send_email(settings: AlertSettings, message: Message) -> None:
         server.starttls(context=ssl.create_default_context())
         if login:
             server.login(*login)
-        server.send_message(mail)
+        refused = server.send_message(mail)
+    if refused:  # some; where all are, it raises
+        codes = ", ".join(f"{address}: {code}" for address, (code, _) in refused.items())
+        raise NotSent(f"the server refused {codes}; it took the message for the others")
 
 
 def _run_command(settings: AlertSettings, message: Message) -> None:

@@ -62,17 +62,21 @@ def tell(settings: AlertSettings, look: Callable[[], Situation]) -> tuple[Mappin
         return {}, [f"No alert was sent: {reason}"]
 
 
-def look_at_workspace(workspace: Path, model: str, push: str, not_begun: Problem | None = None) -> Situation:
+def look_at_workspace(
+    workspace: Path, model: str, push: str, not_begun: Problem | None = None, unchanged: bool = False
+) -> Situation:
     """Returns the situation of a model: its runs in a workspace, and its releases below `push`.
 
-    `not_begun` is the problem that kept a run from beginning; such a run has no record.
+    `not_begun` is the problem that kept a run from beginning, and `unchanged` is true after a run that found
+    nothing new; such runs have no record.
     """
     workspace, known = workspace.absolute(), read_all(workspace)
     runs = [item for item in known if item[1].workload == model and item[1].outcome != "running"]
     history = [find_written_facts(run, folder) or Facts(run) for folder, run in runs[-1 - COMPARED :]]
+    unrecorded = 1 + max((run.number for _, run in known), default=0)
     if not_begun is not None:
-        number = 1 + max((run.number for _, run in known), default=0)
-        history.append(Facts(Run(id="", workload=model, number=number, outcome="failed", error=not_begun)))
+        run = Run(id="", workload=model, number=unrecorded, outcome="failed", error=not_begun)
+        history.append(Facts(run))
     return Situation(
         model=model,
         history=history,
@@ -80,6 +84,7 @@ def look_at_workspace(workspace: Path, model: str, push: str, not_begun: Problem
         place=f"--workload {model} --workspace {shlex.quote(str(workspace))}",
         folders=tuple(place for place in (workspace, locate(push)) if isinstance(place, Path)),
         state=workspace / "runs" / f"alerts-{model}.json",
+        number=unrecorded if unchanged else None,
         report=str(runs[-1][0].path / records.PAGE) if runs and not not_begun else "",
     )
 
@@ -124,7 +129,7 @@ def _send_changes(settings: AlertSettings, situation: Situation) -> tuple[Mappin
         pass
     except UNREADABLE as error:
         _log.warning("%s cannot be read, so earlier alerts are sent again: %s", place, error)
-    number = situation.history[-1].run.number if situation.history else 0
+    number = situation.number or (situation.history[-1].run.number if situation.history else 0)
     troubles = find_troubles(situation, settings, datetime.now(timezone.utc))
     new, over, still_open = compare(state.open, troubles, number)
     messages = [_compose_message(situation, new, over)] if new or over else []
@@ -145,7 +150,7 @@ def compare(
     """Returns the troubles that are new or differ from before, those that are over, and those open now.
 
     `number` is that of the last run. A run that could not begin has no record: its trouble stays open
-    until a later run has ended.
+    until a later run has ended, also one that found nothing new.
     """
     still_open, new, over = dict(known), list[Trouble](), list[str]()
     for name, trouble in troubles.items():

@@ -54,6 +54,7 @@ class Situation:
     folders: tuple[Path, ...]  # their disks must not be full
     state: Location  # the file of the alerts' state
     report: str  # the page of the last run
+    number: int | None = None  # of the run that just found nothing new, and has no record
 
 
 def find_troubles(situation: Situation, settings: AlertSettings, now: datetime) -> dict[str, Trouble | None]:

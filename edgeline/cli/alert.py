@@ -14,10 +14,12 @@ from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import note, say
 from edgeline.errors import UsageError
+from edgeline.release.releases import models
 from edgeline.settings_group import Group
 from edgeline.settings_layers import describe_mistakes, merge_layers
-from edgeline.store.locations import locate
+from edgeline.store.locations import list_folders, locate
 from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.runs import read_runs
 
 test_option = click.option(
     "--test", is_flag=True, help="send a test message through each channel, and print whether it worked"
@@ -89,9 +91,18 @@ def send_alerts(
     if store is None and not workspace.is_dir():
         why, do = "It has no runs to check.", "Pass another --workspace DIR, or a --store DIR_OR_URL."
         raise UsageError(f"There is no workspace {workspace}.", why, do)
+    runs = locate(store) / "runs" if store is not None else None
+    known = {*models(store or push)}
+    known |= {*list_folders(runs)} if runs else {run.workload for run in read_runs(workspace)}
+    if model not in known:
+        raise UsageError(
+            f"There is no run and no release of {model} in {store or workspace}.",
+            f"It has those of {', '.join(sorted(known)) or 'no model'}.",
+            "Name the model with --workload, or the right place with --workspace or --store.",
+        )
     look = partial(look_at_workspace, workspace, model, push)
-    if store is not None:
-        look = partial(look_at_store, locate(store) / "runs" / model)
+    if runs:
+        look = partial(look_at_store, runs / model)
     further = look_further()
     troubles, warnings = tell(settings, look)
     warnings += further

@@ -124,6 +124,11 @@ def say(text: str = "", style: str = "", part: slice = slice(None)) -> None:
     _print(sys.stdout, text, style, part)
 
 
+def say_exactly(text: str) -> None:
+    """Prints text for a file: no line of it is broken, and no command in it is completed."""
+    sys.stdout.write(f"{visible(text)}\n")
+
+
 def note(text: str) -> None:
     """Prints one line to the standard error, beside the result."""
     _print(sys.stderr, text)

@@ -13,7 +13,15 @@ from edgeline.report.collect import collect
 from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import Location, list_folders, locate, read_bytes
-from edgeline.workspace.runs import PRODUCTION, RunFolder, find_run, in_production, read_all, read_runs
+from edgeline.workspace.runs import (
+    PRODUCTION,
+    RunFolder,
+    find_push,
+    find_run,
+    in_production,
+    read_all,
+    read_runs,
+)
 
 # A store answers in tens of milliseconds.
 _READERS = 16
@@ -66,7 +74,7 @@ def resolve_place(place: Place) -> tuple[Run | None, str, str]:
     """Returns the last run; the release store and the model's name, as given or as in that run."""
     earlier = read_runs(place.workspace, place.workload)
     last = earlier[-1] if earlier else None
-    root = place.store or (last.push if last else str(place.workspace / "push"))
+    root = place.store or find_push(last, place.workspace)
     return last, root, place.workload or (last.workload if last else "shelf")
 
 

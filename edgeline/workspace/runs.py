@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -151,7 +152,7 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
             )
         if run_id == "latest":
             return matches[-1]
-        run_id = in_production(matches[-1][1].push, matches[-1][1].workload)
+        run_id = in_production(find_push(matches[-1][1], workspace), matches[-1][1].workload)
         known_as = ", which pushed the release in production,"
     begun = [each for each in runs if run_id and each.startswith(run_id)]
     if run_id not in runs and len(begun) == 1:
@@ -164,6 +165,16 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
             f"Did you mean {near[0]}?" if near else "Run `edgeline runs` to list them.",
         )
     return runs[run_id]
+
+
+def find_push(last: Run | None, workspace: Path) -> str:
+    """Returns the release store of the last run, or, if it pushed into its own workspace, of this one.
+
+    A workspace may have been copied or moved since: the record has the place of then.
+    """
+    given = last.settings.get("push") if last and last.engine == "local" else None
+    is_inside = isinstance(given, Mapping) and given.get("destination", "") is None
+    return last.push if last and not is_inside else str(workspace.absolute() / "push")
 
 
 def in_production(push: str, model: str) -> str:

@@ -7,7 +7,7 @@ import click
 
 from edgeline import journal
 from edgeline.cli.commands import Command
-from edgeline.cli.stdout import note, say
+from edgeline.cli.stdout import note, say, say_exactly
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.store.locations import is_url
 from runners.cli import options
@@ -94,7 +94,7 @@ def _use_systemd(run: ScheduledRun, install: bool) -> int:
     if not install:
         for name, text in systemd_units.unit_texts(run).items():
             say(f"# {folder / name}")
-            say(text)
+            say_exactly(text)
         note("Nothing was installed; run the same command with --install for that.")
         return 0
     systemd_units.install(run)
@@ -111,7 +111,7 @@ def _use_systemd(run: ScheduledRun, install: bool) -> int:
 def _print_for_cron(run: ScheduledRun) -> int:
     # The shell opens the log before the run could create its folder.
     run.workspace.mkdir(parents=True, exist_ok=True)
-    say(crontab_line(run))
+    say_exactly(crontab_line(run))
     note(
         "Nothing was installed. Add that line with `crontab -e`, in place of an earlier one of this schedule."
         f" The output of the last run is in {log_path(run)}; cron mails it when the exit code is not 0,"

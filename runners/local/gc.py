@@ -202,7 +202,7 @@ def keep_within(workspace: Path, max_gb: float, push: str) -> list[str]:
 
 def _shrink(workspace: Path, limit: float, push: str) -> int:
     """Removes old runs until a workspace has at most `limit` bytes; returns its size in bytes."""
-    size = measure_size(workspace)
+    size = measure_size(workspace.resolve())
     if size <= limit:
         return size
     inventory = Inventory(workspace, push)
@@ -218,10 +218,10 @@ def _shrink(workspace: Path, limit: float, push: str) -> int:
 
     keep = keeps[min(bisect_left(keeps, True, key=fits), len(keeps) - 1)]
     collect(workspace, push, keep, in_store=in_store(keep))
-    remaining = measure_size(workspace)
+    remaining = measure_size(workspace.resolve())
     if remaining > limit and (spans := workspace / "spans").is_dir():  # kept spans only save time
         shutil.rmtree(spans)
-        remaining = measure_size(workspace)
+        remaining = measure_size(workspace.resolve())
     return remaining
 
 

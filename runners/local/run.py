@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
@@ -18,7 +18,7 @@ from msgspec import to_builtins
 from data.spans.exclusions import decide
 from data.spans.layout import find_newest_spans, find_usable_spans
 from edgeline.cli.stdout import print_json
-from edgeline.errors import DataRefused, EdgelineError, Problem, UsageError
+from edgeline.errors import DataRefused, EdgelineError, Problem, UsageError, WorkspaceLocked
 from edgeline.failures import describe
 from edgeline.journal import library_versions, utc_now
 from edgeline.mlflow import mirror
@@ -60,8 +60,34 @@ def run(options: RunOptions, start: StartWorker = start_worker) -> int:
     console = Console(stderr=options.as_json, highlight=False)
     if options.data is None and not options.sample and console.is_terminal and sys.stdin.isatty():
         _confirm_sample(options.workspace, workload)
-    with hold(options.workspace) as lock:
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(hold(options.workspace))
+        except WorkspaceLocked:
+            raise
+        except EdgelineError as error:
+            _send_alerts(settings, options.workspace, workload.name, describe(error))
+            raise
         return _Session(options, workload, settings, lock, console, started, start).run()
+
+
+def _send_alerts(
+    settings: "Settings",
+    workspace: Path,
+    model: str,
+    not_begun: Problem | None = None,
+    unchanged: bool = False,
+) -> list[str]:
+    """Sends the alerts of a run that ended, could not begin or found nothing new; returns the failures."""
+    if not settings.alerts.channels:
+        return []
+    from edgeline.alerts.telling import look_at_workspace, tell
+
+    push = settings.push.root(workspace.absolute())
+    _, failures = tell(
+        settings.alerts, partial(look_at_workspace, workspace, model, push, not_begun, unchanged)
+    )
+    return failures
 
 
 def _confirm_sample(workspace: Path, workload: "Workload") -> None:
@@ -114,7 +140,7 @@ class _Session:
         if attempt is None:
             assert last is not None
             code = self._report_no_change(last)
-            self._send_alerts()
+            self._send_alerts(unchanged=True)
             return code
         run, folder = attempt
         goes_on = self._exclude_refused(run)
@@ -310,14 +336,9 @@ class _Session:
         print_line(self.console, f"Report: {page}")
         return page
 
-    def _send_alerts(self, not_begun: Problem | None = None) -> list[str]:
+    def _send_alerts(self, not_begun: Problem | None = None, unchanged: bool = False) -> list[str]:
         """Sends the alerts; failures are printed and returned, and do not fail the run."""
-        if not self.settings.alerts.channels:
-            return []
-        from edgeline.alerts.telling import look_at_workspace, tell
-
-        look = partial(look_at_workspace, self.workspace, self.workload.name, self.push, not_begun)
-        _, failures = tell(self.settings.alerts, look)
+        failures = _send_alerts(self.settings, self.workspace, self.workload.name, not_begun, unchanged)
         for failure in failures:
             print_line(self.console, failure, "yellow")
         return failures

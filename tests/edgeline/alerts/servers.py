@@ -54,10 +54,19 @@ class Hook:
 
 
 class Mailbox:
-    """What a mail server's users got; `answers` are given to a message before it is taken."""
+    """What a mail server's users got; `answers` are given to a message before it is taken.
+
+    Nothing is taken for `strangers`.
+    """
 
     def __init__(self, *answers):
-        self.mails, self.answers = [], list(answers)
+        self.mails, self.answers, self.strangers = [], list(answers), set()
+
+    async def handle_RCPT(self, server, session, envelope, address, rcpt_options):
+        if address in self.strangers:
+            return "550 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
         if self.answers:

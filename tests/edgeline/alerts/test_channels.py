@@ -175,6 +175,14 @@ def test_a_mail_server_that_refuses_is_not(mail):
     assert mailbox.answers == ["250 OK"]
 
 
+def test_a_recipient_whom_the_server_refuses_is_named(mail):
+    mailbox, given = mail()
+    mailbox.strangers = {"b@example.com"}
+    failure = "the server refused b@example.com: 550; it took the message for the others"
+    assert sent(given, "email") == (0, failure)
+    assert mailbox.mails[0].rcpt_tos == ["on-call@example.com"]
+
+
 def test_a_wrong_password_is_not_shown(mail):
     mailbox, given = mail(password="another")
     assert sent(given, "email") == (0, "the server answered 535")

@@ -35,8 +35,9 @@ class Workspace:
             json.dumps({"webhook": "$HOOK", "min_free_gb": 0, **settings})
         )
 
-    def tell(self, not_begun=None):
-        return tell(self.settings, partial(look_at_workspace, self.path, "shelf", self.push, not_begun))
+    def tell(self, not_begun=None, unchanged=False):
+        look = partial(look_at_workspace, self.path, "shelf", self.push, not_begun, unchanged)
+        return tell(self.settings, look)
 
     def record(self, outcome, *reasons, gates=(), **values):
         """A run that ends so, with its record and its page."""
@@ -143,6 +144,15 @@ def test_what_kept_a_run_from_beginning_is_told_and_is_over_with_the_next_one_al
     assert "There is no bucket" in hook.messages[0] and "Check its name." in hook.messages[0]
     workspace.run("pushed")
     assert "Resolved" in hook.messages[1]
+
+
+def test_a_run_that_found_nothing_new_ends_the_trouble_of_one_that_could_not_begin(workspace, hook):
+    problem = Problem("There is no bucket s3://weeks.", "It was removed, or misspelt.", "Check its name.")
+    workspace.run("pushed")
+    for _ in range(2):
+        workspace.tell(not_begun=problem)
+        workspace.tell(unchanged=True)
+    assert ["Resolved" in message for message in hook.messages] == [False, True, False, True]
 
 
 def test_a_killed_run_that_left_no_page_is_told_by_the_command_of_a_timer(workspace, hook, make_run):

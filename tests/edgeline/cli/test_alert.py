@@ -57,6 +57,14 @@ def test_what_tells_nobody_is_bad_usage(tmp_path, monkeypatch, capsys, arguments
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("place", ["--workspace", "--store"])
+def test_a_model_that_is_not_there_is_not_without_problems(workspace, hook, capsys, tmp_path, place):
+    where = workspace if place == "--workspace" else tmp_path / "not-mounted"
+    assert main(["alert", place, str(where), "--workload", "text", *WEBHOOK]) == 2
+    assert "There is no run and no release of text in" in capsys.readouterr().err
+    assert not (tmp_path / "not-mounted").exists()
+
+
 def test_of_a_cluster_it_looks_at_the_store(tmp_path, hook, capsys):
     from edgeline.records.run import Run
     from edgeline.report import records

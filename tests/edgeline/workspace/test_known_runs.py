@@ -1,5 +1,6 @@
 """The page of a local run, made from its record and from what its steps left."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,8 +12,9 @@ from edgeline.records.run import Step
 from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.report import records
 from edgeline.report.sources import Sources
-from edgeline.workspace.known_runs import write_report
+from edgeline.workspace.known_runs import Place, resolve_place, write_report
 from edgeline.workspace.runs import RunFolder
+from tests.conftest import make_workspace
 from tests.outputs import record_output
 
 
@@ -42,6 +44,17 @@ def leave(folder, step, output, file, content):
     place.mkdir(parents=True)
     (place / file).write_bytes(content)
     return record_output(folder, step, output, place)
+
+
+@pytest.mark.parametrize(("destination", "follows"), [(None, True), ("/releases", False)])
+def test_the_releases_of_a_copied_workspace_are_its_own_unless_they_were_elsewhere(
+    tmp_path, make_run, destination, follows
+):
+    push = destination or str(tmp_path / "first" / "push")
+    make_workspace(tmp_path / "first", make_run, push=push, settings={"push": {"destination": destination}})
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    _, root, model = resolve_place(Place(tmp_path / "second", None))
+    assert (root, model) == (str(tmp_path / "second" / "push") if follows else push, "shelf")
 
 
 def page_of(run, folder):

@@ -86,6 +86,16 @@ def test_cron_gets_the_same_time_and_what_it_lacks_is_said(team, capsys):
     assert (team / "workspace").is_dir()
 
 
+def test_what_is_meant_for_a_file_is_printed_as_it_is(team, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    place = team / "our edgeline data"
+    for form in ("--cron", "--systemd"):
+        assert main(["schedule", form, "--workspace", str(place), "--data", "photos"]) == 0
+        printed = capsys.readouterr().out
+        assert str(place) in printed.replace('"', "") and ".venv/bin/edgeline data" not in printed
+        assert form != "--cron" or len(printed.splitlines()) == 1
+
+
 def test_each_workload_and_workspace_has_a_schedule_of_its_own(tmp_path):
     names = {
         schedule_name("shelf", tmp_path / "a"),
