@@ -86,6 +86,8 @@ FAULTS: Mapping[str, Fault] = {
         4, "recovers", "the push begins as a canary, which serves badly on phones", "canary|answers", before=1
     ),
 }
+# The week as many weeks before as must lie before it comes again, with its own faults.
+COPIES = frozenset(("twice", "wrong-week"))
 CANARIES = frozenset(("canary", "bad-canary"))
 _PLACEBO = 0.4  # share of placebo weeks in a drawn plan
 _QUIET = 2  # weeks at the beginning without a fault, so that something is in production

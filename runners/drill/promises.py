@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from math import comb
 
+from runners.drill.faults import COPIES, FAULTS
 from runners.drill.record import ARMS, Attempt, Broken, Week, Year
 
 _BAND = 0.05  # largest loss of production against the other arms
@@ -78,11 +79,14 @@ def _find_stuck(year: Year) -> str:
 def every_stop_names_its_cause(year: Year) -> str:
     """An attempt that a fault stopped says why in its words."""
     week = year.weeks[-1]
+    distances = [FAULTS[name].before for name in week.faults if name in COPIES]
+    copied = [year.weeks[-1 - distance] for distance in distances if distance < len(year.weeks)]
+    causes = (*week.causes, *(cause for each in copied for cause in each.causes))
     # The later ones run without the fault: what stops them is judged as in other weeks.
     for attempt in week.attempts[:1] if week.causes else ():
         text = " ".join(attempt.sentences)
         # A killed parent says nothing; the next run, or `edgeline status`, does.
-        if attempt.exit_code > 0 and not any(re.search(c, text, re.I) for c in week.causes):
+        if attempt.exit_code > 0 and not any(re.search(c, text, re.I) for c in causes):
             return f"{', '.join(week.faults)} ended {attempt.outcome}, and no sentence names it: {text[:300]}"
     return ""
 

@@ -95,6 +95,10 @@ def test_a_stop_that_names_something_else_than_its_cause() -> None:
     good, bad = attempt("refused", "12 corrupt."), attempt("refused", "Label drifted.")
     assert not broken(week(1, attempts=(good,), **fields))
     assert broken(week(1, attempts=(bad,), **fields)) == ["every_stop_names_its_cause"]
+    again = {"faults": ("twice",), "effects": ("refused",), "causes": ("duplicate",), "spans": ()}
+    # The week before comes again with its own fault.
+    assert not broken(week(1, attempts=(good,), **fields), week(2, attempts=(good,), **again))
+    assert broken(week(1), week(2, attempts=(good,), **again)) == ["every_stop_names_its_cause"]
 
 
 def test_a_single_false_alarm_is_within_what_the_settings_say_and_several_are_not() -> None:
