@@ -3,6 +3,7 @@
 It reads the release store itself: open-source Kubeflow Pipelines has no resolvers.
 """
 
+import json
 import logging
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from components.artifacts import PRODUCTION_EDGE, Quarantine
 from components.canary import find_pushed
 from components.skew import measure_skew
 from edgeline.errors import EdgelineError
+from edgeline.labels import parse_labels
 from edgeline.records.edge import LABELS_FILE_NAME
 from edgeline.records.served import PUSHED, SERVED, SKEW
 from edgeline.release import store
@@ -30,6 +32,7 @@ def ProductionModel(
     push: Parameter[str],
     model_name: Parameter[str],
     production: Parameter[str],
+    labels: Parameter[str],
     settings: Parameter[str],
     code: Parameter[str],
 ) -> None:
@@ -37,7 +40,8 @@ def ProductionModel(
 
     `model` has the custom properties `has_model` (1 or 0), `version` and `edge_file`, the name of the file in
     the folder `edge` beside the SavedModel, empty if the bundle is damaged: a new release is what repairs
-    that. `production` is the digest of the pointer to production, which keys the cache; empty where each step
+    that. `labels` are those of today, as JSON: a SavedModel with others is given their ids, by name.
+    `production` is the digest of the pointer to production, which keys the cache; empty where each step
     runs afresh. So do `settings`: by them, DataGate may have ended a canary since. Beside the model,
     `pushed.json` has the versions in the record of what phones answered that the store has too, and
     `skew.json` how far scores are from those of its files; `quarantine` has that record.
@@ -58,6 +62,14 @@ def ProductionModel(
         try:
             for name in (file, LABELS_FILE_NAME):
                 (bundle / name).write_bytes(release.read(name))
+            own, today = (
+                parse_labels(release.read(LABELS_FILE_NAME), LABELS_FILE_NAME),
+                tuple(json.loads(labels)),
+            )
+            if own != today:
+                from trainer_module.export.align import align_labels
+
+                align_labels(target, own, today)
         except EdgelineError as error:
             log.warning("The bundle in production cannot be read: %s", error)
             file = ""

@@ -177,6 +177,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         quarantine=ingest.outputs["quarantine"],
         **store,
         production=observed.production,
+        labels=json.dumps(workload.labels),
         settings=settings.of("ProductionModel"),
         code=observed.code_of("ProductionModel"),
     )

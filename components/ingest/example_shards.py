@@ -80,6 +80,7 @@ class _Part(msgspec.Struct, array_like=True, frozen=True):
     group: str
     look: bytes
     example: bytes
+    reviewed: bool = False
 
 
 log = logging.getLogger("edgeline.ingest")
@@ -208,7 +209,7 @@ class MakeExamples(_Worker):
         place, look = f"{span.name}/{row.id}", self._describe(example)
         encoded = _encode_example(span, place, row, example, plan.workload)
         content = msgspec.msgpack.encode(
-            _Part(example.digest, place, span.name, row.id, row.label, row.group, look, encoded)
+            _Part(example.digest, place, span.name, row.id, row.label, row.group, look, encoded, row.reviewed)
         )
         examples.write(_HEAD.pack(len(content), int(example.digest[:8], 16)) + content)
 
@@ -331,20 +332,24 @@ def _read_blobs(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _separate_copies(parts: Iterable[_Part]) -> tuple[list[_Part], list[bytes]]:
-    """Returns the examples to keep by digest, and the copies: all but the oldest, or all if labels differ."""
+    """Returns the examples to keep by digest, and the copies: all but the oldest, or all if labels differ.
+
+    Where a person decided on the label of some, these outweigh the others.
+    """
     by_digest: dict[str, dict[str, _Part]] = {}
     for part in parts:  # a place comes twice if the engine tried a bundle again
         by_digest.setdefault(part.digest, {})[part.place] = part
     kept, rejected = [], []
     for _, by_place in sorted(by_digest.items()):
-        first, *copies = (part for _, part in sorted(by_place.items()))
-        labels = sorted({part.label for part in (first, *copies)})
+        copies = [part for _, part in sorted(by_place.items())]
+        decided = [part for part in copies if part.reviewed] or copies
+        labels = sorted({part.label for part in decided})
         if len(labels) > 1:
             detail = f"Its copies are labelled {' and '.join(labels)}."
-            rejected += [
-                _encode_rejection(p.span, p.id, "conflicting-label", detail) for p in (first, *copies)
-            ]
+            rejected += [_encode_rejection(p.span, p.id, "conflicting-label", detail) for p in copies]
             continue
+        first = decided[0]
+        copies.remove(first)
         kept.append(first)
         detail = f"It is a copy of {first.place}."
         rejected += [_encode_rejection(p.span, p.id, "duplicate", detail) for p in copies]

@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from data.spans.decisions import append_entries, read_entries
-from data.spans.layout import Span
+from data.spans.layout import CORRECTIONS, Span
 from data.spans.source import Row
-
-FILE_NAME = "corrections.jsonl"
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ def read_corrections(span: Span) -> Mapping[str, Correction]:
     Raises as `decisions.read_entries` does.
     """
     otherwise = "Labels that somebody corrected would be trained on."
-    place = span.path / FILE_NAME
+    place = span.path / CORRECTIONS
     entries = read_entries(place, Correction, "a correction of a label", otherwise, (span.name,))
     return {correction.example: correction for correction in entries}
 
@@ -45,9 +43,9 @@ def correct_label(row: Row, corrections: Mapping[str, Correction], labels: Seque
     correction = corrections.get(row.id)
     if correction is None or row.label != correction.was or correction.label not in labels:
         return row
-    return replace(row, label=correction.label)
+    return replace(row, label=correction.label, reviewed=True)
 
 
 def add_corrections(span: Span, corrections: Sequence[Correction]) -> None:
     """Adds corrections to a span; raises as `decisions.append_entries` does."""
-    append_entries(span.path / FILE_NAME, corrections, f"No correction of {span.name} was recorded.")
+    append_entries(span.path / CORRECTIONS, corrections, f"No correction of {span.name} was recorded.")

@@ -27,7 +27,7 @@ from edgeline.store.locations import (
 
 # A labels file of a million rows has a third of this; a larger file is not one.
 MOST_TEXT_BYTES = 256 * 2**20
-SERVED = "served.csv"
+SERVED, CORRECTIONS = "served.csv", "corrections.jsonl"
 _LAST_NUMBER = 99_999
 _SCRATCH = ".writing-"
 _SCRATCH_MAX_AGE_S = 24 * 3600
@@ -168,9 +168,10 @@ def _remove_abandoned(data_dir: Path) -> None:
 def find_files(span: Span, *suffixes: str) -> list[Location]:
     """Returns the files of a span with these suffixes, sorted by name. Raises DataRefused without any.
 
-    `served.csv`, which says what phones had answered, has no examples.
+    `served.csv`, which says what phones had answered, and corrections of labels have no examples.
     """
-    names = sorted(name for name in list_names(span.path) if not name.startswith(".") and name != SERVED)
+    others = (SERVED, CORRECTIONS)
+    names = sorted(name for name in list_names(span.path) if not name.startswith(".") and name not in others)
     if files := [span.path / name for name in names if name.lower().endswith(suffixes)]:
         return files
     raise DataRefused(

@@ -27,6 +27,7 @@ class Row:
     content: Any = None  # the input of `Source.example`; it may be pickled
     split: str = ""  # `train` or `eval` if the data gives it for the whole group; empty: the hash decides
     size: int = 0  # bytes that `Source.fetch` gets from a store; 0: nothing is fetched ahead
+    reviewed: bool = False  # whether a person decided on its label
 
 
 @dataclass(frozen=True)

@@ -224,11 +224,11 @@ def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) ->
     before = (on_eval.metrics.baseline or {}).get(kind, {})
     if most is None:
         return
-    # Each of several bounds may find a drop by chance: together they may do so no more often than one.
-    chance = (1 - settings.confidence) / sum(other.max_drop is not None for other in settings.bounds)
-    for name, slice_name, subject, values in _list_slices(bound, on_eval.metrics):
-        if metric not in before.get(name, {}):
-            continue
+    slices = [each for each in _list_slices(bound, on_eval.metrics) if metric in before.get(each[0], {})]
+    # Each slice of each bound may find a drop by chance: together they may do so no more often than one.
+    bounds = sum(other.max_drop is not None for other in settings.bounds)
+    chance = (1 - settings.confidence) / bounds / max(len(slices), 1)
+    for name, slice_name, subject, values in slices:
         value, old = _read_value(values, metric), _read_value(before[name], metric)
         worse, side = (value - old, "above") if metric == "loss" else (old - value, "below")
         if worse <= most + ROUNDING:

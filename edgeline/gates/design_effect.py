@@ -4,6 +4,7 @@ Examples of a group are alike, so that six sessions of ten photos tell less than
 Survey Sampling, 1965): the variance of a share grows from 1/n to 1/n + c, in variances of an example.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -32,12 +33,16 @@ def estimate_variance(
     """Estimates the sum of c of two samples, of a feature that both have: each is groups and values, [n].
 
     How alike the examples of a group are is estimated on the others alone: a fault in some groups of the span
-    must not pass for chance. An empty group is an example of its own.
+    must not pass for chance. What a group that is in both has of its own cancels in their difference. An
+    empty group is an example of its own.
     """
     alike = _estimate_correlation(*others)
-    return alike * sum(
+    counts = [Counter(filter(None, groups)) for groups, _ in (others, span)]
+    shared = sum(count * counts[1][group] for group, count in counts[0].items())
+    apart = sum(
         _count_pairs(groups) / max(len(groups) * (len(groups) - 1), 1) for groups, _ in (others, span)
     )
+    return alike * max(apart - 2 * shared / max(len(others[0]) * len(span[0]), 1), 0.0)
 
 
 def _estimate_correlation(groups: Sequence[str], values: Sequence[object]) -> float:

@@ -17,6 +17,9 @@ from edgeline.records.verdict import Drift
 # With fewer examples, the distance between two samples of one distribution is as large as the thresholds.
 _LEAST_TO_COMPARE = 50
 
+# Distributions without a common value are 1 apart, however few their groups are.
+_LARGEST_NOISE = 0.9
+
 # Texts of a feature that are counted by name: enough for the words of a language, and a few MB a split.
 _MOST_TEXTS = 100_000
 _MOST_SHOWN = 5
@@ -182,7 +185,7 @@ def measure_drift(
                 Drift(
                     feature,
                     measurement.value,
-                    max(measurement.threshold, noise),
+                    max(measurement.threshold, min(noise, _LARGEST_NOISE)),
                     _describe(before),
                     _describe(now),
                     _find_gone(before, now, others.num_examples / span.num_examples),

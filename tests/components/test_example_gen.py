@@ -469,6 +469,22 @@ def test_a_corrected_label_is_the_one_that_is_learned_and_the_decision_is_noted(
     assert set(REVIEWED.read(Path(again.quarantine.uri))) == {f"span-00001/{name}" for name in decisions}
 
 
+def test_a_label_that_a_person_decided_on_outweighs_those_of_copies(tmp_path):
+    copies = [(row(f"{n}.jpg", session=f"s{n}"), jpeg(seed=1)) for n in range(3)]
+    write_span(
+        tmp_path / "data", [*copies, *((row(f"{n}.jpg", session=f"s{n}"), jpeg(seed=n)) for n in range(3, 9))]
+    )
+    (span,) = find_spans(tmp_path / "data")
+    add_corrections(span, [Correction("1.jpg", "ok", "damaged", "", "", "")])
+    corrected = ingest(tmp_path / "data", tmp_path / "one")
+    labels = labels_of(corrected)
+    assert labels["span-00001/1.jpg"] == "damaged" and "span-00001/0.jpg" not in labels
+    assert {each["reason"] for each in corrected.quarantined()} == {"duplicate"}
+    add_corrections(span, [Correction("2.jpg", "ok", "ok", "", "", "")])
+    disputed = ingest(tmp_path / "data", tmp_path / "two")
+    assert [each["reason"] for each in disputed.quarantined()] == ["conflicting-label"] * 3
+
+
 def test_what_phones_answered_is_joined_with_the_labels_of_usable_examples(spoiled, tmp_path):
     rows = [
         *((f"walk-4-{seed}.jpg", "ok", "random") for seed in range(40, 50)),  # a third of them is ok

@@ -167,6 +167,7 @@ def production_model(root, folder, served=None):
         folder,
         push=str(root),
         model_name="shelf",
+        labels=json.dumps(["ok", "misplaced", "damaged"]),
         settings="",
         code="",
         production="",

@@ -4,8 +4,8 @@ import json
 import pytest
 
 from data.photos.labels_file import LabelRow, write_span
-from data.spans.corrections import FILE_NAME, Correction, add_corrections, read_corrections
-from data.spans.layout import find_spans
+from data.spans.corrections import Correction, add_corrections, read_corrections
+from data.spans.layout import CORRECTIONS, find_files, find_spans
 from edgeline.cli.main import main
 from edgeline.errors import DataRefused, EdgelineError
 from tests.data.sample_photos import jpeg
@@ -57,6 +57,8 @@ def test_labels_are_corrected_and_confirmed_beside_the_files_of_their_spans(data
     assert corrections(data, 1) == {"2.jpg": ("ok", "misplaced")}
     item = read_corrections(find_spans(data)[0])["0.jpg"]
     assert item.reason == "looked at" and "@" in item.who and item.when.endswith("Z")
+    # They are no texts of the span, and an answer of phones is none either.
+    assert [path.name for path in find_files(find_spans(data)[0], ".csv", ".jsonl")] == ["labels.csv"]
     # The next run sees a change of the data, and the labels file is what it was.
     assert window_digest(find_spans(data)) != before[0]
     assert (find_spans(data)[0].path / "labels.csv").read_bytes() == before[1]
@@ -66,7 +68,7 @@ def test_the_newest_decision_counts_and_may_take_one_back(data, relabel):
     assert relabel(("span-00001/0.jpg", "ok", "damaged"))[0] == 0
     assert relabel(("span-00001/0.jpg", "damaged", "ok"))[0] == 0
     assert corrections(data) == {"0.jpg": ("ok", "ok")}
-    assert len((find_spans(data)[0].path / FILE_NAME).read_text().splitlines()) == 2
+    assert len((find_spans(data)[0].path / CORRECTIONS).read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -100,10 +102,10 @@ def test_a_list_without_its_columns_or_a_reason_is_refused(data, relabel, tmp_pa
 def test_a_damaged_line_names_its_span_and_half_a_last_line_is_ignored(data, relabel):
     relabel(("span-00001/0.jpg", "ok", "damaged"))
     span = find_spans(data)[0]
-    whole = (span.path / FILE_NAME).read_text()
-    (span.path / FILE_NAME).write_text(whole + json.dumps({"example": "1.jpg"})[:-3])
+    whole = (span.path / CORRECTIONS).read_text()
+    (span.path / CORRECTIONS).write_text(whole + json.dumps({"example": "1.jpg"})[:-3])
     assert set(read_corrections(span)) == {"0.jpg"}
-    (span.path / FILE_NAME).write_text(whole + "{}\n")
+    (span.path / CORRECTIONS).write_text(whole + "{}\n")
     with pytest.raises(DataRefused, match="line 2 is not a correction of a label") as refusal:
         read_corrections(span)
     assert refusal.value.spans == ("span-00001",)
@@ -111,7 +113,7 @@ def test_a_damaged_line_names_its_span_and_half_a_last_line_is_ignored(data, rel
 
 def test_what_cannot_be_read_or_written_is_named_with_its_span(data):
     span = find_spans(data)[1]
-    (span.path / FILE_NAME).mkdir()
+    (span.path / CORRECTIONS).mkdir()
     with pytest.raises(DataRefused, match=r"corrections.jsonl cannot be read \(Is a directory\)") as refusal:
         read_corrections(span)
     assert refusal.value.spans == ("span-00002",)

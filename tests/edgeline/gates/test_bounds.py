@@ -222,6 +222,24 @@ def test_models_as_good_as_production_in_each_session_are_held_at_most_as_often_
     assert held(40, **world) <= 6 / 40
 
 
+def test_models_as_good_as_production_with_many_classes_are_held_no_more_often():
+    # Of 30, with a rate of 0.05, 6 or more are held once in 300 times.
+    random = np.random.default_rng(5)
+    held_back = 0
+    for _ in range(30):
+        labels = np.repeat(np.arange(30), 50)
+        was = random.random(len(labels)) < 0.85
+        now = np.where(random.random(len(labels)) < 0.5, was, random.random(len(labels)) < 0.85)
+        candidate, baseline = (
+            np.eye(30, dtype=np.float32)[np.where(right, labels, (labels + 1) % 30)] for right in (now, was)
+        )
+        names = tuple(f"class-{number}" for number in range(30))
+        groups, group_names = np.arange(len(labels)), tuple(map(str, range(len(labels))))
+        of_both = Answers(names, None, labels, groups, candidate, baseline, {}, group_names)
+        held_back += not verdict(of_both).passed
+    assert held_back <= 5
+
+
 @pytest.mark.parametrize(("count", "size", "dead"), [(20, 20, 1), (20, 20, 2), (10, 20, 3), (20, 10, 2)])
 def test_sessions_that_broke_are_not_missed(count, size, dead):
     assert held(10, sessions=count, size=size, dead=dead, accuracy=0.98, correlation=0.02) == 1.0

@@ -121,12 +121,12 @@ def compare(tmp_path):
         batch = pa.record_batch([pa.array([[number] for number in numbers.ravel()])], ["words"])
         return stats_impl.generate_statistics_in_memory(batch, statistics_options(["words"])).datasets[0]
 
-    def measure(before, now):
+    def measure(before, now, shared=False):
         columns = {"span": [], "session": [], "words": []}
         for span, sessions in ((1, before), (2, now)):
             for number, session in enumerate(sessions):
                 columns["span"] += [span] * len(session)
-                columns["session"] += [f"{span}-{number}"] * len(session)
+                columns["session"] += [f"{number}" if shared else f"{span}-{number}"] * len(session)
                 columns["words"] += session.tolist()
         others = {"span-00002": ["span-00001"]}
         (variances,) = measure_group_variances(columns, others, "session").spans.values()
@@ -165,6 +165,24 @@ def test_a_fault_in_some_sessions_does_not_pass_for_chance(compare):
     now[:20] -= 200
     drift = compare(before, now)
     assert drift.threshold == pytest.approx(0.12) and drift.distance > 0.3
+
+
+def test_machines_that_were_there_before_differ_from_themselves_by_little(compare):
+    """Three of six machines read 0; none of the other good weeks is drift."""
+    rng = np.random.default_rng(4)
+    levels = rng.normal(60, 10, (6, 1))
+    before, now = levels + rng.normal(size=(6, 700)), levels + rng.normal(size=(6, 100))
+    assert not (good := compare(before, now, shared=True)).distance > good.threshold
+    now[:3] = 0
+    drift = compare(before, now, shared=True)
+    assert drift.threshold < 0.2 and drift.distance > 3 * 0.12
+
+
+@pytest.mark.parametrize("sessions", [2, 3])
+def test_what_has_nothing_in_common_is_large_drift_in_however_few_sessions(compare, sessions):
+    rng = np.random.default_rng(3)
+    drift = compare(draw(rng, 20, 0.9), draw(rng, sessions, 0.9, mean=-900.0))
+    assert drift.distance > (1 + drift.threshold) / 2
 
 
 def test_examples_without_a_group_are_each_their_own(compare):

@@ -27,6 +27,15 @@ def test_a_file_within_its_limits_may_ship():
     assert judge(GOOD, LIMITS) == []
 
 
+def test_a_drop_of_exactly_what_is_allowed_is_allowed():
+    # The difference of these two shares is a little above 0.02 in binary.
+    exact = replace(
+        GOOD, examples=50, accuracy=48 / 50, reference_accuracy=49 / 50, groups={}, agreement=0.98
+    )
+    assert judge(exact, EdgeLimits(min_agreement=0.9, max_accuracy_drop=0.02)) == []
+    assert judge(exact, EdgeLimits(min_agreement=0.9, max_accuracy_drop=0.019))
+
+
 def test_an_output_that_says_otherwise_what_is_unlike_does_not_ship():
     assert judge(replace(GOOD, unlike_difference=0.03), LIMITS) == []
     (reason,) = judge(replace(GOOD, unlike_difference=0.2), LIMITS)

@@ -48,7 +48,7 @@ def verdict(answers, bounds=BOUNDS):
         right = answers.right(said)
         shares = {
             "overall": {"all": slice(None)},
-            "class": {name: answers.of("class", name) for name in CLASSES},
+            "class": {name: answers.of("class", name) for name in answers.classes},
         }
         of_both.append(
             {

@@ -1,0 +1,63 @@
+"""A SavedModel of earlier labels answers with the ids of today's."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer_module.export.align import align_labels
+
+pytestmark = pytest.mark.e2e
+
+OWN = ("ok", "misplaced", "damaged")
+ANSWER = (0.5, 0.3, 0.2)
+
+
+@pytest.fixture
+def saved_model(tmp_path: Path) -> Path:
+    """A SavedModel with the signatures of an export: it answers the same to each example."""
+    module = tf.Module()
+    spec = [tf.TensorSpec((None,), tf.string, name="examples")]
+    module.answer = tf.Variable([ANSWER])
+
+    @tf.function(input_signature=spec)
+    def serve(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": tf.repeat(module.answer, tf.size(examples), axis=0)}
+
+    @tf.function(input_signature=spec)
+    def transform(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            "image": tf.ones((tf.size(examples), 2)),
+            "label": -tf.ones_like(tf.strings.length(examples), tf.int64),
+        }
+
+    tf.saved_model.save(
+        module, str(tmp_path / "model"), {"serving_default": serve, "transform_features": transform}
+    )
+    return tmp_path / "model"
+
+
+def example(label: str) -> bytes:
+    feature = tf.train.Feature(bytes_list={"value": [label.encode()]})
+    return tf.train.Example(features=tf.train.Features(feature={"label": feature})).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("labels", "answer"),
+    [
+        (("ok", "misplaced", "damaged", "broken"), (0.5, 0.3, 0.2, 0.0)),
+        (("damaged", "ok", "misplaced"), (0.2, 0.5, 0.3)),
+        (("broken", "ok"), (0.0, 0.5)),
+    ],
+)
+def test_probabilities_and_labels_are_matched_by_name(saved_model, labels, answer):
+    align_labels(saved_model, OWN, labels)
+    signatures = tf.saved_model.load(str(saved_model)).signatures
+    asked = tf.constant([example(label) for label in (*labels, "unknown")])
+    given = signatures["serving_default"](examples=asked)["probabilities"]
+    np.testing.assert_allclose(given, [answer] * len(asked), atol=1e-7)
+    features = signatures["transform_features"](examples=asked)
+    assert features["label"].numpy().tolist() == [*range(len(labels)), -1]
+    assert features["image"].shape == (len(asked), 2)
+    assert [path.name for path in saved_model.parent.iterdir()] == ["model"]
