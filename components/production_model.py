@@ -62,11 +62,8 @@ def ProductionModel(
         try:
             for name in (file, LABELS_FILE_NAME):
                 (bundle / name).write_bytes(release.read(name))
-            own, today = (
-                parse_labels(release.read(LABELS_FILE_NAME), LABELS_FILE_NAME),
-                tuple(json.loads(labels)),
-            )
-            if own != today:
+            own = parse_labels((bundle / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME)
+            if own != (today := tuple(json.loads(labels))):
                 from trainer_module.export.align import align_labels
 
                 align_labels(target, own, today)

@@ -181,7 +181,7 @@ def test_machines_that_were_there_before_differ_from_themselves_by_little(compar
 @pytest.mark.parametrize("sessions", [2, 3])
 def test_what_has_nothing_in_common_is_large_drift_in_however_few_sessions(compare, sessions):
     rng = np.random.default_rng(3)
-    drift = compare(draw(rng, 20, 0.9), draw(rng, sessions, 0.9, mean=-900.0))
+    drift = compare(draw(rng, 20, 0.9), draw(rng, sessions, 0.9, examples=30, mean=-900.0))
     assert drift.distance > (1 + drift.threshold) / 2
 
 
