@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,11 +25,15 @@ from edgeline.report.sources import Sources
 from pipeline.evaluation import build_evaluation_config
 from pipeline.settings import Settings
 from tests.components.steps import LABELS, SHELF, artifact, execute
+from trainer_module.export.align import align_labels
 
+NO_DROP = [Bound(slice="overall", max_drop=0.0), Bound(slice="class", metric="recall", max_drop=0.0)]
 SERVED_BOUNDS = (ServedBound(lower=0.5),)
 
 
-def evaluate(trained, baseline, folder, bounds=(), out_of_fold=(), twins=None, reviewed=(), served=()):
+def evaluate(
+    trained, baseline, folder, bounds=(), out_of_fold=(), twins=None, reviewed=(), served=(), workload=SHELF
+):
     evaluation, blessing = artifact(ModelEvaluation, folder / "e"), artifact(ModelBlessing, folder / "b")
     model_run = artifact(ModelRun, folder / "run")
     if out_of_fold:
@@ -52,8 +57,8 @@ def evaluate(trained, baseline, folder, bounds=(), out_of_fold=(), twins=None, r
         },
         {"evaluation": evaluation, "blessing": blessing},
         folder,
-        eval_config=build_evaluation_config(SHELF, 0.05),
-        workload=SHELF.to_json(),
+        eval_config=build_evaluation_config(workload, 0.05),
+        workload=workload.to_json(),
         settings=Settings(evaluation=asked).of("Evaluator"),
         code="",
     )
@@ -117,6 +122,24 @@ def test_both_models_are_in_the_metrics_file(trained, compared):
         written["candidate"]["overall"]["all"]["accuracy"]
     )
     assert written["baseline_version"] == 7
+
+
+@pytest.mark.e2e
+def test_models_of_other_labels_are_compared_by_the_names_of_labels(trained, compared, tmp_path):
+    """As after a week in which the schema gained a label, and had its labels in another order."""
+    labels = ("damaged", "misplaced", "broken", "ok")
+    shutil.copytree(trained.model.uri, tmp_path / "aligned")
+    align_labels(tmp_path / "aligned" / "Format-Serving", LABELS, labels)
+    aligned = artifact(Model, tmp_path / "aligned", has_model=1, version=7)
+    today, workload = replace(trained, model=aligned), replace(SHELF, labels=labels)
+    evaluation, blessing = evaluate(today, aligned, tmp_path, NO_DROP, workload=workload)
+    before = json.loads(Path(compared[0].uri, "metrics.json").read_text())["candidate"]
+    written = json.loads(Path(evaluation.uri, "metrics.json").read_text())
+    assert VERDICT.read(Path(blessing.uri)).passed
+    for model in ("candidate", "baseline"):
+        assert written[model]["overall"]["all"]["accuracy"] == before["overall"]["all"]["accuracy"]
+        for label in LABELS:
+            assert written[model]["class"][label]["recall"] == before["class"][label]["recall"]
 
 
 @pytest.mark.e2e
