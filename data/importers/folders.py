@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.importers.source import Offers, RefusedPhoto, Source, clean_text, read_photo_within
+from data.spans.exclusions import SPAN_NAME
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused
 from edgeline.tables.unpacking import PHOTO_SUFFIXES
@@ -13,22 +14,40 @@ from edgeline.tables.unpacking import PHOTO_SUFFIXES
 # The names of splits; the first name of each that is there counts.
 _TRAIN, _EVAL = ("train", "training"), ("val", "valid", "validation", "dev", "eval", "test", "testing")
 
+# Of photos that are not read: none, or those of cameras' own formats and of successors of JPEG.
+_UNREAD_SUFFIXES = frozenset(
+    ("", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".jp2", ".jxl")
+)
+
 
 def open_folders(root: Path, folders: Sequence[Path]) -> Source:
     """Opens the class folders of `root`, or of each of its split folders.
 
     The model learns from the split `train`, and the first of `val`, `eval` and `test` that is there is eval;
-    other splits are left out. If `train` or eval is missing, photos are split as in a folder a class.
+    other splits are left out, and so is one whose photos lie in no class folder. If `train` or eval is
+    missing, photos are split as in a folder a class.
 
     Raises:
-        DataRefused: A class folder has no photo.
+        DataRefused: A class folder has no photo, the folders are spans, or some are splits and others not.
         UsageError: The name of a folder cannot be a label.
     """
+    if spans := [folder for folder in folders if SPAN_NAME.fullmatch(folder.name)]:
+        raise DataRefused(
+            f"{root} is a folder of spans.", "A span is no class.", f"Pass one of them, such as {spans[0]}."
+        )
     splits = {folder.name.lower(): folder for folder in folders if find_photos(folder)}
-    if not splits.keys() <= {*_TRAIN, *_EVAL} or any(
-        is_photo(entry.name) for folder in folders for entry in folder.iterdir()
-    ):
+    named = splits.keys() & {*_TRAIN, *_EVAL}
+    loose = {name for name in named if any(is_photo(entry.name) for entry in splits[name].iterdir())}
+    others = [folder.name for name, folder in splits.items() if name not in named]
+    if others and named - loose and named & {*_TRAIN} and named & {*_EVAL}:
+        raise DataRefused(
+            f"{root} has {', '.join(sorted(named))} beside {', '.join(others)}.",
+            "It is ambiguous whether they are splits or classes.",
+            "Move the others elsewhere if these are splits, or rename these if they are classes.",
+        )
+    if others or named <= loose:
         return _open_class_folders(root, {"": folders})
+    unlabelled = [splits.pop(name).name for name in sorted(loose)]
     sides = [next((splits[name] for name in names if name in splits), None) for names in (_TRAIN, _EVAL)]
     taken = {side: folder for side, folder in zip(SPLITS, sides, strict=True) if folder}
     classes = {side if all(sides) else "": _list_folders(folder) for side, folder in taken.items()}
@@ -39,6 +58,7 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
         for folder in splits.values()
         if folder not in taken.values()
     ]
+    parts += [f"{name}/ is left out, as its photos have no label" for name in unlabelled]
     about = f": {', '.join(parts)}" if parts else ""
     return replace(source, layout=f"one folder per split, each with {source.layout}{about}")
 
@@ -66,7 +86,9 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]]) -> So
         )
     count = sum(map(len, photos.values()))
     offers = _read_photos(root, photos, labels, classes)
-    return Source(f"one folder per class ({len(set(labels.values()))} classes)", offers, count)
+    layout = f"one folder per class ({len(set(labels.values()))} classes)"
+    inner = [folder.name for folder in _list_folders(next(iter(classes))) if find_photos(folder)]
+    return Source(layout, offers, count, inner=tuple(inner) if len(classes) == 1 else ())
 
 
 def find_photos(folder: Path) -> list[Path]:
@@ -86,6 +108,17 @@ def is_photo(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
 
 
+def _find_unnamed(folder: Path) -> list[Path]:
+    """Returns files below a folder that may be photos, of a camera's own format or without a suffix."""
+    walked = ((path, sorted(names)) for path, _, names in os.walk(folder))
+    return [
+        Path(path, name)
+        for path, names in walked
+        for name in names
+        if not name.startswith(".") and os.path.splitext(name)[1].lower() in _UNREAD_SUFFIXES
+    ]
+
+
 def _read_photos(
     root: Path, photos: Mapping[Path, list[Path]], labels: Mapping[Path, str], splits: Mapping[Path, str]
 ) -> Offers:
@@ -96,3 +129,5 @@ def _read_photos(
                 yield RefusedPhoto(where, "linked-folder" if os.path.islink(path) else "unreadable-folder")
             else:
                 yield read_photo_within(root, path, where, labels[folder], name=where, split=splits[folder])
+        for path in _find_unnamed(folder):
+            yield RefusedPhoto(path.relative_to(root).as_posix(), "no-photo-suffix")

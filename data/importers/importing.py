@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timezone
+from functools import partial
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any
@@ -26,7 +27,7 @@ from data.spans.layout import find_spans, find_usable_spans
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.journal import format_utc
-from edgeline.labels import find_fault
+from edgeline.labels import find_fault, join_names
 from edgeline.records.events import Counted, report
 from edgeline.records.rejection import RowRejected
 from edgeline.tables.decoder_process import DecoderProcess
@@ -46,6 +47,7 @@ def import_photos(
     eval_fraction: float = _EVAL_FRACTION,
     least: int = 0,
     describe: Callable[[bytes], bytes] | None = None,
+    limits: DataSettings | None = None,
 ) -> ImportReport:
     """Imports a folder a class, a manifest with photos, or TFRecord files as one new span: all or nothing.
 
@@ -56,7 +58,8 @@ def import_photos(
     share one with those that show the same object (`sessions.py`), named by the first 16 digits of the hash
     of the first of them. Sessions get a split such that eval has `eval_fraction` of each class (`sides.py`).
     The report warns of classes with fewer than `least` photos. `describe` returns a network's features of
-    RGB pixels, uint8 [128, 128, 3]; without it, only thumbnails are compared.
+    RGB pixels, uint8 [128, 128, 3]; without it, only thumbnails are compared. It also warns of photos beyond
+    `limits`, by default those of the settings' defaults, which a run rejects.
 
     Raises:
         UsageError: `src` does not exist, or contains `data_dir`; a label, lane, session or time holds a
@@ -75,10 +78,17 @@ def import_photos(
     source = find_source(src)
     labels = {PhotoSpan.of(span): read_labels(span) for span in find_usable_spans(data_dir)}
     known = KnownPhotos(labels)
+    if len(source.inner) > 1 and (not known.labels or known.labels.keys() & {*source.inner}):
+        raise DataRefused(
+            f"{src} has one folder, with folders of photos in it: {join_names(source.inner)}.",
+            "A folder of the source is a class, so all photos would be of one.",
+            "Pass the folder in it, if its folders are the classes.",
+        )
+    look = partial(read_usable_look, limits=limits or DataSettings())
     try:
         with (
             closing(DecoderProcess(read_time_taken, _SECONDS, _GIGABYTES)) as when_taken,
-            closing(DecoderProcess(read_usable_look, _SECONDS, _LOOK_GIGABYTES)) as decode,
+            closing(DecoderProcess(look, _SECONDS, _LOOK_GIGABYTES)) as decode,
         ):
             make_look = _LookMaker(decode, describe)
             importer = _Importer(source, known, when_taken, make_look)
@@ -216,7 +226,8 @@ class _Importer:
             span, row = match
             self.restored += restore_photo(span, row.photo, photo.data)
             if row.label != photo.label:
-                self.relabelled.append(f"{photo.where} is {row.label!r} in {span.name}, {photo.label!r} here")
+                name = f"{span.name}/{row.photo}"
+                self.relabelled.append(f"{photo.where} ({name}) is {row.label!r} there, {photo.label!r} here")
                 return None
         if match or photo.label in self.labels_of[digest]:
             self.known += 1
@@ -233,7 +244,8 @@ class _Importer:
             photo=digest + (suffix if suffix in PHOTO_SUFFIXES else ".jpg"),
             label=photo.label,
             lane_id=photo.lane_id or UNKNOWN_LANE,
-            session_id=photo.session_id or digest[:_SESSION_DIGITS],
+            # Copies in two splits are no session; ingest finds them.
+            session_id=photo.session_id or "-".join(filter(None, (digest[:_SESSION_DIGITS], photo.split))),
             captured_at=taken or written_at,
             split=photo.split,
         )

@@ -8,12 +8,14 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from data.photos.labels_file import LabelRow, PhotoSpan
 from data.photos.likeness import SIDE
+from data.spans.corrections import read_corrections
 from data.spans.layout import Span, replace_file
 from edgeline.records.photo_features import SIZE
 from edgeline.records.rejection import RowRejected
@@ -41,7 +43,10 @@ class KnownPhotos:
         self._by_hash: dict[str, tuple[PhotoSpan, LabelRow]] = {}
         self._by_size: dict[int, list[tuple[PhotoSpan, LabelRow]]] = defaultdict(list)
         for photos, rows in spans.items():
+            corrections = read_corrections(photos)
             for row in rows:
+                if (made := corrections.get(row.photo)) and made.was == row.label:
+                    row = replace(row, label=made.label)
                 if row.label:
                     self.labels[row.label] = None
                 if match := _HASH_NAME.fullmatch(row.photo):

@@ -63,7 +63,8 @@ class ImportReport:
         if self.relabelled:
             lines.append(
                 f"{len(self.relabelled)} photos are there under another label and were not changed"
-                f" (change the label in that span's labels.csv): {_list_some(self.relabelled)}."
+                " (correct them with `edgeline data relabel` and a list of example, label, corrected):"
+                f" {_list_some(self.relabelled)}."
             )
         if self.conflicting:
             lines.append(

@@ -27,6 +27,8 @@ _MOST = 5.0
 # Ranks at which the similarities of unrelated photos begin, and how far these are followed. An object may
 # have as many photos.
 _RANKS, _FOLLOWED = (12, 48), 4
+# Largest share of photos that look like one and are taken for its object; ranks need a third of all.
+_MOST_ALIKE = 0.5
 _KEPT, _FEWEST, _REFERENCES, _ROWS, _LARGEST = 128, 25, 4_096, 256, 1_000
 
 _Floats = NDArray[np.float32]
@@ -48,7 +50,8 @@ def find_same(
     if len(features) < _FEWEST or not features.size:
         return find_alike(looks, asked, neighbours)
     likely = np.empty((0, 2), np.int64) if neighbours is None else np.sort(neighbours, 1)
-    evidence, unit = _Evidence(features, likely), normalize_looks(looks)
+    unit = normalize_looks(looks)
+    evidence = _Evidence(features, likely, unit)
     twins, pairs, strengths = np.full(asked, -1), list[_Ints](), list[_Floats]()
     for top in range(0, asked, _ROWS):
         rows = np.arange(top, min(top + _ROWS, asked))
@@ -82,7 +85,7 @@ def _join_groups(groups: _Ints, pairs: _Ints, strengths: _Floats, evidence: "_Ev
 class _Evidence:
     """The evidence that pairs of photos show one object."""
 
-    def __init__(self, features: _Floats, likely: _Ints) -> None:
+    def __init__(self, features: _Floats, likely: _Ints, looks: _Floats) -> None:
         self._white, self._likely = _whiten(features), likely
         count = len(features)
         step = -(-count // _REFERENCES)
@@ -91,7 +94,11 @@ class _Evidence:
         self._ranks = sorted({min(rank, most) for rank in _RANKS})
         starts, scales = [], []
         for top in range(0, count, _ROWS):
-            near = -np.sort(-(self._white[top : top + _ROWS] @ references.T), 1)  # includes the photo itself
+            similar = self._white[top : top + _ROWS] @ references.T
+            is_alike = looks[top : top + _ROWS] @ looks[::step].T >= ALIKE
+            # Those may show the same object; if most photos look alike, looks tell nothing.
+            similar[is_alike & (is_alike.mean(1, keepdims=True) < _MOST_ALIKE)] = -1
+            near = -np.sort(-similar, 1)
             start = near[:, self._ranks]
             starts.append(start)
             scales.append((start - near[:, [rank * _FOLLOWED for rank in self._ranks]]) / np.log(_FOLLOWED))

@@ -38,13 +38,13 @@ def read_look(photo: bytes) -> tuple[bytes, bytes] | None:
     return None if small is None else (compute_look(small), compute_pixels(small))
 
 
-def read_usable_look(photo: bytes) -> tuple[bytes, bytes] | None:
-    """Returns what `read_look` does, for a photo that a run does not reject for its header.
+def read_usable_look(photo: bytes, limits: DataSettings) -> tuple[bytes, bytes] | None:
+    """Returns what `read_look` does, for a photo that a run with these limits does not reject for its header.
 
     Raises:
         RowRejected: oversized, too-small, or unreadable.
     """
-    check_header(photo, DataSettings())
+    check_header(photo, limits)
     return read_look(photo)
 
 

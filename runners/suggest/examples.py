@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -94,7 +95,8 @@ def read_candidates(src: Path, bundle: Bundle, workload: Workload, spans: Sequen
     pool, seen, is_photo = Pool(), set[str](), _is_photo(bundle.contract)
     is_known = _index_photos(spans) if is_photo else _index_rows(spans, workload, bundle.contract)
     read = _read_photos if is_photo else _read_rows
-    with closing(DecoderProcess(read_usable_look, _SECONDS, _GIGABYTES)) as decode:
+    look = partial(read_usable_look, limits=DataSettings())
+    with closing(DecoderProcess(look, _SECONDS, _GIGABYTES)) as decode:
         for example, cells in read(src, bundle.contract):
             if example.problem:
                 pool.problems.append(f"{example.place}: {example.problem}")

@@ -111,6 +111,67 @@ def test_photos_of_a_third_split_are_left_out_and_counted(tmp_path, data_dir):
     assert by_split(data_dir) == [("eval", "a"), ("train", "a"), ("train", "b")]
 
 
+def test_a_split_without_class_folders_has_no_labels_and_is_left_out(tmp_path, data_dir):
+    photos = {
+        f"train/{label}/{n}.jpg": jpeg(seed=n + 10 * k) for k, label in enumerate("ab") for n in range(4)
+    }
+    src = write(tmp_path / "src", {**photos, "test/1.jpg": jpeg(seed=30)})
+    report = import_photos(src, data_dir)
+    assert report.added == {"a": 4, "b": 4}
+    assert report.layout.endswith("test/ is left out, as its photos have no label")
+
+
+@pytest.mark.parametrize(
+    ("folders", "found"),
+    [
+        (("train/a", "val/a", "to predict"), "has train, val beside to predict"),
+        (("span-00001/photos", "span-00002/photos"), "is a folder of spans"),
+        (("pets/cat", "pets/dog"), "has one folder, with folders of photos in it: cat, dog"),
+    ],
+)
+def test_folders_that_are_no_classes_are_refused(tmp_path, data_dir, folders, found):
+    files = {f"{folder}/{n}.jpg": jpeg(seed=10 * k + n) for k, folder in enumerate(folders) for n in range(3)}
+    with pytest.raises(DataRefused, match=found):
+        import_photos(write(tmp_path / "src", files), data_dir)
+    assert not data_dir.exists()
+
+
+def test_a_week_may_add_one_class_in_folders_of_its_own_but_not_the_classes_in_one_folder(tmp_path, data_dir):
+    first = {
+        f"{label}/{n}.jpg": jpeg(seed=n + 10 * k) for k, label in enumerate(("cat", "dog")) for n in range(3)
+    }
+    import_photos(write(tmp_path / "one", first), data_dir)
+    dated = write(tmp_path / "two", {f"cat/{month}/1.jpg": jpeg(seed=40 + month) for month in (1, 2)})
+    assert import_photos(dated, data_dir).added == {"cat": 2}
+    wrapped = write(tmp_path / "three", {"week2/cat/1.jpg": jpeg(seed=60), "week2/dog/1.jpg": jpeg(seed=61)})
+    with pytest.raises(DataRefused, match="Pass the folder in it"):
+        import_photos(wrapped, data_dir)
+
+
+def test_a_photo_in_both_splits_is_imported_for_ingest_to_judge(tmp_path, data_dir):
+    photos = {
+        f"{split}/{label}/{n}.jpg": jpeg(seed=n + 10 * k + 20 * s)
+        for s, split in enumerate(("train", "val"))
+        for k, label in enumerate("ab")
+        for n in range(3)
+    }
+    src = write(tmp_path / "src", {**photos, "val/b/copy.jpg": photos["train/a/0.jpg"]})
+    report = import_photos(src, data_dir)
+    assert (sum(report.added.values()), report.conflicting) == (13, 1)
+
+
+def test_files_that_may_be_photos_of_another_kind_are_counted(tmp_path, data_dir):
+    files = {
+        "a/1.jpg": jpeg(),
+        "b/1.jpg": jpeg(seed=1),
+        "a/IMG.CR2": b"raw",
+        "b/noext": jpeg(seed=2),
+        "b/notes.txt": b"-",
+    }
+    report = import_photos(write(tmp_path / "src", files), data_dir)
+    assert report.refused["no-photo-suffix"] == ("a/IMG.CR2", "b/noext")
+
+
 def test_where_only_one_split_is_there_the_import_makes_both(tmp_path, data_dir):
     photos = {f"train/{label}/{n}.jpg": jpeg(seed=n + 9 * (label == "b")) for n in range(5) for label in "ab"}
     report = import_photos(write(tmp_path / "src", photos | {"val/a/notes.txt": b""}), data_dir)

@@ -10,6 +10,7 @@ import yaml
 from data.importers.curated_schema import read_label_domain
 from data.importers.importing import import_photos
 from data.photos.labels_file import LabelRow, read_labels, write_span
+from data.spans.corrections import Correction, add_corrections
 from data.spans.layout import find_spans
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from tests.data.sample_photos import jpeg, phone_exif
@@ -137,8 +138,14 @@ def test_a_photo_that_is_there_under_another_label_is_left_alone_and_reported(sr
     shutil.move(src / "fruit" / "a.jpg", src / "nuts" / "a.jpg")
     report = import_photos(src, data_dir)
     assert (report.span, len(report.relabelled)) == (None, 1)
-    assert "nuts/a.jpg is 'fruit' in span-00001, 'nuts' here" in "\n".join(report.sentences())
+    (span,) = find_spans(data_dir)
+    moved = (src / "nuts" / "a.jpg").read_bytes()
+    (name,) = (path.name for path in (span.path / "photos").iterdir() if path.read_bytes() == moved)
+    said = "\n".join(report.sentences())
+    assert f"nuts/a.jpg (span-00001/{name}) is 'fruit' there, 'nuts' here" in said and "data relabel" in said
     assert labels(data_dir) == ("Gemüse, grün", "fruit")
+    add_corrections(span, [Correction(name, "fruit", "nuts", "", "", "")])
+    assert import_photos(src, data_dir).relabelled == ()
 
 
 def test_a_new_photo_with_two_labels_keeps_both_rows_for_ingest_to_judge(tmp_path, data_dir):
