@@ -76,12 +76,11 @@ EXEMPT = {
     """,
     "no quick test was seen to raise them in its own process yet": """
         data/importers/column_kinds.py check_label_column #3
-        data/importers/column_kinds.py find_kinds #1
         data/importers/curated_schema.py _find_block #1
         data/importers/curated_schema.py read_extra_columns #1
         data/importers/curated_schema.py widen_schema #2
-        data/importers/tables.py import_table #4
-        data/importers/workload_files.py read_columns #1
+        data/importers/tables.py import_table #5
+        data/importers/workload_files.py _read_workload #1
         edgeline/store/locations.py locate #2
         edgeline/records/columns.py Column.seconds #1
         edgeline/release/durable.py only_writer #1

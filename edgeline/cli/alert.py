@@ -61,7 +61,7 @@ def send_alerts(
     workspace: Path,
     store: str | None,
     test: bool,
-    look_further: Callable[[], list[str]] = list,
+    look_further: Callable[[], list[str]] | None = None,
 ) -> int:
     """Sends the alerts on a model, and prints them; returns the exit code.
 
@@ -72,7 +72,8 @@ def send_alerts(
         workspace: The folder of the runs, which are looked at if `store` is None.
         store: A place where a cluster pushes to.
         test: True to send test messages only.
-        look_further: A function that is called first, sends alerts of its own, and returns its warnings.
+        look_further: A function that is called first, sends alerts of its own, and returns its warnings; the
+            place may have neither a run nor a release then.
 
     Raises:
         UsageError: There is no channel, or nothing to look at.
@@ -94,7 +95,7 @@ def send_alerts(
     runs = locate(store) / "runs" if store is not None else None
     known = {*models(store or push)}
     known |= {*list_folders(runs)} if runs else {run.workload for run in read_runs(workspace)}
-    if model not in known:
+    if look_further is None and model not in known:
         raise UsageError(
             f"There is no run and no release of {model} in {store or workspace}.",
             f"It has those of {', '.join(sorted(known)) or 'no model'}.",
@@ -103,7 +104,7 @@ def send_alerts(
     look = partial(look_at_workspace, workspace, model, push)
     if runs:
         look = partial(look_at_store, runs / model)
-    further = look_further()
+    further = look_further() if look_further else []
     troubles, warnings = tell(settings, look)
     warnings += further
     for trouble in troubles.values():

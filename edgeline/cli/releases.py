@@ -236,7 +236,9 @@ def renew(place: Place, key: str | None) -> int:
     pointer = store.renew(root, model, _find_key(key, last))
     if pointer is None:
         folder = PushFolder(locate(root))
-        raise missing_pointer(folder, model) if model in folder.models() else nothing_of(folder, model)
+        if model in folder.models():
+            raise missing_pointer(folder, model)
+        raise nothing_of(folder, model)
     version = pointer.production.version
     say(f"The pointer to version {version} of {model} is valid until {pointer.expires}.")
     return 0

@@ -327,3 +327,11 @@ def test_a_signed_pointer_is_renewed_and_moved_with_its_key_alone(edgeline, tmp_
     assert code == 0 and said.startswith("The pointer to version 1 of shelf is valid until 20")
     code, said = edgeline("renew", *place, "--workload", "other")
     assert code == 2 and "has no model 'other'" in said
+    pointer = push / "edge/shelf/current.json"
+    for damage, found in (
+        (lambda: pointer.write_bytes(b"{"), "current.json"),
+        (pointer.unlink, "found no file"),
+    ):
+        damage()
+        code, said = edgeline("renew", *place, "--key", key)
+        assert code == 1 and found in said and " promote " in said
