@@ -110,13 +110,15 @@ def is_photo(name: str) -> bool:
 
 def _find_unnamed(folder: Path) -> list[Path]:
     """Returns files below a folder that may be photos, of a camera's own format or without a suffix."""
-    walked = ((path, sorted(names)) for path, _, names in os.walk(folder))
-    return [
-        Path(path, name)
-        for path, names in walked
-        for name in names
-        if not name.startswith(".") and os.path.splitext(name)[1].lower() in _UNREAD_SUFFIXES
-    ]
+    paths: list[Path] = []
+    for path, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [
+            Path(path, name)
+            for name in names
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in _UNREAD_SUFFIXES
+        ]
+    return sorted(paths)
 
 
 def _read_photos(

@@ -7,7 +7,9 @@ label away, and text of many words.
 
 import csv
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -317,9 +319,9 @@ def _read_endings(data_dir: Path, columns: Mapping[str, str]) -> dict[str, str]:
         that has both, or no whole numbers, is left out.
     """
     endings: dict[str, set[str]] = {name: set() for name in columns}
-    for span in find_usable_spans(data_dir)[-1:]:
-        for path in find_files(span, ".csv"):
-            for item in read_rows(path, (), (span.name,)):
+    with suppress(DataRefused):  # the span may be of another kind; a run will say what is wrong with it
+        for span in find_usable_spans(data_dir)[-1:]:
+            for item in chain(*(read_rows(path, (), (span.name,)) for path in find_files(span, ".csv"))):
                 for name, own in columns.items():
                     cell = "" if isinstance(item, Rejected) else item[1].get(own, "")
                     if WHOLE.fullmatch(cell):
