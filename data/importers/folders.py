@@ -14,7 +14,7 @@ from edgeline.tables.unpacking import PHOTO_SUFFIXES
 # The names of splits; the first name of each that is there counts.
 _TRAIN, _EVAL = ("train", "training"), ("val", "valid", "validation", "dev", "eval", "test", "testing")
 
-# Of photos that are not read: none, or those of cameras' own formats and of successors of JPEG.
+# Suffixes of photos that are not read: none, or those of cameras' own formats and of successors of JPEG.
 _UNREAD_SUFFIXES = frozenset(
     ("", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".jp2", ".jxl")
 )
