@@ -1,7 +1,7 @@
 """Photos in a folder a class, SRC/<label>/**.jpg, or in a folder a split and a class in it."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,8 +87,8 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]]) -> So
     count = sum(map(len, photos.values()))
     offers = _read_photos(root, photos, labels, classes)
     layout = f"one folder per class ({len(set(labels.values()))} classes)"
-    inner = [folder.name for folder in _list_folders(next(iter(classes))) if find_photos(folder)]
-    return Source(layout, offers, count, inner=tuple(inner) if len(classes) == 1 else ())
+    only = _list_folders(*classes) if len(classes) == 1 else []
+    return Source(layout, offers, count, inner=tuple(each.name for each in only if find_photos(each)))
 
 
 def find_photos(folder: Path) -> list[Path]:
@@ -105,7 +105,11 @@ def find_photos(folder: Path) -> list[Path]:
 
 def is_photo(name: str) -> bool:
     """Returns whether a file's name is that of a photo."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
+    return _has_suffix(name, PHOTO_SUFFIXES)
+
+
+def _has_suffix(name: str, suffixes: Collection[str]) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes
 
 
 def _find_unnamed(folder: Path) -> list[Path]:
@@ -113,11 +117,7 @@ def _find_unnamed(folder: Path) -> list[Path]:
     paths: list[Path] = []
     for path, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [
-            Path(path, name)
-            for name in names
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in _UNREAD_SUFFIXES
-        ]
+        paths += [Path(path, name) for name in names if _has_suffix(name, _UNREAD_SUFFIXES)]
     return sorted(paths)
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from data.photos.labels_file import LabelRow, PhotoSpan
 from data.photos.likeness import SIDE
-from data.spans.corrections import read_corrections
+from data.spans.corrections import find_correction, read_corrections
 from data.spans.layout import Span, replace_file
 from edgeline.records.photo_features import SIZE
 from edgeline.records.rejection import RowRejected
@@ -45,7 +45,7 @@ class KnownPhotos:
         for photos, rows in spans.items():
             corrections = read_corrections(photos)
             for row in rows:
-                if (made := corrections.get(row.photo)) and made.was == row.label:
+                if made := find_correction(corrections, row.photo, row.label):
                     row = replace(row, label=made.label)
                 if row.label:
                     self.labels[row.label] = None

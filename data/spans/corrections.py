@@ -38,10 +38,16 @@ def read_corrections(span: Span) -> Mapping[str, Correction]:
     return {correction.example: correction for correction in entries}
 
 
+def find_correction(corrections: Mapping[str, Correction], example: str, label: str) -> Correction | None:
+    """Returns the decision on an example, unless its label in the span's files changed since."""
+    correction = corrections.get(example)
+    return correction if correction and correction.was == label else None
+
+
 def correct_label(row: Row, corrections: Mapping[str, Correction], labels: Sequence[str]) -> Row:
     """Returns a row with its corrected label, unless the labels of span or schema changed since."""
-    correction = corrections.get(row.id)
-    if correction is None or row.label != correction.was or correction.label not in labels:
+    correction = find_correction(corrections, row.id, row.label)
+    if correction is None or correction.label not in labels:
         return row
     return replace(row, label=correction.label, reviewed=True)
 

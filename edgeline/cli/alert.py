@@ -93,9 +93,10 @@ def send_alerts(
         why, do = "It has no runs to check.", "Pass another --workspace DIR, or a --store DIR_OR_URL."
         raise UsageError(f"There is no workspace {workspace}.", why, do)
     runs = locate(store) / "runs" if store is not None else None
-    known = {*models(store or push)}
-    known |= {*list_folders(runs)} if runs else {run.workload for run in read_runs(workspace)}
-    if look_further is None and model not in known:
+    known = {*models(store or push)} if look_further is None else {model}
+    if model not in known:
+        known |= {*list_folders(runs)} if runs else {run.workload for run in read_runs(workspace)}
+    if model not in known:
         raise UsageError(
             f"There is no run and no release of {model} in {store or workspace}.",
             f"It has those of {', '.join(sorted(known)) or 'no model'}.",

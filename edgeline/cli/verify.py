@@ -13,7 +13,7 @@ from edgeline.cli.stdout import print_json, say
 from edgeline.errors import EdgelineError
 from edgeline.release import signing, store
 from edgeline.release.acceptance import distrust
-from edgeline.release.history import find_envelope
+from edgeline.release.history import find_signed
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import Manifest
 from edgeline.release.signing import public_key
@@ -49,11 +49,10 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     error = distrust(manifest, own_key) if manifest and not problems else None
     golden = ""
     if own_key and kind == "push" and number is None and not problems and not error:
-        envelope = find_envelope(PushFolder(locate(where)), model)
-        signer = envelope.read()[1] if envelope else own_key
-        if signer != own_key:
+        pointer = find_signed(PushFolder(locate(where)), model)
+        if pointer and pointer[1] != own_key:
             error = EdgelineError(
-                f"The pointer to {model} is signed with {signer or 'no key'}. Expected {own_key}.",
+                f"The pointer to {model} is signed with {pointer[1] or 'no key'}. Expected {own_key}.",
                 "Phones with that key stay with the release that they have.",
                 "Sign it again: `edgeline renew --key FILE`, the private key.",
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from edgeline.gates.answers import ROUNDING
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import FEWEST_OF_A_CLASS, RECOGNISED, EdgeLimits
 from edgeline.records.edge import GroupAccuracy, Measurement
@@ -9,8 +10,6 @@ from edgeline.records.edge import GroupAccuracy, Measurement
 # The fewest examples of a class or slice by which a drop is judged: one of 50 is two points. A class that the
 # SavedModel recognises and a file has lost shows on fewer.
 _ENOUGH = 50
-# One of 50 is 0.02 exactly, but the difference of two shares is not.
-_ROUNDING = 1e-6
 # Largest mean difference of `unlike`; measured: int8 0.03, other files under 0.01.
 _UNLIKE_APART = 0.08
 _BYTES_PER_MB = 1_000_000  # as app stores and the settings count; a mebibyte would be laxer
@@ -32,7 +31,7 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[str]:
             f" differ by up to {measurement.max_difference:.3f}."
         )
     overall = GroupAccuracy(examples, measurement.accuracy, measurement.reference_accuracy)
-    if _drop(overall) > limits.max_accuracy_drop + _ROUNDING:
+    if _drop(overall) > limits.max_accuracy_drop + ROUNDING:
         reasons.append(_describe_drop(name, overall, "", limits))
     reasons += _find_lost_groups(measurement, limits)
     if (size := measurement.size_bytes / _BYTES_PER_MB) > limits.max_size_mb:
@@ -85,7 +84,7 @@ def _find_lost_groups(measurement: Measurement, limits: EdgeLimits) -> Iterator[
                 and group.reference_accuracy >= RECOGNISED
                 and group.accuracy < group.reference_accuracy / 2
             )
-            if _drop(group) > limits.max_accuracy_drop + _ROUNDING and (is_lost or group.support >= _ENOUGH):
+            if _drop(group) > limits.max_accuracy_drop + ROUNDING and (is_lost or group.support >= _ENOUGH):
                 yield _describe_drop(measurement.file, group, f" of {kind} {name}", limits)
 
 

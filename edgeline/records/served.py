@@ -162,11 +162,9 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
     """
     unique: dict[object, Answer] = {}
     repeated: Counter[str] = Counter()
-    faults: list[str] = []
-    answers: list[Answer] = []
-    for row in rows:
-        (faults if isinstance(row, str) else answers).append(row)  # type: ignore[arg-type]
-    for key, answer in _identify(answers):
+    rows = list(rows)
+    faults = [row for row in rows if isinstance(row, str)]
+    for key, answer in _identify(row for row in rows if not isinstance(row, str)):
         if first := unique.get(key):
             repeated[answer.device] += 1
             if (answer.example in truths, answer.chosen) <= (first.example in truths, first.chosen):

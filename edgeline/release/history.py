@@ -30,7 +30,7 @@ from edgeline.release.layout import (
     render,
     sha256_of_bytes,
 )
-from edgeline.release.pointer import Canary, Envelope
+from edgeline.release.pointer import Canary, Envelope, Pointer
 
 Action = Literal["push", "rollout", "promote", "rollback", "collect"]
 _REPAIRED_BY = "the next push, promote or rollback writes it from current.json"
@@ -162,6 +162,14 @@ def find_envelope(folder: PushFolder, model: str) -> Envelope | None:
     with suppress(EdgelineError):
         pointer = _read_current(folder, model)
         return pointer.signed if pointer else None
+    return None
+
+
+def find_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] | None:
+    """Reads the signed pointer and its key; None if there is none, or it is not right."""
+    with suppress(ValueError):
+        envelope = find_envelope(folder, model)
+        return envelope.read() if envelope else None
     return None
 
 

@@ -33,7 +33,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +49,7 @@ from edgeline.release.history import (
     catch_up,
     find_envelope,
     find_pointer,
+    find_signed,
     make_change,
     previous_version,
     read_history,
@@ -181,7 +182,7 @@ def renew(
         EdgelineError: The push folder cannot be written.
     """
     place = locate(root)
-    if (known := _find_signed(PushFolder(place), model)) and not _is_due(*known, key):
+    if (known := find_signed(PushFolder(place), model)) and not _is_due(*known, key):
         return known[0]
     if read_pointer(PushFolder(place), model) is None:
         return None
@@ -194,16 +195,8 @@ def renew(
     return signed.read()[0]
 
 
-def _find_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] | None:
-    """Reads the signed pointer and its key; None if there is none, or it is not right."""
-    with suppress(ValueError):
-        envelope = find_envelope(folder, model)
-        return envelope.read() if envelope else None
-    return None
-
-
 def _check_key(folder: PushFolder, model: str, key: "Ed25519PrivateKey | None") -> None:
-    known = _find_signed(folder, model)
+    known = find_signed(folder, model)
     if key is None and known and known[1]:
         raise UsageError(
             f"The pointer to {model} in production is signed, but no key is set.",
@@ -233,7 +226,7 @@ def _seal(
     days: float | None = None,
 ) -> Envelope:
     """Signs the pointer of a change; `days` are by default those of the pointer before."""
-    known = _find_signed(folder, model)
+    known = find_signed(folder, model)
     if days is None:
         days = known[0].life / timedelta(days=1) if known else DAYS
     changes = {each.number: each for each in (*read_history(folder, model).changes, change)}
