@@ -20,6 +20,7 @@ from edgeline.report.timelines import make_row
 from edgeline.runtime import Bundle, load_bundle
 from edgeline.store.locations import is_url
 from edgeline.workspace.known_runs import KnownRun, Place, find_known_run, find_known_runs, resolve_place
+from edgeline.workspace.runs import find_push
 
 
 def open(place: str | Path = "workspace", model: str | None = None) -> "History":
@@ -181,7 +182,7 @@ class PastRun:
         """Returns the SavedModel's answer to each eval example, a dictionary each.
 
         Keys: example, label, predicted, probability (of the predicted label, 0..1), group, span, the kinds
-        of slices, and the probability of each label under its name.
+        of slices, and the probability of each label under its name, unless that is one of the keys before.
 
         Raises:
             UsageError: Its files are not on this machine.
@@ -200,7 +201,7 @@ class PastRun:
                 "span": line.span,
             }
             row |= {"predicted": predicted, "probability": probability}
-            rows.append({**row, **line.slices, **dict(zip(labels, line.probabilities, strict=True))})
+            rows.append({**row, **line.slices, **dict(zip(labels, line.probabilities, strict=True)), **row})
         return rows
 
     def label_issues(self) -> list[dict[str, str]]:
@@ -241,7 +242,8 @@ class PastRun:
         """Returns the release that it pushed, which predicts as a phone does.
 
         Raises:
-            UsageError: It pushed none.
+            UsageError: It pushed none, or its release is gone.
+            EdgelineError: The release is damaged.
         """
         if self.outcome != "pushed":
             raise UsageError(
@@ -249,7 +251,15 @@ class PastRun:
                 "Only a pushed model has the files that a phone runs.",
                 "Take that in production: edgeline.open(...).model().",
             )
-        return self.history.model(self.facts.run.version, variant)
+        run, place = self.facts.run, self.history.place
+        release = store.get(place.store or find_push(run, place.workspace), run.workload, run.version)
+        if release.manifest.run != run.id:
+            raise UsageError(
+                f"Version {run.version} of {run.workload} is of run {release.manifest.run}, not of {run.id}.",
+                "The place of the releases was emptied since.",
+                "Take the model in production: edgeline.open(...).model().",
+            )
+        return Model(load_bundle(release.manifest, release.read, variant))
 
     def step(self, name: str) -> "PastStep":
         """Returns one of its steps.

@@ -122,17 +122,19 @@ def workspace(tmp_path, make_run):
 
 
 def make_workspace(workspace, make_run, **values):
-    run = make_run(
-        outcome="held",
-        exit_code=3,
-        seconds=95.0,
-        ended_at="2026-10-05T09:15:00Z",
-        steps=(Step("ExampleGen", "done", 5.0), Step("Trainer", "done", 60.0)),
-        reasons=("Accuracy is 0.8 on 400 eval examples; at least 0.850 is needed.",),
-        warnings=("span-00007 is dark.",),
-        details="edgeline show latest",
-        **{"push": str(workspace / "push"), **values},
-    )
+    values = {
+        "push": str(workspace / "push"),
+        "outcome": "held",
+        "exit_code": 3,
+        "seconds": 95.0,
+        "ended_at": "2026-10-05T09:15:00Z",
+        "steps": (Step("ExampleGen", "done", 5.0), Step("Trainer", "done", 60.0)),
+        "reasons": ("Accuracy is 0.8 on 400 eval examples; at least 0.850 is needed.",),
+        "warnings": ("span-00007 is dark.",),
+        "details": "edgeline show latest",
+        **values,
+    }
+    run = make_run(**values)
     folder = RunFolder(workspace / "runs" / run.id)
     folder.path.mkdir(parents=True)
     folder.write(run)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, get_args
 
@@ -88,6 +89,8 @@ def status(place: Place, as_json: bool) -> int:
     if last is None:
         say(f"No run in {place.workspace} yet.")
     else:
+        if last.outcome != "pushed":  # another version may have taken the place of that which stayed then
+            last = replace(last, version=release.version if release else None)
         say(f"Last run {last.id}, on {last.data}: {closing.headline(last)}", STYLES[last.outcome])
         for sentence in (*last.reasons, *last.warnings):
             say(f"  - {sentence}")

@@ -27,7 +27,7 @@ class Change:
 
 def describe(facts: Facts) -> dict[str, Lines]:
     """Returns all lines on a run except its metrics, by section; steps that it did not reach have none."""
-    run, version = facts.run, facts.run.version
+    run, version = facts.run, facts.production
     sections: dict[str, Lines] = {
         "Outcome": {
             "Outcome": run.outcome,

@@ -34,7 +34,7 @@ class Aged:
 
 def find_aged(rows: Sequence[Row]) -> list[Aged]:
     """Returns the runs whose newest span production had not seen, oldest first; the last of repeated ones."""
-    trained_on = {row.version: row.newest_span for row in rows if row.version is not None}
+    trained_on = {row.version: row.newest_span for row in rows if row.version and row.newest_span}
     found: dict[tuple[int, int], Aged] = {}
     for row in rows:
         seen, newest = trained_on.get(row.baseline or 0), row.newest

@@ -169,3 +169,16 @@ class Facts:
     edge: EdgeFiles | None = None
     gates: tuple[Verdict, ...] = ()  # in the order of the DAG
     unreadable: tuple[str, ...] = ()  # unreadable parts, a sentence each
+
+    @property
+    def canary_percent(self) -> float | None:
+        """Returns the share of phones that try its model as a canary; None if it is none."""
+        share: float | None = self.run.settings.get("push", {}).get("canary_percent")
+        has_baseline = self.evaluation is not None and self.evaluation.baseline_version is not None
+        return share if share and has_baseline and self.run.outcome == "pushed" else None
+
+    @property
+    def production(self) -> int | None:
+        """Returns the version in production when it ended, which a canary leaves as it was."""
+        is_canary = self.canary_percent is not None
+        return self.evaluation.baseline_version if is_canary and self.evaluation else self.run.version

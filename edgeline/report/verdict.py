@@ -71,9 +71,8 @@ def list_next_steps(facts: Facts) -> list[str]:
 
 
 def _describe_push(facts: Facts) -> str:
-    share = facts.run.settings.get("push", {}).get("canary_percent")
-    is_tried = share and facts.evaluation and facts.evaluation.baseline_version
-    state = f"is tried by {share:g} % of phones" if is_tried else "is in production"
+    share = facts.canary_percent
+    state = f"is tried by {share:g} % of phones" if share else "is in production"
     text = f"Version {facts.run.version} of {facts.run.workload} {state}"
     overall = facts.evaluation.overall if facts.evaluation else None
     judged = facts.evaluation.judged if facts.evaluation else None

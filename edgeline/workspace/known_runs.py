@@ -79,16 +79,19 @@ def resolve_place(place: Place) -> tuple[Run | None, str, str]:
 
 
 def find_known_run(place: Place, run_id: str) -> KnownRun:
-    """Returns the run of that id, `latest`, or `production`.
+    """Returns the run of that id or of an unambiguous beginning of it, `latest`, or `production`.
 
     Raises:
-        UsageError: There is no such run.
+        UsageError: There is no such run, or several.
     """
     if place.store is None:
         return _read_folder(place, *find_run(place.workspace, run_id, place.workload))
     root, model = _find_records(place.store, place.workload)
     wanted = in_production(place.store, model) if run_id == PRODUCTION else run_id
     known = records.read_all(root)
+    ids = [facts.run.id for _, facts in known]
+    begun = [each for each in ids if wanted and each.startswith(wanted)]
+    wanted = begun[0] if len(begun) == 1 else wanted
     chosen = [item for item in known if wanted in ("latest", item[1].run.id)]
     if not chosen:
         raise UsageError(

@@ -22,6 +22,8 @@ _RIGHT, _WRONG = [1.0, 0.0], [0.0, 1.0]
 def same_slices(first: Sources, second: Sources) -> tuple[tuple[SlicePair, ...], int]:
     """Compares both models by slice on the examples that both answered; returns the slices and the number.
 
+    An example counts if both runs had the same label for it.
+
     Returns no slices if those examples are fewer than half of either model's, or if answers are missing.
     """
     try:
@@ -31,7 +33,9 @@ def same_slices(first: Sources, second: Sources) -> tuple[tuple[SlicePair, ...],
         ]
     except UNREADABLE:
         return (), 0
-    shared = sorted(sides[0].keys() & sides[1].keys())
+    both = sides[0].keys() & sides[1].keys()
+    # With a label that a person corrected in between, one of two equal answers would be wrong.
+    shared = sorted(name for name in both if sides[0][name][0].label == sides[1][name][0].label)
     if len(shared) * 2 < max(map(len, sides)) or not shared:
         return (), 0
     right = np.array([[side[name][1] for name in shared] for side in sides])

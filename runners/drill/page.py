@@ -48,15 +48,15 @@ def write_page(folder: Path, year: Year) -> Path:
     """Writes the page of a year beside its record; returns its path."""
     first = find_first_broken(year)
     harm = {arm: _count_bad_weeks(year, arm) for arm in ARMS}
-    placebo = [week for week in year.weeks if week.is_placebo]
+    good = [week for week in year.weeks if week.is_good]
     broken = {each.promise for week in year.weeks for each in week.broken}
     figures = [
-        Figure("Weeks", words.count(len(year.weeks)), f"{len(placebo)} of them without a fault"),
+        Figure("Weeks", words.count(len(year.weeks)), f"{len(good)} of them with good photos and training"),
         Figure("Broken promises", words.count(len(broken)), f"of {len(PROMISES)}"),
         Figure(
             "False alarms",
             words.count(len(find_false_alarms(year))),
-            f"in {len(placebo)} weeks without a fault",
+            f"in {len(good)} good weeks",
         ),
         *(
             Figure(f"Bad weeks: {arm}", words.count(weeks), "weeks of each device")

@@ -62,7 +62,7 @@ def no_good_week_was_lost(year: Year) -> str:
         return _find_stuck(year)
     for week in year.weeks[-len(last.spans) :]:
         name = year.span(week.number)
-        if set(week.effects) <= {"recovers"} and name not in last.spans:
+        if week.is_good and name not in last.spans:
             why = next((w.excluded[name] for w in year.weeks if name in w.excluded), "no run read it")
             return f"{name} was good, and is lost: {why}"
     return ""
@@ -71,7 +71,7 @@ def no_good_week_was_lost(year: Year) -> str:
 def _find_stuck(year: Year) -> str:
     """Returns what a week without a fault of its own ended with, where it trained nothing."""
     week = year.weeks[-1]
-    if week.last is None or not set(week.effects) <= {"recovers"}:
+    if week.last is None or not week.is_good:
         return ""
     return f"The run ended {week.last.outcome or 'without a record'}: {_shorten(week.last)}"
 
@@ -84,6 +84,8 @@ def every_stop_names_its_cause(year: Year) -> str:
     causes = (*week.causes, *(cause for each in copied for cause in each.causes))
     # The later ones run without the fault: what stops them is judged as in other weeks.
     for attempt in week.attempts[:1] if week.causes else ():
+        if _is_judged(week, attempt):  # by its gates, as in a week without a fault: see false alarms
+            continue
         text = " ".join(attempt.sentences)
         # A killed parent says nothing; the next run, or `edgeline status`, does.
         if attempt.exit_code > 0 and not any(re.search(c, text, re.I) for c in causes):
@@ -92,31 +94,32 @@ def every_stop_names_its_cause(year: Year) -> str:
 
 
 def false_alarms_are_as_rare_as_set(year: Year) -> str:
-    """Good models and data of placebo weeks are stopped no more often than `evaluation.confidence` says."""
-    judged = [week for week in year.weeks if week.is_placebo and week.attempts]
+    """Good models and data of good weeks are stopped no more often than `evaluation.confidence` says."""
+    judged = [week for week in year.weeks if week.is_good and week.attempts]
     alarms = find_false_alarms(year)
     if not judged or judged[-1] != year.weeks[-1] or judged[-1] not in alarms:
         return ""
     count, rate = len(judged), 1 - year.limits.confidence
     chance = sum(comb(count, k) * rate**k * (1 - rate) ** (count - k) for k in range(len(alarms), count + 1))
     numbers = ", ".join(str(week.number) for week in alarms)
-    text = f"{len(alarms)} of {count} placebo weeks were stopped ({numbers}), a chance of {chance:.4f}"
+    text = f"{len(alarms)} of {count} good weeks were stopped ({numbers}), a chance of {chance:.4f}"
     return f"{text}: {_shorten(alarms[-1].attempts[0])}" if chance < _UNLIKELY else ""
 
 
 def find_false_alarms(year: Year) -> list[Week]:
-    """Returns the placebo weeks whose data was refused, or whose model was held though it is good."""
+    """Returns the good weeks whose data was refused, or whose model was held though it is good."""
 
     def is_false(week: Week, attempt: Attempt) -> bool:
-        # Beside a canary of which too little came back, nothing is pushed.
-        is_held = (
-            attempt.outcome == "held"
-            and week.ended != "waits"
-            and year.is_good(attempt.trained, week.model, week.number)
-        )
+        is_held = _is_judged(week, attempt) and year.is_good(attempt.trained, week.model, week.number)
         return attempt.outcome == "refused" or is_held
 
-    return [w for w in year.weeks if w.is_placebo and any(is_false(w, each) for each in w.attempts)]
+    return [w for w in year.weeks if w.is_good and any(is_false(w, each) for each in w.attempts)]
+
+
+def _is_judged(week: Week, attempt: Attempt) -> bool:
+    """Tells whether the worth of its model held an attempt back, in a week that does not touch that."""
+    # Beside a canary of which too little came back, nothing is pushed.
+    return week.is_good and attempt.outcome == "held" and week.ended != "waits"
 
 
 def accuracy_stays_in_its_band(year: Year) -> str:

@@ -67,9 +67,9 @@ class Week:
     seconds: float = 0.0
 
     @property
-    def is_placebo(self) -> bool:
-        """True for a week without a fault."""
-        return not self.faults
+    def is_good(self) -> bool:
+        """True for a week without a fault, or with one that leaves its photos and its training as they are."""
+        return set(self.effects) <= {"recovers"}
 
     @property
     def last(self) -> Attempt | None:

@@ -97,6 +97,24 @@ def test_runs_are_listed_newest_first_and_found_by_the_beginning_of_an_id(worksp
         history.run("2026")
 
 
+def test_a_run_gives_the_model_that_it_pushed_and_no_other_of_that_version(
+    tmp_path, model, workspace, make_run
+):
+    push_with_golden(model, tmp_path)
+    mine, others = "20261012-000000", "20261019-000000"
+    settings = {"push": {"destination": None}}
+    pushed = {"outcome": "pushed", "version": 1, "settings": settings}
+    make_workspace(workspace, make_run, id=mine, **pushed)
+    make_workspace(workspace, make_run, id=others, **pushed | {"workload": "bottles"})
+    manifest = store.get(workspace / "push", "shelf").manifest
+    with pytest.raises(UsageError, match=f"Version 1 of shelf is of run {manifest.run}, not of {mine}"):
+        edgeline.open(workspace).run(mine).model()
+    make_workspace(workspace, make_run, id=manifest.run, **pushed)
+    assert edgeline.open(workspace).run(manifest.run).model().labels == ("dark", "bright")
+    with pytest.raises(EdgelineError, match="edge/bottles/1/manifest.json: found no file"):
+        edgeline.open(workspace).run(others).model()
+
+
 def test_figures_are_rows_with_their_interval(workspace):
     known = edgeline.open(workspace).run().known
     facts = Facts(
@@ -123,6 +141,12 @@ def test_answers_have_the_label_and_the_predicted_one(answered):
         **{"group": "g1", "span": 1, "lane": "l1", "dark": 0.9, "bright": 0.1},
     }
     assert (second["label"], second["predicted"]) == ("bright", "dark")
+
+
+def test_a_class_with_the_name_of_a_key_leaves_the_key_as_it_is(answered):
+    (answered.known.sources.edge_models / LABELS_FILE_NAME).write_text("label\nspan\n")
+    first, _ = answered.predictions()
+    assert (first["label"], first["predicted"], first["span"]) == ("dark", "label", 1)
 
 
 def test_probable_label_errors_are_rows_as_in_their_list(answered):

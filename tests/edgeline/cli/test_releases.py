@@ -236,6 +236,17 @@ def test_status_names_the_last_run_its_outcome_and_its_reasons(tmp_path, workspa
     assert "No release of shelf is in production" in said
 
 
+def test_status_says_the_same_of_production_after_a_rollback_as_before_it(edgeline, tmp_path, make_run):
+    push = tmp_path / "workspace/push"
+    for name in ("one", "two"):
+        store.push(push, "shelf", make_candidate(tmp_path / name, name))
+    make_workspace(tmp_path / "workspace", make_run, version=2)
+    assert "version 2 stays in production" in edgeline("status")[1]
+    store.rollback(push, "shelf", "bad in the field")
+    said = edgeline("status")[1]
+    assert "version 1 stays in production" in said and "version 2" not in said
+
+
 def test_runs_and_show_tell_of_the_run(tmp_path, workspace):
     listed = typed("runs", cwd=tmp_path).stdout
     shown = typed("show", cwd=tmp_path).stdout

@@ -56,6 +56,13 @@ def test_files_for_phones_are_compared():
     assert named(replace(now, edge=none), before) == {"Default edge file": ("fp16", "none")}
 
 
+def test_a_canary_changes_nothing_in_production():
+    canary = a_run(version=8, settings={"push": {"canary_percent": 10.0}})
+    assert canary.evaluation is not None and canary.evaluation.baseline_version == 2
+    assert "In production" not in named(canary, a_run(version=2))
+    assert "In production" not in named(a_run(version=2), canary)
+
+
 def test_a_run_without_a_model_is_compared_in_what_it_has():
     before = a_run()
     refused = replace(a_run(weeks=9, outcome="refused"), evaluation=None, edge=None, training=None)

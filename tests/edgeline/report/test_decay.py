@@ -1,6 +1,7 @@
 """What production loses by waiting is measured on newest spans that it had not seen."""
 
 import pytest
+from msgspec.structs import replace
 
 from edgeline.report.decay import describe_cost, find_aged
 from edgeline.report.facts import Slice
@@ -40,6 +41,12 @@ HISTORY = [
 def test_production_is_as_old_as_the_newest_span_that_it_was_trained_on():
     aged = find_aged(HISTORY)
     assert [(each.version, each.weeks) for each in aged] == [(1, 1), (2, 1), (2, 2), (2, 4), (2, 5)]
+
+
+def test_a_version_whose_data_are_not_known_has_no_age():
+    unknown = replace(HISTORY[1], newest_span=0)
+    aged = find_aged([HISTORY[0], unknown, *HISTORY[2:]])
+    assert [(each.version, each.weeks) for each in aged] == []
 
 
 def test_what_a_week_costs_is_said_with_its_interval():

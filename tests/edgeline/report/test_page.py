@@ -204,6 +204,8 @@ def test_how_fast_a_model_trained_and_how_many_examples_a_slice_has_are_told():
     page = render_run(a_run(), {}, None)
     assert "14,400 photos a second in batches of 32," in page
     assert "the weights of epoch 12 kept (mean recall of classes 90.0\xa0%)" in page
+    lost = replace(a_run(), training=replace(a_run().training, epochs=a_run().training.epochs[:8]))
+    assert "the weights of epoch 12 kept," in render_run(lost, {}, None)
     assert "<th>damaged</th><td>51</td><td>12</td><td>80.0\xa0%</td><td>62.0\xa0% to 94.0\xa0%</td>" in page
     assert "Waiting for input took 1.2\xa0% of the step time." in page
     assert "70 % of 10<" in page.replace("\u00a0", " ")

@@ -1,4 +1,5 @@
 import pytest
+from msgspec.structs import replace
 
 from edgeline.intervals import compute_wilson_interval
 from edgeline.records.edge import PREDICTIONS, Prediction
@@ -38,6 +39,13 @@ def test_a_model_that_turned_many_answers_right_is_better_and_the_other_way_roun
     first, second = answered("a", [False] * 10 + [True] * 40), answered("b", [True] * 50)
     assert verdict(first, second) == ("better", 50)
     assert verdict(second, first) == ("worse", 50)
+
+
+def test_equal_answers_to_labels_that_a_person_corrected_are_no_improvement(answered):
+    corrected, before = answered("b", [True] * 50), answered("a", [True] * 50)
+    lines = list(PREDICTIONS.read(before.edge_verdict))
+    PREDICTIONS.write(before.edge_verdict, [replace(line, label="bad") for line in lines[:10]] + lines[10:])
+    assert verdict(before, corrected) == ("noise", 40)
 
 
 def test_five_answers_that_changed_are_chance_though_all_went_to_one_side(answered):

@@ -99,6 +99,14 @@ def test_a_stop_that_names_something_else_than_its_cause() -> None:
     # The week before comes again with its own fault.
     assert not broken(week(1, attempts=(good,), **fields), week(2, attempts=(good,), **again))
     assert broken(week(1), week(2, attempts=(good,), **again)) == ["every_stop_names_its_cause"]
+    # Where a fault leaves photos and training as they are, a model that is held is judged as in a good week.
+    clock = {"faults": ("clock-back",), "effects": ("recovers",), "causes": ("clock",)}
+    worse, full = attempt("held", "Below production.", spans=(1, 2)), attempt("failed", "It went wrong.")
+    assert not broken(week(1), week(2, attempts=(worse,), **clock))
+    assert broken(week(1), week(2, attempts=(full, worse), **clock)) == ["every_stop_names_its_cause"]
+    assert broken(week(1), week(2, attempts=(worse,), ended="waits", **clock)) == [
+        "every_stop_names_its_cause"
+    ]
 
 
 def test_a_single_false_alarm_is_within_what_the_settings_say_and_several_are_not() -> None:
