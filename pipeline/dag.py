@@ -245,8 +245,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     ]
     metadata = sqlite_metadata_connection_config(paths.metadata) if paths.metadata else None
     return Pipeline(
-        # Kubeflow Pipelines takes no underscore.
-        pipeline_name=workload.name.replace("_", "-"),
+        pipeline_name=workload.pipeline,
         pipeline_root=paths.artifacts,
         metadata_connection_config=metadata,
         components=insert(nodes, settings.steps, observed.code_of),

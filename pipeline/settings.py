@@ -229,6 +229,8 @@ def _check_searched(name: str, values: Values, tree: Tree) -> Iterator[str]:
         yield f"{name}: it cannot be searched: {reason} (from {origin})."
     elif not values.choices and SEARCHED[group].model_fields[leaf].annotation not in (int, float):
         yield f"{name}: min and max are for numbers; list the values, [a, b] (from {origin})."
+    elif SEARCHED[group].model_fields[leaf].annotation is int and (values.step or 1) % 1:
+        yield f"{name}: it is a whole number, but step is {values.step:g} (from {origin})."
 
 
 def _try_value(group: str, leaf: str, value: Any, tree: Tree) -> list[str]:

@@ -93,13 +93,18 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
     if not devices.is_chief(replicas):
         return
     model, outcome, notes = trained.model, trained.outcome, trained.notes
-    now = time.monotonic()
+    # A training that was resumed took the time of its epochs in earlier processes too.
+    resumed_s = sum(logs.get("seconds", 0.0) for logs in outcome.history) - outcome.seconds
+    now = time.monotonic() + max(resumed_s, 0.0)
     folds, note = count_folds(task, settings, now - started, settings.budget_s - (now - began))
     if note:
         _progress.info(note)
         notes = (*notes, note)
     if folds:
-        out_of_fold = cross_validate(task, model_settings, trained.settings, folds, replicas, checkpoints)
+        scales = calibration.can_scale(model)
+        out_of_fold = cross_validate(
+            task, model_settings, trained.settings, folds, replicas, checkpoints, scales
+        )
         CROSS_VALIDATION.write(folder, out_of_fold.estimates)
         OUT_OF_FOLD.write(folder, out_of_fold.predictions)
         temperature = out_of_fold.temperature

@@ -53,6 +53,7 @@ _STATUS = {
 _MODEL = "model"  # the folder of a registered version in the artifacts of its run
 _LIBRARIES, _PHOTO_LIBRARIES = ("ai-edge-litert", "numpy", "pandas", "pillow"), ("pillow-heif",)
 _MOST_AT_ONCE, _MOST_METRICS = 100, 1000  # params or tags, and metrics, that MLflow takes in one request
+_MOST_CHARACTERS = 250  # of the name of a metric or a param
 _BYTES_PER_MB = 10**6
 
 log = logging.getLogger(__name__)
@@ -125,8 +126,9 @@ class Registry:
                 inputs = encode([ours.id, ours.started_at, ours.data, ours.inputs])
                 key = hashlib.sha256(inputs).hexdigest()
             run = self._find_or_create_run(key, ours.id, _to_milliseconds(ours.started_at))
-            if run.data.tags.get(_OUTCOME) != ours.outcome:
-                self._log_run(run.info.run_id, folder, facts)
+            # MLflow refuses to change a run that a person deleted.
+            if run.data.tags.get(_OUTCOME) != ours.outcome and run.info.lifecycle_stage != "deleted":
+                self._log_run(run, folder, facts)
 
     def _find_or_create_run(self, key: str, name: str, started: int | None = None) -> Any:
         if key not in self._runs:
@@ -134,10 +136,10 @@ class Registry:
             self._runs |= {key: run, name: run}
         return self._runs[key]
 
-    def _log_run(self, run: str, folder: Location, facts: Facts) -> None:
+    def _log_run(self, mirrored: Any, folder: Location, facts: Facts) -> None:
         from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 
-        ours = facts.run
+        ours, run = facts.run, mirrored.info.run_id
         at = _to_milliseconds(ours.ended_at or ours.started_at)
         final = ((*metric, 0) for metric in _collect_metrics(facts))
         metrics = [
@@ -145,7 +147,10 @@ class Registry:
             for key, value, step in chain(final, _collect_curves(facts))
             if value is not None
         ]
-        params = [Param(_clean_name(key), value) for key, value in ours.used_settings.items()]
+        # MLflow takes a param once, and a cluster's run that is retried may find other values in its search.
+        settings = ours.used_settings if ours.engine == "local" or ours.has_verdict else {}
+        named = {_clean_name(key): value for key, value in settings.items()}
+        params = [Param(key, value) for key, value in named.items() if key not in mirrored.data.params]
         tags = [RunTag(_clean_name(key), value) for key, value in _collect_tags(facts) if value]
         for start in range(0, len(metrics), _MOST_METRICS):
             self._client.log_batch(run, metrics[start : start + _MOST_METRICS])
@@ -304,8 +309,10 @@ def _to_milliseconds(time: str) -> int:
 
 
 def _clean_name(text: str) -> str:
-    """Makes a text a name that MLflow accepts: labels and slices may have any characters."""
-    return re.sub(r"[^\w\-. /]|(?<=[./])[./]", "_", text)[:250]
+    """Makes a text a name that MLflow accepts, another one for each: labels may have any characters."""
+    name = re.sub(r"[^\w\-. /]|(?<=[./])[./]", lambda refused: f"_{ord(refused[0]):x}", text)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return name if len(name) <= _MOST_CHARACTERS else f"{name[: _MOST_CHARACTERS - 9]}_{digest}"
 
 
 def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:

@@ -45,6 +45,7 @@ class Epoch:
     held_out_loss: float | None = None  # on groups of train that select the epoch; None if there are none
     held_out_recall: float | None = None
     input_wait: float | None = None  # share of the steps' time spent waiting for the next batch
+    seconds: float | None = None  # with its evaluation; None in records of earlier versions
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,11 @@ class Workload:
         return f"{self.noun}s"
 
     @property
+    def pipeline(self) -> str:
+        """The name of its pipeline: Kubeflow Pipelines takes no underscore."""
+        return self.name.replace("_", "-")
+
+    @property
     def group_noun(self) -> str:
         """The noun for a group, which is never divided between splits: a session, machine, author."""
         return (self.group if self.group != "group" else self.group_column or "group").removesuffix("_id")

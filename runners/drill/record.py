@@ -68,7 +68,7 @@ class Week:
 
     @property
     def is_good(self) -> bool:
-        """True for a week without a fault, or with one that leaves its photos and its training as they are."""
+        """True for a week without a fault, or one that leaves its photos and training as they are."""
         return set(self.effects) <= {"recovers"}
 
     @property

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from edgeline.errors import EdgelineError, UsageError
 from runners.kubeflow.errors import explain_errors
-from runners.kubeflow.steps import ENDED
+from runners.kubeflow.steps import ENDED, read_name
 
 if TYPE_CHECKING:
     from pipeline.kubeflow_settings import KubeflowSettings
@@ -256,10 +256,8 @@ class Cluster:
 
     def find_fired_runs(self, experiment: str) -> dict[str, str]:
         """Returns the ids of an experiment's active runs, by the id of the recurring run that fired them."""
-        with self._explain_errors("listing the runs"):
-            # The run that is going on is among the newest: a recurring run has one at a time.
-            page = self._client.list_runs(experiment_id=experiment, **self._list_options())
-        active = [run for run in page.runs or [] if run.recurring_run_id and run.state not in ENDED]
+        runs = self._list_runs(experiment)
+        active = [run for run in runs if run.recurring_run_id and run.state not in ENDED]
         return {str(run.recurring_run_id): str(run.run_id) for run in active}
 
     def find_last_ended(self, pipeline: str, experiment: str) -> str | None:
@@ -267,13 +265,25 @@ class Cluster:
         experiment_id, pipeline_id = self.find_experiment(experiment), self._find_pipeline(pipeline)
         if experiment_id is None:
             return None
-        with self._explain_errors("listing the runs"):
-            page = self._client.list_runs(experiment_id=experiment_id, **self._list_options())
-        for run in page.runs or []:
-            version = run.pipeline_version_reference
-            if run.state in ENDED and (version is None or version.pipeline_id == pipeline_id):
+        for run in self._list_runs(experiment_id):
+            if (version := run.pipeline_version_reference) is not None:
+                is_ours = version.pipeline_id == pipeline_id
+            else:
+                is_ours = read_name(run.pipeline_spec) == pipeline
+            if run.state in ENDED and is_ours:
                 return str(run.run_id)
         return None
+
+    def _list_runs(self, experiment: str) -> Iterator[Any]:
+        """Yields the runs of an experiment, the newest first, also those that others started there."""
+        token: str | None = ""
+        while token is not None:
+            with self._explain_errors("listing the runs"):
+                page = self._client.list_runs(
+                    page_token=token, experiment_id=experiment, **self._list_options()
+                )
+            yield from page.runs or []
+            token = page.next_page_token or None
 
     def create_schedule(
         self,

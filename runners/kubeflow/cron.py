@@ -72,7 +72,7 @@ def parse_cron(text: str) -> Cron:
             _EXAMPLE,
         )
     fields = tuple(_parse_field(word, *field) for word, field in zip(words, _FIELDS, strict=True))
-    any_day = any(word[0] in "*?" and "/" not in word for word in (words[3], words[5]))
+    any_day = any(part[0] in "*?" for word in (words[3], words[5]) for part in word.split(","))
     cron = Cron(" ".join(words), fields, any_day)
     if cron.next(datetime(2024, 1, 1)) is None:
         raise UsageError(

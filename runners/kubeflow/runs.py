@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeline.cli.stdout import note, print_json, say
-from edgeline.errors import EdgelineError, Problem
+from edgeline.errors import EdgelineError, Problem, UsageError
 from edgeline.records import run as record
 from edgeline.records.events import StepChanged
 from edgeline.records.outcome import Outcome
@@ -17,7 +17,7 @@ from edgeline.report import records
 from edgeline.store.locations import locate
 from edgeline.workspace.closing import verdict_lines
 from runners.kubeflow.outcome import PUSHER, StepLost, conclude
-from runners.kubeflow.steps import ENDED, Step, order_steps, read_steps
+from runners.kubeflow.steps import ENDED, Step, order_steps, read_name, read_steps
 from runners.kubeflow.target import Target, upload
 from runners.kubeflow.watch import Follower, Patience
 
@@ -94,7 +94,7 @@ def tell_of_last(target: Target, store: str) -> None:
     Raises:
         EdgelineError: The cluster or the store does not answer.
     """
-    if run_id := target.cluster.find_last_ended(target.workload.name, target.experiment):
+    if run_id := target.cluster.find_last_ended(target.workload.pipeline, target.experiment):
         run = target.cluster.get_run(run_id)
         if run.state != "CANCELED":  # A person canceled it, and needs no alert.
             outcome = _conclude(target, run, read_steps(run, _list_steps(target, run)))
@@ -128,11 +128,22 @@ def _make_run_name(target: Target) -> str:
 
 
 def _list_steps(target: Target, run: Any) -> list[str]:
-    """Returns the names of the steps of a run, from the pipeline that it was started from."""
-    reference = run.pipeline_version_reference
+    """Returns the names of the steps of a run, from the pipeline that it was started from.
+
+    Raises:
+        UsageError: That is the pipeline of another workload.
+    """
+    reference, spec = run.pipeline_version_reference, run.pipeline_spec or {}
     if reference is not None and reference.pipeline_version_id:
-        return order_steps(target.cluster.get_spec(reference.pipeline_id, reference.pipeline_version_id))
-    return order_steps(run.pipeline_spec or {})
+        spec = target.cluster.get_spec(reference.pipeline_id, reference.pipeline_version_id)
+    name = read_name(spec)
+    if name not in (None, target.workload.pipeline):
+        raise UsageError(
+            f"Run {run.run_id} is of the pipeline {name}, and the workload is {target.workload.name}.",
+            "Its end would be recorded, and alerts sent, as that of another model.",
+            "Pass its own workload with --workload.",
+        )
+    return order_steps(spec)
 
 
 def _watch(target: Target, run_id: str, names: list[str], following: Following) -> int:

@@ -37,6 +37,13 @@ class Step:
     pods: tuple[str, ...] = ()  # ids of its pods, the last attempt last
 
 
+def read_name(spec: Mapping[str, Any] | None) -> str | None:
+    """Returns the name of a pipeline as it was uploaded; None if there is none."""
+    spec = spec or {}
+    name: str | None = (spec.get("pipeline_spec") or spec).get("pipelineInfo", {}).get("name")
+    return name
+
+
 def order_steps(spec: Mapping[str, Any]) -> list[str]:
     """Returns the names of the steps in an order in which they can run, preferably that of the DAG.
 

@@ -50,8 +50,8 @@ def upload(target: Target, package: Path | None) -> Version:
     A pipeline that is already there is not uploaded again.
 
     Raises:
-        EdgelineError: It does not compile, the file is not a compiled pipeline, the server refuses it, or
-            phones would refuse its releases.
+        EdgelineError: It does not compile, the file is not a compiled pipeline or is that of another
+            workload, the server refuses it, or phones would refuse its releases.
     """
     with tempfile.TemporaryDirectory() as folder:
         if package is None:
@@ -62,6 +62,12 @@ def upload(target: Target, package: Path | None) -> Version:
             package = compile_pipeline(target.workload, target.settings, Path(folder, "pipeline.yaml")).path
         content = package.read_bytes()
         about = _read_info(package, content)
+        if about["name"] != target.workload.pipeline:
+            raise UsageError(
+                f"{package} is the pipeline {about['name']}, and the workload is {target.workload.name}.",
+                "The runs and the schedule of one workload would train another.",
+                "Pass the workload that it was compiled from with --workload, or compile it again.",
+            )
         # Twelve digits are enough to distinguish the versions of a pipeline.
         digest = hashlib.sha256(content).hexdigest()[:12]
         description = f"By {get_user_and_host()}. {about.get('description', '')}".strip()

@@ -387,6 +387,8 @@ def test_what_every_run_would_record_holds_no_secret(override):
         ),
         ("space.trainer.budget=[5m]", "it cannot be searched: tune.budget limits the time of all trials"),
         ("space.trainer.flip=[{a: 1}]", "{'a': 1} is not true or false, a number or a text"),
+        ("space.model.frozen_stages=[3, all]", "a list of values has numbers, texts, or true and false"),
+        ("space.trainer.epochs={min: 4, max: 8, step: 0.5}", "it is a whole number, but step is 0.5"),
         ("space=[1]", "[1] is not a mapping"),
         ("max_trials=3", "max_trials is 3, but space has no setting to search"),
         ("objective=loss", "'loss' is not one of val_loss, val_accuracy, val_recall"),

@@ -47,7 +47,11 @@ def weights(folder: Path) -> list[np.ndarray]:
 def history(folder: Path) -> list[dict]:
     epochs = [json.loads(line) for line in (folder / "run" / "history.jsonl").read_text().splitlines()]
     return [
-        {name: value for name, value in epoch.items() if name != "input_wait" and value is not None}
+        {
+            name: value
+            for name, value in epoch.items()
+            if name not in ("input_wait", "seconds") and value is not None
+        }
         for epoch in epochs
     ]
 

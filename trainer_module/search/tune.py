@@ -168,6 +168,14 @@ class TrialSearch(BaseTuner):
             )
         if self._tune.max_trials > 1 and sum(trial.score is not None for trial in self._trials) == 1:
             _log.warning("Only trial %d succeeded, so the search compared nothing.", self._best.number)
+        most = max(trial.epochs or 0 for trial in self._trials if trial.score is not None)
+        if self._tune.algorithm == "hyperband" and most < self._trainer.epochs:
+            _log.warning(
+                "No trial had all %d epochs, %d at most: hyperband needs more values in tune.space,"
+                " trials that do not fail, or a longer tune.budget. Or set tune.algorithm=bayesian.",
+                self._trainer.epochs,
+                most,
+            )
         (self._folder / FINISHED).touch()
 
     @property

@@ -74,6 +74,9 @@ class Values(Group):
         if self.choices:
             if self.model_fields_set - {"choices"}:
                 raise ValueError("a list of values cannot have min, max, step or log")
+            types = {type(value) for value in self.choices}
+            if len(types) > 1 and types != {int, float}:
+                raise ValueError("a list of values has numbers, texts, or true and false, and no mixture")
         elif self.min is None or self.max is None or self.min >= self.max:
             raise ValueError(f"the value is {_NEITHER}")
         elif self.log and (self.min <= 0 or self.step):

@@ -16,11 +16,11 @@ from edgeline.store.locations import write_atomically
 from trainer_module.training import checkpoint, devices
 from trainer_module.training.loop import Loop
 
-_progress = logging.getLogger("edgeline.progress")
+_log, _progress = logging.getLogger(__name__), logging.getLogger("edgeline.progress")
 
 # Number of timed steps, after one that traces the graph.
 _TIMED = 8
-# Share of the remaining time for the evaluation and checkpoint of each epoch, and for variance.
+# Share of the remaining time for the pictures of some epochs, and for variance.
 _RESERVE = 0.15
 # Share of the time that computing the features of a frozen front may take.
 _FEATURE_SHARE = 0.5
@@ -78,11 +78,17 @@ class Budget:
         return self._write_plan("variations", count, note if count < most else "")
 
     def plan_epochs(
-        self, loop: Loop, batches_of: Callable[[range, int], Iterable[Any]], steps: int, most: int
+        self,
+        loop: Loop,
+        batches_of: Callable[[range, int], Iterable[Any]],
+        steps: int,
+        most: int,
+        measure_end: Callable[[], float] = lambda: 0.0,
     ) -> int:
         """Returns how many epochs of `steps` steps fit into the remaining time: between 1 and `most`.
 
-        The loop's model must be compiled; its variables are restored after the timing.
+        The loop's model must be compiled; its variables are restored after the timing. `measure_end` returns
+        the seconds that the chief takes after the steps of an epoch.
 
         Raises:
             BudgetTooShort: One epoch takes longer than the remaining time and the permitted overrun.
@@ -95,15 +101,16 @@ class Budget:
         loop.run(iter(batches_of(range(1), 0)), 1)
         # The batches start again: those that were queued while the graph was traced would cost no time.
         epoch_s = loop.run(iter(batches_of(range(2), 0)), timed).seconds / timed * steps
+        epoch_s += measure_end() if devices.is_chief(self.replicas) else 0.0
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
         left_s = self.left_s * (1 - _RESERVE)
         if epoch_s > left_s + self.overrun_s:
             raise _make_budget_error("one epoch takes", epoch_s, left_s)
         fitting = min(most, max(0, int(left_s / epoch_s)))
-        _progress.info("An epoch takes about %.0f s: %d of %d fit into the budget.", epoch_s, fitting, most)
+        _progress.info("An epoch takes about %.2g s: %d of %d fit into the budget.", epoch_s, fitting, most)
         note = (
-            f"An epoch takes about {epoch_s:.0f} s, but trainer.budget leaves only {max(left_s, 0):.0f} s:"
+            f"An epoch takes about {epoch_s:.2g} s, but trainer.budget leaves only {max(left_s, 0):.2g} s:"
             " one epoch is trained, which exceeds the budget."
         )
         return self._write_plan("epochs", max(1, fitting), "" if fitting else note)
@@ -115,7 +122,15 @@ class Budget:
 
     def _read(self) -> dict[str, Any]:
         plan = self.folder / "plan.json"
-        return json.loads(plan.read_text()) if plan.is_file() else {}
+        try:
+            stored = json.loads(plan.read_bytes())
+            counts = {name: int(stored[name]) for name in ("variations", "epochs") if name in stored}
+            return {**counts, "notes": list(stored.get("notes", ()))}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, TypeError, AttributeError) as error:
+            _log.warning("%s is damaged (%s); another plan is made.", plan, error)
+            return {}
 
     def _read_planned(self, name: str) -> int:
         return self._from_chief(self._read().get(name, 0))
@@ -126,7 +141,7 @@ class Budget:
             _progress.info(note)
             plan["notes"] = [*plan.get("notes", ()), note]
         self.folder.mkdir(parents=True, exist_ok=True)
-        with write_atomically(self.folder / "plan.json") as file:
+        with write_atomically(self.folder / "plan.json", sync=True) as file:
             file.write(json.dumps(plan).encode())
         return int(plan[name])
 

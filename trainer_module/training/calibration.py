@@ -47,10 +47,19 @@ def divide_logits(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return scaled / scaled.sum(axis=1, keepdims=True)
 
 
+def can_scale(model: keras.Model) -> bool:
+    """Tells whether a model ends with a softmax, so that its logits can be divided by a temperature."""
+    return isinstance(model.layers[-1], keras.layers.Softmax) or _is_softmax_dense(model.layers[-1])
+
+
+def _is_softmax_dense(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.softmax
+
+
 def set_temperature(model: keras.Model, temperature: float) -> keras.Model | None:
     """Returns the model with its logits divided by a temperature; None if it does not end with a softmax."""
     last = model.layers[-1]
-    if isinstance(last, keras.layers.Dense) and last.activation is keras.activations.softmax:
+    if _is_softmax_dense(last):
         last.set_weights([weights / temperature for weights in last.get_weights()])
         return model
     if isinstance(last, keras.layers.Softmax):

@@ -21,6 +21,8 @@ from trainer_module.training.loop import Tally
 
 _log = logging.getLogger(__name__)
 
+# Raised by numpy and zipfile for damaged files; an unknown compression is a RuntimeError.
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _NAME, _BEFORE, _DAMAGED = "checkpoint.npz", "checkpoint-before.npz", "checkpoint-damaged.npz"
 
 
@@ -75,7 +77,7 @@ def load(model: keras.Model, folder: Path) -> Checkpoint | None:
             checkpoint = _read(path)
         except FileNotFoundError:
             continue
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        except _UNREADABLE as error:
             _log.warning("%s is damaged (%s); training continues from what was saved before.", path, error)
             with contextlib.suppress(OSError):  # else the next save would keep it as the one before
                 os.replace(path, path.with_name(_DAMAGED))

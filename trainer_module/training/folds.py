@@ -57,7 +57,9 @@ def count_folds(task: Task, settings: TrainerSettings, trained_s: float, left_s:
     if wanted == 0 or (wanted is None and not few):
         return 0, ""
     groups = len(np.unique(np.concatenate([split.groups for split in both])))
-    folds, examples = min(wanted or _FOLDS, groups), sum(len(split.labels) for split in both)
+    examples = sum(len(split.labels) for split in both)
+    largest_class = int(np.bincount(np.concatenate([split.labels for split in both])).max())
+    folds = min(wanted or _FOLDS, groups, largest_class)
     needed_s = trained_s * (folds - 1)  # each fold trains on that share of the examples
     shapes = [split.inputs.shape for split in both if isinstance(split.inputs, tf.Tensor)]
     because = ""
@@ -77,7 +79,8 @@ def count_folds(task: Task, settings: TrainerSettings, trained_s: float, left_s:
         return 0, f"Eval has only {few}, and no folds are trained: {because}."
     if because:
         return 0, f"trainer.folds is {wanted}, but no folds are trained: {because}."
-    fewer = f"trainer.folds is {wanted}, but there are only {folds} groups." if folds < (wanted or 0) else ""
+    fewer = f"trainer.folds is {wanted}: there are only enough groups and examples for {folds}."
+    fewer = fewer if folds < (wanted or 0) else ""
     return folds, fewer
 
 
@@ -101,8 +104,11 @@ def cross_validate(
     folds: int,
     replicas: tf.distribute.Strategy,
     folder: Path,
+    scales: bool = True,
 ) -> OutOfFold:
     """Trains `folds` more models, each for as many epochs as the first.
+
+    Where the model's logits cannot be scaled, `scales` is False: the answers are not scaled either.
 
     A finished fold leaves its answers in `folder`, so that a resumed run does not train it again.
 
@@ -136,7 +142,7 @@ def cross_validate(
     }
     estimates = CrossValidation(folds, overall, classes, round(time.monotonic() - began, 3))
     files = (*task.training.files, *task.evaluation.files)
-    temperature = calibration.fit_temperature(answers, labels)
+    temperature = calibration.fit_temperature(answers, labels) if scales else 1.0
     answers = calibration.divide_logits(answers, temperature)
     return OutOfFold(estimates, _make_predictions(files, answers, labels, task.workload), temperature)
 

@@ -112,9 +112,9 @@ def train_model(
             epochs = min(settings.epochs, max(1, settings.max_steps // prepared.steps))
             settings = settings.model_copy(update={"epochs": epochs})
         if budget:
-            epochs = budget.plan_epochs(
-                prepared.loop(settings), prepared.batches_of, prepared.steps, settings.epochs
-            )
+            loop, splits = prepared.loop(settings), filter(None, (prepared.evaluation, prepared.selection))
+            measure = partial(fit.time_end_of_epoch, loop, tuple(splits), checkpoints)
+            epochs = budget.plan_epochs(loop, prepared.batches_of, prepared.steps, settings.epochs, measure)
             settings = settings.model_copy(update={"epochs": epochs})
         split = task.evaluation
         inputs = split.inputs if split.only is None else None

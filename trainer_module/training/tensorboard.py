@@ -121,6 +121,13 @@ class Board:
 
 def draw_confusion(confusion: NDArray[np.integer[Any]], labels: Sequence[str]) -> bytes:
     """Draws a confusion matrix, [labels, labels], as PNG: labels down, predictions across, shares of rows."""
+    import matplotlib
+
+    with matplotlib.rc_context({"text.parse_math": False}):  # a label may contain $
+        return _draw_confusion(confusion, labels)
+
+
+def _draw_confusion(confusion: NDArray[np.integer[Any]], labels: Sequence[str]) -> bytes:
     from matplotlib.figure import Figure
 
     count = len(labels)

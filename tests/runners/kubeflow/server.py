@@ -132,6 +132,22 @@ class Server:
         self.stories[run] = Story([(state, {})])
         return run
 
+    def add_runs_of_others(self, like: str, count: int) -> None:
+        """Puts ended runs of another pipeline, started from its spec, into the experiment of a run."""
+        task = {"taskInfo": {"name": "say-hello"}}
+        spec = {"pipelineInfo": {"name": "hello-world"}, "root": {"dag": {"tasks": {"say-hello": task}}}}
+        for _ in range(count):
+            run = str(uuid.uuid4())
+            self.runs[run] = {
+                "run_id": run,
+                "experiment_id": self.runs[like]["experiment_id"],
+                "display_name": "hello",
+                "pipeline_spec": spec,
+                "state": "SUCCEEDED",
+                "created_at": self.now(),
+            }
+            self.stories[run] = Story([("SUCCEEDED", {"say-hello": "SUCCEEDED"})])
+
     def now(self) -> str:
         self.clock += timedelta(seconds=1)
         return f"{self.clock:%Y-%m-%dT%H:%M:%SZ}"
@@ -334,8 +350,16 @@ class Answer(BaseHTTPRequestHandler):
         runs = [
             run for run in self.state.runs.values() if run["experiment_id"] == self.query["experiment_id"]
         ]
-        page = runs[::-1][: int(self.query["page_size"])]
-        self.send(200, {"runs": page, "total_size": len(runs)} if page else {})
+        self.send_page("runs", runs[::-1])
+
+    def send_page(self, name: str, things: list[Any]) -> None:
+        """Sends the page of a list that the query asks for."""
+        start, size = int(self.query.get("page_token") or 0), int(self.query.get("page_size") or 10)
+        page = things[start : start + size]
+        body: dict[str, Any] = {name: page, "total_size": len(things)} if page else {}
+        if start + size < len(things):
+            body["next_page_token"] = str(start + size)
+        self.send(200, body)
 
     def get_run(self, identity: str) -> None:
         if identity in self.state.runs:
@@ -387,13 +411,7 @@ class Answer(BaseHTTPRequestHandler):
         self.send(200, text, "text/plain; charset=utf-8")
 
     def list_recurring(self) -> None:
-        newest_first = list(self.state.recurring.values())[::-1]
-        start, size = int(self.query.get("page_token") or 0), int(self.query.get("page_size") or 10)
-        page = newest_first[start : start + size]
-        body: dict[str, Any] = {"recurringRuns": page, "total_size": len(newest_first)} if page else {}
-        if start + size < len(newest_first):
-            body["next_page_token"] = str(start + size)
-        self.send(200, body)
+        self.send_page("recurringRuns", list(self.state.recurring.values())[::-1])
 
     def make_recurring(self) -> None:
         if self.refuses_description("job"):

@@ -8,6 +8,7 @@ from edgeline.records.run import Run
 from edgeline.report import records
 from edgeline.report.facts import Facts
 from edgeline.store.locations import locate
+from runners.shared.inputs import ROOT
 from tests.runners.kubeflow.server import hang_up, until
 from tests.runners.kubeflow.test_runs import SAID, failed, logs, the_run
 
@@ -63,13 +64,20 @@ def test_a_run_that_ended_well_or_that_a_person_ended_is_no_lost_one(server, clu
 
 def test_a_timer_tells_of_the_last_run_that_nobody_follows(server, cluster, bucket, hook):
     server.next_story = until("ExampleGen", "FAILED", "FAILED", messages={"ExampleGen": "pod deleted"})
-    cluster("submit")
-    server.runs[the_run(server)]["state"] = "FAILED"
+    # Kubeflow Pipelines takes no underscore; the name of the workload has one.
+    (path := cluster.folder / "workload.yaml").write_text(
+        f"name: my_shelf\nschema: {ROOT}/schema/shelf.pbtxt\n"
+    )
+    workload = "--workload", str(path)
+    cluster.write_package("my-shelf")
+    cluster("submit", *workload)
+    server.runs[run := the_run(server)]["state"] = "FAILED"
+    server.add_runs_of_others(run, 120)
     for _ in range(2):
-        ended = cluster.type("alert", "--store", bucket, *WEBHOOK)
+        ended = cluster.type("alert", "--store", bucket, *workload, *WEBHOOK)
         assert ended.code == 0 and ended.out.startswith("Failed: nothing was pushed")
     [told] = hook.messages
-    assert "ExampleGen lost its pod: pod deleted." in told and f"retry {the_run(server)}" in told
+    assert "ExampleGen lost its pod: pod deleted." in told and f"retry {run}" in told
 
 
 def test_where_the_cluster_does_not_answer_the_timer_says_so_and_looks_at_the_rest(

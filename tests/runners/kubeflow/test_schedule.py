@@ -160,6 +160,7 @@ def test_a_run_that_is_going_on_is_not_ended_by_a_replacement(server, edgeline):
     [old] = server.recurring
     server.fire(old, "SUCCEEDED")
     run = server.fire(old)
+    server.add_runs_of_others(run, 120)  # more than one page
     ended = edgeline("schedule", "--cron", TUESDAY)
     assert ended.code == 0 and f"Run {run} of the earlier schedule goes on" in ended.out
     assert server.lost_runs == [] and enabled(server) == [TUESDAY] and len(server.recurring) == 2

@@ -22,3 +22,21 @@ def test_a_release_that_phones_would_refuse_is_refused_before_anything_is_compil
     ended = edgeline.type("kubeflow", *command, "--set", "push.rollback_epoch=3")
     assert ended.code == 2 and "shelf in production is signed" in ended.err
     assert not server.pipelines and not server.runs
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_pipeline_of_another_workload_is_refused_before_anything_is_sent(server, edgeline, command):
+    edgeline.write_package("sensor")
+    ended = edgeline(*command)
+    assert ended.code == 2 and "is the pipeline sensor, and the workload is shelf" in ended.err
+    assert not server.pipelines and not server.runs and not server.recurring
+
+
+@pytest.mark.parametrize("action", ["watch", "retry"])
+def test_a_run_of_another_workload_is_neither_concluded_nor_recorded(server, edgeline, action):
+    edgeline.write_package("sensor")
+    edgeline("submit", "--workload", "sensor")
+    [run] = server.runs
+    ended = edgeline(action, run)
+    assert ended.code == 2 and "is of the pipeline sensor, and the workload is shelf" in ended.err
+    assert edgeline("watch", run, "--workload", "sensor").code != 2

@@ -213,6 +213,20 @@ def test_the_values_of_a_trial_are_those_that_a_person_would_write(files, transf
     assert trial.values["trainer.brightness"] in (0.0, 0.123456789)
 
 
+def test_a_hyperband_that_had_too_few_values_to_give_a_trial_all_epochs_says_so(
+    files, transform_output, tmp_path, caplog
+):
+    options = {
+        "epochs": 4,
+        "max_trials": 7,
+        "algorithm": "hyperband",
+        "space": {"trainer.flip": [True, False]},
+    }
+    search = searched(arguments(files, transform_output, tmp_path, **options))
+    assert max(trial.epochs for trial in search.result.trials) < 4
+    assert "No trial had all 4 epochs" in caplog.text
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 9, 16, 26, 243])
 def test_hyperband_begins_with_few_epochs_and_gives_the_best_all_of_them(tmp_path, epochs):
     least = hyperband_trials(epochs)

@@ -28,9 +28,11 @@ def budget_of(folder, total_s: float, spent_s: float = 0.0) -> Budget:
     return Budget(total_s, time.monotonic() - spent_s, folder, tf.distribute.get_strategy(), total_s)
 
 
-def affordable(folder, most: int, total_s: float, spent_s: float = 0.0, model=None) -> int:
-    model = model or linear()
-    return budget_of(folder, total_s, spent_s).plan_epochs(loop(model), slow_batches, STEPS, most)
+def affordable(
+    folder, most: int, total_s: float, spent_s: float = 0.0, model=None, end_s: float = 0.0
+) -> int:
+    model, budget = model or linear(), budget_of(folder, total_s, spent_s)
+    return budget.plan_epochs(loop(model), slow_batches, STEPS, most, lambda: end_s)
 
 
 def test_as_many_epochs_are_planned_as_fit_and_the_model_is_as_it_was(tmp_path):
@@ -51,6 +53,17 @@ def test_a_budget_never_gives_more_epochs_than_are_set(tmp_path):
 def test_a_training_that_goes_on_keeps_the_plan_that_it_began_with(tmp_path):
     assert affordable(tmp_path, 3, 3600.0) == 3
     assert affordable(tmp_path, 3, 0.1) == 3
+
+
+def test_the_end_of_an_epoch_counts(tmp_path):
+    assert 5 <= affordable(tmp_path, 50, 120.0, end_s=12.0) <= 8
+
+
+@pytest.mark.parametrize("plan", [b"", b'{"epo', b"[]", b'{"epochs": "x"}', b"\xff"])
+def test_a_damaged_plan_is_said_and_made_again(tmp_path, caplog, plan):
+    (tmp_path / "plan.json").write_bytes(plan)
+    assert affordable(tmp_path, 2, 3600.0) == 2 and "plan.json is damaged" in caplog.text
+    assert affordable(tmp_path, 3, 0.1) == 2
 
 
 def test_an_epoch_is_trained_where_less_than_one_is_left_of_the_budget_and_that_is_said(tmp_path):

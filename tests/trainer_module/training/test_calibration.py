@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer_module.training.calibration import divide_logits, fit_temperature, set_temperature
+from trainer_module.training.calibration import can_scale, divide_logits, fit_temperature, set_temperature
 
 
 def answer_too_surely(factor, examples=4000, classes=4, seed=0):
@@ -40,6 +40,7 @@ def test_a_model_divides_its_logits(last):
     else:
         outputs = keras.layers.Softmax()(keras.layers.Dense(4)(inputs))
     model, rows = keras.Model(inputs, outputs), np.random.default_rng(0).normal(0, 3, (50, 3))
+    assert can_scale(model)
     before = model.predict(rows, verbose=0)
     after = set_temperature(model, 2.0).predict(rows, verbose=0)
     np.testing.assert_allclose(after, divide_logits(before, 2.0), atol=1e-6)  # float32
@@ -47,4 +48,5 @@ def test_a_model_divides_its_logits(last):
 
 def test_a_model_without_a_softmax_stays_as_it_is():
     inputs = keras.Input((3,))
-    assert set_temperature(keras.Model(inputs, keras.layers.Dense(1, "sigmoid")(inputs)), 2.0) is None
+    model = keras.Model(inputs, keras.layers.Dense(1, "sigmoid")(inputs))
+    assert set_temperature(model, 2.0) is None and not can_scale(model)

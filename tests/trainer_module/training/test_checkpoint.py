@@ -35,6 +35,16 @@ def test_what_is_saved_comes_back_equal(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_checkpoint_with_any_wrong_byte_is_damaged_or_as_it_was(tmp_path):
+    first = model()
+    checkpoint.save(state_of(first), tmp_path)
+    (newest,), content = list(tmp_path.iterdir()), next(tmp_path.iterdir()).read_bytes()
+    directory = content.rindex(b"PK\x01\x02")
+    for place in range(directory, directory + 20):
+        newest.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        checkpoint.load(model(), tmp_path)
+
+
 @pytest.mark.parametrize("left", [0, 100, -40])
 def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(tmp_path, caplog, left):
     first, second = model(), model()

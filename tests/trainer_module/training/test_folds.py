@@ -100,7 +100,10 @@ def test_there_are_no_more_folds_than_groups_and_none_of_two():
     four, two = with_groups({"ok": 2, "damaged": 1}, {"ok": 1}), with_groups({"ok": 1}, {"ok": 1})
     assert folds.count_folds(four, TrainerSettings(), 1.0, 0.0) == (4, "")
     count, note = folds.count_folds(four, TrainerSettings(folds=5), 1.0, 0.0)
-    assert (count, note) == (4, "trainer.folds is 5, but there are only 4 groups.")
+    assert (count, note) == (4, "trainer.folds is 5: there are only enough groups and examples for 4.")
+    few = with_groups({"ok": 4, "damaged": 4, "misplaced": 3}, {"ok": 3, "damaged": 3, "misplaced": 3})
+    # As many as the largest class has examples.
+    assert folds.count_folds(few, TrainerSettings(folds=20), 1.0, 0.0)[0] == 14
     count, note = folds.count_folds(two, TrainerSettings(), 1.0, 0.0)
     assert count == 0 and "too few groups (2)" in note
 

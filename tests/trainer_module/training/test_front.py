@@ -149,7 +149,10 @@ def test_a_training_with_a_front_and_a_budget_that_was_cut_off_ends_as_an_unbrok
 
 
 def figures(trained: Trained) -> list[dict]:
-    return [{name: logs[name] for name in logs if name != "input_wait"} for logs in trained.outcome.history]
+    return [
+        {name: logs[name] for name in logs if name not in ("input_wait", "seconds")}
+        for logs in trained.outcome.history
+    ]
 
 
 def test_the_time_of_features_is_known_after_the_first_photos(train, parts):

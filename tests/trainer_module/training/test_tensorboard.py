@@ -126,6 +126,10 @@ def test_a_matrix_of_any_number_of_labels_fits_on_a_screen(count):
     assert max(picture.size) < 1000
 
 
+def test_labels_with_dollars_are_no_formulas():
+    assert draw_confusion(np.eye(3, dtype=int), ["$", "$$", "$5_$10"])
+
+
 def test_the_photos_of_the_surest_mistakes_are_shown_with_what_was_true_and_said(tmp_path):
     photos = np.full((40, 8, 8, 1), 100, np.uint8)
     photos[7] = 200
