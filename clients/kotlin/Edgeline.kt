@@ -1,8 +1,8 @@
 /**
  * Reads a bundle in Kotlin: signed pointer, files, and the one way from a raw input to the model's input.
  *
- * It needs org.json, which Android has, and Ed25519 (Java 15, Android 13). On Android, decode a photo with
- * BitmapFactory and pass its pixels; run the file with LiteRT's CompiledModel. `main` checks golden vectors.
+ * It needs Android's org.json, and Ed25519 (Java 15, Android 13). On Android, decode a photo with BitmapFactory
+ * and pass its pixels; run the file with LiteRT's CompiledModel. Golden.kt checks golden vectors on the JVM.
  */
 import java.io.File
 import java.math.BigInteger
@@ -12,7 +12,6 @@ import java.security.spec.*
 import java.text.Normalizer
 import java.time.*
 import java.util.Base64
-import javax.imageio.ImageIO
 import kotlin.math.*
 import org.json.*
 
@@ -51,7 +50,7 @@ fun checkBundle(folder: File, release: JSONObject): JSONObject {
     require(sha256(raw) == release.getString("manifest_sha256")) { "manifest.json was swapped" }
     val manifest = JSONObject(String(raw))
     val home = "edge/${manifest["model"]}/${manifest["version"]}/"
-    for (entry in manifest.getJSONArray("files").filterIsInstance<JSONObject>()) {
+    for (entry in manifest.getJSONArray("files").objects()) {
         val path = entry.getString("path")
         if (path.startsWith(home)) require(sha256(File(folder, path.removePrefix(home)).readBytes()) == entry.getString("sha256")) { "$path was swapped" }
     }
@@ -111,8 +110,8 @@ fun resize(plane: Array<FloatArray>, width: Int, height: Int, round: Boolean): A
 
 /** Turns the cells of a row, or of a window of rows, into [readings, channels]. */
 fun preprocessRow(cells: Map<String, List<String>>, contract: JSONObject): FloatArray {
-    val numbers = contract.getJSONArray("numbers").filterIsInstance<JSONObject>(); val clip = contract.getFloat("clip")
-    val missing = contract.getJSONArray("missing").map { it as String }
+    val numbers = contract.getJSONArray("numbers").objects(); val clip = contract.getFloat("clip")
+    val missing = contract.getJSONArray("missing").texts()
     return (0 until contract.getInt("readings")).flatMap { reading ->
         val values = numbers.map { readColumn(it.getJSONObject("column"), missing) { name -> cells.getValue(name)[reading].trim() }.toFloat().coerceIn(it.getFloat("low"), it.getFloat("high")) }
         val scores = numbers.zip(values) { number, value -> if (value.isNaN()) 0f else ((value - number.getFloat("mean")) / number.getFloat("deviation")).coerceIn(-clip, clip) }
@@ -120,8 +119,8 @@ fun preprocessRow(cells: Map<String, List<String>>, contract: JSONObject): Float
             val boundaries = number.getJSONArray("boundaries")
             if (value.isNaN()) 0f else (boundaries.indices().count { value >= boundaries.getFloat(it) } * (2.0 / boundaries.length()) - 1).toFloat()
         }
-        val categories = contract.getJSONArray("categories").filterIsInstance<JSONObject>().flatMap { category ->
-            val at = category.getJSONArray("vocabulary").indexOf(cells.getValue(category.getString("name")).last().trim()) + 1
+        val categories = contract.getJSONArray("categories").objects().flatMap { category ->
+            val at = category.getJSONArray("vocabulary").texts().indexOf(cells.getValue(category.getString("name")).last().trim()) + 1
             List(contract.getInt("vocabulary_size") + 1) { if (it == at) 1f else 0f }
         }
         scores + values.map { if (it.isNaN()) 1f else 0f } + ranks + categories
@@ -140,21 +139,29 @@ fun readColumn(column: JSONObject, missing: List<String>, cell: (String) -> Stri
     }
 }
 
-fun readCell(text: String, form: String, missing: List<String>): Double = when {
-    text.lowercase() in missing -> Double.NaN
-    form == "number" -> text.toDouble()
-    form == "number with decimal comma" -> text.replace(".", "").replace(",", ".").toDouble()
-    form == "number with commas at thousands" -> text.replace(",", "").toDouble()
-    else -> readTime(text, form)
+private val FORMS = mapOf(
+    "number" to Regex("[+-]?(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d+)?"),
+    "number with decimal comma" to Regex("[+-]?(\\d+|[1-9]\\d{0,2}(\\.\\d{3})+)(,\\d+)?"),
+    "number with commas at thousands" to Regex("[+-]?(\\d+|[1-9]\\d{0,2}(,\\d{3})+)(\\.\\d+)?"),
+)
+
+fun readCell(text: String, form: String, missing: List<String>): Double {
+    if (text.lowercase() in missing) return Double.NaN
+    val pattern = FORMS[form] ?: return readTime(text, form)
+    require(pattern.matches(text)) { "$text is not a $form" }
+    val value = (if (form == "number with decimal comma") text.replace(".", "").replace(",", ".") else text.replace(",", "")).toDouble()
+    require(abs(value) <= 3.4028234e38) { "$text is not a number that a model can read" }
+    return value
 }
 
 fun readTime(text: String, form: String): Double {
     val order = mapOf("year-month-day" to "ymd", "day.month.year" to "dmy", "month/day/year" to "mdy").getValue(form)
-    val match = Regex("(\\d{1,4})[-./](\\d{1,2})[-./](\\d{1,4})(?:[T ](\\d{1,2}):(\\d\\d)(?::(\\d\\d))?(?:[.,]\\d+)?(Z|[+-]\\d\\d:?\\d\\d)?)?").matchEntire(text)!!.groupValues
-    fun part(letter: Char) = match[1 + order.indexOf(letter)].toInt()
-    val clock = (4..6).map { match[it].ifEmpty { "0" }.toInt() }
-    val zone = match[7].replace("Z", "").ifEmpty { "+00:00" }
-    return OffsetDateTime.of(part('y'), part('m'), part('d'), clock[0], clock[1], clock[2], 0, ZoneOffset.of(zone)).toEpochSecond().toDouble()
+    val match = Regex("(\\d{1,4})([-./])(\\d{1,2})\\2(\\d{1,4})(?:[T ](\\d{1,2}):(\\d\\d)(?::(\\d\\d))?(?:[.,]\\d+)?(Z|[+-]\\d\\d(?::?\\d\\d)?)?)?").matchEntire(text)?.groupValues
+    fun part(letter: Char) = match!![listOf(1, 3, 4)[order.indexOf(letter)]]
+    require(match != null && part('y').length == 4 && !(order == "mdy" && match[2] == ".")) { "$text is not a $form" }
+    val clock = (5..7).map { match[it].ifEmpty { "0" }.toInt() }
+    val zone = match[8].replace("Z", "").ifEmpty { "+00" }
+    return OffsetDateTime.of(part('y').toInt(), part('m').toInt(), part('d').toInt(), clock[0], clock[1], clock[2], 0, ZoneOffset.of(zone)).toEpochSecond().toDouble()
 }
 
 /** Turns a text into token ids of words and then of pairs, [2 * length]. */
@@ -162,44 +169,17 @@ fun preprocessText(text: String, contract: JSONObject): FloatArray {
     val rules = contract.getJSONObject("tokenizer")
     fun points(text: String) = text.codePoints().toArray()
     val folds = points(rules.getString("fold_from")).zip(points(rules.getString("fold_to")).toList()).toMap()
-    var plain = points(Normalizer.normalize(text, Normalizer.Form.NFC)).joinToString("") { Character.toString(folds[it] ?: it) }
+    var plain = points(Normalizer.normalize(text, Normalizer.Form.NFC)).joinToString("") { String(Character.toChars(folds[it] ?: it)) }
     for ((rule, replacement) in listOf("separators" to " ", "alone" to " $1 ", "leading" to " ", "trailing" to " ")) plain = plain.replace(Regex(rules.getString(rule)), replacement)
     val length = contract.getInt("length"); val words = plain.split(" ").filter(String::isNotEmpty).take(length)
-    val places = contract.getJSONArray("vocabulary").withIndex().associate { (at, word) -> word as String to at + contract.getInt("first") }
+    val places = contract.getJSONArray("vocabulary").texts().withIndex().associate { (at, word) -> word to at + contract.getInt("first") }
     val pairs = words.zipWithNext { word, next -> places["$word $next"] ?: contract.getInt("padding") }
     val ids = words.map { places[it] ?: contract.getInt("unknown") }
     return FloatArray(2 * length) { at -> ((if (at < length) ids.getOrNull(at) else pairs.getOrNull(at - length)) ?: contract.getInt("padding")).toFloat() }
 }
 
 fun JSONArray.indices() = 0 until length()
-fun JSONArray.indexOf(text: String) = toList().indexOf(text)
-
-/** Checks a bundle and its golden vectors: FOLDER_OF_MODEL PUBLIC_KEY [CLIENT]. */
-fun main(arguments: Array<String>) {
-    val pointer = readPointer(File(arguments[0], "current.json").readBytes(), arguments[1])
-    val release = chooseRelease(pointer, arguments.getOrElse(2) { "" })
-    val folder = File(arguments[0], release.getInt("version").toString())
-    checkBundle(folder, release)
-    val contract = JSONObject(File(folder, "preprocessing.json").readText()); val golden = JSONObject(File(folder, "golden/golden.json").readText())
-    val raw = ByteBuffer.wrap(File(folder, "golden/tensors.bin").readBytes()).order(ByteOrder.LITTLE_ENDIAN)
-    val tolerance = golden.getJSONObject("tolerance"); var values = 0; var close = 0
-    val examples = golden.getJSONArray("examples").filterIsInstance<JSONObject>()
-    for (example in examples) {
-        val tensor = when (golden.getString("kind")) {
-            "image" -> File(folder, "golden/${example.getString("file")}").let { file ->
-                val raster = ImageIO.read(file).raster // its getRGB would change the levels of a grey photo
-                val pixels = Array(raster.height) { y -> IntArray(raster.width) { x ->
-                    (0..2).fold(0) { rgb, band -> rgb shl 8 or raster.getSample(x, y, min(band, raster.numBands - 1)) } } }
-                preprocessPhoto(turn(pixels, readOrientation(file.readBytes())), contract)
-            }
-            "row" -> example.getJSONObject("content").toMap().mapValues { (_, cell) -> if (cell is List<*>) cell.map { it as String } else listOf(cell as String) }.let { preprocessRow(it, contract) }
-            else -> preprocessText(example.getString("content"), contract)
-        }
-        val expected = tensor.indices.map { when (golden.getString("dtype")) { "uint8" -> (raw.get().toInt() and 255).toFloat(); "int32" -> raw.getInt().toFloat(); else -> raw.getFloat() } }
-        check(tensor.indices.all { abs(tensor[it] - expected[it]) <= tolerance.getDouble("most") }) { "a value differs by too much" }
-        values += tensor.size
-        close += tensor.indices.count { abs(tensor[it] - expected[it]) <= tolerance.getDouble("step") }
-    }
-    check(close >= tolerance.getDouble("share") * values - 1e-6) { "$close of $values values are close" }
-    println("${examples.size} golden vectors: $close of $values values are close")
-}
+fun JSONArray.objects() = indices().map { getJSONObject(it) }
+fun JSONArray.texts() = indices().map { getString(it) }
+fun JSONArray.getFloat(at: Int) = getDouble(at).toFloat()
+fun JSONObject.getFloat(name: String) = getDouble(name).toFloat()

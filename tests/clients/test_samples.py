@@ -13,16 +13,17 @@ import pytest
 
 from edgeline.edge.golden import read_vectors
 from edgeline.edge.micro import write_c_array
+from edgeline.records.columns import COMMA, ISO, NUMBER, THOUSANDS, CellError, Column
 from edgeline.release.signing import digits_of
 from tests.edgeline.phone.releases import CANARY, CONTENTS, KEY, KINDS, push
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 KOTLIN = "2.2.20"
-# What the compiler is made of, and what the sample needs; Android has org.json.
+# What the compiler is made of, and the org.json that Android has, which is not that of the JVM's programs.
 ARTIFACTS = (
     f"org.jetbrains.kotlin:kotlin-compiler-embeddable:{KOTLIN}",
     f"org.jetbrains.kotlin:kotlin-stdlib:{KOTLIN}",
-    "org.json:json:20240303",
+    "com.vaadin.external.google:android-json:0.0.20131108.vaadin1",
 )
 
 pytestmark = pytest.mark.e2e
@@ -49,12 +50,22 @@ import org.json.*
 
 fun main(arguments: Array<String>) {
     val production = JSONObject().put("version", 1)
-    for (each in JSONArray(File(arguments[0]).readText()).filterIsInstance<JSONObject>()) {
-        val pointer = JSONObject(each, "model").put("production", production).put("candidate", each)
+    for (each in JSONArray(File(arguments[0]).readText()).objects()) {
+        val pointer = JSONObject(each, arrayOf("model")).put("production", production).put("candidate", each)
         val chosen = chooseRelease(pointer, each.getString("client"))
         check((chosen === each) == each.getBoolean("candidate")) { each }
         println(each["client"])
     }
+}
+"""
+
+# Reads cells, `FORM;CELL` in each line, and prints the number or that it is refused.
+CELLS = """
+import java.io.File
+
+fun main(arguments: Array<String>) = File(arguments[0]).forEachLine {
+    val (form, cell) = it.split(";")
+    println(runCatching { readCell(cell, form, listOf("")) }.getOrElse { "refused" })
 }
 """
 
@@ -80,27 +91,52 @@ def kotlin(tmp_path_factory):
         pytest.skip("Maven cannot fetch the Kotlin compiler here")
     path = (folder / "path").read_text()
     compiler = ("org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-stdlib", "-no-reflect", "-nowarn")
-    source, target = CLIENTS / "kotlin/Edgeline.kt", folder / "edgeline.jar"
+    target = folder / "edgeline.jar"
     (folder / "Sides.kt").write_text(SIDES)
-    run("java", "-cp", path, *compiler, "-cp", path, "-d", target, source, folder / "Sides.kt")
+    (folder / "Cells.kt").write_text(CELLS)
+    sources = *sorted((CLIENTS / "kotlin").iterdir()), folder / "Sides.kt", folder / "Cells.kt"
+    run("java", "-cp", path, *compiler, "-cp", path, "-d", target, *sources)
     return f"{target}{os.pathsep}{path}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_kotlin_checks_a_bundle_and_makes_its_golden_tensors(pushed, kotlin, kind, tmp_path):
     signer = digits_of(KEY.public_key())
-    said = run("java", "-cp", kotlin, "EdgelineKt", pushed / kind, signer)
+    said = run("java", "-cp", kotlin, "GoldenKt", pushed / kind, signer)
     count, _, _, close, _, values, *_ = said.replace(":", "").split()
     assert int(count) == len(CONTENTS[kind]) and int(close) >= 0.999 * int(values)
     folder = Path(shutil.copytree(pushed / kind, tmp_path / kind))
     with (folder / "1/labels.txt").open("a") as file:
         file.write("x\n")
     for arguments in ((folder, signer), (pushed / kind, "0" * 64)):
-        command = ["java", "-cp", kotlin, "EdgelineKt", *map(str, arguments)]
+        command = ["java", "-cp", kotlin, "GoldenKt", *map(str, arguments)]
         refused = subprocess.run(command, capture_output=True, text=True)
         assert refused.returncode != 0 and (
             "was swapped" in refused.stderr or "another key" in refused.stderr
         )
+
+
+def test_kotlin_refuses_a_cell_that_python_refuses_and_reads_the_others_alike(kotlin, tmp_path):
+    cells = [
+        *((COMMA, cell) for cell in ("1.5", "1.500", "-2,5", "1.234,5", "12d", "1,2,3")),
+        *((THOUSANDS, cell) for cell in ("3,14", "1,5", "1,500.5", "12,345", "7")),
+        *((NUMBER, cell) for cell in ("12d", "0x1p3", "1e39", "1e3", "-.5", "5.", "soon", "1_000")),
+        *(("month/day/year", cell) for cell in ("05.01.2026", "05/01/2026", "05/13/2026 7:05")),
+        *(("day.month.year", cell) for cell in ("05.01.26", "05.01.2026", "31.02.2026")),
+        *((ISO, cell) for cell in ("2026-01-05T10:00:00+02", "2026-01-05T10:00:00Z", "2026-1-5", "soon")),
+    ]
+    (tmp_path / "cells").write_text("".join(f"{form};{cell}\n" for form, cell in cells))
+
+    def read(form: str, cell: str) -> float | str:
+        try:
+            return Column("it", form).number({"it": cell})
+        except CellError:
+            return "refused"
+
+    said = run("java", "-cp", kotlin, "CellsKt", tmp_path / "cells").splitlines()
+    read_here = [read(*each) for each in cells]
+    assert [each if each == "refused" else float(each) for each in said] == read_here
+    assert 10 < read_here.count("refused") < len(cells) - 10
 
 
 def test_kotlin_takes_the_side_of_a_canary_that_the_examples_name(kotlin):

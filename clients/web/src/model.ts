@@ -14,7 +14,8 @@ export class EdgeModel {
   /** Loads a file, whose digest was checked before: an interpreter trusts what it reads. */
   static async load(content: ArrayBuffer, variant: Variant): Promise<EdgeModel> {
     try {
-      await (loading ??= loadLiteRt(new URL("wasm/", document.baseURI).href));
+      // Without network it fails; the next look tries again.
+      await (loading ??= loadLiteRt(new URL("wasm/", document.baseURI).href).catch((error: unknown) => { loading = undefined; throw error; }));
       return new EdgeModel(await loadAndCompile(new Uint8Array(content), {accelerator: "wasm"}), variant);
     } catch (error) {
       throw new Refused("model", {file: variant.file, why: String(error).slice(0, 200)});

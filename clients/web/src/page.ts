@@ -58,8 +58,8 @@ class Page {
   /** Asks the store; only one tab at a time does. */
   async look(): Promise<void> {
     const work = async (): Promise<string> => {
-      await this.reload();
-      const result = await update(this.config, this.state, getDevice());
+      const opens = await this.reload().then(() => true, () => false);
+      const result = await update(this.config, this.state, getDevice(), opens);
       if (result) await this.use(...result);
       if (result) this.others.postMessage(result[1].seen.version);
       await this.reload();

@@ -9,14 +9,16 @@ const COLUMNS = ["example", "version", "variant", "said", "score", "captured_at"
 /** Returns the zip file that `edgeline data import` reads. */
 export async function exportSpan(entries: Entry[], model: string, device: string): Promise<Blob> {
   const files: Zippable = {"release.json": strToU8(JSON.stringify({model, device}))}, served = [COLUMNS], rows: string[][] = [];
+  const names = [...new Set(entries.flatMap(({content}) => content instanceof Blob || typeof content === "string" ? [] : Object.keys(content)))];
   let line = 2; // of the next text: a cell may hold line ends
   for (const entry of entries) {
     const {content, label, at} = entry, group = `${device}-${at.slice(0, 10)}`; // one walk of one auditor
     let example = "";
     if (content instanceof Blob) {
       const photo = new Uint8Array(await content.arrayBuffer());
-      const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", photo));
-      example = `${Array.from(digest.slice(0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("")}.jpg`;
+      // Over plain http a browser has no digest.
+      const digest = crypto.subtle ? new Uint8Array(await crypto.subtle.digest("SHA-256", photo)) : null;
+      example = `${digest ? Array.from(digest.slice(0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("") : `${device}-${entry.id}`}.jpg`;
       if (!rows.length) rows.push(["photo", "label", "lane_id", "session_id", "captured_at", "split"]);
       if (label) {
         files[`photos/${example}`] = [photo, {level: 0}];
@@ -30,11 +32,11 @@ export async function exportSpan(entries: Entry[], model: string, device: string
         line += content.split("\n").length;
       }
     } else {
-      const names = Object.keys(content), columns = names.map((name) => [content[name]!].flat());
+      const readings = [Object.values(content)[0]!].flat(), columns = names.map((name) => [content[name] ?? readings.map(() => "")].flat());
       if (!rows.length) rows.push([...names, "edgeline.label", "edgeline.group", "edgeline.captured_at"]);
       if (label) {
         // The readings of a window are a group of their own, a second apart, so that they make one window again.
-        const times = columns[0]!.map((_, reading) => Date.parse(at) + (reading + 1 - columns[0]!.length) * 1000);
+        const times = readings.map((_, reading) => Date.parse(at) + (reading + 1 - readings.length) * 1000);
         const lines = times.map((time, reading) => [...columns.map((cells) => cells[reading]!), label, `${device}-${entry.id}`, new Date(time).toISOString()]);
         example = `rows.csv:${rows.push(...lines)}`;
       }

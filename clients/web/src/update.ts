@@ -7,7 +7,7 @@ import type {Kept, State} from "./state";
 export interface Config { model: string; key: string | null; store: string }
 
 /** Asks the store; returns a new bundle that was proven and kept, or null if there is none, or no network. */
-export async function update(config: Config, state: State | null, client: string, now = Date.now()): Promise<[Bundle, Kept] | null> {
+export async function update(config: Config, state: State | null, client: string, opens = true, now = Date.now()): Promise<[Bundle, Kept] | null> {
   const kept = await state?.kept() ?? null, seen = kept?.seen ?? null;
   const get = async (path: string): Promise<Uint8Array<ArrayBuffer> | null> => {
     const response = await fetch(`${config.store}/${path}`, {cache: path === "current.json" ? "no-store" : "no-cache"});
@@ -27,11 +27,11 @@ export async function update(config: Config, state: State | null, client: string
   const release = await chooseRelease(pointer, client), {version, manifest_sha256: digest} = release;
   checkPointer(pointer, release, config.model, seen, now);
   const next: Seen = {key, counter: pointer.counter, rollbacks: pointer.rollbacks, epoch: seen?.epoch ?? 0, version, digest, pointer};
-  if (kept && seen!.digest === digest) {
+  if (kept && opens && seen!.digest === digest) {
     if (JSON.stringify(next) !== JSON.stringify(seen)) await state!.keep({...kept, seen: next});
     return null;
   }
-  if (kept && seen!.counter === pointer.counter) throw new Refused("replayed", {found: pointer.counter, seen: seen!.counter});
+  if (kept && seen!.digest !== digest && seen!.counter === pointer.counter) throw new Refused("replayed", {found: pointer.counter, seen: seen!.counter});
   const manifest = await readManifest(await require(`${version}/manifest.json`), pointer, release, seen, now);
   const files: Files = {};
   await Promise.all(listNeeded(manifest).map(async (name) => {

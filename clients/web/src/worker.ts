@@ -16,7 +16,10 @@ const worker = self as unknown as WorkerScope, {scope} = worker.registration, na
 
 worker.addEventListener("install", (event) => event.waitUntil((async () => {
   const cache = await caches.open(name);
-  await cache.addAll([...FILES, CONFIG].map((file) => new Request(file, {cache: "no-cache"})));
+  const before = (await caches.keys()).filter((other) => other.startsWith(`${scope} `) && other !== name);
+  const kept = (await Promise.all(before.map(async (other) => (await caches.open(other)).keys()))).flat().map(({url}) => url);
+  const loaded = new Set(kept.filter((url) => url.startsWith(`${scope}wasm/`)));
+  await cache.addAll([...FILES, CONFIG, ...loaded].map((file) => new Request(file, {cache: "no-cache"})));
   await worker.skipWaiting();
 })()));
 

@@ -57,8 +57,7 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
     for category in contract["categories"]:
         one_hot = np.zeros((readings, contract["vocabulary_size"] + 1))
         vocabulary: Sequence[str] = category["vocabulary"]
-        cell = content.get(category["name"])
-        text = format_cell(cell[-1] if isinstance(cell, list | tuple) else cell)
+        text = format_cell(_read_cells(content, category["name"], readings)[-1])
         one_hot[:, 1 + vocabulary.index(text) if text in vocabulary else 0] = 1
         channels.append(one_hot)
     return np.concatenate(channels, axis=-1).astype(np.float32)[np.newaxis]

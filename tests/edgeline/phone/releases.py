@@ -90,7 +90,7 @@ CONTRACTS: dict[str, dict[str, Any]] = {
         "version": 3,
         "normalization": "NFC",
         "length": 6,
-        "vocabulary": ["sun", "café", "😀", "l'eau", "sun café"],
+        "vocabulary": ["sun", "café", "😀", "l'eau", "sun café", "entirely undefined"],
     },
 }
 _ROWS = [

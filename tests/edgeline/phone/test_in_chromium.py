@@ -250,6 +250,54 @@ def test_a_new_release_is_switched_to_and_works_in_flight_mode_after_the_server_
         assert kept == [2]  # the bundle before is gone
 
 
+def test_a_page_that_was_renewed_still_answers_in_flight_mode(pushed, open_phone, tmp_path, monkeypatch):
+    with serving(pushed, "row") as server:
+        phone = open_phone(server.url)
+        wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
+        shutil.copytree(sites._PAGE, tmp_path / "page")
+        worker = tmp_path / "page/worker.js"
+        worker.write_text(re.sub(r"\b[0-9a-f]{16}\b", "f" * 16, worker.read_text()))
+        monkeypatch.setattr(sites, "_PAGE", tmp_path / "page")
+        phone.page.reload()
+        wait(
+            phone.page,
+            "caches.keys().then(names => names.length == 1 && names[0].endsWith(' ffffffffffffffff'))",
+        )
+        server.end()
+        phone.context.set_offline(True)
+        phone.page.reload()
+        assert phone.answer()[1]
+
+
+def test_a_kept_release_that_cannot_be_opened_any_more_is_replaced(root, open_phone, tmp_path):
+    with serving(root, "row") as server:
+        phone = open_phone(server.url)
+        phone.page.evaluate(SPOIL)
+        phone.page.reload()
+        assert "Version 1: signature" in phone.look() and phone.answer()[1]
+        phone.page.evaluate(SPOIL)
+        push(root, tmp_path / "two", "row", 2)
+        phone.page.reload()
+        assert "Version 2: signature" in phone.look() and phone.answer()[1]
+
+
+# Changes the kept contract to another version, as of a page that reads that alone.
+SPOIL = """new Promise((ok, failed) => {
+  const open = indexedDB.open("edgeline /");
+  open.onsuccess = () => {
+    const work = open.result.transaction("kept", "readwrite"), store = work.objectStore("kept");
+    const get = store.get("bundle"), name = "preprocessing.json";
+    get.onsuccess = () => {
+      const bundle = get.result, text = new TextDecoder().decode(bundle.files[name]);
+      const changed = text.replace('"version": 3', '"version": 2');
+      bundle.files[name] = new TextEncoder().encode(changed).buffer;
+      store.put(bundle, "bundle");
+    };
+    [work.oncomplete, work.onabort] = [ok, failed];
+  };
+})"""
+
+
 @pytest.fixture(scope="module")
 def two(pushed, tmp_path_factory):
     """Stores with a first release, and with a second."""
@@ -522,6 +570,33 @@ def test_corrections_come_back_as_a_span(pushed, open_phone, tmp_path):
         added = [(row.photo, row.label) for row in read_labels(span)]
         assert sorted(added) == sorted((row["photo"], row["label"]) for row in labels)
         assert (span.path / "served.csv").read_bytes() == archive.read("served.csv")
+
+
+def test_rows_that_were_checked_of_releases_with_other_columns_come_back_by_their_names(
+    root, open_phone, tmp_path, monkeypatch
+):
+    def check(phone: Phone) -> None:
+        phone.answer()
+        phone.page.select_option("#right", "damaged")
+        phone.page.click("#save")
+        wait(phone.page, "document.querySelector('#saved').textContent")
+
+    with serving(root, "row") as server:
+        phone = open_phone(server.url)
+        check(phone)
+        numbers = CONTRACTS["row"]["numbers"]
+        monkeypatch.setitem(CONTRACTS, "row", {**CONTRACTS["row"], "numbers": [*numbers[3:], *numbers[:3]]})
+        push(root, tmp_path / "two", "row", 2)
+        assert "Version 2: signature" in phone.look()
+        check(phone)
+        with phone.page.expect_download() as download:
+            phone.page.click("#export")
+        archive = zipfile.ZipFile(download.value.path())
+    rows = list(csv.DictReader(io.TextIOWrapper(archive.open("rows.csv"), encoding="utf-8")))
+    assert len(rows) == 2
+    for row in rows:
+        assert {name: row[name] for name in CONTENTS["row"][0]} in CONTENTS["row"]
+        assert row["edgeline.label"] == "damaged"
 
 
 def luminance(color: str) -> float:

@@ -27,7 +27,8 @@ export function preprocessTokens(text: string, contract: TokensContract): [Int32
   const ids = new Int32Array(2 * contract.length).fill(contract.padding);
   words.forEach((word, at) => {
     ids[at] = places.get(word) ?? contract.unknown;
-    ids[contract.length + at] = places.get(`${word} ${words[at + 1]}`) ?? contract.padding;
+    const next = words[at + 1];
+    if (next !== undefined) ids[contract.length + at] = places.get(`${word} ${next}`) ?? contract.padding;
   });
   return [ids, words.length ? words.filter((word) => !places.has(word)).length / words.length : 0];
 }

@@ -100,7 +100,12 @@ def test_numbers_beyond_those_of_training_are_clipped_and_named() -> None:
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [({"zip": "1"}, "no column 'price'"), ({**ROW, "price": ["1", "2"]}, "'price' has 2 readings")],
+    [
+        ({"zip": "1"}, "no column 'price'"),
+        ({**ROW, "price": ["1", "2"]}, "'price' has 2 readings"),
+        ({name: cell for name, cell in ROW.items() if name != "zip"}, "no column 'zip'"),
+        ({**ROW, "zip": []}, "'zip' has 0 readings"),
+    ],
 )
 def test_cells_that_are_not_there_or_too_many_are_named(content: dict, found: str) -> None:
     with pytest.raises(EdgelineError, match=found):
