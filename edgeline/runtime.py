@@ -38,7 +38,7 @@ from edgeline.labels import parse_labels
 from edgeline.records.edge import GOLDEN_FOLDER, UNLIKE_FROM
 from edgeline.records.json_file import JsonFile, decode
 from edgeline.release.layout import LABELS, MANIFEST, POINTER, PREPROCESSING, parse_time, sha256_of_bytes
-from edgeline.release.manifest import FileEntry, Manifest, parse_manifest
+from edgeline.release.manifest import FileEntry, Manifest, NewerManifest, parse_manifest
 from edgeline.release.pointer import Envelope, Pointer, Production
 from edgeline.store.locations import add_path_to_errors, locate, read_bytes
 
@@ -201,7 +201,10 @@ class Phone:
         raw = self._fetch(f"{version}/{MANIFEST}")
         if sha256_of_bytes(raw) != digest:
             raise Refused("swapped", f"{version}/{MANIFEST} is not the file that was released.")
-        manifest = parse_manifest(raw, MANIFEST)
+        try:
+            manifest = parse_manifest(raw, MANIFEST)
+        except NewerManifest as error:
+            raise Refused("newer", error.found) from error
         if now >= parse_time(manifest.expires):
             raise Refused("expired", f"{self._model} {version} expired at {manifest.expires}.")
         if manifest.rollback_epoch < epoch:

@@ -24,7 +24,9 @@ def main(bundle: Path) -> None:
     print(f"constexpr float kClip = {float(contract['clip'])!r}f, kScale = {tensor['scale']!r}f;")
     for key in ("mean", "deviation", "low", "high"):
         print(f"const float k{key.title()}[] = {{{', '.join(f'{each[key]!r}f' for each in numbers)}}};")
-    words = ", ".join(f"{{{json.dumps(each['vocabulary'])[1:-1]}}}" for each in categories)
+    words = ", ".join(
+        f"{{{json.dumps(each['vocabulary'], ensure_ascii=False)[1:-1]}}}" for each in categories
+    )
     print(f"const char* const kWords[][kVocabulary + 1] = {{{words or '{}'}}};")
 
 

@@ -14,6 +14,8 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from edgeline.store.locations import write_atomically
+
 # Phones refuse certificates of servers that are valid for longer than 398 days.
 _DAYS, _AUTHORITY_DAYS = 396, 3650
 
@@ -41,7 +43,8 @@ def make_certificate(folder: Path, address: str) -> Certificate:
             f"Edgeline on {address}", key.public_key(), key, address, _AUTHORITY_DAYS, constraints, only
         )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with write_atomically(path) as file:
+            os.fchmod(file.fileno(), 0o600)
             file.write(_dump(key) + authority)
     raw, own = path.read_bytes(), ec.generate_private_key(ec.SECP256R1())
     authority = x509.load_pem_x509_certificate(raw).public_bytes(form.Encoding.PEM)

@@ -55,6 +55,7 @@ def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import kfp.client
+            from kfp_server_api import ApiException
     except ImportError as error:
         raise UsageError(
             f"kfp cannot be imported: {error}.",
@@ -78,6 +79,8 @@ def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str
                     auth_settings=["Bearer"],
                     _return_http_data_only=True,
                 )
+                if not isinstance(self.health, dict):  # another server, which has something at every path
+                    raise ApiException(status=404, reason="Not Found")
             return SimpleNamespace(**{"multi_user": None, **self.health})
 
     token = environ.get("KFP_TOKEN")

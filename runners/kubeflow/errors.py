@@ -68,7 +68,8 @@ def read_message(body: Any) -> str:
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
     if (document := _parse_object(text)) is not None:
         details = document.get("details")
-        inner = details[0].get("message") if isinstance(details, list) and details else None
+        first = details[0] if isinstance(details, list) and details else None
+        inner = first.get("message") if isinstance(first, dict) else None
         outer = document.get("error") or document.get("error_message") or document.get("message")
         # The inner error of a 500 may be "Internal Server Error", which explains nothing.
         text = str(outer if not inner or inner == "Internal Server Error" else inner)

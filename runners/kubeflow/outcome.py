@@ -167,7 +167,9 @@ def _conclude_failure(run: str, logs: _Logs, steps: Sequence[Step], pods: Sequen
     failed = [step for step in steps if step.state == "failed"]
     if not failed:
         ended = (pod for pod in pods if pod.phase in ("Error", "Failed") and not pod.ended_by_itself)
-        unexplained = f"Run {run} ended before its first step and logged no reason."
+        last = next((step.name for step in steps[::-1] if step.state in ("done", "cached")), None)
+        where = f"after {last}" if last else "before its first step"
+        unexplained = f"Run {run} ended {where} and logged no reason."
         reasons = tuple(pod.message for pod in ended) or (unexplained,)
         return Outcome("failed", None, reasons, "Look at its page and at `kubectl get workflows`.")
     first, *others = (_conclude_failed_step(step, again, logs, pods) for step in failed)

@@ -70,8 +70,8 @@ def _remove(target: Target, experiment: str, old: Sequence[Any]) -> list[str]:
     except EdgelineError as error:
         raise EdgelineError(
             error.found,
-            f"{error.why} The new recurring run exists, and so does an earlier one.",
-            "Run the same command again to remove the older ones.",
+            f"{error.why} So an earlier recurring run is still there.",
+            "Run the same command again.",
         ) from error
     return [active[each.recurring_run_id] for each in old if each.recurring_run_id in active]
 

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,17 @@ def test_each_kind_is_proven_and_answers_with_its_golden_scores(pushed, tmp_path
         assert list(scores.values()) == sorted(scores.values(), reverse=True)
         unlike = phone.bundle.predict(content).unlike
         assert unlike == (pytest.approx(example.unlike[variant], abs=0.01) if kind == "photo" else None)
+
+
+def test_a_release_of_a_newer_edgeline_is_refused_by_that_name(edge, tmp_path):
+    phone = Phone(str(edge), "row", tmp_path / "keep")
+    phone.update()
+    manifest = edge / "2/manifest.json"
+    manifest.write_bytes(re.sub(rb'"schema_version": *\d+', b'"schema_version": 99', manifest.read_bytes()))
+    put(edge, 2, counter=2)
+    with pytest.raises(Refused) as refused:
+        phone.update()
+    assert refused.value.reason == "newer" and phone.bundle.manifest.version == 1
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -294,13 +294,12 @@ class _TrainingState:
         started = time.monotonic()
         evaluation = self.evaluate()
         logs = {**tally.logs(self.loop.batch_size), **evaluation.logs}
-        if not math.isfinite(logs["val_loss"]):
-            raise self.loop.divergence_error("val_loss", logs["val_loss"])
         if self.select:
             held_out = self.select().logs
             logs |= {f"held_out_{name}": held_out[f"val_{name}"] for name in ("loss", "recall")}
-            if not math.isfinite(logs["held_out_loss"]):
-                raise self.loop.divergence_error("held_out_loss", logs["held_out_loss"])
+        for name in ("val_loss", "held_out_loss"):
+            if not math.isfinite(logs.get(name, 0.0)):
+                raise self.loop.divergence_error(name, logs[name])
         seconds = tally.seconds + time.monotonic() - started
         self.history.append({**logs, "seconds": round(seconds, 3)})
         if self.best_epoch == len(self.history) - 1:

@@ -44,6 +44,7 @@ def test_the_server_is_asked_once_whether_it_is_there(server):
         (status(401, "Jwt is expired", "text/plain"), ["401", "Jwt is expired", "has expired", "KFP_TOKEN"]),
         (status(403, "RBAC: access denied", "text/plain"), ["403", "RBAC: access denied", "KFP_TOKEN"]),
         (status(404, "404 page not found\n", "text/plain"), ["404", "not the API", "--host"]),
+        (status(200, '"ok"', "application/json"), ["404", "not the API", "--host"]),
         (status(500, f"no space left\n{GO_STACK}", "text/plain"), ["500", "no space left", "kubectl logs"]),
         (status(502, f"<html>{LOGIN}", "text/html"), ["502", "has failed"]),
         (hang_up, ["cannot be reached", "port-forward"]),
@@ -204,6 +205,7 @@ def test_of_an_error_only_the_innermost_first_line_is_shown():
     assert read_message('{"error_message": "name taken", "error_details": "x"}') == "name taken"
     assert read_message(f"panic: nil\n{GO_STACK}") == "panic: nil"
     assert read_message(b"\xff plain") == "\ufffd plain"
+    assert read_message('{"error": "a", "details": ["b"]}') == "a"
     assert read_message(None) == ""
     assert len(read_message("x" * 5000)) < 310
 

@@ -181,6 +181,7 @@ def test_the_user_interface_may_be_another_host(server, edgeline, monkeypatch):
             "DataGate lost its pod: pod deleted.",
         ),
         (Story([("FAILED", {})]), 1, "failed", "ended before its first step"),
+        (until("Trainer", "SUCCEEDED", "FAILED"), 1, "failed", "ended after Trainer"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 12 else "",
 )

@@ -74,7 +74,9 @@ def test_an_old_one_that_cannot_be_removed_is_told(server, edgeline):
     server.break_(":disable", status(500, "etcd is full", "text/plain"))
     ended = edgeline("schedule", "--cron", TUESDAY)
     assert ended.code == 1
-    assert all(part in ended.err for part in ("etcd is full", "an earlier one", "same command again"))
+    assert all(
+        part in ended.err for part in ("etcd is full", "an earlier recurring run", "same command again")
+    )
     server.fix()
     assert "shelf fires more than once in weekly" in edgeline("schedule", "--list").out
 
