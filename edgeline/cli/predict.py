@@ -62,10 +62,15 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
 def _predict_files(paths: Sequence[Path], bundle: Bundle, clipped: Counter[str]) -> Iterator[Answered]:
     """Yields the answers, and counts in `clipped` the rows in which each number is clipped."""
     for path in _track(paths):
+        has_examples = False
         try:
             for each in read_inputs(path, bundle.contract):
+                has_examples = True
                 clipped.update(each.clipped)
                 yield answer(each, bundle)
+            if not has_examples:
+                rows = bundle.contract.get("readings", 1)
+                yield Input(str(path), problem=f"It has too few rows: an answer is of {rows:,}."), None
         except (EdgelineError, OSError) as error:
             if len(paths) == 1:
                 raise

@@ -267,6 +267,9 @@ def test_rows_are_answered_from_the_reading_on_with_which_there_are_enough(push,
         "boiler.csv:4: bright 0.73  (dark 0.27)",
     ]
     assert "boiler.csv:5: celsius: 'warm' is not a number" in said.err
+    table.write_text("celsius,note\n10,a\n")
+    few = predict(table)
+    assert few.code == 1 and "boiler.csv: It has too few rows: an answer is of 2." in few.err
     table.write_text("kelvin\n10\n")
     refused = predict(table)
     assert refused.code == 2 and "has no column 'celsius'; found: kelvin." in refused.err
