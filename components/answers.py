@@ -145,7 +145,8 @@ def read_answers(evaluation: Path, workload: Workload, without: Sequence[str] = 
 
 def _stack_lists(column: pa.ChunkedArray) -> NDArray[np.float32]:
     """Returns lists of one length as an array [n, length]."""
-    return pc.list_flatten(column).to_numpy().reshape(len(column), -1)
+    values = pc.list_flatten(column).to_numpy()
+    return values.reshape(len(column), len(values) // max(1, len(column)))
 
 
 def _encode(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:

@@ -120,11 +120,13 @@ class Tree:
         self.values = self._merge(self.values, layer, origin, "")
 
     def _merge(self, below: object, above: Mapping[Any, Any], origin: str, prefix: str) -> dict[str, Any]:
-        merged = dict(below) if isinstance(below, Mapping) else {}
+        # A range replaces another one, whose step would not fit it.
+        is_range = {"min", "max"} <= above.keys()
+        merged = dict(below) if isinstance(below, Mapping) and not is_range else {}
         for key, value in above.items():
             dotted = f"{prefix}{key}"
             self.origins[dotted] = origin
-            if isinstance(value, Mapping):
+            if isinstance(value, Mapping) and (value or not prefix):  # an empty one removes what is below it
                 merged[str(key)] = self._merge(merged.get(str(key)), value, origin, f"{dotted}.")
             else:
                 merged[str(key)] = value

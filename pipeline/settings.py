@@ -15,6 +15,7 @@ from edgeline.records.steps import STEPS
 from edgeline.release.settings import PushSettings
 from edgeline.settings_group import Group, make_absolute, refuse_password
 from edgeline.settings_layers import Tree, describe_mistakes, merge_layers
+from edgeline.workspace.runs import locate_registry
 from pipeline.beam_settings import BeamSettings
 from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.own_steps import OwnStep, find_mistakes
@@ -51,7 +52,7 @@ class RegistrySettings(Group):
 
     def of(self, workspace: Path) -> str | None:
         """Returns MLflow's URI for the runs of a workspace; None if the registry is turned off."""
-        return (self.uri or f"{_SQLITE}{workspace.absolute() / 'mlflow.db'}") if self.enabled else None
+        return (self.uri or locate_registry(workspace)) if self.enabled else None
 
     @property
     def server(self) -> str | None:

@@ -190,7 +190,7 @@ def _write_span(
     label, group, time, text = given
     labels = tuple(sorted(profile.columns[label].values or {}))
     numbers = tuple(kinds.numbers)
-    own: dict[str, str | Mapping[str, Column]] = {"text_column": text}
+    own: dict[str, str | Mapping[str, Column]] = {"text_column": text, "group_column": group}
     if text:
         few = group and len(profile.columns[group].values or ()) in range(1, _MOST_SOURCES + 1)
         kept = {"text": text, "label": label} | ({"group": group} if group else {})

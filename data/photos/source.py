@@ -45,6 +45,13 @@ def count(span: Span) -> int:
     return len(read_labels(span))
 
 
+def make_decoder(read: Callable[[bytes], Any], settings: DataSettings) -> DecoderProcess:
+    """Makes a process that calls `read` with a photo, within what the largest allowed one may take."""
+    seconds = max(_SECONDS, round(settings.max_megapixels / _MEGAPIXELS_A_SECOND))
+    gigabytes = _GIGABYTES + settings.max_megapixels * _BYTES_A_PIXEL / 1000
+    return DecoderProcess(read, seconds, gigabytes)
+
+
 class PhotoSource:
     """A source of photos, each opened in a process with limits on time and memory. See `Source`."""
 
@@ -124,10 +131,7 @@ class PhotoSource:
         # This imports numpy and Pillow, for which `edgeline schedule` need not wait.
         from data.photos.checks import check_photo
 
-        megapixels = self._settings.max_megapixels
-        seconds = max(_SECONDS, round(megapixels / _MEGAPIXELS_A_SECOND))
-        check = partial(check_photo, limits=self._settings)
-        return DecoderProcess(check, seconds, _GIGABYTES + megapixels * _BYTES_A_PIXEL / 1000)
+        return make_decoder(partial(check_photo, limits=self._settings), self._settings)
 
     @cached_property
     def _thumbnail_process(self) -> DecoderProcess:

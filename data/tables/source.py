@@ -29,7 +29,7 @@ from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.tfrecords import format_value, list_values, read_examples
 from data.tables.windows import Reading, Windows
 from edgeline.errors import DataRefused, UsageError
-from edgeline.records.columns import CellError, format_time
+from edgeline.records.columns import CellError, Column, format_time
 from edgeline.records.edge import Content
 from edgeline.records.rejection import RowRejected, check_label
 from edgeline.records.workload import Workload
@@ -66,7 +66,7 @@ def check(span: Span, workload: Workload) -> None:
     """
     columns = list_columns(workload)
     for path in find_files(span, *_SUFFIXES):
-        if next(_read_file(span, path, columns, workload.numbers), None) is None and _is_csv(path):
+        if next(_read_file(span, path, columns, workload), None) is None and _is_csv(path):
             raise DataRefused(
                 f"{path} has a header but no rows.",
                 "There is nothing in it to learn from.",
@@ -99,12 +99,19 @@ def _is_csv(path: Location) -> bool:
 
 
 def _read_file(
-    span: Span, path: Location, columns: list[str], numbers: tuple[str, ...]
+    span: Span, path: Location, columns: list[str], workload: Workload
 ) -> Iterator[Cells | Rejected]:
     """Checks the header of a file, and returns its rows. Raises as `check` does."""
     spans = (span.name,)
     if not _is_csv(path):
-        return _read_records(span, path, columns, numbers)
+        if formed := [name for name in workload.numbers if workload.column(name) != Column(name)]:
+            raise DataRefused(
+                f"{path} has numbers for {', '.join(map(repr, formed))}.",
+                "The workload reads these from cells of another form, such as dates or decimal commas.",
+                "Write the span as CSV, with the columns of the first import.",
+                spans,
+            )
+        return _read_records(span, path, columns, workload.numbers)
     header = read_header(path, spans)
     check_once(path, header, header, spans)
     missing = [name for name in columns if name not in header]
@@ -237,7 +244,7 @@ class TableSource(Source):
     def _read_readings(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected]:
         columns = list_columns(self._workload)
         for path in find_files(span, *_SUFFIXES):
-            for item in _read_file(span, path, columns, self._workload.numbers):
+            for item in _read_file(span, path, columns, self._workload):
                 if isinstance(item, Rejected):
                     yield item
                     continue

@@ -24,7 +24,7 @@ from edgeline.store.locations import locate
 from edgeline.workspace import closing
 from edgeline.workspace.closing import STYLES, duration
 from edgeline.workspace.known_runs import Place, resolve_place
-from edgeline.workspace.runs import find_run, read_runs
+from edgeline.workspace.runs import find_push, find_registry, find_run, read_runs
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -254,9 +254,11 @@ def _find_key(path: str | None, last: Run | None) -> "Ed25519PrivateKey | None":
 
 def _start_mirror(last: Run | None, root: str, place: Place) -> None:
     """Starts a process that updates MLflow's aliases; nothing waits for it, since production has changed."""
-    if last is not None and last.registry and last.push == root:
+    registry = find_registry(last, place.workspace)
+    if last is not None and registry and find_push(last, place.workspace) == root:
         from edgeline.mlflow import mirror
 
+        last = replace(last, registry=registry, push=root)
         log = mirror.log_of(place.workspace)
         try:
             mirror.start(last, place.workspace)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from edgeline.errors import EdgelineError
 from edgeline.records.run import Run
 from edgeline.store.locations import Location
-from edgeline.workspace.runs import read_all
+from edgeline.workspace.runs import find_push, read_all
 
 if TYPE_CHECKING:
     from edgeline.report.facts import Facts
@@ -40,7 +40,7 @@ def _read_ended_runs(workspace: Path, model: str, root: str) -> Iterator[tuple[L
     from edgeline.workspace.known_runs import read_facts
 
     for folder, run in read_all(workspace):
-        if (run.workload, run.push) == (model, root) and run.outcome != "running":
+        if (run.workload, find_push(run, workspace)) == (model, root) and run.outcome != "running":
             yield folder.path, read_facts(run, folder)
 
 

@@ -1,7 +1,7 @@
 """Reads files into the examples that a model's preprocessing.json asks for, and answers them."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -66,7 +66,9 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
     if kind == "row":
         names = row.list_columns(contract)
         recent: deque[list[Any]] = deque(maxlen=contract["readings"])
-        for place, cells in _read_rows(path, names, as_typed=True):
+        # A category is the text that an import writes, whatever type its source has.
+        numbers = {*names} - {each["name"] for each in contract["categories"]}
+        for place, cells in _read_rows(path, names, typed=numbers):
             if isinstance(cells, Rejected):
                 yield Input(place, problem=cells.detail, fault=cells.reason)
                 continue
@@ -101,7 +103,7 @@ def answer(example: Input, bundle: Bundle) -> tuple[Input, Answer | None]:
 
 
 def _read_rows(
-    path: Path, names: list[str], instead: str = "", as_typed: bool = False
+    path: Path, names: list[str], instead: str = "", typed: Collection[str] = ()
 ) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
     """Yields the place of each row of a table, and its cells of these columns or why it has none.
 
@@ -123,7 +125,7 @@ def _read_rows(
             if isinstance(each, Rejected):
                 yield each.id, each
             else:
-                types = table.types if as_typed else {}
+                types = {name: kind for name, kind in table.types.items() if name in typed}
                 yield each[0], {name: _convert(cell, types.get(name)) for name, cell in each[1].items()}
 
 

@@ -197,7 +197,8 @@ def format_cell(cell: Any) -> str:
     """Returns a cell as text without surrounding blanks: a whole number has no point, a time is ISO 8601."""
     if isinstance(cell, str):
         return cell.strip()
-    if cell is None or cell != cell:
+    # Pandas' NA cannot be compared.
+    if cell is None or str(cell) == "<NA>" or cell != cell:
         return ""
     if isinstance(cell, datetime):
         return format_time(_to_seconds(cell))

@@ -25,6 +25,7 @@ T = TypeVar("T")
 UNREADABLE = (OSError, ValueError, RecursionError)
 # The bound of numbers in a record; Python cannot convert much larger integers to float.
 _LARGEST = 2**63
+_LARGEST_FLOAT = 3.4028236e38  # a little more than the largest float32, which a table may have
 _decoders_lock = threading.Lock()
 
 log = logging.getLogger(__name__)
@@ -100,12 +101,12 @@ def convert(value: object, kind: Any) -> Any:
 
 
 def _check_numbers(content: Any) -> Any:
-    """Returns the content; raises ValueError for a number in it that is NaN or 2**63 or larger."""
+    """Returns the content; raises ValueError for a number that is NaN or too large in it."""
     waiting = [content]
     while waiting:
         value = waiting.pop()
         if isinstance(value, int | float):
-            if not abs(value) < _LARGEST:
+            if not abs(value) < (_LARGEST if isinstance(value, int) else _LARGEST_FLOAT):
                 raise ValueError(f"the number {reprlib.repr(value)} is not allowed")
         elif isinstance(value, dict):
             waiting += value.values()

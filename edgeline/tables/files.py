@@ -38,10 +38,13 @@ class Table:
     notes: Sequence[str] = ()  # on how it was read, for people
     endings: Mapping[str, str] = field(default_factory=dict)  # of whole numbers, by column: nothing or `.0`
 
-    def rows(self, names: Sequence[str]) -> Iterator[tuple[str, dict[str, str]] | Rejected]:
+    def rows(
+        self, names: Sequence[str], any_json: bool = False
+    ) -> Iterator[tuple[str, dict[str, str]] | Rejected]:
         """Yields the place of each row, and its cells of these columns without blanks around them.
 
-        Line ends are those of Unix, and whole numbers end as `endings` has it.
+        Line ends are those of Unix, and whole numbers end as `endings` has it. With `any_json`, a value of
+        JSON lines that is neither a text nor a whole number is written as JSON; else its row is rejected.
 
         Raises:
             DataRefused: The file cannot be read to its end, see `read_rows`.
@@ -55,7 +58,7 @@ class Table:
             return cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\1")
 
         with _name_source(self.shown, self.path):
-            for number, item in enumerate(read_rows(self.path, names, separator=self.separator), 1):
+            for number, item in enumerate(read_rows(self.path, names, (), self.separator, any_json), 1):
                 if isinstance(item, Rejected):
                     yield item
                 else:

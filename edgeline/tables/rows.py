@@ -53,15 +53,21 @@ def check_once(where: object, header: Sequence[str], names: Sequence[str], spans
 
 
 def read_rows(
-    path: Location, names: Sequence[str], spans: tuple[str, ...] = (), separator: str = ","
+    path: Location,
+    names: Sequence[str],
+    spans: tuple[str, ...] = (),
+    separator: str = ",",
+    any_json: bool = False,
 ) -> Iterator[Cells | Rejected]:
     """Yields the rows below the header; with the cells `names` from JSON, and all cells from CSV.
+
+    With `any_json`, a value that is neither a text nor a whole number is written as JSON.
 
     Raises:
         DataRefused: The file cannot be read to its end, is not UTF-8 or not CSV, or repeats its header.
     """
     if _is_json(path):
-        yield from _read_json_rows(path, names, spans)
+        yield from _read_json_rows(path, names, spans, any_json)
         return
     rows = read_csv_rows(path, spans, separator)
     _, first = next(rows)
@@ -149,12 +155,14 @@ def read_csv_rows(
 
 
 def _read_json_rows(
-    path: Location, names: Sequence[str], spans: tuple[str, ...]
+    path: Location, names: Sequence[str], spans: tuple[str, ...], any_json: bool
 ) -> Iterator[Cells | Rejected]:
     for number, line, row in _read_json_objects(path, spans):
         place, problem = f"{path.name}:{number}", row
         if isinstance(row, dict):
             cells = {name: _format_cell(row.get(name)) for name in names}
+            if any_json:
+                cells = {name: json.dumps(row[name]) if c is None else c for name, c in cells.items()}
             wrong = next((name for name, cell in cells.items() if cell is None), None)
             if wrong is None:
                 yield place, {name: cell or "" for name, cell in cells.items()}

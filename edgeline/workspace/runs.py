@@ -177,6 +177,18 @@ def find_push(last: Run | None, workspace: Path) -> str:
     return last.push if last and not is_inside else str(workspace.absolute() / "push")
 
 
+def locate_registry(workspace: Path) -> str:
+    """Returns the URI of a workspace's own MLflow."""
+    return f"sqlite:///{workspace.absolute() / 'mlflow.db'}"
+
+
+def find_registry(last: Run | None, workspace: Path) -> str | None:
+    """Returns MLflow's URI in the last run's record, or, if that is its workspace's own, that of this one."""
+    given = last.settings.get("registry") if last and last.engine == "local" else None
+    is_own = isinstance(given, Mapping) and given.get("enabled", True) and given.get("uri", "") is None
+    return locate_registry(workspace) if is_own or last is None else last.registry
+
+
 def in_production(push: str, model: str) -> str:
     """Returns the id of the run that pushed the model's release in production.
 

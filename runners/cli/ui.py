@@ -12,6 +12,7 @@ from edgeline.cli.commands import Command
 from edgeline.cli.stdout import say
 from edgeline.errors import EdgelineError
 from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.runs import find_registry, locate_registry
 
 
 @click.command(cls=Command)
@@ -27,11 +28,9 @@ def ui(place: Place, port: int) -> int:
     """Updates MLflow, and serves its pages of all runs and releases."""
     from edgeline.mlflow.mirror import mirror
     from edgeline.mlflow.registry import ENVIRONMENT
-    from pipeline.settings import RegistrySettings
 
     last, root, model = resolve_place(place)
-    uri = (last.registry if last else None) or RegistrySettings().of(place.workspace)
-    assert uri is not None
+    uri = find_registry(last, place.workspace) or locate_registry(place.workspace)
     page = mirror(uri, place.workspace, model, root)
     if uri.startswith("http"):
         say(f"Runs and releases of {model}: {uri.rstrip('/')}{page}")

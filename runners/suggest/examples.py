@@ -13,6 +13,7 @@ import numpy as np
 
 from data.importers.known_photos import KnownPhotos, hash_photo
 from data.photos.labels_file import PhotoSpan, read_labels
+from data.photos.source import make_decoder
 from data.photos.thumbnails import read_usable_look
 from data.settings import DataSettings
 from data.spans.corrections import correct_label, read_corrections
@@ -24,7 +25,6 @@ from edgeline.records.events import Counted, report
 from edgeline.records.rejection import Rejected, RowRejected
 from edgeline.records.workload import Workload
 from edgeline.runtime import Answer, Bundle
-from edgeline.tables.decoder_process import DecoderProcess
 from edgeline.tables.files import check_columns, open_table
 from edgeline.tables.unpacking import TABLES
 from runners.suggest.strategy import Floats, reduce_features
@@ -85,7 +85,9 @@ def compute_features(contract: Mapping[str, Any], contents: Sequence[Any]) -> Fl
     return reduce_features(embed_photos(contents))
 
 
-def read_candidates(src: Path, bundle: Bundle, workload: Workload, spans: Sequence[Span]) -> Pool:
+def read_candidates(
+    src: Path, bundle: Bundle, workload: Workload, settings: DataSettings, spans: Sequence[Span]
+) -> Pool:
     """Reads and answers all examples of a source that no span has with a label.
 
     Raises:
@@ -93,10 +95,10 @@ def read_candidates(src: Path, bundle: Bundle, workload: Workload, spans: Sequen
         DataRefused: A table or a span cannot be read.
     """
     pool, seen, is_photo = Pool(), set[str](), _is_photo(bundle.contract)
-    is_known = _index_photos(spans) if is_photo else _index_rows(spans, workload, bundle.contract)
+    is_known = _index_photos(spans) if is_photo else _index_rows(spans, workload, settings, bundle.contract)
     read = _read_photos if is_photo else _read_rows
-    look = partial(read_usable_look, limits=DataSettings())
-    with closing(DecoderProcess(look, _SECONDS, _GIGABYTES)) as decode:
+    look = partial(read_usable_look, limits=settings)
+    with closing(make_decoder(look, settings)) as decode:
         for example, cells in read(src, bundle.contract):
             if example.problem:
                 pool.problems.append(f"{example.place}: {example.problem}")
@@ -166,9 +168,9 @@ def _index_photos(spans: Sequence[Span]) -> Callable[[bytes, str], bool]:
 
 
 def _index_rows(
-    spans: Sequence[Span], workload: Workload, contract: Mapping[str, Any]
+    spans: Sequence[Span], workload: Workload, settings: DataSettings, contract: Mapping[str, Any]
 ) -> Callable[[Any, str], bool]:
-    source = load_source(workload.source).open_source(workload, DataSettings())
+    source = load_source(workload.source).open_source(workload, settings)
     known = set(map(_digest, _read_originals(source, spans, contract).values()))
     return lambda content, digest: digest in known
 
@@ -191,12 +193,9 @@ def _read_rows(src: Path, contract: Mapping[str, Any]) -> Iterator[tuple[Input, 
     for path in find_inputs(src, contract):
         cells = {} if path.suffix.lower() == ".txt" else _read_cells(path)
         for example in read_inputs(path, contract):
-            # A .txt file has no row.
-            yield (
-                example,
-                cells.get(example.place)
-                or {contract.get("column", "text"): _prepare(example.content, contract)},
-            )
+            is_text = path.suffix.lower() == ".txt"  # it has no row
+            own = {contract.get("column", "text"): _prepare(example.content, contract)} if is_text else {}
+            yield example, own or cells.get(example.place, {})
 
 
 def _read_cells(path: Path, needed: Sequence[str] = ()) -> dict[str, dict[str, str]]:
@@ -204,7 +203,7 @@ def _read_cells(path: Path, needed: Sequence[str] = ()) -> dict[str, dict[str, s
     with TemporaryDirectory() as scratch:
         table = open_table(str(path), Path(scratch), needed)
         check_columns(table, needed)
-        rows = table.rows(list(filter(None, table.header)))
+        rows = table.rows(list(filter(None, table.header)), any_json=True)
         return dict(item for item in rows if not isinstance(item, Rejected))
 
 

@@ -14,6 +14,8 @@ from runners.suggest.suggestions import Suggestions
 
 LIST, PAGE = "suggestions.csv", "suggestions.html"
 _SHOWN_SIDE, _SHOWN_TEXT = 128, 300
+# The columns that say what the model answered, and why an example is in the list.
+_ABOUT = ("place", "said", "score", "margin", "version", "variant", "chosen")
 
 
 def check_output(out: Path) -> None:
@@ -28,10 +30,13 @@ def check_output(out: Path) -> None:
 
 def write(suggestions: Suggestions, out: Path) -> Path:
     """Writes the list, the page, and copies of suggested photos into a folder; returns the list's path."""
-    rows, shown = [], []
+    rows, shown, columns = [], [], dict[str, None]()
     for how, candidates in {"useful": suggestions.useful, "random": suggestions.drawn}.items():
         for each in candidates:
-            picture, row = b"", {**each.cells, suggestions.workload.label_column: ""}
+            # An earlier list is a source too; its answers are those of then.
+            is_list = each.cells.keys() >= set(_ABOUT)
+            own = {name: cell for name, cell in each.cells.items() if not (is_list and name in _ABOUT)}
+            picture, row = b"", {**own, suggestions.workload.label_column: ""}
             if each.photo is not None:
                 photo = read_bytes(each.photo)
                 row = {"photo": f"{each.digest}{each.photo.suffix.lower()}", **row}
@@ -40,14 +45,16 @@ def write(suggestions: Suggestions, out: Path) -> Path:
             (said, score), (_, second), *_ = each.answer.ranked.items()
             about = {"place": each.place, "said": said, "score": score, "margin": round(score - second, 6)}
             about |= {"version": suggestions.version, "variant": suggestions.variant, "chosen": how}
-            rows.append({**about, **row})
+            columns |= dict.fromkeys(row)
+            rows.append((row, about))
             text = "" if picture else ", ".join(map(str, each.cells.values()))[:_SHOWN_TEXT]
             shown.append((about, b64encode(picture).decode(), text))
     file = io.StringIO(newline="")
-    names = dict.fromkeys((*row, *about))
-    writer = csv.DictWriter(file, list(names), restval="", extrasaction="ignore", lineterminator="\n")
+    # A column of the source keeps its name.
+    names = {name: f"model_{name}" if name in columns else name for name in _ABOUT}
+    writer = csv.DictWriter(file, [*columns, *names.values()], restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({**row, **{names[name]: each for name, each in about.items()}} for row, about in rows)
     write_file(out / LIST, file.getvalue().encode(errors="replace"))
     page = render("suggestions.html", suggestions=suggestions, shown=shown)
     write_file(out / PAGE, page.encode(errors="replace"))

@@ -94,7 +94,7 @@ def suggest(src: Path, count: int, place: Place, run: Run, workload: Workload) -
             "Label whole stretches of time: those where `edgeline predict` is not sure.",
         )
     data, settings = locate(run.data), DataSettings.model_validate(run.settings.get("data", {}))
-    pool = read_candidates(src, bundle, workload, find_usable_spans(data))
+    pool = read_candidates(src, bundle, workload, settings, find_usable_spans(data))
     candidates = pool.candidates
     if not candidates:
         raise _make_nothing_error(src, pool, workload.nouns)

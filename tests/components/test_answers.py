@@ -51,6 +51,12 @@ def test_without_a_production_model_there_are_the_answers_of_the_candidate(tmp_p
     assert answers.right(answers.candidate).tolist() == [True, True]
 
 
+def test_without_any_example_that_counts_there_are_no_answers(tmp_path: Path):
+    row = ("a", "s-1", 2, [0.1, 0.1, 0.8], [0.1, 0.1, 0.8], ["span"], ["1"])
+    write(tmp_path / "answers-00000-of-00001.parquet", row)
+    assert not len(read_answers(tmp_path, SHELF, without=["a"]).labels)
+
+
 def test_answers_out_of_fold_have_groups_slices_and_no_baseline(tmp_path: Path):
     assert read_out_of_fold(tmp_path, SHELF) is None
     lines = [

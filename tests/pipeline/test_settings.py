@@ -46,6 +46,21 @@ def test_a_list_replaces_the_list_below_it():
     assert settings.edge.variants == ("int8",)
 
 
+def test_an_empty_mapping_removes_what_is_below_it_and_a_range_replaces_a_range():
+    workload = {
+        "trainer": {"class_weights": {"damaged": 2.0}, "epochs": 7},
+        "tune": {"space": {"model": {"hidden": {"min": 32, "max": 128, "step": 32}}}},
+    }
+    settings = load(
+        workload, None, ["trainer.class_weights={}", "tune.space.model.hidden={min: 16, max: 24}"]
+    )
+    assert settings.trainer.class_weights == {} and settings.trainer.epochs == 7
+    assert settings.tune.space["model.hidden"].step is None
+    settings = load(workload, None, ["trainer={}", "tune.space.model.hidden.max=64"])
+    assert settings.trainer.class_weights == {"damaged": 2.0} and settings.trainer.epochs == 7
+    assert (settings.tune.space["model.hidden"].max, settings.tune.space["model.hidden"].step) == (64, 32)
+
+
 def test_one_rule_of_the_gate_can_be_switched_without_naming_the_others():
     severity = load({}, None, ["gate.severity.drift=off"]).gate.severity
 
@@ -388,6 +403,7 @@ def test_what_every_run_would_record_holds_no_secret(override):
         ("space.trainer.budget=[5m]", "it cannot be searched: tune.budget limits the time of all trials"),
         ("space.trainer.flip=[{a: 1}]", "{'a': 1} is not true or false, a number or a text"),
         ("space.model.frozen_stages=[3, all]", "a list of values has numbers, texts, or true and false"),
+        ("space.trainer.crop={min: 0.1, max: 0.2, step: 0.5}", "step 0.5 is larger than max - min"),
         ("space.trainer.epochs={min: 4, max: 8, step: 0.5}", "it is a whole number, but step is 0.5"),
         ("space=[1]", "[1] is not a mapping"),
         ("max_trials=3", "max_trials is 3, but space has no setting to search"),

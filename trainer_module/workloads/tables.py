@@ -56,12 +56,11 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         values = tf.stack([_shape_number(name, inputs[name]) for name in numbers], axis=-1)
         readings = values.shape[1]
         rows = tf.reshape(tf.cast(values, tf.float64), [-1, len(numbers)])  # analyzers leave NaN out
-        # The analyzers return a scalar for a single number.
-        mean, variance = (
+        # The analyzers return a scalar for a single number. A variance may be too large or small for float32.
+        mean, deviation = (
             tf.reshape(_replace_nan(analyzed), [len(numbers)])
-            for analyzed in (tft.mean(rows, False), tft.var(rows, False))
+            for analyzed in (tft.mean(rows, False), tf.sqrt(tft.var(rows, False)))
         )
-        deviation = tf.sqrt(variance)
         deviation = tf.where(deviation > 0, deviation, tf.ones_like(deviation))
         missing = tf.math.is_nan(values)
         # The rows of a day to come may have numbers that no training example had. One analyzer finds both

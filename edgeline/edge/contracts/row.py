@@ -57,7 +57,8 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
     for category in contract["categories"]:
         one_hot = np.zeros((readings, contract["vocabulary_size"] + 1))
         vocabulary: Sequence[str] = category["vocabulary"]
-        text = format_cell(_read_cells(content, category["name"], readings)[-1])
+        # A window may have one cell of a category: it is of one machine.
+        text = format_cell(_read_cells(content, category["name"], readings, least=1)[-1])
         one_hot[:, 1 + vocabulary.index(text) if text in vocabulary else 0] = 1
         channels.append(one_hot)
     return np.concatenate(channels, axis=-1).astype(np.float32)[np.newaxis]
@@ -105,8 +106,8 @@ def _read_columns(contract: Mapping[str, Any]) -> list[Column]:
     return columns
 
 
-def _read_cells(content: Mapping[str, Any], name: str, readings: int) -> list[Any]:
-    """Returns the cells of a column, one per reading."""
+def _read_cells(content: Mapping[str, Any], name: str, readings: int, least: int = 0) -> list[Any]:
+    """Returns the cells of a column, one per reading, or `least` of them."""
     if name not in content:
         raise EdgelineError(
             f"There is no column {name!r}.",
@@ -115,7 +116,7 @@ def _read_cells(content: Mapping[str, Any], name: str, readings: int) -> list[An
         )
     value = content[name]
     cells = [value] if isinstance(value, str) or not hasattr(value, "__len__") else list(value)
-    if len(cells) != readings:
+    if len(cells) not in (readings, least or readings):
         raise EdgelineError(
             f"The column {name!r} has {len(cells)} readings.",
             f"The model takes {readings}.",

@@ -2,8 +2,10 @@ import csv
 import random
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -683,3 +685,25 @@ def test_a_first_week_without_decimals_leaves_points_to_the_columns_beside_them(
     import_table(week("a.csv", [str(age * 3) for age in AGES]), tmp_path / "data", "paid")
     import_table(week("b.csv", ["1.250", "259", "7"] * 100), tmp_path / "data", "paid")
     assert [row["sum"] for row in read(tmp_path / "data")[:2]] == [[1250.0], [259.0]]
+
+
+@pytest.mark.parametrize(
+    "shops",
+    [
+        np.array([7291034586713462785 + n % 3 for n in range(300)]),
+        [Decimal("5.00"), Decimal("7.50"), Decimal("9.25")] * 100,
+        [date(2026, 1, 5 + n % 3) for n in range(300)],
+        [True, False, True] * 100,
+    ],
+    ids=["large", "decimal", "date", "boolean"],
+)
+def test_a_category_of_any_type_is_asked_about_as_the_text_that_was_imported(tmp_path, shops):
+    frame = pd.DataFrame({"shop": shops, "price": np.arange(300) * 0.25, "y": ["a", "b", "b"] * 100})
+    frame.to_parquet(tmp_path / "a.parquet")
+    import_table(tmp_path / "a.parquet", tmp_path / "data", "y", chosen={"shop": "category"})
+    vocabulary = sorted({row["shop"] for row in read(tmp_path / "data")})
+    number = {"name": "price", "column": {"name": "price"}, "mean": 0, "deviation": 1, "low": 0, "high": 99}
+    contract = {"version": 3, "kind": "row", "readings": 1, "clip": 9, "missing": [""], "numbers": [number]}
+    contract |= {"categories": [{"name": "shop", "vocabulary": vocabulary}], "vocabulary_size": 3}
+    for asked in read_inputs(tmp_path / "a.parquet", contract):
+        assert not preprocess(asked.content, contract)[0, 0, 2]  # none is unknown

@@ -13,6 +13,7 @@ from data.spans.layout import Span
 from data.spans.source import Rejected, Row
 from data.tables.source import check, count, list_columns, open_source
 from edgeline.errors import DataRefused, UsageError
+from edgeline.records.columns import Column
 from edgeline.records.workload import Workload
 
 SENSOR = Workload(
@@ -333,6 +334,13 @@ def test_records_of_readings_are_rows_too(name: str, tmp_path: Path) -> None:
     ]
     features = open_source(ALONE, DataSettings()).example(span, found[0]).features
     assert (features["temperature"], str(features["flow"]), found[0].label) == ([20.5], "[nan]", "leak")
+
+
+def test_records_are_no_form_of_numbers_that_come_from_cells_of_another_form(tmp_path: Path) -> None:
+    span = write_records(tmp_path / "a.tfrecord", record([1.125, 2.0], fault_label="leak"))
+    columns = {"flow": Column("flow", "number with decimal comma")}
+    with pytest.raises(DataRefused, match="has numbers for 'flow'"):
+        check(span, replace(ALONE, columns=columns))
 
 
 def test_labels_of_records_may_be_whole_numbers(tmp_path: Path) -> None:

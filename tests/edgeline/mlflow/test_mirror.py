@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +19,8 @@ from edgeline.errors import EdgelineError
 from edgeline.mlflow import mirror
 from edgeline.release import store
 from edgeline.report import records
-from edgeline.workspace.runs import RunFolder
+from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.runs import RunFolder, find_registry
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run
 from tests.runners.cli.process import ROOT, edgeline
@@ -36,6 +39,23 @@ def workspace(tmp_path, make_run):
         records.write(folder.path, a_run(id=name, number=number), "<!DOCTYPE html>")
         store.push(push, "shelf", make_candidate(tmp_path / name, name, run=name))
     return workspace
+
+
+def test_a_workspace_that_was_copied_has_a_registry_of_its_own(workspace, tmp_path):
+    for name in ("20261005-030000", "20261012-030000"):
+        folder = RunFolder(workspace / "runs" / name)
+        own = {"registry": {"uri": None}, "push": {"destination": None}}
+        folder.write(replace(folder.read(), settings=own))
+    copy = tmp_path / "copy"
+    shutil.copytree(workspace, copy)
+    last, root, model = resolve_place(Place(copy, None))
+    assert find_registry(last, copy) == f"sqlite:///{copy / 'mlflow.db'}"
+    assert [facts.run.id for _, facts in mirror._read_ended_runs(copy, model, root)] == [
+        "20261005-030000",
+        "20261012-030000",
+    ]
+    elsewhere = replace(last, settings={"registry": {"uri": "http://mlflow"}}, registry="http://mlflow")
+    assert find_registry(elsewhere, copy) == "http://mlflow"
 
 
 def nowhere():

@@ -1,6 +1,7 @@
 """`edgeline data suggest` on photos, rows and texts, by a workspace with a release of a real TFLite file."""
 
 import csv
+import json
 import re
 import shutil
 from pathlib import Path
@@ -45,10 +46,9 @@ def import_labelled(kind, folder):
             path.write_bytes(jpeg(seed=number))
         import_photos(folder / "photos", folder / "data")
     elif kind == "tokens":
-        rows = [(make_text(number), label) for number, label in enumerate(labels)]
-        import_table(
-            write_table(folder / "texts.csv", ("body", "mood"), rows), folder / "data", "mood", text="body"
-        )
+        rows = [(make_text(number), label, f"a{number % 7}") for number, label in enumerate(labels)]
+        src = write_table(folder / "texts.csv", ("body", "mood", "author"), rows)
+        import_table(src, folder / "data", "mood", group="author", text="body")
     else:
         rows = [(f"{number / 2}", label) for number, label in enumerate(labels)]
         import_table(write_table(folder / "rows.csv", ("celsius", "state"), rows), folder / "data", "state")
@@ -184,8 +184,41 @@ def test_texts_are_suggested_from_tables_and_text_files(suggest, tmp_path):
     ended = suggest(tmp_path / "new", "--n", "21", kind="tokens")
     assert ended.code == 0, ended.err
     assert "21 of 21 texts" in ended.out and "1 labelled already" in ended.out
-    assert "--text body --label label" in ended.out
+    assert "--group author --text body --label label" in ended.out
     assert "the lamp in the cellar" in {row["body"] for row in ended.rows}
+
+
+def test_the_list_keeps_all_columns_of_all_tables_beside_the_answers(suggest, tmp_path):
+    rows = [(make_text(100 + number), "ann", f"{number}") for number in range(10)]
+    write_table(tmp_path / "new" / "a.csv", ("body", "author", "chosen"), rows)
+    lines = [
+        {"body": make_text(200 + number), "shop": "north", "rating": 4.5, "verified": True, "tags": ["a"]}
+        for number in range(10)
+    ]
+    (tmp_path / "new" / "b.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    ended = suggest(tmp_path / "new", "--n", "20", kind="tokens")
+    assert ended.code == 0, ended.err
+    of_a, of_b = ([row for row in ended.rows if name in row["place"]] for name in ("a.csv", "b.jsonl"))
+    assert {row["author"] for row in of_a} == {"ann"} and {row["chosen"] for row in of_a} == {
+        *map(str, range(10))
+    }
+    assert {(row["shop"], row["rating"], row["verified"], row["tags"]) for row in of_b} == {
+        ("north", "4.5", "true", '["a"]')
+    }
+    assert {row["model_chosen"] for row in ended.rows} == {"useful", "random"}
+
+
+def test_an_earlier_list_is_answered_again(suggest, photos):
+    assert suggest(photos, "--n", "20").code == 0
+    header = ("photo", "place", "said", "score", "margin", "version", "variant", "chosen")
+    names = sorted(path.name for path in Path("out/photos").iterdir())
+    then = [(name, "x", "bright", "2", "2", "0", "old", "random") for name in names]
+    listed = write_table(Path("out/list.csv"), header, then)
+    ended = suggest(listed, "--n", "10", "--out", "again")
+    assert ended.code == 0, ended.err
+    rows = list(csv.DictReader(Path("again/suggestions.csv").read_text().splitlines()))
+    assert [row["chosen"] for row in rows].count("random") == 1
+    assert {row["version"] for row in rows} == {"1"} and all(float(row["score"]) <= 1 for row in rows)
 
 
 @pytest.mark.parametrize(

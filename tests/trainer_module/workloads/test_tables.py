@@ -18,6 +18,7 @@ from edgeline.edge.inspect import inspect, problems
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.micro import SOURCE, write_c_array
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.records.edge import PREPROCESSING
 from edgeline.records.workload import Workload
 from tests.serving import serving, warmed, write_bundle
 from tests.trainer_module.workloads.sensor_world import SENSOR, analyze, raw_batch, recall_at, windows
@@ -121,6 +122,23 @@ def test_a_table_with_one_number_has_a_contract(tmp_path):
     transform = analyze(rows, tmp_path, config(alone, ModelSettings()), schema)
     (number,) = contract_of(transform, ModelSettings(), alone)["numbers"]
     assert (number["mean"], number["deviation"]) == pytest.approx((4.0, np.std(range(9))), rel=1e-6)
+
+
+def test_numbers_of_any_size_that_float32_has_are_scored_and_in_the_contract(tmp_path):
+    # As ids of 20 digits, the value that NetCDF fills gaps with, and currents of a sensor.
+    scales = {"income": 1e19, "constant": 1e36, "empty": 1e-23}
+    rng = np.random.default_rng(1)
+    rows = [
+        {name: [float(np.float32(rng.normal(5, 1) * scale))] for name, scale in scales.items()}
+        | {"city": "Ulm", "any col/umn": "a", "label": "no"}
+        for _ in range(200)
+    ]
+    transform = analyze(rows, tmp_path, config(TABLE, ModelSettings()), TABLE_SCHEMA)
+    graph = transformed(transform, rows, TABLE)["row"]
+    np.testing.assert_allclose(graph[:, 0, :3].std(axis=0), 1, rtol=1e-3)
+    PREPROCESSING.write(tmp_path, contract_of(transform, ModelSettings(), TABLE))
+    ours = np.concatenate([preprocess(row, PREPROCESSING.read(tmp_path)) for row in rows])
+    np.testing.assert_allclose(ours, graph, atol=1e-5)
 
 
 def test_numbers_are_scored_without_what_is_missing(transform, splits):

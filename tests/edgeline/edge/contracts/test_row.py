@@ -50,6 +50,11 @@ def test_what_programs_have_is_taken_as_it_is() -> None:
     assert made({**typed, "zip": 80331}) == made({})
 
 
+@pytest.mark.parametrize("cell", ["", None, float("nan"), pandas.NA, pandas.NaT])
+def test_an_empty_category_is_outside_of_the_vocabulary(cell: object) -> None:
+    assert made({"zip": cell})[6:] == [1.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize("cell", ["", " NA ", "nan", None, float("nan"), pandas.NaT])
 def test_what_is_missing_is_so_in_every_part_of_it(cell: object) -> None:
     assert made({"since": cell})[:6] == [78932.5, 0.0, 0.0, 0.0, 1.0, 1.0]
