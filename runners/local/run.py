@@ -50,13 +50,14 @@ def run(options: RunOptions, start: StartWorker = start_worker) -> int:
 
     Raises:
         EdgelineError: The run could not start. A run that started reports its end itself.
-        UsageError: There is no data, and a person declined the sample.
+        UsageError: A person declined the sample, or the path of the workspace is a pattern.
     """
     started = time.monotonic()
     from rich.console import Console
 
     options = replace(options, named=options.named.with_whole_path())
     workload, settings = options.named.load()
+    _check_path(options.workspace.absolute())
     console = Console(stderr=options.as_json, highlight=False)
     if options.data is None and not options.sample and console.is_terminal and sys.stdin.isatty():
         _confirm_sample(options.workspace, workload)
@@ -88,6 +89,15 @@ def _send_alerts(
         settings.alerts, partial(look_at_workspace, workspace, model, push, not_begun, unchanged)
     )
     return failures
+
+
+def _check_path(workspace: Path) -> None:
+    if marks := sorted({*"[*?"} & {*str(workspace)}):
+        raise UsageError(
+            f"The path of the workspace, {workspace}, has the character {marks[0]}.",
+            "TensorFlow reads it as a pattern, and would find no files there.",
+            "Pass another folder with --workspace DIR.",
+        )
 
 
 def _confirm_sample(workspace: Path, workload: "Workload") -> None:
