@@ -54,7 +54,9 @@ def EdgeConverter(
     folder.mkdir(parents=True, exist_ok=True)
     about = Workload.from_json(workload)
     signature = tensor_signature(about.module)
-    sample = read_examples(examples, transform_graph.uri, "train", given.edge.calibration_examples, about)
+    # A rare label's activations count too: int8 would cut off those beyond the ranges that it is given.
+    count = given.edge.calibration_examples
+    sample = read_examples(examples, transform_graph.uri, "train", count, about, each_label=True)
     conversions = convert(
         saved_model=Path(path_utils.serving_model_path(model.uri)),
         signature=signature,

@@ -1,6 +1,6 @@
 """A reader of the examples of a split as the model sees them, through the Transform graph."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from edgeline.records.workload import Workload
 from trainer_module.workload_module import LABEL, input_feature, stored_dtype
 
 _BATCH = 64
+# Records that are looked through for examples of rare labels.
+_MOST_READ = 20_000
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,17 @@ class TransformedExamples:
 
 
 def read_examples(
-    examples: Any, transform_graph_uri: str, split: str, limit: int, workload: Workload
+    examples: Any,
+    transform_graph_uri: str,
+    split: str,
+    limit: int,
+    workload: Workload,
+    each_label: bool = False,
 ) -> TransformedExamples:
-    """Reads the first `limit` examples of a split, in file order, which is by digest of their content."""
+    """Reads the first `limit` examples of a split, in file order, which is by digest of their content.
+
+    With `each_label`, reads as many of each label as there are of each, as far as `_MOST_READ` records go.
+    """
     import tensorflow as tf
     import tensorflow_transform as tft
 
@@ -42,7 +52,11 @@ def read_examples(
     features = {kind: feature for kind, feature in workload.slice_features.items() if kind != "span"}
     groups: dict[str, list[str]] = {kind: [] for kind in features}
     inputs, labels, ids, spans, group_of = [], [], [], [], []
-    for batch in open_records(artifact_utils.get_split_uri([examples], split)).take(limit).batch(_BATCH):
+    records = open_records(artifact_utils.get_split_uri([examples], split))
+    if each_label:
+        chosen = _choose_of_each_label(records.take(_MOST_READ).as_numpy_iterator(), limit, workload.labels)
+        records = tf.data.Dataset.from_tensor_slices(chosen)
+    for batch in records.take(limit).batch(_BATCH):
         transformed = layer(tf.io.parse_example(batch, spec))
         tensor = transformed[name].numpy()
         inputs.append(tensor.astype(dtype) if dtype else tensor)
@@ -56,6 +70,26 @@ def read_examples(
                 groups[kind].append(format_value(next(iter(list_values(raw[feature])), "")))
     stacked = np.concatenate(inputs), np.concatenate(labels)
     return TransformedExamples(*stacked, ids, groups, spans, group_of)
+
+
+def _choose_of_each_label(records: Iterable[bytes], limit: int, labels: Sequence[str]) -> list[bytes]:
+    """Returns `limit` records, or all: as many of each label, filled up with others, in file order."""
+    from tensorflow.core.example.example_pb2 import Example
+
+    share, counts = -(-limit // len(labels)), dict.fromkeys(labels, 0)
+    early, late = [], []
+    for number, record in enumerate(records):
+        label = format_value(
+            next(iter(list_values(Example.FromString(record).features.feature["label"])), "")
+        )
+        counts[label] = counts.get(label, 0) + 1
+        if counts[label] <= share:
+            early.append((number, record))
+        elif len(late) < limit:
+            late.append((number, record))
+        if min(counts.values()) >= share:
+            break
+    return [record for _, record in sorted((early + late)[:limit])]
 
 
 def read_raw(

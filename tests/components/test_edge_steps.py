@@ -15,7 +15,7 @@ from components.artifacts import EdgeModels, Verdict
 from components.edge_converter import EdgeConverter
 from components.edge_validator import EdgeValidator
 from components.predictions import write_mistakes
-from components.transformed_examples import read_examples
+from components.transformed_examples import _choose_of_each_label, read_examples
 from edgeline.edge import first_run
 from edgeline.edge.golden import golden_problems, read_vectors
 from edgeline.edge.interpreter import EdgeModel
@@ -110,6 +110,31 @@ def test_examples_are_read_as_the_model_sees_them_with_their_slices(trained):
     first = read(trained, limit=3)
     assert first.ids == examples.ids[:3]
     assert (first.inputs == examples.inputs[:3]).all()
+
+
+@pytest.mark.parametrize(
+    ("limit", "counts"),
+    # Of 90 `ok`, 9 `misplaced` and one `damaged`, the last of all.
+    [(6, [3, 2, 1]), (30, [20, 9, 1]), (500, [90, 9, 1])],
+)
+def test_files_are_calibrated_on_each_label_however_rare_it_is(limit, counts):
+    from tensorflow.core.example.example_pb2 import Example
+
+    records = []
+    for number in range(100):
+        example = Example()
+        label = "damaged" if number == 99 else "misplaced" if number % 10 == 5 and number < 90 else "ok"
+        example.features.feature["label"].bytes_list.value.append(label.encode())
+        example.features.feature["number"].int64_list.value.append(number)
+        records.append(example.SerializeToString())
+    chosen = [
+        Example.FromString(record).features.feature
+        for record in _choose_of_each_label(records, limit, LABELS)
+    ]
+    labels = [features["label"].bytes_list.value[0].decode() for features in chosen]
+    assert [labels.count(label) for label in LABELS] == counts
+    numbers = [features["number"].int64_list.value[0] for features in chosen]
+    assert numbers == sorted(numbers)
 
 
 def test_the_bundle_holds_what_a_phone_needs(converted):

@@ -108,9 +108,10 @@ class Budget:
         if epoch_s > left_s + self.overrun_s:
             raise _make_budget_error("one epoch takes", epoch_s, left_s)
         fitting = min(most, max(0, int(left_s / epoch_s)))
-        _progress.info("An epoch takes about %.2g s: %d of %d fit into the budget.", epoch_s, fitting, most)
+        takes = f"An epoch takes about {epoch_s:.{1 if epoch_s < 10 else 0}f} s"
+        _progress.info("%s: %d of %d fit into the budget.", takes, fitting, most)
         note = (
-            f"An epoch takes about {epoch_s:.2g} s, but trainer.budget leaves only {max(left_s, 0):.2g} s:"
+            f"{takes}, but trainer.budget leaves only {max(left_s, 0):.0f} s:"
             " one epoch is trained, which exceeds the budget."
         )
         return self._write_plan("epochs", max(1, fitting), "" if fitting else note)
