@@ -47,6 +47,7 @@ KEY, FLAGS = (
     ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 )
 MS = 60_000  # a busy machine
+SETTLED = "!/^(Downloading|$)/.test(document.querySelector('#status').textContent)"
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +121,13 @@ class Phone:
             self.context.new_cdp_session(page).send("Storage.overrideQuotaForOrigin", limit)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(url)
-        wait(page, "!/^(Downloading|$)/.test(document.querySelector('#status').textContent)")
+        wait(page, SETTLED)
         return page
+
+    def reload(self) -> None:
+        """Loads the page again."""
+        self.page.reload()
+        wait(self.page, SETTLED)
 
     def look(self, page: Any = None) -> str:
         """Asks for a new release, as the button does."""
@@ -273,11 +279,11 @@ def test_a_kept_release_that_cannot_be_opened_any_more_is_replaced(root, open_ph
     with serving(root, "row") as server:
         phone = open_phone(server.url)
         phone.page.evaluate(SPOIL)
-        phone.page.reload()
+        phone.reload()
         assert "Version 1: signature" in phone.look() and phone.answer()[1]
         phone.page.evaluate(SPOIL)
         push(root, tmp_path / "two", "row", 2)
-        phone.page.reload()
+        phone.reload()
         assert "Version 2: signature" in phone.look() and phone.answer()[1]
 
 
