@@ -77,7 +77,8 @@ def _choose_of_each_label(records: Iterable[bytes], limit: int, labels: Sequence
     from tensorflow.core.example.example_pb2 import Example
 
     share, counts = -(-limit // len(labels)), dict.fromkeys(labels, 0)
-    early, late = [], []
+    early: list[tuple[int, bytes]] = []
+    late: list[tuple[int, bytes]] = []
     for number, record in enumerate(records):
         label = format_value(
             next(iter(list_values(Example.FromString(record).features.feature["label"])), "")
