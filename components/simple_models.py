@@ -68,7 +68,7 @@ class SimpleModels:
         if self._train.kind == evaluation.kind == "photos":
             self.photos = [("train", self._train), ("eval", evaluation)]
         counts = np.bincount(labels, minlength=len(workload.labels))
-        majority = self._spread(np.ones((len(ids), 1)), counts.argmax(keepdims=True))
+        majority = self._spread(np.ones((len(ids), 1)), np.array([counts.argmax()]))
         self.answers.append(SimpleAnswers(MAJORITY, majority, len(labels), 0.0))
         if np.count_nonzero(counts) < 2 or features is None or evaluation.features is None:
             return

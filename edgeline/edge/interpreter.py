@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 from edgeline.edge import contracts
 from edgeline.errors import EdgelineError
 
-_KINDS = ("image", "row", "tokens")
+# By kind of contract, the content of an example: its types, and what to call them.
+_CONTENTS: Mapping[str, tuple[Any, str]] = {
+    "image": ((bytes, bytearray, memoryview), "the bytes of a photo"),
+    "row": (object, "cells by column"),
+    "tokens": ((str, bytes), "a text"),
+}
 
 
 def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
@@ -35,8 +40,15 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
         EdgelineError: This version does not support the contract, or the content cannot be read.
     """
     kind = contract.get("kind", "image")
-    if kind not in _KINDS:
-        raise contracts.contract_error(f"kind is {kind!r}, not one of {', '.join(_KINDS)}")
+    if kind not in _CONTENTS:
+        raise contracts.contract_error(f"kind is {kind!r}, not one of {', '.join(_CONTENTS)}")
+    types, name = _CONTENTS[kind]
+    if not isinstance(content, types):  # as pandas has None or NaN for an empty cell
+        raise EdgelineError(
+            f"An example is {content!r:.60}, not {name}.",
+            "The model reads nothing else.",
+            "Leave out examples that are empty.",
+        )
     tensor: NDArray[Any] = importlib.import_module(f"edgeline.edge.contracts.{kind}").preprocess(
         content, contract
     )

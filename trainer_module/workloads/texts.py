@@ -188,7 +188,8 @@ def initialize(
 
     def pool(values: np.ndarray) -> np.ndarray:
         """Sums the values of each text's ids as `PooledWords` does, text by text to save memory."""
-        return np.stack([values[ids].sum(axis=0) / max(np.count_nonzero(ids), 1) ** 0.5 for ids in kept])
+        sizes = [max(int(np.count_nonzero(ids)), 1) for ids in kept]
+        return np.stack([values[ids].sum(axis=0) / n**0.5 for ids, n in zip(kept, sizes, strict=True)])
 
     if settings.weights == "minilm" and kept:
         vectors = np.zeros((len(table), word_vectors.SIZE), np.float32)

@@ -25,6 +25,12 @@ def test_a_contract_of_an_unknown_kind_is_refused():
     assert refused.value.why and refused.value.do
 
 
+@pytest.mark.parametrize(("kind", "content"), [("image", None), ("tokens", float("nan"))])
+def test_what_is_no_example_of_its_kind_is_refused(kind: str, content: Any):
+    with pytest.raises(EdgelineError, match=f"An example is {content!r}, not "):
+        preprocess(content, {"kind": kind})
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize("variant", ["fp32", "int8"])
 def test_probabilities_come_out_as_float_and_sum_to_one(
