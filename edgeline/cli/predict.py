@@ -35,7 +35,10 @@ _MOST_PLACES = 3  # named for one kind of problem
 )
 @options.as_json
 def predict(files: Sequence[str], place: Place, variant: str | None, explain: bool, as_json: bool) -> int:
-    """Predicts the labels of photos, rows and texts with the model in production, as a phone would."""
+    """Predicts the labels of photos, rows and texts with the model in production, as a phone would.
+
+    A model of windows takes the rows of a table as those of one machine, the oldest first.
+    """
     _, root, model = resolve_place(place)
     release = store.get(root, model)
     bundle = load_bundle(release.manifest, release.read, variant, explain)
