@@ -77,20 +77,22 @@ def _choose_of_each_label(records: Iterable[bytes], limit: int, labels: Sequence
     from tensorflow.core.example.example_pb2 import Example
 
     share, counts = -(-limit // len(labels)), dict.fromkeys(labels, 0)
-    early: list[tuple[int, bytes]] = []
-    late: list[tuple[int, bytes]] = []
+    early: list[tuple[int, int, bytes]] = []  # with the count of their label so far
+    late: list[tuple[int, int, bytes]] = []
     for number, record in enumerate(records):
         label = format_value(
             next(iter(list_values(Example.FromString(record).features.feature["label"])), "")
         )
         counts[label] = counts.get(label, 0) + 1
         if counts[label] <= share:
-            early.append((number, record))
+            early.append((counts[label], number, record))
         elif len(late) < limit:
-            late.append((number, record))
+            late.append((counts[label], number, record))
         if min(counts.values()) >= share:
             break
-    return [record for _, record in sorted((early + late)[:limit])]
+    # The first of each label come first, so that the cut takes the last of the labels that have most.
+    chosen = (sorted(early) + late)[:limit]
+    return [record for _, _, record in sorted(chosen, key=lambda each: each[1])]
 
 
 def read_raw(

@@ -201,7 +201,8 @@ class PastRun:
                 "span": line.span,
             }
             row |= {"predicted": predicted, "probability": probability}
-            rows.append({**row, **line.slices, **dict(zip(labels, line.probabilities, strict=True)), **row})
+            scores = dict(zip(labels, line.probabilities, strict=True))
+            rows.append({**row, **line.slices, **scores, **line.slices, **row})
         return rows
 
     def label_issues(self) -> list[dict[str, str]]:

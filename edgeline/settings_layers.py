@@ -126,7 +126,8 @@ class Tree:
         for key, value in above.items():
             dotted = f"{prefix}{key}"
             self.origins[dotted] = origin
-            if isinstance(value, Mapping) and (value or not prefix):  # an empty one removes what is below it
+            # An empty mapping removes what is below it; an empty group, such as `trainer`, sets nothing.
+            if isinstance(value, Mapping) and (value or (not prefix and key != "steps")):
                 merged[str(key)] = self._merge(merged.get(str(key)), value, origin, f"{dotted}.")
             else:
                 merged[str(key)] = value

@@ -48,6 +48,7 @@ _VALUES = [
     (r"\bport \d+", "port <port>"),
     # How long a converted file is depends on the names of functions, which TensorFlow counts by process.
     (r"(?<=tflite \()[\d,]+(?= bytes\))", "<number>"),
+    (r"(?<=tflite has )[\d,]+ of [\d,]+(?= bytes)", "<number> of <number>"),
     (r"(at least|offset|size is) \d{4}\b", r"\1 <number>"),
     # The one time is an example in a message.
     (r"(?!2026-01-05T06:00:00Z)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),

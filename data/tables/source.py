@@ -29,7 +29,7 @@ from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.tfrecords import format_value, list_values, read_examples
 from data.tables.windows import Reading, Windows
 from edgeline.errors import DataRefused, UsageError
-from edgeline.records.columns import CellError, Column, format_time
+from edgeline.records.columns import THOUSANDS, CellError, Column, format_time
 from edgeline.records.edge import Content
 from edgeline.records.rejection import RowRejected, check_label
 from edgeline.records.workload import Workload
@@ -104,7 +104,8 @@ def _read_file(
     """Checks the header of a file, and returns its rows. Raises as `check` does."""
     spans = (span.name,)
     if not _is_csv(path):
-        if formed := [name for name in workload.numbers if workload.column(name) != Column(name)]:
+        plain = {name: (Column(name), Column(name, THOUSANDS)) for name in workload.numbers}
+        if formed := [name for name, columns in plain.items() if workload.column(name) not in columns]:
             raise DataRefused(
                 f"{path} has numbers for {', '.join(map(repr, formed))}.",
                 "The workload reads these from cells of another form, such as dates or decimal commas.",

@@ -39,9 +39,10 @@ def make_certificate(folder: Path, address: str) -> Certificate:
         key = ec.generate_private_key(ec.SECP256R1())
         only = x509.NameConstraints([x509.IPAddress(ipaddress.ip_network(address)), local], None)
         constraints = x509.BasicConstraints(ca=True, path_length=0)
-        authority = _sign(
-            f"Edgeline on {address}", key.public_key(), key, address, _AUTHORITY_DAYS, constraints, only
-        )
+        # It signs certificates, and nothing else.
+        signs = x509.KeyUsage(False, False, False, False, False, True, False, False, False)
+        name, public = f"Edgeline on {address}", key.public_key()
+        authority = _sign(name, public, key, address, _AUTHORITY_DAYS, constraints, only, signs)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with write_atomically(path) as file:
             os.fchmod(file.fileno(), 0o600)
@@ -76,8 +77,13 @@ def _sign(subject: str, public: Any, signer: Any, address: str, days: int, *exte
     of, by = (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in (subject, issuer))
     builder = x509.CertificateBuilder(by, of, public, x509.random_serial_number())
     builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=days))
-    for each in extensions:
-        critical = isinstance(each, x509.BasicConstraints | x509.NameConstraints)
+    # Python 3.13 and later, and others that are as strict as RFC 5280, ask for both.
+    ids = (
+        x509.SubjectKeyIdentifier.from_public_key(public),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()),
+    )
+    for each in (*extensions, *ids):
+        critical = isinstance(each, x509.BasicConstraints | x509.NameConstraints | x509.KeyUsage)
         builder = builder.add_extension(each, critical)
     return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.PEM)
 

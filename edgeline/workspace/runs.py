@@ -184,9 +184,11 @@ def locate_registry(workspace: Path) -> str:
 
 def find_registry(last: Run | None, workspace: Path) -> str | None:
     """Returns MLflow's URI in the last run's record, or, if that is its workspace's own, that of this one."""
-    given = last.settings.get("registry") if last and last.engine == "local" else None
-    is_own = isinstance(given, Mapping) and given.get("enabled", True) and given.get("uri", "") is None
-    return locate_registry(workspace) if is_own or last is None else last.registry
+    if last is None:
+        return locate_registry(workspace)
+    # Settings of MLflow are not recorded. The log was in the workspace of then: WORKSPACE/runs/ID/run.log.
+    then = Path(last.log).parents[2] if last.log and last.engine == "local" else None
+    return locate_registry(workspace) if then and last.registry == locate_registry(then) else last.registry
 
 
 def in_production(push: str, model: str) -> str:

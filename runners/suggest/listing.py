@@ -3,6 +3,7 @@
 import csv
 import io
 from base64 import b64encode
+from collections.abc import Collection
 from pathlib import Path
 
 from data.photos.thumbnails import make_thumbnail
@@ -34,8 +35,9 @@ def write(suggestions: Suggestions, out: Path) -> Path:
     for how, candidates in {"useful": suggestions.useful, "random": suggestions.drawn}.items():
         for each in candidates:
             # An earlier list is a source too; its answers are those of then.
-            is_list = each.cells.keys() >= set(_ABOUT)
-            own = {name: cell for name, cell in each.cells.items() if not (is_list and name in _ABOUT)}
+            answers = {f"model_{name}" if f"model_{name}" in each.cells else name for name in _ABOUT}
+            earlier = answers if each.cells.keys() >= answers else set()
+            own = {name: cell for name, cell in each.cells.items() if name not in earlier}
             picture, row = b"", {**own, suggestions.workload.label_column: ""}
             if each.photo is not None:
                 photo = read_bytes(each.photo)
@@ -51,7 +53,7 @@ def write(suggestions: Suggestions, out: Path) -> Path:
             shown.append((about, b64encode(picture).decode(), text))
     file = io.StringIO(newline="")
     # A column of the source keeps its name.
-    names = {name: f"model_{name}" if name in columns else name for name in _ABOUT}
+    names = {name: _find_free(name, columns) for name in _ABOUT}
     writer = csv.DictWriter(file, [*columns, *names.values()], restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({**row, **{names[name]: each for name, each in about.items()}} for row, about in rows)
@@ -59,3 +61,9 @@ def write(suggestions: Suggestions, out: Path) -> Path:
     page = render("suggestions.html", suggestions=suggestions, shown=shown)
     write_file(out / PAGE, page.encode(errors="replace"))
     return out / LIST
+
+
+def _find_free(name: str, taken: Collection[str]) -> str:
+    while name in taken:
+        name = f"model_{name}"
+    return name

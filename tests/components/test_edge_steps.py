@@ -115,7 +115,7 @@ def test_examples_are_read_as_the_model_sees_them_with_their_slices(trained):
 @pytest.mark.parametrize(
     ("limit", "counts"),
     # Of 90 `ok`, 9 `misplaced` and one `damaged`, the last of all.
-    [(6, [3, 2, 1]), (30, [20, 9, 1]), (500, [90, 9, 1])],
+    [(3, [1, 1, 1]), (4, [2, 1, 1]), (6, [3, 2, 1]), (30, [20, 9, 1]), (500, [90, 9, 1])],
 )
 def test_files_are_calibrated_on_each_label_however_rare_it_is(limit, counts):
     from tensorflow.core.example.example_pb2 import Example

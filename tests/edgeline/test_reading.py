@@ -144,9 +144,9 @@ def test_answers_have_the_label_and_the_predicted_one(answered):
 
 
 def test_a_class_with_the_name_of_a_key_leaves_the_key_as_it_is(answered):
-    (answered.known.sources.edge_models / LABELS_FILE_NAME).write_text("label\nspan\n")
+    (answered.known.sources.edge_models / LABELS_FILE_NAME).write_text("label\nlane\n")
     first, _ = answered.predictions()
-    assert (first["label"], first["predicted"], first["span"]) == ("dark", "label", 1)
+    assert (first["label"], first["predicted"], first["lane"]) == ("dark", "label", "l1")
 
 
 def test_probable_label_errors_are_rows_as_in_their_list(answered):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import UsageError
+from edgeline.settings_layers import merge_layers
 from pipeline.settings import Settings, load
 
 
@@ -56,6 +57,8 @@ def test_an_empty_mapping_removes_what_is_below_it_and_a_range_replaces_a_range(
     )
     assert settings.trainer.class_weights == {} and settings.trainer.epochs == 7
     assert settings.tune.space["model.hidden"].step is None
+    own = {"steps": {"Own": {"component": "a.B"}}}
+    assert not merge_layers(own, None, None, ["steps={}"])[0].values["steps"]
     settings = load(workload, None, ["trainer={}", "tune.space.model.hidden.max=64"])
     assert settings.trainer.class_weights == {"damaged": 2.0} and settings.trainer.epochs == 7
     assert (settings.tune.space["model.hidden"].max, settings.tune.space["model.hidden"].step) == (64, 32)

@@ -79,7 +79,7 @@ class Values(Group):
                 raise ValueError("a list of values has numbers, texts, or true and false, and no mixture")
         elif self.min is None or self.max is None or self.min >= self.max:
             raise ValueError(f"the value is {_NEITHER}")
-        elif self.step and self.step > self.max - self.min:
+        elif self.step and self.step > (self.max - self.min) * (1 + 1e-9):
             raise ValueError(f"step {self.step:g} is larger than max - min, so min alone would be tried")
         elif self.log and (self.min <= 0 or self.step):
             raise ValueError("log needs a min above 0 and no step")

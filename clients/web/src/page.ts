@@ -58,7 +58,8 @@ class Page {
   /** Asks the store; only one tab at a time does. */
   async look(): Promise<void> {
     const work = async (): Promise<string> => {
-      const opens = await this.reload().then(() => true, () => false);
+      // A runtime that could not be loaded is no reason to fetch the release again.
+      const opens = await this.reload().then(() => true, (error: unknown) => error instanceof Refused && error.reason === "model");
       const result = await update(this.config, this.state, getDevice(), opens);
       if (result) await this.use(...result);
       if (result) this.others.postMessage(result[1].seen.version);

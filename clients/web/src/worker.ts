@@ -19,7 +19,9 @@ worker.addEventListener("install", (event) => event.waitUntil((async () => {
   const before = (await caches.keys()).filter((other) => other.startsWith(`${scope} `) && other !== name);
   const kept = (await Promise.all(before.map(async (other) => (await caches.open(other)).keys()))).flat().map(({url}) => url);
   const loaded = new Set(kept.filter((url) => url.startsWith(`${scope}wasm/`)));
-  await cache.addAll([...FILES, CONFIG, ...loaded].map((file) => new Request(file, {cache: "no-cache"})));
+  const refresh = (file: string): Request => new Request(file, {cache: "no-cache"});
+  await cache.addAll([...FILES, CONFIG].map(refresh));
+  await Promise.all([...loaded].map((file) => cache.add(refresh(file)).catch(() => {}))); // a new runtime may have others
   await worker.skipWaiting();
 })()));
 

@@ -341,6 +341,10 @@ def test_records_are_no_form_of_numbers_that_come_from_cells_of_another_form(tmp
     columns = {"flow": Column("flow", "number with decimal comma")}
     with pytest.raises(DataRefused, match="has numbers for 'flow'"):
         check(span, replace(ALONE, columns=columns))
+    columns = {"flow": Column("flow", "number with commas at thousands")}
+    (row,) = read(span, workload=replace(ALONE, columns=columns))
+    example = open_source(ALONE, DataSettings()).example(span, row)
+    assert example.features["temperature"] == [1.125]
 
 
 def test_labels_of_records_may_be_whole_numbers(tmp_path: Path) -> None:

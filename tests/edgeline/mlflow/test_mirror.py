@@ -21,6 +21,7 @@ from edgeline.release import store
 from edgeline.report import records
 from edgeline.workspace.known_runs import Place, resolve_place
 from edgeline.workspace.runs import RunFolder, find_registry
+from pipeline.settings import load
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run
 from tests.runners.cli.process import ROOT, edgeline
@@ -42,10 +43,12 @@ def workspace(tmp_path, make_run):
 
 
 def test_a_workspace_that_was_copied_has_a_registry_of_its_own(workspace, tmp_path):
+    settings = load({})
     for name in ("20261005-030000", "20261012-030000"):
         folder = RunFolder(workspace / "runs" / name)
-        own = {"registry": {"uri": None}, "push": {"destination": None}}
-        folder.write(replace(folder.read(), settings=own))
+        log = str(folder.path.absolute() / "run.log")
+        given = settings.recorded(), settings.registry.of(workspace)
+        folder.write(replace(folder.read(), log=log, settings=given[0], registry=given[1]))
     copy = tmp_path / "copy"
     shutil.copytree(workspace, copy)
     last, root, model = resolve_place(Place(copy, None))
@@ -54,8 +57,8 @@ def test_a_workspace_that_was_copied_has_a_registry_of_its_own(workspace, tmp_pa
         "20261005-030000",
         "20261012-030000",
     ]
-    elsewhere = replace(last, settings={"registry": {"uri": "http://mlflow"}}, registry="http://mlflow")
-    assert find_registry(elsewhere, copy) == "http://mlflow"
+    assert find_registry(replace(last, registry="http://mlflow"), copy) == "http://mlflow"
+    assert find_registry(replace(last, registry=None), copy) is None
 
 
 def nowhere():

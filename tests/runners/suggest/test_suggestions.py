@@ -206,6 +206,10 @@ def test_the_list_keeps_all_columns_of_all_tables_beside_the_answers(suggest, tm
         ("north", "4.5", "true", '["a"]')
     }
     assert {row["model_chosen"] for row in ended.rows} == {"useful", "random"}
+    again = suggest(Path("out/suggestions.csv"), "--n", "20", "--out", "again", kind="tokens")
+    rows = list(csv.DictReader(Path("again/suggestions.csv").read_text().splitlines()))
+    assert again.code == 0 and sorted(rows[0]) == sorted(ended.rows[0])
+    assert {row["chosen"] for row in rows if row["author"]} == {*map(str, range(10))}
 
 
 def test_an_earlier_list_is_answered_again(suggest, photos):
