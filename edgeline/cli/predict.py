@@ -27,7 +27,13 @@ _MOST_PLACES = 3  # named for one kind of problem
 
 
 @click.command(cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", help="photos, tables, texts, or folders")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    help="photos, tables (for windows: of one machine, the oldest row first), texts, or folders",
+)
 @options.releases_of
 @click.option("--variant", metavar="V", help="the variant to use, such as int8 (the one that phones run)")
 @click.option(
@@ -35,10 +41,7 @@ _MOST_PLACES = 3  # named for one kind of problem
 )
 @options.as_json
 def predict(files: Sequence[str], place: Place, variant: str | None, explain: bool, as_json: bool) -> int:
-    """Predicts the labels of photos, rows and texts with the model in production, as a phone would.
-
-    A model of windows takes the rows of a table as those of one machine, the oldest first.
-    """
+    """Predicts the labels of photos, rows and texts with the model in production, as a phone would."""
     _, root, model = resolve_place(place)
     release = store.get(root, model)
     bundle = load_bundle(release.manifest, release.read, variant, explain)
