@@ -104,8 +104,12 @@ def _read_file(
     """Checks the header of a file, and returns its rows. Raises as `check` does."""
     spans = (span.name,)
     if not _is_csv(path):
-        plain = {name: (Column(name), Column(name, THOUSANDS)) for name in workload.numbers}
-        if formed := [name for name, columns in plain.items() if workload.column(name) not in columns]:
+        formed = [
+            name
+            for name in workload.numbers
+            if workload.column(name) not in (Column(name), Column(name, THOUSANDS))
+        ]
+        if formed:
             raise DataRefused(
                 f"{path} has numbers for {', '.join(map(repr, formed))}.",
                 "The workload reads these from cells of another form, such as dates or decimal commas.",

@@ -16,6 +16,7 @@ from edgeline.store.locations import Location, list_folders, locate, read_bytes
 from edgeline.workspace.runs import (
     PRODUCTION,
     RunFolder,
+    complete_id,
     find_push,
     find_run,
     in_production,
@@ -89,9 +90,7 @@ def find_known_run(place: Place, run_id: str) -> KnownRun:
     root, model = _find_records(place.store, place.workload)
     wanted = in_production(place.store, model) if run_id == PRODUCTION else run_id
     known = records.read_all(root)
-    ids = [facts.run.id for _, facts in known]
-    begun = [each for each in ids if wanted and each.startswith(wanted)]
-    wanted = begun[0] if len(begun) == 1 else wanted
+    wanted = complete_id(wanted, [facts.run.id for _, facts in known])
     chosen = [item for item in known if wanted in ("latest", item[1].run.id)]
     if not chosen:
         raise UsageError(

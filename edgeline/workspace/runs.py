@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -154,9 +154,7 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
             return matches[-1]
         run_id = in_production(find_push(matches[-1][1], workspace), matches[-1][1].workload)
         known_as = ", which pushed the release in production,"
-    begun = [each for each in runs if run_id and each.startswith(run_id)]
-    if run_id not in runs and len(begun) == 1:
-        run_id = begun[0]
+    run_id = complete_id(run_id, runs)
     if run_id not in runs:
         near = difflib.get_close_matches(run_id, runs, 1, cutoff=0.5)
         raise UsageError(
@@ -165,6 +163,12 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
             f"Did you mean {near[0]}?" if near else "Run `edgeline runs` to list them.",
         )
     return runs[run_id]
+
+
+def complete_id(beginning: str, ids: Collection[str]) -> str:
+    """Returns the id that begins so; the beginning itself if it is one, or if none or several begin so."""
+    begun = [each for each in ids if beginning and each.startswith(beginning)]
+    return begun[0] if beginning not in ids and len(begun) == 1 else beginning
 
 
 def find_push(last: Run | None, workspace: Path) -> str:

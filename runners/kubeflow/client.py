@@ -245,18 +245,11 @@ class Cluster:
 
     def list_schedules(self) -> list[Any]:
         """Returns all recurring runs that this user may see, `V2beta1RecurringRun` each, the newest first."""
-        schedules: list[Any] = []
-        token: str | None = ""
-        while token is not None:
-            with self._explain_errors("listing the recurring runs"):
-                page = self._client.list_recurring_runs(page_token=token, **self._list_options())
-            schedules += page.recurring_runs or []
-            token = page.next_page_token or None
-        return schedules
+        return [*self._list_all("recurring_runs", self._client.list_recurring_runs)]
 
     def find_fired_runs(self, experiment: str) -> dict[str, str]:
         """Returns the ids of an experiment's active runs, by the id of the recurring run that fired them."""
-        runs = self._list_runs(experiment)
+        runs = self._list_all("runs", self._client.list_runs, experiment_id=experiment)
         active = [run for run in runs if run.recurring_run_id and run.state not in ENDED]
         return {str(run.recurring_run_id): str(run.run_id) for run in active}
 
@@ -265,7 +258,7 @@ class Cluster:
         experiment_id, pipeline_id = self.find_experiment(experiment), self._find_pipeline(pipeline)
         if experiment_id is None:
             return None
-        for run in self._list_runs(experiment_id):
+        for run in self._list_all("runs", self._client.list_runs, experiment_id=experiment_id):
             if (version := run.pipeline_version_reference) is not None:
                 is_ours = version.pipeline_id == pipeline_id
             else:
@@ -274,15 +267,13 @@ class Cluster:
                 return str(run.run_id)
         return None
 
-    def _list_runs(self, experiment: str) -> Iterator[Any]:
-        """Yields the runs of an experiment, the newest first, also those that others started there."""
+    def _list_all(self, things: str, call: Callable[..., Any], **options: str) -> Iterator[Any]:
+        """Yields what a call lists, `runs` or `recurring_runs`, page by page, the newest first."""
         token: str | None = ""
         while token is not None:
-            with self._explain_errors("listing the runs"):
-                page = self._client.list_runs(
-                    page_token=token, experiment_id=experiment, **self._list_options()
-                )
-            yield from page.runs or []
+            with self._explain_errors(f"listing the {things.replace('_', ' ')}"):
+                page = call(page_token=token, **options, **self._list_options())
+            yield from getattr(page, things) or []
             token = page.next_page_token or None
 
     def create_schedule(

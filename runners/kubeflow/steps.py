@@ -39,18 +39,16 @@ class Step:
 
 def read_name(spec: Mapping[str, Any] | None) -> str | None:
     """Returns the name of a pipeline as it was uploaded; None if there is none."""
-    spec = spec or {}
-    name: str | None = (spec.get("pipeline_spec") or spec).get("pipelineInfo", {}).get("name")
+    name: str | None = _find_pipeline(spec or {}).get("pipelineInfo", {}).get("name")
     return name
 
 
 def order_steps(spec: Mapping[str, Any]) -> list[str]:
     """Returns the names of the steps in an order in which they can run, preferably that of the DAG.
 
-    `spec` is the pipeline as it was uploaded; with a platform part, the pipeline is below `pipeline_spec`.
+    `spec` is the pipeline as it was uploaded.
     """
-    spec = spec.get("pipeline_spec") or spec
-    tasks = spec.get("root", {}).get("dag", {}).get("tasks", {})
+    tasks = _find_pipeline(spec).get("root", {}).get("dag", {}).get("tasks", {})
     known = {name: number for number, name in enumerate(STEPS)}
     waiting = graphlib.TopologicalSorter({find_step(name): _find_upstream(tasks[name]) for name in tasks})
     waiting.prepare()
@@ -62,6 +60,12 @@ def order_steps(spec: Mapping[str, Any]) -> list[str]:
         ready.remove(order[-1])
         waiting.done(order[-1])
     return order
+
+
+def _find_pipeline(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the pipeline in what was uploaded: below `pipeline_spec`, where it has a platform part."""
+    pipeline: Mapping[str, Any] = spec.get("pipeline_spec") or spec
+    return pipeline
 
 
 def _find_upstream(task: Mapping[str, Any]) -> set[str]:

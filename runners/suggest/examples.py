@@ -31,8 +31,6 @@ from runners.suggest.strategy import Floats, reduce_features
 
 # Labelled examples that estimate the gain; a photo takes 25 ms.
 _MOST_LABELLED = 1_500
-# Limits of the process that decodes a photo.
-_SECONDS, _GIGABYTES = 10, 2
 _TOPICS, _A_MESSAGE = 128, 50
 _PHOTO = "photo"
 
@@ -191,11 +189,12 @@ def _read_photos(src: Path, contract: Mapping[str, Any]) -> Iterator[tuple[Input
 
 def _read_rows(src: Path, contract: Mapping[str, Any]) -> Iterator[tuple[Input, Mapping[str, str]]]:
     for path in find_inputs(src, contract):
-        cells = {} if path.suffix.lower() == ".txt" else _read_cells(path)
+        cells = None if path.suffix.lower() == ".txt" else _read_cells(path)
         for example in read_inputs(path, contract):
-            is_text = path.suffix.lower() == ".txt"  # it has no row
-            own = {contract.get("column", "text"): _prepare(example.content, contract)} if is_text else {}
-            yield example, own or cells.get(example.place, {})
+            if cells is None:  # the file is one text, and has no rows
+                yield example, {contract.get("column", "text"): _prepare(example.content, contract)}
+            else:
+                yield example, cells.get(example.place, {})
 
 
 def _read_cells(path: Path, needed: Sequence[str] = ()) -> dict[str, dict[str, str]]:

@@ -83,7 +83,7 @@ class Budget:
         batches_of: Callable[[range, int], Iterable[Any]],
         steps: int,
         most: int,
-        measure_end: Callable[[], float] = lambda: 0.0,
+        measure_end: Callable[[], float],
     ) -> int:
         """Returns how many epochs of `steps` steps fit into the remaining time: between 1 and `most`.
 

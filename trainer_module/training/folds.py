@@ -104,7 +104,7 @@ def cross_validate(
     folds: int,
     replicas: tf.distribute.Strategy,
     folder: Path,
-    scales: bool = True,
+    scales: bool,
 ) -> OutOfFold:
     """Trains `folds` more models, each for as many epochs as the first.
 
