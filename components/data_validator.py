@@ -15,7 +15,7 @@ from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Sc
 
 from components.artifacts import Quarantine, Verdict
 from edgeline.gates.data import judge
-from edgeline.gates.drift import measure_spans
+from edgeline.gates.drift import measure_spans, place_anomalies
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import INGEST, TWINS
 from edgeline.records.served import SERVED
@@ -46,10 +46,12 @@ def DataValidator(
     ingest = INGEST.read(Path(quarantine.uri))
     judged = json.loads(statistics.get_string_custom_property("judged"))
     counted = Path(artifact_utils.get_split_uri([statistics], "train"))
-    drift = measure_spans(counted, next(Path(schema.uri).glob("*.pbtxt")))
+    curated = next(Path(schema.uri).glob("*.pbtxt"))
+    drift = measure_spans(counted, curated)
+    splits = artifact_utils.decode_split_names(anomalies.split_names)
     outcome = judge(
         ingest,
-        read_anomalies(Path(anomalies.uri), artifact_utils.decode_split_names(anomalies.split_names)),
+        place_anomalies(read_anomalies(Path(anomalies.uri), splits), judged, counted, curated),
         drift,
         _Settings.model_validate_json(settings).gate,
         TWINS.find(Path(quarantine.uri)),

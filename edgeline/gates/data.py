@@ -14,11 +14,11 @@ _LABEL = "label"
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding of a rule: a sentence, and the span and the feature that it names, if any."""
+    """A finding of a rule: a sentence, and the spans that it comes from and the feature, if any."""
 
     rule: GateRule
     sentence: str
-    span: str | None = None
+    spans: tuple[str, ...] = ()
     feature: str | None = None
 
 
@@ -48,7 +48,7 @@ def judge(
     """
     spans = [span for span in ingest.spans if span.name in judged] or [ingest.spans[-1]]
     findings = (
-        *(Finding("schema", item.sentence, feature=item.feature) for item in anomalies),
+        *(Finding("schema", item.sentence, item.spans, item.feature or None) for item in anomalies),
         *_check_class_counts(ingest, settings.min_examples_per_class),
         *_check_rows(spans, ingest.noun),
         *_check_quarantine(spans, ingest.noun, settings.max_quarantine_fraction),
@@ -68,9 +68,8 @@ def judge(
         "fail",
         tuple(finding.sentence for finding in blocking),
         warnings,
-        # A finding about the whole window is put down to its newest judged span; what phones sent, in any
-        # span of the window, to none.
-        spans=tuple(dict.fromkeys(f.span or spans[-1].name for f in blocking if f.rule != "served")),
+        # A finding about the whole window is put down to no span: without one, a class is only rarer.
+        spans=tuple(dict.fromkeys(span for finding in blocking for span in finding.spans)),
         features=tuple(dict.fromkeys(f.feature for f in blocking if f.feature is not None)),
     )
 
@@ -92,7 +91,7 @@ def _check_rows(spans: Sequence[Span], noun: str) -> Iterator[Finding]:
     for span in spans:
         if not span.rows:
             text = f"{span.name} has no {noun}: its export failed, or there was nothing to export."
-            yield Finding("empty_span", text, span.name)
+            yield Finding("empty_span", text, (span.name,))
 
 
 def _check_quarantine(spans: Sequence[Span], noun: str, most: float) -> Iterator[Finding]:
@@ -104,7 +103,7 @@ def _check_quarantine(spans: Sequence[Span], noun: str, most: float) -> Iterator
                 f"{span.quarantined} of {span.rows} {noun}s of {span.name} were quarantined"
                 f" ({share}; at most {allowed} allowed): {by_reason}."
             )
-            yield Finding("quarantine", text, span.name)
+            yield Finding("quarantine", text, (span.name,))
 
 
 def _check_twins(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
@@ -126,7 +125,7 @@ def _check_drift(drifts: Iterable[Drift], settings: GateSettings) -> Iterator[Fi
         subject = f"{drift.feature} of {drift.span}"
         if drift.gone:
             text = f"{subject} lacks {', '.join(drift.gone)}, found in the spans that it was compared with."
-            yield Finding("missing_value", text, drift.span, drift.feature)
+            yield Finding("missing_value", text, (drift.span,), drift.feature)
         most = drift.expected_unseen + settings.max_unknown_token_fraction
         if drift.unseen > most:
             unseen, allowed = format_with_bound(drift.unseen, round(most, 3), 1, "%")
@@ -134,7 +133,7 @@ def _check_drift(drifts: Iterable[Drift], settings: GateSettings) -> Iterator[Fi
                 f"{unseen} of {subject} are in none of the spans that it was compared with (at most {allowed}"
                 f" allowed); the most frequent are {', '.join(drift.new)}."
             )
-            yield Finding("unknown_tokens", text, drift.span, drift.feature)
+            yield Finding("unknown_tokens", text, (drift.span,), drift.feature)
         if drift.distance > drift.threshold:
             large = min(settings.large_drift_factor * drift.threshold, (1 + drift.threshold) / 2)
             rule: GateRule = "large_drift" if drift.distance > large else "drift"
@@ -143,4 +142,5 @@ def _check_drift(drifts: Iterable[Drift], settings: GateSettings) -> Iterator[Fi
                 f"{subject} has drifted by {distance} from the spans that it was compared with (at most"
                 f" {allowed} allowed): from {drift.before} to {drift.now}."
             )
-            yield Finding("label_shift" if drift.feature == _LABEL else rule, text, drift.span, drift.feature)
+            rule = "label_shift" if drift.feature == _LABEL else rule
+            yield Finding(rule, text, (drift.span,), drift.feature)

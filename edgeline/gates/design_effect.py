@@ -66,11 +66,14 @@ def _count_pairs(groups: Sequence[str]) -> int:
 
 
 def _divide(values: Sequence[object]) -> NDArray[np.float64]:
-    """Returns [n, bins] with 1 where an example is: tenths of numbers, or the commonest text."""
+    """Returns [n, bins] with 1 where an example is: tenths of numbers, no number, or the commonest text."""
     array = np.array(values)
     if array.dtype.kind in "biuf":
-        edges = np.unique(np.quantile(array, np.linspace(0, 1, BINS + 1)[1:-1]))
-        return np.eye(len(edges) + 1)[np.searchsorted(edges, array)]
+        missing = np.isnan(array)
+        if missing.all():
+            return np.ones((len(array), 1))
+        edges = np.unique(np.quantile(array[~missing], np.linspace(0, 1, BINS + 1)[1:-1]))
+        return np.eye(len(edges) + 2)[np.where(missing, len(edges) + 1, np.searchsorted(edges, array))]
     texts, counts = np.unique(array, return_counts=True)
     return (array == texts[counts.argmax()]).astype(np.float64)[:, np.newaxis]
 

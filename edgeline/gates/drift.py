@@ -3,22 +3,28 @@
 import heapq
 import logging
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from edgeline.gates.design_effect import BINS, GROUP_VARIANCES, GroupVariances, estimate_variance
 from edgeline.records.ingest import name_span
-from edgeline.records.verdict import Drift
+from edgeline.records.verdict import Anomaly, Drift
 
 # With fewer examples, the distance between two samples of one distribution is as large as the thresholds.
 _LEAST_TO_COMPARE = 50
 
 # Distributions without a common value are 1 apart, however few their groups are.
 _LARGEST_NOISE = 0.9
+
+# So fine that the tenths of two samples together can be told from the quantiles of each.
+_QUANTILES = 100
 
 # Texts of a feature that are counted by name: enough for the words of a language, and a few MB a split.
 _MOST_TEXTS = 100_000
@@ -70,6 +76,7 @@ def statistics_options(
         feature_allowlist=list(measured),
         schema=schema,
         num_rank_histogram_buckets=_MOST_TEXTS,
+        num_quantiles_histogram_buckets=_QUANTILES,
         experimental_slice_functions=[slicer] if slicer else None,
     )
 
@@ -155,13 +162,41 @@ def measure_spans(folder: Path, schema: Path) -> tuple[Drift, ...]:
     )
 
 
+def place_anomalies(
+    anomalies: Iterable[Anomaly], judged: Collection[str], folder: Path, schema: Path
+) -> list[Anomaly]:
+    """Returns the anomalies of a window with the judged spans that they come from.
+
+    Of several judged spans, that is known for the features in what StatisticsGen writes to the folder of the
+    train split.
+    """
+    import tensorflow_data_validation as tfdv
+
+    if len(judged) == 1:
+        return [replace(item, spans=tuple(judged) if item.feature else ()) for item in anomalies]
+    known = tfdv.load_schema_text(str(schema))
+    broken = {
+        dataset.name: tfdv.validate_statistics(
+            statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset]), known
+        ).anomaly_info.keys()
+        & {_name(feature) for feature in dataset.features}
+        for dataset in tfdv.load_stats_binary(str(folder / FOR_DRIFT)).datasets
+        if dataset.name in judged
+    }
+    return [
+        replace(item, spans=tuple(span for span in sorted(broken) if item.feature in broken[span]))
+        for item in anomalies
+    ]
+
+
 def measure_drift(
     name: str, span: Any, others: Any, schema: Path, variances: Mapping[str, float] = MappingProxyType({})
 ) -> tuple[Drift, ...]:
     """Measures the drift of each feature for which the schema, a text proto, has a comparator.
 
     `span`, called `name`, is compared with `others`: each a DatasetFeatureStatistics made with the options
-    above. `variances` are the group variances by feature. Nothing is measured on too few examples.
+    above. `variances` are the group variances by feature. Nothing is measured on too few examples. A number
+    that is missing, as NaN, counts as a value of its own.
     """
     import tensorflow_data_validation as tfdv
     from tensorflow_metadata.proto.v0 import anomalies_pb2
@@ -169,10 +204,12 @@ def measure_drift(
     if min(span.num_examples, others.num_examples) < _LEAST_TO_COMPARE:
         log.info("%s was not compared with other spans: fewer than %d examples.", name, _LEAST_TO_COMPARE)
         return ()
+    binned = [
+        statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset])
+        for dataset in _count_in_tenths(span, others)
+    ]
     result = tfdv.validate_statistics(
-        statistics_pb2.DatasetFeatureStatisticsList(datasets=[span]),
-        tfdv.load_schema_text(str(schema)),
-        previous_statistics=statistics_pb2.DatasetFeatureStatisticsList(datasets=[others]),
+        binned[0], tfdv.load_schema_text(str(schema)), previous_statistics=binned[1]
     )
     drifts = []
     for info in result.drift_skew_info:
@@ -196,12 +233,61 @@ def measure_drift(
     return tuple(drifts)
 
 
+def _count_in_tenths(*datasets: Any) -> list[Any]:
+    """Returns two datasets with numbers counted in the tenths of both together, and those that are missing.
+
+    The bins of TFDV have equal widths: a single outlier would put all other numbers into one of them, and a
+    constant has a bin that nothing else compares with.
+    """
+    copies = [type(dataset).FromString(dataset.SerializeToString()) for dataset in datasets]
+    names = [{_name(feature): feature for feature in copy.features} for copy in copies]
+    for name in names[0].keys() & names[1].keys():
+        pair = [features[name].num_stats for features in names]
+        if not all(stats.histograms for stats in pair):
+            continue
+        quantiles = [max(stats.histograms, key=lambda each: each.type) for stats in pair]
+        edges = _find_tenths(quantiles)
+        for stats, histogram in zip(pair, quantiles, strict=True):
+            counts = np.diff(_count_up_to(edges, histogram), prepend=0.0)
+            # Both have the same bins, so that it does not matter where these lie.
+            buckets = [
+                statistics_pb2.Histogram.Bucket(low_value=place, high_value=place + 1, sample_count=count)
+                for place, count in enumerate((*counts, histogram.num_nan))
+            ]
+            del stats.histograms[:]
+            stats.histograms.add(type=statistics_pb2.Histogram.STANDARD, buckets=buckets)
+    return copies
+
+
+def _find_tenths(quantiles: Sequence[Any]) -> NDArray[np.float64]:
+    """Returns the upper ends of the tenths of samples by their histograms; each sample weighs the same."""
+    buckets = [bucket for each in quantiles for bucket in each.buckets]
+    places = np.unique([end for bucket in buckets for end in (bucket.low_value, bucket.high_value)])
+    if not len(places):
+        return places
+    shares = [_count_up_to(places, each) for each in quantiles if each.buckets]
+    share = np.mean([counts / counts[-1] for counts in shares], axis=0)
+    tenths = np.searchsorted(share, np.linspace(0, 1, BINS + 1)[1:-1] - 1e-9)
+    return places[np.unique([*tenths, len(places) - 1])]
+
+
+def _count_up_to(places: NDArray[np.float64], histogram: Any) -> NDArray[np.float64]:
+    """Returns how many numbers are at most as large as each place, [n]; evenly spread within a bucket."""
+    low, high, count = (
+        np.array([getattr(bucket, name) for bucket in histogram.buckets])
+        for name in ("low_value", "high_value", "sample_count")
+    )
+    above = places[:, np.newaxis] - low
+    share = np.where(high > low, above / np.where(high > low, high - low, 1.0), above >= 0)
+    return (np.clip(share, 0, 1) * count).sum(axis=1)
+
+
 def _estimate_noise(others: Any, span: Any, group_variance: float, compares_shares: bool) -> float:
     """Returns the distance that two samples of one distribution keep below: three deviations.
 
     Weeks of 60 examples of two classes are 0.1 apart by chance in one of seven weeks. Between numbers, the
-    Jensen-Shannon divergence in bits is the chi-squared statistic of their bins, the tenths of both, divided
-    by 8 ln 2 (its second-order expansion). The divergence of texts by words has no such bound.
+    Jensen-Shannon divergence in bits is the chi-squared statistic of their bins, tenths and missing numbers,
+    divided by 8 ln 2 (its second-order expansion). The divergence of texts by words has no such bound.
     """
     counts = [int(_get_common(stats).tot_num_values) for stats in (others, span)]
     if not all(counts):
@@ -212,8 +298,7 @@ def _estimate_noise(others: Any, span: Any, group_variance: float, compares_shar
         return 3 * math.sqrt(share * (1 - share) * variance)
     if not others.HasField("num_stats"):
         return 0.0
-    freedom = 2 * BINS - 1
-    return variance / (8 * math.log(2)) * (freedom + 3 * math.sqrt(2 * freedom))
+    return variance / (8 * math.log(2)) * (BINS + 3 * math.sqrt(2 * BINS))
 
 
 def _find_gone(others: Any, span: Any, ratio: float) -> tuple[str, ...]:
@@ -254,12 +339,21 @@ def _get_common(stats: Any) -> Any:
 
 
 def _find_stats(feature: str, dataset: Any) -> Any:
-    return next(item for item in dataset.features if (item.name or ".".join(item.path.step)) == feature)
+    return next(item for item in dataset.features if _name(item) == feature)
+
+
+def _name(stats: Any) -> str:
+    return stats.name or ".".join(stats.path.step)
 
 
 def _describe(stats: Any) -> str:
     """Returns mean and deviation of a number, or the shares of the commonest values of a text."""
     if stats.HasField("num_stats"):
-        return f"mean {stats.num_stats.mean:.4g} (standard deviation {stats.num_stats.std_dev:.3g})"
+        missing = max((each.num_nan for each in stats.num_stats.histograms), default=0)
+        share = missing / max(_get_common(stats).tot_num_values, 1)
+        if share == 1:
+            return "no number"
+        more = f"; {share:.1%} missing" if missing else ""
+        return f"mean {stats.num_stats.mean:.4g} (standard deviation {stats.num_stats.std_dev:.3g}{more})"
     top = [(value.value, value.frequency) for value in stats.string_stats.top_values]
     return ", ".join(f"{value} {count / _sum_counts(stats):.1%}" for value, count in top[:_MOST_SHOWN])

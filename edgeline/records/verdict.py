@@ -61,16 +61,22 @@ class Difference:
 
 @dataclass(frozen=True)
 class Anomaly:
-    """A feature that breaks the schema, the fault, and the splits with that fault."""
+    """A feature that breaks the schema, the fault, and the splits with that fault.
+
+    The feature is empty for what the schema demands of the whole window; `spans` are those that it is known
+    to come from, by name.
+    """
 
     feature: str
     text: str
     splits: tuple[str, ...]
+    spans: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
         """The anomaly as a sentence."""
-        return f"{self.feature} breaks the schema in {' and '.join(self.splits)}: {self.text.rstrip('. ')}."
+        subject = self.feature or "The window"
+        return f"{subject} breaks the schema in {' and '.join(self.splits)}: {self.text.rstrip('. ')}."
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,9 @@ def read_anomalies(folder: Path, splits: Iterable[str]) -> tuple[Anomaly, ...]:
     splits_of: dict[tuple[str, str], list[str]] = {}
     for split in splits:
         content = (folder / f"Split-{split}" / "SchemaDiff.pb").read_bytes()
-        for feature, info in anomalies_pb2.Anomalies.FromString(content).anomaly_info.items():
+        anomalies = anomalies_pb2.Anomalies.FromString(content)
+        whole = [("", anomalies.dataset_anomaly_info)] if anomalies.HasField("dataset_anomaly_info") else []
+        for feature, info in (*anomalies.anomaly_info.items(), *whole):
             key = (feature, f"{info.short_description}: {info.description}")
             splits_of.setdefault(key, []).append(split)
     return tuple(Anomaly(feature, text, tuple(names)) for (feature, text), names in splits_of.items())

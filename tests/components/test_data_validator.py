@@ -293,6 +293,13 @@ def test_a_week_that_came_during_a_pause_and_is_mostly_corrupt_blocks(tmp_path):
     assert verdict.reasons[0].startswith("360 of 400 photos of span-00002 were quarantined (90.0%")
 
 
+def test_of_several_weeks_that_are_judged_the_one_that_breaks_the_schema_is_blamed(tmp_path):
+    weeks = [*week(1, 0), *week(2, 0, strange_lanes=40), *week(3, 1)]
+    window = what_ingest_counted(tmp_path / "q", spans=[counted_span(number) for number in (1, 2, 3)])
+    verdict = Week(write_examples(tmp_path / "examples", weeks), tmp_path).judge(tmp_path, window)
+    assert "lane_id breaks the schema" in verdict.reasons[0] and verdict.spans == ("span-00002",)
+
+
 def test_the_first_span_has_nothing_to_be_compared_with(tmp_path):
     first = Week(write_examples(tmp_path / "examples", week(1, 1, photos=100)), tmp_path)
     verdict = first.judge(tmp_path)
@@ -339,7 +346,8 @@ def test_a_window_that_passed_is_let_in(result, tmp_path):
 
 
 def test_a_window_that_failed_is_refused_with_every_reason_and_what_to_do(tmp_path):
-    VERDICT.write(tmp_path / "found", Found("data", "fail", ("First reason.", "Second reason.")))
+    spans = ("span-00001", "span-00002")
+    VERDICT.write(tmp_path / "found", Found("data", "fail", ("First reason.", "Second reason."), spans=spans))
     with pytest.raises(DataRefused) as refused:
         admit(tmp_path)
     assert refused.value.found == "First reason. Second reason."

@@ -102,6 +102,11 @@ def test_what_is_wrong_with_the_answers_of_phones_warns_or_blocks():
     assert (refused.passed, refused.reasons, refused.spans) == (False, served.warnings, ())
 
 
+def test_a_class_that_is_too_rare_in_the_window_is_put_down_to_no_span():
+    refused = judge(replace(WINDOW, classes={"stuck": 3}), (), (), GateSettings(min_examples_per_class=5))
+    assert (refused.passed, refused.spans) == (False, ())
+
+
 def test_a_span_without_a_row_is_refused_by_name_unless_settings_say_otherwise():
     window = replace(WINDOW, spans=(*WINDOW.spans, Span("span-00003", 3, 0, 0)))
     settings = GateSettings(min_examples_per_class=1)

@@ -8,8 +8,14 @@ def test_an_anomaly_is_one_sentence_with_the_splits_it_was_seen_in(tmp_path):
         found = anomalies_pb2.Anomalies()
         found.anomaly_info["lane_id"].short_description = "Unexpected values"
         found.anomaly_info["lane_id"].description = "lane-77. "
+        found.dataset_anomaly_info.short_description = "Low num examples in dataset."
+        found.dataset_anomaly_info.description = "The dataset has 500 examples, fewer than expected."
         (tmp_path / f"Split-{split}").mkdir()
         (tmp_path / f"Split-{split}" / "SchemaDiff.pb").write_bytes(found.SerializeToString())
-    (anomaly,) = read_anomalies(tmp_path, ("train", "eval"))
+    anomaly, of_all = read_anomalies(tmp_path, ("train", "eval"))
     assert anomaly.feature == "lane_id"
     assert anomaly.sentence == "lane_id breaks the schema in train and eval: Unexpected values: lane-77."
+    assert of_all.sentence == (
+        "The window breaks the schema in train and eval: Low num examples in dataset.: The dataset has 500"
+        " examples, fewer than expected."
+    )
