@@ -1,7 +1,9 @@
 """The DAG, top to bottom as in docs/images/dag.svg. Both engines run it as it stands here."""
 
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from components.tfx_steps import (
     Transform,
     Tuner,
 )
+from edgeline.errors import UsageError
 from edgeline.gates.drift import features_to_count
 from edgeline.records.workload import Workload
 from pipeline.evaluation import build_evaluation_config
@@ -250,5 +253,20 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         metadata_connection_config=metadata,
         components=insert(nodes, settings.steps, observed.code_of),
         enable_cache=True,
-        beam_pipeline_args=list(settings.beam.as_flags()),
+        beam_pipeline_args=_check_flags(settings.beam.as_flags()),
     )
+
+
+def _check_flags(flags: Sequence[str]) -> list[str]:
+    """Returns flags that Beam can read: of one that it cannot, it ends the process in the first step."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    with redirect_stderr(io.StringIO()) as printed:
+        try:
+            PipelineOptions(list(flags)).get_all_options()
+        except SystemExit:
+            problem = printed.getvalue().rstrip().rpartition("error: ")[2]
+            raise UsageError(
+                f"beam.flags: {problem}.", "Beam cannot read its flags.", "Correct beam.flags."
+            ) from None
+    return list(flags)

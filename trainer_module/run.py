@@ -75,11 +75,12 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
     config = fn_args.custom_config
     learning = LearningSettings.model_validate_json(config["settings"])
     model_settings, settings = learning.model, learning.trainer
-    key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_output)
+    replicas = devices.make_strategy(settings)
+    key = checkpoint.training_key(
+        config, fn_args.train_files, fn_args.transform_output, replicas.num_replicas_in_sync
+    )
     remove_finished(Path(config["checkpoints"]), stays=key)
     checkpoints = Path(config["checkpoints"]) / key
-
-    replicas = devices.make_strategy(settings)
     task = open_task(
         Workload.from_json(config["workload"]),
         fn_args.transform_output,

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -26,6 +27,7 @@ from deploy.environment.uv import find_python, find_uv, run_uv
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = ".venv/edgeline.json"
 _EXTRAS = ("pipeline", "kubeflow", "registry", "s3")
+_ADDED = ("scale", "words")
 _PROJECT = ("setup.py", *(f"--extra={extra}" for extra in _EXTRAS))
 _MACHINE = (*_PROJECT, "requirements/tools.in")
 # For each lock file: its sources beside its own .in file, and its Pythons and systems.
@@ -73,6 +75,18 @@ def read_stamp(root: Path) -> Stamp | None:
         return None
 
 
+def find_extras(root: Path) -> list[str]:
+    """Finds the lock files of what `make scale` and `make words` have added to the environment."""
+    folders = root.glob(".venv/lib/python3.*/site-packages/*.dist-info")
+    present = {folder.name.partition("-")[0].replace("_", "-").lower() for folder in folders}
+    files = (root / "requirements" / f"{name}.txt" for name in _ADDED)
+    return [
+        f"requirements/{file.name}"
+        for file in files
+        if file.exists() and present.issuperset(re.findall(r"^([\w-]+)==", file.read_text(), re.MULTILINE))
+    ]
+
+
 def is_current(root: Path, machine: stacks.Machine) -> bool:
     """Returns true if `root/.venv` is complete and made from the present inputs."""
     stamp = read_stamp(root)
@@ -99,6 +113,7 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
     yield "Python"
     print(f"Setting up {stack.name} on {python} in .venv", flush=True)
     before, wanted = read_stamp(root), compute_stamp(root, machine, stack.name, python)
+    extras = find_extras(root)
     (root / STAMP).unlink(missing_ok=True)
     # A finished environment is updated in place; an interrupted one may hold anything, and uv would not clear
     # it. The folder itself stays: it may be a link to a larger disk.
@@ -109,7 +124,7 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
         run_uv(uv, root, "venv --no-project --python", python, ".venv")
     # Source packages are built with the setuptools of the lock file, not with the newest of that day.
     into, pins = ("--python", ".venv/bin/python"), f"requirements/{stack.name}.txt"
-    run_uv(uv, root, "pip sync --require-hashes", *into, "--build-constraint", pins, pins)
+    run_uv(uv, root, "pip sync --require-hashes", *into, "--build-constraint", pins, pins, *extras)
     yield "packages"
     run_uv(uv, root, "pip install --no-deps --no-build-isolation", *into, "--editable", ".")
     installed = compute_stamp(root, machine, stack.name, python).packages
@@ -169,7 +184,7 @@ def main() -> int:
     try:
         if arguments == ["lock"]:
             lock(ROOT, path)
-        elif arguments in (["scale"], ["words"]):
+        elif len(arguments) == 1 and arguments[0] in _ADDED:
             add_extra(ROOT, path, arguments[0])
         else:
             set_up(ROOT, os.environ)

@@ -17,6 +17,7 @@ import unicodedata
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ def _prepare_photo(photo: bytes, contract: Mapping[str, Any]) -> bytes:
     if image.format == "JPEG" and image.mode in ("L", "RGB") and is_upright and longest == side:
         return photo
     image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip instead of scale
+        image = image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+    elif image.mode == "F":
+        raise ValueError("its pixels are numbers without a range")
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     size = [max(1, (2 * pixels * side + longest) // (2 * longest)) for pixels in image.size]
@@ -72,7 +77,10 @@ def ask_rest(
         with urllib.request.urlopen(request, timeout=_SECONDS) as response:
             probabilities: list[float] = json.load(response)["outputs"][0]
     except urllib.error.HTTPError as error:
-        sys.exit(f"{server} refused: {json.load(error)['error']}")
+        answer = error.read().decode(errors="replace")
+        with suppress(ValueError, LookupError, TypeError):  # a proxy's answer is another
+            answer = json.loads(answer)["error"]
+        sys.exit(f"{server} refused: {error.code}: {answer}")
     except OSError as error:
         sys.exit(f"{server} does not answer: {error}")
     return probabilities
@@ -114,11 +122,19 @@ def main(arguments: list[str] | None = None) -> None:
         "--server", default="http://localhost:8501", help="address of the server: http:// for REST, else gRPC"
     )
     options = parser.parse_args(arguments)
-    manifest = json.loads((options.bundle / "manifest.json").read_bytes())
-    contract = json.loads((options.bundle / "preprocessing.json").read_bytes())
-    labels = (options.bundle / "labels.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    try:
+        manifest = json.loads((options.bundle / "manifest.json").read_bytes())
+        contract = json.loads((options.bundle / "preprocessing.json").read_bytes())
+        labels = (options.bundle / "labels.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, ValueError) as error:
+        sys.exit(f"{options.bundle} is no bundle, PUSH/edge/MODEL/VERSION: {error}")
+    try:
+        signature, inputs = make_request(options.file, contract)
+    except (OSError, ValueError, AttributeError) as error:
+        sys.exit(
+            f"{options.file} is not a photo that Pillow reads, a text, or a row as a JSON object: {error}"
+        )
     ask = ask_rest if options.server.startswith(("http://", "https://")) else ask_grpc
-    signature, inputs = make_request(options.file, contract)
     scores = ask(options.server, manifest["model"], manifest["version"], signature, inputs)
     score, label = max(zip(scores, labels, strict=True))
     print(f"{label} {score:.4f}")

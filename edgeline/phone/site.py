@@ -52,21 +52,25 @@ class Site:
         self._place, self._change = folder.edge(model), find_pointer(folder, model)
 
     def find(self, path: str) -> bytes | None:
-        """Returns phone.json, or a file below store/; None if there is no such file."""
+        """Returns phone.json, or a file below store/; None if there is no such file, or it cannot be read."""
+        try:
+            return self._read(path)
+        except (OSError, EdgelineError):
+            return None
+
+    def _read(self, path: str) -> bytes | None:
         if path == _CONFIG:
             config = {"model": self.manifest.model, "key": self.key, "store": _STORE.rstrip("/")}
             return json.dumps(config).encode()
         if not path.startswith(_STORE) or not _FILE.fullmatch(name := path.removeprefix(_STORE)):
             return None
-        try:
-            return read_bytes(self._place / name)
-        except (OSError, EdgelineError):
-            return None
+        return read_bytes(self._place / name)
 
     def write(self, out: Path) -> None:
         """Writes page, configuration, production and a candidate to a folder; the pointer last.
 
-        Its files are not checked here: every phone does.
+        Its files are not checked here: every phone does. A file that cannot be read raises OSError or
+        EdgelineError, and the pointer stays as it was.
         """
         shutil.copytree(_PAGE, out, dirs_exist_ok=True)
         names = []
@@ -74,7 +78,7 @@ class Site:
             for home in (f"{version}/", f"{version}/golden/"):
                 names += [f"{home}{name}" for name in list_names(self._place / home)]
         for path in (_CONFIG, *(f"{_STORE}{name}" for name in (*names, POINTER))):
-            if (content := self.find(path)) is not None:
+            if (content := self._read(path)) is not None:
                 (out / path).parent.mkdir(parents=True, exist_ok=True)
                 (out / path).write_bytes(content)
 

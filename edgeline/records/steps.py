@@ -77,7 +77,7 @@ STEPS: Mapping[str, StepInfo] = {
         "Computes statistics of the examples in the window.",
         code=("components.statistics_gen",),
         after=("ExampleGen",),
-        inputs=("unjudged", "destination"),
+        inputs=("unjudged", "destination", "schema"),
         outputs={"statistics": "statistics"},
         opens=("push", "spill"),
     ),

@@ -63,7 +63,9 @@ def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | N
 
 def find_log_folder(folder: RunFolder, run: Run) -> Path | None:
     """Returns the folder where the Trainer of a run left its log, or writes it now; None for none."""
-    places = [Path(event.folder) for event in EventReader(folder.events) if isinstance(event, LogOpened)]
+    opened = [Path(event.folder) for event in EventReader(folder.events) if isinstance(event, LogOpened)]
+    # Folds and trials have logs of their own.
+    places = [place for place in opened if not place.parent.name.startswith(("fold-", "trial-"))]
     places += [
         Path(artifact.uri, TENSORBOARD)
         for artifact in run.artifacts
@@ -78,7 +80,9 @@ def _find_all(place: Place) -> dict[str, Path]:
     for folder, run in read_all(place.workspace):
         if place.workload in (None, run.workload) and (logs := find_log_folder(folder, run)) is not None:
             # A log is the first run's, or that of a running one, which may resume a killed run in its folder.
-            runs[logs] = run.id if run.outcome == "running" else runs.get(logs, run.id)
+            if run.outcome == "running":
+                runs.pop(logs, None)
+            runs.setdefault(logs, run.id)
     return {run: logs for logs, run in runs.items()}
 
 

@@ -66,6 +66,8 @@ class World:
         info = self.steps[step]
         values = {name: self.inputs.get(name, "") for name in info.inputs}
         values |= {f"setting {name}": value for name, value in self.settings.items() if info.takes(name)}
+        if "spill" in info.opens:  # it runs on Beam, and TFX takes Beam's flags for a part of it
+            values |= {f"setting {n}": value for n, value in self.settings.items() if n.startswith("beam.")}
         if info.has_code:
             values |= {f"code of {module}": value for module, value in self.code.get(step, {}).items()}
             values["lock"] = self.inputs.get("lock", "")

@@ -7,6 +7,7 @@ from google.protobuf import json_format
 from tfx.dsl.compiler.compiler import Compiler
 
 from components import artifacts
+from edgeline.errors import UsageError
 from edgeline.records.run import flatten
 from edgeline.records.steps import STEPS, select_steps
 from pipeline.dag import Observed, Paths, create_pipeline
@@ -99,6 +100,12 @@ def test_beam_flags_arrive_untouched_at_every_beam_step():
     )
     settings = Settings.model_validate({"beam": {"flags": flags}})
     assert beam_flags(dag(settings)) == {step: list(flags) for step in BEAM_STEPS}
+
+
+def test_flags_that_beam_cannot_read_are_refused_before_the_first_step():
+    settings = Settings.model_validate({"beam": {"flags": ["--direct_running_mode=multiprocessing"]}})
+    with pytest.raises(UsageError, match="direct_running_mode: invalid choice: 'multiprocessing'"):
+        dag(settings)
 
 
 def test_without_flags_each_beam_step_runs_in_memory(pipeline):

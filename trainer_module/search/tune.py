@@ -50,10 +50,12 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         EdgelineError: The settings, the machine or the data do not allow training.
     """
     config, began = fn_args.custom_config, time.monotonic()
-    key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_graph_path)
-    folder = Path(config["checkpoints"]) / key
     settings = _Settings.model_validate_json(config["settings"])
     replicas = make_strategy(settings.trainer)
+    key = checkpoint.training_key(
+        config, fn_args.train_files, fn_args.transform_graph_path, replicas.num_replicas_in_sync
+    )
+    folder = Path(config["checkpoints"]) / key
     workload = Workload.from_json(config["workload"])
     data = (fn_args.transform_graph_path, fn_args.train_files, fn_args.eval_files)
     search = TrialSearch(

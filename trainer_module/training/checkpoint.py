@@ -36,9 +36,15 @@ class Checkpoint:
     tally: Tally  # of the epoch in progress
 
 
-def training_key(custom_config: Mapping[str, Any], train_files: Sequence[str], transform_output: str) -> str:
-    """Returns the key of a training; only the same settings, data and code give the same key."""
+def training_key(
+    custom_config: Mapping[str, Any], train_files: Sequence[str], transform_output: str, replicas: int
+) -> str:
+    """Returns the key of a training; only the same settings, data, code and replicas give the same key.
+
+    With another number of replicas, an epoch has another number of steps.
+    """
     about = {
+        "replicas": replicas,
         "config": {name: value for name, value in custom_config.items() if name != "checkpoints"},
         "train_files": list(train_files),
         "transform_output": transform_output,

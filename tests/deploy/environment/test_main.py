@@ -20,6 +20,7 @@ case "$1 $2" in
     ln -s "$4" .venv/bin/python ;;
 "pip sync")
     touch syncing
+    echo "$*" >synced
     sleep 0.3
     [ ! -e slow ] || { rm slow; sleep 2; }
     [ ! -e fail ] || exit 1 ;;
@@ -93,6 +94,17 @@ def test_a_new_lock_is_installed_into_the_environment_that_is_there(root, enviro
     write_locks(root, "tfx\nrich\n")
     set_up(root, environ)
     assert calls(root) == FROM_NOTHING[1:]
+
+
+def test_vectors_of_words_that_were_added_stay_when_the_lock_changes(finished, environ):
+    (finished / "requirements/words.txt").write_text("all-vectors==0.1 \\\n    --hash=sha256:0\n")
+    write_locks(finished, "tfx\nrich\n")
+    set_up(finished, environ)
+    assert "words" not in (finished / "synced").read_text()
+    (finished / ".venv/lib/python3.10/site-packages/all_vectors-0.1.dist-info").mkdir()
+    write_locks(finished, "tfx\n")
+    set_up(finished, environ)
+    assert (finished / "synced").read_text().split()[-1] == "requirements/words.txt"
 
 
 def test_an_interrupted_set_up_is_made_again_by_the_next(root, environ):

@@ -2,6 +2,9 @@
 
 import io
 import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from PIL import Image
 
 from data.photos.checks import check_photo
 from data.settings import DataSettings
-from deploy.serving.client import make_request
+from deploy.serving.client import main, make_request
 from tests.data.sample_photos import encode, jpeg, phone_exif, pixels
 from tests.edgeline.edge.contracts.test_image import contract, with_alpha
 
@@ -31,8 +34,9 @@ def sent(tmp_path, photo, contract):
         encode(with_alpha(pixels()), "PNG"),
         encode(pixels().convert("CMYK")),
         encode(pixels(600, 100).convert("LA"), "PNG"),
+        encode(Image.fromarray(np.asarray(pixels().convert("L"), np.uint16) * 257), "PNG"),
     ],
-    ids=["plain", "sideways", "large", "alpha", "CMYK", "grey"],
+    ids=["plain", "sideways", "large", "alpha", "CMYK", "grey", "16 bits"],
 )
 def test_a_server_is_sent_the_pixels_that_ingest_would_have_stored(tmp_path, photo):
     stored = Image.open(io.BytesIO(check_photo(photo, DataSettings()).stored))
@@ -40,6 +44,42 @@ def test_a_server_is_sent_the_pixels_that_ingest_would_have_stored(tmp_path, pho
     assert seen.size == stored.size
     # Ingest turns a photo after it has scaled it, and Pillow rounds between its two passes.
     assert np.abs(np.asarray(seen.convert("RGB"), int) - np.asarray(stored.convert("RGB"), int)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("file", "bundle", "message"),
+    [
+        (b"not a photo", "1", "is not a photo that Pillow reads"),
+        (jpeg(), "", "is no bundle, PUSH/edge/MODEL/VERSION"),
+        (jpeg(), "1", "refused: 502: <html>Bad Gateway"),
+    ],
+    ids=["file", "version forgotten", "proxy"],
+)
+def test_what_cannot_be_asked_is_said_in_a_sentence(tmp_path, file, bundle, message):
+    (tmp_path / "1").mkdir()
+    for name, content in (("manifest", {"model": "shelf", "version": 1}), ("preprocessing", contract())):
+        (tmp_path / f"1/{name}.json").write_text(json.dumps(content))
+    (tmp_path / "1/labels.txt").write_text("ok\ndamaged\n")
+    (tmp_path / "photo.jpg").write_bytes(file)
+    with serve_answer(502, b"<html>Bad Gateway</html>") as server, pytest.raises(SystemExit, match=message):
+        main([str(tmp_path / bundle), str(tmp_path / "photo.jpg"), "--server", server])
+
+
+@contextmanager
+def serve_answer(code, body):
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_a_server_is_sent_a_text_as_the_model_read_it_in_training(tmp_path):

@@ -59,6 +59,14 @@ def test_a_folder_for_a_web_server_has_page_release_and_pointer(root, page, tmp_
     assert json.loads((tmp_path / "out/phone.json").read_text())["key"] not in (None, SIGNER)
 
 
+def test_a_folder_gets_no_pointer_to_a_release_that_cannot_be_read_whole(root, page, tmp_path, capsys):
+    (file := next((root / "edge/shelf/1").glob("*.tflite"))).unlink()
+    file.mkdir()
+    assert main(["phone", "--store", str(root), "--out", str(tmp_path / "out")]) != 0
+    assert file.name in capsys.readouterr().err
+    assert not (tmp_path / "out/store/current.json").exists()
+
+
 def test_an_unsigned_release_is_told_of(tmp_path, page, capsys):
     store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "one", size=50))
     assert main(["phone", "--store", str(tmp_path / "push"), "--out", str(tmp_path / "out")]) == 0

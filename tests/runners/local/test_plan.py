@@ -73,6 +73,14 @@ def test_another_setting_runs_the_steps_that_have_it_and_those_after_them(done):
     assert why(plan, "EdgeValidator") == ("after Trainer, EdgeConverter",)
 
 
+def test_another_flag_of_beam_runs_the_steps_on_beam_and_another_schema_the_statistics_too(done):
+    beam = make_plan(replace(NOW, settings={**FLAT, "beam.flags": '["--x"]'}), [done])
+    schema = make_plan(replace(NOW, inputs={**NOW.inputs, "schema": "another"}), [done])
+
+    assert {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"} <= running(beam)
+    assert {"ImportSchemaGen", "StatisticsGen"} <= running(schema) and "ExampleGen" not in running(schema)
+
+
 def test_a_search_that_is_asked_for_runs_before_the_trainer_and_one_that_is_not_is_told(done):
     searching = {**FLAT, "tune.max_trials": "8"}
     plan = make_plan(replace(NOW, settings=searching), [done])

@@ -94,8 +94,10 @@ def test_a_checkpoint_of_another_model_is_left_alone(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_the_key_names_settings_and_data_and_not_the_folder():
-    key = checkpoint.training_key(CONFIG, ["a"], "t")
-    assert key == checkpoint.training_key({**CONFIG, "checkpoints": "there"}, ["a"], "t")
-    others = [({**CONFIG, "seed": 2}, ["a"], "t"), (CONFIG, ["b"], "t"), (CONFIG, ["a"], "u")]
-    assert len({key, *(checkpoint.training_key(*other) for other in others)}) == 4
+def test_the_key_names_settings_data_and_replicas_and_not_the_folder():
+    key = checkpoint.training_key(CONFIG, ["a"], "t", 1)
+    assert key == checkpoint.training_key({**CONFIG, "checkpoints": "there"}, ["a"], "t", 1)
+    others = [({**CONFIG, "seed": 2}, ["a"], "t", 1), (CONFIG, ["b"], "t", 1), (CONFIG, ["a"], "u", 1)]
+    # A machine that comes back with another GPU has other steps: the learning rate would end early or never.
+    others.append((CONFIG, ["a"], "t", 2))
+    assert len({key, *(checkpoint.training_key(*other) for other in others)}) == 5
