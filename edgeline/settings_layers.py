@@ -83,14 +83,14 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
 
 
-def parse_yaml(text: str | bytes) -> object:
-    """Returns the value of a YAML text.
+def parse_yaml(text: str | bytes, most: int = _MOST_BYTES) -> object:
+    """Returns the value of a YAML text of at most `most` bytes.
 
     Raises:
         yaml.YAMLError: The text is not YAML, or contains what no setting needs.
     """
-    if len(text) > _MOST_BYTES:
-        raise yaml.YAMLError(f"it has more than {_MOST_BYTES // 1024} KiB")
+    if len(text) > most:
+        raise yaml.YAMLError(f"it has more than {most // 1024} KiB")
     try:
         return yaml.load(text, _Loader)
     except yaml.reader.ReaderError as error:
@@ -102,10 +102,10 @@ def parse_yaml(text: str | bytes) -> object:
         raise yaml.YAMLError("it has an escape sequence for a character that does not exist") from None
 
 
-def read_yaml(path: Path | str) -> object:
+def read_yaml(path: Path | str, most: int = _MOST_BYTES) -> object:
     """Returns the value of a YAML file. Raises as `parse_yaml` does, and OSError if it cannot be read."""
     with open(path, "rb", opener=open_regular_file) as file:
-        return parse_yaml(file.read(_MOST_BYTES + 1))
+        return parse_yaml(file.read(most + 1), most)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from edgeline.errors import UsageError
 from edgeline.labels import check_labels
+from edgeline.records.columns import Column
 from edgeline.records.json_file import convert
 from edgeline.records.workload import Workload
 
@@ -100,6 +102,9 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 _REQUIRED = ("name", "schema")
 # Fields that are read from the schema.
 _DERIVED = ("labels", "numbers", "categories")
+_OF_COLUMN = tuple(field.name for field in fields(Column))
+# An import writes a line for each column.
+_MOST_BYTES = 2**18
 _WRITTEN = ("kind", *(f.name for f in fields(Workload) if f.name not in _DERIVED))
 # Features that no model reads: those of every example, and those that the source of tables adds.
 _BOOKKEEPING = ("label", "span", "newest_span", "missing_share", "stuck_share")
@@ -205,7 +210,7 @@ def _read_workload(path: Path) -> Workload:
     from edgeline.settings_layers import read_yaml
 
     try:
-        content = read_yaml(path)
+        content = read_yaml(path, _MOST_BYTES)
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read ({error.strerror}).",
@@ -213,10 +218,17 @@ def _read_workload(path: Path) -> Workload:
             "`edgeline data import SRC --data DIR` writes DIR/workload.yaml.",
         ) from None
     except yaml.YAMLError as error:
-        raise UsageError(f"{path} is not YAML.", str(error), "Correct the file.") from None
+        raise UsageError(f"{path} cannot be read as YAML.", str(error), "Correct the file.") from None
     entries = dict(content) if isinstance(content, Mapping) else {}
     mistakes = [f"{key}: missing, but required" for key in _REQUIRED if key not in entries]
     mistakes += [f"{key}: not one of {', '.join(_WRITTEN)}" for key in entries if key not in _WRITTEN]
+    columns = entries.get("columns")
+    mistakes += [
+        f"columns.{feature}.{key}: not one of {', '.join(_OF_COLUMN)}"
+        for feature, column in (columns.items() if isinstance(columns, Mapping) else ())
+        for key in (column if isinstance(column, Mapping) else ())
+        if key not in _OF_COLUMN
+    ]
     kind = entries.pop("kind", "photos")
     if not isinstance(kind, str) or kind not in KINDS:
         mistakes.append(f"kind: {kind!r} is not one of {', '.join(KINDS)}")
@@ -232,7 +244,7 @@ def _read_workload(path: Path) -> Workload:
         try:
             entries[key] = convert(entries[key], types[key])
         except ValueError as error:
-            mistakes.append(f"{key}: {entries[key]!r}: {error}")
+            mistakes.append(f"{key}: {reprlib.repr(entries[key])}: {error}")
     if mistakes:
         raise UsageError(
             f"{path}: {'; '.join(mistakes)}.",

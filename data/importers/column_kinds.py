@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from data.importers.columns import ColumnProfile
 from edgeline.errors import DataRefused, UsageError
@@ -176,10 +177,12 @@ def reuse_kinds(
     categories = tuple(name for name, kind in known.items() if kind == "category")
     read = {*categories, *(column.name for column in numbers.values())}
     if missing := sorted(read - {*table.columns}):
+        near = get_close_matches(missing[0], sorted({*table.columns} - read))
         raise UsageError(
             f"{shown} has no column {', '.join(missing)}, which earlier spans have.",
             "A model reads the same columns each week.",
-            "Add it (its cells may be empty), or import another kind of table into a folder of its own.",
+            (f"If {near[0]} is {missing[0]}, rename it. Else add" if near else "Add")
+            + " it (its cells may be empty), or import another kind of table into a folder of its own.",
         )
     for column in numbers.values():
         profile, is_time = table.columns[column.name], column.form in TIMES

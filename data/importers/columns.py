@@ -187,7 +187,11 @@ class ColumnProfile:
                 return others
             if self.values is None and not self._has_unique_cells():
                 return f"has over {_MOST_CATEGORIES:,} values (--category keeps the most frequent)"
-            return "is different in nearly every row" if self.longest <= 40 else "is text of many words"
+            if self.longest > 40:
+                return "is text of many words"
+            if self._has_unique_cells():
+                return "is different in nearly every row"
+            return "has few rows of each value (--group keeps those of a machine or person in one split)"
         return "category"
 
     def find_unreadable(self) -> str:

@@ -6,7 +6,7 @@ label away, and text of many words.
 """
 
 import csv
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -32,7 +32,7 @@ from data.importers.curated_schema import (
 )
 from data.importers.known_rows import digest_row, find_known_rows
 from data.importers.report import TableReport, check_classes, warn_of_few
-from data.importers.workload_files import add_files, read_columns, read_label_column, read_schema
+from data.importers.workload_files import add_files, read_columns, read_roles, read_schema
 from data.spans.layout import add_span, find_files, find_spans, find_usable_spans
 from data.spans.source import Rejected
 from edgeline.errors import DataRefused, UsageError
@@ -110,6 +110,8 @@ def import_table(
             "Tables are read from CSV, .xlsx, Parquet and databases.",
             "Name the column with --text COLUMN, or write the table as CSV.",
         )
+    if not text:
+        group, time = _keep_roles(data_dir, label, group, time)
     chosen = chosen or {}
     with TemporaryDirectory() as scratch:
         given = list(dict.fromkeys(name for name in (text, label, group, time) if name))
@@ -122,12 +124,6 @@ def import_table(
                 f"{table.shown} has {len(table.header):,} columns.",
                 f"A table may have {_MOST_COLUMNS:,} at most: each one is checked and learned separately.",
                 "Select the ones that matter, or reduce them to sums, means or principal components.",
-            )
-        if not text and (own := read_label_column(data_dir)) not in ("", label):
-            raise UsageError(
-                f"Earlier spans of {data_dir} learn the column {own}, not {label}.",
-                "A run reads the label from the same column each week.",
-                f"Pass --label {own}, rename the column, or import into a folder of its own.",
             )
         kept = {label: "label", group: "group"} if text else {name: name for name in table.header}
         table = replace(table, endings=_read_endings(data_dir, kept))
@@ -168,6 +164,7 @@ def import_table(
         when = {time: columns.get(time) or Column(time, form)} if time else {}
         old_labels = () if earlier is None else read_label_domain(earlier)
         new_counts = {name: count for name, count in counts.items() if name not in old_labels}
+        _check_spelling(table.shown, new_counts, old_labels)
         warnings = warn_of_few(noun, new_counts, least)
         for name in (text, time, "" if text else group):
             if name and (lost := profile.columns[label].cells - profile.columns[name].cells):
@@ -176,6 +173,35 @@ def import_table(
                 )
         report = _write_span(table, data_dir, profile, forms, kinds, when, (label, group, time, text))
         return replace(report, notes=tuple(table.notes), warnings=warnings)
+
+
+def _keep_roles(data_dir: Path, label: str, group: str, time: str) -> tuple[str, str]:
+    """Returns the columns of group and time: those of earlier spans. Raises UsageError on others."""
+    own = read_roles(data_dir)
+    group, time = group or own.get("group", ""), time or own.get("time", "")
+    for role, column in (("label", label), ("group", group), ("time", time)):
+        known = own.get(role, column)
+        if known != column and (known or role != "label"):
+            has = f"the column {known}" if known else "no column"
+            cure = f"Pass --{role} {known}, rename the column," if known else f"Leave out --{role},"
+            raise UsageError(
+                f"Earlier spans of {data_dir} have {has} as {role}, not {column}.",
+                f"A run reads the {role} from the same column each week.",
+                f"{cure} or import into a folder of its own.",
+            )
+    return group, time
+
+
+def _check_spelling(shown: str, new: Iterable[str], known: Iterable[str]) -> None:
+    """Refuses a label that is one of earlier spans but for capitals and spaces. Raises DataRefused."""
+    by_letters = {"".join(label.casefold().split()): label for label in known}
+    for label in new:
+        if (other := by_letters.get("".join(label.casefold().split()))) is not None:
+            raise DataRefused(
+                f"{shown} has the label {label!r}, and earlier spans have {other!r}.",
+                "Each spelling would be a class of its own.",
+                "Write it as in earlier spans, or import into a folder of its own.",
+            )
 
 
 def _write_span(

@@ -96,9 +96,14 @@ def read_columns(data_dir: Path) -> dict[str, Column]:
     return _read_workload(data_dir, "columns", dict[str, Column]) or {}
 
 
-def read_label_column(data_dir: Path) -> str:
-    """Returns the label's column from the workload beside the data; raises as `read_columns`."""
-    return _read_workload(data_dir, "label_column", str) or ""
+def read_roles(data_dir: Path) -> dict[str, str]:
+    """Returns the columns of label, group and time of the workload beside the data, "" for none of them.
+
+    A workload of photos or texts has no such columns, and neither has a folder without one. Raises as
+    `read_columns`.
+    """
+    columns = {role: _read_workload(data_dir, f"{role}_column", str) for role in ("label", "group", "time")}
+    return {role: column for role, column in columns.items() if column is not None}
 
 
 def _read_workload(data_dir: Path, key: str, kind: type[T]) -> T | None:

@@ -53,7 +53,7 @@ def read_entries(
             f"{place} cannot be read ({error.strerror or error}).", otherwise, "Fix the file.", spans
         ) from None
     entries: list[T] = []
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+    for number, line in enumerate(_end_line(content).split(b"\n")[:-1], start=1):
         try:
             entries.append(convert(json.loads(line), kind))
         except (ValueError, RecursionError):
@@ -61,6 +61,16 @@ def read_entries(
                 f"{place} line {number} is not {what}.", otherwise, "Fix that line, or remove it.", spans
             ) from None
     return entries
+
+
+def _end_line(content: bytes) -> bytes:
+    """Returns the whole lines: a killed writer leaves half of one, an editor the last one without its end."""
+    last = content.rfind(b"\n") + 1
+    try:
+        json.loads(content[last:])
+    except ValueError:
+        return content[:last]
+    return content + b"\n"
 
 
 def append_entries(place: Location, entries: Sequence[Any], unchanged: str) -> None:
@@ -88,10 +98,14 @@ def _append(path: Location, lines: bytes) -> None:
         while not is_written:
             if version := objects.version_of(path):
                 before = read_bytes(path)
-                is_written = objects.replace(path, before[: before.rfind(b"\n") + 1] + lines, version)
+                is_written = objects.replace(path, _end_line(before) + lines, version)
             else:
                 is_written = objects.create(path, lines)
         return
     with open(path, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        before = file.read()
+        if len(_end_line(before)) > len(before):
+            file.write(b"\n")
         append_line(file, lines)

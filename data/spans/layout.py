@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -121,9 +122,9 @@ def add_span(data_dir: Path, fill: Callable[[Path], None]) -> Span:
     """Writes the next span, whose content `fill` writes: all of it or nothing. Never changes an existing one.
 
     Raises:
-        UsageError: No number is left for it.
+        UsageError: No number is left for it, or something else has its name.
     """
-    find_next_number(data_dir)  # raises before anything is written
+    _find_next_path(data_dir)  # raises before anything is written
     with add_path_to_errors(data_dir):
         data_dir.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(data_dir)
@@ -144,10 +145,21 @@ def replace_file(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def _find_next_path(data_dir: Path) -> tuple[int, Path]:
+    number = find_next_number(data_dir)
+    path = data_dir / name_span(number)
+    if os.path.lexists(path) and not path.is_dir():
+        raise UsageError(
+            f"{path} is a file, or a link that leads to no folder.",
+            "The next span gets that name, and nothing is overwritten.",
+            "Move it away, and run the same command again.",
+        )
+    return number, path
+
+
 def _move_into_place(scratch: Path, data_dir: Path) -> Span:
     while True:
-        number = find_next_number(data_dir)
-        path = data_dir / name_span(number)
+        number, path = _find_next_path(data_dir)
         try:
             scratch.rename(path)
         except OSError as error:
@@ -161,8 +173,9 @@ def _move_into_place(scratch: Path, data_dir: Path) -> Span:
 def _remove_abandoned(data_dir: Path) -> None:
     """Removes the folders of killed writers after a day, when no writer can still use them."""
     for folder in data_dir.glob(f"{_SCRATCH}*"):
-        if time.time() - folder.stat().st_mtime > _SCRATCH_MAX_AGE_S:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # its writer may move it into place meanwhile
+            if time.time() - folder.stat().st_mtime > _SCRATCH_MAX_AGE_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def find_files(span: Span, *suffixes: str) -> list[Location]:

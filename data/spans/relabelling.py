@@ -16,6 +16,7 @@ from edgeline.labels import join_names
 from edgeline.records.evaluation import CORRECTED, EXAMPLE, LABEL
 from edgeline.records.workload import Workload
 from edgeline.store.locations import Location
+from edgeline.tables.rows import check_once
 
 _COLUMNS = (EXAMPLE, LABEL, CORRECTED)
 
@@ -39,7 +40,9 @@ class _Decision:
 
 
 def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Counts:
-    """Corrects and confirms the labels of a list, all or none.
+    """Corrects and confirms the labels of a list, none if one of them is wrong.
+
+    Where a span cannot be written, the spans before it are corrected; the same command goes on from there.
 
     Args:
         file: A CSV with the columns `example`, `label`, the label that it had, and `corrected`.
@@ -89,7 +92,8 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
 def _read_list(file: Path) -> Iterator[_Decision]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
+            reader = csv.DictReader(lines, strict=True)
+            check_once(file, reader.fieldnames or (), _COLUMNS, ())
             if lacking := [name for name in _COLUMNS if name not in (reader.fieldnames or ())]:
                 raise UsageError(
                     f"{file} has no column {' and no '.join(lacking)}.",
@@ -97,6 +101,8 @@ def _read_list(file: Path) -> Iterator[_Decision]:
                     "Use the list of a run, label_issues.csv in the Evaluator's artifact.",
                 )
             for row in reader:
+                if None in row or None in row.values():
+                    raise csv.Error(f"line {reader.line_num} has not as many cells as the header")
                 values = [(row[name] or "").strip() for name in _COLUMNS]
                 span, _, example = values[0].partition("/")
                 yield _Decision(reader.line_num, span, example, *values[1:])
@@ -112,18 +118,29 @@ def _check(
     file: Path, span: Span, decisions: list[_Decision], workload: Workload
 ) -> Iterator[tuple[_Decision, str]]:
     """Yields each decision with the label in the span's files; the list has to have the present label."""
-    source = load_source(workload.source).open_source(workload, DataSettings())
+    # Whatever the settings of the run that wrote the list.
+    widest = DataSettings(max_characters=1_000_000)
+    source = load_source(workload.source).open_source(workload, widest)
     labels = {row.id: row.label for row in source.rows(span) if not isinstance(row, Rejected)}
     corrections = read_corrections(span)
+    chosen: dict[str, _Decision] = {}
     for decision in decisions:
         original = labels.get(decision.example)
         earlier = corrections.get(decision.example)
         label = earlier.label if earlier and earlier.was == original else original
+        if earlier and label == decision.label != decision.was:
+            continue  # recorded by the same command, which did not get to its end
         if original is None or label != decision.was:
             has = f"has the label {label!r}, not {decision.was!r}" if original else "is not there"
             raise UsageError(
                 f"{file} line {decision.line}: {decision.example} of {span.name} {has}.",
                 "The list is of other data, or its label was corrected since.",
                 "Take the list of the newest run; nothing was changed.",
+            )
+        if (other := chosen.setdefault(decision.example, decision)).label != decision.label:
+            raise UsageError(
+                f"{file} lines {other.line} and {decision.line} have two labels for {decision.example}.",
+                "It is ambiguous which of them is right.",
+                "Remove one of the lines; nothing was changed.",
             )
         yield decision, original

@@ -32,7 +32,7 @@ class Command(click.Command):
 
     def get_short_help_str(self, limit: int = 45) -> str:
         """Returns the uncut summary for a list of commands."""
-        return self.help or ""
+        return (self.help or "").partition("\n\n")[0]
 
 
 class Group(Command, click.Group):

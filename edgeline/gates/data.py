@@ -78,6 +78,8 @@ def _check_class_counts(ingest: Ingest, least: int) -> Iterator[Finding]:
     for label, count in ingest.classes.items():
         if count < least:
             text = f"Class {label} has {count} {ingest.noun}s in the window; at least {least} required."
+            if not count:
+                text += " If it was a mistake, remove its value from the curated schema."
             yield Finding("class_count", text, feature=_LABEL)
     for label in ingest.untrained:
         text = (

@@ -172,7 +172,7 @@ def load(
 ) -> int:
     """Turns labelled photos, a table or texts into a span and a workload.
 
-    Photos of the same object stay in one split, and each class gets its share of eval.
+    Photos of the same object stay in one split, and each class of photos gets its share of eval.
     """
     from data.importers import phone
 
@@ -184,7 +184,12 @@ def load(
     chosen = {"category": category, "number": number, "leave-out": leave_out}
     table_options = [(option, name) for option, names in chosen.items() for name in names]
     table_options += [item for item in given.items() if item[1]]
-    if not label and (text or table_options or is_url(source) or _is_table(source)):
+    looks_like_table = text or table_options or is_url(source) or _is_table(source)
+    if not label and not text and looks_like_table:
+        from data.importers.workload_files import read_roles
+
+        label = read_roles(data).get("label", "")
+    if not label and looks_like_table:
         from data.importers.guesses import guess_columns
         from runners.cli.asking import ask_columns
 

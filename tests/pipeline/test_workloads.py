@@ -62,6 +62,22 @@ def test_every_mistake_of_a_workload_file_is_in_the_one_error(tmp_path):
         assert key in refused.value.found
 
 
+def test_a_key_of_a_column_that_nothing_reads_is_a_mistake(tmp_path):
+    (tmp_path / "w.yaml").write_text(
+        "name: t\nschema: s.pbtxt\nkind: table\ncolumns: {at: {name: at, form: iso, parts: weekday}}\n"
+    )
+    with pytest.raises(UsageError, match=r"columns.at.parts: not one of name, form, part"):
+        find_workload(str(tmp_path / "w.yaml"))
+
+
+def test_a_file_of_hundreds_of_columns_as_an_import_writes_it_is_read(tmp_path):
+    columns = "".join(
+        f"  Messwert {n:03}: {{name: Messwert {n:03}, form: number with decimal comma}}\n" for n in range(600)
+    )
+    (tmp_path / "w.yaml").write_text(f"name: t\nschema: s.pbtxt\nkind: table\ncolumns:\n{columns}")
+    assert len(find_workload(str(tmp_path / "w.yaml")).columns) == 600
+
+
 @pytest.mark.parametrize("name", ["~nobody-of-that-name", "~nobody-of-that-name/a.yaml", "a" * 5000])
 def test_a_name_that_no_file_can_have_is_refused(name):
     with pytest.raises(UsageError):

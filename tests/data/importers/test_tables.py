@@ -170,7 +170,7 @@ def test_a_label_that_is_new_goes_to_the_end_of_the_schema_and_is_told(tmp_path)
     ("header", "given", "found"),
     [
         ((*HEADER[:2], "city", *HEADER[3:]), {}, "b.csv has no column town, which earlier spans have"),
-        (HEADER, {"group": "id"}, "The schema has no feature id"),
+        (HEADER, {"group": "id"}, "have no column as group, not id"),
         (HEADER, {"text": "id"}, "The schema has no feature length"),
     ],
 )
@@ -485,9 +485,61 @@ def test_another_label_column_than_before_is_refused(tmp_path):
     content = [(*row[:-1], row[1] or "5", row[-1]) for row in rows()]
     src = table(tmp_path / "w.csv", content, (*HEADER[:-1], "stars", "paid"))
     import_table(src, tmp_path / "w", "paid")
-    with pytest.raises(UsageError, match=r"learn the column paid, not stars.*Pass --label paid"):
+    with pytest.raises(UsageError, match=r"have the column paid as label, not stars.*Pass --label paid"):
         import_table(src, tmp_path / "w", "stars")
     assert len(find_spans(tmp_path / "w")) == 1
+
+
+def test_group_and_time_of_earlier_spans_are_those_of_later_ones_and_others_are_refused(tmp_path):
+    header = ("customer", "day", "age", "paid")
+
+    def week(name, month, cells):
+        rows = enumerate(column(cells))
+        content = [(n // 3, f"2026-{month}-{1 + n % 28:02}", age, label) for n, (age, label) in rows]
+        return table(tmp_path / name, content, header)
+
+    first, later = week("a.csv", "05", AGES), week("b.csv", "06", AGES[:99])
+    import_table(first, tmp_path / "w", "paid", "customer", "day")
+    import_table(later, tmp_path / "w", "paid")
+    source = open_source(with_features(find_workload(str(tmp_path / "w/workload.yaml"))), DataSettings())
+    rows = list(source.rows(find_spans(tmp_path / "w")[1]))
+    assert not any(isinstance(row, Rejected) for row in rows)
+    assert {row.group for row in rows} == {str(n) for n in range(33)}
+    with pytest.raises(
+        UsageError, match=r"have the column customer as group, not age.*Pass --group customer"
+    ):
+        import_table(later, tmp_path / "w", "paid", "age")
+    import_table(first, tmp_path / "alone", "paid")
+    with pytest.raises(UsageError, match=r"have no column as group, not customer.*Leave out --group"):
+        import_table(later, tmp_path / "alone", "paid", "customer")
+    assert len(find_spans(tmp_path / "alone")) == 1
+
+
+def test_another_spelling_of_a_label_is_no_new_class(tmp_path):
+    header, content = ("customer", "age", "paid"), [(n // 3, a, p) for n, (a, p) in enumerate(column(AGES))]
+    import_table(table(tmp_path / "a.csv", content, header), tmp_path / "w", "paid", "customer")
+    label = content[0][-1]
+    other = [(*row[:-1], f" {row[-1].upper()}") for row in content]
+    with pytest.raises(DataRefused, match=f"earlier spans have '{label}'"):
+        import_table(table(tmp_path / "b.csv", other, header), tmp_path / "w", "paid", "customer")
+    assert len(find_spans(tmp_path / "w")) == 1
+
+
+def test_a_column_that_was_renamed_is_suggested_before_an_empty_one(tmp_path):
+    header, content = (
+        ("customer", "age (years)", "paid"),
+        [(n // 3, *ap) for n, ap in enumerate(column(AGES))],
+    )
+    import_table(table(tmp_path / "a.csv", content, header), tmp_path / "w", "paid", "customer")
+    renamed = table(tmp_path / "b.csv", content, ("customer", "age [years]", "paid"))
+    with pytest.raises(UsageError, match=r"If age \[years\] is age \(years\), rename it. Else add"):
+        import_table(renamed, tmp_path / "w", "paid", "customer")
+
+
+def test_a_column_of_persons_with_few_rows_each_is_said_to_be_a_group(tmp_path):
+    content = [(f"bird {n * 5 // 9}", age, label) for n, (age, label) in enumerate(column(AGES))]
+    report = import_table(table(tmp_path / "a.csv", content, ("bird", "age", "paid")), tmp_path / "w", "paid")
+    assert "has few rows of each value (--group keeps" in dict(report.left_out)["bird"]
 
 
 def test_rows_that_a_run_will_quarantine_are_told(tmp_path):

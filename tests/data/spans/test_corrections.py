@@ -4,6 +4,7 @@ import json
 import pytest
 
 from data.photos.labels_file import LabelRow, write_span
+from data.spans import decisions
 from data.spans.corrections import Correction, add_corrections, read_corrections
 from data.spans.layout import CORRECTIONS, find_files, find_spans
 from edgeline.cli.main import main
@@ -90,6 +91,43 @@ def test_a_wrong_line_is_named_and_changes_nothing(data, relabel, row, said):
     assert corrections(data) == corrections(data, 1) == {}
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('"span-00001/0.jpg,ok,damaged\nspan-00001/1.jpg,ok,damaged', "unexpected end of data"),
+        ("span-00001/0.jpg,ok", "line 2 has not as many cells as the header"),
+        ("span-00001/0.jpg,ok,damaged\nspan-00001/0.jpg,ok,ok", "lines 2 and 3 have two labels for 0.jpg"),
+    ],
+    ids=["a quote that is not closed", "a short row", "two labels for one"],
+)
+def test_a_list_that_may_be_misread_changes_nothing(data, tmp_path, capsys, text, said):
+    (tmp_path / "list.csv").write_text(f"example,label,corrected\n{text}\n")
+    code = main(["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", "r"])
+    assert code == 2 and said in " ".join(capsys.readouterr().err.split())
+    assert corrections(data) == {}
+
+
+def test_after_a_span_that_could_not_be_written_the_same_command_goes_on(data, relabel, monkeypatch):
+    rows = [("span-00001/0.jpg", "ok", "damaged"), ("span-00002/2.jpg", "ok", "misplaced")]
+    append = decisions._append
+
+    def refuse(place, lines):
+        if "span-00002" in str(place):
+            raise PermissionError(13, "Permission denied")
+        append(place, lines)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decisions, "_append", refuse)
+        code, said = relabel(*rows)
+    assert code != 0 and "No correction of span-00002 was recorded" in " ".join(said.split())
+    assert corrections(data) == {"0.jpg": ("ok", "damaged")}
+    assert relabel(*rows)[0] == 0
+    assert corrections(data) | corrections(data, 1) == {
+        "0.jpg": ("ok", "damaged"),
+        "2.jpg": ("ok", "misplaced"),
+    }
+
+
 def test_a_list_without_its_columns_or_a_reason_is_refused(data, relabel, tmp_path, capsys):
     code, said = relabel(header=("photo", "label", "a", "b", "c", "d"))
     assert code == 2 and "has no column example and no corrected." in said
@@ -105,6 +143,11 @@ def test_a_damaged_line_names_its_span_and_half_a_last_line_is_ignored(data, rel
     whole = (span.path / CORRECTIONS).read_text()
     (span.path / CORRECTIONS).write_text(whole + json.dumps({"example": "1.jpg"})[:-3])
     assert set(read_corrections(span)) == {"0.jpg"}
+    # An editor may leave a whole last line without its end.
+    (span.path / CORRECTIONS).write_text(whole + json.dumps(json.loads(whole) | {"example": "1.jpg"}))
+    assert set(read_corrections(span)) == {"0.jpg", "1.jpg"}
+    assert relabel(("span-00001/2.jpg", "ok", "damaged"))[0] == 0
+    assert set(read_corrections(span)) == {"0.jpg", "1.jpg", "2.jpg"}
     (span.path / CORRECTIONS).write_text(whole + "{}\n")
     with pytest.raises(DataRefused, match="line 2 is not a correction of a label") as refusal:
         read_corrections(span)

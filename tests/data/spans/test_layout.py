@@ -1,6 +1,7 @@
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,14 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="space"):
         add_span(tmp_path, fill_half)
     assert os.listdir(tmp_path) == ["span-00001"]
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")], ids=["file", "link"])
+def test_something_else_with_the_name_of_the_next_span_is_named_and_stays(tmp_path, make):
+    make(path := tmp_path / "span-00001")
+    with pytest.raises(UsageError, match="span-00001 is a file, or a link that leads to no folder"):
+        add_span(tmp_path, lambda folder: pytest.fail("it is known before"))
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
 def test_two_writers_get_two_numbers(tmp_path):
