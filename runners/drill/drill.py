@@ -5,13 +5,14 @@ imports TensorFlow and TFX once.
 """
 
 import shlex
+import signal
 from typing import Any
 
 from edgeline.cli.stdout import note
 from edgeline.edge.interpreter import silence_stderr
 from edgeline.errors import UsageError
 from runners.drill import forks
-from runners.drill.faults import draw_plan, read_plan
+from runners.drill.faults import Plan, draw_plan, format_plan, read_plan
 from runners.drill.options import DrillOptions
 from runners.drill.page import write_page
 from runners.drill.promises import find_first_broken
@@ -57,6 +58,7 @@ def drill(options: DrillOptions) -> int:
     year = Year(options.seed, options.photos, limits, settings.data.window - 1)
     simulation = Simulation(options, folder, settings.data.eval_fraction)
     print_line(console, _row("week", "faults", "the runs ended", "version", *ARMS), "bold")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it started ends with it
     with simulation.open_places():
         for number in range(1, year.history + 1):
             simulation.deliver(number)
@@ -66,35 +68,35 @@ def drill(options: DrillOptions) -> int:
             page = write_page(folder, year)
             _print_week(console, year)
     print_line(console, f"Page: {page}")
-    return _conclude(console, options, year)
+    return _conclude(console, options, year, plan)
 
 
 def _row(*cells: str) -> str:
     week, faults, ended, version, *arms = cells
-    return f"{week:>4}  {faults:<20.20}  {ended:<24.24}  {version:>7}  " + "  ".join(
-        f"{a:>9.9}" for a in arms
-    )
+    return f"{week:>4}  {faults:<20}  {ended:<24}  {version:>7}  " + "  ".join(f"{a:>9.9}" for a in arms)
 
 
 def _print_week(console: Any, year: Year) -> None:
     week = year.weeks[-1]
     found = [year.accuracy(week.arms.get(arm, ""), *year.recent(week.number)) for arm in ARMS]
     cells = [f"{accuracy:.3f}" if accuracy is not None else "-" for accuracy in found]
-    names = ", ".join(week.faults) or "-"
+    names = ", ".join(name + " (idle)" * (name in week.idle) for name in week.faults) or "-"
     row = _row(str(week.number), names, week.outcome, str(week.production or "-"), *cells)
     print_line(console, f"{row}  {week.seconds:4.0f} s")
     for broken in week.broken:
         print_line(console, f"      {broken.promise}: {broken.sentence}", "bold red")
 
 
-def _conclude(console: Any, options: DrillOptions, year: Year) -> int:
+def _conclude(console: Any, options: DrillOptions, year: Year, plan: Plan) -> int:
     broken = find_first_broken(year)
     if broken is None:
         print_line(console, f"Every promise held in all {len(year.weeks)} weeks.", "bold green")
         return 0
     week, promise = broken
     words = ["--weeks", str(week.number), "--seed", str(options.seed), "--photos", str(options.photos)]
-    words += ["--faults", str(options.faults)] if options.faults else []
+    # With fewer weeks, a file's later ones would be refused, and other faults be drawn.
+    (replay := options.workspace / "replay.yaml").write_text(format_plan(plan, week.number))
+    words += ["--faults", str(replay)]
     words += [word for override in options.overrides for word in ("--set", override)]
     words += ["--workspace", f"{options.workspace}-{week.number}"]
     note(f"Week {week.number} broke the promise {promise.promise}: {promise.sentence}")

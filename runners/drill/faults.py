@@ -8,7 +8,7 @@ All other weeks are placebo weeks. A span's number is the number of its week.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -89,6 +89,18 @@ FAULTS: Mapping[str, Fault] = {
 # The week as many weeks before as must lie before it comes again, with its own faults.
 COPIES = frozenset(("twice", "wrong-week"))
 CANARIES = frozenset(("canary", "bad-canary"))
+# Faults of a run, which need one; and of two faults that change the same, the second would undo the first.
+_OF_RUNS = ("kill-worker", "kill-parent", "disk-full-ingest", "disk-full-training", "disk-full-push")
+_EXCLUDE: Mapping[str, Collection[str]] = {
+    "missed": (
+        *(*_OF_RUNS, "registry-down", "expired-login", "webhook-hangs", "clock-back"),
+        *("blind-class", "useless", *CANARIES),
+    ),
+    "registry-down": ("expired-login",),
+    "blind-class": ("useless",),
+    "canary": ("bad-canary",),
+    "empty": ("half-copied", "new-camera", "dead-session", "flipped-labels"),
+}
 _PLACEBO = 0.4  # share of placebo weeks in a drawn plan
 _QUIET = 2  # weeks at the beginning without a fault, so that something is in production
 
@@ -105,6 +117,13 @@ class Drawn:
         """Returns the kind of the fault."""
         return FAULTS[self.name]
 
+    @property
+    def effect(self) -> Effect:
+        """Returns what it does to its week; with another share than usual, gates may decide either way."""
+        usual, effect = self.fault.rate or 0.0, self.fault.effect
+        is_unsure = self.rate < usual if effect == "refused" else self.rate > usual
+        return "may" if is_unsure else effect
+
 
 Plan = Mapping[int, tuple[Drawn, ...]]  # by week, from 1; placebo weeks are left out
 
@@ -119,7 +138,7 @@ def draw_plan(weeks: int, seed: int) -> Plan:
         [name] = rng.choices(names, [FAULTS[name].weight for name in names])
         if week in plan or is_placebo:
             continue
-        for each in range(week, min(week + 3, weeks) if name == "missed" else week + 1):
+        for each in range(week, min(week + 3, weeks + 1) if name == "missed" else week + 1):
             plan[each] = (Drawn(name, FAULTS[name].rate or 0.0),)
     return plan
 
@@ -128,7 +147,7 @@ def read_plan(path: Path, weeks: int) -> Plan:
     """Reads a plan of faults.
 
     Raises:
-        UsageError: The file cannot be read, or or names a wrong week or fault; the error has all mistakes.
+        UsageError: The file cannot be read, or names a wrong week or fault; the error has all mistakes.
     """
     import yaml
 
@@ -152,9 +171,16 @@ def read_plan(path: Path, weeks: int) -> Plan:
             mistakes.append(f"{week!r} is not a week from 1 to {weeks}")
             continue
         named = words if isinstance(words, list) else [words]
-        plan[int(week)] = tuple(
-            drawn for word in named if (drawn := _parse_fault(str(word), int(week), mistakes)) is not None
-        )
+        faults = [_parse_fault(str(word), int(week), mistakes) for word in named]
+        names = [drawn.name for drawn in faults if drawn is not None]
+        twice = dict.fromkeys(name for name in names if names.count(name) > 1)
+        mistakes += [f"week {week}: {name} is there twice" for name in twice]
+        for alone, others in _EXCLUDE.items():
+            if alone in names and (lost := [name for name in names if name in others]):
+                mistakes.append(f"week {week}: {alone} leaves nothing to {', '.join(lost)}")
+        if int(week) in plan:
+            mistakes.append(f"week {int(week)} is there twice")
+        plan[int(week)] = tuple(drawn for drawn in faults if drawn is not None)
     if mistakes:
         raise UsageError(
             f"{path}: {'; '.join(mistakes)}.",
@@ -162,6 +188,16 @@ def read_plan(path: Path, weeks: int) -> Plan:
             f"Correct the file. Known faults: {', '.join(FAULTS)}.",
         )
     return plan
+
+
+def format_plan(plan: Plan, weeks: int) -> str:
+    """Returns the faults of the first weeks as the text of a plan's file."""
+    words = {
+        week: [each.name if each.fault.rate is None else f"{each.name}={each.rate}" for each in faults]
+        for week, faults in sorted(plan.items())
+        if week <= weeks
+    }
+    return "".join(f"{week}: [{', '.join(named)}]\n" for week, named in words.items()) or "{}\n"
 
 
 def _parse_fault(word: str, week: int, mistakes: list[str]) -> Drawn | None:
@@ -180,7 +216,7 @@ def _parse_fault(word: str, week: int, mistakes: list[str]) -> Drawn | None:
             rate = float(share) if equals else fault.rate or 0.0
         except ValueError:
             rate = -1.0
-        if 0 <= rate <= 1:
+        if 0 < rate <= 1 or not equals:
             return Drawn(name, rate)
-        mistakes.append(f"week {week}: the rate of {name} is {share}, not a share from 0 to 1")
+        mistakes.append(f"week {week}: the rate of {name} is {share}, not a share above 0, up to 1")
     return None

@@ -5,16 +5,24 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Protocol
 
 from edgeline.records.events import EventReader, StepChanged
 from runners.drill.forks import Fork
 
-# Called again and again while a run goes on, with its process and the seconds since its start.
-Harm = Callable[[Fork, float], None]
+
+class Harm(Protocol):
+    """A fault of a run that goes on."""
+
+    has_struck: bool
+
+    def __call__(self, run: Fork, seconds: float) -> None:
+        """Is called again and again with the run's process and the seconds since its start."""
+
+
 _STEPS = {"disk-full-ingest": "ExampleGen", "disk-full-training": "Trainer", "disk-full-push": "Pusher"}
 _ALMOST_NOTHING = 4096
 _GONE_WITHIN_S = 30.0
@@ -56,13 +64,13 @@ def refuse_everybody(server: socket.socket) -> int:
 
 class _Kill:
     def __init__(self, only_worker: bool, instant: float) -> None:
-        self._only_worker, self._instant, self._is_done = only_worker, instant, False
+        self._only_worker, self._instant, self.has_struck = only_worker, instant, False
 
     def __call__(self, run: Fork, seconds: float) -> None:
         workers = children(run.pid)
-        if self._is_done or seconds < self._instant or (self._only_worker and not workers):
+        if self.has_struck or seconds < self._instant or (self._only_worker and not workers):
             return
-        self._is_done = True
+        self.has_struck = True
         for pid in workers if self._only_worker else [run.pid]:
             os.kill(pid, signal.SIGKILL)
         if not self._only_worker:  # The lock is free once the workers have noticed.
@@ -80,15 +88,18 @@ class _DiskFull:
     def __init__(self, step: str, runs: Path) -> None:
         self._step, self._runs, self._before = step, runs, set(runs.glob("*"))
         self._reader: EventReader | None = None
+        self.has_struck = False
 
     def __call__(self, run: Fork, seconds: float) -> None:
-        if self._reader is None:
-            for folder in set(self._runs.glob("2*")) - self._before:
-                self._reader = EventReader(folder / "events.jsonl")
+        # A run that excluded a span is followed by another one, in the same process.
+        for folder in sorted({*self._runs.glob("2*")} - self._before):
+            self._before.add(folder)
+            self._reader = EventReader(folder / "events.jsonl")
         for event in self._reader or ():
             if isinstance(event, StepChanged) and (event.step.name, event.step.state) == (
                 self._step,
                 "running",
             ):
+                self.has_struck = True
                 for pid in children(run.pid):
                     resource.prlimit(pid, resource.RLIMIT_FSIZE, (_ALMOST_NOTHING, _ALMOST_NOTHING))

@@ -104,14 +104,15 @@ def _count_kinds(year: Year) -> list[Kind]:
     weeks = defaultdict(list)
     for week in year.weeks:
         for name in week.faults:
-            weeks[name].append(week)
+            if name not in week.idle:
+                weeks[name].append(week)
     return [
         Kind(
             name,
             FAULTS[name].summary,
             len(struck),
             sum(any(each.exit_code for each in week.attempts) for week in struck),
-            sum(week.last is not None and week.last.exit_code == 0 for week in struck),
+            sum(week.last is not None and week.last.outcome == "pushed" for week in struck),
             sum(bool(week.broken) for week in struck),
         )
         for name, struck in weeks.items()

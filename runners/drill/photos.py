@@ -5,6 +5,7 @@ import io
 import random
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -108,10 +109,13 @@ def _film_again(
     filmed = [row for row in rows if row.session_id in chosen]
     for row in filmed:
         file = Path(str(span.photos), row.photo)
-        with Image.open(file) as photo:
+        with (
+            suppress(OSError),
+            Image.open(file) as photo,
+        ):  # another fault may have damaged it, or taken it away
             taken, scratch = change(photo), io.BytesIO()
             taken.save(scratch, "JPEG", quality=95, exif=photo.info["exif"])
-        file.write_bytes(scratch.getvalue())
+            file.write_bytes(scratch.getvalue())
     return filmed
 
 

@@ -6,6 +6,7 @@ the year's record has, so a recorded year can be judged again.
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from math import comb
 
 from runners.drill.faults import COPIES, FAULTS
@@ -41,10 +42,15 @@ def every_canary_ends_as_it_served(year: Year) -> str:
         return ""
     is_bad = before.candidate == before.bad
     name = f"Version {before.candidate} served {'badly' if is_bad else 'well'}"
-    if week.ended == ("promote" if is_bad else "rollback") and "rollback" not in week.faults:
+    # A rollback by hand comes after what the run of its week did.
+    by_hand = week.ended == "rollback" and "rollback" in before.faults
+    if week.ended == ("promote" if is_bad else "rollback") and not by_hand:
         return f"{name}, and its canary ended with a {week.ended}."
-    # Too little may have come back in the first week.
-    is_late = is_bad and week.ended == before.ended == "waits" and "missed" not in week.faults + before.faults
+    # Too little may have come back in the first week, and nothing from a week that is not read.
+    is_read = (
+        not {"missed"} & {*week.faults, *before.faults} and "refused" not in week.effects + before.effects
+    )
+    is_late = is_bad and week.ended == before.ended == "waits" and is_read
     return f"{name}, and phones still try it." if is_late else ""
 
 
@@ -69,11 +75,19 @@ def no_good_week_was_lost(year: Year) -> str:
 
 
 def _find_stuck(year: Year) -> str:
-    """Returns what a week without a fault of its own ended with, where it trained nothing."""
+    """Returns what a week ended with that trained nothing: one without bad photos, or one that failed."""
     week = year.weeks[-1]
-    if week.last is None or not week.is_good:
+    if week.last is None or not (week.is_good or week.last.exit_code not in (0, 3, 4)):
+        return ""
+    if week.last.outcome == "refused" and _find_unread(year, week):
         return ""
     return f"The run ended {week.last.outcome or 'without a record'}: {_shorten(week.last)}"
+
+
+def _find_unread(year: Year, week: Week) -> list[Week]:
+    """Returns the bad weeks right before this one in which nothing ran: its run is the first to read them."""
+    before = takewhile(lambda each: not each.attempts, year.weeks[: week.number - 1][::-1])
+    return [each for each in before if "refused" in each.effects]
 
 
 def every_stop_names_its_cause(year: Year) -> str:
@@ -81,7 +95,8 @@ def every_stop_names_its_cause(year: Year) -> str:
     week = year.weeks[-1]
     distances = [FAULTS[name].before for name in week.faults if name in COPIES]
     copied = [year.weeks[-1 - distance] for distance in distances if distance < len(year.weeks)]
-    causes = (*week.causes, *(cause for each in copied for cause in each.causes))
+    others = [*copied, *_find_unread(year, week)]
+    causes = (*week.causes, *(cause for each in others for cause in each.causes))
     # The later ones run without the fault: what stops them is judged as in other weeks.
     for attempt in week.attempts[:1] if week.causes else ():
         if _is_judged(week, attempt):  # by its gates, as in a week without a fault: see false alarms
@@ -111,7 +126,7 @@ def find_false_alarms(year: Year) -> list[Week]:
 
     def is_false(week: Week, attempt: Attempt) -> bool:
         is_held = _is_judged(week, attempt) and year.is_good(attempt.trained, week.model, week.number)
-        return attempt.outcome == "refused" or is_held
+        return is_held or (attempt.outcome == "refused" and not _find_unread(year, week))
 
     return [w for w in year.weeks if w.is_good and any(is_false(w, each) for each in w.attempts)]
 
@@ -133,17 +148,17 @@ def accuracy_stays_in_its_band(year: Year) -> str:
 
 
 def nothing_grows(year: Year) -> str:
-    """Sizes and start-up are within 1.2 of the largest of the first eight weeks.
+    """Sizes and start-up are within 1.2 of the largest of the first eight weeks in which something ran.
 
     Not of the eighth alone: of the runs that gc keeps, those that failed early are small.
     """
-    if len(year.weeks) <= _BASE_WEEKS:
+    first, now = [week for week in year.weeks if week.attempts][:_BASE_WEEKS], year.weeks[-1].sizes
+    if len(first) < _BASE_WEEKS or year.weeks[-1] in first:
         return ""
-    first, now = year.weeks[:_BASE_WEEKS], year.weeks[-1].sizes
     base = {name: max(week.sizes.get(name, 0.0) for week in first) for name in _MEASURED}
     grown = [name for name in _MEASURED if name in now and 0 < base[name] * _GROWTH < now[name]]
     return "; ".join(
-        f"{name}: {now[name]:,.6g}, at most {base[name]:,.6g} until week {_BASE_WEEKS}" for name in grown
+        f"{name}: {now[name]:,.6g}, at most {base[name]:,.6g} until week {first[-1].number}" for name in grown
     )
 
 

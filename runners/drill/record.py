@@ -47,6 +47,7 @@ class Week:
     faults: tuple[str, ...] = ()
     effects: tuple[str, ...] = ()  # of the faults
     causes: tuple[str, ...] = ()  # regular expressions, of the faults
+    idle: tuple[str, ...] = ()  # faults that found nothing to strike
     attempts: tuple[Attempt, ...] = ()
     excluded: Mapping[str, str] = field(default_factory=dict)  # spans taken out after a refusal, with reasons
     production: int | None = None  # version in production at its end

@@ -24,7 +24,7 @@ from edgeline.records.ingest import name_span
 from edgeline.records.json_file import decode
 from edgeline.records.run import Run
 from edgeline.release import store
-from edgeline.release.history import read_history
+from edgeline.release.history import find_pointer, read_history
 from edgeline.release.layout import POINTER, PushFolder, sha256_of_bytes
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate, measure_size
@@ -85,6 +85,7 @@ class Simulation:
         self._usual_s = 30.0  # seconds of the last run that pushed
         self._environment: dict[str, str] = {}
         self._login = ""
+        self._forks: list[Fork] = []
 
     @contextmanager
     def open_places(self) -> Iterator[None]:
@@ -103,12 +104,14 @@ class Simulation:
                 _HOOK: _make_url(hook),
             }
             self._login = _make_url(login)
-            server = self._fork(partial(refuse_everybody, login), "login")
+            self._fork(partial(refuse_everybody, login), "login")
             try:
                 yield
             finally:
-                server.terminate()
-                server.wait()
+                for fork in self._forks:
+                    if fork.poll() is None:
+                        fork.terminate()
+                        fork.wait()
 
     def deliver(self, number: int, rates: Mapping[str, float] = {}) -> None:
         """Writes a span."""
@@ -125,7 +128,7 @@ class Simulation:
         week = Week(
             number,
             tuple(each.name for each in drawn),
-            tuple(each.fault.effect for each in drawn),
+            tuple(each.effect for each in drawn),
             tuple(each.fault.cause for each in drawn),
         )
         phones = self._fork(partial(follow, self._push, WORKLOAD, self._phones, self._scratch), "phones", at)
@@ -133,8 +136,11 @@ class Simulation:
             week = self._run(week, drawn, at)
         later = at + timedelta(hours=6)
         week = self._end_canary(week, before, later)
-        if "rollback" in rates and before.production:
+        if "rollback" in rates:
+            before_it = self._find_versions()
             self._call(later, "rollback", "--reason", "drill")
+            if self._find_versions() == before_it:
+                week = replace(week, idle=(*week.idle, "rollback"))
         self._call(later, "gc", "--keep", str(_KEEP))
         assert phones.stdin is not None
         phones.stdin.close()
@@ -155,10 +161,11 @@ class Simulation:
         overrides += _CANARY if CANARIES & set(names) or self._find_candidate() else ()
         rng = random.Random(f"instant {self._options.seed} {week.number}")
         instant = rng.random() * self._usual_s
-        harms = [make_harm(name, self._workspace / "runs", instant) for name in names]
+        harms = {name: make_harm(name, self._workspace / "runs", instant) for name in names}
+        striking = {name: harm for name, harm in harms.items() if harm}
         clock = at - _BACK if "clock-back" in names else at
         for count in range(_MOST_ATTEMPTS):
-            attempts = self._start(week, overrides, clock, [] if count else [h for h in harms if h])
+            attempts = self._start(week, overrides, clock, [] if count else [*striking.values()])
             week = replace(week, attempts=(*week.attempts, *attempts))
             if any(each.outcome == "refused" for each in attempts):
                 week = self._run_without_gates(week, clock)
@@ -168,7 +175,8 @@ class Simulation:
                 break
             clock = max(clock, at) + timedelta(hours=1)
         excluded = {d.span: d.reason for d in find_excluded_spans(self._data).values()}
-        return replace(week, excluded=excluded)
+        idle = tuple(name for name, harm in striking.items() if not harm.has_struck)
+        return replace(week, excluded=excluded, idle=idle)
 
     def _run_without_gates(self, week: Week, at: datetime) -> Week:
         """Returns the week with the model that a run without gates trains, also on excluded spans."""
@@ -191,8 +199,12 @@ class Simulation:
 
     def _find_candidate(self) -> int:
         """Returns the version of the open canary; 0 if none is open."""
-        opened = store.find_rollout(str(self._push), WORKLOAD) if self._push.exists() else None
-        return opened.versions[1] if opened else 0
+        return [*self._find_versions(), 0, 0][1]
+
+    def _find_versions(self) -> tuple[int, ...]:
+        """Returns the version in production, and that of an open canary."""
+        pointer = find_pointer(PushFolder(locate(self._push)), WORKLOAD) if self._push.exists() else None
+        return pointer.versions if pointer else ()
 
     def _end_canary(self, week: Week, before: Week, at: datetime) -> Week:
         """Returns the week with what became of the canary of the week before, and with its own.
@@ -354,7 +366,9 @@ class Simulation:
 
     def _fork(self, job: Callable[[], int], name: str, at: datetime | None = None) -> Fork:
         with (self._logs / f"{name}.log").open("ab") as output:
-            return Fork(job, output, self._environment, at)
+            fork = Fork(job, output, self._environment, at)
+        self._forks = [each for each in self._forks if each.poll() is None] + [fork]
+        return fork
 
 
 def _make_url(server: socket.socket) -> str:

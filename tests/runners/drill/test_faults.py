@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import UsageError
-from runners.drill.faults import FAULTS, Drawn, draw_plan, read_plan
+from runners.drill.faults import FAULTS, Drawn, draw_plan, format_plan, read_plan
 
 
 def test_the_same_seed_draws_the_same_plan_and_another_seed_another() -> None:
@@ -27,6 +27,31 @@ def test_three_mondays_in_a_row_are_missed() -> None:
     plan = next(p for p in plans if any(faults[0].name == "missed" for faults in p.values()))
     first = min(week for week, faults in plan.items() if faults[0].name == "missed")
     assert [plan[week][0].name for week in range(first, first + 3)] == ["missed"] * 3
+
+
+def test_a_replay_has_the_faults_of_the_weeks_up_to_the_broken_one(tmp_path: Path) -> None:
+    for seed in range(40):
+        plan = draw_plan(52, seed)
+        for weeks in (1, 9, 30, 52):
+            (file := tmp_path / "replay.yaml").write_text(format_plan(plan, weeks))
+            assert read_plan(file, weeks) == {n: faults for n, faults in plan.items() if n <= weeks}
+            assert draw_plan(weeks, seed) == read_plan(file, weeks)
+
+
+@pytest.mark.parametrize(
+    ("word", "effect"),
+    [
+        ("corrupt", "refused"),
+        ("corrupt=0.9", "refused"),
+        ("corrupt=0.02", "may"),
+        ("new-camera", "recovers"),
+        ("new-camera=0.9", "may"),
+        ("kill-worker", "recovers"),
+    ],
+)
+def test_a_share_that_gates_may_let_through_is_judged_by_none(tmp_path: Path, word: str, effect: str) -> None:
+    (file := tmp_path / "plan.yaml").write_text(f"4: {word}\n")
+    assert read_plan(file, 8)[4][0].effect == effect
 
 
 def test_a_plan_is_read_from_a_file(tmp_path: Path) -> None:
@@ -54,6 +79,10 @@ def test_a_plan_is_read_from_a_file(tmp_path: Path) -> None:
         ("2: wrong-week\n", "week 2: wrong-week needs 3 weeks before it"),
         ("- corrupt\n", "it is not a mapping of weeks to faults"),
         ("2: corrupt=lots\n", "the rate of corrupt is lots"),
+        ("2: corrupt=0\n", "the rate of corrupt is 0, not a share above 0"),
+        ("2: [kill-worker, kill-worker]\n", "week 2: kill-worker is there twice"),
+        ("2: kill-worker\n02: corrupt\n", "week 2 is there twice"),
+        ("2: [missed, corrupt, kill-worker]\n", "week 2: missed leaves nothing to kill-worker"),
     ],
 )
 def test_a_wrong_plan_is_refused_with_every_mistake(tmp_path: Path, text: str, named: str) -> None:

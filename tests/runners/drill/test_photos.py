@@ -3,6 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from data.photos.labels_file import PhotoSpan, read_labels
 from data.spans.layout import find_spans
 from data.spans.split import hash_group
@@ -47,6 +49,13 @@ def test_a_new_camera_takes_some_sessions_and_no_label_changes(tmp_path: Path) -
     assert read_labels(good) == read_labels(bad)
     changed = {row.session_id for row in read_labels(good) if good.read(row.photo) != bad.read(row.photo)}
     assert len(changed) == 2
+
+
+@pytest.mark.parametrize("fault", ["corrupt", "truncated", "half-copied"])
+@pytest.mark.parametrize("camera", ["new-camera", "dead-session"])
+def test_a_camera_leaves_photos_that_another_fault_damaged(fault: str, camera: str, tmp_path: Path) -> None:
+    (span,) = weeks(tmp_path, {fault: 0.5, camera: 0.9})
+    assert list(Path(str(span.photos)).iterdir())
 
 
 def test_a_dead_session_is_of_another_camera_and_has_shuffled_labels_in_train(tmp_path: Path) -> None:

@@ -109,6 +109,28 @@ def test_a_stop_that_names_something_else_than_its_cause() -> None:
     ]
 
 
+def test_a_bad_week_on_which_nothing_ran_is_refused_by_the_next_run() -> None:
+    unread = {
+        "faults": ("corrupt", "missed"),
+        "effects": ("refused", "recovers"),
+        "attempts": (),
+        "spans": (),
+    }
+    refused = attempt("refused", "18 of 60 photos of span-00002 were quarantined: 18 corrupt.")
+    full = {"faults": ("disk-full-push",), "effects": ("recovers",), "causes": ("disk is full",)}
+    ran = week(3, attempts=(refused, attempt(spans=(1, 3))), spans=("span-00001", "span-00003"), **full)
+    missed = week(2, causes=("corrupt", "span"), model="week-01", **unread)
+    assert not broken(week(1), missed, ran)
+    assert not promises.find_false_alarms(year(week(1), missed, ran))
+    assert broken(week(1), week(2), ran)
+
+
+def test_a_bad_week_whose_second_attempt_fails() -> None:
+    fields = {"faults": ("corrupt",), "effects": ("refused",), "causes": ("corrupt",), "spans": ()}
+    ended = attempt("refused", "12 corrupt."), attempt("failed", "It went wrong.")
+    assert broken(week(1, attempts=ended, **fields)) == ["no_good_week_was_lost"]
+
+
 def test_a_single_false_alarm_is_within_what_the_settings_say_and_several_are_not() -> None:
     def held(n: int, accuracy: float = 0.95) -> Week:
         stop = attempt("held", "Below production.", spans=range(1, n + 1), trained=f"week-{n:02d}")
@@ -148,6 +170,14 @@ def test_what_grows_after_week_eight() -> None:
 def test_a_canary_has_to_end_as_it_served(bad: int, ended: str, is_broken: bool) -> None:
     weeks = week(1), week(2, candidate=1, bad=bad), week(3, ended=ended, bad=bad)
     assert ("every_canary_ends_as_it_served" in broken(*weeks)) == is_broken
+
+
+def test_a_canary_that_was_rolled_back_by_hand_served_as_it_served() -> None:
+    by_hand = {"faults": ("canary", "rollback"), "effects": ("recovers", "recovers")}
+    assert not broken(week(1), week(2, candidate=1, **by_hand), week(3, ended="rollback"))
+    # One in a later week excuses no run that promotes a bad model.
+    later = week(3, ended="promote", bad=1, faults=("rollback",), effects=("recovers",))
+    assert "every_canary_ends_as_it_served" in broken(week(1), week(2, candidate=1, bad=1), later)
 
 
 def test_a_bad_canary_may_wait_for_answers_for_one_week() -> None:
