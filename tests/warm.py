@@ -1,4 +1,4 @@
-"""Runs of the DAG for tests, forked from one process that has imported TensorFlow and TFX, 15 s of a core.
+"""Commands and conversions for tests, forked from a process that has imported TensorFlow and TFX.
 
 `python -m tests.warm ADDRESS PID` is that process. All workers of pytest share it; it ends with process PID.
 """
@@ -13,6 +13,8 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO
 
 from runners.shared.inputs import ROOT
 
@@ -20,7 +22,16 @@ _START_S, _CHECK_S = 120.0, 5.0
 
 
 class WarmRun:
-    """A run in a process of its own, with the parts of `subprocess.Popen` that tests need."""
+    """A run, or another job, in a process of its own, with the parts of `subprocess.Popen` that tests need.
+
+    Args:
+        arguments: Those of `job`.
+        cwd: Its working folder.
+        stdout: The file for its output.
+        stderr: The file for its messages.
+        job: `run` for runners/local_runner.py, `edgeline`, or `convert` for the conversion process.
+        controller: The pytest process whose warm process it is forked from.
+    """
 
     def __init__(
         self,
@@ -28,10 +39,12 @@ class WarmRun:
         cwd: Path,
         stdout: str | Path = os.devnull,
         stderr: str | Path = os.devnull,
+        job: str = "run",
+        controller: int | None = None,
     ) -> None:
         self.returncode: int | None = None
-        self._connection = _connect()
-        self._connection.send((list(arguments), str(cwd), str(stdout), str(stderr), dict(os.environ)))
+        self._connection = _connect(controller)
+        self._connection.send((job, list(arguments), str(cwd), str(stdout), str(stderr), dict(os.environ)))
         self.pid: int = self._connection.recv()
 
     def poll(self) -> int | None:
@@ -52,8 +65,9 @@ class WarmRun:
         os.kill(self.pid, number)
 
 
-def _connect() -> Connection:
-    controller = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+def _connect(controller: int | None) -> Connection:
+    if controller is None:
+        controller = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
     address = f"\0edgeline-tests-{controller}"  # abstract: no file is left
     with suppress(ConnectionRefusedError):
         return Client(address, "AF_UNIX")
@@ -88,33 +102,48 @@ def _serve(address: str, controller: int) -> None:
             with listener.accept() as connection:
                 if os.fork() == 0:
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    _follow(connection)
+                    _follow(connection, controller)
 
 
-def _follow(connection: Connection) -> None:
+def _follow(connection: Connection, controller: int) -> None:
     """Starts a run and tells of it: its process id, then its exit code."""
     from runners.drill.forks import Fork
 
-    arguments, cwd, stdout, stderr, environment = connection.recv()
+    job, arguments, cwd, stdout, stderr, environment = connection.recv()
     with open(stdout, "ab") as output:
-        run = Fork(partial(_run, arguments, cwd, stderr), output, environment)
+        run = Fork(partial(_run, job, arguments, cwd, stderr, controller), output, environment)
     with suppress(OSError):  # a test that ended does not wait
         connection.send(run.pid)
         connection.send(run.wait())
     os._exit(0)
 
 
-def _run(arguments: list[str], cwd: str, stderr: str) -> int:
+def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int) -> int:
     from edgeline.cli.main import main
     from edgeline.edge import first_run
     from runners.drill import forks
     from runners.local import run
+    from trainer_module.export import conversion_worker, convert
 
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
     os.chdir(cwd)
+    if job == "convert":
+        conversion_worker.main(arguments)
+        return 0
     first_run._PROCESSES = 1  # for each file, not three: the median is not what these tests are about
+    vars(convert)["subprocess"] = SimpleNamespace(
+        run=partial(_convert, controller), DEVNULL=subprocess.DEVNULL, STDOUT=subprocess.STDOUT
+    )
+    if job == "edgeline":
+        return main(arguments)
     run.run = partial(run.run, start=forks.start_worker)
     return main(arguments, prog="python runners/local_runner.py", only="run")
+
+
+def _convert(controller: int, command: list[str], stdout: IO[bytes], **_: object) -> SimpleNamespace:
+    """Forks the conversion process, as `subprocess.run` would start it."""
+    log = stdout.name
+    return SimpleNamespace(returncode=WarmRun(command[3:], ROOT, log, log, "convert", controller).wait())
 
 
 if __name__ == "__main__":

@@ -68,12 +68,12 @@ def kill_before_write(number: int) -> None:
 
 
 def check(root: str, new, at: str, tell: Path) -> None:
-    """What readers and the next writer find in a store that had version 2 and two changes."""
+    """What readers and the next writer find in a store that had version 1 and one change."""
     patience, lease.LEASE_S = lease.LEASE_S, 0.1  # the killed writer cannot come back
     place = locate(root)
     release = store.current(root, "shelf")
     assert release is not None
-    is_old = release.version == 2
+    is_old = release.version == 1
     check_what_tf_serving_loads(root, at)
     assert all("writes it" in problem for problem in store.verify(root, "shelf")), at
     listed = [each.version for each in store.releases(root, "shelf")]
@@ -87,7 +87,7 @@ def check(root: str, new, at: str, tell: Path) -> None:
     assert following.version > max(listed), (at, listed)
     assert store.current(root, "shelf") == following and store.verify(root, "shelf") == [], at
     history = read_history(PushFolder(place), "shelf")
-    expected = 2 + (not is_old) + 1
+    expected = 1 + (not is_old) + 1
     assert [change.number for change in history.changes] == list(range(1, expected + 1))
     names = set(list_files_below(place))
     assert not {name for name in names if name.startswith((".scratch", ".lock"))}
@@ -106,7 +106,7 @@ def main(root: str, work: Path) -> None:
     told.touch()
 
     def begin() -> None:
-        for model in ("other", "shelf", "shelf"):
+        for model in ("other", "shelf"):
             store.push(f"{root}/base", model, candidate)
 
     def copy_to(place: str) -> None:

@@ -10,6 +10,7 @@ from runners.drill.drill import drill
 from runners.drill.options import DrillOptions
 from runners.drill.record import YEAR
 from tests.e2e.conftest import edgeline
+from tests.warm import WarmRun
 
 
 def test_a_workspace_that_is_not_empty_is_refused(tmp_path: Path) -> None:
@@ -55,8 +56,10 @@ def test_two_weeks_with_a_full_disk_and_damaged_photos_keep_all_promises(tmp_pat
     place = tmp_path / "drill"
     numbers = "--weeks", "2", "--photos", "60", "--seed", "5"
     sets = [word for setting in SMALL for word in ("--set", setting)]
-    ended = edgeline(tmp_path, "drill", "--workspace", str(place), *numbers, "--faults", str(plan), *sets)
-    assert ended.code == 0 and "Every promise held in all 2 weeks." in ended.stdout, ended
+    words = ["drill", "--workspace", str(place), *numbers, "--faults", str(plan), *sets]
+    log = tmp_path / "log"
+    code = WarmRun(words, tmp_path, log, log, "edgeline").wait()
+    assert code == 0 and "Every promise held in all 2 weeks." in log.read_text(), log.read_text()
 
     full, damaged = YEAR.read(place).weeks
     assert [each.outcome for each in full.attempts] == ["failed", "pushed"]
