@@ -162,8 +162,8 @@ def test_a_class_with_too_few_photos_blocks_and_is_named(calm, tmp_path):
     verdict = calm.judge(tmp_path, quarantine, min_examples_per_class=20)
     assert verdict.result == "fail"
     assert verdict.reasons == (
-        "Class damaged has 0 photos in the window; at least 20 required. If it was a mistake, remove its value"
-        " from the curated schema.",
+        "Class damaged has 0 photos in the window; at least 20 required. If it was a mistake, remove its"
+        " value from the curated schema.",
     )
 
 
