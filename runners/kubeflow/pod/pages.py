@@ -27,10 +27,10 @@ def show(
     """Writes the outputs for the UI of a step that ended well; returns them for the executor output, by name.
 
     `wanted` are the backend's definitions of these outputs, by name; `executor_input` is the step's, in the
-    form of TFX.
+    form of TFX. The other pods of a training, which are no steps of the DAG, have no page.
     """
     shown: dict[str, Json] = {}
-    if (name := STEPS[step].page_output) in wanted:
+    if step in STEPS and (name := STEPS[step].page_output) in wanted:
         page = Path(locations.local(wanted[name]["uri"]))
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(_make_page(step, executor_input), encoding="utf-8")

@@ -11,6 +11,7 @@ import pytest
 
 from edgeline.records.evaluation import METRICS, Confusion, Metrics
 from edgeline.records.outcome import Outcome, find_outcome
+from edgeline.records.steps import name_helper
 from edgeline.records.verdict import PUSH, Push
 from edgeline.release import store
 from runners.kubeflow.pod import entry as kubeflow_entry
@@ -191,6 +192,11 @@ def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch
     )
     assert [made["uri"] for made in shown["training"]["artifacts"]] == ["minio://bucket/page"]
     assert "Its page could not be created" in (tmp_path / "minio/bucket/page").read_text()
+
+
+def test_another_pod_of_the_training_ends_well_without_a_page(tmp_path):
+    assert run_step(tmp_path, name_helper("ImportSchemaGen", 1), SCHEMA, {"text": ""}) == 0
+    assert list(json.loads((tmp_path / "output.json").read_text())["artifacts"]) == ["schema"]
 
 
 def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
