@@ -1,6 +1,7 @@
 """Photos in a folder a class, SRC/<label>/**.jpg, or in a folder a split and a class in it."""
 
 import os
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -87,8 +88,9 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]]) -> So
     count = sum(map(len, photos.values()))
     offers = _read_photos(root, photos, labels, classes)
     layout = f"one folder per class ({len(set(labels.values()))} classes)"
-    only = _list_folders(*classes) if len(classes) == 1 else []
-    return Source(layout, offers, count, inner=tuple(each.name for each in only if find_photos(each)))
+    below = (path.relative_to(folder).parts for folder, paths in photos.items() for path in paths)
+    inner = dict.fromkeys(unicodedata.normalize("NFC", parts[0]) for parts in below if len(parts) > 1)
+    return Source(layout, offers, count, outer=tuple(dict.fromkeys(labels.values())), inner=tuple(inner))
 
 
 def find_photos(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import Any
 from data.importers.curated_schema import build_photo_schema
 from data.importers.detection import find_source
 from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, read_known_looks
-from data.importers.report import ImportReport, check_classes, warn_of_few
+from data.importers.report import ImportReport, check_classes, check_spelling, warn_of_few
 from data.importers.sessions import Grouping, NewPhoto, group_photos
 from data.importers.sides import assign_splits
 from data.importers.source import LabelledPhoto, RefusedPhoto, Source
@@ -78,11 +78,13 @@ def import_photos(
     source = find_source(src)
     labels = {PhotoSpan.of(span): read_labels(span) for span in find_usable_spans(data_dir)}
     known = KnownPhotos(labels)
-    if len(source.inner) > 1 and (not known.labels or known.labels.keys() & {*source.inner}):
+    is_deeper = known.labels.keys() & {*source.inner} and not known.labels.keys() & {*source.outer}
+    if is_deeper or (len(source.outer) == 1 and len(source.inner) > 1 and not known.labels):
         raise DataRefused(
-            f"{src} has one folder, with folders of photos in it: {join_names(source.inner)}.",
-            "A folder of the source is a class, so all photos would be of one.",
-            "Pass the folder in it, if its folders are the classes.",
+            f"{src} has {join_names(source.outer)}, with folders of photos in them:"
+            f" {join_names(source.inner)}.",
+            "A folder of the source is a class, whatever folders are in it.",
+            "Pass a folder whose own folders are the classes, one import for each.",
         )
     look = partial(read_usable_look, limits=limits or DataSettings())
     try:
@@ -94,6 +96,7 @@ def import_photos(
             importer = _Importer(source, known, when_taken, make_look)
 
             def finish(rows: list[LabelRow]) -> list[LabelRow]:
+                check_spelling(str(src), importer.added, [n for n in known.labels if not find_fault(n)])
                 if least:
                     check_classes(str(src), "photo", _count_labels(labels, importer.added))
                 return _assign_sessions_and_splits(data_dir, labels, eval_fraction, importer, make_look)

@@ -16,9 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from data.importers.report import ImportReport
-from data.spans.layout import SERVED, add_span
+from data.importers.workload_files import read_kind
+from data.spans.layout import SERVED, Span, add_span, find_spans, find_usable_spans, replace_file
 from data.tables.source import list_columns
 from edgeline.errors import DataRefused
+from edgeline.labels import join_names
 from edgeline.records.columns import parse_time, write_cell
 from edgeline.records.workload import Workload
 
@@ -71,22 +73,24 @@ def import_export(
     Args:
         folder: The unpacked export.
         data_dir: The folder of spans.
-        find: Returns the workload of these spans; it is called for rows only, which get its columns.
+        find: Returns the workload of these spans; rows get its columns.
         import_photos: As `importing.import_photos`, with its settings.
 
     Raises:
-        DataRefused: The columns do not fit. Others as `import_photos`.
+        DataRefused: The columns, the kind of examples or a label do not fit. Others as `import_photos`.
     """
-    if (folder / _PHOTOS).is_file():
-        report = import_photos(folder / _PHOTOS, data_dir)
-        if report.span:
-            shutil.copy(folder / SERVED, Path(str(report.span.path), SERVED))
-        return report.sentences()
-    name = _ROWS if (folder / _ROWS).is_file() else _TEXTS
+    (name,) = (name for name in (_PHOTOS, _ROWS, _TEXTS) if (folder / name).is_file())
     rows = _read(folder / name)
-    if name == _ROWS:
+    _check_kind(name, data_dir)
+    if name == _PHOTOS:
+        report = import_photos(folder / _PHOTOS, data_dir)
+        spans = [report.span] if report.span else find_usable_spans(data_dir)[-1:]
+        return [*report.sentences(), *(_add_served(folder / SERVED, span) for span in spans)]
+    if name == _ROWS or find_spans(data_dir):
         workload = find()
-        rows = [_fit(row, workload) for row in rows]
+        fitted = [_fit(row, workload) for row in rows] if name == _ROWS else rows
+        _check_labels({row[_LABEL if name == _ROWS else "label"] for row in rows}, workload)
+        rows = fitted
 
     def fill(target: Path) -> None:
         shutil.copy(folder / SERVED, target / SERVED)
@@ -97,6 +101,35 @@ def import_export(
 
     span = add_span(data_dir, fill)
     return [f"{span.path} holds {len(rows)} rows that a person checked on a phone."]
+
+
+def _check_kind(name: str, data_dir: Path) -> None:
+    kind = read_kind(data_dir)
+    if kind is not None and name != {"photos": _PHOTOS, "text": _TEXTS}.get(kind, _ROWS):
+        raise DataRefused(
+            f"The export has {name}, and the data in {data_dir} is of kind {kind}.",
+            "Examples of two kinds in one folder cannot be read together.",
+            "Import it into the data that the model on the phone was trained on.",
+        )
+
+
+def _check_labels(given: set[str], workload: Workload) -> None:
+    if unknown := sorted(given - {"", *workload.labels}):
+        raise DataRefused(
+            f"The export has the label {join_names(unknown)}, which {workload.name} does not have.",
+            "A run would quarantine what has it.",
+            "Import it into the data that the model on the phone was trained on.",
+        )
+
+
+def _add_served(source: Path, span: Span) -> str:
+    """Adds the answers that a span lacks, of all that a phone holds; returns a sentence."""
+    target = Path(str(span.path), SERVED)
+    held = target.read_text("utf-8").splitlines(keepends=True) if target.is_file() else []
+    known = {*held}
+    new = [line for line in source.read_text("utf-8").splitlines(keepends=True) if line not in known]
+    replace_file(target, "".join([*held, *new]).encode())
+    return f"{span.name}/{SERVED} has {len(held) + len(new) - 1:,} answers of phones."
 
 
 def _read(path: Path) -> list[dict[str, str]]:

@@ -1,7 +1,8 @@
 """Reports of imports, for people and programs, and what is said of classes that a run would refuse."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,33 @@ from edgeline.labels import join_names
 
 _EXAMPLES = 3
 _NOTHING_NEW = "Nothing is new, and nothing was added."
+
+
+def check_spelling(shown: str, labels: Iterable[str], known: Collection[str]) -> None:
+    """Refuses labels of which none is known, or one is but for capitals, blanks and Unicode's two forms.
+
+    Raises:
+        DataRefused: Each of them would become a class of its own.
+    """
+
+    def fold(label: str) -> str:
+        return "".join(unicodedata.normalize("NFC", label).casefold().split())
+
+    by_letters, new = {fold(label): label for label in known}, [n for n in labels if n not in known]
+    cure = "Write labels as in earlier spans, or import into a folder of its own."
+    for label in new:
+        if (other := by_letters.get(fold(label))) is not None:
+            raise DataRefused(
+                f"{shown} has the label {label!a}, and earlier spans have {other!a}.",
+                "Each spelling would be a class of its own.",
+                cure,
+            )
+    if known and len(new) > 1 and len(new) == len([*labels]):
+        raise DataRefused(
+            f"{shown} has the labels {join_names(new)}, and earlier spans {join_names(sorted(known))}.",
+            "Without a label in common, they are another question, or other words for the same.",
+            cure,
+        )
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ class Source:
     offers: Offers  # its photos, each read when it is asked for
     count: int | None  # the number of photos; None if it is unknown before reading
     label_order: tuple[str, ...] = ()  # in which the source numbers them; empty if it does not
-    inner: tuple[str, ...] = ()  # the folders with photos in its only class folder, if it has just one
+    outer: tuple[str, ...] = ()  # its class folders
+    inner: tuple[str, ...] = ()  # the folders with photos in these
 
 
 def clean_text(value: object, where: str) -> str:

@@ -6,7 +6,7 @@ label away, and text of many words.
 """
 
 import csv
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -31,7 +31,7 @@ from data.importers.curated_schema import (
     read_label_domain,
 )
 from data.importers.known_rows import digest_row, find_known_rows
-from data.importers.report import TableReport, check_classes, warn_of_few
+from data.importers.report import TableReport, check_classes, check_spelling, warn_of_few
 from data.importers.workload_files import add_files, read_columns, read_roles, read_schema
 from data.spans.layout import add_span, find_files, find_spans, find_usable_spans
 from data.spans.source import Rejected
@@ -116,6 +116,19 @@ def import_table(
     with TemporaryDirectory() as scratch:
         given = list(dict.fromkeys(name for name in (text, label, group, time) if name))
         table = open_table(str(src), Path(scratch), given, query, sheet)
+        own_group = read_roles(data_dir).get("group", "") if text else ""
+        if own_group and not group and own_group in table.header:
+            return import_table(
+                src,
+                data_dir,
+                label,
+                own_group,
+                text=text,
+                query=query,
+                sheet=sheet,
+                decimal=decimal,
+                least=least,
+            )
         check_columns(table, given)
         check_columns(table, list(chosen))
         check_once(table.shown, table.header, given if text else list(filter(None, table.header)), ())
@@ -164,7 +177,7 @@ def import_table(
         when = {time: columns.get(time) or Column(time, form)} if time else {}
         old_labels = () if earlier is None else read_label_domain(earlier)
         new_counts = {name: count for name, count in counts.items() if name not in old_labels}
-        _check_spelling(table.shown, new_counts, old_labels)
+        check_spelling(table.shown, counts, old_labels)
         warnings = warn_of_few(noun, new_counts, least)
         for name in (text, time, "" if text else group):
             if name and (lost := profile.columns[label].cells - profile.columns[name].cells):
@@ -190,18 +203,6 @@ def _keep_roles(data_dir: Path, label: str, group: str, time: str) -> tuple[str,
                 f"{cure} or import into a folder of its own.",
             )
     return group, time
-
-
-def _check_spelling(shown: str, new: Iterable[str], known: Iterable[str]) -> None:
-    """Refuses a label that is one of earlier spans but for capitals and spaces. Raises DataRefused."""
-    by_letters = {"".join(label.casefold().split()): label for label in known}
-    for label in new:
-        if (other := by_letters.get("".join(label.casefold().split()))) is not None:
-            raise DataRefused(
-                f"{shown} has the label {label!r}, and earlier spans have {other!r}.",
-                "Each spelling would be a class of its own.",
-                "Write it as in earlier spans, or import into a folder of its own.",
-            )
 
 
 def _write_span(

@@ -96,6 +96,11 @@ def read_columns(data_dir: Path) -> dict[str, Column]:
     return _read_workload(data_dir, "columns", dict[str, Column]) or {}
 
 
+def read_kind(data_dir: Path) -> str | None:
+    """Returns the kind of the workload beside the data; None without one. Raises as `read_columns`."""
+    return (_read_workload(data_dir, "kind", str) or "photos") if (data_dir / WORKLOAD).exists() else None
+
+
 def read_roles(data_dir: Path) -> dict[str, str]:
     """Returns the columns of label, group and time of the workload beside the data, "" for none of them.
 

@@ -50,7 +50,8 @@ class Suggestions:
     def sentences(self, asked: int, listed: Path, data: str) -> Iterator[str]:
         """Yields what was suggested and left out, for people, and what to do next."""
         nouns, pool, workload = self.workload.nouns, self.pool, self.workload
-        count, columns = len(self.useful) + len(self.drawn), {*pool.candidates[0].cells}
+        count = len(self.useful) + len(self.drawn)
+        columns = {name for each in (*self.useful, *self.drawn) for name in each.cells}
         yield f"{count:,} of {len(pool.candidates):,} {nouns} to label next: {listed}"
         if asked > count:
             yield f"{asked:,} were asked for; these are all."
@@ -63,7 +64,9 @@ class Suggestions:
         yield f"Useful: {len(self.useful):,}, {self.method} ({labels}). Drawn at random: {len(self.drawn):,}."
         few = f"The labelled {nouns} are too few to tell what suggestions are worth beside random ones."
         yield self.gain.sentence(nouns) if self.gain else few
-        options = {"group": workload.group_column, "time": workload.time_column}
+        # Texts may stand alone, and new ones have no author yet.
+        is_alone = "text" in workload.reads and workload.group_column not in columns
+        options = {"group": "" if is_alone else workload.group_column, "time": workload.time_column}
         options |= {"text": next((name for name in (workload.text_column, "text") if name in columns), "")}
         options |= {"label": workload.label_column} if "photo" not in workload.reads else {}
         given = "".join(f" --{option} {shlex.quote(name)}" for option, name in options.items() if name)

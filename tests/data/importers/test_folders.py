@@ -126,7 +126,7 @@ def test_a_split_without_class_folders_has_no_labels_and_is_left_out(tmp_path, d
     [
         (("train/a", "val/a", "to predict"), "has train, val beside to predict"),
         (("span-00001/photos", "span-00002/photos"), "is a folder of spans"),
-        (("pets/cat", "pets/dog"), "has one folder, with folders of photos in it: cat, dog"),
+        (("pets/cat", "pets/dog"), "has pets, with folders of photos in them: cat, dog"),
     ],
 )
 def test_folders_that_are_no_classes_are_refused(tmp_path, data_dir, folders, found):
@@ -144,7 +144,7 @@ def test_a_week_may_add_one_class_in_folders_of_its_own_but_not_the_classes_in_o
     dated = write(tmp_path / "two", {f"cat/{month}/1.jpg": jpeg(seed=40 + month) for month in (1, 2)})
     assert import_photos(dated, data_dir).added == {"cat": 2}
     wrapped = write(tmp_path / "three", {"week2/cat/1.jpg": jpeg(seed=60), "week2/dog/1.jpg": jpeg(seed=61)})
-    with pytest.raises(DataRefused, match="Pass the folder in it"):
+    with pytest.raises(DataRefused, match="Pass a folder whose own folders"):
         import_photos(wrapped, data_dir)
 
 
@@ -263,3 +263,19 @@ def test_a_file_of_a_year_that_no_date_has_is_imported(data_dir):
             os.utime(src / "a" / f"{name}.jpg", (time, time))
         import_photos(src, data_dir)
     assert [row.captured_at for row in rows(data_dir)] == ["9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z"]
+
+
+def test_class_folders_below_those_of_phones_make_no_class_of_a_phone(tmp_path, data_dir):
+    import_photos(write(tmp_path / "a", {"ok/1.jpg": jpeg(), "bad/2.jpg": jpeg(seed=2)}), data_dir)
+    paths = [f"{phone}/{label}/1.jpg" for phone in ("phone-a", "phone-b") for label in ("ok", "bad")]
+    later = write(tmp_path / "b", {path: jpeg(seed=9 + n) for n, path in enumerate(paths)})
+    with pytest.raises(DataRefused, match="has phone-a, phone-b, with folders of photos in them: bad, ok"):
+        import_photos(later, data_dir)
+    assert import_photos(later / "phone-a", data_dir).added == {"bad": 1, "ok": 1}
+
+
+def test_another_spelling_of_a_class_is_no_new_one(tmp_path, data_dir):
+    import_photos(write(tmp_path / "a", {"ok/1.jpg": jpeg(), "bad/2.jpg": jpeg(seed=2)}), data_dir)
+    with pytest.raises(DataRefused, match="has the label 'OK', and earlier spans have 'ok'"):
+        import_photos(write(tmp_path / "b", {"OK/3.jpg": jpeg(seed=3), "bad/4.jpg": jpeg(seed=4)}), data_dir)
+    assert not (data_dir / "span-00002").exists()

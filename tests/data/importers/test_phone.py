@@ -57,6 +57,35 @@ def test_corrected_photos_are_imported_by_label_once_and_served_stays_beside_the
     assert "2 new photos" in capsys.readouterr().out
 
 
+def test_answers_come_along_where_no_photo_is_new(tmp_path):
+    labels = "photo,label,lane_id,session_id,captured_at,split\n0.jpg,ok,,s,2026-10-05T09:12:33Z,\n"
+    for name in ("a.zip", "b.zip"):
+        export(tmp_path / name, "shelf", labels_csv=labels, photos__0_jpg=jpeg(0))
+    later = SERVED + "y,2,fp16,ok,0.8,2026-10-06T09:12:33Z,d,\n"
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive, zipfile.ZipFile(tmp_path / "a.zip") as first:
+        for entry in first.namelist():
+            archive.writestr(entry, later if entry == "served.csv" else first.read(entry))
+    for name in ("a.zip", "b.zip", "c.zip"):
+        assert load(tmp_path / name, tmp_path / "data") == 0
+    (span,) = find_spans(tmp_path / "data")
+    assert (span.path / "served.csv").read_text() == later
+
+
+def test_an_export_of_another_kind_or_with_other_labels_changes_nothing(tmp_path, capsys):
+    photos = {f"photos__{n}_jpg": jpeg(90 * n) for n in range(2)}
+    labels = "photo,label,lane_id,session_id,captured_at,split\n0.jpg,ok,,s,,\n1.jpg,damaged,,t,,\n"
+    assert load(export(tmp_path / "a.zip", "shelf", labels_csv=labels, **photos), tmp_path / "p") == 0
+    texts = "text,label,source,group\nIt broke,negative,phone,d\n"
+    zipped = export(tmp_path / "b.zip", "text", texts_csv=texts)
+    assert load(zipped, tmp_path / "p") == 4
+    assert "is of kind photos" in capsys.readouterr().err
+    assert load(zipped, tmp_path / "t") == 0
+    other = export(tmp_path / "c.zip", "text", texts_csv=texts.replace("negative", "awful"))
+    assert load(other, tmp_path / "t") == 4
+    assert "has the label awful, which text does not have" in capsys.readouterr().err
+    assert len(find_spans(tmp_path / "p")) == len(find_spans(tmp_path / "t")) == 1
+
+
 def test_a_corrected_window_is_one_window_of_readings(tmp_path):
     workload = with_features(find_workload("sensor"))
     names = [*workload.numbers, "machine_id"]

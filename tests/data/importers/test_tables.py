@@ -525,6 +525,14 @@ def test_another_spelling_of_a_label_is_no_new_class(tmp_path):
     assert len(find_spans(tmp_path / "w")) == 1
 
 
+def test_labels_of_which_none_is_known_are_another_question(tmp_path):
+    header, content = ("customer", "age", "paid"), [(n // 3, a, p) for n, (a, p) in enumerate(column(AGES))]
+    import_table(table(tmp_path / "a.csv", content, header), tmp_path / "w", "paid", "customer")
+    other = [(*row[:-1], {"yes": "1", "no": "0"}[row[-1]]) for row in content]
+    with pytest.raises(DataRefused, match=r"has the labels [01], [01], and earlier spans no, yes"):
+        import_table(table(tmp_path / "b.csv", other, header), tmp_path / "w", "paid", "customer")
+
+
 def test_a_column_that_was_renamed_is_suggested_before_an_empty_one(tmp_path):
     header, content = (
         ("customer", "age (years)", "paid"),

@@ -122,3 +122,13 @@ def test_json_lines_without_a_column_of_texts_are_refused(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"age": 3, "stars": 1}')
     with pytest.raises(UsageError, match="no column of texts is named"):
         import_table(tmp_path / "a.jsonl", tmp_path / "data", "stars")
+
+
+def test_the_author_of_earlier_weeks_is_the_group_of_later_ones_without_being_named(tmp_path):
+    import_table(write(tmp_path / "a.csv"), tmp_path / "w", "stars", "author", text="review")
+    later = write(
+        tmp_path / "b.csv", [("r6", "new words", "good", "dora"), ("r7", "other ones", "bad", "emil")]
+    )
+    import_table(later, tmp_path / "w", "stars", text="review")
+    source = open_source(with_features(find_workload(str(tmp_path / "w/workload.yaml"))), DataSettings())
+    assert {row.group for row in source.rows(find_spans(tmp_path / "w")[1])} == {"dora", "emil"}
