@@ -51,8 +51,9 @@ def check_push_early(
 def _is_pointer_signed(root: str | Location, model: str) -> bool:
     """Returns true if the pointer is signed, unless an unsigned release was promoted, to stop signing."""
     folder = PushFolder(locate(root))
-    envelope, last = find_envelope(folder, model), read_history(folder, model).last
-    return bool(envelope and envelope.signatures and last and last.action != "promote")
+    envelope, changes = find_envelope(folder, model), read_history(folder, model).changes
+    actions = [change.action for change in changes if change.action != "collect"]
+    return bool(envelope and envelope.signatures and actions and actions[-1] != "promote")
 
 
 def _check_terms(

@@ -126,9 +126,16 @@ def seal(
     candidate: Canary | None,
     days: float,
     key: "Ed25519PrivateKey | None",
+    before: Pointer | None = None,
 ) -> Envelope:
-    """Makes the envelope of a pointer that is issued now and expires in so many days."""
+    """Makes the envelope of a pointer that is issued now and expires in so many days.
+
+    Where the clock is behind the pointer `before`, by less than its life, it is issued at that one's time:
+    else it would expire too early.
+    """
     now = datetime.now(timezone.utc)
+    if before and now < parse_time(before.issued) < now + timedelta(days=days):
+        now = parse_time(before.issued)
     pointer = Pointer(
         model,
         counter,

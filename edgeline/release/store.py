@@ -235,7 +235,8 @@ def _seal(
         added = change.is_lower and change.number > known[0].counter
         rollbacks = max(rollbacks, known[0].rollbacks + added)
     production = Production(change.to_version, change.manifest_sha256)
-    return seal(model, change.number, rollbacks, production, change.candidate, days, key)
+    before = known[0] if known else None
+    return seal(model, change.number, rollbacks, production, change.candidate, days, key, before)
 
 
 def promote(

@@ -107,6 +107,7 @@ def test_once_production_is_signed_no_unsigned_release_is_pushed_over_it(root, p
         store.check_push(root, "shelf", 0, signed=False)
     store.promote(root, "shelf", 2, "it was good", make_key(2))
     store.promote(root, "shelf", 1, "we no longer sign", make_key(2))
+    store.collect(root, "shelf", 1)
     assert push("four").version == 4
 
 

@@ -99,6 +99,15 @@ def test_one_that_was_signed_on_a_clock_ahead_is_signed_anew(root, push, monkeyp
     assert renewed == read(root)[0] and renewed.issued < ahead.isoformat()
 
 
+def test_a_clock_that_was_set_back_lets_no_pointer_expire_early(root, push, monkeypatch):
+    push("one", pointer_days=30)
+    first = read(root)[0]
+    monkeypatch.setattr(pointers, "datetime", _Clock(datetime.now(timezone.utc) - timedelta(days=16)))
+    push("two", pointer_days=30)
+    second = read(root)[0]
+    assert (second.issued, second.expires) == (first.issued, first.expires) and second.counter == 2
+
+
 def test_phones_may_go_back_even_if_the_log_lost_the_rollback_before(root, push):
     for content in ("one", "two", "three"):
         push(content)
