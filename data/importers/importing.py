@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any
 
-from data.importers.curated_schema import build_photo_schema
+from data.importers.curated_schema import build_photo_schema, read_label_domain
 from data.importers.detection import find_source
 from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, read_known_looks
 from data.importers.report import ImportReport, check_classes, check_spelling, warn_of_few
@@ -74,7 +74,8 @@ def import_photos(
             "The next import would read its spans as photos to import.",
             "Pass a data folder outside the source.",
         )
-    read_schema(data_dir)  # a schema that takes no labels is refused before anything is written
+    of_schema = read_schema(data_dir)  # one that takes no labels is refused before anything is written
+    in_schema = () if of_schema is None else read_label_domain(of_schema)
     source = find_source(src)
     labels = {PhotoSpan.of(span): read_labels(span) for span in find_usable_spans(data_dir)}
     known = KnownPhotos(labels)
@@ -96,7 +97,8 @@ def import_photos(
             importer = _Importer(source, known, when_taken, make_look)
 
             def finish(rows: list[LabelRow]) -> list[LabelRow]:
-                check_spelling(str(src), importer.added, [n for n in known.labels if not find_fault(n)])
+                in_use = (label for label in known.labels if not find_fault(label))
+                check_spelling(str(src), importer.added, list(dict.fromkeys((*in_schema, *in_use))))
                 if least:
                     check_classes(str(src), "photo", _count_labels(labels, importer.added))
                 return _assign_sessions_and_splits(data_dir, labels, eval_fraction, importer, make_look)

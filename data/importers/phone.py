@@ -16,8 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from data.importers.report import ImportReport
-from data.importers.workload_files import read_kind
-from data.spans.layout import SERVED, Span, add_span, find_spans, find_usable_spans, replace_file
+from data.importers.workload_files import WORKLOAD, read_kind
+from data.spans.layout import SERVED, Span, add_span, find_usable_spans, replace_file
 from data.tables.source import list_columns
 from edgeline.errors import DataRefused
 from edgeline.labels import join_names
@@ -86,7 +86,7 @@ def import_export(
         report = import_photos(folder / _PHOTOS, data_dir)
         spans = [report.span] if report.span else find_usable_spans(data_dir)[-1:]
         return [*report.sentences(), *(_add_served(folder / SERVED, span) for span in spans)]
-    if name == _ROWS or find_spans(data_dir):
+    if name == _ROWS or (data_dir / WORKLOAD).is_file():
         workload = find()
         fitted = [_fit(row, workload) for row in rows] if name == _ROWS else rows
         _check_labels({row[_LABEL if name == _ROWS else "label"] for row in rows}, workload)
@@ -125,10 +125,10 @@ def _check_labels(given: set[str], workload: Workload) -> None:
 def _add_served(source: Path, span: Span) -> str:
     """Adds the answers that a span lacks, of all that a phone holds; returns a sentence."""
     target = Path(str(span.path), SERVED)
-    held = target.read_text("utf-8").splitlines(keepends=True) if target.is_file() else []
+    held = target.read_text("utf-8").splitlines() if target.is_file() else []
     known = {*held}
-    new = [line for line in source.read_text("utf-8").splitlines(keepends=True) if line not in known]
-    replace_file(target, "".join([*held, *new]).encode())
+    new = [line for line in source.read_text("utf-8").splitlines() if line not in known]
+    replace_file(target, "".join(f"{line}\n" for line in (*held, *new)).encode())
     return f"{span.name}/{SERVED} has {len(held) + len(new) - 1:,} answers of phones."
 
 

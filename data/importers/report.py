@@ -22,7 +22,7 @@ def check_spelling(shown: str, labels: Iterable[str], known: Collection[str]) ->
     """
 
     def fold(label: str) -> str:
-        return "".join(unicodedata.normalize("NFC", label).casefold().split())
+        return "".join(unicodedata.normalize("NFC", label).lower().split())
 
     by_letters, new = {fold(label): label for label in known}, [n for n in labels if n not in known]
     cure = "Write labels as in earlier spans, or import into a folder of its own."
@@ -37,7 +37,7 @@ def check_spelling(shown: str, labels: Iterable[str], known: Collection[str]) ->
         raise DataRefused(
             f"{shown} has the labels {join_names(new)}, and earlier spans {join_names(sorted(known))}.",
             "Without a label in common, they are another question, or other words for the same.",
-            cure,
+            f"{cure} Labels that are new indeed can be added to schema.pbtxt first.",
         )
 
 

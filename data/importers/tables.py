@@ -129,6 +129,13 @@ def import_table(
                 decimal=decimal,
                 least=least,
             )
+        for role, column in ({} if text else read_roles(data_dir)).items():
+            if column and column not in table.header:
+                raise UsageError(
+                    f"{table.shown} has no column {column}, the {role} of earlier spans.",
+                    f"A run reads the {role} from the same column each week.",
+                    "Add or rename it, or import into a folder of its own.",
+                )
         check_columns(table, given)
         check_columns(table, list(chosen))
         check_once(table.shown, table.header, given if text else list(filter(None, table.header)), ())

@@ -25,6 +25,7 @@ _LARGEST_NOISE = 0.9
 
 # So fine that the tenths of two samples together can be told from the quantiles of each.
 _QUANTILES = 100
+_INFINITY = 2.0 * float(np.finfo(np.float32).max)
 
 # Texts of a feature that are counted by name: enough for the words of a language, and a few MB a split.
 _MOST_TEXTS = 100_000
@@ -260,23 +261,32 @@ def _count_in_tenths(*datasets: Any) -> list[Any]:
 
 
 def _find_tenths(quantiles: Sequence[Any]) -> NDArray[np.float64]:
-    """Returns the upper ends of the tenths of samples by their histograms; each sample weighs the same."""
-    buckets = [bucket for each in quantiles for bucket in each.buckets]
-    places = np.unique([end for bucket in buckets for end in (bucket.low_value, bucket.high_value)])
+    """Returns the upper ends of the tenths of samples by their histograms; each sample weighs the same.
+
+    A number that more than a tenth have is apart from those below it.
+    """
+    places = np.unique(np.concatenate([end for each in quantiles for end in _read_buckets(each)[:2]]))
     if not len(places):
         return places
     shares = [_count_up_to(places, each) for each in quantiles if each.buckets]
     share = np.mean([counts / counts[-1] for counts in shares], axis=0)
     tenths = np.searchsorted(share, np.linspace(0, 1, BINS + 1)[1:-1] - 1e-9)
-    return places[np.unique([*tenths, len(places) - 1])]
+    below = np.flatnonzero(np.diff(share) > 1 / BINS)
+    return places[np.unique([*tenths, *below, len(places) - 1])]
+
+
+def _read_buckets(histogram: Any) -> list[NDArray[np.float64]]:
+    """Returns lower ends, upper ends and counts, [n] each; infinity lies just beyond all float32."""
+    columns = (
+        np.array([getattr(bucket, name) for bucket in histogram.buckets], np.float64)
+        for name in ("low_value", "high_value", "sample_count")
+    )
+    return [np.clip(column, -_INFINITY, _INFINITY) for column in columns]
 
 
 def _count_up_to(places: NDArray[np.float64], histogram: Any) -> NDArray[np.float64]:
     """Returns how many numbers are at most as large as each place, [n]; evenly spread within a bucket."""
-    low, high, count = (
-        np.array([getattr(bucket, name) for bucket in histogram.buckets])
-        for name in ("low_value", "high_value", "sample_count")
-    )
+    low, high, count = _read_buckets(histogram)
     above = places[:, np.newaxis] - low
     share = np.where(high > low, above / np.where(high > low, high - low, 1.0), above >= 0)
     return (np.clip(share, 0, 1) * count).sum(axis=1)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from datetime import time as day_time
@@ -47,6 +47,7 @@ WORKLOAD, PROFILE = "shelf", "drill"
 _HOOK = "EDGELINE_DRILL_HOOK"
 _BACK = timedelta(days=16)
 _KEEP = 4  # runs and releases that gc keeps each week
+_END_S = 60.0
 _MOST_ATTEMPTS = 3
 _LAST_LINES = 12  # of what a run printed, beside the reasons in its record
 _LOGIN = "LOGIN"  # in a setting, the address of a server that refuses every login
@@ -111,7 +112,8 @@ class Simulation:
                 for fork in self._forks:
                     if fork.poll() is None:
                         fork.terminate()
-                        fork.wait()
+                        with suppress(subprocess.TimeoutExpired):
+                            fork.wait(_END_S)
 
     def deliver(self, number: int, rates: Mapping[str, float] = {}) -> None:
         """Writes a span."""

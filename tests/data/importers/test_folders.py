@@ -279,3 +279,12 @@ def test_another_spelling_of_a_class_is_no_new_one(tmp_path, data_dir):
     with pytest.raises(DataRefused, match="has the label 'OK', and earlier spans have 'ok'"):
         import_photos(write(tmp_path / "b", {"OK/3.jpg": jpeg(seed=3), "bad/4.jpg": jpeg(seed=4)}), data_dir)
     assert not (data_dir / "span-00002").exists()
+
+
+def test_classes_that_the_schema_has_are_known_though_no_span_has_them(tmp_path, data_dir):
+    import_photos(write(tmp_path / "a", {f"{n}/1.jpg": jpeg(seed=ord(n)) for n in "abcd"}), data_dir)
+    for span in data_dir.glob("span-*"):
+        shutil.rmtree(span)
+    import_photos(write(tmp_path / "b", {f"{n}/1.jpg": jpeg(seed=200 + ord(n)) for n in "ab"}), data_dir)
+    later = write(tmp_path / "c", {f"{n}/1.jpg": jpeg(seed=300 + ord(n)) for n in "cd"})
+    assert import_photos(later, data_dir).added == {"c": 1, "d": 1}

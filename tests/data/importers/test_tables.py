@@ -509,6 +509,12 @@ def test_group_and_time_of_earlier_spans_are_those_of_later_ones_and_others_are_
         UsageError, match=r"have the column customer as group, not age.*Pass --group customer"
     ):
         import_table(later, tmp_path / "w", "paid", "age")
+    with pytest.raises(
+        UsageError, match=r"has no column customer, the group of earlier spans.*Add or rename"
+    ):
+        import_table(
+            table(tmp_path / "c.csv", [("1", 2, "no")], ("day", "age", "paid")), tmp_path / "w", "paid"
+        )
     import_table(first, tmp_path / "alone", "paid")
     with pytest.raises(UsageError, match=r"have no column as group, not customer.*Leave out --group"):
         import_table(later, tmp_path / "alone", "paid", "customer")

@@ -179,7 +179,7 @@ def test_machines_that_were_there_before_differ_from_themselves_by_little(compar
     assert drift.threshold < 0.2 and drift.distance > 3 * 0.12
 
 
-NAN = float("nan")
+NAN, INF = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize(
@@ -208,6 +208,12 @@ def test_what_comes_from_one_world_is_close_however_it_is_spread(compare, before
         pytest.param([5.0] * 2000, [7.0] * 500, 0.99, id="another constant"),
         pytest.param("normal", [NAN] * 500, 0.99, id="no number any more"),
         pytest.param("normal", [*"normal", *[NAN] * 250], 0.3, id="half of the numbers are gone"),
+        pytest.param([1.0] * 2000, [1.0] * 350 + [0.0] * 150, 0.15, id="some of a constant fall"),
+        pytest.param([0.0] * 2000, [0.0] * 350 + [1.0] * 150, 0.15, id="some of a constant rise"),
+        pytest.param(
+            [*"normal", *[INF] * 10], [*"shifted", *[INF] * 10], 0.9, id="a shift beside infinities"
+        ),
+        pytest.param("normal", [INF] * 500, 0.99, id="nothing finite any more"),
     ],
 )
 def test_what_comes_from_another_world_is_far(compare, before, now, least):
