@@ -46,7 +46,7 @@ def pipeline(image: str, secret: str) -> tuple[dict[str, Any], dict[str, Any]]:
         secret: A Secret of Kubernetes, whose `seconds` is how long a Trainer trains that starts from now on.
     """
     spec: dict[str, Any] = {
-        "pipelineInfo": {"name": "edgeline-stand-in"},
+        "pipelineInfo": {"name": "shelf"},
         "schemaVersion": "2.1.0",
         "components": {},
         "deploymentSpec": {"executors": {}},
