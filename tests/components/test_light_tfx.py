@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+# Each process imports all of TFX.
+pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT = "import sys; from components.light_tfx import import_light_tfx; import_light_tfx(); "
 
