@@ -174,8 +174,8 @@ def widen_schema(text: str, difference: Difference, comment: str) -> str:
         if match is None:
             raise _make_missing_error(f"bounds of {difference.feature}")
         low, high = difference.bounds
-        bounds = re.sub(r"min:\s*(\S+)", lambda old: f"min: {min(float(old[1]), low):.9g}", match[2])
-        bounds = re.sub(r"max:\s*(\S+)", lambda old: f"max: {max(float(old[1]), high):.9g}", bounds)
+        bounds = re.sub(r"min:\s*([^\s,;]+)", lambda old: f"min: {min(float(old[1]), low):.9g}", match[2])
+        bounds = re.sub(r"max:\s*([^\s,;]+)", lambda old: f"max: {max(float(old[1]), high):.9g}", bounds)
         new = f"{match[1]}_domain {{{bounds}}}"
         place = start + match.start()
         return f"{text[:start]}# {comment}\n{text[start:place]}{new}{text[start + match.end() :]}"

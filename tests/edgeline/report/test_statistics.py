@@ -137,6 +137,11 @@ def test_accepting_widens_the_schema_and_leaves_all_else_of_its_text(found):
     assert [line for line in text.splitlines() if line in left][: len(left)] == left
 
 
+def test_bounds_with_commas_between_them_are_widened_too(found):
+    heat = schema_of(widen_schema(CURATED.replace("-5 max", "-5, max"), found["heat"], "")).feature[1]
+    assert (heat.float_domain.min, heat.float_domain.max) == (-5, 71.25)
+
+
 def test_a_schema_written_in_another_way_is_left_to_a_person(found):
     with pytest.raises(UsageError, match=r"no bounds of heat.*by hand"):
         widen_schema(CURATED.replace("float_domain { min: -5 max: 40 }", ""), found["heat"], "")
