@@ -34,7 +34,7 @@ class Input:
 
 
 def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
-    """Returns the given file, or all files below a folder that the model can read, sorted by path.
+    """Returns the given file, or all files below a folder that the model can read, no hidden ones, by path.
 
     Raises:
         UsageError: The folder has no such file.
@@ -43,7 +43,14 @@ def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
     suffixes = {"image": sorted(PHOTO_SUFFIXES), "row": TABLES, "tokens": (*TABLES, ".txt")}.get(kind, ())
     if not place.is_dir():
         return [place]
-    files = sorted(path for path in place.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    files = sorted(
+        path
+        for path in place.rglob("*")
+        if path.suffix.lower() in suffixes
+        and path.is_file()
+        # A Mac puts a file of its own beside each photo of an archive.
+        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(place).parts)
+    )
     if not files:
         raise UsageError(
             f"{place} holds no {', '.join(suffixes)} file.",

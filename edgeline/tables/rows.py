@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 
 from edgeline.errors import DataRefused
 from edgeline.records.rejection import Rejected
@@ -13,13 +14,15 @@ from edgeline.store.store_errors import explain_errors
 # Limit for a line and for a cell: a larger one is an unclosed quote, or the file is no text.
 _MOST_LINE_BYTES = 64 * 2**20
 _SHOWN = 300
+# JSON objects whose keys are the columns: some leave out what they have no value for.
+_FIRST_OBJECTS = 1_000
 
 # A row's place, such as `readings.csv:17` with its first line, and its cells by column.
 Cells = tuple[str, Mapping[str, str]]
 
 
 def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",") -> list[str]:
-    """Returns the names of the columns in order: the first line, or the keys of the first JSON object.
+    """Returns the names of the columns in order: the first line, or the keys of the first JSON objects.
 
     `spans` are the names of the spans to blame if the file is damaged.
 
@@ -28,7 +31,7 @@ def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",
     """
     if _is_json(path):
         objects = (row for _, _, row in _read_json_objects(path, spans) if isinstance(row, dict))
-        header = list(next(objects, {}))
+        header = list(dict.fromkeys(key for row in islice(objects, _FIRST_OBJECTS) for key in row))
     else:
         header = [name.strip() for name in next(read_csv_rows(path, spans, separator), (0, []))[1]]
     if not any(header):

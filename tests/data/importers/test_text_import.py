@@ -132,3 +132,10 @@ def test_the_author_of_earlier_weeks_is_the_group_of_later_ones_without_being_na
     import_table(later, tmp_path / "w", "stars", text="review")
     source = open_source(with_features(find_workload(str(tmp_path / "w/workload.yaml"))), DataSettings())
     assert {row.group for row in source.rows(find_spans(tmp_path / "w")[1])} == {"dora", "emil"}
+
+
+def test_the_first_of_json_lines_may_lack_what_the_others_have(tmp_path):
+    lines = [{"review": "no stars"}, *({"review": f"words {n}", "stars": "ab"[n % 2]} for n in range(9))]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    report = import_table(tmp_path / "a.jsonl", tmp_path / "w", "stars", text="review")
+    assert "holds 9 texts" in report.sentences()[0]
