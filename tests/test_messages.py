@@ -27,6 +27,7 @@ EXEMPT = {
         components/beam_on_spark/pods.py _read_pod #1
         components/beam_on_spark/runner.py _refuse_state #1
         components/beam_on_spark/runner.py _Run._find_cause #1
+        components/beam_on_spark/runner.py _Run._find_cause #2
     """,
     "its tests are slow": """
         components/example_gen.py SpanExampleGen #1
