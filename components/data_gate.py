@@ -72,15 +72,16 @@ def DataGate(
             known = replace(known, outcome="refused", reasons=verdict.reasons)
         leave_record(inputs, known, records)
     if not verdict.passed:
-        # A folder has another name in the pod than where people type the command.
-        place = "DIR" if records and not is_url(data) else shlex.quote(data)
-        span = verdict.spans[0] if len(verdict.spans) == 1 else "SPAN"
-        cure = f"Fix the span, or exclude it: `edgeline data exclude {span} --reason R --data {place}`"
+        cure = "Add or fix data; a later run may have what this one lacks"
+        if verdict.spans:
+            span = verdict.spans[0] if len(verdict.spans) == 1 else "SPAN"
+            # A folder has another name in the pod than where people type the command.
+            place = "DIR" if records and not is_url(data) else shlex.quote(data)
+            cure = f"Fix the span, or exclude it: `edgeline data exclude {span} --reason R --data {place}`"
         raise DataRefused(
             " ".join(verdict.reasons),
             "Nothing was trained.",
-            f"Details: {command_for_details(records, model_name)}."
-            f" {cure if verdict.spans else 'Add or fix data; a later run may have what this one lacks'}.",
+            f"Details: {command_for_details(records, model_name)}. {cure}.",
         )
     if records:  # On one machine, the runner checks this before the first step.
         given, is_signed = ReleaseSettings.of(settings).push, signing_key(None) is not None

@@ -81,7 +81,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
     )
     remove_finished(Path(config["checkpoints"]), stays=key)
     checkpoints = Path(config["checkpoints"]) / key
-    if not checkpoints.is_dir() and any(checkpoints.parent.glob("*/checkpoint.npz")):
+    if not checkpoints.is_dir() and checkpoint.find_all(checkpoints.parent):
         _progress.info("Training starts anew: an unfinished one had other data, settings, code or libraries.")
     task = open_task(
         Workload.from_json(config["workload"]),

@@ -7,6 +7,7 @@ from data.importers import manifest, tfrecords
 from data.importers.folders import find_photos, is_photo, open_folders
 from data.importers.source import Source
 from edgeline.errors import DataRefused, UsageError
+from edgeline.tables.unpacking import HIDDEN
 
 _LAYOUTS = (
     "Pass one folder per class (SRC/<label>/*.jpg, or SRC/train/<label>/*.jpg and SRC/val/<label>/*.jpg), a"
@@ -41,7 +42,7 @@ def _find_source(src: Path) -> Source:
         raise DataRefused(f"{src} is not named like a manifest or a TFRecord file.", _LAYOUTS)
     if not src.exists():
         raise UsageError(f"{src} does not exist.", "There is nothing to import.", _LAYOUTS)
-    entries = sorted(entry for entry in src.iterdir() if not entry.name.startswith((".", "__MACOSX")))
+    entries = sorted(entry for entry in src.iterdir() if not entry.name.startswith(HIDDEN))
     manifests = [entry for entry in entries if entry.suffix.lower() in manifest.SUFFIXES]
     records = [entry for entry in entries if not entry.is_dir() and tfrecords.is_tfrecord(entry)]
     folders = [entry for entry in entries if entry.is_dir()]

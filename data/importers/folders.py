@@ -10,7 +10,7 @@ from data.importers.source import Offers, RefusedPhoto, Source, clean_text, read
 from data.spans.exclusions import SPAN_NAME
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused
-from edgeline.tables.unpacking import PHOTO_SUFFIXES
+from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES
 
 # The names of splits; the first name of each that is there counts.
 _TRAIN, _EVAL = ("train", "training"), ("val", "valid", "validation", "dev", "eval", "test", "testing")
@@ -65,9 +65,7 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
 
 
 def _list_folders(folder: Path) -> list[Path]:
-    return sorted(
-        entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))
-    )
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(HIDDEN))
 
 
 def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]]) -> Source:

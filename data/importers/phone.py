@@ -50,8 +50,7 @@ def unpack(source: Path) -> Iterator[tuple[Path, str]]:
                 raise ValueError(f"it unpacks to more than {_MOST_BYTES:,} bytes")
             archive.extractall(scratch)  # never outside of the folder
             model = str(json.loads(Path(scratch, RELEASE).read_bytes())["model"])
-            (table,) = (name for name in (_PHOTOS, _ROWS, _TEXTS) if Path(scratch, name).is_file())
-            if not _read(Path(scratch, table)):
+            if not _read(Path(scratch, _find_table(Path(scratch)))):
                 raise ValueError("no answer in it was checked by a person")
         except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile, RuntimeError) as error:
             raise DataRefused(
@@ -79,7 +78,7 @@ def import_export(
     Raises:
         DataRefused: The columns, the kind of examples or a label do not fit. Others as `import_photos`.
     """
-    (name,) = (name for name in (_PHOTOS, _ROWS, _TEXTS) if (folder / name).is_file())
+    name = _find_table(folder)
     rows = _read(folder / name)
     _check_kind(name, data_dir)
     if name == _PHOTOS:
@@ -88,9 +87,9 @@ def import_export(
         return [*report.sentences(), *(_add_served(folder / SERVED, span) for span in spans)]
     if name == _ROWS or (data_dir / WORKLOAD).is_file():
         workload = find()
-        fitted = [_fit(row, workload) for row in rows] if name == _ROWS else rows
-        _check_labels({row[_LABEL if name == _ROWS else "label"] for row in rows}, workload)
-        rows = fitted
+        if name == _ROWS:
+            rows = [_fit(row, workload) for row in rows]
+        _check_labels({row[workload.label_column] for row in rows}, workload)
 
     def fill(target: Path) -> None:
         shutil.copy(folder / SERVED, target / SERVED)
@@ -101,6 +100,12 @@ def import_export(
 
     span = add_span(data_dir, fill)
     return [f"{span.path} holds {len(rows)} rows that a person checked on a phone."]
+
+
+def _find_table(folder: Path) -> str:
+    """Returns the name of the table of an unpacked export. Raises ValueError if it has not exactly one."""
+    (name,) = (name for name in (_PHOTOS, _ROWS, _TEXTS) if (folder / name).is_file())
+    return name
 
 
 def _check_kind(name: str, data_dir: Path) -> None:

@@ -2,7 +2,7 @@
 
 import shlex
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _EXAMPLES = 3
 _NOTHING_NEW = "Nothing is new, and nothing was added."
 
 
-def check_spelling(shown: str, labels: Iterable[str], known: Collection[str]) -> None:
+def check_spelling(shown: str, labels: Collection[str], known: Collection[str]) -> None:
     """Refuses labels of which none is known, or one is but for capitals, blanks and Unicode's two forms.
 
     Raises:
@@ -33,7 +33,7 @@ def check_spelling(shown: str, labels: Iterable[str], known: Collection[str]) ->
                 "Each spelling would be a class of its own.",
                 cure,
             )
-    if known and len(new) > 1 and len(new) == len([*labels]):
+    if known and len(new) > 1 and len(new) == len(labels):
         raise DataRefused(
             f"{shown} has the labels {join_names(new)}, and earlier spans {join_names(sorted(known))}.",
             "Without a label in common, they are another question, or other words for the same.",

@@ -110,27 +110,18 @@ def import_table(
             "Tables are read from CSV, .xlsx, Parquet and databases.",
             "Name the column with --text COLUMN, or write the table as CSV.",
         )
+    own = read_roles(data_dir)
     if not text:
-        group, time = _keep_roles(data_dir, label, group, time)
+        group, time = _keep_roles(data_dir, own, label, group, time)
     chosen = chosen or {}
     with TemporaryDirectory() as scratch:
         given = list(dict.fromkeys(name for name in (text, label, group, time) if name))
         table = open_table(str(src), Path(scratch), given, query, sheet)
-        own_group = read_roles(data_dir).get("group", "") if text else ""
-        if own_group and not group and own_group in table.header:
-            return import_table(
-                src,
-                data_dir,
-                label,
-                own_group,
-                text=text,
-                query=query,
-                sheet=sheet,
-                decimal=decimal,
-                least=least,
-            )
-        for role, column in ({} if text else read_roles(data_dir)).items():
-            if column and column not in table.header:
+        if text and not group and own.get("group") in table.header:
+            group = own["group"]
+            given = list(dict.fromkeys((*given, group)))
+        for role, column in own.items():
+            if not text and column and column not in table.header:
                 raise UsageError(
                     f"{table.shown} has no column {column}, the {role} of earlier spans.",
                     f"A run reads the {role} from the same column each week.",
@@ -195,9 +186,8 @@ def import_table(
         return replace(report, notes=tuple(table.notes), warnings=warnings)
 
 
-def _keep_roles(data_dir: Path, label: str, group: str, time: str) -> tuple[str, str]:
-    """Returns the columns of group and time: those of earlier spans. Raises UsageError on others."""
-    own = read_roles(data_dir)
+def _keep_roles(data_dir: Path, own: Mapping[str, str], label: str, group: str, time: str) -> tuple[str, str]:
+    """Returns the columns of group and time: those of earlier spans, `own`. Raises UsageError on others."""
     group, time = group or own.get("group", ""), time or own.get("time", "")
     for role, column in (("label", label), ("group", group), ("time", time)):
         known = own.get(role, column)

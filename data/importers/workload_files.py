@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from data.importers.curated_schema import add_labels, read_label_domain
 from data.spans.layout import MOST_TEXT_BYTES, replace_file
@@ -13,8 +13,6 @@ from edgeline.errors import UsageError
 from edgeline.records.columns import ISO, Column
 from edgeline.records.json_file import convert
 from edgeline.store.locations import read_bytes
-
-T = TypeVar("T")
 
 WORKLOAD, SCHEMA = "workload.yaml", "schema.pbtxt"
 
@@ -93,12 +91,15 @@ def read_columns(data_dir: Path) -> dict[str, Column]:
     Raises:
         UsageError: The workload cannot be read.
     """
-    return _read_workload(data_dir, "columns", dict[str, Column]) or {}
+    columns: dict[str, Column] = _read_workload(data_dir, columns=dict[str, Column]).get("columns", {})
+    return columns
 
 
 def read_kind(data_dir: Path) -> str | None:
     """Returns the kind of the workload beside the data; None without one. Raises as `read_columns`."""
-    return (_read_workload(data_dir, "kind", str) or "photos") if (data_dir / WORKLOAD).exists() else None
+    if not (data_dir / WORKLOAD).exists():
+        return None
+    return _read_workload(data_dir, kind=str).get("kind") or "photos"
 
 
 def read_roles(data_dir: Path) -> dict[str, str]:
@@ -107,18 +108,19 @@ def read_roles(data_dir: Path) -> dict[str, str]:
     A workload of photos or texts has no such columns, and neither has a folder without one. Raises as
     `read_columns`.
     """
-    columns = {role: _read_workload(data_dir, f"{role}_column", str) for role in ("label", "group", "time")}
-    return {role: column for role, column in columns.items() if column is not None}
+    columns = _read_workload(data_dir, label_column=str, group_column=str, time_column=str)
+    return {name.removesuffix("_column"): column for name, column in columns.items()}
 
 
-def _read_workload(data_dir: Path, key: str, kind: type[T]) -> T | None:
+def _read_workload(data_dir: Path, **kinds: Any) -> dict[str, Any]:
+    """Returns those of these entries, given by their types, that the workload beside the data has."""
     import yaml
 
     try:
         content = dict(yaml.safe_load(read_bytes(data_dir / WORKLOAD, MOST_TEXT_BYTES)))
-        return convert(content[key], kind) if key in content else None
+        return {key: convert(content[key], kind) for key, kind in kinds.items() if key in content}
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return {}
     except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
         raise UsageError(
             f"{data_dir / WORKLOAD} cannot be read ({error}).", "It defines how to read cells.", "Correct it."

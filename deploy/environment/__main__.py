@@ -17,7 +17,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -75,10 +75,9 @@ def read_stamp(root: Path) -> Stamp | None:
         return None
 
 
-def find_extras(root: Path) -> list[str]:
-    """Finds the lock files of what `make scale` and `make words` have added to the environment."""
-    folders = root.glob(".venv/lib/python3.*/site-packages/*.dist-info")
-    present = {folder.name.partition("-")[0].replace("_", "-").lower() for folder in folders}
+def find_extras(root: Path, packages: Iterable[str]) -> list[str]:
+    """Finds the lock files of what `make scale` and `make words` have added, by the names of packages."""
+    present = {package.partition("-")[0].replace("_", "-").lower() for package in packages}
     files = (root / "requirements" / f"{name}.txt" for name in _ADDED)
     return [
         f"requirements/{file.name}"
@@ -113,7 +112,7 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
     yield "Python"
     print(f"Setting up {stack.name} on {python} in .venv", flush=True)
     before, wanted = read_stamp(root), compute_stamp(root, machine, stack.name, python)
-    extras = find_extras(root)
+    extras = find_extras(root, wanted.packages)
     (root / STAMP).unlink(missing_ok=True)
     # A finished environment is updated in place; an interrupted one may hold anything, and uv would not clear
     # it. The folder itself stays: it may be a link to a larger disk.

@@ -3,7 +3,7 @@
 import heapq
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -164,7 +164,7 @@ def measure_spans(folder: Path, schema: Path) -> tuple[Drift, ...]:
 
 
 def place_anomalies(
-    anomalies: Iterable[Anomaly], judged: Collection[str], folder: Path, schema: Path
+    anomalies: Collection[Anomaly], judged: Collection[str], folder: Path, schema: Path
 ) -> list[Anomaly]:
     """Returns the anomalies of a window with the judged spans that they come from.
 
@@ -173,7 +173,7 @@ def place_anomalies(
     """
     import tensorflow_data_validation as tfdv
 
-    if len(judged) == 1:
+    if len(judged) == 1 or not anomalies:
         return [replace(item, spans=tuple(judged) if item.feature else ()) for item in anomalies]
     known = tfdv.load_schema_text(str(schema))
     broken = {
@@ -241,9 +241,9 @@ def _count_in_tenths(*datasets: Any) -> list[Any]:
     constant has a bin that nothing else compares with.
     """
     copies = [type(dataset).FromString(dataset.SerializeToString()) for dataset in datasets]
-    names = [{_name(feature): feature for feature in copy.features} for copy in copies]
-    for name in names[0].keys() & names[1].keys():
-        pair = [features[name].num_stats for features in names]
+    by_name = [{_name(feature): feature for feature in copy.features} for copy in copies]
+    for name in by_name[0].keys() & by_name[1].keys():
+        pair = [features[name].num_stats for features in by_name]
         if not all(stats.histograms for stats in pair):
             continue
         quantiles = [max(stats.histograms, key=lambda each: each.type) for stats in pair]

@@ -16,7 +16,7 @@ from edgeline.runtime import Answer, Bundle
 from edgeline.store.locations import read_bytes
 from edgeline.tables.files import open_table
 from edgeline.tables.rows import check_once
-from edgeline.tables.unpacking import PHOTO_SUFFIXES, TABLES
+from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES, TABLES
 
 # A larger photo or text is refused.
 _MOST_BYTES = 64 * 2**20
@@ -48,8 +48,7 @@ def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
         for path in place.rglob("*")
         if path.suffix.lower() in suffixes
         and path.is_file()
-        # A Mac puts a file of its own beside each photo of an archive.
-        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(place).parts)
+        and not any(part.startswith(HIDDEN) for part in path.relative_to(place).parts)
     )
     if not files:
         raise UsageError(

@@ -80,7 +80,7 @@ def _print_week(console: Any, year: Year) -> None:
     week = year.weeks[-1]
     found = [year.accuracy(week.arms.get(arm, ""), *year.recent(week.number)) for arm in ARMS]
     cells = [f"{accuracy:.3f}" if accuracy is not None else "-" for accuracy in found]
-    names = ", ".join(name + " (idle)" * (name in week.idle) for name in week.faults) or "-"
+    names = ", ".join(f"{name} (idle)" if name in week.idle else name for name in week.faults) or "-"
     row = _row(str(week.number), names, week.outcome, str(week.production or "-"), *cells)
     print_line(console, f"{row}  {week.seconds:4.0f} s")
     for broken in week.broken:

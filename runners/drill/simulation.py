@@ -163,11 +163,11 @@ class Simulation:
         overrides += _CANARY if CANARIES & set(names) or self._find_candidate() else ()
         rng = random.Random(f"instant {self._options.seed} {week.number}")
         instant = rng.random() * self._usual_s
-        harms = {name: make_harm(name, self._workspace / "runs", instant) for name in names}
-        striking = {name: harm for name, harm in harms.items() if harm}
+        folder = self._workspace / "runs"
+        harms = {name: harm for name in names if (harm := make_harm(name, folder, instant))}
         clock = at - _BACK if "clock-back" in names else at
         for count in range(_MOST_ATTEMPTS):
-            attempts = self._start(week, overrides, clock, [] if count else [*striking.values()])
+            attempts = self._start(week, overrides, clock, () if count else tuple(harms.values()))
             week = replace(week, attempts=(*week.attempts, *attempts))
             if any(each.outcome == "refused" for each in attempts):
                 week = self._run_without_gates(week, clock)
@@ -177,7 +177,7 @@ class Simulation:
                 break
             clock = max(clock, at) + timedelta(hours=1)
         excluded = {d.span: d.reason for d in find_excluded_spans(self._data).values()}
-        idle = tuple(name for name, harm in striking.items() if not harm.has_struck)
+        idle = tuple(name for name, harm in harms.items() if not harm.has_struck)
         return replace(week, excluded=excluded, idle=idle)
 
     def _run_without_gates(self, week: Week, at: datetime) -> Week:
@@ -201,7 +201,8 @@ class Simulation:
 
     def _find_candidate(self) -> int:
         """Returns the version of the open canary; 0 if none is open."""
-        return [*self._find_versions(), 0, 0][1]
+        versions = self._find_versions()
+        return versions[1] if len(versions) > 1 else 0
 
     def _find_versions(self) -> tuple[int, ...]:
         """Returns the version in production, and that of an open canary."""

@@ -53,6 +53,11 @@ def training_key(
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def find_all(checkpoints: Path) -> list[Path]:
+    """Returns the newest checkpoint of each unfinished training in a folder of trainings by key."""
+    return sorted(checkpoints.glob(f"*/{_NAME}"))
+
+
 def training_variables(model: keras.Model) -> list[Any]:
     """Returns the state of a compiled model whose optimizer is built: its variables and the optimizer's."""
     return [*model.variables, *model.optimizer.variables]
