@@ -1,11 +1,12 @@
 """Limits of training on this machine's GPUs: `python -m benchmarks.bench_gpu [--workspace WS] [--cpu]`.
 
-Trains the network of a workspace's last run, on its examples, for a few steps each way: on one batch that
-stays in memory, on the input pipeline as a run has it, and on the pipeline where photos are decoded in each
-epoch, as where neither memory nor disk holds them (of a network with a front, its features are kept all the
-same); in float32 and in mixed precision, with and without XLA; then on one GPU, two, four, ... up to all.
-Without a workspace it renders the sample and runs the DAG in a temporary one first. `--cpu` shows that all of
-it works where there is no GPU; its figures say nothing of one.
+Trains the network of a workspace's last run, or that of `--backbone`, on its examples, for a few steps each
+way: on one batch that stays in memory, on the input pipeline as a run has it, and on the pipeline where
+photos are decoded in each epoch, as where neither memory nor disk holds them (of a network with a front,
+its features are kept all the same); in float32 and in mixed precision, with and without XLA, and by Keras's
+`fit` on the same pipeline; then on one GPU, two, four, ... up to all. Without a workspace it renders the
+sample and runs the DAG in a temporary one first. `--cpu` shows that all of it works where there is no GPU;
+its figures say nothing of one.
 """
 
 import argparse
@@ -14,7 +15,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,10 +30,10 @@ import tensorflow_transform as tft
 from edgeline.workspace import runs
 from pipeline.settings import Settings
 from pipeline.workloads import find_workload, with_features
-from trainer_module.settings import TrainerSettings
+from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.training import devices, input_pipeline
 from trainer_module.training.loop import Tally
-from trainer_module.training.task import Task, prepare
+from trainer_module.training.task import Prepared, Task, prepare
 
 _RUNNER = (sys.executable, "runners/local_runner.py")
 
@@ -44,8 +47,8 @@ class Run:
     decoded: Task  # the same examples, none of them kept in memory
 
     @staticmethod
-    def of(workspace: Path) -> "Run":
-        """Returns the last run of a workspace that trained a model."""
+    def of(workspace: Path, backbone: str | None = None) -> "Run":
+        """Returns the last run of a workspace that trained a model, with another network if one is named."""
         trained = [run for run in runs.read_runs(workspace) if run.outcome in ("pushed", "held")]
         if not trained:
             sys.exit(f"{workspace} has no run that trained a model. Omit --workspace to create one.")
@@ -61,6 +64,9 @@ class Run:
             return Task(workload, transform, split, split, 1)
 
         settings = Settings.model_validate_json(json.dumps(run.settings))
+        if backbone:
+            model = ModelSettings.model_validate({**settings.model.model_dump(), "backbone": backbone})
+            settings = settings.model_copy(update={"model": model})
         return Run(settings, task(read()), task(read(limit_bytes=0)))
 
     def tally(self, task: Task, steps: int, fixed: bool, replicas: Any, **changes: object) -> Tally:
@@ -68,17 +74,35 @@ class Run:
 
         The steps before are not timed: they trace and compile the graph, and fill queues.
         """
-        keras.utils.clear_session()
-        overrides = {"budget": None, "epochs": 10_000, **changes}
-        settings = TrainerSettings.model_validate({**self.settings.trainer.model_dump(), **overrides})
-        with devices.numbers(settings):
-            prepared = prepare(task, self.settings.model, settings, replicas)
+        with self._prepare(task, replicas, changes) as (prepared, settings):
             batches = iter(prepared.batches_of(range(1 + 2 * steps), 0))
             if fixed:
                 batches = itertools.repeat(next(batches))
             loop = prepared.loop(settings)
             loop.run(batches, max(steps // 4, 2))
             return loop.run(batches, steps)
+
+    def time_fit(self, task: Task, steps: int, replicas: Any, **changes: object) -> float:
+        """Returns the seconds of `steps` steps of Keras's `fit`, after the first; it decides about XLA."""
+        with self._prepare(task, replicas, changes) as (prepared, settings):
+            prepared.loop(settings)  # it compiles the model, which `fit` trains
+            warmup, times = max(steps // 4, 2), {}
+            clock = keras.callbacks.LambdaCallback(
+                on_train_batch_end=lambda batch, logs: times.setdefault(batch + 1, time.perf_counter())
+            )
+            batches = prepared.batches_of(range(1 + 2 * steps), 0)
+            prepared.trained.fit(batches, steps_per_epoch=warmup + steps, callbacks=[clock], verbose=0)
+            return times[warmup + steps] - times[warmup]
+
+    @contextmanager
+    def _prepare(
+        self, task: Task, replicas: Any, changes: dict[str, object]
+    ) -> Iterator[tuple[Prepared, TrainerSettings]]:
+        keras.utils.clear_session()
+        overrides = {"budget": None, "epochs": 10_000, **changes}
+        settings = TrainerSettings.model_validate({**self.settings.trainer.model_dump(), **overrides})
+        with devices.numbers(settings):
+            yield prepare(task, self.settings.model, settings, replicas), settings
 
 
 def compare_inputs(run: Run, device: str, batch_size: int, steps: int) -> None:
@@ -102,6 +126,9 @@ def compare_inputs(run: Run, device: str, batch_size: int, steps: int) -> None:
             f" {memory.seconds / pipeline.seconds:>8.2f} {pipeline.waited_s / pipeline.seconds:>8.1%}"
             f" {memory.seconds / decoding.seconds:>8.2f} {decoding.waited_s / decoding.seconds:>8.1%}"
         )
+        if not xla:
+            seconds = run.time_fit(run.cached, steps, one, batch_size=batch_size, precision=precision)
+            print(f"{precision:15} Keras's fit, on the pipeline: {steps / seconds:.1f} steps/s")
 
 
 def compare_devices(run: Run, devices: Sequence[str], batch_size: int, steps: int) -> None:
@@ -122,6 +149,7 @@ def main() -> None:
     """Prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--workspace", type=Path, help="workspace with a run (default: a new one)")
+    parser.add_argument("--backbone", help="network, as model.backbone (default: of the last run)")
     parser.add_argument("--batch-size", type=int, default=256, help="batch size of one GPU (256)")
     parser.add_argument("--steps", type=int, default=100, help="timed steps per row of the tables (100)")
     parser.add_argument("--cpu", action="store_true", help="use the CPU even if there is a GPU")
@@ -131,10 +159,10 @@ def main() -> None:
         if arguments.workspace is None:
             short = ["--set", "trainer.epochs=1", "--set", "trainer.strategy=one_device"]
             subprocess.run([*_RUNNER, "--workspace", str(workspace), *short], check=False)
-        measure(workspace, arguments.batch_size, arguments.steps, arguments.cpu)
+        measure(workspace, arguments.backbone, arguments.batch_size, arguments.steps, arguments.cpu)
 
 
-def measure(workspace: Path, batch_size: int, steps: int, cpu: bool) -> None:
+def measure(workspace: Path, backbone: str | None, batch_size: int, steps: int, cpu: bool) -> None:
     """Prints the devices and the examples, then both tables."""
     gpus = [] if cpu else tf.config.list_physical_devices("GPU")
     if not (gpus or cpu):
@@ -143,7 +171,7 @@ def measure(workspace: Path, batch_size: int, steps: int, cpu: bool) -> None:
         tf.config.set_visible_devices([], "GPU")
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
     devices = [f"/gpu:{number}" for number in range(len(gpus))] or ["/cpu:0"]
-    run = Run.of(workspace)
+    run = Run.of(workspace, backbone)
     look, examples = run.settings.model, len(run.cached.training.labels)
     print(f"{', '.join(names) or 'CPU'}; TensorFlow {tf.__version__}; {examples} examples")
     print(f"batches of {batch_size}, model.backbone={look.backbone}, model.image_size={look.image_size}\n")

@@ -38,7 +38,7 @@ def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
         _refuse_half_precision(gpus)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
-    replicas = _make_strategy(settings.strategy, gpus)
+    replicas = _make_strategy(settings, gpus)
     if settings.jit_compile:
         _refuse_compilation(replicas)
     count, names = replicas.num_replicas_in_sync, ", ".join(replicas.extended.worker_devices)
@@ -48,9 +48,12 @@ def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
     return replicas
 
 
-def _make_strategy(name: str, gpus: list[Any]) -> tf.distribute.Strategy:
+def _make_strategy(settings: TrainerSettings, gpus: list[Any]) -> tf.distribute.Strategy:
+    name = settings.strategy
     if name == "auto":
         name = "mirrored" if gpus else "one_device"
+    if name == "mirrored" and len(gpus) == 1 and settings.jit_compile:
+        name = "one_device"  # Keras scales the loss of a mirrored step in a way that XLA cannot compile
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
     if name == "multi_worker":

@@ -100,8 +100,8 @@ def _compute_batches(
     examples, began = len(split.shown), time.monotonic()
     reported, done = began, 0
     for copy in range(copies):
-        indices = tf.data.Dataset.from_tensor_slices(split.shown)
-        draws = indices.map(lambda index, copy=copy: make_draws(seed, copy, index)).batch(READ_BATCH)
+        draws = tf.gather(make_draws(seed, copy, len(split.labels)), split.shown)
+        draws = tf.data.Dataset.from_tensor_slices(draws).batch(READ_BATCH)
         for (inputs, _), batch_draws in zip(evaluation_batches(split, READ_BATCH), draws, strict=True):
             computed = compute(inputs if augment is None else augment(inputs, batch_draws)).numpy()
             done += len(computed)

@@ -244,22 +244,29 @@ def training_batches(
     """
     examples = len(split.labels)
     labels, class_weights = tf.constant(split.labels), tf.constant(weights, tf.float32)
+    replicas = context.num_replicas_in_sync if context else 1
+    part = batch_size // replicas
 
     def make_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         # `fold_in` alone returns the epoch itself beside a number that is the same for all epochs.
         folded = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
         epoch_seed = tf.random.stateless_uniform([2], folded, None, None, tf.int64)
 
+        if augment is None:
+            draws = tf.zeros([examples, 0])
+        elif variations is None:
+            draws = make_draws(seed, epoch, examples)
+        else:
+            draws = tf.concat([make_draws(seed, number, examples) for number in range(variations)], 0)
+
         def add_draws(index: tf.Tensor, item: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             if split.inputs is not None:
                 item = index + examples * ((index + epoch) % split.copies)
-            if augment is None:
-                return index, item, tf.zeros(0)
-            if variations is not None:
-                return index, item, make_draws(seed, (index + epoch) % variations, index)
-            return index, item, tf.random.stateless_uniform([DRAWS], tf.stack([epoch_seed[0], index]))
+            return index, item, tf.gather(draws, index + examples * ((index + epoch) % (variations or 1)))
 
-        return _shuffle(split, epoch_seed, steps_per_epoch(split, batch_size) * batch_size).map(add_draws)
+        # Draws are added to a whole batch: for each example by itself, they took longer than a GPU's step.
+        shuffled = _shuffle(split, epoch_seed, steps_per_epoch(split, batch_size) * batch_size)
+        return shuffled.batch(part, drop_remainder=True).map(add_draws)
 
     def make_batch(
         index: tf.Tensor, item: tf.Tensor, draws: tf.Tensor
@@ -269,19 +276,14 @@ def training_batches(
         varied = inputs if augment is None else augment(inputs, draws)
         return varied, label, tf.gather(class_weights, label)
 
-    batches = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(make_epoch)
-    parts_here = 1
-    if context is None:
-        batches = batches.batch(batch_size, drop_remainder=True).skip(skip)
-    else:
-        replicas, workers = context.num_replicas_in_sync, context.num_input_pipelines
+    batches = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(make_epoch).skip(skip * replicas)
+    parts_here = replicas
+    if context and (workers := context.num_input_pipelines) > 1:
         parts_here = replicas // workers
-        batches = batches.batch(batch_size // replicas, drop_remainder=True).skip(skip * replicas)
-        if workers > 1:
-            first = context.input_pipeline_id * parts_here
-            batches = batches.window(replicas).flat_map(
-                lambda *parts: tf.data.Dataset.zip(parts).skip(first).take(parts_here)
-            )
+        first = context.input_pipeline_id * parts_here
+        batches = batches.window(replicas).flat_map(
+            lambda *parts: tf.data.Dataset.zip(parts).skip(first).take(parts_here)
+        )
     options = tf.data.Options()
     options.deterministic = True
     count = (len(epochs) * steps_per_epoch(split, batch_size) - skip) * parts_here
@@ -289,11 +291,11 @@ def training_batches(
     return batches.map(make_batch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
-def make_draws(seed: int, variation: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """Makes the uniform draws, float32 [DRAWS], of one variation of one example."""
+def make_draws(seed: int, variation: tf.Tensor | int, examples: int) -> tf.Tensor:
+    """Makes the uniform draws, float32 [examples, DRAWS], of one variation of all examples."""
     # `fold_in` makes another seed from a number of another type.
     folded = tf.random.fold_in(tf.constant([seed, 1], tf.int64), tf.cast(variation, tf.int64))
-    return tf.random.stateless_uniform([DRAWS], tf.random.fold_in(folded, index))
+    return tf.random.stateless_uniform([examples, DRAWS], folded)
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:

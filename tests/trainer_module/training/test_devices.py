@@ -1,10 +1,16 @@
+import itertools
+
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from edgeline.errors import EdgelineError, UsageError
 from pipeline import settings
 from trainer_module.settings import TrainerSettings
-from trainer_module.training.devices import is_first, make_strategy, tpu_resolver
+from trainer_module.training.devices import is_first, make_strategy, numbers, tpu_resolver
+from trainer_module.training.fit import compile_model
+from trainer_module.training.loop import Loop
 
 NO_GPU = not tf.config.list_physical_devices("GPU")
 
@@ -31,6 +37,32 @@ def test_auto_is_mirrored_on_every_gpu():
     replicas = make_strategy(TrainerSettings())
     assert type(replicas).__name__ == "MirroredStrategy"
     assert replicas.num_replicas_in_sync == len(tf.config.list_physical_devices("GPU"))
+
+
+@pytest.mark.skipif(NO_GPU, reason="this machine has no GPU")
+@pytest.mark.parametrize("strategy", ["auto", "mirrored", "one_device"])
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_gpu_learns_in_each_precision_with_and_without_xla(strategy, precision, jit_compile):
+    if jit_compile and strategy != "one_device" and len(tf.config.list_physical_devices("GPU")) > 1:
+        pytest.skip("XLA is refused with several replicas")
+    settings = TrainerSettings(
+        strategy=strategy, precision=precision, jit_compile=jit_compile, require_gpu=True
+    )
+    labels = np.arange(64) % 3
+    batch = (tf.one_hot(labels, 3), tf.constant(labels), tf.ones(64))
+    replicas = make_strategy(settings)
+    with numbers(settings):
+        with replicas.scope():
+            keras.utils.set_random_seed(1)
+            last = keras.layers.Dense(3, "softmax", dtype="float32")
+            model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(16, "relu"), last])
+            compile_model(model, 0.05, 200)
+        loop = Loop(model, replicas, settings)
+        first = loop.run(itertools.repeat(batch), 5)
+        later = loop.run(itertools.repeat(batch), 100)
+    assert later.loss / later.steps < first.loss / first.steps / 2
+    assert "GPU" in replicas.extended.worker_devices[0]
 
 
 @pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
