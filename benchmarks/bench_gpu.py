@@ -86,7 +86,8 @@ class Run:
         """Returns the seconds of `steps` steps of Keras's `fit`, after the first; it decides about XLA."""
         with self._prepare(task, replicas, changes) as (prepared, settings):
             prepared.loop(settings)  # it compiles the model, which `fit` trains
-            warmup, times = max(steps // 4, 2), {}
+            warmup = max(steps // 4, 2)
+            times: dict[int, float] = {}
             clock = keras.callbacks.LambdaCallback(
                 on_train_batch_end=lambda batch, logs: times.setdefault(batch + 1, time.perf_counter())
             )
