@@ -8,13 +8,16 @@ MAKEFLAGS += --no-print-directory
 # sources again, 12 s, where Python may not keep what it compiled.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup scale words run test test-fast test-scale test-cluster checked lint phone phone-with-node drill wheel docs lock image clean
+.PHONY: help setup cuda scale words run test test-fast test-scale test-cluster checked lint phone phone-with-node drill wheel docs lock image clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv from the lock file that fits this machine
 	@$(PYTHON) -m deploy.environment
+
+cuda: setup ## add the CUDA libraries to .venv, for NVIDIA GPUs, 3 to 5 GB
+	@$(PYTHON) -m deploy.environment cuda
 
 scale: setup ## add Spark to .venv, 470 MB
 	@$(PYTHON) -m deploy.environment scale

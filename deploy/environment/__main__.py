@@ -1,7 +1,7 @@
 """`python3 -m deploy.environment` sets up `.venv` from the lock file, unless it is up to date.
 
-With the argument `lock` it resolves the requirements of both stacks into their lock files, with `scale` it
-adds Spark to the environment, and with `words` vectors of words.
+With the argument `lock` it resolves the requirements of both stacks into their lock files, with `cuda` it adds
+the libraries for NVIDIA GPUs to the environment, with `scale` Spark, and with `words` vectors of words.
 
 The last file written into an environment is a stamp of its inputs, from which the next set-up knows what is
 left to do.
@@ -27,7 +27,7 @@ from deploy.environment.uv import find_python, find_uv, run_uv
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = ".venv/edgeline.json"
 _EXTRAS = ("pipeline", "kubeflow", "registry", "s3")
-_ADDED = ("scale", "words")
+_ADDED = ("cuda", "scale", "words")
 _PROJECT = ("setup.py", *(f"--extra={extra}" for extra in _EXTRAS))
 _MACHINE = (*_PROJECT, "requirements/tools.in")
 # For each lock file: its sources beside its own .in file, and its Pythons and systems.
@@ -35,9 +35,11 @@ _TARGETS = {
     "tfx-1.16": (_MACHINE, "--python-version 3.10 --python-platform x86_64-manylinux_2_28"),
     # One file for Python 3.11 to 3.13, with markers where they differ.
     "tfx-1.21": (_MACHINE, "--python-version 3.11 --universal"),
-    # The part of it in the container image, and the additions for a GPU.
+    # The part of it in the container image.
     "image": (_PROJECT, "--python-version 3.13 --python-platform x86_64-manylinux_2_40"),
-    "image-cuda": ((), "--python-version 3.13 --python-platform x86_64-manylinux_2_40"),
+    # The libraries for NVIDIA GPUs, of another CUDA for each stack: `make cuda`, and in the image.
+    "tfx-1.16-cuda": ((), "--python-version 3.10 --python-platform x86_64-manylinux_2_28"),
+    "tfx-1.21-cuda": ((), "--python-version 3.13 --python-platform x86_64-manylinux_2_40"),
     # The extra `scale`, for either stack: `make scale`.
     "scale": ((), "--python-version 3.10 --universal"),
     # Only a file with weights: what its package asks for, PyTorch among it, is not needed to read that.
@@ -75,14 +77,20 @@ def read_stamp(root: Path) -> Stamp | None:
         return None
 
 
-def find_extras(root: Path, packages: Iterable[str]) -> list[str]:
-    """Finds the lock files of what `make scale` and `make words` have added, by the names of packages."""
+def name_extra(name: str, stack: str) -> str:
+    """Returns the lock file of an extra, which of `cuda` is another one for each stack."""
+    return f"requirements/{stack}-cuda.txt" if name == "cuda" else f"requirements/{name}.txt"
+
+
+def find_extras(root: Path, packages: Iterable[str], stack: str) -> list[str]:
+    """Finds the lock files of what `make cuda`, `scale` and `words` have added, by the names of packages."""
     present = {package.partition("-")[0].replace("_", "-").lower() for package in packages}
-    files = (root / "requirements" / f"{name}.txt" for name in _ADDED)
+    files = [name_extra(name, stack) for name in _ADDED]
     return [
-        f"requirements/{file.name}"
+        file
         for file in files
-        if file.exists() and present.issuperset(re.findall(r"^([\w-]+)==", file.read_text(), re.MULTILINE))
+        if (root / file).exists()
+        and present.issuperset(re.findall(r"^([\w-]+)==", (root / file).read_text(), re.MULTILINE))
     ]
 
 
@@ -112,7 +120,7 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
     yield "Python"
     print(f"Setting up {stack.name} on {python} in .venv", flush=True)
     before, wanted = read_stamp(root), compute_stamp(root, machine, stack.name, python)
-    extras = find_extras(root, wanted.packages)
+    extras = find_extras(root, wanted.packages, stack.name)
     (root / STAMP).unlink(missing_ok=True)
     # A finished environment is updated in place; an interrupted one may hold anything, and uv would not clear
     # it. The folder itself stays: it may be a link to a larger disk.
@@ -171,9 +179,11 @@ def lock(root: Path, search_path: str) -> None:
 
 
 def add_extra(root: Path, search_path: str, name: str) -> None:
-    """Installs the packages of `requirements/NAME.txt` into the present environment."""
-    uv = find_uv(root, search_path)
-    into = ("--python", ".venv/bin/python", "--requirement", f"requirements/{name}.txt")
+    """Installs the packages of an extra's lock file into the present environment."""
+    uv, stamp = find_uv(root, search_path), read_stamp(root)
+    if not stamp:
+        raise stacks.SetupError("no finished .venv.", "the environment that this is added to.", "make setup")
+    into = ("--python", ".venv/bin/python", "--requirement", name_extra(name, stamp.stack))
     run_uv(uv, root, "pip install --no-deps --require-hashes", *into)
 
 

@@ -12,7 +12,8 @@ from deploy.environment.stacks import STACKS
 
 LOCKS = [
     ROOT / "requirements" / f"{name}.txt"
-    for name in (*(stack.name for stack in STACKS), "scale", "words", "uv")
+    for stack in STACKS
+    for name in (stack.name, f"{stack.name}-cuda", "scale", "words", "uv")
 ]
 ROOMS = ("runners", "pipeline", "components", "trainer_module", "data", "edgeline")
 

@@ -96,15 +96,17 @@ def test_a_new_lock_is_installed_into_the_environment_that_is_there(root, enviro
     assert calls(root) == FROM_NOTHING[1:]
 
 
-def test_vectors_of_words_that_were_added_stay_when_the_lock_changes(finished, environ):
-    (finished / "requirements/words.txt").write_text("all-vectors==0.1 \\\n    --hash=sha256:0\n")
+@pytest.mark.parametrize("extra", ["words", "cuda"])
+def test_an_extra_that_was_added_stays_when_the_lock_changes(finished, environ, extra):
+    lock = name_extra(extra, json.loads((finished / STAMP).read_text())["stack"])
+    (finished / lock).write_text("all-vectors==0.1 \\\n    --hash=sha256:0\n")
     write_locks(finished, "tfx\nrich\n")
     set_up(finished, environ)
-    assert "words" not in (finished / "synced").read_text()
+    assert extra not in (finished / "synced").read_text()
     (finished / ".venv/lib/python3.10/site-packages/all_vectors-0.1.dist-info").mkdir()
     write_locks(finished, "tfx\n")
     set_up(finished, environ)
-    assert (finished / "synced").read_text().split()[-1] == "requirements/words.txt"
+    assert (finished / "synced").read_text().split()[-1] == lock
 
 
 def test_an_interrupted_set_up_is_made_again_by_the_next(root, environ):
