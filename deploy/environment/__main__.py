@@ -1,7 +1,7 @@
 """`python3 -m deploy.environment` sets up `.venv` from the lock file, unless it is up to date.
 
-With the argument `lock` it resolves the requirements of both stacks into their lock files, with `cuda` it adds
-the libraries for NVIDIA GPUs to the environment, with `scale` Spark, and with `words` vectors of words.
+With the argument `lock` it resolves the requirements of both stacks into their lock files. With `cuda` it
+adds the libraries for NVIDIA GPUs to the environment, with `scale` Spark, and with `words` vectors of words.
 
 The last file written into an environment is a stamp of its inputs, from which the next set-up knows what is
 left to do.

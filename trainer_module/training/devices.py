@@ -32,7 +32,8 @@ def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
         raise EdgelineError(
             "trainer.require_gpu is true, but TensorFlow sees no GPU on this machine.",
             "Training would silently run on the CPU, many times slower.",
-            "Check the driver with nvidia-smi and CUDA_VISIBLE_DEVICES, or set trainer.require_gpu=false.",
+            "Check nvidia-smi and CUDA_VISIBLE_DEVICES, add CUDA's libraries with `make cuda`, or set"
+            " trainer.require_gpu=false.",
         )
     if settings.precision != "float32":
         _refuse_half_precision(gpus)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.environment.__main__ import ROOT, STAMP, is_current, set_up
+from deploy.environment.__main__ import ROOT, STAMP, is_current, name_extra, set_up
 from deploy.environment.stacks import Machine, SetupError, detect_machine
 
 # Notes each call, and makes what the real one would: slowly enough for a second set-up to come in between.
