@@ -83,15 +83,15 @@ def name_extra(name: str, stack: str) -> str:
 
 
 def find_extras(root: Path, packages: Iterable[str], stack: str) -> list[str]:
-    """Finds the lock files of what `make cuda`, `scale` and `words` have added, by the names of packages."""
+    """Finds the lock files of what `make cuda`, `scale` and `words` have added, by packages of theirs."""
+
+    def read_names(file: str) -> set[str]:
+        text = (root / file).read_text() if (root / file).exists() else ""
+        return set(re.findall(r"^([\w-]+)==", text, re.MULTILINE))
+
     present = {package.partition("-")[0].replace("_", "-").lower() for package in packages}
-    files = [name_extra(name, stack) for name in _ADDED]
-    return [
-        file
-        for file in files
-        if (root / file).exists()
-        and present.issuperset(re.findall(r"^([\w-]+)==", (root / file).read_text(), re.MULTILINE))
-    ]
+    added = present - read_names(f"requirements/{stack}.txt")
+    return [file for name in _ADDED if added & read_names(file := name_extra(name, stack))]
 
 
 def is_current(root: Path, machine: stacks.Machine) -> bool:

@@ -1,6 +1,5 @@
 """`edgeline data generate, import, suggest, list, exclude, relabel`: makes, lists and corrects spans."""
 
-import importlib
 import os
 import shlex
 import sys
@@ -86,6 +85,7 @@ def generate(
 ) -> int:
     """Makes weekly spans of the sample of a built-in workload."""
     from data.spans.sample import parse_rates
+    from edgeline.records.workload import load_module
     from pipeline.workloads import find_workload
 
     definition = find_workload(workload)
@@ -95,15 +95,16 @@ def generate(
             "Only workloads with a sample can be generated.",
             "Import your own data with `edgeline data import`.",
         )
-    sample = importlib.import_module(definition.sample)
-    faults = importlib.import_module(f"{definition.sample.rpartition('.')[0]}.faults")
+    page = "data/spans/sample.py"
+    sample = load_module(definition.sample, ["generate"], page)
+    faults = load_module(f"{definition.sample.rpartition('.')[0]}.faults", [], page).FAULTS if rates else ()
     with _show_progress("making"):
         spans = sample.generate(
             data,
             weeks=weeks,
             per_week=definition.sample_size if per_week is None else per_week,
             seed=seed,
-            faults=parse_rates(rates, faults.FAULTS),
+            faults=parse_rates(rates, faults),
             workers=len(os.sched_getaffinity(0)),
         )
     for span in spans:

@@ -1,7 +1,6 @@
 """Digests of all that a run depends on: the window of spans, settings, schema, code, lock, production."""
 
 import hashlib
-import importlib
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from data.spans.source import load_source
 from data.spans.window import compute_span_digests, compute_window_digest
 from edgeline.errors import UsageError
 from edgeline.records.ingest import describe_spans
+from edgeline.records.workload import load_module
 from edgeline.release import store
 from runners.shared.code import ROOT, digest
 
@@ -100,7 +100,11 @@ def sample_folder(workspace: Path, workload: "Workload") -> Path:
 
 
 def ensure_sample(workspace: Path, workload: "Workload", say: Callable[[str], None]) -> Path:
-    """Makes a workload's embedded sample if it is missing; returns its folder. Raises as `sample_folder`."""
+    """Makes a workload's embedded sample if it is missing; returns its folder.
+
+    Raises:
+        UsageError: The workload has none, or its module cannot be imported.
+    """
     sample = sample_folder(workspace, workload)
     if not sample.is_dir():
         per_week = workload.sample_size
@@ -108,7 +112,7 @@ def ensure_sample(workspace: Path, workload: "Workload", say: Callable[[str], No
         # The folder is renamed once it is complete: an interrupted one never looks like a smaller sample.
         scratch = sample.with_name(f"{sample.name}.writing")
         shutil.rmtree(scratch, ignore_errors=True)
-        importlib.import_module(workload.sample).generate(
+        load_module(workload.sample, ["generate"], "data/spans/sample.py").generate(
             scratch,
             weeks=SAMPLE_WEEKS,
             per_week=per_week,

@@ -99,12 +99,16 @@ def test_a_new_lock_is_installed_into_the_environment_that_is_there(root, enviro
 @pytest.mark.parametrize("extra", ["words", "cuda"])
 def test_an_extra_that_was_added_stays_when_the_lock_changes(finished, environ, extra):
     lock = name_extra(extra, json.loads((finished / STAMP).read_text())["stack"])
-    (finished / lock).write_text("all-vectors==0.1 \\\n    --hash=sha256:0\n")
-    write_locks(finished, "tfx\nrich\n")
+    (finished / lock).write_text(
+        "rich==1 \\\n    --hash=sha256:0\nall-vectors==0.1 \\\n    --hash=sha256:0\n"
+    )
+    write_locks(finished, "tfx==1\nrich==1\n")
     set_up(finished, environ)
     assert extra not in (finished / "synced").read_text()
     (finished / ".venv/lib/python3.10/site-packages/all_vectors-0.1.dist-info").mkdir()
-    write_locks(finished, "tfx\n")
+    with (finished / lock).open("a") as text:
+        text.write("more-vectors==0.1 \\\n    --hash=sha256:0\n")
+    write_locks(finished, "rich==1\n")
     set_up(finished, environ)
     assert (finished / "synced").read_text().split()[-1] == lock
 

@@ -5,7 +5,7 @@ import pytest
 
 from data.photos.labels_file import LabelRow, write_span
 from data.spans.layout import find_spans
-from edgeline.errors import DataRefused
+from edgeline.errors import DataRefused, UsageError
 from pipeline.settings import load
 from pipeline.workloads import find_workload
 from runners.shared import inputs
@@ -91,3 +91,10 @@ def test_the_sample_is_rendered_once_and_not_from_what_a_killed_rendering_left(t
     assert [span.number for span in find_spans(sample)] == [*range(1, 9)]
     assert len(said) == 1 and "8 weeks of 4 photos" in said[0]
     assert not (tmp_path / "sample.rendering").exists()
+
+
+def test_a_sample_whose_module_is_misspelt_names_it(tmp_path):
+    shelf = replace(find_workload("shelf"), sample="data.shelf.rendrer")
+    with pytest.raises(UsageError, match=r"data\.shelf\.rendrer cannot be imported"):
+        inputs.ensure_sample(tmp_path, shelf, print)
+    assert not list(tmp_path.iterdir())
