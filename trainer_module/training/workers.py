@@ -21,7 +21,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from edgeline.errors import EdgelineError
+from edgeline.errors import EdgelineError, UsageError
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFIG = "TF_CONFIG"
@@ -43,14 +43,31 @@ def run(work: Callable[[], None], count: int) -> None:
     If TF_CONFIG lists the workers of several machines, only one process is started: this machine's.
 
     Raises:
+        UsageError: TF_CONFIG does not say which of its workers this machine is.
         EdgelineError: A worker raised it, or died. The other workers are then killed.
     """
-    own_config = os.environ.get(_CONFIG)
+    own_config = _read_config(os.environ.get(_CONFIG) or "{}")
     places = free_places("127.0.0.1", 0 if own_config else count)
     configs = [own_config] if own_config else [config_of(places, index) for index in range(count)]
     with ExitStack() as stack:
         workers = [stack.enter_context(_start_worker(work, config)) for config in configs]
         _watch(workers)
+
+
+def _read_config(text: str) -> str | None:
+    """Returns the text of a TF_CONFIG; None if it lists no workers, as where one machine trains."""
+    try:
+        config = json.loads(text)
+        if not config.get("cluster"):
+            return None
+        config["cluster"][config["task"]["type"]][config["task"]["index"]]
+    except (ValueError, AttributeError, KeyError, IndexError, TypeError):
+        raise UsageError(
+            f"The environment variable TF_CONFIG is {text[:200]!r}.",
+            "It has to list the workers of the cluster, and to name this machine's task among them.",
+            'Set it like {"cluster": {"worker": ["HOST:PORT"]}, "task": {"type": "worker", "index": 0}}.',
+        ) from None
+    return text
 
 
 def config_of(places: Sequence[str], index: int) -> str:

@@ -14,11 +14,13 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from edgeline.errors import UsageError
 from runners.kubeflow.pod.meeting import meet
 from tests.trainer_module.samples import run_arguments
 from tests.trainer_module.test_run import history, run_on_two_devices, weights
 from trainer_module import run
 from trainer_module.networks.backbones import DROPOUT
+from trainer_module.training import workers
 
 pytestmark = pytest.mark.e2e
 
@@ -138,3 +140,24 @@ def test_a_worker_elsewhere_that_is_lost_ends_the_others(files, transform_output
     _, said = stays.communicate(timeout=60)
     assert stays.returncode == 1
     assert "Worker 1 of the training can no longer be reached." in said
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "worker 0",
+        "[]",
+        '{"cluster": {"worker": ["h:1"]}}',
+        '{"cluster": {"worker": ["h:1"]}, "task": {"type": "worker", "index": 1}}',
+    ],
+)
+def test_a_tf_config_that_does_not_name_this_machine_is_refused(config, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(UsageError, match="TF_CONFIG is"):
+        workers.run(partial(print, "not run"), 1)
+
+
+def test_a_tf_config_without_a_cluster_is_one_machine(monkeypatch, capfd):
+    monkeypatch.setenv("TF_CONFIG", '{"environment": "cloud"}')
+    workers.run(partial(print, "works"), 2)
+    assert capfd.readouterr().out.count("works") == 2
