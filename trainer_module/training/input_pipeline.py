@@ -252,17 +252,15 @@ def training_batches(
         folded = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
         epoch_seed = tf.random.stateless_uniform([2], folded, None, None, tf.int64)
 
-        if augment is None:
-            draws = tf.zeros([examples, 0])
-        elif variations is None:
-            draws = make_draws(seed, epoch, examples)
-        else:
-            draws = tf.concat([make_draws(seed, number, examples) for number in range(variations)], 0)
+        numbers = [epoch] if variations is None else range(variations)
+        draws = tf.zeros([examples * len(numbers), 0])
+        if augment is not None:
+            draws = tf.concat([make_draws(seed, number, examples) for number in numbers], 0)
 
         def add_draws(index: tf.Tensor, item: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             if split.inputs is not None:
                 item = index + examples * ((index + epoch) % split.copies)
-            return index, item, tf.gather(draws, index + examples * ((index + epoch) % (variations or 1)))
+            return index, item, tf.gather(draws, index + examples * ((index + epoch) % len(numbers)))
 
         # Draws are added to a whole batch: for each example by itself, they took longer than a GPU's step.
         shuffled = _shuffle(split, epoch_seed, steps_per_epoch(split, batch_size) * batch_size)
