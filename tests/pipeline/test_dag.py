@@ -103,8 +103,8 @@ def test_beam_flags_arrive_untouched_at_every_beam_step():
 
 
 def test_flags_that_beam_cannot_read_are_refused_before_the_first_step():
-    settings = Settings.model_validate({"beam": {"flags": ["--direct_running_mode=multiprocessing"]}})
-    with pytest.raises(UsageError, match="direct_running_mode: invalid choice: 'multiprocessing'"):
+    settings = Settings.model_validate({"beam": {"flags": ["--direct_num_workers=two"]}})
+    with pytest.raises(UsageError, match="direct_num_workers: invalid int value: 'two'"):
         dag(settings)
 
 

@@ -162,7 +162,7 @@ def run_on_two_devices(*trainings: tuple[SimpleNamespace, float]) -> str:
 
 
 # At the rate of the other tests, 1e-7 in the first step is 4 % of the loss of the second epoch; at 0.0003 it
-# is 1e-3 of the fourth, at this one 1e-6.
+# is 1e-3 of the fourth, at this one at most 1e-5.
 CALM = {"learning_rate": 0.0001}
 
 
@@ -198,7 +198,7 @@ def test_two_replicas_learn_what_one_device_does_of_the_same_batches(replicas):
     """
     mirrored, one_device = (history(replicas.folder / name) for name in ("mirrored", "one_device"))
     for ours, theirs in zip(mirrored, one_device, strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-5)
+        assert ours == pytest.approx(theirs, rel=1e-4)
 
 
 def test_xla_of_several_replicas_is_refused(replicas):
