@@ -14,10 +14,21 @@ from datetime import date, timedelta
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from data.spans.layout import Span, add_span, find_next_number
 from edgeline.errors import UsageError
 from edgeline.records.events import Counted, report
+from edgeline.records.workload import load_module
+
+
+def load_sample(module: str) -> Any:
+    """Imports the module of a sample.
+
+    Raises:
+        UsageError: The import fails, or the module has no `generate`.
+    """
+    return load_module(module, ["generate"], "data/spans/sample.py")
 
 
 def _check_rates(faults: Mapping[str, float], known: Sequence[str]) -> None:

@@ -84,7 +84,7 @@ def generate(
     data: Path, workload: str, weeks: int, per_week: int | None, seed: int, rates: tuple[str, ...]
 ) -> int:
     """Makes weekly spans of the sample of a built-in workload."""
-    from data.spans.sample import parse_rates
+    from data.spans.sample import load_sample, parse_rates
     from edgeline.records.workload import load_module
     from pipeline.workloads import find_workload
 
@@ -95,9 +95,8 @@ def generate(
             "Only workloads with a sample can be generated.",
             "Import your own data with `edgeline data import`.",
         )
-    page = "data/spans/sample.py"
-    sample = load_module(definition.sample, ["generate"], page)
-    faults = load_module(f"{definition.sample.rpartition('.')[0]}.faults", [], page).FAULTS if rates else ()
+    sample = load_sample(definition.sample)
+    faults = load_module(f"{definition.sample.rpartition('.')[0]}.faults", [], "").FAULTS if rates else ()
     with _show_progress("making"):
         spans = sample.generate(
             data,

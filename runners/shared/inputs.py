@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.spans.layout import Span
+from data.spans.sample import load_sample
 from data.spans.source import load_source
 from data.spans.window import compute_span_digests, compute_window_digest
 from edgeline.errors import UsageError
 from edgeline.records.ingest import describe_spans
-from edgeline.records.workload import load_module
 from edgeline.release import store
 from runners.shared.code import ROOT, digest
 
@@ -112,7 +112,7 @@ def ensure_sample(workspace: Path, workload: "Workload", say: Callable[[str], No
         # The folder is renamed once it is complete: an interrupted one never looks like a smaller sample.
         scratch = sample.with_name(f"{sample.name}.writing")
         shutil.rmtree(scratch, ignore_errors=True)
-        load_module(workload.sample, ["generate"], "data/spans/sample.py").generate(
+        load_sample(workload.sample).generate(
             scratch,
             weeks=SAMPLE_WEEKS,
             per_week=per_week,

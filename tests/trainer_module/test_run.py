@@ -162,7 +162,7 @@ def run_on_two_devices(*trainings: tuple[SimpleNamespace, float]) -> str:
 
 
 # At the rate of the other tests, 1e-7 in the first step is 4 % of the loss of the second epoch; at 0.0003 it
-# is 1e-3 of the fourth, at this one at most 1e-5.
+# is 1e-3 of the fourth, at this one about 1e-5.
 CALM = {"learning_rate": 0.0001}
 
 

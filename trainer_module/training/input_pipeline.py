@@ -257,10 +257,14 @@ def training_batches(
         if augment is not None:
             draws = tf.concat([make_draws(seed, number, examples) for number in numbers], 0)
 
+        def place(index: tf.Tensor, count: int) -> tf.Tensor:
+            """Returns where this epoch's one of `count` variations is, each of all examples in turn."""
+            return index + examples * ((index + epoch) % count)
+
         def add_draws(index: tf.Tensor, item: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             if split.inputs is not None:
-                item = index + examples * ((index + epoch) % split.copies)
-            return index, item, tf.gather(draws, index + examples * ((index + epoch) % len(numbers)))
+                item = place(index, split.copies)
+            return index, item, tf.gather(draws, place(index, len(numbers)))
 
         # Draws are added to a whole batch: for each example by itself, they took longer than a GPU's step.
         shuffled = _shuffle(split, epoch_seed, steps_per_epoch(split, batch_size) * batch_size)

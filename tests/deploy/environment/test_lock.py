@@ -12,8 +12,7 @@ from deploy.environment.stacks import STACKS
 
 LOCKS = [
     ROOT / "requirements" / f"{name}.txt"
-    for stack in STACKS
-    for name in (stack.name, f"{stack.name}-cuda", "scale", "words", "uv")
+    for name in (*(s.name + part for s in STACKS for part in ("", "-cuda")), "scale", "words", "uv")
 ]
 ROOMS = ("runners", "pipeline", "components", "trainer_module", "data", "edgeline")
 
