@@ -51,7 +51,9 @@ def DataValidator(
     splits = artifact_utils.decode_split_names(anomalies.split_names)
     outcome = judge(
         ingest,
-        place_anomalies(read_anomalies(Path(anomalies.uri), splits), judged, counted, curated),
+        place_anomalies(
+            read_anomalies(Path(anomalies.uri), splits), judged, ingest.spans[-1].name, counted, curated
+        ),
         drift,
         _Settings.model_validate_json(settings).gate,
         TWINS.find(Path(quarantine.uri)),

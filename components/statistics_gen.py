@@ -15,6 +15,7 @@ from data.spans.tfrecords import list_values
 from edgeline.gates.data import spans_to_judge
 from edgeline.gates.design_effect import GROUP_VARIANCES
 from edgeline.gates.drift import (
+    ALL_FEATURES,
     FOR_DRIFT,
     choose_others,
     make_slicer,
@@ -51,7 +52,7 @@ class StatisticsExecutor(BaseBeamExecutor):
                 folder.mkdir(parents=True, exist_ok=True)
                 pattern = f"{artifact_utils.get_split_uri([examples], split)}/*.gz"
                 batches = pipeline | f"Read {split}" >> TFExampleRecord(pattern, ["edgeline"]).BeamSource()
-                for name, options in (("FeatureStats.pb", measured), (FOR_DRIFT, compared)):
+                for name, options in ((ALL_FEATURES, measured), (FOR_DRIFT, compared)):
                     if split == "train" or options is measured:
                         counted = batches | f"Count {split} {name}" >> tfdv.GenerateStatistics(options)
                         path = str(folder / name)

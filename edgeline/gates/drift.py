@@ -31,7 +31,9 @@ _INFINITY = 2.0 * float(np.finfo(np.float32).max)
 _MOST_TEXTS = 100_000
 _MOST_SHOWN = 5
 
-# The statistics of the spans of a split that are compared, beside those that the report shows.
+# The statistics of a split that the report shows, as TFX calls them, with its slice of the newest span; and
+# beside them those of the spans that are compared.
+ALL_FEATURES, _NEWEST_SLICE = "FeatureStats.pb", "newest_span_1"
 FOR_DRIFT = "for-drift.pb"
 _OTHERS = "others than "
 
@@ -164,26 +166,40 @@ def measure_spans(folder: Path, schema: Path) -> tuple[Drift, ...]:
 
 
 def place_anomalies(
-    anomalies: Collection[Anomaly], judged: Collection[str], folder: Path, schema: Path
+    anomalies: Collection[Anomaly], judged: Collection[str], newest: str, folder: Path, schema: Path
 ) -> list[Anomaly]:
     """Returns the anomalies of a window with the judged spans that they come from.
 
-    Of several judged spans, that is known for the features in what StatisticsGen writes to the folder of the
-    train split.
+    StatisticsGen writes statistics of the newest span for all features, and of the other judged spans for
+    those whose drift is measured, in the train split. Anomalies of spans that were judged by an earlier run,
+    such as those that a narrower schema shows, come from none of the judged ones.
+
+    Args:
+        anomalies: The anomalies of the whole window.
+        judged: The names of the spans that are judged.
+        newest: The name of the newest span of the window.
+        folder: The folder of the train split in StatisticsGen's artifact.
+        schema: The curated schema, a text proto.
     """
     import tensorflow_data_validation as tfdv
 
-    if len(judged) == 1 or not anomalies:
-        return [replace(item, spans=tuple(judged) if item.feature else ()) for item in anomalies]
+    if not anomalies:
+        return []
     known = tfdv.load_schema_text(str(schema))
-    broken = {
-        dataset.name: tfdv.validate_statistics(
-            statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset]), known
-        ).anomaly_info.keys()
-        & {_name(feature) for feature in dataset.features}
-        for dataset in tfdv.load_stats_binary(str(folder / FOR_DRIFT)).datasets
-        if dataset.name in judged
-    }
+    broken: dict[str, set[str]] = {name: set() for name in judged}
+
+    def find_broken(dataset: Any) -> set[str]:
+        statistics = statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset])
+        return {*tfdv.validate_statistics(statistics, known).anomaly_info}
+
+    for dataset in tfdv.load_stats_binary(str(folder / FOR_DRIFT)).datasets:
+        if dataset.name in broken:
+            broken[dataset.name] |= find_broken(dataset) & {_name(feature) for feature in dataset.features}
+    if newest in broken:
+        for path in folder.parent.glob(f"*/{ALL_FEATURES}"):
+            for dataset in tfdv.load_stats_binary(str(path)).datasets:
+                if dataset.name == _NEWEST_SLICE:
+                    broken[newest] |= find_broken(dataset)
     return [
         replace(item, spans=tuple(span for span in sorted(broken) if item.feature in broken[span]))
         for item in anomalies

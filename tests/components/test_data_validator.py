@@ -303,6 +303,14 @@ def test_of_several_weeks_that_are_judged_the_one_that_breaks_the_schema_is_blam
     assert "lane_id breaks the schema" in verdict.reasons[0] and verdict.spans == ("span-00002",)
 
 
+def test_a_week_that_production_was_made_of_does_not_put_the_blame_for_a_narrower_schema_on_the_next(tmp_path):
+    weeks = [*week(1, 0), *week(2, 0, strange_lanes=40), *week(3, 1)]
+    window = what_ingest_counted(tmp_path / "q", spans=[counted_span(number) for number in (1, 2, 3)])
+    examples = write_examples(tmp_path / "examples", weeks)
+    verdict = Week(examples, tmp_path, pushed(tmp_path, 2)).judge(tmp_path, window)
+    assert "lane_id breaks the schema" in verdict.reasons[0] and verdict.spans == ()
+
+
 def test_the_first_span_has_nothing_to_be_compared_with(tmp_path):
     first = Week(write_examples(tmp_path / "examples", week(1, 1, photos=100)), tmp_path)
     verdict = first.judge(tmp_path)
