@@ -72,7 +72,7 @@ def command_for_details(records: str, model: str) -> str:
     A store that is a folder of the pod has another name where people type the command: DIR.
     """
     if not records:
-        return "`edgeline show latest`"
+        return f"`edgeline show latest --workload {model}`"
     store = records.removesuffix(f"/runs/{model}") if is_url(records) else "DIR"
     return f"`edgeline report latest --workload {model} --store {store}`"
 

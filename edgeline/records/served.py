@@ -24,7 +24,8 @@ Chosen = Literal["random", "person", ""]
 _MOST_SECONDS_OFF = 366 * 86_400
 # A phone that invents versions or names must not fill the record.
 _MOST_VERSIONS, _MOST_DEVICES = 50, 30
-_ROW = re.compile(r".*:\d+")
+# The id of a row, which is a line of a file; that of a photo is its name.
+ROW = re.compile(r".*:\d+")
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ def _identify(answers: Iterable[Answer]) -> Iterator[tuple[object, Answer]]:
         same = (answer.device, answer.at, answer.version, answer.variant, answer.said, answer.score)
         span, _, name = answer.example.partition("/")
         rows = places.setdefault((same, span), {})
-        key = same, rows.setdefault(name, len(rows)) if _ROW.fullmatch(name) else name
+        key = same, rows.setdefault(name, len(rows)) if ROW.fullmatch(name) else name
         yield (with_example.setdefault(same, key) if not name else key), answer
         if name:
             with_example.setdefault(same, key)

@@ -48,20 +48,23 @@ def list_next_steps(facts: Facts) -> list[str]:
     Other runs have none: a failed one says what to do with its problem.
     """
     run, data = facts.run, facts.data
+    model = f" --workload {run.workload}"
     if run.outcome == "refused":
+        blamed = [span for gate in facts.gates if gate.result == "fail" for span in gate.spans]
         newest = data.spans[-1].name if data and data.spans else "SPAN"
         place = shlex.quote(run.data) if run.data else "DIR"
         return [
             "If the span is bad, leave it out and run again:"
-            f" `edgeline data exclude {newest} --reason R --data {place}`.",
-            "If the data is right and the schema too narrow: `edgeline schema diff` shows the difference, and"
-            " `edgeline schema accept FEATURE --reason R` widens the schema.",
+            f" `edgeline data exclude {max(blamed, default=newest)} --reason R --data {place}`.",
+            f"If the data is right and the schema too narrow: `edgeline schema diff{model}` shows the"
+            f" difference, and `edgeline schema accept FEATURE --reason R{model}` widens the schema.",
         ]
     if run.outcome != "held":
         return []
     steps = ["Look at the weakest slices and the worst mistakes below: are their labels right?"]
     if facts.evaluation and facts.evaluation.baseline_version and run.engine == "local":
-        steps.append(f"Compare it with production, slice by slice: `edgeline diff production {run.id}`.")
+        command = f"edgeline diff production {run.id}{model}"
+        steps.append(f"Compare it with production, slice by slice: `{command}`.")
     return [
         *steps,
         "If a bound is wrong for this task, change it in the workload's settings, and run again: what did not"

@@ -45,7 +45,7 @@ def diff(place: Place, as_json: bool) -> int:
     if breaking:
         names = " ".join(dict.fromkeys(breaking))
         say("The schema does not allow the values marked with !. If they are right, run:")
-        say(f"  edgeline schema accept {names} --reason R")
+        say(f"  edgeline schema accept {names} --reason R --workload {run.workload}")
     return 0
 
 

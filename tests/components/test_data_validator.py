@@ -375,7 +375,7 @@ def test_the_curated_schema_arrives_word_for_word(calm):
 @pytest.mark.parametrize(
     ("data", "records", "details", "place"),
     [
-        ("/weeks of May", "", "`edgeline show latest`", "'/weeks of May'"),
+        ("/weeks of May", "", "`edgeline show latest --workload shelf`", "'/weeks of May'"),
         (
             "/claims/data/shelf",
             "/claims/push/runs/shelf",
