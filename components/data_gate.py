@@ -79,7 +79,7 @@ def DataGate(
             place = "DIR" if records and not is_url(data) else shlex.quote(data)
             cure = f"Fix the span, or exclude it: `edgeline data exclude {span} --reason R --data {place}`"
         elif verdict.features:
-            cure = "None of the new spans breaks the schema: fix the earlier one that does, or widen the schema"
+            cure = "An earlier span breaks the schema: fix or exclude it, or widen the schema"
         raise DataRefused(
             " ".join(verdict.reasons),
             "Nothing was trained.",

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from edgeline.alerts import channels
 from edgeline.alerts.channels import Message
@@ -24,7 +25,6 @@ from edgeline.records.json_file import UNREADABLE, decode, encode
 from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.release.durable import only_writer
-from edgeline.release.releases import Release
 from edgeline.report import records
 from edgeline.report.facts import Facts
 from edgeline.store.locations import Location, locate, read_bytes
@@ -80,7 +80,8 @@ def look_at_workspace(
     return Situation(
         model=model,
         history=history,
-        release=find_production_release(push, model),
+        begun=next((run.started_at for _, run in runs), ""),
+        **_find_production(push, model),
         place=f"--workload {model} --workspace {shlex.quote(str(workspace))}",
         folders=tuple(place for place in (workspace, locate(push)) if isinstance(place, Path)),
         state=workspace / "runs" / f"alerts-{model}.json",
@@ -104,7 +105,8 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
     return Situation(
         model=root.name,
         history=history,
-        release=find_production_release(str(push), root.name),
+        begun=next((facts.run.started_at for facts in history), ""),
+        **_find_production(str(push), root.name),
         place=f"--workload {root.name} --store {shlex.quote(str(push))}",
         folders=(push,) if isinstance(push, Path) else (),
         state=root / "alerts.json",
@@ -112,13 +114,12 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
     )
 
 
-def find_production_release(push: str, model: str) -> Release | None:
-    """Returns the release in production; None if there is none, or it cannot be read."""
+def _find_production(push: str, model: str) -> dict[str, Any]:
+    """Returns the fields of a situation that tell what is in production."""
     try:
-        return store.current(push, model)
+        return {"release": store.current(push, model)}
     except (EdgelineError, OSError) as error:
-        _log.warning("The release in production cannot be read: %s", getattr(error, "found", error))
-        return None
+        return {"release": None, "unreadable": getattr(error, "found", None) or str(error)}
 
 
 def _send_changes(settings: AlertSettings, situation: Situation) -> tuple[Mapping[str, Trouble], list[str]]:

@@ -55,6 +55,8 @@ class Situation:
     state: Location  # the file of the alerts' state
     report: str  # the page of the last run
     number: int | None = None  # of the run that just found nothing new, and has no record
+    begun: str = ""  # the time of the first run
+    unreadable: str = ""  # why it is not known what is in production
 
 
 def find_troubles(situation: Situation, settings: AlertSettings, now: datetime) -> dict[str, Trouble | None]:
@@ -63,21 +65,23 @@ def find_troubles(situation: Situation, settings: AlertSettings, now: datetime) 
     if situation.history:
         last, before = situation.history[-1], situation.history[-1 - COMPARED : -1]
         findings += [
-            _check_end(last, situation.release),
+            _check_end(last, situation),
             _check_accuracy(last, situation.place, settings.max_drop),
             _check_quarantine(last, before, settings.max_quarantine_rise),
             _check_durations(last, before, settings.slow_factor),
         ]
-    return dict(chain(*findings))
+    return dict(chain(*findings, _check_store(situation)))
 
 
-def _check_end(last: Facts, release: Release | None) -> Findings:
+def _check_end(last: Facts, situation: Situation) -> Findings:
     """Checks how the last run ended; an interrupted run tells nothing about the next."""
     run, problem = last.run, last.run.error or Problem("")
     if run.outcome in ("pushed", "unchanged"):
         yield RUN, None
     elif run.outcome != "interrupted":
-        stays = f"version {release.version} stays in production" if release else "nothing was in production"
+        stays = "production is unchanged" if situation.unreadable else "nothing was in production"
+        if situation.release:
+            stays = f"version {situation.release.version} stays in production"
         reasons = run.reasons or (problem.found,)
         # A gate's numbers differ each week, but its slices, features and spans identify the trouble.
         failed = [
@@ -137,8 +141,10 @@ def _check_durations(last: Facts, before: Sequence[Facts], factor: float) -> Fin
 
 def _check_releases(situation: Situation, settings: AlertSettings, now: datetime) -> Findings:
     """Checks the age and expiry of the release in production, or the time that runs have pushed none."""
+    if situation.unreadable:
+        return
     manifest = situation.release.manifest if situation.release else None
-    since = manifest.created if manifest else next((facts.run.started_at for facts in situation.history), "")
+    since = manifest.created if manifest else situation.begun
     with suppress(ValueError):
         age, old = (now - parse_time(since)).days, describe_age(since, settings.stale_days, now)
         if not manifest:
@@ -152,6 +158,12 @@ def _check_releases(situation: Situation, settings: AlertSettings, now: datetime
         why = ("After that, phones should no longer trust it. Push a new version.",)
         is_soon = left <= timedelta(days=settings.expiry_days)
         yield "expiry", Trouble(what, why, same=f"{manifest.version} {word}") if is_soon else None
+
+
+def _check_store(situation: Situation) -> Findings:
+    """Checks whether the release in production can be read."""
+    what = f"It is not known which version of {situation.model} is in production."
+    yield "unreadable", Trouble(what, (situation.unreadable,)) if situation.unreadable else None
 
 
 def _check_disks(situation: Situation, min_gb: float) -> Findings:

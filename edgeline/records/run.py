@@ -99,6 +99,15 @@ class Run:
         return self.number, self.started_at, self.id
 
     @property
+    def production(self) -> str:
+        """Words for what is in production after a run that pushed nothing."""
+        if self.version:
+            return f"version {self.version} stays in production"
+        if self.inputs.get("production") == "":
+            return "nothing is in production"
+        return "production is unchanged"  # A run that failed early has not looked, and a store may be away.
+
+    @property
     def has_verdict(self) -> bool:
         """True for a run that judged its data or its model."""
         return self.outcome not in ("running", *UNFINISHED)

@@ -48,7 +48,7 @@ def list_next_steps(facts: Facts) -> list[str]:
     Other runs have none: a failed one says what to do with its problem.
     """
     run, data = facts.run, facts.data
-    model = f" --workload {run.workload}"
+    of = f"--workload {run.workload}"
     if run.outcome == "refused":
         blamed = [span for gate in facts.gates if gate.result == "fail" for span in gate.spans]
         newest = data.spans[-1].name if data and data.spans else "SPAN"
@@ -56,14 +56,14 @@ def list_next_steps(facts: Facts) -> list[str]:
         return [
             "If the span is bad, leave it out and run again:"
             f" `edgeline data exclude {max(blamed, default=newest)} --reason R --data {place}`.",
-            f"If the data is right and the schema too narrow: `edgeline schema diff{model}` shows the"
-            f" difference, and `edgeline schema accept FEATURE --reason R{model}` widens the schema.",
+            f"If the data is right and the schema too narrow: `edgeline schema diff {of}` shows the"
+            f" difference, and `edgeline schema accept FEATURE --reason R {of}` widens the schema.",
         ]
     if run.outcome != "held":
         return []
     steps = ["Look at the weakest slices and the worst mistakes below: are their labels right?"]
     if facts.evaluation and facts.evaluation.baseline_version and run.engine == "local":
-        command = f"edgeline diff production {run.id}{model}"
+        command = f"edgeline diff production {run.id} {of}"
         steps.append(f"Compare it with production, slice by slice: `{command}`.")
     return [
         *steps,
@@ -96,11 +96,9 @@ def _list_failed_gates(facts: Facts) -> str:
 
 
 def _describe_production(facts: Facts) -> str:
-    version = facts.run.version or (facts.evaluation.baseline_version if facts.evaluation else None)
-    if version:
-        return f"version {version} stays in production"
-    # A cluster's step that refuses data has not looked at what is in production.
-    return "nothing is in production" if facts.run.engine == "local" else "production is unchanged"
+    if not facts.run.version and facts.evaluation and facts.evaluation.baseline_version:
+        return f"version {facts.evaluation.baseline_version} stays in production"
+    return facts.run.production
 
 
 def _name_last_step(facts: Facts) -> str:

@@ -138,8 +138,7 @@ def headline(run: Run) -> str:
     """Returns the outcome of a run as one sentence."""
     if run.outcome == "running":
         return f"Run {run.id} is running."
-    stays = f"version {run.version} stays in production" if run.version else "nothing is in production"
-    return _read_outcome(run).headline(run.workload, run.push, stays)
+    return _read_outcome(run).headline(run.workload, run.push, run.production)
 
 
 def time_table(run: Run, width: int) -> Iterator[str]:

@@ -303,7 +303,7 @@ def test_of_several_weeks_that_are_judged_the_one_that_breaks_the_schema_is_blam
     assert "lane_id breaks the schema" in verdict.reasons[0] and verdict.spans == ("span-00002",)
 
 
-def test_a_week_that_production_was_made_of_does_not_put_the_blame_for_a_narrower_schema_on_the_next(tmp_path):
+def test_a_week_of_production_that_breaks_a_narrower_schema_brings_no_blame_on_the_next(tmp_path):
     weeks = [*week(1, 0), *week(2, 0, strange_lanes=40), *week(3, 1)]
     window = what_ingest_counted(tmp_path / "q", spans=[counted_span(number) for number in (1, 2, 3)])
     examples = write_examples(tmp_path / "examples", weeks)

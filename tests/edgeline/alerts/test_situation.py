@@ -68,6 +68,7 @@ def test_what_keeps_a_run_from_beginning_is_told_although_nothing_records_it(run
     (text,) = hook.messages
     assert text.startswith("[edgeline] shelf: Failed: nothing was pushed") and "current.json" in text
     assert "In production: no release that can be read from here." in text
+    assert "It is not known which version of shelf is in production." in text
 
 
 def test_a_run_that_tells_nobody_notes_nothing(tmp_path, capsys):

@@ -155,6 +155,13 @@ def test_a_run_that_found_nothing_new_ends_the_trouble_of_one_that_could_not_beg
     assert ["Resolved" in message for message in hook.messages] == [False, True, False, True]
 
 
+def test_where_nothing_was_ever_pushed_days_count_from_the_first_of_all_runs(workspace, hook):
+    workspace.record("held", started_at="2026-01-05T03:00:00Z")
+    for _ in range(40):
+        workspace.record("held")
+    assert "nothing has been pushed for" in workspace.tell()[0]["stale"].what
+
+
 def test_a_killed_run_that_left_no_page_is_told_by_the_command_of_a_timer(workspace, hook, make_run):
     folder = RunFolder(workspace.path / "runs" / "20261005-100000")
     folder.path.mkdir(parents=True)

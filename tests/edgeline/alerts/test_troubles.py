@@ -26,9 +26,9 @@ def release(tmp_path_factory):
     return store.push(str(folder / "push"), "shelf", make_candidate(folder / "candidate"))
 
 
-def found(*history, release=None, settings=SETTINGS, later=timedelta(), folders=()):
+def found(*history, release=None, settings=SETTINGS, later=timedelta(), folders=(), **values):
     history = [replace(facts, run=replace(facts.run, number=n)) for n, facts in enumerate(history, start=1)]
-    situation = Situation("shelf", history, release, "--workspace w", folders, Path("state"), "")
+    situation = Situation("shelf", history, release, "--workspace w", folders, Path("state"), "", **values)
     return find_troubles(situation, settings, NOW + later)
 
 
@@ -68,9 +68,16 @@ def test_a_release_is_stale_after_so_many_days_without_a_push(release):
 
 
 def test_without_a_release_the_first_run_counts():
-    first = run("held", started_at="2026-01-05T03:00:00Z")
-    assert "nothing has been pushed for" in found(first)["stale"].what
-    assert "stale" not in found(run("held", started_at="no time"))
+    assert "nothing has been pushed for" in found(run("held"), begun="2026-01-05T03:00:00Z")["stale"].what
+    assert "stale" not in found(run("held"), begun="no time")
+
+
+def test_where_production_cannot_be_read_that_is_told_and_not_that_there_is_none():
+    troubles = found(run("failed"), begun="2026-01-05T03:00:00Z", unreadable="current.json cannot be read.")
+    assert "stale" not in troubles and "production is unchanged" in troubles["run"].what
+    assert troubles["unreadable"].what == "It is not known which version of shelf is in production."
+    assert troubles["unreadable"].why == ("current.json cannot be read.",)
+    assert found(run())["unreadable"] is None
 
 
 def test_a_release_that_expires_soon_is_told_before_and_once_more_when_it_has(release):

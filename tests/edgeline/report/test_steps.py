@@ -93,7 +93,7 @@ def test_the_page_of_a_step_shows_what_it_put_out(sources, step, shown):
 
 def test_the_first_line_of_a_page_says_what_came_of_the_step_to_those_who_see_no_more(sources):
     assert step_page("DataValidator", sources).startswith("<!-- fail: Far too dark. -->\n")
-    said = "<!-- A model was trained and held back; nothing is in production. Far < too dark. -->\n"
+    said = "<!-- A model was trained and held back; production is unchanged. Far < too dark. -->\n"
     assert step_page("RunReport", sources).startswith(said)
 
 

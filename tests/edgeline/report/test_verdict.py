@@ -35,11 +35,9 @@ def test_a_model_that_is_held_back_names_the_gate_and_what_stays(gate):
 
 def test_refused_data_says_that_nothing_was_trained():
     facts = replace(ended("refused", version=None), evaluation=None)
-    assert (
-        describe_outcome(facts) == "The data was refused, so nothing was trained; nothing is in production."
-    )
-    cluster = replace(facts, run=replace(facts.run, engine="kubeflow"))
-    assert describe_outcome(cluster).endswith("production is unchanged.")
+    assert describe_outcome(facts) == "The data was refused, so nothing was trained; production is unchanged."
+    first = replace(facts, run=replace(facts.run, inputs={"production": ""}))
+    assert describe_outcome(first).endswith("nothing is in production.")
 
 
 def test_a_failure_names_its_step():
