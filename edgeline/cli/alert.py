@@ -39,8 +39,25 @@ class _Settings(Group, extra="ignore"):
 @test_option
 def alert(place: Place, profile: str | None, overrides: Sequence[str], test: bool) -> int:
     """Sends alerts about failed runs, old releases and full disks; run it from a timer of your own."""
-    _, push, model = resolve_place(Place(place.workspace, place.workload))
-    return send_alerts(_read_settings(profile, overrides), model, push, place.workspace, place.store, test)
+    settings, names = _read_settings(profile, overrides), _list_models(place)
+    codes = []
+    for name in names[:1] if test else names:
+        _, push, model = resolve_place(Place(place.workspace, name))
+        if len(names) > 1 and not test:
+            say(f"{model}:")
+        codes.append(send_alerts(settings, model, push, place.workspace, place.store, test))
+    return max(codes)
+
+
+def _list_models(place: Place) -> list[str | None]:
+    """Returns the model that was named, or all that have a run or, in a store, a release; None if none has."""
+    if place.workload:
+        return [place.workload]
+    if place.store is None:
+        names = {run.workload for run in read_runs(place.workspace)}
+    else:
+        names = {*models(place.store), *list_folders(locate(place.store) / "runs")}
+    return [*sorted(names)] or [None]
 
 
 def _read_settings(profile: str | None, overrides: Sequence[str]) -> AlertSettings:

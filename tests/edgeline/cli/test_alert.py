@@ -2,11 +2,17 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
+from edgeline.cli.alert import alert
 from edgeline.cli.main import main
 from edgeline.errors import UsageError
+from edgeline.journal import utc_now
+from edgeline.report import records
+from edgeline.report.facts import Facts
+from edgeline.workspace.runs import RunFolder
 from tests.edgeline.alerts.servers import SECRET
 
 WEBHOOK = ("--set", "alerts.webhook=$HOOK", "--set", "alerts.min_free_gb=0")
@@ -21,6 +27,22 @@ def test_a_timer_tells_of_the_last_run_once(workspace, hook, capsys):
             .startswith("Held back: the model was trained and not pushed")
         )
     assert len(hook.messages) == 1
+
+
+@pytest.mark.parametrize("place", ["--workspace", "--store"])
+def test_without_a_name_every_model_is_looked_at(place, tmp_path, make_run, hook, capsys):
+    for number, (model, reason) in enumerate([("tank", "Too slow."), ("pump", "Too large.")], start=1):
+        run = make_run(id=f"2026100{number}-030000", workload=model, number=number, outcome="held")
+        run = replace(run, reasons=(reason,), started_at=utc_now())
+        folder = RunFolder(tmp_path / "runs" / (run.id if place == "--workspace" else f"{model}/{run.id}"))
+        folder.path.mkdir(parents=True)
+        folder.write(run)
+        records.write(folder.path, Facts(run), "<!DOCTYPE html>")
+    # The command of the package; that of the project alerts on the workload whose settings it reads.
+    assert alert.main([place, str(tmp_path), *WEBHOOK], standalone_mode=False) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0::2] == ["pump:", "tank:"] and all("Held back" in line for line in lines[1::2])
+    assert ["Too large." in text for text in hook.messages] == [True, False]
 
 
 def test_a_channel_that_failed_ends_the_command_with_1(workspace, hook, capsys):
