@@ -4,15 +4,22 @@ DIR/span-00042/corrections.jsonl has a JSON object a line; lines are only append
 example counts. The files of the span stay as they are:
 
 {"example": "a.jpg", "was": "ok", "label": "damaged", "when": "2026-10-05T09:12:33Z", "who": "...",
- "reason": "..."}
+ "reason": "...", "file": ""}
 """
 
+import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 from data.spans.decisions import append_entries, read_entries
 from data.spans.layout import CORRECTIONS, Span
 from data.spans.source import Row
+from edgeline.store.locations import open_read
+from edgeline.store.store_errors import explain_errors
+
+_log = logging.getLogger("edgeline.data")
 
 
 @dataclass(frozen=True)
@@ -25,17 +32,46 @@ class Correction:
     when: str  # UTC, ISO 8601
     who: str  # user@host
     reason: str  # in a person's words
+    # The digest of the file of which the example's id names a line: in another file, the line may be another
+    # row. Empty for a photo, and in decisions of earlier versions.
+    file: str = ""
+
+
+def digest_file(span: Span, name: str) -> str:
+    """Returns the SHA-256 of a file of a span; empty if there is none of that name."""
+    if not name:
+        return ""
+    place, digest = span.path / name, hashlib.sha256()
+    try:
+        with explain_errors(place), open_read(place) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return ""
+    return digest.hexdigest()
 
 
 def read_corrections(span: Span) -> Mapping[str, Correction]:
     """Reads the newest correction of each example of a span, by the example's id.
+
+    Corrections of rows of a file that has changed since are left out, with a warning.
 
     Raises as `decisions.read_entries` does.
     """
     otherwise = "Labels that somebody corrected would be trained on."
     place = span.path / CORRECTIONS
     entries = read_entries(place, Correction, "a correction of a label", otherwise, (span.name,))
-    return {correction.example: correction for correction in entries}
+    newest = {correction.example: correction for correction in entries}
+    digest = cache(partial(digest_file, span))
+    kept = {
+        example: correction
+        for example, correction in newest.items()
+        if not correction.file or correction.file == digest(example.rpartition(":")[0])
+    }
+    if dropped := len(newest) - len(kept):
+        text = "%d of %d corrections of labels in %s are not used: their files changed since."
+        _log.warning(text, dropped, len(newest), span.name)
+    return kept
 
 
 def find_correction(corrections: Mapping[str, Correction], example: str, label: str) -> Correction | None:

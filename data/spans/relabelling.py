@@ -3,10 +3,11 @@
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from data.settings import DataSettings
-from data.spans.corrections import Correction, add_corrections, read_corrections
+from data.spans.corrections import Correction, add_corrections, digest_file, read_corrections
 from data.spans.decisions import clean_reason
 from data.spans.layout import Span, find_spans
 from data.spans.source import Rejected, load_source
@@ -75,14 +76,16 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
             f"{file} line {by_span[missing[0]][0].line} names an example of it.",
             "Pass the folder of spans that the run read: --data DIR.",
         )
-    when, who = utc_now(), get_user_and_host()
-    checked = {
-        name: [
-            Correction(decision.example, original, decision.label, when, who, why)
+    when, who, checked = utc_now(), get_user_and_host(), {}
+    for name, of_span in by_span.items():
+        digest = cache(partial(digest_file, spans[name]))
+        checked[name] = [
+            Correction(
+                *(decision.example, original, decision.label, when, who, why),
+                digest(decision.example.rpartition(":")[0]),
+            )
             for decision, original in _check(file, spans[name], of_span, workload)
         ]
-        for name, of_span in by_span.items()
-    }
     for name, corrections in checked.items():
         add_corrections(spans[name], corrections)
     confirmed = sum(decision.label == decision.was for decision in decisions)

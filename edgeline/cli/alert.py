@@ -50,7 +50,7 @@ def alert(place: Place, profile: str | None, overrides: Sequence[str], test: boo
 
 
 def _list_models(place: Place) -> list[str | None]:
-    """Returns the model that was named, or all that have a run or, in a store, a release; None if none has."""
+    """Returns the named model, or all that have a run or, in a store, a release; None if there is none."""
     if place.workload:
         return [place.workload]
     if place.store is None:

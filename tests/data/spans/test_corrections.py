@@ -137,6 +137,24 @@ def test_a_list_without_its_columns_or_a_reason_is_refused(data, relabel, tmp_pa
     assert main(arguments) == 2 and "cannot be read (No such file or directory)" in capsys.readouterr().err
 
 
+def test_a_correction_of_a_row_is_not_used_once_its_file_was_written_again(tmp_path, capsys, caplog):
+    header, rows = "text,label\n", [f"It is film {n},{'good' if n % 2 else 'bad'}\n" for n in range(60)]
+    (tmp_path / "films.csv").write_text(header + "".join(rows))
+    data = tmp_path / "data"
+    columns = ("--text", "text", "--label", "label")
+    assert main(["data", "import", str(tmp_path / "films.csv"), *columns, "--data", str(data)]) == 0
+    (span,) = find_spans(data)
+    (file,) = find_files(span, ".csv")
+    (tmp_path / "list.csv").write_text(f"example,label,corrected\n{span.name}/{file.name}:2,bad,good\n")
+    command = ["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", "r"]
+    assert main([*command, "--workload", str(data / "workload.yaml")]) == 0
+    assert corrections(data) == {f"{file.name}:2": ("bad", "good")}
+    first, *others = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([first, others[2], *others]))
+    assert corrections(data) == {}
+    assert "1 of 1 corrections of labels in span-00001 are not used: their files changed" in caplog.text
+
+
 def test_a_damaged_line_names_its_span_and_half_a_last_line_is_ignored(data, relabel):
     relabel(("span-00001/0.jpg", "ok", "damaged"))
     span = find_spans(data)[0]
