@@ -45,7 +45,9 @@ def status(place: Place, as_json: bool) -> int:
     """Shows what is in production, and how the last run ended."""
     last, root, model = resolve_place(place)
     release, rollout = store.current(root, model), store.find_rollout(root, model)
-    served = closing.find_served(last, release) if last and release else None
+    # The last run says nothing of releases in another place.
+    is_own = place.store is None or find_push(last, place.workspace) == root
+    served = closing.find_served(last, release) if last and release and is_own else None
     promised = last.settings.get("alerts", {}).get("stale_days") if last else None
     old = ""
     if release and isinstance(promised, int):

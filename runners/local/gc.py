@@ -89,8 +89,15 @@ class Inventory:
         self._records = {name: records.read_all(locate(root) / "runs" / name) for name in self._models}
 
     def find_kept_runs(self, keep: int) -> list[tuple[RunFolder, Run]]:
-        """Returns the runs to keep when the newest `keep` of each of these models are kept."""
+        """Returns the runs to keep when the newest `keep` of each of these models are kept.
+
+        Those that pushed what is in production, or the candidate of a canary, are kept too.
+        """
         ids: set[str] = set()
+        for name, releases in self._releases.items():
+            release, rollout = store.current(self._root, name), store.find_rollout(self._root, name)
+            versions = {release and release.version, rollout and rollout.candidate}
+            ids |= {each.manifest.run for each in releases if each.version in versions}
         for name in self._run_models:
             own = [run for _, run in self.known if run.workload == name]
             ids |= _select_needed(own, keep if name in self._models else len(own))

@@ -213,6 +213,8 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace):
     served = json.loads(edgeline("status", "--json")[1])["production"]["served"]
     assert (served["version"], served["answers"]) == (1, 1_530)
     assert (served["checked"]["share"], served["doubted"]) == (0.93, 12)
+    store.push(tmp_path / "other", "shelf", make_candidate(tmp_path / "one", metrics=METRICS))
+    assert "answered" not in edgeline("status", "--store", str(tmp_path / "other"))[1]
 
 
 def test_status_says_when_production_is_older_than_was_promised(edgeline, tmp_path, make_run, monkeypatch):
