@@ -32,7 +32,7 @@ class Checkpoint:
 
     history: Sequence[Mapping[str, float]]  # logs of every epoch so far
     variables: Sequence[np.ndarray]  # weights, optimizer state, seeds of dropout
-    best_weights: Sequence[np.ndarray]  # of the best epoch so far
+    kept_weights: Sequence[np.ndarray]  # of the best epoch so far, or the mean of the last epochs'
     tally: Tally  # of the epoch in progress
 
 
@@ -67,7 +67,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Writes a new checkpoint and keeps the one before; a crash at any instant leaves one of them intact."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
-    arrays |= {f"best_{i}": array for i, array in enumerate(checkpoint.best_weights)}
+    arrays |= {f"kept_{i}": array for i, array in enumerate(checkpoint.kept_weights)}
     arrays["history"] = np.array(json.dumps(list(checkpoint.history)))
     arrays["tally"] = np.array(json.dumps(asdict(checkpoint.tally)))
     with contextlib.suppress(FileNotFoundError):
@@ -105,6 +105,6 @@ def load(model: keras.Model, folder: Path) -> Checkpoint | None:
 def _read(path: Path) -> Checkpoint:
     with np.load(path, allow_pickle=False) as arrays:
         variables = [arrays[name] for name in arrays.files if name.startswith("variable_")]
-        best_weights = [arrays[name] for name in arrays.files if name.startswith("best_")]
+        kept_weights = [arrays[name] for name in arrays.files if name.startswith("kept_")]
         tally = Tally(**json.loads(str(arrays["tally"])))
-        return Checkpoint(json.loads(str(arrays["history"])), variables, best_weights, tally)
+        return Checkpoint(json.loads(str(arrays["history"])), variables, kept_weights, tally)

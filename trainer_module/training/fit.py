@@ -2,7 +2,7 @@
 
 The data that select an epoch never judge the model: the eval split is measured after each epoch for the
 curves, and decides nothing. By default no epoch is selected: as the learning rate falls to 0, the last epochs
-hardly differ.
+hardly differ, and fine-tuning takes the mean of some.
 """
 
 import logging
@@ -98,8 +98,9 @@ def train(
     folder: Path,
     board_data: BoardData | None = None,
     selection: tf.data.Dataset | None = None,
+    averaged: int = 1,
 ) -> Outcome:
-    """Trains until `epochs` are done; the model then has the weights of the last epoch.
+    """Trains until `epochs` are done; the model then has the mean weights of the last `averaged` epochs.
 
     With `selection` it has those of the best epoch on these batches, by the mean recall of classes if these
     are balanced, else by the loss; `early_stopping_patience` epochs without a better one end the training.
@@ -116,7 +117,9 @@ def train(
         settings: Epochs and patience.
         folder: Folder for the checkpoint of this training and, below it, TensorBoard's files.
         board_data: Data that TensorBoard shows; None writes no TensorBoard files.
-        selection: Batches of groups held out of training, which select the best epoch; None takes the last.
+        selection: Batches of groups held out of training, which select the best epoch; None selects none.
+        averaged: Number of epochs, the last ones, after which the weights are averaged (Izmailov and others,
+            2018, arXiv:1803.05407; Kaddour, 2022, arXiv:2209.14981).
 
     Raises:
         HeldBack: The loss is no longer a finite number.
@@ -130,7 +133,8 @@ def train(
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     select = _make_evaluator(loop, selection) if selection else None
-    state = _TrainingState(loop, settings, folder, resumed, _make_evaluator(loop, evaluation), select)
+    evaluate = _make_evaluator(loop, evaluation)
+    state = _TrainingState(loop, settings, folder, resumed, evaluate, select, averaged)
 
     def read_progress() -> list[int]:
         own = np.array([len(state.history), state.tally.steps, state.finished])
@@ -158,8 +162,8 @@ def train(
         state.end_epoch(is_chief)
         epochs_done, steps_taken, finished = read_progress()
     seconds = time.monotonic() - started
-    if is_chief and state.best_weights:
-        model.set_weights(state.best_weights)
+    if is_chief and state.kept_weights:
+        model.set_weights(state.kept_weights)
     if board_data and state.board:
         if state.best_answers is None:
             state.best_answers = state.evaluate().probabilities
@@ -245,11 +249,12 @@ class _TrainingState:
         resumed: checkpoint.Checkpoint | None,
         evaluate: Callable[[], _Evaluation],
         select: Callable[[], _Evaluation] | None,
+        averaged: int,
     ) -> None:
         self.loop, self.settings, self.folder = loop, settings, folder
-        self.evaluate, self.select = evaluate, select
+        self.evaluate, self.select, self.averaged = evaluate, select, averaged
         self.history: list[Mapping[str, float]] = list(resumed.history) if resumed else []
-        self.best_weights: Sequence[Any] = resumed.best_weights if resumed else ()
+        self.kept_weights: Sequence[Any] = resumed.kept_weights if resumed else ()
         self.tally = resumed.tally if resumed else Tally()
         self.saved_at = time.monotonic()
         self.board: Board | None = None
@@ -302,8 +307,11 @@ class _TrainingState:
                 raise self.loop.divergence_error(name, logs[name])
         seconds = tally.seconds + time.monotonic() - started
         self.history.append({**logs, "seconds": round(seconds, 3)})
-        if self.best_epoch == len(self.history) - 1:
-            self.best_weights = self.loop.model.get_weights() if self.select else ()
+        if self.select and self.best_epoch == len(self.history) - 1:
+            self.kept_weights, self.best_answers = self.loop.model.get_weights(), evaluation.probabilities
+        elif not self.select and self.averaged > 1:
+            self._add_to_average(len(self.history) - self.settings.epochs + self.averaged)
+        elif not self.select:
             self.best_answers = evaluation.probabilities
         if self.board:
             values = {**logs, "learning_rate": self.loop.learning_rate}
@@ -311,9 +319,18 @@ class _TrainingState:
         self._save()
         self._report(logs, seconds)
 
+    def _add_to_average(self, count: int) -> None:
+        """Adds the weights to the mean of those after `count - 1` epochs; a count below 1 is not averaged."""
+        weights = self.loop.model.get_weights()
+        if count == 1:
+            self.kept_weights = weights
+        elif count > 1:
+            pairs = zip(self.kept_weights, weights, strict=True)
+            self.kept_weights = [mean + (new - mean) / count for mean, new in pairs]
+
     def _save(self) -> None:
         variables = [variable.numpy() for variable in checkpoint.training_variables(self.loop.model)]
-        state = checkpoint.Checkpoint(self.history, variables, self.best_weights, self.tally)
+        state = checkpoint.Checkpoint(self.history, variables, self.kept_weights, self.tally)
         checkpoint.save(state, self.folder)
         self.saved_at = time.monotonic()
 

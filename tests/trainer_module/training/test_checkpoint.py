@@ -31,7 +31,7 @@ def test_what_is_saved_comes_back_equal(tmp_path):
     assert loaded.tally == Tally(3, 1.5)
     for ours, theirs in zip(state_of(second).variables, saved.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    for ours, theirs in zip(loaded.best_weights, saved.best_weights, strict=True):
+    for ours, theirs in zip(loaded.kept_weights, saved.kept_weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 

@@ -67,7 +67,7 @@ def batches(labels, epochs: range, weights=None) -> tf.data.Dataset:
 LABELS = np.arange(24) % 3
 
 
-def train(model, chosen, folder, labels=LABELS, weights=None) -> fit.Outcome:
+def train(model, chosen, folder, labels=LABELS, weights=None, **options) -> fit.Outcome:
     evaluation = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(10)
     return fit.train(
         loop(model),
@@ -76,6 +76,7 @@ def train(model, chosen, folder, labels=LABELS, weights=None) -> fit.Outcome:
         evaluation,
         chosen,
         folder,
+        **options,
     )
 
 
@@ -202,9 +203,20 @@ def figures(history) -> list[dict[str, float]]:
     return [{name: logs[name] for name in logs if name not in ("input_wait", "seconds")} for logs in history]
 
 
-def test_a_training_that_was_cut_off_ends_as_an_unbroken_one(tmp_path, monkeypatch):
+def test_the_last_epochs_are_averaged(tmp_path, monkeypatch):
+    model, after_each = linear(learning_rate=0.3), []
+    monkeypatch.setattr(checkpoint, "save", lambda *_: after_each.append(model.get_weights()))
+    train(model, settings(epochs=9), tmp_path, averaged=3)
+    kernels, biases = zip(*after_each[-3:], strict=True)
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(kernel, np.mean(kernels, axis=0), rtol=1e-4)  # float32, in another order
+    np.testing.assert_allclose(bias, np.mean(biases, axis=0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("averaged", [1, 4])
+def test_a_training_that_was_cut_off_ends_as_an_unbroken_one(averaged, tmp_path, monkeypatch):
     unbroken = linear()
-    whole = train(unbroken, settings(epochs=6), tmp_path / "whole")
+    whole = train(unbroken, settings(epochs=6), tmp_path / "whole", averaged=averaged)
 
     save = checkpoint.save
 
@@ -215,10 +227,10 @@ def test_a_training_that_was_cut_off_ends_as_an_unbroken_one(tmp_path, monkeypat
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(checkpoint, "save", save_and_die)
-        train(linear(), settings(epochs=6), tmp_path / "cut")
+        train(linear(), settings(epochs=6), tmp_path / "cut", averaged=averaged)
     resumed = linear()
     resumed.set_weights([np.zeros_like(weight) for weight in resumed.get_weights()])
-    outcome = train(resumed, settings(epochs=6), tmp_path / "cut")
+    outcome = train(resumed, settings(epochs=6), tmp_path / "cut", averaged=averaged)
 
     assert outcome.resumed_from_epoch == 3
     assert figures(outcome.history) == figures(whole.history)
