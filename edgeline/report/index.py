@@ -131,12 +131,15 @@ def _parse_moment(text: str) -> datetime | None:
 
 
 def _describe_production(model: str, rows: Sequence[Row], changes: Sequence[Mark]) -> str:
-    if changes and changes[-1].action != "push":
+    pushed = [row for row in rows if row.outcome == "pushed"]
+    # The run of a push has no such row if it was killed right after it, or is gone.
+    told = ("push", pushed[-1].version) if pushed else ()
+    if changes and (changes[-1].action, changes[-1].to_version) != told:
         last, what = changes[-1], f"Version {changes[-1].to_version} of {model} is in production"
         if last.tried:
             return f"{what}. Since {words.day(last.when)}, {last.tried}"
-        return f"{what}: {last.action} from version {last.from_version} on {words.day(last.when)}."
-    pushed = [row for row in rows if row.outcome == "pushed"]
+        change = f"{last.action} from version {last.from_version}" if last.from_version else last.action
+        return f"{what}: {change} on {words.day(last.when)}."
     if not rows:
         return f"No run of {model} yet."
     if not pushed:

@@ -67,6 +67,12 @@ def test_what_charts_show_is_said_in_words():
     assert any(text.endswith("last: fp16 0.39\u00a0MB") for text in said)
 
 
+def test_a_push_whose_run_was_killed_or_is_gone_is_in_production_all_the_same():
+    pushed = Mark("2026-10-05T12:00:00Z", "push", 9, 8)
+    page = render_index("shelf", list(weeks(3)), [pushed])
+    assert "Version 9 of shelf is in production: push from version 8 on 2026-10-05." in page
+
+
 def rollback(when: str) -> Mark:
     return Mark(when, "rollback", 1, 2, f"Worse, {HOSTILE}.")
 
