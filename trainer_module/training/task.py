@@ -21,9 +21,9 @@ from trainer_module.training.input_pipeline import Split
 from trainer_module.training.loop import Loop
 
 _progress = logging.getLogger("edgeline.progress")
-# A network that began with weights ends with their mean after each epoch of the last third: single epochs
+# A network that began with weights ends with their mean after each epoch of this last share: single epochs
 # differ by a point or two.
-_AVERAGED = 3
+_AVERAGED = 0.5
 # Share of the groups of train that select an epoch, if early stopping is set.
 _SELECTION_SHARE = 0.1
 
@@ -130,7 +130,7 @@ def train_model(
             checkpoints,
             fit.BoardData(task.workload.labels, inputs, split.labels[split.shown]),
             prepared.selection,
-            max(1, settings.epochs // _AVERAGED) if prepared.fine_tuning else 1,
+            max(1, int(settings.epochs * _AVERAGED)) if prepared.fine_tuning else 1,
         )
     model = prepared.model
     if settings.precision != "float32":
