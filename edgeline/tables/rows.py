@@ -16,6 +16,8 @@ _MOST_LINE_BYTES = 64 * 2**20
 _SHOWN = 300
 # JSON objects whose keys are the columns: some leave out what they have no value for.
 _FIRST_OBJECTS = 1_000
+# Share of a row's lines that each look like a row: others may be damaged.
+_LIKE_ROWS = 0.9
 
 # A row's place, such as `readings.csv:17` with its first line, and its cells by column.
 Cells = tuple[str, Mapping[str, str]]
@@ -136,6 +138,7 @@ def read_csv_rows(
     # Python 3.10 refuses a file with a NUL, later versions do not; as \1 it costs only its row.
     lines = (line.replace("\0", "\1") for line in read_lines(path, spans))
     reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
+    columns = 0
     while True:
         begins = reader.line_num + 1
         try:
@@ -153,8 +156,32 @@ def read_csv_rows(
             ) from None
         if cells is None:
             return
+        columns = columns or len(cells)
+        if reader.line_num > begins + 1 and _swallows_rows(cells, columns, separator):
+            raise DataRefused(
+                f"{path} line {begins} has a quote that ends only in line {reader.line_num}.",
+                "The lines between them look like rows, which would be lost as the text of one cell.",
+                "Close the quote, or double each quote that is part of a text and quote its cell.",
+                spans,
+            )
         if cells:
             yield begins, cells
+
+
+def _swallows_rows(cells: Sequence[str], columns: int, separator: str) -> bool:
+    """Returns whether the lines of a row look like rows themselves, as those between two stray quotes do."""
+    rows = [line.split(separator) for line in separator.join(cells).split("\n")]
+    # A quoted text adds no separator to the first or the last line. In prose, a blank follows a comma.
+    fits = [
+        len(row) == columns > 1 and (separator == "\t" or not any(cell[:1] == " " for cell in row[1:]))
+        for row in rows
+    ]
+    if not (fits[0] and fits[-1]) or sum(fits) < _LIKE_ROWS * len(fits):
+        return False
+    if columns > 2 or separator == "\t":
+        return True
+    # Lines of a text may be pairs, such as `x,y`; labels repeat.
+    return any(all(values) and 2 * len(set(values)) <= len(rows) for values in zip(*rows, strict=False))
 
 
 def _read_json_rows(

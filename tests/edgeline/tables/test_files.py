@@ -1,5 +1,6 @@
 """Tables as people have them: every kind of file that is read, and what is said of the others."""
 
+import csv
 import gzip
 import sqlite3
 import zipfile
@@ -72,6 +73,46 @@ def test_a_row_that_is_no_csv_costs_itself_alone(tmp_path, scratch):
     table = open_table(str(tmp_path / "a.csv"), scratch)
     rows = list(table.rows(table.header))
     assert [isinstance(row, Rejected) for row in rows] == [True, False] and table.separator == ";"
+
+
+@pytest.mark.parametrize(
+    ("header", "begins", "between", "ends"),
+    [
+        ("label\ttext", 'ham\t"Hello there', ["ham\tno", "spam\ta prize"], 'spam\tI said yes"'),
+        ("text,label", '"Hello there,ham', ["no,ham", "a prize,spam"] * 3, 'I said yes",spam'),
+        ("name;age;paid", '"Ann;34;yes', ["Ben;29;no"], 'Mr Carl";30;yes'),
+        # A row among those that are lost may be damaged.
+        ("label\ttext", 'ham\t"Hello there', ["ham\tno"] * 20 + ["ham"], 'spam\tI said yes"'),
+    ],
+)
+def test_a_quote_that_is_not_closed_loses_no_rows(tmp_path, scratch, header, begins, between, ends):
+    separator = next(mark for mark in "\t,;" if mark in header)
+    plain = separator.join("x" * (header.count(separator) + 1))
+    lines = [header, *[plain] * 300, begins, *between, ends, plain]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    last = 302 + len(between) + 1
+    with pytest.raises(DataRefused, match=rf"a\.csv line 302 has a quote that ends only in line {last}"):
+        read(tmp_path / "a.csv", scratch, ("label", "text"))
+
+
+@pytest.mark.parametrize(
+    ("separator", "text"),
+    [
+        (",", "I came, I saw\nand left, at once\nthen, later\nwent home, too"),
+        (",", "My numbers:\nx,y\n1,2\n3,4"),
+        (",", "x,y\n1,1\n1,2\n1,3"),
+        ("\t", "x\ty\n1\t1\n1\t2\n1\t3"),
+        ("\t", "one\ntwo\tthree\nfour"),
+        (";", "first;\nsecond;\nthird;\nlast."),
+    ],
+)
+@pytest.mark.parametrize("is_last", [True, False])
+def test_texts_of_several_lines_may_have_separators(tmp_path, scratch, separator, text, is_last):
+    rows = [["label", "text"], *[["good", "fine"]] * 9, ["bad", text], ["good", "fine"]]
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file, delimiter=separator).writerows(rows if is_last else [row[::-1] for row in rows])
+    cells = read(tmp_path / "a.csv", scratch, ("label", "text"))[1]
+    assert len(cells) == 11 and cells[9][is_last] == text
 
 
 def test_a_packed_table_is_read_and_places_and_refusals_name_what_a_person_has(tmp_path, scratch):
