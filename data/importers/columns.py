@@ -160,7 +160,7 @@ class ColumnProfile:
 
     def find_kind(self, rows: Mapping[str, int], form: str) -> str:
         """Returns `number`, `time`, `category`, or why it is left out; `rows` counts those of each label."""
-        if self.cells == 0 or (self.values is not None and len(self.values) == 1):
+        if self.cells == 0 or (self._has_one_value() and not self._is_mark(rows)):
             return "has one value"
         if self.name in _RESERVED:
             return "has no name, or a name that examples use for another feature"
@@ -193,6 +193,13 @@ class ColumnProfile:
                 return "is different in nearly every row"
             return "has few rows of each value (--group keeps those of a machine or person in one split)"
         return "category"
+
+    def _has_one_value(self) -> bool:
+        return self.values is not None and len(self.values) == 1
+
+    def _is_mark(self, rows: Mapping[str, int]) -> bool:
+        """Returns whether it has one value or nothing, and enough rows of both."""
+        return self._has_one_value() and 1 - MOSTLY <= self.cells / sum(rows.values()) <= MOSTLY
 
     def find_unreadable(self) -> str:
         """Returns the first cell that is neither a number nor a date, else the first cell, with its place."""
@@ -293,6 +300,8 @@ class ColumnProfile:
         """Returns the one of two labels whose rows, and no others, are all empty; else nothing."""
         empty = [label for label in rows if not self.labels[label]]
         is_enough = min(rows.values()) >= _APART_ROWS_A_LABEL and sum(rows.values()) >= _APART_ROWS
+        # A mark has two values, of which one is nothing.
+        is_enough |= self._has_one_value() and sum(rows.values()) >= 2 * _ROWS_A_VALUE
         is_whole = len(rows) == 2 and len(empty) == 1 and self.cells + rows[empty[0]] == sum(rows.values())
         return empty[0] if is_whole and is_enough else ""
 

@@ -378,6 +378,39 @@ def test_a_class_may_be_called_none(tmp_path):
     assert any("Left out because fault is missing: 86 (a.csv:5, " in note for note in report.remarks)
 
 
+MARKS = [n * n % 7 in (1, 2) for n in range(300)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["x" if is_marked else "" for is_marked in MARKS], "category"),
+        (["gold" if is_marked else "none" for is_marked in MARKS], "category"),
+        (["1" if is_marked else "" for is_marked in MARKS], "number"),
+        # A few typing errors in a column of one value, or in an empty one, are no marks.
+        (["x"] * 298 + [""] * 2, "has one value"),
+        (["x"] * 2 + [""] * 298, "has one value"),
+        ([""] * 300, "has one value"),
+    ],
+)
+def test_a_column_of_a_mark_or_nothing_has_two_values(tmp_path, cells, kind):
+    assert whole(cells, tmp_path) == kind
+    if kind == "category":
+        assert {row["x"] for row in read(tmp_path / "w")} == set(cells)
+        later = table(tmp_path / "b.csv", column(["y"] * 300, age=AGES), ("x", "age", "paid"))
+        assert import_table(later, tmp_path / "w", "paid").categories == ("x",)
+
+
+@pytest.mark.parametrize("exceptions", [0, 1])
+def test_a_mark_of_all_rows_of_one_label_gives_it_away(tmp_path, exceptions):
+    content = [("x" if n % 3 or n < exceptions else "", n % 7, "ab"[n % 3 > 0]) for n in range(60)]
+    report = import_table(
+        table(tmp_path / "a.csv", content, ("ended", "age", "label")), tmp_path / "w", "label"
+    )
+    why = "gives the label away: it is empty in all rows labelled a, and in no others"
+    assert dict(report.left_out) == ({} if exceptions else {"ended": why})
+
+
 def test_a_column_that_is_called_as_a_feature_of_every_example_is_left_out_and_named(tmp_path):
     content = column(AGES, span=["x", "y", "z"] * 100, group=["x", "y", "z"] * 100)
     src = table(tmp_path / "a.csv", content, ("age", "span", "group", "paid"))
