@@ -29,6 +29,8 @@ MOSTLY = 0.99
 _MOST_CATEGORIES = 1_000
 # Mean number of rows a value. If each value still comes with one label only, that is no coincidence.
 _ROWS_A_VALUE = 5
+# The same for names, of which a panel has few rows each: if that is no coincidence either, by its chance.
+_ROWS_A_NAME, _LARGEST_CHANCE = 1.5, 1e-6
 # Fewest rows for which a column is left out because the labels' ranges of its numbers do not overlap, or
 # because one of two labels has all the empty cells. A strong column separates a few dozen rows honestly (the
 # petals of 50 and 50 irises). One of 20 rows would lie in the other label's range, with 95 % certainty, if
@@ -48,6 +50,7 @@ _IDENTIFIER_WORDS = re.compile(
     "|telefon|tel|mobile|mobil"
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
+_IF_GROUP = "--group COLUMN if each is a machine, person or customer"
 _PASS_SIGN = " (pass --decimal . or --decimal ,)"
 _YEARS = (1800, 2200)
 
@@ -165,7 +168,8 @@ class ColumnProfile:
         if self.name in _RESERVED:
             return "has no name, or a name that examples use for another feature"
         if self.gives_label_away():
-            return "gives the label away"
+            are_names = len(self.values or ()) > len(self.labels)
+            return f"gives the label away{f' ({_IF_GROUP})' if are_names else ''}"
         if empty := self._find_empty_label(rows):
             return f"gives the label away: it is empty in all rows labelled {empty}, and in no others"
         # A measurement that begins with a zero has a point behind it.
@@ -173,6 +177,11 @@ class ColumnProfile:
         if form and not is_code:
             if why := self._explain_row_name(form):
                 return why
+            if self.values is None and self._has_identifier_name() and self._is_whole():
+                return (
+                    f"is called like an identifier, with over {_MOST_CATEGORIES:,} values ({_IF_GROUP},"
+                    " --number if they measure something, --category keeps the most frequent)"
+                )
             if self._separates_labels(self._list_ranges(form)):
                 return "gives the label away: each label has a range of its own"
             return "time" if form in TIMES else "number"
@@ -186,7 +195,9 @@ class ColumnProfile:
             if not is_code and (others := self._describe_others()):
                 return others
             if self.values is None and not self._has_unique_cells():
-                return f"has over {_MOST_CATEGORIES:,} values (--category keeps the most frequent)"
+                return (
+                    f"has over {_MOST_CATEGORIES:,} values (--category keeps the most frequent, {_IF_GROUP})"
+                )
             if self.longest > 40:
                 return "is text of many words"
             if self._has_unique_cells():
@@ -217,13 +228,11 @@ class ColumnProfile:
 
     def guess_kind(self, form: str) -> str:
         """Guesses the kind of whole numbers that may be codes; empty if they clearly are not."""
-        if form not in NUMBERS or self._has_unique_cells() or self.whole_digits.total() < self.cells:
+        if form not in NUMBERS or self._has_unique_cells() or not self._is_whole():
+            return ""
+        if self.values is None or len(self.values) < 3:
             return ""
         is_named = self._has_identifier_name()
-        if self.values is None:
-            return "category" if is_named else ""
-        if len(self.values) < 3:
-            return ""
         is_sparse = False
         (digits, count), *_ = self.whole_digits.most_common(1)
         if count == self.cells and digits >= 3:
@@ -260,12 +269,15 @@ class ColumnProfile:
             return len(self.values) >= _NEARLY_EACH * self.cells
         return len(self.sampled) >= _NEARLY_EACH * self.sampled.total()
 
+    def _is_whole(self) -> bool:
+        return self.whole_digits.total() == self.cells
+
     def _list_ranges(self, form: str) -> list[tuple[float, float, int]]:
         return [bounds for (own, _), bounds in self.ranges.items() if own == form]
 
     def _explain_row_name(self, form: str) -> str:
         """Returns why whole numbers identify rows and measure nothing; empty if they do not."""
-        if self.cells < _MANY_ROWS or self.whole_digits.total() < self.cells or not self._has_unique_cells():
+        if self.cells < _MANY_ROWS or not self._is_whole() or not self._has_unique_cells():
             return ""
         ranges = self._list_ranges(form)
         low, high = min(low for low, _, _ in ranges), max(high for _, high, _ in ranges)
@@ -290,11 +302,19 @@ class ColumnProfile:
         return sum(count for fitting, (count, _) in self.by_forms.items() if {*forms} & {*fitting})
 
     def gives_label_away(self) -> bool:
-        """Returns whether each value comes with one label only, over many rows."""
-        values = self.values or {}
-        labels = {label for counted in values.values() for label in counted}
-        is_pure = all(len(counted) == 1 for counted in values.values())
-        return is_pure and len(labels) > 1 and self.cells >= _ROWS_A_VALUE * len(values)
+        """Returns whether each value comes with one label only, and that is no coincidence."""
+        if not self.values or len(self.labels) < 2 or any(len(by) > 1 for by in self.values.values()):
+            return False
+        if self.cells >= _ROWS_A_VALUE * len(self.values):
+            return True
+        # Each further row of a value has its label by chance, at best that of the most frequent label.
+        chance = (max(self.labels.values()) / self.cells) ** (self.cells - len(self.values))
+        is_repeated = self.cells >= _ROWS_A_NAME * len(self.values)
+        return is_repeated and chance < _LARGEST_CHANCE and self._may_be_names()
+
+    def _may_be_names(self) -> bool:
+        is_readable = self._count_cells((*NUMBERS, *TIMES)) >= MOSTLY * self.cells
+        return not is_readable or self.leading_zeros > 0 or bool(self.guess_kind(NUMBER))
 
     def _find_empty_label(self, rows: Mapping[str, int]) -> str:
         """Returns the one of two labels whose rows, and no others, are all empty; else nothing."""

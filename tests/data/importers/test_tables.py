@@ -1,6 +1,6 @@
 import csv
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -401,6 +401,46 @@ def test_a_column_of_a_mark_or_nothing_has_two_values(tmp_path, cells, kind):
         assert import_table(later, tmp_path / "w", "paid").categories == ("x",)
 
 
+def panel(
+    persons: int, rows_each: int, name: Callable[[int], str], exceptions: int = 0
+) -> list[tuple[object, ...]]:
+    """Rows of persons, each with one label in all of them but for the exceptions."""
+    rng = random.Random(4)
+    numbers = rng.sample(range(100, 999), persons)
+    labels = {number: rng.choice("ab") for number in numbers}
+    made = [(name(number), rng.randrange(60), labels[number]) for number in numbers for _ in range(rows_each)]
+    for row in range(exceptions):
+        made[row * rows_each] = (*made[row * rows_each][:2], "b" if made[row * rows_each][2] == "a" else "a")
+    rng.shuffle(made)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("content", "column", "leaks"),
+    [
+        (panel(50, 4, "X{}".format), "ID", True),
+        (panel(300, 2, "C{}".format), "customer", True),
+        (panel(300, 2, str), "id", True),
+        (panel(231, 4, lambda n: f"{n}a" if n % 9 == 0 else str(n)), "subject", True),
+        (panel(300, 2, lambda n: f"00{n}"), "customer", True),
+        # One label a value in so few rows is a coincidence, and a measurement is no name.
+        (panel(3, 4, "X{}".format), "plan", False),
+        (panel(9, 2, "X{}".format), "plan", False),
+        (panel(200, 3, lambda n: f"{n / 7:.2f}"), "height", False),
+        (panel(50, 4, "X{}".format, exceptions=1), "ID", False),
+    ],
+)
+def test_names_that_each_have_one_label_give_it_away(tmp_path, content, column, leaks):
+    report = import_table(
+        table(tmp_path / "a.csv", content, (column, "age", "label")), tmp_path / "w", "label"
+    )
+    why = "gives the label away (--group COLUMN if each is a machine, person or customer)"
+    assert dict(report.left_out) == ({column: why} if leaks else {})
+    if leaks:
+        grouped = import_table(tmp_path / "a.csv", tmp_path / "g", "label", column)
+        assert any("groups of" in remark and "has one label" in remark for remark in grouped.remarks)
+
+
 @pytest.mark.parametrize("exceptions", [0, 1])
 def test_a_mark_of_all_rows_of_one_label_gives_it_away(tmp_path, exceptions):
     content = [("x" if n % 3 or n < exceptions else "", n % 7, "ab"[n % 3 > 0]) for n in range(60)]
@@ -472,10 +512,13 @@ def test_a_column_is_taken_for_the_same_in_a_large_table(tmp_path):
     }
     content = [(*row, rng.choice(("yes", "no"))) for row in zip(*cells.values(), strict=True)]
     report = import_table(table(tmp_path / "w.csv", content, (*cells, "paid")), tmp_path / "w", "paid")
-    assert report.numbers == ("salary",) and report.categories == ("zip",)
-    assert report.guessed == (("zip", "category"),)
+    assert report.numbers == ("salary",) and report.categories == ()
     left_out = dict(report.left_out)
-    assert left_out["city"] == "has over 1,000 values (--category keeps the most frequent)"
+    hint = "--group COLUMN if each is a machine, person or customer"
+    assert left_out["city"] == f"has over 1,000 values (--category keeps the most frequent, {hint})"
+    assert left_out["zip"].startswith(
+        f"is called like an identifier, with over 1,000 values ({hint}, --number"
+    )
     assert left_out["reading"].endswith("like an identifier")
 
 
