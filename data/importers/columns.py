@@ -26,7 +26,7 @@ from edgeline.records.columns import (
 
 # Share of the filled cells: a few typing errors are quarantined later, and do not make a column a text.
 MOSTLY = 0.99
-_MOST_CATEGORIES = 1_000
+MOST_CATEGORIES = 1_000
 # Mean number of rows a value. If each value still comes with one label only, that is no coincidence.
 _ROWS_A_VALUE = 5
 # The same for names, of which a panel has few rows each: if that is no coincidence either, by its chance.
@@ -99,7 +99,7 @@ class ColumnProfile:
         self.longest = max(self.longest, len(cell))
         if self.values is not None:
             self.values.setdefault(cell, Counter())[label] += 1
-            if len(self.values) > _MOST_CATEGORIES:
+            if len(self.values) > MOST_CATEGORIES:
                 self.values = None
         if crc32(cell.encode(errors="replace")) % 64 == 0:
             self.sampled[cell] += 1
@@ -179,7 +179,7 @@ class ColumnProfile:
                 return why
             if self.values is None and self._has_identifier_name() and self._is_whole():
                 return (
-                    f"is called like an identifier, with over {_MOST_CATEGORIES:,} values ({_IF_GROUP},"
+                    f"is called like an identifier, with over {MOST_CATEGORIES:,} values ({_IF_GROUP},"
                     " --number if they measure something, --category keeps the most frequent)"
                 )
             if self._separates_labels(self._list_ranges(form)):
@@ -196,7 +196,7 @@ class ColumnProfile:
                 return others
             if self.values is None and not self._has_unique_cells():
                 return (
-                    f"has over {_MOST_CATEGORIES:,} values (--category keeps the most frequent, {_IF_GROUP})"
+                    f"has over {MOST_CATEGORIES:,} values (--category keeps the most frequent, {_IF_GROUP})"
                 )
             if self.longest > 40:
                 return "is text of many words"

@@ -23,7 +23,7 @@ from data.importers.column_kinds import (
     find_kinds,
     reuse_kinds,
 )
-from data.importers.columns import MOSTLY, ColumnProfile
+from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
 from data.importers.curated_schema import (
     build_table_schema,
     build_text_schema,
@@ -72,6 +72,7 @@ def import_table(
     query: str = "",
     sheet: str = "",
     least: int = 0,
+    vocabulary: int = 0,
     decimal: str = "",
     chosen: Mapping[str, str] | None = None,
     ask: Ask | None = None,
@@ -91,6 +92,8 @@ def import_table(
         query: The SELECT to run on a database.
         sheet: The sheet of a workbook with several.
         least: Rows per class that a run wants; the report warns of smaller classes. 0 for no limit.
+        vocabulary: Values of a category that a model tells apart; the report names categories with more. 0
+            for no limit.
         decimal: The decimal sign, `,` or `.`, where cells are ambiguous; empty to infer it from the cells.
         chosen: The kinds of columns as in `find_kinds`; those of the other columns are inferred.
         ask: As in `find_kinds`; None accepts its guess.
@@ -183,7 +186,9 @@ def import_table(
                     f"{noun.capitalize()}s that a run will quarantine, as {name} is empty: {lost:,}.",
                 )
         report = _write_span(table, data_dir, profile, forms, kinds, when, (label, group, time, text))
-        return replace(report, notes=tuple(table.notes), warnings=warnings)
+        categories = [profile.columns[name] for name in kinds.categories]
+        remarks = (*report.remarks, *_list_large_categories(categories, vocabulary))
+        return replace(report, notes=tuple(table.notes), remarks=remarks, warnings=warnings)
 
 
 def _keep_roles(data_dir: Path, own: Mapping[str, str], label: str, group: str, time: str) -> tuple[str, str]:
@@ -291,6 +296,17 @@ def _list_remarks(profile: TableProfile, label: str, group: str) -> Iterator[str
             f"Each of the {len(column.values or ())} groups of {group} has one label, so a model may learn"
             " the groups instead of the labels; only its answers for unseen groups show that."
         )
+
+
+def _list_large_categories(categories: Sequence[ColumnProfile], vocabulary: int) -> Iterator[str]:
+    """Yields a sentence for each category with more values than a model tells apart; 0 for no limit."""
+    for column in categories:
+        count = f"over {MOST_CATEGORIES:,}" if column.values is None else f"{len(column.values):,}"
+        if 0 < vocabulary < len(column.values or range(MOST_CATEGORIES + 1)):
+            yield (
+                f"{column.name} has {count} values, and a model tells the {vocabulary} most frequent ones"
+                " apart; model.vocabulary in workload.yaml changes that."
+            )
 
 
 def _profile_table(table: Table, names: Sequence[str], label: str, texts: Collection[str]) -> TableProfile:

@@ -204,7 +204,10 @@ def load(
 
             kinds = {name: option.replace("-", " ") for option, names in chosen.items() for name in names}
             ask = partial(_ask_kind, progress) if on_terminal else None
-            report = import_table(source, data, label, text=text, **given, least=least, chosen=kinds, ask=ask)
+            most = settings.model.vocabulary
+            report = import_table(
+                source, data, label, text=text, **given, least=least, vocabulary=most, chosen=kinds, ask=ask
+            )
         else:
             from data.importers.importing import import_photos
             from trainer_module.networks.photo_features import describe_photo

@@ -78,6 +78,22 @@ def test_texts_are_imported_and_listed(tmp_path, capsys):
     assert capsys.readouterr().out.split() == ["span-00001", "40", "texts"]
 
 
+def test_a_category_with_more_values_than_a_model_tells_apart_is_named(tmp_path, capsys):
+    rows = [f"p{n % 40},{n % 7},{'ab'[n * n % 7 % 2]}" for n in range(400)]
+    (tmp_path / "a.csv").write_text("product,plan,paid\n" + "\n".join(rows) + "\n")
+    arguments = ["data", "import", str(tmp_path / "a.csv"), "--label", "paid", "--category", "plan"]
+    sentence = "product has 40 values, and a model tells the 32 most frequent ones apart; model.vocabulary in"
+    assert main([*arguments, "--data", str(tmp_path / "data")]) == 0
+    printed = capsys.readouterr().out
+    assert sentence in printed and "plan has" not in printed
+
+    own = tmp_path / "data" / "workload.yaml"
+    own.write_text(own.read_text().replace("settings:", "settings:\n  model: {vocabulary: 40}"))
+    (tmp_path / "a.csv").write_text("product,plan,paid\n" + "\n".join(rows[1:]) + "\n")
+    assert main([*arguments[:5], "--data", str(tmp_path / "data")]) == 0
+    assert "most frequent ones" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "given", [[], ["--label", "a"], ["--query", "SELECT 1"], ["--label", "a", "--query", "SELECT 1"]]
 )
