@@ -1,10 +1,10 @@
 """The kinds of a table's columns, at the first import and at later ones, and checks of these columns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from data.importers.columns import ColumnProfile
+from data.importers.columns import RESERVED, ColumnProfile
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import find_fault
 from edgeline.records.columns import AGE, DAYS, NUMBERS, TIMES, Column
@@ -53,6 +53,16 @@ class Kinds:
     guessed: tuple[
         tuple[str, str], ...
     ] = ()  # columns that nobody was asked about, with what they are taken for
+
+
+def check_names(shown: str, names: Collection[str]) -> None:
+    """Refuses names of columns that examples have for other features. Raises UsageError."""
+    if taken := [name for name in names if name and name in RESERVED]:
+        raise UsageError(
+            f"The column {taken[0]} of {shown} was chosen, and examples have another feature of this name.",
+            "A run could not tell the two apart.",
+            "Rename the column in the table, or leave it out.",
+        )
 
 
 def check_forms(shown: str, table: TableProfile, forms: Mapping[str, str], time: str) -> None:

@@ -36,7 +36,7 @@ _ROWS_A_NAME, _LARGEST_CHANCE = 1.5, 1e-6
 # petals of 50 and 50 irises). One of 20 rows would lie in the other label's range, with 95 % certainty, if
 # every seventh row of its label did (1 - 0.05^(1/20)).
 _APART_ROWS, _APART_ROWS_A_LABEL = 200, 20
-_RESERVED = ("", "label", "group", "span", "newest_span", "example_id", "missing_share", "stuck_share")
+RESERVED = ("", "label", "group", "span", "newest_span", "example_id", "missing_share", "stuck_share")
 # Whole numbers identify rows, and measure nothing, if there are enough rows, nearly each has another number,
 # and one of these holds: the numbers fill a range like a count (random ones would repeat) or rise from row to
 # row; they have the digits of a phone or an account; or all have the same number of digits and cover its
@@ -165,7 +165,7 @@ class ColumnProfile:
         """Returns `number`, `time`, `category`, or why it is left out; `rows` counts those of each label."""
         if self.cells == 0 or (self._has_one_value() and not self._is_mark(rows)):
             return "has one value"
-        if self.name in _RESERVED:
+        if self.name in RESERVED:
             return "has no name, or a name that examples use for another feature"
         if self.gives_label_away():
             are_names = len(self.values or ()) > len(self.labels)

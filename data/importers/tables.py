@@ -14,11 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from data.importers.column_kinds import (
+    LEAVE_OUT,
     Ask,
     Kinds,
     TableProfile,
     check_forms,
     check_label_column,
+    check_names,
     check_not_constant,
     find_kinds,
     reuse_kinds,
@@ -132,6 +134,9 @@ def import_table(
                 )
         check_columns(table, given)
         check_columns(table, list(chosen))
+        if not text:
+            read = [name for name, kind in chosen.items() if kind != LEAVE_OUT]
+            check_names(table.shown, [*read, time, "" if group == "group" else group])
         check_once(table.shown, table.header, given if text else list(filter(None, table.header)), ())
         if not text and len(table.header) > _MOST_COLUMNS:
             raise UsageError(

@@ -459,6 +459,23 @@ def test_a_column_that_is_called_as_a_feature_of_every_example_is_left_out_and_n
     assert with_features(find_workload(str(tmp_path / "data" / "workload.yaml"))).reads == ("age",)
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("group", {"chosen": {"group": "category"}}),
+        ("span", {"chosen": {"span": "number"}}),
+        ("span", {"group": "span"}),
+        ("example_id", {"time": "example_id"}),
+    ],
+)
+def test_a_column_is_not_chosen_that_is_called_as_a_feature_of_every_example(tmp_path, name, given):
+    src = table(tmp_path / "a.csv", column(AGES, code=[1, 2, 3] * 100), ("age", name, "paid"))
+    with pytest.raises(UsageError, match=rf"The column {name} of .* was chosen, and examples have another"):
+        import_table(src, tmp_path / "data", "paid", **given)
+    chosen = {name: "leave out"}
+    assert import_table(src, tmp_path / "data", "paid", chosen=chosen).numbers == ("age",)
+
+
 def whole(cells: list[object], tmp_path: Path, name: str = "x", **given: object) -> dict[str, str]:
     """What a column of these cells is taken for, beside one of ages."""
     tmp_path.mkdir(exist_ok=True)
