@@ -49,8 +49,11 @@ def guess_columns(src: str, query: str, sheet: str) -> Guess:
     """Guesses from the first rows of a table. Raises as `open_table` does."""
     with TemporaryDirectory() as scratch:
         table = open_table(src, Path(scratch), (), query, sheet)
-        rows = [row[1] for row in islice(table.rows(table.header), _ROWS) if not isinstance(row, Rejected)]
+        items = islice(table.rows(table.header, any_json=True), _ROWS)
+        rows = [row[1] for row in items if not isinstance(row, Rejected)]
     columns = {name: [cells[name] for cells in rows if cells[name]] for name in table.header if name}
+    # Lists and objects of JSON lines are neither labels nor texts.
+    columns = {n: cells for n, cells in columns.items() if 2 * sum(c[0] in "[{" for c in cells) <= len(cells)}
     photos = any(cell.lower().endswith(tuple(PHOTO_SUFFIXES)) for cells in columns.values() for cell in cells)
     words = {
         name: sum(len(cell.split()) for cell in cells) / len(cells)

@@ -53,7 +53,7 @@ from edgeline.records.columns import (
     write_cell,
 )
 from edgeline.tables.files import WHOLE, Table, check_columns, open_table
-from edgeline.tables.rows import check_once, read_rows
+from edgeline.tables.rows import check_once, is_json, read_rows
 
 # Number of damaged rows that a message names.
 _EXAMPLES = 3
@@ -350,7 +350,9 @@ def _profile_table(table: Table, names: Sequence[str], label: str, texts: Collec
         raise DataRefused(
             f"{table.shown}, {refused[0]}",
             f"{damaged:,} of {rows:,} rows are damaged, which is too many to leave out.",
-            "Correct them, and quote cells that contain the separator.",
+            "Correct them; write fractions, lists and objects as texts."
+            if is_json(table.path)
+            else "Correct them, and quote cells that contain the separator.",
         )
     more = [f"... and {damaged - _EXAMPLES} more rows."] if damaged > _EXAMPLES else []
     return TableProfile(columns, columns[label].labels, tuple(unlabelled), (*refused, *more))

@@ -44,7 +44,7 @@ class Table:
         """Yields the place of each row, and its cells of these columns without blanks around them.
 
         Line ends are those of Unix, and whole numbers end as `endings` has it. With `any_json`, a value of
-        JSON lines that is neither a text nor a whole number is written as JSON; else its row is rejected.
+        JSON lines that is no cell, see `read_rows`, is written as JSON; else its row is rejected.
 
         Raises:
             DataRefused: The file cannot be read to its end, see `read_rows`.

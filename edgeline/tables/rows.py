@@ -31,7 +31,7 @@ def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",
     Raises:
         DataRefused: It is empty, or cannot be read, see `read_rows`.
     """
-    if _is_json(path):
+    if is_json(path):
         objects = (row for _, _, row in _read_json_objects(path, spans) if isinstance(row, dict))
         header = list(dict.fromkeys(key for row in islice(objects, _FIRST_OBJECTS) for key in row))
     else:
@@ -66,12 +66,13 @@ def read_rows(
 ) -> Iterator[Cells | Rejected]:
     """Yields the rows below the header; with the cells `names` from JSON, and all cells from CSV.
 
-    With `any_json`, a value that is neither a text nor a whole number is written as JSON.
+    In JSON, a cell is a text, a whole number (`5.0` is read as `5`), `true` or `false`. With `any_json`,
+    another value is written as JSON.
 
     Raises:
         DataRefused: The file cannot be read to its end, is not UTF-8 or not CSV, or repeats its header.
     """
-    if _is_json(path):
+    if is_json(path):
         yield from _read_json_rows(path, names, spans, any_json)
         return
     rows = read_csv_rows(path, spans, separator)
@@ -221,8 +222,11 @@ def _format_cell(value: object) -> str | None:
     """Formats a JSON value as a cell, None if it cannot be one; labels are often numbers there."""
     if value is None or isinstance(value, str):
         return value or ""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value) if isinstance(value, int) else None
 
 
-def _is_json(path: Location) -> bool:
+def is_json(path: Location) -> bool:
+    """Returns whether a file has JSON lines."""
     return path.name.lower().endswith((".jsonl", ".ndjson"))

@@ -1,5 +1,6 @@
 """What a table is taken for where nobody says it."""
 
+import json
 import random
 
 import pytest
@@ -52,6 +53,15 @@ def test_a_column_of_many_words_is_guessed_as_the_texts(tmp_path):
     wide = write(tmp_path / "b.csv", ("review", *others, "paid"), texts, *others.values(), ["no", "yes"] * 45)
     found = guess_columns(str(wide), "", "")
     assert (found.label, found.text, found.texts_alone) == ("paid", "review", False)
+
+
+def test_lists_and_fractions_of_json_lines_are_no_labels_and_hide_none(tmp_path):
+    more = [
+        {"tokens": f"it came late and was broken in {n}".split(), "helpful": [n % 2, 4.5]} for n in range(90)
+    ]
+    rows = [{"body": f"{TEXTS[n % 3]} {n}", "score": float(n % 5), **more[n]} for n in range(90)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert guess(tmp_path / "a.jsonl") == ("score", "body")
 
 
 def test_the_manifest_of_photos_is_no_table(tmp_path):

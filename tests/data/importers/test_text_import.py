@@ -91,6 +91,31 @@ def test_json_lines_are_texts_too_and_a_broken_line_of_many_is_named(tmp_path):
     assert report.sentences()[1].startswith("Not imported: a.jsonl:7: The line is not JSON")
 
 
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [((1.0, 5.0), ("1", "5")), ((True, False), ("false", "true")), ((1.0, 2), ("1", "2"))],
+)
+def test_labels_of_json_lines_are_whole_numbers_and_yes_or_no_too(tmp_path, values, labels):
+    lines = [json.dumps({"review": f"text {n}", "stars": values[n % 2]}) for n in range(60)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    assert import_table(tmp_path / "a.jsonl", tmp_path / "data", "stars", text="review").labels == labels
+    # A span of JSON lines has the same labels.
+    (tmp_path / "data/span-00001/texts.csv").unlink()
+    (tmp_path / "data/span-00001/texts.jsonl").write_text(
+        "\n".join(lines).replace("review", "text").replace("stars", "label")
+    )
+    assert {item.label for item in read(tmp_path / "data")[1]} == {*labels}
+
+
+@pytest.mark.parametrize("value", [4.5, ["good"]])
+def test_other_values_of_json_lines_are_refused_as_such(tmp_path, value):
+    lines = [json.dumps({"review": f"text {n}", "stars": value}) for n in range(60)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    with pytest.raises(DataRefused, match="stars is neither a text nor a whole number") as refused:
+        import_table(tmp_path / "a.jsonl", tmp_path / "data", "stars", text="review")
+    assert refused.value.do == "Correct them; write fractions, lists and objects as texts."
+
+
 def test_more_texts_and_labels_that_are_there_are_another_span_and_new_labels_are_told(tmp_path):
     import_table(write(tmp_path / "a.csv"), tmp_path / "data", "stars", text="review")
     assert import_table(write(tmp_path / "a.csv"), tmp_path / "data", "stars", text="review").span is None
