@@ -192,7 +192,7 @@ class ColumnProfile:
                 return f"has numbers with an ambiguous decimal point, such as {self.by_point[1]}{_PASS_SIGN}"
             return f"has numbers with an ambiguous decimal comma{_PASS_SIGN}"
         if self.values is None or len(self.values) > sum(rows.values()) / 2:
-            if not is_code and (others := self._describe_others()):
+            if not is_code and (others := self.describe_others()):
                 return others
             if self.values is None and not self._has_unique_cells():
                 return (
@@ -216,7 +216,7 @@ class ColumnProfile:
         """Returns the first cell that is neither a number nor a date, else the first cell, with its place."""
         return (self.by_forms.get(()) or next(iter(self.by_forms.values()), (0, "nothing")))[1]
 
-    def _describe_others(self) -> str:
+    def describe_others(self) -> str:
         """Describes the few cells of numbers or dates that are none; empty if most cells are none."""
         readable = max(map(self._count_cells, (NUMBERS, TIMES)))
         if not self.cells / 2 < readable < self.cells:

@@ -13,7 +13,7 @@ from typing import Any
 from data.importers.curated_schema import build_photo_schema, read_label_domain
 from data.importers.detection import find_source
 from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, read_known_looks
-from data.importers.report import ImportReport, check_classes, check_spelling, warn_of_few
+from data.importers.report import ImportReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
 from data.importers.sessions import Grouping, NewPhoto, group_photos
 from data.importers.sides import assign_splits
 from data.importers.source import LabelledPhoto, RefusedPhoto, Source
@@ -147,6 +147,7 @@ def import_photos(
         warnings=(
             *importer.warn_of_unusable(),
             *warn_of_few("photo", usable, least),
+            *warn_of_spellings([label for label in importer.added if label not in in_schema]),
             *make_look.warnings,
         ),
     )

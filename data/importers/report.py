@@ -14,20 +14,33 @@ _EXAMPLES = 3
 _NOTHING_NEW = "Nothing is new, and nothing was added."
 
 
+def _fold(label: str) -> str:
+    return "".join(unicodedata.normalize("NFC", label).lower().split())
+
+
+def warn_of_spellings(labels: Collection[str]) -> tuple[str, ...]:
+    """Returns a warning if new labels differ in nothing but capitals, blanks and Unicode's two forms."""
+    alike: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        alike.setdefault(_fold(label), []).append(label)
+    return tuple(
+        f"The labels {join_names([ascii(label) for label in same])} differ in their spelling alone, and are"
+        " classes of their own. If they mean the same, write them alike, and import into a new folder."
+        for same in alike.values()
+        if len(same) > 1
+    )
+
+
 def check_spelling(shown: str, labels: Collection[str], known: Collection[str]) -> None:
     """Refuses labels of which none is known, or one is but for capitals, blanks and Unicode's two forms.
 
     Raises:
         DataRefused: Each of them would become a class of its own.
     """
-
-    def fold(label: str) -> str:
-        return "".join(unicodedata.normalize("NFC", label).lower().split())
-
-    by_letters, new = {fold(label): label for label in known}, [n for n in labels if n not in known]
+    by_letters, new = {_fold(label): label for label in known}, [n for n in labels if n not in known]
     cure = "Write labels as in earlier spans, or import into a folder of its own."
     for label in new:
-        if (other := by_letters.get(fold(label))) is not None:
+        if (other := by_letters.get(_fold(label))) is not None:
             raise DataRefused(
                 f"{shown} has the label {label!a}, and earlier spans have {other!a}.",
                 "Each spelling would be a class of its own.",

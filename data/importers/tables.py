@@ -33,7 +33,7 @@ from data.importers.curated_schema import (
     read_label_domain,
 )
 from data.importers.known_rows import digest_row, find_known_rows
-from data.importers.report import TableReport, check_classes, check_spelling, warn_of_few
+from data.importers.report import TableReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
 from data.importers.workload_files import add_files, read_columns, read_roles, read_schema
 from data.spans.layout import add_span, find_files, find_spans, find_usable_spans
 from data.spans.source import Rejected
@@ -184,7 +184,7 @@ def import_table(
         old_labels = () if earlier is None else read_label_domain(earlier)
         new_counts = {name: count for name, count in counts.items() if name not in old_labels}
         check_spelling(table.shown, counts, old_labels)
-        warnings = warn_of_few(noun, new_counts, least)
+        warnings = (*warn_of_few(noun, new_counts, least), *warn_of_spellings(new_counts))
         for name in (text, time, "" if text else group):
             if name and (lost := profile.columns[label].cells - profile.columns[name].cells):
                 warnings += (
@@ -193,6 +193,11 @@ def import_table(
         report = _write_span(table, data_dir, profile, forms, kinds, when, (label, group, time, text))
         categories = [profile.columns[name] for name in kinds.categories]
         remarks = (*report.remarks, *_list_large_categories(categories, vocabulary))
+        if known_kinds is None:
+            inferred = (column for column in categories if column.name not in chosen)
+            remarks += tuple(
+                f"{c.name}, a category, {why}." for c in inferred if (why := c.describe_others())
+            )
         return replace(report, notes=tuple(table.notes), remarks=remarks, warnings=warnings)
 
 

@@ -288,3 +288,12 @@ def test_classes_that_the_schema_has_are_known_though_no_span_has_them(tmp_path,
     import_photos(write(tmp_path / "b", {f"{n}/1.jpg": jpeg(seed=200 + ord(n)) for n in "ab"}), data_dir)
     later = write(tmp_path / "c", {f"{n}/1.jpg": jpeg(seed=300 + ord(n)) for n in "cd"})
     assert import_photos(later, data_dir).added == {"c": 1, "d": 1}
+
+
+def test_classes_of_the_first_import_that_differ_in_spelling_alone_are_a_warning(tmp_path, data_dir):
+    src = write(
+        tmp_path / "src", {f"{name}/{name}.jpg": jpeg(seed=len(name)) for name in ("pear", "Pear ", "fig")}
+    )
+    assert [
+        w for w in import_photos(src, data_dir).warnings if "'Pear', 'pear' differ in their spelling" in w
+    ]

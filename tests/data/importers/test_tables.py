@@ -548,6 +548,16 @@ def test_the_cell_that_keeps_a_column_from_being_numbers_is_named(tmp_path):
         whole(cells, tmp_path / "chosen", chosen={"x": "number"})
 
 
+def test_numbers_with_other_cells_and_few_values_are_a_category_that_is_explained(tmp_path):
+    cells = [n % 30 + 20 if n % 20 else "." for n in range(300)]
+    src = table(tmp_path / "a.csv", column(cells, town=["A", "B", "C"] * 100), ("age", "town", "paid"))
+    report = import_table(src, tmp_path / "a", "paid")
+    fault = "has 15 cells that are no numbers or dates, such as '.' in a.csv:2: empty these"
+    assert report.categories == ("age", "town") and report.remarks == (f"age, a category, {fault}.",)
+    chosen = import_table(src, tmp_path / "b", "paid", chosen={"age": "category"})
+    assert chosen.remarks == import_table(src, tmp_path / "a", "paid").remarks == ()
+
+
 @pytest.mark.parametrize(("first", "later"), [("", ".0"), (".0", "")])
 def test_whole_numbers_are_the_same_labels_categories_and_groups_however_they_end(tmp_path, first, later):
     """As pandas writes them: with a point where the column has a gap."""
@@ -622,6 +632,14 @@ def test_another_spelling_of_a_label_is_no_new_class(tmp_path):
     with pytest.raises(DataRefused, match=f"earlier spans have '{label}'"):
         import_table(table(tmp_path / "b.csv", other, header), tmp_path / "w", "paid", "customer")
     assert len(find_spans(tmp_path / "w")) == 1
+
+
+def test_spellings_of_a_label_in_the_first_week_are_a_warning(tmp_path):
+    content = [(age, ("churn", "stay", "Churn")[n * n % 7 % 3]) for n, age in enumerate(AGES)]
+    report = import_table(table(tmp_path / "a.csv", content, ("age", "end")), tmp_path / "w", "end")
+    assert report.labels == ("Churn", "churn", "stay")
+    (warning,) = report.warnings
+    assert warning.startswith("The labels 'Churn', 'churn' differ in their spelling alone")
 
 
 def test_labels_of_which_none_is_known_are_another_question(tmp_path):
