@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from edgeline.records.workload import Workload
     from pipeline.settings import Settings
 
+# By step that changes the release store: what to do instead of running it again.
+_INSTEAD = {
+    "DataGate": "Name DataValidator, which gives the verdict on the data.",
+    "Pusher": "Use `edgeline promote` to put a release in production.",
+}
+
 
 @dataclass(frozen=True)
 class StepOptions:
@@ -109,11 +115,11 @@ def _check(step: str, run: Run) -> None:
             f"Its steps: {', '.join(names)}." if names else "It ended before its first step.",
             "Name one of them." if names else "Name another run with --of RUN.",
         )
-    if step == "Pusher":
+    if step in _INSTEAD:
         raise UsageError(
-            "Pusher does not run again by itself.",
+            f"{step} does not run again by itself.",
             "It changes what is in production, outside of its outputs.",
-            "Use `edgeline promote` to put a release in production.",
+            _INSTEAD[step],
         )
     before = run.steps[: names.index(step)]
     if unfinished := [each for each in before if each.name not in run.finished_steps]:

@@ -27,10 +27,11 @@ def finish_with(workspace, *steps):
         ("Trainr", "latest", "had no step 'Trainr'"),
         ("Trainer", "20270101-000000", "no run '20270101-000000'"),
         ("Pusher", "latest", "Pusher does not run again by itself"),
+        ("DataGate", "latest", "DataGate does not run again by itself.*DataValidator"),
     ],
 )
 def test_what_cannot_run_again_is_refused_by_name(workspace, step, run, problem):
-    finish_with(workspace, Step("Schema"), Step("Trainer"), Step("Pusher"))
+    finish_with(workspace, *map(Step, ("Schema", "DataGate", "Trainer", "Pusher")))
 
     with pytest.raises(UsageError, match=problem):
         run_step(StepOptions(step, run, workspace))
