@@ -27,7 +27,7 @@ from data.spans.corrections import correct_label, read_corrections
 from data.spans.layout import Span
 from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
 from data.spans.split import Ends, add_side
-from edgeline.errors import DataRefused, UsageError
+from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.records.ingest import Quarantined
 from edgeline.records.json_file import get_decoder
 from edgeline.records.rejection import RowRejected
@@ -206,6 +206,13 @@ class MakeExamples(_Worker):
             file = transient if error.reason in _TRANSIENT else quarantined
             file.write(_encode_rejection(span.name, row.id, error.reason, error.detail))
             return
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise EdgelineError(
+                f"{plan.workload.source} cannot read {row.id} of {span.name}: {problem}.",
+                "Its `example` raises RowRejected for a row that cannot be used, and nothing else.",
+                "Correct it as docs/start/own-workload.md shows, or remove the row.",
+            ) from error
         place, look = f"{span.name}/{row.id}", self._describe(example)
         encoded = _encode_example(span, place, row, example, plan.workload)
         content = msgspec.msgpack.encode(

@@ -44,7 +44,8 @@ def write_span(folder: Path, seed: int) -> None:
             for place in range(32)
         ]
         lines.append(json.dumps({"device": f"d-{number % 11:02d}", "label": label, "samples": samples}))
-    lines += ["{", json.dumps({"device": "d-01", "label": "tap", "samples": [1.0]})]
+    short = json.dumps({"device": "d-01", "label": "tap", "samples": [1.0]})
+    lines += ["{", lines[0].replace("[", "[NaN, "), short]
     folder.mkdir(parents=True)
     (folder / "gestures.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
