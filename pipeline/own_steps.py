@@ -52,8 +52,12 @@ class OwnStep(Group):
 
 
 def find_mistakes(own: Mapping[str, OwnStep]) -> Iterator[str]:
-    """Yields a sentence for each step that has a taken name, names an unknown step, or makes a circle."""
+    """Yields a sentence for each step that has a taken name, names an unknown step, or makes a circle.
+
+    Of two steps that feed the same input, it yields one for the second.
+    """
     order = list(STEPS)
+    feeders: dict[str, str] = {}
     for name, step in own.items():
         unknown = [other for other in (*step.sources, *step.readers) if other not in order]
         if not re.fullmatch("[A-Z][A-Za-z0-9]*", name):
@@ -67,6 +71,11 @@ def find_mistakes(own: Mapping[str, OwnStep]) -> Iterator[str]:
             if late := [reader for reader in step.readers if order.index(reader) < place]:
                 yield f"steps.{name}: {late[0]} runs before what {name} reads, so it cannot wait for {name}."
             order.insert(place, name)
+        if taken := [target for target in step.feeds if target in feeders]:
+            feeder = feeders[taken[0]]
+            cure = f"let {name} read what {feeder} makes, and let only {name} feed it"
+            yield f"steps.{name}: {feeder} feeds {taken[0]} already: {cure}."
+        feeders |= dict.fromkeys(step.feeds, name)
 
 
 def insert(

@@ -63,6 +63,14 @@ def test_a_step_of_ones_own_feeds_the_steps_that_it_names_and_waits_for_the_gate
     assert nodes["Evaluator"].inputs.inputs["examples"].channels[0].producer_node_query.id == "ExampleGen"
 
 
+def test_a_step_that_reads_what_another_makes_feeds_the_steps_behind_both():
+    chained = {**CLEAN, "inputs": {"examples": "Clean.cleaned"}}
+    nodes = compile_dag({"Clean": {**CLEAN, "feeds": {}}, "Cut": chained})
+
+    assert nodes["Trainer"].inputs.inputs["examples"].channels[0].producer_node_query.id == "Cut"
+    assert nodes["Cut"].inputs.inputs["examples"].channels[0].producer_node_query.id == "Clean"
+
+
 def test_a_step_before_the_gate_does_not_wait_for_it():
     nodes = compile_dag({"Clean": {**CLEAN, "feeds": {"StatisticsGen.examples": "cleaned"}}})
 
@@ -99,6 +107,10 @@ def test_the_table_of_steps_has_the_order_and_inputs_of_the_dag():
         (
             {"Clean": {**CLEAN, "inputs": {"model": "Trainer.model"}}},
             "Trainer runs before what Clean reads, so it cannot wait for Clean",
+        ),
+        (
+            {"Clean": CLEAN, "Cut": {**CLEAN, "feeds": {"Transform.examples": "cleaned", **CLEAN["feeds"]}}},
+            "steps.Cut: Clean feeds Trainer.examples already: let Cut read what Clean makes, and let only",
         ),
     ],
 )
