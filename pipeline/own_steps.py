@@ -1,7 +1,7 @@
 """The setting `steps`: TFX components of one's own between the steps of the DAG."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -51,21 +51,21 @@ class OwnStep(Group):
         return [*(place.partition(".")[0] for place in self.feeds), *self.before]
 
 
-def find_mistakes(own: Mapping[str, OwnStep]) -> Iterator[str]:
+def find_mistakes(own: Mapping[str, OwnStep], steps: Collection[str]) -> Iterator[str]:
     """Yields a sentence for each step that has a taken name, names an unknown step, or makes a circle.
 
-    Of two steps that feed the same input, it yields one for the second.
+    Of two steps that feed the same input, it yields one for the second. `steps` are the others of the run.
     """
-    order = list(STEPS)
+    order = list(steps)
     feeders: dict[str, str] = {}
     for name, step in own.items():
         unknown = [other for other in (*step.sources, *step.readers) if other not in order]
         if not re.fullmatch("[A-Z][A-Za-z0-9]*", name):
             yield f"steps.{name}: a step's name has letters and digits, a capital first."
-        elif name in order:
+        elif name in STEPS:
             yield f"steps.{name}: the DAG has a step of that name."
         elif unknown:
-            yield f"steps.{name}: {unknown[0]} is not one of the steps before it or of {', '.join(STEPS)}."
+            yield f"steps.{name}: {unknown[0]} is not one of the steps before it or of {', '.join(steps)}."
         else:
             place = place_own_step(order, step.sources, step.readers)
             if late := [reader for reader in step.readers if order.index(reader) < place]:
@@ -91,8 +91,6 @@ def insert(
     by_id = {node.id: node for node in nodes}
     order = list(by_id)
     for name, step in own.items():
-        for other in (*step.sources, *step.readers):
-            _get(name, by_id, other, "steps of this DAG")
         node = _make_component(name, step, by_id)
         node.spec.exec_properties["edgeline_code"] = code_of(name)
         place = place_own_step(order, step.sources, step.readers)

@@ -11,7 +11,8 @@ from edgeline.alerts.settings import AlertSettings
 from edgeline.edge.variants import ConversionSettings
 from edgeline.errors import UsageError
 from edgeline.gates.settings import EdgeLimits, EvaluationSettings, GateSettings
-from edgeline.records.steps import STEPS
+from edgeline.records.run import flatten
+from edgeline.records.steps import STEPS, select_steps
 from edgeline.release.settings import PushSettings
 from edgeline.settings_group import Group, make_absolute, refuse_password
 from edgeline.settings_layers import Tree, describe_mistakes, merge_layers
@@ -152,7 +153,7 @@ def load(
             *_find_weights_mistakes(settings.model, tree),
             *_find_worker_mistakes(settings, tree),
             *_find_search_mistakes(settings, tree),
-            *find_mistakes(settings.steps),
+            *find_mistakes(settings.steps, select_steps(flatten(settings.recorded()), {})),
         ]
     kinds = ("overall", *(slices or ()))
     mistakes += [

@@ -264,7 +264,8 @@ def select_steps(settings: Mapping[str, str], own: Mapping[str, Any]) -> Mapping
 
     Args:
         settings: The settings of the run, by dotted name.
-        own: The setting `steps`, in JSON's types.
+        own: The setting `steps`, in JSON's types; what it says of steps that are not there is left out, as
+            of the Tuner in the record of a run without a search.
     """
     steps = {
         name: info
@@ -272,9 +273,9 @@ def select_steps(settings: Mapping[str, str], own: Mapping[str, Any]) -> Mapping
         if not info.only_with or settings.get(info.only_with, "0") != "0"
     }
     for name, step in own.items():
-        sources, fed = (
-            [place.partition(".")[0] for place in places]
-            for places in (step["inputs"].values(), step["feeds"])
+        sources, fed, waiting = (
+            [other for place in places if (other := place.partition(".")[0]) in steps]
+            for places in (step["inputs"].values(), step["feeds"], step["before"])
         )
         info = StepInfo(
             "A step of one's own.",
@@ -285,7 +286,7 @@ def select_steps(settings: Mapping[str, str], own: Mapping[str, Any]) -> Mapping
         for reader in fed:
             steps[reader] = replace(steps[reader], after=(*steps[reader].after, name))
         items = list(steps.items())
-        items.insert(place_own_step(list(steps), sources, [*fed, *step["before"]]), (name, info))
+        items.insert(place_own_step(list(steps), sources, [*fed, *waiting]), (name, info))
         steps = dict(items)
     return {
         name: replace(info, after=tuple(step for step in info.after if step in steps))

@@ -41,8 +41,8 @@ def module(tmp_path, monkeypatch):
     sys.modules.pop("own_components", None)
 
 
-def load(own):
-    return settings.load({"steps": own})
+def load(own, **groups):
+    return settings.load({"steps": own, **groups})
 
 
 def compile_dag(own, code="c"):
@@ -96,6 +96,16 @@ def test_the_table_of_steps_has_the_order_and_inputs_of_the_dag():
     assert steps["Check"].after == ("Clean",) and steps["Clean"].takes("steps.Clean.parameters.most")
 
 
+def test_a_step_of_ones_own_may_feed_the_search_of_a_run_that_searches():
+    both = {**CLEAN, "feeds": {"Tuner.examples": "cleaned", **CLEAN["feeds"]}}
+    tune = {"max_trials": 2, "space": {"trainer": {"learning_rate": [0.001, 0.003]}}}
+    recorded = load({"Clean": both}, tune=tune).recorded()
+
+    steps = select_steps(flatten(recorded), recorded["steps"])
+
+    assert "Clean" in steps["Tuner"].after and list(steps).index("Clean") < list(steps).index("Tuner")
+
+
 @pytest.mark.parametrize(
     ("own", "problem"),
     [
@@ -108,6 +118,11 @@ def test_the_table_of_steps_has_the_order_and_inputs_of_the_dag():
             {"Clean": {**CLEAN, "inputs": {"model": "Trainer.model"}}},
             "Trainer runs before what Clean reads, so it cannot wait for Clean",
         ),
+        (
+            {"Clean": {**CLEAN, "feeds": {"Tuner.examples": "cleaned"}}},  # there is no search
+            "Tuner is not one of the steps before it or of ExampleGen",
+        ),
+        ({"Tuner": CLEAN}, "steps.Tuner: the DAG has a step of that name"),
         (
             {"Clean": CLEAN, "Cut": {**CLEAN, "feeds": {"Transform.examples": "cleaned", **CLEAN["feeds"]}}},
             "steps.Cut: Clean feeds Trainer.examples already: let Cut read what Clean makes, and let only",
@@ -134,7 +149,6 @@ def test_settings_of_steps_that_cannot_be_are_refused_before_anything_runs(own, 
             {"feeds": {"Transform.schema": "cleaned"}},
             "Transform.schema takes Schema, but Clean.cleaned is Exa",
         ),
-        ({"feeds": {"Tuner.examples": "cleaned"}}, "Tuner is not one of the steps of this DAG"),
     ],
 )
 def test_a_component_that_does_not_fit_is_refused_with_the_names_that_do(change, problem):

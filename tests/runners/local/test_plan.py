@@ -73,6 +73,19 @@ def test_another_setting_runs_the_steps_that_have_it_and_those_after_them(done):
     assert why(plan, "EdgeValidator") == ("after Trainer, EdgeConverter",)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [{"feeds": {"Tuner.examples": "out"}}, {"before": ["Tuner"]}, {"inputs": {"x": "Tuner.tuner_results"}}],
+)
+def test_a_recorded_step_of_ones_own_that_named_a_step_that_was_not_there_leaves_the_plan_whole(done, part):
+    folder, run = done
+    own = {"Own": {"component": "a.B", "inputs": {}, "feeds": {}, "before": [], **part}}
+
+    plan = make_plan(NOW, [(folder, replace(run, settings={**SETTINGS, "steps": own}))])
+
+    assert [step.name for step in plan] == list(NOW.steps)
+
+
 def test_another_flag_of_beam_runs_the_steps_on_beam_and_another_schema_the_statistics_too(done):
     beam = make_plan(replace(NOW, settings={**FLAT, "beam.flags": '["--x"]'}), [done])
     schema = make_plan(replace(NOW, inputs={**NOW.inputs, "schema": "another"}), [done])
