@@ -80,7 +80,9 @@ def run_worker(
         KeyboardInterrupt: This process was asked to end; the worker has ended by then.
     """
     reader, problem, current = EventReader(folder.events), None, None
-    python_path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    # The worker starts in another folder.
+    own = os.environ.get("PYTHONPATH")
+    python_path = os.pathsep.join((str(ROOT), *(map(os.path.abspath, own.split(os.pathsep)) if own else ())))
     # TensorFlow would take all memory of a GPU at once, but other processes here need a part of it.
     defaults = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     environment = defaults | os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": python_path}

@@ -84,6 +84,19 @@ def test_a_run_leaves_nothing_in_the_temporary_folder_however_its_worker_ends(st
     assert list(temporary.iterdir()) == []
 
 
+def test_folders_of_pythonpath_are_those_of_the_folder_in_which_the_run_was_started(
+    start, tmp_path, monkeypatch
+):
+    prepare, _ = start
+    folder = prepare("20261005-091233", "exits")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "sitecustomize.py").rename(tmp_path / "mine" / "sitecustomize.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"mine{os.pathsep}/nowhere")
+
+    assert "exit code 7" in link(folder).found
+
+
 def test_what_a_killed_parent_left_is_removed_by_the_next_run_of_its_workspace_alone(start):
     prepare, temporary = start
     folder = prepare("20261005-091233", "waits for its parent")
