@@ -353,14 +353,14 @@ class Model:
         """Returns the probability of each label, 0..1, the highest first.
 
         Args:
-            example: The bytes of a photo, a text, or the cells of a row by column; a list of cells for each
-                column where the model reads several rows.
+            example: The bytes of a photo, a text, or the cells of a row by column, also as pandas has them;
+                a sequence of cells for each column where the model reads several rows.
 
         Raises:
             UsageError: The example is not one that the model reads.
         """
-        if isinstance(example, Mapping):
-            example = {name: cell if isinstance(cell, list) else [cell] for name, cell in example.items()}
+        if not isinstance(example, bytes | str) and hasattr(example, "keys"):  # pandas has no Mapping
+            example = dict(example)
         asked, found = answer(Input("", example), self.bundle)
         if found is None:
             raise UsageError(asked.problem, "It is not an example of this model.", "Pass another.")

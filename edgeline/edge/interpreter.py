@@ -21,7 +21,7 @@ from edgeline.errors import EdgelineError
 # By kind of contract, the content of an example: its types, and what to call them.
 _CONTENTS: Mapping[str, tuple[Any, str]] = {
     "image": ((bytes, bytearray, memoryview), "the bytes of a photo"),
-    "row": (object, "cells by column"),
+    "row": (Mapping, "cells by column"),
     "tokens": ((str, bytes), "a text"),
 }
 

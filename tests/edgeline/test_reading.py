@@ -1,6 +1,8 @@
 from dataclasses import replace
 
 import msgspec
+import numpy as np
+import pandas
 import pytest
 
 import edgeline
@@ -12,7 +14,7 @@ from edgeline.release import store
 from edgeline.report.facts import Evaluation, Facts, Slice
 from edgeline.workspace.runs import RunFolder
 from tests.conftest import make_workspace
-from tests.edgeline.cli.test_predict import SHAPES, tflite
+from tests.edgeline.cli.test_predict import ROW, SHAPES, tflite
 from tests.edgeline.cli.test_verify import push_with_golden
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run, spans
@@ -166,6 +168,50 @@ def test_the_model_in_production_answers_as_on_a_phone(tmp_path, model, workspac
     assert edgeline.open(workspace / "push").model(version=1).labels == ("dark", "bright")
     with pytest.raises(UsageError, match="celsius"):
         history.model().predict({"kelvin": ["21.5", "30"]})
+
+
+@pytest.fixture(scope="module")
+def by_kind():
+    """A file whose probabilities are those of the one-hot of a category with one known value."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 1, 2))])
+    def answer(row):
+        return tf.nn.softmax(row[0])
+
+    return tf.lite.TFLiteConverter.from_concrete_functions([answer.get_concrete_function()], answer).convert()
+
+
+@pytest.fixture
+def pumps(tmp_path, by_kind, workspace, history):
+    kind = {"name": "kind", "vocabulary": ["pump"]}
+    contract = {**ROW, "readings": 1, "numbers": [], "categories": [kind], "vocabulary_size": 1}
+    candidate = make_candidate(tmp_path / "made", labels=("other", "pump"), preprocessing=contract)
+    for name in ("model_fp16.tflite", "model_int8.tflite"):
+        candidate.edge_files[name].write_bytes(by_kind)
+    store.push(workspace / "push", "shelf", candidate)
+    return history.model()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        *({"kind": cells} for cells in ("pump", ["pump"], ("pump",), np.array(["pump"]), np.array("pump"))),
+        {"kind": pandas.Series(["pump"], index=[7])},
+        pandas.Series({"kind": "pump"}),
+        pandas.DataFrame({"kind": ["pump"]}),
+    ],
+    ids=lambda row: f"{type(row).__name__} {row!r}"[:60],
+)
+def test_a_cell_is_the_same_in_whatever_python_holds_it(pumps, row):
+    assert list(pumps.predict(row)) == ["pump", "other"]
+
+
+@pytest.mark.parametrize("example", [b"pump", "kind", None, 3, [{"kind": "pump"}], {"kind"}])
+def test_what_is_no_row_is_refused_by_a_model_of_rows(pumps, example):
+    with pytest.raises(UsageError, match="not cells by column") as refused:
+        pumps.predict(example)
+    assert refused.value.why and refused.value.do
 
 
 @pytest.mark.parametrize(

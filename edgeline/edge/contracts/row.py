@@ -115,7 +115,7 @@ def _read_cells(content: Mapping[str, Any], name: str, readings: int, least: int
             "Pass every column; leave its cell empty, or None, where the value is unknown.",
         )
     value = content[name]
-    cells = [value] if isinstance(value, str) or not hasattr(value, "__len__") else list(value)
+    cells = list(value) if np.iterable(value) and not isinstance(value, str | bytes) else [value]
     if len(cells) not in (readings, least or readings):
         raise EdgelineError(
             f"The column {name!r} has {len(cells)} readings.",
