@@ -10,4 +10,7 @@ _FUNCTIONS = {"open": "edgeline.reading", "pipeline": "runners.local.dag"}
 def __getattr__(name: str) -> Any:
     if name not in _FUNCTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_FUNCTIONS[name]), name)
+    module = _FUNCTIONS[name]
+    if name == "pipeline" and not import_module("edgeline.project").has_project():
+        module = "edgeline.project"
+    return getattr(import_module(module), name)

@@ -4,12 +4,12 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from edgeline.errors import UsageError
-from edgeline.prediction.inputs import Input, answer, read_inputs
+from edgeline.prediction.inputs import Input, answer, check_kind, read_inputs
+from edgeline.project import import_from_project
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.release import store
 from edgeline.report.collect import read_answers, read_labels
@@ -297,12 +297,19 @@ class PastStep:
             out: A folder that is empty or missing; by default `STEP-of-RUN` in the current folder.
 
         Raises:
-            UsageError: Its inputs are not on this machine any more, or a setting is wrong.
+            UsageError: Its inputs are not on this machine, the step would change production, or a setting is
+                wrong.
             EdgelineError: The step failed.
         """
-        one_step = import_module("runners.local.one_step")
-        place = self.run.history.place.workspace
-        options = one_step.StepOptions(self.name, self.run.id, place, settings, out and Path(out))
+        one_step = import_from_project("runners.local.one_step", "PastStep.again")
+        place = self.run.history.place
+        if place.store is not None:
+            raise UsageError(
+                f"{place.store} does not have the inputs of {self.name} in run {self.run.id}.",
+                "It has records and releases; the outputs of steps are in the workspace of the run.",
+                "Open that workspace: edgeline.open(FOLDER).run(...).step(...).again(...).",
+            )
+        options = one_step.StepOptions(self.name, self.run.id, place.workspace, settings, out and Path(out))
         _, outputs, seconds = one_step.run_step(options)
         return PastStep(self.name, "done", seconds, outputs, self.run)
 
@@ -357,8 +364,9 @@ class Model:
                 a sequence of cells for each column where the model reads several rows.
 
         Raises:
-            UsageError: The example is not one that the model reads.
+            UsageError: The example is not one that the model reads, or the model is of a kind of one's own.
         """
+        check_kind(self.bundle)
         if not isinstance(example, bytes | str) and hasattr(example, "keys"):  # pandas has no Mapping
             example = dict(example)
         asked, found = answer(Input("", example), self.bundle)
@@ -373,6 +381,7 @@ class Model:
         unlike those of training; else None) and problem, which is None or says why there is no label. Raises
         as `edgeline predict` does.
         """
+        check_kind(self.bundle)
         for example in read_inputs(Path(path), self.bundle.contract):
             asked, found = answer(example, self.bundle)
             ranked = found.ranked if found else {}

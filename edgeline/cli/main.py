@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +14,8 @@ from click.shell_completion import shell_complete
 from edgeline.cli.commands import Command, Group, explain_usage_error
 from edgeline.cli.options import EXIT_CODES
 from edgeline.cli.stdout import make_rewriter, note, prepare_output, print_json, say
-from edgeline.errors import EdgelineError, UsageError
+from edgeline.errors import EdgelineError
+from edgeline.project import has_project, make_missing_error
 
 # The module of each command, and its summary (its function's docstring), which is shown without importing it.
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -118,11 +118,7 @@ class Commands(Group):
             UsageError: It is a command of the project, and only the package is installed.
         """
         if args and args[0] in _OF_THE_PROJECT and args[0] not in self._table:
-            raise UsageError(
-                f"The command {args[0]} needs the project, and only its package is installed here.",
-                "It needs TFX, or the project's own files.",
-                "Run it in a clone of the project, after `make setup`.",
-            )
+            raise make_missing_error(f"The command {args[0]}")
         name, _, rest = super().resolve_command(ctx, args)
         return name, self.load(name) if name else None, rest
 
@@ -136,7 +132,7 @@ class Commands(Group):
 
 def find_commands() -> Mapping[str, tuple[str, str]]:
     """Returns the commands that this installation has: with the project around it, the project's."""
-    if (Path(__file__).parents[2] / "runners" / "cli" / "main.py").is_file():
+    if has_project():
         commands: Mapping[str, tuple[str, str]] = import_module("runners.cli.main").COMMANDS
         return commands
     return COMMANDS

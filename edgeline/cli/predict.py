@@ -15,7 +15,7 @@ from edgeline.cli.commands import Command
 from edgeline.cli.releases import TERMS
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import EdgelineError
-from edgeline.prediction.inputs import Input, answer, find_inputs, read_inputs
+from edgeline.prediction.inputs import Input, answer, check_kind, find_inputs, read_inputs
 from edgeline.release import store
 from edgeline.release.acceptance import terms
 from edgeline.report.records import write_file
@@ -45,6 +45,7 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     _, root, model = resolve_place(place)
     release = store.get(root, model)
     bundle = load_bundle(release.manifest, release.read, variant, explain)
+    check_kind(bundle)
     places = [Path(name) for name in files]
     paths = [path for each in places for path in find_inputs(each, bundle.contract)]
     clipped: Counter[str] = Counter()

@@ -24,6 +24,7 @@ _CONTENTS: Mapping[str, tuple[Any, str]] = {
     "row": (Mapping, "cells by column"),
     "tokens": ((str, bytes), "a text"),
 }
+KINDS = tuple(_CONTENTS)
 
 
 def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
@@ -40,8 +41,8 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
         EdgelineError: This version does not support the contract, or the content cannot be read.
     """
     kind = contract.get("kind", "image")
-    if kind not in _CONTENTS:
-        raise contracts.contract_error(f"kind is {kind!r}, not one of {', '.join(_CONTENTS)}")
+    if kind not in KINDS:
+        raise contracts.contract_error(f"kind is {kind!r}, not one of {', '.join(KINDS)}")
     types, name = _CONTENTS[kind]
     if not isinstance(content, types):  # as pandas has None or NaN for an empty cell
         raise EdgelineError(

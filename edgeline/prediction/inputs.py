@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgeline.edge.contracts import row
+from edgeline.edge.interpreter import KINDS
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.columns import ISO, CellError, parse_cell
 from edgeline.records.rejection import Rejected
@@ -33,6 +34,18 @@ class Input:
     clipped: tuple[str, ...] = ()  # numbers of a row, the newest of a window, beyond those of training
 
 
+def check_kind(bundle: Bundle) -> None:
+    """Refuses a model of a kind of one's own, whose inputs only its owner can prepare. Raises UsageError."""
+    kind, manifest = bundle.contract.get("kind", "image"), bundle.manifest
+    if kind not in KINDS:
+        raise UsageError(
+            f"{manifest.model} {manifest.version} reads inputs of the kind {kind!r}.",
+            f"Only models of the kinds {', '.join(KINDS)} are predicted here.",
+            f"Run its file in a program of your own: edge/{manifest.model}/{manifest.version}/"
+            f"{manifest.default.file} in the place of the releases, beside its preprocessing.json.",
+        )
+
+
 def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
     """Returns the given file, or all files below a folder that the model can read, no hidden ones, by path.
 
@@ -40,7 +53,7 @@ def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
         UsageError: The folder has no such file.
     """
     kind = contract.get("kind", "image")
-    suffixes = {"image": sorted(PHOTO_SUFFIXES), "row": TABLES, "tokens": (*TABLES, ".txt")}.get(kind, ())
+    suffixes = {"image": sorted(PHOTO_SUFFIXES), "row": TABLES, "tokens": (*TABLES, ".txt")}[kind]
     if not place.is_dir():
         return [place]
     files = sorted(

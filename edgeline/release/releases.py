@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.release.history import Change, read_history, read_pointer
+from edgeline.release.history import Change, History, read_history, read_pointer
 from edgeline.release.layout import MANIFEST, PushFolder, check_name, damaged, read_document, sha256_of_bytes
 from edgeline.release.manifest import Manifest, identity_of, parse_manifest, select_served_entries
 from edgeline.store.locations import Location, locate, read_bytes
@@ -89,11 +89,17 @@ def get(root: str | Location, model: str, version: int | None = None) -> Release
     """Returns a release of `model`, by default the one in production.
 
     Raises:
-        UsageError: Nothing is in production.
+        UsageError: Nothing is in production, or there is no such version.
         EdgelineError: As `current` and `read_release` do.
     """
     folder = PushFolder(locate(root))
-    release = current(root, model) if version is None else read_release(folder, model, version)
+    if version is None:
+        release = current(root, model)
+    else:
+        known = released_versions(folder, model)
+        if known and version not in known:
+            raise missing_release(model, version, read_history(folder, model), known)
+        release = read_release(folder, model, version) if known else None
     if release is None:
         raise nothing_of(folder, model)
     return release
@@ -109,6 +115,20 @@ def nothing_of(folder: PushFolder, model: str) -> UsageError:
         else "It has no models: nothing was pushed there yet, or the place is wrong.",
         "Pass one of these with --workload." if models else "Pass the place with --store, or push first.",
     )
+
+
+def missing_release(
+    model: str, version: int, history: History, others: Iterable[int], how: str = ""
+) -> UsageError:
+    """Returns the error for a release that never existed or was collected; it lists the other releases."""
+    versions = ", ".join(map(str, sorted(others)))
+    choice = f"Existing releases: {versions}." if versions else "There are no other releases."
+    do = f"Pass one of these{how}." if versions else "Run the pipeline for a new one."
+    if version not in history.collected:
+        return UsageError(f"{model} has no release {version}.", choice, do)
+    change = history.collected[version][1]
+    found = f"{model} {version} was collected on {change.when}, by {change.who}."
+    return UsageError(found, f"`edgeline gc` removed its files to free their space. {choice}", do)
 
 
 def find_rollout(root: str | Location, model: str) -> Change | None:

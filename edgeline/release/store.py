@@ -75,6 +75,7 @@ from edgeline.release.releases import (
     find_rollout,
     find_version,
     get,
+    missing_release,
     models,
     nothing_of,
     read_release,
@@ -82,7 +83,7 @@ from edgeline.release.releases import (
     releases,
 )
 from edgeline.release.signing import KEY_VARIABLE, digits_of
-from edgeline.release.verify import find_release_problems, known_versions, missing_release, verify
+from edgeline.release.verify import find_release_problems, known_versions, verify
 from edgeline.store.locations import Location, locate, measure_size
 
 if TYPE_CHECKING:

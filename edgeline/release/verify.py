@@ -35,7 +35,7 @@ from edgeline.release.manifest import (
 from edgeline.release.model_signing import is_signature_of
 from edgeline.release.pins import find_pins_problem
 from edgeline.release.pointer import Production
-from edgeline.release.releases import nothing_of, read_release, released_versions
+from edgeline.release.releases import missing_release, nothing_of, read_release, released_versions
 from edgeline.release.signing import is_signed
 from edgeline.store import locations
 from edgeline.store.locations import Location, list_names, locate, read_bytes
@@ -76,20 +76,6 @@ def known_versions(root: str | Location, model: str) -> tuple[int, ...]:
     """Returns all versions with a folder or in the audit log, sorted, but no unfinished or collected ones."""
     folder = PushFolder(locate(root))
     return tuple(sorted({*released_versions(folder, model), *read_history(folder, model).manifests}))
-
-
-def missing_release(
-    model: str, version: int, history: History, others: Iterable[int], how: str = ""
-) -> UsageError:
-    """Returns the error for a release that never existed or was collected; it lists the other releases."""
-    versions = ", ".join(map(str, sorted(others)))
-    choice = f"Existing releases: {versions}." if versions else "There are no other releases."
-    do = f"Pass one of these{how}." if versions else "Run the pipeline for a new one."
-    if version not in history.collected:
-        return UsageError(f"{model} has no release {version}.", choice, do)
-    change = history.collected[version][1]
-    found = f"{model} {version} was collected on {change.when}, by {change.who}."
-    return UsageError(found, f"`edgeline gc` removed its files to free their space. {choice}", do)
 
 
 def find_release_problems(folder: PushFolder, model: str, version: int, history: History) -> list[str]:

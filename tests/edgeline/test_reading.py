@@ -6,7 +6,9 @@ import pandas
 import pytest
 
 import edgeline
-from edgeline.errors import EdgelineError, UsageError
+from edgeline import project
+from edgeline.cli.main import main
+from edgeline.errors import UsageError
 from edgeline.records.edge import LABELS_FILE_NAME, PREDICTIONS, Prediction
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.records.run import Run
@@ -113,7 +115,7 @@ def test_a_run_gives_the_model_that_it_pushed_and_no_other_of_that_version(
         edgeline.open(workspace).run(mine).model()
     make_workspace(workspace, make_run, id=manifest.run, **pushed)
     assert edgeline.open(workspace).run(manifest.run).model().labels == ("dark", "bright")
-    with pytest.raises(EdgelineError, match="found no file"):
+    with pytest.raises(UsageError, match="has no model 'bottles'"):
         edgeline.open(workspace).run(others).model()
 
 
@@ -168,6 +170,47 @@ def test_the_model_in_production_answers_as_on_a_phone(tmp_path, model, workspac
     assert edgeline.open(workspace / "push").model(version=1).labels == ("dark", "bright")
     with pytest.raises(UsageError, match="celsius"):
         history.model().predict({"kelvin": ["21.5", "30"]})
+
+
+def test_the_version_of_a_release_that_never_was_is_refused_with_those_that_are(tmp_path, model, history):
+    push_with_golden(model, tmp_path)
+    with pytest.raises(UsageError, match=r"shelf has no release 99\. Existing releases: 1\."):
+        history.model(version=99)
+
+
+def test_a_model_of_a_kind_of_ones_own_says_where_its_file_is(tmp_path, model, workspace, history, capsys):
+    candidate = make_candidate(tmp_path / "made", labels=("a", "b"), preprocessing={"kind": "gesture"})
+    for name in ("model_fp16.tflite", "model_int8.tflite"):
+        candidate.edge_files[name].write_bytes(model)
+    store.push(workspace / "push", "shelf", candidate)
+
+    for ask in (
+        lambda: history.model().predict({"samples": [0.1]}),
+        lambda: list(history.model().predict_file(tmp_path)),
+    ):
+        with pytest.raises(UsageError, match=r"inputs of the kind 'gesture'\..* edge/shelf/1/model_"):
+            ask()
+    assert main(["predict", str(tmp_path), "--store", str(workspace / "push")]) == 2
+    assert "reads inputs of the kind 'gesture'" in capsys.readouterr().err
+
+
+def test_without_the_project_what_needs_it_says_so_when_it_is_called(history, tmp_path, monkeypatch):
+    step = edgeline.reading.PastStep("Trainer", "done", 1.0, {}, history.run())
+    monkeypatch.setattr(project, "ROOT", tmp_path)
+
+    assert hasattr(edgeline, "pipeline")
+    for call in (lambda: edgeline.pipeline("shelf", data="spans"), lambda: step.again("trainer.epochs=2")):
+        with pytest.raises(UsageError, match="needs the project, and only its package is installed here"):
+            call()
+
+
+def test_a_store_has_no_inputs_to_run_a_step_again_on(history, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    in_store = edgeline.reading.History(replace(history.place, store="s3://bucket/push"))
+    run = edgeline.reading.PastRun(in_store, history.run().known)
+
+    with pytest.raises(UsageError, match=r"s3://bucket/push does not have the inputs of Trainer in run 2026"):
+        edgeline.reading.PastStep("Trainer", "done", 1.0, {}, run).again()
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +269,7 @@ def test_what_is_no_row_is_refused_by_a_model_of_rows(pumps, example):
     ],
 )
 def test_what_is_not_there_is_said(history, ask, found):
-    with pytest.raises(EdgelineError) as refused:
+    with pytest.raises(UsageError) as refused:
         ask(history)
     assert found in refused.value.found
 

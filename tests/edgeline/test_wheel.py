@@ -134,6 +134,20 @@ print(json.dumps([run.id, run.outcome, [each.id for each in history.runs()], run
     assert list(scores) == ["bright", "dark"] and sum(scores.values()) == pytest.approx(1, abs=1e-5)
 
 
+def test_the_pipeline_and_steps_need_the_project_and_say_so(python, here):
+    script = """
+import edgeline
+print(hasattr(edgeline, "pipeline"))
+try:
+    edgeline.pipeline("shelf")
+except edgeline.errors.UsageError as error:
+    print(error.found)
+"""
+    done = run(python, here, "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert "True" in done.stdout and "edgeline.pipeline needs the project" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("command", "code", "locks"), [("status", 0, 0), ("verify", 0, 0), ("promote 1 --reason again", 2, 1)]
 )
