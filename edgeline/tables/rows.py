@@ -66,7 +66,7 @@ def read_rows(
 ) -> Iterator[Cells | Rejected]:
     """Yields the rows below the header; with the cells `names` from JSON, and all cells from CSV.
 
-    In JSON, a cell is a text, a whole number (`5.0` is read as `5`), `true` or `false`. With `any_json`,
+    In JSON, a cell is a text, a whole number (`5.0` is read as `5`), `True` or `False`. With `any_json`,
     another value is written as JSON.
 
     Raises:
@@ -224,7 +224,7 @@ def _format_cell(value: object) -> str | None:
         return value or ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return json.dumps(value) if isinstance(value, int) else None
+    return str(value) if isinstance(value, int) else None  # True as Parquet and databases have it
 
 
 def is_json(path: Location) -> bool:

@@ -93,7 +93,7 @@ def test_json_lines_are_texts_too_and_a_broken_line_of_many_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "labels"),
-    [((1.0, 5.0), ("1", "5")), ((True, False), ("false", "true")), ((1.0, 2), ("1", "2"))],
+    [((1.0, 5.0), ("1", "5")), ((True, False), ("False", "True")), ((1.0, 2), ("1", "2"))],
 )
 def test_labels_of_json_lines_are_whole_numbers_and_yes_or_no_too(tmp_path, values, labels):
     lines = [json.dumps({"review": f"text {n}", "stars": values[n % 2]}) for n in range(60)]
