@@ -45,6 +45,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
             "trainer": {
                 "batch_size": 32,
                 "epochs": 12,
+                "min_steps": 600,
                 "learning_rate": 2e-4,
                 "balanced": True,
                 "crop": 0.2,

@@ -92,6 +92,8 @@ class TrainerSettings(Group):
 
     epochs: int = Field(16, ge=1, le=10_000)
     """Largest number of epochs."""
+    min_steps: int | None = Field(None, ge=1)
+    """Least number of steps: more epochs, up to three times `epochs`, where few examples make few steps."""
     max_steps: int | None = Field(None, ge=1)
     """Largest number of steps: fewer epochs where not all fit, at least one. Null for no limit."""
     budget: Duration | None = None
@@ -151,6 +153,13 @@ class TrainerSettings(Group):
     def budget_s(self) -> float:
         """Returns the budget in seconds; infinite if there is none."""
         return parse_seconds(self.budget)
+
+    def count_epochs(self, steps: int) -> int:
+        """Returns the number of epochs, each of `steps` steps, that the limits of steps allow."""
+        epochs = self.epochs
+        if self.min_steps:
+            epochs = max(epochs, min(3 * epochs, math.ceil(self.min_steps / steps)))
+        return min(epochs, max(1, self.max_steps // steps)) if self.max_steps else epochs
 
     def sample_weights(self, labels: Sequence[str], counts: Sequence[int]) -> list[float]:
         """Returns the sample weight of each class, in label order, from its number of training examples."""

@@ -43,6 +43,7 @@ def test_imported_photos_are_trained_on_from_weights_of_imagenet_and_pushed(phot
         settings=(
             "model.image_size=64",
             "trainer.epochs=2",
+            "trainer.min_steps=null",
             "evaluation.beat_majority=false",
             "evaluation.min_class_examples=1000",
             "evaluation.bounds=[]",

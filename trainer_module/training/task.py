@@ -111,9 +111,7 @@ def train_model(
     with devices.numbers(settings):
         prepared = prepare(task, model_settings, settings, replicas, selection, checkpoints, budget)
         settings = prepared.settings
-        if settings.max_steps:
-            epochs = min(settings.epochs, max(1, settings.max_steps // prepared.steps))
-            settings = settings.model_copy(update={"epochs": epochs})
+        settings = settings.model_copy(update={"epochs": settings.count_epochs(prepared.steps)})
         if budget:
             loop, splits = prepared.loop(settings), filter(None, (prepared.evaluation, prepared.selection))
             measure = partial(fit.time_end_of_epoch, loop, tuple(splits), checkpoints)

@@ -190,6 +190,21 @@ def test_weights_are_in_label_order_and_one_where_none_is_set():
     assert settings(class_weights={"damaged": 2}).sample_weights(labels, counts) == [1, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("limits", "steps", "epochs"),
+    [
+        ({}, 5, 12),
+        ({"min_steps": 600}, 20, 30),
+        ({"min_steps": 600}, 7, 36),
+        ({"min_steps": 600}, 66, 12),
+        ({"min_steps": 600, "max_steps": 100}, 20, 5),
+        ({"max_steps": 100}, 500, 1),
+    ],
+)
+def test_few_steps_an_epoch_make_more_epochs_and_many_fewer(limits, steps, epochs):
+    assert settings(epochs=12, **limits).count_epochs(steps) == epochs
+
+
 def test_balanced_classes_count_as_much_in_all_as_one_another_times_what_is_set():
     labels, counts = ["ok", "misplaced", "damaged"], [60, 0, 20]
     ok, _, damaged = settings(balanced=True).sample_weights(labels, counts)
