@@ -21,8 +21,8 @@ from trainer_module.training.input_pipeline import Split
 from trainer_module.training.loop import Loop
 
 _progress = logging.getLogger("edgeline.progress")
-# A network that began with weights ends with their mean after each epoch of this last share: single epochs
-# differ by a point or two.
+# Fine-tuning ends with the mean of the weights after each epoch of its last half: single epochs differ by a
+# point or two.
 _AVERAGED = 0.5
 # Share of the groups of train that select an epoch, if early stopping is set.
 _SELECTION_SHARE = 0.1
