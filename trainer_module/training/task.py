@@ -21,9 +21,9 @@ from trainer_module.training.input_pipeline import Split
 from trainer_module.training.loop import Loop
 
 _progress = logging.getLogger("edgeline.progress")
-# Fine-tuning ends with the mean of the weights after each epoch of its last half: single epochs differ by a
-# point or two.
-_AVERAGED = 0.5
+# Fine-tuning ends with the mean of the weights after each of so many epochs, at most half of all: single ones
+# differ by a point or two.
+_AVERAGED = 6
 # Share of the groups of train that select an epoch, if early stopping is set.
 _SELECTION_SHARE = 0.1
 
@@ -128,7 +128,7 @@ def train_model(
             checkpoints,
             fit.BoardData(task.workload.labels, inputs, split.labels[split.shown]),
             prepared.selection,
-            max(1, int(settings.epochs * _AVERAGED)) if prepared.fine_tuning else 1,
+            max(1, min(_AVERAGED, settings.epochs // 2)) if prepared.fine_tuning else 1,
         )
     model = prepared.model
     if settings.precision != "float32":
