@@ -131,6 +131,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         devices=names * (replicas.num_replicas_in_sync // len(names)),
         global_batch_size=batch_size,
         best_epoch=outcome.best_epoch + 1,
+        averaged=outcome.averaged,
         resumed_from_epoch=outcome.resumed_from_epoch,
         seconds=round(outcome.seconds, 3),
         examples_per_second=round(outcome.steps * batch_size / outcome.seconds, 1),

@@ -314,7 +314,12 @@ class ColumnProfile:
 
     def _may_be_names(self) -> bool:
         is_readable = self._count_cells((*NUMBERS, *TIMES)) >= MOSTLY * self.cells
-        return not is_readable or self.leading_zeros > 0 or bool(self.guess_kind(NUMBER))
+        if not is_readable or self.leading_zeros > (1 - MOSTLY) * self.cells:
+            return True
+        # Labels that split the numbers in order are a strong measurement.
+        ranges = sorted(self._list_ranges(NUMBER))
+        is_split = all(one[1] < two[0] for one, two in pairwise(ranges))
+        return bool(self.guess_kind(NUMBER)) and not is_split
 
     def _find_empty_label(self, rows: Mapping[str, int]) -> str:
         """Returns the one of two labels whose rows, and no others, are all empty; else nothing."""

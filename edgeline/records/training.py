@@ -55,6 +55,7 @@ class TrainingSummary:
     devices: tuple[str, ...] = ()  # devices with a replica, as `GPU:0`
     global_batch_size: int | None = None  # examples in one step of all replicas
     best_epoch: int | None = None  # its weights were kept: the last, or the one selected by held-out groups
+    averaged: int = 1  # number of the last epochs whose mean weights were kept
     resumed_from_epoch: int | None = None  # epochs done before a kill; None if there was none
     seconds: float | None = None
     examples_per_second: float | None = None

@@ -79,7 +79,9 @@ def _describe_data(facts: Facts) -> Iterator[tuple[str, str]]:
 def _describe_training(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.training is None or (kept := facts.training.kept) is None:
         return
-    yield "Epochs", f"{len(facts.training.epochs)}, kept {kept.epoch}"
+    averaged = facts.training.summary.averaged
+    which = f"the mean of the last {averaged}" if averaged > 1 else kept.epoch
+    yield "Epochs", f"{len(facts.training.epochs)}, kept {which}"
     for split, loss, accuracy in (
         ("train", kept.loss, kept.accuracy),
         ("eval", kept.val_loss, kept.val_accuracy),

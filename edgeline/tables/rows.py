@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
@@ -16,8 +16,8 @@ _MOST_LINE_BYTES = 64 * 2**20
 _SHOWN = 300
 # JSON objects whose keys are the columns: some leave out what they have no value for.
 _FIRST_OBJECTS = 1_000
-# Share of a row's lines that each look like a row: others may be damaged.
-_LIKE_ROWS = 0.9
+# The first rows, whose values tell whether a text holds other rows.
+_FIRST_ROWS = 10_000
 
 # A row's place, such as `readings.csv:17` with its first line, and its cells by column.
 Cells = tuple[str, Mapping[str, str]]
@@ -139,7 +139,8 @@ def read_csv_rows(
     # Python 3.10 refuses a file with a NUL, later versions do not; as \1 it costs only its row.
     lines = (line.replace("\0", "\1") for line in read_lines(path, spans))
     reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
-    columns = 0
+    # The values of each column in the first rows.
+    seen: list[set[str]] = []
     while True:
         begins = reader.line_num + 1
         try:
@@ -157,32 +158,33 @@ def read_csv_rows(
             ) from None
         if cells is None:
             return
-        columns = columns or len(cells)
-        if reader.line_num > begins + 1 and _swallows_rows(cells, columns, separator):
+        seen = seen or [set() for _ in cells]
+        if reader.line_num > begins + 2 and _swallows_rows(cells, seen, separator):
             raise DataRefused(
                 f"{path} line {begins} has a quote that ends only in line {reader.line_num}.",
                 "The lines between them look like rows, which would be lost as the text of one cell.",
                 "Close the quote, or double each quote that is part of a text and quote its cell.",
                 spans,
             )
+        if begins < _FIRST_ROWS:
+            for values, cell in zip(seen, cells, strict=False):
+                values.add(cell[:_SHOWN])
         if cells:
             yield begins, cells
 
 
-def _swallows_rows(cells: Sequence[str], columns: int, separator: str) -> bool:
-    """Returns whether the lines of a row look like rows themselves, as those between two stray quotes do."""
-    rows = [line.split(separator) for line in separator.join(cells).split("\n")]
-    # A quoted text adds no separator to the first or the last line. In prose, a blank follows a comma.
-    fits = [
-        len(row) == columns > 1 and (separator == "\t" or not any(cell[:1] == " " for cell in row[1:]))
-        for row in rows
-    ]
-    if not (fits[0] and fits[-1]) or sum(fits) < _LIKE_ROWS * len(fits):
-        return False
-    if columns > 2 or separator == "\t":
-        return True
-    # Lines of a text may be pairs, such as `x,y`; labels repeat.
-    return any(all(values) and 2 * len(set(values)) <= len(rows) for values in zip(*rows, strict=False))
+def _swallows_rows(cells: Sequence[str], seen: Sequence[Collection[str]], separator: str) -> bool:
+    """Returns whether the lines of a row are rows themselves, as those between two stray quotes are.
+
+    Lines of code, prices or tables within a text may have as many separators as a row; but most of them do
+    not have a value in a column that other rows have there, as rows have their label.
+    """
+    inner = [line.split(separator) for line in separator.join(cells).split("\n")[1:-1]]
+    rows = [row for row in inner if len(row) == len(seen)]
+    return len(seen) > 1 and any(
+        2 * sum(row[column].strip() in values for row in rows if row[column].strip()) > len(inner)
+        for column, values in enumerate(seen)
+    )
 
 
 def _read_json_rows(

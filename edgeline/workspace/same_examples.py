@@ -7,7 +7,7 @@ from edgeline.gates.answers import Answers, Floats
 from edgeline.gates.paired import no_drop
 from edgeline.intervals import compute_group_interval
 from edgeline.records.edge import Prediction
-from edgeline.records.ingest import INGEST
+from edgeline.records.evaluation import REVIEWED
 from edgeline.records.json_file import UNREADABLE
 from edgeline.records.served import ROW
 from edgeline.report.collect import read_answers
@@ -24,8 +24,8 @@ _RIGHT, _WRONG = [1.0, 0.0], [0.0, 1.0]
 def same_slices(first: Sources, second: Sources) -> tuple[tuple[SlicePair, ...], int]:
     """Compares both models by slice on the examples that both answered; returns the slices and the number.
 
-    An example counts if both runs had the same label for it, and a row if its span had the same files too: a
-    line of a file that was written again may be another row.
+    An example counts if both runs had the same label for it. Rows of a span do not count if one of them has
+    another label that nobody gave it: in a file that was written again, the same line is another row.
 
     Returns no slices if those examples are fewer than half of either model's, or if answers are missing.
     """
@@ -39,8 +39,8 @@ def same_slices(first: Sources, second: Sources) -> tuple[tuple[SlicePair, ...],
     both = sides[0].keys() & sides[1].keys()
     # With a label that a person corrected in between, one of two equal answers would be wrong.
     shared = sorted(name for name in both if sides[0][name][0].label == sides[1][name][0].label)
-    contents = [_read_contents(side) for side in (first, second)]
-    changed = {span for span in contents[0].keys() | contents[1] if len({c.get(span) for c in contents}) > 1}
+    reviewed = {name for side in (first, second) for name in REVIEWED.find(side.quarantine) or ()}
+    changed = {name.partition("/")[0] for name in both - {*shared} - reviewed if ROW.fullmatch(name)}
     shared = [name for name in shared if name.partition("/")[0] not in changed or not ROW.fullmatch(name)]
     if len(shared) * 2 < max(map(len, sides)) or not shared:
         return (), 0
@@ -57,12 +57,6 @@ def same_slices(first: Sources, second: Sources) -> tuple[tuple[SlicePair, ...],
         _compare(*key, right[:, chosen], groups[chosen])
         for key, chosen in sorted(members.items(), key=lambda item: (order.get(item[0][0], 9), item[0]))
     ), len(shared)
-
-
-def _read_contents(side: Sources) -> dict[str, str]:
-    """Returns the digest of the files of each span of a run."""
-    ingest = INGEST.find(side.quarantine) if side.quarantine else None
-    return {span.name: span.content for span in ingest.spans} if ingest else {}
 
 
 def _list_slices(prediction: Prediction) -> list[tuple[str, str]]:

@@ -96,7 +96,7 @@ class Inventory:
         ids: set[str] = set()
         for name, releases in self._releases.items():
             release, rollout = store.current(self._root, name), store.find_rollout(self._root, name)
-            versions = {release and release.version, rollout and rollout.candidate}
+            versions = {*(rollout.versions if rollout else ()), release.version if release else 0}
             ids |= {each.manifest.run for each in releases if each.version in versions}
         for name in self._run_models:
             own = [run for _, run in self.known if run.workload == name]

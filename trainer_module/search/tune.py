@@ -242,6 +242,8 @@ class TrialSearch(BaseTuner):
         keras.utils.clear_session()
         model, trainer = replace_values(trial.values, self._model, self._trainer)
         limits: dict[str, Any] = {"epochs": trial.epochs}
+        if self._tune.algorithm == "hyperband":
+            limits["min_steps"] = None
         if is_short:
             limits["budget"] = f"{max(1, int(left_s))}s"
         trainer = trainer.model_copy(update=limits)

@@ -39,10 +39,11 @@ class Outcome:
     """The result of a training."""
 
     history: Sequence[Mapping[str, float]]  # the logs of every epoch, including those before a resume
-    best_epoch: int  # counted from 0; the model now has its weights
+    best_epoch: int  # counted from 0; the model now has its weights, or the mean of the last `averaged`
     resumed_from_epoch: int | None  # epochs done before this process; None if it did not resume
     steps: int  # done by this process
     seconds: float  # spent by this process on steps, evaluations and checkpoints
+    averaged: int = 1
 
 
 @dataclass(frozen=True)
@@ -164,12 +165,16 @@ def train(
     seconds = time.monotonic() - started
     if is_chief and state.kept_weights:
         model.set_weights(state.kept_weights)
+        if not selection:
+            state.end_average()
     if board_data and state.board:
         if state.best_answers is None:
             state.best_answers = state.evaluate().probabilities
         state.board.mistakes(board_data.inputs, state.best_answers, board_data.true, board_data.labels)
         state.board.close()
-    return Outcome(state.history, state.best_epoch, epochs_before if resumed else None, steps_here, seconds)
+    resumed_from = epochs_before if resumed else None
+    mean_of = averaged if state.kept_weights and not selection else 1
+    return Outcome(state.history, state.best_epoch, resumed_from, steps_here, seconds, mean_of)
 
 
 def time_end_of_epoch(loop: Loop, splits: Sequence[tf.data.Dataset], folder: Path) -> float:
@@ -322,11 +327,17 @@ class _TrainingState:
     def _add_to_average(self, count: int) -> None:
         """Adds the weights to the mean of those after `count - 1` epochs; a count below 1 is not averaged."""
         weights = self.loop.model.get_weights()
-        if count == 1:
+        if count == 1 or (count > 1 and not self.kept_weights):
             self.kept_weights = weights
         elif count > 1:
             pairs = zip(self.kept_weights, weights, strict=True)
             self.kept_weights = [mean + (new - mean) / count for mean, new in pairs]
+
+    def end_average(self) -> None:
+        """Measures the mean of the weights, whose figures become those of the last epoch."""
+        evaluation = self.evaluate()
+        self.history[-1] = {**self.history[-1], **evaluation.logs}
+        self.best_answers = evaluation.probabilities
 
     def _save(self) -> None:
         variables = [variable.numpy() for variable in checkpoint.training_variables(self.loop.model)]

@@ -127,8 +127,10 @@ def cross_validate(
             _progress.info("Fold %d of %d.", fold + 1, folds)
             rest = replace(everything, only=fold_of != fold)
             fold_task = replace(task, training=rest, evaluation=measured)
-            place, unlimited = folder / f"fold-{fold}", settings.model_copy(update={"budget": None})
-            trained = train_model(fold_task, model_settings, unlimited, replicas, place, time.monotonic())
+            place = folder / f"fold-{fold}"
+            # The epochs are those of the first training already.
+            exact = settings.model_copy(update={"budget": None, "min_steps": None, "max_steps": None})
+            trained = train_model(fold_task, model_settings, exact, replicas, place, time.monotonic())
             fold_answers = calibration.predict(trained.model, measured, settings.batch_size)
             with write_atomically(answers_file, sync=True) as file:
                 np.save(file, fold_answers)

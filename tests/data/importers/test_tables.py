@@ -441,6 +441,14 @@ def test_names_that_each_have_one_label_give_it_away(tmp_path, content, column, 
         assert any("groups of" in remark and "has one label" in remark for remark in grouped.remarks)
 
 
+@pytest.mark.parametrize(("name", "first"), [("wind", "09"), ("pain_index", "10"), ("wind", "10")])
+def test_a_strong_measurement_of_a_small_table_is_no_name(tmp_path, name, first):
+    numbers = [first, *(str(10 + 7 * n % 80) for n in range(1, 150))]
+    content = [(number, n % 9, "ab"[int(number) >= 50]) for n, number in enumerate(numbers)]
+    report = import_table(table(tmp_path / "a.csv", content, (name, "age", "label")), tmp_path / "w", "label")
+    assert not report.left_out
+
+
 @pytest.mark.parametrize("exceptions", [0, 1])
 def test_a_mark_of_all_rows_of_one_label_gives_it_away(tmp_path, exceptions):
     content = [("x" if n % 3 or n < exceptions else "", n % 7, "ab"[n % 3 > 0]) for n in range(60)]

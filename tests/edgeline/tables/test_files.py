@@ -80,15 +80,14 @@ def test_a_row_that_is_no_csv_costs_itself_alone(tmp_path, scratch):
     [
         ("label\ttext", 'ham\t"Hello there', ["ham\tno", "spam\ta prize"], 'spam\tI said yes"'),
         ("text,label", '"Hello there,ham', ["no,ham", "a prize,spam"] * 3, 'I said yes",spam'),
-        ("name;age;paid", '"Ann;34;yes', ["Ben;29;no"], 'Mr Carl";30;yes'),
+        ("name;age;paid", '"Ann;34;yes', ["Ben;29;no", "Cy;30;no"], 'Mr Carl";30;yes'),
+        ("id, label, text", '1, ham, "Hello', ["2, ham, no", "3, spam, a prize"], '4, spam, I said yes"'),
         # A row among those that are lost may be damaged.
         ("label\ttext", 'ham\t"Hello there', ["ham\tno"] * 20 + ["ham"], 'spam\tI said yes"'),
     ],
 )
 def test_a_quote_that_is_not_closed_loses_no_rows(tmp_path, scratch, header, begins, between, ends):
-    separator = next(mark for mark in "\t,;" if mark in header)
-    plain = separator.join("x" * (header.count(separator) + 1))
-    lines = [header, *[plain] * 300, begins, *between, ends, plain]
+    lines = [header, *(between * 300)[:300], begins, *between, ends]
     (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
     last = 302 + len(between) + 1
     with pytest.raises(DataRefused, match=rf"a\.csv line 302 has a quote that ends only in line {last}"):
@@ -102,6 +101,9 @@ def test_a_quote_that_is_not_closed_loses_no_rows(tmp_path, scratch, header, beg
         (",", "My numbers:\nx,y\n1,2\n3,4"),
         (",", "x,y\n1,1\n1,2\n1,3"),
         ("\t", "x\ty\n1\t1\n1\t2\n1\t3"),
+        ("\t", "if ready:\n\tstart()\n\tstop()"),
+        (",", "Milch 0,99\nBrot 1,99\nKase 2,99\nSumme drei Artikel"),
+        (",", "Plot this:\nday,low\n1,2\n2,3"),
         ("\t", "one\ntwo\tthree\nfour"),
         (";", "first;\nsecond;\nthird;\nlast."),
     ],

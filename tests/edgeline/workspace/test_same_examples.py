@@ -3,7 +3,8 @@ from msgspec.structs import replace
 
 from edgeline.intervals import compute_wilson_interval
 from edgeline.records.edge import PREDICTIONS, Prediction
-from edgeline.records.ingest import INGEST, Ingest, Span
+from edgeline.records.evaluation import REVIEWED
+from edgeline.records.ingest import INGEST, Ingest
 from edgeline.report.sources import Sources
 from edgeline.workspace.same_examples import same_slices
 
@@ -87,17 +88,20 @@ def test_runs_whose_eval_examples_are_mostly_others_are_not_compared_on_them(ans
 
 
 def test_rows_of_a_file_that_was_written_again_are_not_the_same_examples(answered):
-    def make(run, content):
+    def make(run, bad=0, reviewed=()):
         side = answered(run, [True] * 50)
         lines = PREDICTIONS.read(side.edge_verdict)
-        rows = [replace(line, example_id=f"span-00001/a.csv:{n}") for n, line in enumerate(lines)]
+        rows = [
+            replace(line, example_id=f"span-00001/a.csv:{n}", label="bad" if n < bad else "ok")
+            for n, line in enumerate(lines)
+        ]
         PREDICTIONS.write(side.edge_verdict, rows)
-        span = Span("span-00001", 1, content=content)
-        INGEST.write(side.quarantine, Ingest(classes={"ok": 50, "bad": 50}, spans=(span,)))
+        REVIEWED.write(side.quarantine, reviewed)
         return side
 
-    assert verdict(make("a", "one"), make("b", "one")) == ("noise", 50)
-    assert same_slices(make("a", "one"), make("b", "another")) == ((), 0)
+    assert verdict(make("a"), make("b")) == ("noise", 50)
+    assert verdict(make("a"), make("c", 1, ("span-00001/a.csv:0",))) == ("noise", 49)
+    assert same_slices(make("a"), make("d", 1)) == ((), 0)
 
 
 def test_without_answers_that_can_be_read_there_is_no_comparison(answered):

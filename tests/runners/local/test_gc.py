@@ -87,12 +87,13 @@ def test_the_run_that_pushed_last_stays_however_many_were_held_back_since(past):
     assert ids(past) == [4, 7]
 
 
-def test_the_run_of_what_is_in_production_stays_after_a_rollback(past, tmp_path):
+def test_the_runs_of_production_and_candidate_stay_after_a_rollback(past, tmp_path):
     for run in read_runs(past.workspace):
         store.push(past.push, "shelf", make_candidate(tmp_path / run.id, run.id, run=run.id))
     store.rollback(past.push, "shelf", "the newest two are bad", 2)
+    store.rollout(past.push, "shelf", 3, 10, "a canary")
     gc.collect(past.workspace, past.push, 1, in_store=3)
-    assert ids(past) == [2, 4]
+    assert ids(past) == [2, 3, 4]
 
 
 def test_each_model_keeps_its_own(past):

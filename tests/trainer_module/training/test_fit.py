@@ -221,11 +221,15 @@ def figures(history) -> list[dict[str, float]]:
 def test_the_last_epochs_are_averaged(tmp_path, monkeypatch):
     model, after_each = linear(learning_rate=0.3), []
     monkeypatch.setattr(checkpoint, "save", lambda *_: after_each.append(model.get_weights()))
-    train(model, settings(epochs=9), tmp_path, averaged=3)
+    outcome = train(model, settings(epochs=9), tmp_path, averaged=3)
     kernels, biases = zip(*after_each[-3:], strict=True)
     kernel, bias = model.get_weights()
     np.testing.assert_allclose(kernel, np.mean(kernels, axis=0), rtol=1e-4)  # float32, in another order
     np.testing.assert_allclose(bias, np.mean(biases, axis=0), rtol=1e-4)
+    # The last epoch's figures on eval are those of the mean.
+    assert outcome.averaged == 3
+    measured = -np.log(model.predict(IMAGES, verbose=0)[np.arange(24), LABELS]).mean()
+    assert outcome.history[-1]["val_loss"] == pytest.approx(measured, rel=1e-4)
 
 
 @pytest.mark.parametrize("averaged", [1, 4])

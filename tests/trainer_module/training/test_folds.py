@@ -15,7 +15,7 @@ from tests.trainer_module.samples import EVAL_EXAMPLES, LABELS, SHELF, TRAIN_EXA
 from tests.trainer_module.test_run import history
 from tests.trainer_module.training.test_input_pipeline import split_of
 from trainer_module import run
-from trainer_module.settings import TrainerSettings
+from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.training import folds, input_pipeline
 from trainer_module.training.task import Task
 
@@ -94,6 +94,19 @@ def test_folds_are_trained_where_eval_has_few_groups_and_where_they_are_cheap(
     assert folds_ == count
     assert bool(note) == bool(said)
     assert re.search(said, note)
+
+
+def test_a_fold_has_the_epochs_that_the_model_had(tmp_path, monkeypatch):
+    def begin(task, model, settings, *_):
+        raise LookupError(settings.count_epochs(steps=1))
+
+    monkeypatch.setattr(folds, "train_model", begin)
+    settings = TrainerSettings(epochs=4, min_steps=600, max_steps=2, budget="5m")
+    task = with_groups(dict.fromkeys(LABELS, 5), dict.fromkeys(LABELS, 5))
+    with pytest.raises(LookupError, match=r"^4$"):
+        folds.cross_validate(
+            task, ModelSettings(), settings, 3, tf.distribute.get_strategy(), tmp_path, False
+        )
 
 
 def test_there_are_no_more_folds_than_groups_and_none_of_two():
