@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgeline import open as open_history
+from edgeline.records.verdict import VERDICT
 from tests.e2e.conftest import ROOT, SMALL, Ended, edgeline, run_cold, run_dag
 from tests.edgeline.alerts.servers import SECRET, Hook
 
@@ -251,15 +252,15 @@ def test_a_bad_week_is_refused_before_training(first: Ended, data: Path, workspa
     assert production(workspace)["version"] == 1
 
 
-def test_the_gate_of_a_refused_run_refuses_again_by_itself(
+def test_the_data_of_a_refused_run_can_be_judged_again_alone(
     first: Ended, workspace: Path, tmp_path: Path
 ) -> None:
     out = str(tmp_path / "again")
-    ended = edgeline(workspace, "step", "DataGate", "--workspace", str(workspace), "--out", out)
-    assert ended.code == 4
-    assert edgeline(workspace, "status", "--json", "--workspace", str(workspace)).json["last_run"]["reasons"][
-        0
-    ] in " ".join(ended.stderr.split())
+    ended = edgeline(workspace, "step", "DataValidator", "--workspace", str(workspace), "--out", out)
+    assert ended.code == 0
+    (verdict,) = (VERDICT.read(path.parent) for path in tmp_path.rglob(VERDICT.name))
+    last = edgeline(workspace, "status", "--json", "--workspace", str(workspace)).json["last_run"]
+    assert verdict.result == "fail" and list(verdict.reasons) == last["reasons"]
 
 
 def test_without_the_bad_week_the_next_run_says_that_nothing_changed_and_trains_nothing(

@@ -204,7 +204,7 @@ def test_the_list_keeps_all_columns_of_all_tables_beside_the_answers(suggest, tm
         *map(str, range(10))
     }
     assert {(row["shop"], row["rating"], row["verified"], row["tags"]) for row in of_b} == {
-        ("north", "4.5", "true", '["a"]')
+        ("north", "4.5", "True", '["a"]')
     }
     assert {row["model_chosen"] for row in ended.rows} == {"useful", "random"}
     again = suggest(Path("out/suggestions.csv"), "--n", "20", "--out", "again", kind="tokens")
