@@ -17,7 +17,7 @@ _SHOWN = 300
 # JSON objects whose keys are the columns: some leave out what they have no value for.
 _FIRST_OBJECTS = 1_000
 # The first rows, whose values tell whether a text holds other rows.
-_FIRST_ROWS = 10_000
+_FIRST_ROWS = 1_000
 
 # A row's place, such as `readings.csv:17` with its first line, and its cells by column.
 Cells = tuple[str, Mapping[str, str]]
