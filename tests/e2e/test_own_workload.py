@@ -73,7 +73,7 @@ def run(world: Path, *arguments: str) -> Ended:
 
 
 def end_in(world: Path, *arguments: str) -> Ended:
-    return end(arguments, world, PYTHONPATH=f"{world / 'gestures'}:{ROOT}")
+    return end(arguments, world, PYTHONPATH=f"gestures:{ROOT}")
 
 
 def test_the_files_of_the_pages_are_a_workload_with_a_step_of_its_own_that_is_pushed(world: Path) -> None:
