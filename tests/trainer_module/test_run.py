@@ -194,7 +194,7 @@ def test_two_replicas_learn_what_one_device_does_of_the_same_batches(replicas):
     """But for dropout, of which each replica has the same numbers for other examples.
 
     Sums of float32 in another order differ by 1e-7; a step that is not too long keeps that small over the 60
-    steps here: 5e-4 of the loss on eval was seen on a busy machine with TFX 1.21.
+    steps here: 5e-4 of the loss on eval are seen with TFX 1.21.
     """
     mirrored, one_device = (history(replicas.folder / name) for name in ("mirrored", "one_device"))
     for ours, theirs in zip(mirrored, one_device, strict=True):
