@@ -64,8 +64,8 @@ def _run_first(tflite: Path) -> FirstRun:
         if result.returncode == 0:
             first: FirstRun = decode(result.stdout.encode(), FirstRun)
             return first
-        _, _, last = "".join(result.stderr.splitlines()[-1:]).partition(": ")  # without the error's class
-        ended = f"ended with exit code {result.returncode}: {last.rstrip('.')}"
+        name, _, text = "".join(result.stderr.splitlines()[-1:]).partition(": ")  # of the error
+        ended = f"ended with exit code {result.returncode}: {(text or name).rstrip('.')}"
         if result.returncode < 0:
             ended = f"was ended by {signal.Signals(-result.returncode).name}"
     raise EdgelineError(
