@@ -101,6 +101,7 @@ def test_decoding_and_resizing_are_timed_apart(exported: Exported, files: dict[s
         ([-1, -1], r"(was ended by SIG|ended with exit code 1: \w)"),
         ([], r"ended with exit code 1: .* cannot load model_fp32\.tflite"),
     ],
+    ids=["absent", "none"],
 )
 def test_a_file_that_ends_its_process_is_named_before_it_ends_ours(
     inputs: list[int], ended: str, files: dict[str, Path], tmp_path: Path
