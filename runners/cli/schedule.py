@@ -60,7 +60,11 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
         profile = named.profile if is_built_in else str(Path(named.profile).expanduser().absolute())
         command += ["--profile", profile]
     overrides = [word for override in named.overrides for word in ("--set", override)]
-    after = [program(), "alert", *command, *overrides] if settings.alerts.channels else []
+    # A timer does not see the folders of a workload of one's own.
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    folders = os.pathsep.join(map(os.path.abspath, given))
+    start = ["/usr/bin/env", f"PYTHONPATH={folders}", program()] if folders else [program()]
+    after = [*start, "alert", *command, *overrides] if settings.alerts.channels else []
     if data is not None:
         from data.spans.layout import find_newest_spans
 
@@ -80,7 +84,7 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
     return ScheduledRun(
         name=schedule_name(workload.name, workspace),
         workload=workload.name,
-        command=(program(), "run", "--if-changed", *command, *overrides),
+        command=(*start, "run", "--if-changed", *command, *overrides),
         after=tuple(after),
         folder=Path.cwd(),
         workspace=workspace,

@@ -25,6 +25,7 @@ def team(tmp_path, monkeypatch):
     (tmp_path / "bin").mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setattr(systemd_units, "SYSTEM_FOLDER", tmp_path / "system")
     return folder
@@ -49,6 +50,17 @@ def test_the_units_start_this_environments_command_with_absolute_paths(team, cap
     assert f"WorkingDirectory={team}\n" in said.out
     assert {"OnCalendar=Mon *-*-* 03:00:00", "Persistent=true", "Type=oneshot"} <= set(said.out.splitlines())
     assert "--install" in said.err
+
+
+def test_the_folders_of_a_workload_of_ones_own_go_along(team, capsys, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", f"gestures:{ROOT}")
+    for form in ("--systemd", "--cron"):
+        assert main(["schedule", form, "--data", "photos"]) == 0
+        assert f"PYTHONPATH={team}/gestures:{ROOT}" in capsys.readouterr().out
+    assert main(["schedule", "--systemd", "--data", "photos"]) == 0
+    assert command_of(capsys.readouterr().out).startswith(
+        f'/usr/bin/env "PYTHONPATH={team}/gestures:{ROOT}" {EDGELINE} run'
+    )
 
 
 def test_a_workload_of_ones_own_is_named_by_its_whole_path_and_a_named_profile_by_its_name(team, capsys):
