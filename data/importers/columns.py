@@ -317,9 +317,7 @@ class ColumnProfile:
         if not is_readable or self.leading_zeros > (1 - MOSTLY) * self.cells:
             return True
         # Labels that split the numbers in order are a strong measurement.
-        ranges = sorted(self._list_ranges(NUMBER))
-        is_split = all(one[1] < two[0] for one, two in pairwise(ranges))
-        return bool(self.guess_kind(NUMBER)) and not is_split
+        return bool(self.guess_kind(NUMBER)) and not self._are_apart(self._list_ranges(NUMBER))
 
     def _find_empty_label(self, rows: Mapping[str, int]) -> str:
         """Returns the one of two labels whose rows, and no others, are all empty; else nothing."""
@@ -334,4 +332,8 @@ class ColumnProfile:
     def _separates_labels(ranges: Sequence[tuple[float, float, int]]) -> bool:
         counts = sorted(count for _, _, count in ranges)
         is_enough = len(counts) > 1 and counts[-2] >= _APART_ROWS_A_LABEL and sum(counts) >= _APART_ROWS
-        return is_enough and all(one[1] < two[0] for one, two in pairwise(sorted(ranges)))
+        return is_enough and ColumnProfile._are_apart(ranges)
+
+    @staticmethod
+    def _are_apart(ranges: Sequence[tuple[float, float, int]]) -> bool:
+        return all(one[1] < two[0] for one, two in pairwise(sorted(ranges)))

@@ -9,7 +9,7 @@ example counts. The files of the span stay as they are:
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -37,7 +37,13 @@ class Correction:
     file: str = ""
 
 
-def digest_file(span: Span, name: str) -> str:
+def digest_files_of_rows(span: Span) -> Callable[[str], str]:
+    """Returns a function from the id of a row to the SHA-256 of its file; empty for a photo's id."""
+    digest = cache(partial(_digest_file, span))
+    return lambda example: digest(example.rpartition(":")[0])
+
+
+def _digest_file(span: Span, name: str) -> str:
     """Returns the SHA-256 of a file of a span; empty if there is none of that name."""
     if not name:
         return ""
@@ -62,11 +68,11 @@ def read_corrections(span: Span) -> Mapping[str, Correction]:
     place = span.path / CORRECTIONS
     entries = read_entries(place, Correction, "a correction of a label", otherwise, (span.name,))
     newest = {correction.example: correction for correction in entries}
-    digest = cache(partial(digest_file, span))
+    digest = digest_files_of_rows(span)
     kept = {
         example: correction
         for example, correction in newest.items()
-        if not correction.file or correction.file == digest(example.rpartition(":")[0])
+        if not correction.file or correction.file == digest(example)
     }
     if dropped := len(newest) - len(kept):
         text = "%d of %d corrections of labels in %s are not used: their files changed since."

@@ -3,11 +3,10 @@
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, partial
 from pathlib import Path
 
 from data.settings import DataSettings
-from data.spans.corrections import Correction, add_corrections, digest_file, read_corrections
+from data.spans.corrections import Correction, add_corrections, digest_files_of_rows, read_corrections
 from data.spans.decisions import clean_reason
 from data.spans.layout import Span, find_spans
 from data.spans.source import Rejected, load_source
@@ -78,11 +77,10 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
         )
     when, who, checked = utc_now(), get_user_and_host(), {}
     for name, of_span in by_span.items():
-        digest = cache(partial(digest_file, spans[name]))
+        digest = digest_files_of_rows(spans[name])
         checked[name] = [
             Correction(
-                *(decision.example, original, decision.label, when, who, why),
-                digest(decision.example.rpartition(":")[0]),
+                *(decision.example, original, decision.label, when, who, why), digest(decision.example)
             )
             for decision, original in _check(file, spans[name], of_span, workload)
         ]

@@ -53,11 +53,14 @@ def _list_models(place: Place) -> list[str | None]:
     """Returns the named model, or all that have a run or, in a store, a release; None if there is none."""
     if place.workload:
         return [place.workload]
-    if place.store is None:
-        names = {run.workload for run in read_runs(place.workspace)}
-    else:
-        names = {*models(place.store), *list_folders(locate(place.store) / "runs")}
-    return [*sorted(names)] or [None]
+    released = models(place.store) if place.store is not None else ()
+    return [*sorted({*released, *_list_models_of_runs(place.workspace, place.store)})] or [None]
+
+
+def _list_models_of_runs(workspace: Path, store: str | None) -> set[str]:
+    if store is None:
+        return {run.workload for run in read_runs(workspace)}
+    return {*list_folders(locate(store) / "runs")}
 
 
 def _read_settings(profile: str | None, overrides: Sequence[str]) -> AlertSettings:
@@ -112,7 +115,7 @@ def send_alerts(
     runs = locate(store) / "runs" if store is not None else None
     known = {*models(store or push)} if look_further is None else {model}
     if model not in known:
-        known |= {*list_folders(runs)} if runs else {run.workload for run in read_runs(workspace)}
+        known |= _list_models_of_runs(workspace, store)
     if model not in known:
         raise UsageError(
             f"There is no run and no release of {model} in {store or workspace}.",

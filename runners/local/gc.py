@@ -86,18 +86,21 @@ class Inventory:
         self._run_models = sorted({run.workload for _, run in self.known})
         self._models = (model,) if model else self._run_models or store.models(root)
         self._releases = {name: store.releases(root, name) for name in self._models}
+        self._in_use = [run for name in self._models for run in self._find_runs_in_use(name)]
         self._records = {name: records.read_all(locate(root) / "runs" / name) for name in self._models}
+
+    def _find_runs_in_use(self, model: str) -> list[str]:
+        """Returns the ids of the runs that pushed the release in production and the candidate of a canary."""
+        release, rollout = store.current(self._root, model), store.find_rollout(self._root, model)
+        versions = {*(rollout.versions if rollout else ()), release.version if release else 0}
+        return [each.manifest.run for each in self._releases[model] if each.version in versions]
 
     def find_kept_runs(self, keep: int) -> list[tuple[RunFolder, Run]]:
         """Returns the runs to keep when the newest `keep` of each of these models are kept.
 
         Those that pushed what is in production, or the candidate of a canary, are kept too.
         """
-        ids: set[str] = set()
-        for name, releases in self._releases.items():
-            release, rollout = store.current(self._root, name), store.find_rollout(self._root, name)
-            versions = {*(rollout.versions if rollout else ()), release.version if release else 0}
-            ids |= {each.manifest.run for each in releases if each.version in versions}
+        ids = {*self._in_use}
         for name in self._run_models:
             own = [run for _, run in self.known if run.workload == name]
             ids |= _select_needed(own, keep if name in self._models else len(own))

@@ -134,7 +134,7 @@ def train(
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     select = _make_evaluator(loop, selection) if selection else None
-    evaluate = _make_evaluator(loop, evaluation)
+    evaluate, averaged = _make_evaluator(loop, evaluation), 1 if selection else averaged
     state = _TrainingState(loop, settings, folder, resumed, evaluate, select, averaged)
 
     def read_progress() -> list[int]:
@@ -165,7 +165,7 @@ def train(
     seconds = time.monotonic() - started
     if is_chief and state.kept_weights:
         model.set_weights(state.kept_weights)
-        if not selection:
+        if averaged > 1:
             state.end_average()
     if board_data and state.board:
         if state.best_answers is None:
@@ -173,8 +173,7 @@ def train(
         state.board.mistakes(board_data.inputs, state.best_answers, board_data.true, board_data.labels)
         state.board.close()
     resumed_from = epochs_before if resumed else None
-    mean_of = averaged if state.kept_weights and not selection else 1
-    return Outcome(state.history, state.best_epoch, resumed_from, steps_here, seconds, mean_of)
+    return Outcome(state.history, state.best_epoch, resumed_from, steps_here, seconds, averaged)
 
 
 def time_end_of_epoch(loop: Loop, splits: Sequence[tf.data.Dataset], folder: Path) -> float:
@@ -312,11 +311,10 @@ class _TrainingState:
                 raise self.loop.divergence_error(name, logs[name])
         seconds = tally.seconds + time.monotonic() - started
         self.history.append({**logs, "seconds": round(seconds, 3)})
-        if self.select and self.best_epoch == len(self.history) - 1:
-            self.kept_weights, self.best_answers = self.loop.model.get_weights(), evaluation.probabilities
-        elif not self.select and self.averaged > 1:
+        if self.averaged > 1:
             self._add_to_average(len(self.history) - self.settings.epochs + self.averaged)
-        elif not self.select:
+        elif self.best_epoch == len(self.history) - 1:
+            self.kept_weights = self.loop.model.get_weights() if self.select else ()
             self.best_answers = evaluation.probabilities
         if self.board:
             values = {**logs, "learning_rate": self.loop.learning_rate}
@@ -326,12 +324,11 @@ class _TrainingState:
 
     def _add_to_average(self, count: int) -> None:
         """Adds the weights to the mean of those after `count - 1` epochs; a count below 1 is not averaged."""
+        if count < 1:
+            return
         weights = self.loop.model.get_weights()
-        if count == 1 or (count > 1 and not self.kept_weights):
-            self.kept_weights = weights
-        elif count > 1:
-            pairs = zip(self.kept_weights, weights, strict=True)
-            self.kept_weights = [mean + (new - mean) / count for mean, new in pairs]
+        means = self.kept_weights or weights
+        self.kept_weights = [mean + (new - mean) / count for mean, new in zip(means, weights, strict=True)]
 
     def end_average(self) -> None:
         """Measures the mean of the weights, whose figures become those of the last epoch."""
