@@ -7,17 +7,16 @@ example counts. The files of the span stay as they are:
  "reason": "...", "file": ""}
 """
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 
 from data.spans.decisions import append_entries, read_entries
 from data.spans.layout import CORRECTIONS, Span
 from data.spans.source import Row
-from edgeline.store.locations import open_read
-from edgeline.store.store_errors import explain_errors
+from edgeline.store.objects import measure_file
 
 _log = logging.getLogger("edgeline.data")
 
@@ -39,22 +38,14 @@ class Correction:
 
 def digest_files_of_rows(span: Span) -> Callable[[str], str]:
     """Returns a function from the id of a row to the SHA-256 of its file; empty for a photo's id."""
-    digest = cache(partial(_digest_file, span))
+
+    @cache
+    def digest(name: str) -> str:
+        with suppress(OSError):
+            return measure_file(span.path / name)[1] if name else ""
+        return ""
+
     return lambda example: digest(example.rpartition(":")[0])
-
-
-def _digest_file(span: Span, name: str) -> str:
-    """Returns the SHA-256 of a file of a span; empty if there is none of that name."""
-    if not name:
-        return ""
-    place, digest = span.path / name, hashlib.sha256()
-    try:
-        with explain_errors(place), open_read(place) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError:
-        return ""
-    return digest.hexdigest()
 
 
 def read_corrections(span: Span) -> Mapping[str, Correction]:

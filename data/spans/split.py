@@ -37,24 +37,17 @@ class Ends:
 
     def with_group(self, group: str) -> "Ends":
         """Returns these groups and one more that the hash splits; it may be among them."""
-        if self.highest is not None and self.highest[1] == group:
-            return self
-        return self._extend((hash_group(group), group))
+        end = (hash_group(group), group)
+        return replace(self, lowest=min(self.lowest or end, end), highest=max(self.highest or end, end))
 
     def merged(self, others: "Iterable[Ends]") -> "Ends":
         """Returns these groups and others."""
-        ends, sides = self, dict(self.sides)
-        for other in others:
-            for end in (other.lowest, other.highest):
-                ends = ends._extend(end) if end is not None else ends
-            for group, side in other.sides.items():
+        parts, sides = [self, *others], dict[str, str]()
+        for part in parts:
+            for group, side in part.sides.items():
                 add_side(sides, group, side)
-        return Ends(ends.lowest, ends.highest, sides)
-
-    def _extend(self, end: _End) -> "Ends":
-        if self.lowest is None or self.highest is None:
-            return replace(self, lowest=end, highest=end)
-        return replace(self, lowest=min(self.lowest, end), highest=max(self.highest, end))
+        lowest = min((part.lowest for part in parts if part.lowest), default=None)
+        return Ends(lowest, max((part.highest for part in parts if part.highest), default=None), sides)
 
     def check(self, nouns: str) -> None:
         """Refuses groups that cannot be split.
@@ -89,6 +82,4 @@ class Ends:
         assert self.lowest is not None and self.highest is not None
         if self.lowest[0] >= fraction:
             return group == self.lowest[1]
-        return hash_group(group) < fraction and group != (
-            self.highest[1] if self.highest[0] < fraction else None
-        )
+        return hash_group(group) < fraction and group != self.highest[1]

@@ -128,11 +128,10 @@ def _list_files(root: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def _read_cache(cache: Path | None) -> dict[str, dict[str, str]]:
-    known: dict[str, dict[str, str]] = {}
     with suppress(OSError, ValueError, RecursionError):
-        if cache is not None and cache.is_file():
-            known = msgspec.json.decode(cache.read_bytes(), type=dict[str, dict[str, str]])
-    return known
+        if cache is not None:
+            return msgspec.json.decode(cache.read_bytes(), type=dict[str, dict[str, str]])
+    return {}
 
 
 def _write_cache(cache: Path, entries: dict[str, dict[str, str]]) -> None:

@@ -61,16 +61,16 @@ class Windows:
             if held is not None:
                 yield from self._accept(machine, held)
         elif reading.time in (held.time, machine.last):
-            detail = f"There is already a reading of {name} at {_show_time(reading)}."
+            detail = f"There is already a reading of {name} at {format_time(reading.time)}."
             yield Rejected(reading.id, "duplicate", detail)
         elif reading.time < machine.last:
-            detail = (
-                f"Its time {_show_time(reading)} is before {format_time(machine.last)}, the last of {name}."
-            )
+            time, last = format_time(reading.time), format_time(machine.last)
+            detail = f"Its time {time} is before {last}, the last of {name}."
             yield Rejected(reading.id, "clock-backwards", detail)
         else:
             machine.held = reading
-            detail = f"Its time {_show_time(held)} is after {_show_time(reading)}, the next one of {name}."
+            time, after = format_time(held.time), format_time(reading.time)
+            detail = f"Its time {time} is after {after}, the next one of {name}."
             yield Rejected(held.id, "clock-backwards", detail)
 
     def end(self) -> Iterator[Reading]:
@@ -90,7 +90,3 @@ class Windows:
         beyond = machine.count - self._settings.readings
         if beyond >= 0 and beyond % self._settings.stride == 0:
             yield reading._replace(numbers=b"".join(machine.recent))
-
-
-def _show_time(reading: Reading) -> str:
-    return format_time(reading.time)
