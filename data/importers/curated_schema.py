@@ -5,9 +5,8 @@ to it in place, and the rest of the text is not touched.
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
-
-from google.protobuf import text_encoding
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from edgeline.errors import UsageError
 from edgeline.labels import check_labels
@@ -25,13 +24,8 @@ _ALWAYS = "presence { min_fraction: 1 min_count: 1 }"
 _LABEL_DRIFT = "drift_comparator { infinity_norm { threshold: 0.3 } }"
 _SHARE_DRIFT = "drift_comparator { infinity_norm { threshold: 0.5 } }"
 _DRIFT = "drift_comparator { jensen_shannon_divergence { threshold: 0.5 } }"
-_STRING = r""" "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' """
-_LABEL_DOMAIN = re.compile(
-    rf"""string_domain \s* :? \s* {{ \s* name: \s* ["']label["']
-         (?P<values> (?: \s* value: \s* (?:{_STRING}) )* ) \s* }}""",
-    re.VERBOSE,
-)
-_VALUE = re.compile(rf"value: \s* ({_STRING})", re.VERBOSE)
+# Braces count only outside of strings and comments.
+_TOKENS = re.compile(r"""\#.* | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' | [{}]""", re.VERBOSE)
 
 
 def build_photo_schema(labels: Sequence[str]) -> str:
@@ -100,60 +94,55 @@ def read_extra_columns(text: str, other: str) -> dict[str, str]:
     """Returns the kind, `number` or `category`, of each feature of a schema that `other` lacks.
 
     Raises:
-        UsageError: It cannot be read, or lacks a feature that `other` has.
+        UsageError: It cannot be parsed, or lacks a feature that `other` has.
     """
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
+    from tensorflow_metadata.proto.v0.schema_pb2 import BYTES
 
-    try:
-        schema = text_format.Parse(text, schema_pb2.Schema())
-    except text_format.ParseError as error:
-        why = "The import reads the known columns from it."
-        raise UsageError(f"The schema cannot be parsed: {error}.", why, "Correct it.") from None
-    known = {feature.name for feature in text_format.Parse(other, schema_pb2.Schema()).feature}
-    if lacks := sorted(known - {feature.name for feature in schema.feature}):
+    kinds = {feature.name: feature.type for feature in _parse(text).feature}
+    known = {feature.name for feature in _parse(other).feature}
+    if lacks := sorted(known - kinds.keys()):
         raise UsageError(
             f"The schema has no feature {', '.join(lacks)}.",
             "The data in this folder is of another kind, or has other columns of group and time.",
             "Import with the options of the first import, or into a folder of its own.",
         )
-    return {
-        feature.name: "category" if feature.type == schema_pb2.BYTES else "number"
-        for feature in schema.feature
-        if feature.name not in known
-    }
+    extra = {name: kind for name, kind in kinds.items() if name not in known}
+    return {name: "category" if kind == BYTES else "number" for name, kind in extra.items()}
+
+
+def _parse(text: str) -> Any:
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    try:
+        return text_format.Parse(text, schema_pb2.Schema())
+    except text_format.ParseError as error:
+        why = "The import reads the known labels and columns from it."
+        raise UsageError(f"The schema cannot be parsed: {error}.", why, "Correct it.") from None
 
 
 def read_label_domain(text: str) -> tuple[str, ...]:
-    """Reads the labels of a schema, in their order, without parsing all of it.
+    """Reads the labels of a schema, in their order.
 
     Raises:
-        UsageError: It has no `string_domain` named label with nothing but values, or a value cannot be a
-            label.
+        UsageError: It has no `string_domain` named label, or one that `add_labels` cannot edit; it cannot be
+            parsed; or a value cannot be a label.
     """
-    match = _LABEL_DOMAIN.search(text)
-    if match is None:
+    domains = {domain.name: tuple(domain.value) for domain in _parse(text).string_domain}
+    if "label" not in domains:
         raise UsageError(
             'The schema has no string_domain with the name "label".',
             "Labels are numbered by their order there.",
             'Add string_domain { name: "label" value: "first" value: "second" } to it.',
         )
-    # Other writers use octal and hexadecimal escapes for UTF-8.
-    labels = tuple(text_encoding.CUnescape(value[1:-1]).decode() for value in _VALUE.findall(match["values"]))
-    check_labels(labels, "The schema")
-    return labels
+    _find_block(text, "string_domain", "label")
+    check_labels(domains["label"], "The schema")
+    return domains["label"]
 
 
-def add_labels(text: str, labels: Iterable[str]) -> str:
-    """Adds the `labels` that a schema lacks at the end of its domain, so that no label's id changes.
-
-    Raises as `read_label_domain` does.
-    """
-    known = read_label_domain(text)
-    added = "".join(f"\n  value: {_quote(label)}" for label in labels if label not in known)
-    match = _LABEL_DOMAIN.search(text)
-    assert match is not None  # read_label_domain has found it
-    return text[: match.end("values")] + added + text[match.end("values") :]
+def add_labels(text: str, labels: Sequence[str]) -> str:
+    """Adds new labels at the end of a schema's domain, so that no label's id changes."""
+    return _add_values(text, "label", labels)
 
 
 def widen_schema(text: str, difference: Difference, comment: str) -> str:
@@ -182,19 +171,23 @@ def widen_schema(text: str, difference: Difference, comment: str) -> str:
     domain = re.search(r'\bdomain:\s*"([^"]+)"', text[start:end])
     if domain is None:
         raise _make_missing_error(f"domain of {difference.feature}")
-    start, end = _find_block(text, "string_domain", domain[1])
-    added = "".join(f"\n  value: {_quote(value)}" for value in difference.values)
-    return f"{text[: end - 1].rstrip()}\n  # {comment}{added}\n{text[end - 1 :]}"
+    return _add_values(text, domain[1], difference.values, f"\n  # {comment}")
+
+
+def _add_values(text: str, domain: str, values: Sequence[str], before: str = "") -> str:
+    end = _find_block(text, "string_domain", domain)[1] - 1
+    added = "".join(f"\n  value: {_quote(value)}" for value in values)
+    return f"{text[:end].rstrip()}{before}{added}\n{text[end:]}"
 
 
 def _find_block(text: str, kind: str, name: str) -> tuple[int, int]:
     """Returns the start and end of the block of that name."""
-    for match in re.finditer(rf"^{kind}\s*:?\s*\{{", text, re.MULTILINE):
-        depth, end = 1, match.end()
-        while depth and end < len(text):
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            end += 1
-        if re.search(rf'\bname:\s*"{re.escape(name)}"', text[match.end() : end]):
+    for match in re.finditer(rf"^[ \t]*{kind}\s*:?\s*\{{", text, re.MULTILINE):
+        tokens, depth, end = _TOKENS.finditer(text, match.end()), 1, len(text)
+        while depth and (token := next(tokens, None)):
+            depth += {"{": 1, "}": -1}.get(token[0], 0)
+            end = token.end()
+        if re.search(rf"""\bname:\s*["']{re.escape(name)}["']""", text[match.end() : end]):
             return match.start(), end
     raise _make_missing_error(f"{kind} {name}")
 

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any
 
-from data.importers.curated_schema import build_photo_schema, read_label_domain
+from data.importers.curated_schema import build_photo_schema
 from data.importers.detection import find_source
 from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, read_known_looks
 from data.importers.report import ImportReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
@@ -21,7 +21,7 @@ from data.importers.workload_files import add_files, read_schema
 from data.photos.exif_time import may_have_exif, read_time_taken
 from data.photos.labels_file import LabelRow, PhotoSpan, get_session, read_labels, restore_photo, write_span
 from data.photos.screening import UNKNOWN_LANE
-from data.photos.thumbnails import read_usable_look
+from data.photos.thumbnails import read_look
 from data.settings import DataSettings
 from data.spans.layout import find_spans, find_usable_spans
 from data.spans.source import SPLITS
@@ -74,8 +74,7 @@ def import_photos(
             "The next import would read its spans as photos to import.",
             "Pass a data folder outside the source.",
         )
-    of_schema = read_schema(data_dir)  # one that takes no labels is refused before anything is written
-    in_schema = () if of_schema is None else read_label_domain(of_schema)
+    _, in_schema = read_schema(data_dir)  # one that takes no labels is refused before anything is written
     source = find_source(src)
     labels = {PhotoSpan.of(span): read_labels(span) for span in find_usable_spans(data_dir)}
     known = KnownPhotos(labels)
@@ -87,7 +86,7 @@ def import_photos(
             "A folder of the source is a class, whatever folders are in it.",
             "Pass a folder whose own folders are the classes, one import for each.",
         )
-    look = partial(read_usable_look, limits=limits or DataSettings())
+    look = partial(read_look, limits=limits or DataSettings())
     try:
         with (
             closing(DecoderProcess(read_time_taken, _SECONDS, _GIGABYTES)) as when_taken,
@@ -259,7 +258,7 @@ class _Importer:
         photo_look = None
         if not photo.session_id and not is_repeated:
             try:
-                photo_look = self._make_look.make(photo.data)
+                photo_look = self._make_look(photo.data)
             except RowRejected as rejected:
                 self.unusable[photo.label] += 1
                 self._rejected[rejected.reason].append(f"{photo.where}: {rejected.detail}")
@@ -280,11 +279,6 @@ class _LookMaker:
         return self._describe is not None
 
     def __call__(self, photo: bytes) -> bytes | None:
-        with suppress(RowRejected):
-            return self.make(photo)
-        return None
-
-    def make(self, photo: bytes) -> bytes | None:
         """Returns the look of a photo; None for one that is too large to be opened for that.
 
         Raises:

@@ -26,12 +26,7 @@ from data.importers.column_kinds import (
     reuse_kinds,
 )
 from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
-from data.importers.curated_schema import (
-    build_table_schema,
-    build_text_schema,
-    read_extra_columns,
-    read_label_domain,
-)
+from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
 from data.importers.known_rows import digest_row, find_known_rows
 from data.importers.report import TableReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
 from data.importers.workload_files import add_files, read_columns, read_roles, read_schema
@@ -158,8 +153,8 @@ def import_table(
             why = "Rows of one group are never in two splits, so there would be no rows to evaluate on."
             check_not_constant(table.shown, profile.columns[group], why, "groups")
         base_schema = build_text_schema(()) if text else build_table_schema((), (), (), group, time)
-        earlier = read_schema(data_dir)
-        known_kinds = None if earlier is None else read_extra_columns(earlier, base_schema)
+        earlier, old_labels = read_schema(data_dir)
+        known_kinds = read_extra_columns(earlier, base_schema) if earlier else None
         columns = {} if known_kinds is None else read_columns(data_dir)
         known_forms = {name: NUMBER for name, kind in (known_kinds or {}).items() if kind == "number"}
         known_forms |= {time: ISO} if known_kinds is not None else {}
@@ -181,7 +176,6 @@ def import_table(
             kinds = reuse_kinds(table.shown, profile, forms, known_kinds, columns, given)
         form = ISO if known_kinds is not None else forms.get(time, "")
         when = {time: columns.get(time) or Column(time, form)} if time else {}
-        old_labels = () if earlier is None else read_label_domain(earlier)
         new_counts = {name: count for name, count in counts.items() if name not in old_labels}
         check_spelling(table.shown, counts, old_labels)
         warnings = (*warn_of_few(noun, new_counts, least), *warn_of_spellings(new_counts))

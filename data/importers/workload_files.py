@@ -37,8 +37,8 @@ settings:
 _KINDS = {"photo": "photos", "row": "table", "text": "text"}
 
 
-def read_schema(data_dir: Path) -> str | None:
-    """Returns the schema beside the imported data, or None if there is none.
+def read_schema(data_dir: Path) -> tuple[str, tuple[str, ...]]:
+    """Returns the schema beside the imported data and its labels; both are empty if there is none.
 
     Raises:
         UsageError: It has no domain of labels to add to, or cannot be read.
@@ -46,13 +46,12 @@ def read_schema(data_dir: Path) -> str | None:
     try:
         text = read_bytes(data_dir / SCHEMA, MOST_TEXT_BYTES).decode()
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return "", ()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{data_dir / SCHEMA} cannot be read ({error}).", "An import adds labels to it.", "Correct it."
         ) from None
-    read_label_domain(text)
-    return text
+    return text, read_label_domain(text)
 
 
 def add_files(
@@ -66,13 +65,11 @@ def add_files(
     Returns:
         The files that were written or changed, and the labels that were added to an existing schema.
     """
-    written, added = list[Path](), tuple[str, ...]()
-    existing, workload = read_schema(data_dir), data_dir / WORKLOAD
-    if existing is not None:
-        known = read_label_domain(existing)
-        added = tuple(label for label in labels if label not in known)
-        schema = add_labels(existing, added)
-    if existing is None or added:
+    written, workload = list[Path](), data_dir / WORKLOAD
+    existing, known = read_schema(data_dir)
+    added = tuple(label for label in labels if label not in known) if existing else ()
+    if not existing or added:
+        schema = add_labels(existing, added) if existing else schema
         replace_file(data_dir / SCHEMA, schema.encode())
         written.append(data_dir / SCHEMA)
     if not workload.exists():

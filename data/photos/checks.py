@@ -82,12 +82,8 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
         raise
     except Image.DecompressionBombError:
         raise RowRejected("oversized", "Its header declares more pixels than Pillow reads.") from None
-    except UnidentifiedImageError:
-        raise _explain_unreadable(data, truncated) from None
     except READER_ERRORS as error:
-        if truncated or re.search("truncated|unexpected end of file", str(error), re.IGNORECASE):
-            raise RowRejected("truncated", f"The file ends too early ({len(data)} bytes).") from None
-        raise RowRejected("corrupt", f"It cannot be decoded ({type(error).__name__}: {error}).") from None
+        raise _explain_unreadable(data, truncated, error) from None
 
 
 def check_header(data: bytes, limits: DataSettings) -> None:
@@ -139,20 +135,19 @@ def _parse_plain(data: bytes) -> tuple[PlainJpeg | None, bool]:
         return None, b"IEND" not in data
     if not data.startswith(_JPEG):
         return None, False
-    plain, truncated = None, False
-    try:
-        plain = parse_jpeg(data)
-    except OddJpeg as odd:
-        truncated = odd.truncated
-    scans = plain.scans if plain else count_scans(data)
-    if scans > _MOST_SCANS:
+    if (scans := count_scans(data)) > _MOST_SCANS:
         raise RowRejected("unsafe", f"It has {scans} scans, above {_MOST_SCANS}.")
-    return plain, truncated
+    try:
+        return parse_jpeg(data), False
+    except OddJpeg as odd:
+        return None, odd.truncated
 
 
-def _explain_unreadable(data: bytes, truncated: bool) -> RowRejected:
-    if truncated:
+def _explain_unreadable(data: bytes, truncated: bool, error: Exception) -> RowRejected:
+    if truncated or re.search("truncated|unexpected end of file", str(error), re.IGNORECASE):
         return RowRejected("truncated", f"The file ends too early ({len(data)} bytes).")
+    if not isinstance(error, UnidentifiedImageError):
+        return RowRejected("corrupt", f"It cannot be decoded ({type(error).__name__}: {error}).")
     if data.startswith((_JPEG, _PNG)) or data.endswith(_JPEG_END):
         return RowRejected("corrupt", "It starts or ends like a photo, but its header cannot be read.")
     if data[4:12] in _BOXED:

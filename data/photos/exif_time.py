@@ -1,7 +1,7 @@
 """The time at which a photo was taken, from its EXIF."""
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 
 from edgeline.edge.photo_pixels import READER_ERRORS, open_photo
 from edgeline.journal import format_utc
@@ -22,15 +22,8 @@ def read_time_taken(photo: bytes) -> str | None:
     try:
         with open_photo(photo) as image:
             tags = image.getexif().get_ifd(_EXIF)
-        local = datetime.strptime(str(tags[_TAKEN_TAG]).strip("\0 "), "%Y:%m:%d %H:%M:%S")
-        return format_utc(local.replace(tzinfo=timezone(_parse_offset(str(tags.get(_OFFSET_TAG, ""))))))
+        taken = str(tags[_TAKEN_TAG]).strip("\0 ")
+        offset = re.match(r"[+-]\d\d:\d\d", str(tags.get(_OFFSET_TAG, "")))
+        return format_utc(datetime.strptime(taken + (offset[0] if offset else "Z"), "%Y:%m:%d %H:%M:%S%z"))
     except READER_ERRORS:
         return None
-
-
-def _parse_offset(text: str) -> timedelta:
-    match = re.match(r"([+-])(\d\d):(\d\d)", text)
-    if match is None:
-        return timedelta(0)
-    offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
-    return -offset if match[1] == "-" else offset

@@ -38,7 +38,6 @@ class PlainJpeg:
     """A baseline or progressive Huffman JPEG of 8-bit luma or YCbCr."""
 
     exif: bytes  # its EXIF from the TIFF header on; empty if it has none
-    scans: int  # the number of scans
     stripped: bytes  # tables, frame and scans alone: no EXIF, XMP, ICC, comment, nothing after the end marker
 
 
@@ -53,7 +52,7 @@ def parse_jpeg(data: bytes) -> PlainJpeg:
         raise OddJpeg("no start marker")
     parts = [data[:2], _JFIF]
     frame, exif, has_jfif, transform, position = b"", b"", False, None, 2
-    scans = 0
+    has_scan = False
     while True:
         match = _read_segment(data, position)
         if match is None:
@@ -66,7 +65,7 @@ def parse_jpeg(data: bytes) -> PlainJpeg:
         if marker in (_BASELINE, _PROGRESSIVE) and not frame:
             frame = body
         elif marker == _SCAN and frame:
-            scans += 1
+            has_scan = True
             end = _NEXT_MARKER.search(data, after)
             if end is None:
                 raise OddJpeg("the last scan has no end", truncated=True)
@@ -82,11 +81,11 @@ def parse_jpeg(data: bytes) -> PlainJpeg:
         if marker not in _METADATA:
             parts.append(data[position:after])
         position = after
-    if not scans:
+    if not has_scan:
         raise OddJpeg("no scan")
     _check_frame(frame, has_jfif, transform)
     parts.append(bytes((0xFF, _END)))
-    return PlainJpeg(exif, scans, b"".join(parts))
+    return PlainJpeg(exif, b"".join(parts))
 
 
 def strip_metadata(data: bytes) -> bytes:

@@ -32,20 +32,15 @@ def read_pixels(photo: bytes) -> bytes:
     return compute_pixels(small)
 
 
-def read_look(photo: bytes) -> tuple[bytes, bytes] | None:
-    """Returns the look of a photo, and a network's input for it; None if it cannot be opened."""
-    small = _open_small(photo, 2 * SHOWN_SIDE)
-    return None if small is None else (compute_look(small), compute_pixels(small))
-
-
-def read_usable_look(photo: bytes, limits: DataSettings) -> tuple[bytes, bytes] | None:
-    """Returns what `read_look` does, for a photo that a run with these limits does not reject for its header.
+def read_look(photo: bytes, limits: DataSettings) -> tuple[bytes, bytes] | None:
+    """Returns the look of a photo, and a network's input for it; None if it cannot be decoded.
 
     Raises:
-        RowRejected: oversized, too-small, or unreadable.
+        RowRejected: A run with these limits rejects its header: oversized, too-small, or unreadable.
     """
     check_header(photo, limits)
-    return read_look(photo)
+    small = _open_small(photo, 2 * SHOWN_SIDE)
+    return None if small is None else (compute_look(small), compute_pixels(small))
 
 
 def _open_small(photo: bytes, side: int) -> Image.Image | None:

@@ -14,7 +14,7 @@ import numpy as np
 from data.importers.known_photos import KnownPhotos, hash_photo
 from data.photos.labels_file import PhotoSpan, read_labels
 from data.photos.source import make_decoder
-from data.photos.thumbnails import read_usable_look
+from data.photos.thumbnails import read_look
 from data.settings import DataSettings
 from data.spans.corrections import correct_label, read_corrections
 from data.spans.layout import Span
@@ -95,7 +95,7 @@ def read_candidates(
     pool, seen, is_photo = Pool(), set[str](), _is_photo(bundle.contract)
     is_known = _index_photos(spans) if is_photo else _index_rows(spans, workload, settings, bundle.contract)
     read = _read_photos if is_photo else _read_rows
-    look = partial(read_usable_look, limits=settings)
+    look = partial(read_look, limits=settings)
     with closing(make_decoder(look, settings)) as decode:
         for example, cells in read(src, bundle.contract):
             if example.problem:

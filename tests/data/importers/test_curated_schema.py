@@ -61,10 +61,10 @@ def test_labels_that_could_not_be_told_apart_are_refused(labels):
 
 def test_new_labels_go_to_the_end_and_nothing_else_changes():
     text = build_photo_schema(("b", "a")) + "# a note of ours\n"
-    more = add_labels(text, ("c", "a", "ö"))
-    assert read_label_domain(more) == ("b", "a", "c", "ö")
-    assert more.replace('\n  value: "c"\n  value: "ö"', "") == text
-    assert add_labels(more, ("c",)) == more
+    more = add_labels(text, ("c }", "ö"))
+    assert read_label_domain(more) == ("b", "a", "c }", "ö")
+    assert more.replace('\n  value: "c }"\n  value: "ö"', "") == text
+    assert read_label_domain(add_labels(more, ("d",))) == ("b", "a", "c }", "ö", "d")
 
 
 def test_a_schema_without_labels_is_refused():

@@ -16,7 +16,7 @@ def groups_of(looks, **more):
 
 
 def looks_of(photos):
-    return stack_looks([read_look(photo)[0] for photo in photos])
+    return stack_looks([read_look(photo, DataSettings())[0] for photo in photos])
 
 
 def on_a_belt(number, grain):
@@ -36,7 +36,9 @@ def test_exposures_of_a_scene_are_one_group_and_other_scenes_are_not_in_it():
 
 def test_what_ingest_and_import_see_in_a_photo_is_the_same_also_where_it_was_held_sideways():
     sideways = encode(pixels(640, 480, 3), exif=phone_exif(orientation=6))
-    both = stack_looks([read_look(sideways)[0], check_photo(sideways, DataSettings()).look]).astype(float)
+    both = stack_looks(
+        [read_look(sideways, DataSettings())[0], check_photo(sideways, DataSettings()).look]
+    ).astype(float)
     assert np.corrcoef(both)[0, 1] > 0.99
 
 
