@@ -50,9 +50,7 @@ class Kinds:
     numbers: Mapping[str, Column]  # by feature
     categories: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...] = ()  # columns, each with why
-    guessed: tuple[
-        tuple[str, str], ...
-    ] = ()  # columns that nobody was asked about, with what they are taken for
+    guessed: tuple[tuple[str, str], ...] = ()  # columns nobody was asked about, each with its kind
 
 
 def check_names(shown: str, names: Collection[str]) -> None:
@@ -171,13 +169,8 @@ def reuse_kinds(
 ) -> Kinds:
     """Returns the kinds that the columns have in the folder's schema.
 
-    Args:
-        shown: The table's name in messages.
-        table: The profile of the table.
-        forms: The form of each column's cells, see `TableProfile.find_forms`.
-        known: `number` or `category` for each feature of the schema.
-        columns: The source of each number that is not simply a number in the column of its name.
-        given: The columns of label, group and time.
+    `known` has `number` or `category` for each feature of the schema, and `columns` the source of each number
+    that is not simply a number in the column of its name; the others are as in `find_kinds`.
 
     Raises:
         UsageError: A column is missing.
@@ -246,11 +239,7 @@ def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: b
 
 
 def check_not_constant(shown: str, column: ColumnProfile, why: str, others: str) -> None:
-    """Refuses a column with the same value in every row.
-
-    Raises:
-        UsageError: All rows have one value.
-    """
+    """Refuses a column with the same value in every row. Raises UsageError."""
     if column.values is not None and len(column.values) < 2:
         raise UsageError(
             f"The column {column.name} of {shown} is {next(iter(column.values), 'empty')!r} in every row.",

@@ -279,11 +279,7 @@ class _LookMaker:
         return self._describe is not None
 
     def __call__(self, photo: bytes) -> bytes | None:
-        """Returns the look of a photo; None for one that is too large to be opened for that.
-
-        Raises:
-            RowRejected: A run rejects the photo.
-        """
+        """Returns the look of a photo; None for a huge one. Raises RowRejected for one that a run rejects."""
         decoded = self._decode(photo)
         if decoded is None:
             return None

@@ -16,8 +16,7 @@ _DIFFERENT = 0.9
 def find_known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> frozenset[bytes]:
     """Returns the digests of the `rows`, with cells of the columns `names`, that a usable span holds.
 
-    Raises:
-        DataRefused: An earlier span cannot be read.
+    Raises DataRefused if an earlier span cannot be read.
     """
     spans = find_usable_spans(data_dir)
     if not spans:

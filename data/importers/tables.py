@@ -127,8 +127,7 @@ def import_table(
                     f"A run reads the {role} from the same column each week.",
                     "Add or rename it, or import into a folder of its own.",
                 )
-        check_columns(table, given)
-        check_columns(table, list(chosen))
+        check_columns(table, [*given, *chosen])
         if not text:
             read = [name for name, kind in chosen.items() if kind != LEAVE_OUT]
             check_names(table.shown, [*read, time, "" if group == "group" else group])

@@ -83,11 +83,7 @@ def add_files(
 
 
 def read_columns(data_dir: Path) -> dict[str, Column]:
-    """Returns how numbers are read from cells, from the workload beside the data; see `Workload.columns`.
-
-    Raises:
-        UsageError: The workload cannot be read.
-    """
+    """Returns how numbers are read from cells, see `Workload.columns`. Raises UsageError."""
     columns: dict[str, Column] = _read_workload(data_dir, columns=dict[str, Column]).get("columns", {})
     return columns
 

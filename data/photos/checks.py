@@ -87,11 +87,7 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
 
 
 def check_header(data: bytes, limits: DataSettings) -> None:
-    """Checks the size of a photo by its header alone.
-
-    Raises:
-        RowRejected: oversized, too-small, or unreadable.
-    """
+    """Checks the size of a photo by its header. Raises RowRejected: oversized, too-small, or unreadable."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -32,11 +32,7 @@ def open_source(workload: Workload, settings: DataSettings) -> "PhotoSource":
 
 
 def check(span: Span, workload: Workload) -> None:
-    """Reads the labels file.
-
-    Raises:
-        DataRefused: It is missing, or is no labels file.
-    """
+    """Reads the labels file. Raises DataRefused if it is missing, or is no labels file."""
     read_labels(span)
 
 

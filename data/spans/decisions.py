@@ -17,11 +17,7 @@ T = TypeVar("T")
 
 
 def clean_reason(reason: str) -> str:
-    """Returns the reason of a decision as one line.
-
-    Raises:
-        UsageError: It is empty.
-    """
+    """Returns the reason of a decision as one line. Raises UsageError if it is empty."""
     if not reason.strip():
         raise UsageError("The reason is empty.", "The next person relies on it.", "Pass it with --reason R.")
     return " ".join(reason.split())

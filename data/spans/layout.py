@@ -54,11 +54,7 @@ def find_spans(data_dir: Location) -> tuple[Span, ...]:
 
 
 def find_usable_spans(data_dir: Location) -> tuple[Span, ...]:
-    """Returns all spans that are not excluded, oldest first.
-
-    Raises:
-        DataRefused: The file of exclusions cannot be parsed.
-    """
+    """Returns all spans that are not excluded, oldest first. Raises as `read_decisions` does."""
     spans = find_spans(data_dir)
     excluded = find_excluded_spans(data_dir)
     return tuple(span for span in spans if span.name not in excluded)

@@ -23,11 +23,7 @@ from edgeline.records.workload import load_module
 
 
 def load_sample(module: str) -> Any:
-    """Imports the module of a sample.
-
-    Raises:
-        UsageError: The import fails, or the module has no `generate`.
-    """
+    """Imports the module of a sample. Raises UsageError if that fails, or it has no `generate`."""
     return load_module(module, ["generate"], "data/spans/sample.py")
 
 
@@ -47,11 +43,7 @@ def _check_rates(faults: Mapping[str, float], known: Sequence[str]) -> None:
 
 
 def parse_rates(options: Iterable[str], known: Sequence[str]) -> dict[str, float]:
-    """Reads `NAME=RATE` options.
-
-    Raises:
-        UsageError: An option has another form, names an unknown fault, or its rate is not within 0 to 1.
-    """
+    """Reads `NAME=RATE` options. Raises UsageError for another form, an unknown fault or a wrong rate."""
     faults = {}
     for option in options:
         name, _, rate = option.partition("=")
@@ -80,8 +72,7 @@ def check_arguments(
     """Checks the arguments of a generator.
 
     Raises:
-        UsageError: A fault is not in `known`, or its rate not within 0 to 1; a number is below 1, the seed
-            below 0, or one of them above `most`.
+        UsageError: A fault is unknown, or a rate, a number or the seed is out of range.
     """
     _check_rates(faults, known)
     for name, value in {"weeks": weeks, "per week": per_week, "seed": seed, "workers": workers}.items():
@@ -95,8 +86,7 @@ def add_weeks(
 ) -> list[Span]:
     """Adds spans after the last existing one; `fill` writes the files of a span, given its number.
 
-    Raises:
-        UsageError: Too few numbers are left.
+    Raises UsageError if too few numbers are left.
     """
     first = find_next_number(data_dir, weeks)
     spans: list[Span] = []

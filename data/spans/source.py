@@ -54,11 +54,7 @@ class SourceModule(Protocol):
 
 
 def load_source(module: str) -> SourceModule:
-    """Imports the module of a source.
-
-    Raises:
-        UsageError: The import fails, or the module lacks a function.
-    """
+    """Imports the module of a source. Raises UsageError if that fails, or it lacks a function."""
     imported: SourceModule = load_module(module, ("open_source", "check", "count"), "data/spans/source.py")
     return imported
 
@@ -73,29 +69,17 @@ class Source(Protocol):
     spread: bool  # whether examples take so long that it pays to send rows to other workers
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
-        """Yields the rows of a span in the order of its files, reading them one by one.
-
-        Raises:
-            DataRefused: The span cannot be read at all.
-        """
+        """Yields the rows of a span in the order of its files. Raises DataRefused if it cannot be read."""
 
     def fetch(self, span: Span, row: Row) -> None:
         """Begins to fetch the data that `example` needs for a row with a `size`; `close` drops it."""
         return None
 
     def example(self, span: Span, row: Row) -> Example:
-        """Returns the example of a row.
-
-        Raises:
-            RowRejected: The row cannot be used.
-        """
+        """Returns the example of a row. Raises RowRejected if it cannot be used."""
 
     def thumbnail(self, span: Span, id: str) -> bytes | None:
-        """Returns a JPEG of a quarantined row; None if there is nothing to show.
-
-        Raises:
-            RowRejected: The JPEG cannot be made.
-        """
+        """Returns a JPEG of a quarantined row; None for nothing to show. Raises RowRejected if that fails."""
         return None
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:

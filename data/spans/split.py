@@ -50,11 +50,7 @@ class Ends:
         return Ends(lowest, max((part.highest for part in parts if part.highest), default=None), sides)
 
     def check(self, nouns: str) -> None:
-        """Refuses groups that cannot be split.
-
-        Raises:
-            DataRefused: There is only one group, or a group has two splits.
-        """
+        """Refuses a single group, and groups that have two splits. Raises DataRefused."""
         if both := sorted(group for group, side in self.sides.items() if side == _BOTH):
             raise DataRefused(
                 f"The group {both[0]} is in {_BOTH} (groups in both: {len(both)}).",

@@ -44,11 +44,7 @@ Pack = Callable[[Mapping[str, str]], bytes]  # converts a reading's cells to `Re
 
 
 def open_source(workload: Workload, settings: DataSettings) -> "TableSource":
-    """Returns the source of a workload's tables.
-
-    Raises:
-        UsageError: Windows are wanted of rows without a time.
-    """
+    """Returns the source of a workload's tables. Raises UsageError for windows of rows without a time."""
     if settings.readings > 1 and not workload.time_column:
         raise UsageError(
             f"data.readings is {settings.readings}, but the workload {workload.name} has no time_column.",
@@ -59,11 +55,7 @@ def open_source(workload: Workload, settings: DataSettings) -> "TableSource":
 
 
 def check(span: Span, workload: Workload) -> None:
-    """Checks the headers of a span's files.
-
-    Raises:
-        DataRefused: There is no table, or one has other columns than the workload.
-    """
+    """Checks the headers of a span's files. Raises DataRefused unless they have the workload's columns."""
     columns = list_columns(workload)
     for path in find_files(span, *_SUFFIXES):
         if next(_read_file(span, path, columns, workload), None) is None and _is_csv(path):

@@ -42,11 +42,7 @@ def open_source(workload: Workload, settings: DataSettings) -> "TextSource":
 
 
 def check(span: Span, workload: Workload) -> None:
-    """Reads the first rows of each file.
-
-    Raises:
-        DataRefused: There is no file, or one is empty, lacks a column or does not begin in UTF-8.
-    """
+    """Reads the first rows of each file. Raises DataRefused for a file that is no table of texts."""
     for file in find_files(span, *_SUFFIXES):
         next(_read_file(span, file), None)
 
