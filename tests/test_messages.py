@@ -78,7 +78,6 @@ EXEMPT = {
     "no quick test was seen to raise them in its own process yet": """
         data/importers/column_kinds.py check_label_column #3
         data/importers/curated_schema.py _find_block #1
-        data/importers/curated_schema.py read_extra_columns #1
         data/importers/curated_schema.py widen_schema #2
         data/importers/tables.py import_table #5
         data/importers/workload_files.py _read_workload #1

@@ -3,7 +3,9 @@ import os
 
 import pytest
 
+from data.importers.detection import find_source
 from data.importers.importing import import_photos
+from data.importers.source import RefusedPhoto
 from data.photos.labels_file import read_labels
 from edgeline.errors import DataRefused, UsageError
 from tests.data.importers.test_importing import write
@@ -22,6 +24,10 @@ def source(tmp_path, name, text):
 def lines(**cells):
     """A manifest whose second line has these cells."""
     return '{"photo": "a.jpg", "label": "ok"}\n' + json.dumps({"photo": "b.jpg", "label": "ok"} | cells)
+
+
+def offered(src):
+    return [photo.label for photo in find_source(src).offers]
 
 
 @pytest.mark.parametrize(
@@ -78,13 +84,21 @@ def test_what_is_no_text_and_no_number_is_refused_by_line(tmp_path, data_dir, va
         import_photos(src, data_dir)
 
 
-def test_columns_that_are_not_read_may_hold_anything(tmp_path, data_dir):
-    text = '{"photo": "a.jpg", "label": "ok", "box": [1, NaN], "more": {"label": {}}}\n'
-    assert import_photos(source(tmp_path, "m.jsonl", text), data_dir).added == {"ok": 1}
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("m.jsonl", '{"photo": "a.jpg", "label": "ok", "box": [1, NaN], "more": {"label": {}}}\n'),
+        ("m.csv", "photo,label,note,note,,\na.jpg,ok,x,y,,\n"),
+    ],
+)
+def test_columns_that_are_not_read_may_hold_anything_and_be_there_twice(tmp_path, name, text):
+    assert offered(source(tmp_path, name, text)) == ["ok"]
 
 
 def test_numbers_and_truths_are_labels_as_they_are_written(tmp_path, data_dir):
-    text = '{"photo": "a.jpg", "label": 1.50, "lane": 7}\n{"photo": "b.jpg", "label": true}\n'
+    text = (
+        '{"path": "a.jpg", "label": 1.50, "lane": 7}\n\n{"path": "b.jpg", "label": true, "session": null}\n'
+    )
     report = import_photos(source(tmp_path, "m.jsonl", text), data_dir)
     assert report.added == {"1.50": 1, "True": 1}
     assert [row.lane_id for row in read_labels(report.span)] == ["7", "unknown"]
@@ -104,14 +118,9 @@ def test_a_column_that_is_there_twice_is_refused_by_name(tmp_path, data_dir, nam
         import_photos(source(tmp_path, name, text), data_dir)
 
 
-def test_a_column_that_is_not_read_may_be_there_twice(tmp_path, data_dir):
-    src = source(tmp_path, "m.csv", "photo,label,note,note,,\na.jpg,ok,x,y,,\n")
-    assert import_photos(src, data_dir).added == {"ok": 1}
-
-
-def test_columns_may_be_spelled_otherwise_in_each_line(tmp_path, data_dir):
+def test_columns_may_be_spelled_otherwise_in_each_line(tmp_path):
     text = '{"photo": "a.jpg", "label": "ok"}\n{"Photo": "b.jpg", " Label": "bad"}\n'
-    assert import_photos(source(tmp_path, "m.jsonl", text), data_dir).added == {"bad": 1, "ok": 1}
+    assert offered(source(tmp_path, "m.jsonl", text)) == ["ok", "bad"]
 
 
 @pytest.mark.parametrize("depth", [200_000, 990, 20_000])
@@ -121,16 +130,15 @@ def test_a_line_that_is_nested_too_deep_is_refused(tmp_path, data_dir, depth):
         import_photos(source(tmp_path, "m.jsonl", text), data_dir)
 
 
-def test_a_number_of_any_length_is_a_label(tmp_path, data_dir):
+def test_a_number_of_any_length_is_a_label(tmp_path):
     text = f'{{"photo": "a.jpg", "label": {"7" * 5000}}}'
-    assert import_photos(source(tmp_path, "m.jsonl", text), data_dir).added == {"7" * 5000: 1}
+    assert offered(source(tmp_path, "m.jsonl", text)) == ["7" * 5000]
 
 
 @pytest.mark.parametrize("path", ["\ud800.jpg", "a\0.jpg", "x" * 5000, "x/" * 5000, "\udcff.jpg"], ids=len)
-def test_a_path_that_no_file_can_have_is_missing(tmp_path, data_dir, path):
-    report = import_photos(source(tmp_path, "m.jsonl", lines(photo=path)), data_dir)
-    assert report.added == {"ok": 1}
-    assert [len(places) for places in report.refused.values()] == [1]
+def test_a_path_that_no_file_can_have_is_refused(tmp_path, path):
+    kept, refused = find_source(source(tmp_path, "m.jsonl", lines(photo=path))).offers
+    assert kept.label == "ok" and isinstance(refused, RefusedPhoto)
 
 
 @pytest.mark.timeout(60)

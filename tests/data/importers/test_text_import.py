@@ -37,9 +37,8 @@ def read(data_dir):
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_texts_of_any_columns_are_a_span_and_a_workload_whose_source_reads_them(tmp_path, separator):
-    report = import_table(
-        write(tmp_path / "a.csv", separator=separator), tmp_path / "data", "stars", "author", text="review"
-    )
+    src = write(tmp_path / "a.csv", separator=separator)
+    report = import_table(src, tmp_path / "data", "stars", "author", text="review")
     workload, items, features = read(tmp_path / "data")
     span = tmp_path / "data" / "span-00001"
     assert report.sentences() == [
@@ -47,11 +46,8 @@ def test_texts_of_any_columns_are_a_span_and_a_workload_whose_source_reads_them(
         "Left out because stars is missing: 1 (a.csv:6).",
         "Warning: Texts that a run will quarantine, as review is empty: 1.",
     ]
-    assert (workload.module, workload.labels, workload.reads) == (
-        "trainer_module.workloads.texts",
-        ("bad", "good"),
-        ("text",),
-    )
+    assert workload.module == "trainer_module.workloads.texts"
+    assert (workload.labels, workload.reads) == (("bad", "good"), ("text",))
     assert [item.reason for item in items if isinstance(item, Rejected)] == ["empty"]
     assert [item.group for item in items if not isinstance(item, Rejected)] == ["anna", "ben", "carl"]
     assert [(text["text"], text["source"]) for text in features] == [
@@ -151,10 +147,8 @@ def test_json_lines_without_a_column_of_texts_are_refused(tmp_path):
 
 def test_the_author_of_earlier_weeks_is_the_group_of_later_ones_without_being_named(tmp_path):
     import_table(write(tmp_path / "a.csv"), tmp_path / "w", "stars", "author", text="review")
-    later = write(
-        tmp_path / "b.csv", [("r6", "new words", "good", "dora"), ("r7", "other ones", "bad", "emil")]
-    )
-    import_table(later, tmp_path / "w", "stars", text="review")
+    week = [("r6", "new words", "good", "dora"), ("r7", "other ones", "bad", "emil")]
+    import_table(write(tmp_path / "b.csv", week), tmp_path / "w", "stars", text="review")
     source = open_source(with_features(find_workload(str(tmp_path / "w/workload.yaml"))), DataSettings())
     assert {row.group for row in source.rows(find_spans(tmp_path / "w")[1])} == {"dora", "emil"}
 

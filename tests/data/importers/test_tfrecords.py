@@ -1,9 +1,11 @@
+import gzip
 import os
 import struct
 
 import pytest
 
 from data.importers.importing import import_photos
+from data.photos.labels_file import read_labels
 from edgeline.errors import DataRefused, UsageError
 from tests.data.importers.test_importing import labels
 from tests.data.sample_photos import jpeg
@@ -26,14 +28,62 @@ def record(**features):
     return example.SerializeToString()
 
 
-def source(tmp_path, *records, names=None):
+def source(tmp_path, *records, names=None, packed=False):
     (tmp_path / "src").mkdir()
-    with tf.io.TFRecordWriter(str(tmp_path / "src" / "a.tfrecord")) as writer:
+    path = tmp_path / "src" / f"a.tfrecord-00000-of-00001{'.gz' * packed}"
+    with tf.io.TFRecordWriter(str(path), "GZIP" if packed else "") as writer:
         for content in records:
             writer.write(content)
     if names is not None:
         (tmp_path / "src" / "labels.txt").write_bytes(names)
     return tmp_path / "src"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_labels_are_texts(tmp_path, data_dir, packed):
+    examples = [
+        {"image/encoded": jpeg(), "image/class/text": "grün".encode(), "image/class/label": 7},
+        {"image/encoded": jpeg(seed=1), "image/class/text": b"red", "lane_id": b"L1", "session_id": b"../w"},
+        {"image/encoded": b"", "image/class/text": b"red"},
+        {"image/encoded": jpeg(seed=2), "image/class/text": b""},
+    ]
+    src = source(tmp_path, *(record(**features) for features in examples), packed=packed)
+    (file,) = src.iterdir()
+    report = import_photos(file, data_dir)
+    assert report.added == {"grün": 1, "red": 1}
+    assert [(row.lane_id, row.session_id) for row in read_labels(report.span)][1] == ("L1", "../w")
+    assert dict(report.refused) == {
+        "zero-byte": (f"{file.name} record 3",),
+        "unlabelled": (f"{file.name} record 4",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (None, ("class-2", "class-10")),
+        (b"0:zero\n2:b\n10:a\n", ("b", "a")),
+        (b"x\r\ny\nb\n" + b"".join(b"z%d\n" % n for n in range(7)) + b"a\n\n", ("b", "a")),
+    ],
+)
+def test_labels_are_numbers(tmp_path, data_dir, names, expected):
+    records = [record(image=jpeg(), label=10), record(image=jpeg(seed=1), label=2)]
+    import_photos(source(tmp_path, *records, names=names), data_dir)
+    assert labels(data_dir) == expected  # in the order of the numbers, which are the ids
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        ({"pixels": b"x", "label": 1}, "has the features label, pixels. The photo must be"),
+        ({"image": b"x", "tag": 1}, "The label must be"),
+        ({"image": 5, "label": 1}, "has numbers in the feature image"),
+    ],
+)
+def test_records_of_another_kind_are_refused_whole(tmp_path, data_dir, example, message):
+    with pytest.raises(DataRefused, match=message):
+        import_photos(source(tmp_path, record(image=jpeg(), label=1), record(**example)), data_dir)
+    assert not list(data_dir.glob("*"))
 
 
 def test_an_example_with_several_values_is_refused_by_record(tmp_path, data_dir):
@@ -48,7 +98,9 @@ def test_an_example_with_several_values_is_refused_by_record(tmp_path, data_dir)
     )
     report = import_photos(src, data_dir)
     assert report.added == {"ok": 2}
-    assert report.refused["several-values"] == tuple(f"a.tfrecord record {number}" for number in (2, 3, 4, 5))
+    assert report.refused["several-values"] == tuple(
+        f"a.tfrecord-00000-of-00001 record {number}" for number in (2, 3, 4, 5)
+    )
 
 
 @pytest.mark.parametrize("name", ["label", "lane_id", "session_id", "captured_at"])
@@ -56,7 +108,7 @@ def test_an_example_with_several_values_is_refused_by_record(tmp_path, data_dir)
 def test_a_control_character_is_refused_by_record_and_nothing_is_left(tmp_path, data_dir, name, character):
     bad = {"image": jpeg(seed=1), "label": b"ok"} | {name: f"a{character}b".encode()}
     src = source(tmp_path, record(image=jpeg(), label=b"ok"), record(**bad))
-    with pytest.raises(UsageError, match=f"a.tfrecord, record 2: the {name} is 'a"):
+    with pytest.raises(UsageError, match=f"a.tfrecord.*, record 2: the {name} is 'a"):
         import_photos(src, data_dir)
     assert not list(data_dir.glob("*"))
 
@@ -119,15 +171,19 @@ def checksum(data):
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
+@pytest.mark.parametrize("damage", ["cut", "huge"])
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_record_that_announces_more_than_any_memory_is_damage(tmp_path, data_dir, packed):
-    import gzip
-
-    src = source(tmp_path, record(image=jpeg(), label=b"ok"))
+def test_a_file_that_ends_early_or_announces_more_than_any_memory_is_refused_whole(
+    tmp_path, data_dir, packed, damage
+):
+    src = source(tmp_path, record(image=jpeg(), label=b"ok"), record(image=jpeg(seed=1), label=b"ok"))
+    (file,) = src.iterdir()
     length = struct.pack("<Q", 2**40)
-    content = (src / "a.tfrecord").read_bytes() + length + struct.pack("<I", checksum(length)) + b"abc"
-    (src / "a.tfrecord").write_bytes(gzip.compress(content) if packed else content)
-    with pytest.raises(DataRefused, match="record 2 cannot be read: its length"):
+    huge, content = length + struct.pack("<I", checksum(length)) + b"abc", file.read_bytes()
+    content = content[:-50] if damage == "cut" else content + huge
+    file.write_bytes(gzip.compress(content) if packed else content)
+    number = r"3 cannot be read: its length" if damage == "huge" else "2 cannot be read"
+    with pytest.raises(DataRefused, match=f"record {number}"):
         import_photos(src, data_dir)
     assert not list(data_dir.glob("*"))
 

@@ -38,19 +38,19 @@ def luma(data):
     return np.asarray(image.convert("L"), dtype=np.int16)
 
 
-def test_a_plain_photo_keeps_its_compressed_pixels():
-    data = jpeg(exif=phone_exif(), comment=b"made by a phone")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"exif": phone_exif(), "comment": b"made by a phone"},
+        *({"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": 0}),
+    ],
+)
+def test_a_plain_photo_keeps_its_compressed_pixels(options):
+    data = jpeg(**options)
     checked = check_photo(data, LIMITS)
     assert (checked.width, checked.height, checked.byte_size) == (64, 48, len(data))
     assert np.array_equal(luma(checked.stored), luma(data))
-    scan = data[data.index(b"\xff\xda") :]
-    assert checked.stored.endswith(scan)
-
-
-@pytest.mark.parametrize("options", [{"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": 0}])
-def test_other_plain_codings_keep_their_compressed_pixels(options):
-    data = jpeg(**options)
-    assert check_photo(data, LIMITS).stored.endswith(data[data.index(b"\xff\xda") :])
+    assert checked.stored.endswith(data[data.index(b"\xff\xda") :])
 
 
 def test_no_metadata_survives():
@@ -65,13 +65,6 @@ def test_no_metadata_survives():
     assert clean.endswith(b"\xff\xd9")
 
 
-@pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF"])
-def test_no_metadata_survives_from_other_formats(form):
-    clean = check_photo(encode(pixels(), form, exif=phone_exif()), LIMITS).stored
-    assert b"PhoneMaker" not in clean
-    assert not dict(decoded(clean).getexif())
-
-
 def test_the_same_photo_with_other_metadata_has_the_same_digest():
     bare = check_photo(jpeg(), LIMITS)
     phone = check_photo(jpeg(exif=phone_exif(), dpi=(300, 300), comment=b"x"), LIMITS)
@@ -79,15 +72,24 @@ def test_the_same_photo_with_other_metadata_has_the_same_digest():
     assert bare.digest == phone.digest != other.digest
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
-def test_a_turned_photo_is_turned_upright(orientation, form):
+@pytest.mark.parametrize(
+    ("form", "orientation"),
+    [
+        *((form, orientation) for form in ("JPEG", "PNG", "TIFF") for orientation in range(1, 9)),
+        *((form, orientation) for form in ("WEBP", "HEIF", "AVIF") for orientation in (1, 6, 7)),
+    ],
+)
+def test_a_turned_photo_is_turned_upright_without_loss_and_metadata(form, orientation):
     # A TIFF's orientation is a tag of the picture, whatever it is saved with.
-    data = encode(pixels(), form, exif=phone_exif(orientation))
-    upright = ImageOps.exif_transpose(decoded(data))
+    exif = phone_exif(orientation)
+    data = encode(pixels(), form, exif=exif if form == "TIFF" else exif.tobytes())
+    upright = ImageOps.exif_transpose(decoded(data)).convert("RGB")
     checked = check_photo(data, LIMITS)
-    assert (checked.width, checked.height) == upright.size == decoded(checked.stored).size
-    assert np.array_equal(np.asarray(decoded(checked.stored)), np.asarray(upright))
+    clean = decoded(checked.stored)
+    assert (checked.width, checked.height) == upright.size == clean.size
+    assert np.array_equal(np.asarray(clean), np.asarray(upright))
+    assert (upright.width < upright.height) == (orientation > 4)
+    assert b"PhoneMaker" in data and b"PhoneMaker" not in checked.stored and not dict(clean.getexif())
 
 
 def test_a_phone_photo_that_carries_a_second_picture_is_read_as_the_first():
@@ -205,21 +207,8 @@ def test_a_file_above_the_size_limit_is_refused():
     assert reason(jpeg() + bytes(MOST_BYTES)) == "oversized"
 
 
-@pytest.mark.parametrize("form", ["HEIF", "AVIF"])
-@pytest.mark.parametrize("orientation", [1, 6, 7])
-def test_a_photo_of_a_new_phone_is_stored_upright_without_loss_and_metadata(form, orientation):
-    data = encode(pixels(), form, exif=phone_exif(orientation).tobytes())
-    checked = check_photo(data, LIMITS)
-    upright = ImageOps.exif_transpose(decoded(data)).convert("RGB")
-    clean = decoded(checked.stored)
-    assert clean.format == "PNG" and (checked.width, checked.height) == clean.size == upright.size
-    assert (upright.width < upright.height) == (orientation > 4)
-    assert np.array_equal(np.asarray(clean), np.asarray(upright))
-    assert b"PhoneMaker" in data and b"PhoneMaker" not in checked.stored
-
-
 def test_of_a_heic_photo_not_its_thumbnail_is_read():
-    photo = encode(pixels(1200, 900), "HEIF", thumbnails=[1024])
+    photo = encode(pixels(720, 540), "HEIF", thumbnails=[600])
     whole = decoded(photo).convert("RGB").resize((512, 384), Image.Resampling.BILINEAR)
     assert np.array_equal(np.asarray(decoded(check_photo(photo, LIMITS).stored)), np.asarray(whole))
 
@@ -242,11 +231,7 @@ def test_brightness_and_sharpness_see_a_failing_lens():
 
 def test_a_rejection_survives_pickling():
     rejected = pickle.loads(pickle.dumps(RowRejected("corrupt", "It is broken.")))
-    assert (rejected.reason, rejected.detail, str(rejected)) == (
-        "corrupt",
-        "It is broken.",
-        "corrupt: It is broken.",
-    )
+    assert (rejected.reason, str(rejected)) == ("corrupt", "corrupt: It is broken.")
 
 
 SEEDS = [
@@ -272,7 +257,7 @@ def damaged_photos(draw):
     return bytes(data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(damaged_photos())
 def test_damage_ends_in_a_photo_or_a_rejection(data):
     try:
@@ -285,7 +270,7 @@ def test_damage_ends_in_a_photo_or_a_rejection(data):
     assert max(clean.size) <= 512
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=400))
 def test_random_bytes_are_rejected(data):
     with pytest.raises(RowRejected):
@@ -306,7 +291,7 @@ def test_tensorflow_decodes_a_clean_photo_to_the_same_luma(data):
 def test_tensorflow_decodes_whatever_is_let_through():
     rng = np.random.default_rng(0)
     accepted = 0
-    for number in range(400):
+    for number in range(200):
         data = bytearray(SEEDS[number % 4])
         data[rng.integers(2, len(data))] = rng.integers(256)
         try:
@@ -316,4 +301,4 @@ def test_tensorflow_decodes_whatever_is_let_through():
         accepted += 1
         # Two builds of libjpeg may patch up damaged pixels differently, so only the size is compared.
         assert tensorflow_luma(clean).shape == luma(clean).shape
-    assert accepted > 200
+    assert accepted > 100

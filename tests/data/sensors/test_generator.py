@@ -12,7 +12,7 @@ from data.sensors.generator import COLUMNS, LABELS, NUMBERS, generate
 from data.spans.sample import parse_rates
 from edgeline.errors import UsageError
 
-ROWS = 20_000
+ROWS = 10_000
 
 
 def rows_of(folder: Path, faults: dict[str, float] | None = None, **options: int) -> list[dict[str, str]]:
@@ -124,9 +124,19 @@ def test_each_fault_does_what_its_name_says(fault: str, sound, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("option", "hint"), [("null=0.1", "'nulls'"), ("ragged=2", "0 to 1"), ("ragged", "nulls=0.05")]
+    ("option", "hint"),
+    [
+        *(("null=0.1", "'nulls'"), ("zebra=0.1", "Known faults: nulls,"), ("ragged=2", "0 to 1")),
+        *(
+            ("ragged=nan", "0 to 1"),
+            ("ragged=-0.1", "0 to 1"),
+            ("ragged", "nulls=0.05"),
+            ("ragged=often", "NAME"),
+        ),
+    ],
 )
 def test_a_wrong_option_is_refused_with_a_hint(option: str, hint: str) -> None:
+    assert parse_rates(["nulls=0.05", "ragged=1"], FAULTS) == {"nulls": 0.05, "ragged": 1.0}
     with pytest.raises(UsageError, match=hint):
         parse_rates([option], FAULTS)
 

@@ -1,6 +1,7 @@
 import json
 import resource
-import threading
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -36,20 +37,13 @@ def names(spans):
     return [span.name for span in spans]
 
 
-def test_an_excluded_span_is_not_read_and_an_older_one_takes_its_place(data):
+def test_an_excluded_span_is_not_read_until_it_is_included_and_an_older_one_takes_its_place(data):
     before = window_digest(find_newest_spans(data, 2))
-
     exclude(data, "span-00003")
-
     assert names(find_newest_spans(data, 2)) == ["span-00001", "span-00002"]
     assert window_digest(find_newest_spans(data, 2)) != before
     assert names(find_spans(data)) == list(KNOWN)
-
-
-def test_an_included_span_is_read_again(data):
-    exclude(data, "span-00003")
     include(data, "span-00003")
-
     assert names(find_newest_spans(data, 2)) == ["span-00002", "span-00003"]
     assert find_excluded_spans(data) == {}
 
@@ -59,16 +53,11 @@ def test_the_file_says_who_when_and_why_and_is_only_ever_appended_to(data):
     before = (data / FILE_NAME).read_bytes()
     include(data, "span-00003")
     after = (data / FILE_NAME).read_bytes()
-
     assert after.startswith(before)
-    first, second = (json.loads(line) for line in after.splitlines())
-    assert (first["action"], first["span"], first["reason"]) == (
-        "exclude",
-        "span-00003",
-        "the lens was dirty",
-    )
-    assert second["action"] == "include"
-    assert "@" in first["who"] and first["when"].endswith("Z")
+    first, second = read_decisions(data)
+    assert (first.action, first.span, first.reason) == ("exclude", "span-00003", "the lens was dirty")
+    assert second.action == "include"
+    assert "@" in first.who and first.when.endswith("Z")
 
 
 @pytest.mark.parametrize(
@@ -108,10 +97,7 @@ def test_when_every_span_is_excluded_they_are_named_with_the_way_back(data):
 
 def test_a_number_that_was_excluded_is_not_given_to_another_week(data):
     exclude(data, "span-00003")
-    for path in sorted((data / "span-00003").rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    (data / "span-00003").rmdir()
-
+    shutil.rmtree(data / "span-00003")
     assert write_span(data, []).name == "span-00004"
 
 
@@ -123,17 +109,6 @@ def test_photos_of_an_excluded_span_can_be_imported_again(data, tmp_path):
     exclude(data, "span-00003")
 
     assert import_photos(tmp_path / "fixed", data).span.name == "span-00004"
-
-
-def test_a_line_that_a_crash_tore_counts_as_not_written_and_is_written_over(data):
-    exclude(data, "span-00002")
-    with (data / FILE_NAME).open("ab") as file:
-        file.write(b'{"action": "exclude", "span": "span-0')
-    assert set(find_excluded_spans(data)) == {"span-00002"}
-
-    exclude(data, "span-00003")
-
-    assert set(find_excluded_spans(data)) == {"span-00002", "span-00003"}
 
 
 @pytest.mark.parametrize(
@@ -160,19 +135,6 @@ def test_a_decision_with_a_wrong_value_is_none(data, key, value):
         find_excluded_spans(data)
 
 
-def test_people_who_decide_at_the_same_time_lose_nothing(data):
-    known = [f"span-{number:05d}" for number in range(20)]
-    threads = [
-        threading.Thread(target=decide, args=(data, "exclude", span, "drill", known)) for span in known
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert set(find_excluded_spans(data)) == set(known)
-
-
 def test_a_file_that_cannot_be_read_stops_every_run(data):
     (data / FILE_NAME).mkdir()
 
@@ -194,18 +156,15 @@ def test_a_decision_that_is_written_by_half_is_told_and_counts_as_none(data):
     assert set(find_excluded_spans(data)) == {"span-00002"}
 
 
-def test_of_decisions_made_at_once_in_a_bucket_none_is_lost(bucket):
-    data = locate(f"{bucket}/data")
+@pytest.mark.parametrize("place", ["disk", "bucket"])
+def test_of_decisions_made_at_once_none_is_lost(place, request, tmp_path):
+    data = tmp_path if place == "disk" else locate(f"{request.getfixturevalue('bucket')}/data")
     several = [f"span-{number:05d}" for number in range(1, 9)]
 
     def decide_some(spans):
         for span in spans:
             decide(data, "exclude", span, "dark", several)
 
-    threads = [threading.Thread(target=decide_some, args=(several[first::4],)) for first in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(decide_some, (several[first::4] for first in range(4))))
     assert sorted(decision.span for decision in read_decisions(data)) == several
