@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from data.importers.report import ImportReport
-from data.importers.workload_files import WORKLOAD, read_kind
+from data.importers.workload_files import WORKLOAD, read_workload
 from data.spans.layout import SERVED, Span, add_span, find_usable_spans, replace_file
 from data.tables.source import list_columns
 from edgeline.errors import DataRefused
@@ -109,8 +109,10 @@ def _find_table(folder: Path) -> str:
 
 
 def _check_kind(name: str, data_dir: Path) -> None:
-    kind = read_kind(data_dir)
-    if kind is not None and name != {"photos": _PHOTOS, "text": _TEXTS}.get(kind, _ROWS):
+    if not (data_dir / WORKLOAD).exists():
+        return
+    kind = read_workload(data_dir, kind=str).get("kind") or "photos"
+    if name != {"photos": _PHOTOS, "text": _TEXTS}.get(kind, _ROWS):
         raise DataRefused(
             f"The export has {name}, and the data in {data_dir} is of kind {kind}.",
             "Examples of two kinds in one folder cannot be read together.",

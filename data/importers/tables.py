@@ -29,7 +29,7 @@ from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
 from data.importers.known_rows import digest_row, find_known_rows
 from data.importers.report import TableReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
-from data.importers.workload_files import add_files, read_columns, read_roles, read_schema
+from data.importers.workload_files import add_files, read_roles, read_schema, read_workload
 from data.spans.layout import add_span, find_files, find_spans, find_usable_spans
 from data.spans.source import Rejected
 from edgeline.errors import DataRefused, UsageError
@@ -154,7 +154,9 @@ def import_table(
         base_schema = build_text_schema(()) if text else build_table_schema((), (), (), group, time)
         earlier, old_labels = read_schema(data_dir)
         known_kinds = read_extra_columns(earlier, base_schema) if earlier else None
-        columns = {} if known_kinds is None else read_columns(data_dir)
+        columns: dict[str, Column] = {}  # by feature
+        if known_kinds is not None:
+            columns = read_workload(data_dir, columns=dict[str, Column]).get("columns", {})
         known_forms = {name: NUMBER for name, kind in (known_kinds or {}).items() if kind == "number"}
         known_forms |= {time: ISO} if known_kinds is not None else {}
         known_forms |= {column.name: column.form for column in columns.values()}

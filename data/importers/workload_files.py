@@ -82,31 +82,22 @@ def add_files(
     return tuple(written), added
 
 
-def read_columns(data_dir: Path) -> dict[str, Column]:
-    """Returns how numbers are read from cells, see `Workload.columns`. Raises UsageError."""
-    columns: dict[str, Column] = _read_workload(data_dir, columns=dict[str, Column]).get("columns", {})
-    return columns
-
-
-def read_kind(data_dir: Path) -> str | None:
-    """Returns the kind of the workload beside the data; None without one. Raises as `read_columns`."""
-    if not (data_dir / WORKLOAD).exists():
-        return None
-    return _read_workload(data_dir, kind=str).get("kind") or "photos"
-
-
 def read_roles(data_dir: Path) -> dict[str, str]:
     """Returns the columns of label, group and time of the workload beside the data, "" for none of them.
 
     A workload of photos or texts has no such columns, and neither has a folder without one. Raises as
-    `read_columns`.
+    `read_workload` does.
     """
-    columns = _read_workload(data_dir, label_column=str, group_column=str, time_column=str)
+    columns = read_workload(data_dir, label_column=str, group_column=str, time_column=str)
     return {name.removesuffix("_column"): column for name, column in columns.items()}
 
 
-def _read_workload(data_dir: Path, **kinds: Any) -> dict[str, Any]:
-    """Returns those of these entries, given by their types, that the workload beside the data has."""
+def read_workload(data_dir: Path, **kinds: Any) -> dict[str, Any]:
+    """Returns those of these entries, given by their types, that the workload beside the data has.
+
+    Raises:
+        UsageError: The workload cannot be read.
+    """
     import yaml
 
     try:

@@ -31,6 +31,7 @@ _ROWS, _COLUMNS = 1024, 4096
 Looks = NDArray[np.uint8]
 _Floats = NDArray[np.float32]
 _Ints = NDArray[np.int64]
+NO_PAIRS: _Ints = np.empty((0, 2), np.int64)
 
 
 def compute_look(image: Image.Image) -> bytes:
@@ -59,7 +60,7 @@ class Alike:
 def find_alike(
     looks: Looks,
     asked: int,
-    neighbours: NDArray[np.int64] | None = None,
+    neighbours: _Ints = NO_PAIRS,
     bounds: tuple[float, float] = (ALIKE, IN_BURST),
 ) -> Alike:
     """Compares the first `asked` looks with all; memory does not grow with the number of pairs.
@@ -73,8 +74,6 @@ def find_alike(
         neighbours: [m, 2], pairs that time or number make likely; the second bound is enough for them.
         bounds: Correlations, -1..1.
     """
-    if neighbours is None:
-        neighbours = np.empty((0, 2), np.int64)
     unit = normalize_looks(looks)
     groups, twins = _link_looks(unit, asked, bounds[0])
     first, second = neighbours.T

@@ -11,7 +11,7 @@ unrelated photos that would be as similar, and is the smaller one of its two pho
 import numpy as np
 from numpy.typing import NDArray
 
-from data.photos.likeness import ALIKE, Alike, Looks, find_alike, join_pairs, normalize_looks
+from data.photos.likeness import ALIKE, NO_PAIRS, Alike, Looks, find_alike, join_pairs, normalize_looks
 
 # The evidence from which two photos show one object; the evidence that neighbours in time or number have in
 # addition; and the least for photos with the same look, which the same background alone gives.
@@ -36,7 +36,7 @@ _Ints = NDArray[np.int64]
 
 
 def find_same(
-    looks: Looks, features: _Floats, asked: int, neighbours: _Ints | None = None, least: float = SAME
+    looks: Looks, features: _Floats, asked: int, neighbours: _Ints = NO_PAIRS, least: float = SAME
 ) -> Alike:
     """Compares the first `asked` photos with all; fewer than 25, too few for statistics, by looks alone.
 
@@ -49,9 +49,8 @@ def find_same(
     """
     if len(features) < _FEWEST or not features.size:
         return find_alike(looks, asked, neighbours)
-    likely = np.empty((0, 2), np.int64) if neighbours is None else np.sort(neighbours, 1)
     unit = normalize_looks(looks)
-    evidence = _Evidence(features, likely, unit)
+    evidence = _Evidence(features, np.sort(neighbours, 1), unit)
     twins, pairs, strengths = np.full(asked, -1), list[_Ints](), list[_Floats]()
     for top in range(0, asked, _ROWS):
         rows = np.arange(top, min(top + _ROWS, asked))
