@@ -24,12 +24,6 @@ def features(schema):
     return {feature.name: feature for feature in schema.feature}
 
 
-def test_odd_labels_survive_in_their_order():
-    text = build_photo_schema(ODD)
-    assert tuple(parse(text).string_domain[0].value) == ODD
-    assert read_label_domain(text) == ODD
-
-
 @pytest.mark.parametrize("as_utf8", [False, True], ids=["octal escapes", "utf-8"])
 def test_labels_are_read_as_other_writers_of_the_format_quote_them(as_utf8):
     rewritten = text_format.MessageToString(parse(build_photo_schema(ODD)), as_utf8=as_utf8)
@@ -75,11 +69,8 @@ def test_what_the_schema_asks_of_each_feature():
     }
     for feature in found.values():
         assert feature.presence.min_fraction == 1
-    assert found["label"].drift_comparator.infinity_norm.threshold == pytest.approx(0.3)
-    assert found["lane_id"].drift_comparator.infinity_norm.threshold == pytest.approx(0.5)
-    for name in ("brightness", "sharpness"):
-        assert found[name].drift_comparator.jensen_shannon_divergence.threshold == pytest.approx(0.5)
-    assert (found["brightness"].float_domain.min, found["brightness"].float_domain.max) == (0, 255)
+    drifting = {name for name, feature in found.items() if feature.HasField("drift_comparator")}
+    assert drifting == {"label", "lane_id", "brightness", "sharpness"}
 
 
 def test_the_shelf_has_its_labels_and_its_40_lanes():

@@ -71,8 +71,7 @@ def test_a_second_import_adds_nothing_and_says_so(src, data_dir):
 
 def test_only_what_is_new_is_added_also_against_spans_of_other_origin(src, data_dir):
     import_photos(src, data_dir)
-    by_hand = rows(data_dir)[0].__class__("walk/IMG_1.jpg", "fruit", "lane-01", "w", "")
-    write_span(data_dir, [(by_hand, jpeg(seed=4))])
+    write_span(data_dir, [(LabelRow("walk/IMG_1.jpg", "fruit", "lane-01", "w", ""), jpeg(seed=4))])
     write(src, {"fruit/again.jpg": jpeg(seed=4), "fruit/new.jpg": jpeg(seed=5), "nuts/n.jpg": jpeg(seed=6)})
     report = import_photos(src, data_dir)
     assert (report.added, report.known) == ({"fruit": 1, "nuts": 1}, 4)

@@ -122,14 +122,8 @@ def test_sessions_of_spans_without_a_split_stay_without(tmp_path, data_dir):
 
 def test_sessions_and_splits_of_a_manifest_are_taken_as_they_are(tmp_path, data_dir):
     photos = dict(zip(["a.jpg", "b.jpg", "c.jpg", "d.jpg"], exposures(4), strict=True))
-    lines = [
-        "photo,label,session,split",
-        "a.jpg,ok,s1,train",
-        "b.jpg,ok,s2,eval",
-        "c.jpg,ok,,eval",
-        "d.jpg,ok,,",
-    ]
-    import_photos(write(tmp_path / "src", {**photos, "m.csv": "\n".join(lines)}), data_dir)
+    lines = "photo,label,session,split\na.jpg,ok,s1,train\nb.jpg,ok,s2,eval\nc.jpg,ok,,eval\nd.jpg,ok,,"
+    import_photos(write(tmp_path / "src", {**photos, "m.csv": lines}), data_dir)
     rows = read_labels(find_spans(data_dir)[0])
     assert [row.session_id for row in rows[:2]] == ["s1", "s2"]
     assert [row.split for row in rows] == ["train", "eval", "eval", "train"]
@@ -152,10 +146,8 @@ def test_a_split_that_cannot_be_is_refused_and_nothing_is_written(tmp_path, data
 
 
 def test_the_command_says_what_it_found_as_json_and_uses_the_workloads_share(tmp_path, data_dir):
-    write(
-        data_dir,
-        {"workload.yaml": "name: mine\nschema: schema.pbtxt\nsettings: {data: {eval_fraction: 0.5}}"},
-    )
+    workload = "name: mine\nschema: schema.pbtxt\nsettings: {data: {eval_fraction: 0.5}}"
+    write(data_dir, {"workload.yaml": workload})
     photos = numbered("ok", range(10), 2) | numbered("bad", range(10, 12), 1)
     source = write(tmp_path / "src", photos)
     ended = CliRunner().invoke(command, ["import", str(source), "--data", str(data_dir), "--json"])

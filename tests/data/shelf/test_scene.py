@@ -20,13 +20,6 @@ def test_every_lane_can_be_drawn(size: tuple[int, int], label: str) -> None:
         assert np.asarray(scene).std() > 10
 
 
-def test_a_scene_follows_from_its_random_numbers() -> None:
-    one, same, other = (
-        draw_bay(make_lane(7), LANDSCAPE, "damaged", random.Random(seed)) for seed in (1, 1, 2)
-    )
-    assert one.tobytes() == same.tobytes() != other.tobytes()
-
-
 def test_two_photos_of_a_lane_that_is_in_order_show_the_same_goods() -> None:
     """Colours of a lane come back in each of its photos; hardly any of another lane do."""
 

@@ -47,6 +47,11 @@ def read(span: Span, settings: DataSettings = DataSettings(), workload: Workload
     return list(open_source(workload, settings).rows(span))
 
 
+def examples_of(span: Span, settings: DataSettings = DataSettings(), workload: Workload = SENSOR) -> list:  # noqa: B008
+    source = open_source(workload, settings)
+    return [source.example(span, row) for row in source.rows(span) if isinstance(row, Row)]
+
+
 def rejected(items: list) -> list[tuple[str, str]]:
     return [(item.id, item.reason) for item in items if isinstance(item, Rejected)]
 
@@ -87,19 +92,15 @@ def test_a_bad_row_goes_to_quarantine_with_its_reason_and_the_others_go_on(
 
 
 def test_the_last_second_that_databases_write_for_never_is_a_time(tmp_path: Path) -> None:
-    span = span_of(tmp_path, "9999-12-31 23:59:59.999,m-01,20,6.1,normal")
-    source = open_source(SENSOR, DataSettings())
-    (row,) = source.rows(span)
-    assert str(source.example(span, row).features["timestamp"]).startswith("9999-12-31T23:59:59.99")
+    (example,) = examples_of(span_of(tmp_path, "9999-12-31 23:59:59.999,m-01,20,6.1,normal"))
+    assert str(example.features["timestamp"]).startswith("9999-12-31T23:59:59.99")
 
 
 @pytest.mark.parametrize("cell", ["", " ", "NA", "NaN", "null", "-"])
 def test_a_missing_number_is_nan_and_counted(cell: str, tmp_path: Path) -> None:
-    span = span_of(tmp_path, line(0, temperature=cell or " "))
-    source = open_source(SENSOR, DataSettings())
-    features = source.example(span, next(iter(source.rows(span)))).features
-    assert str(features["temperature"]) == "[nan]"
-    assert features["missing_share"] == 0.5
+    (example,) = examples_of(span_of(tmp_path, line(0, temperature=cell or " ")))
+    assert str(example.features["temperature"]) == "[nan]"
+    assert example.features["missing_share"] == 0.5
 
 
 def test_an_example_has_the_newest_texts_and_a_time_in_utc(tmp_path: Path) -> None:
@@ -182,21 +183,16 @@ def test_copies_have_one_digest_where_there_is_a_time_and_are_two_cases_where_th
 ) -> None:
     timeless = Workload("t", "", "m", "s", labels=("a", "b"), numbers=("x",), categories=("c",))
     span = span_of(tmp_path / "t", "1,u,a", "1,u,b", "2,u,a", header="x,c,label")
-    source = open_source(timeless, DataSettings())
-    rows = list(source.rows(span))
-    digests = [source.example(span, row).digest for row in rows]
-    assert len(set(digests)) == 3
+    assert len({example.digest for example in examples_of(span, workload=timeless)}) == 3
+    rows = read(span, workload=timeless)
     assert rows[0].group == rows[1].group != rows[2].group
-    span = span_of(tmp_path / "s", line(0), line(0), line(1))
-    source = open_source(SENSOR, DataSettings())
-    digests = [source.example(span, row).digest for row in source.rows(span)]
-    assert digests[0] == digests[1] != digests[2]
+    first, copy, other = examples_of(span_of(tmp_path / "s", line(0), line(0), line(1)))
+    assert first.digest == copy.digest != other.digest
 
 
 def test_a_column_that_stands_still_is_counted(tmp_path: Path) -> None:
-    span = span_of(tmp_path, *(line(m) for m in range(3)))
-    source = open_source(SENSOR, WINDOWS)
-    assert source.example(span, next(iter(source.rows(span)))).features["stuck_share"] == 0.5
+    (example,) = examples_of(span_of(tmp_path, *(line(m) for m in range(3))), WINDOWS)
+    assert example.features["stuck_share"] == 0.5
 
 
 def test_columns_may_stand_in_any_order_and_a_mark_may_come_first(tmp_path: Path) -> None:
@@ -336,8 +332,7 @@ def test_records_are_no_form_of_numbers_that_come_from_cells_of_another_form(tmp
     with pytest.raises(DataRefused, match="has numbers for 'flow'"):
         check(span, replace(ALONE, columns=columns))
     columns = {"flow": Column("flow", "number with commas at thousands")}
-    (row,) = read(span, workload=replace(ALONE, columns=columns))
-    example = open_source(ALONE, DataSettings()).example(span, row)
+    (example,) = examples_of(span, workload=replace(ALONE, columns=columns))
     assert example.features["temperature"] == [1.125]
 
 
