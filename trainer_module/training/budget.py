@@ -1,10 +1,9 @@
 """The time budget of a training: plans what fits into it by the speed of the first examples and steps."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from edgeline.errors import UsageError
+from edgeline.records.json_file import JsonFile
 from edgeline.store.locations import write_atomically
 from trainer_module.training import checkpoint, devices
 from trainer_module.training.loop import Loop
 
-_log, _progress = logging.getLogger(__name__), logging.getLogger("edgeline.progress")
+_progress = logging.getLogger("edgeline.progress")
 
 # Number of timed steps, after one that traces the graph.
 _TIMED = 8
@@ -28,6 +28,18 @@ _FEATURE_SHARE = 0.5
 
 class BudgetTooShort(UsageError):
     """The budget does not fit a single epoch."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The counts that fit into the budget; 0 for one that is not planned yet."""
+
+    variations: int = 0
+    epochs: int = 0
+    notes: tuple[str, ...] = ()  # a sentence for each setting that is reduced
+
+
+_PLAN = JsonFile[_Plan]("plan.json", _Plan)
 
 
 @dataclass(frozen=True)
@@ -54,16 +66,13 @@ class Budget:
     ) -> int:
         """Returns how many variations to compute features of: `most`, or what half of the time allows.
 
-        Args:
-            most: The number in the settings.
-            examples: Number of examples that are varied.
-            others: Number of examples whose features are computed once.
-            seconds_each: Measures the time that the features of one example take.
+        So many `examples` are varied; the features of the `others` are computed once. `seconds_each` measures
+        the time that those of one example take.
 
         Raises:
             BudgetTooShort: One variation takes longer than the remaining time and the permitted overrun.
         """
-        if planned := self._read_planned("variations"):
+        if planned := self._from_chief(self._read().variations):
             return planned
         each = seconds_each()
         time_for = self.left_s * _FEATURE_SHARE - others * each
@@ -93,7 +102,7 @@ class Budget:
         Raises:
             BudgetTooShort: One epoch takes longer than the remaining time and the permitted overrun.
         """
-        if planned := self._read_planned("epochs"):
+        if planned := self._from_chief(self._read().epochs):
             return planned
         variables = checkpoint.training_variables(loop.model)
         before = [variable.numpy() for variable in variables]
@@ -117,34 +126,22 @@ class Budget:
         return self._write_plan("epochs", max(1, fitting), "" if fitting else note)
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> tuple[str, ...]:
         """Returns a sentence for each setting that the budget has reduced."""
-        return list(self._read().get("notes", ()))
+        return self._read().notes
 
-    def _read(self) -> dict[str, Any]:
-        plan = self.folder / "plan.json"
-        try:
-            stored = json.loads(plan.read_bytes())
-            counts = {name: int(stored[name]) for name in ("variations", "epochs") if name in stored}
-            return {**counts, "notes": list(stored.get("notes", ()))}
-        except FileNotFoundError:
-            return {}
-        except (ValueError, TypeError, AttributeError) as error:
-            _log.warning("%s is damaged (%s); another plan is made.", plan, error)
-            return {}
-
-    def _read_planned(self, name: str) -> int:
-        return self._from_chief(self._read().get(name, 0))
+    def _read(self) -> _Plan:
+        return _PLAN.find_readable(self.folder) or _Plan()
 
     def _write_plan(self, name: str, count: int, note: str) -> int:
-        plan = {**self._read(), name: self._from_chief(count)}
+        plan, changes = self._read(), dict[str, Any]({name: self._from_chief(count)})
         if note:
             _progress.info(note)
-            plan["notes"] = [*plan.get("notes", ()), note]
+            plan = replace(plan, notes=(*plan.notes, note))
         self.folder.mkdir(parents=True, exist_ok=True)
-        with write_atomically(self.folder / "plan.json", sync=True) as file:
-            file.write(json.dumps(plan).encode())
-        return int(plan[name])
+        with write_atomically(self.folder / _PLAN.name, sync=True) as file:
+            file.write(_PLAN.to_bytes(replace(plan, **changes)))
+        return int(changes[name])
 
     def _from_chief(self, count: int) -> int:
         return int(devices.from_chief(self.replicas, [np.array(count)])[0])

@@ -83,15 +83,9 @@ def train_model(
     `task.evaluation` has no part in the model: if `early_stopping_patience` is set, groups that are held out
     of `task.training` select the epoch.
 
-    Args:
-        task: The task to train.
-        model_settings: Settings of the network.
-        settings: Settings of the training.
-        replicas: The strategy; the global batch size is `batch_size` times its replicas.
-        checkpoints: Folder of the checkpoints; a training with the same arguments resumes from it.
-        began: The time, by `time.monotonic`, from which a budget counts.
-        exactly: Whether no epoch may overrun the budget. By default one may, by at most as much time as the
-            budget has.
+    The global batch size is `batch_size` times the replicas. A training with the same arguments resumes from
+    the folder `checkpoints`. A budget counts from `began`, by `time.monotonic`; unless `exactly`, one epoch
+    may overrun it, by at most as much time as it has.
 
     Raises:
         UsageError: The budget is too short, or the weights do not fit the network.
@@ -134,7 +128,7 @@ def train_model(
     if settings.precision != "float32":
         model = _build_model(task, model_settings)
         model.set_weights(prepared.model.get_weights())
-    return Trained(model, outcome, settings, tuple(budget.notes) if budget else ())
+    return Trained(model, outcome, settings, budget.notes if budget else ())
 
 
 @dataclass(frozen=True)
