@@ -3,7 +3,6 @@
 import logging
 import shutil
 import time
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,13 +29,7 @@ from trainer_module.training.task import open_task, train_model
 
 _progress = logging.getLogger("edgeline.progress")
 # The attributes of TFX's FnArgs that training needs; others cannot be sent to another process.
-_FIELDS = (
-    "train_files",
-    "eval_files",
-    "transform_output",
-    "serving_model_dir",
-    "model_run_dir",
-)
+_FIELDS = ("train_files", "eval_files", "transform_output", "serving_model_dir", "model_run_dir")
 
 
 def run_fn(fn_args: Any) -> None:
@@ -60,7 +53,7 @@ def run_fn(fn_args: Any) -> None:
         model, trainer = replace_values(values, settings.model, settings.trainer)
         settings = LearningSettings(seed=settings.seed, model=model, trainer=trainer)
         config = {**config, "settings": settings.model_dump_json()}
-    arguments = {**{name: getattr(fn_args, name) for name in _FIELDS}, "custom_config": config}
+    arguments = SimpleNamespace(custom_config=config, **{name: getattr(fn_args, name) for name in _FIELDS})
     if settings.trainer.strategy == "multi_worker":
         workers.run(partial(train, arguments, began), settings.trainer.workers)
         # The chief writes the model, maybe on another machine; TFX treats a missing folder as a failure.
@@ -69,9 +62,8 @@ def run_fn(fn_args: Any) -> None:
         train(arguments, began)
 
 
-def train(arguments: Mapping[str, Any], began: float) -> None:
+def train(fn_args: SimpleNamespace, began: float) -> None:
     """Trains in this process, alone or as one of several workers; a budget counts from `began`."""
-    fn_args = SimpleNamespace(**arguments)
     config = fn_args.custom_config
     learning = LearningSettings.model_validate_json(config["settings"])
     model_settings, settings = learning.model, learning.trainer
@@ -103,22 +95,22 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
     if note:
         _progress.info(note)
         notes = (*notes, note)
+    scales = calibration.can_scale(model)
+    temperature: float | None = None
     if folds:
-        scales = calibration.can_scale(model)
         out_of_fold = cross_validate(
             task, model_settings, trained.settings, folds, replicas, checkpoints, scales
         )
         CROSS_VALIDATION.write(folder, out_of_fold.estimates)
         OUT_OF_FOLD.write(folder, out_of_fold.predictions)
         temperature = out_of_fold.temperature
-    else:
+    elif scales:
         answers = calibration.predict(model, task.evaluation, settings.batch_size)
         temperature = calibration.fit_temperature(answers, task.evaluation.labels)
-    calibrated = calibration.set_temperature(model, temperature)
-    model = calibrated or model
+    if temperature is not None:
+        model = calibration.set_temperature(model, temperature)
     find_features = getattr(workload_module.load(task.workload.module), "find_features", None)
-    doubting = None
-    splits = task.training, task.evaluation
+    doubting, splits = None, (task.training, task.evaluation)
     if model_settings.unlike and find_features and novelty.are_enough(*splits):
         doubting = novelty.add_unlike(model, find_features(model), *splits, settings.batch_size)
     signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload, doubting)
@@ -138,7 +130,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         input_wait=round(sum(waits) / len(waits), 4),
         parameters=model.count_params(),
         variations=trained.settings.variations if front.split_model(model) else None,
-        temperature=round(temperature, 3) if calibrated else None,
+        temperature=None if temperature is None else round(temperature, 3),
         notes=notes,
     )
     TRAINING.write(folder, summary)

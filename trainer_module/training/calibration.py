@@ -29,9 +29,7 @@ def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Returns the temperature by which the answers are most likely, 0.14 to 7.4.
 
-    Args:
-        probabilities: Answers to examples that chose nothing of the model, float [N, classes].
-        labels: Their label ids, [N].
+    They are float [N, classes], to examples that chose nothing of the model, whose label ids are [N].
     """
     costs = [
         _log_loss(divide_logits(probabilities, np.exp(each)), labels) + (each / _LOG_DEVIATION) ** 2 / 2
@@ -49,23 +47,19 @@ def divide_logits(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 def can_scale(model: keras.Model) -> bool:
     """Tells whether a model ends with a softmax, so that its logits can be divided by a temperature."""
-    return isinstance(model.layers[-1], keras.layers.Softmax) or _is_softmax_dense(model.layers[-1])
-
-
-def _is_softmax_dense(layer: keras.layers.Layer) -> bool:
-    return isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.softmax
-
-
-def set_temperature(model: keras.Model, temperature: float) -> keras.Model | None:
-    """Returns the model with its logits divided by a temperature; None if it does not end with a softmax."""
     last = model.layers[-1]
-    if _is_softmax_dense(last):
+    is_dense = isinstance(last, keras.layers.Dense) and last.activation is keras.activations.softmax
+    return is_dense or isinstance(last, keras.layers.Softmax)
+
+
+def set_temperature(model: keras.Model, temperature: float) -> keras.Model:
+    """Returns the model, which `can_scale`, with its logits divided by a temperature."""
+    last = model.layers[-1]
+    if isinstance(last, keras.layers.Dense):
         last.set_weights([weights / temperature for weights in last.get_weights()])
         return model
-    if isinstance(last, keras.layers.Softmax):
-        logits = keras.layers.Rescaling(1 / temperature, dtype="float32")(last.input)
-        return keras.Model(model.input, keras.layers.Softmax(name=last.name, dtype="float32")(logits))
-    return None
+    logits = keras.layers.Rescaling(1 / temperature, dtype="float32")(last.input)
+    return keras.Model(model.input, keras.layers.Softmax(name=last.name, dtype="float32")(logits))
 
 
 def _log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:

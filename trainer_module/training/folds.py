@@ -41,17 +41,13 @@ class OutOfFold:
 
     estimates: CrossValidation
     predictions: Sequence[Prediction]  # at `temperature`
-    temperature: float  # by which all answers together are most likely
+    temperature: float | None  # by which all answers together are most likely; None if they are not scaled
 
 
 def count_folds(task: Task, settings: TrainerSettings, trained_s: float, left_s: float) -> tuple[int, str]:
     """Returns the number of folds to train, 0 for none, and a sentence if that is fewer than expected.
 
-    Args:
-        task: The task that was trained.
-        settings: Its `folds` is the number that a person wants, or None.
-        trained_s: Seconds that the training of the model took.
-        left_s: Seconds left of the budget; ignored if there is no budget.
+    The training of the model took `trained_s`; `left_s` are left of the budget, if there is one.
     """
     both, wanted, few = (task.training, task.evaluation), settings.folds, _describe_few_groups(task)
     if wanted == 0 or (wanted is None and not few):
@@ -144,8 +140,8 @@ def cross_validate(
     }
     estimates = CrossValidation(folds, overall, classes, round(time.monotonic() - began, 3))
     files = (*task.training.files, *task.evaluation.files)
-    temperature = calibration.fit_temperature(answers, labels) if scales else 1.0
-    answers = calibration.divide_logits(answers, temperature)
+    temperature = calibration.fit_temperature(answers, labels) if scales else None
+    answers = calibration.divide_logits(answers, temperature or 1.0)
     return OutOfFold(estimates, _make_predictions(files, answers, labels, task.workload), temperature)
 
 
