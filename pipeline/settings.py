@@ -142,25 +142,13 @@ def load(
         settings = Settings.model_validate(tree.values)
     except ValidationError as error:
         mistakes += describe_mistakes(error, Settings.model_json_schema(), tree)
-    weighted = settings.trainer.class_weights if settings else {}
-    mistakes += [
-        f"trainer.class_weights.{label}: the schema has no label {label!r}; its labels: {', '.join(labels)}."
-        for label in weighted
-        if labels is not None and label not in labels
-    ]
     if settings:
         mistakes += [
-            *_find_weights_mistakes(settings.model, tree),
-            *_find_worker_mistakes(settings, tree),
+            *_find_unknown_names(settings, labels, slices),
+            *_find_conflicts(settings, tree),
             *_find_search_mistakes(settings, tree),
             *find_mistakes(settings.steps, select_steps(flatten(settings.recorded()), {})),
         ]
-    kinds = ("overall", *(slices or ()))
-    mistakes += [
-        f"evaluation.bounds.{number}.slice: {bound.slice!r} is not one of {', '.join(kinds)}."
-        for number, bound in enumerate(settings.evaluation.bounds if settings else ())
-        if slices is not None and bound.slice not in kinds
-    ]
     if mistakes or settings is None:
         count = "One setting is" if len(mistakes) == 1 else f"{len(mistakes)} settings are"
         raise UsageError(
@@ -171,17 +159,27 @@ def load(
     return settings
 
 
-def _find_weights_mistakes(model: ModelSettings, tree: Tree) -> Iterator[str]:
-    """Yields a sentence if all weights but random ones would be kept."""
-    if model.frozen_stages == "all" and model.weights == "none":
+def _find_unknown_names(
+    settings: Settings, labels: Sequence[str] | None, slices: Collection[str] | None
+) -> Iterator[str]:
+    """Yields a sentence for each class weight and bound whose label or slice the workload does not have."""
+    for label in settings.trainer.class_weights:
+        if labels is not None and label not in labels:
+            known = ", ".join(labels)
+            yield f"trainer.class_weights.{label}: the schema has no label {label!r}; its labels: {known}."
+    kinds = ("overall", *(slices or ()))
+    for number, bound in enumerate(settings.evaluation.bounds):
+        if slices is not None and bound.slice not in kinds:
+            yield f"evaluation.bounds.{number}.slice: {bound.slice!r} is not one of {', '.join(kinds)}."
+
+
+def _find_conflicts(settings: Settings, tree: Tree) -> Iterator[str]:
+    """Yields a sentence for each setting that does not work with another one."""
+    if settings.model.frozen_stages == "all" and settings.model.weights == "none":
         yield (
             "model.frozen_stages: all keeps the weights that training begins with, but model.weights is none:"
             f" set it to a file of weights (from {tree.origin('model.frozen_stages')})."
         )
-
-
-def _find_worker_mistakes(settings: Settings, tree: Tree) -> Iterator[str]:
-    """Yields a sentence for each setting that does not work with several workers."""
     if settings.trainer.strategy == "multi_worker":
         if settings.trainer.folds:
             yield (
