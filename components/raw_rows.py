@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from components.transformed_examples import open_records, read_label
-from data.spans.tfrecords import format_value, list_values
+from components.transformed_examples import first_text, read_label, read_raw_features
+from data.spans.tfrecords import list_values
 from edgeline.records.photo_features import read_features
 from edgeline.records.workload import Workload
 
@@ -56,24 +56,21 @@ class RowReader:
 
     def read(self, folder: str, most: int | None = None) -> Rows:
         """Reads the first `most` examples, or fewer if there are many columns; shards are by digest."""
-        from tensorflow.core.example.example_pb2 import Example
-
         workload = self._workload
         ids: list[str] = []
         labels: list[int] = []
         groups: list[str] = []
         blocks: list[Any] = []
-        records = open_records(folder).as_numpy_iterator()
-        while batch := list(islice(records, _AT_ONCE if most is None else min(_AT_ONCE, most - len(ids)))):
-            examples = [Example.FromString(record).features.feature for record in batch]
-            names = [format_value(list_values(example[workload.id])[0]) for example in examples]
+        left = read_raw_features(folder)
+        while examples := list(islice(left, _AT_ONCE if most is None else min(_AT_ONCE, most - len(ids)))):
+            names = [first_text(example[workload.id]) for example in examples]
             if self._by_photo and most is not None:  # the features of a sample are kept
                 kept = [number for number, name in enumerate(names) if name in self._by_photo]
                 examples, names = [examples[number] for number in kept], [names[number] for number in kept]
             ids += names
             labels += [read_label(example, workload) for example in examples]
             groups += [
-                next(map(format_value, list_values(example[workload.group])), "") or name
+                first_text(example[workload.group]) or name
                 for example, name in zip(examples, names, strict=True)
             ]
             blocks.append(self._read_features(examples, names, is_train=most is not None))
@@ -106,13 +103,14 @@ class RowReader:
         return np.concatenate([self._read_column(examples, name, is_train) for name in self._columns], 1)
 
     def _read_column(self, examples: Sequence[Any], name: str, is_train: bool) -> NDArray[np.float32]:
-        values = [list_values(example[name]) for example in examples]
         if name in self._codes:
             codes = self._codes[name]
-            texts = [format_value(value[0]) if value else "" for value in values]
+            texts = [first_text(example[name]) for example in examples]
             values = [
                 [codes.setdefault(text, len(codes)) if is_train else codes.get(text, -1)] for text in texts
             ]
+        else:
+            values = [list_values(example[name]) for example in examples]
         width = self._widths.setdefault(name, max(1, max(map(len, values))))
         column = np.full((len(values), width), np.nan, np.float32)
         for row, value in zip(column, values, strict=True):

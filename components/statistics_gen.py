@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 from tfx_bsl.public.tfxio import TFExampleRecord
 
-from components.transformed_examples import open_records
+from components.transformed_examples import read_raw_features
 from data.spans.tfrecords import list_values
 from edgeline.gates.data import spans_to_judge
 from edgeline.gates.design_effect import GROUP_VARIANCES
@@ -66,15 +67,9 @@ class StatisticsExecutor(BaseBeamExecutor):
 
 
 def _read_columns(folder: str, names: Sequence[str]) -> dict[str, list[Any]]:
-    """Reads features of the first examples, in file order, which is by digest of their content.
-
-    A value is None where an example has not exactly one.
-    """
-    from tensorflow.core.example.example_pb2 import Example
-
+    """Reads features of the first examples; a value is None where an example has not exactly one."""
     columns: dict[str, list[Any]] = {name: [] for name in names}
-    for record in open_records(folder).take(_SAMPLED).as_numpy_iterator():
-        features = Example.FromString(record).features.feature
+    for features in islice(read_raw_features(folder), _SAMPLED):
         for name, column in columns.items():
             values = list_values(features[name])
             value = values[0] if len(values) == 1 else None

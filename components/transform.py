@@ -7,10 +7,10 @@ from typing import Any
 from tfx.components.transform.executor import Executor
 from tfx.types import artifact_utils
 
-from components.transformed_examples import open_records
+from components.transformed_examples import read_raw_features
 from trainer_module.workload_module import load
 
-# Shards are by digest, so the first examples are a random sample.
+# Examples of train by which a module settles the configuration.
 _SAMPLE = 20_000
 
 
@@ -21,13 +21,10 @@ class TransformExecutor(Executor):
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
         """Builds the graph as described at `components.tfx_steps.Transform`."""
-        from tensorflow.core.example.example_pb2 import Example
-
         module = load(exec_properties["preprocessing_fn"].rpartition(".")[0])
         if settle := getattr(module, "settle", None):
             folder = artifact_utils.get_split_uri(input_dict["examples"], "train")
-            records = islice(open_records(folder).as_numpy_iterator(), _SAMPLE)
-            examples = (Example.FromString(record).features.feature for record in records)
+            examples = islice(read_raw_features(folder), _SAMPLE)
             config = settle(json.loads(exec_properties["custom_config"]), examples)
             exec_properties = {**exec_properties, "custom_config": json.dumps(config)}
         super().Do(input_dict, output_dict, exec_properties)

@@ -1,6 +1,6 @@
 """A reader of the examples of a split as the model sees them, through the Transform graph."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,11 +63,11 @@ def read_examples(
         labels.append(transformed[LABEL].numpy())
         for record in batch.numpy():
             raw = tf.train.Example.FromString(record).features.feature
-            ids.append(raw[workload.id].bytes_list.value[0].decode())
+            ids.append(first_text(raw[workload.id]))
             spans.append(raw["span"].int64_list.value[0])
-            group_of.append(format_value(next(iter(list_values(raw[workload.group])), "")))
+            group_of.append(first_text(raw[workload.group]))
             for kind, feature in features.items():
-                groups[kind].append(format_value(next(iter(list_values(raw[feature])), "")))
+                groups[kind].append(first_text(raw[feature]))
     stacked = np.concatenate(inputs), np.concatenate(labels)
     return TransformedExamples(*stacked, ids, groups, spans, group_of)
 
@@ -80,9 +80,7 @@ def _choose_of_each_label(records: Iterable[bytes], limit: int, labels: Sequence
     early: list[tuple[int, int, bytes]] = []  # with the count of their label so far
     late: list[tuple[int, int, bytes]] = []
     for number, record in enumerate(records):
-        label = format_value(
-            next(iter(list_values(Example.FromString(record).features.feature["label"])), "")
-        )
+        label = first_text(Example.FromString(record).features.feature["label"])
         counts[label] = counts.get(label, 0) + 1
         if counts[label] <= share:
             early.append((counts[label], number, record))
@@ -99,17 +97,25 @@ def read_raw(
     examples: Any, split: str, ids: Collection[str], workload: Workload
 ) -> dict[str, dict[str, Any]]:
     """Reads the raw features of a few examples of a split by id, each feature as a list of its values."""
-    import tensorflow as tf
-
     by_id: dict[str, dict[str, Any]] = {}
-    for record in open_records(artifact_utils.get_split_uri([examples], split)).as_numpy_iterator():
+    for features in read_raw_features(artifact_utils.get_split_uri([examples], split)):
         if len(by_id) == len(ids):
             break
-        features = tf.train.Example.FromString(record).features.feature
-        id = features[workload.id].bytes_list.value[0].decode()
+        id = first_text(features[workload.id])
         if id in ids:
             by_id[id] = {name: list_values(feature) for name, feature in features.items()}
     return by_id
+
+
+def read_raw_features(folder: str) -> Iterator[Mapping[str, Any]]:
+    """Yields the raw features of each example in the folder of a split, in file order.
+
+    The order is by digest, so the first ones are a random sample.
+    """
+    from tensorflow.core.example.example_pb2 import Example
+
+    for record in open_records(folder).as_numpy_iterator():
+        yield Example.FromString(record).features.feature
 
 
 def open_records(folder: str) -> Any:
@@ -121,4 +127,9 @@ def open_records(folder: str) -> Any:
 
 def read_label(features: Mapping[str, Any], workload: Workload) -> int:
     """Returns the position of an example's label in the schema's domain, from its raw features."""
-    return workload.labels.index(format_value(list_values(features["label"])[0]))
+    return workload.labels.index(first_text(features["label"]))
+
+
+def first_text(feature: Any) -> str:
+    """Returns the first value of a `tf.train.Feature` as text; empty if it has none."""
+    return format_value(next(iter(list_values(feature)), ""))

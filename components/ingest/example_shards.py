@@ -27,6 +27,7 @@ from data.spans.corrections import correct_label, read_corrections
 from data.spans.layout import Span
 from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
 from data.spans.split import Ends, add_side
+from data.spans.tfrecords import format_value, list_values
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.records.ingest import Quarantined
 from edgeline.records.json_file import get_decoder
@@ -385,11 +386,11 @@ def _read_truth(part: _Part, workload: Workload) -> Truth:
     import tensorflow as tf
 
     features = tf.train.Example.FromString(part.example).features.feature
-    slices = {}
-    for kind, name in workload.slices.items():
-        form = features[name].WhichOneof("kind")
-        for value in getattr(features[name], form).value[:1] if form else ():
-            slices[kind] = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    slices = {
+        kind: format_value(value)
+        for kind, name in workload.slices.items()
+        for value in list_values(features[name])[:1]
+    }
     return Truth(part.label, part.group, slices)
 
 
