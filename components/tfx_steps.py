@@ -24,21 +24,44 @@ from components.artifacts import Quarantine
 from components.light_tfx import complete_tfx
 
 
-def declare(
+class Late(BaseExecutor):
+    """An executor that imports and runs another one, named by `runs`."""
+
+    runs: str  # module and class
+
+    def Do(
+        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
+    ) -> None:
+        """Imports the executor and runs it."""
+        complete_tfx()
+        import_class_by_path(self.runs)(self._context).Do(input_dict, output_dict, exec_properties)
+
+
+class LateBeam(Late, BaseBeamExecutor):
+    """A `Late` executor with a Beam pipeline."""
+
+
+def _declare(
     name: str,
-    executor: type[BaseExecutor],
+    runs: str,
     *,
+    uses_beam: bool = False,
     parameters: Mapping[str, type] | None = None,
     inputs: Mapping[str, type[Artifact]],
     optional: Mapping[str, type[Artifact]] | None = None,
     outputs: Mapping[str, type[Artifact]],
 ) -> Any:
-    """Returns a component class whose arguments are its parameters and inputs.
+    """Returns a component class that runs the executor `runs`; its arguments are its parameters and inputs.
 
     A step without an id of its own has the name of the class; `optional` are inputs that may be left out.
     """
-    uses_beam = issubclass(executor, BaseBeamExecutor)
-    base = BaseBeamComponent if uses_beam else BaseComponent
+    base, late, wrap = (
+        (BaseBeamComponent, LateBeam, BeamExecutorSpec)
+        if uses_beam
+        else (BaseComponent, Late, ExecutorClassSpec)
+    )
+    executor = type(f"{name}Executor", (late,), {"__module__": __name__, "runs": runs})
+    globals()[executor.__name__] = executor  # TFX finds it in this module by its name
     specification = type(
         f"{name}Spec",
         (ComponentSpec,),
@@ -57,78 +80,46 @@ def declare(
         base.__init__(self, specification(**arguments, **channels))
 
     members = {
-        "__module__": executor.__module__,
+        "__module__": __name__,
         "__init__": initialize,
         "SPEC_CLASS": specification,
-        "EXECUTOR_SPEC": BeamExecutorSpec(executor) if uses_beam else ExecutorClassSpec(executor),
+        "EXECUTOR_SPEC": wrap(executor),
     }
     return type(name, (base,), members)
 
 
-class Late(BaseExecutor):
-    """An executor that imports and runs another one, named by `runs`."""
-
-    runs: str  # module and class
-
-    def Do(
-        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
-    ) -> None:
-        """Imports the executor and runs it."""
-        complete_tfx()
-        import_class_by_path(self.runs)(self._context).Do(input_dict, output_dict, exec_properties)
-
-
-class LateBeam(Late, BaseBeamExecutor):
-    """A `Late` executor with a Beam pipeline."""
-
-
-def _defer(name: str, runs: str, base: type[Late] = Late) -> type[Late]:
-    """Returns an executor that TFX finds in this module by its name, and that imports and runs `runs`."""
-    return type(name, (base,), {"__module__": __name__, "runs": runs})
-
-
-StatisticsGenExecutor = _defer(
-    "StatisticsGenExecutor", "components.statistics_gen.StatisticsExecutor", LateBeam
-)
-SchemaGenExecutor = _defer("SchemaGenExecutor", "tfx.components.schema_gen.executor.Executor")
-ExampleValidatorExecutor = _defer(
-    "ExampleValidatorExecutor", "tfx.components.example_validator.executor.Executor"
-)
-TransformExecutor = _defer("TransformExecutor", "components.transform.TransformExecutor", LateBeam)
-TunerExecutor = _defer("TunerExecutor", "components.tuner.TunerExecutor")
-TrainerExecutor = _defer("TrainerExecutor", "tfx.components.trainer.executor.GenericExecutor")
-EvaluatorExecutor = _defer("EvaluatorExecutor", "components.evaluator.EvaluatorExecutor", LateBeam)
-
 # `features` is the JSON of `edgeline.gates.drift.features_to_count`. The release store tells which spans the
 # model in production was made from: the other spans and the newest are judged, and their drift from those is
 # measured. `unjudged` names the spans to judge, which keys the cache; empty where each step runs afresh.
-StatisticsGen = declare(
+StatisticsGen = _declare(
     "StatisticsGen",
-    StatisticsGenExecutor,
+    "components.statistics_gen.StatisticsExecutor",
+    uses_beam=True,
     parameters={"features": str, "push": str, "model_name": str, "unjudged": str, "code": str},
     inputs={"examples": kinds.Examples},
     outputs={"statistics": kinds.ExampleStatistics},
 )
 
-SchemaGen = declare(
+SchemaGen = _declare(
     "SchemaGen",
-    SchemaGenExecutor,
+    "tfx.components.schema_gen.executor.Executor",
     parameters={"infer_feature_shape": int},
     inputs={"statistics": kinds.ExampleStatistics},
     outputs={"schema": kinds.Schema},
 )
 
-ExampleValidator = declare(
+ExampleValidator = _declare(
     "ExampleValidator",
-    ExampleValidatorExecutor,
+    "tfx.components.example_validator.executor.Executor",
     inputs={"statistics": kinds.ExampleStatistics, "schema": kinds.Schema},
     outputs={"anomalies": kinds.ExampleAnomalies},
 )
 
 # The only output is the graph: no transformed examples, and no statistics of them.
-Transform = declare(
+Transform = _declare(
     "Transform",
-    TransformExecutor,
+    "components.transform.TransformExecutor",
+    uses_beam=True,
     parameters={"preprocessing_fn": str, "custom_config": str, "disable_statistics": int},
     inputs={"examples": kinds.Examples, "schema": kinds.Schema},
     outputs={"transform_graph": kinds.TransformGraph},
@@ -137,17 +128,17 @@ Transform = declare(
 _LEARNED_FROM = {"examples": kinds.Examples, "transform_graph": kinds.TransformGraph, "schema": kinds.Schema}
 _LEARNED_HOW = {"train_args": TrainArgs, "eval_args": EvalArgs, "custom_config": str}
 
-Tuner = declare(
+Tuner = _declare(
     "Tuner",
-    TunerExecutor,
+    "components.tuner.TunerExecutor",
     parameters={"tuner_fn": str, **_LEARNED_HOW},
     inputs=_LEARNED_FROM,
     outputs={"best_hyperparameters": kinds.HyperParameters, "tuner_results": kinds.TunerResults},
 )
 
-Trainer = declare(
+Trainer = _declare(
     "Trainer",
-    TrainerExecutor,
+    "tfx.components.trainer.executor.GenericExecutor",
     parameters={"run_fn": str, **_LEARNED_HOW},
     inputs=_LEARNED_FROM,
     optional={"hyperparameters": kinds.HyperParameters},
@@ -157,9 +148,10 @@ Trainer = declare(
 # `eval_config` is a `tfma.EvalConfig` as JSON. The split is `eval`; a production model is evaluated on the
 # same examples. `model_run` may have answers out of fold, which are judged too, and `quarantine` near twins:
 # if these are too many by the settings `gate`, the model is judged without them.
-Evaluator = declare(
+Evaluator = _declare(
     "Evaluator",
-    EvaluatorExecutor,
+    "components.evaluator.EvaluatorExecutor",
+    uses_beam=True,
     parameters={"eval_config": str, "workload": str, "settings": str, "code": str},
     inputs={
         "examples": kinds.Examples,
