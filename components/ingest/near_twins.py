@@ -30,17 +30,15 @@ class _Label:
         from data.photos.rare_parts import compute_features
         from data.photos.same_object import SURE, find_same
 
-        if not self.queries:
-            self.waiting = []
-        if not self.waiting:
+        waiting, self.waiting = self.waiting, []
+        if not (self.queries and waiting):
             return
-        looks = [look.look for look in (*self.queries, *self.waiting)]
+        looks = [look.look for look in (*self.queries, *waiting)]
         count = len(self.queries)
         twins = find_same(stack_looks(looks), compute_features(looks), count, least=SURE).twins
         for number, twin in enumerate(twins):
             if twin >= 0:
-                self.twins.setdefault(self.queries[number].place, self.waiting[twin - count].place)
-        self.waiting = []
+                self.twins.setdefault(self.queries[number].place, waiting[twin - count].place)
 
 
 def find_twins(shards: Callable[[], Iterable[list[Look]]]) -> Twins | None:

@@ -74,11 +74,10 @@ def _build_network(settings: ModelSettings, **options: bool) -> keras.Model:
 def _fold(network: keras.Model, settings: ModelSettings) -> keras.Model:
     folded = _build_network(settings, folded=True)
     efficientnet_lite.fold(network, folded)
-    for layer in takewhile(lambda layer: layer.name != FRONT, folded.layers):
+    before = takewhile(lambda layer: layer.name != FRONT, folded.layers)
+    depthwise = (layer for layer in folded.layers if isinstance(layer, keras.layers.DepthwiseConv2D))
+    for layer in (*before, *depthwise):
         layer.trainable = False
-    for layer in folded.layers:
-        if isinstance(layer, keras.layers.DepthwiseConv2D):
-            layer.trainable = False
     return folded
 
 

@@ -36,10 +36,6 @@ class Scale(keras.layers.Layer):
         """Maps float32 [N, 1 or members, size] to [N, members, size]."""
         return inputs * self.scale
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
-        """Returns the shape with all members."""
-        return input_shape[0], self.members, input_shape[2]
-
 
 class MeanOfMembers(keras.layers.Layer):
     """The mean of the members' probabilities, [N, members, labels]; in training, those of each."""
@@ -47,7 +43,3 @@ class MeanOfMembers(keras.layers.Layer):
     def call(self, probabilities: Any, training: bool = False) -> Any:
         """Returns float32 [N, labels], or in training its input."""
         return probabilities if training else keras.ops.mean(probabilities, axis=1)
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
-        """Returns the shape of the mean."""
-        return input_shape[0], input_shape[2]

@@ -64,10 +64,6 @@ class BidirectionalLSTM(keras.layers.Layer):
     def compute_mask(self, sequence: Any, mask: Any = None) -> None:
         """Returns None, as the output is not a sequence."""
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
-        """Returns the shape of both states side by side."""
-        return input_shape[0], 2 * self.units
-
 
 class PooledWords(keras.layers.Layer):
     """The sum of a masked sequence divided by the root of its length; 0 if everything is masked.
@@ -92,7 +88,3 @@ class PooledWords(keras.layers.Layer):
 
     def compute_mask(self, sequence: Any, mask: Any = None) -> None:
         """Returns None, as the output is not a sequence."""
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
-        """Returns the shape of the sum, or of the sum and the maximum side by side."""
-        return input_shape[0], input_shape[2] * (2 if self.largest else 1)

@@ -64,20 +64,16 @@ def _make_strategy(settings: TrainerSettings, gpus: list[Any]) -> tf.distribute.
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
 
 
-def tpu_resolver() -> tf.distribute.cluster_resolver.TPUClusterResolver:
-    """Returns the resolver of the TPU in TPU_NAME, without connecting to it."""
+def _connect_to_tpu() -> tf.distribute.Strategy:
+    """Connects to the TPU that TPU_NAME names."""
     try:
-        return tf.distribute.cluster_resolver.TPUClusterResolver()
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
     except (ValueError, RuntimeError) as error:
         raise EdgelineError(
             f"trainer.strategy is tpu, but TensorFlow finds no TPU: {str(error).splitlines()[0]}",
             "TensorFlow looks for the TPU that the environment variable TPU_NAME names.",
             "Set TPU_NAME, for example to grpc://HOST:8470, or trainer.strategy=auto.",
         ) from None
-
-
-def _connect_to_tpu() -> tf.distribute.Strategy:
-    resolver = tpu_resolver()
     tf.config.experimental_connect_to_cluster(resolver)
     tf.tpu.experimental.initialize_tpu_system(resolver)
     return tf.distribute.TPUStrategy(resolver)

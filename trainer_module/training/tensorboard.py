@@ -35,10 +35,7 @@ _MOST_NUMBERED = 10  # classes of a matrix with numbers in its cells
 class Board:
     """The event files of one training.
 
-    Args:
-        folder: Their folder. If it has some already, the training resumes.
-        epochs: Number of epochs done before; TensorBoard hides earlier events of later epochs.
-        steps: Number of steps done before, likewise.
+    A training that resumes has done so many epochs and steps before; TensorBoard hides events of later ones.
     """
 
     def __init__(self, folder: Path, epochs: int = 0, steps: int = 0) -> None:
@@ -65,13 +62,9 @@ class Board:
         confusion: NDArray[np.integer[Any]] | None = None,
         labels: Sequence[str] = (),
     ) -> None:
-        """Writes the numbers of an epoch.
+        """Writes the numbers of an epoch, counted from 1; `val_...` goes to `eval` without the prefix.
 
-        Args:
-            epoch: Its number, counted from 1.
-            logs: Numbers by name; `val_...` is written to `eval` without the prefix.
-            confusion: Numbers of eval examples by label and predicted label, [labels, labels].
-            labels: Names, in the order of ids.
+        `confusion` counts eval examples by label and predicted label, [labels, labels].
         """
         self._epoch = epoch
         eval_logs = {tag.removeprefix("val_"): value for tag, value in logs.items() if tag.startswith("val_")}
@@ -88,12 +81,8 @@ class Board:
     ) -> None:
         """Writes the photos, at most 16, on which the model is most sure of a wrong answer; once, at the end.
 
-        Args:
-            inputs: The model's inputs, array or tensor, or None if they are not stored; nothing is written
-                unless they are photos: uint8 [N, height, width, 1 or 3].
-            probabilities: Its answers, [N, labels].
-            true: Label ids, [N].
-            labels: Names, in the order of ids.
+        Writes nothing unless the model's inputs are stored and photos: uint8 [N, height, width, 1 or 3]. Its
+        answers are [N, labels], `true` are the label ids, [N].
         """
         if (
             inputs is None
@@ -122,27 +111,21 @@ class Board:
 def draw_confusion(confusion: NDArray[np.integer[Any]], labels: Sequence[str]) -> bytes:
     """Draws a confusion matrix, [labels, labels], as PNG: labels down, predictions across, shares of rows."""
     import matplotlib
-
-    with matplotlib.rc_context({"text.parse_math": False}):  # a label may contain $
-        return _draw_confusion(confusion, labels)
-
-
-def _draw_confusion(confusion: NDArray[np.integer[Any]], labels: Sequence[str]) -> bytes:
     from matplotlib.figure import Figure
 
-    count = len(labels)
+    count, file = len(labels), io.BytesIO()
     names = [label if len(label) <= 24 else f"{label[:23]}…" for label in labels]
     shares = confusion / confusion.sum(axis=1, keepdims=True).clip(1)
-    figure = Figure(figsize=(max(3, min(9, 0.8 * count)),) * 2, layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(count), names, rotation=90, fontsize=8)
-    axes.set_yticks(range(count), names, fontsize=8)
-    for (row, column), number in np.ndenumerate(confusion) if count <= _MOST_NUMBERED else ():
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(number), ha="center", va="center", color=colour)
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
+    with matplotlib.rc_context({"text.parse_math": False}):  # a label may contain $
+        figure = Figure(figsize=(max(3, min(9, 0.8 * count)),) * 2, layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(count), names, rotation=90, fontsize=8)
+        axes.set_yticks(range(count), names, fontsize=8)
+        for (row, column), number in np.ndenumerate(confusion) if count <= _MOST_NUMBERED else ():
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(number), ha="center", va="center", color=colour)
+        figure.savefig(file, format="png")
     return file.getvalue()
 
 
