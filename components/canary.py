@@ -79,15 +79,8 @@ def end_canary(
     """Promotes the candidate of an open canary if what it answered is good, withdraws it if that is bad.
 
     It does nothing without the setting `push.canary_percent`: then a person opened the canary, and ends it.
-    What goes wrong is logged; the canary stays open, so the run pushes nothing.
-
-    Args:
-        push: The root of the release store.
-        model: The name of the model.
-        run: The id of the run, for the audit log.
-        recorded: The settings of the run, nested by group.
-        served: What phones answered.
-        may_promote: Whether a good candidate is promoted.
+    What goes wrong is logged; the canary stays open, so the run pushes nothing. `recorded` are the settings
+    of the run, nested by group.
     """
     settings = ReleaseSettings.of(recorded)
     if not settings.push.canary_percent:

@@ -23,13 +23,7 @@ _SEED = 20
 def measure_importance(saved_model: str, folder: str, workload: Workload) -> tuple[Importance, ...]:
     """Measures each column that a table's model reads, on a sample of the split in `folder`.
 
-    Args:
-        saved_model: The folder of the SavedModel, whose signature takes serialized examples.
-        folder: The folder of the eval split.
-        workload: The workload; without at least two columns of numbers or categories nothing is measured.
-
-    Returns:
-        The importance of each column, the largest first.
+    Returns the importance of each column, the largest first; nothing for fewer than two columns.
     """
     columns = [name for name in (*workload.numbers, *workload.categories) if name in workload.reads]
     columns = [name for name in columns if name not in workload.unmeasured]

@@ -42,12 +42,8 @@ def write_label_issues(
 ) -> None:
     """Writes the suspects among the judged examples: a record, previews, and a list for people to fill in.
 
-    Args:
-        folder: The folder to write to.
-        examples: The artifact with the examples, for previews.
-        judged: The examples, by the models that judged them.
-        reviewed: Ids of examples whose label a person decided on; these are no suspects.
-        workload: The workload, with its labels.
+    `examples` is the artifact with the examples; those in `reviewed`, whose label a person decided on, are no
+    suspects.
     """
     issues = [issue for part in judged for issue in _find_issues(part, workload.labels)]
     issues = [issue for issue in issues if issue.example not in reviewed]

@@ -30,11 +30,7 @@ def write_photo_drift(
 ) -> PhotoDrift | None:
     """Writes how many photos of the newest span are unlike those before, with previews, and returns it.
 
-    Args:
-        folder: The folder to write to; nothing is written unless enough spans have photos to compare.
-        examples: The artifact with the examples, for previews.
-        splits: Each split with its photos.
-        workload: The workload.
+    Writes nothing unless enough spans have photos to compare. `examples` is the artifact with the examples.
     """
     split_of = {name: split for split, rows in splits for name in rows.ids}
     ids = np.array([name for _, rows in splits for name in rows.ids])

@@ -42,13 +42,9 @@ class SimpleModels:
     def __init__(
         self, splits: Mapping[str, str], quarantine: Path, workload: Workload, ids: Sequence[str]
     ) -> None:
-        """Trains the models, and answers the eval examples.
+        """Trains the models, and answers the eval examples, all of them, in the order of `ids`.
 
-        Args:
-            splits: The folders of the splits `train` and `eval`.
-            quarantine: The folder in which ingest left the features of photos.
-            workload: The workload, with the features that its network reads.
-            ids: The ids of all eval examples; the answers are in their order.
+        `splits` are the folders of `train` and `eval`; `quarantine` has the features of photos.
         """
         self.answers: list[SimpleAnswers] = []
         self.photos: list[tuple[str, Rows]] = []  # of each split; empty without features of photos

@@ -19,10 +19,7 @@ log = logging.getLogger("edgeline.production")
 def measure_skew(push: str, model: str, ingested: Path) -> Iterator[Skew]:
     """Yields by how much served scores differ, by file and device; nothing for those of collected versions.
 
-    Args:
-        push: The root of the release store.
-        model: The name of the model.
-        ingested: The folder with the chosen answers, and the raw inputs of their examples.
+    The folder `ingested` has the chosen answers, and the raw inputs of their examples.
     """
     folder = ingested / ORIGINALS_FOLDER
     contents = {

@@ -57,10 +57,7 @@ def check_contract(
 ) -> ContractCheck:
     """Preprocesses raw inputs as a device does, and compares the tensors with those of Transform.
 
-    Args:
-        examples: Examples of the split `eval`.
-        contract: Content of preprocessing.json.
-        predict: Runs the SavedModel, [n, ...] to [n, classes].
+    `contract` is the content of preprocessing.json; `predict` runs the SavedModel, [n, ...] to [n, classes].
     """
     if not examples:
         return ContractCheck(0, 0)
@@ -116,14 +113,7 @@ def choose_examples(examples: Sequence[RawExample], count: int) -> list[RawExamp
 def write_vectors(
     folder: Path, examples: Sequence[RawExample], contract: Mapping[str, Any], models: Mapping[str, Path]
 ) -> None:
-    """Writes golden vectors into a new folder.
-
-    Args:
-        folder: The new folder in the bundle.
-        examples: The chosen examples, at least one.
-        contract: Content of preprocessing.json.
-        models: The files that ship, by variant.
-    """
+    """Writes golden vectors into a new folder, with the answers of `models`, the files that ship."""
     folder.mkdir(parents=True)
     tensors = np.stack([each.tensor for each in examples])
     answers = {name: EdgeModel(path).answer(tensors) for name, path in models.items()}

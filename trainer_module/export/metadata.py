@@ -43,11 +43,7 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 def write_metadata(path: Path, signature: str, workload: Workload, contract: Mapping[str, Any]) -> None:
     """Adds names, descriptions, labels and normalisation to a .tflite file, and names its signature.
 
-    Args:
-        path: The file, as the converter wrote it.
-        signature: The new name of its signature.
-        workload: What the model is for.
-        contract: The content of preprocessing.json.
+    `contract` is the content of preprocessing.json.
     """
     import flatbuffers
     from ai_edge_litert.schema_py_generated import BufferT, MetadataT, ModelT

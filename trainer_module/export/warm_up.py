@@ -53,12 +53,8 @@ def write(
     """Writes the requests into a SavedModel.
 
     TF Serving does not load a model if one of its requests fails, so each is tried first; one that fails is
-    left out and logged, as the workload's module then has to name suitable values.
-
-    Args:
-        folder: Folder of the SavedModel.
-        model: Name of the model on a server.
-        requests: The function and the arguments of each signature.
+    left out and logged, as the workload's module then has to name suitable values. `requests` has the
+    function and the arguments of each signature; `model` is the name on a server.
     """
     path = Path(folder, REQUESTS)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -45,11 +45,8 @@ class Tally:
 class Loop:
     """A loop that trains a compiled model, a step at a time.
 
-    Args:
-        model: The model with its optimizer, both built in the scope of `replicas`.
-        replicas: The strategy whose replicas share each batch.
-        settings: The batch size of one replica, and whether XLA compiles a step.
-        front: Computes the model's input from a batch; None if batches hold it.
+    The model and its optimizer are built in the scope of `replicas`, which share each batch. `front` computes
+    the model's input from a batch; None if batches hold it.
     """
 
     def __init__(

@@ -39,14 +39,10 @@ def are_enough(*splits: Split) -> bool:
 def add_unlike(
     model: keras.Model, features: keras.KerasTensor, training: Split, evaluation: Split, batch_size: int
 ) -> keras.Model:
-    """Returns the model with a second output, float32 [N, 1] in 0..1.
+    """Returns a trained model with a second output, float32 [N, 1] in 0..1.
 
-    Args:
-        model: The trained model.
-        features: A tensor in it, [N, features].
-        training: The examples that it was trained on; of many, as of `evaluation`, a sample is taken.
-        evaluation: Other examples, of which 5 % get more than 0.5.
-        batch_size: Number of examples that are computed at once.
+    It is computed from `features`, a tensor in it, [N, features]. Of the examples that the model was not
+    trained on, `evaluation`, 5 % get more than 0.5; of large splits, a sample is taken.
     """
     reader, (training, evaluation) = keras.Model(model.input, features), map(_sample, (training, evaluation))
     seen = calibration.predict(reader, training, batch_size)
