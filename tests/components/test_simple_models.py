@@ -10,6 +10,7 @@ from components.simple_models import MAJORITY, SimpleModels
 from edgeline.gates.label_issues import find_suspects
 from edgeline.records.photo_features import pack, read_features, write_features
 from edgeline.records.workload import Workload
+from tests.examples import serialize, write_records
 
 pytestmark = pytest.mark.e2e
 
@@ -17,21 +18,7 @@ TABLE = Workload("cells", "", "m", "s", labels=("no", "yes"), numbers=("a", "b")
 
 
 def write_split(folder: Path, rows: list[dict]) -> str:
-    import tensorflow as tf
-
-    folder.mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(folder / "data-0.gz"), "GZIP") as writer:
-        for row in rows:
-            features = {}
-            for name, value in row.items():
-                values = value if isinstance(value, list) else [value]
-                if values and isinstance(values[0], str | bytes):
-                    texts = [text.encode() if isinstance(text, str) else text for text in values]
-                    features[name] = tf.train.Feature(bytes_list={"value": texts})
-                else:
-                    features[name] = tf.train.Feature(float_list={"value": values})
-            example = tf.train.Example(features=tf.train.Features(feature=features))
-            writer.write(example.SerializeToString())
+    write_records(folder / "data-0.gz", map(serialize, rows))
     return str(folder)
 
 

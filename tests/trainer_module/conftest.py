@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.examples import transform as transform_examples
+from tests.examples import write_records
 from tests.shared import make_once
 from tests.trainer_module.samples import (
     EVAL_EXAMPLES,
@@ -13,7 +15,6 @@ from tests.trainer_module.samples import (
     example,
     render,
     run_arguments,
-    write_records,
 )
 
 SCHEMA = """
@@ -50,28 +51,14 @@ def files(examples, tmp_path_factory) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def transform_output(tmp_path_factory) -> str:
     """What TFX's Transform hands on, for 32x32 luma."""
-    return make_once(tmp_path_factory, "transform", _transform)
 
+    def make(folder: Path) -> str:
+        from trainer_module.workloads import photos
 
-def _transform(folder: Path) -> str:
-    import apache_beam as beam
-    import tensorflow_transform.beam as tft_beam
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-    from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
-    from tfx_bsl.tfxio import tf_example_record
+        config = {"labels": LABELS, "image_size": SIZE, "channels": 1, "max_side": 512}
+        return transform_examples(photos.preprocessing_fn, config, [], SCHEMA, folder)
 
-    from trainer_module.workloads import photos
-
-    schema = text_format.Parse(SCHEMA, schema_pb2.Schema())
-    tfxio = tf_example_record.TFExampleBeamRecord("inmem", ["test"], schema=schema)
-    config = {"labels": LABELS, "image_size": SIZE, "channels": 1, "max_side": 512}
-    with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
-        raw = pipeline | beam.Create([], reshuffle=False) | tfxio.BeamSource(), tfxio.TensorAdapterConfig()
-        analyzed = raw | tft_beam.AnalyzeDataset(lambda inputs: photos.preprocessing_fn(inputs, config))
-        _ = analyzed | tft_beam.WriteTransformFn(str(folder / "graph"))
-    metadata_io.write_metadata(dataset_metadata.DatasetMetadata(schema), str(folder / "graph" / "metadata"))
-    return str(folder / "graph")
+    return make_once(tmp_path_factory, "transform", make)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,11 @@
 """What the trainer's tests are made of: rendered JPEGs, examples, records, and the arguments of a run."""
 
 import io
+import json
+import os
+import signal
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -8,6 +13,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.workloads import BUILT_IN, with_features
+from tests.docstrings import ROOT
+from tests.examples import serialize
 from trainer_module.settings import LearningSettings, ModelSettings, TrainerSettings
 
 SHELF = with_features(BUILT_IN["shelf"])
@@ -27,21 +34,7 @@ def render(label: str, seed: int) -> bytes:
 
 
 def example(photo: bytes, label: str | None) -> bytes:
-    import tensorflow as tf
-
-    values = {"photo": photo, "lane_id": b"lane-01"} | ({} if label is None else {"label": label.encode()})
-    features = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in values.items()
-    }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-
-
-def write_records(path: Path, records: list[bytes]) -> None:
-    import tensorflow as tf
-
-    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-        for record in records:
-            writer.write(record)
+    return serialize({"photo": photo, "lane_id": "lane-01"} | ({} if label is None else {"label": label}))
 
 
 def run_arguments(
@@ -75,3 +68,35 @@ def run_arguments(
         serving_model_dir=str(folder / "Format-Serving"),
         model_run_dir=str(folder / "run"),
     )
+
+
+# Dies without a word in the epoch after the one that is named, of a search in the trial that is named.
+_DIE = """
+import json, logging, os, signal, sys, threading, types
+
+class DieSoon(logging.Handler):
+    trials = 0
+
+    def emit(self, record):
+        event = getattr(record, "event", None)
+        self.trials += "=" in getattr(event, "text", "")
+        if [getattr(event, "epoch", 0), self.trials] == json.loads(sys.argv[2]):
+            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+logger = logging.getLogger("edgeline.progress")
+logger.setLevel(logging.INFO)
+logger.addHandler(DieSoon())
+arguments = types.SimpleNamespace(**json.loads(sys.argv[1]))
+"""
+
+
+def run_and_die(code: str, arguments: types.SimpleNamespace, epoch: int, trial: int = 0) -> None:
+    """Runs code that reads `arguments` in a process that is killed."""
+    killed = subprocess.run(
+        [sys.executable, "-c", _DIE + code, json.dumps(vars(arguments)), json.dumps([epoch, trial])],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=300,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()

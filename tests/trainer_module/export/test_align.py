@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.examples import serialize
 from trainer_module.export.align import align_labels
 
 pytestmark = pytest.mark.e2e
@@ -38,11 +39,6 @@ def saved_model(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def example(label: str) -> bytes:
-    feature = tf.train.Feature(bytes_list={"value": [label.encode()]})
-    return tf.train.Example(features=tf.train.Features(feature={"label": feature})).SerializeToString()
-
-
 @pytest.mark.parametrize(
     ("labels", "answer"),
     [
@@ -54,7 +50,7 @@ def example(label: str) -> bytes:
 def test_probabilities_and_labels_are_matched_by_name(saved_model, labels, answer):
     align_labels(saved_model, OWN, labels)
     signatures = tf.saved_model.load(str(saved_model)).signatures
-    asked = tf.constant([example(label) for label in (*labels, "unknown")])
+    asked = tf.constant([serialize({"label": label}) for label in (*labels, "unknown")])
     given = signatures["serving_default"](examples=asked)["probabilities"]
     np.testing.assert_allclose(given, [answer] * len(asked), atol=1e-7)
     features = signatures["transform_features"](examples=asked)

@@ -9,6 +9,7 @@ from data.settings import DataSettings
 from data.spans.source import Row
 from data.tables.source import open_source
 from edgeline.records.workload import Workload
+from tests.examples import transform
 
 SENSOR = Workload(
     "sensor",
@@ -44,41 +45,14 @@ def windows(
     ]
 
 
-def serialized(features: dict) -> bytes:
-    import tensorflow as tf
-
-    def feature(value) -> tf.train.Feature:
-        values = value if isinstance(value, list) else [value]
-        if isinstance(values[0], str):
-            return tf.train.Feature(bytes_list={"value": [text.encode() for text in values]})
-        kind = "int64_list" if isinstance(values[0], int) else "float_list"
-        return tf.train.Feature(**{kind: {"value": values}})
-
-    features = {name: feature(value) for name, value in features.items()}
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-
-
 def analyze(examples: list[dict], folder: Path, config: dict, schema_text: str | None = None):
     """What TFX's Transform hands on."""
-    import apache_beam as beam
     import tensorflow_transform as tft
-    import tensorflow_transform.beam as tft_beam
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-    from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
-    from tfx_bsl.tfxio import tf_example_record
 
     from trainer_module.workloads import tables
 
-    schema = text_format.Parse(schema_text or SCHEMA.read_text(), schema_pb2.Schema())
-    tfxio = tf_example_record.TFExampleBeamRecord("inmem", ["test"], schema=schema)
-    with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
-        records = pipeline | beam.Create([serialized(e) for e in examples], reshuffle=False)
-        raw = records | tfxio.BeamSource(), tfxio.TensorAdapterConfig()
-        analyzed = raw | tft_beam.AnalyzeDataset(lambda inputs: tables.preprocessing_fn(inputs, config))
-        _ = analyzed | tft_beam.WriteTransformFn(str(folder / "graph"))
-    metadata_io.write_metadata(dataset_metadata.DatasetMetadata(schema), str(folder / "graph" / "metadata"))
-    return tft.TFTransformOutput(str(folder / "graph"))
+    schema = schema_text or SCHEMA.read_text()
+    return tft.TFTransformOutput(transform(tables.preprocessing_fn, config, examples, schema, folder))
 
 
 def raw_batch(examples: list[dict], workload: Workload = SENSOR) -> dict:

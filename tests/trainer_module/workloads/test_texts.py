@@ -11,6 +11,7 @@ from deploy.serving import client
 from edgeline.edge.inspect import inspect
 from edgeline.edge.interpreter import load_interpreter
 from pipeline.workloads import BUILT_IN, with_features
+from tests.examples import serialize
 from tests.serving import serving, warmed, write_bundle
 from tests.trainer_module.workloads.text_samples import (
     LABELS,
@@ -103,7 +104,7 @@ def test_a_pair_of_words_tells_what_its_words_do_not(tmp_path):
 def test_the_length_is_that_of_95_of_100_texts():
     lengths = [20] * 94 + [30] * 2 + [900] * 4
     examples = [
-        {"text": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"word " * length]))}
+        tf.train.Example.FromString(serialize({"text": "word " * length})).features.feature
         for length in lengths
     ]
     assert texts.settle({"text_length": None}, examples)["text_length"] == 32
@@ -203,6 +204,7 @@ def test_the_edge_file_needs_builtin_operations_alone_and_says_what_the_model_sa
     np.testing.assert_allclose(said, expected, atol=tolerance)
 
 
+@pytest.mark.parametrize("model", [MODEL], indirect=True)
 def test_a_text_is_served_to_a_client_that_has_nothing_but_python(model, transform, tmp_path):
     export(model, transform, str(tmp_path / "model"), with_features(BUILT_IN["text"]))
     served = tf.saved_model.load(str(tmp_path / "model"))

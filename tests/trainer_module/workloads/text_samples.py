@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data.reviews.generator import write_week
+from tests.examples import transform
 
 LABELS = ["negative", "positive"]
 SETTINGS = {"text_length": 32, "vocabulary_size": 5000, "vocabulary_min_count": 2, "weights": "none"}
@@ -32,22 +33,10 @@ def hostile_texts() -> list[bytes]:
 
 def transform_texts(rows: list[dict[str, str]], folder: Path, **settings: Any) -> str:
     """The folder of a Transform of these rows, as TFX's hands it on."""
-    import tensorflow_transform.beam as tft_beam
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-    from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
-
     from trainer_module.workloads import texts
 
     feature = 'feature { name: "%s" type: BYTES value_count { min: 1 max: 1 } }'
-    schema = text_format.Parse("".join(feature % name for name in ("text", "label")), schema_pb2.Schema())
-    metadata = dataset_metadata.DatasetMetadata(schema)
-    raw = [{name: [row[name].encode()] for name in ("text", "label")} for row in rows]
+    schema = "".join(feature % name for name in ("text", "label"))
+    examples = [{name: row[name] for name in ("text", "label")} for row in rows]
     config = {"labels": LABELS, **SETTINGS, **settings}
-    with tft_beam.Context(temp_dir=str(folder / "tmp")):
-        analyzed = (raw, metadata) | tft_beam.AnalyzeDataset(
-            lambda inputs: texts.preprocessing_fn(inputs, config)
-        )
-        _ = analyzed | tft_beam.WriteTransformFn(str(folder / "graph"))
-    metadata_io.write_metadata(metadata, str(folder / "graph" / "metadata"))
-    return str(folder / "graph")
+    return transform(texts.preprocessing_fn, config, examples, schema, folder)
