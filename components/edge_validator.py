@@ -98,7 +98,7 @@ def EdgeValidator(
     names = parse_labels(raw, LABELS_FILE_NAME, reference.shape[1], about.labels)
     given = _Settings.model_validate_json(settings)
     contract = PREPROCESSING.read(bundle)
-    is_known = contract.get("kind", "image") in TOLERANCES
+    is_known = contract["kind"] in TOLERANCES
     raw_examples = _read_raw_examples(examples.uri, sample, reference, names) if is_known else []
     checked = check_contract(raw_examples, contract, saved_model.predict)
     contents = [] if checked.problems else [each.content for each in raw_examples]

@@ -61,7 +61,7 @@ def check_contract(
     """
     if not examples:
         return ContractCheck(0, 0)
-    tolerance = TOLERANCES[contract.get("kind", "image")]
+    tolerance = TOLERANCES[contract["kind"]]
     results = [(e.id, describe_mismatch(e.content, e.tensor, contract, tolerance)) for e in examples]
     if problems := [f"{id}: {problem}." for id, problem in results if problem]:
         summary = "preprocessing.json does not give the tensors that the model was trained on."
@@ -137,7 +137,7 @@ def write_vectors(
             file=file,
         )
         golden_examples.append(example)
-    kind = contract.get("kind", "image")
+    kind = contract["kind"]
     golden = Golden(
         kind=kind,
         contract_version=contract["version"],

@@ -83,7 +83,7 @@ def _describe(workload: Workload, contract: Mapping[str, Any], source: str, outp
 
 
 def _describe_input(name: str, contract: Mapping[str, Any]) -> _Table:
-    kind = contract.get("kind", "image")
+    kind = contract["kind"]
     if kind != "image":
         text = f"Made as preprocessing.json describes, kind {kind}."
         return _table(_TENSOR, name=name, description=text, content=_FEATURES)
