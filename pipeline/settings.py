@@ -1,6 +1,7 @@
 """The settings of a run: typed, frozen values, checked once; `settings_layers.py` reads their sources."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -137,11 +138,8 @@ def load(
     """
     tree, mistakes = merge_layers(workload, profile, platform, overrides, PROFILES)
     tree.merge(parameters or {}, "the parameters of the run")
-    settings = None
-    try:
-        settings = Settings.model_validate(tree.values)
-    except ValidationError as error:
-        mistakes += describe_mistakes(error, Settings.model_json_schema(), tree)
+    settings, wrong = _validate(tree.values, tree)
+    mistakes += wrong
     if settings:
         mistakes += [
             *_find_unknown_names(settings, labels, slices),
@@ -157,6 +155,20 @@ def load(
             "Fix them in the command, the profile or the workload, and run the same command again.",
         )
     return settings
+
+
+def _validate(values: Mapping[str, object], tree: Tree) -> tuple[Settings | None, list[str]]:
+    """Returns the settings, None if a value is wrong, and a sentence for each such value."""
+    try:
+        return Settings.model_validate(values), []
+    except ValidationError as error:
+        return None, describe_mistakes(error, _make_schema(), tree)
+
+
+@cache
+def _make_schema() -> dict[str, Any]:
+    """Makes the schema of all settings, which takes 30 ms."""
+    return Settings.model_json_schema()
 
 
 def _find_unknown_names(
@@ -236,8 +248,4 @@ def _check_searched(name: str, values: Values, tree: Tree) -> Iterator[str]:
 def _try_value(group: str, leaf: str, value: Any, tree: Tree) -> list[str]:
     current = tree.values.get(group)
     changed = {**(current if isinstance(current, Mapping) else {}), leaf: value} if leaf else value
-    try:
-        Settings.model_validate({**tree.values, group: changed})
-    except ValidationError as error:
-        return describe_mistakes(error, Settings.model_json_schema(), tree)
-    return []
+    return _validate({**tree.values, group: changed}, tree)[1]
