@@ -13,29 +13,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.warm import WarmRun
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = str(ROOT / "runners" / "local_runner.py")
 
-# Small enough that a run is mostly imports: what is tested is the weekly run, not how well a model can get.
+# What is tested is the weekly run, not how well a model can get.
+QUICK = (
+    "trainer.folds=0",
+    "gate.min_examples_per_class=5",
+    "evaluation.beat_majority=false",
+    "evaluation.min_class_examples=1000",
+)
+# Small enough that a run of photos is mostly imports.
 SMALL = (
+    *QUICK,
     "model.image_size=48",
     "trainer.epochs=2",
     "trainer.batch_size=16",
-    "trainer.folds=0",
-    "gate.min_examples_per_class=5",
     "edge.variants=[int8, fp16]",
     "edge.calibration_examples=20",
     # A model of two epochs has small margins, and int8 moves many photos across them.
     "edge.min_agreement=0.5",
     "edge.max_accuracy_drop=0.5",
-    "evaluation.beat_majority=false",
-    "evaluation.min_class_examples=1000",
     "evaluation.bounds=[{slice: overall, max_drop: 0.02}]",
     # Two hundred photos of a few sessions differ from one another by chance.
     "gate.severity={label_shift: warn}",
 )
+
+
+@pytest.fixture(scope="module")
+def workspace(data: Path) -> Path:
+    """A workspace beside the data of the module."""
+    return data.parent / "workspace"
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Ended, edgeline, run_dag
+from tests.e2e.conftest import QUICK, Ended, edgeline, run_dag
 
 pytestmark = pytest.mark.e2e
 
 HEADER = "Kundennr;PLZ;Geburt;Bestellt;Betrag;Menge;Ort;Mahnstufe;Konto;Bezahlt"
-# What is tested is the way of the cells, not how well a model can get.
-QUICK = (
+SETTINGS = (
+    *QUICK,
     "model.hidden=16",
     "trainer.epochs=2",
     "trainer.folds=2",
-    "gate.min_examples_per_class=5",
     "edge.variants=[fp32]",
     "evaluation.bounds=[{slice: overall, metric: auc, lower: 0.1}]",
-    "evaluation.beat_majority=false",
-    "evaluation.min_class_examples=1000",
 )
 
 
@@ -64,7 +61,7 @@ def load(folder: Path, src: Path) -> dict[str, object]:
 
 def run(folder: Path) -> Ended:
     named = ("--workload", str(folder / "data" / "workload.yaml"), "--data", str(folder / "data"))
-    return run_dag(folder / "workspace", *named, settings=QUICK)
+    return run_dag(folder / "workspace", *named, settings=SETTINGS)
 
 
 def answers(folder: Path, src: Path) -> list[dict[str, float]]:

@@ -29,11 +29,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-@pytest.fixture(scope="module")
-def workspace(data: Path) -> Path:
-    return data.parent / "workspace"
-
-
 @pytest.fixture(scope="module", autouse=True)
 def temporary() -> Iterator[Path]:
     """The temporary folder of all runs here; its path is short, because sockets lie in it."""

@@ -8,24 +8,21 @@ import pytest
 from edgeline.records.training import SEARCH
 from pipeline.settings import load
 from pipeline.workloads import find_workload
-from tests.e2e.conftest import Ended, edgeline, run_dag
+from tests.e2e.conftest import QUICK, Ended, edgeline, run_dag
 
 pytestmark = pytest.mark.e2e
 
-QUICK = (
+SETTINGS = (
+    *QUICK,
     "trainer.epochs=1",
-    "trainer.folds=0",
-    "gate.min_examples_per_class=5",
     "gate.severity={label_shift: warn}",
-    "evaluation.beat_majority=false",
-    "evaluation.min_class_examples=1000",
     # Out of reach: what is held back leaves nothing in production that the next run would compare with.
     "evaluation.bounds=[{slice: overall, metric: accuracy, lower: 1.0}]",
     "edge.max_latency_ms=1000",
     "edge.variants=[fp32]",
 )
 SEARCHED = (
-    *QUICK,
+    *SETTINGS,
     "tune.max_trials=2",
     "tune.space.trainer.learning_rate={min: 1e-3, max: 1e-2, log: true}",
     "tune.space.model.hidden=[8, 16]",
@@ -38,11 +35,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = ["--workload", "sensor", "--weeks", "2", "--per-week", "3000"]
     assert edgeline(data, "data", "generate", "--data", str(data), *arguments).code == 0
     return data
-
-
-@pytest.fixture(scope="module")
-def workspace(data: Path) -> Path:
-    return data.parent / "workspace"
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +73,13 @@ def test_a_run_with_the_pinned_file_would_train_with_it_and_has_no_search(
     searched: Ended, data: Path, workspace: Path
 ) -> None:
     profile = str(artifact(workspace, "Tuner/tuner_results/*") / "tuned.yaml")
-    sets = [part for setting in QUICK for part in ("--set", setting)]
+    sets = [part for setting in SETTINGS for part in ("--set", setting)]
     place = ["--workload", "sensor", "--data", str(data), "--workspace", str(workspace)]
     planned = edgeline(workspace, "plan", "--json", *place, "--profile", profile, *sets)
 
     assert planned.code == 0, planned.stderr
     steps = {step["name"]: step for step in planned.json["steps"]}
     assert "Tuner" not in steps and not steps["Trainer"]["cached"]
-    pinned, found = load(find_workload("sensor").settings, profile, QUICK), searched.json["tuned"]
+    pinned, found = load(find_workload("sensor").settings, profile, SETTINGS), searched.json["tuned"]
     assert pinned.trainer.learning_rate == found["trainer.learning_rate"]
     assert pinned.model.hidden == found["model.hidden"]

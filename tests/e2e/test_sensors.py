@@ -5,18 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Ended, edgeline, run_dag
+from tests.e2e.conftest import QUICK, Ended, edgeline, run_dag
 
 pytestmark = pytest.mark.e2e
 
-# What is tested is the weekly run, not how well a model can get.
-QUICK = (
+SETTINGS = (
+    *QUICK,
     "trainer.epochs=3",
-    "trainer.folds=0",
-    "gate.min_examples_per_class=5",
     "gate.severity={label_shift: warn}",
-    "evaluation.beat_majority=false",
-    "evaluation.min_class_examples=1000",
     "edge.max_latency_ms=1000",
     "edge.variants=[int8]",
     "evaluation.bounds=[{slice: overall, metric: auc, lower: 0.6}]",
@@ -26,11 +22,6 @@ QUICK = (
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sensors") / "data"
-
-
-@pytest.fixture(scope="module")
-def workspace(data: Path) -> Path:
-    return data.parent / "workspace"
 
 
 def add_week(data: Path, *faults: str, weeks: int = 1) -> None:
@@ -44,7 +35,7 @@ def add_week(data: Path, *faults: str, weeks: int = 1) -> None:
 @pytest.fixture(scope="module")
 def first(data: Path, workspace: Path) -> Ended:
     add_week(data, weeks=3)
-    return run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=QUICK)
+    return run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=SETTINGS)
 
 
 def test_a_week_of_readings_is_pushed_as_files_for_a_microcontroller(first: Ended, workspace: Path) -> None:
@@ -77,7 +68,7 @@ def test_a_week_in_another_unit_is_refused_before_anything_is_trained(
     first: Ended, data: Path, workspace: Path
 ) -> None:
     add_week(data, "fahrenheit=1")
-    refused = run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=QUICK)
+    refused = run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=SETTINGS)
 
     assert refused.code == 4
     assert any("temperature" in reason for reason in refused.json["reasons"])

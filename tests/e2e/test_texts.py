@@ -7,21 +7,17 @@ from pathlib import Path
 import pytest
 
 from data.reviews.generator import write_week
-from tests.e2e.conftest import Ended, edgeline, run_dag
+from tests.e2e.conftest import QUICK, Ended, edgeline, run_dag
 
 pytestmark = pytest.mark.e2e
 
-# What is tested is the weekly run, not how well a model can get.
-QUICK = (
+SETTINGS = (
+    *QUICK,
     "model.text_length=16",
     "trainer.epochs=2",
-    "trainer.folds=0",
     "trainer.batch_size=64",
-    "gate.min_examples_per_class=5",
     "edge.variants=[fp16]",
     "evaluation.bounds=[{slice: overall, metric: auc, lower: 0.1}]",
-    "evaluation.beat_majority=false",
-    "evaluation.min_class_examples=1000",
 )
 
 
@@ -57,7 +53,9 @@ def data(workspace: Path, table: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def first(workspace: Path, data: Path) -> Ended:
-    return run_dag(workspace, "--workload", str(data / "workload.yaml"), "--data", str(data), settings=QUICK)
+    return run_dag(
+        workspace, "--workload", str(data / "workload.yaml"), "--data", str(data), settings=SETTINGS
+    )
 
 
 def test_the_imported_file_is_predicted_as_the_rows_of_its_span(

@@ -34,11 +34,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("weekly") / "data"
 
 
-@pytest.fixture(scope="module")
-def workspace(data: Path) -> Path:
-    return data.parent / "workspace"
-
-
 def add_week(data: Path, *faults: str, photos: int = 120, weeks: int = 1) -> None:
     arguments = ["--weeks", str(weeks), "--photos-per-week", str(photos)]
     for fault in faults:
