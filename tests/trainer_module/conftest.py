@@ -12,9 +12,11 @@ from tests.trainer_module.samples import (
     LABELS,
     SIZE,
     TRAIN_EXAMPLES,
+    Replicas,
     example,
     render,
     run_arguments,
+    train_on_two_devices,
 )
 
 SCHEMA = """
@@ -79,6 +81,13 @@ def trained(files, transform_output, tmp_path_factory) -> Path:
         return folder
 
     return make_once(tmp_path_factory, "trained", train)
+
+
+@pytest.fixture(scope="session")
+def replicas(files, transform_output, tmp_path_factory) -> Replicas:
+    return make_once(
+        tmp_path_factory, "replicas", lambda folder: train_on_two_devices(files, transform_output, folder)
+    )
 
 
 @pytest.fixture(scope="session")

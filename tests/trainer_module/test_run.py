@@ -1,12 +1,6 @@
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,30 +8,12 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from edgeline.records.training import remove_finished
-from tests.trainer_module.samples import EVAL_EXAMPLES, run_arguments
+from tests.trainer_module.samples import EVAL_EXAMPLES, run_and_die, run_arguments
 from trainer_module import run
 from trainer_module.training import calibration
 
-# Three trainings are one fixture here: minutes each on a machine that is very busy.
+# Four trainings are one fixture here: minutes each on a machine that is very busy.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
-
-ROOT = Path(__file__).parents[2]
-
-# Runs run_fn, and dies without a word in the epoch after the one that is named.
-RUN_AND_DIE = """
-import json, logging, os, signal, sys, threading, types
-
-class DieSoon(logging.Handler):
-    def emit(self, record):
-        if getattr(getattr(record, "event", None), "epoch", 0) == int(sys.argv[2]):
-            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
-
-logger = logging.getLogger("edgeline.progress")
-logger.setLevel(logging.INFO)
-logger.addHandler(DieSoon())
-from trainer_module import run
-run.run_fn(types.SimpleNamespace(**json.loads(sys.argv[1])))
-"""
 
 
 def weights(folder: Path) -> list[np.ndarray]:
@@ -102,29 +78,26 @@ def test_checkpoints_stay_until_the_step_is_published(trained, files, transform_
     assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["cut-off"]
 
 
-def test_the_saved_model_is_the_last_epochs(trained, served, examples):
+def eval_loss(folder: Path, examples) -> float:
+    """The loss of the SavedModel on the eval examples, without its temperature."""
+    served = tf.saved_model.load(str(folder / "Format-Serving"))
     features = served.signatures["transform_features"](examples=tf.constant(examples["eval"]))
     answer = served.signatures["serving_default"](examples=tf.constant(examples["eval"]))
-    temperature = json.loads((trained / "run" / "training.json").read_text())["temperature"]
+    temperature = json.loads((folder / "run" / "training.json").read_text())["temperature"]
     probabilities = calibration.divide_logits(answer["probabilities"].numpy(), 1 / temperature)
-    loss = -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()]).mean()
-    assert loss == pytest.approx(history(trained)[-1]["val_loss"], abs=1e-4)
+    return -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()]).mean()
 
 
-@pytest.mark.e2e
+def test_the_saved_model_is_the_last_epochs(trained, examples):
+    assert eval_loss(trained, examples) == pytest.approx(history(trained)[-1]["val_loss"], abs=1e-4)
+
+
 def test_a_run_killed_in_mid_epoch_goes_on_to_the_weights_of_an_unbroken_one(
     trained, files, transform_output, tmp_path
 ):
     """`trained` ran with the same seed in another process, so this also proves that a seed decides all."""
     arguments = run_arguments(files, transform_output, tmp_path)
-    killed = subprocess.run(
-        [sys.executable, "-c", RUN_AND_DIE, json.dumps(vars(arguments)), "2"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        timeout=300,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    run_and_die("from trainer_module import run; run.run_fn(arguments)", arguments, epoch=2)
     assert not (tmp_path / "Format-Serving").exists()
 
     run.run_fn(arguments)
@@ -133,61 +106,6 @@ def test_a_run_killed_in_mid_epoch_goes_on_to_the_weights_of_an_unbroken_one(
     assert history(tmp_path) == history(trained)
     for ours, theirs in zip(weights(tmp_path), weights(trained), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-
-
-# Two replicas on one CPU; TensorFlow takes their number only before anything else is done.
-TWO_REPLICAS = """
-import json, sys, types
-import tensorflow as tf
-
-two = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
-from edgeline.errors import EdgelineError
-from trainer_module.networks import backbones
-from trainer_module import run
-for arguments, dropout in json.loads(sys.argv[1]):
-    backbones.DROPOUT = dropout
-    try:
-        run.run_fn(types.SimpleNamespace(**arguments))
-    except EdgelineError as refused:
-        print(refused)
-"""
-
-
-def run_on_two_devices(*trainings: tuple[SimpleNamespace, float]) -> str:
-    """Trains with each arguments and dropout, in one process; gives what was refused."""
-    given = json.dumps([(vars(arguments), dropout) for arguments, dropout in trainings])
-    command = [sys.executable, "-c", TWO_REPLICAS, given]
-    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-# At the rate of the other tests, 1e-7 in the first step is 4 % of the loss of the second epoch; at 0.0003 it
-# is 1e-3 of the fourth, at this one about 1e-5.
-CALM = {"learning_rate": 0.0001}
-
-
-@dataclass(frozen=True)
-class Replicas:
-    """Trainings with two devices, each in a folder of its own, and why one was refused."""
-
-    folder: Path
-    refused: str
-
-
-@pytest.fixture(scope="module")
-def replicas(files, transform_output, tmp_path_factory) -> Replicas:
-    folder = tmp_path_factory.mktemp("replicas")
-    trainings = {
-        "one_device": ({"strategy": "one_device", "flip": True, **CALM}, 0.0),
-        "mirrored": ({"strategy": "mirrored", "batch_size": 4, "flip": True, **CALM}, 0.0),
-        "shared": ({"strategy": "mirrored"}, 0.2),
-        "xla": ({"strategy": "mirrored", "jit_compile": True}, 0.2),
-    }
-    given = (
-        (run_arguments(files, transform_output, folder / name, **changes), dropout)
-        for name, (changes, dropout) in trainings.items()
-    )
-    return Replicas(folder, run_on_two_devices(*given))
 
 
 def test_two_replicas_learn_what_one_device_does_of_the_same_batches(replicas):
@@ -211,11 +129,5 @@ def test_two_replicas_share_a_global_batch_and_export_one_model(replicas, exampl
     training = json.loads((folder / "run" / "training.json").read_text())
     assert training["devices"] == ["CPU:0", "CPU:1"]
     assert training["global_batch_size"] == 16
-    served = tf.saved_model.load(str(folder / "Format-Serving"))
-    features = served.signatures["transform_features"](examples=tf.constant(examples["eval"]))
-    answer = served.signatures["serving_default"](examples=tf.constant(examples["eval"]))
-    temperature = json.loads((folder / "run" / "training.json").read_text())["temperature"]
-    probabilities = calibration.divide_logits(answer["probabilities"].numpy(), 1 / temperature)
-    loss = -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()]).mean()
     # What was measured during training is what was exported: no replica has averages of its own.
-    assert loss == pytest.approx(history(folder)[-1]["val_loss"], abs=1e-4)
+    assert eval_loss(folder, examples) == pytest.approx(history(folder)[-1]["val_loss"], abs=1e-4)

@@ -1,46 +1,20 @@
 """Real searches of KerasTuner, whose trials are real trainings."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from edgeline.errors import HeldBack, UsageError
 from edgeline.records.training import TRIAL, Search, Trial, remove_finished
-from tests.trainer_module.samples import TRAIN_EXAMPLES, run_arguments
+from tests.trainer_module.samples import TRAIN_EXAMPLES, run_and_die, run_arguments
 from trainer_module.search.tune import make_oracle, tuner_fn
 from trainer_module.search.tune_settings import TuneSettings, hyperband_trials
 from trainer_module.settings import TrainerSettings
 
 pytestmark = pytest.mark.e2e
 
-ROOT = Path(__file__).parents[3]
 # The second learns next to nothing in two epochs, and the third is beyond what any setting may be.
 RATES = {"trainer.learning_rate": [0.05, 1e-7, 1e18]}
-
-# Runs a search, and dies without a word in the second epoch of the second trial that begins.
-SEARCH_AND_DIE = """
-import json, logging, os, signal, sys, threading, types
-
-class DieSoon(logging.Handler):
-    trials = 0
-
-    def emit(self, record):
-        event = getattr(record, "event", None)
-        self.trials += "=" in getattr(event, "text", "")
-        if self.trials == 2 and getattr(event, "epoch", 0) == 1:
-            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
-
-logger = logging.getLogger("edgeline.progress")
-logger.setLevel(logging.INFO)
-logger.addHandler(DieSoon())
-from trainer_module.search.tune import tuner_fn
-tuner_fn(types.SimpleNamespace(**json.loads(sys.argv[1]))).tuner.search()
-"""
 
 
 def arguments(files, transform_output, folder, epochs=2, **tune):
@@ -104,15 +78,8 @@ def test_a_search_that_was_killed_goes_on_in_the_trial_that_was_cut_off(
 ):
     """`search` is the unbroken one: the same trials in the same order with the same scores."""
     given = arguments(files, transform_output, tmp_path)
-    told = json.dumps({name: value for name, value in vars(given).items()})
-    killed = subprocess.run(
-        [sys.executable, "-c", SEARCH_AND_DIE, told],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        timeout=300,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    code = "from trainer_module.search.tune import tuner_fn; tuner_fn(arguments).tuner.search()"
+    run_and_die(code, given, epoch=1, trial=2)
     (first,) = (tmp_path / "checkpoints").glob("*/trial-1")
     before = TRIAL.read(first)
     cut_off = first.with_name("trial-2") / "checkpoints"
@@ -227,7 +194,7 @@ def test_a_hyperband_that_had_too_few_values_to_give_a_trial_all_epochs_says_so(
     assert "No trial had all 4 epochs" in caplog.text
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 3, 9, 16, 26, 243])
+@pytest.mark.parametrize("epochs", [1, 2, 9, 26])
 def test_hyperband_begins_with_few_epochs_and_gives_the_best_all_of_them(tmp_path, epochs):
     least = hyperband_trials(epochs)
     trials = list(proposed(tmp_path, epochs, max_trials=least, algorithm="hyperband"))

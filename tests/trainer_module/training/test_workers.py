@@ -17,12 +17,11 @@ import pytest
 from edgeline.errors import UsageError
 from runners.kubeflow.pod.meeting import meet
 from tests.trainer_module.samples import run_arguments
-from tests.trainer_module.test_run import history, run_on_two_devices, weights
+from tests.trainer_module.test_run import history, weights
 from trainer_module import run
-from trainer_module.networks.backbones import DROPOUT
 from trainer_module.training import workers
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[3]
 
@@ -43,21 +42,19 @@ run.run_fn(types.SimpleNamespace(**json.loads(sys.argv[1])))
 
 @pytest.fixture(scope="module")
 def joined(files, transform_output, tmp_path_factory) -> Path:
-    """A training of two workers, of half a batch each."""
+    """A training of two workers."""
     folder = tmp_path_factory.mktemp("joined")
-    run.run_fn(run_arguments(files, transform_output, folder, strategy="multi_worker", batch_size=4))
+    run.run_fn(run_arguments(files, transform_output, folder, strategy="multi_worker"))
     return folder
 
 
-def test_two_workers_learn_what_two_replicas_of_one_process_do(joined, files, transform_output, tmp_path):
+def test_two_workers_learn_what_two_replicas_of_one_process_do(joined, replicas):
     """And these what one device does. Sums of float32 in another order differ by 1e-7 a step."""
-    changes = {"strategy": "mirrored", "batch_size": 4}
-    run_on_two_devices((run_arguments(files, transform_output, tmp_path, **changes), DROPOUT))
-    for ours, theirs in zip(history(joined), history(tmp_path), strict=True):
+    for ours, theirs in zip(history(joined), history(replicas.folder / "shared"), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3)
     training = json.loads((joined / "run" / "training.json").read_text())
     assert training["devices"] == ["CPU:0", "CPU:0"]
-    assert training["global_batch_size"] == 8
+    assert training["global_batch_size"] == 16
 
 
 def started(arguments, config: str = "") -> subprocess.Popen:
@@ -79,7 +76,7 @@ def children(parent: int) -> list[int]:
 def test_a_worker_that_dies_ends_the_other_and_the_next_run_goes_on(
     joined, files, transform_output, tmp_path
 ):
-    arguments = run_arguments(files, transform_output, tmp_path, strategy="multi_worker", batch_size=4)
+    arguments = run_arguments(files, transform_output, tmp_path, strategy="multi_worker")
     training = started(arguments)
     deadline = time.monotonic() + 200
     while not list(tmp_path.glob("checkpoints/*/checkpoint.npz")):
