@@ -15,15 +15,12 @@ from components.artifacts import Quarantine
 from components.example_gen import SpanExampleGen
 from data.settings import DataSettings
 from edgeline.records.workload import Workload
+from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE as IN_MEMORY
 from pipeline.settings import Settings
 from pipeline.workloads import BUILT_IN, with_features
 
 LABELS = ("ok", "misplaced", "damaged")
 SHELF = with_features(BUILT_IN["shelf"])
-# TFX would pack itself for remote workers at each step, and Beam's own choice of a direct runner first tries
-# to download another engine: both cost seconds, and neither is wanted in a test.
-LOCAL = ("--runner=FnApiRunner", "--sdk_container_image=none")
-IN_MEMORY = (*LOCAL, "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
 def artifact(kind: type[Artifact], folder: Path, **properties: int | str) -> Artifact:
