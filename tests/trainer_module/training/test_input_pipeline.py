@@ -1,6 +1,5 @@
 import glob
 import shutil
-from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 
@@ -11,7 +10,8 @@ import tensorflow as tf
 from edgeline.errors import EdgelineError
 from edgeline.records.shards import move_to_store
 from edgeline.store.locations import get_filesystem, locate
-from tests.trainer_module.samples import EVAL_EXAMPLES, SHELF, TRAIN_EXAMPLES, example, render, write_records
+from tests.examples import write_records
+from tests.trainer_module.samples import EVAL_EXAMPLES, SHELF, TRAIN_EXAMPLES, example, render
 from trainer_module.settings import TrainerSettings
 from trainer_module.training import input_pipeline
 from trainer_module.workloads import photos
@@ -29,27 +29,14 @@ def varying(flip: bool, brightness: float):
 VARIED = varying(flip=True, brightness=0.15)
 
 
-@pytest.fixture(scope="module", params=["in memory", "in a file", "streamed"])
-def kept(request) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patched:
-        if request.param == "in a file":
-            patched.setattr(input_pipeline, "CACHE_LIMIT_BYTES", 0)
-        yield request.param
+@pytest.fixture(scope="module")
+def train(files, transform):
+    return input_pipeline.open_split([files["train"]], transform, "train", SHELF)
 
 
 @pytest.fixture(scope="module")
-def train(files, transform, kept):
-    limit = 0 if kept == "streamed" else None
-    split = input_pipeline.open_split([files["train"]], transform, "train", SHELF, limit)
-    assert (split.inputs is None) == (kept == "streamed")
-    assert isinstance(split.inputs, np.memmap) == (kept == "in a file")
-    return split
-
-
-@pytest.fixture(scope="module")
-def evaluation(files, transform, kept):
-    limit = 0 if kept == "streamed" else None
-    return input_pipeline.open_split([files["eval"]], transform, "eval", SHELF, limit)
+def evaluation(files, transform):
+    return input_pipeline.open_split([files["eval"]], transform, "eval", SHELF)
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +68,9 @@ def batches(split, epochs: range, augment=None, seed: int = 20, weights=EQUAL) -
 
 
 def pixels_of(split) -> np.ndarray:
-    """All images in the order of the files, one row each."""
+    """The images that are shown, in the order of the files, one row each."""
     images = [image for image, _ in input_pipeline.evaluation_batches(split, 50).as_numpy_iterator()]
-    return np.concatenate(images).reshape(len(split.labels), -1)
+    return np.concatenate(images).reshape(len(split.shown), -1)
 
 
 def rows(images: np.ndarray) -> set[bytes]:
@@ -120,17 +107,14 @@ def test_replicas_of_all_workers_share_what_one_device_gets(train, workers):
         np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), labels)
 
 
-def test_an_epoch_shows_every_example_in_full_batches(train):
+def test_an_epoch_shows_every_example_in_full_batches_with_its_label(train):
     shown = batches(train, range(1))
     assert len(shown) == input_pipeline.steps_per_epoch(train, BATCH) == 5
-    assert {image.shape for image, _, _ in shown} == {(BATCH, 32, 32, 1)}
-    assert rows(np.concatenate([image for image, _, _ in shown])) == rows(pixels_of(train))
-
-
-def test_every_image_keeps_its_label(train):
     label_of = {pixels.tobytes(): label for pixels, label in zip(pixels_of(train), train.labels, strict=True)}
-    for image, label, _ in batches(train, range(1)):
-        assert [label_of[one.tobytes()] for one in image] == label.tolist()
+    for images, labels, _ in shown:
+        assert images.shape == (BATCH, 32, 32, 1)
+        assert [label_of[one.tobytes()] for one in images] == labels.tolist()
+    assert rows(np.concatenate([images for images, _, _ in shown])) == rows(pixels_of(train))
 
 
 def test_a_split_smaller_than_a_batch_still_fills_one(evaluation):
@@ -186,18 +170,26 @@ def test_what_a_run_sees_does_not_depend_on_where_inputs_are_kept(examples, tran
         write_records(tmp_path / f"train-{number}.gz", examples["train"][start:end])
     pattern = [str(tmp_path / "train-*")]
     streamed = input_pipeline.open_split(pattern, transform, "train", SHELF, limit_bytes=0)
-    assert streamed.counts == (1, 0, 7, 22, 1, 29, 36)
+    assert streamed.inputs is None and streamed.counts == (1, 0, 7, 22, 1, 29, 36)
     in_memory = input_pipeline.open_split(pattern, transform, "train", SHELF)
     monkeypatch.setattr(input_pipeline, "CACHE_LIMIT_BYTES", 0)
     in_a_file = input_pipeline.open_split(pattern, transform, "train", SHELF)
-    expected = batches(in_memory, range(2), VARIED)
-    for split in (streamed, in_a_file):
-        for ours, theirs in zip(batches(split, range(2), VARIED), expected, strict=True):
-            for one, other in zip(ours, theirs, strict=True):
-                np.testing.assert_array_equal(one, other)
+    assert isinstance(in_a_file.inputs, np.memmap)
+    for parts in zip(*map(whole_and_parts, (in_memory, streamed, in_a_file)), strict=True):
+        expected, pixels = batches(parts[0], range(2), VARIED), pixels_of(parts[0])
+        for split in parts[1:]:
+            for ours, theirs in zip(batches(split, range(2), VARIED), expected, strict=True):
+                for one, other in zip(ours, theirs, strict=True):
+                    np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(pixels_of(split), pixels)
     assert rows(np.concatenate([image for image, _, _ in batches(streamed, range(1))])) == rows(
         pixels_of(in_memory)
     )
+
+
+def whole_and_parts(split) -> tuple[input_pipeline.Split, ...]:
+    """A split, what is not held out of it, and what is."""
+    return split, *input_pipeline.hold_out(split, 0.25)
 
 
 def test_large_records_are_shuffled_in_a_smaller_buffer(files, transform, monkeypatch):
@@ -249,14 +241,12 @@ def test_where_no_class_has_three_groups_nothing_is_held_out():
 
 
 def test_batches_have_what_is_not_held_out_and_the_others_can_be_measured(train):
-    """Wherever the inputs are kept; each photo here is a session of its own."""
+    """Each photo here is a session of its own."""
     rest, held = input_pipeline.hold_out(train, 0.25)
     every = pixels_of(train)
     assert 20 <= len(held.shown) <= 28
     for part in (rest, held):
-        shown = [images for images, _ in input_pipeline.evaluation_batches(part, 7).as_numpy_iterator()]
-        found = np.concatenate(shown).reshape(len(part.shown), -1)
-        np.testing.assert_array_equal(found, every[part.shown])
+        np.testing.assert_array_equal(pixels_of(part), every[part.shown])
     seen = batches(rest, range(2))
     assert len(seen) == 2 * input_pipeline.steps_per_epoch(rest, BATCH) == 8
     assert rows(np.concatenate([images for images, _, _ in seen])) == rows(every[rest.shown])
