@@ -8,41 +8,10 @@ from typing import Any
 
 # How many times a test damages something; a large run sets it to thousands.
 ROUNDS, SEED = int(os.environ.get("FUZZ_ROUNDS", "150")), int(os.environ.get("FUZZ_SEED", "20"))
-VALUES = (
-    *(
-        None,
-        True,
-        False,
-        0,
-        -1,
-        1,
-        2**31,
-        2**63,
-        10**300,
-        10**4200,
-        0.5,
-        -0.0,
-        1e308,
-        float("nan"),
-        float("inf"),
-    ),
-    *(
-        "",
-        "x",
-        "fp16",
-        "pushed",
-        "\ud800",
-        "\x1b[2J",
-        "\0",
-        "a\nb",
-        "é" * 300,
-        "=1",
-        "../..",
-        "9999-99-99",
-        "span-x",
-    ),
-    *([], {}, [[]], [{}], {"": None}, {"all": 1}, [None, "a", 1.5], ["a"] * 500),
-)
+_ENDLESS = (float("nan"), float("inf"), 10**300, 10**4200, 1e308)
+_TEXTS = ("", "x", "fp16", "pushed", "\ud800", "\x1b[2J", "\0", "a\nb", "é" * 300, "=1", "../..", "span-x")
+_NESTED = ([], {}, [[]], [{}], {"": None}, {"all": 1}, [None, "a", 1.5], ["a"] * 500)
+VALUES = (None, True, False, 0, -1, 1, 2**31, 2**63, 0.5, -0.0, "9999-99-99", *_ENDLESS, *_TEXTS, *_NESTED)
 
 
 def damaged_text(chance: random.Random, text: str, tokens: Sequence[str]) -> str:

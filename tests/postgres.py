@@ -35,19 +35,8 @@ def serve() -> Iterator[str]:
         def call(*command: str) -> None:
             subprocess.run([*user, *command], check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=120)
 
-        call(
-            initdb,
-            "-D",
-            data,
-            "-U",
-            "me",
-            f"--pwfile={password}",
-            "-A",
-            "scram-sha-256",
-            "-E",
-            "UTF8",
-            "--no-sync",
-        )
+        login = ["-U", "me", f"--pwfile={password}", "-A", "scram-sha-256"]
+        call(initdb, "-D", data, *login, "-E", "UTF8", "--no-sync")
         options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off -c timezone=Asia/Tokyo"
         call(pg_ctl, "-D", data, "-o", options, "-w", "-l", f"{folder}/log", "start")
         try:

@@ -51,7 +51,6 @@ def end(root, counts, may_promote=True, settings=SETTINGS):
         (GOOD, True, (2, False)),
         (GOOD, False, (1, True)),
         (BAD, True, (1, False)),
-        (BAD, False, (1, False)),
         (FEW, True, (1, True)),
         (None, True, (1, True)),
     ],

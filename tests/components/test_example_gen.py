@@ -24,7 +24,7 @@ from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER
 from edgeline.records.evaluation import REVIEWED
 from edgeline.records.ingest import TWINS
 from edgeline.records.served import ASKED, SERVED
-from tests.components.steps import LABELS, LOCAL, SHELF, ingest
+from tests.components.steps import IN_MEMORY, LABELS, SHELF, ingest
 from tests.components.torn_source import REFUSAL
 from tests.data.sample_photos import (
     decoded,
@@ -274,23 +274,12 @@ def test_where_and_with_what_a_photo_was_taken_is_not_stored(ingested, spoiled):
 def test_the_same_window_gives_the_same_records_in_the_same_order_on_another_engine(
     ingested, spoiled, tmp_path
 ):
-    flags = (*LOCAL, "--direct_running_mode=multi_threading", "--direct_num_workers=2")
+    flags = (*IN_MEMORY, "--direct_running_mode=multi_threading", "--direct_num_workers=2")
     again = ingest(spoiled, tmp_path, flags)
     for split in ("train", "eval"):
         assert again.files(split) == ingested.files(split)
     assert again.summary == ingested.summary
     assert again.quarantined() == ingested.quarantined()
-
-
-def test_only_the_newest_spans_of_the_window_are_read(tmp_path):
-    for week in range(3):
-        seeds = range(week * 10, week * 10 + 6)
-        write_span(tmp_path / "data", [*good(seeds[:3], f"a{week}"), *good(seeds[3:], f"b{week}")])
-    found = ingest(tmp_path / "data", tmp_path, window=2)
-    assert [span["name"] for span in found.summary["spans"]] == ["span-00002", "span-00003"]
-    assert {record["span"] for record in by_name(found).values()} == {2, 3}
-    assert found.examples.get_int_custom_property("first_span") == 2
-    assert {record["span"] for record in by_name(found).values() if record["newest_span"]} == {3}
 
 
 def test_an_excluded_span_is_not_read_and_named_in_the_summary(tmp_path):
@@ -318,11 +307,6 @@ def test_a_folder_without_a_span_is_refused(tmp_path):
     for place in (tmp_path / "data", tmp_path / "nowhere"):
         with pytest.raises(UsageError, match="edgeline data import"):
             ingest(place, tmp_path)
-
-
-def test_a_span_without_its_labels_file_is_refused(tmp_path):
-    write_span(tmp_path / "data", good(range(4), "walk-1")).labels.unlink()
-    assert "labels.csv is missing" in refused(tmp_path / "data", tmp_path).found
 
 
 def test_what_cannot_be_read_to_its_end_is_refused_in_the_words_of_its_source(tmp_path):

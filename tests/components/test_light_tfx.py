@@ -30,17 +30,13 @@ def test_a_dag_is_described_and_its_steps_are_found_in_the_cache_without_tensorf
     assert prints(LIGHT + code) == ["16", "False", "False"]
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import tensorflow as tf; print(tf.constant(3).numpy())",
-        "import tfx.components.transform.executor, google.cloud.bigquery; print(3)",
-        "from tfx.components.example_gen import utils; print(3 if utils.SPAN_SPEC else 0)",
-    ],
-    ids=["tensorflow", "an executor", "what something stood in for"],
-)
-def test_what_was_left_out_can_be_imported_later(code):
-    assert prints(LIGHT + code) == ["3"]
+def test_what_was_left_out_and_what_something_stood_in_for_can_be_imported_later():
+    code = (
+        "from tfx.components.example_gen import utils; import tfx.components.transform.executor; "
+        "import google.cloud.bigquery; import tensorflow as tf; "
+        "print(bool(utils.SPAN_SPEC), tf.constant(3).numpy())"
+    )
+    assert prints(LIGHT + code) == ["True", "3"]
 
 
 def test_a_module_that_imports_all_of_tfx_before_has_all_of_it():

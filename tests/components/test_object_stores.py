@@ -9,9 +9,8 @@ from edgeline.errors import EdgelineError
 from edgeline.release import store
 from edgeline.store.locations import get_filesystem, locate
 from tests.components.steps import ingest
-from tests.components.test_example_gen import good, row
+from tests.components.test_example_gen import good
 from tests.components.test_releases import Run, production_model
-from tests.data.sample_photos import jpeg
 from tests.edgeline.release.candidates import make_candidate
 
 pytestmark = pytest.mark.e2e
@@ -23,38 +22,11 @@ def upload(folder, url):
         get_filesystem(place).put_file(str(path), f"{place.path}/{path.relative_to(folder).as_posix()}")
 
 
-@pytest.fixture
-def data(tmp_path):
-    """A folder of spans with photos that pass, one that is missing and one that is none."""
-    photos = [*good(range(5), "walk-1"), *good(range(5, 10), "walk-2")]
-    write_span(tmp_path / "data", [*photos, (row("missing.jpg"), None), (row("text.jpg"), b"<html>")])
-    write_span(tmp_path / "data", [*good(range(20, 25), "walk-3"), (row("odd.jpg", "odd"), jpeg(seed=30))])
-    return tmp_path / "data"
-
-
-def test_ingest_makes_of_a_bucket_what_it_makes_of_a_folder(data, bucket, tmp_path):
-    upload(data, f"{bucket}/data")
-    place = locate(f"{bucket}/data")
-    for marker in ("", "span-00001/", "span-00001/photos/"):
-        get_filesystem(place).pipe_file(f"{place.path}/{marker}", b"")
-    here, there = ingest(data, tmp_path / "here"), ingest(f"{bucket}/data", tmp_path / "there")
-    for split in ("train", "eval"):
-        assert there.files(split) == here.files(split) and there.records(split)
-    assert there.quarantined() == here.quarantined() and len(here.quarantined()) == 3
-    assert [path.name for path in Path(there.quarantine.uri, "thumbnails").iterdir()] == ["01.jpg"]
-    summaries = [made.summary for made in (here, there)]
-    # Digests of what is listed, which a bucket tells otherwise than a folder.
-    for summary in summaries:
-        assert all([summary.pop("window"), *(span.pop("content") for span in summary["spans"])])
-    assert summaries[0] == summaries[1]
-
-
-def test_a_bucket_that_vanishes_while_photos_are_read_stops_ingest_and_says_so(
-    data, bucket, tmp_path, monkeypatch
-):
+def test_a_bucket_that_vanishes_while_photos_are_read_stops_ingest_and_says_so(bucket, tmp_path, monkeypatch):
     from data.photos import labels_file as module
 
-    upload(data, f"{bucket}/data")
+    write_span(tmp_path / "data", [*good(range(5), "walk-1"), *good(range(5, 10), "walk-2")])
+    upload(tmp_path / "data", f"{bucket}/data")
     client, fetch = get_filesystem(locate(bucket)), module.fetch
 
     def remove_and_fetch(*asked):

@@ -67,19 +67,7 @@ def test_an_empty_mapping_removes_what_is_below_it_and_a_range_replaces_a_range(
 def test_one_rule_of_the_gate_can_be_switched_without_naming_the_others():
     severity = load({}, None, ["gate.severity.drift=off"]).gate.severity
 
-    assert severity == {
-        "schema": "block",
-        "drift": "off",
-        "large_drift": "block",
-        "label_shift": "block",
-        "class_count": "block",
-        "empty_span": "block",
-        "quarantine": "block",
-        "missing_value": "warn",
-        "unknown_tokens": "warn",
-        "twins": "warn",
-        "served": "warn",
-    }
+    assert severity == {**Settings().gate.severity, "drift": "off"} != Settings().gate.severity
 
 
 def test_the_published_profile_is_found_by_its_name():
@@ -114,11 +102,6 @@ def test_settings_survive_json_as_the_worker_gets_them():
     settings = load({}, "drill", ["edge.variants=[int8, fp32]", "push.destination=/store"])
 
     assert Settings.model_validate_json(json.dumps(settings.model_dump(mode="json"))) == settings
-
-
-def test_settings_cannot_be_changed_afterwards():
-    with pytest.raises(ValueError, match="frozen"):
-        Settings().trainer.epochs = 3
 
 
 def test_every_mistake_is_in_the_one_error():

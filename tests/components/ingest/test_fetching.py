@@ -1,6 +1,7 @@
 """Ingest fetches photos of a bucket at the same time, ahead of their use, and whatever happens on the way."""
 
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -20,10 +21,11 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A span of 40 photos that pass, one that is missing, one that is empty and one that is none."""
+    """A span of 40 photos that pass, one that is missing, one empty, one that is none, and an odd label."""
     data = tmp_path_factory.mktemp("data")
     photos = [*good(range(20), "walk-1"), *good(range(20, 40), "walk-2")]
     odd = [(row("missing.jpg"), None), (row("empty.jpg"), b""), (row("text.jpg"), b"<html>")]
+    odd.append((row("odd.jpg", "odd"), jpeg(seed=50)))
     write_span(data, [*photos[:20], *odd, *photos[20:]])
     return data
 
@@ -36,17 +38,26 @@ def local(folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(folder, s3_server):
-    """The same in a bucket."""
+    """The same in a bucket, with the markers that some tools write for folders."""
     name = f"bucket-{uuid.uuid4().hex[:12]}"
-    get_filesystem(locate(f"s3://{name}")).mkdir(name)
+    place = locate(f"s3://{name}/data")
+    get_filesystem(place).mkdir(name)
     upload(folder, f"s3://{name}/data")
+    for marker in ("", "span-00001/", "span-00001/photos/"):
+        get_filesystem(place).pipe_file(f"{place.path}/{marker}", b"")
     return f"s3://{name}/data"
 
 
 def same(stored, local):
     for split in ("train", "eval"):
         assert stored.files(split) == local.files(split) and stored.records(split)
-    assert stored.quarantined() == local.quarantined() and len(local.quarantined()) == 3
+    assert stored.quarantined() == local.quarantined() and len(local.quarantined()) == 4
+    assert [path.name for path in Path(stored.quarantine.uri, "thumbnails").iterdir()] == ["01.jpg"]
+    summaries = [made.summary for made in (stored, local)]
+    # Digests of what is listed, which a bucket tells otherwise than a folder.
+    for summary in summaries:
+        assert all([summary.pop("window"), *(span.pop("content") for span in summary["spans"])])
+    assert summaries[0] == summaries[1]
 
 
 def test_each_photo_is_asked_for_once_several_at_a_time_and_by_a_later_run_no_more(

@@ -124,19 +124,6 @@ def test_what_only_chooses_and_splits_reads_nothing_again_and_all_else_everythin
         assert opened == all_three, options
 
 
-def test_what_is_damaged_is_read_again_and_told(data, tmp_path, opened, caplog):
-    workspace = tmp_path / "workspace"
-    before = files(ingest(data, tmp_path / "1", workspace=workspace))
-    damaged = next((workspace / "spans/shelf/examples").glob("span-00002-*/made-*"))
-    os.truncate(damaged, damaged.stat().st_size - 1)
-    opened.clear()
-    assert files(ingest(data, tmp_path / "2", workspace=workspace)) == before
-    assert opened == {"span-00002"}
-    assert "The kept output of span-00002 cannot be used" in caplog.text
-    opened.clear()
-    assert files(ingest(data, tmp_path / "3", workspace=workspace)) == before and not opened
-
-
 def test_a_bit_in_any_file_or_a_file_that_is_gone_is_damage(tmp_path):
     spans = KeptSpans(tmp_path / "spans", "about")
     for file in ("made", "read.json", "kept.json"):

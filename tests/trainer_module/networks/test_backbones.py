@@ -11,13 +11,10 @@ pytestmark = pytest.mark.e2e
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1)).astype(np.float32)
 
 
-def build(backbone: str = "compact") -> keras.Model:
-    return backbones.classifier(ModelSettings(backbone=backbone, image_size=32), 3)
-
-
-@pytest.fixture(scope="module", params=sorted(backbones.BACKBONES))
+# Lite0 is made as its cut and Lite2 are.
+@pytest.fixture(scope="module", params=sorted({*backbones.BACKBONES} - {"efficientnet_lite0"}))
 def model(request) -> keras.Model:
-    return build(request.param)
+    return backbones.classifier(ModelSettings(backbone=request.param, image_size=32), 3)
 
 
 def test_raw_pixels_become_probabilities(model):
@@ -45,11 +42,3 @@ def test_averages_converge_in_a_short_training_and_are_shared_by_replicas(model)
 def test_pixels_are_rescaled_exactly_once(model):
     rescaling = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Rescaling)]
     assert len(rescaling) == 1
-
-
-def test_the_compact_model_is_small_and_plain():
-    model = build()
-    assert model.count_params() < 200_000
-    assert not {"HardSwish", "Activation", "Multiply"} & {
-        type(layer).__name__ for layer in model._flatten_layers()
-    }

@@ -49,8 +49,9 @@ def test_what_is_waited_for_input_is_part_of_the_time_of_a_step():
 def test_a_loss_that_is_not_finite_names_the_step_it_came_from():
     broken = (*BATCH[:2], tf.constant(WEIGHTS * np.nan))
     loop = Loop(linear(), tf.distribute.get_strategy(), settings(batch_size=24))
-    with pytest.raises(HeldBack, match="loss became nan at step 2 with a learning rate of"):
+    with pytest.raises(HeldBack, match="loss became nan at step 2 with a learning rate of") as held:
         loop.run(iter([BATCH, broken, BATCH, BATCH]), 4)
+    assert held.value.why and "trainer.learning_rate" in held.value.do
 
 
 class Hungry(keras.layers.Layer):

@@ -1,10 +1,6 @@
 """Event files, read back with TensorBoard's own reader."""
 
 import io
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +10,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from edgeline.records.events import LogOpened, listen
 from trainer_module.training.tensorboard import Board, draw_confusion
 
-ROOT = Path(__file__).resolve().parents[3]
 LABELS = ("ok", "misplaced", "damaged")
 LOGS = {"loss": 0.5, "accuracy": 0.8, "learning_rate": 0.01, "input_wait": 0.1}
 LOGS |= {"val_loss": 0.6, "val_accuracy": 0.7, "val_recall": 0.65}
@@ -65,26 +60,20 @@ def test_steps_are_thinned_out_the_more_there_are(tmp_path):
     assert sum(file.stat().st_size for file in tmp_path.rglob("*tfevents*")) < 300_000
 
 
-def test_a_training_that_goes_on_after_a_kill_has_each_point_once(tmp_path):
-    # It dies in the third epoch, after its first step; the checkpoint is of the second.
-    code = (
-        "import os, signal; from pathlib import Path; from trainer_module.training.tensorboard import Board\n"
-        f"board = Board(Path({str(tmp_path)!r}))\n"
-        "for epoch in (1, 2, 3):\n"
-        "    for step in (1, 2):\n"
-        "        board.steps(2 * epoch - 2 + step, {'loss': 9.0})\n"
-        "    board.epoch(epoch, {'loss': 9.0, 'val_loss': 9.0})\n"
-        "os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert points(read(tmp_path, "train"), "loss") == [(1, 9.0), (2, 9.0), (3, 9.0)]
-
-    board = Board(tmp_path, epochs=2, steps=4)
-    for epoch in (3, 4):
+def write(board, epochs, value):
+    """Writes epochs of two steps, whose values are all the same."""
+    for epoch in epochs:
         for step in (1, 2):
-            board.steps(2 * epoch - 2 + step, {"loss": 1.0})
-        board.epoch(epoch, {"loss": 1.0, "val_loss": 1.0})
+            board.steps(2 * epoch - 2 + step, {"loss": value})
+        board.epoch(epoch, {"loss": value, "val_loss": value})
+
+
+def test_a_training_that_goes_on_after_a_kill_has_each_point_once(tmp_path):
+    killed = Board(tmp_path)  # in the third epoch; the checkpoint is of the second
+    write(killed, (1, 2, 3), 9.0)
+    assert points(read(tmp_path, "train"), "loss") == [(1, 9.0), (2, 9.0), (3, 9.0)]  # without a close
+
+    write(Board(tmp_path, epochs=2, steps=4), (3, 4), 1.0)
     by_epoch = [(1, 9.0), (2, 9.0), (3, 1.0), (4, 1.0)]
     for name in ("train", "eval"):
         assert points(read(tmp_path, name), "loss") == by_epoch
