@@ -34,10 +34,11 @@ from numpy.typing import NDArray
 from edgeline.edge.golden import golden_problems, read_vectors
 from edgeline.edge.interpreter import EdgeModel, preprocess, silence_stderr
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.journal import parse_time
 from edgeline.labels import parse_labels
 from edgeline.records.edge import GOLDEN_FOLDER, UNLIKE_FROM
 from edgeline.records.json_file import JsonFile, decode
-from edgeline.release.layout import LABELS, MANIFEST, POINTER, PREPROCESSING, parse_time, sha256_of_bytes
+from edgeline.release.layout import LABELS, MANIFEST, POINTER, PREPROCESSING, sha256_of_bytes
 from edgeline.release.manifest import FileEntry, Manifest, NewerManifest, parse_manifest
 from edgeline.release.pointer import Envelope, Pointer, Production
 from edgeline.store.locations import add_path_to_errors, locate, read_bytes

@@ -136,7 +136,7 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
         files.append(manifest.FileEntry(*entry))
 
     if key := candidate.signing_key:
-        served = manifest.select_served_entries(files, model, version)
+        served = manifest.select_entries(files, f"serving/{model}/{version}")
         write(SERVING_SIGNATURE, sign_files(key, model, {each.path: each.sha256 for each in served}))
         write(MODEL_KEY, render_public_key(derive_key(key).public_key()))
     raw = render(_build_manifest(candidate, files, model, version), "The manifest")
@@ -151,7 +151,8 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     if key:
         signature = key.sign(raw)
         durable.write_file(scratch / "edge" / SIGNATURE, signature)
-        digests = {each.path: each.sha256 for each in manifest.select_bundle_entries(files, model, version)}
+        bundle = manifest.select_entries(files, f"edge/{model}/{version}")
+        digests = {each.path: each.sha256 for each in bundle}
         digests |= {MANIFEST: sha256_of_bytes(raw), SIGNATURE: sha256_of_bytes(signature)}
         durable.write_file(scratch / "edge" / MODEL_SIGNATURE, sign_files(key, model, digests))
     durable.sync_folders(scratch)
@@ -176,7 +177,7 @@ def _build_manifest(
         "created": format_utc(created),
         "expires": format_utc(created + timedelta(days=candidate.expires_days)),
         "files": files,
-        "model_digest": manifest.digest_of(manifest.select_served_entries(files, model, version)),
+        "model_digest": manifest.digest_of(manifest.select_entries(files, f"serving/{model}/{version}")),
     }
 
 

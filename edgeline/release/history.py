@@ -18,19 +18,18 @@ from typing import Literal
 from msgspec import Struct, to_builtins
 
 from edgeline.errors import EdgelineError
-from edgeline.journal import append_line, get_user_and_host, utc_now
+from edgeline.journal import append_line, get_user_and_host, parse_time, utc_now
 from edgeline.release.layout import (
     Digest,
     Positive,
     PushFolder,
     damaged,
     parse,
-    parse_time,
     read_document,
     render,
     sha256_of_bytes,
 )
-from edgeline.release.pointer import Canary, Envelope, Pointer
+from edgeline.release.pointer import Canary, Envelope, Pointer, Production
 
 Action = Literal["push", "rollout", "promote", "rollback", "collect"]
 _REPAIRED_BY = "the next push, promote or rollback writes it from current.json"
@@ -64,6 +63,11 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
 
     def __post_init__(self) -> None:
         parse_time(self.when)
+
+    @property
+    def production(self) -> Production:
+        """Returns the release in production."""
+        return Production(self.to_version, self.manifest_sha256)
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -245,8 +249,7 @@ def make_change(
     folder: PushFolder,
     model: str,
     action: Action,
-    version: int,
-    manifest_sha256: str,
+    production: Production,
     reason: str,
     collected: Sequence[Collected] = (),
     candidate: Canary | None = None,
@@ -260,8 +263,8 @@ def make_change(
         when=utc_now(),
         who=get_user_and_host(),
         from_version=withdrawn.version if withdrawn else last.to_version if last else None,
-        to_version=version,
-        manifest_sha256=manifest_sha256,
+        to_version=production.version,
+        manifest_sha256=production.manifest_sha256,
         reason=reason,
         previous_sha256=sha256_of_bytes(last.to_line()) if last else None,
         collected=tuple(collected),

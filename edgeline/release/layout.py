@@ -15,14 +15,12 @@ writer works on a local copy (`mirror.py`).
 import hashlib
 import json
 import re
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
 from msgspec import Meta, to_builtins
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.journal import TIME_FORMAT
 from edgeline.records.json_file import convert
 from edgeline.store.locations import Location, list_names, read_bytes
 
@@ -178,11 +176,6 @@ def render(document: object, title: str) -> bytes:
             "A reader of a release must be able to parse it, and JSON has no NaN and no NumPy types.",
             "Pass plain, finite Python numbers, strings, lists and mappings.",
         ) from error
-
-
-def parse_time(text: str) -> datetime:
-    """Parses a UTC time; the datetime is aware."""
-    return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=timezone.utc)
 
 
 def sha256_of_bytes(raw: bytes) -> str:

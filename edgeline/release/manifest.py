@@ -16,10 +16,11 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from edgeline.errors import EdgelineError
+from edgeline.journal import parse_time
 from edgeline.records.edge import ReleasedFile
 from edgeline.records.evaluation import SliceMetrics
 from edgeline.records.training import MODEL_IDENTITY
-from edgeline.release.layout import Digest, Positive, parse, parse_time, sha256_of_bytes
+from edgeline.release.layout import Digest, Positive, parse, sha256_of_bytes
 from edgeline.store.objects import measure_file
 
 SCHEMA_VERSION = 2
@@ -163,16 +164,8 @@ def digest_of(entries: Iterable[FileEntry]) -> str:
     return sha256_of_bytes("".join(lines).encode())
 
 
-def select_served_entries(files: Iterable[FileEntry], model: str, version: int) -> list[FileEntry]:
-    """Returns the SavedModel's entries among `files`, with paths inside the SavedModel."""
-    return _select_entries(files, f"serving/{model}/{version}/")
-
-
-def select_bundle_entries(files: Iterable[FileEntry], model: str, version: int) -> list[FileEntry]:
-    """Returns the bundle's entries among `files`, with paths inside the bundle."""
-    return _select_entries(files, f"edge/{model}/{version}/")
-
-
-def _select_entries(files: Iterable[FileEntry], prefix: str) -> list[FileEntry]:
+def select_entries(files: Iterable[FileEntry], top: str) -> list[FileEntry]:
+    """Returns the entries below `top`, such as `serving/shelf/1`, with paths relative to it."""
+    prefix = f"{top}/"
     below = (entry for entry in files if entry.path.startswith(prefix))
     return [FileEntry(entry.path.removeprefix(prefix), entry.size, entry.sha256) for entry in below]

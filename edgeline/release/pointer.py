@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct, to_builtins
 
-from edgeline.journal import format_utc
+from edgeline.journal import format_utc, parse_time
 from edgeline.records.json_file import decode
-from edgeline.release.layout import Digest, Positive, parse_time
+from edgeline.release.layout import Digest, Positive
 from edgeline.release.signing import digits_of, encode_for_signing, is_signed
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.release.history import Change, History, read_history, read_pointer
 from edgeline.release.layout import MANIFEST, PushFolder, check_name, damaged, read_document, sha256_of_bytes
-from edgeline.release.manifest import Manifest, identity_of, parse_manifest, select_served_entries
+from edgeline.release.manifest import Manifest, identity_of, parse_manifest, select_entries
+from edgeline.release.pointer import Production
 from edgeline.store.locations import Location, locate, read_bytes
 from edgeline.store.store_errors import explain_errors
 
@@ -30,9 +31,14 @@ class Release:
         return self.manifest.version
 
     @property
+    def named(self) -> Production:
+        """The release as a pointer names it."""
+        return Production(self.version, self.manifest_sha256)
+
+    @property
     def identity(self) -> str:
         """The digest shared by models with the same weights and graph, see `manifest.identity_of`."""
-        return identity_of(select_served_entries(self.manifest.files, self.model, self.version))
+        return identity_of(select_entries(self.manifest.files, f"serving/{self.model}/{self.version}"))
 
     @property
     def serving(self) -> Location:

@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.journal import parse_time
 from edgeline.release import durable, lease
 from edgeline.release.acceptance import check_canary, check_push, check_switch
 from edgeline.release.candidate import Candidate, check, stage
@@ -56,7 +57,7 @@ from edgeline.release.history import (
     read_pointer,
     render_pointer,
 )
-from edgeline.release.layout import PushFolder, check_name, missing_pointer, parse_time, sha256_of_bytes
+from edgeline.release.layout import PushFolder, check_name, missing_pointer, sha256_of_bytes
 from edgeline.release.mirror import Mirror
 from edgeline.release.pins import compute_pins, pins_match, render_pins
 from edgeline.release.pointer import (
@@ -144,9 +145,10 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
         production = _read_production(folder, place, model) if percent and last else None
         digest, reason = sha256_of_bytes(stage(candidate, folder, model, version)), f"run {candidate.run}"
         if production and percent:
-            change = _make_rollout(folder, production, Canary(version, digest, float(percent)), reason)
+            opened = Canary(version, digest, float(percent))
+            change = make_change(folder, model, "rollout", production.named, reason, candidate=opened)
         else:
-            change = make_change(folder, model, "push", version, digest, reason)
+            change = make_change(folder, model, "push", Production(version, digest), reason)
         signed = _seal(folder, model, change, candidate.signing_key, candidate.pointer_days)
         _put_in_production(folder, model, change, signed, new=version)
     return read_release(PushFolder(place), model, version, digest)
@@ -227,17 +229,15 @@ def _seal(
     days: float | None = None,
 ) -> Envelope:
     """Signs the pointer of a change; `days` are by default those of the pointer before."""
-    known = find_signed(folder, model)
+    before = known[0] if (known := find_signed(folder, model)) else None
     if days is None:
-        days = known[0].life / timedelta(days=1) if known else DAYS
+        days = before.life / timedelta(days=1) if before else DAYS
     changes = {each.number: each for each in (*read_history(folder, model).changes, change)}
     rollbacks = sum(each.is_lower for each in changes.values())
-    if known:  # the log may have lost lines, but phones have seen the pointer
-        added = change.is_lower and change.number > known[0].counter
-        rollbacks = max(rollbacks, known[0].rollbacks + added)
-    production = Production(change.to_version, change.manifest_sha256)
-    before = known[0] if known else None
-    return seal(model, change.number, rollbacks, production, change.candidate, days, key, before)
+    if before:  # the log may have lost lines, but phones have seen the pointer
+        added = change.is_lower and change.number > before.counter
+        rollbacks = max(rollbacks, before.rollbacks + added)
+    return seal(model, change.number, rollbacks, change.production, change.candidate, days, key, before)
 
 
 def promote(
@@ -322,18 +322,10 @@ def collect(root: str | Location, model: str, keep: int, dry_run: bool = False) 
             sizes = _measure_removable(place, model, keep)  # again, now that no other writer can interfere
             last = read_history(folder, model).last
             assert last is not None
-            removed = [Collected(version, _find_identity(place, model, version)) for version in sizes]
+            identities = {each.version: each.identity for each in releases(place, model)}
+            removed = [Collected(version, identities.get(version)) for version in sizes]
             reason = f"all but the newest {keep}, production and the one before it"
-            change = make_change(
-                folder,
-                model,
-                "collect",
-                last.to_version,
-                last.manifest_sha256,
-                reason,
-                removed,
-                last.candidate,
-            )
+            change = make_change(folder, model, "collect", last.production, reason, removed, last.candidate)
             # The same release stays in production, so the pointer stays as it was signed.
             _put_in_production(folder, model, change, find_envelope(folder, model))
     return sizes
@@ -358,13 +350,6 @@ def _measure_removable(place: Location, model: str, keep: int) -> dict[int, int]
         version: sum(map(measure_size, folder.parts(model, version).values()))
         for version in sorted(released - kept)
     }
-
-
-def _find_identity(place: Location, model: str, version: int) -> str | None:
-    try:
-        return read_release(PushFolder(place), model, version).identity
-    except EdgelineError:
-        return None
 
 
 @contextmanager
@@ -478,11 +463,10 @@ def _switch_to(
             production = _read_production(folder, place, model)
             check_canary(production, release.manifest.rollback_epoch)
             opened = Canary(target, release.manifest_sha256, float(percent))
-            change = _make_rollout(folder, production, opened, reason.strip())
+            change = make_change(folder, model, action, production.named, reason.strip(), candidate=opened)
         else:
-            change = make_change(folder, model, action, target, release.manifest_sha256, reason.strip())
-        signed = _seal(folder, model, change, key)
-        _put_in_production(folder, model, change, signed)
+            change = make_change(folder, model, action, release.named, reason.strip())
+        _put_in_production(folder, model, change, _seal(folder, model, change, key))
     return release
 
 
@@ -491,11 +475,6 @@ def _read_production(folder: PushFolder[Path], place: Location, model: str) -> R
     if production := current(place, model):
         return production
     raise missing_pointer(folder, model)
-
-
-def _make_rollout(folder: PushFolder[Path], production: Release, tried: Canary, reason: str) -> Change:
-    named = (production.version, production.manifest_sha256)
-    return make_change(folder, production.model, "rollout", *named, reason, candidate=tried)
 
 
 def _make_open_error(model: str, tried: Canary) -> UsageError:

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.journal import parse_time
 from edgeline.release.history import History, find_envelope, read_history, read_pointer, render_pointer
 from edgeline.release.layout import (
     BENCHMARKS,
@@ -20,7 +21,6 @@ from edgeline.release.layout import (
     SIGNATURE,
     PushFolder,
     check_name,
-    parse_time,
 )
 from edgeline.release.manifest import (
     FileEntry,
@@ -29,12 +29,10 @@ from edgeline.release.manifest import (
     digest_of,
     files_below,
     parse_manifest,
-    select_bundle_entries,
-    select_served_entries,
+    select_entries,
 )
 from edgeline.release.model_signing import is_signature_of
 from edgeline.release.pins import find_pins_problem
-from edgeline.release.pointer import Production
 from edgeline.release.releases import missing_release, nothing_of, read_release, released_versions
 from edgeline.release.signing import is_signed
 from edgeline.store import locations
@@ -87,12 +85,10 @@ def find_release_problems(folder: PushFolder, model: str, version: int, history:
     except EdgelineError as error:
         return [f"{error.found} {error.why}"]
     parts = folder.parts(model, version)
-    problems = _check_part(parts["serving"], f"serving/{model}/{version}/", manifest)
-    served = select_served_entries(manifest.files, model, version)
+    home = f"serving/{model}/{version}"
+    problems, served = _check_part(parts["serving"], home, manifest), select_entries(manifest.files, home)
     if "saved_model.pb" not in {entry.path for entry in served}:
-        problems.append(
-            f"serving/{model}/{version}: no saved_model.pb in the manifest, so no server can load it."
-        )
+        problems.append(f"{home}: no saved_model.pb in the manifest, so no server can load it.")
     if digest_of(served) != manifest.model_digest:
         problems.append(f"edge/{model}/{version}/{MANIFEST}: model_digest does not match its files.")
     return problems + bundle_problems(parts["edge"], manifest)
@@ -117,15 +113,14 @@ def read_bundle(place: Location) -> Manifest:
 
 def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
     """Returns all problems of the bundle in `place` and of its signatures, one sentence each."""
-    prefix = f"edge/{manifest.model}/{manifest.version}/"
+    home = f"edge/{manifest.model}/{manifest.version}"
     signer, expected = manifest.signed_by, {}
-    entries = select_bundle_entries(manifest.files, manifest.model, manifest.version)
-    digests = {each.path: each.sha256 for each in entries}
+    digests = {each.path: each.sha256 for each in select_entries(manifest.files, home)}
     if signer:
         expected[SIGNATURE] = f"the signature of {MANIFEST} with {signer}"
     if MODEL_KEY in digests:  # releases of earlier versions have none
         expected[MODEL_SIGNATURE] = f"the signature of all files with {MODEL_KEY}"
-    problems = _check_part(place, prefix, manifest, {MANIFEST, *expected})
+    problems = _check_part(place, home, manifest, {MANIFEST, *expected})
 
     def is_right(name: str) -> bool:
         raw = read_bytes(place / name)
@@ -142,19 +137,18 @@ def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
                 continue
         except OSError:
             found = "no readable file"
-        problems.append(f"{prefix}{name}: found {found}. Expected {right}.")
+        problems.append(f"{home}/{name}: found {found}. Expected {right}.")
     return problems
 
 
-def _check_part(top: Location, prefix: str, manifest: Manifest, besides: Iterable[str] = ()) -> list[str]:
-    """Returns the problems of the files in `top`: those in the manifest with this prefix, and `besides`."""
-    entries = [entry for entry in manifest.files if entry.path.startswith(prefix)]
-    problems = []
-    for entry in entries:
-        problems += _check_file(top / entry.path.removeprefix(prefix), entry)
+def _check_part(top: Location, home: str, manifest: Manifest, besides: Iterable[str] = ()) -> list[str]:
+    """Returns the problems of the files in `top`: those of the manifest below `home`, and `besides`."""
+    entries = select_entries(manifest.files, home)
+    problems = [problem for entry in entries if (problem := _find_file_problem(top / entry.path, entry))]
     names = files_below(top) if isinstance(top, Path) else locations.list_files_below(top)
-    strays = {f"{prefix}{name}" for name in {*names} - {*besides}} - {entry.path for entry in entries}
-    return problems + [f"{path}: is not in the manifest." for path in sorted(strays)]
+    strays = {*names} - {*besides} - {entry.path for entry in entries}
+    problems += [f"{name}: is not in the manifest." for name in sorted(strays)]
+    return [f"{home}/{problem}" for problem in problems]
 
 
 def _check_pointer(folder: PushFolder, model: str) -> list[str]:
@@ -172,8 +166,8 @@ def _check_pointer(folder: PushFolder, model: str) -> list[str]:
         signed = envelope.read()[0] if envelope else None
     except ValueError as error:
         return [f"{where}: its signed pointer is not right: {error}."]
-    expected = Production(pointer.to_version, pointer.manifest_sha256)
-    if signed and (signed.model, signed.production, signed.candidate) != (model, expected, pointer.candidate):
+    named = model, pointer.production, pointer.candidate
+    if signed and (signed.model, signed.production, signed.candidate) != named:
         tried = f", and the candidate {signed.candidate.version}" if signed.candidate else ""
         return [f"{where}: its signed pointer names {signed.model} {signed.production.version}{tried}."]
     if signed and datetime.now(timezone.utc) >= parse_time(signed.expires):
@@ -196,18 +190,17 @@ def _check_names(folder: PushFolder, model: str) -> list[str]:
     return sorted(strays)
 
 
-def _check_file(path: Location, entry: FileEntry) -> list[str]:
-    expected = f"Expected a file of {entry.size:,} bytes."
+def _find_file_problem(path: Location, entry: FileEntry) -> str:
+    """Returns the problem of a file, which begins with the path of its entry; empty if there is none."""
+    name, expected = entry.path, f"Expected a file of {entry.size:,} bytes."
     if isinstance(path, Path) and (path.is_symlink() or (path.exists() and not path.is_file())):
-        return [f"{entry.path}: found something other than a file. {expected}"]
+        return f"{name}: found something other than a file. {expected}"
     try:
         size, digest = measure_file(path)
     except FileNotFoundError:
-        return [f"{entry.path}: found no file. {expected}"]
+        return f"{name}: found no file. {expected}"
     except OSError as error:
-        return [f"{entry.path}: cannot be read ({error.strerror})."]
+        return f"{name}: cannot be read ({error.strerror})."
     if size != entry.size:
-        return [f"{entry.path}: found {size:,} bytes. Expected {entry.size:,}."]
-    if digest != entry.sha256:
-        return [f"{entry.path}: found sha256 {digest}. Expected {entry.sha256}."]
-    return []
+        return f"{name}: found {size:,} bytes. Expected {entry.size:,}."
+    return "" if digest == entry.sha256 else f"{name}: found sha256 {digest}. Expected {entry.sha256}."

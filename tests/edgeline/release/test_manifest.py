@@ -4,8 +4,9 @@ from datetime import timedelta
 import pytest
 
 from edgeline.errors import EdgelineError
+from edgeline.journal import parse_time
 from edgeline.release import store
-from edgeline.release.layout import parse_time, render
+from edgeline.release.layout import render
 from edgeline.release.manifest import SCHEMA_VERSION, files_below, model_identity, parse_manifest
 from tests.edgeline.release.candidates import make_candidate
 
@@ -32,7 +33,7 @@ def test_a_release_expires_as_many_days_after_its_push_as_the_candidate_says(man
         ("version", "3", r"Expected `int`, got `str` - at `\$\.version`"),
         ("version", True, "Expected `int`, got `bool`"),
         ("version", 0, "Expected `int` >= 1"),
-        ("created", "yesterday", "time data 'yesterday' does not match"),
+        ("created", "yesterday", "Invalid isoformat string: 'yesterday'"),
         ("model_digest", "F" * 64, r"matching regex .*\{64\}.* at `\$\.model_digest`"),
         ("files", {}, "Expected `array`, got `object`"),
         ("files", [7], "Expected `object`, got `int`"),
