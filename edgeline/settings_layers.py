@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from edgeline.records.json_file import open_regular_file
+from edgeline.store.locations import open_regular_file
 
 # These limits are far beyond any handwritten file, which is still read in less than a second.
 _MOST_BYTES = 2**15

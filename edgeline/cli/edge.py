@@ -9,9 +9,10 @@ import click
 from edgeline.cli import options
 from edgeline.cli.commands import Command, Group
 from edgeline.cli.stdout import print_json, say
-from edgeline.edge.bench import bench_here, bench_on_phone
+from edgeline.edge.bench import bench_on_phone
 from edgeline.edge.golden import read_vectors
 from edgeline.edge.interpreter import silence_stderr
+from edgeline.edge.measure import describe_machine, measure_speed
 from edgeline.errors import UsageError
 from edgeline.journal import utc_now
 from edgeline.records.edge import Benchmark, Machine, Speed
@@ -70,5 +71,6 @@ def _bench_here(release: Release, files: dict[str, Path]) -> tuple[Machine, dict
             "Files are timed with these, since they are real inputs.",
             "Run again with edge.golden_examples above 0, or time them on a phone with --adb.",
         )
+    inputs = vectors.tensors, vectors.contents, json.loads(release.read(PREPROCESSING))
     with silence_stderr():
-        return bench_here(files, vectors, json.loads(release.read(PREPROCESSING)))
+        return describe_machine(), {name: measure_speed(path, *inputs) for name, path in files.items()}

@@ -1,14 +1,12 @@
-"""Times the files of a release, as EdgeValidator does, on this machine or on an Android phone."""
+"""Times the files of a release on an Android phone."""
 
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from edgeline.edge.golden import Vectors
-from edgeline.edge.measure import RUNS, WARM_UP, describe_machine, measure_speed
+from edgeline.edge.measure import RUNS, WARM_UP
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.edge import Latency, Machine, Speed
 
@@ -19,14 +17,6 @@ _TIMEOUT_S = 300
 _RUNS = re.compile(r"count=(\d+) .*\bmedian=([\d.e+]+) p95=([\d.e+]+)")
 _FIRST = re.compile(r"Inference timings in us: Init: ([\d.e+]+), First inference: ([\d.e+]+)")
 _MEMORY = re.compile(r"emory footprint.*\(MB\): init=\S+ overall=([\d.e+]+)")
-
-
-def bench_here(
-    files: Mapping[str, Path], vectors: Vectors, contract: Mapping[str, Any]
-) -> tuple[Machine, dict[str, Speed]]:
-    """Times files, by name, with the golden vectors of their bundle. Raises as `measure_speed` does."""
-    inputs = vectors.tensors, vectors.contents, contract
-    return describe_machine(), {name: measure_speed(path, *inputs) for name, path in files.items()}
 
 
 def bench_on_phone(files: Mapping[str, Path], tool: Path | None) -> tuple[Machine, dict[str, Speed]]:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,9 @@ _TIMEOUT_S = 120
 _PROCESSES = 3
 
 
-@dataclass(frozen=True)
-class FirstRun:
-    """The cost of the first answer."""
-
-    cold_start_ms: float  # from the file, which may be in the system's cache, to the answer
-    peak_memory_bytes: int | None  # None where the system does not say it
+# Milliseconds from the file, which may be in the system's cache, to the answer; and the bytes of memory at
+# their peak, None where the system does not say it.
+FirstRun = tuple[float, int | None]
 
 
 def measure_first(tflite: Path) -> FirstRun:
@@ -34,18 +30,12 @@ def measure_first(tflite: Path) -> FirstRun:
     Raises:
         EdgelineError: The file ends the process, hangs, or cannot be run.
     """
-    runs = [_run_first(tflite) for _ in range(_PROCESSES)]
-    peaks = [run.peak_memory_bytes for run in runs if run.peak_memory_bytes is not None]
-    peak = statistics.median_low(peaks) if peaks else None
-    return FirstRun(statistics.median(run.cold_start_ms for run in runs), peak)
+    times, memories = zip(*(_run_first(tflite) for _ in range(_PROCESSES)), strict=True)
+    peaks = [peak for peak in memories if peak is not None]
+    return statistics.median(times), statistics.median_low(peaks) if peaks else None
 
 
 def _run_first(tflite: Path) -> FirstRun:
-    """Runs a file once in a new process.
-
-    Raises:
-        EdgelineError: The file ends the process, hangs, or cannot be run.
-    """
     command = [sys.executable, "-m", "edgeline.edge.first_run", str(tflite)]
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
@@ -89,7 +79,7 @@ def main(tflite: str) -> None:
     cold_start = (time.perf_counter() - began) * 1e3
     after = _read_peak()
     peak = None if before is None or after is None else after - before
-    print(encode(FirstRun(cold_start, peak)).decode())
+    print(encode((cold_start, peak)).decode())
 
 
 def _read_peak() -> int | None:

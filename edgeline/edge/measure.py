@@ -80,12 +80,12 @@ def measure_speed(
     tflite: Path, inputs: NDArray[Any], contents: Sequence[Any], contract: Mapping[str, Any]
 ) -> Speed:
     """Times an edge file that can be run; takes what `measure` takes, and raises the same errors."""
-    first = measure_first(tflite)  # in processes of their own, which a file may end
+    cold_start, peak = measure_first(tflite)  # in processes of their own, which a file may end
     return Speed(
         latency=_measure_latency(EdgeModel(tflite), inputs),
         two_threads=_measure_latency(EdgeModel(tflite, threads=2), inputs),
-        cold_start_ms=first.cold_start_ms,
-        peak_memory_bytes=first.peak_memory_bytes,
+        cold_start_ms=cold_start,
+        peak_memory_bytes=peak,
         preparation_ms=_measure_preparation(contents, contract),
     )
 

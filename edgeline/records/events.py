@@ -13,8 +13,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from edgeline.errors import Problem
-from edgeline.records.json_file import decode, encode, open_regular_file
+from edgeline.records.json_file import decode, encode
 from edgeline.records.run import Artifact, Step
+from edgeline.store.locations import open_regular_file
 
 log = logging.getLogger(__name__)
 

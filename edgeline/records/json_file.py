@@ -4,12 +4,9 @@ Such a file may be torn by a crash, cut by a full disk, or written by another ve
 of the expected type, all the way down, or an error. Keys that a type lacks are ignored.
 """
 
-import errno
 import functools
 import logging
-import os
 import reprlib
-import stat
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
@@ -18,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from edgeline.store.locations import NO_WAIT, write_atomically
+from edgeline.store.locations import open_regular_file, write_atomically
 
 T = TypeVar("T")
 # Errors of reading a file that is damaged or missing.
@@ -29,19 +26,6 @@ _LARGEST_FLOAT = 3.4028236e38  # a little more than the largest float32, which a
 _decoders_lock = threading.Lock()
 
 log = logging.getLogger(__name__)
-
-
-def open_regular_file(path: str, flags: int) -> int:
-    """Opens a regular file, as an opener for `open`; never waits for the writer of a pipe.
-
-    Raises:
-        OSError: The file cannot be opened, or is a device or a pipe.
-    """
-    descriptor = os.open(path, flags | NO_WAIT)
-    if not stat.S_ISDIR(mode := os.fstat(descriptor).st_mode) and not stat.S_ISREG(mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is not a regular file", path)
-    return descriptor
 
 
 def decode(content: bytes, kind: Any = Any) -> Any:

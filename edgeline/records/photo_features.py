@@ -36,7 +36,6 @@ def unpack(photos: Sequence[bytes]) -> NDArray[np.float32]:
 
 
 _FILE = "photo_features.npz"
-_AT_ONCE = 1_000
 
 
 def write_features(folder: Path, photos: Iterable[tuple[str, bytes]]) -> None:
@@ -44,26 +43,14 @@ def write_features(folder: Path, photos: Iterable[tuple[str, bytes]]) -> None:
 
     Nothing is written without photos, or if one has no packed features since the network is not installed.
     """
-    ids: list[str] = []
-    waiting: list[bytes] = []
-    features: list[NDArray[np.float16]] = []
-
-    def describe() -> None:
-        cells = unpack(waiting)
-        features.append(np.concatenate([cells.mean(1), cells.max(1)], 1).astype(np.float16))
-        waiting.clear()
-
+    features: dict[str, NDArray[np.float16]] = {}
     for name, look in photos:
         if len(look) <= SIZE:
             return
-        ids.append(name)
-        waiting.append(look[-SIZE:])
-        if len(waiting) == _AT_ONCE:
-            describe()
-    if waiting:
-        describe()
-    if ids:
-        np.savez(folder / _FILE, ids=np.array(ids), features=np.concatenate(features))
+        (cells,) = unpack([look[-SIZE:]])
+        features[name] = np.concatenate([cells.mean(0), cells.max(0)]).astype(np.float16)
+    if features:
+        np.savez(folder / _FILE, ids=np.array([*features]), features=np.stack([*features.values()]))
 
 
 def read_features(folder: Path) -> Mapping[str, NDArray[np.float16]]:

@@ -24,7 +24,8 @@ from edgeline.store.locations import (
     read_bytes,
     write_atomically,
 )
-from edgeline.store.store_errors import explain_errors, ignore_absent
+from edgeline.store.objects import put
+from edgeline.store.store_errors import ignore_absent
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +52,7 @@ def write(folder: Location, facts: Facts, page: str) -> Location:
 def write_file(path: Location, content: bytes) -> None:
     """Writes a file whole or not at all, and makes its folder. Raises as `write` does."""
     if not isinstance(path, Path):
-        # A store shows an object only when it is complete.
-        with explain_errors(path):
-            get_filesystem(path).pipe_file(path.path, content)
+        put(path, content)  # A store shows an object only when it is complete.
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(path) as file:

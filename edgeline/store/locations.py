@@ -48,10 +48,6 @@ _USER = re.compile(r"://[^/\s]*@")
 _BUCKET = re.compile(r"(?!.*::)s3://[^/.]")
 
 
-# Opens a pipe without a writer at once, so that it is recognised instead of waited for; Windows has no such.
-NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
-
-
 @dataclass(frozen=True)
 class Entry:
     """One file below a folder."""
@@ -147,6 +143,19 @@ def add_path_to_errors(path: Path) -> Iterator[None]:
         raise
 
 
+def open_regular_file(path: str, flags: int) -> int:
+    """Opens a regular file, as an opener for `open`; never waits for the writer of a pipe.
+
+    Raises:
+        OSError: The file cannot be opened, or is a device or a pipe.
+    """
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no such pipes
+    if not stat.S_ISDIR(mode := os.fstat(descriptor).st_mode) and not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
+    return descriptor
+
+
 def read_bytes(path: Location, most: int | None = None) -> bytes:
     """Reads a file or object of at most `most` bytes.
 
@@ -156,11 +165,8 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
         OSError: The file cannot be read, or is a pipe or device; EFBIG: it is too large.
     """
     if isinstance(path, Path):
-        with open(path, "rb", buffering=0, opener=lambda p, flags: os.open(p, flags | NO_WAIT)) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", str(path))
-            _check_size(status.st_size, most, path)
+        with open(path, "rb", buffering=0, opener=open_regular_file) as file:
+            _check_size(os.fstat(file.fileno()).st_size, most, path)
             return file.readall()
     store = get_filesystem(path)
     with explain_errors(path):
