@@ -1,10 +1,12 @@
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from edgeline.release import store
 from edgeline.release.store import Candidate
 from tests.edgeline.release.candidates import make_candidate
 
@@ -19,6 +21,21 @@ def root(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         yield Path(folder) / "push"
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A push folder with three releases, whose candidates lie beside it, for tests that copy it."""
+    folder = tmp_path_factory.mktemp("base")
+    for content in ("one", "two", "three"):
+        store.push(folder / "push", "shelf", make_candidate(folder / content, content))
+    return folder / "push"
+
+
+@pytest.fixture
+def pushed(base: Path, root: Path) -> Path:
+    """The root, with the releases of `base`."""
+    return Path(shutil.copytree(base, root))
 
 
 @pytest.fixture

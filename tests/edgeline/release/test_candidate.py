@@ -33,13 +33,14 @@ del WITHOUT_OPS["ops"]
         ({"versions": {"keras": 3}}, r"Expected `str`, got `int` - at `\$\.versions"),
     ],
 )
-def test_a_candidate_that_cannot_be_released_is_refused_and_leaves_nothing(root, tmp_path, changes, message):
-    store.push(root, "shelf", make_candidate(tmp_path / "old", "old"))
-    before = snapshot(root)
+def test_a_candidate_that_cannot_be_released_is_refused_and_leaves_nothing(
+    pushed, tmp_path, changes, message
+):
+    before = snapshot(pushed)
     with pytest.raises(EdgelineError, match=message) as caught:
-        store.push(root, "shelf", make_candidate(tmp_path / "new", "new", **changes))
+        store.push(pushed, "shelf", make_candidate(tmp_path / "new", "new", **changes))
     assert caught.value.found and caught.value.why and caught.value.do
-    assert snapshot(root) == before
+    assert snapshot(pushed) == before
 
 
 @pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a\\b", "models.config", "é", "a b", "a" * 101])

@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,10 +82,11 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
     return Tools(folder)
 
 
-@pytest.fixture
-def release(root: Path, tmp_path: Path) -> Release:
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    folder = tmp_path_factory.mktemp("release")
     candidate = make_candidate(
-        tmp_path / "made",
+        folder / "made",
         signing_key=make_key(),
         licence="MIT",
         data_statement="Photos of our own shelves.",
@@ -94,7 +97,14 @@ def release(root: Path, tmp_path: Path) -> Release:
         libraries=list_libraries(),
         card=lambda version: f"<h1>Version {version}</h1>",
     )
-    return store.push(root, "shelf", candidate)
+    return store.push(folder / "push", "shelf", candidate)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """A release that another key signed."""
+    folder = tmp_path_factory.mktemp("other")
+    return store.push(folder / "push", "shelf", make_candidate(folder, signing_key=make_key(2)))
 
 
 def test_model_signing_accepts_both_folders_of_a_release(tools, release):
@@ -103,38 +113,23 @@ def test_model_signing_accepts_both_folders_of_a_release(tools, release):
     assert tools.verifies(release.serving, release.edge / "serving.sig", key)
 
 
-def test_it_refuses_a_changed_a_lost_and_an_added_file_and_another_key(tools, release, tmp_path):
-    bundle = tmp_path / "copied"
+def test_it_refuses_a_changed_a_lost_and_an_added_file_and_another_key(tools, release, other, tmp_path):
+    def is_accepted(change: Callable[[Path], object], key: Release = release) -> bool:
+        bundle = Path(tempfile.mkdtemp(dir=tmp_path))
+        shutil.copytree(release.edge, bundle, dirs_exist_ok=True)
+        change(bundle)
+        return tools.verifies(bundle, bundle / "model.sig", key.edge / "model.pub.pem")
 
-    def is_accepted() -> bool:
-        return tools.verifies(bundle, bundle / "model.sig", release.edge / "model.pub.pem")
-
-    def copy() -> Path:
-        shutil.rmtree(bundle, ignore_errors=True)
-        return Path(shutil.copytree(release.edge, bundle))
-
-    path = copy() / "model_int8.tflite"
-    assert is_accepted()
-    path.write_bytes(path.read_bytes()[:-1] + b"!")
-    assert not is_accepted()
-    (copy() / "labels.txt").unlink()
-    assert not is_accepted()
-    (copy() / "more.txt").write_text("more")
-    assert not is_accepted()
-    copy()
-    other = store.push(
-        tmp_path / "push", "shelf", make_candidate(tmp_path / "other", signing_key=make_key(2))
-    )
-    assert not tools.verifies(bundle, bundle / "model.sig", other.edge / "model.pub.pem")
+    assert not is_accepted(lambda bundle: (bundle / "model_int8.tflite").write_bytes(b"changed"))
+    assert not is_accepted(lambda bundle: (bundle / "labels.txt").unlink())
+    assert not is_accepted(lambda bundle: (bundle / "more.txt").write_text("more"))
+    assert not is_accepted(lambda bundle: None, other)
 
 
-def test_the_key_that_it_takes_belongs_to_the_key_of_all_releases(release, root, tmp_path):
-    again = store.push(root, "shelf", make_candidate(tmp_path / "2", "second", signing_key=make_key()))
-    assert again.read("model.pub.pem") == release.read("model.pub.pem")
-    other = store.push(
-        tmp_path / "push", "shelf", make_candidate(tmp_path / "other", signing_key=make_key(2))
-    )
-    assert other.read("model.pub.pem") != release.read("model.pub.pem")
+def test_the_key_that_it_takes_belongs_to_the_key_of_all_releases(release, other, tmp_path):
+    made = make_candidate(tmp_path / "2", "second", signing_key=make_key())
+    again = store.push(tmp_path / "push", "shelf", made)
+    assert again.read("model.pub.pem") == release.read("model.pub.pem") != other.read("model.pub.pem")
 
 
 @pytest.mark.parametrize(
@@ -191,10 +186,10 @@ def test_the_provenance_is_valid_and_names_what_the_release_was_made_from(tools,
     assert tools.check(CHECK_PROVENANCE, raw.replace(b"buildDefinition", b"building")) != ""
 
 
-def test_the_card_is_of_the_version_and_an_unsigned_release_has_all_but_signatures(root, tmp_path, release):
+def test_the_card_is_of_the_version_and_an_unsigned_release_has_all_but_signatures(tmp_path, release):
     assert release.read("model_card.html") == b"<h1>Version 1</h1>"
     unsigned = store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "other"))
     names = {path.name for path in unsigned.edge.iterdir()}
     assert {"provenance.json", "mlbom.cdx.json"} <= names
     assert not names & {"model.sig", "serving.sig", "model.pub.pem", "model_card.html"}
-    assert store.verify(tmp_path / "push", "shelf") == store.verify(root, "shelf") == []
+    assert store.verify(tmp_path / "push", "shelf") == store.verify(release.root, "shelf") == []

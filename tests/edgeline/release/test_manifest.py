@@ -11,9 +11,10 @@ from edgeline.release.manifest import SCHEMA_VERSION, files_below, model_identit
 from tests.edgeline.release.candidates import make_candidate
 
 
-@pytest.fixture
-def manifest(root, candidate):
-    return store.push(root, "shelf", candidate).manifest
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pushed")
+    return store.push(folder / "push", "shelf", make_candidate(folder / "made")).manifest
 
 
 def test_a_manifest_survives_writing_and_reading(manifest):

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +13,6 @@ from edgeline.release import durable, manifest, store
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import model_identity
 from tests.edgeline.release.candidates import make_candidate, problems_of, snapshot
-
-
-def push_three(root: Path, tmp_path: Path) -> None:
-    for content in ("one", "two", "three"):
-        store.push(root, "shelf", make_candidate(tmp_path / content, content))
 
 
 def test_a_push_puts_both_parts_and_the_pointer_where_readers_look(root, candidate):
@@ -54,17 +48,12 @@ def test_the_copies_do_not_follow_later_changes_of_the_sources(root, candidate):
     assert os.stat(release.default_file).st_nlink == 1
 
 
-def test_two_pushes_in_one_second_get_rising_versions(root, candidate):
-    assert [store.push(root, "shelf", candidate).version for _ in range(3)] == [1, 2, 3]
-
-
-def test_versions_rise_also_after_the_newest_folders_were_deleted(root, tmp_path):
-    push_three(root, tmp_path)
-    store.rollback(root, "shelf", "three is worse", to=1)
+def test_versions_rise_also_after_the_newest_folders_were_deleted(pushed, tmp_path):
+    store.rollback(pushed, "shelf", "three is worse", to=1)
     for part in ("serving", "edge"):
         for version in ("2", "3"):
-            subprocess.run(["rm", "-r", str(root / part / "shelf" / version)], check=True)
-    assert store.push(root, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
+            subprocess.run(["rm", "-r", str(pushed / part / "shelf" / version)], check=True)
+    assert store.push(pushed, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
 
 
 def test_versions_rise_above_folders_that_no_push_made(root, candidate):
@@ -73,34 +62,24 @@ def test_versions_rise_above_folders_that_no_push_made(root, candidate):
     assert store.push(root, "shelf", candidate).version == 8
 
 
-def test_rollback_returns_to_what_was_in_production_before(root, tmp_path):
-    push_three(root, tmp_path)
-    assert store.rollback(root, "shelf", "three is worse").version == 2
-    assert store.current(root, "shelf").version == 2
-    assert store.verify(root, "shelf") == []
-
-
-def test_a_second_rollback_goes_further_back_and_not_to_the_bad_release(root, tmp_path):
-    push_three(root, tmp_path)
-    store.rollback(root, "shelf", "three is worse")
-    assert store.rollback(root, "shelf", "two as well").version == 1
+def test_a_second_rollback_goes_further_back_and_not_to_the_bad_release(pushed, tmp_path):
+    store.rollback(pushed, "shelf", "three is worse")
+    assert store.rollback(pushed, "shelf", "two as well").version == 1
     with pytest.raises(EdgelineError, match="no release in production before"):
-        store.rollback(root, "shelf", "one too")
-    assert store.push(root, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
-    assert store.rollback(root, "shelf", "four is worse").version == 1
+        store.rollback(pushed, "shelf", "one too")
+    assert store.push(pushed, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
+    assert store.rollback(pushed, "shelf", "four is worse").version == 1
 
 
-def test_a_promotion_puts_a_release_back_and_can_be_rolled_back(root, tmp_path):
-    push_three(root, tmp_path)
-    assert store.promote(root, "shelf", 1, "the lens is fixed").version == 1
-    assert store.rollback(root, "shelf", "it was not").version == 3
+def test_a_promotion_puts_a_release_back_and_can_be_rolled_back(pushed):
+    assert store.promote(pushed, "shelf", 1, "the lens is fixed").version == 1
+    assert store.rollback(pushed, "shelf", "it was not").version == 3
 
 
-def test_every_change_is_audited(root, tmp_path):
-    push_three(root, tmp_path)
-    store.rollback(root, "shelf", "three is worse")
-    store.promote(root, "shelf", 3, "it was not")
-    lines = [json.loads(line) for line in (root / "edge/shelf/history.jsonl").read_text().splitlines()]
+def test_every_change_is_audited(pushed):
+    store.rollback(pushed, "shelf", "three is worse")
+    store.promote(pushed, "shelf", 3, "it was not")
+    lines = [json.loads(line) for line in (pushed / "edge/shelf/history.jsonl").read_text().splitlines()]
     assert [(line["action"], line["from"], line["to"]) for line in lines] == [
         ("push", None, 1),
         ("push", 1, 2),
@@ -137,43 +116,41 @@ def test_a_change_that_cannot_be_made_says_why_in_three_parts(root, candidate, c
     assert snapshot(root) == before
 
 
-def test_a_damaged_release_is_not_rolled_back_to(root, tmp_path):
-    push_three(root, tmp_path)
-    with (root / "serving/shelf/2/saved_model.pb").open("ab") as file:
+def test_a_damaged_release_is_not_rolled_back_to(pushed):
+    with (pushed / "serving/shelf/2/saved_model.pb").open("ab") as file:
         file.write(b"bit rot")
-    before = snapshot(root)
+    before = snapshot(pushed)
     with pytest.raises(EdgelineError, match=r"shelf 2 is damaged: serving/shelf/2/saved_model\.pb"):
-        store.rollback(root, "shelf", "three is worse")
-    assert snapshot(root) == before
-    assert store.rollback(root, "shelf", "three is worse", to=1).version == 1
+        store.rollback(pushed, "shelf", "three is worse")
+    assert snapshot(pushed) == before
+    assert store.rollback(pushed, "shelf", "three is worse", to=1).version == 1
 
 
-def test_a_damaged_pointer_is_an_error_for_readers_and_fixed_by_a_promotion(root, tmp_path):
-    push_three(root, tmp_path)
-    (root / "edge/shelf/current.json").write_text('{"version": 3')
+def test_a_damaged_pointer_is_an_error_for_readers_and_fixed_by_a_promotion(pushed):
+    (pushed / "edge/shelf/current.json").write_text('{"version": 3')
     with pytest.raises(EdgelineError, match=r"current\.json: found invalid content"):
-        store.current(root, "shelf")
-    assert store.promote(root, "shelf", 3, "the pointer was damaged").version == 3
-    assert store.verify(root, "shelf") == []
+        store.current(pushed, "shelf")
+    assert store.promote(pushed, "shelf", 3, "the pointer was damaged").version == 3
+    assert store.verify(pushed, "shelf") == []
 
 
-def test_a_serving_folder_that_somebody_removed_does_not_stop_the_next_push(root, tmp_path):
-    push_three(root, tmp_path)
-    subprocess.run(["rm", "-r", str(root / "serving")], check=True)
-    assert len(store.verify(root, "shelf")) == 7  # the pins, and two files of each release
-    assert store.push(root, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
-    assert len(store.verify(root, "shelf")) == 6 and problems_of(root, "shelf", 4) == []
+def test_a_serving_folder_that_somebody_removed_does_not_stop_the_next_push(pushed, tmp_path):
+    subprocess.run(["rm", "-r", str(pushed / "serving")], check=True)
+    assert len(store.verify(pushed, "shelf")) == 7  # the pins, and two files of each release
+    assert store.push(pushed, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
+    assert len(store.verify(pushed, "shelf")) == 6 and problems_of(pushed, "shelf", 4) == []
 
 
-def test_rollback_takes_well_under_a_second_and_no_tensorflow(root, tmp_path):
-    push_three(root, tmp_path)
+def test_rollback_takes_well_under_a_second_and_no_tensorflow(pushed):
     code = (
         "import sys, pathlib; from edgeline.release import store;"
         "r = store.rollback(pathlib.Path(sys.argv[1]), 'shelf', 'drill');"
         "print(r.version, 'tensorflow' in sys.modules, 'pydantic' in sys.modules)"
     )
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(pushed)], capture_output=True, text=True, check=True
+    )
     # The promise is 10 s. With the start of the interpreter it takes 0.1 s; 5 s leave room for a busy disk.
     assert time.monotonic() - start < 5
     assert done.stdout.split() == ["2", "False", "False"]
@@ -189,79 +166,73 @@ def test_the_same_model_is_found_again_by_its_content(root, tmp_path, candidate)
     assert store.find_version(root, "shelf", model_identity(other.saved_model)) is None
 
 
-def test_old_releases_are_collected_and_what_phones_run_and_a_rollback_needs_stays(root, tmp_path):
-    push_three(root, tmp_path)
-    store.push(root, "shelf", make_candidate(tmp_path / "four", "four"))
-    store.rollback(root, "shelf", "four is worse", to=2)
-    before = snapshot(root)
-    sizes = store.collect(root, "shelf", 1, dry_run=True)
-    assert snapshot(root) == before and list(sizes) == [3]
+def test_old_releases_are_collected_and_what_phones_run_and_a_rollback_needs_stays(pushed, tmp_path):
+    store.push(pushed, "shelf", make_candidate(tmp_path / "four", "four"))
+    store.rollback(pushed, "shelf", "four is worse", to=2)
+    before = snapshot(pushed)
+    sizes = store.collect(pushed, "shelf", 1, dry_run=True)
+    assert snapshot(pushed) == before and list(sizes) == [3]
     assert sizes[3] == sum(len(content) for name, content in before.items() if "/shelf/3/" in name)
-    assert store.collect(root, "shelf", 1) == sizes and store.collect(root, "shelf", 1) == {}
-    assert store.current(root, "shelf").version == 2
-    assert store.verify(root, "shelf") == [] and store.known_versions(root, "shelf") == (1, 2, 4)
-    lines = (root / "edge/shelf/history.jsonl").read_text().splitlines()
+    assert store.collect(pushed, "shelf", 1) == sizes and store.collect(pushed, "shelf", 1) == {}
+    assert store.current(pushed, "shelf").version == 2
+    assert store.verify(pushed, "shelf") == [] and store.known_versions(pushed, "shelf") == (1, 2, 4)
+    lines = (pushed / "edge/shelf/history.jsonl").read_text().splitlines()
     assert [json.loads(line)["action"] for line in lines] == [*["push"] * 4, "rollback", "collect"]
-    assert store.rollback(root, "shelf", "two is worse too").version == 1
-    assert store.push(root, "shelf", make_candidate(tmp_path / "five", "five")).version == 5
+    assert store.rollback(pushed, "shelf", "two is worse too").version == 1
+    assert store.push(pushed, "shelf", make_candidate(tmp_path / "five", "five")).version == 5
 
 
-def test_a_collected_release_that_is_asked_for_is_said_to_be_collected(root, tmp_path):
-    push_three(root, tmp_path)
-    store.collect(root, "shelf", 1)
+def test_a_collected_release_that_is_asked_for_is_said_to_be_collected(pushed):
+    store.collect(pushed, "shelf", 1)
     for change in (store.promote, store.rollback):
         with pytest.raises(UsageError, match=r"shelf 1 was collected on 2.*, by .*@") as caught:
-            change(root, "shelf", *((1, "drill") if change is store.promote else ("drill", 1)))
+            change(pushed, "shelf", *((1, "drill") if change is store.promote else ("drill", 1)))
         assert "releases: 2." in caught.value.why
     with pytest.raises(UsageError, match=r"shelf 1 was collected on .*releases: 2, 3\."):
-        store.verify(root, "shelf", 1)
-    assert store.rollback(root, "shelf", "drill").version == 2
+        store.verify(pushed, "shelf", 1)
+    assert store.rollback(pushed, "shelf", "drill").version == 2
     with pytest.raises(
         UsageError, match=r"shelf 1 was collected.*releases: 3\. Pass one of these with --to V"
     ):
-        store.rollback(root, "shelf", "drill")
+        store.rollback(pushed, "shelf", "drill")
 
 
-def test_of_two_rollbacks_at_once_the_second_does_not_go_one_release_further(root, tmp_path):
-    push_three(root, tmp_path)
-    lock = PushFolder(root).lock
+def test_of_two_rollbacks_at_once_the_second_does_not_go_one_release_further(pushed):
+    lock = PushFolder(pushed).lock
 
     def waiting() -> int:
         return sum(os.path.realpath(f"/proc/self/fd/{fd}") == str(lock) for fd in os.listdir("/proc/self/fd"))
 
     with ThreadPoolExecutor(2) as pool:
         with durable.only_writer(lock, 1):
-            both = [pool.submit(store.rollback, root, "shelf", f"{name} saw it") for name in "ab"]
+            both = [pool.submit(store.rollback, pushed, "shelf", f"{name} saw it") for name in "ab"]
             while waiting() < 3:
                 time.sleep(0.01)
         refused = [error for each in both if (error := each.exception())]
     assert len(refused) == 1 and "put shelf 2 in production meanwhile: rollback." in str(refused[0])
-    assert store.current(root, "shelf").version == 2 and store.verify(root, "shelf") == []
+    assert store.current(pushed, "shelf").version == 2 and store.verify(pushed, "shelf") == []
 
 
-def test_a_manifest_of_a_newer_version_of_this_code_is_not_called_damaged(root, tmp_path, monkeypatch):
-    push_three(root, tmp_path)
+def test_a_manifest_of_a_newer_version_of_this_code_is_not_called_damaged(pushed, monkeypatch):
     monkeypatch.setattr(manifest, "SCHEMA_VERSION", 0)  # as of code from before any of them
     with pytest.raises(manifest.NewerManifest, match="Update Edgeline"):
-        store.verify(root, "shelf")
+        store.verify(pushed, "shelf")
 
 
-def test_a_release_that_was_lost_is_not_taken_for_a_collected_one(root, tmp_path):
-    push_three(root, tmp_path)
-    store.collect(root, "shelf", 1)
-    shutil.rmtree(root / "edge/shelf/2")
-    assert "edge/shelf/2/manifest.json: found no file" in store.verify(root, "shelf")[0]
+def test_a_release_that_was_lost_is_not_taken_for_a_collected_one(pushed):
+    store.collect(pushed, "shelf", 1)
+    shutil.rmtree(pushed / "edge/shelf/2")
+    assert "edge/shelf/2/manifest.json: found no file" in store.verify(pushed, "shelf")[0]
 
 
-def test_nothing_is_collected_where_the_log_does_not_tell_what_was_in_production(root, tmp_path):
-    push_three(root, tmp_path)
-    log = root / "edge/shelf/history.jsonl"
+def test_nothing_is_collected_where_the_log_does_not_tell_what_was_in_production(pushed):
+    log = pushed / "edge/shelf/history.jsonl"
     log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[1:]))
-    before = snapshot(root)
+    before = snapshot(pushed)
     for dry_run in (True, False):
         with pytest.raises(EdgelineError, match="it is unknown which releases were in production"):
-            store.collect(root, "shelf", 1, dry_run)
-    assert snapshot(root) == before
+            store.collect(pushed, "shelf", 1, dry_run)
+    assert snapshot(pushed) == before
 
 
 def test_equal_trainings_are_one_model_although_their_files_differ(root, tmp_path):
@@ -275,14 +246,13 @@ def test_equal_trainings_are_one_model_although_their_files_differ(root, tmp_pat
     assert store.verify(root, "shelf") == []
 
 
-def test_a_model_that_was_rolled_back_does_not_come_back_when_it_was_collected(root, tmp_path):
-    push_three(root, tmp_path)
-    store.rollback(root, "shelf", "three is worse")
+def test_a_model_that_was_rolled_back_does_not_come_back_when_it_was_collected(base, pushed):
+    store.rollback(pushed, "shelf", "three is worse")
     for content in ("four", "five"):
-        store.push(root, "shelf", make_candidate(tmp_path / content, content))
-    assert list(store.collect(root, "shelf", 1)) == [1, 2, 3]
+        store.push(pushed, "shelf", make_candidate(base.parent / content, content))
+    assert list(store.collect(pushed, "shelf", 1)) == [1, 2, 3]
     found = {
-        content: store.find_version(root, "shelf", model_identity(tmp_path / content / "saved_model"))
+        content: store.find_version(pushed, "shelf", model_identity(base.parent / content / "saved_model"))
         for content in ("one", "two", "three", "four", "five")
     }
     assert found == {"one": None, "two": None, "three": 3, "four": 4, "five": 5}
