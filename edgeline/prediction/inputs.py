@@ -87,26 +87,23 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
         recent: deque[list[Any]] = deque(maxlen=contract["readings"])
         # A category is the text that an import writes, whatever type its source has.
         numbers = {*names} - {each["name"] for each in contract["categories"]}
-        for place, cells in _read_rows(path, names, typed=numbers):
-            if isinstance(cells, Rejected):
-                yield Input(place, problem=cells.detail, fault=cells.reason)
+        for read in _read_rows(path, names, typed=numbers):
+            if read.problem:
+                yield read
                 continue
             try:
-                clipped = tuple(row.find_beyond(cells, contract))
+                clipped = tuple(row.find_beyond(read.content, contract))
             except CellError as error:
-                yield Input(place, problem=error.found, fault=error.kind)
+                yield Input(read.place, problem=error.found, fault=error.kind)
                 continue
-            recent.append([cells[name] for name in names])
+            recent.append([read.content[name] for name in names])
             if len(recent) == recent.maxlen:
                 content = dict(zip(names, map(list, zip(*recent, strict=True)), strict=True))
-                yield Input(place, content, clipped=clipped)
+                yield Input(read.place, content, clipped=clipped)
     elif kind == "tokens" and path.suffix.lower() != ".txt":
         # The column of texts has one name in spans, and another in the file that they were imported from.
-        for place, cells in _read_rows(path, [contract.get("column", contract["input"])], contract["input"]):
-            if isinstance(cells, Rejected):
-                yield Input(place, problem=cells.detail, fault=cells.reason)
-            else:
-                yield Input(place, *cells.values())
+        for read in _read_rows(path, [contract.get("column", contract["input"])], contract["input"]):
+            yield read if read.problem else Input(read.place, *read.content.values())
     else:
         yield Input(str(path), read_bytes(path, _MOST_BYTES))
 
@@ -123,8 +120,8 @@ def answer(example: Input, bundle: Bundle) -> tuple[Input, Answer | None]:
 
 def _read_rows(
     path: Path, names: list[str], instead: str = "", typed: Collection[str] = ()
-) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
-    """Yields the place of each row of a table, and its cells of these columns or why it has none.
+) -> Iterator[Input]:
+    """Yields each row of a table, with its cells by column.
 
     The column `instead`, if the table has it, is read for each of `names` that is missing.
     """
@@ -142,10 +139,11 @@ def _read_rows(
             )
         for each in table.rows(names):
             if isinstance(each, Rejected):
-                yield each.id, each
+                yield Input(each.id, problem=each.detail, fault=each.reason)
             else:
                 types = {name: kind for name, kind in table.types.items() if name in typed}
-                yield each[0], {name: _convert(cell, types.get(name)) for name, cell in each[1].items()}
+                place, cells = each
+                yield Input(place, {name: _convert(cell, types.get(name)) for name, cell in cells.items()})
 
 
 def _convert(cell: str, kind: str | None) -> Any:

@@ -109,35 +109,28 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
         EdgelineError: A fact that the manifest needs is missing, of the wrong type, or not JSON.
     """
     scratch = folder.push_scratch(model, version)
-    durable.make_folders(scratch / "serving")
-    durable.make_folders(scratch / "edge")
-    for name, source in manifest.files_below(candidate.saved_model).items():
-        target = scratch / "serving" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        durable.copy_file(source, target)
-    for name, source in candidate.edge_files.items():
-        target = scratch / "edge" / name
-        target.parent.mkdir(exist_ok=True)
-        durable.copy_file(source, target)
-    durable.write_file(scratch / "edge" / LABELS, render_labels(candidate.labels))
-    preprocessing = render(candidate.preprocessing, "The preprocessing contract")
-    durable.write_file(scratch / "edge" / PREPROCESSING, preprocessing)
-    if candidate.card:
-        durable.write_file(scratch / "edge" / CARD, candidate.card(version).encode())
-    files = [
-        manifest.FileEntry(f"{part}/{model}/{version}/{name}", *measure_file(path))
-        for part in ("serving", "edge")
-        for name, path in manifest.files_below(scratch / part).items()
-    ]
+    files: list[manifest.FileEntry] = []
+    served = manifest.files_below(candidate.saved_model)
+    for part, sources in (("serving", served), ("edge", candidate.edge_files)):
+        durable.make_folders(scratch / part)
+        for name, source in sources.items():
+            target = scratch / part / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            durable.copy_file(source, target)
+            files.append(manifest.FileEntry(f"{part}/{model}/{version}/{name}", *measure_file(target)))
 
     def write(name: str, content: bytes) -> None:
         durable.write_file(scratch / "edge" / name, content)
         entry = f"edge/{model}/{version}/{name}", len(content), sha256_of_bytes(content)
         files.append(manifest.FileEntry(*entry))
 
+    write(LABELS, render_labels(candidate.labels))
+    write(PREPROCESSING, render(candidate.preprocessing, "The preprocessing contract"))
+    if candidate.card:
+        write(CARD, candidate.card(version).encode())
     if key := candidate.signing_key:
-        served = manifest.select_entries(files, f"serving/{model}/{version}")
-        write(SERVING_SIGNATURE, sign_files(key, model, {each.path: each.sha256 for each in served}))
+        saved_model = manifest.select_entries(files, f"serving/{model}/{version}")
+        write(SERVING_SIGNATURE, sign_files(key, model, {each.path: each.sha256 for each in saved_model}))
         write(MODEL_KEY, render_public_key(derive_key(key).public_key()))
     raw = render(_build_manifest(candidate, files, model, version), "The manifest")
     try:
