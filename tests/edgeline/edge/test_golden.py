@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from edgeline.edge.golden import (
     TOLERANCES,
@@ -232,12 +233,8 @@ def test_scores_that_a_file_does_not_give_are_found(tmp_path: Path, files: dict[
     first, second = about.examples
     scores = first.scores["fp32"]
     off = {**first.scores, "fp32": (scores[0] + 0.002, *scores[1:])}
-    changed = replace(vectors, about=_with(about, examples=(_with(first, scores=off), second)))
+    changed = replace(
+        vectors, about=structs.replace(about, examples=(structs.replace(first, scores=off), second))
+    )
     (problem,) = golden_problems(changed, contract, loaded)
     assert problem.startswith("golden/01.jpg: fp32 gives label 0 ") and problem.endswith(" 0.001.")
-
-
-def _with(struct: Any, **changes: Any) -> Any:
-    import msgspec
-
-    return msgspec.structs.replace(struct, **changes)

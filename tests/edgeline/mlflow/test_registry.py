@@ -112,34 +112,28 @@ def test_a_run_is_there_with_settings_data_metrics_verdicts_and_its_page(place):
     assert len(seen.client.get_metric_history(run.info.run_id, "train/accuracy")) == 16
     tags = {"outcome": "pushed", "gate.edge": "pass", "worst/lane": "lane-01", "window": "ab" * 32}
     tags |= {"reasons": "Version 3 of shelf is in production.", "digest.code": "cd" * 32}
+    tags |= {"mlflow.source.name": "edgeline (local)"}
     assert tags.items() <= run.data.tags.items()
     assert run.data.tags["spans"].startswith("span-00001, ")
     assert (run.info.status, run.info.end_time - run.info.start_time) == ("FINISHED", 250_000)
     page = seen.client.download_artifacts(run.info.run_id, "report.html", str(place))
     assert f"<title>{RUN}</title>" in Path(page).read_text()
-
-
-def test_a_run_names_its_datasets_and_the_experiment_its_kind(place):
-    mirror(place, record(place))
-    seen = Seen(uri_of(place))
-    inputs = {item.tags[0].value: item.dataset for item in seen.runs[RUN].inputs.dataset_inputs}
+    inputs = {item.tags[0].value: item.dataset for item in run.inputs.dataset_inputs}
     assert set(inputs) == {"train", "eval"} and inputs["eval"].name == "shelf-eval"
     assert "span-00001" in inputs["eval"].profile and inputs["eval"].digest == ("ab" * 32)[:36]
-    tags = seen.client.get_experiment_by_name("shelf").tags
-    assert tags["mlflow.experimentKind"] == "custom_model_development"
-    assert seen.runs[RUN].data.tags["mlflow.source.name"] == "edgeline (local)"
+    experiment = seen.client.get_experiment_by_name("shelf")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
 
-@pytest.mark.parametrize(
-    ("outcome", "status"),
-    [("held", "FAILED"), ("refused", "FAILED"), ("failed", "FAILED"), ("killed", "KILLED")],
-)
-def test_a_run_that_pushed_nothing_is_there_with_its_verdict(place, outcome, status):
-    mirror(place, record(place, outcome=outcome))
-    run = Seen(uri_of(place)).runs[RUN]
-    assert (run.data.tags["outcome"], run.info.status) == (outcome, status)
+def test_a_run_that_pushed_nothing_is_there_with_its_verdict(place):
     words = {"held": "A model was trained and held back", "refused": "The data was refused"}
-    assert run.data.tags["mlflow.note.content"].startswith(f"**{words.get(outcome, 'The run ')}")
+    outcomes = (*words, "failed", "killed")
+    mirror(place, *(record(place, outcome, outcome=outcome) for outcome in outcomes))
+    runs = Seen(uri_of(place)).runs
+    for outcome in outcomes:
+        tags, status = runs[outcome].data.tags, runs[outcome].info.status
+        assert (tags["outcome"], status) == (outcome, "KILLED" if outcome == "killed" else "FAILED")
+        assert tags["mlflow.note.content"].startswith(f"**{words.get(outcome, 'The run ')}")
 
 
 def test_gc_takes_the_files_of_runs_that_go_and_leaves_all_figures(place, make_run, monkeypatch):

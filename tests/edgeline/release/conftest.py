@@ -1,13 +1,13 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from edgeline.release import store
-from edgeline.release.store import Candidate
+from edgeline.release.store import Candidate, Release
 from tests.edgeline.release.candidates import make_candidate
 
 MEMORY = Path("/dev/shm")
@@ -36,6 +36,16 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pushed(base: Path, root: Path) -> Path:
     """The root, with the releases of `base`."""
     return Path(shutil.copytree(base, root))
+
+
+@pytest.fixture
+def push(root: Path, tmp_path: Path) -> Callable[..., Release]:
+    """Pushes a model of that content, with these settings."""
+
+    def do(content: str, **settings: object) -> Release:
+        return store.push(root, "shelf", make_candidate(tmp_path / content, content, 100, **settings))
+
+    return do
 
 
 @pytest.fixture

@@ -85,32 +85,17 @@ def main(work: Path, action: str) -> None:
     new, later = (make_candidate(work / name, name, signing_key=make_key()) for name in ("new", "later"))
     if action == "withdraw":
         store.rollout(base, "shelf", 1, 10, "drill", make_key())
-    # The version in production, and that of the candidate.
-    before_it, after_it = {
-        "push": ((2,), (3,)),
-        "rollback": ((2,), (1,)),
-        "repair": ((2,), (2,)),
-        "collect": ((3,), (3,)),
-        "rollout": ((2,), (2, 1)),
-        "canary": ((2,), (2, 3)),
-        "withdraw": ((2, 1), (2,)),
+    # The version in production and that of the candidate, before and after it.
+    before_it, after_it, write = {
+        "push": ((2,), (3,), lambda: store.push(root, "shelf", new)),
+        "rollback": ((2,), (1,), lambda: store.rollback(root, "shelf", "drill", key=make_key())),
+        "repair": ((2,), (2,), lambda: store.repair(root)),
+        "collect": ((3,), (3,), lambda: store.collect(root, "shelf", 1)),
+        "rollout": ((2,), (2, 1), lambda: store.rollout(root, "shelf", 1, 10, "drill", make_key())),
+        "canary": ((2,), (2, 3), lambda: store.push(root, "shelf", replace(new, canary_percent=10))),
+        "withdraw": ((2, 1), (2,), lambda: store.rollback(root, "shelf", "drill", key=make_key())),
     }[action]
     changes = len(read_history(PushFolder(base), "shelf").changes)
-
-    def write() -> object:
-        if action == "push":
-            return store.push(root, "shelf", new)
-        if action == "canary":
-            return store.push(root, "shelf", replace(new, canary_percent=10))
-        if action == "rollout":
-            return store.rollout(root, "shelf", 1, 10, "drill", make_key())
-        if action == "collect":
-            return store.collect(root, "shelf", 1)
-        return (
-            store.repair(root)
-            if action == "repair"
-            else store.rollback(root, "shelf", "drill", key=make_key())
-        )
 
     before = snapshot(base)
     if action == "repair":

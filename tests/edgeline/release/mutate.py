@@ -20,6 +20,7 @@ from edgeline.release import store
 from tests.edgeline.release.candidates import make_candidate, make_key
 
 MEMORY = Path("/dev/shm")
+DOCUMENTS = ("manifest.json", "history.jsonl", "current.json", "models.config")
 
 
 def make_base(root: Path, work: Path) -> None:
@@ -39,15 +40,14 @@ def files_of(root: Path) -> list[Path]:
 
 
 def flip(root: Path, dice: random.Random) -> None:
-    path = dice.choice(files_of(root))
-    raw = bytearray(path.read_bytes())
-    raw[dice.randrange(len(raw))] ^= 1 << dice.randrange(8)
-    path.write_bytes(raw)
+    flip_a_bit(dice.choice(files_of(root)), dice)
 
 
 def flip_in_a_document(root: Path, dice: random.Random) -> None:
-    names = ("manifest.json", "history.jsonl", "current.json", "models.config")
-    path = dice.choice([path for path in files_of(root) if path.name in names])
+    flip_a_bit(dice.choice([path for path in files_of(root) if path.name in DOCUMENTS]), dice)
+
+
+def flip_a_bit(path: Path, dice: random.Random) -> None:
     raw = bytearray(path.read_bytes())
     raw[dice.randrange(len(raw))] ^= 1 << dice.randrange(8)
     path.write_bytes(raw)
@@ -68,16 +68,16 @@ def delete(root: Path, dice: random.Random) -> None:
 
 
 def swap(root: Path, dice: random.Random) -> None:
-    one, other = dice.sample(files_of(root), 2)
-    first, second = one.read_bytes(), other.read_bytes()
-    one.write_bytes(second)
-    other.write_bytes(first)
+    exchange(*dice.sample(files_of(root), 2))
 
 
 def swap_between_versions(root: Path, dice: random.Random) -> None:
     one = dice.choice([path for path in files_of(root) if {"1", "2", "3"} & {*path.parts}])
     parts = one.relative_to(root).parts
-    other = root.joinpath(*parts[:2], dice.choice(sorted({"1", "2", "3"} - {parts[2]})), *parts[3:])
+    exchange(one, root.joinpath(*parts[:2], dice.choice(sorted({"1", "2", "3"} - {parts[2]})), *parts[3:]))
+
+
+def exchange(one: Path, other: Path) -> None:
     first, second = one.read_bytes(), other.read_bytes()
     one.write_bytes(second)
     other.write_bytes(first)
@@ -111,8 +111,7 @@ def add(root: Path, dice: random.Random) -> None:
 
 
 def link(root: Path, dice: random.Random) -> None:
-    names = ("manifest.json", "history.jsonl", "current.json", "models.config")
-    path = dice.choice([path for path in files_of(root) if path.name not in names])
+    path = dice.choice([path for path in files_of(root) if path.name not in DOCUMENTS])
     elsewhere = root.parent / "elsewhere"
     shutil.copyfile(path, elsewhere)
     path.unlink()

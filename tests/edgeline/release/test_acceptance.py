@@ -9,17 +9,7 @@ from edgeline.release.acceptance import check_push_early, distrust
 from edgeline.release.layout import render, sha256_of_bytes
 from edgeline.release.manifest import model_identity
 from edgeline.release.signing import digits_of
-from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
-
-
-@pytest.fixture
-def push(root, tmp_path):
-    """Pushes a model of that content, with these settings; returns its release."""
-
-    def do(content, **settings):
-        return store.push(root, "shelf", make_candidate(tmp_path / content, content, 100, **settings))
-
-    return do
+from tests.edgeline.release.candidates import make_key, snapshot
 
 
 def age(root, version, days=100):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from functools import partial
 
 import pytest
 
@@ -16,12 +17,8 @@ KEY = make_key()
 
 
 @pytest.fixture
-def push(root, tmp_path):
-    def do(content, **changes):
-        changes = {"signing_key": KEY, **changes}
-        return store.push(root, "shelf", make_candidate(tmp_path / content, content, 100, **changes))
-
-    return do
+def push(push):
+    return partial(push, signing_key=KEY)
 
 
 def read(root):

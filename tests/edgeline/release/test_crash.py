@@ -19,20 +19,8 @@ pytestmark = pytest.mark.e2e
 PROJECT = Path(__file__).parents[3]
 
 
-# Where there is a new release, some kills have to come after the rename that counts, or the hook missed it.
-@pytest.mark.parametrize(
-    ("action", "reaches_the_new"),
-    [
-        ("push", True),
-        ("rollback", True),
-        ("repair", False),
-        ("collect", True),
-        ("rollout", True),
-        ("canary", True),
-        ("withdraw", True),
-    ],
-)
-def test_killed_at_any_file_operation_readers_have_the_old_or_the_new_release(root, action, reaches_the_new):
+@pytest.mark.parametrize("action", ["push", "rollback", "repair", "collect", "rollout", "canary", "withdraw"])
+def test_killed_at_any_file_operation_readers_have_the_old_or_the_new_release(root, action):
     done = subprocess.run(
         [sys.executable, "-m", "tests.edgeline.release.kill_at_every_step", str(root.parent), action],
         capture_output=True,
@@ -41,7 +29,8 @@ def test_killed_at_any_file_operation_readers_have_the_old_or_the_new_release(ro
     )
     assert done.returncode == 0, done.stderr
     kills, old = map(int, done.stdout.split())
-    assert old > 10 and (kills > old) == reaches_the_new
+    # Where there is a new release, some kills come after the rename that counts, or the hook missed it.
+    assert old > 10 and (kills > old) == (action != "repair")
 
 
 def test_two_pushers_at_once_get_versions_of_their_own_and_readers_never_see_half(root, tmp_path):

@@ -167,7 +167,7 @@ def test_the_bill_of_materials_is_valid_and_names_model_files_data_and_libraries
     found = {each["name"]: each["version"] for each in libraries}
     assert found == list_libraries() and "msgspec" in found
     assert all(re.fullmatch(r"pkg:pypi/[a-z0-9-]+@[^@]+", each["purl"]) for each in libraries)
-    assert tools.check(CHECK_BOM, raw.replace(b'"CycloneDX"', b'"other"')) != ""
+    assert tools.check(CHECK_BOM, b'{"bomFormat": "other", "specVersion": "1.6"}') != ""
 
 
 def test_the_provenance_is_valid_and_names_what_the_release_was_made_from(tools, release):

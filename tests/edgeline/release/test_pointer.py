@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import datetime, timedelta, timezone
+from functools import partial
 
 import msgspec
 import pytest
@@ -12,20 +13,14 @@ from edgeline.release import pointer as pointers
 from edgeline.release import store
 from edgeline.release.pointer import Envelope
 from edgeline.release.signing import digits_of
-from tests.edgeline.release.candidates import make_candidate, make_key
+from tests.edgeline.release.candidates import make_key
 
 SIGNER = digits_of(make_key().public_key())
 
 
 @pytest.fixture
-def push(root, tmp_path):
-    def do(content, number=1, **settings):
-        key = make_key(number) if number else None
-        return store.push(
-            root, "shelf", make_candidate(tmp_path / content, content, 100, signing_key=key, **settings)
-        )
-
-    return do
+def push(push):
+    return partial(push, signing_key=make_key())
 
 
 def read(root):
@@ -71,8 +66,8 @@ def test_a_signed_pointer_is_not_replaced_without_a_key_and_collecting_needs_non
 def test_it_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
     root, push, number, monkeypatch
 ):
-    push("one", number, pointer_days=10)
     key = make_key(number) if number else None
+    push("one", signing_key=key, pointer_days=10)
     first = read(root)[0]
     assert store.renew(root, "shelf", key) == first == read(root)[0]
     later = datetime.now(timezone.utc) + timedelta(days=2, seconds=1)

@@ -9,7 +9,7 @@ import pytest
 from edgeline.errors import UsageError
 from edgeline.release import store
 from tests.edgeline.release.candidates import make_candidate
-from tests.edgeline.release.mutate import mutate
+from tests.edgeline.release.mutate import exchange, mutate
 
 BUNDLE, OLDER, SAVED = "edge/shelf/2", "edge/shelf/1", "serving/shelf/2"
 POINTER, HISTORY, PINS = "edge/shelf/current.json", "edge/shelf/history.jsonl", "serving/models.config"
@@ -91,10 +91,7 @@ def test_damage_is_found_and_named(pushed, damage, message):
 
 
 def swap_manifests(root: Path) -> None:
-    one, two = (root / f"edge/shelf/{version}/manifest.json" for version in (1, 2))
-    first, second = one.read_bytes(), two.read_bytes()
-    one.write_bytes(second)
-    two.write_bytes(first)
+    exchange(root / OLDER / "manifest.json", root / BUNDLE / "manifest.json")
 
 
 def swap_bundles(root: Path) -> None:

@@ -34,17 +34,6 @@ def contract(**changes: Any) -> dict[str, Any]:
     }
 
 
-def jpeg(width: int, height: int, mode: str = "RGB", **options: Any) -> bytes:
-    """A noisy photo with edges and gradients in every direction, as JPEG."""
-    rng = np.random.default_rng(width * 10_000 + height)
-    y, x = np.mgrid[0:height, 0:width]
-    planes = [127 + 80 * np.sin(x / 7 + y / 31), 127 + 90 * np.cos(x / 23 - y / 5), (2 * x + y) % 256]
-    pixels = np.stack(planes, axis=-1) + rng.normal(0, 12, (height, width, 3))
-    file = io.BytesIO()
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).convert(mode).save(file, "JPEG", **options)
-    return file.getvalue()
-
-
 def scene(width: int, height: int) -> Image.Image:
     """Strong colours, edges and noise in every place, whatever the size."""
     rng = np.random.default_rng(width * 10_000 + height)
@@ -53,6 +42,10 @@ def scene(width: int, height: int) -> Image.Image:
     tile = (np.stack(planes, axis=-1) + rng.normal(0, 12, (*x.shape, 3))).clip(0, 255).astype(np.uint8)
     times = -(-height // tile.shape[0]), -(-width // tile.shape[1]), 1
     return Image.fromarray(np.tile(tile, times)[:height, :width])
+
+
+def jpeg(width: int, height: int, mode: str = "RGB", **options: Any) -> bytes:
+    return encode(scene(width, height).convert(mode), **options)
 
 
 def with_alpha(image: Image.Image) -> Image.Image:
