@@ -1,7 +1,7 @@
 """The settings of alerts: their channels, and the thresholds of trouble. Secrets are only named here."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -85,9 +85,5 @@ class AlertSettings(Group):
     @property
     def channels(self) -> tuple[Channel, ...]:
         """Returns the channels that are set."""
-        settings: dict[Channel, object] = {
-            "webhook": self.webhook,
-            "email": self.email.host,
-            "command": self.command,
-        }
-        return tuple(channel for channel, setting in settings.items() if setting)
+        given = zip(get_args(Channel), (self.webhook, self.email.host, self.command), strict=True)
+        return tuple(channel for channel, setting in given if setting)

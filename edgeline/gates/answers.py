@@ -49,8 +49,8 @@ class Answers:
 
     def by_kind(self) -> Mapping[str, tuple[str, ...]]:
         """Returns the names of the slices that have examples, by kind."""
-        kinds: dict[str, tuple[str, ...]] = {"overall": ("all",), "class": ()}
-        kinds["class"] = tuple(self.classes[label] for label in np.unique(self.labels))
+        classes = tuple(self.classes[label] for label in np.unique(self.labels))
+        kinds: dict[str, tuple[str, ...]] = {"overall": ("all",), "class": classes}
         for kind, name in self.slices:
             kinds[kind] = (*kinds.get(kind, ()), name)
         return kinds
@@ -105,32 +105,19 @@ def build_measure(
     class_id, mask = None, answers.of(kind, name)
     if kind == "class" and metric in ("recall", "precision", "f1"):
         class_id, mask = answers.classes.index(name), answers.of("overall", "all")
-    measure = _select_measure(
-        metric, answers.labels[mask], probabilities[mask], class_id, answers.normal, false_alarm_rate
-    )
-    return answers.groups[mask], measure
-
-
-def _select_measure(
-    metric: str,
-    labels: NDArray[np.int64],
-    probabilities: Floats,
-    class_id: int | None,
-    normal: int | None,
-    false_alarm_rate: float,
-) -> Measure:
+    groups, labels, probabilities = answers.groups[mask], answers.labels[mask], probabilities[mask]
     if metric in ("auc", "recall_at_false_alarms"):
-        assert normal is not None
-        scores = _Scores(labels == normal, probabilities[:, normal])
+        assert answers.normal is not None
+        scores = _Scores(labels == answers.normal, probabilities[:, answers.normal])
         if metric == "auc":
-            return scores.auc
-        return lambda drawn: scores.alarm_recall(drawn, 1 - false_alarm_rate)
+            return groups, scores.auc
+        return groups, lambda drawn: scores.alarm_recall(drawn, 1 - false_alarm_rate)
     predicted = Answers.said(probabilities)
     if metric in ("accuracy", "loss"):
         of_label = np.take_along_axis(probabilities, labels[:, None], 1)[:, 0]
         losses = -np.log(of_label.clip(_LEAST_PROBABILITY, 1))
         values = predicted == labels if metric == "accuracy" else losses
-        return lambda drawn: drawn @ values.astype(np.float32) / drawn.sum(1)
+        return groups, lambda drawn: drawn @ values.astype(np.float32) / drawn.sum(1)
     classes = np.arange(probabilities.shape[1])
     is_label, is_predicted = labels[:, None] == classes, predicted[:, None] == classes
 
@@ -147,7 +134,7 @@ def _select_measure(
         # The mean is over the classes that have examples.
         return _divide((value * (actual > 0)).sum(1), (actual > 0).sum(1))
 
-    return measure_classes
+    return groups, measure_classes
 
 
 class _Scores:

@@ -50,8 +50,7 @@ def judge(
     findings = (
         *(Finding("schema", item.sentence, item.spans, item.feature or None) for item in anomalies),
         *_check_class_counts(ingest, settings.min_examples_per_class),
-        *_check_rows(spans, ingest.noun),
-        *_check_quarantine(spans, ingest.noun, settings.max_quarantine_fraction),
+        *_check_rows(spans, ingest.noun, settings.max_quarantine_fraction),
         *_check_twins(twins or Twins(), ingest.noun, settings.max_twin_fraction),
         *_check_drift(drifts, settings),
         *(Finding("served", warning) for warning in (served.warnings if served else ())),
@@ -89,16 +88,12 @@ def _check_class_counts(ingest: Ingest, least: int) -> Iterator[Finding]:
         yield Finding("class_count", text, feature=_LABEL)
 
 
-def _check_rows(spans: Sequence[Span], noun: str) -> Iterator[Finding]:
+def _check_rows(spans: Sequence[Span], noun: str, most: float) -> Iterator[Finding]:
     for span in spans:
         if not span.rows:
             text = f"{span.name} has no {noun}: its export failed, or there was nothing to export."
             yield Finding("empty_span", text, (span.name,))
-
-
-def _check_quarantine(spans: Sequence[Span], noun: str, most: float) -> Iterator[Finding]:
-    for span in spans:
-        if span.rows and span.quarantined / span.rows > most:
+        elif span.quarantined / span.rows > most:
             by_reason = ", ".join(f"{count} {reason}" for reason, count in span.rejected.items())
             share, allowed = format_with_bound(span.quarantined / span.rows, most, 1, "%")
             text = (

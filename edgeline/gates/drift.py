@@ -315,7 +315,7 @@ def _estimate_noise(others: Any, span: Any, group_variance: float, compares_shar
     Jensen-Shannon divergence in bits is the chi-squared statistic of their bins, tenths and missing numbers,
     divided by 8 ln 2 (its second-order expansion). The divergence of texts by words has no such bound.
     """
-    counts = [int(_get_common(stats).tot_num_values) for stats in (others, span)]
+    counts = [_count_values(stats) for stats in (others, span)]
     if not all(counts):
         return 0.0
     variance = sum(1 / count for count in counts) + group_variance
@@ -347,21 +347,17 @@ def _find_unseen(others: Any, span: Any) -> tuple[float, float, tuple[str, ...]]
         return 0.0, 0.0, ()
     unseen = {word: count for word, count in now.items() if word not in before}
     # Words beyond those counted by name would be taken for new ones: they count as words seen once.
-    repeated = sum(count for count in before.values() if count > 1) / _sum_counts(others)
+    repeated = sum(count for count in before.values() if count > 1) / _count_values(others)
     commonest = heapq.nlargest(_MOST_SHOWN, sorted(unseen), key=unseen.__getitem__)
-    return sum(unseen.values()) / _sum_counts(span), 1 - repeated, tuple(commonest)
+    return sum(unseen.values()) / _count_values(span), 1 - repeated, tuple(commonest)
 
 
 def _read_counts(stats: Any) -> dict[str, float]:
     return {bucket.label: bucket.sample_count for bucket in stats.string_stats.rank_histogram.buckets}
 
 
-def _sum_counts(stats: Any) -> int:
-    return int(stats.string_stats.common_stats.tot_num_values)
-
-
-def _get_common(stats: Any) -> Any:
-    return getattr(stats, stats.WhichOneof("stats")).common_stats
+def _count_values(stats: Any) -> int:
+    return int(getattr(stats, stats.WhichOneof("stats")).common_stats.tot_num_values)
 
 
 def _find_stats(feature: str, dataset: Any) -> Any:
@@ -376,10 +372,10 @@ def _describe(stats: Any) -> str:
     """Returns mean and deviation of a number, or the shares of the commonest values of a text."""
     if stats.HasField("num_stats"):
         missing = max((each.num_nan for each in stats.num_stats.histograms), default=0)
-        share = missing / max(_get_common(stats).tot_num_values, 1)
+        share = missing / max(_count_values(stats), 1)
         if share == 1:
             return "no number"
         more = f"; {share:.1%} missing" if missing else ""
         return f"mean {stats.num_stats.mean:.4g} (standard deviation {stats.num_stats.std_dev:.3g}{more})"
     top = [(value.value, value.frequency) for value in stats.string_stats.top_values]
-    return ", ".join(f"{value} {count / _sum_counts(stats):.1%}" for value, count in top[:_MOST_SHOWN])
+    return ", ".join(f"{value} {count / _count_values(stats):.1%}" for value, count in top[:_MOST_SHOWN])
