@@ -100,7 +100,7 @@ def _format_slice(pair: SlicePair) -> str:
     name = pair.name if pair.kind in _ALWAYS_LISTED else f"{pair.kind} {pair.name}"
     verdict = f" {pair.verdict}" if pair.verdict in _LISTED_VERDICTS else ""
     return (
-        f"{_cut(name, 20):<20} {_format_share(pair.first):<22} {_format_share(pair.second):<22}"
+        f"{words.cut(name, 20):<20} {_format_share(pair.first):<22} {_format_share(pair.second):<22}"
         f" {words.points(pair.difference):>6}{verdict}"
     )
 
@@ -114,7 +114,7 @@ def _format_share(side: Slice | None) -> str:
 
 def _format_change(line: Change) -> Iterator[str]:
     """Formats a change in columns on one line, or on several where its texts are too long."""
-    name = f"{'*' if line.before != line.now else ' '} {_cut(line.what, _NAME - 2)}"
+    name = f"{'*' if line.before != line.now else ' '} {words.cut(line.what, _NAME - 2)}"
     sides = {"first": line.before, "second": line.now}
     if max(map(len, sides.values())) <= _COLUMN:
         yield f"{name:<{_NAME + 2}}{line.before:<{_COLUMN + 2}}{line.now}"
@@ -122,7 +122,3 @@ def _format_change(line: Change) -> Iterator[str]:
     yield name
     for side, text in sides.items():
         yield from wrap(text, _WIDTH, initial_indent=f"    {side:<8}", subsequent_indent=" " * 12)
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -18,6 +18,7 @@ from edgeline.report.drawing import (
 )
 from edgeline.report.facts import Feature
 from edgeline.report.measures import Reliability
+from edgeline.report.words import cut
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -72,17 +73,10 @@ def _draw_bins(axes: "Axes", of: Feature) -> None:
         if distribution is None or not distribution.bins:
             continue
         widest = max((high - low for low, high, _ in distribution.bins), default=0.0) or 1.0
-        x, y = [distribution.bins[0][0]], [0.0]
-        for low, high, share in distribution.bins:
-            density = share / ((high - low) or widest)
-            x += [low, high if high > low else low + widest]
-            y += [density, density]
-        x.append(x[-1])
-        y.append(0.0)
-        if is_filled:
-            axes.fill(x, y, color=colour, linewidth=0)
-        else:
-            axes.plot(x, y, color=colour, linewidth=2)
+        densities = [share / ((high - low) or widest) for low, high, share in distribution.bins]
+        *ends, (low, high, _) = distribution.bins
+        edges = [*(begin for begin, _, _ in ends), low, high if high > low else low + widest]
+        axes.stairs(densities, edges, fill=is_filled, color=colour, linewidth=0 if is_filled else 2)
     axes.set_yticks([])
     axes.grid(False)
     axes.margins(x=0.01)
@@ -103,16 +97,12 @@ def _draw_values(axes: "Axes", of: Feature, most: int = 6) -> None:
         for of_value, height, colour, spans in shares:
             [bar] = axes.barh(place, of_value.get(value, 0.0) * 100, height, color=colour)
             add_tooltip(bar, f"{value}: {of_value.get(value, 0.0):.1%} of the {spans}")
-    axes.set_yticks(range(len(shown)), [_shorten(value) for value in shown], color=INK)
+    axes.set_yticks(range(len(shown)), [cut(value, 16) for value in shown], color=INK)
     axes.invert_yaxis()
     axes.grid(False)
     axes.grid(True, axis="x")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} %")
     axes.locator_params(axis="x", nbins=4)
-
-
-def _shorten(text: str, most: int = 16) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) -> "Markup":

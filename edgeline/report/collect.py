@@ -1,6 +1,6 @@
 """Collects the facts of a run from its artifacts. Unreadable files are named, and the rest is shown."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -154,45 +154,26 @@ def _read_evaluation(sources: Sources) -> facts.Evaluation | None:
 
 
 def _make_slices(metrics: Metrics) -> tuple[facts.Slice, ...]:
-    baseline = metrics.baseline or {}
-    result = [
-        _make_slice(metrics, kind, name, values, baseline.get(kind, {}).get(name, {}))
-        for kind, slices in metrics.candidate.items()
-        for name, values in slices.items()
-    ]
+    baseline, result = metrics.baseline or {}, []
+    for kind, named in metrics.candidate.items():
+        for name, values in named.items():
+            examples, accuracy = round(values.get("example_count") or 0), values.get("accuracy")
+            interval, groups = (0.0, 1.0), None
+            if (estimate := metrics.estimates.get(kind, {}).get(name)) is not None:
+                interval = estimate.low, estimate.high
+                groups = estimate.sessions if estimate.sessions < examples else None
+            elif accuracy is not None:
+                interval = compute_wilson_interval(round(accuracy * examples), examples)
+            before = baseline.get(kind, {}).get(name, {}).get("accuracy")
+            measures = {key: value for key in _MEASURES if (value := values.get(key)) is not None}
+            result.append(facts.Slice(kind, name, examples, accuracy, *interval, before, measures, groups))
     # Groups that are slices already are not shown twice.
     if metrics.group not in metrics.candidate:
         for group in metrics.worst_groups:
             interval = compute_wilson_interval(round(group.accuracy * group.examples), group.examples)
-            values = group.name, group.examples, group.accuracy, *interval, group.before
-            result.append(facts.Slice(metrics.group, *values))
+            share = group.accuracy, *interval, group.before
+            result.append(facts.Slice(metrics.group, group.name, group.examples, *share))
     return tuple(result)
-
-
-def _make_slice(
-    metrics: Metrics,
-    kind: str,
-    name: str,
-    values: Mapping[str, float | None],
-    before: Mapping[str, float | None],
-) -> facts.Slice:
-    examples, accuracy = round(values.get("example_count") or 0), values.get("accuracy")
-    low, high = (
-        compute_wilson_interval(round(accuracy * examples), examples) if accuracy is not None else (0.0, 1.0)
-    )
-    if (estimate := metrics.estimates.get(kind, {}).get(name)) is not None:
-        low, high = estimate.low, estimate.high
-    return facts.Slice(
-        kind=kind,
-        name=name,
-        examples=examples,
-        accuracy=accuracy,
-        low=low,
-        high=high,
-        before=before.get("accuracy"),
-        measures={name: value for name in _MEASURES if (value := values.get(name)) is not None},
-        groups=estimate.sessions if estimate is not None and estimate.sessions < examples else None,
-    )
 
 
 def _read_twins(sources: Sources) -> facts.TwinAccuracy | None:

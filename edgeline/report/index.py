@@ -1,7 +1,7 @@
 """The page of all runs of a model: accuracy over the weeks, what was pushed, what was held back and why."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from statistics import mean
 
@@ -51,7 +51,7 @@ def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) 
         "index.html",
         model=model,
         sentence=_describe_production(model, rows, changes),
-        figures=[*_compare_with_production(rows), *_count_outcomes(rows)],
+        figures=_list_figures(rows),
         rows=[(row, *BADGES[row.outcome]) for row in rows[::-1]],
         dated=dated if any(row.accuracy is not None for _, row in dated) else [],
         marks=marks,
@@ -151,29 +151,17 @@ def _describe_production(model: str, rows: Sequence[Row], changes: Sequence[Mark
     )
 
 
-def _compare_with_production(rows: Sequence[Row]) -> list[Figure]:
-    """Returns the newest model's accuracy and that of production on the same examples."""
+def _list_figures(rows: Sequence[Row]) -> Iterator[Figure]:
+    """Yields the newest model's accuracy, that of production on the same examples, and counts of runs."""
     newest = next((row for row in reversed(rows) if row.accuracy is not None), None)
-    if newest is None or newest.accuracy is None:
-        return []
-    figures = [
-        Figure("Newest model", words.percent(newest.accuracy), f"{BADGES[newest.outcome][0]}, {newest.name}")
-    ]
-    if newest.before is not None:
-        points = words.points(newest.accuracy - newest.before)
-        figures.append(
-            Figure("Production then", words.percent(newest.before), f"the newest model has {points} points")
-        )
-    return figures
-
-
-def _count_outcomes(rows: Sequence[Row]) -> list[Figure]:
+    if newest and newest.accuracy is not None:
+        name = f"{BADGES[newest.outcome][0]}, {newest.name}"
+        yield Figure("Newest model", words.percent(newest.accuracy), name)
+        if newest.before is not None:
+            note = f"the newest model has {words.points(newest.accuracy - newest.before)} points"
+            yield Figure("Production then", words.percent(newest.before), note)
+    yield Figure("Runs", words.count(len(rows)))
     counted = Counter(row.outcome for row in rows)
-    return [
-        Figure("Runs", words.count(len(rows))),
-        *(
-            Figure(badge.capitalize(), words.count(counted[outcome]))
-            for outcome, (badge, _) in BADGES.items()
-            if counted[outcome]
-        ),
-    ]
+    for outcome, (badge, _) in BADGES.items():
+        if counted[outcome]:
+            yield Figure(badge.capitalize(), words.count(counted[outcome]))

@@ -6,7 +6,7 @@ escape their own input, are inserted as they are.
 
 import base64
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -65,12 +65,6 @@ def render_run(
     explained = {term.section: term for term in reversed(terms)}
     values = {"sections": view.sections, "links": links or {}, "terms": terms, "explained": explained}
     return render("run.html", view=view, **values)
-
-
-def render_part(title: str, text: str, sections: Collection[str], view: "View") -> str:
-    """Renders a page with a sentence under its title, and those sections that have content."""
-    shown = [name for name in sections if view.has(name)]
-    return render("part.html", title=title, text=text, sections=shown, view=view)
 
 
 def render(template: str, **values: object) -> str:
@@ -175,10 +169,9 @@ class View:
         }[section]
 
     @property
-    def figures(self) -> list[Figure]:
-        """Returns the few figures that a person looks for first."""
-        facts, figures = self.facts, []
-        evaluation = facts.evaluation
+    def figures(self) -> Iterator[Figure]:
+        """Yields the few figures that a person looks for first."""
+        facts, evaluation = self.facts, self.facts.evaluation
         if evaluation and (judged := evaluation.judged) and (overall := evaluation.overall):
             note = f"{words.percent(judged.low)} to {words.percent(judged.high)}"
             note += words.groups(judged.groups, evaluation.group).replace(" of", ",")
@@ -186,31 +179,22 @@ class View:
                 version = evaluation.baseline_version
                 note = f"{words.points(judged.accuracy - judged.before)} points vs. version {version}"
             name = "Eval accuracy" if judged is overall else "Out-of-fold accuracy"
-            figures.append(Figure(name, words.percent(judged.accuracy), note))
+            yield Figure(name, words.percent(judged.accuracy), note)
             alarms = overall.measures.get("recall_at_false_alarms")
             if alarms is not None:
-                auc = overall.measures.get("auc", math.nan)
-                figures.append(
-                    Figure(
-                        "Recall of alarms",
-                        words.percent(alarms),
-                        f"at the allowed false alarm rate; AUC {auc:.3f}",
-                    )
-                )
-            worst = evaluation.worst("class")
-            if worst:
-                figures.append(Figure("Weakest class", words.percent(worst.accuracy), worst.name))
+                note = f"at the allowed false alarm rate; AUC {overall.measures.get('auc', math.nan):.3f}"
+                yield Figure("Recall of alarms", words.percent(alarms), note)
+            if worst := evaluation.worst("class"):
+                yield Figure("Weakest class", words.percent(worst.accuracy), worst.name)
         if facts.edge and (measured := facts.edge.default_measured):
             note = f"{facts.edge.default_variant}, {words.milliseconds(measured.latency.p50_ms)}"
-            figures.append(Figure("Edge file", words.megabytes(measured.size_bytes), note))
+            yield Figure("Edge file", words.megabytes(measured.size_bytes), note)
         if facts.data and facts.data.spans:
             newest = facts.data.spans[-1]
             note = f"{words.count(newest.quarantined)} of {words.count(newest.rows)} quarantined"
-            figures.append(Figure(f"New {self.nouns}", words.count(newest.accepted), note))
+            yield Figure(f"New {self.nouns}", words.count(newest.accepted), note)
         if self.run.seconds is not None:
-            day = words.day(self.run.started_at)
-            figures.append(Figure("Run time", words.seconds(self.run.seconds), day))
-        return figures
+            yield Figure("Run time", words.seconds(self.run.seconds), words.day(self.run.started_at))
 
     def picture(self, file: str) -> str | None:
         """Returns a thumbnail as a data URI; None where there is none."""

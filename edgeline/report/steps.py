@@ -11,9 +11,9 @@ from edgeline.records.steps import STEPS
 from edgeline.records.verdict import DRIFT
 from edgeline.report import records
 from edgeline.report.collect import collect, pictures
-from edgeline.report.facts import Facts
+from edgeline.report.facts import Evaluation, Facts
 from edgeline.report.measures import RocPoint, compute_roc
-from edgeline.report.page import View, render_part
+from edgeline.report.page import View, render
 from edgeline.report.sources import Sources
 from edgeline.report.verdict import describe_outcome
 
@@ -32,7 +32,9 @@ def step_page(step: str, sources: Sources) -> str:
         # Without it, a link within the page would lead to the UI's page where the frame has no address.
         page = page.replace("<head>", '<head>\n<base href="about:srcdoc">', 1)
     else:
-        page = render_part(info.page, info.purpose, info.sections, View(facts, pictures(sources)))
+        view = View(facts, pictures(sources))
+        shown = [name for name in info.sections if view.has(name)]
+        page = render("part.html", title=info.page, text=info.purpose, sections=shown, view=view)
     return f"<!-- {' '.join(summary.replace('>', '').split())} -->\n{page}"
 
 
@@ -71,11 +73,9 @@ def _measure_data(facts: Facts, sources: Sources) -> dict[str, Any]:
 
 
 def _measure_run(facts: Facts) -> dict[str, Any]:
-    evaluation, training = facts.evaluation, facts.training
-    overall = evaluation.overall if evaluation else None
-    kinds = [kind for kind in evaluation.kinds if kind not in ("overall", "span")] if evaluation else []
-    file = facts.edge.default_measured if facts.edge else None
-    worst = [(kind, evaluation.worst(kind)) for kind in kinds] if evaluation else []
+    evaluation, training = facts.evaluation or Evaluation(), facts.training
+    overall, file = evaluation.overall, facts.edge.default_measured if facts.edge else None
+    worst = [(kind, evaluation.worst(kind)) for kind in evaluation.kinds if kind not in ("overall", "span")]
     return {
         "pushed": facts.run.outcome == "pushed",
         "held_back": facts.run.outcome == "held",

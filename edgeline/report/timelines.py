@@ -24,7 +24,7 @@ from edgeline.report.drawing import (
     add_tooltip,
     render_svg,
 )
-from edgeline.report.facts import Facts, Slice
+from edgeline.report.facts import Data, Evaluation, Facts, Slice
 from edgeline.report.served import ServedSlice, list_slices
 from edgeline.report.words import megabytes, seconds
 
@@ -77,10 +77,10 @@ class Row(Struct, frozen=True):
 
 def make_row(facts: Facts, link: str | None) -> Row:
     """Makes the row of a run; `link` is that of its page."""
-    run, overall = facts.run, facts.evaluation.overall if facts.evaluation else None
-    worst = facts.evaluation.worst("class") if facts.evaluation else None
-    number = facts.data.spans[-1].number if facts.data and facts.data.spans else 0
-    spans = facts.evaluation.of("span") if facts.evaluation else ()
+    run, data, evaluation = facts.run, facts.data or Data(), facts.evaluation or Evaluation()
+    overall, worst = evaluation.overall, evaluation.worst("class")
+    last = data.spans[-1] if data.spans else None
+    number = last.number if last else 0
     return Row(
         run=run.id,
         link=link,
@@ -89,15 +89,13 @@ def make_row(facts: Facts, link: str | None) -> Row:
         accuracy=overall.accuracy if overall else None,
         before=overall.before if overall else None,
         weakest=f"{worst.name} {words.percent(worst.accuracy)}" if worst else None,
-        examples=sum(facts.data.splits.values()) if facts.data else None,
-        quarantined=facts.data.spans[-1].quarantined if facts.data and facts.data.spans else None,
+        examples=sum(data.splits.values()) if facts.data else None,
+        quarantined=last.quarantined if last else None,
         version=run.version if run.outcome == "pushed" else None,
         seconds=run.seconds,
         reason="" if run.outcome == "pushed" else " ".join(run.reasons[:1]),
         slices=tuple(
-            replace(item, measures={})
-            for item in (facts.evaluation.slices if facts.evaluation else ())
-            if item.kind in ("overall", "class")
+            replace(item, measures={}) for item in evaluation.slices if item.kind in ("overall", "class")
         ),
         sizes={
             variant.name: variant.measured.size_bytes
@@ -105,11 +103,11 @@ def make_row(facts: Facts, link: str | None) -> Row:
             if variant.measured
         },
         steps={step.name: step.seconds for step in run.steps if step.seconds is not None},
-        excluded=facts.data.excluded if facts.data else (),
+        excluded=data.excluded,
         said=describe(facts),
         newest_span=number,
-        newest=next((each for each in spans if each.name == str(number)), None),
-        baseline=facts.evaluation.baseline_version if facts.evaluation else None,
+        newest=next((each for each in evaluation.of("span") if each.name == str(number)), None),
+        baseline=evaluation.baseline_version,
         served=tuple(
             each for each in list_slices(facts.served, facts.pushed) if each.drawn.kind == "overall"
         ),

@@ -21,6 +21,11 @@ def code(text: str) -> "Markup":
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
+def cut(text: str, most: int) -> str:
+    """Returns a text of at most `most` characters; the last one of a longer text is an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """Formats a share: 0.9412 as `94.1 %`."""
     return UNKNOWN if share is None else f"{100 * share:.{digits}f}\u00a0%"
