@@ -53,14 +53,16 @@ def _list_models(place: Place) -> list[str | None]:
     """Returns the named model, or all that have a run or, in a store, a release; None if there is none."""
     if place.workload:
         return [place.workload]
-    released = models(place.store) if place.store is not None else ()
-    return [*sorted({*released, *_list_models_of_runs(place.workspace, place.store)})] or [None]
+    return [*sorted(_find_models(place.workspace, place.store))] or [None]
 
 
-def _list_models_of_runs(workspace: Path, store: str | None) -> set[str]:
-    if store is None:
-        return {run.workload for run in read_runs(workspace)}
-    return {*list_folders(locate(store) / "runs")}
+def _find_models(workspace: Path, store: str | None, push: str | None = None) -> set[str]:
+    """Returns the models with a run in the workspace or the store, or with a release in store or `push`."""
+    place = store or push
+    released = models(place) if place else ()
+    if store is not None:
+        return {*released, *list_folders(locate(store) / "runs")}
+    return {*released, *(run.workload for run in read_runs(workspace))}
 
 
 def _read_settings(profile: str | None, overrides: Sequence[str]) -> AlertSettings:
@@ -112,10 +114,7 @@ def send_alerts(
     if store is None and not workspace.is_dir():
         why, do = "It has no runs to check.", "Pass another --workspace DIR, or a --store DIR_OR_URL."
         raise UsageError(f"There is no workspace {workspace}.", why, do)
-    runs = locate(store) / "runs" if store is not None else None
-    known = {*models(store or push)} if look_further is None else {model}
-    if model not in known:
-        known |= _list_models_of_runs(workspace, store)
+    known = _find_models(workspace, store, push) if look_further is None else {model}
     if model not in known:
         raise UsageError(
             f"There is no run and no release of {model} in {store or workspace}.",
@@ -123,8 +122,8 @@ def send_alerts(
             "Name the model with --workload, or the right place with --workspace or --store.",
         )
     look = partial(look_at_workspace, workspace, model, push)
-    if runs:
-        look = partial(look_at_store, runs / model)
+    if store is not None:
+        look = partial(look_at_store, locate(store) / "runs" / model)
     further = look_further() if look_further else []
     troubles, warnings = tell(settings, look)
     warnings += further
