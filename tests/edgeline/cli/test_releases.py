@@ -19,7 +19,6 @@ from tests.conftest import make_workspace
 from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
 from tests.edgeline.report.runs import a_run
 from tests.outputs import record_output
-from tests.runners.cli.process import edgeline as typed
 from tests.s3 import point_to
 
 METRICS = {"overall": {"all": {"accuracy": 0.94}}}
@@ -167,8 +166,8 @@ def test_a_canary_is_opened_shown_and_ended(edgeline, tmp_path):
     assert edgeline("verify")[0] == 0
 
 
-def test_status_of_an_empty_workspace_has_all_its_keys(tmp_path):
-    status = json.loads(typed("status", "--json", cwd=tmp_path).stdout)
+def test_status_of_an_empty_workspace_has_all_its_keys(edgeline):
+    status = json.loads(edgeline("status", "--json")[1])
 
     field = {"served", "older_than_promised"}
     manifest = {"metrics", "default_variant", "expires", "signed_by", "min_app_version", "rollback_epoch"}
@@ -228,9 +227,9 @@ def test_status_says_when_production_is_older_than_was_promised(edgeline, tmp_pa
         assert json.loads(edgeline("status", "--json")[1])["production"]["older_than_promised"] == bool(line)
 
 
-def test_status_names_the_last_run_its_outcome_and_its_reasons(tmp_path, workspace):
-    last = json.loads(typed("status", "--json", cwd=tmp_path).stdout)["last_run"]
-    said = typed("status", cwd=tmp_path).stdout
+def test_status_names_the_last_run_its_outcome_and_its_reasons(edgeline, workspace):
+    last = json.loads(edgeline("status", "--json")[1])["last_run"]
+    said = edgeline("status")[1]
 
     assert (last["id"], last["outcome"]) == ("20261005-091233", "held")
     assert last["reasons"] == ["Accuracy is 0.8 on 400 eval examples; at least 0.850 is needed."]
@@ -249,17 +248,15 @@ def test_status_says_the_same_of_production_after_a_rollback_as_before_it(edgeli
     assert "version 1 stays in production" in said and "version 2" not in said
 
 
-def test_runs_and_show_tell_of_the_run(tmp_path, workspace):
-    listed = typed("runs", cwd=tmp_path).stdout
-    shown = typed("show", cwd=tmp_path).stdout
+def test_runs_and_show_tell_of_the_run(edgeline, workspace):
+    listed, shown = edgeline("runs")[1], edgeline("show")[1]
 
     assert "20261005-091233" in listed and "held" in listed and "1 min 35 s" in listed
     for text in ("Trainer", "1 min 00 s", "span-00007 is dark.", "at least 0.850 is needed"):
         assert text in shown
-    assert json.loads(typed("show", "20261005-091233", "--json", cwd=tmp_path).stdout)["exit_code"] == 3
-    assert [run["id"] for run in json.loads(typed("runs", "--json", cwd=tmp_path).stdout)] == [
-        "20261005-091233"
-    ]
+    assert json.loads(edgeline("show", "20261005-091233", "--json")[1])["exit_code"] == 3
+    (run,) = json.loads(edgeline("runs", "--json")[1])
+    assert run["id"] == "20261005-091233"
 
 
 def test_the_latest_run_that_is_shown_is_one_of_the_model_that_was_named(edgeline, tmp_path, make_run):
