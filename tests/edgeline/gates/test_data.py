@@ -15,12 +15,13 @@ WINDOW = Ingest(
 OFF = Drift("machine_id", 0.02, 0.1, gone=("m-03", "m-07"), span="span-00002")
 
 
+def judged(*drifts, window=WINDOW, twins=None, spans=(), served=None, **settings):
+    settings = GateSettings(**{"min_examples_per_class": 1, **settings})
+    return judge(window, (), drifts, settings, twins, spans, served)
+
+
 def test_a_machine_that_is_gone_is_warned_of_by_name_and_blocks_where_settings_say_so():
-    settings = GateSettings(min_examples_per_class=1)
-    found = judge(WINDOW, (), [OFF], settings)
-    strict = judge(
-        WINDOW, (), [OFF], GateSettings(min_examples_per_class=1, severity={"missing_value": "block"})
-    )
+    found, strict = judged(OFF), judged(OFF, severity={"missing_value": "block"})
 
     sentence = "machine_id of span-00002 lacks m-03, m-07, found in the spans that it was compared with."
     assert found.passed and found.warnings == (sentence,)
@@ -29,36 +30,28 @@ def test_a_machine_that_is_gone_is_warned_of_by_name_and_blocks_where_settings_s
 
 
 def test_a_class_that_is_in_eval_alone_is_refused_before_a_second_of_training():
-    window = replace(WINDOW, untrained=("leak",))
-    verdict = judge(window, (), (), GateSettings(min_examples_per_class=1))
-    (reason,) = verdict.reasons
+    (reason,) = judged(window=replace(WINDOW, untrained=("leak",))).reasons
     assert reason.startswith("All 10 readings of class leak are in eval") and "data.eval_fraction" in reason
 
 
 def test_more_new_words_than_are_to_be_expected_are_warned_of_with_the_commonest():
     words = Drift("words", 0.02, 0.1, unseen=0.16, expected_unseen=0.1, new=("qzx", "vvw"), span="span-00002")
-    settings = GateSettings(min_examples_per_class=1)
-    lenient = GateSettings(min_examples_per_class=1, max_unknown_token_fraction=0.06)
-
-    found = judge(WINDOW, (), [words], settings)
+    found = judged(words)
 
     (warning,) = found.warnings
     assert found.passed and warning.startswith("16.0% of words of span-00002 are in none of the spans")
     assert "(at most 15.0% allowed)" in warning and warning.endswith("qzx, vvw.")
-    assert judge(WINDOW, (), [words], lenient).warnings == ()
+    assert judged(words, max_unknown_token_fraction=0.06).warnings == ()
 
 
 def test_sentences_use_the_noun_of_the_workload():
-    found = judge(WINDOW, (), (), GateSettings(min_examples_per_class=20))
-
-    assert found.reasons == ("Class leak has 10 readings in the window; at least 20 required.",)
+    (reason,) = judged(min_examples_per_class=20).reasons
+    assert reason == "Class leak has 10 readings in the window; at least 20 required."
 
 
 def test_too_many_near_twins_across_the_splits_are_warned_of_with_some_of_them_and_what_to_do():
     pairs = tuple(Twin(f"span-00002/{n}.jpg", f"span-00001/{n}.jpg") for n in range(4))
-    settings = GateSettings(min_examples_per_class=1)
-
-    found = judge(WINDOW, (), (), settings, Twins(20, pairs))
+    found = judged(twins=Twins(20, pairs))
 
     assert found.passed and len(found.warnings) == 1
     assert found.warnings[0].startswith(
@@ -66,10 +59,8 @@ def test_too_many_near_twins_across_the_splits_are_warned_of_with_some_of_them_a
         " (like span-00001/0.jpg), span-00002/1.jpg"
     )
     assert "session_id" in found.warnings[0]
-    assert judge(WINDOW, (), (), settings, Twins(40, pairs)).warnings == ()
-    assert judge(WINDOW, (), (), settings, Twins()).warnings == ()
-    strict = GateSettings(min_examples_per_class=1, severity={"twins": "block"})
-    assert not judge(WINDOW, (), (), strict, Twins(20, pairs)).passed
+    assert judged(twins=Twins(40, pairs)).warnings == judged(twins=Twins()).warnings == ()
+    assert not judged(twins=Twins(20, pairs), severity={"twins": "block"}).passed
 
 
 def test_a_span_is_judged_until_a_release_was_made_of_it_and_the_newest_always():
@@ -83,8 +74,7 @@ def test_a_span_is_judged_until_a_release_was_made_of_it_and_the_newest_always()
 
 def test_drift_beyond_the_larger_bound_blocks_and_such_a_bound_is_never_beyond_reach():
     def passed(distance, threshold, **settings):
-        drift = Drift("light", distance, threshold, span="span-00002")
-        return judge(WINDOW, (), [drift], GateSettings(min_examples_per_class=1, **settings)).passed
+        return judged(Drift("light", distance, threshold, span="span-00002"), **settings).passed
 
     assert passed(0.29, 0.1) and not passed(0.31, 0.1)
     assert passed(0.74, 0.5) and not passed(0.76, 0.5)
@@ -94,29 +84,25 @@ def test_drift_beyond_the_larger_bound_blocks_and_such_a_bound_is_never_beyond_r
 
 def test_what_is_wrong_with_the_answers_of_phones_warns_or_blocks():
     served = Served(warnings=("Rows of served.csv that are no answers, left out: 1 (x).",))
-    lenient = GateSettings(min_examples_per_class=1)
-    strict = GateSettings(min_examples_per_class=1, severity={"served": "block"})
-    assert judge(WINDOW, (), (), lenient, served=served).warnings == served.warnings
-    refused = judge(WINDOW, (), (), strict, served=served)
+    assert judged(served=served).warnings == served.warnings
+    refused = judged(served=served, severity={"served": "block"})
     # It may come from any span of the window: the newest one is not excluded for it.
     assert (refused.passed, refused.reasons, refused.spans) == (False, served.warnings, ())
 
 
 def test_a_class_that_is_too_rare_in_the_window_is_put_down_to_no_span():
-    refused = judge(replace(WINDOW, classes={"stuck": 3}), (), (), GateSettings(min_examples_per_class=5))
+    refused = judged(window=replace(WINDOW, classes={"stuck": 3}), min_examples_per_class=5)
     assert (refused.passed, refused.spans) == (False, ())
 
 
 def test_a_span_without_a_row_is_refused_by_name_unless_settings_say_otherwise():
     window = replace(WINDOW, spans=(*WINDOW.spans, Span("span-00003", 3, 0, 0)))
-    settings = GateSettings(min_examples_per_class=1)
-    lenient = GateSettings(min_examples_per_class=1, severity={"empty_span": "warn"})
-    judged = ("span-00002", "span-00003")
-
-    verdict, warned = (judge(window, (), (), each, judged=judged) for each in (settings, lenient))
+    spans = ("span-00002", "span-00003")
+    verdict = judged(window=window, spans=spans)
+    warned = judged(window=window, spans=spans, severity={"empty_span": "warn"})
 
     sentence = "span-00003 has no reading: its export failed, or there was nothing to export."
     assert (verdict.passed, verdict.reasons, verdict.spans) == (False, (sentence,), ("span-00003",))
     assert warned.passed and warned.warnings == (sentence,)
     # It is part of a release already.
-    assert judge(window, (), (), settings, judged=("span-00002",)).passed
+    assert judged(window=window, spans=("span-00002",)).passed

@@ -18,23 +18,25 @@ feature {
 """
 
 
-@pytest.fixture
-def measured(tmp_path):
-    """Measures texts of a span against those of others."""
+def count(values, names=("words",), **options):
+    """Counts values of a feature, or of several, by example."""
     import pyarrow as pa
     from tensorflow_data_validation.statistics import stats_impl
 
+    batch = pa.record_batch([pa.array(values)] * len(names), list(names))
+    options = statistics_options(**{"measured": ["words"], **options})
+    return stats_impl.generate_statistics_in_memory(batch, options).datasets[0]
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """Measures texts of a span against those of others."""
     schema = tmp_path / "schema.pbtxt"
     schema.write_text(SCHEMA)
 
-    def counted(name, texts):
-        batch = pa.record_batch([pa.array([text.split() for text in texts])], ["words"])
-        (found,) = stats_impl.generate_statistics_in_memory(batch, statistics_options(["words"])).datasets
-        found.name = name
-        return found
-
-    def measure(before, now):
-        (drift,) = measure_drift("span-00002", counted("span_2", now), counted("span_1", before), schema)
+    def measure(*spans):
+        before, now = (count([text.split() for text in texts]) for texts in spans)
+        (drift,) = measure_drift("span-00002", now, before, schema)
         return drift
 
     return measure
@@ -65,18 +67,15 @@ def test_words_beyond_those_that_are_counted_by_name_are_not_taken_for_new_ones(
 
 
 def test_ids_are_counted_without_their_values():
-    import pyarrow as pa
     from google.protobuf import text_format
-    from tensorflow_data_validation.statistics import stats_impl
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     schema = text_format.Parse(SCHEMA + 'feature { name: "id" type: BYTES }', schema_pb2.Schema())
-    batch = pa.record_batch([pa.array([["a"]] * 9)] * 2, ["words", "id"])
 
     features = features_to_count(schema)
     assert features["compared"] == ["words"]
-    options = statistics_options(features["measured"], features["uncounted"])
-    (found,) = stats_impl.generate_statistics_in_memory(batch, options).datasets
+    options = {name: features[name] for name in ("measured", "uncounted")}
+    found = count([["a"]] * 9, ("words", "id"), **options)
 
     kinds = {feature.path.step[0]: feature.WhichOneof("stats") for feature in found.features}
     assert kinds == {"words": "string_stats", "id": "bytes_stats"}
@@ -85,9 +84,6 @@ def test_ids_are_counted_without_their_values():
 
 def test_shares_of_small_weeks_are_further_apart_by_chance_than_the_schema_allows(tmp_path):
     """A hundred weeks of 60 examples of two classes against seven others: few are beyond what is allowed."""
-    import pyarrow as pa
-    from tensorflow_data_validation.statistics import stats_impl
-
     schema = tmp_path / "schema.pbtxt"
     schema.write_text(
         SCHEMA.replace("jensen_shannon_divergence { threshold: 0.5", "infinity_norm { threshold: 0.1")
@@ -95,10 +91,7 @@ def test_shares_of_small_weeks_are_further_apart_by_chance_than_the_schema_allow
     rng = np.random.default_rng(0)
 
     def counted(examples):
-        labels = [[text] for text in rng.choice(["good", "bad"], examples)]
-        batch = pa.record_batch([pa.array(labels)], ["words"])
-        (found,) = stats_impl.generate_statistics_in_memory(batch, statistics_options(["words"])).datasets
-        return found
+        return count([[text] for text in rng.choice(["good", "bad"], examples)])
 
     drifts = [drift for _ in range(100) for drift in measure_drift("w", counted(60), counted(420), schema)]
     beyond = sum(drift.distance > drift.threshold for drift in drifts)
@@ -111,15 +104,11 @@ def test_shares_of_small_weeks_are_further_apart_by_chance_than_the_schema_allow
 @pytest.fixture
 def compare(tmp_path):
     """Compares numbers of span 2 with those of span 1, each by session, [sessions, examples]."""
-    import pyarrow as pa
-    from tensorflow_data_validation.statistics import stats_impl
-
     schema = tmp_path / "numbers.pbtxt"
     schema.write_text(SCHEMA.replace("BYTES", "FLOAT").replace("0.5", "0.12"))
 
     def counted(numbers):
-        batch = pa.record_batch([pa.array([[number] for number in numbers.ravel()])], ["words"])
-        return stats_impl.generate_statistics_in_memory(batch, statistics_options(["words"])).datasets[0]
+        return count([[number] for number in numbers.ravel()])
 
     def measure(before, now, shared=False):
         columns = {"span": [], "session": [], "words": []}

@@ -1,6 +1,7 @@
 """What a UI shows of each step; here of steps with hand-written outputs."""
 
 import re
+from dataclasses import fields
 from math import nan
 
 import pytest
@@ -26,23 +27,8 @@ MEASURED = replace(samples.MEASURED, examples=4, groups={})
 @pytest.fixture
 def sources(tmp_path):
     """What the steps of a small run put out."""
-    sources = Sources(
-        **{
-            name: tmp_path / name
-            for name in (
-                *(
-                    "quarantine",
-                    "data_verdict",
-                    "search",
-                    "model_run",
-                    "evaluation",
-                    "edge_models",
-                    "edge_verdict",
-                ),
-                *("pushed_model", "report"),
-            )
-        }
-    )
+    names = {field.name for field in fields(Sources)} - {"statistics", "anomalies", "schema", "inferred"}
+    sources = Sources(**{name: tmp_path / name for name in names})
     span = Span("span-00001", 1, rows=9, accepted=8, rejected={"corrupt": 1})
     INGEST.write(sources.quarantine, Ingest({"train": 6, "eval": 2}, {"ok": 8}, (span,)))
     VERDICT.write(sources.data_verdict, Verdict("data", "fail", ("Far too dark.",)))
