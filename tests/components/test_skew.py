@@ -7,7 +7,6 @@ from components.skew import measure_skew
 from edgeline.reading import open as open_history
 from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER, Original
 from edgeline.records.served import ASKED, Answer, Skew
-from tests.edgeline.cli.test_predict import SHAPES, tflite
 from tests.edgeline.cli.test_verify import push_with_golden
 
 ANSWER = Answer("span-00001/a", 1, "int8", "bright", 0.0, 1.8e9, "d1", "random")
@@ -21,7 +20,7 @@ def test_a_few_answers_of_each_device_with_each_file_are_chosen_the_last_first()
 
 
 def test_a_device_whose_scores_are_others_than_those_of_the_stored_file_is_found(tmp_path):
-    push_with_golden(tflite(SHAPES["row"], "float32", 0.0), tmp_path)
+    push_with_golden(tmp_path)
     cells = {"celsius": ("21.5", "30")}
     score = (
         open_history(tmp_path / "workspace").model().predict({"celsius": list(cells["celsius"])})["bright"]

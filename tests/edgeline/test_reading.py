@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -14,6 +15,7 @@ from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.report.facts import Evaluation, Facts, Slice
+from edgeline.workspace.known_runs import KnownRun
 from edgeline.workspace.runs import RunFolder
 from tests.conftest import make_workspace
 from tests.edgeline.cli.test_predict import ROW, SHAPES, tflite
@@ -28,19 +30,17 @@ ANSWERS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def model():
-    return tflite(SHAPES["row"], "float32", 0.0)
-
-
 @pytest.fixture
 def history(workspace):
     return edgeline.open(workspace)
 
 
-def test_what_phones_answered_are_rows_beside_the_accuracy_on_eval(workspace):
-    known = edgeline.open(workspace).run().known
-    found = edgeline.reading.PastRun(None, type(known)(a_run(), known.folder, known.pages)).served()
+def a_past_run(facts):
+    return edgeline.reading.PastRun(None, KnownRun(facts, Path(), Path()))
+
+
+def test_what_phones_answered_are_rows_beside_the_accuracy_on_eval():
+    found = a_past_run(a_run()).served()
 
     (overall,) = (row for row in found if row["version"] == 2 and row["kind"] == "overall")
     assert (overall["answers"], overall["drawn"], overall["doubted"]) == (100, 50, 50)
@@ -50,20 +50,17 @@ def test_what_phones_answered_are_rows_beside_the_accuracy_on_eval(workspace):
     assert {row["kind"] for row in found} == {"overall", "class", "lane", "variant", "device", "week"}
 
 
-def test_the_age_of_production_is_rows_too(history, workspace, monkeypatch):
-    known = history.run().known
+def test_the_age_of_production_is_rows_too(history, monkeypatch):
     window = spans(3, ("ok",))
     facts = [
         replace(
             (found := a_run(id=f"r{number}", version=number)),
             data=replace(found.data, spans=window[:number]),
-            evaluation=Evaluation((Slice("span", str(number), 50, 0.9, before=0.8),), number - 1 or None),
+            evaluation=Evaluation((Slice("span", str(number), 50, 0.9, before=0.8),), before),
         )
-        for number in (1, 3)
+        for number, before in ((1, None), (3, 1))
     ]
-    facts[1] = replace(facts[1], evaluation=replace(facts[1].evaluation, baseline_version=1))
-    runs = [edgeline.reading.PastRun(history, type(known)(each, known.folder, known.pages)) for each in facts]
-    monkeypatch.setattr(edgeline.reading.History, "runs", lambda self: runs[::-1])
+    monkeypatch.setattr(edgeline.reading.History, "runs", lambda self: [*map(a_past_run, facts[::-1])])
     (found,) = history.decay()
     assert found == {
         **{"run": "r3", "version": 1, "weeks": 2, "examples": 50, "production": 0.8, "retrained": 0.9}
@@ -101,10 +98,8 @@ def test_runs_are_listed_newest_first_and_found_by_the_beginning_of_an_id(worksp
         history.run("2026")
 
 
-def test_a_run_gives_the_model_that_it_pushed_and_no_other_of_that_version(
-    tmp_path, model, workspace, make_run
-):
-    push_with_golden(model, tmp_path)
+def test_a_run_gives_the_model_that_it_pushed_and_no_other_of_that_version(tmp_path, workspace, make_run):
+    push_with_golden(tmp_path)
     mine, others = "20261012-000000", "20261019-000000"
     settings = {"push": {"destination": None}}
     pushed = {"outcome": "pushed", "version": 1, "settings": settings}
@@ -119,17 +114,11 @@ def test_a_run_gives_the_model_that_it_pushed_and_no_other_of_that_version(
         edgeline.open(workspace).run(others).model()
 
 
-def test_figures_are_rows_with_their_interval(workspace):
-    known = edgeline.open(workspace).run().known
-    facts = Facts(
-        Run(id="r", workload="shelf", outcome="held"),
-        evaluation=Evaluation(
-            (Slice("overall", "all", 40, 0.9, 0.8, 0.95, measures={"recall": 0.7}, groups=8),)
-        ),
-    )
-    run = edgeline.reading.PastRun(None, type(known)(facts, known.folder, known.pages))
+def test_figures_are_rows_with_their_interval():
+    overall = Slice("overall", "all", 40, 0.9, 0.8, 0.95, measures={"recall": 0.7}, groups=8)
+    facts = Facts(Run(id="r", workload="shelf", outcome="held"), evaluation=Evaluation((overall,)))
 
-    assert run.metrics() == [
+    assert a_past_run(facts).metrics() == [
         {
             **{"slice": "all", "kind": "overall", "examples": 40, "groups": 8, "accuracy": 0.9},
             **{"low": 0.8, "high": 0.95, "before": None, "recall": 0.7},
@@ -159,8 +148,8 @@ def test_probable_label_errors_are_rows_as_in_their_list(answered):
     ]
 
 
-def test_the_model_in_production_answers_as_on_a_phone(tmp_path, model, workspace, history):
-    push_with_golden(model, tmp_path)
+def test_the_model_in_production_answers_as_on_a_phone(tmp_path, workspace, history):
+    push_with_golden(tmp_path)
     (tmp_path / "rows.csv").write_text("celsius\n21.5\n30\n")
     answers = history.model().predict({"celsius": ["21.5", "30"]})
 
@@ -172,16 +161,16 @@ def test_the_model_in_production_answers_as_on_a_phone(tmp_path, model, workspac
         history.model().predict({"kelvin": ["21.5", "30"]})
 
 
-def test_the_version_of_a_release_that_never_was_is_refused_with_those_that_are(tmp_path, model, history):
-    push_with_golden(model, tmp_path)
+def test_the_version_of_a_release_that_never_was_is_refused_with_those_that_are(tmp_path, history):
+    push_with_golden(tmp_path)
     with pytest.raises(UsageError, match=r"shelf has no release 99\. Existing releases: 1\."):
         history.model(version=99)
 
 
-def test_a_model_of_a_kind_of_ones_own_says_where_its_file_is(tmp_path, model, workspace, history, capsys):
+def test_a_model_of_a_kind_of_ones_own_says_where_its_file_is(tmp_path, workspace, history, capsys):
     candidate = make_candidate(tmp_path / "made", labels=("a", "b"), preprocessing={"kind": "gesture"})
     for name in ("model_fp16.tflite", "model_int8.tflite"):
-        candidate.edge_files[name].write_bytes(model)
+        candidate.edge_files[name].write_bytes(tflite(SHAPES["row"], "float32", 0.0))
     store.push(workspace / "push", "shelf", candidate)
 
     for ask in (

@@ -12,7 +12,6 @@ import pytest
 
 from deploy.environment.uv import find_uv
 from tests.conftest import make_workspace
-from tests.edgeline.cli.test_predict import SHAPES, tflite
 from tests.edgeline.cli.test_verify import push_with_golden
 
 ROOT = Path(__file__).parents[2]
@@ -53,19 +52,14 @@ def python(wheel, tmp_path_factory):
     return folder / "bin" / "python"
 
 
-@pytest.fixture(scope="module")
-def model():
-    return tflite(SHAPES["row"], "float32", 0.0)
-
-
 @pytest.fixture
-def here(tmp_path, model, make_run):
+def here(tmp_path, make_run):
     """A folder of a user, whose own modules have names that the project has too, with a workspace."""
     (tmp_path / "errors.py").write_text("raise SystemExit('this is not the package')")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "__init__.py").write_text("raise SystemExit('nor is this')")
     make_workspace(tmp_path / "workspace", make_run)
-    push_with_golden(model, tmp_path)
+    push_with_golden(tmp_path)
     return tmp_path
 
 

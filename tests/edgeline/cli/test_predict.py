@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ SHAPES = {"image": (1, 16, 16, 1), "row": (1, 2, 2), "tokens": (1, 8)}
 pillow_heif.register_heif_opener()
 
 
+@cache
 def tflite(shape, dtype, middle):
     """A file that says how sure it is that the mean of its input is above `middle`."""
     import tensorflow as tf

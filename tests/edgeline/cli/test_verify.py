@@ -159,21 +159,16 @@ def test_in_a_bucket_it_is_as_on_a_disk(verify, bucket, keys, tmp_path):
     assert verify(f"{url}/edge/shelf/9")[0] == 2
 
 
-@pytest.fixture(scope="module")
-def model():
-    return tflite(SHAPES["row"], "float32", 0.0)
-
-
 @pytest.fixture
-def bundle(model, tmp_path):
-    return push_with_golden(model, tmp_path)
+def bundle(tmp_path):
+    return push_with_golden(tmp_path)
 
 
-def push_with_golden(model, tmp_path):
+def push_with_golden(tmp_path):
     """Pushes a release with golden vectors of two rows; returns its bundle."""
     files = {name: tmp_path / f"model_{name}.tflite" for name in ("fp16", "int8")}
     for path in files.values():
-        path.write_bytes(model)
+        path.write_bytes(tflite(SHAPES["row"], "float32", 0.0))
     contents = [{"celsius": ("21.5", "")}, {"celsius": ("-4", "3e1")}]
     answer = np.array([0.5, 0.5], np.float32)
     examples = [

@@ -1,6 +1,7 @@
 """Runs to make pages of: as rich as a real one gets, with what people may write in it."""
 
 from dataclasses import replace
+from functools import cache
 from io import BytesIO
 
 from msgspec import structs
@@ -20,7 +21,7 @@ from edgeline.records.evaluation import (
 )
 from edgeline.records.ingest import Excluded, Span, Thumbnail
 from edgeline.records.run import Artifact, Run, Step
-from edgeline.records.served import Answer, PushedVersion, Skew, Truth, count_served
+from edgeline.records.served import Answer, PushedVersion, Served, Skew, Truth, count_served
 from edgeline.records.training import CrossValidation, Epoch, Estimate, Search, TrainingSummary, Trial
 from edgeline.records.verdict import Difference, Verdict
 from edgeline.report.facts import (
@@ -59,6 +60,20 @@ def spans(number: int, labels: tuple[str, ...]) -> tuple[Span, ...]:
     )
 
 
+@cache
+def count_answers(labels: tuple[str, ...]) -> Served:
+    photos = [f"span-00008/{n}.jpg" for n in range(200)]
+    truths = {
+        photo: Truth(labels[n % 7 == 0], f"s{n % 9}", {"lane": f"lane-0{1 + n % 2}"})
+        for n, photo in enumerate(photos)
+    }
+    answers = [
+        Answer(photo, 2 + n % 2, "fp16", labels[0], 0.9, 1.8e9 + n, f"{HOSTILE}{n % 3}", how)
+        for n, (photo, how) in enumerate(zip(photos, ("random", "random", "person", "") * 50, strict=True))
+    ]
+    return count_served(answers, truths, "photo")
+
+
 def a_run(
     labels: tuple[str, ...] = ("ok", "misplaced", "damaged"),
     lanes: int = 40,
@@ -73,6 +88,7 @@ def a_run(
     now, before = Distribution(90.0, bins), Distribution(110.0, bins)
     lanes_now, lanes_before = Distribution(values=shares), Distribution(values=shares[::-1])
     confused = [[90 if row == column else 5 for column in labels] for row in labels]
+    photo, wrong = "span-00008/9.jpg", (labels[0], labels[-1], 0.9, 0.005)
     fp16 = structs.replace(
         MEASURED,
         size_bytes=390_000,
@@ -182,57 +198,19 @@ def a_run(
             ),
         ),
         twins=TwinAccuracy(12, 400, "", f"span-00001/a.jpg (like {HOSTILE})", 0.92, 0.9),
-        served=count_served(
-            [
-                Answer(
-                    f"span-00008/{n}.jpg",
-                    2 + n % 2,
-                    "fp16",
-                    labels[0],
-                    0.9,
-                    1.8e9 + n,
-                    f"{HOSTILE}{n % 3}",
-                    how,
-                )
-                for n, how in enumerate(("random", "random", "person", "") * 50)
-            ],
-            {
-                f"span-00008/{n}.jpg": Truth(labels[n % 7 == 0], f"s{n % 9}", {"lane": lane_names[n % 2]})
-                for n in range(200)
-            },
-            "photo",
-        ),
+        served=count_answers(labels),
         skews=(Skew(2, "fp16", HOSTILE, (0.0, 0.31)),),
         pushed={2: PushedVersion("2026-09-28T03:00:00Z", {"overall": {"all": 0.93}})},
         reliability=measure_reliability([(0.55, True), (0.65, False), (0.95, True), (0.99, True)] * 100),
-        photo_drift=PhotoDrift(
-            "span-00008",
-            300,
-            0.21,
-            0.166,
-            0.262,
-            (UnlikePhoto("span-00008/9.jpg", "drift/01.jpg"),),
-        ),
+        photo_drift=PhotoDrift("span-00008", 300, 0.21, 0.166, 0.262, (UnlikePhoto(photo, "drift/01.jpg"),)),
         label_issues=LabelIssues(
             2_000,
             ("the network", "logistic regression"),
             1_200,
-            (
-                LabelIssue(
-                    "span-00008/9.jpg", "eval", labels[0], labels[-1], 0.97, 0.01, "label_issues/eval/01.jpg"
-                ),
-            ),
+            (LabelIssue(photo, "eval", labels[0], labels[-1], 0.97, 0.01, "label_issues/eval/01.jpg"),),
         ),
         mistakes=tuple(
-            Mistake(
-                f"mistakes/{n:02d}.jpg",
-                f"span-00008/{n}.jpg",
-                labels[0],
-                labels[-1],
-                0.9,
-                0.005,
-                {"lane": "lane-04"},
-            )
+            Mistake(f"mistakes/{n:02d}.jpg", f"span-00008/{n}.jpg", *wrong, {"lane": "lane-04"})
             for n in range(1, 13)
         ),
         edge=EdgeFiles("fp16", 400, files),
