@@ -26,6 +26,11 @@ def weeks(number: int):
         yield make_row(facts, f"{run['id']}/report.html")
 
 
+def plain(number: int):
+    """Rows of weeks with the chart of accuracy alone, since charts are what takes the time."""
+    return [structs.replace(row, slices=(), sizes={}, steps={}) for row in weeks(number)]
+
+
 @pytest.fixture(scope="module")
 def ten() -> str:
     return render_index("shelf", list(weeks(10)))
@@ -39,7 +44,7 @@ def test_every_run_has_a_row_newest_first_with_why_it_was_not_pushed(ten):
 
 
 def test_each_version_that_was_served_is_a_row_of_the_run_that_read_most_of_its_answers():
-    page = render_index("shelf", list(weeks(3)))
+    page = render_index("shelf", plain(3))
     text = page[page.index("<h2>In the field</h2>") :]
     text = text[: text.index("</section>")]
     assert re.findall('<tr><th>(.+?)</th><td class="minor">100</td>', text) == ["3", "2"]
@@ -52,7 +57,7 @@ def test_sixty_weeks_are_a_small_page_with_a_chart_over_time_for_each_width():
 
 
 def test_the_chart_of_a_single_run_spans_a_week():
-    page = render_index("shelf", [structs.replace(row, excluded=()) for row in weeks(1)])
+    page = render_index("shelf", [structs.replace(row, excluded=()) for row in plain(1)])
     days = set(re.findall(r">(\d\d \w{3})</text>", page))
     assert "01 Jan" in days and days <= {
         *(f"{day} Dec" for day in (28, 29, 30, 31)),
@@ -73,7 +78,7 @@ def test_what_charts_show_is_said_in_words():
 
 def test_a_push_whose_run_was_killed_or_is_gone_is_in_production_all_the_same():
     pushed = Mark("2026-10-05T12:00:00Z", "push", 9, 8)
-    page = render_index("shelf", list(weeks(3)), [pushed])
+    page = render_index("shelf", plain(3), [pushed])
     assert "Version 9 of shelf is in production: push from version 8 on 2026-10-05." in page
 
 
@@ -83,7 +88,7 @@ def rollback(when: str) -> Mark:
 
 def test_rollbacks_and_excluded_weeks_are_marked_once_newest_first():
     page = render_index(
-        "shelf", list(weeks(3)), [Mark("2026-01-02T00:00:00Z", "push", 2), rollback("2026-10-05T12:00:00Z")]
+        "shelf", plain(3), [Mark("2026-01-02T00:00:00Z", "push", 2), rollback("2026-10-05T12:00:00Z")]
     )
     listed = re.findall(r"<tr><th>(2026-\d\d-\d\d)</th><td>([^<]+)</td>", page)
     assert listed == [
@@ -94,7 +99,7 @@ def test_rollbacks_and_excluded_weeks_are_marked_once_newest_first():
     assert HOSTILE not in page
     tried = "10 % of phones run the candidate, version 2."
     rollout = Mark("2026-10-06T12:00:00Z", "rollout", 1, 1, "run 7", tried=tried)
-    page = render_index("shelf", list(weeks(3)), [rollback("2026-10-05T12:00:00Z"), rollout])
+    page = render_index("shelf", plain(3), [rollback("2026-10-05T12:00:00Z"), rollout])
     assert f"Version 1 of shelf is in production. Since 2026-10-06, {tried}" in page
     assert ("2026-10-06", f"rollout: {tried}") in re.findall(
         r"<tr><th>(2026-\d\d-\d\d)</th><td>([^<]+)<", page
@@ -121,12 +126,10 @@ def test_of_two_runs_the_script_has_what_differs_between_any_and_no_line_that_al
 
 
 def test_nothing_that_people_write_ends_the_script():
-    facts = a_run(("</script><b>", "ok"), settings={"a": "</script><i>"})
+    facts = a_run(("</script><b>", "ok"), settings={"a": "</script><i>"}, outcome="held", reasons=(HOSTILE,))
     page = render_index("shelf", [make_row(facts, None), make_row(a_run(), None)])
-    assert (
-        page.count("</script>") == 3
-        and "</script><i>" in embedded(page)["runs"][1]["said"]["Settings"].values()
-    )
+    assert page.count("</script>") == 3 and HOSTILE not in page
+    assert "</script><i>" in embedded(page)["runs"][1]["said"]["Settings"].values()
 
 
 def test_outcomes_are_counted(ten):
@@ -147,11 +150,6 @@ def test_outcomes_are_counted(ten):
 def test_without_a_model_there_is_no_chart(rows, said):
     page = render_index("shelf", rows)
     assert said in page and "<svg" not in page
-
-
-def test_markup_in_a_reason_stays_text():
-    facts = a_run(outcome="held", reasons=(HOSTILE,))
-    assert HOSTILE not in render_index("shelf", [make_row(facts, None)])
 
 
 def test_a_run_of_a_cluster_is_named_by_its_day_too():
@@ -176,7 +174,7 @@ def test_where_the_clocks_disagree_with_the_order_the_order_is_drawn(ten):
 def test_a_time_that_is_none_breaks_no_page():
     moments = ("9999-12-31T23:59:59Z", "2199-12-31T23:59:59Z", "1901-01-01T00:00:00+14:00")
     moments += ("0001-01-01T00:00:00+14:00", "yesterday", "")
-    odd = [structs.replace(next(weeks(1)), started_at=moment) for moment in moments]
+    odd = [structs.replace(plain(1)[0], started_at=moment) for moment in moments]
     assert "<svg" in render_index("shelf", [*weeks(3), *odd])
     for row in odd:
         assert row.name in render_index("shelf", [row])

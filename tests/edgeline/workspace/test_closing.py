@@ -155,10 +155,7 @@ def test_data_that_was_refused_without_a_gate_says_why_and_what_to_do(folder, ma
     assert lines.index("  Nothing can be learned.") < lines.index("  Write it.")
 
 
-def test_in_the_usual_workspace_the_command_that_shows_more_is_short(tmp_path, monkeypatch, make_run):
-    monkeypatch.chdir(tmp_path)
-    folder = RunFolder(tmp_path / "workspace" / "runs" / "20261005-091233")
-
+def test_after_a_push_the_last_lines_name_status_and_predict(folder, make_run):
     lines = [line for line, _ in closing.last_lines(make_run(outcome="pushed", version=3), folder, None)]
 
     assert lines[-2:] == ["Details: edgeline status", "Try it: edgeline predict FILE"]
@@ -183,34 +180,24 @@ def test_without_a_verdict_the_spans_are_those_that_the_error_blames(folder, mak
 
 
 @pytest.mark.parametrize(
-    ("outcome", "blamed", "span"),
+    ("outcome", "blamed", "known", "span"),
     [
-        ("refused", ("span-00002",), "span-00002"),
-        ("failed", ("span-00001",), "span-00001"),
-        ("refused", ("span-00001", "span-00003"), None),
-        ("refused", ("span-00004",), None),
-        ("refused", (), None),
-        ("failed", (), None),
-        ("held", ("span-00003",), None),
-        ("pushed", (), None),
+        ("refused", ("span-00002",), 3, "span-00002"),
+        ("failed", ("span-00001",), 3, "span-00001"),
+        ("refused", ("span-00001", "span-00003"), 3, None),
+        ("refused", ("span-00004",), 3, None),
+        ("refused", ("span-00001",), 1, None),  # the only one there is
+        ("failed", (), 3, None),
+        ("held", ("span-00003",), 3, None),
     ],
 )
 def test_the_one_week_that_stopped_a_run_comes_with_the_command_that_leaves_it_out(
-    folder, make_run, outcome, blamed, span
+    folder, make_run, outcome, blamed, known, span
 ):
     spans = ("span-00001", "span-00002", "span-00003")
-    # What a sentence names besides is not to blame.
-    run = make_run(
-        outcome=outcome, reasons=("As span-00001.",), blamed_spans=blamed, spans=spans, data="/my data"
-    )
+    run = make_run(outcome=outcome, blamed_spans=blamed, spans=spans[:known], data="/my data")
 
     lines = [line for line, _ in closing.last_lines(run, folder, None) if "data exclude" in line]
 
     command = f"To go on without this span: edgeline data exclude {span} --reason R --data '/my data'"
     assert lines == ([command] if span else [])
-
-
-def test_the_only_week_there_is_is_not_to_be_left_out(folder, make_run):
-    run = make_run(outcome="refused", spans=("span-00001",), blamed_spans=("span-00001",))
-
-    assert not any("data exclude" in line for line, _ in closing.last_lines(run, folder, None))

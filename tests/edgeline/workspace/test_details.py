@@ -20,6 +20,13 @@ from edgeline.workspace.runs import RunFolder
 from tests.edgeline.report.runs import a_run
 from tests.outputs import record_output
 
+BY_MACHINE = Metrics(
+    {"overall": {"all": {"example_count": 400, "accuracy": 0.9}}},
+    group="machine",
+    estimates={"overall": {"all": Estimate(400, 4, 0.9, 0.55, 0.99)}},
+    worst_groups=(GroupShare("m-3", 100, 0.7), GroupShare("m-1", 100, 0.9)),
+)
+
 
 def leave(folder: RunFolder, step: str, output: str, file: JsonFile[Any], content: object) -> None:
     place = folder.path / step
@@ -62,13 +69,7 @@ def test_accuracy_by_slice_stands_beside_that_of_production(tmp_path: Path) -> N
 
 def test_each_figure_has_its_number_of_groups_and_the_worst_groups_are_listed(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    metrics = Metrics(
-        {"overall": {"all": {"example_count": 400, "accuracy": 0.9}}},
-        group="machine",
-        estimates={"overall": {"all": Estimate(400, 4, 0.9, 0.55, 0.99)}},
-        worst_groups=(GroupShare("m-3", 100, 0.7), GroupShare("m-1", 100, 0.9)),
-    )
-    leave(folder, "Evaluator", "evaluation", METRICS, replace(metrics, out_of_fold=metrics))
+    leave(folder, "Evaluator", "evaluation", METRICS, replace(BY_MACHINE, out_of_fold=BY_MACHINE))
     lines = [line.split() for line in list_details(folder)]
     overall = ["overall", "all", "400", "4", "0.900", "0.550", "to", "0.990", "-"]
     worst = [["machine", "m-3", "100", "-", "0.700"], ["machine", "m-1", "100", "-", "0.900"]]
@@ -82,25 +83,12 @@ def test_each_figure_has_its_number_of_groups_and_the_worst_groups_are_listed(tm
 
 def test_a_narrow_table_leaves_out_the_groups(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    metrics = Metrics(
-        {"overall": {"all": {"example_count": 400, "accuracy": 0.9}}},
-        group="machine",
-        estimates={"overall": {"all": Estimate(400, 4, 0.9, 0.55, 0.99)}},
-        worst_groups=(GroupShare("a-machine-with-a-long-name", 100, 0.7),),
-    )
-    leave(folder, "Evaluator", "evaluation", METRICS, metrics)
+    worst = (GroupShare("a-machine-with-a-long-name", 100, 0.7),)
+    leave(folder, "Evaluator", "evaluation", METRICS, replace(BY_MACHINE, worst_groups=worst))
     wide, narrow = (list_details(folder, width) for width in (80, 60))
     assert "machines" in wide[0] and "machines" not in narrow[0]
     assert max(map(len, narrow)) <= 60 < max(map(len, wide)) <= 80
     assert narrow[1].split() == ["overall", "all", "400", "0.900", "0.550", "to", "0.990", "-"]
-
-
-def test_without_production_the_column_is_empty(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}}
-    leave(folder, "Evaluator", "evaluation", METRICS, Metrics(now))
-    (line,) = [line for line in list_details(folder) if "overall" in line]
-    assert line.split()[-1] == "-"
 
 
 def test_every_edge_file_is_listed_with_the_default_marked(tmp_path: Path) -> None:
