@@ -87,15 +87,9 @@ def send_alerts(
 ) -> int:
     """Sends the alerts on a model, and prints them; returns the exit code.
 
-    Args:
-        settings: The channels, and when to alert.
-        model: The name of the model.
-        push: The release store of the workspace.
-        workspace: The folder of the runs, which are looked at if `store` is None.
-        store: A place where a cluster pushes to.
-        test: True to send test messages only.
-        look_further: A function that is called first, sends alerts of its own, and returns its warnings; the
-            place may have neither a run nor a release then.
+    Without a `store`, the place where a cluster pushes to, the runs of `workspace` and the releases in `push`
+    are looked at. If `test` is True, only test messages are sent. `look_further` is called first, sends
+    alerts of its own, and returns its warnings; the place may have neither a run nor a release then.
 
     Raises:
         UsageError: There is no channel, or nothing to look at.

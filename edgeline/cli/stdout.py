@@ -82,7 +82,6 @@ _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\
 # A command stays in one line, so that it can be copied; this stands for its spaces meanwhile.
 _COMMAND = re.compile(r"\S*edgeline [a-z]+ [^`\n]*")
 _KEPT_SPACE = "\x1f"
-_COLOURS = {"red": 31, "green": 32, "yellow": 33}
 
 _typed: ContextVar[Callable[[str], str]] = ContextVar("typed", default=str)
 
@@ -141,8 +140,8 @@ def _print(stream: TextIO, text: str, style: str = "", part: slice = slice(None)
         # See no-color.org.
         if style and line[part] and not os.environ.get("NO_COLOR"):
             start, end, _ = part.indices(len(line))
-            codes = ("1;" if "bold" in style else "") + str(_COLOURS[style.split()[-1]])
-            line = f"{line[:start]}\x1b[{codes}m{line[start:end]}\x1b[0m{line[end:]}"
+            shown = click.style(line[start:end], style.split()[-1], bold="bold" in style or None)
+            line = f"{line[:start]}{shown}{line[end:]}"
     stream.write(line + "\n")
 
 

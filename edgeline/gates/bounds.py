@@ -78,13 +78,9 @@ def judge(
 ) -> Verdict:
     """Applies the bounds to each slice with enough examples, and looks for classes that are never recognised.
 
-    Args:
-        metrics: Metrics of the eval split, which may contain those out of fold.
-        settings: The bounds, and how sure a drop has to be.
-        answers: Answers to the examples of `metrics`, of both models if there is one in production.
-        out_of_fold: Answers to the examples of `metrics.out_of_fold`.
-        without_twins: Answers to the examples of `metrics.without_twins`. These are judged in place of those
-            out of fold, since folds have near twins too. Without any example, the verdict is `fail`.
+    `answers`, `out_of_fold` and `without_twins` are the answers to the examples of `metrics`, which is of the
+    eval split, and of its fields of these names. Those without twins are judged in place of those out of
+    fold, since folds have near twins too; without any such example, the verdict is `fail`.
     """
     on_eval = judged = _Judged(metrics, answers, "eval examples", settings.false_alarm_rate)
     if without_twins is not None and metrics.without_twins is None:

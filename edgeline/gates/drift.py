@@ -172,14 +172,8 @@ def place_anomalies(
 
     StatisticsGen writes statistics of the newest span for all features, and of the other judged spans for
     those whose drift is measured, in the train split. Anomalies of spans that were judged by an earlier run,
-    such as those that a narrower schema shows, come from none of the judged ones.
-
-    Args:
-        anomalies: The anomalies of the whole window.
-        judged: The names of the spans that are judged.
-        newest: The name of the newest span of the window.
-        folder: The folder of the train split in StatisticsGen's artifact.
-        schema: The curated schema, a text proto.
+    such as those that a narrower schema shows, come from none of the judged ones. `folder` is that of the
+    train split in StatisticsGen's artifact, and `schema` the curated schema, a text proto.
     """
     import tensorflow_data_validation as tfdv
 

@@ -8,11 +8,7 @@ _MOST_DIGITS = 6  # float32 has no more
 def format_with_bound(value: float, bound: float, digits: int = 3, unit: str = "") -> tuple[str, str]:
     """Formats both with as many digits as the bound has, or more where they would look the same.
 
-    Args:
-        value: The measured value.
-        bound: The allowed value.
-        digits: Least number of digits after the point.
-        unit: `%` for shares that are shown in percent.
+    At least `digits` are after the point. With the unit `%`, shares are shown in percent.
     """
     factor = 100 if unit else 1
     exponent = Decimal(f"{bound:.{_MOST_DIGITS}g}").normalize().as_tuple().exponent

@@ -60,14 +60,11 @@ def find_lost_groups(
 ) -> Iterator[tuple[int, ...]]:
     """Yields each group that the candidate lost: its number, its size, and both models' right answers.
 
-    Args:
-        answers: Answers of both models.
-        before: Least share of the group that production answers right.
-        after: Largest share of the group that the candidate answers right.
-        chance: Largest allowed probability that equal models lose any of the groups. A model that only
-            answers other examples right turns as many answers right as wrong. Enough of them have to have
-            turned wrong by the sign test, divided by the number of groups (Bonferroni): 9 more of 9 if there
-            are 20 groups, and 13 of 13 if there are 300.
+    Production answers at least the share `before` of it right, and the candidate at most `after`. `chance` is
+    the largest allowed probability that equal models lose any of the groups: as a model that only answers
+    other examples right turns as many answers right as wrong, enough of them have to have turned wrong by the
+    sign test, divided by the number of groups (Bonferroni): 9 of 9 if there are 20 groups, and 13 of 13 if
+    there are 300.
     """
     from scipy.special import bdtr
 

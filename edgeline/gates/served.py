@@ -33,14 +33,8 @@ def judge_served(
     """Judges what a version answered.
 
     A slice is bad if its whole 95 % interval is below a bound, and good if its accuracy is not below. Slices
-    with too few answers are left out; a bound without any other slice makes the judgement `too_few`.
-
-    Args:
-        version: The version.
-        served: Its counts, None where nothing came back.
-        bounds: Those of the setting `evaluation.served`.
-        pushed: Its eval accuracy at the push, for `max_drop`.
-        group: The noun for a group.
+    with too few answers are left out; a bound without any other slice makes the judgement `too_few`. `served`
+    is None where nothing came back; `pushed` has the eval accuracy at the push, for `max_drop`.
     """
     found = [
         finding

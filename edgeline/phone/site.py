@@ -83,14 +83,10 @@ class Site:
                 (out / path).write_bytes(content)
 
     def serve(self, port: int, authority: bytes = b"") -> ThreadingHTTPServer:
-        """Returns a server of the page and of the releases as they are.
+        """Returns a server of the page and of the releases as they are, at all addresses of this machine.
 
-        Args:
-            port: The port, at all addresses of this machine; 0 takes any free one.
-            authority: The content of ca.crt, if there is one.
-
-        Raises:
-            UsageError: The port is taken.
+        The port 0 takes any free one; `authority` is the content of ca.crt. Raises UsageError if the port
+        is taken.
         """
         site = self
 
