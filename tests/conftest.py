@@ -18,9 +18,9 @@ from edgeline.alerts import channels
 from edgeline.records.json_file import encode
 from edgeline.records.run import Run, Step
 from edgeline.report.facts import Facts
-from edgeline.workspace.runs import RunFolder
 from tests.disks import mounted
 from tests.edgeline.alerts.servers import Hook
+from tests.outputs import write_run
 from tests.postgres import serve
 from tests.s3 import Proxy, point_to
 
@@ -139,9 +139,7 @@ def make_workspace(workspace, make_run, **values):
         **values,
     }
     run = make_run(**values)
-    folder = RunFolder(workspace / "runs" / run.id)
-    folder.path.mkdir(parents=True)
-    folder.write(run)
+    folder = write_run(workspace, run)
     (folder.path / "report.html").write_text("<!DOCTYPE html>")
     (folder.path / "facts.json").write_bytes(encode(Facts(run)))
     return workspace

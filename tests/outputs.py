@@ -9,6 +9,14 @@ from edgeline.records.run import RUN, Artifact, Run, Step
 from edgeline.workspace.runs import RunFolder
 
 
+def write_run(workspace: Path, run: Run) -> RunFolder:
+    """Writes the record of a run to its folder in a workspace."""
+    folder = RunFolder(workspace / "runs" / run.id)
+    folder.path.mkdir(parents=True)
+    folder.write(run)
+    return folder
+
+
 def record_output(
     folder: RunFolder, step: str, output: str, uri: str | Path, files: Mapping[str, int] | None = None
 ) -> Run:

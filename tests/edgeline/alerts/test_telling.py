@@ -18,9 +18,9 @@ from edgeline.records.verdict import Verdict
 from edgeline.release import store
 from edgeline.report import records
 from edgeline.report.facts import Facts
-from edgeline.workspace.runs import RunFolder
 from tests.edgeline.alerts.servers import SECRET
 from tests.edgeline.release.candidates import make_candidate
+from tests.outputs import write_run
 from tests.runners.cli.process import ROOT
 
 HELD = ("Accuracy is 0.71; 0.85 is needed.",)
@@ -42,16 +42,14 @@ class Workspace:
     def record(self, outcome, *reasons, gates=(), **values):
         """A run that ends so, with its record and its page."""
         self._number += 1
-        folder = RunFolder(self.path / "runs" / f"20261005-09{self._number:02d}00")
-        folder.path.mkdir(parents=True)
         run = self._make_run(
-            id=folder.path.name,
+            id=f"20261005-09{self._number:02d}00",
             number=self._number,
             outcome=outcome,
             reasons=reasons,
             **{"started_at": utc_now(), **values},
         )
-        folder.write(run)
+        folder = write_run(self.path, run)
         records.write(folder.path, Facts(run, gates=gates), "<!DOCTYPE html>")
 
     def run(self, outcome, *reasons, **values):
@@ -163,9 +161,7 @@ def test_where_nothing_was_ever_pushed_days_count_from_the_first_of_all_runs(wor
 
 
 def test_a_killed_run_that_left_no_page_is_told_by_the_command_of_a_timer(workspace, hook, make_run):
-    folder = RunFolder(workspace.path / "runs" / "20261005-100000")
-    folder.path.mkdir(parents=True)
-    folder.write(make_run(id=folder.path.name, number=1, pid=2**22 + 1, started_at=utc_now()))
+    write_run(workspace.path, make_run(number=1, pid=2**22 + 1, started_at=utc_now()))
     still, _ = workspace.tell()
     assert list(still) == ["run"] and "Killed" in hook.messages[0]
 

@@ -8,9 +8,9 @@ from edgeline.cli.main import main
 from edgeline.release import store as releases
 from edgeline.report import records
 from edgeline.store.locations import locate
-from edgeline.workspace.runs import RunFolder
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run, a_slice
+from tests.outputs import write_run
 
 FIRST, SECOND, THIRD = "20261005-091233", "20261012-091233", "20261019-091233"
 
@@ -32,10 +32,8 @@ def workspace(tmp_path):
     """A run that pushed, one that did too, and one that was held back."""
     root = tmp_path / "workspace"
     for number, run in enumerate((FIRST, SECOND, THIRD), start=1):
-        folder = RunFolder(root / "runs" / run)
-        folder.path.mkdir(parents=True)
         facts = worse(run) if run == THIRD else a_run(id=run)
-        folder.write(replace(facts.run, number=number, push=str(tmp_path / "push")))
+        folder = write_run(root, replace(facts.run, number=number, push=str(tmp_path / "push")))
         records.write(folder.path, facts, "<p>page")
         if run != THIRD:
             releases.push(
@@ -99,10 +97,8 @@ def test_a_run_that_is_not_there_is_bad_usage(diff, arguments, said):
 
 
 def test_runs_of_two_models_are_not_compared(diff, workspace, make_run):
-    folder = RunFolder(workspace / "runs" / "20261020-091233")
-    folder.path.mkdir()
-    folder.write(make_run(id=folder.path.name, workload="crates", outcome="failed"))
-    code, _, err = diff(FIRST, folder.path.name)
+    write_run(workspace, make_run(id="20261020-091233", workload="crates", outcome="failed"))
+    code, _, err = diff(FIRST, "20261020-091233")
     assert code == 2 and "is of shelf, and run 20261020-091233 of crates" in err
 
 

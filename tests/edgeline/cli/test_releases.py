@@ -18,7 +18,7 @@ from runners.local.lock import hold
 from tests.conftest import make_workspace
 from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
 from tests.edgeline.report.runs import a_run
-from tests.outputs import record_output
+from tests.outputs import record_output, write_run
 from tests.s3 import point_to
 
 METRICS = {"overall": {"all": {"accuracy": 0.94}}}
@@ -261,9 +261,7 @@ def test_runs_and_show_tell_of_the_run(edgeline, workspace):
 
 def test_the_latest_run_that_is_shown_is_one_of_the_model_that_was_named(edgeline, tmp_path, make_run):
     for name, model in (("20261005-091233", "shelf"), ("20261006-091233", "bottles")):
-        folder = RunFolder(tmp_path / "workspace" / "runs" / name)
-        folder.path.mkdir(parents=True)
-        folder.write(make_run(id=name, workload=model))
+        write_run(tmp_path / "workspace", make_run(id=name, workload=model))
 
     assert json.loads(edgeline("show", "latest", "--json")[1])["workload"] == "bottles"
     assert json.loads(edgeline("show", "latest", "--json", "--workload", "shelf")[1])["workload"] == "shelf"
@@ -274,17 +272,8 @@ def test_the_latest_run_that_is_shown_is_one_of_the_model_that_was_named(edgelin
 @pytest.fixture
 def four_runs(tmp_path, make_run):
     for day, outcome in ((1, "pushed"), (8, "held"), (15, "refused"), (22, "held")):
-        folder = RunFolder(tmp_path / "workspace" / "runs" / f"202610{day:02d}-091233")
-        folder.path.mkdir(parents=True)
-        folder.write(
-            make_run(
-                id=folder.path.name,
-                number=day,
-                outcome=outcome,
-                exit_code=1,
-                started_at=f"2026-10-{day:02d}T23:59:59Z",
-            )
-        )
+        run = {"id": f"202610{day:02d}-091233", "started_at": f"2026-10-{day:02d}T23:59:59Z"}
+        write_run(tmp_path / "workspace", make_run(number=day, outcome=outcome, exit_code=1, **run))
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,16 @@ from edgeline.records.run import Step
 from edgeline.release import store as store_of_releases
 from edgeline.report import records
 from edgeline.store.locations import locate
-from edgeline.workspace.runs import RunFolder, read_all
+from edgeline.workspace.runs import read_all
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run
+from tests.outputs import write_run
 
 
 @pytest.fixture
 def workspace(tmp_path, make_run):
     """A workspace with two runs of one model, whose pages were not made yet."""
     for name, outcome in (("20261005-091233", "pushed"), ("20261012-091233", "failed")):
-        folder = RunFolder(tmp_path / "workspace" / "runs" / name)
-        folder.path.mkdir(parents=True)
         started = f"{name[:4]}-{name[4:6]}-{name[6:8]}T09:12:33Z"
         run = make_run(
             id=name,
@@ -31,7 +30,7 @@ def workspace(tmp_path, make_run):
             version=1,
             steps=(Step("ExampleGen", "failed", 1.0),),
         )
-        folder.write(run)
+        write_run(tmp_path / "workspace", run)
     return tmp_path / "workspace"
 
 

@@ -17,9 +17,8 @@ from edgeline.cli.stdout import visible, wrap
 from edgeline.errors import Problem
 from edgeline.records.events import Counted, Planned, StepChanged, Warned
 from edgeline.records.run import Step
-from edgeline.workspace.runs import RunFolder
 from runners.shared.progress import Progress
-from tests.outputs import record_output
+from tests.outputs import record_output, write_run
 
 ROOT = Path(__file__).resolve().parents[3]
 # What a terminal obeys: clear the screen, set the title, one-byte CSI, back to the line's start, rub out, a
@@ -97,9 +96,7 @@ def workspace(tmp_path, make_run):
         error=Problem(HOSTILE, HOSTILE, HOSTILE),
         ended_at="2026-10-05T09:15:00Z",
     )
-    folder = RunFolder(tmp_path / "runs" / run.id)
-    folder.path.mkdir(parents=True)
-    folder.write(run)
+    folder = write_run(tmp_path, run)
     files = {
         ("ExampleGen", "quarantine", "ingest.json"): {
             "splits": {HOSTILE: 1},
@@ -237,10 +234,8 @@ def test_line_ends_and_columns_of_a_text_stay():
 def test_only_a_terminal_sees_colour_unless_it_is_unwanted(
     tmp_path, make_run, edgeline, environment, has_colour
 ):
-    folder = RunFolder(tmp_path / "workspace" / "runs" / "20261005-091233")
-    folder.path.mkdir(parents=True)
     reason = "Accuracy of the class damaged is 0.512 on 41 examples, and at least 0.550 is required."
-    folder.write(make_run(id=folder.path.name, outcome="held", exit_code=3, reasons=(reason,)))
+    write_run(tmp_path / "workspace", make_run(outcome="held", exit_code=3, reasons=(reason,)))
     controller, terminal = pty.openpty()
     command = [sys.executable, "-m", "runners.cli", "runs"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "60", **environment}

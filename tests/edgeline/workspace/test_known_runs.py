@@ -13,9 +13,8 @@ from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.report import records
 from edgeline.report.sources import Sources
 from edgeline.workspace.known_runs import Place, resolve_place, write_report
-from edgeline.workspace.runs import RunFolder
 from tests.conftest import make_workspace
-from tests.outputs import record_output
+from tests.outputs import record_output, write_run
 
 
 @pytest.fixture
@@ -23,10 +22,8 @@ def workspace(tmp_path, make_run):
     """Makes run folders; the steps of each leave what ingest counted, and a verdict."""
 
     def run(name, spans=2, **values):
-        folder = RunFolder(tmp_path / "runs" / name)
-        folder.path.mkdir(parents=True)
         ended = make_run(id=name, outcome="failed", exit_code=1, **values)
-        folder.write(ended)
+        folder = write_run(tmp_path, ended)
         if spans:
             ended = leave(folder, "ExampleGen", "quarantine", INGEST.name, INGEST.to_bytes(ingest(spans)))
         return ended, folder

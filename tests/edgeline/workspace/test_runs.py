@@ -10,21 +10,14 @@ from edgeline.records.ingest import Excluded
 from edgeline.records.run import Step
 from edgeline.release import store
 from edgeline.workspace import runs
-from edgeline.workspace.runs import RunFolder
 from tests.edgeline.release.candidates import make_candidate
+from tests.outputs import write_run
 
 
 def dead_pid():
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
-
-
-def add_run(workspace, run):
-    folder = RunFolder(workspace / "runs" / run.id)
-    folder.path.mkdir(parents=True)
-    folder.write(run)
-    return folder
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path, make_run):
@@ -44,11 +37,11 @@ def test_a_record_is_read_as_it_was_written(tmp_path, make_run):
         excluded_spans=(Excluded("span-00002", reason="dirty lens"),),
     )
 
-    assert add_run(tmp_path, run).read() == run
+    assert write_run(tmp_path, run).read() == run
 
 
 def test_a_record_of_a_newer_version_is_still_read(tmp_path, make_run):
-    folder = add_run(tmp_path, make_run(ended_at="2026-10-05T09:15:00Z", outcome="pushed"))
+    folder = write_run(tmp_path, make_run(ended_at="2026-10-05T09:15:00Z", outcome="pushed"))
     folder.record.write_text(folder.record.read_text().replace("{", '{"mood": "good",', 1))
 
     assert folder.read().outcome == "pushed"
@@ -56,15 +49,15 @@ def test_a_record_of_a_newer_version_is_still_read(tmp_path, make_run):
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
 def test_a_damaged_record_hides_no_other(tmp_path, make_run, content):
-    add_run(tmp_path, make_run(id="20261005-091233", outcome="pushed"))
-    add_run(tmp_path, make_run(id="20261006-091233")).record.write_text(content)
+    write_run(tmp_path, make_run(id="20261005-091233", outcome="pushed"))
+    write_run(tmp_path, make_run(id="20261006-091233")).record.write_text(content)
 
     assert [run.id for run in runs.read_runs(tmp_path)] == ["20261005-091233"]
 
 
 def test_runs_of_one_second_stay_in_order(tmp_path, make_run):
     for name in ("20261005-091233-10", "20261005-091233", "20261005-091233-2", "20261004-000000"):
-        add_run(tmp_path, make_run(id=name, outcome="pushed"))
+        write_run(tmp_path, make_run(id=name, outcome="pushed"))
 
     assert [run.id for run in runs.read_runs(tmp_path)] == [
         "20261004-000000",
@@ -82,7 +75,7 @@ def test_new_folders_never_collide(tmp_path):
 
 
 def test_a_running_run_shows_the_steps_that_its_events_have(tmp_path, make_run):
-    folder = add_run(tmp_path, make_run())
+    folder = write_run(tmp_path, make_run())
     tell = EventWriter(folder.events)
     tell(Planned(("ExampleGen", "Trainer", "Pusher")))
     tell(StepChanged(Step("ExampleGen", "running")))
@@ -101,26 +94,26 @@ def test_a_running_run_shows_the_steps_that_its_events_have(tmp_path, make_run):
 
 
 def test_a_run_whose_process_is_gone_reads_as_killed(tmp_path, make_run):
-    assert add_run(tmp_path, make_run(pid=dead_pid())).read().outcome == "killed"
+    assert write_run(tmp_path, make_run(pid=dead_pid())).read().outcome == "killed"
 
 
 def test_a_run_whose_number_another_process_has_now_reads_as_killed(tmp_path, make_run):
     """As after a restart of a container, in which the same program soon has the same number."""
     mine = runs.process_of(os.getpid())
-    assert add_run(tmp_path, make_run(process=mine)).read().outcome == "running"
+    assert write_run(tmp_path, make_run(process=mine)).read().outcome == "running"
     boot, tick = mine.split()
     for day, other in ((6, f"{boot} {int(tick) - 1}"), (7, f"another-boot {tick}")):
         reused = make_run(id=f"2026100{day}-000000", process=other)
-        assert add_run(tmp_path, reused).read().outcome == "killed"
+        assert write_run(tmp_path, reused).read().outcome == "killed"
     gone = make_run(id="20261008-000000", pid=dead_pid(), process=mine)
-    assert add_run(tmp_path, gone).read().outcome == "killed"
+    assert write_run(tmp_path, gone).read().outcome == "killed"
 
 
 def test_the_next_holder_of_the_workspace_ends_the_records_of_runs_that_never_did(tmp_path, make_run):
-    add_run(tmp_path, make_run(id="20261004-000000", outcome="pushed", ended_at="2026-10-04T00:05:00Z"))
-    gone = add_run(tmp_path, make_run(id="20261005-000000", pid=dead_pid()))
+    write_run(tmp_path, make_run(id="20261004-000000", outcome="pushed", ended_at="2026-10-04T00:05:00Z"))
+    gone = write_run(tmp_path, make_run(id="20261005-000000", pid=dead_pid()))
     # Its number is in use again: by this very process.
-    reused = add_run(tmp_path, make_run(id="20261006-000000"))
+    reused = write_run(tmp_path, make_run(id="20261006-000000"))
 
     runs.mark_killed(tmp_path)
     assert gone.read().outcome == reused.read().outcome == "killed"
@@ -131,7 +124,7 @@ def test_the_next_holder_of_the_workspace_ends_the_records_of_runs_that_never_di
 
 def test_latest_is_the_newest_run_and_an_unknown_one_comes_with_the_nearest(tmp_path, make_run):
     for day in (4, 5):
-        add_run(tmp_path, make_run(id=f"2026100{day}-091233", outcome="pushed"))
+        write_run(tmp_path, make_run(id=f"2026100{day}-091233", outcome="pushed"))
 
     assert runs.find_run(tmp_path, "latest")[1].id == "20261005-091233"
     with pytest.raises(UsageError, match=r"Did you mean 20261004-091233\?"):
@@ -144,8 +137,8 @@ def test_a_workspace_without_runs_says_how_to_make_one(tmp_path):
 
 
 def test_runs_can_be_asked_for_by_workload(tmp_path, make_run):
-    add_run(tmp_path, make_run(id="20261004-000000", workload="shelf", outcome="pushed"))
-    add_run(tmp_path, make_run(id="20261005-000000", workload="bottles", outcome="held"))
+    write_run(tmp_path, make_run(id="20261004-000000", workload="shelf", outcome="pushed"))
+    write_run(tmp_path, make_run(id="20261005-000000", workload="bottles", outcome="held"))
 
     assert [run.workload for run in runs.read_runs(tmp_path, "bottles")] == ["bottles"]
 
@@ -154,7 +147,7 @@ def test_a_run_of_a_clock_that_was_years_ahead_is_the_latest_until_the_next_one_
     # Two of before the order was noted, one of a clock that went wrong, and one of after it was set right.
     ids = ["20261004-000000", "20261005-000000", "20991231-000000", "20261006-000000"]
     for number, name in zip((0, 0, 1, 2), ids, strict=True):
-        add_run(tmp_path, make_run(id=name, outcome="pushed", number=number))
+        write_run(tmp_path, make_run(id=name, outcome="pushed", number=number))
 
     assert [run.id for run in runs.read_runs(tmp_path)] == ids
     assert runs.find_run(tmp_path, "latest")[1].id == "20261006-000000"
@@ -163,7 +156,7 @@ def test_a_run_of_a_clock_that_was_years_ahead_is_the_latest_until_the_next_one_
 @pytest.mark.parametrize("name", ["20261005-091233-²", "20261005-091233-x", "x", "ü" * 80])
 def test_a_folder_that_no_run_made_is_no_obstacle(tmp_path, make_run, name):
     (tmp_path / "runs" / name).mkdir(parents=True)
-    add_run(tmp_path, make_run(id="20261005-091233", outcome="pushed"))
+    write_run(tmp_path, make_run(id="20261005-091233", outcome="pushed"))
 
     assert [run.id for run in runs.read_runs(tmp_path)] == ["20261005-091233"]
 
@@ -171,7 +164,7 @@ def test_a_folder_that_no_run_made_is_no_obstacle(tmp_path, make_run, name):
 def test_production_is_the_run_that_pushed_what_is_there_and_not_the_last_one_that_pushed(tmp_path, make_run):
     push = str(tmp_path / "push")
     for number, run in enumerate(("20261005-091233", "20261012-091233"), start=1):
-        add_run(tmp_path / "workspace", make_run(id=run, number=number, push=push))
+        write_run(tmp_path / "workspace", make_run(id=run, number=number, push=push))
         store.push(push, "shelf", make_candidate(tmp_path / run, run, size=100, run=run))
     assert runs.find_run(tmp_path / "workspace", "production")[1].id == "20261012-091233"
     store.rollback(push, "shelf", "it is worse")
