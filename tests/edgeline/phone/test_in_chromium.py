@@ -34,30 +34,14 @@ from tests.edgeline.phone.releases import CANARY, CONTENTS, CONTRACTS, FAULTS, a
 from tests.edgeline.phone.releases import KINDS as RELEASES
 from tests.edgeline.release.candidates import make_key
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if CHROMIUM is None:
-    pytest.skip("no Chromium on this machine", allow_module_level=True)
 if not (Path(sites.__file__).parent / "page" / "index.html").is_file():
     pytest.skip("the page was not built: make phone", allow_module_level=True)
 
 pytestmark = pytest.mark.e2e
 
-KEY, FLAGS = (
-    make_key(),
-    ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-)
+KEY = make_key()
 MS = 60_000  # a busy machine
 SETTLED = "!/^(Downloading|$)/.test(document.querySelector('#status').textContent)"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 @dataclass
@@ -155,6 +139,12 @@ class Phone:
         lines = [line.split("\n") for line in self.page.locator("#scores li").all_inner_texts()]
         return self.page.inner_text("#label"), {label: float(score) for label, score in lines}
 
+    def read_details(self) -> Iterator[int]:
+        """The input values that are close, and all; the decisions that are alike, and all vectors."""
+        details = self.page.text_content("#details")
+        counts = re.search(r"(\d+) of (\d+) input values, (\d+) of (\d+) decisions", details)
+        return map(int, counts.groups())
+
     def version(self) -> str:
         return str(self.page.inner_text("#version"))
 
@@ -197,10 +187,7 @@ def test_a_release_of_each_kind_is_checked_proven_and_answers_as_the_interpreter
     with serving(pushed, kind) as server:
         phone = open_phone(server.url)
         assert phone.is_fine and f"{len(CONTENTS[kind])} golden vectors checked" in phone.status()
-        details = phone.page.text_content("#details")
-        (close, values, decisions, vectors) = map(
-            int, re.search(r"(\d+) of (\d+) input values, (\d+) of (\d+) decisions", details).groups()
-        )
+        close, values, decisions, vectors = phone.read_details()
         assert close >= 0.999 * values and decisions == vectors == 3
         label, scores = phone.answer()
         golden = json.loads((pushed / f"edge/{kind}/1/golden/golden.json").read_text())["examples"][0]
@@ -211,21 +198,15 @@ def test_a_release_of_each_kind_is_checked_proven_and_answers_as_the_interpreter
 
 def test_photos_of_every_form_give_the_tensors_of_python(tmp_path, open_phone):
     """Decoders of JPEG may differ: the share of values within a level is what is promised."""
-    left_out = (
-        "TIFF",
-        "HEIC",
-        "16 bits",
-    )  # no browser has the first, Chromium not the second, and its canvas has 8 bits
+    # No browser has the first, Chromium not the second, and its canvas has 8 bits.
+    left_out = ("TIFF", "HEIC", "16 bits")
     photos = [make(scene(640, 480)) for name, make in KINDS.items() if name not in left_out]
     photos += [KINDS["JPEG"](scene(4000, 3000)), KINDS["orientation 6"](scene(2250, 3000)), jpeg(6000, 400)]
     push(tmp_path / "push", tmp_path / "work", "camera", contents=photos)
     with serving(tmp_path / "push", "camera") as server:
         phone = open_phone(server.url)
         assert phone.is_fine, phone.status()
-        found = re.search(
-            r"(\d+) of (\d+) input values, (\d+) of (\d+) dec", phone.page.text_content("#details")
-        )
-        close, values, decisions, vectors = map(int, found.groups())
+        close, values, decisions, vectors = phone.read_details()
         assert close >= 0.999 * values and decisions == vectors == len(photos)
         print(f"{close / values:.5f} of {values:,} values within a level")
 
@@ -415,7 +396,7 @@ def test_a_signed_release_that_this_phone_cannot_run_or_reproduce_is_refused(
 ):
     with serving(root, "row") as server:
         phone = open_phone(server.url)
-        late = changes.pop("late", {}) if "late" in changes else {}
+        late = changes.pop("late", {})
         if late:
             stage = store.stage
 

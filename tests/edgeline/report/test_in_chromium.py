@@ -1,6 +1,5 @@
 """The pages in a real browser without a network: nothing is asked for, complains, or spills over."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,24 +15,10 @@ from tests.edgeline.report.runs import a_failed_run, a_hostile_run, a_run, pictu
 from tests.edgeline.report.test_compare import beside
 from tests.edgeline.report.test_index import weeks
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if CHROMIUM is None:
-    pytest.skip("no Chromium on this machine", allow_module_level=True)
-
 pytestmark = pytest.mark.e2e
 
 # In CSS pixels: a narrow phone, and a desk.
 PHONE, DESK = 360, 1200
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
