@@ -18,6 +18,7 @@ from edgeline.records.verdict import Verdict
 from edgeline.release import store
 from edgeline.report import records
 from edgeline.report.facts import Facts
+from edgeline.store.locations import locate
 from tests.edgeline.alerts.servers import SECRET
 from tests.edgeline.release.candidates import make_candidate
 from tests.outputs import write_run
@@ -249,8 +250,6 @@ def test_no_file_of_the_workspace_has_a_secret(workspace, hook, monkeypatch):
 
 def test_runs_on_a_cluster_keep_what_was_told_beside_their_records(hook, bucket):
     """In a bucket, as in a claim that is mounted."""
-    from edgeline.store.locations import locate
-
     root = locate(bucket) / "push/runs/shelf"
     settings = AlertSettings.model_validate_json('{"webhook": "$HOOK"}')
 

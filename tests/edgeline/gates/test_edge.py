@@ -29,9 +29,7 @@ def test_a_file_within_its_limits_may_ship():
 
 def test_a_drop_of_exactly_what_is_allowed_is_allowed():
     # The difference of these two shares is a little above 0.02 in binary.
-    exact = replace(
-        GOOD, examples=50, accuracy=48 / 50, reference_accuracy=49 / 50, groups={}, agreement=0.98
-    )
+    exact = replace(GOOD, examples=50, accuracy=48 / 50, reference_accuracy=49 / 50, agreement=0.98)
     assert judge(exact, EdgeLimits(min_agreement=0.9, max_accuracy_drop=0.02)) == []
     assert judge(exact, EdgeLimits(min_agreement=0.9, max_accuracy_drop=0.019))
 

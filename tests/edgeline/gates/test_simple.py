@@ -14,16 +14,8 @@ def world(network_right: float, count: int = 2_000, groups: int = 200, seed: int
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, count)
     said = np.where(rng.random(count) < network_right, labels, 1 - labels)
-    return Answers(
-        ("no", "yes"),
-        None,
-        labels,
-        np.arange(count) % groups,
-        np.eye(2, dtype=np.float32)[said],
-        None,
-        {},
-        tuple(map(str, range(groups))),
-    )
+    names, group_of = tuple(map(str, range(groups))), np.arange(count) % groups
+    return Answers(("no", "yes"), None, labels, group_of, np.eye(2, dtype=np.float32)[said], None, {}, names)
 
 
 def simple(answers: Answers, right: float, name: str = "logistic regression") -> SimpleAnswers:

@@ -12,18 +12,8 @@ from edgeline.report.timelines import Row
 def row(span, outcome="pushed", version=None, baseline=None, before=None, after=0.95):
     newest = Slice("span", str(span), 60, after, before=before) if baseline else None
     version = version if outcome == "pushed" else None
-    started = f"2026-01-{span:02d}T03:00:00Z"
-    return Row(
-        f"r{span}",
-        None,
-        outcome,
-        started,
-        0.95,
-        version=version,
-        newest_span=span,
-        newest=newest,
-        baseline=baseline,
-    )
+    known = {"version": version, "newest_span": span, "newest": newest, "baseline": baseline}
+    return Row(f"r{span}", None, outcome, f"2026-01-{span:02d}T03:00:00Z", 0.95, **known)
 
 
 HISTORY = [

@@ -9,15 +9,9 @@ from edgeline.workspace.runs import RunFolder
 from tests.outputs import record_output
 
 DATA_PASS = Verdict("data", "pass", ("150 of 150 photos were accepted.",))
-NO_BASELINE = Verdict(
-    "evaluation",
-    "no_baseline",
-    ("There is no production model to compare with.",),
-    ("Lane 7 has 3 photos.",),
-)
-EDGE_FAIL = Verdict(
-    "edge", "fail", ("fp16 is 6.1 MB; at most 5.0 MB is allowed.",), ("Lane 7 has 3 photos.",)
-)
+FEW, NONE = ("Lane 7 has 3 photos.",), ("There is no production model to compare with.",)
+NO_BASELINE = Verdict("evaluation", "no_baseline", NONE, FEW)
+EDGE_FAIL = Verdict("edge", "fail", ("fp16 is 6.1 MB; at most 5.0 MB is allowed.",), FEW)
 OUTPUTS = {"Evaluator": "blessing", "Pusher": "pushed_model"}
 OUTPUTS |= {"DataValidator": "verdict", "EdgeValidator": "verdict"}
 
