@@ -97,11 +97,7 @@ _MEANINGS: Mapping[str, tuple[Meaning, ...]] = {
                 "This processor lacks an instruction that TensorFlow was built with, usually AVX.",
                 "Use a machine with AVX.",
             ),
-            (
-                "",
-                "A native library crashed.",
-                f"{_AGAIN.capitalize()} If it crashes again, read the log.",
-            ),
+            ("", "A native library crashed.", f"{_AGAIN.capitalize()} If it crashes again, read the log."),
         )
     ),
     # Names of exceptions, and codes of stores.

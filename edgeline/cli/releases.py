@@ -120,9 +120,7 @@ def runs(
     first, last = (f"{day:%Y-%m-%d}" if day else "" for day in (since, until))
     if last and first > last:
         raise UsageError(
-            f"--since {first} is after --until {last}.",
-            "No run can match both.",
-            "Swap the two days.",
+            f"--since {first} is after --until {last}.", "No run can match both.", "Swap the two days."
         )
     every = read_runs(place.workspace, place.workload)[::-1]
     selected = [

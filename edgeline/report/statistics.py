@@ -67,9 +67,7 @@ def _read_numbers(stats: Any) -> Distribution:
 def _read_texts(stats: Any) -> Distribution:
     counted = sorted(((b.sample_count, b.label) for b in stats.rank_histogram.buckets), reverse=True)
     total = sum(count for count, _ in counted) or 1.0
-    return Distribution(
-        values=tuple((label, count / total) for count, label in counted[:_MOST_VALUES]),
-    )
+    return Distribution(values=tuple((label, count / total) for count, label in counted[:_MOST_VALUES]))
 
 
 _MOST_NEW_VALUES = 8

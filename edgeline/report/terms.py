@@ -164,9 +164,5 @@ TERMS = (
         "and white pixels and sure answers rightly are; more says that calibration saw too narrow a range.",
         "edge",
     ),
-    Term(
-        "Cached",
-        "The step was not run: an earlier run had the same inputs, settings and code.",
-        "steps",
-    ),
+    Term("Cached", "The step was not run: an earlier run had the same inputs, settings and code.", "steps"),
 )

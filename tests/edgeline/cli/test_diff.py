@@ -21,9 +21,7 @@ def worse(run: str):
     settings = {"trainer": {"epochs": 3}, "seed": 20, "note": "long " * 40}
     slices = (a_slice("overall", "all", 300, 400), a_slice("class", "ok", 60, 100))
     return replace(
-        facts,
-        run=replace(facts.run, settings=settings),
-        evaluation=replace(facts.evaluation, slices=slices),
+        facts, run=replace(facts.run, settings=settings), evaluation=replace(facts.evaluation, slices=slices)
     )
 
 

@@ -3,12 +3,7 @@
 import numpy as np
 import pytest
 
-from edgeline.gates.drift import (
-    features_to_count,
-    measure_drift,
-    measure_group_variances,
-    statistics_options,
-)
+from edgeline.gates.drift import features_to_count, measure_drift, measure_group_variances, statistics_options
 
 SCHEMA = """
 feature {

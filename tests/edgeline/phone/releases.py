@@ -80,11 +80,7 @@ CONTRACTS: dict[str, dict[str, Any]] = {
     "camera": image_contract(channels=3, color="rgb"),
     "row": row_contract(1),
     "window": row_contract(4),
-    "device": {
-        **row_contract(4),
-        "numbers": row_contract(4)["numbers"][:1],
-        "channels": 6,
-    },
+    "device": {**row_contract(4), "numbers": row_contract(4)["numbers"][:1], "channels": 6},
     "text": {
         **TOKENS,
         "version": 3,

@@ -102,11 +102,7 @@ def test_a_step_that_was_running_when_the_worker_died_counts_as_failed(folder, m
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_the_table_of_times_fits_and_adds_up(make_run, width):
-    steps = (
-        Step("ExampleGen", "cached", 0.5),
-        Step("Trainer", "done", 60.0),
-        Step("Pusher", "queued"),
-    )
+    steps = (Step("ExampleGen", "cached", 0.5), Step("Trainer", "done", 60.0), Step("Pusher", "queued"))
     run = make_run(steps=steps, start_seconds=20.0, seconds=90.0)
 
     lines = list(closing.time_table(run, width))
