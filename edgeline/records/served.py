@@ -59,6 +59,7 @@ class Tally:
     expected: float  # the mean of their scores: the accuracy to expect if scores are calibrated
     drawn: int = 0  # at random, to be checked
     checked: Estimate | None = None  # accuracy of those that were; the interval allows for groups
+    expected_of_checked: float | None = None  # the mean of the scores of those
     doubted: int = 0  # checked because they looked wrong to a person
     doubted_right: int = 0
 
@@ -259,6 +260,7 @@ def _count(answers: Sequence[Answer], truths: Mapping[str, Truth]) -> Tally:
         Estimate.of([a.said == t.label for a, t in drawn], [t.group or a.example for a, t in drawn])
         if drawn
         else None,
+        fmean(each.score for each, _ in drawn) if drawn else None,
         len(doubted),
         sum(doubted),
     )
