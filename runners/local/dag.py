@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.spans.layout import find_newest_spans
-from edgeline.release import store
-from edgeline.release.signing import signing_key
 from edgeline.store.locations import locate
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
@@ -55,9 +53,7 @@ def pipeline(
     spans = find_newest_spans(place, values.data.window)
     code = step_files(chosen.module, chosen.source, values.own_modules())
     digests = inputs.digests(spans, folder / "window.json", chosen, values, push, code)
-    given, is_signed = values.push, signing_key(values.push.key) is not None
-    store.check_push(push, chosen.name, given.rollback_epoch, is_signed, given.canary_percent)
-    inputs.check_spans(spans, chosen)
+    inputs.check(spans, chosen, values, push)
     run = f"tfx-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
     return build(chosen, values, folder, str(place), push, run, digests, code)
 

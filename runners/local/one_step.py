@@ -10,7 +10,6 @@ The workspace itself stays as it is: no later run, report or release knows of it
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from data.spans.layout import find_newest_spans
 from edgeline.cli.stdout import print_json
@@ -26,10 +25,7 @@ from runners.local.worker_link import run_worker
 from runners.shared import inputs
 from runners.shared.code import step_files
 from runners.shared.progress import Progress, print_line
-
-if TYPE_CHECKING:
-    from edgeline.records.workload import Workload
-    from pipeline.settings import Settings
+from runners.shared.run_options import NamedSettings
 
 # By step that changes the release store: what to do instead of running it again.
 _INSTEAD = {
@@ -61,7 +57,8 @@ def run_step(options: StepOptions) -> tuple[Path, dict[str, str], float]:
 
     folder, run = find_run(options.workspace, options.run)
     _check(options.step, run)
-    workload, settings = _load(run, options.overrides)
+    named = NamedSettings(run.workload_source, None, options.overrides, base=run.settings)
+    workload, settings = named.load()
     out = _make_folder(options, run)
     if options.step == "ExampleGen":  # It reads the data as they are now.
         spans = find_newest_spans(locate(run.data), settings.data.window)
@@ -136,16 +133,6 @@ def _check(step: str, run: Run) -> None:
                 "Artifacts of old runs are removed by `edgeline gc` and workspace.max_gb.",
                 "Name another run with --of RUN.",
             )
-
-
-def _load(run: Run, overrides: tuple[str, ...]) -> "tuple[Workload, Settings]":
-    """Returns the run's workload as it is now, and the run's settings with the changed ones."""
-    from pipeline import settings
-    from pipeline.workloads import find_workload, with_features
-
-    workload = with_features(find_workload(run.workload_source))
-    layers = (run.settings, None, overrides, workload.labels, None)
-    return workload, settings.load(*layers, slices=workload.slice_features)
 
 
 def _make_folder(options: StepOptions, run: Run) -> Path:

@@ -204,13 +204,7 @@ class _Session:
             run = replace(run, inputs=digests)
             if self.options.if_changed and last is not None and self._is_unchanged(last, digests):
                 return None
-            push = self.settings.push
-            # A push that is bound to fail is refused here, not after the training.
-            is_signed = signing_key(push.key) is not None
-            store.check_push(
-                self.push, self.workload.name, push.rollback_epoch, is_signed, push.canary_percent
-            )
-            inputs.check_spans(spans, self.workload)
+            inputs.check(spans, self.workload, self.settings, self.push)
         except DataRefused as refusal:
             run, folder = self._begin(run)
             self._warn_of_missed(run, progress)
@@ -236,8 +230,8 @@ class _Session:
         return last.inputs["production"] == digests["production"]
 
     def _can_resume(self, last: Run, digests: Mapping[str, str]) -> bool:
-        has_same_inputs = inputs.same_inputs(last.inputs, digests)
-        return last.outcome in UNFINISHED and bool(last.finished_steps) and has_same_inputs
+        is_unfinished = last.outcome in UNFINISHED and bool(last.finished_steps)
+        return is_unfinished and inputs.same_inputs(last.inputs, digests)
 
     def _report_no_change(self, last: Run) -> int:
         ending = {

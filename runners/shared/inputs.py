@@ -1,7 +1,6 @@
 """Digests of all that a run depends on: the window of spans, settings, schema, code, lock, production."""
 
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -16,6 +15,7 @@ from data.spans.window import compute_span_digests, compute_window_digest
 from edgeline.errors import UsageError
 from edgeline.records.ingest import describe_spans
 from edgeline.release import store
+from edgeline.release.signing import signing_key
 from runners.shared.code import ROOT, digest
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def digests(
     own = {"workload": workload.to_json(), "settings": settings.recorded()}
     return {
         "window": compute_window_digest(contents),
-        "settings": hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest(),
+        "settings": digest(own),
         "workload": digest(workload.to_json()),
         "labels": digest(workload.labels),
         "schema": hashlib.sha256(Path(workload.schema).read_bytes()).hexdigest(),
@@ -71,6 +71,18 @@ def same_inputs(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     """Tells whether two runs would do the same; production does not count, since a push itself changes it."""
     ignored = {"production": "", "unjudged": ""}
     return {**one, **ignored} == {**other, **ignored}
+
+
+def check(spans: tuple[Span, ...], workload: "Workload", settings: "Settings", push: str) -> None:
+    """Refuses a push to `push` that is bound to fail, and spans that cannot be read, before the training.
+
+    Raises:
+        UsageError: Phones would refuse the release.
+        DataRefused: A span cannot be read.
+    """
+    given, is_signed = settings.push, signing_key(settings.push.key) is not None
+    store.check_push(push, workload.name, given.rollback_epoch, is_signed, given.canary_percent)
+    check_spans(spans, workload)
 
 
 def check_spans(spans: tuple[Span, ...], workload: "Workload") -> None:

@@ -1,9 +1,10 @@
 """The options of commands as values: named settings, and a run with them."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgeline.store.locations import Location
 
@@ -20,6 +21,7 @@ class NamedSettings:
     profile: str | None  # the path of a YAML file of settings, or the name of one
     overrides: tuple[str, ...]  # single settings, `a.b=c` each
     platform: str | None = None  # the path of a YAML file for what is the cluster's
+    base: Mapping[str, Any] | None = None  # recorded settings in place of those of the workload
 
     def with_whole_path(self) -> "NamedSettings":
         """Returns a copy in which the path of a workload file is absolute."""
@@ -38,8 +40,15 @@ class NamedSettings:
         from pipeline import settings, workloads
 
         workload = workloads.with_features(workloads.find_workload(self.workload))
-        layers = (workload.settings, self.profile, self.overrides, workload.labels, self.platform)
+        base = workload.settings if self.base is None else self.base
+        layers = (base, self.profile, self.overrides, workload.labels, self.platform)
         return workload, settings.load(*layers, slices=workload.slice_features)
+
+
+def find_own_workload(data: Location | None) -> str:
+    """Returns the path of the workload in a folder of data; the name of the sample's if there is none."""
+    file = data / "workload.yaml" if isinstance(data, Path) else None
+    return str(file) if file is not None and file.is_file() else "shelf"
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,5 @@ class RunOptions:
     def __post_init__(self) -> None:
         """Names the workload where the command did not: the one in the data's folder, or the sample's."""
         if not self.named.workload:
-            file = self.data / "workload.yaml" if isinstance(self.data, Path) else None
-            workload = str(file) if file is not None and file.is_file() else "shelf"
-            object.__setattr__(self, "named", replace(self.named, workload=workload))
+            named = replace(self.named, workload=find_own_workload(self.data))
+            object.__setattr__(self, "named", named)

@@ -34,40 +34,36 @@ def world(tmp_path):
     return digests
 
 
-def test_the_same_world_has_the_same_digests(world):
-    assert inputs.same_inputs(world(), world())
-    assert world()["production"] == ""
+@pytest.mark.parametrize(
+    ("changed", "is_same"),
+    [
+        ({}, True),
+        ({"overrides": ["kubeflow.image=other:1"]}, True),  # only a cluster reads it
+        ({"overrides": ["trainer.epochs=3"]}, False),
+        ({"code": {"Trainer": {"trainer_module.run": "b" * 64}}}, False),
+    ],
+    ids=["nothing", "what is a cluster's", "a setting", "code"],
+)
+def test_what_a_run_depends_on_is_a_change(world, changed, is_same):
+    assert inputs.same_inputs(world(), world(**changed)) == is_same
 
 
 def test_new_data_is_a_change(world, tmp_path):
     before = world()
     add_week(tmp_path / "data")
-
     assert not inputs.same_inputs(before, world())
-
-
-def test_another_setting_is_a_change(world):
-    assert not inputs.same_inputs(world(), world(overrides=["trainer.epochs=3"]))
-
-
-def test_what_only_a_cluster_reads_is_no_change(world):
-    assert inputs.same_inputs(world(), world(overrides=["kubeflow.image=other:1"]))
 
 
 def test_another_schema_is_a_change(world, tmp_path):
     shelf = find_workload("shelf")
     schema = tmp_path / "schema.pbtxt"
     schema.write_text(Path(shelf.schema).read_text() + "\n# looked at\n")
-
     assert not inputs.same_inputs(world(), world(replace(shelf, schema=str(schema))))
 
 
 def test_what_a_push_changes_is_no_change(world):
+    assert world()["production"] == ""
     assert inputs.same_inputs(world(), {**world(), "production": "2-abc"})
-
-
-def test_another_line_of_code_is_a_change(world):
-    assert not inputs.same_inputs(world(), world(code={"Trainer": {"trainer_module.run": "b" * 64}}))
 
 
 def test_a_labels_file_that_lacks_a_column_is_refused_before_anything_runs(tmp_path):
