@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from edgeline.cli.commands import Group
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import DataRefused, UsageError
 from edgeline.store.locations import Location, is_url, locate
+from runners.shared.run_options import find_own_workload
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload
@@ -53,6 +54,31 @@ _workload_of_spans = click.option(
     "--workload", metavar="NAME_OR_FILE", help="workload of the spans (DIR/workload.yaml, else shelf)"
 )
 _reason = click.option("--reason", required=True, metavar="R", help="the reason, for the record")
+# The options of a table or of texts: what each value is, and what it is for.
+_NAMES = {
+    "label": ("COLUMN", "the column of a table or of texts to learn"),
+    "text": ("COLUMN", "the column of texts; no other column is then read"),
+    "group": ("COLUMN", "the column whose values stay in one split: customer, author"),
+    "time": ("COLUMN", "the column of dates or times of a table, best in ISO 8601"),
+    "query": ("SQL", "the SELECT that returns the rows of a database"),
+    "sheet": ("NAME", "the sheet of a workbook to read"),
+}
+_KINDS = {
+    "category": "a column of codes or names; may be repeated",
+    "number": "a column of numbers, or of dates to learn from; may be repeated",
+    "leave-out": "a column to hide from the model; may be repeated",
+}
+
+
+def _of_tables(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds the options of tables and texts to a command."""
+    names = [click.option(f"--{n}", default="", metavar=m, help=text) for n, (m, text) in _NAMES.items()]
+    kinds = [click.option(f"--{n}", multiple=True, metavar="COLUMN", help=t) for n, t in _KINDS.items()]
+    signs = "the decimal separator, where the cells are ambiguous"
+    decimal = click.option("--decimal", type=click.Choice((",", ".")), help=signs)
+    for add in reversed([*names, decimal, *kinds]):
+        command = add(command)
+    return command
 
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
@@ -119,56 +145,10 @@ def generate(
     " or the URL of a database; texts: the same, or JSONL; what a phone's page exported",
 )
 @_target
-@click.option("--label", default="", metavar="COLUMN", help="the column of a table or of texts to learn")
-@click.option(
-    "--text", default="", metavar="COLUMN", help="the column of texts; no other column is then read"
-)
-@click.option(
-    "--group",
-    default="",
-    metavar="COLUMN",
-    help="the column whose values stay in one split: customer, author",
-)
-@click.option(
-    "--time", default="", metavar="COLUMN", help="the column of dates or times of a table, best in ISO 8601"
-)
-@click.option("--query", default="", metavar="SQL", help="the SELECT that returns the rows of a database")
-@click.option("--sheet", default="", metavar="NAME", help="the sheet of a workbook to read")
-@click.option(
-    "--decimal",
-    type=click.Choice((",", ".")),
-    help="the decimal separator, where the cells are ambiguous",
-)
-@click.option(
-    "--category",
-    multiple=True,
-    metavar="COLUMN",
-    help="a column of codes or names; may be repeated",
-)
-@click.option(
-    "--number",
-    multiple=True,
-    metavar="COLUMN",
-    help="a column of numbers, or of dates to learn from; may be repeated",
-)
-@click.option(
-    "--leave-out", multiple=True, metavar="COLUMN", help="a column to hide from the model; may be repeated"
-)
+@_of_tables
 @options.as_json
 def load(
-    source: str,
-    data: Path,
-    label: str,
-    text: str,
-    group: str,
-    time: str,
-    query: str,
-    sheet: str,
-    decimal: str | None,
-    category: tuple[str, ...],
-    number: tuple[str, ...],
-    leave_out: tuple[str, ...],
-    as_json: bool,
+    source: str, data: Path, label: str, text: str, decimal: str | None, as_json: bool, **others: Any
 ) -> int:
     """Turns labelled photos, a table or texts into a span and a workload.
 
@@ -180,8 +160,9 @@ def load(
     if Path(source).is_file() and phone.is_export(Path(source)):
         return _import_from_phone(Path(source), data)
     on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
-    given = {"group": group, "time": time, "query": query, "sheet": sheet, "decimal": decimal or ""}
-    chosen = {"category": category, "number": number, "leave-out": leave_out}
+    given = {name: others[name] for name in ("group", "time", "query", "sheet")}
+    given["decimal"] = decimal or ""
+    chosen = {name: others[name.replace("-", "_")] for name in _KINDS}
     table_options = [(option, name) for option, names in chosen.items() for name in names]
     table_options += [item for item in given.items() if item[1]]
     looks_like_table = text or table_options or is_url(source) or _is_table(source)
@@ -193,7 +174,7 @@ def load(
         from data.importers.guesses import guess_columns
         from runners.cli.asking import ask_columns
 
-        guess = guess_columns(source, query, sheet)
+        guess = guess_columns(source, given["query"], given["sheet"])
         if text or table_options or not guess.lists_photos:
             label, text = ask_columns(guess, text, [*table_options, ("data", str(data))], on_terminal)
     settings = _load_settings(data / "workload.yaml")
@@ -350,10 +331,7 @@ def _find_workload(data: Location, workload: str | None) -> "Workload":
     """Returns the named workload, by default the one that the folder describes."""
     from pipeline.workloads import find_workload
 
-    own = data / "workload.yaml"
-    if workload is None:
-        workload = str(own) if isinstance(own, Path) and own.is_file() else "shelf"
-    return find_workload(workload)
+    return find_workload(workload or find_own_workload(data))
 
 
 def _count_rows(span: Span, source: str) -> tuple[int | None, str | None]:

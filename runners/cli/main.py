@@ -2,7 +2,7 @@
 
 from edgeline.cli import main as package
 
-COMMANDS = {
+_OWN = {
     "run": (
         "runners.cli.run",
         "Runs the DAG once: from labelled data to a pushed model, or to the reasons against it.",
@@ -28,11 +28,6 @@ COMMANDS = {
         "Makes, imports, lists, excludes and relabels spans, and suggests what to label.",
     ),
     "schema": ("runners.cli.schema", "Compares a window with the curated schema, and widens the schema."),
-    "status": package.COMMANDS["status"],
-    "runs": package.COMMANDS["runs"],
-    "show": package.COMMANDS["show"],
-    "report": package.COMMANDS["report"],
-    "diff": package.COMMANDS["diff"],
     "alert": (
         "runners.cli.alert",
         "Sends alerts about failed runs, old releases and full disks; run it from a timer of your own.",
@@ -42,15 +37,6 @@ COMMANDS = {
         "Starts TensorBoard on the last run that trained, or on the runs that are named.",
     ),
     "ui": ("runners.cli.ui", "Updates MLflow, and serves its pages of all runs and releases."),
-    "predict": package.COMMANDS["predict"],
-    "phone": package.COMMANDS["phone"],
-    "edge": package.COMMANDS["edge"],
-    "verify": package.COMMANDS["verify"],
-    "rollback": package.COMMANDS["rollback"],
-    "rollout": package.COMMANDS["rollout"],
-    "promote": package.COMMANDS["promote"],
-    "renew": package.COMMANDS["renew"],
-    "keys": package.COMMANDS["keys"],
     "gc": (
         "runners.cli.gc",
         "Removes old releases, run folders, artifacts and records; never what is in use.",
@@ -61,3 +47,10 @@ COMMANDS = {
     ),
     "kubeflow": ("runners.cli.kubeflow", "Runs the same DAG on Kubeflow Pipelines."),
 }
+# In the order of the list, which follows a person's work.
+_ORDER = (
+    *("run", "plan", "step", "settings", "schedule", "data", "schema", "status", "runs", "show", "report"),
+    *("diff", "alert", "tensorboard", "ui", "predict", "phone", "edge", "verify", "rollback", "rollout"),
+    *("promote", "renew", "keys", "gc", "drill", "kubeflow"),
+)
+COMMANDS = {name: _OWN.get(name) or package.COMMANDS[name] for name in _ORDER}

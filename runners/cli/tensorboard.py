@@ -1,8 +1,6 @@
 """`edgeline tensorboard`: runs TensorBoard on the trainings of a workspace, also on running ones."""
 
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,15 +12,14 @@ import click
 from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import say
-from edgeline.errors import EdgelineError, UsageError
+from edgeline.errors import UsageError
 from edgeline.records.events import EventReader, LogOpened
 from edgeline.records.run import Run
 from edgeline.records.training import TENSORBOARD
 from edgeline.workspace.known_runs import Place
 from edgeline.workspace.runs import RunFolder, find_run, read_all
+from runners.cli.server import LOOK_S, port, serve
 
-# The interval at which TensorBoard looks for new points, and this command for new folders of logs.
-_LOOK_S = 5
 # Nobody can act on the messages of its libraries while they are imported.
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
 
@@ -33,12 +30,7 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
 )
 @options.runs_of
 @click.option("--all", "every", is_flag=True, help="show every run that trained, including later ones")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    metavar="N",
-    help="port of the server; 0 picks a free one (6006, or the next free)",
-)
+@port(None, "6006, or the next free")
 def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | None) -> int:
     """Starts TensorBoard on the last run that trained, or on the runs that are named."""
 
@@ -104,33 +96,16 @@ def _serve(logs: Mapping[str, Path], find_logs: Callable[[], Mapping[str, Path]]
     """Runs TensorBoard on a folder of links, named by run, until it or this process ends."""
     with tempfile.TemporaryDirectory(prefix="edgeline-tensorboard-") as links:
         _link(Path(links), logs)
+        # TensorBoard looks for new points as often as this command for new folders of logs.
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", links]
-        command += ["--reload_interval", str(_LOOK_S)]
-        if port is not None:
-            command += ["--port", str(port)]
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        server = subprocess.Popen(command, env={**os.environ, **_QUIET})
-        try:
-            while server.poll() is None:
-                with suppress(subprocess.TimeoutExpired):
-                    server.wait(_LOOK_S)
-                # The end of a training moves its log to its artifact.
-                with suppress(UsageError):
-                    _link(Path(links), find_logs())
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            server.terminate()
-            try:
-                server.wait(_LOOK_S)
-            except subprocess.TimeoutExpired:
-                server.kill()  # it has no state to save
-                server.wait()
-    raise EdgelineError(
-        f"TensorBoard ended with exit code {server.returncode}.",
-        "Its own message is above.",
-        "If its port is taken, pass --port 0 to use a free one.",
-    )
+        command += ["--reload_interval", str(LOOK_S), *(["--port", str(port)] if port is not None else [])]
+
+        def look() -> None:
+            # The end of a training moves its log to its artifact.
+            with suppress(UsageError):
+                _link(Path(links), find_logs())
+
+        return serve("TensorBoard", command, look, env={**os.environ, **_QUIET})
 
 
 def _link(links: Path, logs: Mapping[str, Path]) -> None:

@@ -1,8 +1,6 @@
 """`edgeline ui`: MLflow's pages of runs and releases."""
 
 import os
-import signal
-import subprocess
 import sys
 
 import click
@@ -10,20 +8,14 @@ import click
 from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import say
-from edgeline.errors import EdgelineError
 from edgeline.workspace.known_runs import Place, resolve_place
 from edgeline.workspace.runs import find_registry, locate_registry
+from runners.cli.server import port, serve
 
 
 @click.command(cls=Command)
 @options.releases_of
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=5000,
-    metavar="N",
-    help="port of the server; 0 picks a free one (5000)",
-)
+@port(5000, "5000")
 def ui(place: Place, port: int) -> int:
     """Updates MLflow, and serves its pages of all runs and releases."""
     from edgeline.mlflow.mirror import mirror
@@ -41,19 +33,6 @@ def ui(place: Place, port: int) -> int:
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
     command += ["--workers", "1"]
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
     # In its own process group: MLflow forwards signals to its worker, which fails where one arrives twice.
     folder, environment = place.workspace / "mlflow", ENVIRONMENT | os.environ
-    server = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
-    try:
-        code = server.wait()
-    except KeyboardInterrupt:
-        server.terminate()
-        server.wait()
-        return 0
-    raise EdgelineError(
-        f"MLflow ended with exit code {code}.",
-        "Its own message is above.",
-        "If its port is taken, pass --port 0 to use a free one.",
-    )
+    return serve("MLflow", command, cwd=folder, env=environment, start_new_session=True)

@@ -1,0 +1,54 @@
+"""Runs a server that a library brings, with pages to look at, until this process is asked to end."""
+
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from edgeline.errors import EdgelineError
+
+LOOK_S = 5
+# A server has so many seconds to end after it is told to.
+_GRACE_S = 10
+
+
+def port(default: int | None, shown: str) -> Callable[[Any], Any]:
+    """Returns the option `--port`."""
+    text = f"port of the server; 0 picks a free one ({shown})"
+    return click.option("--port", type=click.IntRange(0, 65535), default=default, metavar="N", help=text)
+
+
+def serve(name: str, command: Sequence[str], look: Callable[[], None] = lambda: None, **options: Any) -> int:
+    """Runs a server and calls `look` every `LOOK_S` seconds; returns 0 once this process is asked to end.
+
+    `options` are those of `subprocess.Popen`.
+
+    Raises:
+        EdgelineError: The server ended by itself.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
+    server = subprocess.Popen(command, **options)
+    try:
+        while server.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(LOOK_S)
+            look()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.terminate()
+        try:
+            server.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            server.kill()  # it has no state to save
+            server.wait()
+    raise EdgelineError(
+        f"{name} ended with exit code {server.returncode}.",
+        "Its own message is above.",
+        "If its port is taken, pass --port 0 to use a free one.",
+    )
