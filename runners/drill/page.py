@@ -1,7 +1,6 @@
 """The page of a drill: accuracy of the arms, faults, decisions with their sentences, and the harm done."""
 
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,29 +20,6 @@ if TYPE_CHECKING:
 PAGE = "drill.html"
 
 
-@dataclass(frozen=True)
-class Row:
-    """One week in the table."""
-
-    week: Week
-    day: str
-    version: str
-    accuracies: tuple[float | None, ...]  # of the arms, on the week's hidden test
-    sentence: str  # the first reason of a run that did not push, or of the first attempt
-
-
-@dataclass(frozen=True)
-class Kind:
-    """The outcome of one kind of fault."""
-
-    name: str
-    summary: str
-    weeks: int
-    stopped: int  # weeks in which an attempt ended without a push
-    recovered: int  # weeks whose last attempt pushed, or found nothing new
-    broken: int  # weeks with a broken promise
-
-
 def write_page(folder: Path, year: Year) -> Path:
     """Writes the page of a year beside its record; returns its path."""
     first = find_first_broken(year)
@@ -53,11 +29,7 @@ def write_page(folder: Path, year: Year) -> Path:
     figures = [
         Figure("Weeks", words.count(len(year.weeks)), f"{len(good)} of them with good photos and training"),
         Figure("Broken promises", words.count(len(broken)), f"of {len(PROMISES)}"),
-        Figure(
-            "False alarms",
-            words.count(len(find_false_alarms(year))),
-            f"in {len(good)} good weeks",
-        ),
+        Figure("False alarms", words.count(len(find_false_alarms(year))), f"in {len(good)} good weeks"),
         *(
             Figure(f"Bad weeks: {arm}", words.count(weeks), "weeks of each device")
             for arm, weeks in harm.items()
@@ -84,13 +56,16 @@ def write_page(folder: Path, year: Year) -> Path:
     return folder / PAGE
 
 
-def _make_row(year: Year, week: Week) -> Row:
+def _make_row(year: Year, week: Week) -> tuple[Week, str, list[float | None], str]:
+    """Returns a week with its day, the accuracies of the arms on its hidden test, and a sentence.
+
+    The sentence is the first reason of an attempt that failed, or of the last one.
+    """
     said = next((each for each in week.attempts if each.exit_code and each.sentences), week.last)
-    return Row(
+    return (
         week,
         f"{find_monday(year.history + week.number + 1):%Y-%m-%d}",
-        str(week.production or words.UNKNOWN),
-        tuple(year.accuracy(week.arms.get(arm, ""), week.number) for arm in ARMS),
+        [year.accuracy(week.arms.get(arm, ""), week.number) for arm in ARMS],
         said.sentences[0] if said is not None and said.sentences else "",
     )
 
@@ -100,14 +75,19 @@ def _count_bad_weeks(year: Year, arm: str) -> int:
     return sum(bool(model and year.find_fault(model, number)) for model, number in models)
 
 
-def _count_kinds(year: Year) -> list[Kind]:
+def _count_kinds(year: Year) -> list[tuple[str, str, int, int, int, int]]:
+    """Returns the name and summary of each fault that struck, and four numbers of weeks.
+
+    In all of them it struck; in some an attempt ended without a push, the last attempt pushed, or a promise
+    was broken.
+    """
     weeks = defaultdict(list)
     for week in year.weeks:
         for name in week.faults:
             if name not in week.idle:
                 weeks[name].append(week)
     return [
-        Kind(
+        (
             name,
             FAULTS[name].summary,
             len(struck),
