@@ -78,10 +78,10 @@ def compile_dag(named: NamedSettings, output: Path) -> int:
     from runners.kubeflow.compiler import compile_pipeline
 
     started = time.monotonic()
-    compiled = compile_pipeline(*named.load(), output)
+    spec = compile_pipeline(*named.load(), output)
     seconds = time.monotonic() - started
-    size = f"{compiled.steps} steps, {compiled.size / 1000:.0f} kB"
-    say(f"Wrote {compiled.path}: {compiled.name}, {size}, in {seconds:.0f} s.")
+    size = f"{len(spec['root']['dag']['tasks'])} steps, {output.stat().st_size / 1000:.0f} kB"
+    say(f"Wrote {output}: {spec['pipelineInfo']['name']}, {size}, in {seconds:.0f} s.")
     return 0
 
 

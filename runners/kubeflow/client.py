@@ -3,9 +3,11 @@
 import contextlib
 import json
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -79,20 +81,22 @@ class Cluster:
         """Returns the id of an experiment; creates it if it is missing."""
         if (experiment := self.find_experiment(name)) is not None:
             return experiment
+
+        def make() -> str:
+            return str(self._client.create_experiment(name, namespace=self._namespace).experiment_id)
+
         with self._explain_errors(f"creating the experiment {name!r}"), _SILENT:
             try:
-                return str(self._client.create_experiment(name, namespace=self._namespace).experiment_id)
+                made: str = _make_or_find(make, partial(self.find_experiment, name))
+                return made
             except Exception as error:
-                if getattr(error, "status", None) != 409:
+                if not _is_taken(error):
                     raise
-        # Somebody else created it between the two calls.
-        if (experiment := _wait_until_listed(self.find_experiment, name)) is None:
-            raise EdgelineError(
-                f"The experiment {name!r} can be neither found nor created on {self.host}.",
-                "Its name is taken, possibly in a namespace that you cannot read.",
-                "Set kubeflow.experiment to another name.",
-            )
-        return experiment
+        raise EdgelineError(
+            f"The experiment {name!r} can be neither found nor created on {self.host}.",
+            "Its name is taken, possibly in a namespace that you cannot read.",
+            "Set kubeflow.experiment to another name.",
+        )
 
     def get_experiment_name(self, experiment: str) -> str:
         """Returns the name of an experiment; its id if it no longer exists."""
@@ -112,16 +116,9 @@ class Cluster:
         if (version := self._find_version(pipeline_id, digest)) is None:
             name = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{digest}"
             options = {"pipeline_id": pipeline_id, "description": description}
+            upload = partial(self._client.upload_pipeline_version, str(package), name, **options)
             with self._explain_errors(f"uploading version {name} of the pipeline {pipeline!r}"), _SILENT:
-                try:
-                    version = self._client.upload_pipeline_version(str(package), name, **options)
-                except Exception as error:
-                    # Somebody else uploaded the same between the two calls.
-                    if (
-                        not _is_taken(error)
-                        or (version := _wait_until_listed(self._find_version, pipeline_id, digest)) is None
-                    ):
-                        raise
+                version = _make_or_find(upload, partial(self._find_version, pipeline_id, digest))
         identity, name = str(version.pipeline_version_id), str(version.display_name)
         return Version(pipeline_id, identity, name, description, parameters)
 
@@ -143,20 +140,15 @@ class Cluster:
 
     def _make_pipeline(self, name: str) -> str:
         """Creates an empty pipeline and returns its id; an upload would name the first version like it."""
+        about = f"The DAG of the workload {name}. Each upload by edgeline adds a version."
+        body = {"display_name": name, "description": about}
+
+        def make() -> str:
+            return str(self._call_api("POST", "/apis/v2beta1/pipelines", body=body)["pipeline_id"])
+
         with self._explain_errors(f"creating the pipeline {name!r}"):
-            try:
-                about = f"The DAG of the workload {name}. Each upload by edgeline adds a version."
-                body = {"display_name": name, "description": about}
-                pipeline = self._call_api("POST", "/apis/v2beta1/pipelines", body=body)
-                return str(pipeline["pipeline_id"])
-            except Exception as error:
-                # Somebody else created one of that name between the two calls.
-                if (
-                    not _is_taken(error)
-                    or (pipeline_id := _wait_until_listed(self._find_pipeline, name)) is None
-                ):
-                    raise
-                return pipeline_id
+            pipeline: str = _make_or_find(make, partial(self._find_pipeline, name))
+        return pipeline
 
     def get_spec(self, pipeline_id: str, version_id: str) -> Mapping[str, Any]:
         """Returns the compiled pipeline of a version, as it was uploaded."""
@@ -343,17 +335,22 @@ def _shorten(description: str) -> str:
     return textwrap.shorten(description, _MOST_CHARACTERS, placeholder=" ...")
 
 
-def _wait_until_listed(find: Callable[..., Any], *about: str) -> Any:
-    """Waits for what somebody else makes: its name is taken shortly before it is listed; None if never."""
-    from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+def _make_or_find(make: Callable[[], Any], find: Callable[[], Any]) -> Any:
+    """Makes something that is not listed, or returns what somebody else made at the same time.
 
-    retrying = Retrying(
-        retry=retry_if_result(lambda listed: listed is None),
-        stop=stop_after_delay(_UNLISTED_S),
-        wait=wait_fixed(0.5),
-        retry_error_callback=lambda _: None,
-    )
-    return retrying(find, *about)
+    Its name is taken shortly before it is listed; the error of `make` is raised if it never is.
+    """
+    try:
+        return make()
+    except Exception as error:
+        if not _is_taken(error):
+            raise
+        until = time.monotonic() + _UNLISTED_S
+        while (found := find()) is None and time.monotonic() < until:
+            time.sleep(0.5)
+        if found is None:
+            raise
+        return found
 
 
 def _is_taken(error: Exception) -> bool:

@@ -10,7 +10,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,18 +32,8 @@ if TYPE_CHECKING:
 _CHECKPOINTS_IN_POD = "/tmp/edgeline/checkpoints"
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """A compiled pipeline."""
-
-    path: Path
-    name: str
-    steps: int
-    size: int  # bytes of the file
-
-
-def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -> Compiled:
-    """Writes the pipeline of a workload as YAML; replaces an existing file.
+def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -> dict[str, Any]:
+    """Writes the pipeline of a workload as YAML, in place of an existing file; returns its spec.
 
     The same input gives the same bytes. The text of the workload's schema becomes part of the pipeline.
 
@@ -68,9 +57,9 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
             compiled, settings.kubeflow, settings.recorded(), workers, meeting, description
         )
         documents = [spec, platform] if platform else [spec]
-        text = yaml.dump_all(documents, sort_keys=True, allow_unicode=True, Dumper=yaml.SafeDumper).encode()
-        file.write(text)
-    return Compiled(output, spec["pipelineInfo"]["name"], len(spec["root"]["dag"]["tasks"]), len(text))
+        text = yaml.dump_all(documents, sort_keys=True, allow_unicode=True, Dumper=yaml.SafeDumper)
+        file.write(text.encode())
+    return spec
 
 
 def _check(workload: "Workload", settings: "Settings") -> None:

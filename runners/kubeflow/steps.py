@@ -69,13 +69,9 @@ def _find_pipeline(spec: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _find_upstream(task: Mapping[str, Any]) -> set[str]:
-    upstream = set(task.get("dependentTasks", []))
-    inputs = task.get("inputs", {})
-    for source in [*inputs.get("artifacts", {}).values(), *inputs.get("parameters", {}).values()]:
-        for kind in ("taskOutputArtifact", "taskOutputParameter"):
-            if kind in source:
-                upstream.add(source[kind]["producerTask"])
-    return {find_step(name) for name in upstream}
+    sources = task.get("inputs", {}).get("artifacts", {}).values()
+    producers = (source["taskOutputArtifact"]["producerTask"] for source in sources)
+    return {find_step(name) for name in (*task.get("dependentTasks", ()), *producers)}
 
 
 def read_steps(run: Any, names: Sequence[str]) -> list[Step]:

@@ -59,7 +59,8 @@ def upload(target: Target, package: Path | None) -> Version:
             from runners.kubeflow.compiler import compile_pipeline
 
             note("Compiling the DAG, which takes about half a minute.")
-            package = compile_pipeline(target.workload, target.settings, Path(folder, "pipeline.yaml")).path
+            package = Path(folder, "pipeline.yaml")
+            compile_pipeline(target.workload, target.settings, package)
         content = package.read_bytes()
         about = _read_info(package, content)
         if about["name"] != target.workload.pipeline:

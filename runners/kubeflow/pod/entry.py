@@ -129,11 +129,8 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
     parser.add_argument("--unshown", default="{}")
-    parser.add_argument("--settings")
-    parser.add_argument("--alerts")
-    parser.add_argument("--registry")
-    parser.add_argument("--shards")
-    parser.add_argument("--meeting")
+    for name in ("settings", "alerts", "registry", "shards", "meeting"):
+        parser.add_argument(f"--{name}")
     parser.add_argument("--pods", type=int)
     parser.add_argument("--pod", type=int)
     return parser.parse_known_args(arguments)

@@ -54,9 +54,20 @@ STORE_STEPS = {"ProductionModel", "Pusher", "ReleaseGate", "RunReport", "DataGat
 UI_TYPES = {"system.HTML", "system.Metrics", "system.ClassificationMetrics"}
 
 
-def settings(**changes):
-    workload = find_workload("shelf")
-    return load({**workload.settings, "tune": TUNE, "kubeflow": {**PLATFORM, **changes}})
+SHELF = find_workload("shelf")
+
+
+def settings(*groups, **changes):
+    """Settings of the shelf with a search, those of a platform with changes, and further groups."""
+    given = {**SHELF.settings, "tune": TUNE, "kubeflow": {**PLATFORM, **changes}}
+    return load({**given, **dict(groups)})
+
+
+def compile_documents(folder, given, workload=SHELF):
+    """The documents of the compiled pipeline: the spec, and what it asks of the platform."""
+    path = folder / "pipeline.yaml"
+    compile_pipeline(workload, given, path)
+    return list(yaml.safe_load_all(path.read_text()))
 
 
 @pytest.mark.parametrize(
@@ -77,8 +88,7 @@ def test_a_pod_that_asks_for_a_gpu_trains_on_nothing_else_unless_told_to(steps, 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
-    done = compile_pipeline(find_workload("shelf"), settings(), path)
-    assert (done.name, done.steps, done.size) == ("shelf", len(get_args(StepName)), path.stat().st_size)
+    compile_pipeline(SHELF, settings(), path)
     return path.read_text()
 
 
@@ -96,7 +106,26 @@ def tasks(spec):
 @pytest.fixture(scope="module")
 def kubernetes(text):
     """What the platform document says, by step."""
-    _, platform = yaml.safe_load_all(text)
+    return by_step([*yaml.safe_load_all(text)][1])
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """The documents of a pipeline with three trainers, Beam on Spark, alerts, a registry and shards."""
+    beam = {"engine": "spark", "master": "k8s://https://kubernetes.default.svc", "workers": 2}
+    groups = {
+        "tune": {},
+        "trainer": {"strategy": "multi_worker", "workers": 3},
+        "beam": beam,
+        "alerts": {"webhook": "$HOOK", "stale_days": 30},
+        "registry": {"uri": "http://mlflow:5000"},
+    }
+    places = {"shards": "s3://bucket/shards/", "spill": "pvc://shared/spill"}
+    given = settings(*groups.items(), **places, push_in_every_step=True)
+    return compile_documents(tmp_path_factory.mktemp("full"), given)
+
+
+def by_step(platform):
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     return {label.removesuffix("_executor"): config for label, config in executors.items()}
 
@@ -119,14 +148,14 @@ def outputs(spec, step):
 def test_both_documents_are_those_that_the_backend_parses(text, tasks):
     spec, platform = yaml.safe_load_all(text)
     parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-    assert {find_step(name) for name in parsed.root.dag.tasks} == set(tasks)
+    assert {find_step(name) for name in parsed.root.dag.tasks} == set(tasks) == set(get_args(StepName))
     assert parsed.schema_version == "2.1.0"
     json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
 
 
 def test_dependencies_and_wiring_are_those_of_the_dag_on_one_machine(tasks):
     paths = Paths("data", "artifacts", "metadata.sqlite", "push", "checkpoints")
-    local = Compiler().compile(create_pipeline(find_workload("shelf"), settings(), paths, Observed()))
+    local = Compiler().compile(create_pipeline(SHELF, settings(), paths, Observed()))
     expected, wired = {}, {}
     for node in (node.pipeline_node for node in local.nodes):
         step = node.node_info.id
@@ -183,29 +212,23 @@ def test_a_failed_step_is_tried_again_but_not_the_push_and_not_what_stops_a_run(
     assert (policy["maxRetryCount"], policy["backoffDuration"], policy["backoffFactor"]) == (3, "20s", 2.0)
 
 
-def test_every_step_knows_whom_to_tell_where_shards_and_mirror_are_and_only_the_place_of_a_secret(tmp_path):
-    told = {"alerts": {"webhook": "$HOOK", "stale_days": 30}, "registry": {"uri": "http://mlflow:5000"}}
-    shards = {"shards": "s3://bucket/shards/"}
-    given = load({**find_workload("shelf").settings, **told, "kubeflow": {**PLATFORM, **shards}})
-    path = tmp_path / "pipeline.yaml"
-    compile_pipeline(find_workload("shelf"), given, path)
-    for container in containers(next(yaml.safe_load_all(path.read_text()))).values():
+def test_every_step_knows_whom_to_tell_where_shards_and_mirror_are_and_only_the_place_of_a_secret(full):
+    for container in containers(full[0]).values():
         command = container["command"]
-        said = command[command.index("--alerts") + 1]
-        assert AlertSettings.model_validate_json(said) == given.alerts
+        alerts = AlertSettings.model_validate_json(command[command.index("--alerts") + 1])
+        assert (alerts.webhook, alerts.stale_days) == ("$HOOK", 30)
         assert command[command.index("--registry") + 1] == "http://mlflow:5000"
         assert command[command.index("--shards") + 1] == "s3://bucket/shards"
 
 
 @pytest.mark.parametrize(
-    "registry", [{}, {"uri": "http://mlflow:5000", "enabled": False}, {"uri": "postgresql://me@db/mlflow"}]
+    "registry", [{"uri": "http://mlflow:5000", "enabled": False}, {"uri": "postgresql://me@db/mlflow"}]
 )
 def test_a_registry_that_no_pod_reaches_is_in_no_step_and_one_that_was_named_is_said(
     tmp_path, capsys, registry
 ):
-    given = load({**find_workload("shelf").settings, "registry": registry, "kubeflow": {**PLATFORM}})
-    compile_pipeline(find_workload("shelf"), given, tmp_path / "pipeline.yaml")
-    assert "--registry" not in (tmp_path / "pipeline.yaml").read_text()
+    [spec, _] = compile_documents(tmp_path, settings(("registry", registry)))
+    assert "--registry" not in str(spec)
     said = "registry.uri is postgresql://me@db/mlflow, not a server"
     assert (said in capsys.readouterr().err) == ("postgresql" in str(registry))
 
@@ -254,22 +277,17 @@ def test_a_step_that_is_told_of_a_claim_mounts_it_or_only_shows_where_it_is(task
 
 
 def test_one_claim_for_everything_is_mounted_once(tmp_path):
-    path = tmp_path / "pipeline.yaml"
     one = settings(data="pvc://all/photos", push="pvc://all/push", checkpoints=None)
-    compile_pipeline(find_workload("shelf"), one, path)
-    _, platform = yaml.safe_load_all(path.read_text())
-    for config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+    _, platform = compile_documents(tmp_path, one)
+    for config in by_step(platform).values():
         assert config.get("pvcMount", []) in ([], [{"constant": "all", "mountPath": "/mnt/all"}])
 
 
-def test_the_claim_of_releases_is_mounted_everywhere_where_a_failed_step_shall_leave_its_page(tmp_path):
-    path = tmp_path / "pipeline.yaml"
-    compile_pipeline(find_workload("shelf"), settings(push_in_every_step=True), path)
-    _, platform = yaml.safe_load_all(path.read_text())
+def test_the_claim_of_releases_is_mounted_everywhere_where_a_failed_step_shall_leave_its_page(full):
     releases = {"constant": "releases", "mountPath": "/mnt/releases"}
-    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
-    assert all(releases in config["pvcMount"] for config in executors)
-    assert len(executors) == len(get_args(StepName))
+    pods = by_step(full[1])
+    assert all(releases in config["pvcMount"] for config in pods.values())
+    assert set(pods) == {*get_args(StepName), "Trainer-worker-1", "Trainer-worker-2"} - {"Tuner"}
 
 
 def test_the_trainer_alone_waits_for_the_node_with_a_gpu(kubernetes):
@@ -376,19 +394,17 @@ def test_a_pipeline_says_its_image_and_the_settings_that_its_workload_does_not_h
 
 
 def test_the_text_of_the_schema_is_in_it_and_no_path_of_this_machine(text, tasks):
-    workload = find_workload("shelf")
     (constant,) = (
         p["runtimeValue"]["constant"] for p in tasks["ImportSchemaGen"]["inputs"]["parameters"].values()
     )
-    assert constant == Path(workload.schema).read_text()
-    assert str(Path(workload.schema).parent.parent) not in text
+    assert constant == Path(SHELF.schema).read_text()
+    assert str(Path(SHELF.schema).parent.parent) not in text
 
 
-def test_a_location_in_an_object_store_reaches_the_steps_as_it_is(tmp_path):
-    path = tmp_path / "pipeline.yaml"
-    bucket = settings(data="s3://photos/weeks", push="s3://releases/", checkpoints=None, secrets={})
-    compile_pipeline(find_workload("shelf"), bucket, path)
-    spec, platform = yaml.safe_load_all(path.read_text())
+def test_a_pipeline_that_needs_nothing_of_kubernetes_is_one_document_with_locations_as_they_are(tmp_path):
+    least = {"image": "edgeline:1", "pipeline_root": "gs://bucket"}
+    least |= {"data": "s3://photos/weeks", "push": "s3://releases/"}
+    [spec] = compile_documents(tmp_path, load({"kubeflow": least}))
     tasks = spec["root"]["dag"]["tasks"]
 
     def constant(step, name):
@@ -397,23 +413,6 @@ def test_a_location_in_an_object_store_reaches_the_steps_as_it_is(tmp_path):
     assert constant("ExampleGen", "data") == "s3://photos/weeks"
     assert constant("Pusher", "push") == "s3://releases"
     assert constant("RunReport", "records") == "s3://releases/runs/shelf"
-    assert "pvcMount" not in json.dumps(platform)
-
-
-def test_a_pipeline_that_needs_nothing_of_kubernetes_is_one_document(tmp_path):
-    path = tmp_path / "pipeline.yaml"
-    least = load(
-        {
-            "kubeflow": {
-                "image": "edgeline:1",
-                "pipeline_root": "gs://bucket",
-                "data": "s3://bucket/data",
-                "push": "s3://bucket/push",
-            }
-        }
-    )
-    compile_pipeline(find_workload("shelf"), least, path)
-    assert len(list(yaml.safe_load_all(path.read_text()))) == 1
 
 
 @pytest.mark.parametrize(
@@ -425,10 +424,9 @@ def test_a_pipeline_that_needs_nothing_of_kubernetes_is_one_document(tmp_path):
 )
 def test_sensors_and_texts_compile_to_the_same_steps_of_their_own_code(tmp_path, name, module, source):
     workload = with_features(find_workload(name))
-    path = tmp_path / "pipeline.yaml"
-    done = compile_pipeline(workload, load({**workload.settings, "kubeflow": PLATFORM}), path)
-    assert (done.name, done.steps) == (name, len(get_args(StepName)) - 1)
-    compiled = next(yaml.safe_load_all(path.read_text()))
+    given = load({**workload.settings, "kubeflow": PLATFORM})
+    compiled, _ = compile_documents(tmp_path, given, workload)
+    assert compiled["pipelineInfo"]["name"] == name
     assert set(get_args(StepName)) - set(map(find_step, compiled["root"]["dag"]["tasks"])) == {"Tuner"}
     json_format.ParseDict(compiled, pipeline_spec_pb2.PipelineSpec())
     for container in containers(compiled).values():
@@ -441,28 +439,22 @@ def test_sensors_and_texts_compile_to_the_same_steps_of_their_own_code(tmp_path,
 
 
 def test_a_workload_of_ones_own_compiles_under_a_name_that_kubeflow_takes(tmp_path):
-    shelf = find_workload("shelf")
-    path = tmp_path / "pipeline.yaml"
-    done = compile_pipeline(replace(shelf, name="my_bottles"), settings(), path)
-    assert done.name == "my-bottles"
-    parameters = next(yaml.safe_load_all(path.read_text()))["root"]["dag"]["tasks"]["Pusher"]["inputs"][
-        "parameters"
-    ]
+    spec, _ = compile_documents(tmp_path, settings(), replace(SHELF, name="my_bottles"))
+    assert spec["pipelineInfo"]["name"] == "my-bottles"
+    parameters = spec["root"]["dag"]["tasks"]["Pusher"]["inputs"]["parameters"]
     assert parameters["model_name"]["runtimeValue"]["constant"] == "my_bottles"
 
 
 def test_a_module_that_is_not_here_is_refused_because_it_is_not_in_the_image_either(tmp_path):
     with pytest.raises(UsageError, match=r"my_bottles\.photos .* was not found") as refused:
-        compile_pipeline(
-            replace(find_workload("shelf"), module="my_bottles.photos"), settings(), tmp_path / "p.yaml"
-        )
+        compile_documents(tmp_path, settings(), replace(SHELF, module="my_bottles.photos"))
     assert refused.value.why and refused.value.do
     assert not list(tmp_path.iterdir())
 
 
 def test_everything_that_a_cluster_needs_and_is_not_set_is_named_at_once(tmp_path):
     with pytest.raises(UsageError) as refused:
-        compile_pipeline(find_workload("shelf"), Settings(), tmp_path / "pipeline.yaml")
+        compile_documents(tmp_path, Settings())
     for name in ("image", "pipeline_root", "data", "push"):
         assert f"kubeflow.{name}" in refused.value.found
 
@@ -470,19 +462,15 @@ def test_everything_that_a_cluster_needs_and_is_not_set_is_named_at_once(tmp_pat
 def test_without_kfp_the_extra_is_named_that_brings_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kfp", None)  # As where it was never installed.
     with pytest.raises(UsageError, match="not installed") as refused:
-        compile_pipeline(find_workload("shelf"), settings(), tmp_path / "pipeline.yaml")
+        compile_documents(tmp_path, settings())
     assert "edgeline[kubeflow]" in refused.value.do
 
 
-def test_each_of_several_pods_of_the_trainer_reads_the_same_and_the_first_puts_out(tmp_path):
+def test_each_of_several_pods_of_the_trainer_reads_the_same_and_the_first_puts_out(full):
     step, own = "Trainer", {"model", "model_run", "training"}
-    given = {"trainer": {"strategy": "multi_worker", "workers": 3}, "kubeflow": PLATFORM}
-    workload = find_workload("shelf")
-    compile_pipeline(workload, load({**workload.settings, **given}), tmp_path / "pipeline.yaml")
-    spec, platform = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
+    spec, platform = full
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-
-    tasks, kubernetes = spec["root"]["dag"]["tasks"], platform["platforms"]["kubernetes"]["deploymentSpec"]
+    tasks, pods = spec["root"]["dag"]["tasks"], by_step(platform)
     names = [step, f"{step}-worker-1", f"{step}-worker-2"]
     assert {name for name in tasks if name.startswith(step)} == set(names)
     for number, name in enumerate(names):
@@ -492,55 +480,40 @@ def test_each_of_several_pods_of_the_trainer_reads_the_same_and_the_first_puts_o
         assert container["resources"] == containers(spec)[step]["resources"]
         said = " ".join(container["command"])
         assert f"--meeting /mnt/scratch/meetings --pods 3 --pod {number} --step {name}" in said
-        label = spec["components"][name]["executorLabel"]
-        assert kubernetes["executors"][label] == kubernetes["executors"][f"{step}_executor"]
+        assert pods[name] == pods[step]
         assert set(outputs(spec, name)) == (set() if number else own)
 
 
-def on_spark(**changes):
-    workload = find_workload("shelf")
-    beam = {"engine": "spark", "master": "k8s://https://kubernetes.default.svc", "workers": 2}
-    return load({**workload.settings, "beam": beam, "kubeflow": {**PLATFORM, **changes}})
-
-
-def test_the_steps_that_are_drivers_of_spark_mount_what_they_share_with_their_executors(tmp_path):
-    path = tmp_path / "pipeline.yaml"
-    compile_pipeline(find_workload("shelf"), on_spark(spill="pvc://shared/spill"), path)
-    spec, beside = yaml.safe_load_all(path.read_text())
-    pods = beside["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    mounts = {
-        name.removesuffix("_executor"): [mount["mountPath"] for mount in pod.get("pvcMount", ())]
-        for name, pod in pods.items()
-    }
+def test_the_steps_that_are_drivers_of_spark_mount_what_they_share_with_their_executors(full):
+    spec, platform = full
     drivers = {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"}
-    assert {name for name, paths in mounts.items() if "/mnt/shared" in paths} == drivers
-    commands = spec["deploymentSpec"]["executors"]
-    assert all("--spark_spill=/mnt/shared/spill" in str(commands[f"{name}_executor"]) for name in drivers)
+    shared = {"constant": "shared", "mountPath": "/mnt/shared"}
+    assert {step for step, config in by_step(platform).items() if shared in config["pvcMount"]} == drivers
+    assert all("--spark_spill=/mnt/shared/spill" in str(containers(spec)[step]) for step in drivers)
 
 
-def test_a_driver_of_spark_that_shares_nothing_with_its_executors_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"kubeflow\.spill is not set") as refused:
-        compile_pipeline(find_workload("shelf"), on_spark(), tmp_path / "pipeline.yaml")
-    assert "kubeflow.spill=pvc://CLAIM/path" in refused.value.do
-
-
-def test_a_key_in_a_file_of_this_machine_is_refused_since_no_pod_has_it(tmp_path):
-    workload = find_workload("shelf")
-    wanted = load({**workload.settings, "push": {"key": "k.pem"}, "kubeflow": PLATFORM})
-    with pytest.raises(UsageError, match=r"kubeflow\.secrets=\{EDGELINE_SIGNING_KEY: SECRET/KEY\}"):
-        compile_pipeline(workload, wanted, tmp_path / "pipeline.yaml")
-
-
-def test_pods_that_have_nowhere_to_meet_are_refused(tmp_path):
-    workload = find_workload("shelf")
-    platform = {**PLATFORM, "checkpoints": None}
-    wanted = load({**workload.settings, "trainer": {"strategy": "multi_worker"}, "kubeflow": platform})
-    with pytest.raises(UsageError, match=r"Trainer has 2 pods, and kubeflow\.checkpoints is not set"):
-        compile_pipeline(workload, wanted, tmp_path / "pipeline.yaml")
-
-
-def test_steps_of_ones_own_are_refused_since_no_pod_runs_them(tmp_path):
-    workload = find_workload("shelf")
-    wanted = load({"steps": {"Clean": {"component": "own.Clean"}}, "kubeflow": PLATFORM})
-    with pytest.raises(UsageError, match="Steps of one's own are set: Clean"):
-        compile_pipeline(workload, wanted, tmp_path / "pipeline.yaml")
+@pytest.mark.parametrize(
+    ("groups", "changes", "found", "do"),
+    [
+        (
+            {"beam": {"engine": "spark", "master": "k8s://https://kubernetes.default.svc"}},
+            {},
+            r"kubeflow\.spill is not set",
+            "kubeflow.spill=pvc://CLAIM/path",
+        ),
+        # No pod has the file.
+        ({"push": {"key": "k.pem"}}, {}, "push.key", "kubeflow.secrets={EDGELINE_SIGNING_KEY: SECRET/KEY}"),
+        (
+            {"tune": {}, "trainer": {"strategy": "multi_worker"}},
+            {"checkpoints": None},
+            r"Trainer has 2 pods, and kubeflow\.checkpoints is not set",
+            "kubeflow.checkpoints=pvc://CLAIM/path",
+        ),
+        ({"steps": {"Clean": {"component": "own.Clean"}}}, {}, "Steps of one's own are set: Clean", "remove"),
+    ],
+    ids=["Spark without a shared folder", "a key in a file", "no place to meet", "steps of one's own"],
+)
+def test_what_no_pod_could_do_is_refused(tmp_path, groups, changes, found, do):
+    with pytest.raises(UsageError, match=found) as refused:
+        compile_documents(tmp_path, settings(*groups.items(), **changes))
+    assert do in refused.value.do
