@@ -2,11 +2,12 @@ import sys
 
 import pytest
 
+from edgeline.cli.main import main
 from runners.kubeflow import runs as kubeflow_runs
 from runners.kubeflow.watch import Patience
 from runners.timers.scheduled_run import ScheduledRun
 from runners.timers.weekly_time import parse_weekly_time
-from tests.runners.kubeflow.commands_run import Terminal
+from tests.runners.kubeflow.commands_run import Ended, Terminal
 from tests.runners.kubeflow.server import serving
 
 QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, settle_s=2.0, outage_s=0.3)
@@ -27,6 +28,13 @@ ODD_ARGUMENTS = (
     '"',
     "#no comment",
 )
+
+
+@pytest.fixture
+def command(tmp_path, capsys, monkeypatch):
+    """Runs a command of `edgeline` in this process, in the folder of the test; returns how it ended."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: Ended(main([*map(str, arguments)]), *capsys.readouterr())
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
-import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from runners.shared.inputs import ROOT
+
 # No site-packages: a Python as a stranger has it.
 BARE = [sys.executable, "-I", "-S"]
 
@@ -61,37 +60,21 @@ def test_a_broken_environment_ends_in_a_message_and_not_in_a_circle(clone):
     assert "has none either" in ended.stderr
 
 
-def test_inside_the_environment_it_is_edgeline_run(tmp_path):
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    ended = subprocess.run(
-        [sys.executable, ROOT / "runners" / "local_runner.py", "--help"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
+def test_inside_the_environment_it_is_edgeline_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    ended = run([sys.executable], ROOT, "--help")
     assert ended.returncode == 0
     said = " ".join(ended.stdout.split())
-    assert said.startswith(
-        f"Usage: python {ROOT / 'runners' / 'local_runner.py'} [OPTIONS] Runs the DAG once"
-    )
+    assert said.startswith(f"Usage: python {ROOT}/runners/local_runner.py [OPTIONS] Runs the DAG once")
     assert "--if-changed" in ended.stdout
 
 
-def test_a_mistake_in_its_options_names_it_and_the_nearest_one(tmp_path):
-    ended = subprocess.run(
-        [sys.executable, ROOT / "runners" / "local_runner.py", "--if-change"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
+def test_a_mistake_in_its_options_names_it_and_the_nearest_one():
+    ended = run([sys.executable], ROOT, "--if-change")
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [
-        f"python {ROOT / 'runners' / 'local_runner.py'}: No such option '--if-change'.",
+        f"python {ROOT}/runners/local_runner.py: No such option '--if-change'.",
         "Did you mean --if-changed?",
-        f"See `python {ROOT / 'runners' / 'local_runner.py'} --help`.",
+        f"See `python {ROOT}/runners/local_runner.py --help`.",
     ]

@@ -9,7 +9,8 @@ import pytest
 from deploy.environment.__main__ import ROOT, STAMP, is_current, name_extra, set_up
 from deploy.environment.stacks import Machine, SetupError, detect_machine
 
-# Notes each call, and makes what the real one would: slowly enough for a second set-up to come in between.
+# Notes each call, and makes what the real one would: where `slow` is, slowly enough for a second set-up to
+# come in between.
 UV = """#!/bin/sh
 [ "$1" = --quiet ] && shift
 case "$1 $2" in
@@ -21,7 +22,6 @@ case "$1 $2" in
 "pip sync")
     touch syncing
     echo "$*" >synced
-    sleep 0.3
     [ ! -e slow ] || { rm slow; sleep 2; }
     [ ! -e fail ] || exit 1 ;;
 esac
@@ -136,6 +136,7 @@ def test_an_environment_on_a_larger_disk_stays_there(root, environ):
 
 
 def test_of_two_set_ups_at_once_one_works_and_the_other_waits(root, environ):
+    (root / "slow").touch()
     both = [start(root, environ) for _ in range(2)]
     said = [process.communicate(timeout=60)[0].decode() for process in both]
     assert [process.returncode for process in both] == [0, 0]

@@ -1,25 +1,27 @@
-"""`edgeline` as a process of its own, and what it is given."""
+"""`edgeline` and other programs as processes of their own, and what they are given."""
 
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from data.photos.labels_file import LabelRow, write_span
+from runners.shared.inputs import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
+
+def python(*arguments, cwd=ROOT, **variables):
+    """A Python that finds the project wherever it stands."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def edgeline(*arguments, cwd):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-m", "runners.cli", *map(str, arguments)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return python("-m", "runners.cli", *arguments, cwd=cwd, COLUMNS="200")
 
 
 def add_week(data, labels="photo,label,lane_id,session_id,captured_at"):

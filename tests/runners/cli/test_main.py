@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from importlib.metadata import version
 
 import pytest
@@ -8,45 +5,38 @@ import pytest
 from data.shelf.faults import FAULTS
 from edgeline.cli.main import load
 from runners.cli.main import COMMANDS
-from tests.runners.cli.process import ROOT, edgeline
+from tests.runners.cli.process import add_week, edgeline, python
 
-HEAVY = {"tensorflow", "tfx", "apache_beam", "ml_metadata", "keras", "numpy", "pydantic"}
-LIGHT = [
-    ["--help"],
-    ["run", "--help"],
-    ["status"],
-    ["status", "--json"],
-    ["runs", "--json"],
-    ["verify", "--json"],
-    ["rollback", "--help"],
-    ["report", "latest"],
-    ["report", "--json"],
-    ["tensorboard", "--help"],
-    ["alert", "--help"],
-    ["settings", "--help"],
-    ["settings", "trainer"],
-]
+BARE = {"tensorflow", "tfx", "apache_beam", "ml_metadata", "keras", "numpy"}
+HEAVY = {*BARE, "pydantic"}
+# Commands, and what they do not import.
+LIGHT = {
+    "--help": HEAVY,
+    "run --help": HEAVY,
+    "status --json": HEAVY,
+    "runs --json": HEAVY,
+    "verify --json": HEAVY,
+    "rollback --help": HEAVY,
+    "report latest": HEAVY,
+    "tensorboard --help": HEAVY,
+    "alert --help": HEAVY,
+    "settings --help": HEAVY,
+    "settings trainer": BARE,
+    "schedule --systemd --data data": {*BARE, "kfp", "s3fs", "matplotlib"},
+    "kubeflow submit --help": {*HEAVY, "kfp", "yaml", "rich"},
+}
 
 
-@pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
-def test_light_commands_import_no_tensorflow(tmp_path, workspace, arguments):
-    allowed = {"pydantic"} if arguments == ["settings", "trainer"] else set()
+@pytest.mark.parametrize(("arguments", "heavy"), LIGHT.items(), ids=LIGHT)
+def test_light_commands_import_no_tensorflow(tmp_path, workspace, arguments, heavy):
+    add_week(tmp_path / "data")
     script = (
-        "import sys\n"
-        "from edgeline.cli.main import main\n"
-        "code = main(sys.argv[1:])\n"
-        f"heavy = {HEAVY - allowed} & set(sys.modules)\n"
-        "print(code, sorted(heavy), file=sys.stderr)\n"
+        "import sys\nfrom edgeline.cli.main import main\ncode = main(sys.argv[1:])\n"
+        f"print(code, sorted({heavy} & set(sys.modules)), file=sys.stderr)\n"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    ended = python("-c", script, *arguments.split(), cwd=tmp_path)
     # There is no store to verify in this workspace.
-    assert ended.stderr.splitlines()[-1] == ("2 []" if arguments[0] == "verify" else "0 []")
+    assert ended.stderr.splitlines()[-1] == ("2 []" if arguments.startswith("verify") else "0 []")
 
 
 @pytest.mark.parametrize(
@@ -61,14 +51,7 @@ def test_of_the_commands_only_the_called_one_is_imported(tmp_path, arguments, im
         "found = {file.rpartition('.')[2] for file, _ in COMMANDS.values() if file in sys.modules}\n"
         "print(sorted(found), 'runners.kubeflow' in sys.modules, file=sys.stderr)\n"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-
+    ended = python("-c", script, *arguments, cwd=tmp_path)
     assert ended.stderr.splitlines()[-1] == f"{sorted(imported)} False"
 
 
@@ -79,10 +62,10 @@ def test_the_summary_in_the_list_of_commands_is_that_of_the_command(name):
     assert (command.name, command.help) == (name, COMMANDS[name][1])
 
 
-def test_the_help_lists_every_command_and_tells_the_exit_codes(tmp_path):
-    help_ = edgeline("--help", cwd=tmp_path).stdout
-
-    assert edgeline("-h", cwd=tmp_path).stdout == help_
+def test_the_help_lists_every_command_and_tells_the_exit_codes(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    help_ = command("--help").out
+    assert command("-h").out == help_
     width = max(map(len, COMMANDS))
     for name, (_, summary) in COMMANDS.items():
         assert f"  {name:<{width}}  {summary}\n" in help_
@@ -107,22 +90,23 @@ def test_the_help_lists_every_command_and_tells_the_exit_codes(tmp_path):
     ],
     ids=lambda value: " ".join(value) if value[0].islower() else None,
 )
-def test_the_help_of_a_command_has_its_options_and_what_stands_below_them(tmp_path, arguments, lines):
-    ended = edgeline(*arguments, "--help", cwd=tmp_path)
-
-    assert ended.returncode == 0 and ended.stdout.startswith(f"Usage: edgeline {' '.join(arguments)} ")
+def test_the_help_of_a_command_has_its_options_and_what_stands_below_them(
+    command, monkeypatch, arguments, lines
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    ended = command(*arguments, "--help")
+    assert ended.code == 0 and ended.out.startswith(f"Usage: edgeline {' '.join(arguments)} ")
     for line in lines:
-        assert line in ended.stdout
+        assert line in ended.out
 
 
-def test_the_help_names_every_fault(tmp_path):
-    words = edgeline("data", "generate", "--help", cwd=tmp_path).stdout.partition("faults: ")[2].split()
-
+def test_the_help_names_every_fault(command):
+    words = command("data", "generate", "--help").out.partition("faults: ")[2].split()
     assert sorted(word.strip(",") for word in words) == sorted(FAULTS)
 
 
-def test_the_version_is_that_of_the_package(tmp_path):
-    assert edgeline("--version", cwd=tmp_path).stdout.startswith(f"edgeline {version('edgeline')}, Python 3.")
+def test_the_version_is_that_of_the_package(command):
+    assert command("--version").out.startswith(f"edgeline {version('edgeline')}, Python 3.")
 
 
 @pytest.mark.parametrize(

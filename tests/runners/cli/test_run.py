@@ -1,4 +1,3 @@
-import json
 import os
 import pty
 import signal
@@ -11,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from data.spans.exclusions import read_decisions
-from edgeline.cli.main import main
 from edgeline.errors import WorkspaceLocked
 from edgeline.release import store
 from edgeline.workspace.runs import RunFolder, read_runs
 from runners.local.lock import hold
 from tests.edgeline.release.candidates import make_candidate, make_key
-from tests.runners.cli.process import ROOT, add_week, edgeline
+from tests.runners.cli.process import ROOT, add_week
 
 pytestmark = pytest.mark.e2e
 
@@ -27,41 +25,37 @@ pytestmark = pytest.mark.e2e
     [(lambda data: None, "is not a folder"), (lambda data: data.mkdir(), "has no span-NNNNN folder")],
     ids=["missing", "empty"],
 )
-def test_a_folder_without_spans_ends_with_2_says_what_to_do_and_records_no_run(tmp_path, make, said):
+def test_a_folder_without_spans_ends_with_2_says_what_to_do_and_records_no_run(tmp_path, command, make, said):
     make(tmp_path / "photos")
-
-    ended = edgeline("run", "--data", "photos", cwd=tmp_path)
-
-    assert ended.returncode == 2
+    ended = command("run", "--data", "photos")
+    assert ended.code == 2
     for part in (said, "nothing to train on", "edgeline data import"):
-        assert part in ended.stdout + ended.stderr
+        assert part in ended.out + ended.err
     assert not list(tmp_path.glob("workspace/runs/*"))
-    assert json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)["last_run"]["id"] is None
+    assert command("status", "--json").json["last_run"]["id"] is None
 
 
 @pytest.mark.parametrize(
     ("labels", "said"), [("photo,label", "has no column lane_id"), ("", "has no column photo")]
 )
-def test_a_bad_labels_file_ends_with_4_in_a_second_and_is_recorded(tmp_path, labels, said):
+def test_a_bad_labels_file_ends_with_4_in_a_second_and_is_recorded(tmp_path, command, labels, said):
     add_week(tmp_path / "photos", labels)
-
-    ended = edgeline("run", "--data", "photos", "--json", cwd=tmp_path)
-    status = json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)
-
-    assert ended.returncode == 4
-    assert json.loads(ended.stdout)["outcome"] == status["last_run"]["outcome"] == "refused"
-    assert said in status["last_run"]["reasons"][0]
+    ended = command("run", "--data", "photos", "--json")
+    last = command("status", "--json").json["last_run"]
+    assert ended.code == 4
+    assert ended.json["outcome"] == last["outcome"] == "refused"
+    assert said in last["reasons"][0]
 
 
-def test_refused_weeks_are_excluded_by_the_run_itself_where_a_setting_says_so_but_for_the_last(tmp_path):
+def test_refused_weeks_are_excluded_by_the_run_itself_where_a_setting_says_so_but_for_the_last(
+    tmp_path, command
+):
     for _ in range(3):
         add_week(tmp_path / "photos", "photo,label")
-
-    ended = edgeline("run", "--data", "photos", "--json", "--set", "gate.exclude_refused=true", cwd=tmp_path)
-
+    ended = command("run", "--data", "photos", "--json", "--set", "gate.exclude_refused=true")
     first, second = read_decisions(tmp_path / "photos")
-    assert ended.returncode == 4 and json.loads(ended.stdout)["outcome"] == "refused"
-    assert first.span != second.span and f"{second.span} is excluded" in ended.stderr
+    assert ended.code == 4 and ended.json["outcome"] == "refused"
+    assert first.span != second.span and f"{second.span} is excluded" in ended.err
     assert "has no column lane_id" in first.reason
     assert [run.outcome for run in read_runs(tmp_path / "workspace")] == ["refused"] * 3
 
@@ -74,52 +68,42 @@ def test_refused_weeks_are_excluded_by_the_run_itself_where_a_setting_says_so_bu
         ("push.key=nowhere.pem", "nowhere.pem cannot be read"),
     ],
 )
-def test_what_no_phone_would_take_is_told_before_the_training(tmp_path, monkeypatch, capsys, setting, said):
-    monkeypatch.chdir(tmp_path)
+def test_what_no_phone_would_take_is_told_before_the_training(tmp_path, command, setting, said):
     add_week(tmp_path / "photos", "photo,label")
     candidate = make_candidate(tmp_path / "made", rollback_epoch=2, signing_key=make_key())
     store.push(tmp_path / "workspace/push", "shelf", candidate)
-
-    assert main(["run", "--data", "photos", "--set", setting]) == 2
-
-    told = capsys.readouterr().err
-    assert said in told and len(told.splitlines()) == 3
+    ended = command("run", "--data", "photos", "--set", setting)
+    assert ended.code == 2 and said in ended.err and len(ended.err.splitlines()) == 3
 
 
-def test_if_changed_ends_at_once_and_repeats_what_the_last_run_said(tmp_path):
+def test_if_changed_ends_at_once_and_repeats_what_the_last_run_said(tmp_path, command):
+    run = "run", "--data", "photos", "--if-changed"
     add_week(tmp_path / "photos", "photo,label")
-    first = edgeline("run", "--data", "photos", cwd=tmp_path)
-
-    second = edgeline("run", "--data", "photos", "--if-changed", cwd=tmp_path)
+    assert command(*run[:3]).code == 4
+    second = command(*run)
+    assert second.code == 0
+    assert "Nothing changed since run" in second.out and "has no column lane_id" in second.out
     add_week(tmp_path / "photos", "photo,label")
-    third = edgeline("run", "--data", "photos", "--if-changed", cwd=tmp_path)
-
-    assert (first.returncode, second.returncode, third.returncode) == (4, 0, 4)
+    assert command(*run).code == 4
     # Beside what is in production now, the run may end otherwise.
     store.push(tmp_path / "workspace/push", "shelf", make_candidate(tmp_path / "made"))
-    again = [edgeline("run", "--data", "photos", "--if-changed", cwd=tmp_path) for _ in range(2)]
-    assert [ended.returncode for ended in again] == [4, 0]
-    assert "Nothing changed since run" in second.stdout
-    assert "has no column lane_id" in second.stdout
-    assert len(json.loads(edgeline("runs", "--json", cwd=tmp_path).stdout)) == 3
+    assert [command(*run).code for _ in range(2)] == [4, 0]
+    assert len(command("runs", "--json").json) == 3
 
 
-def test_a_second_run_of_a_workspace_ends_with_5_and_names_the_first(tmp_path):
+def test_a_second_run_of_a_workspace_ends_with_5_and_names_the_first(tmp_path, command):
     with hold(tmp_path / "workspace") as lock:
         lock.note("20261005-091233")
-        ended = edgeline("run", "--data", "photos", cwd=tmp_path)
+        ended = command("run", "--data", "photos")
+    assert ended.code == 5
+    assert f"run 20261005-091233, process {os.getpid()}" in ended.err
 
-    assert ended.returncode == 5
-    assert f"run 20261005-091233, process {os.getpid()}" in ended.stderr
 
-
-def test_a_workspace_that_cannot_be_made_ends_with_1_before_anything_else(tmp_path):
+def test_a_workspace_that_cannot_be_made_ends_with_1_before_anything_else(tmp_path, command):
     (tmp_path / "workspace").write_text("")
-
-    ended = edgeline("run", "--data", "photos", cwd=tmp_path)
-
-    assert ended.returncode == 1
-    assert "cannot be written to" in ended.stderr and "Traceback" not in ended.stderr
+    ended = command("run", "--data", "photos")
+    assert ended.code == 1
+    assert "cannot be written to" in ended.err and "Traceback" not in ended.err
 
 
 def start_run(tmp_path, hangup=signal.SIG_DFL):
@@ -183,9 +167,7 @@ def test_a_run_that_is_asked_to_end_takes_its_worker_along_and_is_recorded(tmp_p
     assert process.returncode == 130
     assert "Interrupted" in said and "Traceback" not in said
     assert not worker_of(tmp_path)
-    assert (
-        json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)["last_run"]["outcome"] == "interrupted"
-    )
+    assert read_runs(tmp_path / "workspace")[-1].outcome == "interrupted"
 
 
 def test_a_run_under_nohup_outlives_its_terminal(tmp_path):
@@ -198,14 +180,14 @@ def test_a_run_under_nohup_outlives_its_terminal(tmp_path):
     process.communicate(timeout=30)
 
 
-def test_a_killed_run_leaves_no_worker_no_lock_and_a_record_that_says_so(tmp_path):
+def test_a_killed_run_leaves_no_worker_no_lock_and_a_record_that_says_so(tmp_path, command):
     process, _ = start_run(tmp_path)
     process.kill()
     process.communicate()
 
     assert wait_until_gone(tmp_path, 10)
     assert wait_until_free(tmp_path / "workspace", 10)
-    assert json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)["last_run"]["outcome"] == "killed"
+    assert command("status", "--json").json["last_run"]["outcome"] == "killed"
 
 
 def test_a_killed_worker_is_told_in_words_with_its_log(tmp_path):
@@ -218,60 +200,43 @@ def test_a_killed_worker_is_told_in_words_with_its_log(tmp_path):
     assert "run.log" in said and "Traceback" not in said
 
 
-def test_a_password_in_the_place_of_the_data_is_refused_before_a_run_records_it(tmp_path, capsys):
-    workspace = tmp_path / "workspace"
-    for command in (["run"], ["schedule", "--cron"]):
-        code = main([*command, "--data", "s3://me:hunter2@bucket/x", "--workspace", str(workspace)])
-
-        said = capsys.readouterr()
-        assert code == 2 and "AWS_ACCESS_KEY_ID" in said.err and "hunter2" not in said.out + said.err
-    assert not workspace.exists()
+def test_a_password_in_the_place_of_the_data_is_refused_before_a_run_records_it(tmp_path, command):
+    for words in (["run"], ["schedule", "--cron"]):
+        ended = command(*words, "--data", "s3://me:hunter2@bucket/x")
+        assert ended.code == 2 and "AWS_ACCESS_KEY_ID" in ended.err
+        assert "hunter2" not in ended.out + ended.err
+    assert not (tmp_path / "workspace").exists()
 
 
-def test_a_record_has_nothing_of_what_is_there_for_a_cluster(tmp_path, capsys):
+def test_a_record_has_nothing_of_what_is_there_for_a_cluster(tmp_path, command):
     add_week(tmp_path / "refused", "photo,label")
-    arguments = ["--data", str(tmp_path / "refused"), "--workspace", str(tmp_path)]
-    main(["run", "--set", "kubeflow.env={GREETING: hunter2}", *arguments, "--json"])
-    shown = [capsys.readouterr().out]
-    for command in (
-        ["show", "latest"],
-        ["show", "latest", "--json"],
-        ["report", "--json"],
-        ["report", "--index", "--json"],
-    ):
-        assert main([*command, "--workspace", str(tmp_path)]) == 0
-        shown.append(capsys.readouterr().out)
-
-    files = [path.read_text() for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    ended = command("run", "--set", "kubeflow.env={GREETING: hunter2}", "--data", "refused", "--json")
+    shown = [ended.out]
+    for words in ("show latest", "show latest --json", "report --json", "report --index --json"):
+        ended = command(*words.split())
+        assert ended.code == 0
+        shown.append(ended.out)
+    files = [path.read_text() for path in (tmp_path / "workspace/runs").rglob("*") if path.is_file()]
     assert len(files) >= 4 and all("hunter2" not in text for text in (*files, *shown))
 
 
-def test_after_a_run_of_a_clock_that_was_ahead_the_next_run_is_the_latest(tmp_path, make_run, capsys):
-    folder = RunFolder(tmp_path / "runs" / "20991231-000000")
+def test_after_a_run_of_a_clock_that_was_ahead_the_next_run_is_the_latest(tmp_path, make_run, command):
+    folder = RunFolder(tmp_path / "workspace/runs/20991231-000000")
     folder.path.mkdir(parents=True)
     folder.write(
         make_run(
             number=1, outcome="pushed", started_at="2099-12-31T00:00:00Z", ended_at="2099-12-31T00:01:00Z"
         )
     )
-    workspace = ["--workspace", str(tmp_path)]
-
     add_week(tmp_path / "refused", "photo,label")
-    assert main(["run", "--data", str(tmp_path / "refused"), *workspace]) == 4
-    capsys.readouterr()
-    newest = json.loads(said(capsys, "runs", "--json", *workspace))[0]["id"]
-
+    assert command("run", "--data", "refused").code == 4
+    newest = command("runs", "--json").json[0]["id"]
     assert newest != "20991231-000000"
-    assert json.loads(said(capsys, "status", "--json", *workspace))["last_run"]["id"] == newest
-    assert json.loads(said(capsys, "show", "latest", "--json", *workspace))["number"] == 2
-    assert json.loads(said(capsys, "report", "--json", *workspace))["run"] == newest
-    rows = json.loads(said(capsys, "report", "--index", "--json", *workspace))["runs"]
+    assert command("status", "--json").json["last_run"]["id"] == newest
+    assert command("show", "latest", "--json").json["number"] == 2
+    assert command("report", "--json").json["run"] == newest
+    rows = command("report", "--index", "--json").json["runs"]
     assert [row["run"] for row in rows] == ["20991231-000000", newest]
-
-
-def said(capsys, *command):
-    assert main([*command]) == 0
-    return capsys.readouterr().out
 
 
 def answer(tmp_path, *arguments, typed=b"n\n"):

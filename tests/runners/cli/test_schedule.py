@@ -1,18 +1,16 @@
 """`edgeline schedule` as a person uses it; systemd_units and crontab_line have tests of their own."""
 
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from data.photos.labels_file import LabelRow, write_span
 from edgeline.cli.main import main
+from runners.shared.inputs import ROOT
 from runners.timers import systemd_units
 from runners.timers.scheduled_run import schedule_name
 
-ROOT = Path(__file__).resolve().parents[3]
 EDGELINE = f"{sys.prefix}/bin/edgeline"
 
 
@@ -218,22 +216,3 @@ def test_a_schedule_of_a_workload_whose_file_is_gone_is_removed_by_its_name(team
 def test_one_of_the_two_forms_has_to_be_named(team, capsys):
     assert main(["schedule"]) == 2
     assert "Exactly one of the options --systemd --cron is required" in capsys.readouterr().err
-
-
-def test_it_is_light(team):
-    script = (
-        "import sys\n"
-        "from edgeline.cli.main import main\n"
-        "code = main(['schedule', '--systemd', '--data', 'photos'])\n"
-        "heavy = sorted({'tensorflow', 'tfx', 'kfp', 's3fs', 'matplotlib', 'numpy'} & set(sys.modules))\n"
-        "print(code, heavy, file=sys.stderr)\n"
-    )
-
-    ended = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-
-    assert ended.stderr.splitlines()[-1] == "0 []"

@@ -152,18 +152,18 @@ def test_all_runs_are_shown_side_by_side_and_ctrl_c_ends_it(workspace, begin):
         assert server.end(signal.SIGINT) == 0
 
 
-def test_a_run_without_a_training_is_told_in_three_parts(workspace, begin):
+def test_a_run_without_a_training_is_told_in_three_parts(workspace, begin, command):
     begin("20261019-091233", 3, outcome="refused", exit_code=4)
-    ended = edgeline("tensorboard", "20261019-091233", "--workspace", workspace, cwd=workspace)
-    found, why, do = ended.stderr.splitlines()
-    assert ended.returncode == 2
+    ended = command("tensorboard", "20261019-091233")
+    found, why, do = ended.err.splitlines()
+    assert ended.code == 2
     assert found == "Run 20261019-091233 has no logs for TensorBoard."
     assert "edgeline show" in do and "20261019-091233" in do and why
 
 
-def test_a_workspace_without_a_training_is_told_in_three_parts(tmp_path):
-    ended = edgeline("tensorboard", cwd=tmp_path)
-    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 3)
+def test_a_workspace_without_a_training_is_told_in_three_parts(command):
+    ended = command("tensorboard")
+    assert (ended.code, len(ended.err.splitlines())) == (2, 3)
 
 
 @pytest.mark.e2e

@@ -120,33 +120,25 @@ class Server:
 
     def fire(self, recurring: str, state: str = "RUNNING") -> str:
         """A run of a recurring run, as its time has come; returns its id."""
+        experiment = self.recurring[recurring]["experiment_id"]
+        return self._add_run(experiment, "shelf-1", state, {}, recurring_run_id=recurring)
+
+    def _add_run(
+        self, experiment: str, name: str, state: str, steps: Mapping[str, str], **values: Any
+    ) -> str:
         run = str(uuid.uuid4())
-        self.runs[run] = {
-            "run_id": run,
-            "experiment_id": self.recurring[recurring]["experiment_id"],
-            "display_name": f"shelf-{run[:5]}",
-            "recurring_run_id": recurring,
-            "state": state,
-            "created_at": self.now(),
-        }
-        self.stories[run] = Story([(state, {})])
+        about = {"run_id": run, "experiment_id": experiment, "display_name": name, "state": state}
+        self.runs[run] = {**about, "created_at": self.now(), **values}
+        self.stories[run] = Story([(state, steps)])
         return run
 
     def add_runs_of_others(self, like: str, count: int) -> None:
         """Puts ended runs of another pipeline, started from its spec, into the experiment of a run."""
         task = {"taskInfo": {"name": "say-hello"}}
         spec = {"pipelineInfo": {"name": "hello-world"}, "root": {"dag": {"tasks": {"say-hello": task}}}}
+        experiment, steps = self.runs[like]["experiment_id"], {"say-hello": "SUCCEEDED"}
         for _ in range(count):
-            run = str(uuid.uuid4())
-            self.runs[run] = {
-                "run_id": run,
-                "experiment_id": self.runs[like]["experiment_id"],
-                "display_name": "hello",
-                "pipeline_spec": spec,
-                "state": "SUCCEEDED",
-                "created_at": self.now(),
-            }
-            self.stories[run] = Story([("SUCCEEDED", {"say-hello": "SUCCEEDED"})])
+            self._add_run(experiment, "hello", "SUCCEEDED", steps, pipeline_spec=spec)
 
     def now(self) -> str:
         self.clock += timedelta(seconds=1)
@@ -169,12 +161,12 @@ class Answer(BaseHTTPRequestHandler):
         self.state.headers.append(dict(self.headers))
         self.query = {key: values[0] for key, values in parse_qs(url.query).items()}
         self.content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = self.state.fault(f"{self.command} {url.path}")
-        if fault is not None:
-            fault(self)
-            return
+        (self.state.fault(f"{self.command} {url.path}") or Answer.answer)(self)
+
+    def answer(self) -> None:
+        """Answers as the server does where nothing is wrong."""
         for method, pattern, answer in ROUTES:
-            match = re.fullmatch(pattern, url.path)
+            match = re.fullmatch(pattern, urlsplit(self.path).path)
             if match and method == self.command:
                 answer(self, *match.groups())
                 return
@@ -252,8 +244,11 @@ class Answer(BaseHTTPRequestHandler):
     def _get(self, things: Mapping[str, Any], identity: str, kind: str) -> None:
         if identity in things:
             self.send(200, things[identity])
-            return
-        inner = f"{kind} {identity} not found"
+        else:
+            self.miss(f"{kind} {identity}")
+
+    def miss(self, what: str) -> None:
+        inner = f"{what} not found"
         self.refuse(404, 5, f"Failed to get it: ResourceNotFoundError: {inner}", inner)
 
     def list_pipelines(self) -> None:
@@ -325,8 +320,7 @@ class Answer(BaseHTTPRequestHandler):
     def make_run(self) -> None:
         body = self.body
         if body["experiment_id"] not in self.state.experiments:
-            inner = f"Experiment {body['experiment_id']} not found"
-            self.refuse(404, 5, f"Failed to create a new run: ResourceNotFoundError: {inner}", inner)
+            self.miss(f"Experiment {body['experiment_id']}")
             return
         if self.refuses_description("run"):
             return
@@ -431,16 +425,14 @@ class Answer(BaseHTTPRequestHandler):
 
     def switch_recurring(self, identity: str, mode: str) -> None:
         if identity not in self.state.recurring:
-            inner = f"Job {identity} not found"
-            self.refuse(404, 5, f"Failed to {mode} a recurring run: ResourceNotFoundError: {inner}", inner)
+            self.miss(f"Job {identity}")
             return
         self.state.recurring[identity] |= {"mode": mode.upper(), "status": f"{mode.upper()}D"}
         self.send(200, {})
 
     def delete_recurring(self, identity: str) -> None:
         if self.state.recurring.pop(identity, None) is None:
-            inner = f"Job {identity} not found"
-            self.refuse(404, 5, f"Failed to disable a recurring run: ResourceNotFoundError: {inner}", inner)
+            self.miss(f"Job {identity}")
             return
         for run in self.state.runs.values():
             # Its workflow is gone, and nobody tells the server.
@@ -561,10 +553,7 @@ def done_but_hang_up(answer: Answer) -> None:
     """A fault: what was asked is done, and the answer is lost."""
     send = answer.send
     answer.send = lambda *arguments, **options: None  # type: ignore[method-assign]
-    for method, pattern, do in ROUTES:
-        match = re.fullmatch(pattern, urlsplit(answer.path).path)
-        if match and method == answer.command:
-            do(answer, *match.groups())
+    answer.answer()
     answer.send = send  # type: ignore[method-assign]
     answer.close_connection = True
 

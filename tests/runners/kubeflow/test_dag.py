@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +17,8 @@ from edgeline.report import records
 from pipeline.settings import load
 from pipeline.workloads import find_workload, with_features
 from runners.kubeflow.compiler import compile_pipeline
-from tests.e2e.conftest import ROOT, SMALL
+from tests.e2e.conftest import SMALL
+from tests.runners.cli.process import python
 from tests.runners.kubeflow.backend import Backend
 
 pytestmark = pytest.mark.e2e
@@ -175,13 +174,11 @@ def test_a_parameter_that_no_setting_allows_ends_the_first_step_in_so_many_words
     assert "Start another run with valid parameters" in ended.log and "kubeflow retry" not in ended.log
 
 
-def test_the_same_settings_give_the_same_bytes_in_every_process(tmp_path):
+def test_the_same_settings_give_the_same_bytes_in_every_process(tmp_path, monkeypatch):
     sets = [part for setting in PLATFORM for part in ("--set", setting)]
     arguments = ["kubeflow", "compile", *sets, "-o"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "1"}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # The command has to choose it.
-    command = [sys.executable, "-m", "runners.cli", *arguments, "there.yaml"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # The command has to choose it.
+    done = python("-m", "runners.cli", *arguments, "there.yaml", cwd=tmp_path, PYTHONHASHSEED="1")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Wrote there.yaml: shelf, 16 steps, ")
     assert main([*arguments, str(tmp_path / "here.yaml")]) == 0
@@ -193,19 +190,8 @@ def test_a_step_as_its_container_starts_it(first, tmp_path):
     executor_input = first.executor_input("ReleaseGate", tmp_path)
     (pushed,) = executor_input["inputs"]["artifacts"]["pushed_model"]["artifacts"]
     pushed["uri"] = str(first.stored(pushed["uri"]))
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "runners.kubeflow.pod.entry",
-            *first.arguments("ReleaseGate", executor_input),
-        ],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    given = first.arguments("ReleaseGate", executor_input)
+    done = python("-m", "runners.kubeflow.pod.entry", *given, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (good_until,) = set(re.findall(r"Valid until \S+Z\.", done.stderr))
     reasons = ("Version 1 of shelf is in production.", good_until)

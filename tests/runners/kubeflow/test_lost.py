@@ -10,7 +10,18 @@ from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
 from runners.kubeflow.steps import Step, read_steps
 from tests.runners.kubeflow.server import STEPS, Story, status, until
-from tests.runners.kubeflow.test_runs import LAUNCHER, PUSHED, SAID, failed, log_of, logs, names, the_run
+from tests.runners.kubeflow.test_runs import (
+    LAUNCHER,
+    PUSHED,
+    SAID,
+    failed,
+    green,
+    log_of,
+    logs,
+    names,
+    red,
+    the_run,
+)
 from tests.runners.kubeflow.test_steps import ANSWERS, answer
 
 NO_MODEL = (
@@ -24,9 +35,7 @@ NO_MODEL = (
 TOLD_TO_END = failed("the pod was asked to stop (SIGTERM) before the step was done.")
 ALL_DONE = logs(**dict.fromkeys(STEPS, Outcome("done", reasons=("It took 3.0 s.",))))
 BEHIND_A_LOST_TRAINER = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": NO_MODEL})
-GREEN_WITH_A_LOST_LAST_STEP = until(
-    "ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs={**ALL_DONE, **logs(ReleaseGate=TOLD_TO_END)}
-)
+GREEN_WITH_A_LOST_LAST_STEP = green(logs={**ALL_DONE, **logs(ReleaseGate=TOLD_TO_END)})
 
 
 def replay(server, name):
@@ -172,7 +181,7 @@ def test_an_gate_that_was_never_prepared_has_stopped_nothing(server, edgeline):
 @pytest.mark.parametrize("code", [2, 137, 143])
 @pytest.mark.parametrize("step", ["Trainer", "DataGate"])
 def test_a_pod_that_was_told_to_end_is_a_lost_one_also_where_its_log_is_gone(server, edgeline, step, code):
-    server.next_story = until(step, "FAILED", "FAILED", messages={step: f"Error (exit code {code})"})
+    server.next_story = red(step, message=f"Error (exit code {code})")
     ended = edgeline("submit", "--wait")
     assert ended.code == 1
     assert f"{step} lost its pod, which was asked to stop: Error (exit code {code})." in ended.out
@@ -180,12 +189,7 @@ def test_a_pod_that_was_told_to_end_is_a_lost_one_also_where_its_log_is_gone(ser
 
 
 def test_a_green_run_that_pushed_is_not_started_again(server, edgeline):
-    server.next_story = until(
-        "ReleaseGate",
-        "SUCCEEDED",
-        "SUCCEEDED",
-        logs={**ALL_DONE, **logs(Trainer=TOLD_TO_END, ReleaseGate=SAID["pushed"])},
-    )
+    server.next_story = green(logs={**ALL_DONE, **logs(Trainer=TOLD_TO_END, ReleaseGate=SAID["pushed"])})
     edgeline("submit", "--wait")
     ended = edgeline("retry", the_run(server))
     assert ended.code == 1 and "has not failed" in ended.err

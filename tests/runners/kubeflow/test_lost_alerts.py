@@ -10,12 +10,12 @@ from edgeline.report.facts import Facts
 from edgeline.store.locations import locate
 from runners.shared.inputs import ROOT
 from tests.runners.kubeflow.server import hang_up, until
-from tests.runners.kubeflow.test_runs import SAID, failed, logs, the_run
+from tests.runners.kubeflow.test_runs import SAID, failed, green, red, the_run
 
 WEBHOOK = ("--set", "alerts.webhook=$HOOK", "--set", "alerts.min_free_gb=0")
-OUT_OF_MEMORY = until("Trainer", "FAILED", "FAILED", messages={"Trainer": "OOMKilled (exit code 137)"})
+OUT_OF_MEMORY = red("Trainer", message="OOMKilled (exit code 137)")
 
-UNCHANGED = until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseGate=SAID["unchanged"]))
+UNCHANGED = green(SAID["unchanged"])
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_whoever_follows_a_run_tells_once_of_the_pod_that_could_not(server, clus
 
 
 def test_what_a_step_has_told_nobody_tells_again(server, cluster, bucket, hook):
-    server.next_story = until("Trainer", "FAILED", "FAILED", logs=logs(Trainer=failed("It is full.")))
+    server.next_story = red("Trainer", failed("It is full."))
     cluster("submit")
     record(bucket, the_run(server), "failed")
     assert cluster("watch", the_run(server), *WEBHOOK).code == 1
@@ -63,7 +63,7 @@ def test_a_run_that_ended_well_or_that_a_person_ended_is_no_lost_one(server, clu
 
 
 def test_a_timer_tells_of_the_last_run_that_nobody_follows(server, cluster, bucket, hook):
-    server.next_story = until("ExampleGen", "FAILED", "FAILED", messages={"ExampleGen": "pod deleted"})
+    server.next_story = red("ExampleGen", message="pod deleted")
     # Kubeflow Pipelines takes no underscore; the name of the workload has one.
     (path := cluster.folder / "workload.yaml").write_text(
         f"name: my_shelf\nschema: {ROOT}/schema/shelf.pbtxt\n"

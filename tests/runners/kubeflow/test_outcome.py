@@ -7,9 +7,9 @@ from pipeline.kubeflow_settings import KubeflowSettings
 from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
 from runners.kubeflow.steps import read_steps
-from tests.runners.kubeflow.server import STEPS, until
+from tests.runners.kubeflow.server import STEPS
 from tests.runners.kubeflow.test_lost import replay
-from tests.runners.kubeflow.test_runs import LAUNCHER, PUBLISHED, failed, logs
+from tests.runners.kubeflow.test_runs import LAUNCHER, PUBLISHED, failed, green, red
 
 OLD = {step: f"{LAUNCHER}Done: {step} in 3.0 s.\n{PUBLISHED}" for step in STEPS}
 OLD["ReleaseGate"] = f"{LAUNCHER}Pushed version 7 of shelf to /push\nDone: ReleaseGate in 3.0 s.\n{PUBLISHED}"
@@ -40,8 +40,8 @@ def test_a_real_run_ended_as_the_log_of_its_last_step_says(server, name, word, c
 @pytest.mark.parametrize(
     "story",
     [
-        until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs=OLD),
-        until("DataGate", "FAILED", "FAILED", logs={**OLD, "DataGate": OLD_REFUSAL}),
+        green(logs=OLD),
+        red("DataGate", logs={**OLD, "DataGate": OLD_REFUSAL}),
     ],
     ids=["green", "red"],
 )
@@ -54,14 +54,14 @@ def test_a_run_of_an_older_image_fails_with_a_sentence_that_says_so(server, edge
 
 
 def test_a_last_step_that_says_nothing_of_a_push_is_no_success(server, edgeline):
-    server.next_story = until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseGate=Outcome("done")))
+    server.next_story = green(Outcome("done"))
     ended = edgeline("submit", "--wait")
     assert ended.code == 1 and "whether it pushed a model is not known" in ended.out
 
 
 def test_a_step_that_failed_by_its_settings_ends_the_command_as_it_ends_a_local_run(server, edgeline):
     said = failed("No module my.photos.", error_code=2, do="Fix its name.")
-    server.next_story = until("Trainer", "FAILED", "FAILED", logs=logs(Trainer=said))
+    server.next_story = red("Trainer", said)
     ended = edgeline("submit", "--wait")
     assert ended.code == 2
     assert "Trainer failed: No module my.photos." in ended.out and "  Fix its name.\n" in ended.out
@@ -69,7 +69,7 @@ def test_a_step_that_failed_by_its_settings_ends_the_command_as_it_ends_a_local_
 
 def test_a_reason_is_one_line_in_which_nothing_steers_the_terminal(server, edgeline):
     said = failed("Bad:\nPushed version 9 \x1b[2J\u202e" + "x" * 2000)
-    server.next_story = until("Trainer", "FAILED", "FAILED", logs=logs(Trainer=said))
+    server.next_story = red("Trainer", said)
     ended = edgeline("submit", "--wait")
     assert ended.code == 1
     assert r"Bad: Pushed version 9 \x1b[2J\u202e" in ended.out

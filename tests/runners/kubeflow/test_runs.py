@@ -41,8 +41,20 @@ def logs(**said):
     return {step: log_of(step, outcome) for step, outcome in said.items()}
 
 
-PUSHED = until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseGate=SAID["pushed"]))
-STEP_BY_STEP = until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", slowly=True, logs=PUSHED.logs)
+def green(said=None, **options):
+    """A run that ends well, with what its last step said."""
+    options = {"logs": logs(ReleaseGate=said) if said else {}, **options}
+    return until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", **options)
+
+
+def red(step, said=None, message=None, **options):
+    """A run that ends at a step that failed, with what the step or Kubernetes said of it."""
+    told = {"logs": logs(**{step: said}) if said else {}, "messages": {step: message} if message else {}}
+    return until(step, "FAILED", "FAILED", **{**told, **options})
+
+
+PUSHED = green(SAID["pushed"])
+STEP_BY_STEP = green(slowly=True, logs=PUSHED.logs)
 
 
 def the_run(server):
@@ -116,80 +128,39 @@ def test_the_user_interface_may_be_another_host(server, edgeline, monkeypatch):
     assert "https://kubeflow.example/pipeline/#/runs/details/" in edgeline("submit").out
 
 
+CODES = {"pushed": 0, "unchanged": 0, "held": 3, "refused": 4, "failed": 1}
+NOT_STORED = "Version 7 of shelf is not in the release store."
+NO_BUCKET = "F1120 12:51:15 23 main.go:49] failed to execute component: no such bucket"
+
+
 @pytest.mark.parametrize(
-    ("story", "code", "outcome", "reason"),
+    ("story", "outcome", "reason"),
     [
-        (PUSHED, 0, "pushed", ""),
+        (PUSHED, "pushed", ""),
+        (green(SAID["unchanged"]), "unchanged", "already, as version 6."),
+        (red("ReleaseGate", SAID["held"]), "held", "Accuracy is 0.81 on 400 eval examples; at least 0.850"),
+        (red("DataGate", SAID["refused"]), "refused", "span span-00042 has 40 % of its photos quarantined."),
+        (red("ReleaseGate", failed(NOT_STORED)), "failed", f"ReleaseGate failed: {NOT_STORED}"),
+        (red("Trainer", failed("No GPU was found.")), "failed", "Trainer failed: No GPU was found."),
         (
-            until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseGate=SAID["unchanged"])),
-            0,
-            "unchanged",
-            "already, as version 6.",
-        ),
-        (
-            until("ReleaseGate", "FAILED", "FAILED", logs=logs(ReleaseGate=SAID["held"])),
-            3,
-            "held",
-            "Accuracy is 0.81 on 400 eval examples; at least 0.850 is needed.",
-        ),
-        (
-            until("DataGate", "FAILED", "FAILED", logs=logs(DataGate=SAID["refused"])),
-            4,
-            "refused",
-            "The span span-00042 has 40 % of its photos quarantined.",
-        ),
-        (
-            until(
-                "ReleaseGate",
-                "FAILED",
-                "FAILED",
-                logs=logs(ReleaseGate=failed("Version 7 of shelf is not in the release store.")),
-            ),
-            1,
+            red("Trainer", message="OOMKilled (exit code 137)"),
             "failed",
-            "ReleaseGate failed: Version 7 of shelf is not in the release store.",
+            "Trainer ran out of memory (OOMKilled",
         ),
-        (
-            until("Trainer", "FAILED", "FAILED", logs=logs(Trainer=failed("No GPU was found."))),
-            1,
-            "failed",
-            "Trainer failed: No GPU was found.",
-        ),
-        (
-            until("Trainer", "FAILED", "FAILED", messages={"Trainer": "OOMKilled (exit code 137)"}),
-            1,
-            "failed",
-            "Trainer ran out of memory (OOMKilled (exit code 137)).",
-        ),
-        (
-            until(
-                "Trainer",
-                "FAILED",
-                "FAILED",
-                logs={"Trainer": "F1120 12:51:15 23 main.go:49] failed to execute component: no such bucket"},
-            ),
-            1,
-            "failed",
-            "Trainer failed: no such bucket",
-        ),
-        (until("ReleaseGate", "FAILED", "FAILED"), 3, "held", "its log, which has the reason"),
-        (until("DataGate", "FAILED", "FAILED"), 4, "refused", "its log, which has the reason"),
-        (
-            until("DataGate", "FAILED", "FAILED", messages={"DataGate": "pod deleted"}),
-            1,
-            "failed",
-            "DataGate lost its pod: pod deleted.",
-        ),
-        (Story([("FAILED", {})]), 1, "failed", "ended before its first step"),
-        (until("Trainer", "SUCCEEDED", "FAILED"), 1, "failed", "ended after Trainer"),
+        (red("Trainer", logs={"Trainer": NO_BUCKET}), "failed", "Trainer failed: no such bucket"),
+        (red("ReleaseGate"), "held", "its log, which has the reason"),
+        (red("DataGate"), "refused", "its log, which has the reason"),
+        (red("DataGate", message="pod deleted"), "failed", "DataGate lost its pod: pod deleted."),
+        (Story([("FAILED", {})]), "failed", "ended before its first step"),
+        (until("Trainer", "SUCCEEDED", "FAILED"), "failed", "ended after Trainer"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 12 else "",
 )
-def test_a_run_ends_with_the_exit_code_of_a_local_one(server, edgeline, story, code, outcome, reason):
+def test_a_run_ends_with_the_exit_code_of_a_local_one(server, edgeline, story, outcome, reason):
     server.next_story = story
     ended = edgeline("submit", "--wait", "--json")
-    assert (ended.code, ended.json["outcome"]) == (code, outcome), ended.err
-    assert ended.json["exit_code"] == code
+    assert ended.json["outcome"] == outcome, ended.err
+    assert ended.code == ended.json["exit_code"] == CODES[outcome]
     assert reason in " ".join(ended.json["reasons"])
     assert ended.json["version"] == (7 if outcome == "pushed" else None)
 
@@ -207,7 +178,7 @@ def test_a_run_ends_with_the_exit_code_of_a_local_one(server, edgeline, story, c
             "Pusher did not run",
         ),
         # The cluster takes a pod that was killed for one that was done.
-        (until("ReleaseGate", "SUCCEEDED", "SUCCEEDED"), "whether it pushed a model is not known"),
+        (green(), "whether it pushed a model is not known"),
         (until("Trainer", "SUCCEEDED", "SUCCEEDED"), "did not run"),
         (Story([("SUCCEEDED", {})]), "did not run"),
     ],
@@ -231,7 +202,7 @@ def test_progress_is_that_of_a_local_run(server, edgeline):
 
 
 def test_a_gate_that_did_its_work_has_not_failed(server, edgeline):
-    server.next_story = until("ReleaseGate", "FAILED", "FAILED", logs=logs(ReleaseGate=SAID["held"]))
+    server.next_story = red("ReleaseGate", SAID["held"])
     lines = edgeline("submit", "--wait").out
     assert "ReleaseGate             held" in lines and "ReleaseGate             failed" not in lines
 
@@ -239,7 +210,7 @@ def test_a_gate_that_did_its_work_has_not_failed(server, edgeline):
 def test_a_run_that_has_ended_is_judged_by_its_steps_once_the_server_knows_how_they_ended(server, edgeline):
     """It writes down the run first, and its tasks after."""
     stale = ("FAILED", {**dict.fromkeys(STEPS[:2], "SUCCEEDED"), "Trainer": "RUNNING"})
-    ended = until("Trainer", "FAILED", "FAILED", logs=logs(Trainer=failed("No GPU was found.")))
+    ended = red("Trainer", failed("No GPU was found."))
     server.next_story = Story([stale, stale, *ended.frames], logs=ended.logs)
     ended = edgeline("submit", "--wait")
     assert "Trainer failed: No GPU was found." in ended.out
@@ -257,7 +228,7 @@ def test_a_server_without_the_old_api_is_followed_all_the_same(server, edgeline)
     server.next_story = PUSHED
     assert edgeline("submit", "--wait").code == 0
     server.runs.clear()
-    server.next_story = until("ReleaseGate", "FAILED", "FAILED", logs=logs(ReleaseGate=SAID["held"]))
+    server.next_story = red("ReleaseGate", SAID["held"])
     held = edgeline("submit", "--wait")
     assert held.code == 3 and "at least 0.850 is needed" in held.out
 
@@ -357,7 +328,7 @@ def test_ctrl_c_leaves_the_run_alone_and_says_how_to_follow_it_again(server, edg
 
 
 def failed_then(story):
-    return until("Trainer", "FAILED", "FAILED", messages={"Trainer": "pod deleted"}, retried=story)
+    return red("Trainer", message="pod deleted", retried=story)
 
 
 def test_a_lost_step_is_picked_up_again_by_retry(server, edgeline):

@@ -1,4 +1,3 @@
-import json
 import shutil
 from dataclasses import replace
 
@@ -7,7 +6,6 @@ import pytest
 from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import decide
 from data.spans.layout import find_newest_spans, find_spans
-from edgeline.cli.main import main
 from edgeline.cli.stdout import program
 from runners.local import catch_up
 
@@ -148,68 +146,50 @@ def test_runs_on_other_data_and_records_of_before_do_not_count(first, look, make
     assert look(first, elsewhere, of_before).new_since == first.id
 
 
-def test_a_refused_week_names_the_way_on_and_the_next_run_works_on_what_is_good(
-    tmp_path, capsys, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
+def test_a_refused_week_names_the_way_on_and_the_next_run_works_on_what_is_good(tmp_path, command):
     data = tmp_path / "my data"
     add_weeks(data, 2)
     (data / name(2) / "labels.csv").write_text("photo,label\n")
 
-    assert main(["run", "--data", "my data"]) == 4
-    command = f"{program()} data exclude span-00002 --reason R --data '{data}'"
-    said = capsys.readouterr().out
-    assert "Spans: span-00001, span-00002." in said
-    assert f"To go on without this span: {command}" in said
-    assert main(["run", "--data", "my data", "--if-changed"]) == 0
-    said = capsys.readouterr().out
-    assert "Nothing changed since run" in said and "the same data, settings and code" in said
-    assert f"To go on without this span: {command}" in said
+    refused = command("run", "--data", "my data")
+    way_on = f"{program()} data exclude span-00002 --reason R --data '{data}'"
+    assert refused.code == 4 and "Spans: span-00001, span-00002." in refused.out
+    assert f"To go on without this span: {way_on}" in refused.out
+    again = command("run", "--data", "my data", "--if-changed")
+    assert again.code == 0
+    assert "Nothing changed since run" in again.out and "the same data, settings and code" in again.out
+    assert f"To go on without this span: {way_on}" in again.out
 
-    assert main(["data", "exclude", "span-00002", "--reason", "no lanes", "--data", str(data)]) == 0
+    assert command("data", "exclude", "span-00002", "--reason", "no lanes", "--data", data).code == 0
     # The week before is broken too, so that this ends without training.
     (data / name(1) / "labels.csv").write_text("photo,label\n")
-    capsys.readouterr()
-    assert main(["run", "--data", "my data", "--if-changed", "--json"]) == 4
-    result = json.loads(capsys.readouterr().out)
-    assert result["spans"] == ["span-00001"]
-    assert result["excluded_spans"][0]["reason"] == "no lanes"
-    assert "span-00001/labels.csv has no column" in result["reasons"][0]
-
-    main(["show", "latest"])
-    assert "Excluded: span-00002, by " in capsys.readouterr().out
+    refused = command("run", "--data", "my data", "--if-changed", "--json")
+    assert refused.code == 4 and refused.json["spans"] == ["span-00001"]
+    assert refused.json["excluded_spans"][0]["reason"] == "no lanes"
+    assert "span-00001/labels.csv has no column" in refused.json["reasons"][0]
+    assert "Excluded: span-00002, by " in command("show", "latest").out
 
 
-def test_when_nothing_is_left_the_excluded_weeks_are_named(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_when_nothing_is_left_the_excluded_weeks_are_named(tmp_path, command):
     add_weeks(tmp_path / "data", 2)
     exclude(tmp_path / "data", 1)
     exclude(tmp_path / "data", 2)
+    ended = command("run", "--data", "data")
+    assert ended.code == 4
+    assert "is excluded: span-00001, span-00002." in ended.out and "--undo" in ended.out
 
-    assert main(["run", "--data", "data"]) == 4
-    said = capsys.readouterr().out
-    assert "is excluded: span-00001, span-00002." in said and "--undo" in said
 
-
-def test_a_window_that_no_longer_holds_the_new_weeks_is_warned_of_in_the_record(
-    tmp_path, capsys, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
+def test_a_window_that_no_longer_holds_the_new_weeks_is_warned_of_in_the_record(tmp_path, command):
     data = tmp_path / "data"
     add_weeks(data, 1)
     (data / name(1) / "labels.csv").write_text("photo,label\n")
-    arguments = ["run", "--data", "data", "--set", "data.window=2", "--json"]
-    main(arguments)
+    words = ["run", "--data", "data", "--set", "data.window=2", "--json"]
+    command(*words)
     add_weeks(data, 3)
     shutil.copy(data / name(1) / "labels.csv", data / name(4) / "labels.csv")
-    capsys.readouterr()
-
-    main(arguments)
-
-    result = json.loads(capsys.readouterr().out)
+    result = command(*words).json
     assert result["new_spans"] == ["span-00003", "span-00004"]
     assert result["missed_spans"] == ["span-00002"]
     assert any("trained on span-00002." in warning for warning in result["warnings"])
-    main([*arguments, "--if-changed"])
-    again = json.loads(capsys.readouterr().out)
+    again = command(*words, "--if-changed").json
     assert (again["new_since"], again["new_spans"], again["missed_spans"]) == (result["id"], [], [])

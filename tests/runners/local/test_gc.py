@@ -1,7 +1,5 @@
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -12,9 +10,8 @@ from edgeline.store.locations import measure_size
 from edgeline.workspace.runs import discard_damaged, read_runs
 from runners.local import gc
 from tests.edgeline.release.candidates import make_candidate, snapshot
+from tests.runners.cli.process import python
 from tests.runners.local.past_runs import PastRuns
-
-PROJECT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -168,11 +165,6 @@ def test_killed_at_any_file_operation_the_next_gc_ends_where_an_undisturbed_one_
     for number in (1, 2):
         past.add(number, {"Schema": "s", "Trainer": f"week {number}"})
     shutil.copytree(past.workspace, tmp_path / "base")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.runners.local.kill_gc_at_every_step", str(past.workspace)],
-        capture_output=True,
-        text=True,
-        cwd=PROJECT,
-    )
+    done = python("-m", "tests.runners.local.kill_gc_at_every_step", past.workspace)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 20

@@ -8,8 +8,7 @@ import pytest
 
 from edgeline.errors import EdgelineError, WorkspaceLocked
 from runners.local.lock import hold
-
-ROOT = Path(__file__).resolve().parents[3]
+from runners.shared.inputs import ROOT
 
 HOLD = """
 import subprocess, sys, time
@@ -107,8 +106,7 @@ def test_a_workspace_that_is_a_file_is_refused_in_three_parts(tmp_path):
         pass
 
     assert "cannot be written to" in refused.value.found
-    assert refused.value.why
-    assert "--workspace" in refused.value.do
+    assert refused.value.why and "--workspace" in refused.value.do
 
 
 def test_a_read_only_workspace_is_refused_in_three_parts(tmp_path):

@@ -13,8 +13,7 @@ from edgeline.errors import WorkspaceLocked
 from edgeline.workspace.runs import RunFolder
 from runners.local.lock import hold
 from runners.local.worker_link import run_worker
-
-ROOT = Path(__file__).resolve().parents[3]
+from runners.shared.inputs import ROOT
 
 # Run by Python in each process before all else: the worker leaves a file, and ends as the test wants it to.
 LEAVES_A_FILE = """\

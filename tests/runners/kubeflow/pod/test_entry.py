@@ -3,9 +3,7 @@
 import json
 import math
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -18,8 +16,8 @@ from runners.kubeflow.pod import entry as kubeflow_entry
 from runners.kubeflow.pod import pages as kubeflow_pages
 from runners.kubeflow.pod.handover import Locations
 from tests.edgeline.release.candidates import make_candidate
+from tests.runners.cli.process import python
 
-ROOT = Path(__file__).resolve().parents[4]
 ADMISSION = "components.release_gate.ReleaseGate_Executor"
 SCHEMA = "components.import_schema_gen.ImportSchemaGen_Executor"
 FOLDER = "minio://bucket/shelf/run-1"
@@ -95,24 +93,13 @@ def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher
     assert schema["metadata"]["step_seconds"] >= 0
 
 
-def import_schema(folder: Path, before: str = "", after: str = "") -> list[str]:
-    """Runs ImportSchemaGen in a process of its own; returns the words that it prints, the exit code first."""
+def test_a_step_that_needs_no_tensorflow_imports_none(tmp_path):
     code = (
         "import sys; from pathlib import Path; from tests.runners.kubeflow.pod import test_entry as pod; "
-        f"{before}code = pod.run_step(Path({str(folder)!r}), 'ImportSchemaGen', pod.SCHEMA, {{'text': ''}}); "
-        f"print(code{after})"
+        "code = pod.run_step(Path(sys.argv[1]), 'ImportSchemaGen', pod.SCHEMA, {'text': ''}); "
+        "print(code, *{'tensorflow', 'apache_beam', 'kubernetes', 'pydantic'} & set(sys.modules))"
     )
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return ended.stdout.split()
-
-
-def test_a_step_that_needs_no_tensorflow_imports_none(tmp_path):
-    heavy = ", *{'tensorflow', 'apache_beam', 'kubernetes', 'pydantic'} & set(sys.modules)"
-    assert import_schema(tmp_path, after=heavy) == ["0"]
-
-
-def test_a_step_runs_where_the_workload_imported_tensorflow_before(tmp_path):
-    assert import_schema(tmp_path, before="import tensorflow; ") == ["0"]
+    assert python("-c", code, tmp_path).stdout.split() == ["0"]
 
 
 def test_what_runs_no_pipeline_of_beam_imports_none():
@@ -123,8 +110,7 @@ def test_what_runs_no_pipeline_of_beam_imports_none():
         f"for name in {modules}: importlib.import_module(f'components.{{name}}')\n"
         "print(len(sys.argv), *{'tensorflow', 'apache_beam'} & set(sys.modules))"
     )
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == ["1"]
+    assert python("-c", code).stdout.split() == ["1"]
 
 
 def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceback(tmp_path, capfd):

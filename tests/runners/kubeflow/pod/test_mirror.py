@@ -20,7 +20,8 @@ from edgeline.report import records
 from runners.kubeflow.pod import mirror
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run
-from tests.runners.kubeflow.pod.test_entry import ADMISSION, PUSHED, ROOT, SCHEMA, admit, arguments, of_store
+from tests.runners.cli.process import python
+from tests.runners.kubeflow.pod.test_entry import ADMISSION, PUSHED, SCHEMA, admit, arguments, of_store
 
 pytestmark = pytest.mark.e2e
 
@@ -76,9 +77,7 @@ def end(root, run, uri, step="ReleaseGate"):
         (ADMISSION, of_store(root, run), PUSHED) if step == "ReleaseGate" else (SCHEMA, {}, {})
     )
     options = arguments(root, step, executor, given, "--registry", uri, at=root / "shelf" / run, **inputs)
-    command = [sys.executable, "-m", "runners.kubeflow.pod.entry", *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    return python("-m", "runners.kubeflow.pod.entry", *options, cwd=root)
 
 
 def test_the_last_step_mirrors_the_run_and_those_that_found_no_registry(tmp_path, server, nobody):

@@ -4,13 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from edgeline.records.outcome import Outcome
+from runners.shared.inputs import ROOT
 
-ROOT = Path(__file__).resolve().parents[4]
 NATIVE = """
 import hashlib, os, pathlib, sys
 from runners.kubeflow.pod.stop import end_when_told_to
