@@ -12,7 +12,7 @@ from edgeline.errors import EdgelineError
 
 LOOK_S = 5
 # A server has so many seconds to end after it is told to.
-_GRACE_S = 10
+_GRACE_S = 20
 
 
 def port(default: int | None, shown: str) -> Callable[[Any], Any]:

@@ -92,7 +92,7 @@ def systemctl(tmp_path, monkeypatch):
     return asked
 
 
-def test_installing_again_replaces_and_leaves_other_schedules_alone(run, scope, systemctl):
+def test_installing_again_replaces_removing_takes_away_and_others_are_left_alone(run, scope, systemctl):
     other = replace(run, name="edgeline-bottles-0123abcd", workload="bottles")
     systemd_units.install(other)
     systemd_units.install(run)
@@ -113,14 +113,7 @@ def test_installing_again_replaces_and_leaves_other_schedules_alone(run, scope, 
         f"{user}restart {run.name}.timer",
     ]
 
-
-def test_removing_takes_one_schedule_away(run, scope, systemctl):
-    other = replace(run, name="edgeline-bottles-0123abcd")
-    systemd_units.install(other)
-    systemd_units.install(run)
-
     systemd_units.remove(run.name)
-
     assert systemd_units.installed() == ["edgeline-bottles-0123abcd"]
     assert not list(systemd_units.unit_folder().glob("edgeline-shelf*"))
     assert f"disable --now {run.name}.timer" in systemctl.read_text()

@@ -82,7 +82,9 @@ def output(root, name):
 
 
 def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher_looks(tmp_path, capfd):
-    assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {"text": "feature { name: 'a' }"}) == 0
+    schema = {"text": "feature { name: 'a' }"}
+    assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, schema, *told_by(tmp_path)) == 0
+    assert not (tmp_path / "told").exists()  # A run goes on.
     *_, line, sentence = capfd.readouterr().err.splitlines()
     assert sentence.startswith("Done: ImportSchemaGen in ")
     outcome = find_outcome([line], "ImportSchemaGen")
@@ -129,13 +131,18 @@ def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceba
     assert not (tmp_path / "push").exists()
 
 
-def test_an_error_of_ours_ends_with_its_three_parts(tmp_path, capfd):
+def test_an_error_of_ours_ends_with_its_three_parts_and_leaves_the_page_of_the_run(tmp_path, capfd):
     assert admit(tmp_path, Push("pushed", 3)) == 1
     *_, why, do, last, sentence = capfd.readouterr().err.splitlines()
     assert sentence.startswith("Failed: Version 3 of shelf is not in the release store")
     assert why and "edgeline verify" in do and "`edgeline kubeflow retry run-1`" in do
     outcome = find_outcome([last], "ReleaseGate")
     assert (outcome.outcome, outcome.exit_code, outcome.do) == ("failed", 1, do)
+    record = tmp_path / "push/runs/shelf/run-1"
+    facts = json.loads((record / "facts.json").read_text())["run"]
+    assert (facts["id"], facts["workload"], facts["outcome"]) == ("run-1", "shelf", "failed")
+    assert [step["name"] for step in facts["steps"]] == ["ReleaseGate"]
+    assert "Version 3 of shelf is not in the release store" in (record / "report.html").read_text()
 
 
 @pytest.mark.parametrize("word", ["pushed", "unchanged"])
@@ -147,22 +154,10 @@ def test_what_the_last_step_lets_pass_is_its_outcome_with_the_version(tmp_path, 
     assert outcome == Outcome(word, 1, ("Version 1 is new.",), step="ReleaseGate")
 
 
-def test_a_step_that_fails_leaves_the_page_of_the_run(tmp_path):
-    assert admit(tmp_path, Push("pushed", 3)) == 1
-    record = tmp_path / "push/runs/shelf/run-1"
-    facts = json.loads((record / "facts.json").read_text())["run"]
-    assert (facts["id"], facts["workload"], facts["outcome"]) == ("run-1", "shelf", "failed")
-    assert [step["name"] for step in facts["steps"]] == ["ReleaseGate"]
-    assert "Version 3 of shelf is not in the release store" in (record / "report.html").read_text()
-
-
-def test_a_step_that_fails_where_it_cannot_write_still_says_why(tmp_path, capfd):
+def test_any_other_error_ends_in_one_line_with_its_traceback_above_also_where_no_page_can_be_left(
+    tmp_path, capfd, caplog
+):
     (tmp_path / "push").touch()
-    assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {}) == 1
-    assert capfd.readouterr().err.splitlines()[-1].startswith("Failed: The step ImportSchemaGen failed")
-
-
-def test_any_other_error_ends_in_one_line_with_its_traceback_above(tmp_path, capfd, caplog):
     assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {}) == 1
     *_, do, _, sentence = capfd.readouterr().err.splitlines()
     assert sentence.startswith("Failed: The step ImportSchemaGen failed: ValueError: ")
@@ -225,11 +220,6 @@ def test_the_step_that_ends_a_run_tells_how_whichever_it_is_and_the_last_one_whe
     assert held["troubles"][0]["what"].startswith("Held back") and "Accuracy is 0.71." in held["text"]
     assert over["troubles"] == [] and over["over"][0].startswith("Held back")
     assert "In production: version 1" in over["text"]
-
-
-def test_a_step_in_the_middle_of_a_run_that_ends_well_tells_nothing(tmp_path):
-    assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {"text": ""}, *told_by(tmp_path)) == 0
-    assert not (tmp_path / "told").exists()
 
 
 @pytest.mark.parametrize("alerts", ['{"command": ["/no/such/program"]}', '{"of": "a newer image"}', "{"])
