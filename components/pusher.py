@@ -25,7 +25,7 @@ from tfx.utils import path_utils
 from components.artifacts import EdgeModels, Quarantine, Verdict
 from components.canary import ReleaseSettings, judge_canary, list_endings
 from edgeline.edge.micro import HEADER, SOURCE
-from edgeline.errors import EdgelineError
+from edgeline.errors import EdgelineError, HeldBack
 from edgeline.journal import library_versions, list_libraries, utc_now
 from edgeline.labels import parse_labels
 from edgeline.records.edge import EDGE_FILES, GOLDEN_FOLDER, LABELS_FILE_NAME, PREPROCESSING, ReleasedFile
@@ -70,8 +70,9 @@ def Pusher(
 ) -> None:
     """Pushes a release when both gates passed and the model is new.
 
-    Nothing is pushed when a verdict is `fail`, while a canary is open, or when the same model was pushed
-    before: a model that was rolled back does not come back by itself.
+    Nothing is pushed when a verdict is `fail`, while a canary is open, when a newer version came into
+    production since the evaluation, or when the same model was pushed before: a model that was rolled back
+    does not come back by itself.
 
     `examples` says which spans the model was trained on; `pushed_model` has the custom properties `outcome`
     (`pushed`, `unchanged` or `held`) and `version`. `labels` are class names as JSON, in the order of the
@@ -115,10 +116,12 @@ def Pusher(
         )
         bundle = _read_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels))
         terms_of_use = (bundle["labels"], given.licence, given.data_statement)
+        metrics = METRICS.read(Path(evaluation.uri))
         candidate = store.Candidate(
             saved_model=saved_model,
             **bundle,
-            metrics=METRICS.read(Path(evaluation.uri)).candidate,
+            metrics=metrics.candidate,
+            compared_with=metrics.baseline_version,
             data=Data(
                 examples.get_int_custom_property("first_span"),
                 examples.get_int_custom_property("last_span"),
@@ -135,11 +138,15 @@ def Pusher(
             libraries=list_libraries(),
             card=lambda version: render_card(facts, version, *terms_of_use),
         )
-        release = store.push(push, model_name, candidate)
-        tried = store.find_rollout(push, model_name)
-        state = tried.tried if tried else f"Version {release.version} of {model_name} is in production."
-        notes = (state, *terms(release.manifest))
-        outcome = Push("pushed", release.version, notes)
+        try:
+            release = store.push(push, model_name, candidate)
+        except HeldBack as error:
+            current = store.current(push, model_name)
+            outcome = Push("held", current.version if current else 0, (error.found, error.why, error.do))
+        else:
+            tried = store.find_rollout(push, model_name)
+            state = tried.tried if tried else f"Version {release.version} of {model_name} is in production."
+            outcome = Push("pushed", release.version, (state, *terms(release.manifest)))
     outcome = replace(outcome, reasons=(*outcome.reasons, *list_endings(push, model_name, run)))
     if outcome.outcome != "pushed":  # phones must not take the pointer for an old one meanwhile
         try:

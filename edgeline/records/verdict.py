@@ -35,7 +35,10 @@ VERDICT = JsonFile[Verdict]("verdict.json", Verdict)
 
 @dataclass(frozen=True)
 class Push:
-    """A push: `pushed`; `unchanged`, if this model was pushed before; or `held` by a gate, as version 0."""
+    """A push: `pushed`; `unchanged`, if this model was pushed before; or `held`.
+
+    The version of a held one is 0, or that in production.
+    """
 
     outcome: Literal["pushed", "unchanged", "held"]
     version: int = 0

@@ -62,6 +62,8 @@ class Candidate:
     versions: Mapping[str, str]
     run: str
     expires_days: int  # days after the push until the release expires
+    # The version in production when it was judged, 0 if there was none; None if it was not judged.
+    compared_with: int | None = None
     # See `PushSettings`.
     pointer_days: int | None = None
     canary_percent: float | None = None

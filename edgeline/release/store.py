@@ -38,7 +38,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeline.errors import EdgelineError, UsageError
+from edgeline.errors import EdgelineError, HeldBack, UsageError
 from edgeline.journal import parse_time
 from edgeline.release import durable, lease
 from edgeline.release.acceptance import check_canary, check_push, check_switch
@@ -126,6 +126,7 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
     Raises:
         UsageError: Phones would refuse the candidate after the release in production, see `check_push`; or a
             canary is open.
+        HeldBack: A newer version than the one that it was compared with is in production.
         EdgelineError: The candidate cannot be released, the disk is full, read-only or failing, or the
             object store cannot be used. Production is as it was before.
         WorkspaceLocked: Another writer held the push folder for too long.
@@ -142,6 +143,14 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
         last, version = read_history(folder, model).last, _choose_next_version(folder, model)
         if last and last.candidate:
             raise _make_open_error(model, last.candidate)
+        before = candidate.compared_with
+        if last and before is not None and last.to_version > before:
+            what = f"compared its model with version {before}" if before else "judged its model by itself"
+            raise HeldBack(
+                f"Version {last.to_version} came into production since this run {what}.",
+                f"Its model may be worse than version {last.to_version}.",
+                f"Start a new run, which compares its model with version {last.to_version}.",
+            )
         production = _read_production(folder, place, model) if percent and last else None
         digest, reason = sha256_of_bytes(stage(candidate, folder, model, version)), f"run {candidate.run}"
         if production and percent:

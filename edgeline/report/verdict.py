@@ -61,16 +61,19 @@ def list_next_steps(facts: Facts) -> list[str]:
         ]
     if run.outcome != "held":
         return []
-    steps = ["Look at the weakest slices and the worst mistakes below: are their labels right?"]
+    failed = any(not gate.passed for gate in facts.gates)
+    steps = ["No gate failed: the reason says what to do."]
+    if failed:
+        steps = ["Look at the weakest slices and the worst mistakes below: are their labels right?"]
     if facts.evaluation and facts.evaluation.baseline_version and run.engine == "local":
         command = f"edgeline diff production {run.id} {of}"
         steps.append(f"Compare it with production, slice by slice: `{command}`.")
-    return [
-        *steps,
-        "If a bound is wrong for this task, change it in the workload's settings, and run again: what did not"
-        " change comes from the cache.",
-        "Production is unchanged, so nothing has to be rolled back.",
-    ]
+    if failed:
+        steps.append(
+            "If a bound is wrong for this task, change it in the workload's settings, and run again: what did"
+            " not change comes from the cache."
+        )
+    return [*steps, "Production is unchanged, so nothing has to be rolled back."]
 
 
 def _describe_push(facts: Facts) -> str:

@@ -82,8 +82,9 @@ class Run:
     bytes_a_file: int = 2_000
     labels: str = "ok\nmisplaced\ndamaged\n"
     searched: Mapping[str, int] | None = None  # the best settings of a search
+    compared_with: int | None = None  # the version in production when it was judged; by default that of now
 
-    def inputs(self) -> dict[str, Artifact]:
+    def inputs(self, production: int) -> dict[str, Artifact]:
         candidate = make_candidate(self.folder / "made", self.content, self.bytes_a_file)
         model = artifact(Model, self.folder / "model")
         (self.folder / "model").mkdir()
@@ -93,7 +94,9 @@ class Run:
         PREPROCESSING.write(bundle, {"version": 1, "kind": "image", "image_size": 128})
         for gate, result in (("evaluation", self.evaluation), ("edge", self.edge)):
             VERDICT.write(self.folder / gate, Found(gate, result, (f"The {gate} says {result}.",)))
-        METRICS.write(self.folder / "evaluation", Metrics({"overall": {"all": {"accuracy": 0.94}}}))
+        version = production if self.compared_with is None else self.compared_with
+        metrics = Metrics({"overall": {"all": {"accuracy": 0.94}}}, baseline_version=version)
+        METRICS.write(self.folder / "evaluation", metrics)
         EDGE_FILES.write(
             self.folder / "edge", EdgeFiles(self._passed[0], 100, tuple(map(self._variant, VARIANTS)))
         )
@@ -135,7 +138,8 @@ class Run:
     def push_to(
         self, root: Path, on_disk: AbstractContextManager[None] | None = None, **settings: object
     ) -> Outcome:
-        inputs, pushed = self.inputs(), artifact(PushedModel, self.folder / "pushed")
+        current, pushed = store.current(root, "shelf"), artifact(PushedModel, self.folder / "pushed")
+        inputs = self.inputs(current.version if current else 0)
         with on_disk or nullcontext():
             execute(
                 Pusher,
@@ -310,6 +314,35 @@ def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(push, tmp_pat
     assert (outcome, version) == ("unchanged", 2)
     assert "edgeline promote 2" in reason and "phones crash on it" in reason
     assert store.current(push, "shelf").version == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "what", "canary"),
+    [(1, "compared its model with version 1", 10), (0, "judged its model by itself", None)],
+)
+def test_what_was_compared_with_an_older_version_than_that_in_production_is_held(
+    push, tmp_path, before, what, canary
+):
+    for number in range(before + 1):
+        Run(tmp_path / f"{number}", f"week {number}").push_to(push)
+    state, late = snapshot(push), Run(tmp_path / "late", "late", compared_with=before)
+    assert late.push_to(push, canary_percent=canary) == (
+        "held",
+        before + 1,
+        [
+            f"Version {before + 1} came into production since this run {what}.",
+            f"Its model may be worse than version {before + 1}.",
+            f"Start a new run, which compares its model with version {before + 1}.",
+        ],
+    )
+    assert snapshot(push) == state
+
+
+def test_what_was_compared_with_a_version_that_was_rolled_back_since_is_pushed(push, tmp_path):
+    for name in ("first", "second"):
+        Run(tmp_path / name, name).push_to(push)
+    store.rollback(push, "shelf", "phones crash on it")
+    assert Run(tmp_path / "third", "third", compared_with=2).push_to(push)[:2] == ("pushed", 3)
 
 
 def test_a_disk_that_is_full_while_pushing_leaves_production_as_it_was(push, tmp_path):

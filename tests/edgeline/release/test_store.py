@@ -4,11 +4,14 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from edgeline.errors import EdgelineError, UsageError
+from edgeline.errors import EdgelineError, HeldBack, UsageError
 from edgeline.release import durable, manifest, store
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import model_identity
@@ -197,18 +200,32 @@ def test_a_collected_release_that_is_asked_for_is_said_to_be_collected(pushed):
         store.rollback(pushed, "shelf", "drill")
 
 
-def test_of_two_rollbacks_at_once_the_second_does_not_go_one_release_further(pushed):
-    lock = PushFolder(pushed).lock
+def do_at_once(root: Path, *calls: Callable[[], object]) -> list[BaseException]:
+    """Lets two writers wait for the lock before it is free; returns their errors."""
+    lock = PushFolder(root).lock
 
     def waiting() -> int:
         return sum(os.path.realpath(f"/proc/self/fd/{fd}") == str(lock) for fd in os.listdir("/proc/self/fd"))
 
     with ThreadPoolExecutor(2) as pool:
         with durable.only_writer(lock, 1):
-            both = [pool.submit(store.rollback, pushed, "shelf", f"{name} saw it") for name in "ab"]
+            both = [pool.submit(call) for call in calls]
             while waiting() < 3:
                 time.sleep(0.01)
-        refused = [error for each in both if (error := each.exception())]
+        return [error for each in both if (error := each.exception())]
+
+
+def test_of_two_models_that_were_compared_with_one_version_only_the_first_is_pushed(root, tmp_path):
+    store.push(root, "shelf", make_candidate(tmp_path / "first"))
+    both = [make_candidate(tmp_path / name, name, compared_with=1) for name in "ab"]
+    (held,) = do_at_once(root, *(partial(store.push, root, "shelf", each) for each in both))
+    assert isinstance(held, HeldBack) and "Version 2 came into production since" in str(held)
+    assert store.current(root, "shelf").version == 2 and store.verify(root, "shelf") == []
+
+
+def test_of_two_rollbacks_at_once_the_second_does_not_go_one_release_further(pushed):
+    both = (partial(store.rollback, pushed, "shelf", f"{name} saw it") for name in "ab")
+    refused = do_at_once(pushed, *both)
     assert len(refused) == 1 and "put shelf 2 in production meanwhile: rollback." in str(refused[0])
     assert store.current(pushed, "shelf").version == 2 and store.verify(pushed, "shelf") == []
 

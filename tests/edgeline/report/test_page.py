@@ -300,6 +300,16 @@ def test_a_run_that_pushed_nothing_says_what_to_do_next(outcome, step):
     assert ("<h3>Next</h3>" in page) == (step is not None) and (step or "") in page
 
 
+@pytest.mark.parametrize("result", ["pass", "fail"])
+def test_what_no_gate_held_is_not_said_to_need_another_bound(result):
+    facts = replace(a_run(), gates=(Verdict("evaluation", result, ("Fine.",)),))
+    page = render_run(replace(facts, run=replace(facts.run, outcome="held", version=4)), {}, None)
+
+    assert ("No gate failed: the reason says what to do." in page) == (result == "pass")
+    assert ("If a bound is wrong" in page) == (result == "fail")
+    assert "version 4 stays in production" in page
+
+
 def test_a_drawn_thing_has_its_value_as_a_text_of_its_own(page):
     titles = re.findall(r"<g><title>(.*?)</title>", page)
     assert any(re.fullmatch(r"span-00008: [\d,]+ quarantined", title) for title in titles)
