@@ -104,6 +104,13 @@ class Registry:
             _migrate_own_tables(uri, artifacts.with_suffix(".db"))
         self._client, self._model = MlflowClient(uri), model
         known = self._client.get_experiment_by_name(model)
+        if known and known.lifecycle_stage == "deleted":
+            raise EdgelineError(
+                f"The experiment {model} was deleted in MLflow.",
+                "A deleted experiment takes no runs, and MLflow makes no other one of its name.",
+                f"Restore it: `mlflow experiments restore --experiment-id {known.experiment_id}`, with that"
+                " MLflow as MLFLOW_TRACKING_URI.",
+            )
         place = None if is_server else (artifacts / model).as_uri()
         self.experiment = known.experiment_id if known else self._client.create_experiment(model, place)
         if known is None or _KIND not in known.tags:  # without it, MLflow shows the columns of chat models

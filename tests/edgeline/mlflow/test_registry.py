@@ -266,6 +266,19 @@ def test_what_a_person_deleted_there_does_not_come_back(place):
     assert Seen(uri_of(place)).aliases == {"production": 1}
 
 
+def test_an_experiment_that_a_person_deleted_is_to_be_restored(place):
+    mirror(place)
+    client = Registry(uri_of(place), place / "mlflow", "shelf")._client
+    number = client.get_experiment_by_name("shelf").experiment_id
+    client.delete_experiment(number)
+    with pytest.raises(EdgelineError, match="The experiment shelf was deleted in MLflow") as error:
+        mirror(place)
+    assert f"mlflow experiments restore --experiment-id {number}" in error.value.do
+    client.restore_experiment(number)
+    mirror(place, record(place))
+    assert set(Seen(uri_of(place)).runs) == {RUN}
+
+
 def test_a_run_that_is_retried_may_find_other_settings(place):
     mirror(place, record(place, engine="kubeflow", outcome="failed"))
     push(place)
