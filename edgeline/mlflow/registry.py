@@ -23,8 +23,8 @@ from edgeline.errors import EdgelineError
 from edgeline.journal import parse_time
 from edgeline.records.ingest import describe_spans
 from edgeline.records.json_file import encode
-from edgeline.release.history import previous_version, read_history
-from edgeline.release.layout import LABELS, PREPROCESSING, PushFolder
+from edgeline.release.history import History, previous_version, read_history
+from edgeline.release.layout import LABELS, PREPROCESSING, Damaged, PushFolder
 from edgeline.release.releases import read_release
 from edgeline.report import records
 from edgeline.report.facts import Facts, Slice
@@ -177,7 +177,11 @@ class Registry:
         self._client.set_tag(run, _OUTCOME, ours.outcome)
 
     def register_releases(self, root: str) -> None:
-        """Registers each release that was ever in production, and sets the aliases to what the store says."""
+        """Registers each release that was ever in production, and sets the aliases to what the store says.
+
+        Raises:
+            EdgelineError: The aliases are of another store, or the store does not answer.
+        """
         from mlflow.exceptions import MlflowException
 
         store, client, model = PushFolder(locate(root)), self._client, self._model
@@ -192,6 +196,8 @@ class Registry:
             if digest not in known:
                 known[digest] = self._register(store, number, digest)
         aliases = client.get_registered_model(model).aliases
+        if alias := aliases.get("production"):
+            _check_owner(client.get_model_version(model, alias), history, store.root)
         candidate = history.last.candidate
         wanted = {
             "production": history.last.to_version,
@@ -225,6 +231,22 @@ class Registry:
             self._model, source, run.info.run_id, tags, description=about
         )
         return str(registered.version)
+
+
+def _check_owner(production: Any, history: History, root: Location) -> None:
+    """Refuses aliases of another store: a version of another place that this store's history does not know.
+
+    So a store that moved keeps its aliases, and so does one whose history was begun anew.
+    """
+    digest, owner = (production.tags.get(tag) for tag in (_MANIFEST, "store"))
+    known = {change.manifest_sha256 for change in history.changes}
+    if owner not in (None, str(root)) and digest not in known:
+        raise EdgelineError(
+            f"The aliases of {production.name} in MLflow are those of another store, {owner}.",
+            f"It and {root} would take them from each other.",
+            f"Give one of them another MLflow (registry.uri) or its model another name; if {owner} is no"
+            " longer used, remove the alias `production` in MLflow.",
+        )
 
 
 def read_ids(uri: str) -> dict[str, str]:

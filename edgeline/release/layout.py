@@ -122,9 +122,13 @@ Positive = Annotated[int, Meta(ge=1)]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
-def damaged(where: str, found: str, expected: str) -> EdgelineError:
+class Damaged(EdgelineError):
+    """A file of a push folder that is missing, or not as this code wrote it."""
+
+
+def damaged(where: str, found: str, expected: str) -> Damaged:
     """Returns the error of a document that is not as this code wrote it."""
-    return EdgelineError(
+    return Damaged(
         f"{where}: found {found}.",
         f"Expected {expected}.",
         "Run `edgeline verify` for details; put an intact release in production with"

@@ -12,7 +12,9 @@ import pytest
 from edgeline.errors import EdgelineError
 from edgeline.mlflow.registry import Registry, read_ids
 from edgeline.release import store
+from edgeline.release.layout import PushFolder
 from edgeline.report import records
+from edgeline.store import locations
 from edgeline.workspace.runs import RunFolder
 from runners.local import gc
 from tests.edgeline.release.candidates import make_candidate
@@ -209,6 +211,44 @@ def test_what_was_collected_is_no_previous_release(place):
     store.rollback(place / "push", "shelf", "three is worse")
     mirror(place)
     assert Seen(uri_of(place)).aliases == {"production": 2}
+
+
+def test_the_aliases_of_another_store_are_left_alone_until_a_person_gives_them_up(place):
+    push(place)
+    mirror(place)
+    (place / "other").mkdir()
+    store.push(place / "other/push", "shelf", make_candidate(place / NEXT, NEXT, run=NEXT))
+    other = Registry(uri_of(place), place / "mlflow", "shelf")
+    with pytest.raises(EdgelineError, match=f"are those of another store, {place}/push\\."):
+        other.register_releases(str(place / "other/push"))
+    seen = Seen(uri_of(place))
+    assert (seen.aliases, seen.versions) == ({"production": 1}, {1: RUN, 2: NEXT})
+    seen.client.delete_registered_model_alias("shelf", "production")
+    other.register_releases(str(place / "other/push"))
+    assert Seen(uri_of(place)).aliases == {"production": 2}
+
+
+def test_a_store_that_moved_or_was_begun_anew_keeps_its_aliases(place):
+    push(place)
+    mirror(place)
+    (place / "push").rename(place / "moved")
+    Registry(uri_of(place), place / "mlflow", "shelf").register_releases(str(place / "moved"))
+    push(place, NEXT)  # the first release of a new store at the old place
+    mirror(place)
+    assert Seen(uri_of(place)).aliases == {"production": 2}
+
+
+def test_a_release_that_cannot_be_read_now_is_registered_later_with_its_files(place, bucket, monkeypatch):
+    release = store.push(url := f"{bucket}/push", "shelf", make_candidate(place / RUN, RUN, run=RUN))
+    registry = Registry(uri_of(place), place / "mlflow", "shelf")
+    with monkeypatch.context() as away:
+        away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        away.setitem(locations.S3_OPTIONS, "retries", {"total_max_attempts": 1})
+        with pytest.raises(EdgelineError, match="cannot be reached"):
+            registry._register(PushFolder(locations.locate(url)), 1, release.manifest_sha256)
+    registry.register_releases(url)
+    version = Seen(uri_of(place)).client.get_model_version("shelf", "1")
+    assert version.description == f"Version 1 in {url}"
 
 
 def test_a_release_whose_files_are_gone_keeps_its_number(place):
