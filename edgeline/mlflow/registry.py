@@ -211,7 +211,11 @@ class Registry:
                 client.set_registered_model_alias(model, alias, wanted_version)
 
     def _register(self, store: PushFolder, number: int, digest: str) -> str:
-        """Registers a version with the file that phones run, not the SavedModel; returns MLflow's number."""
+        """Registers a version with the file that phones run, not the SavedModel; returns MLflow's number.
+
+        Raises:
+            EdgelineError: The store does not answer; a version is never registered again.
+        """
         tags = {_MANIFEST: digest, "version": str(number), "store": str(store.root)}
         about, name = f"Version {number} in {store.root}", digest
         with tempfile.TemporaryDirectory(prefix="edgeline-mlflow-") as folder:
@@ -221,7 +225,7 @@ class Registry:
                 tags |= {"saved_model": str(release.serving), "variant": release.manifest.default_variant}
                 files = (release.default_file.name, PREPROCESSING, LABELS)
                 _save_model({file: release.read(file) for file in files}, Path(folder, _MODEL))
-            except EdgelineError as error:  # It was removed or damaged since; it is registered all the same.
+            except Damaged as error:  # Or removed; it is registered all the same.
                 about += f", which cannot be loaded: {error.found}"
             # The run that pushed it may be in another workspace, or be gone.
             run = self._runs.get(name) or self._find_or_create_run(digest, name)
