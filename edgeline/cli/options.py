@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from edgeline.store.locations import is_url, locate
 from edgeline.workspace.known_runs import Place
 
 EXIT_CODES = """\
@@ -42,6 +43,11 @@ def gather(name: str, into: Any, *options: Decorator) -> Decorator:
     return decorate
 
 
+def _parse_store(text: str) -> str:
+    """Returns the place of releases as a run records it: without a last slash, a folder absolute."""
+    return text.rstrip("/") if is_url(text) else str(locate(text).absolute())
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="print JSON on stdout")
 workspace = click.option(
     "--workspace", metavar="DIR", type=Path, default="workspace", help="folder of the runs (./workspace)"
@@ -55,7 +61,10 @@ overrides = click.option(
 _model = click.option("--workload", metavar="W", help="name of the model (that of the last run)")
 _one_model = click.option("--workload", metavar="W", help="name of one model (every model that was run here)")
 store = click.option(
-    "--store", metavar="DIR_OR_URL", help="place of the releases (where the last run pushed)"
+    "--store",
+    metavar="DIR_OR_URL",
+    type=_parse_store,
+    help="place of the releases (where the last run pushed)",
 )
 
 runs_of = gather("place", Place, workspace, _model)

@@ -28,7 +28,7 @@ def _resolve_key(path: str) -> str:
 
 
 def _resolve_place(place: str) -> str:
-    return refuse_user(place) if is_url(place) else str(make_absolute(Path(place)))
+    return refuse_user(place).rstrip("/") if is_url(place) else str(make_absolute(Path(place)))
 
 
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]

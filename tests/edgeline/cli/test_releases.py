@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from edgeline.cli.main import main
+from edgeline.cli.releases import status
 from edgeline.records.served import PUSHED, SERVED, PushedVersion, Served, ServedVersion, Tally
 from edgeline.records.training import Estimate
 from edgeline.release import store
+from edgeline.release.settings import PushSettings
 from edgeline.release.signing import PRIVATE, digits_of, make_pair, signing_key
 from edgeline.report import records
 from edgeline.store.locations import locate
@@ -214,6 +216,23 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace):
     assert (served["checked"]["share"], served["doubted"]) == (0.93, 12)
     store.push(tmp_path / "other", "shelf", make_candidate(tmp_path / "one", metrics=METRICS))
     assert "answered" not in edgeline("status", "--store", str(tmp_path / "other"))[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "store"),
+    [
+        ("s3://bucket/push/", "s3://bucket/push"),
+        ("s3://bucket/", "s3://bucket"),
+        ("push/", "{here}/push"),
+        ("file:///push/", "/push"),
+    ],
+)
+def test_a_store_is_named_as_runs_record_it(given, store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    option = next(option for option in status.params if option.name == "store")
+    assert option.type.convert(given, option, None) == store.format(here=tmp_path)
+    if not given.startswith("file:"):
+        assert PushSettings(destination=given).destination == store.format(here=tmp_path)
 
 
 def test_status_says_when_production_is_older_than_was_promised(edgeline, tmp_path, make_run, monkeypatch):
