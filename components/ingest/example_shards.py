@@ -9,6 +9,7 @@ of shards decides which span is the newest, which examples are copies, and which
 """
 
 import logging
+import os
 import struct
 import uuid
 from collections import Counter, deque
@@ -286,7 +287,8 @@ class MergeShard(_Worker):
         in_eval: dict[tuple[str, str], list[Named]] = {}
         for split in SPLITS:
             target = Path(plan.folders[split], f"data_tfrecord-{shard:05d}-of-{plan.shards:05d}.gz")
-            scratch = target.with_name(f".{target.name}.writing")
+            # An engine may begin a second attempt while the first still writes; a lost one leaves its file.
+            scratch = plan.scratch / f"shard-{uuid.uuid4().hex}"
             with tf.io.TFRecordWriter(str(scratch), options="GZIP") as writer:
                 for part in kept:
                     if ends.in_eval(part.group, plan.eval_fraction) == (split == "eval"):
@@ -298,7 +300,7 @@ class MergeShard(_Worker):
                             names = in_eval.setdefault((part.label, part.span), [])
                             if len(names) < MOST_OF_LABEL:
                                 names.append((part.label, part.span, part.id))
-            scratch.rename(target)
+            os.replace(scratch, target)
         all_names = [example for names in in_eval.values() for example in names]
         _write_json(plan.scratch, IN_EVAL.replace("*", f"{shard:05d}"), all_names)
         _write_json(plan.scratch, LOOKS.replace("*", f"{shard:05d}"), looks)

@@ -1,8 +1,10 @@
-"""What a source of one's own may raise for a single row."""
+"""What a source of one's own may raise for a single row, and two attempts at one shard."""
+
+from dataclasses import replace
 
 import pytest
 
-from components.ingest.example_shards import MakeExamples, Plan, list_span
+from components.ingest.example_shards import MakeExamples, MergeShard, Plan, ReadRows, ShardSpan, list_span
 from data.spans.layout import Span
 from data.spans.source import Row
 from edgeline.errors import EdgelineError
@@ -22,3 +24,41 @@ def test_a_row_for_which_a_source_raises_what_it_should_not_is_named(tmp_path):
 
     with pytest.raises(EdgelineError, match=r"torn_source cannot read readings\.csv:5 of span-00007: ValueE"):
         worker.finish_bundle()
+
+
+class Overtaken(str):
+    """A span's name; the first attempt that compares another name with it is overtaken by a second one."""
+
+    def __eq__(self, other):
+        attempts, self.second = getattr(self, "second", []), []
+        for attempt in attempts:
+            attempt()
+        return str(self) == other
+
+    __hash__ = str.__hash__
+
+
+def test_two_attempts_at_a_shard_write_files_of_their_own_and_leave_none_beside_it(tmp_path):
+    span, folders = Span(7, tmp_path / "span-00007"), {}
+    for split in ("train", "eval"):
+        folders[split] = str(tmp_path / f"Split-{split}")
+        (tmp_path / f"Split-{split}").mkdir()
+    plan = Plan(
+        TornSource(), {span.name: span}, OWN, tmp_path, folders, 1, Overtaken(span.name), 0.5, None, {}
+    )
+    list_span(tmp_path / span.name, 2)
+    worker = MakeExamples(plan)
+    worker.start_bundle()
+    for row in ReadRows(plan).process(span):
+        worker.process(row)
+    worker.finish_bundle()
+    ShardSpan(plan).process(span.name, ())
+
+    def list_shards():
+        return {path.parent.name + "/" + path.name: path.read_bytes() for path in tmp_path.glob("Split-*/*")}
+
+    MergeShard(plan).process(0, ())
+    undisturbed = list_shards()
+    plan.newest.second = [lambda: MergeShard(replace(plan, newest=span.name)).process(0, ())]
+    MergeShard(plan).process(0, ())
+    assert list_shards() == undisturbed and len(undisturbed) == 2
