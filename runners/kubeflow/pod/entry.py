@@ -98,7 +98,8 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     if not options.pod and (outcome.exit_code or options.step == RELEASE_GATE):
         if options.alerts:
             tell_of_end(run, options.records, options.alerts, outcome, problem)
-        if options.shards and options.step == RELEASE_GATE and outcome.outcome != "failed":
+        is_gate = options.step in STEPS and STEPS[options.step].stops_as is not None
+        if options.shards and is_gate and outcome.outcome != "failed":
             remove_shards(f"{options.shards}/{run}")
         if options.registry:
             mirror(options.registry, options.records)

@@ -10,8 +10,9 @@ import pytest
 from edgeline.records.evaluation import METRICS, Confusion, Metrics
 from edgeline.records.outcome import Outcome, find_outcome
 from edgeline.records.steps import name_helper
-from edgeline.records.verdict import PUSH, Push
+from edgeline.records.verdict import PUSH, VERDICT, Push, Verdict
 from edgeline.release import store
+from edgeline.store.locations import get_filesystem, list_files_below, locate
 from runners.kubeflow.pod import entry as kubeflow_entry
 from runners.kubeflow.pod import pages as kubeflow_pages
 from runners.kubeflow.pod.handover import Locations
@@ -19,9 +20,10 @@ from tests.edgeline.release.candidates import make_candidate
 from tests.runners.cli.process import python
 
 ADMISSION = "components.release_gate.ReleaseGate_Executor"
+GATE = "components.data_gate.DataGate_Executor"
 SCHEMA = "components.import_schema_gen.ImportSchemaGen_Executor"
 FOLDER = "minio://bucket/shelf/run-1"
-OUTPUTS = {SCHEMA: {"schema": "tfx.Schema"}}
+OUTPUTS = {SCHEMA: {"schema": "tfx.Schema"}, GATE: {"accepted_data": "components.artifacts.AcceptedData"}}
 PUSHED = {"pushed_model": "Pusher/pushed_model"}
 
 
@@ -129,6 +131,27 @@ def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceba
     assert not (tmp_path / "output.json").exists()
     # RunReport has left the record of such a run, with all that is known of it.
     assert not (tmp_path / "push").exists()
+
+
+@pytest.mark.parametrize(("result", "left"), [("fail", 0), ("pass", 1)])
+def test_the_shards_of_a_run_whose_data_is_refused_are_removed(tmp_path, bucket, result, left):
+    shards = locate(f"{bucket}/shards")
+    get_filesystem(shards).pipe_file(f"{shards.path}/run-1/Split-train/a.gz", b"examples")
+    VERDICT.write(local(tmp_path, "data_verdict"), Verdict("data", result, ("Far too dark.",)))
+    names = ("data_verdict", "statistics", "anomalies", "quarantine", "schema", "inferred")
+    for name in names:
+        local(tmp_path, name).mkdir(exist_ok=True)
+    parameters = {**of_store(tmp_path), "data": "", "recorded": "{}"}
+    code = run_step(
+        tmp_path,
+        "DataGate",
+        GATE,
+        parameters,
+        "--shards",
+        f"{bucket}/shards",
+        **{name: name for name in names},
+    )
+    assert (code, len(list_files_below(shards))) == (4 if result == "fail" else 0, left)
 
 
 def test_an_error_of_ours_ends_with_its_three_parts_and_leaves_the_page_of_the_run(tmp_path, capfd):
