@@ -29,7 +29,42 @@ def check_push(
             production is signed and this push is not.
         EdgelineError: The store cannot be read.
     """
-    known, is_pointer_signed = read_newest_readable(root, model), _is_pointer_signed(root, model)
+    known, pointer = read_newest_readable(root, model), _is_pointer_signed(root, model)
+    _check_terms(known, model, epoch, signed, percent, pointer)
+
+
+def check_push_early(
+    root: str | Location, model: str, epoch: int, signed: bool, percent: float | None = None
+) -> str:
+    """Does `check_push` if the store can be read; else returns the error as text: it may be readable later.
+
+    Raises:
+        UsageError: As in `check_push`.
+    """
+    try:
+        known, pointer = read_newest_readable(root, model), _is_pointer_signed(root, model)
+    except (EdgelineError, OSError) as error:
+        return str(error)
+    _check_terms(known, model, epoch, signed, percent, pointer)
+    return ""
+
+
+def _is_pointer_signed(root: str | Location, model: str) -> bool:
+    """Returns true if the pointer is signed, unless an unsigned release was promoted, to stop signing."""
+    folder = PushFolder(locate(root))
+    envelope, changes = find_envelope(folder, model), read_history(folder, model).changes
+    actions = [change.action for change in changes if change.action != "collect"]
+    return bool(envelope and envelope.signatures and actions and actions[-1] != "promote")
+
+
+def _check_terms(
+    known: tuple[Release, ...],
+    model: str,
+    epoch: int,
+    signed: bool,
+    percent: float | None,
+    is_pointer_signed: bool,
+) -> None:
     if epoch < (lowest := find_lowest_epoch(known)):
         raise UsageError(
             f"push.rollback_epoch is {epoch}, but phones with {model} have already seen {lowest}.",
@@ -44,30 +79,6 @@ def check_push(
         )
     if percent and known:
         check_canary(known[-1], epoch)
-
-
-def check_push_early(
-    root: str | Location, model: str, epoch: int, signed: bool, percent: float | None = None
-) -> str:
-    """Does `check_push` if the store can be read; else returns the error as text: it may be readable later.
-
-    Raises:
-        UsageError: As in `check_push`.
-    """
-    try:
-        read_newest_readable(root, model), _is_pointer_signed(root, model)
-    except (EdgelineError, OSError) as error:
-        return str(error)
-    check_push(root, model, epoch, signed, percent)
-    return ""
-
-
-def _is_pointer_signed(root: str | Location, model: str) -> bool:
-    """Returns true if the pointer is signed, unless an unsigned release was promoted, to stop signing."""
-    folder = PushFolder(locate(root))
-    envelope, changes = find_envelope(folder, model), read_history(folder, model).changes
-    actions = [change.action for change in changes if change.action != "collect"]
-    return bool(envelope and envelope.signatures and actions and actions[-1] != "promote")
 
 
 def check_canary(production: Release, epoch: int) -> None:
