@@ -2,8 +2,9 @@
 
 import os
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from data.importers.source import Offers, RefusedPhoto, Source, clean_text, read_photo_within
@@ -26,7 +27,7 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
 
     The model learns from the split `train`, and the first of `val`, `eval` and `test` that is there is eval;
     other splits are left out, and so is one whose photos lie in no class folder. If `train` or eval is
-    missing, photos are split as in a folder a class.
+    missing, photos are split as in a folder a class. A photo beside class folders is refused as unlabelled.
 
     Raises:
         DataRefused: A class folder has no photo, the folders are spans, or some are splits and others not.
@@ -38,7 +39,7 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
         )
     splits = {folder.name.lower(): folder for folder in folders if find_photos(folder)}
     named = splits.keys() & {*_TRAIN, *_EVAL}
-    loose = {name for name in named if any(is_photo(entry.name) for entry in splits[name].iterdir())}
+    loose = {name for name in named if not any(map(find_photos, _list_folders(splits[name])))}
     others = [folder.name for name, folder in splits.items() if name not in named]
     if others and named - loose and named & {*_TRAIN} and named & {*_EVAL}:
         raise DataRefused(
@@ -61,7 +62,19 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
     ]
     parts += [f"{name}/ is left out, as its photos have no label" for name in unlabelled]
     about = f": {', '.join(parts)}" if parts else ""
-    return replace(source, layout=f"one folder per split, each with {source.layout}{about}")
+    return replace(
+        source,
+        layout=f"one folder per split, each with {source.layout}{about}",
+        offers=chain(source.offers, _refuse_unlabelled(root, taken.values())),
+    )
+
+
+def _refuse_unlabelled(root: Path, splits: Iterable[Path]) -> Offers:
+    """Yields the photos that lie beside the class folders of splits."""
+    for split in splits:
+        for path in sorted(split.iterdir()):
+            if is_photo(path.name) and not path.is_dir():
+                yield RefusedPhoto(path.relative_to(root).as_posix(), "unlabelled")
 
 
 def _list_folders(folder: Path) -> list[Path]:

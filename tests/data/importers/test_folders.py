@@ -120,6 +120,18 @@ def test_a_split_without_class_folders_has_no_labels_and_is_left_out(tmp_path):
     assert offered(src) == [("", "a"), ("", "b")]
 
 
+@pytest.mark.parametrize("strays", [["train/x"], ["val/y"], ["train/x", "val/y"]])
+def test_a_photo_beside_class_folders_is_refused_by_name_and_its_split_stays(tmp_path, strays):
+    places = ["train/a/1", "train/b/2", "val/a/3", "val/b/4", *strays]
+    src = write(tmp_path / "src", {f"{place}.jpg": b"x" for place in places})
+    assert find_source(src).layout.endswith(": train/ is train, val/ is eval")
+    offers = list(find_source(src).offers)
+    assert offers[4:] == [RefusedPhoto(f"{place}.jpg", "unlabelled") for place in strays]
+    assert sorted((photo.split, photo.label) for photo in offers[:4]) == [
+        (split, label) for split in ("eval", "train") for label in "ab"
+    ]
+
+
 @pytest.mark.parametrize(
     ("folders", "found"),
     [
