@@ -1,6 +1,7 @@
 """Photos in a folder a class, SRC/<label>/**.jpg, or in a folder a split and a class in it."""
 
 import os
+import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES
 
 # The names of splits; the first name of each that is there counts.
 _TRAIN, _EVAL = ("train", "training"), ("val", "valid", "validation", "dev", "eval", "test", "testing")
+_SET = re.compile(r"[\W_]*(set|data|dataset|images)$")  # as in training_set
 
 # Suffixes of photos that are not read: none, or those of cameras' own formats and of successors of JPEG.
 _UNREAD_SUFFIXES = frozenset(
@@ -37,20 +39,27 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
         raise DataRefused(
             f"{root} is a folder of spans.", "A span is no class.", f"Pass one of them, such as {spans[0]}."
         )
-    splits = {folder.name.lower(): folder for folder in folders if find_photos(folder)}
-    named = splits.keys() & {*_TRAIN, *_EVAL}
-    loose = {name for name in named if not any(map(find_photos, _list_folders(splits[name])))}
-    others = [folder.name for name, folder in splits.items() if name not in named]
-    if others and named - loose and named & {*_TRAIN} and named & {*_EVAL}:
+    names = {folder: _SET.sub("", folder.name.lower()) for folder in folders if find_photos(folder)}
+    splits = {name: _enter(folder) for folder, name in names.items() if name in (*_TRAIN, *_EVAL)}
+    loose = {name for name, folder in splits.items() if not any(map(find_photos, _list_folders(folder)))}
+    others = [folder.name for folder, name in names.items() if name not in splits]
+    named = [folder.name for folder, name in names.items() if name in splits]
+    if others and splits.keys() - loose and splits.keys() & {*_TRAIN} and splits.keys() & {*_EVAL}:
         raise DataRefused(
-            f"{root} has {', '.join(sorted(named))} beside {', '.join(others)}.",
+            f"{root} has {', '.join(named)} beside {', '.join(others)}.",
             "It is ambiguous whether they are splits or classes.",
             "Move the others elsewhere if these are splits, or rename these if they are classes.",
         )
-    if others or named <= loose:
+    if others or splits.keys() <= loose:
         return _open_class_folders(root, {"": folders})
+    if len(named) > len(splits):
+        raise DataRefused(
+            f"{root} has {', '.join(named)}.",
+            "Two of them are named like the same split, and only one would be read.",
+            "Put their class folders into one of them.",
+        )
     unlabelled = [splits.pop(name).name for name in sorted(loose)]
-    sides = [next((splits[name] for name in names if name in splits), None) for names in (_TRAIN, _EVAL)]
+    sides = [next((splits[name] for name in likely if name in splits), None) for likely in (_TRAIN, _EVAL)]
     taken = {side: folder for side, folder in zip(SPLITS, sides, strict=True) if folder}
     classes = {side if all(sides) else "": _list_folders(folder) for side, folder in taken.items()}
     source = _open_class_folders(root, classes)
@@ -75,6 +84,12 @@ def _refuse_unlabelled(root: Path, splits: Iterable[Path]) -> Offers:
         for path in sorted(split.iterdir()):
             if is_photo(path.name) and not path.is_dir():
                 yield RefusedPhoto(path.relative_to(root).as_posix(), "unlabelled")
+
+
+def _enter(folder: Path) -> Path:
+    """Returns the folder within of the same name if there is nothing else, as some archives have it."""
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(HIDDEN)]
+    return entries[0] if [entry.name for entry in entries] == [folder.name] else folder
 
 
 def _list_folders(folder: Path) -> list[Path]:

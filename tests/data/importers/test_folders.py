@@ -107,6 +107,27 @@ def test_a_split_that_folders_have_is_taken_as_it_is(tmp_path, name):
     assert offered(src) == [("eval", "a"), ("eval", "b"), ("train", "a"), ("train", "a"), ("train", "b")]
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("training_set", "test_set"),
+        ("Training Data", "testset"),
+        ("train-images", "VALIDATION"),
+        ("training_set/training_set", "test_set/test_set"),
+    ],
+)
+def test_splits_in_other_words_are_no_classes(tmp_path, train, test):
+    places = [f"{train}/a/1", f"{train}/b/2", f"{test}/a/3", f"{test}/b/4"]
+    src = write(tmp_path / "src", {f"{place}.jpg": b"x" for place in places})
+    assert offered(src) == [(split, label) for split in ("eval", "train") for label in "ab"]
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path):
+    src = write(tmp_path / "src", {f"{name}/a/1.jpg": b"x" for name in ("Train", "train", "val")})
+    with pytest.raises(DataRefused, match="has Train, train, val"):
+        find_source(src)
+
+
 def test_photos_of_a_third_split_are_left_out_and_counted(tmp_path):
     places = ["train/a/1", "train/b/2", "val/a/3", "test/a/4", "test/a/5", "test/c/6"]
     src = write(tmp_path / "src", {f"{place}.heic": b"x" for place in places})
