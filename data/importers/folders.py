@@ -114,9 +114,21 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]]) -> So
     count = sum(map(len, photos.values()))
     offers = _read_photos(root, photos, labels, classes)
     layout = f"one folder per class ({len(set(labels.values()))} classes)"
-    below = (path.relative_to(folder).parts for folder, paths in photos.items() for path in paths)
-    inner = dict.fromkeys(unicodedata.normalize("NFC", parts[0]) for parts in below if len(parts) > 1)
-    return Source(layout, offers, count, outer=tuple(dict.fromkeys(labels.values())), inner=tuple(inner))
+    inner = [_find_inner(folder, paths) for folder, paths in photos.items()]
+    return Source(
+        layout,
+        offers,
+        count,
+        outer=tuple(dict.fromkeys(labels.values())),
+        inner=tuple(sorted(set[str]().union(*inner))),
+        shared=tuple(sorted(set.intersection(*inner))),
+    )
+
+
+def _find_inner(folder: Path, photos: Sequence[Path]) -> set[str]:
+    """Returns the names of the folders in a class folder that have some of its photos."""
+    below = (path.relative_to(folder).parts for path in photos)
+    return {unicodedata.normalize("NFC", parts[0]) for parts in below if len(parts) > 1}
 
 
 def find_photos(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timezone
 from functools import partial
@@ -144,12 +144,23 @@ def import_photos(
         joined=importer.grouped.joined,
         eval=dict(sorted(importer.in_eval.items())),
         warnings=(
+            *_warn_of_shared(source, {*known.labels, *in_schema}),
             *importer.warn_of_unusable(),
             *warn_of_few("photo", usable, least),
             *warn_of_spellings([label for label in importer.added if label not in in_schema]),
             *make_look.warnings,
         ),
     )
+
+
+def _warn_of_shared(source: Source, known: Collection[str]) -> Iterator[str]:
+    """Yields a warning if unknown class folders have the same folders, which may be the classes."""
+    if len(source.outer) > 1 and len(source.shared) > 1 and not {*source.outer} & {*known}:
+        yield (
+            f"Each of the folders {join_names(source.outer)} has folders {join_names(source.shared)} with"
+            " photos. The outer folders were taken for the classes. If the inner ones are the classes, import"
+            " each outer folder by itself, all into one new folder."
+        )
 
 
 def _count_labels(labels: Mapping[PhotoSpan, Sequence[LabelRow]], added: Mapping[str, int]) -> dict[str, int]:

@@ -50,6 +50,7 @@ class Source:
     label_order: tuple[str, ...] = ()  # in which the source numbers them; empty if it does not
     outer: tuple[str, ...] = ()  # its class folders
     inner: tuple[str, ...] = ()  # the folders with photos in these
+    shared: tuple[str, ...] = ()  # those of them that each class folder has
 
 
 def clean_text(value: object, where: str) -> str:

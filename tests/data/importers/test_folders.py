@@ -180,6 +180,24 @@ def test_a_week_may_add_one_class_in_folders_of_its_own_but_not_the_classes_in_o
         import_photos(write(tmp_path / "four", phones), data_dir)
 
 
+@pytest.mark.parametrize(
+    ("folders", "shared"),
+    [
+        (["shop 1/pear", "shop 1/fig", "shop 2/pear", "shop 2/fig", "shop 2/nut"], "folders fig, pear with"),
+        (["pear/old", "pear/new", "fig/old", "fig/more"], ""),
+        (["train/pear", "train/fig", "val/pear", "val/fig"], ""),
+    ],
+)
+def test_folders_that_all_classes_have_are_a_warning_as_they_may_be_the_classes(
+    tmp_path, data_dir, folders, shared
+):
+    src = write(tmp_path / "src", {f"{name}/1.jpg": jpeg(seed=n) for n, name in enumerate(folders)})
+    warnings = " ".join(import_photos(src, data_dir).warnings)
+    assert shared in warnings and bool(shared) == ("were taken for the classes" in warnings)
+    write(src, {f"{folders[0]}/2.jpg": jpeg(seed=9)})
+    assert import_photos(src, data_dir).warnings == ()  # the classes are known
+
+
 def test_a_photo_in_both_splits_is_imported_for_ingest_to_judge(tmp_path, data_dir):
     names = ("train/a/1.jpg", "train/b/2.jpg", "val/a/3.jpg", "val/b/4.jpg")
     photos = {name: jpeg(seed=n) for n, name in enumerate(names)}
