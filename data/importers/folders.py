@@ -17,6 +17,8 @@ from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES
 # The names of splits; the first name of each that is there counts.
 _TRAIN, _EVAL = ("train", "training"), ("val", "valid", "validation", "dev", "eval", "test", "testing")
 _SET = re.compile(r"[\W_]*(set|data|dataset|images)$")  # as in training_set
+# Suffixes of the lists of labels and boxes that other programs write beside photos.
+_LISTS = (".json", ".csv", ".xml", ".txt")
 
 # Suffixes of photos that are not read: none, or those of cameras' own formats and of successors of JPEG.
 _UNREAD_SUFFIXES = frozenset(
@@ -51,6 +53,8 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
             "Move the others elsewhere if these are splits, or rename these if they are classes.",
         )
     if others or splits.keys() <= loose:
+        if not others:
+            _check_unlisted(root, splits.values())
         return _open_class_folders(root, {"": folders})
     if len(named) > len(splits):
         raise DataRefused(
@@ -76,6 +80,18 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
         layout=f"one folder per split, each with {source.layout}{about}",
         offers=chain(source.offers, _refuse_unlabelled(root, taken.values())),
     )
+
+
+def _check_unlisted(root: Path, splits: Iterable[Path]) -> None:
+    """Refuses splits without class folders that have files of labels. Raises DataRefused."""
+    files = [path for split in splits for path in sorted(split.iterdir()) if path.suffix.lower() in _LISTS]
+    if files:
+        raise DataRefused(
+            f"{root} has splits without class folders, and {files[0].relative_to(root)} in them.",
+            "Photos are labelled by their folder or by a manifest; annotations in other forms are not read.",
+            "Export one folder per class, or write a CSV with the columns photo, label and split into"
+            f" {root}.",
+        )
 
 
 def _refuse_unlabelled(root: Path, splits: Iterable[Path]) -> Offers:

@@ -225,6 +225,13 @@ def test_classes_may_be_named_as_splits_are(tmp_path):
     ]
 
 
+def test_splits_with_annotations_in_place_of_class_folders_are_refused(tmp_path):
+    photos = {f"{name}/1.jpg": b"x" for name in ("train", "valid", "test")}
+    src = write(tmp_path / "src", {**photos, "valid/_annotations.coco.json": "{}"})
+    with pytest.raises(DataRefused, match="without class folders, and valid/_annotations"):
+        find_source(src)
+
+
 def as_ordinary_user(code, *arguments):
     """Runs code without root's right to read everything."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
