@@ -23,6 +23,7 @@ from edgeline.records.rejection import RowRejected
 # 128 bits of SHA-256. Imported photos are named by them, so their names are the index.
 _HASH_DIGITS = 32
 _HASH_NAME = re.compile(rf"([0-9a-f]{{{_HASH_DIGITS}}})\.[a-z]{{3,4}}")
+_VERSION = 2  # of looks: before, those of 16-bit and transparent photos were blank
 _Looks = dict[str, bytes | None]
 
 
@@ -72,8 +73,7 @@ def read_known_looks(
     """Yields the rows of spans whose photo can be opened, each with the look of the photo.
 
     `data_dir/.looks` keeps looks by the name and size of a photo. One that is missing or damaged is made
-    again; if photos are `described`, so is one without a network's features, or with those of an older
-    version.
+    again, as is one of an older version; if photos are `described`, so is one without a network's features.
     """
     for span, rows in spans.items():
         known, fresh = _Looks(), _Looks()
@@ -101,7 +101,7 @@ def _find_file(data_dir: Path, span: Span) -> Path:
 
 
 def _make_key(span: PhotoSpan, photo: str) -> str:
-    return f"{photo} {span.resolve(photo).stat().st_size}"
+    return f"{photo} {span.resolve(photo).stat().st_size} {_VERSION}"
 
 
 def _write(data_dir: Path, span: Span, looks: _Looks) -> None:

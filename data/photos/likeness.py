@@ -101,9 +101,9 @@ def normalize_looks(looks: Looks) -> _Floats:
     unit = looks.astype(np.float32)
     unit -= unit.mean(1, keepdims=True)
     length = np.linalg.norm(unit, axis=1, keepdims=True)
-    unit *= (length > _FLATTEST * SIDE) / np.maximum(length, 1e-6)
-    if len(looks) > _FEW:
-        has_look = length[:, 0] > _FLATTEST * SIDE
+    has_look = length[:, 0] > _FLATTEST * SIDE
+    unit *= has_look[:, None] / np.maximum(length, 1e-6)
+    if has_look.sum() > _FEW:
         unit[has_look] -= unit[has_look].mean(0)
         unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-6)
     return unit

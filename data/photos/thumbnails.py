@@ -3,12 +3,12 @@
 import io
 import warnings
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from data.photos.checks import check_header
 from data.photos.likeness import SHOWN_SIDE, compute_look, compute_pixels
 from data.settings import DataSettings
-from edgeline.edge.photo_pixels import READER_ERRORS, open_photo
+from edgeline.edge.photo_pixels import READER_ERRORS, decode_upright, open_photo, read_orientation
 
 # A larger photo would take a gigabyte to decode. A JPEG is scaled while it is decoded, and may have any size.
 _MOST_PIXELS = 40_000_000
@@ -50,7 +50,6 @@ def _open_small(photo: bytes, side: int) -> Image.Image | None:
             with open_photo(photo) as image:
                 if image.format not in ("JPEG", "MPO") and image.width * image.height > _MOST_PIXELS:
                     return None
-                image.thumbnail((side, side))
-                return ImageOps.exif_transpose(image).convert("RGB")
+                return decode_upright(image, read_orientation(image), side)
     except READER_ERRORS:
         return None

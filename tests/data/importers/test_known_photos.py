@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from data.importers.importing import import_photos
@@ -25,3 +26,14 @@ def test_a_look_without_what_a_network_saw_or_with_what_it_saw_otherwise_is_made
         looks = read_known_looks(data_dir, {span: rows}, lambda it: made.append(it) or look, described=True)
         assert list(looks) == [(row, look)]
     assert len(made) == made_again
+
+
+def test_a_look_of_an_earlier_version_is_made_again(tmp_path):
+    data_dir = tmp_path / "data"
+    import_photos(write(tmp_path / "src", {"ok/1.jpg": jpeg()}), data_dir)
+    (span,) = map(PhotoSpan.of, find_spans(data_dir))
+    (row,) = rows = read_labels(span)
+    blank = {f"{row.photo} {len(jpeg())}": bytes(SIDE * SIDE)}
+    (data_dir / ".looks" / "span-00001.msgpack").write_bytes(msgspec.msgpack.encode(blank))
+    looks = read_known_looks(data_dir, {span: rows}, lambda photo: b"new", described=False)
+    assert list(looks) == [(row, b"new")]

@@ -34,12 +34,31 @@ def test_exposures_of_a_scene_are_one_group_and_other_scenes_are_not_in_it():
     assert groups_of(looks_of(photos)) == [list(range(6 * n, 6 * n + 6)) for n in range(12)]
 
 
-def test_what_ingest_and_import_see_in_a_photo_is_the_same_also_where_it_was_held_sideways():
-    sideways = encode(pixels(640, 480, 3), exif=phone_exif(orientation=6))
-    both = stack_looks(
-        [read_look(sideways, DataSettings())[0], check_photo(sideways, DataSettings()).look]
-    ).astype(float)
-    assert np.corrcoef(both)[0, 1] > 0.99
+def in_16_bits(image):
+    return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+
+
+def drawn_in_black(image):
+    """A transparent photo with nothing but black in it."""
+    drawn = Image.new("RGBA", image.size)
+    drawn.putalpha(image.convert("L"))
+    return drawn
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        encode(pixels(640, 480, 3), exif=phone_exif(orientation=6)),
+        encode(in_16_bits(pixels(640, 480, 3)), "PNG"),
+        encode(in_16_bits(pixels(640, 480, 3)), "TIFF"),
+        encode(drawn_in_black(pixels(640, 480, 3)), "PNG"),
+    ],
+    ids=["sideways", "16 bits", "TIFF", "transparent"],
+)
+def test_what_ingest_and_import_see_in_a_photo_is_the_same(photo):
+    both = stack_looks([read_look(photo, DataSettings())[0], check_photo(photo, DataSettings()).look])
+    assert both.std(1).min() > 20
+    assert np.corrcoef(both.astype(float))[0, 1] > 0.99
 
 
 def test_a_scene_that_is_in_every_photo_tells_nothing_and_what_changes_in_it_does():
@@ -69,6 +88,13 @@ def test_photos_that_nothing_tells_apart_stay_apart_where_there_are_many():
 def test_a_lens_cap_is_like_nothing():
     dark = np.random.default_rng(0).integers(0, 2, (1, 256)).repeat(6, axis=0)
     assert groups_of(dark.astype(np.uint8)) == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_photos_that_show_nothing_do_not_hide_which_others_are_alike():
+    flat = np.full((40, 256), 9, np.uint8)
+    assert groups_of(flat) == []
+    assert groups_of(np.concatenate([flat, looks_of(exposures(2))])) == [[40, 41]]
 
 
 @pytest.mark.parametrize("asked", [1, 5])
