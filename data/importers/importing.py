@@ -97,7 +97,7 @@ def import_photos(
 
             def finish(rows: list[LabelRow]) -> list[LabelRow]:
                 in_use = {label for label in known.labels if not find_fault(label)}
-                check_spelling(str(src), importer.added, in_use.union(in_schema))
+                check_spelling(str(src), importer.list_labels(), in_use.union(in_schema))
                 if least:
                     check_classes(str(src), "photo", _count_labels(labels, importer.added))
                 return _assign_sessions_and_splits(data_dir, labels, eval_fraction, importer, make_look)
