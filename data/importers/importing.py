@@ -127,7 +127,8 @@ def import_photos(
     schema = build_photo_schema(list(dict.fromkeys([*in_spans, *importer.list_labels()])))
     written, new_labels = add_files(data_dir, schema, importer.list_labels(), "photo")
     counts = _count_labels(labels, importer.added)
-    usable = {label: count - importer.unusable[label] for label, count in counts.items()}
+    unusable = Counter(label for _, label in importer.unusable)
+    usable = {label: count - unusable[label] for label, count in counts.items()}
     return ImportReport(
         source=src,
         layout=source.layout,
@@ -207,7 +208,7 @@ class _Importer:
         self.relabelled: list[str] = []
         self.refused: dict[str, list[str]] = defaultdict(list)
         self.labels_of: dict[str, set[str]] = defaultdict(set)
-        self.unusable: Counter[str] = Counter()  # photos that a run rejects, by label
+        self.unusable: set[tuple[str, str]] = set()  # hash and label of photos that a run rejects
         self._rejected: dict[str, list[str]] = defaultdict(list)  # sentences by reason
         self._labels: set[str] = set()
 
@@ -266,12 +267,14 @@ class _Importer:
             split=photo.split,
         )
         is_repeated = len(self.labels_of[digest]) > 1
+        if is_repeated:
+            self.unusable.update((digest, label) for label in self.labels_of[digest])
         photo_look = None
         if not photo.session_id and not is_repeated:
             try:
                 photo_look = self._make_look(photo.data)
             except RowRejected as rejected:
-                self.unusable[photo.label] += 1
+                self.unusable.add((digest, photo.label))
                 self._rejected[rejected.reason].append(f"{photo.where}: {rejected.detail}")
         self.photos.append(NewPhoto(row, photo.where, photo.name, photo_look, taken))
         return row, None if is_repeated else photo.data

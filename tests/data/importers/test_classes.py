@@ -60,6 +60,14 @@ def test_photos_that_a_run_rejects_are_named_and_do_not_count(tmp_path):
     ]
 
 
+def test_photos_with_two_labels_do_not_count(tmp_path):
+    src = photos(tmp_path, {"ok": 21, "late": 22})
+    for n in range(2):
+        (src / "late" / f"copy {n}.jpg").write_bytes((src / "ok" / f"{n}.jpg").read_bytes())
+    (warning,) = import_photos(src, tmp_path / "data", least=20).warnings
+    assert "and will refuse 19 ok. Import" in warning
+
+
 @pytest.mark.parametrize("kind", ["table", "texts", "photos"])
 def test_fewer_of_a_class_than_the_gate_wants_is_imported_and_warned_of(tmp_path, kind):
     report = load(kind, tmp_path, {"no": 3, "yes": 20})
