@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from edgeline.errors import EdgelineError, UsageError
 
+# Cells that mean "no label", in lower case, as programs write them. A class may be called `none`, `-` or `?`.
+NO_LABEL = frozenset(("", "nan", "na", "n/a", "null", "<na>"))
 # Control characters, line and paragraph separators, halves of a character (Unicode's general categories).
 _NOT_IN_A_LINE = ("Cc", "Zl", "Zp", "Cs")
 

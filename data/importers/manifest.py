@@ -8,6 +8,7 @@ from typing import Any
 
 from data.importers.source import Offers, RefusedPhoto, Source, check_split, clean_text, read_photo_within
 from edgeline.errors import DataRefused
+from edgeline.labels import NO_LABEL
 from edgeline.tables.rows import read_csv_rows, read_lines
 
 SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson"))
@@ -128,11 +129,11 @@ def _read_cells(
                 "It must be a text or a number.",
                 "Fix that line.",
             )
-        cells[column] = (
-            str(value or "").strip()
-            if column == "photo"
-            else clean_text(value, f"{manifest} line {line}: the {own}")
-        )
+        if column == "photo":
+            cells[column] = str(value or "").strip()
+        else:
+            cell = clean_text(value, f"{manifest} line {line}: the {own}")
+            cells[column] = "" if cell.lower() in NO_LABEL else cell
     check_split(cells.get("split", ""), f"{manifest} line {line}: the split")
     return f"{manifest.name} line {line}: {cells['photo']}", cells
 

@@ -33,6 +33,7 @@ from data.importers.workload_files import add_files, read_roles, read_schema, re
 from data.spans.layout import add_span, find_files, find_spans, find_usable_spans
 from data.spans.source import Rejected
 from edgeline.errors import DataRefused, UsageError
+from edgeline.labels import NO_LABEL
 from edgeline.records.columns import (
     COMMA,
     DAY_S,
@@ -55,8 +56,6 @@ _EXAMPLES = 3
 # Largest number of sources of texts for which the report has a slice each.
 _MOST_SOURCES = 50
 _MOST_COLUMNS = 2_000
-# Cells that mean "no label", in lower case, as programs write them. A class may be called `none`, `-` or `?`.
-NO_LABEL = frozenset(("", "nan", "na", "n/a", "null", "<na>"))
 
 
 def import_table(

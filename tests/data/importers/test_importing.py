@@ -105,11 +105,11 @@ def test_the_workload_names_a_schema_and_a_slug_whatever_the_folder_is_called(tm
 
 
 def test_number_labels_of_any_length_are_sorted_as_numbers_and_yaml_like_ones_stay_text(tmp_path, data_dir):
-    names = ["10", "9", "0", "no", "null", "1" * 5000]
+    names = ["10", "9", "0", "no", "yes", "1" * 5000]
     src = write(tmp_path / "src", {f"{n}.jpg": jpeg(seed=n) for n in range(len(names))})
     lines = [[f"{n}.jpg", name] for n, name in enumerate(names)]
     import_photos(manifest_source(src, ["photo", "label"], lines), data_dir)
-    assert labels(data_dir) == ("0", "9", "10", "1" * 5000, "no", "null")
+    assert labels(data_dir) == ("0", "9", "10", "1" * 5000, "no", "yes")
 
 
 def test_the_time_is_the_phones_and_else_the_files(tmp_path, data_dir):
@@ -151,6 +151,16 @@ def test_a_new_photo_with_two_labels_keeps_both_rows_for_ingest_to_judge(tmp_pat
     assert (report.conflicting, report.known) == (1, 1)
     assert sorted(row.label for row in rows(data_dir)) == ["a", "b", "b"]
     assert len(list(report.span.photos.iterdir())) == 2
+
+
+def test_a_folder_that_grew_by_two_classes_is_no_other_question(tmp_path, data_dir):
+    src = write(tmp_path / "src", {"a/1.jpg": jpeg(seed=1), "b/2.jpg": jpeg(seed=2)})
+    import_photos(src, data_dir)
+    write(src, {"c/3.jpg": jpeg(seed=3), "d/4.jpg": jpeg(seed=4)})
+    assert import_photos(src, data_dir).added == {"c": 1, "d": 1}
+    other = write(tmp_path / "other", {"e/5.jpg": jpeg(seed=5), "f/6.jpg": jpeg(seed=6)})
+    with pytest.raises(DataRefused, match="has the labels e, f, and earlier spans a, b, c, d"):
+        import_photos(other, data_dir)
 
 
 @pytest.mark.parametrize(

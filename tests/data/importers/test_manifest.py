@@ -153,3 +153,11 @@ def test_a_manifest_that_is_a_pipe_or_enormous_is_refused(tmp_path, data_dir, na
     os.truncate(tmp_path / "src" / name, 2**40)
     with pytest.raises(DataRefused, match="line 1 has more than 67,108,864 bytes"):
         import_photos(tmp_path / "src", data_dir)
+
+
+@pytest.mark.parametrize("missing", ["nan", "NA", "n/a", "null", "<NA>"])
+def test_a_missing_label_or_session_as_programs_write_it_is_none(tmp_path, missing):
+    text = f"photo,label,session\na.jpg,ok,{missing}\nb.jpg,{missing},1\n"
+    kept, refused = find_source(source(tmp_path, "m.csv", text)).offers
+    assert (kept.label, kept.session_id) == ("ok", "")
+    assert refused == RefusedPhoto("m.csv line 3: b.jpg", "unlabelled")
