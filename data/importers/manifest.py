@@ -145,7 +145,8 @@ def _read_photos(manifest: Path, rows: Sequence[tuple[str, Mapping[str, str]]]) 
             yield RefusedPhoto(where, "missing")
         else:
             # A manifest may come from Windows; no phone writes a backslash into a name.
-            path = manifest.parent / photo.replace("\\", "/")
+            place = photo.replace("\\", "/")
+            path = manifest.parent / place
             if not os.path.exists(path):  # in a span, photos lie beside labels.csv in a folder
-                path = manifest.parent / "photos" / photo
+                path = manifest.parent / "photos" / place
             yield read_photo_within(manifest.parent, path, where, name=photo, **others)

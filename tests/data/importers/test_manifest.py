@@ -161,3 +161,9 @@ def test_a_missing_label_or_session_as_programs_write_it_is_none(tmp_path, missi
     kept, refused = find_source(source(tmp_path, "m.csv", text)).offers
     assert (kept.label, kept.session_id) == ("ok", "")
     assert refused == RefusedPhoto("m.csv line 3: b.jpg", "unlabelled")
+
+
+@pytest.mark.parametrize("path", ["week 1/a.jpg", "week 1\\a.jpg"])
+def test_photos_may_lie_below_photos_as_in_a_span(tmp_path, path):
+    src = write(tmp_path / "src", {"m.csv": f"photo,label\n{path},ok\n", "photos/week 1/a.jpg": jpeg()})
+    assert offered(src) == ["ok"]
