@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations, pairwise
+from pathlib import PurePath
 from zlib import crc32
 
 from edgeline.records.columns import (
@@ -23,6 +24,7 @@ from edgeline.records.columns import (
     WEEKDAY,
     parse_cell,
 )
+from edgeline.tables.unpacking import PHOTO_SUFFIXES
 
 # Share of the filled cells: a few typing errors are quarantined later, and do not make a column a text.
 MOSTLY = 0.99
@@ -194,6 +196,8 @@ class ColumnProfile:
         if self.values is None or len(self.values) > sum(rows.values()) / 2:
             if not is_code and (others := self.describe_others()):
                 return others
+            if self.names_photos():
+                return "names photos, which are read without --label"
             if self.values is None and not self._has_unique_cells():
                 return (
                     f"has over {MOST_CATEGORIES:,} values (--category keeps the most frequent, {_IF_GROUP})"
@@ -259,6 +263,11 @@ class ColumnProfile:
             AGE: bool(time),
         }
         return tuple(part for part, fit in fits.items() if fit)
+
+    def names_photos(self) -> bool:
+        """Returns whether its cells are names of photos."""
+        cells = self.values or self.sampled
+        return bool(cells) and all(PurePath(cell).suffix.lower() in PHOTO_SUFFIXES for cell in cells)
 
     def is_nearly_unique(self) -> bool:
         """Returns whether nearly every cell has a value of its own."""

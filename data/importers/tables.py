@@ -184,6 +184,12 @@ def import_table(
                 warnings += (
                     f"{noun.capitalize()}s that a run will quarantine, as {name} is empty: {lost:,}.",
                 )
+        if not text and (photos := [c.name for c in profile.columns.values() if c.names_photos()]):
+            warnings += (
+                f"{photos[0]} names photos, which a table does not read: the model learns from the other"
+                " columns. To learn from the photos, call the column of labels `label`, leave out --label,"
+                " and import into a new folder.",
+            )
         report = _write_span(table, data_dir, profile, forms, kinds, when, (label, group, time, text))
         categories = [profile.columns[name] for name in kinds.categories]
         remarks = (*report.remarks, *_list_large_categories(categories, vocabulary))

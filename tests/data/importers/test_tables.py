@@ -857,3 +857,14 @@ def test_a_category_of_any_type_is_asked_about_as_the_text_that_was_imported(tmp
     contract |= {"categories": [{"name": "shop", "vocabulary": vocabulary}], "vocabulary_size": 3}
     for asked in read_inputs(tmp_path / "a.parquet", contract):
         assert not preprocess(asked.content, contract)[0, 0, 2]  # none is unknown
+
+
+def test_a_table_that_names_photos_warns_that_it_does_not_read_them(tmp_path: Path) -> None:
+    names: list[object] = [f"week 1/IMG_{n}.JPG" for n in range(300)]
+    src = table(tmp_path / "a.csv", column(names, age=list(AGES)), ("file", "age", "paid"))
+    report = import_table(src, tmp_path / "data", "paid")
+    (warning,) = report.warnings
+    assert warning.startswith("file names photos, which a table does not read") and report.numbers == ("age",)
+    src = table(tmp_path / "b.csv", column(names), ("file", "paid"))
+    with pytest.raises(DataRefused, match="file names photos, which are read without --label"):
+        import_table(src, tmp_path / "more", "paid")
