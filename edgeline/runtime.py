@@ -13,6 +13,7 @@
 """
 
 import json
+import re
 import shutil
 import tempfile
 import urllib.error
@@ -44,6 +45,7 @@ from edgeline.release.pointer import Envelope, Pointer, Production
 from edgeline.store.locations import add_path_to_errors, locate, read_bytes
 
 _CLOCKS_APART = timedelta(days=1)
+_OWN_FOLDER = re.compile(r"[0-9a-f]{16}|\.new-.*")  # of a bundle; others in `keep` are not this module's
 _TIMEOUT_S = 30
 
 
@@ -224,7 +226,7 @@ class Phone:
         self._write(_Seen(key, pointer, manifest.rollback_epoch, self.client, release))
         self.bundle = bundle
         for path in self._keep.iterdir():
-            if path.is_dir() and path != target:
+            if path.is_dir() and path != target and _OWN_FOLDER.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
         return True
 

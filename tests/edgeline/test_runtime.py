@@ -113,6 +113,19 @@ def test_a_lower_version_needs_a_signed_rollback(edge, tmp_path):
         phone.update()
 
 
+def test_an_update_removes_the_bundle_before_and_leaves_the_other_folders_of_an_app(edge, tmp_path):
+    keep = tmp_path / "app"
+    for name in ("photos", ".git", ".new-left"):
+        (keep / name).mkdir(parents=True)
+    phone = Phone(str(edge), "row", keep)
+    phone.update()
+    put(edge, 2, counter=2)
+    assert phone.update()
+    assert {path.name for path in keep.iterdir()} == {
+        *("photos", ".git", "seen.json", phone._seen.digest[:16]),
+    }
+
+
 def test_a_phone_takes_its_side_of_a_canary_by_its_id_and_goes_back_when_it_is_withdrawn(pushed, tmp_path):
     root, edge, key = tmp_path / "push", str(tmp_path / "push/edge/row"), make_key()
     shutil.copytree(pushed, root)
