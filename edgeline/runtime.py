@@ -165,7 +165,8 @@ class Phone:
     Args:
         place: Where current.json is: https://..., or a folder or place in a bucket, <push>/edge/<model>.
         model: The name of the model.
-        keep: Folder of the last good bundle, from which `bundle` is loaded when there is no network.
+        keep: Folder of the last good bundle, from which `bundle` is loaded when there is no network; each
+            model needs its own.
         key: The public key that has to sign the pointer, 64 hexadecimal digits. Without one, the first
             that signs is required from then on.
         client: The id by whose hash this device takes its side of a canary; by default a random one.
@@ -173,13 +174,16 @@ class Phone:
     Attributes:
         client: This id.
         bundle: The bundle that answers; None until an update brought one.
+
+    Raises:
+        UsageError: `keep` is the folder of another model.
     """
 
     def __init__(
         self, place: str, model: str, keep: str | Path, key: str | None = None, client: str | None = None
     ) -> None:
         self._place, self._model, self._keep, self._key = place.rstrip("/"), model, Path(keep), key
-        self._seen = _SEEN.find_readable(self._keep)
+        self._seen = self._read_seen()
         self.client = client or (self._seen and self._seen.client) or uuid.uuid4().hex
         self.bundle: Bundle | None = None
         if self._seen:
@@ -192,7 +196,9 @@ class Phone:
         Raises:
             Refused: The release of its side, or the pointer to it, is not accepted; see its `reason`.
             OSError: The store cannot be reached.
+            UsageError: Another model has taken the folder `keep` meanwhile.
         """
+        self._read_seen()
         now, seen = now or datetime.now(timezone.utc), self._seen
         pointer, key = self._read_pointer()
         release = pointer.choose(self.client)
@@ -229,6 +235,16 @@ class Phone:
             if path.is_dir() and path != target and _OWN_FOLDER.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
         return True
+
+    def _read_seen(self) -> _Seen | None:
+        seen = _SEEN.find_readable(self._keep)
+        if seen and seen.pointer.model != self._model:
+            raise UsageError(
+                f"The folder {self._keep} is that of the model {seen.pointer.model}, not of {self._model}.",
+                "What was seen of the releases of one model would refuse those of the other.",
+                f"Pass a folder of its own: keep={str(self._keep / self._model)!r}.",
+            )
+        return seen
 
     def _read_pointer(self) -> tuple[Pointer, str | None]:
         required = self._key or (self._seen.key if self._seen else None)

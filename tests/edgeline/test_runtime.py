@@ -15,6 +15,7 @@ import pytest
 
 from edgeline import reading
 from edgeline.edge.golden import read_vectors
+from edgeline.errors import UsageError
 from edgeline.release import store
 from edgeline.release.pointer import Canary, Pointer, Production
 from edgeline.release.signing import digits_of
@@ -124,6 +125,16 @@ def test_an_update_removes_the_bundle_before_and_leaves_the_other_folders_of_an_
     assert {path.name for path in keep.iterdir()} == {
         *("photos", ".git", "seen.json", phone._seen.digest[:16]),
     }
+
+
+def test_a_folder_of_another_model_is_refused_before_anything_is_answered(pushed, tmp_path):
+    late = Phone(f"{pushed}/edge/text", "text", tmp_path / "keep")
+    Phone(f"{pushed}/edge/row", "row", tmp_path / "keep").update()
+    for use in (late.update, lambda: Phone(f"{pushed}/edge/text", "text", tmp_path / "keep")):
+        with pytest.raises(UsageError, match="is that of the model row, not of text"):
+            use()
+    assert Phone("nowhere", "row", tmp_path / "keep").bundle.manifest.model == "row"
+    assert Phone(f"{pushed}/edge/text", "text", tmp_path / "keep/text").update()
 
 
 def test_a_phone_takes_its_side_of_a_canary_by_its_id_and_goes_back_when_it_is_withdrawn(pushed, tmp_path):

@@ -280,7 +280,7 @@ function getDevice(): string {
 async function main(): Promise<void> {
   if (isSecure() && navigator.serviceWorker) await navigator.serviceWorker.register("worker.js").catch(() => undefined);
   const config = await (await fetch("phone.json")).json() as Config;
-  await new Page(config, await State.open(`edgeline ${new URL("./", document.baseURI).pathname}`)).start();
+  await new Page(config, await State.open(`edgeline ${new URL("./", document.baseURI).pathname}`, config.model)).start();
 }
 
 main().catch((error: unknown) => show("problem", explain(error)));

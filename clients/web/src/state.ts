@@ -12,7 +12,16 @@ export interface Entry {
 export class State {
   private constructor(private readonly database: IDBDatabase) {}
 
-  static async open(name: string): Promise<State> {
+  /** Opens the state of a model at a place. */
+  static async open(place: string, model: string): Promise<State> {
+    // Earlier pages had one for all models: the model that it is of goes on with it, as do answers of no kept model.
+    const earlier = await State.openNamed(place), kept = await earlier.kept();
+    if (kept ? kept.manifest.model === model : (await earlier.answers()).length) return earlier;
+    earlier.database.close();
+    return State.openNamed(`${place} ${model}`);
+  }
+
+  private static async openNamed(name: string): Promise<State> {
     const request = indexedDB.open(name, 1);
     request.onupgradeneeded = () => {
       request.result.createObjectStore("kept");

@@ -55,9 +55,9 @@ class Server:
 
 
 @contextmanager
-def serving(root: Path, kind: str, tls: Any = None) -> Iterator[Server]:
+def serving(root: Path, kind: str, tls: Any = None, port: int = 0) -> Iterator[Server]:
     site = sites.Site(str(root), kind)
-    http = site.serve(0, tls.authority if tls else b"")
+    http = site.serve(port, tls.authority if tls else b"")
     if tls:
         wrap(http, tls)
     server = Server(site, f"http{'s' if tls else ''}://localhost:{http.server_port}/")
@@ -230,7 +230,7 @@ def test_a_new_release_is_switched_to_and_works_in_flight_mode_after_the_server_
         phone.page.click("#example")
         assert phone.answer() == after
         kept = phone.page.evaluate(
-            "new Promise(ok => { const open = indexedDB.open('edgeline /'); open.onsuccess = () => {"
+            "new Promise(ok => { const open = indexedDB.open('edgeline / row'); open.onsuccess = () => {"
             " const all = open.result.transaction('kept').objectStore('kept').getAll();"
             " all.onsuccess = () => ok(all.result.map(each => each.seen.version)) } })"
         )
@@ -270,7 +270,7 @@ def test_a_kept_release_that_cannot_be_opened_any_more_is_replaced(root, open_ph
 
 # Changes the kept contract to another version, as of a page that reads that alone.
 SPOIL = """new Promise((ok, failed) => {
-  const open = indexedDB.open("edgeline /");
+  const open = indexedDB.open("edgeline / row");
   open.onsuccess = () => {
     const work = open.result.transaction("kept", "readwrite"), store = work.objectStore("kept");
     const get = store.get("bundle"), name = "preprocessing.json";
@@ -463,6 +463,49 @@ def test_two_tabs_agree(root, tmp_path, open_phone):
         assert "Version 2: signature" in phone.look(other)
         wait(phone.page, "document.querySelector('#version').textContent == 'v2'")
         assert "Version 2: signature" in phone.status()
+
+
+def count_answers(phone: Phone) -> int:
+    return int((re.search(r"\d+", phone.page.inner_text("#counts")) or ["0"])[0])
+
+
+def test_two_models_at_one_address_have_a_state_of_their_own(pushed, open_phone):
+    with serving(pushed, "row") as server:
+        phone = open_phone(server.url)
+        before = phone.answer()
+        port = int(server.url.split(":")[2].strip("/"))
+    with serving(pushed, "text", port=port):
+        phone.reload()
+        assert phone.is_fine and count_answers(phone) == 0
+        assert phone.page.locator("#text").count() == 1
+    with serving(pushed, "row", port=port):
+        phone.reload()
+        assert phone.is_fine and count_answers(phone) == 1 and phone.answer() == before
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_answers_of_the_state_that_all_models_had_are_still_there(pushed, open_phone, kept):
+    with serving(pushed, "row") as server:
+        phone = open_phone(server.url)
+        phone.answer()
+        phone.page.evaluate(MOVE, ["kept", "answers"] if kept else ["answers"])
+        phone.reload()
+        assert count_answers(phone) == 1 and phone.is_fine
+
+
+# Moves stores of the state of `row` to that which earlier pages had for all models.
+MOVE = """async names => {
+  const wait = request => new Promise((ok, failed) => {
+    [request.onsuccess, request.onerror] = [() => ok(request.result), failed];
+  });
+  const from = await wait(indexedDB.open("edgeline / row")), to = await wait(indexedDB.open("edgeline /"));
+  for (const name of names) {
+    const [value] = await wait(from.transaction(name).objectStore(name).getAll());
+    const store = to.transaction(name, "readwrite").objectStore(name);
+    await wait(name === "kept" ? store.put(value, "bundle") : store.put(value));
+    await wait(from.transaction(name, "readwrite").objectStore(name).clear());
+  }
+}"""
 
 
 def test_a_photo_is_taken_with_the_camera(pushed, open_phone):
