@@ -6,8 +6,9 @@ It is a reference: a team that writes its own in Kotlin, Swift or C can compare 
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ _CONTENTS: Mapping[str, tuple[Any, str]] = {
     "tokens": ((str, bytes), "a text"),
 }
 KINDS = tuple(_CONTENTS)
+# The standard error is the process's: of two threads, the later would restore what the earlier had set.
+_STDERR_LOCK = threading.RLock()
 
 
 def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
@@ -64,15 +67,16 @@ def name_runtime() -> str:
 @contextmanager
 def silence_stderr() -> Iterator[None]:
     """Discards what libraries write to the standard error during the block."""
-    sys.stderr.flush()
-    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
+    with _STDERR_LOCK, ExitStack() as stack:
+        with suppress(OSError, ValueError):  # there is none where it was closed
+            if sys.stderr:
+                sys.stderr.flush()
+            original = os.dup(2)
+            stack.callback(os.close, original)
+            stack.callback(os.dup2, original, 2)
+            with open(os.devnull, "wb") as null:
+                os.dup2(null.fileno(), 2)
         yield
-    finally:
-        os.dup2(original, 2)
-        os.close(original)
-        os.close(null)
 
 
 def load_interpreter(path: Path, threads: int = 1) -> Any:

@@ -1,12 +1,14 @@
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgeline.edge.interpreter import EdgeModel, preprocess
+from edgeline.edge.interpreter import EdgeModel, preprocess, silence_stderr
 from edgeline.errors import EdgelineError
 from tests.edgeline.edge.conftest import Exported
 from tests.edgeline.edge.contracts.test_image import contract, jpeg
@@ -81,3 +83,30 @@ def test_preprocessing_does_not_import_tensorflow():
     code = "import sys, edgeline.edge.interpreter; sys.exit('tensorflow' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0
+
+
+def test_two_threads_that_silence_the_standard_error_give_it_back():
+    before, is_silent, go = os.fstat(2), threading.Event(), threading.Event()
+
+    def silence():
+        with silence_stderr():
+            is_silent.set()
+            go.wait()
+
+    thread = threading.Thread(target=silence)
+    with silence_stderr():
+        thread.start()
+        is_silent.wait(0.2)
+    go.set()
+    thread.join()
+    assert os.path.samestat(os.fstat(2), before)
+
+
+@pytest.mark.parametrize("close", ["", "import sys; sys.stderr = None; "])
+def test_a_process_without_a_standard_error_can_silence_it(close: str):
+    script = (
+        f"{close}from edgeline.edge.interpreter import silence_stderr\nwith silence_stderr(): print('ok')"
+    )
+    command = f'"$0" -c "$1"{"" if close else " 2>&-"}'
+    done = subprocess.run(["sh", "-c", command, sys.executable, script], stdout=subprocess.PIPE)
+    assert done.returncode == 0 and done.stdout == b"ok\n"
