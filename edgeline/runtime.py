@@ -39,6 +39,7 @@ from edgeline.journal import parse_time
 from edgeline.labels import parse_labels
 from edgeline.records.edge import GOLDEN_FOLDER, UNLIKE_FROM
 from edgeline.records.json_file import JsonFile, decode
+from edgeline.records.rejection import RowRejected, check_text
 from edgeline.release.layout import LABELS, MANIFEST, POINTER, PREPROCESSING, sha256_of_bytes
 from edgeline.release.manifest import FileEntry, Manifest, NewerManifest, parse_manifest
 from edgeline.release.pointer import Envelope, Pointer, Production
@@ -82,7 +83,18 @@ class Bundle:
     models: Mapping[str, EdgeModel]  # by variant; the first answers
 
     def predict(self, content: Any) -> Answer:
-        """Answers to a raw input, as `preprocess` takes it. Raises EdgelineError if it cannot be read."""
+        """Answers to a raw input, as `preprocess` takes it, and to no text that a run would reject.
+
+        Raises:
+            EdgelineError: The input cannot be read.
+        """
+        if self.contract.get("kind") == "tokens" and isinstance(content, str | bytes):
+            try:
+                check_text(content if isinstance(content, str) else content.decode(errors="replace"))
+            except RowRejected as error:
+                raise EdgelineError(
+                    error.detail, "The model was trained on no such texts.", "Leave it out."
+                ) from None
         tensor = preprocess(content, self.contract)
         answers = {name: model.answer(tensor) for name, model in self.models.items()}
         _, unlike = next(iter(answers.values()))

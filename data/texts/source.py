@@ -16,7 +16,7 @@ from data.spans.source import Example, Rejected, Row, Source
 from edgeline.errors import DataRefused
 from edgeline.labels import find_fault
 from edgeline.records.edge import Content
-from edgeline.records.rejection import RowRejected, check_label
+from edgeline.records.rejection import RowRejected, check_label, check_text
 from edgeline.records.workload import Workload
 from edgeline.store.locations import Location
 from edgeline.tables.rows import Cells, check_once, read_header, read_rows
@@ -31,9 +31,6 @@ _SHOWN = 300
 # Enough words to show a change of vocabulary; without a limit a long text would be stored twice.
 _MOST_WORDS = 200
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
-# Control characters except tab and line ends, and lone surrogates. Those from U+0080 on appear where text in
-# another encoding was read as Latin-1.
-_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def open_source(workload: Workload, settings: DataSettings) -> "TextSource":
@@ -118,14 +115,10 @@ class TextSource(Source):
         if len(text) > self._max_characters:  # first, since the other checks read all of it
             limit = f"{self._max_characters:,} are allowed"
             raise RowRejected("oversized", f"The text has {len(text):,} characters; {limit}.")
-        if match := _CONTROL.search(text):
-            raise RowRejected("control-character", f"It holds the control character U+{ord(match[0]):04X}.")
+        check_text(text)
         for name, cell in (("source", source), ("group", group)):
             if cell and (fault := find_fault(cell)):
                 raise RowRejected("control-character", f"The {name} is {cell[:_SHOWN]!a}: {fault}.")
-        # Format characters alone, such as joiners and direction marks, are no text.
-        if all(c.isspace() or unicodedata.category(c) == "Cf" for c in text):
-            raise RowRejected("empty", "The text is empty.")
         if not label:
             raise RowRejected("unlabelled", "The text has no label.")
         check_label(label, self._labels, "The text")

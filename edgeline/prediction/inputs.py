@@ -17,7 +17,7 @@ from edgeline.runtime import Answer, Bundle
 from edgeline.store.locations import read_bytes
 from edgeline.tables.files import open_table
 from edgeline.tables.rows import check_once
-from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES, TABLES
+from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES, TABLES, decode_text
 
 # A larger photo or text is refused.
 _MOST_BYTES = 64 * 2**20
@@ -104,6 +104,11 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
         # The column of texts has one name in spans, and another in the file that they were imported from.
         for read in _read_rows(path, [contract.get("column", contract["input"])], contract["input"]):
             yield read if read.problem else Input(read.place, *read.content.values())
+    elif kind == "tokens":
+        try:
+            yield Input(str(path), decode_text(read_bytes(path, _MOST_BYTES)))
+        except UnicodeError as error:
+            yield Input(str(path), problem=f"Its text cannot be decoded: {error}.")
     else:
         yield Input(str(path), read_bytes(path, _MOST_BYTES))
 

@@ -1,10 +1,15 @@
 """Rejection of a single row of a span, with the slug by which quarantine, reports and the gate count it."""
 
 import difflib
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 _SHOWN = 300
+# Control characters except tab and line ends, and lone surrogates. Those from U+0080 on appear where text in
+# another encoding was read as Latin-1.
+_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,19 @@ def check_label(label: str, labels: Sequence[str], what: str) -> None:
         known = f"the known labels are {', '.join(map(repr, labels))}"
         hint = f"the nearest known label is {near[0]!r}" if near else known
         raise RowRejected("unknown-label", f"{what} has the label {label[:_SHOWN]!r}; {hint}.")
+
+
+def check_text(text: str) -> None:
+    """Refuses a text that holds a control character or nothing that can be read.
+
+    Raises:
+        RowRejected: control-character or empty.
+    """
+    if match := _CONTROL.search(text):
+        raise RowRejected("control-character", f"It holds the control character U+{ord(match[0]):04X}.")
+    # Format characters alone, such as joiners and direction marks, are no text.
+    if all(c.isspace() or unicodedata.category(c) == "Cf" for c in text):
+        raise RowRejected("empty", "The text is empty.")
 
 
 class RowRejected(Exception):

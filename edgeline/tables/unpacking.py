@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from functools import partial
+from io import BytesIO
 from lzma import LZMAError
 from pathlib import Path
 from tempfile import mkdtemp
@@ -127,7 +128,8 @@ def convert_to_utf8(path: Path, scratch: Path) -> tuple[Path, str]:
     Raises:
         DataRefused: The file has none of these encodings.
     """
-    encoding = _find_encoding(path)
+    with path.open("rb") as source:
+        encoding = _find_encoding(source)
     if encoding == "UTF-8":
         return path, encoding
     target = Path(mkdtemp(dir=scratch), path.name)
@@ -146,20 +148,25 @@ def convert_to_utf8(path: Path, scratch: Path) -> tuple[Path, str]:
     return target, encoding
 
 
-def _find_encoding(path: Path) -> str:
+def decode_text(content: bytes) -> str:
+    """Decodes the content of a file in one of the encodings of `convert_to_utf8`. Raises UnicodeError."""
+    encoding = _find_encoding(BytesIO(content))
+    return content.decode("utf-8-sig" if encoding == "UTF-8" else encoding)
+
+
+def _find_encoding(file: IO[bytes]) -> str:
     has_utf8 = has_other = False
-    with path.open("rb") as file:
-        for number, line in enumerate(iter(partial(file.readline, _LINE_BYTES), b"")):
-            if number == 0 and line.startswith(_UTF_16):
-                return "UTF-16"
-            if not line.isascii():
-                try:
-                    line.decode()
-                    has_utf8 = True
-                except UnicodeDecodeError:
-                    has_other = True
-                if has_utf8 and has_other:
-                    break
+    for number, line in enumerate(iter(partial(file.readline, _LINE_BYTES), b"")):
+        if number == 0 and line.startswith(_UTF_16):
+            return "UTF-16"
+        if not line.isascii():
+            try:
+                line.decode()
+                has_utf8 = True
+            except UnicodeDecodeError:
+                has_other = True
+            if has_utf8 and has_other:
+                break
     return "Windows-1252" if has_other and not has_utf8 else "UTF-8"
 
 

@@ -1,5 +1,6 @@
 /** A bundle on this phone: its files, and the proof that this very phone gives the golden answers. */
 import {parseContract, preprocess, type Content, type Contract} from "./contracts";
+import {checkText} from "./contracts/tokens";
 import {EdgeModel} from "./model";
 import {Refused} from "./refusal";
 import type {Manifest} from "./release";
@@ -54,6 +55,7 @@ export class Bundle {
   }
 
   async predict(content: Content): Promise<Answer> {
+    if (this.contract.kind === "tokens") checkText(content as string);
     const start = performance.now(), {tensor, odd, photo} = await preprocess(content, this.contract);
     const [scores, unlike] = await this.model.predict(tensor), ms = performance.now() - start;
     const ranked = this.labels.map((label, at): [string, number] => [label, scores[at]!]).sort((one, other) => other[1] - one[1]);

@@ -16,8 +16,10 @@ import pillow_heif
 import pytest
 from PIL import Image
 
+import edgeline
 from edgeline.cli.main import main
 from edgeline.edge.pyfunc import Model
+from edgeline.errors import UsageError
 from edgeline.mlflow.registry import Registry
 from edgeline.release import store
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
@@ -313,14 +315,45 @@ def test_texts_are_read_from_a_file_or_from_the_column_that_the_model_was_traine
     push("tokens", tmp_path / "push")
     (tmp_path / "one.txt").write_text("Lamp, sun")
     (tmp_path / "many.csv").write_text("id,text\n1,\n2,Lamp lamp lamp lamp\n")
-    # Ids 3 and 2 of four words and four pairs; none; 3 of each word.
+    # Ids 3 and 2 of four words and four pairs; 3 of each word.
     labels = [answer["label"] for answer in predict(tmp_path / "one.txt", "--json").json["answers"]]
     assert labels == ["bright"]
     many = predict(tmp_path / "many.csv", "--json").json["answers"]
-    assert [(answer["input"], answer["label"]) for answer in many] == [
-        ("many.csv:2", "dark"),
-        ("many.csv:3", "bright"),
+    assert [(answer["input"], answer.get("label"), answer["problem"]) for answer in many] == [
+        ("many.csv:2", None, "The text is empty."),
+        ("many.csv:3", "bright", None),
     ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_text_is_the_same_in_each_encoding(push, predict, tmp_path, encoding):
+    release = push("tokens", tmp_path / "push")
+    # The unknown word is not lost, as one that is read in another encoding would be.
+    expected = edgeline.open(tmp_path / "push").model(release.version).predict("sun \xe9 lamp")
+    (tmp_path / "week").mkdir()
+    for name, content in (("a.txt", "sun \xe9 lamp"), ("b.csv", "text\nsun \xe9 lamp\n")):
+        (tmp_path / "week" / name).write_bytes(content.encode(encoding))
+    answers = predict(tmp_path / "week", "--json").json["answers"]
+    assert [answer["probabilities"] for answer in answers] == [expected] * 2
+
+
+def test_a_text_that_a_run_rejects_and_a_file_that_is_no_text_are_not_answered(push, predict, tmp_path):
+    push("tokens", tmp_path / "push")
+    contents = (b"", b" \n\xe2\x80\x8b", b"sun\0lamp", b"\x00\xff\xd8JPEG\x01", b"caf\xe9\n\xc3\xa9")
+    (tmp_path / "week").mkdir()
+    for number, content in enumerate(contents):
+        (tmp_path / "week" / f"{number}.txt").write_bytes(content)
+    said = predict(tmp_path / "week", "--json")
+    assert said.code == 1
+    assert [answer["problem"][:35] for answer in said.json["answers"]] == [
+        *["The text is empty."] * 2,
+        *["It holds the control character U+00"] * 2,
+        "Its text cannot be decoded: 'utf-8'",
+    ]
+    model = edgeline.open(tmp_path / "push").model()
+    for text in ("", "\u200b", "sun\x07", b"\n"):
+        with pytest.raises(UsageError, match=r"is empty|control character"):
+            model.predict(text)
 
 
 @pytest.mark.parametrize("name", ["model_fp16.tflite", "labels.txt", "preprocessing.json"])

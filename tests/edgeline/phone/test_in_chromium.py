@@ -575,6 +575,18 @@ def test_a_text_of_ten_megabytes_is_answered(pushed, open_phone):
         assert phone.read_answer()[1]
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"), [(" \n\u200b", "The text is empty."), ("sun \x07", "the control character U+0007.")]
+)
+def test_a_text_that_a_run_rejects_is_not_answered(pushed, open_phone, text, reason):
+    with serving(pushed, "text") as server:
+        phone = open_phone(server.url)
+        phone.page.evaluate("text => { document.querySelector('#text').value = text }", text)
+        phone.page.click("#go")
+        phone.page.wait_for_selector("#problem:not([hidden])", timeout=MS)
+        assert reason in phone.page.inner_text("#problem") and phone.page.is_hidden("#answer")
+
+
 def test_corrections_come_back_as_a_span(pushed, open_phone, tmp_path):
     with serving(pushed, "photo") as server:
         phone = open_phone(server.url)

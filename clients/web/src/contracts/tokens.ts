@@ -15,6 +15,13 @@ export function checkTokens(contract: TokensContract): void {
   if (contract.tokenizer.version !== 1) throw new Refused("contract", {key: "tokenizer", value: contract.tokenizer.version});
 }
 
+/** Refuses a text that a run would reject, as `edgeline/records/rejection.py` does. */
+export function checkText(text: string): void {
+  const control = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\p{Cs}/u.exec(text);
+  if (control) throw new Refused("control", {code: control[0].codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")});
+  if (/^[\s\p{Cf}]*$/u.test(text)) throw new Refused("blank");
+}
+
 /** Returns the ids of words and then of pairs, int32 [2 * length], and the share of the words that the model does not know. */
 export function preprocessTokens(text: string, contract: TokensContract): [Int32Array, number] {
   const {fold_from, fold_to, ...rules} = contract.tokenizer, to = [...fold_to];
