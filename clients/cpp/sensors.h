@@ -10,7 +10,8 @@
 
 // Fills tensor[kReadings][kChannels] from readings, the oldest first, NAN where one is missing, and from the
 // words of the newest reading.
-inline void Preprocess(const float readings[][kNumbers], const char* const* words, float* tensor) {
+inline void Preprocess(const float (&readings)[kReadings][kNumbers], const char* const* words,
+                       float* tensor) {
   std::fill(tensor, tensor + kReadings * kChannels, 0.0f);
   for (int reading = 0; reading < kReadings; ++reading, tensor += kChannels) {
     for (int n = 0; n < kNumbers; ++n) {

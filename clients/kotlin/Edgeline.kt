@@ -108,19 +108,21 @@ fun resize(plane: Array<FloatArray>, width: Int, height: Int, round: Boolean): A
     return Array(height) { y -> FloatArray(width) { columns[it][y] } }
 }
 
-/** Turns the cells of a row, or of a window of rows, into [readings, channels]. */
+/** Turns the cells of a row, or of a window of as many rows as the contract has readings, into [readings, channels]. */
 fun preprocessRow(cells: Map<String, List<String>>, contract: JSONObject): FloatArray {
     val numbers = contract.getJSONArray("numbers").objects(); val clip = contract.getFloat("clip")
     val missing = contract.getJSONArray("missing").texts()
-    return (0 until contract.getInt("readings")).flatMap { reading ->
-        val values = numbers.map { readColumn(it.getJSONObject("column"), missing) { name -> cells.getValue(name)[reading].trim() }.toFloat().coerceIn(it.getFloat("low"), it.getFloat("high")) }
+    val readings = contract.getInt("readings")
+    fun column(name: String, least: Int) = cells.getValue(name).also { require(it.size == readings || it.size == least) { "$name has ${it.size} readings, not $readings" } }
+    return (0 until readings).flatMap { reading ->
+        val values = numbers.map { readColumn(it.getJSONObject("column"), missing) { name -> column(name, readings)[reading].trim() }.toFloat().coerceIn(it.getFloat("low"), it.getFloat("high")) }
         val scores = numbers.zip(values) { number, value -> if (value.isNaN()) 0f else ((value - number.getFloat("mean")) / number.getFloat("deviation")).coerceIn(-clip, clip) }
         val ranks = numbers.zip(values).filter { it.first.has("boundaries") }.map { (number, value) ->
             val boundaries = number.getJSONArray("boundaries")
             if (value.isNaN()) 0f else (boundaries.indices().count { value >= boundaries.getFloat(it) } * (2.0 / boundaries.length()) - 1).toFloat()
         }
         val categories = contract.getJSONArray("categories").objects().flatMap { category ->
-            val at = category.getJSONArray("vocabulary").texts().indexOf(cells.getValue(category.getString("name")).last().trim()) + 1
+            val at = category.getJSONArray("vocabulary").texts().indexOf(column(category.getString("name"), 1).last().trim()) + 1
             List(contract.getInt("vocabulary_size") + 1) { if (it == at) 1f else 0f }
         }
         scores + values.map { if (it.isNaN()) 1f else 0f } + ranks + categories

@@ -70,6 +70,21 @@ fun main(arguments: Array<String>) = File(arguments[0]).forEachLine {
 """
 
 
+# Reads the windows of a file, and prints what is said of each that is refused.
+WINDOWS = """
+import java.io.File
+import org.json.*
+
+fun main(arguments: Array<String>) {
+    val contract = JSONObject(File(arguments[0]).readText())
+    for (window in JSONArray(File(arguments[1]).readText()).objects()) {
+        val cells = window.keys().asSequence().associate { it as String to window.getJSONArray(it).texts() }
+        println(runCatching { preprocessRow(cells, contract).size }.getOrElse { it.message })
+    }
+}
+"""
+
+
 @pytest.fixture(scope="module")
 def kotlin(tmp_path_factory):
     """Returns the class path of the compiled sample."""
@@ -92,9 +107,9 @@ def kotlin(tmp_path_factory):
     path = (folder / "path").read_text()
     compiler = ("org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-stdlib", "-no-reflect", "-nowarn")
     target = folder / "edgeline.jar"
-    (folder / "Sides.kt").write_text(SIDES)
-    (folder / "Cells.kt").write_text(CELLS)
-    sources = *sorted((CLIENTS / "kotlin").iterdir()), folder / "Sides.kt", folder / "Cells.kt"
+    for name, code in (("Sides", SIDES), ("Cells", CELLS), ("Windows", WINDOWS)):
+        (folder / f"{name}.kt").write_text(code)
+    sources = *sorted((CLIENTS / "kotlin").iterdir()), *sorted(folder.glob("*.kt"))
     run("java", "-cp", path, *compiler, "-cp", path, "-d", target, *sources)
     return f"{target}{os.pathsep}{path}"
 
@@ -137,6 +152,22 @@ def test_kotlin_refuses_a_cell_that_python_refuses_and_reads_the_others_alike(ko
     read_here = [read(*each) for each in cells]
     assert [each if each == "refused" else float(each) for each in said] == read_here
     assert 10 < read_here.count("refused") < len(cells) - 10
+
+
+def test_kotlin_refuses_a_window_of_another_length(kotlin, pushed, tmp_path):
+    window = {name: list(cells) for name, cells in CONTENTS["window"][0].items()}
+    windows = [
+        *(window, {**window, "machine": ["m-01"]}),  # a window may have one cell of a category
+        *({**window, "celsius": window["celsius"] * 2}, {**window, "celsius": window["celsius"][1:]}),
+        {**window, "machine": window["machine"][1:]},
+    ]
+    (tmp_path / "windows").write_text(json.dumps(windows))
+    contract = pushed / "window/1/preprocessing.json"
+    size = str(4 * json.loads(contract.read_text())["channels"])
+    assert run("java", "-cp", kotlin, "WindowsKt", contract, tmp_path / "windows").splitlines() == [
+        *(size, size, "celsius has 8 readings, not 4", "celsius has 3 readings, not 4"),
+        "machine has 3 readings, not 4",
+    ]
 
 
 def test_kotlin_takes_the_side_of_a_canary_that_the_examples_name(kotlin):
@@ -213,6 +244,11 @@ def test_cpp_makes_the_golden_tensors_of_sensors_beside_the_c_array(tmp_path):
     run("g++", *flags, tmp_path / "main.cc", tmp_path / "model_data.cc", "-o", tmp_path / "sensors")
     run(tmp_path / "sensors")
     header = tmp_path / "contract.h"
+    # More readings than the model takes are no window.
+    longer = MAIN.replace("kReadingsOf[n],", "reinterpret_cast<const float(&)[9][1]>(kReadingsOf[n]),")
+    (tmp_path / "longer.cc").write_text(longer)
+    command = ["g++", *flags, "-fsyntax-only", tmp_path / "longer.cc"]
+    assert "[9][1]" in subprocess.run(command, capture_output=True, text=True).stderr
     header.write_text(header.read_text().replace("kMean[] = {3.0f", "kMean[] = {3.1f"))
     run("g++", *flags, tmp_path / "main.cc", tmp_path / "model_data.cc", "-o", tmp_path / "sensors")
     assert subprocess.run([tmp_path / "sensors"]).returncode == 1
