@@ -12,6 +12,7 @@
 `clients/` has the same in other languages, and `docs/phone.md` the rules.
 """
 
+import errno
 import json
 import re
 import shutil
@@ -19,12 +20,12 @@ import tempfile
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
-from http.client import IncompleteRead
+from http.client import HTTPException, IncompleteRead, InvalidURL
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,16 @@ def _check(content: bytes, name: str, entry: FileEntry) -> bytes:
     return content
 
 
+@contextmanager
+def _refuse_full_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Refused("room", f"This device has no room for the release: {error}.") from error
+
+
 class Phone:
     """Follows a store: checks what is in production, proves it on this device, and only then switches.
 
@@ -202,13 +213,14 @@ class Phone:
             with suppress(EdgelineError, OSError):  # a damaged one is fetched again
                 self.bundle = self._load(self._keep / self._seen.digest[:16])
 
+    @_refuse_full_disk()
     def update(self, now: datetime | None = None) -> bool:
         """Asks the store; returns whether there is a new bundle, which was proven and is now `bundle`.
 
         Raises:
             Refused: The release of its side, or the pointer to it, is not accepted; see its `reason`.
             OSError: The store cannot be reached.
-            UsageError: Another model has taken the folder `keep` meanwhile.
+            UsageError: Its place is no URL, or another model has taken the folder `keep` meanwhile.
         """
         self._read_seen()
         now, seen = now or datetime.now(timezone.utc), self._seen
@@ -338,3 +350,11 @@ class Phone:
             raise Refused("missing", f"{path} is missing.") from error
         except IncompleteRead as error:
             raise Refused("broken", f"The download of {path} broke off.") from error
+        except (InvalidURL, ValueError) as error:
+            raise UsageError(
+                f"{self._place}/{path} cannot be asked for: {error}.",
+                "The place of the releases is no URL.",
+                "Write blanks and other special characters of the place in percent encoding, such as %20.",
+            ) from error
+        except HTTPException as error:
+            raise OSError(f"{self._place} does not answer as a web server does: {error!r}") from error

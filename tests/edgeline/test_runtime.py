@@ -5,6 +5,7 @@ import http.server
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -13,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from edgeline import reading
+from edgeline import reading, runtime
 from edgeline.edge.golden import read_vectors
 from edgeline.errors import UsageError
 from edgeline.release import store
 from edgeline.release.pointer import Canary, Pointer, Production
 from edgeline.release.signing import digits_of
 from edgeline.runtime import Phone, Refused
+from tests.disks import fill
 from tests.edgeline.phone.releases import CANARY, CONTENTS, FAULTS, KINDS, at, forge, push
 from tests.edgeline.release.candidates import make_key
 
@@ -236,6 +238,48 @@ def test_it_follows_a_web_server_and_goes_on_without_it(edge, tmp_path):
     kept.write_bytes(kept.read_bytes()[:-9])
     phone = Phone(str(edge), "row", tmp_path / "keep")
     assert phone.bundle is None and phone.update()
+
+
+def test_a_full_disk_is_refused_by_name_and_the_release_before_goes_on(edge, small_disk):
+    phone = Phone(str(edge), "row", small_disk / "keep")
+    phone.update()
+    fill(small_disk)
+    put(edge, 2, counter=2)
+    with pytest.raises(Refused, match=r"no room for the release: .*No space left") as refused:
+        phone.update()
+    assert refused.value.reason == "room"
+    assert phone.bundle is not None and phone.bundle.predict(CONTENTS["row"][0]).ranked
+    assert Phone(str(edge), "row", small_disk / "keep").bundle.manifest.version == 1
+    (small_disk / "filler").unlink()
+    assert phone.update() and phone.bundle.manifest.version == 2
+
+
+def test_a_server_that_does_not_speak_http_and_a_place_that_is_no_url_are_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        phone = Phone(f"http://127.0.0.1:{server.getsockname()[1]}", "row", tmp_path)
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"SSH-2.0-OpenSSH_9\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(OSError, match=r"does not answer as a web server does: .*SSH-2"):
+            phone.update()
+        thread.join()
+    for place in ("http://127.0.0.1:9/my shelf", "http://127.0.0.1:9/gr\xf6\xdfe", "http://127.0.0.1:port"):
+        with pytest.raises(UsageError, match="cannot be asked for"):
+            Phone(place, "row", tmp_path).update()
+
+
+def test_the_page_of_phones_lists_the_names_of_all_refusals():
+    source = Path(runtime.__file__).read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/phone.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert listed == set(re.findall(r'Refused\("(\w+)"', source))
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
