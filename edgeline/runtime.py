@@ -199,12 +199,18 @@ class Phone:
         bundle: The bundle that answers; None until an update brought one.
 
     Raises:
-        UsageError: `keep` is the folder of another model.
+        UsageError: `keep` is the folder of another model, or `client` is no text.
     """
 
     def __init__(
         self, place: str, model: str, keep: str | Path, key: str | None = None, client: str | None = None
     ) -> None:
+        if not isinstance(client, str | None):
+            raise UsageError(
+                f"The client is {client!r}, which is no text.",
+                "A phone takes its side of a canary by the hash of a text.",
+                f"Pass a text, such as client={str(client)!r}.",
+            )
         self._place, self._model, self._keep, self._key = place.rstrip("/"), model, Path(keep), key
         self._seen = self._read_seen()
         self.client = client or (self._seen and self._seen.client) or uuid.uuid4().hex

@@ -166,6 +166,11 @@ def test_a_phone_takes_its_side_of_a_canary_by_its_id_and_goes_back_when_it_is_w
         tries.update()
 
 
+def test_a_client_that_is_no_text_is_refused_since_it_could_not_be_read_again(tmp_path):
+    with pytest.raises(UsageError, match="The client is 42, which is no text"):
+        Phone("nowhere", "row", tmp_path / "keep", client=42)
+
+
 @pytest.mark.parametrize("example", json.loads(CANARY.read_text()), ids=str)
 def test_the_examples_of_the_rule_of_sides(example):
     candidate = Canary(example["version"], "c" * 64, example["percent"])
