@@ -21,6 +21,7 @@ worker.addEventListener("install", (event) => event.waitUntil((async () => {
   const loaded = new Set(kept.filter((url) => url.startsWith(`${scope}wasm/`)));
   const refresh = (file: string): Request => new Request(file, {cache: "no-cache"});
   await cache.addAll([...FILES, CONFIG].map(refresh));
+  await (await cache.match(CONFIG))!.json(); // in place of a login page, the worker before goes on
   await Promise.all([...loaded].map((file) => cache.add(refresh(file)).catch(() => {}))); // a new runtime may have others
   await worker.skipWaiting();
 })()));
@@ -49,8 +50,10 @@ async function fetchFirst(request: Request): Promise<Response> {
   const cache = await caches.open(name);
   try {
     const response = await fetch(request);
-    if (response.ok) await cache.put(request, response.clone());
-    return response.ok ? response : await cache.match(request) ?? response;
+    // A login page in its place is 200 too.
+    const good = response.ok && await response.clone().json().then(() => true, () => false);
+    if (good) await cache.put(request, response.clone());
+    return good ? response : await cache.match(request) ?? response;
   } catch (error) {
     const kept = await cache.match(request);
     if (kept) return kept;

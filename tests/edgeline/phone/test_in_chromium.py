@@ -256,6 +256,19 @@ def test_a_page_that_was_renewed_still_answers_in_flight_mode(pushed, open_phone
         assert phone.answer()[1]
 
 
+def test_a_login_page_in_place_of_the_configuration_is_not_kept(pushed, open_phone):
+    with serving(pushed, "row") as server:
+        phone = open_phone(server.url)
+        wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
+        server.faults["phone.json"] = lambda _: b"<html>log in</html>"
+        phone.reload()
+        assert phone.is_fine and phone.answer()[1]
+        server.end()
+        phone.context.set_offline(True)
+        phone.reload()
+        assert phone.is_fine and phone.answer()[1]
+
+
 def test_a_kept_release_that_cannot_be_opened_any_more_is_replaced(root, open_phone, tmp_path):
     with serving(root, "row") as server:
         phone = open_phone(server.url)
