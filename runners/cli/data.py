@@ -307,7 +307,10 @@ def suggest(source: Path, count: int, out: Path, place: "Place") -> int:
 @_workload_of_spans
 @options.as_json
 def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
-    """Lists the spans of a data folder, and which are excluded and why."""
+    """Lists the spans of a data folder, which are excluded and why, and which cannot be read.
+
+    It ends with 4 if one that cannot be read is not excluded.
+    """
     definition = _find_workload(data, workload)
     spans = find_spans(data)
     excluded = find_excluded_spans(data)
@@ -317,14 +320,16 @@ def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
         decision = excluded.get(span.name)
         why = {key: getattr(decision, key) for key in ("who", "when", "reason")} if decision else None
         entries.append({"span": span.name, definition.nouns: rows, "problem": problem, "excluded": why})
+    is_damaged = any(entry["problem"] and not entry["excluded"] for entry in entries)
+    exit_code = DataRefused.exit_code if is_damaged else 0
     if as_json:
         print_json(entries)
-        return 0
+        return exit_code
     if not spans:
         say(f"{data} has no span-NNNNN folder.")
     for entry in entries:
         say(_format_entry(entry, definition.nouns))
-    return 0
+    return exit_code
 
 
 def _find_workload(data: Location, workload: str | None) -> "Workload":
@@ -339,6 +344,8 @@ def _count_rows(span: Span, source: str) -> tuple[int | None, str | None]:
         return load_source(source).count(span), None
     except DataRefused as refusal:
         return None, refusal.found
+    except OSError as error:
+        return None, f"{error.filename or span.path} cannot be read ({error.strerror or error})."
 
 
 def _format_entry(entry: dict[str, Any], nouns: str) -> str:

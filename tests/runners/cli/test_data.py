@@ -1,6 +1,7 @@
 import pytest
 
 from data.photos.labels_file import LabelRow, write_span
+from tests.data.importers.test_folders import as_ordinary_user
 
 
 @pytest.fixture
@@ -27,8 +28,25 @@ def test_an_exclusion_is_listed_with_who_and_why_and_can_be_undone(data, command
 
 
 def test_a_span_whose_labels_cannot_be_read_is_listed_with_that(data, command):
-    (data / "span-00002" / "labels.csv").unlink()
-    assert "labels.csv is missing" in command("data", "list", "--data", data).out.splitlines()[1]
+    (data / "span-00001" / "labels.csv").unlink()
+    listed = command("data", "list", "--data", data)
+    first, second = listed.out.splitlines()
+    assert listed.code == 4
+    assert "labels.csv is missing" in first and second.split() == ["span-00002", "2", "photos"]
+
+    command("data", "exclude", "span-00001", "--reason", "lost", "--data", data)
+    assert command("data", "list", "--data", data).code == 0
+
+
+def test_a_span_whose_folder_cannot_be_read_is_listed_with_that(data):
+    code = "import sys, edgeline.cli.main as cli; print(cli.main(['data', 'list', '--data', sys.argv[1]]))"
+    (data / "span-00001").chmod(0)
+    try:
+        first, second, exit_code = as_ordinary_user(code, data)
+    finally:
+        (data / "span-00001").chmod(0o755)
+    assert first.endswith("span-00001 cannot be read (Permission denied).")
+    assert (second.split()[0], exit_code) == ("span-00002", "4")
 
 
 @pytest.mark.parametrize(
