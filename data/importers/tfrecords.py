@@ -21,13 +21,15 @@ _PHOTO = ("image/encoded", "photo", "image", "encoded", "image_raw", "image_byte
 _LABEL_TEXT = ("image/class/text", "label_text", "label_name")
 _LABEL = ("label", "image/class/label", "class", "label_id")
 _OPTIONAL = ("lane_id", "session_id", "captured_at", "split")
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip", ".7z")
 _MOST_RECORD_BYTES = 4 * MOST_BYTES
 
 
 def is_tfrecord(path: Path) -> bool:
     """Returns whether a file is named like a TFRecord file; sharded and compressed ones count."""
-    is_packed = path.suffix.lower() == ".gz" and not path.stem.lower().endswith(TABLES)
-    return "tfrecord" in path.name.lower() or is_packed
+    name = path.name.lower()
+    is_packed = name.endswith(".gz") and not path.stem.lower().endswith(TABLES)
+    return not name.endswith(_ARCHIVES) and ("tfrecord" in name or is_packed)
 
 
 def open_tfrecords(files: Sequence[Path]) -> Source:

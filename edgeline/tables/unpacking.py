@@ -32,7 +32,7 @@ _GZIP, _ZIP, _OLD_OFFICE = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SAVE = "Save its table as CSV, .xlsx or Parquet."
 _PANDAS = "Write it with pandas: pandas.read_{}('{{path}}').to_parquet('table.parquet')."
-_UNPACK = "Unpack it, and pass the table that is in it."
+_UNPACK = "Unpack it, and pass the table or the folder of photos that is in it."
 _PHOTOS = "Pass their folder, with one folder per class in it."
 # The first bytes of files that are no text, with their kind and what to do.
 _BINARY: Mapping[bytes, tuple[str, str]] = {

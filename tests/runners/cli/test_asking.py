@@ -5,6 +5,7 @@ import pty
 import shlex
 import subprocess
 import sys
+import tarfile
 
 import pytest
 
@@ -73,3 +74,12 @@ def test_a_zip_of_photos_is_told_how_to_unpack_it(tmp_path, capsys):
     assert main(["data", "import", src, "--data", str(tmp_path / "data")]) == 2
     said = capsys.readouterr().err
     assert "holds 3 photos." in said and f"unzip {shlex.quote(src)} -d photos" in said
+
+
+@pytest.mark.parametrize("name", ["photos.tar.gz", "tfrecords.tar.gz"])
+def test_a_packed_folder_is_no_tfrecord_and_is_to_be_unpacked(tmp_path, capsys, name):
+    with tarfile.open(tmp_path / name, "w:gz") as archive:
+        archive.add(__file__, "photos/ok/1.jpg")
+    assert main(["data", "import", str(tmp_path / name), "--data", str(tmp_path / "data")]) == 2
+    said = capsys.readouterr().err
+    assert "is a tar archive." in said and "Unpack it, and pass the table or the folder of photos" in said
