@@ -1,6 +1,6 @@
 """Guesses about a table: the column to learn, and whether its texts are what predicts it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -45,8 +45,11 @@ class Guess:
     lists_photos: bool  # whether it is the manifest of photos
 
 
-def guess_columns(src: str, query: str, sheet: str) -> Guess:
-    """Guesses from the first rows of a table. Raises as `open_table` does."""
+def guess_columns(src: str, query: str, sheet: str, known: Collection[str] = ()) -> Guess:
+    """Guesses from the first rows of a table, and the `known` labels of earlier ones.
+
+    Raises as `open_table` does.
+    """
     with TemporaryDirectory() as scratch:
         table = open_table(src, Path(scratch), (), query, sheet)
         items = islice(table.rows(table.header, any_json=True), _ROWS)
@@ -69,5 +72,7 @@ def guess_columns(src: str, query: str, sheet: str) -> Guess:
         if len(set(columns[name])) <= _MOST_CLASSES and max(map(len, columns[name])) <= _LONGEST_LABEL
     ]
     named = [name for likely in _LABELS for name in classes if name.lower() == likely]
-    label = (named or classes[-1:] or [""])[0]
+    counts = {name: sum(cell in known for cell in columns[name]) for name in classes}
+    earlier = [name for name, count in counts.items() if count and count == max(counts.values())]
+    label = (earlier or named or classes[-1:] or [""])[0]
     return Guess(table.shown, table.header, label, text, len(few) - 1 <= _FEW_OTHERS, photos)

@@ -172,9 +172,10 @@ def load(
         label = read_roles(data).get("label", "")
     if not label and looks_like_table:
         from data.importers.guesses import guess_columns
+        from data.importers.workload_files import read_schema
         from runners.cli.asking import ask_columns
 
-        guess = guess_columns(source, given["query"], given["sheet"])
+        guess = guess_columns(source, given["query"], given["sheet"], read_schema(data)[1])
         if text or table_options or not guess.lists_photos:
             label, text = ask_columns(guess, text, [*table_options, ("data", str(data))], on_terminal)
     settings = _load_settings(data / "workload.yaml")

@@ -67,3 +67,10 @@ def test_lists_and_fractions_of_json_lines_are_no_labels_and_hide_none(tmp_path)
 def test_the_manifest_of_photos_is_no_table(tmp_path):
     src = write(tmp_path / "a.csv", ("file", "label"), [f"{n}.JPG" for n in range(90)], ["a", "b"] * 45)
     assert guess_columns(str(src), "", "").lists_photos
+
+
+def test_the_column_with_the_labels_of_earlier_imports_is_the_label(tmp_path):
+    header = ("label", "mood", "plan")
+    src = write(tmp_path / "a.csv", header, [0, 1, 2] * 30, ["good", "bad", "good"] * 30, ["x", "y"] * 45)
+    assert guess_columns(str(src), "", "").label == "label"
+    assert guess_columns(str(src), "", "", {"good", "bad"}).label == "mood"
