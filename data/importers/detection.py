@@ -1,6 +1,7 @@
 """Detection of the layout of a source of photos."""
 
 import shlex
+from collections.abc import Collection
 from pathlib import Path
 
 from data.importers import manifest, tfrecords
@@ -16,15 +17,15 @@ _LAYOUTS = (
 )
 
 
-def find_source(src: Path) -> Source:
-    """Detects the layout of a folder or file, and opens it.
+def find_source(src: Path, known: Collection[str] = ()) -> Source:
+    """Detects the layout of a folder or file, and opens it; `known` are the labels of earlier spans.
 
     Raises:
         UsageError: The file or folder does not exist, or a label cannot be used.
         DataRefused: No layout fits, several do, or the source cannot be read.
     """
     try:
-        return _find_source(src)
+        return _find_source(src, known)
     except OSError as error:
         raise DataRefused(
             f"{error.filename or src} cannot be read ({error.strerror}).",
@@ -33,9 +34,9 @@ def find_source(src: Path) -> Source:
         ) from None
 
 
-def _find_source(src: Path) -> Source:
+def _find_source(src: Path, known: Collection[str]) -> Source:
     if src.is_file() and src.suffix.lower() in manifest.SUFFIXES:
-        return manifest.open_manifest(src)
+        return manifest.open_manifest(src, known)
     if src.is_file() and tfrecords.is_tfrecord(src):
         return tfrecords.open_tfrecords([src])
     if src.is_file():
@@ -54,7 +55,7 @@ def _find_source(src: Path) -> Source:
             f"Name one: `edgeline data import {shlex.quote(str(manifests[0]))} --data DIR`.",
         )
     if manifests and not records:
-        return manifest.open_manifest(manifests[0])
+        return manifest.open_manifest(manifests[0], known)
     with_photos = [folder for folder in folders if find_photos(folder)]
     kinds = [
         *(["a manifest"] if manifests else []),

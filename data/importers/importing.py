@@ -75,9 +75,9 @@ def import_photos(
             "Pass a data folder outside the source.",
         )
     _, in_schema = read_schema(data_dir)  # one that takes no labels is refused before anything is written
-    source = find_source(src)
     labels = {PhotoSpan.of(span): read_labels(span) for span in find_usable_spans(data_dir)}
     known = KnownPhotos(labels)
+    source = find_source(src, {*known.labels, *in_schema})
     is_deeper = known.labels.keys() & {*source.inner} and not known.labels.keys() & {*source.outer}
     if is_deeper or (len(source.outer) == 1 and len(source.inner) > 1 and not known.labels):
         raise DataRefused(

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ _KNOWN_NAMES = frozenset(name for names in _COLUMN_NAMES.values() for name in na
 Record = tuple[int, Mapping[str, Any]]
 
 
-def open_manifest(manifest: Path) -> Source:
+def open_manifest(manifest: Path, known: Collection[str]) -> Source:
     """Opens the photos that a manifest lists by paths relative to its folder.
+
+    Of several columns of labels, the first with one of the `known` labels counts, else the first.
 
     Raises:
         DataRefused: It is no manifest, lacks a column for the photo or the label, or has one twice, or a cell
@@ -39,7 +42,7 @@ def open_manifest(manifest: Path) -> Source:
     """
     lines = manifest.suffix.lower() in (".jsonl", ".ndjson")
     records = list(_read_json(manifest) if lines else _read_csv(manifest))
-    columns = _find_columns(manifest, records)
+    columns = _find_columns(manifest, records, known)
     cells = [_read_cells(manifest, line, record, columns) for line, record in records]
     return Source(
         f"a manifest ({manifest.name}, {len(cells)} rows)", _read_photos(manifest, cells), len(cells)
@@ -94,7 +97,7 @@ def _make_record(manifest: Path, line: int, pairs: Iterable[tuple[str, Any]]) ->
     return record
 
 
-def _find_columns(manifest: Path, records: Iterable[Record]) -> dict[str, str]:
+def _find_columns(manifest: Path, records: Sequence[Record], known: Collection[str]) -> dict[str, str]:
     """Returns the manifest's own name for each of our columns that it has."""
     present = dict.fromkeys(name for _, record in records for name in record)
     columns = {
@@ -113,6 +116,10 @@ def _find_columns(manifest: Path, records: Iterable[Record]) -> dict[str, str]:
             f"Its columns are {', '.join(map(ascii, present)) or 'none: it has no rows'}.",
             "Rename the columns that hold the path of the photo and its label.",
         )
+    for name in _COLUMN_NAMES["label"]:
+        cells = (record.get(name) for _, record in records)
+        if any(unicodedata.normalize("NFC", str(cell)).strip() in known for cell in cells):
+            return columns | {"label": name}
     return columns
 
 

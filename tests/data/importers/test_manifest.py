@@ -167,3 +167,9 @@ def test_a_missing_label_or_session_as_programs_write_it_is_none(tmp_path, missi
 def test_photos_may_lie_below_photos_as_in_a_span(tmp_path, path):
     src = write(tmp_path / "src", {"m.csv": f"photo,label\n{path},ok\n", "photos/week 1/a.jpg": jpeg()})
     assert offered(src) == ["ok"]
+
+
+def test_a_later_manifest_has_its_labels_where_earlier_ones_had_them(tmp_path, data_dir):
+    import_photos(source(tmp_path, "m.csv", "photo,class\na.jpg,ok\nb.jpg,bad\n"), data_dir)
+    src = write(tmp_path / "more", {"c.jpg": jpeg(seed=2), "m.csv": "photo,label,class\nc.jpg,1,bad\n"})
+    assert import_photos(src, data_dir).added == {"bad": 1}
