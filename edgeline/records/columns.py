@@ -159,7 +159,8 @@ def parse_cell(text: str, form: str) -> float:
     """
     if form == NUMBER:
         try:
-            value = math.inf if "_" in text else float(text)
+            # Digits of other scripts, which `float` reads, are none to a phone.
+            value = float(text) if text.isascii() and "_" not in text else math.inf
         except ValueError:
             value = math.inf
         if not math.isinf(value):
@@ -208,7 +209,7 @@ def format_cell(cell: Any) -> str:
 def _read_cell(name: str, form: str, cell: Any, missing: Collection[str]) -> float:
     if form == NUMBER and isinstance(cell, str):  # the fast path: nearly every cell of sensor readings
         try:
-            if -_LARGEST <= (value := float(cell)) <= _LARGEST and "_" not in cell:
+            if -_LARGEST <= (value := float(cell)) <= _LARGEST and cell.isascii() and "_" not in cell:
                 return value
         except ValueError:
             pass

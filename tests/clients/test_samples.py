@@ -135,12 +135,15 @@ def test_kotlin_refuses_a_cell_that_python_refuses_and_reads_the_others_alike(ko
     cells = [
         *((COMMA, cell) for cell in ("1.5", "1.500", "-2,5", "1.234,5", "12d", "1,2,3")),
         *((THOUSANDS, cell) for cell in ("3,14", "1,5", "1,500.5", "12,345", "7")),
-        *((NUMBER, cell) for cell in ("12d", "0x1p3", "1e39", "1e3", "-.5", "5.", "soon", "1_000")),
+        *(
+            (NUMBER, cell)
+            for cell in ("12d", "0x1p3", "1e39", "1e3", "-.5", "5.", "soon", "1_000", "\uff11\uff12")
+        ),
         *(("month/day/year", cell) for cell in ("05.01.2026", "05/01/2026", "05/13/2026 7:05")),
         *(("day.month.year", cell) for cell in ("05.01.26", "05.01.2026", "31.02.2026")),
         *((ISO, cell) for cell in ("2026-01-05T10:00:00+02", "2026-01-05T10:00:00Z", "2026-1-5", "soon")),
     ]
-    (tmp_path / "cells").write_text("".join(f"{form};{cell}\n" for form, cell in cells))
+    (tmp_path / "cells").write_text("".join(f"{form};{cell}\n" for form, cell in cells), "utf-8")
 
     def read(form: str, cell: str) -> float | str:
         try:

@@ -26,6 +26,8 @@ from data.photos.labels_file import read_labels
 from data.spans.layout import find_spans
 from edgeline.cli.main import main
 from edgeline.cli.phone import find_address
+from edgeline.edge.interpreter import preprocess
+from edgeline.errors import EdgelineError
 from edgeline.phone import site as sites
 from edgeline.phone.certificate import make_certificate, wrap
 from edgeline.release import store
@@ -373,24 +375,50 @@ def test_a_phone_takes_its_side_of_a_canary_and_says_which(root, tmp_path, open_
         assert "an old pointer was replayed" in tries.look() and tries.version() == "v1"
 
 
-def test_the_page_takes_the_side_that_the_examples_of_the_rule_name(pushed, open_phone, tmp_path):
+def load_module(page: Any, path: str, folder: Path) -> None:
+    """Makes a module of the page's sources the global `tested`."""
     web = Path(sites.__file__).parents[2] / "clients/web"
     bundler = web / "node_modules/.bin/esbuild"
     if not bundler.is_file():
         pytest.skip("the page was built elsewhere")
-    script = tmp_path / "release.js"
-    options = ("--bundle", "--format=iife", "--global-name=release", f"--outfile={script}")
-    subprocess.run([bundler, web / "src/release.ts", *options], check=True, capture_output=True)
+    script = folder / "tested.js"
+    options = ("--bundle", "--format=iife", "--global-name=tested", f"--outfile={script}")
+    subprocess.run([bundler, web / "src" / path, *options], check=True, capture_output=True)
+    page.evaluate(script.read_text(encoding="utf-8").replace("var tested", "globalThis.tested"))
+
+
+def test_the_page_takes_the_side_that_the_examples_of_the_rule_name(pushed, open_phone, tmp_path):
     examples = json.loads(CANARY.read_text())
     with serving(pushed, "row") as server:
         page = open_phone(server.url).page
-        page.evaluate(script.read_text().replace("var release", "globalThis.release"))
+        load_module(page, "release.ts", tmp_path)
         chosen = page.evaluate(
-            "examples => Promise.all(examples.map(async each => (await release.chooseRelease("
+            "examples => Promise.all(examples.map(async each => (await tested.chooseRelease("
             "{model: each.model, production: {}, candidate: each}, each.client)) === each))",
             examples,
         )
     assert chosen == [each["candidate"] for each in examples]
+
+
+def test_the_page_reads_the_blanks_around_a_cell_as_python_does(pushed, open_phone, tmp_path):
+    row, contract, expected = CONTENTS["row"][0], CONTRACTS["row"], []
+    blanks = ("\ufeff", "\xa0", "\u2003", "\u200b", "\x1c", "\x85", " \t", "\n")
+    rows = [{**row, name: f"{blank}{row[name]}"} for name in ("machine", "celsius") for blank in blanks]
+    for each in rows:
+        try:
+            expected.append(preprocess(each, contract).ravel().tolist())
+        except EdgelineError:
+            expected.append(None)
+    with serving(pushed, "row") as server:
+        page = open_phone(server.url).page
+        load_module(page, "contracts/row.ts", tmp_path)
+        tensors = page.evaluate(
+            "([rows, contract]) => rows.map(row => { try {"
+            " return [...tested.preprocessRow(row, contract)[0]] } catch { return null } })",
+            [rows, contract],
+        )
+    assert [each and pytest.approx(each, abs=1e-5) for each in expected] == tensors
+    assert None in expected and expected[0] != expected[1]
 
 
 @pytest.mark.parametrize(

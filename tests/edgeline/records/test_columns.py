@@ -42,6 +42,13 @@ def test_points_that_stand_at_no_thousands_are_refused_where_the_comma_is_decima
         parse_cell(cell, "number with decimal comma")
 
 
+@pytest.mark.parametrize("cell", ["\u0661\u0662", "\uff11\uff12", "1\u0662", "\ufeff1"])
+def test_digits_of_other_scripts_which_no_phone_reads_are_refused(cell: str) -> None:
+    for form in NUMBERS:
+        with pytest.raises(CellError, match="is not a number"):
+            Column("it", form).number({"it": cell})
+
+
 @pytest.mark.parametrize(
     ("part", "value"), [("weekday", 4.0), ("hour", 12.5), ("month", 1.0), ("days", 20454 + 12.5 / 24)]
 )

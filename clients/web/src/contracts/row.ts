@@ -57,7 +57,7 @@ export function preprocessRow(content: Record<string, string | string[]>, contra
     });
     let place = base + count * (contract.numbers[0]?.boundaries ? 3 : 2);
     for (const {name, vocabulary} of contract.categories) {
-      const at = vocabulary.indexOf(cells[name]!.at(-1)!.trim());
+      const at = vocabulary.indexOf(strip(cells[name]!.at(-1)!));
       if (at < 0) odd.add(name);
       tensor[place + 1 + at] = 1;
       place += contract.vocabulary_size + 1;
@@ -65,6 +65,9 @@ export function preprocessRow(content: Record<string, string | string[]>, contra
   }
   return [tensor, [...odd]];
 }
+
+/** Removes blanks at both ends as Python does: a byte order mark is none, as it is to `trim`. */
+const strip = (cell: string): string => cell.replace(/^(?:(?!\ufeff)[\s\x1c-\x1f\x85])+|(?:(?!\ufeff)[\s\x1c-\x1f\x85])+$/g, "");
 
 function readNumber(column: Column, cell: (name: string) => string, missing: string[]): number {
   const value = readCell(column.name, column.form, cell(column.name), missing);
@@ -78,7 +81,7 @@ function readNumber(column: Column, cell: (name: string) => string, missing: str
 
 /** Returns the number, or the seconds since 1970, that a cell stands for; NaN where it is missing. */
 function readCell(name: string, form: string, cell: string, missing: string[]): number {
-  const text = cell.trim(), value = form in TIMES ? readTime(text, form) : readPlain(text, form);
+  const text = strip(cell), value = form in TIMES ? readTime(text, form) : readPlain(text, form);
   if (value !== undefined && (form in TIMES || Math.abs(value) <= LARGEST)) return value;
   if (missing.includes(text.toLowerCase())) return NaN;
   throw new Refused("cell", {column: name, cell: text.slice(0, 60), form});
