@@ -14,9 +14,10 @@ from urllib.parse import urlencode
 
 from edgeline.errors import EdgelineError, UsageError
 from runners.kubeflow.errors import explain_errors
-from runners.kubeflow.steps import ENDED, read_name
+from runners.kubeflow.steps import ENDED, read_workload
 
 if TYPE_CHECKING:
+    from edgeline.records.workload import Workload
     from pipeline.kubeflow_settings import KubeflowSettings
 
 # A stand-alone installation has this one namespace for all.
@@ -105,15 +106,33 @@ class Cluster:
         return experiment
 
     def upload(
-        self, package: Path, pipeline: str, digest: str, description: str, parameters: Mapping[str, Any]
+        self,
+        package: Path,
+        workload: "Workload",
+        digest: str,
+        description: str,
+        parameters: Mapping[str, Any],
     ) -> Version:
-        """Uploads a compiled pipeline, a YAML file, as a version of `pipeline`, which it creates if missing.
+        """Uploads a compiled pipeline, a YAML file, as a version of the workload's, created if missing.
 
         The version's name has the time of the upload and the `digest`. A version with the same digest is not
         uploaded again.
+
+        Raises:
+            UsageError: The pipeline is that of a workload whose name differs only by `_` and `-`.
         """
+        pipeline = workload.pipeline
         pipeline_id = self._find_pipeline(pipeline) or self._make_pipeline(pipeline)
         if (version := self._find_version(pipeline_id, digest)) is None:
+            newest = self._find_version(pipeline_id)
+            owner = read_workload(newest.pipeline_spec) if newest else None
+            if owner not in (None, workload.name):
+                raise UsageError(
+                    f"The pipeline {pipeline!r} on {self.host} is that of {owner}, and the workload is"
+                    f" {workload.name}.",
+                    "A pipeline's name has no underscores, so runs of the one would pass for the other's.",
+                    "Set another `name` in the workload.yaml of one of them.",
+                )
             name = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{digest}"
             options = {"pipeline_id": pipeline_id, "description": description}
             upload = partial(self._client.upload_pipeline_version, str(package), name, **options)
@@ -122,8 +141,8 @@ class Cluster:
         identity, name = str(version.pipeline_version_id), str(version.display_name)
         return Version(pipeline_id, identity, name, description, parameters)
 
-    def _find_version(self, pipeline_id: str, digest: str) -> Any:
-        """Returns the newest version with this digest in its name; None if there is none."""
+    def _find_version(self, pipeline_id: str, digest: str = "") -> Any:
+        """Returns the newest uploaded version, with this digest in its name; None if there is none."""
         predicate = {"operation": "IS_SUBSTRING", "key": "display_name", "stringValue": f"-{digest}"}
         with self._explain_errors("looking for the version"):
             page = self._client.list_pipeline_versions(
@@ -245,16 +264,16 @@ class Cluster:
         active = [run for run in runs if run.recurring_run_id and run.state not in ENDED]
         return {str(run.recurring_run_id): str(run.run_id) for run in active}
 
-    def find_last_ended(self, pipeline: str, experiment: str) -> str | None:
-        """Returns the id of the newest ended run of a pipeline in an experiment, both given by name."""
-        experiment_id, pipeline_id = self.find_experiment(experiment), self._find_pipeline(pipeline)
+    def find_last_ended(self, workload: "Workload", experiment: str) -> str | None:
+        """Returns the id of the newest ended run of a workload in an experiment, which is given by name."""
+        experiment_id, pipeline_id = self.find_experiment(experiment), self._find_pipeline(workload.pipeline)
         if experiment_id is None:
             return None
         for run in self._list_all("runs", self._client.list_runs, experiment_id=experiment_id):
             if (version := run.pipeline_version_reference) is not None:
                 is_ours = version.pipeline_id == pipeline_id
             else:
-                is_ours = read_name(run.pipeline_spec) == pipeline
+                is_ours = read_workload(run.pipeline_spec) == workload.name
             if run.state in ENDED and is_ours:
                 return str(run.run_id)
         return None

@@ -17,7 +17,7 @@ from edgeline.report import records
 from edgeline.store.locations import locate
 from edgeline.workspace.closing import verdict_lines
 from runners.kubeflow.outcome import PUSHER, StepLost, conclude
-from runners.kubeflow.steps import ENDED, Step, order_steps, read_name, read_steps
+from runners.kubeflow.steps import ENDED, Step, order_steps, read_steps, read_workload
 from runners.kubeflow.target import Target, upload
 from runners.kubeflow.watch import Follower, Patience
 
@@ -94,7 +94,7 @@ def tell_of_last(target: Target, store: str) -> None:
     Raises:
         EdgelineError: The cluster or the store does not answer.
     """
-    if run_id := target.cluster.find_last_ended(target.workload.pipeline, target.experiment):
+    if run_id := target.cluster.find_last_ended(target.workload, target.experiment):
         run = target.cluster.get_run(run_id)
         if run.state != "CANCELED":  # A person canceled it, and needs no alert.
             outcome = _conclude(target, run, read_steps(run, _list_steps(target, run)))
@@ -136,10 +136,10 @@ def _list_steps(target: Target, run: Any) -> list[str]:
     reference, spec = run.pipeline_version_reference, run.pipeline_spec or {}
     if reference is not None and reference.pipeline_version_id:
         spec = target.cluster.get_spec(reference.pipeline_id, reference.pipeline_version_id)
-    name = read_name(spec)
-    if name not in (None, target.workload.pipeline):
+    name = read_workload(spec)
+    if name not in (None, target.workload.name):
         raise UsageError(
-            f"Run {run.run_id} is of the pipeline {name}, and the workload is {target.workload.name}.",
+            f"Run {run.run_id} is of {name}, and the workload is {target.workload.name}.",
             "Its end would be recorded, and alerts sent, as that of another model.",
             "Pass its own workload with --workload.",
         )

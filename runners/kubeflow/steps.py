@@ -37,9 +37,17 @@ class Step:
     pods: tuple[str, ...] = ()  # ids of its pods, the last attempt last
 
 
-def read_name(spec: Mapping[str, Any] | None) -> str | None:
-    """Returns the name of a pipeline as it was uploaded; None if there is none."""
-    name: str | None = _find_pipeline(spec or {}).get("pipelineInfo", {}).get("name")
+def read_workload(spec: Mapping[str, Any] | None) -> str | None:
+    """Returns the name of the workload of a pipeline as it was uploaded; None if there is no pipeline.
+
+    A pipeline that Edgeline did not compile has no workload, and its own name is returned.
+    """
+    pipeline = _find_pipeline(spec or {})
+    for executor in pipeline.get("deploymentSpec", {}).get("executors", {}).values():
+        command = executor.get("container", {}).get("command", [])
+        if "--records" in command:
+            return str(command[command.index("--records") + 1]).rpartition("/")[2]
+    name: str | None = pipeline.get("pipelineInfo", {}).get("name")
     return name
 
 

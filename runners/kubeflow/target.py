@@ -13,6 +13,7 @@ from edgeline.journal import get_user_and_host
 from edgeline.release.signing import KEY_VARIABLE
 from runners.kubeflow.access import connect
 from runners.kubeflow.client import Cluster, Version
+from runners.kubeflow.steps import read_workload
 from runners.shared.run_options import NamedSettings
 
 if TYPE_CHECKING:
@@ -63,16 +64,17 @@ def upload(target: Target, package: Path | None) -> Version:
             compile_pipeline(target.workload, target.settings, package)
         content = package.read_bytes()
         about = _read_info(package, content)
-        if about["name"] != target.workload.pipeline:
+        if about["workload"] != target.workload.name:
             raise UsageError(
-                f"{package} is the pipeline {about['name']}, and the workload is {target.workload.name}.",
+                f"{package} is the pipeline of {about['workload']}, and the workload is"
+                f" {target.workload.name}.",
                 "The runs and the schedule of one workload would train another.",
                 "Pass the workload that it was compiled from with --workload, or compile it again.",
             )
         # Twelve digits are enough to distinguish the versions of a pipeline.
         digest = hashlib.sha256(content).hexdigest()[:12]
         description = f"By {get_user_and_host()}. {about.get('description', '')}".strip()
-        return target.cluster.upload(package, about["name"], digest, description, about["parameters"])
+        return target.cluster.upload(package, target.workload, digest, description, about["parameters"])
 
 
 def _check_push(target: Target) -> None:
@@ -86,7 +88,7 @@ def _check_push(target: Target) -> None:
 
 
 def _read_info(path: Path, content: bytes) -> dict[str, Any]:
-    """Returns the `pipelineInfo` of a compiled pipeline, and the default values of its parameters."""
+    """Returns the `pipelineInfo` of a compiled pipeline, its workload, and the defaults of its parameters."""
     import yaml
 
     try:
@@ -95,7 +97,7 @@ def _read_info(path: Path, content: bytes) -> dict[str, Any]:
         values = {name: each["defaultValue"] for name, each in parameters.items()}
         return {
             **document["pipelineInfo"],
-            "name": str(document["pipelineInfo"]["name"]),
+            "workload": str(read_workload(document)),
             "parameters": values,
         }
     except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:

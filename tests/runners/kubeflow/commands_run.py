@@ -43,15 +43,20 @@ class Terminal:
         self.write_settings()
 
     def write_package(self, name: str = "shelf", epochs: int = 16, about: str = "") -> None:
-        """A pipeline of five steps, one behind the other, with the document of the platform."""
+        """A workload's pipeline of five steps, one behind the other, with the document of the platform."""
+        command = ["python", "-m", "runners.kubeflow.pod.entry", "--records", f"/push/runs/{name}"]
         parameters = {"epochs": {"defaultValue": epochs}, "window": {"defaultValue": 8}}
         tasks = {
             step: {"taskInfo": {"name": step}, "dependentTasks": [before] if before else []}
             for before, step in zip((None, *STEPS), STEPS, strict=False)
         }
         spec = {
-            "pipelineInfo": {"name": name, "description": f"{name} in the image edgeline:1.{about}"},
+            "pipelineInfo": {
+                "name": name.replace("_", "-"),
+                "description": f"{name} in the image edgeline:1.{about}",
+            },
             "root": {"dag": {"tasks": tasks}, "inputDefinitions": {"parameters": parameters}},
+            "deploymentSpec": {"executors": {"Trainer": {"container": {"command": command}}}},
             "schemaVersion": "2.1.0",
         }
         platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}

@@ -9,12 +9,15 @@ import pytest
 
 from edgeline.errors import EdgelineError, UsageError
 from pipeline.kubeflow_settings import KubeflowSettings
+from pipeline.workloads import find_workload
 from runners.kubeflow import access as kubeflow_access
 from runners.kubeflow import client as kubeflow_client
 from runners.kubeflow.access import connect, find_host
 from runners.kubeflow.errors import read_message
 from tests.runners.kubeflow.commands_run import Terminal
 from tests.runners.kubeflow.server import GO_STACK, hang, hang_up, status
+
+SHELF = find_workload("shelf")
 
 LOGIN = "<!doctype html><title>Sign in</title>" + "<p>x</p>" * 500
 
@@ -145,9 +148,9 @@ def test_an_experiment_that_somebody_else_makes_at_the_same_time_is_taken(server
 def test_a_pipeline_that_somebody_else_makes_at_the_same_time_is_taken(server, tmp_path):
     cluster = connect(KubeflowSettings(), server.url, {})
     package = Terminal(server, tmp_path, None).package
-    theirs = cluster.upload(package, "shelf", "c0de", "", {})
+    theirs = cluster.upload(package, SHELF, "c0de", "", {})
     server.break_(r"GET .*/pipelines$", status(200, {}), times=3)
-    ours = cluster.upload(package, "shelf", "0ther", "", {})
+    ours = cluster.upload(package, SHELF, "0ther", "", {})
     assert ours.pipeline_id == theirs.pipeline_id and ours.id != theirs.id
 
 
@@ -162,10 +165,10 @@ def test_a_version_that_somebody_else_uploads_at_the_same_time_is_taken(server, 
     monkeypatch.setattr(kubeflow_client, "datetime", Clock)
     cluster = connect(KubeflowSettings(), server.url, {})
     package = Terminal(server, tmp_path, None).package
-    theirs = cluster.upload(package, "shelf", "c0de", "", {})
+    theirs = cluster.upload(package, SHELF, "c0de", "", {})
     monkeypatch.setattr(kubeflow_client, "_UNLISTED_S", 2)
     server.break_(r"GET .*/versions$", status(200, {}), times=3)  # it is listed once all of it is there
-    assert cluster.upload(package, "shelf", "c0de", "", {}) == theirs
+    assert cluster.upload(package, SHELF, "c0de", "", {}) == theirs
     assert theirs.name == "20261005-000000-c0de" and server.asked(r"POST .*/upload_version$") == 2
 
 

@@ -69,7 +69,7 @@ def test_a_timer_tells_of_the_last_run_that_nobody_follows(server, cluster, buck
         f"name: my_shelf\nschema: {ROOT}/schema/shelf.pbtxt\n"
     )
     workload = "--workload", str(path)
-    cluster.write_package("my-shelf")
+    cluster.write_package("my_shelf")
     cluster("submit", *workload)
     server.runs[run := the_run(server)]["state"] = "FAILED"
     server.add_runs_of_others(run, 120)
