@@ -172,7 +172,17 @@ class Cluster:
     def get_spec(self, pipeline_id: str, version_id: str) -> Mapping[str, Any]:
         """Returns the compiled pipeline of a version, as it was uploaded."""
         with self._explain_errors("reading the pipeline"):
-            version = self._client.get_pipeline_version(pipeline_id, version_id)
+            try:
+                version = self._client.get_pipeline_version(pipeline_id, version_id)
+            except Exception as error:
+                if not _is_absent(error):
+                    raise
+                raise EdgelineError(
+                    f"The pipeline version {version_id} of the run no longer exists on {self.host}.",
+                    "The steps of the run are read from it.",
+                    f"See how the run ended: {self.describe_page()}\nStart another one with"
+                    " `edgeline kubeflow submit`.",
+                ) from error
         return version.pipeline_spec or {}
 
     def start(self, version: Version, name: str, experiment: str, settings: "KubeflowSettings") -> str:

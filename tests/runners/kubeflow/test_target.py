@@ -60,3 +60,11 @@ def test_workloads_whose_names_differ_by_an_underscore_share_no_pipeline(server,
     ended = edgeline("submit", *named["a-b"])
     assert ended.code == 2 and "'a-b' on" in ended.err and "is that of a_b" in ended.err
     assert len(server.runs) == 2
+
+
+@pytest.mark.parametrize("action", ["watch", "retry"])
+def test_a_run_whose_pipeline_version_was_deleted_is_said_to_have_none(server, edgeline, action):
+    edgeline("submit")
+    server.versions.clear()
+    ended = edgeline(action, next(iter(server.runs)))
+    assert ended.code == 1 and "no longer exists on" in ended.err and "#/runs" in ended.err
