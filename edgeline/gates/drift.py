@@ -239,6 +239,7 @@ def measure_drift(
                     _find_gone(before, now, others.num_examples / span.num_examples),
                     *_find_unseen(before, now),
                     span=name,
+                    measure="infinity_norm" if compares_shares else "jensen_shannon_divergence",
                 )
             )
     return tuple(drifts)

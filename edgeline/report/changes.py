@@ -39,7 +39,8 @@ def describe(facts: Facts) -> dict[str, Lines]:
     if facts.data is not None:
         reasons = sorted({reason for span in facts.data.spans for reason in span.rejected})
         sections["Drift"] = {
-            feature.name: f"{feature.distance:.3f}, at most {feature.threshold:.3f}"
+            # Two measures of one feature cannot be compared: each has a line of its own.
+            f"{feature.name}, {feature.measure}": f"{feature.distance:.3f}, at most {feature.threshold:.3f}"
             for feature in facts.data.features
             if feature.distance is not None and feature.threshold is not None
         }

@@ -29,7 +29,7 @@ class Distribution:
 class Feature:
     """One feature of the training examples: the newest span, the spans before it, and how far apart they are.
 
-    The last two are None where the schema sets no threshold, or there are too few examples to compare.
+    Distance and threshold are None where the schema sets no threshold, or there are too few examples to compare.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Feature:
     before: Distribution | None = None
     distance: float | None = None  # 0..1
     threshold: float | None = None  # the most that the schema allows
+    measure: str = ""  # the name of the distance in the schema
 
     @property
     def drifted(self) -> bool:

@@ -32,7 +32,8 @@ def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature
     before = dict(_read_distributions(datasets[_BEFORE])) if _BEFORE in datasets else {}
     features = []
     for name, distribution in now.items():
-        measured = (drift[name].distance, drift[name].threshold) if name in drift else ()
+        measurement = drift.get(name)
+        measured = (measurement.distance, measurement.threshold, measurement.measure) if measurement else ()
         features.append(Feature(name, distribution, before.get(name), *measured))
     return tuple(sorted(features, key=lambda feature: (feature.distance is None, feature.name)))
 

@@ -135,8 +135,8 @@ def a_run(
             classes={label: 8 * 200 // (place + 1) for place, label in enumerate(labels)},
             spans=window,
             features=(
-                Feature("brightness", now, before, 0.2, 0.12),
-                Feature("lane_id", lanes_now, lanes_before, 0.02, 0.1),
+                Feature("brightness", now, before, 0.2, 0.12, "jensen_shannon_divergence"),
+                Feature("lane_id", lanes_now, lanes_before, 0.02, 0.1, "infinity_norm"),
                 Feature("width", Distribution(640.0, ((640.0, 640.0, 1.0),))),
             ),
             schema=(

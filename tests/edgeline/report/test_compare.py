@@ -35,6 +35,17 @@ def test_a_slice_that_one_run_lacks_has_no_verdict():
     assert (lane.first, lane.verdict, lane.difference) == (None, "unknown", None)
 
 
+def test_distances_of_two_measures_of_drift_are_not_put_side_by_side():
+    first = a_run()
+    brightness, *others = first.data.features
+    changed = replace(brightness, distance=0.3, measure="infinity_norm")
+    second = replace(first, data=replace(first.data, features=(changed, *others)))
+    lines = {line.what: (line.before, line.now) for line in beside(first, second).sections["Drift"]}
+    assert lines["brightness, jensen_shannon_divergence"] == ("0.200, at most 0.120", UNKNOWN)
+    assert lines["brightness, infinity_norm"] == (UNKNOWN, "0.300, at most 0.120")
+    assert lines["lane_id, infinity_norm"] == ("0.020, at most 0.100",) * 2
+
+
 def test_settings_alike_are_left_out_and_counts_alike_are_shown():
     first = a_run()
     second = replace(first, run=replace(first.run, settings={"trainer": {"epochs": 3}, "seed": 20}))

@@ -42,9 +42,10 @@ def statistics(tmp_path):
 
 
 def test_each_feature_has_its_distribution_now_and_before_and_its_distance(statistics):
-    drift = {"lane_id": Drift("lane_id", 0.75, 0.1)}
+    drift = {"lane_id": Drift("lane_id", 0.75, 0.1, measure="infinity_norm")}
     lanes, brightness = read_features(statistics, drift)
     assert (lanes.name, lanes.distance, lanes.threshold, lanes.drifted) == ("lane_id", 0.75, 0.1, True)
+    assert lanes.measure == "infinity_norm"
     assert lanes.now.values == (("a", 0.75), ("b", 0.25))
     assert lanes.before is not None and lanes.before.values == (("b", 1.0),)
     assert (brightness.name, brightness.distance, brightness.drifted) == ("brightness", None, False)
