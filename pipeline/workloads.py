@@ -260,10 +260,11 @@ def with_features(workload: Workload) -> Workload:
     """Returns the workload with the labels of its schema, and the features that a table's model reads.
 
     Raises:
-        UsageError: The schema cannot be read, its feature `label` has fewer than two values, or one of them
-            cannot be a label.
+        UsageError: The schema cannot be read, its feature `label` has fewer than two values, one of them
+            cannot be a label, or the drift of a number has a limit that is never reached.
     """
     schema = read_schema(workload)
+    _check_drift_limits(workload, schema)
     unread = {*_BOOKKEEPING, workload.id, workload.group, workload.time_column}
     # A model reads a group that the schema lists, as machines, but not one whose values grow, as authors.
     unread |= {f.name for f in schema.feature if f.name == workload.group_column and not f.domain}
@@ -301,6 +302,24 @@ def read_schema(workload: Workload) -> "schema_pb2.Schema":
     except (text_format.ParseError, UnicodeDecodeError) as error:
         found = f"{workload.schema} is not a text proto of a schema."
         raise UsageError(found, str(error), "Correct the file.") from None
+
+
+def _check_drift_limits(workload: Workload, schema: "schema_pb2.Schema") -> None:
+    """Refuses an `infinity_norm` of numbers, categorical ones too: TFDV takes it for 0 whatever they are."""
+    types = type(schema).DESCRIPTOR.file.enum_types_by_name["FeatureType"].values_by_name
+    unlimited = [
+        feature.name
+        for feature in schema.feature
+        if feature.type in (types["INT"].number, types["FLOAT"].number)
+        and feature.drift_comparator.HasField("infinity_norm")
+    ]
+    if unlimited:
+        raise UsageError(
+            f"The schema {workload.schema} has a drift_comparator with infinity_norm for"
+            f" {', '.join(unlimited)}.",
+            "That distance is between shares of texts: numbers would never be beyond it.",
+            "Set jensen_shannon_divergence there, or make the feature BYTES.",
+        )
 
 
 def _read_labels(workload: Workload, schema: "schema_pb2.Schema") -> tuple[str, ...]:

@@ -151,6 +151,18 @@ def test_labels_that_phones_could_not_tell_apart_are_refused_before_anything_run
     assert not (tmp_path / "workspace").exists()
 
 
+@pytest.mark.parametrize("type_of", ["INT int_domain { is_categorical: true }", "FLOAT"])
+def test_a_limit_of_drift_that_no_number_reaches_is_refused(tmp_path, type_of):
+    """TFDV measures an infinity_norm of 0 between any numbers."""
+    limit = "drift_comparator { infinity_norm { threshold: 0.1 } }"
+    text = "name: a\nschema: photos.pbtxt\n"
+    schema = f'{SCHEMA} feature {{ name: "gear" type: {type_of} {limit} }}'
+    with pytest.raises(UsageError, match="infinity_norm for gear"):
+        with_features(find_workload(write_workload(tmp_path, text, schema)))
+    schema = schema.replace("infinity_norm", "jensen_shannon_divergence")
+    assert with_features(find_workload(write_workload(tmp_path, text, schema))).labels
+
+
 def test_a_missing_schema_is_refused(tmp_path):
     path = write_workload(tmp_path, "name: a\nschema: other.pbtxt\nmodule: m\n")
 
