@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeline.store.locations import Location
+from edgeline.errors import UsageError
+from edgeline.store.locations import Location, list_names
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload
     from pipeline.settings import Settings
+
+_WORKLOAD = "workload.yaml"
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,22 @@ class NamedSettings:
 
 
 def find_own_workload(data: Location | None) -> str:
-    """Returns the path of the workload in a folder of data; the name of the sample's if there is none."""
-    file = data / "workload.yaml" if isinstance(data, Path) else None
-    return str(file) if file is not None and file.is_file() else "shelf"
+    """Returns the path of the workload in a folder of data; the name of the sample's if there is none.
+
+    Raises:
+        EdgelineError: The folder is in a store that does not answer, or has a workload.
+    """
+    if data is None:
+        return "shelf"
+    if isinstance(data, Path):
+        return str(file) if (file := data / _WORKLOAD).is_file() else "shelf"
+    if _WORKLOAD in list_names(data):
+        raise UsageError(
+            f"{data} has a {_WORKLOAD}, and --workload is not given.",
+            "A workload names code to run, which is not taken from a store.",
+            f"Copy it and its schema to this machine, and pass it: --workload {_WORKLOAD}",
+        )
+    return "shelf"
 
 
 @dataclass(frozen=True)
