@@ -7,7 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from edgeline.errors import UsageError
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.failures import describe
 from edgeline.prediction.inputs import Input, answer, check_kind, read_inputs
 from edgeline.project import import_from_project
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
@@ -379,16 +380,19 @@ class Model:
 
         Each is a dictionary with the keys input, label, probabilities, unlike (above 0.5 if the photo is
         unlike those of training; else None) and problem, which is None or says why there is no label. Raises
-        as `edgeline predict` does.
+        an EdgelineError where `edgeline predict` ends with an error.
         """
         check_kind(self.bundle)
-        for example in read_inputs(Path(path), self.bundle.contract):
-            asked, found = answer(example, self.bundle)
-            ranked = found.ranked if found else {}
-            yield {
-                "input": asked.place,
-                "label": next(iter(ranked), None),
-                "probabilities": ranked,
-                "unlike": found.unlike if found else None,
-                "problem": asked.problem or None,
-            }
+        try:
+            for example in read_inputs(Path(path), self.bundle.contract):
+                asked, found = answer(example, self.bundle)
+                ranked = found.ranked if found else {}
+                yield {
+                    "input": asked.place,
+                    "label": next(iter(ranked), None),
+                    "probabilities": ranked,
+                    "unlike": found.unlike if found else None,
+                    "problem": asked.problem or None,
+                }
+        except OSError as error:
+            raise EdgelineError.from_problem(describe(error)) from error

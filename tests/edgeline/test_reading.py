@@ -6,10 +6,10 @@ import numpy as np
 import pandas
 import pytest
 
-import edgeline
+import edgeline.reading
 from edgeline import project
 from edgeline.cli.main import main
-from edgeline.errors import UsageError
+from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.edge import LABELS_FILE_NAME, PREDICTIONS, Prediction
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.records.run import Run
@@ -18,7 +18,7 @@ from edgeline.report.facts import Evaluation, Facts, Slice
 from edgeline.workspace.known_runs import KnownRun
 from edgeline.workspace.runs import RunFolder
 from tests.conftest import make_workspace
-from tests.edgeline.cli.test_predict import ROW, SHAPES, tflite
+from tests.edgeline.cli.test_predict import ROW, SHAPES, TOKENS, tflite
 from tests.edgeline.cli.test_verify import push_with_golden
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run, spans
@@ -159,6 +159,16 @@ def test_the_model_in_production_answers_as_on_a_phone(tmp_path, workspace, hist
     assert edgeline.open(workspace / "push").model(version=1).labels == ("dark", "bright")
     with pytest.raises(UsageError, match="celsius"):
         history.model().predict({"kelvin": ["21.5", "30"]})
+
+
+def test_a_text_or_photo_that_is_not_there_is_an_error_of_edgeline(tmp_path, workspace, history):
+    candidate = make_candidate(tmp_path / "made", labels=("dark", "bright"), preprocessing=TOKENS)
+    for name in ("model_fp16.tflite", "model_int8.tflite"):
+        candidate.edge_files[name].write_bytes(tflite(SHAPES["tokens"], "int32", 0.5))
+    store.push(workspace / "push", "shelf", candidate)
+    with pytest.raises(EdgelineError, match="none.txt") as missing:
+        list(history.model().predict_file(tmp_path / "none.txt"))
+    assert missing.value.why and missing.value.do
 
 
 def test_the_version_of_a_release_that_never_was_is_refused_with_those_that_are(tmp_path, history):
