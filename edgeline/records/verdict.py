@@ -96,7 +96,7 @@ class Drift:
     expected_unseen: float = 0.0  # the value of `unseen` if nothing had changed
     new: tuple[str, ...] = ()  # the commonest unseen words
     span: str = ""  # its name
-    measure: str = ""  # the name of the distance in the schema, `infinity_norm` or `jensen_shannon_divergence`
+    measure: str = ""  # the distance in the schema: `infinity_norm` or `jensen_shannon_divergence`
 
 
 DRIFT = JsonFile[tuple[Drift, ...]]("drift.json", tuple[Drift, ...])

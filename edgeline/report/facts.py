@@ -29,7 +29,7 @@ class Distribution:
 class Feature:
     """One feature of the training examples: the newest span, the spans before it, and how far apart they are.
 
-    Distance and threshold are None where the schema sets no threshold, or there are too few examples to compare.
+    Distance and threshold are None where the schema sets no threshold, or examples are too few to compare.
     """
 
     name: str

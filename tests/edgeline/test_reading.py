@@ -166,7 +166,7 @@ def test_a_text_or_photo_that_is_not_there_is_an_error_of_edgeline(tmp_path, wor
     for name in ("model_fp16.tflite", "model_int8.tflite"):
         candidate.edge_files[name].write_bytes(tflite(SHAPES["tokens"], "int32", 0.5))
     store.push(workspace / "push", "shelf", candidate)
-    with pytest.raises(EdgelineError, match="none.txt") as missing:
+    with pytest.raises(EdgelineError, match=r"none\.txt") as missing:
         list(history.model().predict_file(tmp_path / "none.txt"))
     assert missing.value.why and missing.value.do
 

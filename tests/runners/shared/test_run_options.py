@@ -24,6 +24,6 @@ def test_a_workload_in_a_store_is_neither_taken_nor_passed_over(bucket):
     (data / "span-00001" / "labels.csv").write_text("")
     assert find_own_workload(data) == "shelf"
     (data / "workload.yaml").write_text("name: mine")
-    with pytest.raises(UsageError, match="has a workload.yaml, and --workload is not given"):
+    with pytest.raises(UsageError, match=r"has a workload\.yaml, and --workload is not given"):
         RunOptions(NamedSettings("", None, ()), data, Path())
     assert RunOptions(NamedSettings("sensor", None, ()), data, Path()).named.workload == "sensor"
