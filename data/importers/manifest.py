@@ -140,7 +140,9 @@ def _read_cells(
             cells[column] = str(value or "").strip()
         else:
             cell = clean_text(value, f"{manifest} line {line}: the {own}")
-            cells[column] = "" if cell.lower() in NO_LABEL else cell
+            # A lane or a shop may well be called NA.
+            is_none = column in ("label", "session_id") and cell.lower() in NO_LABEL
+            cells[column] = "" if is_none else cell
     check_split(cells.get("split", ""), f"{manifest} line {line}: the split")
     return f"{manifest.name} line {line}: {cells['photo']}", cells
 

@@ -184,7 +184,11 @@ def import_table(
                 warnings += (
                     f"{noun.capitalize()}s that a run will quarantine, as {name} is empty: {lost:,}.",
                 )
-        if not text and (photos := [c.name for c in profile.columns.values() if c.names_photos()]):
+        unread = profile.columns.keys() - {label, group, time, *kinds.categories}
+        photos = [
+            name for name, column in profile.columns.items() if name in unread and column.names_photos()
+        ]
+        if not text and known_kinds is None and photos:
             warnings += (
                 f"{photos[0]} names photos, which a table does not read: the model learns from the other"
                 " columns. To learn from the photos, call the column of labels `label`, leave out --label,"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgeline.store.locations import is_url, locate
+from edgeline.store.locations import is_url, locate, name_place
 from edgeline.workspace.known_runs import Place
 
 EXIT_CODES = """\
@@ -45,7 +45,7 @@ def gather(name: str, into: Any, *options: Decorator) -> Decorator:
 
 def _parse_store(text: str) -> str:
     """Returns the place of releases as a run records it: without a last slash, a folder absolute."""
-    return text.rstrip("/") if is_url(text) else str(locate(text).absolute())
+    return name_place(text) if is_url(text) or not text else str(locate(text).absolute())
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="print JSON on stdout")

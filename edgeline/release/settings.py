@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from edgeline.release.pointer import DAYS, MAX_PERCENT, MIN_PERCENT
 from edgeline.release.signing import KEY_VARIABLE
 from edgeline.settings_group import Group, make_absolute, refuse_user
-from edgeline.store.locations import is_url
+from edgeline.store.locations import is_url, name_place
 
 
 def _check_app_version(version: object) -> object:
@@ -28,7 +28,7 @@ def _resolve_key(path: str) -> str:
 
 
 def _resolve_place(place: str) -> str:
-    return refuse_user(place).rstrip("/") if is_url(place) else str(make_absolute(Path(place)))
+    return name_place(refuse_user(place)) if is_url(place) else str(make_absolute(Path(place)))
 
 
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]

@@ -66,6 +66,11 @@ def is_url(place: str) -> bool:
     return bool(_URL.match(place)) and not place.startswith("file://")
 
 
+def name_place(place: str) -> str:
+    """Returns the URL of a bucket without slashes at its end, as all records have it; other texts as they are."""
+    return place.rstrip("/") if _BUCKET.match(place) else place
+
+
 def locate(place: "str | Location") -> Location:
     """Returns the folder or place in a store that a text names; a Path or UPath is returned as it is.
 

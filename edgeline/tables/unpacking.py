@@ -150,7 +150,10 @@ def convert_to_utf8(path: Path, scratch: Path) -> tuple[Path, str]:
 
 def decode_text(content: bytes) -> str:
     """Decodes the content of a file in one of the encodings of `convert_to_utf8`. Raises UnicodeError."""
-    encoding = _find_encoding(BytesIO(content))
+    encoding, text = _find_encoding(BytesIO(content)), content.decode(errors="replace")
+    # A long line with more letters of UTF-8 than wrong bytes was cut or damaged, and is in no other encoding.
+    if sum(not letter.isascii() for letter in text) > 2 * text.count("\ufffd"):
+        encoding = "UTF-8" if encoding == "Windows-1252" else encoding
     return content.decode("utf-8-sig" if encoding == "UTF-8" else encoding)
 
 

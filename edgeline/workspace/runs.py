@@ -16,7 +16,7 @@ from edgeline.journal import utc_now
 from edgeline.records.events import EventReader, Planned, StepChanged
 from edgeline.records.run import RUN, Artifact, Run, Step
 from edgeline.release.manifest import files_below
-from edgeline.store.locations import write_atomically
+from edgeline.store.locations import name_place, write_atomically
 
 # The name by which commands take the run that pushed the release in production.
 PRODUCTION = "production"
@@ -178,7 +178,9 @@ def find_push(last: Run | None, workspace: Path) -> str:
     """
     given = last.settings.get("push") if last and last.engine == "local" else None
     is_inside = isinstance(given, Mapping) and given.get("destination", "") is None
-    return last.push if last and not is_inside else str(workspace.absolute() / "push")
+    if last and not is_inside:
+        return name_place(last.push)  # records of earlier versions may end with a slash
+    return str(workspace.absolute() / "push")
 
 
 def locate_registry(workspace: Path) -> str:

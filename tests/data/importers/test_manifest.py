@@ -157,9 +157,10 @@ def test_a_manifest_that_is_a_pipe_or_enormous_is_refused(tmp_path, data_dir, na
 
 @pytest.mark.parametrize("missing", ["nan", "NA", "n/a", "null", "<NA>"])
 def test_a_missing_label_or_session_as_programs_write_it_is_none(tmp_path, missing):
-    text = f"photo,label,session\na.jpg,ok,{missing}\nb.jpg,{missing},1\n"
+    text = f"photo,label,session,lane\na.jpg,ok,{missing},{missing}\nb.jpg,{missing},1,2\n"
     kept, refused = find_source(source(tmp_path, "m.csv", text)).offers
-    assert (kept.label, kept.session_id) == ("ok", "")
+    # A lane may well be called NA.
+    assert (kept.label, kept.session_id, kept.lane_id) == ("ok", "", missing)
     assert refused == RefusedPhoto("m.csv line 3: b.jpg", "unlabelled")
 
 

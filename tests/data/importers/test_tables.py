@@ -865,6 +865,11 @@ def test_a_table_that_names_photos_warns_that_it_does_not_read_them(tmp_path: Pa
     report = import_table(src, tmp_path / "data", "paid")
     (warning,) = report.warnings
     assert warning.startswith("file names photos, which a table does not read") and report.numbers == ("age",)
+    assert import_table(src, tmp_path / "data", "paid").warnings == ()  # the next week
+    icons: list[object] = [f"icon {n % 3}.png" for n in range(300)]
+    src = table(tmp_path / "c.csv", column(icons, age=list(AGES)), ("icon", "age", "paid"))
+    report = import_table(src, tmp_path / "icons", "paid")
+    assert (report.categories, report.warnings) == (("icon",), ())
     src = table(tmp_path / "b.csv", column(names), ("file", "paid"))
     with pytest.raises(DataRefused, match="file names photos, which are read without --label"):
         import_table(src, tmp_path / "more", "paid")

@@ -223,6 +223,7 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace):
     [
         ("s3://bucket/push/", "s3://bucket/push"),
         ("s3://bucket/", "s3://bucket"),
+        ("s3:///", "s3:///"),
         ("push/", "{here}/push"),
         ("file:///push/", "/push"),
     ],

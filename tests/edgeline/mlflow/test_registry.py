@@ -1,5 +1,6 @@
 """MLflow, on SQLite and on PostgreSQL, as the mirror of runs and releases."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -11,7 +12,7 @@ import pytest
 
 from edgeline.errors import EdgelineError
 from edgeline.mlflow.registry import Registry, read_ids
-from edgeline.release import store
+from edgeline.release import releases, store
 from edgeline.release.layout import PushFolder
 from edgeline.report import records
 from edgeline.store import locations
@@ -249,6 +250,20 @@ def test_a_release_that_cannot_be_read_now_is_registered_later_with_its_files(pl
     registry.register_releases(url)
     version = Seen(uri_of(place)).client.get_model_version("shelf", "1")
     assert version.description == f"Version 1 in {url}"
+
+
+def test_a_folder_that_does_not_answer_once_is_read_later(place, monkeypatch):
+    push(place)
+    with monkeypatch.context() as away:
+
+        def fail(*_):
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+        away.setattr(releases, "read_bytes", fail)
+        with pytest.raises(EdgelineError, match="Stale file handle"):
+            mirror(place)
+    mirror(place)
+    assert Seen(uri_of(place)).aliases == {"production": 1}
 
 
 def test_a_release_whose_files_are_gone_keeps_its_number(place):

@@ -136,6 +136,11 @@ def test_a_workspace_without_runs_says_how_to_make_one(tmp_path):
         runs.find_run(tmp_path, "latest")
 
 
+def test_the_store_of_a_run_of_an_earlier_version_has_its_name_of_today(tmp_path, make_run):
+    given = make_run(push="s3://bucket/push/", settings={"push": {"destination": "s3://bucket/push/"}})
+    assert runs.find_push(given, tmp_path) == "s3://bucket/push"
+
+
 def test_runs_can_be_asked_for_by_workload(tmp_path, make_run):
     write_run(tmp_path, make_run(id="20261004-000000", workload="shelf", outcome="pushed"))
     write_run(tmp_path, make_run(id="20261005-000000", workload="bottles", outcome="held"))
