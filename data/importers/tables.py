@@ -185,9 +185,7 @@ def import_table(
                     f"{noun.capitalize()}s that a run will quarantine, as {name} is empty: {lost:,}.",
                 )
         unread = profile.columns.keys() - {label, group, time, *kinds.categories}
-        photos = [
-            name for name, column in profile.columns.items() if name in unread and column.names_photos()
-        ]
+        photos = [c.name for c in profile.columns.values() if c.name in unread and c.names_photos()]
         if not text and known_kinds is None and photos:
             warnings += (
                 f"{photos[0]} names photos, which a table does not read: the model learns from the other"

@@ -67,7 +67,7 @@ def is_url(place: str) -> bool:
 
 
 def name_place(place: str) -> str:
-    """Returns the URL of a bucket without slashes at its end, as all records have it; other texts as they are."""
+    """Returns the URL of a bucket as records have it, without slashes at its end; another text as it is."""
     return place.rstrip("/") if _BUCKET.match(place) else place
 
 
