@@ -182,7 +182,9 @@ def _add_values(text: str, domain: str, values: Sequence[str], before: str = "")
 
 def _find_block(text: str, kind: str, name: str) -> tuple[int, int]:
     """Returns the start and end of the block of that name."""
-    for match in re.finditer(rf"^[ \t]*{kind}\s*:?\s*\{{", text, re.MULTILINE):
+    # Comments and values come first, so that what looks like a block in them is none.
+    starts = re.compile(rf"{_TOKENS.pattern} | (?P<start>\b{kind}\s*:?\s*\{{)", re.VERBOSE)
+    for match in (each for each in starts.finditer(text) if each["start"]):
         tokens, depth, end = _TOKENS.finditer(text, match.end()), 1, len(text)
         while depth and (token := next(tokens, None)):
             depth += {"{": 1, "}": -1}.get(token[0], 0)

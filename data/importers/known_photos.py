@@ -84,7 +84,11 @@ def read_known_looks(
         for row in rows:
             with suppress(RowRejected):
                 key = _make_key(span, row.photo)
-                fresh[key] = known[key] if key in known else look(span.read(row.photo))
+                if key in known:
+                    fresh[key] = known[key]
+                else:
+                    photo, fresh[key] = span.read(row.photo), None  # stays None where a run rejects the photo
+                    fresh[key] = look(photo)
                 if photo_look := fresh[key]:
                     yield row, photo_look
         if fresh != known:

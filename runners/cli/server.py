@@ -1,5 +1,6 @@
 """Runs a server that a library brings, with pages to look at, until this process is asked to end."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -45,7 +46,11 @@ def serve(name: str, command: Sequence[str], look: Callable[[], None] = lambda: 
         try:
             server.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
-            server.kill()  # it has no state to save
+            # It and its workers have no state to save.
+            if options.get("start_new_session"):
+                os.killpg(server.pid, signal.SIGKILL)
+            else:
+                server.kill()
             server.wait()
     raise EdgelineError(
         f"{name} ended with exit code {server.returncode}.",

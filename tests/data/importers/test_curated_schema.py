@@ -52,6 +52,11 @@ def test_new_labels_go_to_the_end_and_nothing_else_changes():
     assert read_label_domain(add_labels(more, ("d",))) == ("b", "a", "c }", "ö", "d")
 
 
+def test_new_labels_go_into_a_schema_of_one_line():
+    line = text_format.MessageToString(parse(build_photo_schema(("b", "a"))), as_one_line=True)
+    assert read_label_domain(add_labels(line, ("c",))) == ("b", "a", "c")
+
+
 def test_a_schema_without_labels_is_refused():
     with pytest.raises(UsageError, match='string_domain with the name "label"'):
         read_label_domain('feature { name: "label" }')

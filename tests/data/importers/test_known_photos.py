@@ -1,3 +1,5 @@
+import shutil
+
 import msgspec
 import pytest
 
@@ -7,6 +9,7 @@ from data.photos.labels_file import PhotoSpan, read_labels
 from data.photos.likeness import SIDE
 from data.spans.layout import find_spans
 from edgeline.records.photo_features import SIZE
+from edgeline.records.rejection import RowRejected
 from tests.data.importers.test_importing import write
 from tests.data.sample_photos import jpeg
 
@@ -26,6 +29,22 @@ def test_a_look_without_what_a_network_saw_or_with_what_it_saw_otherwise_is_made
         looks = read_known_looks(data_dir, {span: rows}, lambda it: made.append(it) or look, described=True)
         assert list(looks) == [(row, look)]
     assert len(made) == made_again
+
+
+def test_a_photo_that_a_run_rejects_is_tried_once(tmp_path):
+    data_dir = tmp_path / "data"
+    import_photos(write(tmp_path / "src", {"ok/1.jpg": jpeg()}), data_dir)
+    (span,) = map(PhotoSpan.of, find_spans(data_dir))
+    rows, tries = read_labels(span), []
+    shutil.rmtree(data_dir / ".looks")
+
+    def reject(photo):
+        tries.append(photo)
+        raise RowRejected("unsafe", "It takes too long to decode.")
+
+    for _ in range(2):
+        assert not list(read_known_looks(data_dir, {span: rows}, reject, described=False))
+    assert len(tries) == 1
 
 
 def test_a_look_of_an_earlier_version_is_made_again(tmp_path):

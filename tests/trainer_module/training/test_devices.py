@@ -99,6 +99,16 @@ def test_of_several_workers_one_is_the_chief(jobs, task, chief):
     assert is_first(resolver) == chief
 
 
+def test_the_tpu_is_the_one_that_the_environment_names(monkeypatch):
+    monkeypatch.setenv("TPU_NAME", "grpc://192.0.2.1:8470")
+    resolvers = []
+    monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", resolvers.append)
+    monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", lambda _: None)
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda _: tf.distribute.get_strategy())
+    make_strategy(TrainerSettings(strategy="tpu"))
+    assert resolvers[0].cluster_spec().as_dict() == {"worker": ["192.0.2.1:8470"]}
+
+
 def test_a_tpu_that_nothing_names_is_refused(monkeypatch):
     monkeypatch.delenv("TPU_NAME", raising=False)
     with pytest.raises(EdgelineError, match="TensorFlow finds no TPU") as refused:
