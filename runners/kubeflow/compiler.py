@@ -20,7 +20,7 @@ from edgeline.errors import UsageError
 from edgeline.release.signing import KEY_VARIABLE
 from edgeline.store.locations import write_atomically
 from pipeline.kubeflow_settings import split_claim
-from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
+from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID, escape
 from runners.kubeflow.spec import finish
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
     entry = ["python", "-m", "runners.kubeflow.pod.entry", "--records", paths.records]
     entry += ["--module", workload.module, "--source", workload.source]
     if settings.alerts.channels:
-        entry += ["--alerts", settings.alerts.model_dump_json(exclude_defaults=True)]
+        entry += ["--alerts", escape(settings.alerts.model_dump_json(exclude_defaults=True))]
     if kubeflow.shards:
         entry += ["--shards", kubeflow.shards]
     if settings.registry.server:

@@ -130,6 +130,11 @@ def check(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         ) from None
 
 
+def escape(text: str) -> str:
+    """Escapes what Kubernetes and Argo would replace in the JSON of a pod's argument, inside its texts."""
+    return text.replace("$(", r"\u0024(").replace("{{", r"\u007b\u007b")
+
+
 def _split(values: Mapping[str, Any], objects: tuple[type, ...]) -> tuple[Values, Values]:
     shown: Values = {}
     unshown: Values = {}

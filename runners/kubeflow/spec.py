@@ -12,7 +12,7 @@ from typing import Any
 from edgeline.records.steps import STEPS, StepInfo, find_helped_step, name_helper, name_task
 from edgeline.release.signing import KEY_VARIABLE
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
-from runners.kubeflow.parameters import FIRST, PARAMETERS, read_defaults, select_for_step, take_apart
+from runners.kubeflow.parameters import FIRST, PARAMETERS, escape, read_defaults, select_for_step, take_apart
 from runners.kubeflow.pod.pages import CONFUSION, METRICS
 
 _FIGURE_TYPES: Mapping[str, str] = {METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
@@ -78,7 +78,7 @@ def finish(
         command = executors[label]["container"]["command"]
         command += ["--step", name, *_set_parameters(step, task, component)]
         if step == FIRST:
-            command += ["--settings", json.dumps(recorded, sort_keys=True)]
+            command += ["--settings", escape(json.dumps(recorded, sort_keys=True))]
         _complete_container(step, executors[label]["container"], settings)
         if config := _make_kubernetes_config(step, settings):
             platform[label] = config
@@ -131,7 +131,7 @@ def _set_parameters(step: str, task: Spec, component: Spec) -> list[str]:
             **{name: {"runtimeValue": {"constant": value}} for name, value in shown.items()},
             **{name: {"componentInputParameter": name} for name in select_for_step(step)},
         }
-    return ["--unshown", json.dumps(unshown, sort_keys=True)] if unshown else []
+    return ["--unshown", escape(json.dumps(unshown, sort_keys=True))] if unshown else []
 
 
 def _require_gate(task: Spec, component: Spec, components: Spec) -> None:

@@ -55,6 +55,8 @@ UI_TYPES = {"system.HTML", "system.Metrics", "system.ClassificationMetrics"}
 
 
 SHELF = find_workload("shelf")
+# Kubernetes takes the first for a variable, and Argo the second for a parameter.
+REPLACED = "$(HOME) and {{workflow.name}}"
 
 
 def settings(*groups, **changes):
@@ -117,7 +119,8 @@ def full(tmp_path_factory):
         "tune": {},
         "trainer": {"strategy": "multi_worker", "workers": 3},
         "beam": beam,
-        "alerts": {"webhook": "$HOOK", "stale_days": 30},
+        "alerts": {"webhook": "$HOOK", "stale_days": 30, "command": ["notify", REPLACED]},
+        "push": {"data_statement": REPLACED},
         "registry": {"uri": "http://mlflow:5000"},
     }
     places = {"shards": "s3://bucket/shards/", "spill": "pvc://shared/spill"}
@@ -217,8 +220,17 @@ def test_every_step_knows_whom_to_tell_where_shards_and_mirror_are_and_only_the_
         command = container["command"]
         alerts = AlertSettings.model_validate_json(command[command.index("--alerts") + 1])
         assert (alerts.webhook, alerts.stale_days) == ("$HOOK", 30)
+        assert alerts.command == ("notify", REPLACED)
         assert command[command.index("--registry") + 1] == "http://mlflow:5000"
         assert command[command.index("--shards") + 1] == "s3://bucket/shards"
+
+
+def test_texts_in_arguments_have_nothing_that_kubernetes_or_argo_would_replace(full):
+    commands = {name: container["command"] for name, container in containers(full[0]).items()}
+    assert not [text for command in commands.values() for text in command if "$(" in text or "{{" in text]
+    command = commands["ExampleGen"]
+    recorded = json.loads(command[command.index("--settings") + 1])
+    assert recorded["push"]["data_statement"] == REPLACED
 
 
 @pytest.mark.parametrize(
