@@ -276,7 +276,8 @@ def _show_progress(doing: str) -> Iterator["Progress"]:
     help="the folder to write, which must be new (./suggestions)",
 )
 @options.releases_of
-def suggest(source: Path, count: int, out: Path, place: "Place") -> int:
+@options.as_json
+def suggest(source: Path, count: int, out: Path, place: "Place", as_json: bool) -> int:
     """Suggests which of many unlabelled photos, rows or texts to label next.
 
     SRC is a folder or a file as `edgeline predict` reads it, or a table with a column photo. A tenth is drawn
@@ -298,6 +299,9 @@ def suggest(source: Path, count: int, out: Path, place: "Place") -> int:
     with _show_progress("reading"):
         suggested = suggestions.suggest(source, count, place, run, workload)
         listed = listing.write(suggested, out)
+    if as_json:
+        print_json(suggested.make_document(listed))
+        return 0
     for sentence in suggested.sentences(count, listed, run.data):
         say(sentence)
     return 0

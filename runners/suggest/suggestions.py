@@ -3,8 +3,9 @@
 import hashlib
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,19 @@ class Suggestions:
             "those of each kind that the model doubts most",
         )
         return (typical if self.few else doubted) + (f", by {self.slice}" if self.slice else "")
+
+    def make_document(self, listed: Path) -> dict[str, Any]:
+        """Returns what was suggested and left out, for programs."""
+        return {
+            "list": str(listed),
+            "candidates": len(self.pool.candidates),
+            "useful": len(self.useful),
+            "random": len(self.drawn),
+            "labelled": self.labelled,
+            "left_out": {"labelled": self.pool.labelled, "copies": self.pool.repeated},
+            "problems": self.pool.problems,
+            "gain": self.gain and asdict(self.gain),
+        }
 
     def sentences(self, asked: int, listed: Path, data: str) -> Iterator[str]:
         """Yields what was suggested and left out, for people, and what to do next."""

@@ -135,6 +135,15 @@ def test_new_photos_are_suggested_and_labelled_copied_and_broken_ones_left_out(s
     assert {row["said"] for row in ended.rows} <= {"dark", "bright"}
 
 
+def test_programs_get_the_place_of_the_list_and_the_numbers_as_json(suggest, photos):
+    (photos / "broken.jpg").write_bytes(jpeg()[:200])
+    printed = json.loads(suggest(photos, "--n", "20", "--json").out)
+    assert (printed["list"], printed["candidates"]) == ("out/suggestions.csv", 30)
+    assert (printed["useful"], printed["random"], printed["labelled"]) == (18, 2, 40)
+    assert printed["left_out"] == {"labelled": 0, "copies": 0} and printed["gain"] is None
+    assert len(printed["problems"]) == 1 and "broken.jpg" in printed["problems"][0]
+
+
 def test_the_list_with_labels_is_imported_as_it_is(suggest, photos, tmp_path):
     ended = suggest(photos, "--n", "25")
     assert "Write the labels into its column label, then:" in ended.out
