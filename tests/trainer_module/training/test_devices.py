@@ -104,7 +104,7 @@ def test_the_tpu_is_the_one_that_the_environment_names(monkeypatch):
     resolvers = []
     monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", resolvers.append)
     monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", lambda _: None)
-    monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda _: tf.distribute.get_strategy())
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda _: tf.distribute.MirroredStrategy(["CPU:0"]))
     make_strategy(TrainerSettings(strategy="tpu"))
     assert resolvers[0].cluster_spec().as_dict() == {"worker": ["192.0.2.1:8470"]}
 
