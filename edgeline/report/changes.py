@@ -1,9 +1,9 @@
 """Describes runs line by line, and compares two runs by these lines."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from edgeline.report.facts import Facts
+from edgeline.report.facts import Facts, Feature
 from edgeline.report.words import UNKNOWN, count, megabytes, milliseconds, percent, seconds
 
 _DIGESTS = {"code": "Code", "lock": "Lock file", "schema": "Curated schema"}
@@ -38,12 +38,7 @@ def describe(facts: Facts) -> dict[str, Lines]:
     }
     if facts.data is not None:
         reasons = sorted({reason for span in facts.data.spans for reason in span.rejected})
-        sections["Drift"] = {
-            # Two measures of one feature cannot be compared: each has a line of its own.
-            f"{feature.name}, {feature.measure}": f"{feature.distance:.3f}, at most {feature.threshold:.3f}"
-            for feature in facts.data.features
-            if feature.distance is not None and feature.threshold is not None
-        }
+        sections["Drift"] = dict(_describe_drift(facts.data.features))
         sections["Schema"] = {f"{item.feature}, {item.kind}": item.seen for item in facts.data.schema}
         sections["Quarantine"] = {
             reason: count(sum(span.rejected.get(reason, 0) for span in facts.data.spans))
@@ -58,6 +53,14 @@ def describe(facts: Facts) -> dict[str, Lines]:
         **({"Total": seconds(run.seconds)} if run.seconds is not None else {}),
     }
     return {section: lines for section, lines in sections.items() if lines}
+
+
+def _describe_drift(features: Sequence[Feature]) -> Iterator[tuple[str, str]]:
+    """Yields a line for each feature and measure: distances of two measures cannot be compared."""
+    for each in features:
+        if each.distance is not None and each.threshold is not None:
+            measure = f", {each.measure}" if each.measure else ""  # records of earlier versions have none
+            yield f"{each.name}{measure}", f"{each.distance:.3f}, at most {each.threshold:.3f}"
 
 
 def _describe_data(facts: Facts) -> Iterator[tuple[str, str]]:
