@@ -129,7 +129,7 @@ def _list_files(root: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 def _read_cache(cache: Path | None) -> dict[str, dict[str, str]]:
     with suppress(OSError, ValueError, RecursionError):
-        if cache is not None:
+        if cache is not None and cache.is_file():  # and not a pipe, which would wait
             return msgspec.json.decode(cache.read_bytes(), type=dict[str, dict[str, str]])
     return {}
 
