@@ -375,8 +375,9 @@ def test_a_phone_takes_its_side_of_a_canary_and_says_which(root, tmp_path, open_
         assert "an old pointer was replayed" in tries.look() and tries.version() == "v1"
 
 
-def load_module(page: Any, path: str, folder: Path) -> None:
-    """Makes a module of the page's sources the global `tested`."""
+@contextmanager
+def open_with_module(path: str, pushed: Path, open_phone: Callable[..., Any], folder: Path) -> Iterator[Any]:
+    """Opens the page, with a module of its sources as the global `tested`."""
     web = Path(sites.__file__).parents[2] / "clients/web"
     bundler = web / "node_modules/.bin/esbuild"
     if not bundler.is_file():
@@ -384,14 +385,15 @@ def load_module(page: Any, path: str, folder: Path) -> None:
     script = folder / "tested.js"
     options = ("--bundle", "--format=iife", "--global-name=tested", f"--outfile={script}")
     subprocess.run([bundler, web / "src" / path, *options], check=True, capture_output=True)
-    page.evaluate(script.read_text(encoding="utf-8").replace("var tested", "globalThis.tested"))
+    with serving(pushed, "row") as server:
+        page = open_phone(server.url).page
+        page.evaluate(script.read_text(encoding="utf-8").replace("var tested", "globalThis.tested"))
+        yield page
 
 
 def test_the_page_takes_the_side_that_the_examples_of_the_rule_name(pushed, open_phone, tmp_path):
     examples = json.loads(CANARY.read_text())
-    with serving(pushed, "row") as server:
-        page = open_phone(server.url).page
-        load_module(page, "release.ts", tmp_path)
+    with open_with_module("release.ts", pushed, open_phone, tmp_path) as page:
         chosen = page.evaluate(
             "examples => Promise.all(examples.map(async each => (await tested.chooseRelease("
             "{model: each.model, production: {}, candidate: each}, each.client)) === each))",
@@ -409,9 +411,7 @@ def test_the_page_reads_the_blanks_around_a_cell_as_python_does(pushed, open_pho
             expected.append(preprocess(each, contract).ravel().tolist())
         except EdgelineError:
             expected.append(None)
-    with serving(pushed, "row") as server:
-        page = open_phone(server.url).page
-        load_module(page, "contracts/row.ts", tmp_path)
+    with open_with_module("contracts/row.ts", pushed, open_phone, tmp_path) as page:
         tensors = page.evaluate(
             "([rows, contract]) => rows.map(row => { try {"
             " return [...tested.preprocessRow(row, contract)[0]] } catch { return null } })",
