@@ -30,7 +30,6 @@ from edgeline.report import records
 from edgeline.report.facts import Facts, Slice
 from edgeline.report.verdict import describe_outcome
 from edgeline.store.locations import Location, locate, read_bytes
-from edgeline.store.store_errors import is_absent
 
 # MLflow connects to nothing but its registry, and gives up on that within half a minute; its server starts no
 # runner for jobs, since there are none.
@@ -227,8 +226,8 @@ class Registry:
                 files = (release.default_file.name, PREPROCESSING, LABELS)
                 _save_model({file: release.read(file) for file in files}, Path(folder, _MODEL))
             except Damaged as error:  # Or removed; it is registered all the same.
-                if isinstance(error.__cause__, OSError) and not is_absent(error.__cause__):
-                    raise  # A folder of a store that does not answer; a later run reads it.
+                if error.may_be_intact:
+                    raise  # A later run reads it.
                 about += f", which cannot be loaded: {error.found}"
             # The run that pushed it may be in another workspace, or be gone.
             run = self._runs.get(name) or self._find_or_create_run(digest, name)

@@ -23,6 +23,7 @@ from msgspec import Meta, to_builtins
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.json_file import convert
 from edgeline.store.locations import Location, list_names, read_bytes
+from edgeline.store.store_errors import is_absent
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -123,7 +124,12 @@ Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class Damaged(EdgelineError):
-    """A file of a push folder that is missing, or not as this code wrote it."""
+    """A file of a push folder that is missing, cannot be read, or is not as this code wrote it."""
+
+    @property
+    def may_be_intact(self) -> bool:
+        """Returns whether only its reading failed, as in a store that does not answer."""
+        return isinstance(self.__cause__, OSError) and not is_absent(self.__cause__)
 
 
 def damaged(where: str, found: str, expected: str) -> Damaged:
