@@ -32,7 +32,7 @@ settings.load_profile("tests")
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Read when OpenMP, OpenBLAS and TensorFlow are first loaded. Where several processes share the cores, their
-# threads wait for one another and use up the cores meanwhile: gradient boosting then takes five times the CPU.
+# threads wait for one another and use up the cores meanwhile: gradient boosting takes five times the CPU.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # Read when TensorFlow is first imported; 2 keeps its errors.
