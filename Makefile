@@ -1,8 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
-# One more than there are cores, for tests that wait. Each process holds TensorFlow, about 1 GB: more than four
-# gain little.
-JOBS ?= $(shell nproc 2>/dev/null | awk '{print ($$1 > 3) ? 4 : $$1 + 1}')
+# Two more than there are cores, since a quarter of the time tests wait. Each process holds TensorFlow, about
+# 1 GB: more than five gain little.
+JOBS ?= $(shell nproc 2>/dev/null | awk '{print ($$1 > 2) ? 5 : $$1 + 2}')
 MAKEFLAGS += --no-print-directory
 # A user's own packages must not mix with the pinned ones; and each process of many would compile TensorFlow's
 # sources again, 12 s, where Python may not keep what it compiled.
