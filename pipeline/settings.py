@@ -138,6 +138,7 @@ def load(
     """
     tree, mistakes = merge_layers(workload, profile, platform, overrides, PROFILES)
     tree.merge(parameters or {}, "the parameters of the run")
+    _choose_learning_rate(tree)
     settings, wrong = _validate(tree.values, tree)
     mistakes += wrong
     if settings:
@@ -163,6 +164,18 @@ def _validate(values: Mapping[str, object], tree: Tree) -> tuple[Settings | None
         return Settings.model_validate(values), []
     except ValidationError as error:
         return None, describe_mistakes(error, _make_schema(), tree)
+
+
+def _choose_learning_rate(tree: Tree) -> None:
+    """Sets the learning rate that the kind of photos leaves open, by the weights that training begins with.
+
+    docs/measurements.md compares rates.
+    """
+    trainer, model = (tree.values.get(group) for group in ("trainer", "model"))
+    if isinstance(trainer, dict) and trainer.get("learning_rate", ...) is None:
+        weights = model.get("weights") if isinstance(model, dict) else None
+        rate = 2e-3 if weights in (None, "none") else 2e-4
+        tree.merge({"trainer": {"learning_rate": rate}}, "the kind of workload")
 
 
 @cache

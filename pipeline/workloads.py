@@ -46,7 +46,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
                 "batch_size": 32,
                 "epochs": 12,
                 "min_steps": 600,
-                "learning_rate": 2e-4,
+                "learning_rate": None,
                 "balanced": True,
                 "crop": 0.2,
                 "label_smoothing": 0.1,
@@ -133,7 +133,7 @@ BUILT_IN = {
             sample="data.shelf.renderer",
             settings={
                 # Damaged goods are a tenth of the photos, and the ones an auditor is sent for.
-                "trainer": {"class_weights": {"damaged": 2.0}},
+                "trainer": {"learning_rate": None, "class_weights": {"damaged": 2.0}},
                 "evaluation": {
                     "bounds": [
                         {"slice": "overall", "metric": "accuracy", "lower": 0.85, "max_drop": 0.02},

@@ -9,6 +9,7 @@ import pytest
 from edgeline.errors import UsageError
 from edgeline.settings_layers import merge_layers
 from pipeline.settings import Settings, load
+from pipeline.workloads import KINDS
 
 
 def mistakes(workload=None, profile=None, overrides=(), labels=None):
@@ -455,3 +456,15 @@ def test_the_search_that_the_documentation_shows_is_one(tmp_path):
     (tmp_path / "tune.yaml").write_text(f"    tune:\n{shown}\n", encoding="utf-8")
     tune = load({}, str(tmp_path / "tune.yaml")).tune
     assert (tune.max_trials, len(tune.space)) == (12, 3)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "rate"),
+    [
+        ([], 2e-4),
+        (["model.backbone=compact", "model.weights=none"], 2e-3),
+        (["model.weights=none", "trainer.learning_rate=0.5"], 0.5),
+    ],
+)
+def test_photos_are_trained_with_a_rate_for_the_weights_that_training_begins_with(overrides, rate):
+    assert load(KINDS["photos"]["settings"], overrides=overrides).trainer.learning_rate == rate
