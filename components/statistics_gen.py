@@ -18,6 +18,7 @@ from edgeline.gates.design_effect import GROUP_VARIANCES
 from edgeline.gates.drift import (
     ALL_FEATURES,
     FOR_DRIFT,
+    SHOWN_QUANTILES,
     choose_others,
     make_slicer,
     measure_group_variances,
@@ -44,7 +45,7 @@ class StatisticsExecutor(BaseBeamExecutor):
         statistics.set_string_custom_property("judged", json.dumps(judged))
         features = json.loads(exec_properties["features"])
         newest = tfdv.experimental_get_feature_value_slicer({"newest_span": None})
-        measured = statistics_options(features["measured"], features["uncounted"], newest)
+        measured = statistics_options(features["measured"], features["uncounted"], newest, SHOWN_QUANTILES)
         others = choose_others([*contents], judged)
         compared = statistics_options(["span", *features["compared"]], (), make_slicer(others))
         with self._make_beam_pipeline() as pipeline:

@@ -23,8 +23,9 @@ _LEAST_TO_COMPARE = 50
 # Distributions without a common value are 1 apart, however few their groups are.
 _LARGEST_NOISE = 0.9
 
-# So fine that the tenths of two samples together can be told from the quantiles of each.
-_QUANTILES = 100
+# So fine that the tenths of two samples together can be told from the quantiles of each. TFDV needs a hundred
+# times as many, one by one in Python; what only the report shows has as few as its bars.
+_QUANTILES, SHOWN_QUANTILES = 100, 10
 _INFINITY = 2.0 * float(np.finfo(np.float32).max)
 
 # Texts of a feature that are counted by name: enough for the words of a language, and a few MB a split.
@@ -67,6 +68,7 @@ def statistics_options(
     measured: Sequence[str],
     uncounted: Sequence[str] = (),
     slicer: Callable[[Any], Iterator[Any]] | None = None,
+    quantiles: int = _QUANTILES,
 ) -> Any:
     """Returns a `tfdv.StatsOptions` for features by name, and for the slices of `slicer`."""
     import tensorflow_data_validation as tfdv
@@ -79,7 +81,7 @@ def statistics_options(
         feature_allowlist=list(measured),
         schema=schema,
         num_rank_histogram_buckets=_MOST_TEXTS,
-        num_quantiles_histogram_buckets=_QUANTILES,
+        num_quantiles_histogram_buckets=quantiles,
         experimental_slice_functions=[slicer] if slicer else None,
     )
 
