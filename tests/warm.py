@@ -131,16 +131,21 @@ def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int)
         conversion_worker.main(arguments)
         return 0
     first_run._PROCESSES = 1  # for each file, not three: the median is not what these tests are about
-    vars(convert)["subprocess"] = SimpleNamespace(
-        run=partial(_convert, controller), DEVNULL=subprocess.DEVNULL, STDOUT=subprocess.STDOUT
-    )
+    vars(convert)["subprocess"] = fork_conversions(controller)
     if job == "edgeline":
         return main(arguments)
     run.run = partial(run.run, start=forks.start_worker)
     return main(arguments, prog="python runners/local_runner.py", only="run")
 
 
-def _convert(controller: int, command: list[str], stdout: IO[bytes], **_: object) -> SimpleNamespace:
+def fork_conversions(controller: int | None = None) -> SimpleNamespace:
+    """Returns what `trainer_module.export.convert` has for `subprocess` where its processes are forked."""
+    return SimpleNamespace(
+        run=partial(_convert, controller), DEVNULL=subprocess.DEVNULL, STDOUT=subprocess.STDOUT
+    )
+
+
+def _convert(controller: int | None, command: list[str], stdout: IO[bytes], **_: object) -> SimpleNamespace:
     """Forks the conversion process, as `subprocess.run` would start it."""
     log = stdout.name
     return SimpleNamespace(returncode=WarmRun(command[3:], ROOT, log, log, "convert", controller).wait())

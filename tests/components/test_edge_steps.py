@@ -30,7 +30,8 @@ from pipeline.settings import EdgeSettings, Settings
 from tests.components.conftest import MODEL
 from tests.components.steps import LABELS, SHELF, artifact, execute
 from tests.edgeline.edge.contracts.test_image import contract
-from trainer_module.export.convert import convert
+from tests.warm import fork_conversions
+from trainer_module.export import convert
 
 pytestmark = pytest.mark.e2e
 
@@ -38,10 +39,11 @@ LIMITS = {"min_agreement": 0.95, "max_accuracy_drop": 0.02, "max_size_mb": 5.0, 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_cold_start():
-    """One process a file, not five: the median is not what is tested here."""
+def few_processes():
+    """One process a file, not three, whose median is not what is tested here; and conversions are forked."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(first_run, "_PROCESSES", 1)
+        patch.setattr(convert, "subprocess", fork_conversions())
         yield
 
 
@@ -349,7 +351,9 @@ def test_files_worse_than_that_in_production_are_held_with_slice_figures_and_int
     production = in_production(trained, tmp_path / "production", Path(converted.uri, "model_fp32.tflite"))
     worse = artifact(EdgeModels, tmp_path / "edge")
     shutil.copytree(converted.uri, worse.uri)
-    convert(rarest / "Format-Serving", "serve_image", ["fp32"], read(trained).inputs, tmp_path / "rarest")
+    convert.convert(
+        rarest / "Format-Serving", "serve_image", ["fp32"], read(trained).inputs, tmp_path / "rarest"
+    )
     always_rarest = tmp_path / "rarest" / "model_fp32.tflite"
     shutil.copy(always_rarest, tmp_path / "edge" / "model_fp32.tflite")
     laxer = {"min_agreement": 0.0, "max_accuracy_drop": 1.0}
