@@ -20,6 +20,8 @@ from runners.kubeflow.compiler import compile_pipeline
 from tests.e2e.conftest import SMALL
 from tests.runners.cli.process import python
 from tests.runners.kubeflow.backend import Backend
+from tests.warm import fork_conversions
+from trainer_module.export import convert
 
 pytestmark = pytest.mark.e2e
 
@@ -75,6 +77,7 @@ def cluster(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         # One process a file, not five: the median is not what is tested here.
         patch.setattr(first_run, "_PROCESSES", 1)
+        patch.setattr(convert, "subprocess", fork_conversions())
         yield made
 
 
