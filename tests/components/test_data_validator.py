@@ -304,8 +304,8 @@ def test_the_first_span_has_nothing_to_be_compared_with(tmp_path):
 
 
 def test_a_rendered_week_warns_of_a_failing_lens(tmp_path):
-    generate(tmp_path / "data", weeks=1, per_week=300, seed=20, faults={})
-    generate(tmp_path / "data", weeks=1, per_week=300, seed=20, faults={"dark-lens": 0.5})
+    generate(tmp_path / "data", weeks=1, per_week=150, seed=20, faults={})
+    generate(tmp_path / "data", weeks=1, per_week=150, seed=20, faults={"dark-lens": 0.5})
     window = ingest(tmp_path / "data", tmp_path)
     verdict = Week(window.examples, tmp_path).judge(
         tmp_path, window.quarantine, severity={"large_drift": "warn"}
