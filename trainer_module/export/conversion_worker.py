@@ -135,4 +135,6 @@ def _summarise(error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    # Keras is half of the import of TensorFlow, which can do without it; so can all that happens here.
+    sys.modules["keras"] = None  # type: ignore[assignment]  # None is how `import` has it.
     main(sys.argv[1:])
