@@ -106,15 +106,18 @@ def train_model(
         prepared = prepare(task, model_settings, settings, replicas, selection, checkpoints, budget)
         settings = prepared.settings
         settings = settings.model_copy(update={"epochs": settings.count_epochs(prepared.steps)})
+        loop = prepared.loop(settings)
         if budget:
-            loop, splits = prepared.loop(settings), filter(None, (prepared.evaluation, prepared.selection))
+            splits = filter(None, (prepared.evaluation, prepared.selection))
             measure = partial(fit.time_end_of_epoch, loop, tuple(splits), checkpoints)
             epochs = budget.plan_epochs(loop, prepared.batches_of, prepared.steps, settings.epochs, measure)
-            settings = settings.model_copy(update={"epochs": epochs})
+            if epochs != settings.epochs:  # the learning rate falls to 0 in as many steps
+                settings = settings.model_copy(update={"epochs": epochs})
+                loop = prepared.loop(settings)
         split = task.evaluation
         inputs = split.inputs if split.only is None else None
         outcome = fit.train(
-            prepared.loop(settings),
+            loop,
             prepared.batches_of,
             prepared.steps,
             prepared.evaluation,
