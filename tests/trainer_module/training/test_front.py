@@ -76,7 +76,7 @@ def test_with_all_stages_frozen_training_changes_nothing_but_the_last_layer(task
     own.set_weights([weight + random.uniform(0, 0.01, weight.shape) for weight in own.get_weights()])
     own.save_weights(path)
     settings = ModelSettings(**size, weights=str(path), frozen_stages="all")
-    training = TrainerSettings(epochs=2, batch_size=8, learning_rate=0.01)
+    training = TrainerSettings(epochs=1, batch_size=8, learning_rate=0.01)
     replicas = tf.distribute.OneDeviceStrategy("/cpu:0")
     trained = train_model(task, settings, training, replicas, tmp_path, time.monotonic()).model
     *kept, kernel, _ = trained.get_weights()
