@@ -1,4 +1,4 @@
-"""Commands and conversions for tests, forked from a process that has imported TensorFlow and TFX.
+"""Commands, conversions and code for tests, forked from a process that has imported TensorFlow and TFX.
 
 `python -m tests.warm ADDRESS PID` is that process. All workers of pytest share it; it ends with process PID.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO
 
+from runners.drill.forks import Fork
 from runners.shared.inputs import ROOT
 
 _START_S, _CHECK_S = 120.0, 5.0
@@ -29,7 +30,8 @@ class WarmRun:
         cwd: Its working folder.
         stdout: The file for its output.
         stderr: The file for its messages.
-        job: `run` for runners/local_runner.py, `edgeline`, or `convert` for the conversion process.
+        job: `run` for runners/local_runner.py, `edgeline`, `convert` for the conversion process, or `python`
+            for Python code, the first argument, as of `python -c`.
         controller: The pytest process whose warm process it is forked from.
     """
 
@@ -107,8 +109,6 @@ def _serve(address: str, controller: int) -> None:
 
 def _follow(connection: Connection, controller: int) -> None:
     """Starts a run and tells of it: its process id, then its exit code."""
-    from runners.drill.forks import Fork
-
     job, arguments, cwd, stdout, stderr, environment = connection.recv()
     with open(stdout, "ab") as output:
         run = Fork(partial(_run, job, arguments, cwd, stderr, controller), output, environment)
@@ -124,11 +124,18 @@ def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int)
     from runners.drill import forks
     from runners.local import run
     from trainer_module.export import conversion_worker, convert
+    from trainer_module.training import workers
 
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
     os.chdir(cwd)
     if job == "convert":
         conversion_worker.main(arguments)
+        return 0
+    if job == "python":
+        # Not in a run, whose earlier steps have TensorFlow's threads, which a fork would lack.
+        vars(workers)["subprocess"] = SimpleNamespace(Popen=_TrainingWorker)
+        sys.argv = ["-c", *arguments[1:]]
+        exec(arguments[0], {"__name__": "__main__"})
         return 0
     first_run._PROCESSES = 1  # for each file, not three: the median is not what these tests are about
     vars(convert)["subprocess"] = fork_conversions(controller)
@@ -149,6 +156,24 @@ def _convert(controller: int | None, command: list[str], stdout: IO[bytes], **_:
     """Forks the conversion process, as `subprocess.run` would start it."""
     log = stdout.name
     return SimpleNamespace(returncode=WarmRun(command[3:], ROOT, log, log, "convert", controller).wait())
+
+
+class _TrainingWorker(Fork):
+    """A worker of a training, forked as `subprocess.Popen` would start it."""
+
+    def __init__(self, command: list[str], env: dict[str, str], **_: object) -> None:
+        super().__init__(partial(self._work, command[2:]), sys.stderr.buffer, env)
+
+    def _work(self, argv: list[str]) -> int:
+        from trainer_module.training import workers
+
+        sys.argv = argv
+        workers.main()
+        return 0
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

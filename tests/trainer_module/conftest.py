@@ -18,6 +18,7 @@ from tests.trainer_module.samples import (
     run_arguments,
     train_on_two_devices,
 )
+from tests.warm import fork_conversions
 
 SCHEMA = """
 feature { name: "photo" type: BYTES value_count { min: 1 max: 1 } }
@@ -88,6 +89,14 @@ def replicas(files, transform_output, tmp_path_factory) -> Replicas:
     return make_once(
         tmp_path_factory, "replicas", lambda folder: train_on_two_devices(files, transform_output, folder)
     )
+
+
+@pytest.fixture
+def warm_converter(monkeypatch) -> None:
+    """Forks the conversion process, which starts cold in the tests of the conversion."""
+    from trainer_module.export import convert
+
+    monkeypatch.setattr(convert, "subprocess", fork_conversions())
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,7 @@
 
 import io
 import json
-import os
 import signal
-import subprocess
-import sys
 import types
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +13,7 @@ from PIL import Image
 from pipeline.workloads import BUILT_IN, with_features
 from tests.docstrings import ROOT
 from tests.examples import serialize
+from tests.warm import WarmRun
 from trainer_module.settings import LearningSettings, ModelSettings, TrainerSettings
 
 SHELF = with_features(BUILT_IN["shelf"])
@@ -93,14 +91,9 @@ arguments = types.SimpleNamespace(**json.loads(sys.argv[1]))
 
 def run_and_die(code: str, arguments: types.SimpleNamespace, epoch: int, trial: int = 0) -> None:
     """Runs code that reads `arguments` in a process that is killed."""
-    killed = subprocess.run(
-        [sys.executable, "-c", _DIE + code, json.dumps(vars(arguments)), json.dumps([epoch, trial])],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        timeout=300,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    words, said = [json.dumps(vars(arguments)), json.dumps([epoch, trial])], f"{arguments.model_run_dir}.log"
+    ended = WarmRun([_DIE + code, *words], ROOT, stderr=said, job="python").wait(300)
+    assert ended == -signal.SIGKILL, Path(said).read_text()
 
 
 # Two replicas on one CPU; TensorFlow takes their number only before anything else is done.
@@ -146,6 +139,7 @@ def train_on_two_devices(files: dict[str, str], transform_output: str, folder: P
         (vars(run_arguments(files, transform_output, folder / name, **changes)), dropout)
         for name, (changes, dropout) in _TRAININGS.items()
     ]
-    command = [sys.executable, "-c", _TWO_REPLICAS, json.dumps(given)]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    return Replicas(folder, done.stdout)
+    printed, said = folder / "printed", folder / "said"
+    code = WarmRun([_TWO_REPLICAS, json.dumps(given)], ROOT, printed, said, job="python").wait()
+    assert code == 0, said.read_text()
+    return Replicas(folder, printed.read_text())

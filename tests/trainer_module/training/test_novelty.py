@@ -59,7 +59,7 @@ def test_photos_of_other_things_are_unlike(models, what):
     assert np.mean(unlike > 0.5) >= 0.9
 
 
-def test_every_file_says_it_as_the_model_does_int8_without_a_float(models, tmp_path):
+def test_every_file_says_it_as_the_model_does_int8_without_a_float(models, tmp_path, warm_converter):
     doubting, (images, _) = models[1], photos(100, 2)
     archive = keras.export.ExportArchive()
     archive.track(doubting)

@@ -3,12 +3,11 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -18,6 +17,7 @@ from edgeline.errors import UsageError
 from runners.kubeflow.pod.meeting import meet
 from tests.trainer_module.samples import run_arguments
 from tests.trainer_module.test_run import history, weights
+from tests.warm import WarmRun
 from trainer_module import run
 from trainer_module.training import workers
 
@@ -44,7 +44,7 @@ run.run_fn(types.SimpleNamespace(**json.loads(sys.argv[1])))
 def joined(files, transform_output, tmp_path_factory) -> Path:
     """A training of two workers."""
     folder = tmp_path_factory.mktemp("joined")
-    run.run_fn(run_arguments(files, transform_output, folder, strategy="multi_worker"))
+    finish(run_arguments(files, transform_output, folder, strategy="multi_worker"))
     return folder
 
 
@@ -57,15 +57,18 @@ def test_two_workers_learn_what_two_replicas_of_one_process_do(joined, replicas)
     assert training["global_batch_size"] == 16
 
 
-def started(arguments, config: str = "") -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, json.dumps(vars(arguments))],
-        cwd=ROOT,
-        env={**os.environ, "TF_CONFIG": config},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def started(arguments: SimpleNamespace, config: str = "") -> WarmRun:
+    """A training in a process of its own, forked as its workers are; they start cold in one test below."""
+    with mock.patch.dict(os.environ, TF_CONFIG=config):
+        return WarmRun([RUN, json.dumps(vars(arguments))], ROOT, stderr=log_of(arguments), job="python")
+
+
+def log_of(arguments: SimpleNamespace) -> Path:
+    return Path(f"{arguments.serving_model_dir}.log")
+
+
+def finish(arguments: SimpleNamespace) -> None:
+    assert started(arguments).wait() == 0, log_of(arguments).read_text()
 
 
 def children(parent: int) -> list[int]:
@@ -80,18 +83,17 @@ def test_a_worker_that_dies_ends_the_other_and_the_next_run_goes_on(
     training = started(arguments)
     deadline = time.monotonic() + 200
     while not list(tmp_path.glob("checkpoints/*/checkpoint.npz")):
-        assert training.poll() is None, training.stderr.read()
+        assert training.poll() is None, log_of(arguments).read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)
     workers = children(training.pid)
     assert len(workers) == 2
     os.kill(workers[1], signal.SIGKILL)
-    _, said = training.communicate(timeout=60)
-    assert training.returncode == 1
-    assert "worker 1 of the training ended with SIGKILL." in said
+    assert training.wait(60) == 1
+    assert "worker 1 of the training ended with SIGKILL." in log_of(arguments).read_text()
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
-    run.run_fn(arguments)
+    finish(arguments)
     resumed = json.loads((tmp_path / "run" / "training.json").read_text())["resumed_from_epoch"]
     assert 1 <= resumed <= 5
     assert history(tmp_path) == history(joined)
@@ -105,8 +107,8 @@ def test_workers_end_with_the_process_that_started_them(files, transform_output,
     while len(workers := children(training.pid)) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    training.kill()
-    training.communicate(timeout=300)
+    training.send_signal(signal.SIGKILL)
+    training.wait(300)
     while any(Path(f"/proc/{worker}/exe").exists() for worker in workers):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -124,7 +126,10 @@ def test_what_a_worker_refuses_is_raised_as_it_said_it(files, transform_output, 
 def test_a_worker_elsewhere_that_is_lost_ends_the_others(files, transform_output, tmp_path):
     """As on several machines, where nothing but TensorFlow sees the others."""
     changes = {"strategy": "multi_worker", "batch_size": 4, "epochs": 1000}
-    arguments = [run_arguments(files, transform_output, tmp_path / str(i), **changes) for i in range(2)]
+    folders = [tmp_path / "0", tmp_path / "1"]
+    for folder in folders:
+        folder.mkdir()
+    arguments = [run_arguments(files, transform_output, folder, **changes) for folder in folders]
     trainings = [started(*pair) for pair in zip(arguments, met(tmp_path / "meeting"), strict=True)]
     deadline = time.monotonic() + 200
     while not list(tmp_path.glob("0/checkpoints/*/checkpoint.npz")):
@@ -133,10 +138,9 @@ def test_a_worker_elsewhere_that_is_lost_ends_the_others(files, transform_output
     stays, goes = trainings
     for pid in (*children(goes.pid), goes.pid):
         os.kill(pid, signal.SIGKILL)
-    goes.communicate(timeout=60)
-    _, said = stays.communicate(timeout=60)
-    assert stays.returncode == 1
-    assert "Worker 1 of the training can no longer be reached." in said
+    goes.wait(60)
+    assert stays.wait(60) == 1
+    assert "Worker 1 of the training can no longer be reached." in log_of(arguments[0]).read_text()
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_a_schema_without_a_shape_is_refused_by_name(tmp_path: Path):
 
 
 def test_anomalies_are_found_by_a_file_without_floats_for_a_microcontroller(
-    transform, splits, tmp_path: Path
+    transform, splits, tmp_path: Path, warm_converter
 ):
     train, evaluation = (transformed(transform, split) for split in splits)
     keras.utils.set_random_seed(20)
@@ -261,7 +261,9 @@ def test_a_row_is_served_whatever_its_columns_are_called(table_transform, tmp_pa
             assert float(score) == pytest.approx(probabilities.max(), abs=1e-4)
 
 
-def test_members_learn_by_themselves_and_answer_together_without_a_float(table_transform, tmp_path):
+def test_members_learn_by_themselves_and_answer_together_without_a_float(
+    table_transform, tmp_path, warm_converter
+):
     transform, settings = table_transform
     settings = settings.model_copy(update={"members": 4, "hidden": 16})
     model = tables.build_model(TABLE.labels, settings, transform)
