@@ -2,6 +2,7 @@
 
 import json
 import socket
+import tempfile
 from datetime import datetime, timedelta
 
 import pytest
@@ -62,8 +63,10 @@ def test_what_is_in_production_in_a_bucket_is_seen_checked_and_changed_from_anyw
 
 @pytest.mark.e2e
 def test_old_releases_of_a_bucket_and_records_of_a_cluster_are_collected_from_anywhere(
-    edgeline, url, tmp_path
+    edgeline, url, tmp_path, monkeypatch
 ):
+    # Where processes that other tests kill leave nothing that is freed here.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     store.push(url, "shelf", make_candidate(tmp_path / "three", "three", size=100))
     code, said = edgeline("gc", "--keep", "1", "--store", url, "--dry-run", "--json")
     assert code == 0 and list(json.loads(said)["releases of shelf"]) == ["1"]
