@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-# Two more than there are cores, since a quarter of the time tests wait. Each process holds TensorFlow, about
+# Two more than there are cores, for tests that wait. Each process holds TensorFlow, about
 # 1 GB: more than five gain little.
 JOBS ?= $(shell nproc 2>/dev/null | awk '{print ($$1 > 2) ? 5 : $$1 + 2}')
 MAKEFLAGS += --no-print-directory
