@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO
 
-from runners.drill.forks import Fork
+from runners.drill import forks
 from runners.shared.inputs import ROOT
 
 _START_S, _CHECK_S = 120.0, 5.0
@@ -94,8 +94,6 @@ def _serve(address: str, controller: int) -> None:
     except OSError:  # another one has the address
         return
     with listener:
-        from runners.drill import forks
-
         forks.import_pipeline("trainer_module.workloads.photos")
         signal.signal(signal.SIGALRM, end_with_controller)
         signal.setitimer(signal.ITIMER_REAL, _CHECK_S, _CHECK_S)
@@ -111,7 +109,7 @@ def _follow(connection: Connection, controller: int) -> None:
     """Starts a run and tells of it: its process id, then its exit code."""
     job, arguments, cwd, stdout, stderr, environment = connection.recv()
     with open(stdout, "ab") as output:
-        run = Fork(partial(_run, job, arguments, cwd, stderr, controller), output, environment)
+        run = forks.Fork(partial(_run, job, arguments, cwd, stderr, controller), output, environment)
     with suppress(OSError):  # a test that ended does not wait
         connection.send(run.pid)
         connection.send(run.wait())
@@ -121,7 +119,6 @@ def _follow(connection: Connection, controller: int) -> None:
 def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int) -> int:
     from edgeline.cli.main import main
     from edgeline.edge import first_run
-    from runners.drill import forks
     from runners.local import run
     from trainer_module.export import conversion_worker, convert
     from trainer_module.training import workers
@@ -158,7 +155,7 @@ def _convert(controller: int | None, command: list[str], stdout: IO[bytes], **_:
     return SimpleNamespace(returncode=WarmRun(command[3:], ROOT, log, log, "convert", controller).wait())
 
 
-class _TrainingWorker(Fork):
+class _TrainingWorker(forks.Fork):
     """A worker of a training, forked as `subprocess.Popen` would start it."""
 
     def __init__(self, command: list[str], env: dict[str, str], **_: object) -> None:
