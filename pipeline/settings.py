@@ -21,6 +21,7 @@ from edgeline.workspace.runs import locate_registry
 from pipeline.beam_settings import BeamSettings
 from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.own_steps import OwnStep, find_mistakes
+from pipeline.workloads import BY_WEIGHTS
 from trainer_module.search.tune_settings import NOT_SEARCHED, SEARCHED, TuneSettings, Values, hyperband_trials
 from trainer_module.settings import ModelSettings, TrainerSettings
 
@@ -172,7 +173,7 @@ def _choose_learning_rate(tree: Tree) -> None:
     docs/measurements.md compares rates.
     """
     trainer, model = (tree.values.get(group) for group in ("trainer", "model"))
-    if isinstance(trainer, dict) and trainer.get("learning_rate", ...) is None:
+    if isinstance(trainer, dict) and trainer.get("learning_rate") == BY_WEIGHTS:
         weights = model.get("weights") if isinstance(model, dict) else None
         rate = 2e-3 if weights in (None, "none") else 2e-4
         tree.merge({"trainer": {"learning_rate": rate}}, "the kind of workload")

@@ -31,6 +31,8 @@ _PHOTOS = {
     "reads": ("photo",),
     "unmeasured": ("photo",),
 }
+# A learning rate that `pipeline.settings.load` chooses by the weights that training begins with.
+BY_WEIGHTS = "by weights"
 # The defaults of a workload by its kind; the workload's own settings go on top of these.
 KINDS: Mapping[str, Mapping[str, Any]] = {
     "photos": {
@@ -46,7 +48,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
                 "batch_size": 32,
                 "epochs": 12,
                 "min_steps": 600,
-                "learning_rate": None,
+                "learning_rate": BY_WEIGHTS,
                 "balanced": True,
                 "crop": 0.2,
                 "label_smoothing": 0.1,
@@ -133,7 +135,7 @@ BUILT_IN = {
             sample="data.shelf.renderer",
             settings={
                 # Damaged goods are a tenth of the photos, and the ones an auditor is sent for.
-                "trainer": {"epochs": 12, "learning_rate": None, "class_weights": {"damaged": 2.0}},
+                "trainer": {"epochs": 12, "learning_rate": BY_WEIGHTS, "class_weights": {"damaged": 2.0}},
                 "evaluation": {
                     "bounds": [
                         {"slice": "overall", "metric": "accuracy", "lower": 0.85, "max_drop": 0.02},

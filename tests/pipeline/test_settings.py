@@ -151,6 +151,10 @@ def test_an_unknown_key_comes_with_the_nearest_known_one(override, nearest):
         ("trainer.epochs='3'", "trainer.epochs: '3' is not a whole number from 1 to 10,000 (from --set)."),
         ("trainer.flip=1", "trainer.flip: 1 is not true or false (from --set)."),
         ("trainer.learning_rate=0", "trainer.learning_rate: 0 is not a number above 0 to 1 (from --set)."),
+        (
+            "trainer.learning_rate=null",
+            "trainer.learning_rate: None is not a number above 0 to 1 (from --set).",
+        ),
         ("model.channels=2", "model.channels: 2 is not one of 1, 3 (from --set)."),
         ("gate.severity.drift=no", "gate.severity.drift: 'no' is not one of block, warn, off (from --set)."),
         ("trainer.class_weights={ok: -1}",
