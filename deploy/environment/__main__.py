@@ -132,6 +132,7 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
     # Source packages are built with the setuptools of the lock file, not with the newest of that day.
     into, pins = ("--python", ".venv/bin/python"), f"requirements/{stack.name}.txt"
     run_uv(uv, root, "pip sync --require-hashes", *into, "--build-constraint", pins, pins, *extras)
+    link_cusolver(root)
     yield "packages"
     run_uv(uv, root, "pip install --no-deps --no-build-isolation", *into, "--editable", ".")
     installed = compute_stamp(root, machine, stack.name, python).packages
@@ -185,6 +186,20 @@ def add_extra(root: Path, search_path: str, name: str) -> None:
         raise stacks.SetupError("no finished .venv.", "the environment that this is added to.", "make setup")
     into = ("--python", ".venv/bin/python", "--requirement", name_extra(name, stamp.stack))
     run_uv(uv, root, "pip install --no-deps --require-hashes", *into)
+    link_cusolver(root)
+
+
+def link_cusolver(root: Path) -> None:
+    """Links cuSOLVER, if it is installed, into cuSPARSE's folder.
+
+    TensorFlow 2.21 looks for it in the folders of all CUDA libraries but its own (the RUNPATH of
+    libtensorflow_framework.so.2), and without it uses no GPU. The Dockerfile makes the same link.
+    """
+    for library in root.glob(".venv/lib/python3.*/site-packages/nvidia/cusolver/lib/libcusolver.so.*"):
+        link = library.parents[2] / "cusparse" / "lib" / library.name
+        if not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(Path("../../cusolver/lib", library.name))
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.environment.__main__ import ROOT, STAMP, is_current, name_extra, set_up
+from deploy.environment.__main__ import ROOT, STAMP, add_extra, is_current, name_extra, set_up
 from deploy.environment.stacks import Machine, SetupError, detect_machine
 
 # Notes each call, and makes what the real one would: where `slow` is, slowly enough for a second set-up to
@@ -109,6 +109,21 @@ def test_an_extra_that_was_added_stays_when_the_lock_changes(finished, environ, 
     write_locks(finished, "rich==1\n")
     set_up(finished, environ)
     assert (finished / "synced").read_text().split()[-1] == lock
+
+
+def test_cusolver_is_also_where_tensorflow_looks_for_it(finished, environ):
+    nvidia = finished / ".venv/lib/python3.10/site-packages/nvidia"
+    for name in ("cusolver", "cusparse"):
+        (nvidia / name / "lib").mkdir(parents=True)
+    (nvidia / "cusolver/lib/libcusolver.so.11").write_text("one")
+    linked = nvidia / "cusparse/lib/libcusolver.so.11"
+    for _ in range(2):
+        add_extra(finished, environ["PATH"], "cuda")
+        assert linked.read_text() == "one"
+    linked.unlink()
+    write_locks(finished, "tfx\nrich\n")
+    set_up(finished, environ)
+    assert linked.read_text() == "one"
 
 
 def test_an_interrupted_set_up_is_made_again_by_the_next(root, environ):
