@@ -16,7 +16,10 @@ from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES
 
 # The names of splits; the first name of each that is there counts.
 _TRAIN, _EVAL = ("train", "training"), ("val", "valid", "validation", "dev", "eval", "test", "testing")
+# Splits that are neither, which others name for what is to be done with them.
+_REST = ("pred", "predict", "prediction", "unlabeled", "unlabelled")
 _SET = re.compile(r"[\W_]*(set|data|dataset|images)$")  # as in training_set
+_START = re.compile(r".*[\W_]")  # as in seg_train beside seg_test
 # Suffixes of the lists of labels and boxes that other programs write beside photos.
 _LISTS = (".json", ".csv", ".xml", ".txt")
 
@@ -42,7 +45,9 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
             f"{root} is a folder of spans.", "A span is no class.", f"Pass one of them, such as {spans[0]}."
         )
     names = {folder: _SET.sub("", folder.name.lower()) for folder in folders if find_photos(folder)}
-    splits = {name: _enter(folder) for folder, name in names.items() if name in (*_TRAIN, *_EVAL)}
+    if len(names) > 1 and (start := _START.match(os.path.commonprefix([*names.values()]))):
+        names = {folder: name[start.end() :] for folder, name in names.items()}
+    splits = {name: _enter(folder) for folder, name in names.items() if name in (*_TRAIN, *_EVAL, *_REST)}
     loose = {name for name, folder in splits.items() if not any(map(find_photos, _list_folders(folder)))}
     others = [folder.name for folder, name in names.items() if name not in splits]
     named = [folder.name for folder, name in names.items() if name in splits]

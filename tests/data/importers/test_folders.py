@@ -114,6 +114,7 @@ def test_a_split_that_folders_have_is_taken_as_it_is(tmp_path, name):
         ("Training Data", "testset"),
         ("train-images", "VALIDATION"),
         ("training_set/training_set", "test_set/test_set"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
     ],
 )
 def test_splits_in_other_words_are_no_classes(tmp_path, train, test):
@@ -139,6 +140,20 @@ def test_a_split_without_class_folders_has_no_labels_and_is_left_out(tmp_path):
     src = write(tmp_path / "src", {"train/a/1.jpg": b"x", "train/b/2.jpg": b"x", "test/1.jpg": b"x"})
     assert find_source(src).layout.endswith("test/ is left out, as its photos have no label")
     assert offered(src) == [("", "a"), ("", "b")]
+
+
+def test_photos_to_predict_beside_two_splits_are_left_out(tmp_path):
+    places = ["seg_train/a/1", "seg_train/b/2", "seg_test/a/3", "seg_test/b/4", "seg_pred/seg_pred/5"]
+    src = write(tmp_path / "src", {f"{place}.jpg": b"x" for place in places})
+    assert find_source(src).layout.endswith(
+        "seg_train/ is train, seg_test/ is eval, seg_pred/ is left out, as its photos have no label"
+    )
+    assert offered(src) == [(split, label) for split in ("eval", "train") for label in "ab"]
+
+
+def test_classes_that_begin_alike_are_no_splits(tmp_path):
+    src = write(tmp_path / "src", {f"toy_{name}/1.jpg": b"x" for name in ("train", "car", "test")})
+    assert offered(src) == [("", "toy_car"), ("", "toy_test"), ("", "toy_train")]
 
 
 @pytest.mark.parametrize("strays", [["train/x"], ["val/y"], ["train/x", "val/y"]])
