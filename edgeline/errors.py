@@ -38,8 +38,8 @@ class EdgelineError(Exception):
         """The parts of the error as a value."""
         return Problem(self.found, self.why, self.do, self.spans, self.exit_code)
 
-    def __reduce__(self) -> tuple[type["EdgelineError"], tuple[str, str, str, tuple[str, ...]]]:
-        return type(self), (self.found, self.why, self.do, self.spans)
+    def __reduce__(self) -> tuple[type["EdgelineError"], tuple[object, ...], dict[str, int]]:
+        return type(self), (self.found, self.why, self.do, self.spans), {"exit_code": self.exit_code}
 
 
 class UsageError(EdgelineError):

@@ -129,7 +129,7 @@ def _name_source(shown: str, path: Path) -> Iterator[None]:
         yield
     except EdgelineError as error:
         found, why, do = (part.replace(str(path), shown) for part in (error.found, error.why, error.do))
-        raise type(error)(found, why, do) from None
+        raise type(error)(found, why, do, error.spans) from None
 
 
 def _find_separator(path: Path, columns: Collection[str]) -> str:
