@@ -45,8 +45,9 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
             f"{root} is a folder of spans.", "A span is no class.", f"Pass one of them, such as {spans[0]}."
         )
     names = {folder: _SET.sub("", folder.name.lower()) for folder in folders if find_photos(folder)}
-    if len(names) > 1 and (start := _START.match(os.path.commonprefix([*names.values()]))):
-        names = {folder: name[start.end() :] for folder, name in names.items()}
+    ends = {folder: _START.sub("", name) for folder, name in names.items()}
+    if len({name.removesuffix(ends[folder]) for folder, name in names.items()}) == 1 < len(names):
+        names = ends
     splits = {name: _enter(folder) for folder, name in names.items() if name in (*_TRAIN, *_EVAL, *_REST)}
     loose = {name for name, folder in splits.items() if not any(map(find_photos, _list_folders(folder)))}
     others = [folder.name for folder, name in names.items() if name not in splits]
