@@ -69,19 +69,20 @@ def refuse(tmp_path):
     return load_all
 
 
-@pytest.mark.parametrize("kind", ["profile", "platform", "workload", "override"])
+@pytest.mark.parametrize("kind", ["profile", "workload", "override"])
 def test_whatever_chance_writes_is_a_value_or_a_mistake(refuse, tmp_path, kind):
     chance = random.Random(SEED)
     platform = (ROOT / "deploy" / "kubeflow" / "settings.example.yaml").read_text().replace("  #   ", "  ")
-    text = {"profile": PROFILE, "platform": platform, "workload": WORKLOAD, "override": "edge=[1, 2]"}[kind]
-    values = yaml.safe_load(text if kind != "override" else "{a: 1, b: [c]}")
+    texts = {"profile": (PROFILE, platform), "workload": (WORKLOAD,), "override": ("edge=[1, 2]",)}[kind]
+    values = [yaml.safe_load(text if kind != "override" else "{a: 1, b: [c]}") for text in texts]
     path = tmp_path / "settings.yaml"
     slowest = 0.0
     for _ in range(ROUNDS):
         if chance.random() < 0.5:
-            damaged = damaged_text(chance, text, TOKENS)
+            damaged = damaged_text(chance, chance.choice(texts), TOKENS)
         else:  # JSON is YAML, and so is right as far as that goes.
-            damaged = ("edge=" if kind == "override" else "") + json.dumps(damaged_value(chance, values))
+            damaged = json.dumps(damaged_value(chance, chance.choice(values)))
+            damaged = f"edge={damaged}" if kind == "override" else damaged
         path.write_bytes(damaged.encode(errors=chance.choice(["surrogatepass", "replace"])))
         given = {"override": damaged} if kind == "override" else {"profile": path}
         slowest = max(slowest, refuse(**({"workload": path} if kind == "workload" else given)))
