@@ -12,6 +12,7 @@ from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.variants import VARIANTS
 from edgeline.records.workload import Workload
 from tests.edgeline.edge.contracts.test_image import contract
+from tests.warm import fork_conversions
 from trainer_module.export.convert import convert
 from trainer_module.export.metadata import write_metadata
 
@@ -55,10 +56,13 @@ def make(saved_model, photos, folder) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def files(saved_model, photos, tmp_path_factory):
-    return make(saved_model, photos, tmp_path_factory.mktemp("files"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trainer_module.export.convert.subprocess", fork_conversions())
+        return make(saved_model, photos, tmp_path_factory.mktemp("files"))
 
 
 def test_one_saved_model_gives_the_same_bytes_in_another_process(files, saved_model, photos, tmp_path):
+    """In one that starts cold, unlike the first."""
     again = make(saved_model, photos, tmp_path)
     assert {name: path.read_bytes() for name, path in again.items()} == {
         name: path.read_bytes() for name, path in files.items()
