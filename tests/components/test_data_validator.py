@@ -179,15 +179,6 @@ def test_a_shift_of_the_labels_blocks_and_says_from_what_to_what(strange, tmp_pa
     assert "ok 40.0%" in now and "damaged 40.0%" in now
 
 
-def test_drift_of_the_light_warns_and_says_from_what_to_what(tmp_path):
-    dim = Week(write_examples(tmp_path / "w", [*week(1, 0), *week(2, 1, brightness=103.0)]), tmp_path)
-    verdict = dim.judge(tmp_path)
-    (warning,) = verdict.warnings
-    assert verdict.passed and warning.startswith("brightness of span-00002 ")
-    # The means of 400 draws with a deviation of 15 are within 3 of 120 and 103.
-    assert re.search(r"from mean 1[12]\d(\.\d)? .* to mean 10\d(\.\d)? ", warning)
-
-
 def test_drift_of_half_the_light_blocks_unless_the_bound_is_larger(strange, tmp_path):
     by_default = strange.judge(tmp_path / "1")
     assert "brightness" in by_default.features
@@ -272,28 +263,42 @@ def test_each_week_that_production_was_not_made_of_is_judged(production, judged,
         assert verdict.passed and verdict.reasons == ("400 of 400 photos of span-00006 were accepted.",)
 
 
-def test_a_week_that_came_during_a_pause_and_is_mostly_corrupt_blocks(tmp_path):
-    spans = [counted_span(1), counted_span(2, corrupt=360), counted_span(3)]
-    examples = write_examples(tmp_path / "examples", [*week(1, 0), *week(2, 0, photos=40), *week(3, 1)])
-    window = what_ingest_counted(tmp_path / "q", spans=spans)
-    verdict = Week(examples, tmp_path, pushed(tmp_path, 1)).judge(tmp_path, window)
+@pytest.fixture(scope="session")
+def three_weeks(tmp_path_factory):
+    """The second with a lane that nobody knows, the third with less light."""
+    weeks = [*week(1, 0), *week(2, 0, strange_lanes=40), *week(3, 1, brightness=103.0)]
+    return write_examples(tmp_path_factory.mktemp("three") / "examples", weeks)
+
+
+def counted_in_three(folder, **rejected):
+    spans = [counted_span(1), counted_span(2, **rejected), counted_span(3)]
+    return what_ingest_counted(folder, spans=spans)
+
+
+def test_of_several_weeks_that_are_judged_the_one_at_fault_is_blamed(three_weeks, tmp_path):
+    """As after a pause: production was made of the first."""
+    judged = Week(three_weeks, tmp_path, pushed(tmp_path, 1))
+    verdict = judged.judge(tmp_path / "1", counted_in_three(tmp_path / "q"))
+    assert "lane_id breaks the schema" in verdict.reasons[0] and verdict.spans == ("span-00002",)
+    corrupt = counted_in_three(tmp_path / "corrupt", corrupt=360)
+    verdict = judged.judge(tmp_path / "2", corrupt, severity={"schema": "off"})
     assert verdict.spans == ("span-00002",)
     assert verdict.reasons[0].startswith("360 of 400 photos of span-00002 were quarantined (90.0%")
 
 
-def test_of_several_weeks_that_are_judged_the_one_that_breaks_the_schema_is_blamed(tmp_path):
-    weeks = [*week(1, 0), *week(2, 0, strange_lanes=40), *week(3, 1)]
-    window = what_ingest_counted(tmp_path / "q", spans=[counted_span(number) for number in (1, 2, 3)])
-    verdict = Week(write_examples(tmp_path / "examples", weeks), tmp_path).judge(tmp_path, window)
-    assert "lane_id breaks the schema" in verdict.reasons[0] and verdict.spans == ("span-00002",)
-
-
-def test_a_week_of_production_that_breaks_a_narrower_schema_brings_no_blame_on_the_next(tmp_path):
-    weeks = [*week(1, 0), *week(2, 0, strange_lanes=40), *week(3, 1)]
-    window = what_ingest_counted(tmp_path / "q", spans=[counted_span(number) for number in (1, 2, 3)])
-    examples = write_examples(tmp_path / "examples", weeks)
-    verdict = Week(examples, tmp_path, pushed(tmp_path, 2)).judge(tmp_path, window)
+def test_the_week_after_production_is_blamed_for_nothing_before_it_and_warned_of_its_light(
+    three_weeks, tmp_path
+):
+    """A week of production breaks a schema that is narrower by now."""
+    newest = Week(three_weeks, tmp_path, pushed(tmp_path, 2))
+    window = counted_in_three(tmp_path / "q")
+    verdict = newest.judge(tmp_path / "1", window)
     assert "lane_id breaks the schema" in verdict.reasons[0] and verdict.spans == ()
+    verdict = newest.judge(tmp_path / "2", window, severity={"schema": "off"})
+    (warning,) = verdict.warnings
+    assert verdict.passed and warning.startswith("brightness of span-00003 ")
+    # The means of 400 draws with a deviation of 15 are within 3 of 120 and 103.
+    assert re.search(r"from mean 1[12]\d(\.\d)? .* to mean 10\d(\.\d)? ", warning)
 
 
 def test_the_first_span_has_nothing_to_be_compared_with(tmp_path):
