@@ -1,6 +1,7 @@
 import importlib
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from google.protobuf import json_format
@@ -45,49 +46,64 @@ def steps(settings):
     return select_steps(flatten(settings.recorded()), {})
 
 
+def compiled(pipeline):
+    """The steps of a pipeline by name, and how each is run."""
+    written = Compiler().compile(pipeline)
+    deployment = json_format.MessageToDict(written)["deploymentConfig"]
+    assert not deployment.get("customDriverSpecs"), "a step has a driver of its own"
+    return (
+        {node.pipeline_node.node_info.id: node.pipeline_node for node in written.nodes},
+        deployment["executorSpecs"],
+    )
+
+
+@pytest.fixture(scope="module")
 def nodes(pipeline):
+    return compiled(pipeline)[0]
+
+
+@pytest.fixture(scope="module")
+def executors(pipeline):
+    return compiled(pipeline)[1]
+
+
+def parameters(pipeline):
+    return parameters_of(compiled(pipeline)[0])
+
+
+def parameters_of(nodes):
     return {
-        node.pipeline_node.node_info.id: node.pipeline_node for node in Compiler().compile(pipeline).nodes
+        name: {key: str(value) for key, value in node.parameters.parameters.items()}
+        for name, node in nodes.items()
     }
 
 
-def deployment(pipeline):
-    """What the compiled pipeline says of how its steps are run."""
-    return json_format.MessageToDict(Compiler().compile(pipeline))["deploymentConfig"]
-
-
-def test_the_trainer_gets_what_the_tuner_found_where_there_is_one(pipeline, settings):
-    given = nodes(pipeline)["Trainer"].inputs.inputs
-    producers = [channel.producer_node_query.id for channel in given["hyperparameters"].channels]
+def test_the_trainer_gets_what_the_tuner_found_where_there_is_one(nodes, settings):
+    channels = nodes["Trainer"].inputs.inputs.items()
+    found = [channel for name, given in channels if name == "hyperparameters" for channel in given.channels]
+    producers = [channel.producer_node_query.id for channel in found]
     assert producers == (["Tuner"] if settings is TUNED else [])
 
 
-def test_nothing_is_trained_before_the_data_is_admitted(pipeline):
-    compiled = nodes(pipeline)
-
+def test_nothing_is_trained_before_the_data_is_admitted(nodes):
     def before(name):
-        direct = set(compiled[name].upstream_nodes)
+        direct = set(nodes[name].upstream_nodes)
         return direct.union(*(before(step) for step in direct)) if direct else direct
 
-    for name in {"Transform", "Tuner", "Trainer", "Evaluator", "EdgeConverter", "Pusher"} & set(compiled):
+    for name in {"Transform", "Tuner", "Trainer", "Evaluator", "EdgeConverter", "Pusher"} & set(nodes):
         assert "DataGate" in before(name)
 
 
-def test_no_step_has_a_driver_of_its_own_or_is_a_resolver(pipeline, steps):
-    assert not deployment(pipeline).get("customDriverSpecs")
+def test_each_step_has_an_executor_and_one_artifact_a_channel(nodes, executors, steps):
     # Only steps with an executor are run by one; a resolver has none.
-    assert set(deployment(pipeline)["executorSpecs"]) == set(steps)
-
-
-def test_each_channel_carries_one_artifact(pipeline):
-    for node in nodes(pipeline).values():
+    assert set(executors) == set(steps)
+    for node in nodes.values():
         for channel in node.inputs.inputs.values():
             assert len(channel.channels) == 1
 
 
-def beam_flags(pipeline):
-    specs = deployment(pipeline)["executorSpecs"]
-    return {name: spec["beamPipelineArgs"] for name, spec in specs.items() if "beamPipelineArgs" in spec}
+def beam_flags(executors):
+    return {name: spec["beamPipelineArgs"] for name, spec in executors.items() if "beamPipelineArgs" in spec}
 
 
 def test_beam_flags_arrive_untouched_at_every_beam_step():
@@ -99,7 +115,7 @@ def test_beam_flags_arrive_untouched_at_every_beam_step():
         "--twice",
     )
     settings = Settings.model_validate({"beam": {"flags": flags}})
-    assert beam_flags(dag(settings)) == {step: list(flags) for step in BEAM_STEPS}
+    assert beam_flags(compiled(dag(settings))[1]) == {step: list(flags) for step in BEAM_STEPS}
 
 
 def test_flags_that_beam_cannot_read_are_refused_before_the_first_step():
@@ -108,15 +124,15 @@ def test_flags_that_beam_cannot_read_are_refused_before_the_first_step():
         dag(settings)
 
 
-def test_without_flags_each_beam_step_runs_in_memory(pipeline):
-    found = beam_flags(pipeline)
+def test_without_flags_each_beam_step_runs_in_memory(executors):
+    found = beam_flags(executors)
     assert set(found) == BEAM_STEPS
     for flags in found.values():
         assert {"--direct_running_mode=in_memory", "--direct_num_workers=1"} <= set(flags)
 
 
-def test_every_class_and_function_is_found_by_its_dotted_path(pipeline):
-    for spec in deployment(pipeline)["executorSpecs"].values():
+def test_every_class_and_function_is_found_by_its_dotted_path(pipeline, nodes, executors):
+    for spec in executors.values():
         path = spec.get("classPath") or spec["pythonExecutorSpec"]["classPath"]
         module, _, name = path.rpartition(".")
         assert getattr(importlib.import_module(module), name)
@@ -124,40 +140,38 @@ def test_every_class_and_function_is_found_by_its_dotted_path(pipeline):
         if type(component).__module__.startswith("components."):
             found = getattr(importlib.import_module(type(component).__module__), type(component).__name__)
             assert found is type(component)
-    parameters = nodes(pipeline)
     functions = {"Tuner": "tuner_fn", "Trainer": "run_fn", "Transform": "preprocessing_fn"}
-    for step, parameter in ((step, functions[step]) for step in parameters if step in functions):
-        path = parameters[step].parameters.parameters[parameter].field_value.string_value
+    for step, parameter in ((step, functions[step]) for step in nodes if step in functions):
+        path = nodes[step].parameters.parameters[parameter].field_value.string_value
         module, _, name = path.rpartition(".")
         assert callable(getattr(importlib.import_module(module), name))
 
 
-def test_the_cache_sees_each_change_of_the_world(pipeline, settings):
+def test_the_cache_sees_each_change_of_the_world(nodes, settings):
     """What the runner observed is in the parameters of the steps that look at the world, and nowhere else."""
-
-    before = parameters(pipeline)
+    before = parameters_of(nodes)
     keyed = KEYED_BY_CODE & set(before)
-    for changed, steps in (
-        (Observed("W", "p", "c", "l", "r"), {"ExampleGen"}),
-        (Observed("w", "P", "c", "l", "r"), {"ProductionModel"}),
-        (Observed("w", "p", "c", "l", "r", unjudged="span-00042"), {"StatisticsGen"}),
-        (
-            Observed("w", "p", "c", "l", "R"),
-            {"Pusher", "ReleaseGate", "DataGate", "RunReport"},
-        ),
-        (Observed("w", "p", "C", "l", "r"), {*keyed, "Pusher"}),
-        (Observed("w", "p", "c", "L", "r"), {*keyed, "Pusher"}),
-        *((Observed("w", "p", "c", "l", "r", step_code={step: "edited"}), {step}) for step in keyed),
-    ):
-        after = parameters(dag(settings, changed))
-        assert {name for name in before if before[name] != after[name]} == steps
-
-
-def parameters(pipeline):
-    return {
-        name: {key: str(value) for key, value in node.parameters.parameters.items()}
-        for name, node in nodes(pipeline).items()
+    readers = {
+        "the window": {"ExampleGen"},
+        "the production": {"ProductionModel"},
+        "the code": {*keyed, "Pusher"},
+        "the lock": {*keyed, "Pusher"},
+        "the run": {"Pusher", "ReleaseGate", "DataGate", "RunReport"},
+        "the unjudged": {"StatisticsGen"},
     }
+    changed = Observed(**{words.removeprefix("the "): words for words in readers})
+    after = parameters(dag(settings, changed))
+    for words, steps in readers.items():
+        assert {name for name in after if words in str(after[name])} == steps
+    # Nothing else is in the key of a step, a digest of it neither.
+    assert {name for name in before if before[name] != after[name]} == set().union(*readers.values())
+
+    edited = replace(changed, step_code={step: f"edited {step}." for step in keyed})
+    of_each = {
+        step: set(re.findall(r"edited \w+", str(of)))
+        for step, of in parameters(dag(settings, edited)).items()
+    }
+    assert of_each == {step: {f"edited {step}"} if step in keyed else set() for step in before}
 
 
 def test_the_table_of_steps_has_what_each_step_reads(pipeline, steps):
@@ -189,12 +203,12 @@ OTHER = {
 
 
 @pytest.mark.parametrize("name", OTHER)
-def test_the_table_of_steps_has_the_settings_that_are_in_the_key_of_each(pipeline, settings, steps, name):
+def test_the_table_of_steps_has_the_settings_that_are_in_the_key_of_each(nodes, settings, steps, name):
     group, _, leaf = name.partition(".")
     changed = settings.model_dump(mode="json")
     (changed[group] if leaf else changed)[leaf or group] = OTHER[name]
     other = Settings.model_validate_json(json.dumps(changed))
-    before, after = parameters(pipeline), parameters(dag(other))
+    before, after = parameters_of(nodes), parameters(dag(other))
     keyed = {step for step, info in steps.items() if info.each_run is False and info.takes(name)}
     different = {step for step in before if before[step] != after[step]}
     assert different - {step for step, info in STEPS.items() if info.each_run} == keyed
