@@ -216,20 +216,6 @@ def test_what_is_resampled_are_the_metrics_that_tfma_finds(worse):
     assert compared == 2 * 5 * (1 + 3 + 2 + 4)
 
 
-def test_bounds_are_held_against_answers_out_of_fold_where_the_trainer_left_some(trained, tmp_path):
-    nothing = artifact(Model, tmp_path / "nothing", has_model=0, version=0)
-    lines = [
-        Prediction(f"{n}.jpg", LABELS[n % 3], (1.0, 0.0, 0.0), {"lane": "lane-01"}, 1, f"s-{n % 12}")
-        for n in range(60)
-    ]
-    evaluation, blessing = evaluate(trained, nothing, tmp_path, [Bound(slice="overall", lower=0.5)], lines)
-    (reason,) = VERDICT.read(Path(blessing.uri)).reasons
-    assert reason.startswith("Accuracy is 0.333 on 60 out-of-fold examples of 12 sessions (")
-    written = METRICS.read(Path(evaluation.uri))
-    assert written.out_of_fold.estimates["overall"]["all"].sessions == 12
-    assert written.out_of_fold.confusion.rows == ((20, 0, 0), (20, 0, 0), (20, 0, 0))
-
-
 def test_without_a_production_model_a_good_model_is_blessed_and_no_baseline_is_measured(trained, tmp_path):
     nothing = artifact(Model, tmp_path / "nothing", has_model=0, version=0)
     evaluation, blessing = evaluate(trained, nothing, tmp_path, [Bound(slice="overall", max_drop=0.01)])
@@ -260,24 +246,50 @@ def test_a_model_is_judged_without_near_twins_where_they_are_many(trained, tmp_p
     assert "eval examples without a near twin in train" in " ".join(VERDICT.read(Path(blessing.uri)).reasons)
 
 
-def test_examples_whose_label_is_probably_wrong_are_listed_unless_somebody_looked_at_them(trained, tmp_path):
-    nothing = artifact(Model, tmp_path / "nothing", has_model=0, version=0)
+@pytest.fixture(scope="module")
+def out_of_fold(trained, tmp_path_factory):
+    """An evaluation beside answers out of fold, those to the first two eval examples wrong.
+
+    Somebody looked at the first.
+    """
+    folder = tmp_path_factory.mktemp("out_of_fold")
+    nothing = artifact(Model, folder / "nothing", has_model=0, version=0)
     files = sorted(str(path) for path in Path(trained.examples.uri, "Split-eval").iterdir())
-    ids = sorted(example_ids(files))
-    labels = dict(zip(example_ids(files), by_hand(trained)[0], strict=True))
-    wrong = ids[:2]
+    label_of = dict(zip(example_ids(files), by_hand(trained)[0], strict=True))
+    said, wrong = {name: label_of[name] for name in sorted(label_of)}, sorted(label_of)[:2]
+    said |= {name: (label_of[name] + 1) % 3 for name in wrong}
+    of_train = {f"{n}.jpg": n % 3 for n in range(60)}
+    label_of, said = {**label_of, **of_train}, {**said, **of_train}
+    lane = {"lane": "lane-01"}
+    lines = [
+        Prediction(name, LABELS[label_of[name]], tuple(np.eye(3)[label].tolist()), lane, 1, f"s-{n % 12}")
+        for n, (name, label) in enumerate(said.items())
+    ]
+    bounds = [Bound(slice="overall", lower=1.0)]
+    evaluated = evaluate(trained, nothing, folder, bounds, lines, reviewed=wrong[:1])
+    return *evaluated, label_of, said, wrong[1]
 
-    def line(name):
-        label = labels[name]
-        sure = (label + 1) % 3 if name in wrong else label
-        return Prediction(name, LABELS[label], tuple(np.eye(3)[sure].tolist()), {}, 1, name)
 
-    lines = [line(name) for name in ids]
-    evaluation, _ = evaluate(trained, nothing, tmp_path, out_of_fold=lines, reviewed=wrong[:1])
+def test_bounds_are_held_against_answers_out_of_fold_where_the_trainer_left_some(out_of_fold):
+    evaluation, blessing, label_of, said, _ = out_of_fold
+    count = len(said)
+    (reason,) = VERDICT.read(Path(blessing.uri)).reasons
+    share = f"Accuracy is {(count - 2) / count:.3f} on {count} out-of-fold examples of 12 sessions ("
+    assert reason.startswith(share)
+    written = METRICS.read(Path(evaluation.uri))
+    assert written.out_of_fold.estimates["overall"]["all"].sessions == 12
+    pairs = [(label_of[name], said[name]) for name in said]
+    assert written.out_of_fold.confusion.rows == tuple(
+        tuple(pairs.count((actual, answer)) for answer in range(3)) for actual in range(3)
+    )
+
+
+def test_examples_whose_label_is_probably_wrong_are_listed_unless_somebody_looked_at_them(out_of_fold):
+    evaluation, _, label_of, said, wrong = out_of_fold
     issues = LABEL_ISSUES.read(Path(evaluation.uri))
     (issue,) = issues.shown
-    assert (issue.example, issue.split, issues.judged) == (wrong[1], "eval", len(ids))
-    assert issue.suggested == LABELS[(labels[issue.example] + 1) % 3]
+    assert (issue.example, issue.split, issues.judged) == (wrong, "eval", len(said))
+    assert issue.suggested == LABELS[(label_of[issue.example] + 1) % 3]
     assert (Path(evaluation.uri) / issue.file).read_bytes()[:2] == b"\xff\xd8"
     listed = Path(evaluation.uri, "label_issues.csv").read_text().splitlines()
     assert listed[0] == "example,label,suggested,probability,probability_of_label,corrected"
