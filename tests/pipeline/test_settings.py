@@ -226,9 +226,9 @@ CANNOT_BE_READ = {
     "an alias of itself": ("&a [*a]", "an alias, *a"),
     "a merge of itself": ("&a {<<: *a}", "an alias, *a"),
     "a bomb of aliases": (BOMB, "an alias, *a"),
-    "brackets without end": ("[" * 4000, "nested more than 20 deep"),
-    "braces without end": ("{" * 4000, "nested more than 20 deep"),
-    "dashes without end": ("- " * 4000, "nested more than 20 deep"),
+    "brackets without end": ("[" * 9000, "nested more than 20 deep"),
+    "braces without end": ("{" * 9000, "nested more than 20 deep"),
+    "dashes without end": ("- " * 9000, "nested more than 20 deep"),
     "a key that is a list": ("{[a]: 1}", "a key that is not a text"),
     "a null byte": ("a\0b", "the character U+0000"),
     "a null byte in other words": (r'"a\0b"', "the character U+0000"),
@@ -256,8 +256,8 @@ def test_yaml_that_no_setting_needs_is_a_mistake_of_its_layer_at_once(text, said
     for found in layers:
         assert said in found or (text == "\ud800" and "a byte that is not utf-8" in found)
         assert len(found) < 400
-    # Tracing memory takes most of it.
-    assert time.process_time() - started < 5 and peak < 20e6
+    # Tracing memory takes most of it; both layers are read.
+    assert time.process_time() - started < 10 and peak < 20e6
 
 
 def test_a_key_that_is_nested_thousands_deep_is_a_mistake():
