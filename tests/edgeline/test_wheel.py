@@ -16,16 +16,21 @@ from tests.edgeline.cli.test_verify import push_with_golden
 
 ROOT = Path(__file__).parents[2]
 STACK = "tfx-1.16" if sys.version_info[:2] == (3, 10) else "tfx-1.21"
+COMMANDS = """
+import sys
+locks = []
+{}
+from edgeline.cli.main import main
+for command in sys.argv[1:]:
+    locks.clear()
+    code = main(command.split())
+    print(f"ended with {{code}} and {{len(locks)}} locks", end="\\0", flush=True)
+"""
 # What Windows lacks, and a lock as it has it.
 AS_ON_WINDOWS = """
-import sys, types
+import types
 sys.modules.update(dict.fromkeys(("fcntl", "resource", "pwd", "grp")))
 sys.modules["msvcrt"] = types.SimpleNamespace(LK_NBLCK=2, locking=lambda *lock: locks.append(lock))
-locks = []
-from edgeline.cli.main import main
-code = main(sys.argv[1:])
-print(f"{len(locks)} locks")
-sys.exit(code)
 """
 
 
@@ -66,7 +71,8 @@ def here(tmp_path, make_run):
 def run(python, here, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(here)}
     environment.pop("VIRTUAL_ENV", None)
-    return subprocess.run((python, *arguments), cwd=here, env=environment, capture_output=True, text=True)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run((python, *arguments), cwd=here, env=environment, text=True, **streams)
 
 
 def test_a_wheel_has_the_package_alone(wheel):
@@ -78,34 +84,32 @@ def test_a_wheel_has_the_package_alone(wheel):
         assert {f"edgeline/phone/page/{name}" for name in page} <= set(names)
 
 
-@pytest.mark.parametrize(
-    ("command", "code", "expected"),
-    [
-        ("status", 0, "shelf: version 1 is in production"),
-        ("runs", 0, "20261005-091233    shelf        held"),
-        ("show latest", 0, "at least 0.850 is needed"),
-        ("report latest", 0, "report.html"),
-        ("diff latest latest", 0, "20261005-091233"),
-        ("verify", 0, "2 golden vectors pass, tensors and the scores of fp16, int8"),
-        ("predict rows.csv", 0, "bright 0."),
-        ("promote 1 --reason again", 2, "shelf 1 is in production already"),
-        ("alert --set alerts.command=[cat]", 0, "Held back: the model was trained and not pushed"),
-        ("alert --set alerts.comand=[cat]", 2, "Did you mean alerts.command?"),
-        ("keys --help", 0, "Makes and shows the keys"),
-        ("run", 2, "The command run needs the project, and only its package is installed here."),
-    ],
-)
-def test_its_commands_work_without_the_project(python, here, command, code, expected):
+def call(python, here, commands, before=""):
+    """Runs commands one after the other in one process; returns what each printed."""
+    done = run(python, here, "-c", COMMANDS.format(before), *commands)
+    assert done.returncode == 0, done.stdout
+    return dict(zip(commands, done.stdout.split("\0")[:-1], strict=True))
+
+
+def test_its_commands_work_without_the_project(python, here):
     (here / "rows.csv").write_text("celsius\n21.5\n30\n")
-    done = run(
-        python,
-        here,
-        "-c",
-        "import sys; from edgeline.cli.main import main; sys.exit(main())",
-        *command.split(),
-    )
-    assert done.returncode == code, done.stderr
-    assert expected in done.stdout + done.stderr
+    expected = {
+        "status": (0, "shelf: version 1 is in production"),
+        "runs": (0, "20261005-091233    shelf        held"),
+        "show latest": (0, "at least 0.850 is needed"),
+        "report latest": (0, "report.html"),
+        "diff latest latest": (0, "20261005-091233"),
+        "verify": (0, "2 golden vectors pass, tensors and the scores of fp16, int8"),
+        "predict rows.csv": (0, "bright 0."),
+        "promote 1 --reason again": (2, "shelf 1 is in production already"),
+        "alert --set alerts.command=[cat]": (0, "Held back: the model was trained and not pushed"),
+        "alert --set alerts.comand=[cat]": (2, "Did you mean alerts.command?"),
+        "keys --help": (0, "Makes and shows the keys"),
+        "run": (2, "The command run needs the project, and only its package is installed here."),
+    }
+    for command, said in call(python, here, expected).items():
+        code, text = expected[command]
+        assert text in said and said.endswith(f"ended with {code} and 0 locks"), (command, said)
 
 
 def test_its_command_does_not_list_the_commands_of_the_project(python, here):
@@ -122,7 +126,7 @@ cells = model.predict({"celsius": ["21.5", "30"]})
 print(json.dumps([run.id, run.outcome, [each.id for each in history.runs()], run.report().path.name, cells]))
 """
     done = run(python, here, "-c", script)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout
     id, outcome, ids, page, scores = json.loads(done.stdout)
     assert ids == [id] and (outcome, page) == ("held", "report.html")
     assert list(scores) == ["bright", "dark"] and sum(scores.values()) == pytest.approx(1, abs=1e-5)
@@ -138,14 +142,11 @@ except edgeline.errors.UsageError as error:
     print(error.found)
 """
     done = run(python, here, "-c", script)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout
     assert "True" in done.stdout and "edgeline.pipeline needs the project" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("command", "code", "locks"), [("status", 0, 0), ("verify", 0, 0), ("promote 1 --reason again", 2, 1)]
-)
-def test_it_works_without_the_modules_that_windows_lacks(python, here, command, code, locks):
-    done = run(python, here, "-c", AS_ON_WINDOWS, *command.split())
-    assert done.returncode == code, done.stderr
-    assert done.stdout.endswith(f"{locks} locks\n")
+def test_it_works_without_the_modules_that_windows_lacks(python, here):
+    expected = {"status": (0, 0), "verify": (0, 0), "promote 1 --reason again": (2, 1)}
+    for command, said in call(python, here, expected, AS_ON_WINDOWS).items():
+        assert said.endswith("ended with {} and {} locks".format(*expected[command])), (command, said)
