@@ -74,6 +74,17 @@ fun main(arguments: Array<String>) = File(arguments[0]).forEachLine {
 """
 
 
+# Runs the sample on arguments, `FOLDER;KEY` each, and prints what it says or why it ended.
+GOLDENS = """
+fun main(arguments: Array<String>) {
+    val sample = Class.forName("GoldenKt").getMethod("main", Array<String>::class.java)
+    for (each in arguments) {
+        runCatching { sample.invoke(null, each.split(";").toTypedArray()) }.onFailure { println(it.cause) }
+    }
+}
+"""
+
+
 # Reads the windows of a file, and prints what is said of each that is refused.
 WINDOWS = """
 import java.io.File
@@ -112,28 +123,28 @@ def kotlin(tmp_path_factory):
     path = (folder / "path").read_text()
     compiler = ("org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-stdlib", "-no-reflect", "-nowarn")
     target = folder / "edgeline.jar"
-    for name, code in (("Sides", SIDES), ("Cells", CELLS), ("Windows", WINDOWS)):
+    for name, code in (("Sides", SIDES), ("Cells", CELLS), ("Goldens", GOLDENS), ("Windows", WINDOWS)):
         (folder / f"{name}.kt").write_text(code)
     sources = *sorted((CLIENTS / "kotlin").iterdir()), *sorted(folder.glob("*.kt"))
     run(*JAVA, "-cp", path, *compiler, "-cp", path, "-d", target, *sources)
     return f"{target}{os.pathsep}{path}"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_kotlin_checks_a_bundle_and_makes_its_golden_tensors(pushed, kotlin, kind, tmp_path):
+def test_kotlin_checks_each_bundle_and_makes_its_golden_tensors(pushed, kotlin, tmp_path):
     signer = digits_of(KEY.public_key())
-    said = run(*JAVA, "-cp", kotlin, "GoldenKt", pushed / kind, signer)
-    count, _, _, close, _, values, *_ = said.replace(":", "").split()
-    assert int(count) == len(CONTENTS[kind]) and int(close) >= 0.999 * int(values)
-    folder = Path(shutil.copytree(pushed / kind, tmp_path / kind))
-    with (folder / "1/labels.txt").open("a") as file:
-        file.write("x\n")
-    for arguments in ((folder, signer), (pushed / kind, "0" * 64)):
-        command = [*JAVA, "-cp", kotlin, "GoldenKt", *map(str, arguments)]
-        refused = subprocess.run(command, capture_output=True, text=True)
-        assert refused.returncode != 0 and (
-            "was swapped" in refused.stderr or "another key" in refused.stderr
-        )
+    asked = []
+    for kind in KINDS:
+        folder = Path(shutil.copytree(pushed / kind, tmp_path / kind))
+        with (folder / "1/labels.txt").open("a") as file:
+            file.write("x\n")
+        asked += [f"{pushed / kind};{signer}", f"{folder};{signer}", f"{pushed / kind};{'0' * 64}"]
+    said = run(*JAVA, "-cp", kotlin, "GoldensKt", *asked).splitlines()
+    for kind, whole, changed, other in zip(KINDS, said[0::3], said[1::3], said[2::3], strict=True):
+        count, _, _, close, _, values, *_ = whole.replace(":", "").split()
+        assert int(count) == len(CONTENTS[kind]) and int(close) >= 0.999 * int(values)
+        assert "was swapped" in changed and "another key" in other
+    alone = [*JAVA, "-cp", kotlin, "GoldenKt", pushed / KINDS[0], "0" * 64]
+    assert subprocess.run(list(map(str, alone)), capture_output=True).returncode != 0
 
 
 def test_kotlin_refuses_a_cell_that_python_refuses_and_reads_the_others_alike(kotlin, tmp_path):
