@@ -126,7 +126,7 @@ def test_figures_are_rows_with_their_interval():
     ]
 
 
-def test_answers_have_the_label_and_the_predicted_one(answered):
+def test_answers_have_the_label_and_the_predicted_one_and_probable_label_errors_are_rows(answered):
     first, second = answered.predictions()
 
     assert first == {
@@ -134,18 +134,15 @@ def test_answers_have_the_label_and_the_predicted_one(answered):
         **{"group": "g1", "span": 1, "lane": "l1", "dark": 0.9, "bright": 0.1},
     }
     assert (second["label"], second["predicted"]) == ("bright", "dark")
+    assert answered.label_issues() == [
+        {"example": "b.jpg", "label": "bright", "suggested": "dark", "corrected": ""}
+    ]
 
 
 def test_a_class_with_the_name_of_a_key_leaves_the_key_as_it_is(answered):
     (answered.known.sources.edge_models / LABELS_FILE_NAME).write_text("label\nlane\n")
     first, _ = answered.predictions()
     assert (first["label"], first["predicted"], first["lane"]) == ("dark", "label", "l1")
-
-
-def test_probable_label_errors_are_rows_as_in_their_list(answered):
-    assert answered.label_issues() == [
-        {"example": "b.jpg", "label": "bright", "suggested": "dark", "corrected": ""}
-    ]
 
 
 def test_the_model_in_production_answers_as_on_a_phone(tmp_path, workspace, history):
@@ -159,6 +156,8 @@ def test_the_model_in_production_answers_as_on_a_phone(tmp_path, workspace, hist
     assert edgeline.open(workspace / "push").model(version=1).labels == ("dark", "bright")
     with pytest.raises(UsageError, match="celsius"):
         history.model().predict({"kelvin": ["21.5", "30"]})
+    with pytest.raises(UsageError, match=r"shelf has no release 99\. Existing releases: 1\."):
+        history.model(version=99)
 
 
 def test_a_text_or_photo_that_is_not_there_is_an_error_of_edgeline(tmp_path, workspace, history):
@@ -169,12 +168,6 @@ def test_a_text_or_photo_that_is_not_there_is_an_error_of_edgeline(tmp_path, wor
     with pytest.raises(EdgelineError, match=r"none\.txt") as missing:
         list(history.model().predict_file(tmp_path / "none.txt"))
     assert missing.value.why and missing.value.do
-
-
-def test_the_version_of_a_release_that_never_was_is_refused_with_those_that_are(tmp_path, history):
-    push_with_golden(tmp_path)
-    with pytest.raises(UsageError, match=r"shelf has no release 99\. Existing releases: 1\."):
-        history.model(version=99)
 
 
 def test_a_model_of_a_kind_of_ones_own_says_where_its_file_is(tmp_path, workspace, history, capsys):

@@ -192,20 +192,20 @@ def test_progress_shows_what_people_wrote(terminal):
 def test_a_terminal_without_the_letters_gets_their_numbers(workspace, tmp_path):
     photos = tmp_path / "größe 棚"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
-    for command in (
-        ["status", "--workspace", photos],
-        ["run", "--workload", photos],
-        ["run", "--workload", b"\xff"],
-    ):
-        ended = subprocess.run(
-            [sys.executable, "-m", "runners.cli", *command],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-        )
-        said = (ended.stdout + ended.stderr).decode("ascii")
-        assert ended.returncode in (0, 2) and "Traceback" not in said
-        assert r"gr\xf6\xdfe \u68da" in said or r"\udcff" in said
+    script = (
+        "import sys; from edgeline.cli.main import main; each = iter(sys.argv[1:])\n"
+        "for words in zip(each, each, each): print('ended with', main(words), flush=True)"
+    )
+    commands = ("status", "--workspace", photos, "run", "--workload", photos, "run", "--workload", b"\xff")
+    command = [sys.executable, "-c", script, *commands]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert ended.returncode == 0
+    *said, rest = re.split("ended with [02]\n", ended.stdout.decode("ascii"))
+    for text, letters in zip(said, (r"gr\xf6\xdfe \u68da", r"gr\xf6\xdfe \u68da", r"\udcff"), strict=True):
+        assert letters in text and "Traceback" not in text
+    assert rest == ""
 
 
 PROSE = "  - span-00007: 41 of 300 photos are corrupt, more than data.max_quarantined allows, which is 0.05"

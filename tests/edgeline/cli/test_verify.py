@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import stat
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -20,7 +18,6 @@ from edgeline.store.objects import measure_file
 from tests.edgeline.cli.test_predict import LABELS, ROW, SHAPES, tflite
 from tests.edgeline.release.candidates import make_candidate, make_key
 from tests.edgeline.release.test_acceptance import age
-from tests.runners.cli.process import ROOT
 from trainer_module.export.golden_writer import RawExample, write_vectors
 
 
@@ -259,11 +256,14 @@ def test_a_second_pair_in_one_place_is_bad_usage_and_the_first_stays(tmp_path, c
     assert (tmp_path / "edgeline.key.pem").read_bytes() == first
 
 
-def test_without_a_place_it_goes_to_the_settings_of_the_user_and_not_into_the_project(tmp_path):
-    home = {"HOME": str(tmp_path / "home"), "XDG_CONFIG_HOME": str(tmp_path / "home/.config")}
-    command = [sys.executable, "-m", "runners.cli", "keys", "new"]
-    environment = {**os.environ, **home, "PYTHONPATH": str(ROOT)}
+def test_without_a_place_it_goes_to_the_settings_of_the_user_and_not_into_the_project(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home/.config"))
     # Nobody's umask makes a private key readable for others.
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, umask=0)
+    before = os.umask(0)
+    try:
+        assert main(["keys", "new"]) == 0
+    finally:
+        os.umask(before)
     private = tmp_path / "home/.config/edgeline/edgeline.key.pem"
     assert signing_key(str(private)) and stat.S_IMODE(private.stat().st_mode) == 0o600

@@ -79,12 +79,6 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path):
         EdgeModel(tmp_path / "model_fp16.tflite")
 
 
-def test_preprocessing_does_not_import_tensorflow():
-    code = "import sys, edgeline.edge.interpreter; sys.exit('tensorflow' in sys.modules)"
-
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0
-
-
 def test_two_threads_that_silence_the_standard_error_give_it_back():
     before, is_silent, go = os.fstat(2), threading.Event(), threading.Event()
 
