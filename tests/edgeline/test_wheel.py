@@ -117,24 +117,13 @@ def test_its_command_does_not_list_the_commands_of_the_project(python, here):
     assert "  predict " in done.stdout and "  kubeflow " not in done.stdout and "  run " not in done.stdout
 
 
-def test_runs_and_releases_are_read_from_python(python, here):
+def test_runs_and_releases_are_read_from_python_and_a_pipeline_needs_the_project(python, here):
     script = """
 import edgeline, json
 history = edgeline.open("workspace")
 run, model = history.run("2026"), history.model()
 cells = model.predict({"celsius": ["21.5", "30"]})
 print(json.dumps([run.id, run.outcome, [each.id for each in history.runs()], run.report().path.name, cells]))
-"""
-    done = run(python, here, "-c", script)
-    assert done.returncode == 0, done.stdout
-    id, outcome, ids, page, scores = json.loads(done.stdout)
-    assert ids == [id] and (outcome, page) == ("held", "report.html")
-    assert list(scores) == ["bright", "dark"] and sum(scores.values()) == pytest.approx(1, abs=1e-5)
-
-
-def test_the_pipeline_and_steps_need_the_project_and_say_so(python, here):
-    script = """
-import edgeline
 print(hasattr(edgeline, "pipeline"))
 try:
     edgeline.pipeline("shelf")
@@ -143,7 +132,11 @@ except edgeline.errors.UsageError as error:
 """
     done = run(python, here, "-c", script)
     assert done.returncode == 0, done.stdout
-    assert "True" in done.stdout and "edgeline.pipeline needs the project" in done.stdout
+    read, has_pipeline, refused = done.stdout.splitlines()
+    id, outcome, ids, page, scores = json.loads(read)
+    assert ids == [id] and (outcome, page) == ("held", "report.html")
+    assert list(scores) == ["bright", "dark"] and sum(scores.values()) == pytest.approx(1, abs=1e-5)
+    assert has_pipeline == "True" and "edgeline.pipeline needs the project" in refused
 
 
 def test_it_works_without_the_modules_that_windows_lacks(python, here):

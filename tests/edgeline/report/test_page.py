@@ -272,7 +272,7 @@ def test_a_training_that_resumed_or_never_improved_is_drawn():
 
 def test_a_page_without_pictures_has_their_texts_and_leads_to_what_it_was_given(page):
     uri = a_run().run.artifacts[0].uri
-    bare = render_run(a_run(), {}, None, {"All runs": "../index-shelf.html", uri: "../a"})
+    bare = render_run(uncharted(), {}, None, {"All runs": "../index-shelf.html", uri: "../a"})
 
     assert "<img" not in bare and "It is a copy of 1.jpg." in bare
     assert set(re.findall(r'href="([^#"][^"]*)"', bare)) == {"data:,", "../index-shelf.html", "../a"}
@@ -302,7 +302,7 @@ def test_a_run_that_pushed_nothing_says_what_to_do_next(outcome, step):
 
 @pytest.mark.parametrize("result", ["pass", "fail"])
 def test_what_no_gate_held_is_not_said_to_need_another_bound(result):
-    facts = replace(a_run(), gates=(Verdict("evaluation", result, ("Fine.",)),))
+    facts = replace(uncharted(), gates=(Verdict("evaluation", result, ("Fine.",)),))
     page = render_run(replace(facts, run=replace(facts.run, outcome="held", version=4)), {}, None)
 
     assert ("No gate failed: the reason says what to do." in page) == (result == "pass")
