@@ -62,7 +62,7 @@ OTHERS = [
         ((2250, 3000), "orientation 6"),
         ((4000, 3000), "progressive"),
     ),
-    *(((6000, 4500), "JPEG"), ((6000, 400), "grey"), ((6000, 400), "JPEG without subsampling")),
+    *(((6000, 1500), "JPEG"), ((6000, 400), "grey"), ((6000, 400), "JPEG without subsampling")),
 ]
 KINDS = {
     "JPEG": lambda image: encode(image, quality=90),
@@ -153,7 +153,7 @@ def test_the_steps_as_the_contract_tells_them_give_the_same(photos):
         return np.stack(done, axis=-1)
 
     wanted = json.loads(json.dumps(contract()))
-    for name in ("1280 x 720 JPEG", "6000 x 400 grey", "6000 x 4500 JPEG", "97 x 61 JPEG"):
+    for name in ("1280 x 720 JPEG", "6000 x 400 grey", "6000 x 1500 JPEG", "97 x 61 JPEG"):
         pixels = np.asarray(Image.open(io.BytesIO(photos[name])).convert("RGB"))
         height, width = pixels.shape[:2]
         longer, side = max(width, height), wanted["max_side"]
