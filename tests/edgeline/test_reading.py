@@ -156,8 +156,6 @@ def test_the_model_in_production_answers_as_on_a_phone(tmp_path, workspace, hist
     assert edgeline.open(workspace / "push").model(version=1).labels == ("dark", "bright")
     with pytest.raises(UsageError, match="celsius"):
         history.model().predict({"kelvin": ["21.5", "30"]})
-    with pytest.raises(UsageError, match=r"shelf has no release 99\. Existing releases: 1\."):
-        history.model(version=99)
 
 
 def test_a_text_or_photo_that_is_not_there_is_an_error_of_edgeline(tmp_path, workspace, history):
@@ -168,6 +166,12 @@ def test_a_text_or_photo_that_is_not_there_is_an_error_of_edgeline(tmp_path, wor
     with pytest.raises(EdgelineError, match=r"none\.txt") as missing:
         list(history.model().predict_file(tmp_path / "none.txt"))
     assert missing.value.why and missing.value.do
+
+
+def test_the_version_of_a_release_that_never_was_is_refused_with_those_that_are(tmp_path, history):
+    push_with_golden(tmp_path)
+    with pytest.raises(UsageError, match=r"shelf has no release 99\. Existing releases: 1\."):
+        history.model(version=99)
 
 
 def test_a_model_of_a_kind_of_ones_own_says_where_its_file_is(tmp_path, workspace, history, capsys):
