@@ -128,11 +128,11 @@ def draw(rng, sessions, alike, examples=10, mean=300.0):
 
 
 def test_few_sessions_differ_by_chance_more_than_the_schema_allows(compare):
-    """Twenty good weeks of six sessions, each beside one of twelve."""
+    """Forty good weeks of six sessions, each beside one of twelve."""
     rng = np.random.default_rng(0)
-    drifts = [compare(draw(rng, 12, 0.9), draw(rng, 6, 0.9)) for _ in range(20)]
-    assert sum(drift.distance > 0.12 for drift in drifts) > 10
-    assert sum(drift.distance > drift.threshold for drift in drifts) <= 2
+    drifts = [compare(draw(rng, 12, 0.9), draw(rng, 6, 0.9)) for _ in range(40)]
+    assert sum(drift.distance > 0.12 for drift in drifts) > 20
+    assert sum(drift.distance > drift.threshold for drift in drifts) <= 4
     assert not any(drift.distance > (1 + drift.threshold) / 2 for drift in drifts)
 
 
