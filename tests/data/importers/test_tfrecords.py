@@ -103,8 +103,14 @@ def test_an_example_with_several_values_is_refused_by_record(tmp_path, data_dir)
     )
 
 
-@pytest.mark.parametrize("name", ["label", "lane_id", "session_id", "captured_at"])
-@pytest.mark.parametrize("character", ["\n", "\u2028", "\0"], ids=ascii)
+@pytest.mark.parametrize(
+    ("name", "character"),
+    [
+        *(("label", character) for character in ("\n", "\u2028", "\0")),
+        *((column, "\n") for column in ("lane_id", "session_id", "captured_at")),
+    ],
+    ids=ascii,
+)
 def test_a_control_character_is_refused_by_record_and_nothing_is_left(tmp_path, data_dir, name, character):
     bad = {"image": jpeg(seed=1), "label": b"ok"} | {name: f"a{character}b".encode()}
     src = source(tmp_path, record(image=jpeg(), label=b"ok"), record(**bad))
