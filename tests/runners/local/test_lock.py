@@ -50,7 +50,9 @@ def wait_until_held(process):
         assert line, "the holder died"
 
 
-def test_a_second_process_is_refused_and_told_who_holds_the_workspace(tmp_path, holder):
+def test_a_second_process_is_refused_and_told_who_holds_the_workspace_until_that_one_is_killed(
+    tmp_path, holder
+):
     first = holder(tmp_path)
     wait_until_held(first)
 
@@ -60,10 +62,6 @@ def test_a_second_process_is_refused_and_told_who_holds_the_workspace(tmp_path, 
     assert refused.value.exit_code == 5
     assert f"run 20261005-091233, process {first.pid} on " in refused.value.found
 
-
-def test_the_lock_of_a_killed_process_is_free_again(tmp_path, holder):
-    first = holder(tmp_path)
-    wait_until_held(first)
     first.send_signal(signal.SIGKILL)
     first.wait()
 
