@@ -186,7 +186,7 @@ def run(kind, count, seed):
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_whatever_the_bytes_the_end_is_an_import_or_a_refusal(kind):
-    # An import of photos starts processes.
+    # An import of photos is dearer than the others.
     taken, refused, _ = run(kind, 20 if kind in (manifest, folders, span) else 60, seed=1)
     assert taken > 1 and refused > 1
 
