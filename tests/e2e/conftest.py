@@ -1,6 +1,6 @@
 """The whole DAG, as a person runs it: `runners/local_runner.py` in a process of its own.
 
-Most runs and commands are forked from a process that has imported TensorFlow and TFX, see `tests/warm.py`.
+Most runs are forked from a process that has imported TensorFlow and TFX, see `tests/warm.py`.
 """
 
 import json
@@ -89,21 +89,18 @@ def end(arguments: Sequence[str], cwd: Path, **environment: str) -> Ended:
 
 def run_dag(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL) -> Ended:
     """Runs the DAG to its end in a forked process."""
-    return _end_forked("run", run_arguments(workspace, *arguments, settings=settings), workspace.parent)
-
-
-def edgeline(workspace: Path, *arguments: str) -> Ended:
-    """Runs a command to its end in a forked process."""
-    return _end_forked("edgeline", arguments, workspace.parent if workspace.exists() else ROOT)
-
-
-def _end_forked(job: str, words: Sequence[str], cwd: Path) -> Ended:
     with tempfile.TemporaryDirectory(prefix="run-") as folder:
         stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
-        code = WarmRun(words, cwd, stdout, stderr, job).wait()
+        words = run_arguments(workspace, *arguments, settings=settings)
+        code = WarmRun(words, workspace.parent, stdout, stderr).wait()
         return Ended(code, stdout.read_text(), stderr.read_text())
 
 
 def run_cold(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL) -> Ended:
     """Runs the DAG to its end in a new Python, as a person does."""
     return end([RUNNER, *run_arguments(workspace, *arguments, settings=settings)], workspace.parent)
+
+
+def edgeline(workspace: Path, *arguments: str) -> Ended:
+    script = "import sys; from edgeline.cli.main import main; sys.exit(main())"
+    return end(["-c", script, *arguments], ROOT if not workspace.exists() else workspace.parent)
