@@ -1,11 +1,10 @@
-"""Push to an object store again and again, killed before one write after the other.
+"""Push to an object store again and again, killed before its first write, its second, and so on.
 
     python -m tests.edgeline.release.kill_at_every_object URL WORK_FOLDER
 
 A process of its own, with one thread, because it forks: everything that speaks to the store happens in a
-child. Each round starts with the same releases, as a disk holds them. Files of one folder of the new version
-count as one write, but for its manifest: `test_object_store.py` ends a push between any two in memory.
-Prints how many kills there were, and how many of the rounds ended with the old release.
+child. Each round starts with the same releases, as a disk holds them. Prints how many kills there were, and
+how many of the rounds ended with the old release.
 """
 
 import os
@@ -54,15 +53,12 @@ def in_child(do: Callable[[], object]) -> bool:
 
 def kill_before_write(number: int) -> None:
     """Let this process kill itself before it sends its write of that number."""
-    left, last = number, ""
+    left = number
     send = s3fs.S3FileSystem._call_s3
 
     async def counted(self, method, *arguments, **keywords):
-        nonlocal left, last
-        folder, _, name = keywords.get("Key", "").rpartition("/")
-        where = folder if "/shelf/2" in folder and name != "manifest.json" else f"{folder}/{name}"
-        if method in WRITES and where != last:
-            last = where
+        nonlocal left
+        if method in WRITES:
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)

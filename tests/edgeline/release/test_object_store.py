@@ -138,7 +138,7 @@ def test_the_mark_comes_first_the_manifest_after_its_files_and_the_pointer_after
 
 
 # Rollback and rollout write what a push writes last; `test_crash.py` kills them at each file operation.
-def test_killed_before_any_kind_of_write_readers_have_the_old_or_the_new_release(s3_url, tmp_path):
+def test_killed_between_any_two_objects_readers_have_the_old_or_the_new_release(s3_url, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "tests.edgeline.release.kill_at_every_object", s3_url, str(tmp_path)],
         capture_output=True,
