@@ -16,7 +16,7 @@ from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES
 
 # The names of splits; the first name of each that is there counts.
 _TRAIN, _EVAL = ("train", "training"), ("val", "valid", "validation", "dev", "eval", "test", "testing")
-# Splits that are neither, which others name for what is to be done with them.
+# Splits whose photos a model is to label.
 _REST = ("pred", "predict", "prediction", "unlabeled", "unlabelled")
 _SET = re.compile(r"[\W_]*(set|data|dataset|images)$")  # as in training_set
 _START = re.compile(r".*[\W_]")  # as in seg_train beside seg_test

@@ -64,9 +64,9 @@ def run(folder: Path) -> Ended:
     return run_dag(folder / "workspace", *named, settings=SETTINGS)
 
 
-def answers(folder: Path, *sources: Path) -> list[dict[str, float]]:
+def answers(folder: Path, src: Path) -> list[dict[str, float]]:
     given = ("--workspace", str(folder / "workspace"), "--json")
-    ended = edgeline(folder / "workspace", "predict", *map(str, sources), *given)
+    ended = edgeline(folder / "workspace", "predict", str(src), *given)
     assert ended.code == 0, ended.stderr
     return [answer["probabilities"] for answer in ended.json["answers"]]
 
@@ -98,4 +98,4 @@ def test_weeks_after_it_have_its_form_and_a_new_category_is_no_reason_to_stop(fo
 
     ended = run(folder)
     assert ended.code == 0, ended.stderr + ended.stdout
-    assert len(answers(folder, second, third)) == 2 * 300
+    assert {len(answers(folder, src)) for src in (second, third)} == {300}
