@@ -70,7 +70,7 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
     # The signature is converted as a concrete function: from_saved_model aborts, or silently writes wrong
     # weights, on Keras 3 models that were saved through tf.Module.
     def trace(dtype: Any) -> Any:
-        @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name=name)])
+        @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name=name)], autograph=False)
         def batch_of_one(inputs: Any) -> Any:
             return serve(**{name: tf.cast(inputs, spec.dtype)})
 

@@ -165,7 +165,7 @@ def _make_broadcast(replicas: tf.distribute.Strategy) -> Callable[[Sequence[tf.T
 
         return [replicas.experimental_local_results(value)[0] for value in replicas.run(on_replica)]
 
-    return tf.function(broadcast)
+    return tf.function(broadcast, autograph=False)
 
 
 def _has_several_workers(replicas: tf.distribute.Strategy) -> bool:

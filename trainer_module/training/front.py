@@ -95,7 +95,9 @@ def _compute_batches(
 ) -> Iterator[np.ndarray]:
     """Yields the features of each variation of a split's examples batch by batch, and logs progress."""
     compute = tf.function(
-        lambda inputs: tf.cast(front(inputs, training=False), tf.float16), reduce_retracing=True
+        lambda inputs: tf.cast(front(inputs, training=False), tf.float16),
+        reduce_retracing=True,
+        autograph=False,
     )
     examples, began = len(split.shown), time.monotonic()
     reported, done = began, 0
@@ -121,7 +123,7 @@ def fit_last_layer(model: keras.Model, batches: tf.data.Dataset, front: keras.Mo
     last = model.layers[-1]
     others = keras.Model(model.get_layer(FRONT).output, last.input)
 
-    @tf.function
+    @tf.function(autograph=False)
     def compute(inputs: tf.Tensor) -> tf.Tensor:
         return others(front(inputs, training=False) if front else inputs, training=False)
 

@@ -45,6 +45,9 @@ _SHARDS_AT_ONCE = 4
 READ_BATCH = 128
 
 _progress = logging.getLogger("edgeline.progress")
+# AutoGraph takes seconds of each run to rewrite code that has no `if` or loop on a tensor. A workload's own
+# `augment` may have one.
+_as_it_is = tf.autograph.experimental.do_not_convert
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Split:
         return np.arange(len(self.labels)) if self.only is None else np.flatnonzero(self.only)
 
 
+@_as_it_is
 def open_split(
     patterns: Sequence[str],
     transform: tft.TFTransformOutput,
@@ -247,6 +251,7 @@ def training_batches(
     replicas = context.num_replicas_in_sync if context else 1
     part = batch_size // replicas
 
+    @_as_it_is
     def make_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         # `fold_in` alone returns the epoch itself beside a number that is the same for all epochs.
         folded = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
@@ -300,6 +305,7 @@ def make_draws(seed: int, variation: tf.Tensor | int, examples: int) -> tf.Tenso
     return tf.random.stateless_uniform([examples, DRAWS], folded)
 
 
+@_as_it_is
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """Makes batches of every example once, in the order of the files; the last batch may be smaller.
 
@@ -341,6 +347,7 @@ def _shuffle(split: Split, seed: tf.Tensor, count: int) -> tf.data.Dataset:
     return in_turn.repeat().take(count).shuffle(split.shuffle_buffer, seed=seed[0])
 
 
+@_as_it_is
 def _gather_inputs(split: Split, items: tf.Tensor) -> tf.Tensor:
     """Returns the model's inputs; those stored in fewer bytes become float32."""
     if split.inputs is None:
@@ -353,6 +360,7 @@ def _gather_inputs(split: Split, items: tf.Tensor) -> tf.Tensor:
     return tf.cast(inputs, tf.float32) if inputs.dtype in (tf.uint8, tf.float16) else inputs
 
 
+@_as_it_is
 def read_records(files: Sequence[str]) -> tf.data.Dataset:
     """Reads serialized examples, string [], from gzipped TFRecord files, one file after the other."""
     return tf.data.Dataset.range(len(files)).flat_map(lambda shard: _read_shard(files, shard))
@@ -369,7 +377,4 @@ def _make_transform(
     """Makes a function from serialized examples to a transformed feature; it parses only `raw` features."""
     spec = {name: transform.raw_feature_spec()[name] for name in raw}
     layer = transform.transform_features_layer()
-    # Without AutoGraph: it would first rewrite the layer's own code, which takes seconds and changes nothing.
-    return tf.autograph.experimental.do_not_convert(
-        lambda serialized: layer(tf.io.parse_example(serialized, spec))[transformed]
-    )
+    return _as_it_is(lambda serialized: layer(tf.io.parse_example(serialized, spec))[transformed])

@@ -58,7 +58,7 @@ class Loop:
     ) -> None:
         self.model, self.replicas, self.settings, self.front = model, replicas, settings, front
         self.batch_size = settings.batch_size * replicas.num_replicas_in_sync
-        self._step = tf.function(self._on_replicas, jit_compile=settings.jit_compile or None)
+        self._step = tf.function(self._on_replicas, jit_compile=settings.jit_compile or None, autograph=False)
 
     def run(self, batches: Iterator[Any], steps: int, tally: Tally | None = None) -> Tally:
         """Runs `steps` steps and returns `tally` with their sums added.

@@ -158,6 +158,18 @@ def test_brightness_moves_a_whole_image_within_its_bound(train):
         assert 1 < np.nanmax(np.abs(shift)) <= 0.15 * 255 + 1e-4
 
 
+def test_a_variation_of_ones_own_may_have_an_if_on_a_tensor(train):
+    def darken(images, draws):
+        if tf.reduce_mean(images) > limit:
+            images *= 0.0
+        return images
+
+    means = [np.mean(images) for images, _, _ in batches(train, range(1))]
+    limit = np.median(means)
+    dark = [not images.any() for images, _, _ in batches(train, range(1), darken)]
+    assert dark == [mean > limit for mean in means] and any(dark)
+
+
 def test_class_weights_become_sample_weights(train):
     for _, label, weight in batches(train, range(1), weights=[1.0, 3.0, 2.0]):
         np.testing.assert_array_equal(weight, np.array([1.0, 3.0, 2.0], np.float32)[label])
