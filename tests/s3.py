@@ -75,6 +75,8 @@ class Proxy:
         if of_object:
             fault = self._fault(request.path, self.asked.count(("GET", request.path)))
         self.asked.append(("LIST" if listing else request.method, request.path))
+        if "Expect" in request.headers:  # of an upload, which begins after this
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._now += of_object
         self.most = max(self.most, self._now)
         try:
@@ -90,8 +92,9 @@ class Proxy:
             await self._ended.wait()
         if fault != "reset":
             url = URL(self._server + request.raw_path, encoded=True)
+            headers = {name: value for name, value in request.headers.items() if name != "Expect"}
             async with self._client.request(
-                request.method, url, headers=request.headers, data=await request.read()
+                request.method, url, headers=headers, data=await request.read()
             ) as answer:
                 content = await answer.read()
                 whole = web.StreamResponse(status=answer.status, headers=answer.headers)

@@ -5,6 +5,7 @@ was copied out of a push folder has no log: only a signature vouches for its man
 """
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from edgeline.release.layout import (
     SIGNATURE,
     PushFolder,
     check_name,
+    sha256_of_bytes,
 )
 from edgeline.release.manifest import (
     FileEntry,
@@ -38,6 +40,9 @@ from edgeline.release.signing import is_signed
 from edgeline.store import locations
 from edgeline.store.locations import Location, list_names, locate, read_bytes
 from edgeline.store.objects import measure_file
+
+# Files of a release in a store that are read at the same time.
+_READS_AT_ONCE = 8
 
 
 def verify(root: str | Location, model: str, version: int | None = None) -> list[str]:
@@ -126,7 +131,7 @@ def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
         raw = read_bytes(place / name)
         if name == SIGNATURE:
             return is_signed(read_bytes(place / MANIFEST), raw, signer or "")
-        own = {name: measure_file(place / name)[1] for name in (MANIFEST, SIGNATURE)}
+        own = {name: sha256_of_bytes(read_bytes(place / name)) for name in (MANIFEST, SIGNATURE)}
         return is_signature_of(raw, manifest.model, digests | own, read_bytes(place / MODEL_KEY))
 
     for name, right in expected.items():
@@ -144,8 +149,17 @@ def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
 def _check_part(top: Location, home: str, manifest: Manifest, besides: Iterable[str] = ()) -> list[str]:
     """Returns the problems of the files in `top`: those of the manifest below `home`, and `besides`."""
     entries = select_entries(manifest.files, home)
-    problems = [problem for entry in entries if (problem := _find_file_problem(top / entry.path, entry))]
-    names = files_below(top) if isinstance(top, Path) else locations.list_files_below(top)
+    names: Iterable[str]
+    if isinstance(top, Path):
+        names = files_below(top)
+        problems = [_find_file_problem(top / entry.path, entry) for entry in entries]
+    else:
+        names = listed = locations.list_files_below(top)
+        sizes = [listed[entry.path].size if entry.path in listed else None for entry in entries]
+        paths = [top / entry.path for entry in entries]
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:  # one after the other, each would be waited for
+            problems = list(pool.map(_find_file_problem, paths, entries, sizes))
+    problems = list(filter(None, problems))
     strays = {*names} - {*besides} - {entry.path for entry in entries}
     problems += [f"{name}: is not in the manifest." for name in sorted(strays)]
     return [f"{home}/{problem}" for problem in problems]
@@ -190,13 +204,16 @@ def _check_names(folder: PushFolder, model: str) -> list[str]:
     return sorted(strays)
 
 
-def _find_file_problem(path: Location, entry: FileEntry) -> str:
-    """Returns the problem of a file, which begins with the path of its entry; empty if there is none."""
+def _find_file_problem(path: Location, entry: FileEntry, listed: int | None = None) -> str:
+    """Returns the problem of a file, which begins with the path of its entry; empty if there is none.
+
+    `listed` is its size in a store's listing; None if there was none.
+    """
     name, expected = entry.path, f"Expected a file of {entry.size:,} bytes."
     if isinstance(path, Path) and (path.is_symlink() or (path.exists() and not path.is_file())):
         return f"{name}: found something other than a file. {expected}"
     try:
-        size, digest = measure_file(path)
+        size, digest = measure_file(path, listed)
     except FileNotFoundError:
         return f"{name}: found no file. {expected}"
     except OSError as error:

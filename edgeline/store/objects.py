@@ -6,6 +6,7 @@ condition.
 """
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from edgeline.store.store_errors import collect_signs, explain_errors, ignore_ab
 if TYPE_CHECKING:
     from upath import UPath
 
+_PIECE = 4 * 2**20  # bytes of an object that are read at once
 # Exceptions, and codes of S3, for a condition that does not hold and for another write at the same moment.
 _CONFLICTS = {
     *("FileExistsError", "PreconditionFailed", "ConditionalRequestConflict", "OperationAborted"),
@@ -73,14 +75,28 @@ def version_of(path: "UPath") -> str:
     return version
 
 
-def measure_file(path: Location) -> tuple[int, str]:
-    """Returns the size in bytes and the hexadecimal SHA-256 of a file, which is read in pieces."""
+def measure_file(path: Location, listed: int | None = None) -> tuple[int, str]:
+    """Returns the size in bytes and the hexadecimal SHA-256 of a file, which is read in pieces.
+
+    With the size that a listing has, a store is not asked for it.
+    """
     size, digest = 0, hashlib.sha256()
-    with explain_errors(path), path.open("rb") as file:
-        while piece := file.read(1 << 20):
+    with explain_errors(path):
+        for piece in _read_pieces(path, listed):
             size += len(piece)
             digest.update(piece)
     return size, digest.hexdigest()
+
+
+def _read_pieces(path: Location, listed: int | None) -> Iterator[bytes]:
+    if listed is None or isinstance(path, Path):
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                yield piece
+    else:
+        store = get_filesystem(path)
+        for start in range(0, listed, _PIECE):
+            yield store.cat_file(path.path, start=start, end=min(start + _PIECE, listed))
 
 
 def _put_if(path: "UPath", content: bytes, **condition: str) -> bool:

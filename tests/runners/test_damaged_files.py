@@ -26,7 +26,6 @@ from edgeline.records.run import Step
 from edgeline.records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
 from edgeline.records.verdict import DRIFT, PUSH, VERDICT, Drift, Push, Verdict
 from edgeline.workspace.runs import RunFolder, discard_damaged
-from runners.local.lock import HOLDER, Holder
 from tests.edgeline.records.samples import MEASURED
 from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value
 from tests.outputs import record_output
@@ -80,8 +79,6 @@ FILES = [
     "run.json",
     "events.jsonl",
     "facts.json",
-    "../../window.json",
-    "../../lock",
 ]
 # One for each way to read a file; the others are read as one of these.
 OF_EACH_READER = (
@@ -142,7 +139,6 @@ def workspace(tmp_path, make_run):
             record_output(folder, *output.split("/"), place)
         file.write(place, content)
     (tmp_path / "window.json").write_text('{"pid": 1}')
-    HOLDER.write(tmp_path, Holder(1, RUN, "desk", "2026-10-12T09:12:33+00:00"))
     return tmp_path
 
 
@@ -196,7 +192,7 @@ def test_a_damaged_file_hides_nothing_else(edgeline, workspace, file, name):
 @pytest.mark.parametrize(
     ("file", "how"),
     [
-        *((file, DAMAGE["cut"]) for file in FILES[:-2]),
+        *((file, DAMAGE["cut"]) for file in FILES),
         *((file, DAMAGE[name]) for file in OF_EACH_READER for name in ("values of no sense", "a folder")),
     ],
 )
@@ -279,7 +275,7 @@ def test_the_next_run_starts(edgeline, workspace, files, names):
 def test_whatever_chance_writes_into_the_files_of_a_run_breaks_no_command(edgeline, workspace, page):
     chance = random.Random(SEED)
     slowest = 0.0
-    wholes = {file: (workspace / "runs" / RUN / file).read_bytes() for file in FILES[:-3]}
+    wholes = {file: (workspace / "runs" / RUN / file).read_bytes() for file in FILES[:-1]}
     facts = edgeline("report", RUN, "--json")[1]
     wholes["facts.json"] = json.dumps(json.loads(facts)["facts"]).encode()
     for _ in range(ROUNDS // 10 if page else ROUNDS // 3):
