@@ -17,7 +17,8 @@ from edgeline.store.store_errors import collect_signs, explain_errors, ignore_ab
 if TYPE_CHECKING:
     from upath import UPath
 
-_PIECE = 4 * 2**20  # bytes of an object that are read at once
+# Bytes of one request for an object whose size is known: most files of a release take one.
+_PIECE = 16 * 2**20
 # Exceptions, and codes of S3, for a condition that does not hold and for another write at the same moment.
 _CONFLICTS = {
     *("FileExistsError", "PreconditionFailed", "ConditionalRequestConflict", "OperationAborted"),

@@ -45,8 +45,8 @@ _SHARDS_AT_ONCE = 4
 READ_BATCH = 128
 
 _progress = logging.getLogger("edgeline.progress")
-# AutoGraph takes seconds of each run to rewrite code that has no `if` or loop on a tensor. A workload's own
-# `augment` may have one.
+# Without AutoGraph, which would take a second of each run to rewrite code that has no `if` or loop on a
+# tensor. A workload's own `augment` may have one.
 _as_it_is = tf.autograph.experimental.do_not_convert
 
 

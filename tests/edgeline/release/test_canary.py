@@ -201,7 +201,7 @@ def test_a_pointer_with_another_candidate_is_named(root, push):
 
 
 def test_a_canary_in_a_bucket_begins_and_ends_within_fifty_requests(bucket, through, tmp_path):
-    """Each waits for some 40 ms, so that a bad canary is withdrawn within two seconds."""
+    """A request takes some 40 ms, so a bad canary is withdrawn within two seconds."""
     push = f"{bucket}/push"
     for content in ("one", "two"):
         store.push(push, "shelf", make_candidate(tmp_path / content, content, 400_000))
