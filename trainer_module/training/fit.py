@@ -213,7 +213,7 @@ def _make_evaluator(loop: Loop, batches: tf.data.Dataset) -> Callable[[], _Evalu
         inputs = loop.front(inputs, training=False) if loop.front else inputs
         return tf.cast(model(inputs, training=False), tf.float32)
 
-    spec = tf.TensorSpec(first.input_shape, first.inputs[0].dtype)
+    spec = tf.TensorSpec(first.input_shape, batches.element_spec[0].dtype)
     predict = tf.function(answer, input_signature=[spec], autograph=False)
 
     def evaluate() -> _Evaluation:

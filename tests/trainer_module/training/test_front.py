@@ -128,6 +128,13 @@ def test_what_fits_neither_into_memory_nor_on_the_disk_is_computed_again_and_giv
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
+def test_a_front_trains_in_half_precision_to_a_model_in_single_precision(task, plenty, tmp_path):
+    half = train_whole(task, tmp_path, precision="mixed_float16")
+    # float16 has three digits.
+    assert figures(half)[-1]["val_loss"] == pytest.approx(figures(plenty)[-1]["val_loss"], abs=0.01)
+    assert half.model.compute_dtype == "float32"
+
+
 def test_a_training_with_a_front_and_a_budget_that_was_cut_off_ends_as_an_unbroken_one(
     task, plenty, tmp_path, monkeypatch
 ):
