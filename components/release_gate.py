@@ -15,6 +15,9 @@ from components.run_record import command_for_details
 from edgeline.errors import EdgelineError, HeldBack
 from edgeline.records.verdict import PUSH
 from edgeline.release import store
+from edgeline.release.history import read_history
+from edgeline.release.layout import PushFolder
+from edgeline.store.locations import locate
 
 
 @component
@@ -50,7 +53,9 @@ def ReleaseGate(
 
 
 def _is_released(root: str, name: str, version: int, run: str | None) -> bool:
-    """Returns True if the store has that version, and from that run if one is named."""
+    """Returns True if the store has that version, and from that run if one is named; else also if it had."""
     current = store.current(root, name)
     releases = [current] if current and current.version == version else store.releases(root, name)
-    return any(r.version == version and run in (None, r.manifest.run) for r in releases)
+    if any(r.version == version and run in (None, r.manifest.run) for r in releases):
+        return True
+    return run is None and version in read_history(PushFolder(locate(root)), name).collected

@@ -396,6 +396,19 @@ def test_a_run_that_pushed_is_admitted_also_after_production_moved_on(push, tmp_
     admit(("unchanged", version), push, tmp_path / "unchanged", run="run-2")
 
 
+def test_a_run_whose_model_was_rolled_back_and_collected_ends_as_unchanged(push, tmp_path):
+    for name in ("first", "second"):
+        store.push(push, "shelf", make_candidate(tmp_path / name, name))
+    store.rollback(push, "shelf", "phones crash on it")
+    for name in ("third", "fourth"):
+        store.push(push, "shelf", make_candidate(tmp_path / name, name))
+    assert 2 in store.collect(push, "shelf", keep=1)
+
+    outcome, version, (reason,) = Run(tmp_path / "again", "second").push_to(push)
+    assert (outcome, version) == ("unchanged", 2) and "garbage-collected" in reason
+    admit((outcome, version), push, tmp_path / "pushed")
+
+
 @pytest.mark.parametrize(
     ("said", "run"), [(("pushed", 2), "run-1"), (("unchanged", 2), "run-1"), (("pushed", 1), "another run")]
 )
