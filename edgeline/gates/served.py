@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from edgeline.gates.answers import ROUNDING
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import ServedBound
 from edgeline.labels import join_names
@@ -121,7 +122,7 @@ def _judge_slices(
         )
         if checked.high < limit:
             yield Judgement("bad", (text,), (f"served {slice_name}",))
-        elif checked.share >= limit:
+        elif checked.share >= limit - ROUNDING:
             yield Judgement("good", (text,))
         else:
             yield Judgement("too_few", (f"{text} It may be chance.",))

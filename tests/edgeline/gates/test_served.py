@@ -47,6 +47,14 @@ def test_a_drop_is_measured_from_the_eval_accuracy_at_the_push():
     assert judge(served, ServedBound(max_drop=0.05, lower=0.1), pushed=None).result == "good"
 
 
+@pytest.mark.parametrize(("on_eval", "right"), [(0.9, 160), (0.6000000238, 100)])
+def test_an_accuracy_at_the_bound_keeps_it_though_metrics_are_rounded(on_eval, right):
+    pushed = PushedVersion("2026-10-05T09:00:00Z", {"overall": {"all": on_eval}})
+    assert (
+        judge(ServedVersion(7, tally(right, 200)), ServedBound(max_drop=0.1), pushed=pushed).result == "good"
+    )
+
+
 def test_each_slice_is_judged_and_small_ones_are_left_out():
     classes = {"ok": tally(150, 200), "bad": tally(0, 20), "worn": tally(95, 100)}
     served = ServedVersion(7, tally(240, 300), slices={"class": classes})
