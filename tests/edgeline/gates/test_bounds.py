@@ -176,6 +176,15 @@ def test_an_accuracy_that_is_no_number_holds_no_bound():
     assert not judged(nothing, None, [], beat_majority=True).passed
 
 
+def test_a_production_whose_loss_is_no_number_holds_back_no_model_whose_loss_is_one():
+    def with_loss(loss):
+        return {"overall": {"all": {**slice_of(0.9, 100), "loss": loss}}, "class": metrics()["class"]}
+
+    limit = [Bound(slice="overall", metric="loss", max_drop=0.1)]
+    assert judged(with_loss(0.2), with_loss(None), limit).result == "pass"
+    assert judged(with_loss(None), with_loss(0.2), limit).result == "fail"
+
+
 def sessions(count, size, dead=0):
     """Sessions that production answers right, 97 of 100 examples, and the candidate too but for dead ones."""
     return draw(np.random.default_rng(5), count, size, correlation=0.001, same=0.9, dead=dead)
