@@ -7,6 +7,7 @@ served.csv        example, version, variant, said, score, captured_at, device, c
 """
 
 import csv
+import io
 import json
 import shutil
 import zipfile
@@ -131,10 +132,13 @@ def _check_labels(given: set[str], workload: Workload) -> None:
 
 def _add_served(source: Path, span: Span) -> str:
     """Adds the answers that a span lacks, of all that a phone holds; returns a sentence."""
-    target = Path(str(span.path), SERVED)
-    held = target.read_text("utf-8").splitlines() if target.is_file() else []
-    known = {*held}
-    new = [line for line in source.read_text("utf-8").splitlines() if line not in known]
+    target, file = Path(str(span.path), SERVED), io.StringIO(newline="")
+    held = target.read_text("utf-8-sig").splitlines() if target.is_file() else []
+    held, known = held or source.read_text("utf-8").splitlines()[:1], {*held}
+    header = [name.strip() for name in next(csv.reader(held))]  # an app's own may be in another order
+    writer = csv.DictWriter(file, header, extrasaction="ignore", lineterminator="\n")
+    writer.writerows(_read(source))
+    new = [line for line in file.getvalue().splitlines() if line not in known]
     replace_file(target, "".join(f"{line}\n" for line in (*held, *new)).encode())
     return f"{span.name}/{SERVED} has {len(held) + len(new) - 1:,} answers of phones."
 

@@ -12,6 +12,7 @@ from data.importers.phone import is_export
 from data.importers.tables import import_table
 from data.settings import DataSettings
 from data.spans.layout import find_spans
+from data.spans.served import read_served
 from data.spans.source import Row
 from data.tables.source import open_source
 from data.texts.source import open_source as open_texts
@@ -72,6 +73,11 @@ def test_answers_come_along_where_no_photo_is_new(tmp_path):
     for name in ("b.zip", "c.zip"):
         assert load(tmp_path / name, tmp_path / "data") == 0
     assert (span.path / "served.csv").read_text() == later
+    apps = "\ufeffversion,example,variant,said,score,captured_at,device,chosen,app"
+    (span.path / "served.csv").write_text(f"{apps}\n2,z,int8,ok,0.7,2026-10-06T09:12:33Z,e,,4\n")
+    for _ in range(2):
+        assert load(tmp_path / "c.zip", tmp_path / "data") == 0
+    assert [answer.example for answer in read_served(span)] == [f"{span.name}/{name}" for name in "zxy"]
 
 
 def test_an_export_of_another_kind_or_with_other_labels_changes_nothing(tmp_path, capsys):
