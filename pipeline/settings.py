@@ -194,9 +194,12 @@ def _find_unknown_names(
             known = ", ".join(labels)
             yield f"trainer.class_weights.{label}: the schema has no label {label!r}; its labels: {known}."
     kinds = ("overall", *(slices or ()))
-    for number, bound in enumerate(settings.evaluation.bounds):
-        if slices is not None and bound.slice not in kinds:
-            yield f"evaluation.bounds.{number}.slice: {bound.slice!r} is not one of {', '.join(kinds)}."
+    in_field = (*(kind for kind in kinds if kind != "span"), "variant", "device", "week")
+    for name, allowed in (("bounds", kinds), ("served", in_field)) if slices is not None else ():
+        for number, bound in enumerate(getattr(settings.evaluation, name)):
+            if bound.slice not in allowed:
+                place = f"evaluation.{name}.{number}.slice"
+                yield f"{place}: {bound.slice!r} is not one of {', '.join(allowed)}."
 
 
 def _find_conflicts(settings: Settings, tree: Tree) -> Iterator[str]:

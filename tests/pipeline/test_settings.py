@@ -203,6 +203,21 @@ def test_a_bound_on_slices_that_the_workload_lacks_is_refused():
         load({}, None, bounds, slices=("class", "machine"))
 
 
+def test_a_bound_on_what_is_served_names_a_kind_of_slices_that_answers_have():
+    for kind in ("machine", "device"):
+        load({}, None, [f"evaluation.served=[{{slice: {kind}, lower: 0.5}}]"], slices=("class", "machine"))
+    for kind in ("machines", "span"):
+        with pytest.raises(
+            UsageError, match=rf"served\.0\.slice: '{kind}' is not one of overall, class, mac"
+        ):
+            load(
+                {},
+                None,
+                [f"evaluation.served=[{{slice: {kind}, lower: 0.5}}]"],
+                slices=("class", "machine", "span"),
+            )
+
+
 def test_a_class_weight_for_a_label_that_the_schema_lacks_is_refused():
     (found,) = mistakes({"trainer": {"class_weights": {"broken": 2.0}}}, labels=["ok", "damaged"])
 
