@@ -25,12 +25,14 @@ def read_served(span: Span) -> Iterator[Answer | str]:
     header: list[str] = []
     place = f"{span.name}/{SERVED}"
     try:
-        for line, cells in read_csv_rows(span.path / SERVED, (span.name,), ","):
+        for line, cells in read_csv_rows(span.path / SERVED, (span.name,), ",", "replace"):
             if not header:
                 header = [cell.strip() for cell in cells]
                 if missing := [name for name in COLUMNS if header.count(name) != 1]:
                     yield f"{place} does not have the column {', '.join(missing)} once"
                     return
+            elif any("\ufffd" in cell for cell in cells):
+                yield f"{place}:{line} is not UTF-8"
             elif isinstance(cells, str) or len(cells) != len(header):
                 yield f"{place}:{line} does not have {len(header)} cells"
             else:

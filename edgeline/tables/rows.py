@@ -96,8 +96,10 @@ def read_rows(
             yield place, dict(zip(header, cells, strict=True))
 
 
-def read_lines(path: Location, spans: tuple[str, ...] = ()) -> Iterator[str]:
+def read_lines(path: Location, spans: tuple[str, ...] = (), errors: str = "strict") -> Iterator[str]:
     """Yields the lines of a file with their line ends, decoded one by one, without a byte order mark.
+
+    `errors` is what `bytes.decode` does with bytes that are not UTF-8.
 
     Raises:
         DataRefused: The file cannot be read, or a line is not UTF-8 or too long.
@@ -112,7 +114,7 @@ def read_lines(path: Location, spans: tuple[str, ...] = ()) -> Iterator[str]:
                         "Write one row per line.",
                         spans,
                     )
-                yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                yield raw.decode("utf-8-sig" if number == 1 else "utf-8", errors)
     except UnicodeDecodeError as error:
         raise DataRefused(
             f"{path} line {number} is not UTF-8 (byte {error.start + 1} of the line is"
@@ -128,16 +130,16 @@ def read_lines(path: Location, spans: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def read_csv_rows(
-    path: Location, spans: tuple[str, ...], separator: str
+    path: Location, spans: tuple[str, ...], separator: str, errors: str = "strict"
 ) -> Iterator[tuple[int, list[str] | str]]:
     """Yields the line number of each row that is not empty, and its cells or why it has none.
 
-    Raises DataRefused as `read_rows` does.
+    `errors` is as in `read_lines`. Raises DataRefused as `read_rows` does.
     """
     # The limit holds for the whole process; it is only ever raised here.
     csv.field_size_limit(max(csv.field_size_limit(), _MOST_LINE_BYTES))
     # Python 3.10 refuses a file with a NUL, later versions do not; as \1 it costs only its row.
-    lines = (line.replace("\0", "\1") for line in read_lines(path, spans))
+    lines = (line.replace("\0", "\1") for line in read_lines(path, spans, errors))
     reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     # The values of each column in the first rows.
     seen: list[set[str]] = []

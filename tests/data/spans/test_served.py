@@ -75,7 +75,8 @@ def test_a_row_that_is_no_answer_is_named_and_the_others_count(tmp_path, column,
         (f"{HEADER}\n{GOOD}\nhalf,a\n{GOOD}\n", 2, "served.csv:3 does not have 8 cells"),
         (f"{HEADER}\n{GOOD}\n{HEADER}\n{GOOD}\n", 2, "served.csv:3: version is 'version'"),
         (f'{HEADER}\n{GOOD}\n"open,{GOOD}\n{GOOD}\n', 1, "from there to its end: "),
-        (f"{HEADER}\n{GOOD}\n".encode() + b"\xff\xfe\x00", 1, "is not UTF-8"),
+        (f"{HEADER}\n{GOOD}\n".encode() + b"\xff\xfe\x00", 1, "served.csv:3 is not UTF-8"),
+        (f"{HEADER}\n{GOOD}\n{GOOD.replace('ok', 'ét')}\n{GOOD}\n".encode("latin-1"), 2, ":3 is not UTF-8"),
     ],
 )
 def test_a_broken_file_costs_what_cannot_be_read_and_no_more(tmp_path, content, answers, fault):
