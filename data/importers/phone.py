@@ -133,13 +133,14 @@ def _check_labels(given: set[str], workload: Workload) -> None:
 def _add_served(source: Path, span: Span) -> str:
     """Adds the answers that a span lacks, of all that a phone holds; returns a sentence."""
     target, file = Path(str(span.path), SERVED), io.StringIO(newline="")
-    held = target.read_text("utf-8-sig").splitlines() if target.is_file() else []
+    held = target.read_text("utf-8-sig", "surrogateescape").splitlines() if target.is_file() else []
     held, known = held or source.read_text("utf-8").splitlines()[:1], {*held}
     header = [name.strip() for name in next(csv.reader(held))]  # an app's own may be in another order
     writer = csv.DictWriter(file, header, extrasaction="ignore", lineterminator="\n")
     writer.writerows(_read(source))
     new = [line for line in file.getvalue().splitlines() if line not in known]
-    replace_file(target, "".join(f"{line}\n" for line in (*held, *new)).encode())
+    content = "".join(f"{line}\n" for line in (*held, *new))
+    replace_file(target, content.encode(errors="surrogateescape"))  # a row that is not UTF-8 stays as it is
     return f"{span.name}/{SERVED} has {len(held) + len(new) - 1:,} answers of phones."
 
 

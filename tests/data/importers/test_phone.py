@@ -74,10 +74,13 @@ def test_answers_come_along_where_no_photo_is_new(tmp_path):
         assert load(tmp_path / name, tmp_path / "data") == 0
     assert (span.path / "served.csv").read_text() == later
     apps = "\ufeffversion,example,variant,said,score,captured_at,device,chosen,app"
-    (span.path / "served.csv").write_text(f"{apps}\n2,z,int8,ok,0.7,2026-10-06T09:12:33Z,e,,4\n")
+    row = "\n2,z,int8,ok,0.7,2026-10-06T09:12:33Z,e,,4\n"
+    (span.path / "served.csv").write_bytes(f"{apps}{row}".encode() + b"2,z,int8,gr\xfcn,0.7,,e,,4\n")
     for _ in range(2):
         assert load(tmp_path / "c.zip", tmp_path / "data") == 0
-    assert [answer.example for answer in read_served(span)] == [f"{span.name}/{name}" for name in "zxy"]
+    first, fault, *others = read_served(span)
+    assert [answer.example for answer in (first, *others)] == [f"{span.name}/{name}" for name in "zxy"]
+    assert fault == f"{span.name}/served.csv:3 is not UTF-8"
 
 
 def test_an_export_of_another_kind_or_with_other_labels_changes_nothing(tmp_path, capsys):
