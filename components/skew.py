@@ -1,6 +1,7 @@
 """Computes served scores again, from the stored bundle of the version that gave them."""
 
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def measure_skew(push: str, model: str, ingested: Path) -> Iterator[Skew]:
             differences: dict[str, list[float]] = {}
             for answer in answers:
                 score = bundle.predict(contents[answer.example]).ranked.get(answer.said, 0.0)
-                differences.setdefault(answer.device, []).append(round(abs(answer.score - score), 6))
+                difference = round(abs(answer.score - score), 6) if math.isfinite(score) else 1.0
+                differences.setdefault(answer.device, []).append(difference)
         except EdgelineError as error:
             log.warning(
                 "Served scores of %s of version %d were not computed again: %s", variant, version, error

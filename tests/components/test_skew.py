@@ -6,7 +6,7 @@ from components.ingest.originals import choose_answers
 from components.skew import measure_skew
 from edgeline.reading import open as open_history
 from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER, Original
-from edgeline.records.served import ASKED, Answer, Skew
+from edgeline.records.served import ASKED, SKEW, Answer, Skew
 from tests.edgeline.cli.test_verify import push_with_golden
 
 ANSWER = Answer("span-00001/a", 1, "int8", "bright", 0.0, 1.8e9, "d1", "random")
@@ -43,3 +43,12 @@ def test_a_device_whose_scores_are_others_than_those_of_the_stored_file_is_found
         Skew(1, "int8", "d2", (0.25,)),
         Skew(1, "int8", "d3", (round(score, 6),)),
     ]
+
+
+def test_a_score_that_is_no_number_is_as_far_as_can_be_and_its_record_can_be_read(tmp_path, monkeypatch):
+    push_with_golden(tmp_path)
+    monkeypatch.setattr("edgeline.runtime.Answer.ranked", {"bright": float("nan"), "dim": float("nan")})
+    ASKED.write(tmp_path, (ANSWER,))
+    ORIGINALS.write(tmp_path / ORIGINALS_FOLDER, [Original("span-00001/a", {"celsius": ("21.5", "30")})])
+    SKEW.write(tmp_path, tuple(measure_skew(str(tmp_path / "workspace/push"), "shelf", tmp_path)))
+    assert SKEW.read(tmp_path) == (Skew(1, "int8", "d1", (1.0,)),)
