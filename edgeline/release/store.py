@@ -263,8 +263,8 @@ def promote(
     Raises:
         UsageError: The model or release does not exist, it is in production already, a canary of another one
             is open, the reason is empty, or the pointer is signed and no key is given.
-        EdgelineError: The release is damaged, phones would refuse its rollback epoch, or the push folder
-            cannot be written. Production is as it was before.
+        EdgelineError: The release is damaged, phones would refuse its rollback epoch, the canary ended while
+            this waited for the lock, or the push folder cannot be written. Production is as it was before.
     """
     return _switch_to(root, model, "promote", version, reason, key)
 
@@ -433,11 +433,13 @@ def _switch_to(
         others = released - {current_version}
         log_state = " ".join(history.problems) or "The audit log is intact."
         choice = f"Other releases: {', '.join(map(str, sorted(others))) or 'none'}."
-        if version is None and pointer and pointer != seen:
+        ended = seen is not None and seen.candidate is not None and tried is None
+        if pointer and (ended or (version is None and pointer != seen)):
+            too_far = "A rollback from there would go back one release too far."
             raise EdgelineError(
                 f"{pointer.who} put {model} {current_version} in production meanwhile: {pointer.action}.",
-                "A rollback from there would go back one release too far. Nothing was changed.",
-                "Look with `edgeline status`, and roll back again if you still want to.",
+                f"{'The canary is over.' if ended else too_far} Nothing was changed.",
+                "Look with `edgeline status`, and repeat the command if you still want to.",
             )
         if target is None:
             raise EdgelineError(

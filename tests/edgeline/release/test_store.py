@@ -230,6 +230,14 @@ def test_of_two_rollbacks_at_once_the_second_does_not_go_one_release_further(pus
     assert store.current(pushed, "shelf").version == 2 and store.verify(pushed, "shelf") == []
 
 
+def test_a_candidate_that_is_withdrawn_while_its_promotion_waits_is_not_promoted(pushed):
+    store.rollout(pushed, "shelf", 1, 10, "a try")
+    withdraw = partial(store.rollback, pushed, "shelf", "it is bad", 3)
+    (refused,) = do_at_once(pushed, withdraw, partial(store.promote, pushed, "shelf", 1, "it looks good"))
+    assert "in production meanwhile: " in str(refused) and "The canary is over. Nothing" in str(refused)
+    assert store.find_rollout(pushed, "shelf") is None and store.verify(pushed, "shelf") == []
+
+
 def test_a_manifest_of_a_newer_version_of_this_code_is_not_called_damaged(pushed, monkeypatch):
     monkeypatch.setattr(manifest, "SCHEMA_VERSION", 0)  # as of code from before any of them
     with pytest.raises(manifest.NewerManifest, match="Update Edgeline"):
