@@ -166,7 +166,7 @@ def _warn_of_shared(source: Source, known: Collection[str]) -> Iterator[str]:
 
 def _count_labels(labels: Mapping[PhotoSpan, Sequence[LabelRow]], added: Mapping[str, int]) -> dict[str, int]:
     """Counts the photos of the usable spans and the new ones, by label."""
-    counts = Counter(row.label for row in chain(*labels.values())) + Counter(added)
+    counts = Counter(row.label for row in chain(*labels.values()) if row.label) + Counter(added)
     return dict(sorted(counts.items()))
 
 

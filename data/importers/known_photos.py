@@ -48,8 +48,9 @@ class KnownPhotos:
             for row in rows:
                 if made := find_correction(corrections, row.photo, row.label):
                     row = replace(row, label=made.label)
-                if row.label:
-                    self.labels[row.label] = None
+                if not row.label:  # an import may bring it
+                    continue
+                self.labels[row.label] = None
                 if match := _HASH_NAME.fullmatch(row.photo):
                     self._by_hash[match[1]] = photos, row
                     continue

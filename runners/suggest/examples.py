@@ -162,7 +162,7 @@ def _is_photo(contract: Mapping[str, Any]) -> bool:
 
 def _index_photos(spans: Sequence[Span]) -> Callable[[bytes, str], bool]:
     known = KnownPhotos({PhotoSpan.of(span): read_labels(span) for span in spans})
-    return lambda content, digest: bool((match := known.find(content, digest)) and match[1].label)
+    return lambda content, digest: known.find(content, digest) is not None
 
 
 def _index_rows(

@@ -144,6 +144,18 @@ def test_a_photo_that_is_there_under_another_label_is_left_alone_and_reported(sr
     assert import_photos(src, data_dir).relabelled == ()
 
 
+def test_the_label_of_a_photo_that_a_span_has_without_one_is_imported(src, data_dir):
+    import_photos(src, data_dir)
+    table = find_spans(data_dir)[0].path / "labels.csv"
+    table.write_text(table.read_text().replace(",fruit,", ",,", 1))
+    with pytest.raises(DataRefused, match="too few photos: 1 Gemüse, grün, 2 fruit"):
+        import_photos(src, data_dir, least=1)
+    for added in ({"fruit": 1}, {}):
+        report = import_photos(src, data_dir)
+        assert (report.added, report.relabelled) == (added, ())
+    assert [row.label for row in rows(data_dir)] == ["fruit"]
+
+
 def test_a_new_photo_with_two_labels_keeps_both_rows_for_ingest_to_judge(tmp_path, data_dir):
     photo, other = jpeg(), jpeg(seed=1)
     files = {"a/1.jpg": photo, "a/copy.jpg": photo, "b/1.jpg": photo, "b/2.jpg": other}
