@@ -13,6 +13,7 @@ from pathlib import Path
 
 from edgeline.errors import UsageError
 from edgeline.journal import utc_now
+from edgeline.labels import join_names
 from edgeline.records.events import EventReader, Planned, StepChanged
 from edgeline.records.run import RUN, Artifact, Run, Step
 from edgeline.release.manifest import files_below
@@ -131,7 +132,7 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
     `latest` and `production` are of `workload` where it is given, else of the newest run's workload.
 
     Raises:
-        UsageError: There is no such run.
+        UsageError: There is no such run, or several begin so.
     """
     runs = {run.id: (folder, run) for folder, run in read_all(workspace)}
     if not runs:
@@ -166,9 +167,21 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
 
 
 def complete_id(beginning: str, ids: Collection[str]) -> str:
-    """Returns the id that begins so; the beginning itself if it is one, or if none or several begin so."""
+    """Returns the id that begins so; the beginning itself if it is one, or if none begins so.
+
+    Raises:
+        UsageError: Several begin so.
+    """
     begun = [each for each in ids if beginning and each.startswith(beginning)]
-    return begun[0] if beginning not in ids and len(begun) == 1 else beginning
+    if beginning in ids or not begun:
+        return beginning
+    if len(begun) > 1:
+        raise UsageError(
+            f"{len(begun):,} runs begin with {beginning!r}: {join_names(begun, 5)}.",
+            "It is ambiguous which one is meant.",
+            "Write more of its id.",
+        )
+    return begun[0]
 
 
 def find_push(last: Run | None, workspace: Path) -> str:

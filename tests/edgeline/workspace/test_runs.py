@@ -131,6 +131,15 @@ def test_latest_is_the_newest_run_and_an_unknown_one_comes_with_the_nearest(tmp_
         runs.find_run(tmp_path, "20261004-091234")
 
 
+def test_the_beginning_of_an_id_names_a_run_unless_several_begin_so(tmp_path, make_run):
+    for day in (4, 5):
+        write_run(tmp_path, make_run(id=f"2026100{day}-091233", outcome="pushed"))
+
+    assert runs.find_run(tmp_path, "20261004")[1].id == "20261004-091233"
+    with pytest.raises(UsageError, match="2 runs begin with '202610': 20261004-091233, 20261005-091233"):
+        runs.find_run(tmp_path, "202610")
+
+
 def test_a_workspace_without_runs_says_how_to_make_one(tmp_path):
     with pytest.raises(UsageError, match="holds no run"):
         runs.find_run(tmp_path, "latest")
