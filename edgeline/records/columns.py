@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from decimal import Decimal
 from typing import Any
 
 from edgeline.errors import EdgelineError
@@ -185,8 +186,11 @@ def parse_cell(text: str, form: str) -> float:
 
 def write_cell(value: float, form: str) -> str:
     """Formats a number, or a time in seconds since 1970, so that `parse_cell` can read it."""
+    if form == NUMBER:
+        return repr(value)
     if form in NUMBERS:
-        return repr(value).replace(".", ",") if form == COMMA else repr(value)
+        text = f"{Decimal(repr(value)):f}"  # only a plain number may have an exponent
+        return text.replace(".", ",") if form == COMMA else text
     day, _, clock = format_time(value).partition("T")
     if form != ISO:
         year, month, date = day.split("-")

@@ -11,7 +11,7 @@ NOON = 20_454 * DAY_S + DAY_S / 2  # 2026-01-01, a Thursday
 
 
 @pytest.mark.parametrize("form", NUMBERS)
-@pytest.mark.parametrize("value", [0.0, -1234.5, 0.001, 78932.0])
+@pytest.mark.parametrize("value", [0.0, -1234.5, 0.001, 78932.0, 3e-05, -2.5e17])
 def test_a_number_is_read_in_the_form_that_it_was_written_in(form: str, value: float) -> None:
     assert parse_cell(write_cell(value, form), form) == value
 
