@@ -138,8 +138,11 @@ def import_table(
                 "Select the ones that matter, or reduce them to sums, means or principal components.",
             )
         kept = {label: "label", group: "group"} if text else {name: name for name in table.header}
-        table = replace(table, endings=_read_endings(data_dir, kept))
-        profile = _profile_table(table, given if text else table.header, label, {group, text} - {""})
+        endings = _read_endings(data_dir, kept)
+        # A number shows its form in the cells as they are.
+        profiled = replace(table, endings={name: end for name, end in endings.items() if name in given})
+        profile = _profile_table(profiled, given if text else table.header, label, {group, text} - {""})
+        table = replace(table, endings=endings)
         is_first = not find_spans(data_dir)
         check_label_column(table.shown, profile.columns[label], profile.rows, is_first)
         counts = {name: sum(by.values()) for name, by in (profile.columns[label].values or {}).items()}

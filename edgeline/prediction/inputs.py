@@ -15,7 +15,7 @@ from edgeline.records.columns import ISO, CellError, parse_cell
 from edgeline.records.rejection import Rejected
 from edgeline.runtime import Answer, Bundle
 from edgeline.store.locations import read_bytes
-from edgeline.tables.files import open_table
+from edgeline.tables.files import WHOLE, open_table
 from edgeline.tables.rows import check_once
 from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES, TABLES, decode_text
 
@@ -87,7 +87,7 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
         recent: deque[list[Any]] = deque(maxlen=contract["readings"])
         # A category is the text that an import writes, whatever type its source has.
         numbers = {*names} - {each["name"] for each in contract["categories"]}
-        for read in _read_rows(path, names, typed=numbers):
+        for read in _read_rows(path, names, typed=numbers, endings=_find_endings(contract)):
             if read.problem:
                 yield read
                 continue
@@ -124,14 +124,28 @@ def answer(example: Input, bundle: Bundle) -> tuple[Input, Answer | None]:
 
 
 def _read_rows(
-    path: Path, names: list[str], instead: str = "", typed: Collection[str] = ()
+def _find_endings(contract: Mapping[str, Any]) -> dict[str, str]:
+    """Returns `Table.endings` of the categories, which the import of another week gives these, too."""
+    endings = {
+        each["name"]: {value.endswith(".0") for value in each["vocabulary"] if WHOLE.fullmatch(value)}
+        for each in contract["categories"]
+    }
+    return {name: ".0" if seen == {True} else "" for name, seen in endings.items() if len(seen) == 1}
+
+
+    path: Path,
+    names: list[str],
+    instead: str = "",
+    typed: Collection[str] = (),
+    endings: Mapping[str, str] | None = None,
 ) -> Iterator[Input]:
     """Yields each row of a table, with its cells by column.
 
-    The column `instead`, if the table has it, is read for each of `names` that is missing.
+    The column `instead`, if the table has it, is read for each of `names` that is missing; `endings` are
+    those of `Table`.
     """
     with TemporaryDirectory() as scratch:
-        table = open_table(str(path), Path(scratch), names)
+        table = replace(open_table(str(path), Path(scratch), names), endings=endings or {})
         if instead in table.header:
             names = [name if name in table.header else instead for name in names]
         check_once(path, table.header, names, ())

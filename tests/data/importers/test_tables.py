@@ -563,7 +563,19 @@ def test_whole_numbers_are_the_same_labels_categories_and_groups_however_they_en
     again = week("b.csv", later)
     assert (again.labels, again.new_labels) == ((f"0{first}", f"1{first}"), ())
     values = read(tmp_path / "w")
-    assert {value["store"] for value in values} == {f"{n}{first}" for n in (109, 208, 316)}
+    stores = {f"{n}{first}" for n in (109, 208, 316)}
+    assert {value["store"] for value in values} == stores
+    # A request with the later week's file has them as its import does.
+    contract = {"version": 3, "kind": "row", "readings": 1, "clip": 9, "missing": [""], "numbers": []}
+    contract |= {"categories": [{"name": "store", "vocabulary": sorted(stores)}], "vocabulary_size": 32}
+    assert {each.content["store"][0] for each in read_inputs(tmp_path / "b.csv", contract)} == stores
+
+
+def test_whole_numbers_beside_decimal_commas_have_their_form_whatever_the_first_week_wrote(tmp_path):
+    import_table(table(tmp_path / "a.csv", column([5.0, 7.5, 8.0] * 100), ("p", "paid")), tmp_path, "paid")
+    german = table(tmp_path / "b.csv", column(["5", "7,5", "8"] * 100), ("p", "paid"), ";")
+    import_table(german, tmp_path, "paid")
+    assert [row["p"] for row in read(tmp_path)[:3]] == [[5.0], [7.5], [8.0]]
 
 
 def test_another_label_column_than_before_is_refused(tmp_path):
