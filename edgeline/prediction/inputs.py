@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -123,7 +124,6 @@ def answer(example: Input, bundle: Bundle) -> tuple[Input, Answer | None]:
         return replace(example, problem=error.found), None
 
 
-def _read_rows(
 def _find_endings(contract: Mapping[str, Any]) -> dict[str, str]:
     """Returns `Table.endings` of the categories, which the import of another week gives these, too."""
     endings = {
@@ -133,6 +133,7 @@ def _find_endings(contract: Mapping[str, Any]) -> dict[str, str]:
     return {name: ".0" if seen == {True} else "" for name, seen in endings.items() if len(seen) == 1}
 
 
+def _read_rows(
     path: Path,
     names: list[str],
     instead: str = "",
@@ -170,5 +171,6 @@ def _convert(cell: str, kind: str | None) -> Any:
     if cell and kind == "number":
         return float(cell)
     if cell and kind == "time":
-        return datetime.fromtimestamp(parse_cell(cell, ISO), timezone.utc)
+        with suppress(ValueError):  # the year 1, as databases have it, is no time
+            return datetime.fromtimestamp(parse_cell(cell, ISO), timezone.utc)
     return cell

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data.importers.tables import import_table
@@ -836,6 +838,10 @@ def test_a_week_from_a_workbook_becomes_what_the_first_one_was_and_its_cells_kee
     contract |= {"numbers": numbers, "vocabulary_size": 0}
     asked = next(iter(read_inputs(tmp_path / "b.parquet", contract)))
     assert preprocess(asked.content, contract)[0, 0, :3].tolist() == pytest.approx([78.932, 2.25, 4.0])
+    # As databases write no date; a run quarantines such a row.
+    pq.write_table(pa.table({"sum": [1.5], "price": [2.5], "day": [date(1, 1, 1)]}), tmp_path / "c.parquet")
+    (none,) = read_inputs(tmp_path / "c.parquet", contract)
+    assert none.problem == "day: '0001-01-01' is not a date as day.month.year."
 
 
 def test_a_first_week_without_decimals_leaves_points_to_the_columns_beside_them(tmp_path):
