@@ -96,12 +96,19 @@ def import_table(
 
     Raises:
         UsageError: The file, database or a column does not exist, or the label has one value only, or
-            another one in each row.
+            another one in each row, or is also the text, the group or the time.
         DataRefused: The file cannot be read, too many of its rows are damaged, or a column mixes two forms.
     """
     if text and time:
         raise UsageError(
             "--time is given with --text.", "Texts are not ordered by time.", "Remove one of them."
+        )
+    others = {"text": text, "group": group, "time": time}
+    if role := next((role for role, column in others.items() if column == label), ""):
+        raise UsageError(
+            f"--label and --{role} are both {label}.",
+            "A model would read, or be split by, the label that it is to learn.",
+            f"Name another column with --{role}.",
         )
     if not text and str(src).lower().endswith((".jsonl", ".ndjson")):
         raise UsageError(

@@ -580,6 +580,12 @@ def test_whole_numbers_beside_decimal_commas_have_their_form_whatever_the_first_
     assert [row["p"] for row in read(tmp_path)[:3]] == [[5.0], [7.5], [8.0]]
 
 
+@pytest.mark.parametrize("role", ["text", "group", "time"])
+def test_the_label_is_nothing_else(tmp_path, role):
+    with pytest.raises(UsageError, match=f"--label and --{role} are both paid"):
+        import_table(table(tmp_path / "a.csv", rows()), tmp_path / "data", "paid", **{role: "paid"})
+
+
 def test_another_label_column_than_before_is_refused(tmp_path):
     content = [(*row[:-1], row[1] or "5", row[-1]) for row in rows()]
     src = table(tmp_path / "w.csv", content, (*HEADER[:-1], "stars", "paid"))
