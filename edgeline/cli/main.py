@@ -149,7 +149,17 @@ def main(arguments: Sequence[str] | None = None, prog: str = "edgeline", only: s
     if instruction := os.environ.get(_COMPLETE):
         return shell_complete(group, {}, prog, _COMPLETE, instruction)
     with prepare_output(make_rewriter(words, group.load)):
-        return _run_command(words, prog, group.load(only) or group)
+        try:
+            code = _run_command(words, prog, group.load(only) or group)
+            sys.stdout.flush()  # Python would do it when it exits, and end with 120 if that fails
+            return code
+        except BrokenPipeError:
+            # The reader closed the pipe; without this, Python prints an error when it exits.
+            sys.stdout = None
+            return 1
+        except OSError as error:
+            sys.stdout = None
+            return _print_os_error(error)
 
 
 def _run_command(words: list[str], prog: str, command: click.Command) -> int:
@@ -168,13 +178,15 @@ def _run_command(words: list[str], prog: str, command: click.Command) -> int:
         note("Interrupted.")
         return 130
     except BrokenPipeError:
-        # The reader closed the pipe; without this, Python prints an error when it exits.
-        sys.stdout = None
-        return 1
+        raise
     except OSError as error:
-        from edgeline.failures import describe
+        return _print_os_error(error, as_json)
 
-        return print_error(EdgelineError.from_problem(describe(error)), as_json)
+
+def _print_os_error(error: OSError, as_json: bool = False) -> int:
+    from edgeline.failures import describe
+
+    return print_error(EdgelineError.from_problem(describe(error)), as_json)
 
 
 def print_error(error: EdgelineError, as_json: bool = False) -> int:

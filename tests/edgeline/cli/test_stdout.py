@@ -211,6 +211,28 @@ def test_a_terminal_without_the_letters_gets_their_numbers(workspace, tmp_path):
 PROSE = "  - span-00007: 41 of 300 photos are corrupt, more than data.max_quarantined allows, which is 0.05"
 
 
+@pytest.mark.parametrize("words", [("status",), ("status", "--json"), ("show", "--json"), ("--help",)])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_is_no_error_of_python(tmp_path, words, unbuffered):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "runners.cli", *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert ended.returncode == 1 and b"BrokenPipe" not in ended.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_to_a_full_disk_is_said_in_three_parts(tmp_path, unbuffered):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "runners.cli", "status"]
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, stdout=full, stderr=subprocess.PIPE)
+    said = ended.stderr.decode().splitlines()
+    assert (ended.returncode, said[0], len(said)) == (1, "No space left on device.", 3)
+
+
 def test_prose_is_broken_at_spaces_only_and_indented_below_its_beginning():
     lines = wrap(PROSE, 60).split("\n")
     assert len(lines) > 1 and max(map(len, lines)) <= 60
