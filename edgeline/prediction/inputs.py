@@ -147,7 +147,7 @@ def _read_rows(
     """
     with TemporaryDirectory() as scratch:
         table = replace(open_table(str(path), Path(scratch), names), endings=endings or {})
-        if instead in table.header:
+        if instead and instead in table.header:  # pandas' index is a column without a name
             names = [name if name in table.header else instead for name in names]
         check_once(path, table.header, names, ())
         if missing := [name for name in names if name not in table.header]:
