@@ -94,7 +94,7 @@ def test_runs_are_listed_newest_first_and_found_by_the_beginning_of_an_id(worksp
 
     assert [run.id for run in history.runs()] == ["20261012-000000", "20261005-091233"]
     assert history.run("2026101").id == "20261012-000000"
-    with pytest.raises(UsageError, match="There is no run '2026'"):
+    with pytest.raises(UsageError, match="2 runs begin with '2026'"):
         history.run("2026")
 
 
