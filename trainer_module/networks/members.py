@@ -27,7 +27,8 @@ class Scale(keras.layers.Layer):
         """Creates the numbers."""
 
         def draw_signs(shape: Any, dtype: Any = None) -> Any:
-            return keras.ops.sign(keras.random.uniform(shape, -1.0, 1.0, dtype))
+            # Keras's global generator, by default, goes on where the training before this one stopped.
+            return keras.ops.sign(keras.initializers.RandomUniform(-1.0, 1.0)(shape, dtype))
 
         initializer = draw_signs if self.signs else "ones"
         self.scale = self.add_weight((self.members, input_shape[-1]), initializer, name="scale")

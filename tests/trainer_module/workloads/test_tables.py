@@ -287,6 +287,17 @@ def test_members_learn_by_themselves_and_answer_together_without_a_float(
     assert (quantised.argmax(axis=1) == answers.argmax(axis=1)).mean() > 0.95
 
 
+def test_a_seed_gives_the_same_members_in_each_training_of_a_process(table_transform):
+    transform, settings = table_transform
+
+    def begin() -> list[np.ndarray]:
+        keras.utils.set_random_seed(20)
+        return tables.build_model(TABLE.labels, settings, transform).get_weights()
+
+    for first, second in zip(begin(), begin(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
 def test_a_window_of_readings_warms_up_a_server(transform, tmp_path):
     model = tables.build_model(SENSOR.labels, SETTINGS, transform)
     export(model, transform, str(tmp_path / "model"), replace(SENSOR, reads=(*NUMBERS, *SENSOR.categories)))
