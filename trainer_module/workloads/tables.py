@@ -143,7 +143,7 @@ def _ask_members(
         x = layers.Reshape((settings.members * settings.hidden,))(x)
         x = layers.Dropout(0.2)(layers.ReLU()(normalized()(x)))  # each member has its own statistics
         x = layers.Reshape((settings.members, settings.hidden))(x)
-    return MeanOfMembers(name="probabilities")(last()(Scale(settings.members)(x)))
+    return MeanOfMembers(name="probabilities", dtype="float32")(last()(Scale(settings.members)(x)))
 
 
 def edge_contract(

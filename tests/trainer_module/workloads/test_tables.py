@@ -298,6 +298,18 @@ def test_a_seed_gives_the_same_members_in_each_training_of_a_process(table_trans
         np.testing.assert_array_equal(first, second)
 
 
+def test_in_half_precision_the_answers_are_in_single_precision(table_transform, transform):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        models = [
+            tables.build_model(TABLE.labels, *reversed(table_transform)),
+            tables.build_model(SENSOR.labels, SETTINGS, transform),
+        ]
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert [model.output.dtype for model in models] == ["float32", "float32"]
+
+
 def test_a_window_of_readings_warms_up_a_server(transform, tmp_path):
     model = tables.build_model(SENSOR.labels, SETTINGS, transform)
     export(model, transform, str(tmp_path / "model"), replace(SENSOR, reads=(*NUMBERS, *SENSOR.categories)))
