@@ -209,6 +209,11 @@ def _find_conflicts(settings: Settings, tree: Tree) -> Iterator[str]:
             "model.frozen_stages: all keeps the weights that training begins with, but model.weights is none:"
             f" set it to a file of weights (from {tree.origin('model.frozen_stages')})."
         )
+    if settings.trainer.check_numerics and settings.trainer.precision != "float32":
+        yield (
+            "trainer.check_numerics: in float16 gradients overflow now and then, and Keras skips the step:"
+            f" set trainer.precision=float32 beside it (from {tree.origin('trainer.check_numerics')})."
+        )
     if settings.trainer.strategy == "multi_worker":
         if settings.trainer.folds:
             yield (

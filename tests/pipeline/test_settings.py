@@ -424,6 +424,12 @@ def test_a_mistake_in_a_search_is_told_before_its_first_trial(override, said):
     assert found.startswith("tune") and said in found
 
 
+def test_an_overflow_that_half_precision_expects_is_no_reason_to_end_a_training():
+    (found,) = mistakes(overrides=["trainer.check_numerics=true", "trainer.precision=mixed_float16"])
+    assert found.startswith("trainer.check_numerics: ") and "set trainer.precision=float32" in found
+    assert load({}, None, ["trainer.check_numerics=true"]).trainer.check_numerics
+
+
 def test_what_several_workers_cannot_do_is_told_before_they_begin():
     overrides = ["trainer.strategy=multi_worker", "trainer.folds=3", "tune.max_trials=2"]
     folds, search = mistakes(overrides=[*overrides, "tune.space.trainer.flip=[true, false]"])
