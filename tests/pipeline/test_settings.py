@@ -409,6 +409,8 @@ def test_what_every_run_would_record_holds_no_secret(override):
             "it cannot be searched: Transform uses it before the first trial",
         ),
         ("space.trainer.budget=[5m]", "it cannot be searched: tune.budget limits the time of all trials"),
+        ("space.trainer.jit_compile=[true, false]", "it cannot be searched: it does not change what"),
+        ("space.trainer.precision=[float32, mixed_float16]", "it cannot be searched: the devices decide it"),
         ("space.trainer.flip=[{a: 1}]", "{'a': 1} is not true or false, a number or a text"),
         ("space.model.frozen_stages=[3, all]", "a list of values has numbers, texts, or true and false"),
         ("space.trainer.crop={min: 0.1, max: 0.2, step: 0.5}", "step 0.5 is larger than max - min"),

@@ -30,10 +30,11 @@ NOT_SEARCHED = {
         "Transform uses it before the first trial; compare runs with --set instead",
     ),
     "trainer.budget": "tune.budget limits the time of all trials",
+    "trainer.precision": "the devices decide it before the first trial; compare runs with --set instead",
     **dict.fromkeys(
         [
             *("trainer.strategy", "trainer.workers", "trainer.require_gpu"),
-            *("trainer.deterministic", "trainer.check_numerics", "trainer.folds"),
+            *("trainer.deterministic", "trainer.check_numerics", "trainer.folds", "trainer.jit_compile"),
         ],
         "it does not change what a trial learns",
     ),
