@@ -15,7 +15,7 @@ _PAGE = {"artifactType": {"schemaTitle": "system.HTML", "schemaVersion": "0.0.1"
 _TRAINER = {
     "command": [
         *("sh", "-c", 'printf %s "$TRAINING" > stand_in_training.py && exec "$@"', "sh"),
-        *("python", "-m", "runners.kubeflow.pod.entry", "--records", "/tmp/records"),
+        *("python", "-m", "runners.kubeflow.pod.entry", "--records", "/tmp/shelf"),
         *(
             "--module",
             "trainer_module.workloads.photos",
