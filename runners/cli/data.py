@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -84,6 +85,9 @@ def _of_tables(command: Callable[..., int]) -> Callable[..., int]:
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
 def data() -> None:
     """Makes, imports, lists, excludes and relabels spans, and suggests what to label."""
+    # Nobody can act on the messages of TensorFlow's import, which photos are compared with.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.simplefilter("ignore", FutureWarning)
 
 
 @data.command(epilog=FAULTS)
@@ -286,7 +290,6 @@ def suggest(source: Path, count: int, out: Path, place: "Place", as_json: bool) 
     from edgeline.workspace.runs import find_run
     from pipeline.workloads import find_workload, with_features
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # nobody can act on its messages
     if count < 1:
         raise UsageError(f"--n is {count}.", "At least one example has to be suggested.", "Pass --n 100.")
     if not source.exists():
