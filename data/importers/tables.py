@@ -48,7 +48,7 @@ from edgeline.records.columns import (
     parse_cell,
     write_cell,
 )
-from edgeline.tables.files import WHOLE, Table, check_columns, open_table
+from edgeline.tables.files import Table, check_columns, find_endings, open_table
 from edgeline.tables.rows import check_once, is_json, read_rows
 
 # Number of damaged rows that a message names.
@@ -376,21 +376,16 @@ def _profile_table(table: Table, names: Sequence[str], label: str, texts: Collec
 
 
 def _read_endings(data_dir: Path, columns: Mapping[str, str]) -> dict[str, str]:
-    """Reads how whole numbers end in the newest span: nothing, or `.0`, as pandas writes them beside gaps.
+    """Reads `Table.endings` from the newest span; `columns` are its columns by column of the table."""
 
-    Returns:
-        The ending, by column of the table; `columns` are those of the span by column of the table. A column
-        that has both, or no whole numbers, is left out.
-    """
-    endings: dict[str, set[str]] = {name: set() for name in columns}
-    with suppress(DataRefused):  # the span may be of another kind; a run will say what is wrong with it
-        for span in find_usable_spans(data_dir)[-1:]:
-            for item in chain(*(read_rows(path, (), (span.name,)) for path in find_files(span, ".csv"))):
-                for name, own in columns.items():
-                    cell = "" if isinstance(item, Rejected) else item[1].get(own, "")
-                    if WHOLE.fullmatch(cell):
-                        endings[name].add(".0" if cell.endswith(".0") else "")
-    return {name: seen.pop() for name, seen in endings.items() if len(seen) == 1}
+    def read_cells() -> Iterator[tuple[str, str]]:
+        with suppress(DataRefused):  # the span may be of another kind; a run will say what is wrong with it
+            for span in find_usable_spans(data_dir)[-1:]:
+                for item in chain(*(read_rows(path, (), (span.name,)) for path in find_files(span, ".csv"))):
+                    if not isinstance(item, Rejected):
+                        yield from ((name, item[1].get(own, "")) for name, own in columns.items())
+
+    return find_endings(read_cells())
 
 
 def _rewrite_cell(cell: str, form: str, column: Column) -> str:

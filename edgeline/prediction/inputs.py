@@ -16,7 +16,7 @@ from edgeline.records.columns import ISO, CellError, parse_cell
 from edgeline.records.rejection import Rejected
 from edgeline.runtime import Answer, Bundle
 from edgeline.store.locations import read_bytes
-from edgeline.tables.files import WHOLE, open_table
+from edgeline.tables.files import find_endings, open_table
 from edgeline.tables.rows import check_once
 from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES, TABLES, decode_text
 
@@ -88,7 +88,11 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
         recent: deque[list[Any]] = deque(maxlen=contract["readings"])
         # A category is the text that an import writes, whatever type its source has.
         numbers = {*names} - {each["name"] for each in contract["categories"]}
-        for read in _read_rows(path, names, typed=numbers, endings=_find_endings(contract)):
+        # As the import of another week has them.
+        endings = find_endings(
+            (each["name"], value) for each in contract["categories"] for value in each["vocabulary"]
+        )
+        for read in _read_rows(path, names, typed=numbers, endings=endings):
             if read.problem:
                 yield read
                 continue
@@ -122,15 +126,6 @@ def answer(example: Input, bundle: Bundle) -> tuple[Input, Answer | None]:
         return example, bundle.predict(example.content)
     except EdgelineError as error:
         return replace(example, problem=error.found), None
-
-
-def _find_endings(contract: Mapping[str, Any]) -> dict[str, str]:
-    """Returns `Table.endings` of the categories, which the import of another week gives these, too."""
-    endings = {
-        each["name"]: {value.endswith(".0") for value in each["vocabulary"] if WHOLE.fullmatch(value)}
-        for each in contract["categories"]
-    }
-    return {name: ".0" if seen == {True} else "" for name, seen in endings.items() if len(seen) == 1}
 
 
 def _read_rows(

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -19,7 +19,7 @@ from edgeline.tables.unpacking import convert_to_utf8, unpack_table
 
 # Number of lines of a file that show its separator, and whether it has a header.
 _LINES = 200
-WHOLE = re.compile(r"[+-]?\d+(\.0)?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d+(\.0)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
@@ -52,7 +52,7 @@ class Table:
 
         def clean(name: str, cell: str) -> str:
             cell = cell.strip()
-            if (ending := self.endings.get(name)) is not None and WHOLE.fullmatch(cell):
+            if (ending := self.endings.get(name)) is not None and _WHOLE.fullmatch(cell):
                 return cell.removesuffix(".0") + ending
             # Python 3.10 writes a carriage return without quotes, and no NUL, whose row is refused later.
             return cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\1")
@@ -64,6 +64,18 @@ class Table:
                 else:
                     place = f"row {number}" if self.typed else item[0]
                     yield place, {name: clean(name, item[1][name]) for name in names}
+
+
+def find_endings(cells: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Returns `Table.endings` by cells, each with its column: nothing, or `.0`, as pandas writes beside gaps.
+
+    A column that has both, or no whole numbers, is left out.
+    """
+    endings: dict[str, set[str]] = {}
+    for name, cell in cells:
+        if _WHOLE.fullmatch(cell):
+            endings.setdefault(name, set()).add(".0" if cell.endswith(".0") else "")
+    return {name: seen.pop() for name, seen in endings.items() if len(seen) == 1}
 
 
 def open_table(
