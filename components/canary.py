@@ -61,7 +61,7 @@ def find_pushed(push: str, model: str, versions: Iterable[int]) -> dict[int, Pus
     Of one that was collected, nothing is known but that it was there.
     """
     folder = PushFolder(locate(push))
-    collected = read_history(folder, model).collected
+    collected = store.find_collected(push, model)
     pushed = {}
     for version in versions:
         try:

@@ -15,9 +15,6 @@ from components.run_record import command_for_details
 from edgeline.errors import EdgelineError, HeldBack
 from edgeline.records.verdict import PUSH
 from edgeline.release import store
-from edgeline.release.history import read_history
-from edgeline.release.layout import PushFolder
-from edgeline.store.locations import locate
 
 
 @component
@@ -58,4 +55,4 @@ def _is_released(root: str, name: str, version: int, run: str | None) -> bool:
     releases = [current] if current and current.version == version else store.releases(root, name)
     if any(r.version == version and run in (None, r.manifest.run) for r in releases):
         return True
-    return run is None and version in read_history(PushFolder(locate(root)), name).collected
+    return run is None and version in store.find_collected(root, name)

@@ -1,10 +1,10 @@
 """The releases of a push folder and those in production, for readers: no lock, no writes, no TensorFlow."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.release.history import Change, History, read_history, read_pointer
+from edgeline.release.history import Change, Collected, History, read_history, read_pointer
 from edgeline.release.layout import MANIFEST, PushFolder, check_name, damaged, read_document, sha256_of_bytes
 from edgeline.release.manifest import Manifest, identity_of, parse_manifest, select_entries
 from edgeline.release.pointer import Production
@@ -140,6 +140,11 @@ def missing_release(
 def find_rollout(root: str | Location, model: str) -> Change | None:
     """Returns the change that opened the open canary, or widened it; None if none is open."""
     return read_history(PushFolder(locate(root)), check_name(model, "model name")).rollout
+
+
+def find_collected(root: str | Location, model: str) -> Mapping[int, tuple[Collected, Change]]:
+    """Returns each collected version, with the change that collected it."""
+    return read_history(PushFolder(locate(root)), check_name(model, "model name")).collected
 
 
 def releases(root: str | Location, model: str) -> tuple[Release, ...]:

@@ -73,6 +73,7 @@ from edgeline.release.pointer import (
 from edgeline.release.releases import (
     Release,
     current,
+    find_collected,
     find_rollout,
     find_version,
     get,
@@ -96,6 +97,7 @@ __all__ = [
     "check_push",
     "collect",
     "current",
+    "find_collected",
     "find_rollout",
     "find_version",
     "get",
