@@ -158,8 +158,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "edgeline", only: s
             sys.stdout = None
             return 1
         except OSError as error:
-            sys.stdout = None
-            return _print_os_error(error)
+            return _print_os_error(error, "--json" in words)
 
 
 def _run_command(words: list[str], prog: str, command: click.Command) -> int:
@@ -177,16 +176,18 @@ def _run_command(words: list[str], prog: str, command: click.Command) -> int:
     except (KeyboardInterrupt, click.exceptions.Abort):
         note("Interrupted.")
         return 130
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        return _print_os_error(error, as_json)
 
 
-def _print_os_error(error: OSError, as_json: bool = False) -> int:
+def _print_os_error(error: OSError, as_json: bool) -> int:
     from edgeline.failures import describe
 
-    return print_error(EdgelineError.from_problem(describe(error)), as_json)
+    explained = EdgelineError.from_problem(describe(error))
+    try:
+        print_error(explained, as_json)
+        sys.stdout.flush()
+    except OSError:  # it is the standard output that cannot be written
+        sys.stdout = None
+    return explained.exit_code
 
 
 def print_error(error: EdgelineError, as_json: bool = False) -> int:

@@ -223,11 +223,12 @@ def test_a_closed_pipe_is_no_error_of_python(tmp_path, words, unbuffered):
     assert ended.returncode == 1 and b"BrokenPipe" not in ended.stderr
 
 
+@pytest.mark.parametrize("words", [("status",), ("status", "--json")])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_output_to_a_full_disk_is_said_in_three_parts(tmp_path, unbuffered):
+def test_output_to_a_full_disk_is_said_in_three_parts(tmp_path, words, unbuffered):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "wb") as full:
-        command = [sys.executable, "-m", "runners.cli", "status"]
+        command = [sys.executable, "-m", "runners.cli", *words]
         ended = subprocess.run(command, cwd=tmp_path, env=environment, stdout=full, stderr=subprocess.PIPE)
     said = ended.stderr.decode().splitlines()
     assert (ended.returncode, said[0], len(said)) == (1, "No space left on device.", 3)
