@@ -14,12 +14,13 @@ _LABEL = "label"
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding of a rule: a sentence, and the spans that it comes from and the feature, if any."""
+    """A finding of a rule: a sentence, and the spans that it comes from, and the feature or class, if any."""
 
     rule: GateRule
     sentence: str
     spans: tuple[str, ...] = ()
     feature: str | None = None
+    label: str | None = None  # of the class
 
 
 def spans_to_judge(contents: Mapping[str, str], production: Mapping[str, str]) -> tuple[str, ...]:
@@ -70,6 +71,7 @@ def judge(
         # A finding about the whole window is put down to no span: without one, a class is only rarer.
         spans=tuple(dict.fromkeys(span for finding in blocking for span in finding.spans)),
         features=tuple(dict.fromkeys(f.feature for f in blocking if f.feature is not None)),
+        slices=tuple(f"class {f.label}" for f in blocking if f.label is not None),
     )
 
 
@@ -79,13 +81,13 @@ def _check_class_counts(ingest: Ingest, least: int) -> Iterator[Finding]:
             text = f"Class {label} has {count} {ingest.noun}s in the window; at least {least} required."
             if not count:
                 text += " If it was a mistake, remove its value from the curated schema."
-            yield Finding("class_count", text, feature=_LABEL)
+            yield Finding("class_count", text, label=label)
     for label in ingest.untrained:
         text = (
             f"All {ingest.classes[label]} {ingest.noun}s of class {label} are in eval, so the model cannot"
             " learn it. Add sessions of the class, or change data.eval_fraction."
         )
-        yield Finding("class_count", text, feature=_LABEL)
+        yield Finding("class_count", text, label=label)
 
 
 def _check_rows(spans: Sequence[Span], noun: str, most: float) -> Iterator[Finding]:

@@ -45,7 +45,9 @@ def test_more_new_words_than_are_to_be_expected_are_warned_of_with_the_commonest
 
 
 def test_sentences_use_the_noun_of_the_workload():
-    (reason,) = judged(min_examples_per_class=20).reasons
+    found = judged(min_examples_per_class=20)
+    (reason,) = found.reasons
+    assert (found.features, found.slices) == ((), ("class leak",))
     assert reason == "Class leak has 10 readings in the window; at least 20 required."
 
 
