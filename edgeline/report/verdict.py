@@ -38,8 +38,9 @@ def describe_outcome(facts: Facts) -> str:
 
 def find_problem(facts: Facts) -> Problem | None:
     """Returns the problem that ended a run; a gate's finding is shown with the gate, and Ctrl-C is none."""
-    is_shown = any(gate.result == "fail" for gate in facts.gates) or facts.run.outcome == "interrupted"
-    return None if is_shown else facts.run.error
+    outcome = facts.run.outcome
+    is_gates = outcome in ("held", "refused") and any(not gate.passed for gate in facts.gates)
+    return None if is_gates or outcome == "interrupted" else facts.run.error
 
 
 def list_next_steps(facts: Facts) -> list[str]:

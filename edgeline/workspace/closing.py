@@ -98,7 +98,9 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
     else:
         problem = problem or _NO_OUTCOME
         outcome = Outcome.of_problem(problem)
-        if outcome.outcome in ("held", "refused") and failed:
+        if outcome.outcome not in ("held", "refused"):
+            failed = []  # something else ended the run
+        if failed:
             reasons = _drop_repeats(reason for each in failed for reason in each.reasons)
             outcome = replace(outcome, reasons=reasons)
     assert outcome.outcome != "done"

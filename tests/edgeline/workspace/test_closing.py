@@ -5,6 +5,7 @@ from edgeline.records.events import EventWriter, Planned, StepChanged
 from edgeline.records.run import Step
 from edgeline.records.verdict import PUSH, VERDICT, Push, Verdict
 from edgeline.workspace import closing
+from edgeline.workspace.known_runs import write_report
 from edgeline.workspace.runs import RunFolder
 from tests.outputs import record_output
 
@@ -79,6 +80,19 @@ def test_an_error_decides_the_outcome(folder, make_run, exit_code, outcome):
     assert (run.outcome, run.exit_code) == (outcome, exit_code)
     assert run.reasons == ("No photo is labelled.",)
     assert run.error == error
+
+
+def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, put_out, make_run):
+    put_out("EdgeValidator", EDGE_FAIL)
+    error = Problem("The disk is full.", "Nothing can be written.", "Free some space.")
+
+    run = closing.conclude(make_run(), folder, error, [])
+
+    assert (run.outcome, run.reasons, run.details) == ("failed", ("The disk is full.",), None)
+    lines = [line for line, _ in closing.last_lines(run, folder, None)]
+    assert lines[-2:] == ["  Nothing can be written.", "  Free some space."]
+    page = write_report(run, folder)[0].read_text()
+    assert all(part in page for part in (error.found, error.why, error.do, EDGE_FAIL.reasons[0]))
 
 
 def test_a_dag_that_ends_without_a_verdict_has_failed(folder, put_out, make_run):
