@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -104,6 +105,7 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
             reasons = _drop_repeats(reason for each in failed for reason in each.reasons)
             outcome = replace(outcome, reasons=reasons)
     assert outcome.outcome != "done"
+    release = None if version else find_release(run)
     blamed = _drop_repeats(span for verdict in failed for span in verdict.spans)
     return replace(
         run,
@@ -112,7 +114,7 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
         # A worker that was killed could not report that its step failed.
         steps=tuple(replace(step, state="failed") if step.state == "running" else step for step in run.steps),
         tuned=search.found.values if search else {},
-        version=version or _find_production_version(run),
+        version=version or (release.version if release else None),
         reasons=outcome.reasons,
         warnings=_drop_repeats([*warnings, *(text for verdict in verdicts for text in verdict.warnings)]),
         blamed_spans=blamed or (problem.spans if problem else ()),
@@ -121,12 +123,11 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
     )
 
 
-def _find_production_version(run: Run) -> int | None:
-    try:
-        release = store.current(run.push, run.workload)
-    except EdgelineError:
-        return None
-    return release.version if release else None
+def find_release(run: Run) -> Release | None:
+    """Returns the release in production after a run; None also where the store cannot be read."""
+    with suppress(EdgelineError, OSError):
+        return store.current(run.push, run.workload)
+    return None
 
 
 def _read_outcome(run: Run) -> Outcome:

@@ -351,7 +351,7 @@ class _Session:
         if run.steps:
             for line in closing.time_table(run, self.console.width):
                 print_line(self.console, line)
-        for line, style in closing.last_lines(run, folder, store.current(self.push, run.workload)):
+        for line, style in closing.last_lines(run, folder, closing.find_release(run)):
             print_line(self.console, line, style)
         page = self._write_report(run, folder)
         if failures := self._send_alerts():

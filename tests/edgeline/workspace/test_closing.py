@@ -103,6 +103,10 @@ def test_a_dag_that_ends_without_a_verdict_has_failed(folder, put_out, make_run)
     assert (run.outcome, run.exit_code) == ("failed", 1)
 
 
+def test_a_store_that_is_away_at_the_end_hides_nothing_of_a_run(make_run):
+    assert closing.find_release(make_run(push="nosuch://bucket/push")) is None
+
+
 def test_a_step_that_was_running_when_the_worker_died_counts_as_failed(folder, make_run):
     tell = EventWriter(folder.events)
     tell(Planned(("ExampleGen", "Trainer", "Pusher")))
