@@ -19,7 +19,7 @@ from edgeline.release import store
 from edgeline.release.layout import PushFolder, missing_pointer
 from edgeline.release.releases import nothing_of
 from edgeline.release.signing import signing_key
-from edgeline.report.sources import Sources
+from edgeline.report.served import ServedSlice
 from edgeline.store.locations import locate
 from edgeline.workspace import closing
 from edgeline.workspace.closing import STYLES, duration
@@ -47,7 +47,10 @@ def status(place: Place, as_json: bool) -> int:
     release, rollout = store.current(root, model), store.find_rollout(root, model)
     # The last run says nothing of releases in another place.
     is_own = place.store is None or find_push(last, place.workspace) == root
-    served = closing.find_served(last, release) if last and release and is_own else None
+    known = last if is_own else None
+    served = closing.find_served(known, release.version) if known and release else None
+    tried = rollout and rollout.candidate
+    tried_served = closing.find_served(known, tried.version, tried.version) if known and tried else None
     promised = last.settings.get("alerts", {}).get("stale_days") if last else None
     old = ""
     if release and isinstance(promised, int):
@@ -62,16 +65,16 @@ def status(place: Place, as_json: bool) -> int:
             "metrics": manifest.metrics if manifest else None,
             "default_variant": manifest.default_variant if manifest else None,
             **{key: getattr(manifest, key, None) for key in TERMS},
-            "served": {"version": served.version, **to_builtins(served.tally)} if served else None,
+            "served": _describe_served(served),
             "older_than_promised": bool(old),
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
         last_run = {key: getattr(last, key) if last else None for key in keys}
-        tried = rollout and rollout.candidate
         candidate = {
             "version": tried.version if tried else None,
             "percent": tried.percent if tried else None,
             **{key: getattr(rollout, key, None) for key in ("when", "who", "reason")},
+            "served": _describe_served(tried_served),
         }
         print_json({"production": production, "candidate": candidate, "last_run": last_run})
         return 0
@@ -88,6 +91,8 @@ def status(place: Place, as_json: bool) -> int:
             say(f"  {old}", "bold yellow")
     if rollout:
         say(f"{rollout.tried} Since {rollout.when}, by {rollout.who}: {rollout.reason}")
+        if tried_served:
+            say(f"  {tried_served.sentence}")
     if last is None:
         say(f"No run in {place.workspace} yet.")
     else:
@@ -97,6 +102,11 @@ def status(place: Place, as_json: bool) -> int:
         for sentence in (*last.reasons, *last.warnings):
             say(f"  - {sentence}")
     return 0
+
+
+def _describe_served(served: ServedSlice | None) -> dict[str, object] | None:
+    """Returns the counts of a version's answers for JSON."""
+    return {"version": served.version, **to_builtins(served.tally)} if served else None
 
 
 @click.command(cls=Command)

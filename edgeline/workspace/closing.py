@@ -196,15 +196,16 @@ def describe_age(created: str, promised: int, now: datetime) -> str:
     return f"Production is {age} days old; {promised} were promised." if age > promised else ""
 
 
-def find_served(run: Run, release: Release) -> ServedSlice | None:
-    """Returns what phones answered with the newest version that a run read answers of; None where none did.
+def find_served(run: Run, newest: int, oldest: int = 1) -> ServedSlice | None:
+    """Returns what phones answered with the newest of some versions that a run read answers of, if any.
 
-    Versions above the release in production are left out: a phone can send any number.
+    `newest` is at most the newest that there is: a phone can send any number.
     """
     sources = Sources.of(run)
     served = SERVED.find_readable(sources.quarantine) if sources.quarantine else None
     pushed = PUSHED.find_readable(sources.evaluation) if sources.evaluation else None
-    return next((each for each in list_slices(served, pushed or {}) if each.version <= release.version), None)
+    slices = list_slices(served, pushed or {})
+    return next((each for each in slices if oldest <= each.version <= newest), None)
 
 
 def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:

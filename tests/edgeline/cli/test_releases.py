@@ -217,8 +217,15 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace):
     served = json.loads(edgeline("status", "--json")[1])["production"]["served"]
     assert (served["version"], served["answers"]) == (1, 1_530)
     assert (served["checked"]["share"], served["doubted"]) == (0.93, 12)
+    assert json.loads(edgeline("status", "--json")[1])["candidate"]["served"] is None
     store.push(tmp_path / "other", "shelf", make_candidate(tmp_path / "one", metrics=METRICS))
     assert "answered" not in edgeline("status", "--store", str(tmp_path / "other"))[1]
+    canary = make_candidate(tmp_path / "two", "two", signing_key=make_key(), canary_percent=10)
+    store.push(tmp_path / "workspace/push", "shelf", canary)
+    said = edgeline("status")[1]
+    assert "  Version 1 answered 1,530 times" in said and "\n  Version 2 answered 5 times; 50.0 %" in said
+    status = json.loads(edgeline("status", "--json")[1])
+    assert [status[which]["served"]["version"] for which in ("production", "candidate")] == [1, 2]
 
 
 @pytest.mark.parametrize(
