@@ -163,11 +163,13 @@ def runs(
 @options.as_json
 def show(run_id: str, place: Place, as_json: bool) -> int:
     """Shows one run: steps, verdicts, reasons."""
-    from edgeline.workspace.details import detail_lines
+    from edgeline.workspace.details import detail_lines, read_details
 
     folder, run = find_run(place.workspace, run_id, place.workload)
+    facts = read_details(folder, run)
     if as_json:
-        print_json(to_builtins(run))
+        found = to_builtins(facts)
+        print_json({**found.pop("run"), "facts": found})
         return 0
     width = terminal_width()
     say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
@@ -179,17 +181,17 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
     for line, style in closing.last_lines(run, folder, None):
         if not line.startswith(closing.DETAILS):
             say(line, style)
-    for verdict in closing.read_verdicts(Sources.of(run)):
+    for verdict in facts.gates:
         say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")
         for reason in verdict.reasons:
             if reason not in run.reasons:
                 say(f"  - {reason}")
     if run.outcome == "pushed" and run.push:
         with suppress(EdgelineError, OSError):  # a store that is away hides no run
-            rollout = store.find_rollout(run.push, run.workload)
+            rollout = store.find_rollout(find_push(run, place.workspace), run.workload)
             if rollout and run.version in rollout.versions:
                 say(rollout.tried)
-    for line in detail_lines(folder, run, width):
+    for line in detail_lines(facts, width):
         say(line)
     say(f"Files: {folder.path}")
     return 0

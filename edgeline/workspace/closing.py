@@ -71,7 +71,7 @@ _NO_OUTCOME = Problem(
 )
 
 
-def read_verdicts(sources: Sources) -> list[Verdict]:
+def _read_verdicts(sources: Sources) -> list[Verdict]:
     """Returns the readable verdicts of a run, in the order of its steps."""
     folders = filter(None, (sources.data_verdict, sources.blessing, sources.edge_verdict))
     return [verdict for folder in folders if (verdict := VERDICT.find_readable(folder)) is not None]
@@ -88,7 +88,7 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
     """
     run = folder.add_events(run)
     sources = Sources.of(run)
-    verdicts = read_verdicts(sources)
+    verdicts = _read_verdicts(sources)
     push = PUSH.find_readable(sources.pushed_model) if sources.pushed_model else None
     search = SEARCH.find_readable(sources.search) if sources.search else None
     failed = [verdict for verdict in verdicts if not verdict.passed]

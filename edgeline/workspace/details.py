@@ -6,24 +6,29 @@ from dataclasses import replace
 from edgeline.records.edge import EdgeFiles
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.records.run import Run
-from edgeline.report import records, words
+from edgeline.report import words
 from edgeline.report.collect import collect
-from edgeline.report.facts import Data, Evaluation
+from edgeline.report.facts import Data, Evaluation, Facts
 from edgeline.report.sources import Sources
+from edgeline.workspace.known_runs import find_written_facts
 from edgeline.workspace.runs import RunFolder
 
 # The width of the table of slices without the column of groups.
 _SLICES_WIDTH = 71
 
 
-def detail_lines(folder: RunFolder, run: Run, width: int) -> Iterator[str]:
+def read_details(folder: RunFolder, run: Run) -> Facts:
+    """Returns the facts of a run; without a page, they lack what takes the longest, the statistics."""
+    sources = replace(Sources.of(run), statistics=None, anomalies=None)
+    return find_written_facts(run, folder) or collect(sources, run)
+
+
+def detail_lines(facts: Facts, width: int) -> Iterator[str]:
     """Yields details of each step of a run that left its files, and names the files that cannot be read.
 
     A table leaves out a column if it would not fit into `width`.
     """
-    # Only the page shows the statistics, and reading them takes longer than all the rest.
-    sources = replace(Sources.of(run), statistics=None, anomalies=None)
-    facts = records.read(folder.path) or collect(sources, run)
+    sources = Sources.of(facts.run)
     if facts.data is not None:
         yield from _format_quarantine(facts.data, f"{sources.quarantine}/quarantine.csv")
     if facts.evaluation is not None:

@@ -127,7 +127,9 @@ def _read_folder(place: Place, folder: RunFolder, run: Run) -> KnownRun:
 def find_written_facts(run: Run, folder: RunFolder) -> Facts | None:
     """Returns the facts that a run's page shows; None if it has no page, or one from before the run ended."""
     facts = records.read(folder.path)
-    return replace(facts, run=run) if facts is not None and facts.run.outcome == run.outcome else None
+    if facts is None or run.outcome == "running" or facts.run.outcome != run.outcome:
+        return None
+    return replace(facts, run=run)
 
 
 def read_facts(run: Run, folder: RunFolder) -> Facts:

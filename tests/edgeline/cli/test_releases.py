@@ -284,7 +284,8 @@ def test_runs_and_show_tell_of_the_run(edgeline, workspace):
     assert "20261005-091233" in listed and "held" in listed and "1 min 35 s" in listed
     for text in ("Trainer", "1 min 00 s", "span-00007 is dark.", "at least 0.850 is needed"):
         assert text in shown
-    assert json.loads(edgeline("show", "20261005-091233", "--json")[1])["exit_code"] == 3
+    found = json.loads(edgeline("show", "20261005-091233", "--json")[1])
+    assert found["exit_code"] == 3 and {"gates", "data", "evaluation", "edge"} <= set(found["facts"])
     (run,) = json.loads(edgeline("runs", "--json")[1])
     assert run["id"] == "20261005-091233"
 

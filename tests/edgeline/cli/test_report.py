@@ -60,6 +60,11 @@ def test_a_page_from_before_the_run_had_ended_is_made_again(report, workspace):
     records.write(page.parent, a_run(outcome="running"), "early")
     report("20261005-091233")
     assert "early" not in page.read_text()
+    (folder, run), _ = read_all(workspace)
+    folder.write(replace(run, outcome="running", host="elsewhere"))
+    page.write_text("early")
+    report("20261005-091233")
+    assert "early" not in page.read_text()
 
 
 def test_as_json_it_gives_the_facts(report):

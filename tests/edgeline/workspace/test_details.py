@@ -15,7 +15,8 @@ from edgeline.records.evaluation import (
 from edgeline.records.ingest import INGEST, Ingest, Span
 from edgeline.records.json_file import JsonFile
 from edgeline.records.training import Estimate
-from edgeline.workspace.details import detail_lines
+from edgeline.report import records
+from edgeline.workspace.details import detail_lines, read_details
 from edgeline.workspace.runs import RunFolder
 from tests.edgeline.report.runs import a_run
 from tests.outputs import record_output
@@ -37,7 +38,7 @@ def leave(folder: RunFolder, step: str, output: str, file: JsonFile[Any], conten
 def list_details(folder: RunFolder, width: int = 80) -> list[str]:
     run = folder.read()
     assert run is not None
-    return list(detail_lines(folder, run, width))
+    return list(detail_lines(read_details(folder, run), width))
 
 
 def text(folder: RunFolder) -> str:
@@ -56,6 +57,16 @@ def test_quarantined_photos_are_counted_by_span_and_the_file_with_reasons_is_nam
     assert "span-00002: 3 of 12 quarantined: 2 corrupt, 1 duplicate" in text(folder)
     assert str(folder.path / "ExampleGen" / "quarantine.csv") in text(folder)
     assert "span-00001" not in text(folder)
+
+
+def test_of_a_run_that_goes_on_an_early_page_hides_nothing(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    early = a_run(id=tmp_path.name, outcome="running")
+    assert early.data is not None
+    folder.write(replace(early.run, host="elsewhere"))
+    records.write(folder.path, replace(early, data=replace(early.data, splits={})), "<p>early")
+    leave(folder, "ExampleGen", "quarantine", INGEST, Ingest({"train": 15}, {"ok": 15}, ()))
+    assert list_details(folder)[0] == "Photos: 15 train (15 ok)"
 
 
 def test_accuracy_by_slice_stands_beside_that_of_production(tmp_path: Path) -> None:
