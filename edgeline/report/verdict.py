@@ -46,25 +46,30 @@ def find_problem(facts: Facts) -> Problem | None:
 def list_next_steps(facts: Facts) -> list[str]:
     """Returns sentences on what to do about a run that was held or refused, with the commands to type.
 
-    Other runs have none: a failed one says what to do with its problem.
+    Other runs have none: a failed one says what to do with its problem, as one does whose data no gate saw.
     """
     run, data = facts.run, facts.data
-    of = f"--workload {run.workload}"
+    of, failed = f"--workload {run.workload}", [gate for gate in facts.gates if not gate.passed]
     if run.outcome == "refused":
-        blamed = [span for gate in facts.gates if gate.result == "fail" for span in gate.spans]
-        newest = data.spans[-1].name if data and data.spans else "SPAN"
+        blamed = {*run.blamed_spans, *(span for gate in failed for span in gate.spans)}
         place = shlex.quote(run.data) if run.data else "DIR"
-        return [
-            "If the span is bad, leave it out and run again:"
-            f" `edgeline data exclude {max(blamed, default=newest)} --reason R --data {place}`.",
-            f"If the data is right and the schema too narrow: `edgeline schema diff {of}` shows the"
-            f" difference, and `edgeline schema accept FEATURE --reason R {of}` widens the schema.",
+        known = run.spans or (data.spans if data else ())
+        steps = [
+            f"If {span} is bad, leave it out and run again:"
+            f" `edgeline data exclude {span} --reason R --data {place}`."
+            for span in sorted(blamed)
+            if len(known) > 1  # without any there is nothing to train on
         ]
+        if any(gate.features for gate in failed):
+            steps.append(
+                f"If the data is right and the schema too narrow: `edgeline schema diff {of}` shows the"
+                f" difference, and `edgeline schema accept FEATURE --reason R {of}` widens the schema."
+            )
+        return steps or ["Add or fix data, and run again."] * bool(failed)
     if run.outcome != "held":
         return []
-    failed = any(not gate.passed for gate in facts.gates)
-    steps = ["No gate failed: the reason says what to do."]
-    if failed:
+    steps = [] if failed else ["No gate failed: the reason says what to do."]
+    if any(gate.gate == "evaluation" for gate in failed):
         steps = ["Look at the weakest slices and the worst mistakes below: are their labels right?"]
     if facts.evaluation and facts.evaluation.baseline_version and run.engine == "local":
         command = f"edgeline diff production {run.id} {of}"

@@ -289,7 +289,6 @@ def test_the_terms_of_the_sections_that_a_page_has_are_explained_at_its_end(page
     ("outcome", "step"),
     [
         ("held", "<code>edgeline diff production 20261005-030000 --workload shelf</code>"),
-        ("refused", "edgeline data exclude span-00008 --reason R --data"),
         ("pushed", None),
     ],
 )

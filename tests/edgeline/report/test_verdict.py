@@ -7,7 +7,13 @@ from edgeline.records.ingest import Excluded
 from edgeline.records.run import Step
 from edgeline.records.verdict import Verdict
 from edgeline.report.facts import Facts
-from edgeline.report.verdict import describe_outcome, list_notes, list_other_reasons, list_other_warnings
+from edgeline.report.verdict import (
+    describe_outcome,
+    list_next_steps,
+    list_notes,
+    list_other_reasons,
+    list_other_warnings,
+)
 from tests.edgeline.report.runs import a_failed_run, a_run
 
 
@@ -44,6 +50,32 @@ def test_a_failure_names_its_step():
     steps = (Step("ExampleGen"), Step("Trainer", "failed", 3.0), Step("EdgeConverter", "queued"))
     assert describe_outcome(ended("failed", steps=steps)).startswith("The run failed in Trainer,")
     assert describe_outcome(a_failed_run()).startswith("The run failed before its first step,")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "blamed", "steps"),
+    [
+        ({"spans": ("span-00003", "span-00008")}, (), ["span-00003", "span-00008"]),
+        ({"spans": ("span-00008",), "features": ("lane_id",)}, (), ["span-00008", "schema accept"]),
+        ({"slices": ("class damaged",)}, (), ["Add or fix data, and run again."]),
+        (None, ("span-00002",), ["span-00002"]),
+        (None, (), []),
+    ],
+)
+def test_refused_data_comes_with_the_next_step_for_what_was_found(verdict, blamed, steps):
+    gates = (Verdict("data", "fail", ("Bad.",), **verdict),) if verdict else ()
+    facts = replace(ended("refused", blamed_spans=blamed, error=Problem("Bad.")), gates=gates)
+    for said, step in zip(list_next_steps(facts), steps, strict=True):
+        assert step in said
+    only = replace(facts, run=replace(facts.run, spans=facts.run.spans[:1]))
+    assert not any("data exclude" in said for said in list_next_steps(only))
+
+
+@pytest.mark.parametrize(("gate", "is_said"), [("evaluation", True), ("edge", False)])
+def test_only_a_model_with_wrong_answers_is_a_reason_to_look_at_labels(gate, is_said):
+    steps = list_next_steps(replace(ended("held"), gates=(Verdict(gate, "fail", ("Bad.",)),)))
+    assert any("are their labels right?" in step for step in steps) == is_said
+    assert any("If a bound is wrong" in step for step in steps)
 
 
 def test_nothing_is_said_twice():
