@@ -13,6 +13,7 @@ from msgspec import structs
 from edgeline.records.ingest import Thumbnail
 from edgeline.records.run import Step
 from edgeline.records.training import Epoch
+from edgeline.records.served import PushedVersion
 from edgeline.records.verdict import Verdict
 from edgeline.report import charts
 from edgeline.report.compare import Comparison, pair_slices, render_diff
@@ -76,6 +77,12 @@ def test_what_phones_answered_is_a_table_by_version_and_one_by_each_kind_of_slic
 
 
 def test_the_trials_of_a_search_are_a_table_with_the_best_marked_and_as_a_file_to_pin(page):
+def test_an_accuracy_on_eval_below_that_of_phones_is_on_the_scale():
+    pushed = {2: PushedVersion("2026-09-28T03:00:00Z", {"overall": {"all": 0.2}})}
+    page = render_run(replace(uncharted(), pushed=pushed), {}, None)
+    assert "--before: 0.0%" in page and "--before: -" not in page
+
+
     text = page[page.index('<section id="search">') : page.index('<section id="training">')]
     rows = re.findall(r"<tr><th>\d.*?</tr>", text, re.DOTALL)
     assert [re.sub("<[^>]+>", " ", row).split()[:4] for row in rows] == [
