@@ -51,6 +51,9 @@ SECTIONS = {
     "lineage": "Lineage",
 }
 
+# A page has to stay small, and a table may have a thousand classes.
+_MOST_CONFUSED = 50
+
 
 def render_run(
     facts: Facts, pictures: Mapping[str, bytes], before: Facts | None, links: Mapping[str, str] | None = None
@@ -223,6 +226,18 @@ class View:
             )
             for label in self.data.classes
         ]
+
+    @property
+    def confused(self) -> list[int]:
+        """Returns the places of the classes that the confusion matrix shows: those with the most mistakes."""
+        assert self.facts.evaluation is not None and self.facts.evaluation.confusion is not None
+        rows = self.facts.evaluation.confusion.rows
+        mistakes = [
+            sum(row) + sum(column) - 2 * row[place]
+            for place, (row, column) in enumerate(zip(rows, zip(*rows, strict=True), strict=True))
+        ]
+        most = sorted(range(len(rows)), key=lambda place: -mistakes[place])
+        return sorted(most[:_MOST_CONFUSED])
 
     def rejected(self) -> list[tuple[str, list[int]]]:
         """Returns each reason of quarantine with its examples by span, the newest first."""

@@ -10,10 +10,11 @@ from html.parser import HTMLParser
 import pytest
 from msgspec import structs
 
+from edgeline.records.evaluation import Confusion
 from edgeline.records.ingest import Thumbnail
 from edgeline.records.run import Step
-from edgeline.records.training import Epoch
 from edgeline.records.served import PushedVersion
+from edgeline.records.training import Epoch
 from edgeline.records.verdict import Verdict
 from edgeline.report import charts
 from edgeline.report.compare import Comparison, pair_slices, render_diff
@@ -76,13 +77,13 @@ def test_what_phones_answered_is_a_table_by_version_and_one_by_each_kind_of_slic
     assert "served" not in sections(render_run(a_failed_run(), {}, None))
 
 
-def test_the_trials_of_a_search_are_a_table_with_the_best_marked_and_as_a_file_to_pin(page):
 def test_an_accuracy_on_eval_below_that_of_phones_is_on_the_scale():
     pushed = {2: PushedVersion("2026-09-28T03:00:00Z", {"overall": {"all": 0.2}})}
     page = render_run(replace(uncharted(), pushed=pushed), {}, None)
     assert "--before: 0.0%" in page and "--before: -" not in page
 
 
+def test_the_trials_of_a_search_are_a_table_with_the_best_marked_and_as_a_file_to_pin(page):
     text = page[page.index('<section id="search">') : page.index('<section id="training">')]
     rows = re.findall(r"<tr><th>\d.*?</tr>", text, re.DOTALL)
     assert [re.sub("<[^>]+>", " ", row).split()[:4] for row in rows] == [
@@ -270,6 +271,17 @@ def test_a_model_without_a_mistake_says_so():
 def test_forty_classes_and_forty_lanes_stay_a_small_page():
     facts = a_run(tuple(f"class {n}" for n in range(40)), lanes=40, weeks=26)
     assert len(render_run(facts, pictures(), None)) < 1_500_000
+
+
+def test_of_hundreds_of_classes_those_with_the_most_mistakes_are_on_the_page():
+    facts = uncharted()
+    labels = tuple(f"class-{n}" for n in range(300))
+    rows = tuple(tuple(9 * (row == column) for column in range(300)) for row in range(299))
+    confusion = Confusion(labels, (*rows, (3, *(0 for _ in range(299)))))
+    page = render_run(replace(facts, evaluation=replace(facts.evaluation, confusion=confusion)), {}, None)
+    matrix = page[page.index('<section id="confusion">') :].partition("</section>")[0]
+    assert "The 50 of 300 classes with the most mistakes." in matrix and matrix.count("<td") == 50**2
+    assert "<th>class-0</th>" in matrix and "<th>class-299</th>" in matrix
 
 
 def test_a_training_that_resumed_or_never_improved_is_drawn():
