@@ -6,6 +6,7 @@ It has what model cards have (Mitchell et al., 2019, https://arxiv.org/abs/1810.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from edgeline.labels import join_names
 from edgeline.records.ingest import describe_spans
 from edgeline.report.facts import Facts
 from edgeline.report.page import View, render
@@ -52,8 +53,10 @@ def list_limits(facts: Facts, nouns: str) -> Iterator[str]:
                 share = f"{percent(worst.accuracy)} of {count(worst.examples)} {nouns} ({interval})"
                 yield f"Weakest {kind}: {worst.name}, right on {share}."
             if few := [each.name for each in evaluation.of(kind) if each.examples < _FEW]:
-                names = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
-                yield f"Measured on fewer than {_FEW} {nouns}, by {kind}: {names}."
+                yield f"Measured on fewer than {_FEW} {nouns}, by {kind}: {join_names(few, 10)}."
+        matrix, present = evaluation.confusion, {each.name for each in evaluation.of("class")}
+        if absent := [label for label in (matrix.labels if matrix else ()) if label not in present]:
+            yield f"Not measured, for lack of eval {nouns}: {join_names(absent, 10)}."
     if facts.label_issues and facts.label_issues.total:
         total, judged = count(facts.label_issues.total), count(facts.label_issues.judged)
         yield f"{total} of {judged} labels of its data are probably wrong."

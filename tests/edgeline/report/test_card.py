@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from edgeline.records.evaluation import Confusion
 from edgeline.report.card import render_card
 from edgeline.report.facts import Facts
 from tests.edgeline.report.runs import HOSTILE, a_hostile_run, a_run, a_slice
@@ -65,6 +66,7 @@ def test_limits_are_those_that_the_run_measured():
             a_slice("session", "s1", 1, 2),
         ),
         group="session",
+        confusion=None,
     )
     found = limits(Facts(run=facts.run, evaluation=evaluation))
     assert found == [
@@ -72,4 +74,7 @@ def test_limits_are_those_that_the_run_measured():
         "Measured on fewer than 30 examples, by class: torn.",
         "Weakest lane: lane-01, right on 75.0 % of 40 examples (of one session).",
     ]
+    matrix = Confusion(("ok", "torn", "wet"), ((80, 5, 0), (5, 10, 0), (0, 0, 0)))
+    found = limits(Facts(run=facts.run, evaluation=replace(evaluation, confusion=matrix)))
+    assert found[-1] == "Not measured, for lack of eval examples: wet."
     assert limits(Facts(run=facts.run)) == []
