@@ -56,6 +56,11 @@ def test_sixty_weeks_are_a_small_page_with_a_chart_over_time_for_each_width():
     assert len(page) < 600_000
 
 
+def test_runs_without_data_are_sorted_below_those_with_some():
+    page = render_index("shelf", [*plain(1), make_row(a_failed_run(), None)])
+    assert re.findall('data-value="(.*?)">(?:1,900|\N{EN DASH})<', page) == ["0", "0", "1900"]
+
+
 def test_the_chart_of_a_single_run_spans_a_week():
     page = render_index("shelf", [structs.replace(row, excluded=()) for row in plain(1)])
     days = set(re.findall(r">(\d\d \w{3})</text>", page))
