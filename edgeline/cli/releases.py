@@ -99,8 +99,12 @@ def status(place: Place, as_json: bool) -> int:
         if last.outcome != "pushed":  # another version may have taken the place of that which stayed then
             last = replace(last, version=release.version if release else None)
         say(f"Last run {last.id}, on {last.data}: {closing.headline(last)}", STYLES[last.outcome])
-        for sentence in (*last.reasons, *last.warnings):
-            say(f"  - {sentence}")
+        for reason in last.reasons:
+            say(f"  - {reason}")
+        if last.warnings:
+            say("Warnings", "bold yellow")
+        for warning in last.warnings:
+            say(f"  - {warning}", "yellow")
     return 0
 
 

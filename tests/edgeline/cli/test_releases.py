@@ -263,7 +263,7 @@ def test_status_names_the_last_run_its_outcome_and_its_reasons(edgeline, workspa
 
     assert (last["id"], last["outcome"]) == ("20261005-091233", "held")
     assert last["reasons"] == ["Accuracy is 0.8 on 400 eval examples; at least 0.850 is needed."]
-    assert "Held back" in said and "at least 0.850 is needed" in said
+    assert "Held back" in said and "at least 0.850 is needed.\nWarnings\n  - span-00007 is dark.\n" in said
     assert "No release of shelf is in production" in said
 
 
