@@ -183,8 +183,10 @@ def test_any_part_may_be_missing(part):
     facts = uncharted()
     whole = View(facts, {}).sections
     without = replace(facts, **{part: () if part == "gates" else None})
-    shown = sections(render_run(without, {}, None))
+    page = render_run(without, {}, None)
+    shown = sections(page)
     assert shown and set(shown) < set(whole)
+    assert "Missing, because files are gone or cannot be read: " in page
 
 
 def test_a_window_without_a_photo_has_a_page():
