@@ -73,7 +73,8 @@ class Comparison:
         on, how = "Each model on its own eval split", "Newcombe's method"
         if self.same_examples:
             on = f"Both models on the same {words.count(self.same_examples)} eval examples"
-            how = "a paired bootstrap of these and of their sessions"
+            group = self.second.evaluation.group if self.second.evaluation else "group"
+            how = f"a paired bootstrap of these and of their {group}s"
         chance = "by chance, 1 of 20 equal slices looks different"
         return f"{on}. 95 % confidence intervals; verdicts by {how}: {chance}."
 

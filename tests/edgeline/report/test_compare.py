@@ -29,6 +29,12 @@ def test_shares_of_different_examples_differ_where_newcombes_interval_leaves_zer
     assert judge(other, one) == {"better": "worse", "noise": "noise"}[verdict]
 
 
+def test_groups_are_called_as_the_workload_calls_them():
+    facts = a_run()
+    facts = replace(facts, evaluation=replace(facts.evaluation, group="machine"))
+    assert "of these and of their machines:" in Comparison(facts, facts, (), 400).measured_on
+
+
 def test_a_slice_that_one_run_lacks_has_no_verdict():
     pairs = pair_slices(a_run(lanes=2), a_run(lanes=3))
     [lane] = [pair for pair in pairs if pair.name == "lane-03"]
