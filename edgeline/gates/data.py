@@ -7,7 +7,7 @@ from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import GateRule, GateSettings
 from edgeline.records.ingest import Ingest, Span, Twins
 from edgeline.records.served import Served
-from edgeline.records.verdict import Anomaly, Drift, Verdict
+from edgeline.records.verdict import DRIFTED, Anomaly, Drift, Verdict
 
 _LABEL = "label"
 
@@ -138,7 +138,7 @@ def _check_drift(drifts: Iterable[Drift], settings: GateSettings) -> Iterator[Fi
             rule: GateRule = "large_drift" if drift.distance > large else "drift"
             distance, allowed = format_with_bound(drift.distance, drift.threshold)
             text = (
-                f"{subject} has drifted by {distance} from the spans that it was compared with (at most"
+                f"{subject}{DRIFTED}{distance} from the spans that it was compared with (at most"
                 f" {allowed} allowed): from {drift.before} to {drift.now}."
             )
             rule = "label_shift" if drift.feature == _LABEL else rule

@@ -31,6 +31,7 @@ class Verdict:
 
 
 VERDICT = JsonFile[Verdict]("verdict.json", Verdict)
+DRIFTED = " has drifted by "  # in the reason of a feature whose distance is beyond its threshold
 
 
 @dataclass(frozen=True)

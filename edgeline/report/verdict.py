@@ -3,8 +3,10 @@
 import shlex
 
 from edgeline.errors import Problem
+from edgeline.records.verdict import DRIFTED
 from edgeline.report.facts import Facts
 from edgeline.report.words import groups, percent
+from edgeline.store.locations import is_url
 
 # The text of the badge, and its tone, a variable of templates/style.css.
 BADGES = {
@@ -52,7 +54,9 @@ def list_next_steps(facts: Facts) -> list[str]:
     of, failed = f"--workload {run.workload}", [gate for gate in facts.gates if not gate.passed]
     if run.outcome == "refused":
         blamed = {*run.blamed_spans, *(span for gate in failed for span in gate.spans)}
-        place = shlex.quote(run.data) if run.data else "DIR"
+        # A folder has another name in a pod than where people type the command.
+        is_here = run.engine == "local"
+        place = shlex.quote(run.data) if run.data and (is_here or is_url(run.data)) else "DIR"
         known = run.spans or (data.spans if data else ())
         steps = [
             f"If {span} is bad, leave it out and run again:"
@@ -60,10 +64,20 @@ def list_next_steps(facts: Facts) -> list[str]:
             for span in sorted(blamed)
             if len(known) > 1  # without any there is nothing to train on
         ]
-        if any(gate.features for gate in failed):
+        broken = {item.feature for item in data.schema if item.breaks} if data else set()
+        if any(name in broken for gate in failed for name in gate.features):
+            how = "widen it by what the section Schema shows."
+            if is_here:
+                how = (
+                    f"`edgeline schema diff {of}` shows the difference, and `edgeline schema accept FEATURE"
+                    f" --reason R {of}` widens the schema."
+                )
+            steps.append(f"If the data is right and the schema too narrow: {how}")
+        if any(DRIFTED in reason for gate in failed for reason in gate.reasons):
             steps.append(
-                f"If the data is right and the schema too narrow: `edgeline schema diff {of}` shows the"
-                f" difference, and `edgeline schema accept FEATURE --reason R {of}` widens the schema."
+                "If the world did change, run once with `--set"
+                " gate.severity='{label_shift: warn, large_drift: warn}'`: later weeks are then compared with"
+                " the release of this run."
             )
         return steps or ["Add or fix data, and run again."] * bool(failed)
     if run.outcome != "held":

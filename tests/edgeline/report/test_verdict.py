@@ -5,7 +5,7 @@ import pytest
 from edgeline.errors import Problem
 from edgeline.records.ingest import Excluded
 from edgeline.records.run import Step
-from edgeline.records.verdict import Verdict
+from edgeline.records.verdict import DRIFTED, Verdict
 from edgeline.report.facts import Facts
 from edgeline.report.verdict import (
     describe_outcome,
@@ -57,18 +57,31 @@ def test_a_failure_names_its_step():
     [
         ({"spans": ("span-00003", "span-00008")}, (), ["span-00003", "span-00008"]),
         ({"spans": ("span-00008",), "features": ("lane_id",)}, (), ["span-00008", "schema accept"]),
+        (
+            {"spans": ("span-00008",), "features": ("label",), "reasons": (f"label{DRIFTED}0.2.",)},
+            (),
+            ["span-00008", "--set gate.severity='{label_shift: warn"],
+        ),
         ({"slices": ("class damaged",)}, (), ["Add or fix data, and run again."]),
         (None, ("span-00002",), ["span-00002"]),
         (None, (), []),
     ],
 )
 def test_refused_data_comes_with_the_next_step_for_what_was_found(verdict, blamed, steps):
-    gates = (Verdict("data", "fail", ("Bad.",), **verdict),) if verdict else ()
+    gates = (Verdict("data", "fail", **verdict),) if verdict else ()
     facts = replace(ended("refused", blamed_spans=blamed, error=Problem("Bad.")), gates=gates)
     for said, step in zip(list_next_steps(facts), steps, strict=True):
         assert step in said
     only = replace(facts, run=replace(facts.run, spans=facts.run.spans[:1]))
     assert not any("data exclude" in said for said in list_next_steps(only))
+
+
+@pytest.mark.parametrize(("data", "place"), [("/data", "DIR"), ("s3://bucket/data", "s3://bucket/data")])
+def test_a_run_on_a_cluster_names_what_can_be_typed_where_people_are(data, place):
+    gates = (Verdict("data", "fail", spans=("span-00008",), features=("lane_id",)),)
+    facts = replace(ended("refused", engine="kubeflow", data=data), gates=gates)
+    exclude, widen = list_next_steps(facts)
+    assert f"--data {place}`" in exclude and "edgeline schema" not in widen
 
 
 @pytest.mark.parametrize(("gate", "is_said"), [("evaluation", True), ("edge", False)])
