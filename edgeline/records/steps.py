@@ -161,7 +161,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "Evaluator": StepInfo(
         "Measures the model by slice and judges it.",
-        code=("components.evaluator",),
+        code=("components.evaluator", "components.eval_metrics"),  # TFMA imports the second by name
         after=("ExampleGen", "Trainer", "ProductionModel"),
         inputs=("workload",),
         settings=("evaluation", "gate"),

@@ -1,9 +1,12 @@
+import json
 import sys
 
 import pytest
 
 from edgeline.errors import UsageError
 from edgeline.records.steps import STEPS
+from pipeline.evaluation import build_evaluation_config
+from pipeline.workloads import find_workload
 from runners.shared.code import digest, step_files
 
 SHELF = ("trainer_module.workloads.photos", "data.photos.source")
@@ -36,6 +39,13 @@ def test_the_code_of_the_edge_validator_is_that_of_the_contracts_too():
         "edgeline.edge.contracts.tokens",
     }
     assert contracts <= set(step_files(*SHELF, {})["EdgeValidator"])
+
+
+def test_the_code_of_the_evaluator_is_that_of_the_metrics_too_which_a_text_names():
+    config = json.loads(build_evaluation_config(find_workload("shelf"), 0.1))
+    metrics = [metric for spec in config["metrics_specs"] for metric in spec["metrics"]]
+    named = {metric["module"] for metric in metrics if "module" in metric}
+    assert named and named <= set(step_files(*SHELF, {})["Evaluator"])
 
 
 @pytest.mark.parametrize("file", ["leaves.py", "greens/shades.py"])
