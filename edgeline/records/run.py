@@ -64,8 +64,8 @@ class Run:
     tuned: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     registry: str | None = None  # URI of the MLflow server that mirrors the run
     libraries: Mapping[str, str] = field(default_factory=dict)  # version by name
-    # Digests of the inputs of the run: window, settings, schema, code; production, and the names of the
-    # spans that are judged for it (not compared).
+    # Digests of the inputs of the run: window, settings, schema, code; production, the version of an open
+    # canary, and the names of the spans that are judged for it (not compared).
     inputs: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     artifacts: tuple[Artifact, ...] = ()

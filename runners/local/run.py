@@ -226,8 +226,8 @@ class _Session:
             return False
         if last.outcome in ("pushed", "unchanged"):
             return bool(digests["production"])
-        # The same data or model may pass the gates against another release.
-        return last.inputs["production"] == digests["production"]
+        # The same data or model may pass the gates against another release, or once a canary has ended.
+        return all(last.inputs.get(name, "") == digests[name] for name in ("production", "candidate"))
 
     def _can_resume(self, last: Run, digests: Mapping[str, str]) -> bool:
         is_unfinished = last.outcome in UNFINISHED and bool(last.finished_steps)

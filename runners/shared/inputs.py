@@ -46,7 +46,7 @@ def digests(
 
     `push` is the root of the release store, `code` has the digests of the files that each step runs.
     """
-    production = store.current(push, workload.name)
+    production, canary = store.current(push, workload.name), store.find_rollout(push, workload.name)
     contents = compute_span_digests(spans, cache)
     from edgeline.gates.data import spans_to_judge  # imports pydantic, which a pod's light steps lack
 
@@ -61,6 +61,7 @@ def digests(
         "lock": lock_digest(),
         "destination": push,
         "production": f"{production.version}-{production.manifest_sha256}" if production else "",
+        "candidate": str(canary.versions[1]) if canary else "",
         "unjudged": describe_spans(
             spans_to_judge(contents, production.manifest.data.spans if production else {})
         ),
@@ -69,7 +70,7 @@ def digests(
 
 def same_inputs(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     """Tells whether two runs would do the same; production does not count, since a push itself changes it."""
-    ignored = {"production": "", "unjudged": ""}
+    ignored = {"production": "", "candidate": "", "unjudged": ""}
     return {**one, **ignored} == {**other, **ignored}
 
 

@@ -91,6 +91,17 @@ def test_if_changed_ends_at_once_and_repeats_what_the_last_run_said(tmp_path, co
     assert len(command("runs", "--json").json) == 3
 
 
+def test_if_changed_runs_again_once_the_canary_has_ended_that_a_model_waited_for(tmp_path, command):
+    add_week(tmp_path / "photos", "photo,label")
+    push = tmp_path / "workspace/push"
+    for folder, percent in (("first", None), ("second", 10)):
+        store.push(push, "shelf", make_candidate(tmp_path / folder, folder, canary_percent=percent))
+    run = "run", "--data", "photos", "--if-changed"
+    before = [command(*run).code for _ in range(2)]
+    assert command("rollback", "--reason", "worse", "--workload", "shelf").code == 0
+    assert [*before, *(command(*run).code for _ in range(2))] == [4, 0, 4, 0]
+
+
 def test_a_second_run_of_a_workspace_ends_with_5_and_names_the_first(tmp_path, command):
     with hold(tmp_path / "workspace") as lock:
         lock.note("20261005-091233")
