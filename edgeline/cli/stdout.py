@@ -174,6 +174,9 @@ def prepare_output(typed: Callable[[str], str]) -> Iterator[None]:
 
     `typed` turns the commands in a text into those that have to be typed here.
     """
+    # Python has None for one that the caller closed, `>&-`.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -3,6 +3,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -221,6 +222,15 @@ def test_a_closed_pipe_is_no_error_of_python(tmp_path, words, unbuffered):
     ended = subprocess.run(command, cwd=tmp_path, env=environment, stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     assert ended.returncode == 1 and b"BrokenPipe" not in ended.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+@pytest.mark.parametrize(("words", "code"), [("status", 0), ("status --json", 0), ("show", 2)])
+def test_a_closed_output_is_no_failure(tmp_path, words, code, closed):
+    command = f"{shlex.quote(sys.executable)} -m runners.cli {words} {closed}"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
+    assert ended.returncode == code and b"Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("words", [("status",), ("status", "--json")])
