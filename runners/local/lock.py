@@ -47,7 +47,7 @@ def hold(workspace: Path) -> Iterator[WorkspaceLock]:
 
     Raises:
         WorkspaceLocked: Another process holds it.
-        EdgelineError: The workspace cannot be written to.
+        EdgelineError: The workspace cannot be written to, or its file system has no locks.
     """
     path = workspace / HOLDER.name
     try:
@@ -67,6 +67,12 @@ def hold(workspace: Path) -> Iterator[WorkspaceLock]:
                 f"Another run holds the workspace {workspace}: {_describe_holder(workspace)}.",
                 "Two runs would write the same steps.",
                 "Wait for it, or use another workspace with --workspace DIR.",
+            ) from None
+        except OSError as error:
+            raise EdgelineError(
+                f"The workspace {workspace} cannot be locked ({error.strerror}).",
+                "Only the lock keeps two runs apart, and some network mounts have none.",
+                "Mount it with locks, or pass another one with --workspace DIR.",
             ) from None
         lock = WorkspaceLock(descriptor)
         lock.note()

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -105,6 +107,19 @@ def test_a_workspace_that_is_a_file_is_refused_in_three_parts(tmp_path):
 
     assert "cannot be written to" in refused.value.found
     assert refused.value.why and "--workspace" in refused.value.do
+
+
+def test_a_mount_without_locks_is_refused_in_three_parts(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    with pytest.raises(EdgelineError) as refused, hold(tmp_path):
+        pass
+
+    assert "cannot be locked (No locks available)" in refused.value.found
+    assert "network mounts" in refused.value.why and "--workspace" in refused.value.do
 
 
 def test_a_read_only_workspace_is_refused_in_three_parts(tmp_path):
