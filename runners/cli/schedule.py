@@ -9,8 +9,10 @@ from edgeline import journal
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import note, say, say_exactly
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.release.signing import KEY_VARIABLE
 from edgeline.store.locations import is_url
 from runners.cli import options
+from runners.shared.code import absolute_python_path
 from runners.shared.run_options import RunOptions
 from runners.timers import systemd_units
 from runners.timers.scheduled_run import ScheduledRun, crontab_line, log_path, program, schedule_name
@@ -61,8 +63,7 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
         command += ["--profile", profile]
     overrides = [word for override in named.overrides for word in ("--set", override)]
     # A timer does not see the folders of a workload of one's own.
-    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    folders = os.pathsep.join(map(os.path.abspath, given))
+    folders = absolute_python_path()
     start = ["/usr/bin/env", f"PYTHONPATH={folders}", program()] if folders else [program()]
     after = [*start, "alert", *command, *overrides] if settings.alerts.channels else []
     if data is not None:
@@ -75,6 +76,11 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
         note(
             "A timer does not see the AWS_... variables of this shell: put keys into ~/.aws/credentials, and"
             " an endpoint (endpoint_url = ...) into ~/.aws/config."
+        )
+    if os.environ.get(KEY_VARIABLE) and settings.push.key is None:
+        note(
+            f"A timer does not see {KEY_VARIABLE} of this shell, and would sign nothing: name the file of the"
+            " key with push.key, or set EnvironmentFile= with `systemctl edit`."
         )
     if after:
         note(

@@ -16,7 +16,7 @@ from edgeline.errors import Problem
 from edgeline.failures import describe_death
 from edgeline.records.events import Event, EventReader, Failed, StepChanged
 from edgeline.workspace.runs import RunFolder
-from runners.shared.inputs import ROOT
+from runners.shared.code import ROOT, absolute_python_path
 
 POLL_S = 0.1
 # A worker has so many seconds after SIGTERM to remove its temporary folders.
@@ -81,8 +81,7 @@ def run_worker(
     """
     reader, problem, current = EventReader(folder.events), None, None
     # The worker starts in another folder.
-    own = os.environ.get("PYTHONPATH")
-    python_path = os.pathsep.join((str(ROOT), *(map(os.path.abspath, own.split(os.pathsep)) if own else ())))
+    python_path = os.pathsep.join(filter(None, (str(ROOT), absolute_python_path())))
     # TensorFlow would take all memory of a GPU at once, but other processes here need a part of it.
     defaults = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     environment = defaults | os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": python_path}

@@ -8,6 +8,7 @@ import ast
 import hashlib
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -50,6 +51,12 @@ def step_files(module: str, source: str, own: Mapping[str, str]) -> dict[str, di
     modules = {step: info.modules(workload) for step, info in STEPS.items() if info.has_code}
     modules |= {step: (module,) for step, module in own.items()}
     return {step: _hash_files(names, read) for step, names in modules.items()}
+
+
+def absolute_python_path() -> str:
+    """Returns PYTHONPATH for another folder; in Python's own reading an empty entry is the current one."""
+    own = os.environ.get("PYTHONPATH")
+    return os.pathsep.join(map(os.path.abspath, own.split(os.pathsep))) if own else ""
 
 
 def digest(files: object) -> str:

@@ -126,7 +126,7 @@ def unit_folder() -> Path:
     """Returns the folder of this user's units."""
     if os.geteuid() == 0:
         return SYSTEM_FOLDER
-    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return Path(config, "systemd", "user")
 
 

@@ -61,6 +61,12 @@ def test_the_folders_of_a_workload_of_ones_own_go_along(team, capsys, monkeypatc
     )
 
 
+def test_an_empty_entry_of_pythonpath_is_the_current_folder_for_a_timer_too(team, capsys, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", f":{ROOT}")
+    assert main(["schedule", "--cron", "--data", "photos"]) == 0
+    assert f"PYTHONPATH={team}:{ROOT}" in capsys.readouterr().out
+
+
 def test_a_workload_of_ones_own_is_named_by_its_whole_path_and_a_named_profile_by_its_name(team, capsys):
     schema = ROOT / "schema" / "shelf.pbtxt"
     (team / "w.yaml").write_text(
@@ -84,6 +90,22 @@ def test_where_somebody_is_to_be_told_that_follows_the_run(team, capsys, form):
     (line,) = [line for line in said.out.splitlines() if after in line]
     assert line.endswith(f"--set {override}" if form == "--systemd" else f"--set {override} >/dev/null; }}")
     assert "name files for the secrets of alerts" in said.err
+
+
+def test_a_key_that_only_this_shell_has_is_said(team, capsys, monkeypatch):
+    for key, is_said in (("", False), ("a key", True)):
+        monkeypatch.setenv("EDGELINE_SIGNING_KEY", key)
+        assert main(["schedule", "--systemd", "--data", "photos"]) == 0
+        assert ("does not see EDGELINE_SIGNING_KEY" in capsys.readouterr().err) == is_said
+
+
+def test_the_units_of_a_user_without_a_home_are_printed_too(team, capsys, monkeypatch):
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    assert main(["schedule", "--systemd", "--data", "photos"]) == 0
+    assert "# ~/.config/systemd/user/edgeline-shelf-" in capsys.readouterr().out
 
 
 def test_cron_gets_the_same_time_and_what_it_lacks_is_said(team, capsys):
