@@ -9,7 +9,7 @@ from data.spans.layout import find_newest_spans
 from edgeline.store.locations import locate
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
-from runners.shared.run_options import NamedSettings
+from runners.shared.run_options import NamedSettings, check_path
 
 if TYPE_CHECKING:
     from tfx.v1.dsl import Pipeline
@@ -46,6 +46,7 @@ def pipeline(
         DataRefused: A span cannot be read.
     """
     folder = Path(workspace).absolute()
+    check_path(folder, "--workspace")
     folder.mkdir(parents=True, exist_ok=True)
     chosen, values = NamedSettings(workload, profile, tuple(settings)).with_whole_path().load()
     place = inputs.ensure_sample(folder, chosen, print) if data is None else locate(str(data)).absolute()

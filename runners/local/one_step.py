@@ -25,7 +25,7 @@ from runners.local.worker_link import run_worker
 from runners.shared import inputs
 from runners.shared.code import step_files
 from runners.shared.progress import Progress, print_line
-from runners.shared.run_options import NamedSettings
+from runners.shared.run_options import NamedSettings, check_path
 
 # By step that changes the release store: what to do instead of running it again.
 _INSTEAD = {
@@ -50,7 +50,8 @@ def run_step(options: StepOptions) -> tuple[Path, dict[str, str], float]:
     """Runs the step; returns its folder, the folders of its outputs by name, and its wall time in seconds.
 
     Raises:
-        UsageError: The run has no such step, its inputs are gone, or a setting is wrong.
+        UsageError: The run has no such step, its inputs are gone, a setting is wrong, or the path of the
+            folder is a pattern.
         EdgelineError: The step failed; the exit code is the one that a run would have had.
     """
     from rich.console import Console
@@ -59,6 +60,7 @@ def run_step(options: StepOptions) -> tuple[Path, dict[str, str], float]:
     _check(options.step, run)
     named = NamedSettings(run.workload_source, None, options.overrides, base=run.settings)
     workload, settings = named.load()
+    check_path((options.out or Path()).absolute(), "--out")
     out = _make_folder(options, run)
     if options.step == "ExampleGen":  # It reads the data as they are now.
         spans = find_newest_spans(locate(run.data), settings.data.window)

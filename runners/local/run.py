@@ -36,7 +36,7 @@ from runners.local.worker_link import StartWorker, run_worker, start_worker
 from runners.shared import inputs
 from runners.shared.code import step_files
 from runners.shared.progress import Progress, print_line
-from runners.shared.run_options import RunOptions
+from runners.shared.run_options import RunOptions, check_path
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -57,7 +57,7 @@ def run(options: RunOptions, start: StartWorker = start_worker) -> int:
 
     options = replace(options, named=options.named.with_whole_path())
     workload, settings = options.named.load()
-    _check_path(options.workspace.absolute())
+    check_path(options.workspace.absolute(), "--workspace")
     console = Console(stderr=options.as_json, highlight=False)
     if options.data is None and not options.sample and console.is_terminal and sys.stdin.isatty():
         _confirm_sample(options.workspace, workload)
@@ -89,15 +89,6 @@ def _send_alerts(
         settings.alerts, partial(look_at_workspace, workspace, model, push, not_begun, unchanged)
     )
     return failures
-
-
-def _check_path(workspace: Path) -> None:
-    if marks := sorted({*"[*?"} & {*str(workspace)}):
-        raise UsageError(
-            f"The path of the workspace, {workspace}, has the character {marks[0]}.",
-            "TensorFlow reads it as a pattern, and would find no files there.",
-            "Pass another folder with --workspace DIR.",
-        )
 
 
 def _confirm_sample(workspace: Path, workload: "Workload") -> None:

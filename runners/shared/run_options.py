@@ -48,6 +48,20 @@ class NamedSettings:
         return workload, settings.load(*layers, slices=workload.slice_features)
 
 
+def check_path(folder: Path, option: str) -> None:
+    """Refuses a folder of artifacts whose path is a pattern; `option` is what another one is passed with.
+
+    Raises:
+        UsageError: Its path has a character of patterns.
+    """
+    if marks := sorted({*"[*?"} & {*str(folder)}):
+        raise UsageError(
+            f"The path of {folder} has the character {marks[0]}.",
+            "TensorFlow and Beam read it as a pattern, and would find no files there.",
+            f"Pass another folder with {option} DIR.",
+        )
+
+
 def find_own_workload(data: Location | None) -> str:
     """Returns the path of the workload in a folder of data; the name of the sample's if there is none.
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,17 @@ def test_a_step_whose_inputs_were_removed_is_refused(workspace):
 
     with pytest.raises(UsageError, match=r"of Schema in run 20260001-120000 is gone: "):
         run_step(StepOptions("Trainer", "latest", workspace))
+
+
+@pytest.mark.parametrize("out", [None, "made"])
+def test_a_folder_whose_path_is_a_pattern_is_refused_before_the_step(workspace, monkeypatch, out):
+    (workspace.parent / "mine [1]").mkdir()
+    monkeypatch.chdir(workspace.parent / "mine [1]")
+
+    with pytest.raises(UsageError, match=r"has the character \["):
+        run_step(StepOptions("Schema", "latest", workspace, out=out and Path(out)))
+
+    assert not list(Path().iterdir())
 
 
 def test_a_folder_with_files_is_not_written_to(workspace, tmp_path):
