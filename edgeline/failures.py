@@ -13,6 +13,7 @@ from edgeline.errors import EdgelineError, Problem
 # A worker with less free space than this cannot write what happened to it.
 _FULL_BELOW_BYTES = 64 * 1024
 _NO_SPACE = re.compile("No space left on device|Disk quota exceeded|File too large|database or disk is full")
+_NO_MEMORY = re.compile("OOM|alloc|memory", re.IGNORECASE)
 _SQLITE_FAILS = "disk I/O error"
 # The exit code of a worker that could not write its error: EX_IOERR of sysexits.h.
 CANNOT_WRITE = 74
@@ -318,9 +319,19 @@ def describe(error: BaseException, step: str | None = None) -> Problem:
             return _describe_full_disk(f"The disk is full{f', writing {file}' if file else ''}.", where)
         if _SQLITE_FAILS in str(link):  # it says so of a limit, a quota or a broken disk
             return _describe_full_disk(f"The database cannot be written: {_SQLITE_FAILS}.", where)
+        # TensorFlow raises it also where there are too many files.
+        is_exhausted = type(link).__name__ == "ResourceExhaustedError" and _NO_MEMORY.search(str(link))
+        if isinstance(link, MemoryError) or is_exhausted:
+            why = "Its data and its network take more memory than the machine, or its GPU, has free."
+            do = f"Close other programs or lower data.window, and {_AGAIN}"
+            return Problem(f"{where} ran out of memory{_quote(link)}", why, do)
     root = list(chain(error))[-1]
-    text = " ".join(line.strip() for line in str(root).splitlines() if line.strip())[:300]
-    return Problem(f"{where} failed: {type(root).__name__}{f': {text}' if text else ''}", *_READ_LOG)
+    return Problem(f"{where} failed: {type(root).__name__}{_quote(root)}", *_READ_LOG)
+
+
+def _quote(error: BaseException) -> str:
+    text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())[:300]
+    return f": {text}" if text else ""
 
 
 def _describe_full_disk(found: str, who: str) -> Problem:

@@ -81,6 +81,26 @@ def test_a_full_disk_that_tensorflow_met_is_called_so(text):
     assert describe(error, "Trainer").found == "The disk is full."
 
 
+class ResourceExhaustedError(Exception):
+    """TensorFlow's, by its name."""
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (ResourceExhaustedError("OOM when allocating tensor with shape[64,112,112,96]\n[Op:Conv2D]"), True),
+        (MemoryError("Unable to allocate 4.8 GiB for an array"), True),
+        (MemoryError(), True),
+        (ResourceExhaustedError("/tmp/shard; Too many open files"), False),
+    ],
+)
+def test_memory_that_ends_in_any_step_is_called_so(error, is_memory):
+    problem = describe(error, "Evaluator")
+
+    assert problem.found.startswith("The step Evaluator ran out of memory") == is_memory
+    assert ("data.window" in problem.do) == is_memory
+
+
 @pytest.mark.parametrize(
     ("number", "words"),
     [(signal.SIGKILL, "memory"), (signal.SIGABRT, "native library"), (signal.SIGSEGV, "crashed")],
