@@ -50,7 +50,7 @@ def open_manifest(manifest: Path, known: Collection[str]) -> Source:
 
 
 def _read_csv(manifest: Path) -> Iterator[Record]:
-    header = next(read_lines(manifest), "")
+    header = next(filter(str.strip, read_lines(manifest)), "")
     delimiter = max(",;\t", key=header.count)  # Excel writes ; where the comma is the decimal sign
     rows = read_csv_rows(manifest, (), delimiter)
     _, names = next(rows, (0, []))

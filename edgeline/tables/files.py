@@ -114,10 +114,11 @@ def open_table(
             types = write_workbook(path, written, columns, sheet)
             table = Table(written, src, ",", read_header(written), types, typed=True)
         else:
-            path, encoding = convert_to_utf8(path, scratch)
-            separator = _find_separator(path, columns)
-            notes = () if encoding == "UTF-8" else (f"{src} was read as {encoding}.",)
-            table = Table(path, src, separator, read_header(path, separator=separator), notes=notes)
+            text, encoding = convert_to_utf8(path, scratch)
+            with _name_source(src, text):
+                separator = _find_separator(text, columns)
+                notes = () if encoding == "UTF-8" else (f"{src} was read as {encoding}.",)
+                table = Table(text, src, separator, read_header(text, separator=separator), notes=notes)
     _check_header(table)
     return table
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -18,6 +19,8 @@ _SHOWN = 300
 _FIRST_OBJECTS = 1_000
 # The first rows, whose values tell whether a text holds other rows.
 _FIRST_ROWS = 1_000
+# A first line that tells Excel the separator; some programs quote it.
+_FOR_EXCEL = re.compile(r'"?sep=[^"]"?[\r\n]*')
 
 # A row's place, such as `readings.csv:17` with its first line, and its cells by column.
 Cells = tuple[str, Mapping[str, str]]
@@ -99,6 +102,8 @@ def read_rows(
 def read_lines(path: Location, spans: tuple[str, ...] = (), errors: str = "strict") -> Iterator[str]:
     """Yields the lines of a file with their line ends, decoded one by one, without a byte order mark.
 
+    A first line `sep=;`, which is for Excel, becomes an empty one.
+
     `errors` is what `bytes.decode` does with bytes that are not UTF-8.
 
     Raises:
@@ -114,7 +119,8 @@ def read_lines(path: Location, spans: tuple[str, ...] = (), errors: str = "stric
                         "Write one row per line.",
                         spans,
                     )
-                yield raw.decode("utf-8-sig" if number == 1 else "utf-8", errors)
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8", errors)
+                yield "\n" if number == 1 and _FOR_EXCEL.fullmatch(line) else line
     except UnicodeDecodeError as error:
         raise DataRefused(
             f"{path} line {number} is not UTF-8 (byte {error.start + 1} of the line is"

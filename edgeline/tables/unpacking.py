@@ -123,19 +123,23 @@ def convert_to_utf8(path: Path, scratch: Path) -> tuple[Path, str]:
     """Returns the file itself if it is UTF-8, else a copy of it in UTF-8, and its encoding.
 
     UTF-16 has a byte order mark. A file without a non-ASCII line in UTF-8 is Windows-1252, of which Latin-1
-    is a part; one that mixes both is damaged, and its reader will name the line.
+    is a part; one that mixes both is damaged, and its reader will name the line. A file whose lines end with
+    a carriage return alone, as those of Excel for Mac did, is copied with the line ends of Unix.
 
     Raises:
         DataRefused: The file has none of these encodings.
     """
     with path.open("rb") as source:
         encoding = _find_encoding(source)
-    if encoding == "UTF-8":
-        return path, encoding
-    target = Path(mkdtemp(dir=scratch), path.name)
     try:
+        with path.open(encoding=encoding, errors="replace", newline="") as file:
+            first = file.readline(_LINE_BYTES)
+        has_mac_lines = first.endswith("\r") and first.count('"') % 2 == 0  # and not a cell of two lines
+        if encoding == "UTF-8" and not has_mac_lines:
+            return path, encoding
+        target = Path(mkdtemp(dir=scratch), path.name)
         with (
-            path.open(encoding=encoding, newline="") as file,
+            path.open(encoding=encoding, newline=None if has_mac_lines else "") as file,
             target.open("w", encoding="utf-8", newline="") as copy,
         ):
             shutil.copyfileobj(file, copy)

@@ -30,6 +30,11 @@ def offered(src):
     return [photo.label for photo in find_source(src).offers]
 
 
+def test_a_first_line_that_tells_excel_the_separator_is_no_header(tmp_path):
+    src = source(tmp_path, "m.csv", "sep=;\nphoto;label\na.jpg;ok\nb.jpg;broken\n")
+    assert offered(src) == ["ok", "broken"]
+
+
 @pytest.mark.parametrize(
     ("column", "character"),
     [

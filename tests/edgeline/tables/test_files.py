@@ -66,6 +66,27 @@ def test_text_of_any_separator_and_encoding_is_read(tmp_path, scratch, encoding,
     assert table.notes == ((f"{tmp_path / 'a.csv'} was read as {named}.",) if named else ())
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_lines_that_end_as_on_an_old_mac_are_read_and_what_is_wrong_names_the_file(
+    tmp_path, scratch, encoding
+):
+    content = text(";", "\r").replace("O'Hara", '"O\rHara"')
+    (tmp_path / "a.csv").write_bytes(content.encode(encoding))
+    table, rows = read(tmp_path / "a.csv", scratch)
+    assert (list(table.header), len(rows), rows[2][0]) == (HEADER, len(ROWS), "O\nHara")
+    (tmp_path / "b.csv").write_bytes(f'x,y\r1,"2 Zoë\r3,4 Zoë\r5,"{" " * 9000}x"6\r'.encode(encoding))
+    with pytest.raises(DataRefused) as refused:
+        open_table(str(tmp_path / "b.csv"), scratch)
+    assert refused.value.found.startswith(f"{tmp_path / 'b.csv'} line 2 is not CSV")
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"'])
+def test_a_first_line_that_tells_excel_the_separator_is_no_header(tmp_path, scratch, first):
+    (tmp_path / "a.csv").write_text(f"\ufeff{first}\r\n" + text(";", "\r\n"))
+    table, rows = read(tmp_path / "a.csv", scratch)
+    assert (list(table.header), rows, next(table.rows(HEADER))[0]) == (HEADER, ROWS, "a.csv:3")
+
+
 def test_words_separated_by_blanks_are_a_table(tmp_path, scratch):
     (tmp_path / "a.txt").write_text("x  y z\n1   2 yes\n3  4  no\n")
     assert read(tmp_path / "a.txt", scratch)[1] == [["1", "2", "yes"], ["3", "4", "no"]]
