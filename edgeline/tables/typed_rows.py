@@ -67,7 +67,7 @@ def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str
     """
     try:
         with closing(DecoderProcess(partial(_read_sheets, sheet=sheet), _SECONDS, _GIGABYTES)) as read:
-            known, filled = read(os.fsencode(src))
+            known, filled = read(os.fsencode(src.absolute()))  # the process has another working directory
     except (OSError, ValueError, RowRejected) as error:
         raise DataRefused(
             f"{src} cannot be read: {error.detail if isinstance(error, RowRejected) else error}",

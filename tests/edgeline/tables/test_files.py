@@ -175,6 +175,12 @@ def test_a_workbook_keeps_the_types_of_its_cells(tmp_path, scratch):
     assert read(write_ods(tmp_path / "a.ods", [["n", "paid"], [1.5, "no"]]), scratch)[1] == [["1.5", "no"]]
 
 
+def test_a_workbook_is_read_by_a_path_from_any_folder(tmp_path, scratch, monkeypatch):
+    write_xlsx(tmp_path / "a.xlsx", {"Data": [["n", "paid"], [1, "yes"]]})
+    monkeypatch.chdir(tmp_path)
+    assert read("a.xlsx", scratch)[1] == [["1", "yes"]]
+
+
 def test_of_several_sheets_the_one_with_the_columns_is_read_or_one_is_to_be_named(tmp_path, scratch):
     sheets = {"About": [["what"], ["a survey"]], "North": [["x", "paid"], [1, "no"]], "Empty": []}
     book = write_xlsx(tmp_path / "a.xlsx", sheets)
