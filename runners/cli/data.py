@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -182,6 +182,9 @@ def load(
         guess = guess_columns(source, given["query"], given["sheet"], read_schema(data)[1])
         if text or table_options or not guess.lists_photos:
             label, text = ask_columns(guess, text, [*table_options, ("data", str(data))], on_terminal)
+    if label:
+        roles = [("label", label), ("group", given["group"]), ("time", given["time"])]
+        _check_uses([*roles, *((option, name) for option, names in chosen.items() for name in names)])
     settings = _load_settings(data / "workload.yaml")
     least = settings.gate.min_examples_per_class
     with _show_progress("importing") as progress:
@@ -209,6 +212,19 @@ def load(
     workload = shlex.quote(str(data / "workload.yaml"))
     say(f"Train on it: edgeline run --workload {workload} --data {shlex.quote(str(data))}")
     return 0
+
+
+def _check_uses(options: Sequence[tuple[str, str]]) -> None:
+    """Refuses a kind for a column that another option names. Raises UsageError."""
+    uses = dict[str, str]()
+    for option, name in options:
+        if option in _KINDS and uses.get(name, option) != option:
+            raise UsageError(
+                f"--{uses[name]} and --{option} are both {name}.",
+                "A column is read in one way.",
+                "Remove one of the two.",
+            )
+        uses[name] = option
 
 
 def _import_from_phone(source: Path, data: Path) -> int:

@@ -95,6 +95,19 @@ def test_a_category_with_more_values_than_a_model_tells_apart_is_named(tmp_path,
 
 
 @pytest.mark.parametrize(
+    ("first", "second"),
+    [("category", "number"), ("category", "leave-out"), ("label", "number"), ("time", "leave-out")],
+)
+def test_a_column_has_one_use(tmp_path, command, first, second):
+    (tmp_path / "a.csv").write_text("plan,paid\n" + "1,yes\n2,no\n" * 20)
+    label = [] if first == "label" else ["--label", "paid"]
+    options = *label, f"--{first}", "plan", f"--{second}", "plan", f"--{second}", "plan"
+    ended = command("data", "import", "a.csv", *options, "--data", "data")
+    assert (ended.code, (tmp_path / "data").exists()) == (2, False)
+    assert {f"--{first}", f"--{second}"} <= {*ended.err.replace("\n", " ").split()}
+
+
+@pytest.mark.parametrize(
     "given", [[], ["--label", "a"], ["--query", "SELECT 1"], ["--label", "a", "--query", "SELECT 1"]]
 )
 def test_a_password_in_a_url_is_never_printed(tmp_path, command, given):
