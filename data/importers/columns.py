@@ -53,8 +53,16 @@ _IDENTIFIER_WORDS = re.compile(
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
 _IF_GROUP = "--group COLUMN if each is a machine, person or customer"
+_DATE_ADVICE = "write them as 2026-01-05 (--category keeps them as names)"
 _PASS_SIGN = " (pass --decimal . or --decimal ,)"
 _YEARS = (1800, 2200)
+# Dates in forms that are not read, such as 1 Jan 2026, Mon, January 5th, 2026, 5.1.26 and 01/05/2026 6:00 PM.
+_DAY, _MONTH = r"\d{1,2}(?:st|nd|rd|th)?", "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_UNREAD_DATE = re.compile(
+    rf"(?:[a-z]{{3,9}}\.?,? )?(?:{_DAY}[-./ ]+{_MONTH}|{_MONTH}[-./ ]+{_DAY}|\d{{1,2}}([-./])\d{{1,2}}(?=\1))"
+    r"[-.,/ ]+(?:(?<!\d-)\d\d|\d{4})(?:[T, ]+\d.*)?",
+    re.IGNORECASE | re.ASCII,
+)
 
 
 @lru_cache(maxsize=2**16)
@@ -193,6 +201,8 @@ class ColumnProfile:
             if self.by_point[0]:
                 return f"has numbers with an ambiguous decimal point, such as {self.by_point[1]}{_PASS_SIGN}"
             return f"has numbers with an ambiguous decimal comma{_PASS_SIGN}"
+        if self._has_unread_dates():
+            return f"has dates in a form that is not read, such as {self.find_unreadable()}: {_DATE_ADVICE}"
         if self.values is None or len(self.values) > sum(rows.values()) / 2:
             if not is_code and (others := self.describe_others()):
                 return others
@@ -268,6 +278,10 @@ class ColumnProfile:
         """Returns whether its cells are names of photos."""
         cells = self.values or self.sampled
         return bool(cells) and all(PurePath(cell).suffix.lower() in PHOTO_SUFFIXES for cell in cells)
+
+    def _has_unread_dates(self) -> bool:
+        cells = self.values or self.sampled
+        return bool(cells) and sum(map(bool, map(_UNREAD_DATE.fullmatch, cells))) >= MOSTLY * len(cells)
 
     def is_nearly_unique(self) -> bool:
         """Returns whether nearly every cell has a value of its own."""

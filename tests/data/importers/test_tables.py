@@ -286,6 +286,26 @@ def test_dates_of_which_day_and_month_cannot_be_told_are_no_times_and_left_out(t
         import_table(src, tmp_path / "other", "paid", time="since")
 
 
+@pytest.mark.parametrize(
+    ("form", "few"),
+    [("%d %b %Y", True), ("%b %d, %Y", False), ("%d.%m.%y", True), ("%m/%d/%Y %I:%M %p", True)],
+)
+def test_dates_in_a_form_that_is_not_read_are_no_category_that_never_comes_again(tmp_path, form, few):
+    days = [date(2020, 1, 5) + timedelta(n * 5 % (40 if few else 1500)) for n in range(3000)]
+    cells = [datetime(day.year, day.month, day.day, 18).strftime(form) for day in days]
+    src = table(tmp_path / "a.csv", column(cells, age=[*AGES] * 10), ("since", "age", "paid"))
+    why = dict(import_table(src, tmp_path / "data", "paid").left_out)["since"]
+    assert why.startswith(f"has dates in a form that is not read, such as {cells[0]!r} in a.csv:2: write")
+    kept = import_table(src, tmp_path / "kept", "paid", chosen={"since": "category"})
+    assert kept.categories == ("since",)
+
+
+def test_numbers_with_hyphens_are_no_dates(tmp_path):
+    cells = [f"{n % 4 + 1}-{n % 3 + 1}-15" for n in range(300)]
+    src = table(tmp_path / "a.csv", column(cells), ("mix", "paid"))
+    assert import_table(src, tmp_path / "data", "paid").categories == ("mix",)
+
+
 def test_a_typing_error_in_a_column_is_quarantined_and_a_missing_cell_is_missing(tmp_path):
     cells = [f"2026-01-{n % 28 + 1:02}" for n in range(300)]
     cells[3], cells[4] = "2026-13-01", "?"
