@@ -112,7 +112,9 @@ def _describe_edge_files(facts: Facts) -> Iterator[tuple[str, str]]:
 def side_by_side(first: Mapping[str, Lines], second: Mapping[str, Lines], section: str) -> tuple[Change, ...]:
     """Returns the lines of a section that either of two runs has, the equal ones too."""
     before, now = first.get(section, {}), second.get(section, {})
-    absent = _ABSENT.get(section, UNKNOWN)
+    # A run that ended before ingest counted nothing, which is not 0.
+    is_counted = section != "Data" or (before and now)
+    absent = _ABSENT.get(section, UNKNOWN) if is_counted else UNKNOWN
     return tuple(Change(what, before.get(what, absent), now.get(what, absent)) for what in {**before, **now})
 
 

@@ -70,6 +70,13 @@ def test_what_only_one_run_has_is_not_known_of_the_other():
     assert beside(a_run(), a_failed_run()).sentence == "At least one of the runs has no model to compare."
 
 
+def test_data_that_a_run_did_not_get_to_is_not_0():
+    with_data = a_run()
+    for pair in ((with_data, replace(with_data, data=None)), (replace(with_data, data=None), with_data)):
+        lines = beside(*pair).sections["Data"]
+        assert {UNKNOWN in (line.before, line.now) for line in lines} == {True}
+
+
 def test_the_page_has_both_runs_their_reasons_and_verdicts():
     held = a_run(id="held-one", outcome="held", reasons=("Worse than production.",))
     assert held.evaluation
