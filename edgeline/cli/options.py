@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from edgeline.errors import UsageError
 from edgeline.store.locations import is_url, locate, name_place
 from edgeline.workspace.known_runs import Place
 
@@ -48,9 +49,24 @@ def _parse_store(text: str) -> str:
     return name_place(text) if is_url(text) or not text else str(locate(text).absolute())
 
 
+def _parse_workspace(text: str) -> Path:
+    """Returns the folder of a workspace, which need not exist."""
+    if Path(text).is_file():
+        raise UsageError(
+            f"The workspace {text} is a file.",
+            "A workspace is the folder of runs.",
+            "Name the folder with --workspace DIR.",
+        )
+    return Path(text)
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="print JSON on stdout")
 workspace = click.option(
-    "--workspace", metavar="DIR", type=Path, default="workspace", help="folder of the runs (./workspace)"
+    "--workspace",
+    metavar="DIR",
+    type=_parse_workspace,
+    default="workspace",
+    help="folder of the runs (./workspace)",
 )
 profile = click.option(
     "--profile", metavar="P", help="a YAML file of settings, or the name of a built-in one: published, drill"

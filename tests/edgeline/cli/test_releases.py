@@ -171,6 +171,13 @@ def test_a_canary_is_opened_shown_and_ended(edgeline, tmp_path):
     assert edgeline("verify")[0] == 0
 
 
+@pytest.mark.parametrize("command", ["status", "runs", "verify"])
+def test_a_workspace_that_is_a_file_is_bad_usage(edgeline, tmp_path, command):
+    (tmp_path / "workspace").touch()
+    code, said = edgeline(command)
+    assert code == 2 and "workspace is a file. A workspace is the folder" in " ".join(said.split())
+
+
 def test_status_of_an_empty_workspace_has_all_its_keys(edgeline):
     status = json.loads(edgeline("status", "--json")[1])
 

@@ -111,8 +111,8 @@ def test_a_second_run_of_a_workspace_ends_with_5_and_names_the_first(tmp_path, c
 
 
 def test_a_workspace_that_cannot_be_made_ends_with_1_before_anything_else(tmp_path, command):
-    (tmp_path / "workspace").write_text("")
-    ended = command("run", "--data", "photos")
+    (tmp_path / "file").write_text("")
+    ended = command("run", "--data", "photos", "--workspace", "file/workspace")
     assert ended.code == 1
     assert "cannot be written to" in ended.err and "Traceback" not in ended.err
 
