@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from edgeline.records.edge import EdgeFiles
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
@@ -30,18 +31,22 @@ def detail_lines(facts: Facts, width: int) -> Iterator[str]:
     """
     sources = Sources.of(facts.run)
     if facts.data is not None:
-        yield from _format_quarantine(facts.data, f"{sources.quarantine}/quarantine.csv")
+        yield from _format_quarantine(facts.data, _locate(sources.quarantine, "quarantine.csv"))
     if facts.evaluation is not None:
         yield from _format_slices(facts.evaluation, width)
         yield from _format_simple_models(facts.evaluation)
     if facts.photo_drift is not None:
         yield facts.photo_drift.sentence
     if facts.label_issues is not None and facts.label_issues.total:
-        issues, place = facts.label_issues, f"{sources.evaluation}/{LABEL_ISSUES_CSV}"
+        issues, place = facts.label_issues, _locate(sources.evaluation, LABEL_ISSUES_CSV)
         yield f"Labels that are probably wrong: {issues.total:,} of {issues.judged:,}, listed in {place}"
     if facts.edge is not None:
         yield from _format_variants(facts.edge)
     yield from facts.unreadable
+
+
+def _locate(folder: Path | None, name: str) -> str:
+    return str(folder / name) if folder else f"{name}, which is gone"
 
 
 def _format_quarantine(data: Data, path: str) -> Iterator[str]:

@@ -69,6 +69,15 @@ def test_of_a_run_that_goes_on_an_early_page_hides_nothing(tmp_path: Path) -> No
     assert list_details(folder)[0] == "Photos: 15 train (15 ok)"
 
 
+def test_of_a_run_whose_artifacts_were_removed_the_page_tells_and_no_path_is_made_up(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    facts = a_run(id=tmp_path.name, artifacts=())
+    folder.write(facts.run)
+    records.write(folder.path, facts, "<p>")
+    assert "  each with its reason: quarantine.csv, which is gone" in text(folder)
+    assert "listed in label_issues.csv, which is gone" in text(folder) and "None" not in text(folder)
+
+
 def test_accuracy_by_slice_stands_beside_that_of_production(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}, "class": {}}
