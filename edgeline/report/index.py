@@ -21,7 +21,7 @@ _MOST_STEPS = 5  # with a time of their own in the chart
 
 
 class Mark(Struct, frozen=True):
-    """An action of people beside the runs: a change of production, or the exclusion of a span."""
+    """An action beside the pushes of runs: a change of production, or the exclusion of a span."""
 
     when: str  # UTC, ISO 8601
     action: str  # `push`, `rollout`, `promote`, `rollback` or `exclude`
