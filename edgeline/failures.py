@@ -19,7 +19,7 @@ _SQLITE_FAILS = "disk I/O error"
 CANNOT_WRITE = 74
 _AGAIN = "run the same command again: it goes on from the steps that are done."
 _READ_LOG = (
-    "Nothing was pushed by this run.",
+    "The steps after it did not run.",
     "Read the log for more; the same command goes on from the steps that are done.",
 )
 _LOOK_AT_ADDRESS = "Check AWS_ENDPOINT_URL and the network, and run the same command again."

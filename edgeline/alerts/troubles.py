@@ -21,7 +21,7 @@ from edgeline.release.releases import Release
 from edgeline.report.facts import Facts
 from edgeline.report.words import percent
 from edgeline.store.locations import Location
-from edgeline.workspace.closing import describe_age, duration
+from edgeline.workspace.closing import describe_age, duration, headline
 
 RUN = "run"
 COMPARED = 20  # number of runs before the last
@@ -88,7 +88,7 @@ def _check_end(last: Facts, situation: Situation) -> Findings:
             (gate.gate, gate.slices, gate.features, gate.spans) for gate in last.gates if not gate.passed
         ]
         same = failed if any(each[1:] != ((), (), ()) for each in failed) else reasons
-        what = Outcome(run.outcome).headline(run.workload, None, stays)
+        what = headline(run) if run.has_pushed else Outcome(run.outcome).headline(run.workload, None, stays)
         why = tuple(filter(None, (*reasons, problem.why)))
         yield RUN, Trouble(what, why, problem.do, same=f"{run.outcome} {same}")
 

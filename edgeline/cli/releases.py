@@ -96,7 +96,8 @@ def status(place: Place, as_json: bool) -> int:
     if last is None:
         say(f"No run in {place.workspace} yet.")
     else:
-        if last.outcome != "pushed":  # another version may have taken the place of that which stayed then
+        # Another version may have taken the place of that which stayed then.
+        if last.outcome != "pushed" and not last.has_pushed:
             last = replace(last, version=release.version if release else None)
         say(f"Last run {last.id}, on {last.data}: {closing.headline(last)}", STYLES[last.outcome])
         for reason in last.reasons:

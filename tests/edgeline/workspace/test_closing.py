@@ -1,9 +1,11 @@
 import pytest
 
+from edgeline.alerts.troubles import Situation, _check_end
 from edgeline.errors import Problem
 from edgeline.records.events import EventWriter, Planned, StepChanged
 from edgeline.records.run import Step
 from edgeline.records.verdict import PUSH, VERDICT, Push, Verdict
+from edgeline.report.facts import Facts
 from edgeline.workspace import closing
 from edgeline.workspace.known_runs import write_report
 from edgeline.workspace.runs import RunFolder
@@ -93,6 +95,20 @@ def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, put_o
     assert lines[-2:] == ["  Nothing can be written.", "  Free some space."]
     page = write_report(run, folder)[0].read_text()
     assert all(part in page for part in (error.found, error.why, error.do, EDGE_FAIL.reasons[0]))
+
+
+def test_what_fails_after_the_push_does_not_say_that_nothing_was_pushed(folder, put_out, make_run):
+    put_out("Pusher", Push("pushed", 3, ("Version 3 of shelf is in production.",)))
+    EventWriter(folder.events)(StepChanged(Step("ReleaseGate", "failed")))
+
+    run = closing.conclude(make_run(), folder, Problem("The store cannot be reached."), [])
+
+    assert (run.outcome, run.exit_code, run.version) == ("failed", 1, 3)
+    assert closing.headline(run) == "Failed after version 3 of shelf was pushed."
+    page = write_report(run, folder)[0].read_text()
+    assert "The run failed in ReleaseGate, after version 3 was pushed." in page
+    trouble = dict(_check_end(Facts(run), Situation("shelf", (), None, "", (), folder.path, "")))["run"]
+    assert trouble.what == closing.headline(run)
 
 
 def test_a_dag_that_ends_without_a_verdict_has_failed(folder, put_out, make_run):
