@@ -94,7 +94,7 @@ def status(place: Place, as_json: bool) -> int:
         if tried_served:
             say(f"  {tried_served.sentence}")
     if last is None:
-        say(f"No run in {place.workspace} yet.")
+        say(_describe_none(place))
     else:
         # Another version may have taken the place of that which stayed then.
         if last.outcome != "pushed" and not last.has_pushed:
@@ -107,6 +107,11 @@ def status(place: Place, as_json: bool) -> int:
         for warning in last.warnings:
             say(f"  - {warning}", "yellow")
     return 0
+
+
+def _describe_none(place: Place) -> str:
+    """Returns a sentence on a workspace without a run, or without one of the model that was named."""
+    return f"No run{f' of {place.workload}' if place.workload else ''} in {place.workspace} yet."
 
 
 def _describe_served(served: ServedSlice | None) -> dict[str, object] | None:
@@ -149,7 +154,7 @@ def runs(
         print_json([{key: getattr(run, key) for key in keys} for run in selected])
         return 0
     if not selected:
-        say(f"None of {len(every):,} runs matches." if every else f"No run in {place.workspace} yet.")
+        say(f"None of {len(every):,} runs matches." if every else _describe_none(place))
     for run in selected:
         took = duration(run.seconds) if run.seconds is not None else ""
         version = f"version {run.version}" if run.outcome == "pushed" else ""
