@@ -20,6 +20,7 @@ from edgeline.release.layout import PushFolder, missing_pointer
 from edgeline.release.releases import nothing_of
 from edgeline.release.signing import signing_key
 from edgeline.report.served import ServedSlice
+from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
 from edgeline.workspace import closing
 from edgeline.workspace.closing import STYLES, duration
@@ -47,7 +48,9 @@ def status(place: Place, as_json: bool) -> int:
     release, rollout = store.current(root, model), store.find_rollout(root, model)
     # The last run says nothing of releases in another place.
     is_own = place.store is None or find_push(last, place.workspace) == root
-    known = last if is_own else None
+    # Nor does one that never read the data say anything of phones.
+    newest_first = reversed(read_runs(place.workspace, model)) if is_own else ()
+    known = next((run for run in newest_first if Sources.of(run).quarantine), None)
     served = closing.find_served(known, release.version) if known and release else None
     tried = rollout and rollout.candidate
     tried_served = closing.find_served(known, tried.version, tried.version) if known and tried else None

@@ -206,7 +206,7 @@ def test_status_says_what_phones_go_by_where_it_is_set_and_of_another_release_on
     assert (production["signed_by"], production["rollback_epoch"]) == (digits, 3)
 
 
-def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace):
+def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace, make_run):
     store.push(tmp_path / "workspace/push", "shelf", make_candidate(tmp_path / "one", metrics=METRICS))
     assert "answered" not in edgeline("status")[1]
     folder = RunFolder(next((workspace / "runs").iterdir()))
@@ -231,7 +231,11 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace):
     store.push(tmp_path / "workspace/push", "shelf", canary)
     said = edgeline("status")[1]
     assert "  Version 1 answered 1,530 times" in said and "\n  Version 2 answered 5 times; 50.0 %" in said
+    push = str(tmp_path / "workspace/push")
+    early = make_run(id="20261012-091233", number=9, outcome="failed", exit_code=1, push=push)
+    write_run(tmp_path / "workspace", early)
     status = json.loads(edgeline("status", "--json")[1])
+    assert status["last_run"]["id"] == early.id
     assert [status[which]["served"]["version"] for which in ("production", "candidate")] == [1, 2]
 
 
