@@ -12,7 +12,7 @@ from edgeline.records.served import PushedVersion, Served
 from edgeline.release import store
 from edgeline.release.history import Change, read_history
 from edgeline.release.layout import PushFolder
-from edgeline.release.releases import read_release
+from edgeline.release.releases import read_release, released_versions
 from edgeline.release.settings import PushSettings
 from edgeline.release.signing import signing_key
 from edgeline.settings_group import Group
@@ -56,20 +56,23 @@ def judge_canary(
 
 
 def find_pushed(push: str, model: str, versions: Iterable[int]) -> dict[int, PushedVersion]:
-    """Returns versions as the release store has them, without those that are damaged or were never there.
+    """Returns versions as the release store has them, without those that were never there.
 
-    Of one that was collected, nothing is known but that it was there.
+    Of one that was collected, nothing is known but that it was there, and of a damaged one what is wrong.
     """
     folder = PushFolder(locate(push))
     collected = store.find_collected(push, model)
+    released = released_versions(folder, model)
     pushed = {}
     for version in versions:
         try:
             manifest = read_release(folder, model, version).manifest
             pushed[version] = PushedVersion.of(manifest.created, manifest.metrics)
-        except EdgelineError:
+        except EdgelineError as error:
             if version in collected:
                 pushed[version] = PushedVersion(collected[version][1].when)
+            elif version in released:
+                pushed[version] = PushedVersion("", damage=error.found)
     return pushed
 
 

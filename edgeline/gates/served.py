@@ -61,13 +61,19 @@ def add_served(
 ) -> Verdict:
     """Returns the verdict on a model with what phones answered: a production that is bad holds it back.
 
-    `pushed` are the served versions that the release store has or had; the others are warned of.
+    `pushed` are the served versions that the release store has or had; the others are warned of, and those
+    that are damaged there.
     """
     warnings = [
         f"Answers by version {each.version}, which the release store never had: {each.total.answers:,}. A"
         " phone runs something else, or the version was removed by hand."
         for each in served.versions
         if each.version not in pushed
+    ]
+    warnings += [
+        f"The release of version {version}, which answered, is damaged: {each.damage}"
+        for version, each in pushed.items()
+        if each.damage
     ]
     version = metrics.baseline_version
     if bounds and version:
@@ -102,7 +108,7 @@ def _judge_slices(
 ) -> Iterator[Judgement]:
     """Yields a judgement for each slice with enough answers, or one that says that none has enough."""
     tallies: Mapping[str, Tally] = served.kinds.get(bound.slice, {}) if served else {}
-    most, is_judged = 0, False
+    most, is_judged, is_limited = 0, False, True
     for name, tally in tallies.items():
         checked = tally.checked
         most = max(most, checked.examples if checked else 0)
@@ -110,6 +116,7 @@ def _judge_slices(
             continue
         limit = bound.find_limit(pushed.accuracy_of(bound.slice, name) if pushed else None)
         if limit is None:
+            is_limited = False
             continue
         is_judged = True
         slice_name = "overall" if bound.slice == "overall" else f"{bound.slice} {name}"
@@ -126,12 +133,14 @@ def _judge_slices(
             yield Judgement("good", (text,))
         else:
             yield Judgement("too_few", (f"{text} It may be chance.",))
-    if not is_judged:
-        what = f"a {bound.slice}" if bound.slice != "overall" else "version"
-        yield Judgement(
-            "too_few",
-            (
-                f"Too few answers of {subject} that were drawn at random are checked to judge {what}: at most"
-                f" {most:,}; at least {bound.min_checked:,} on {bound.min_groups:,} {group}s required.",
-            ),
-        )
+    if is_judged:
+        return
+    what = f"a {bound.slice}" if bound.slice != "overall" else "version"
+    text = (
+        f"Too few answers of {subject} that were drawn at random are checked to judge {what}: at most"
+        f" {most:,}; at least {bound.min_checked:,} on {bound.min_groups:,} {group}s required."
+    )
+    if not is_limited:
+        why = f": {pushed.damage}" if pushed and pushed.damage else "."
+        text = f"max_drop judges no answer of {subject}, whose accuracy on eval at its push is not known{why}"
+    yield Judgement("too_few", (text,))

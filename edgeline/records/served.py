@@ -94,10 +94,11 @@ class ServedVersion:
 
 @dataclass(frozen=True)
 class PushedVersion:
-    """A version as the release store has it; one that was collected is without accuracies."""
+    """A version as the release store has it; one that was collected or is damaged is without accuracies."""
 
-    created: str  # UTC, ISO 8601; when it was collected, if it was
+    created: str  # UTC, ISO 8601; when it was collected, if it was; empty if it is damaged
     accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # on eval, by kind and slice
+    damage: str = ""  # why its manifest cannot be read, a sentence; empty if it can
 
     @staticmethod
     def of(created: str, metrics: SliceMetrics) -> "PushedVersion":

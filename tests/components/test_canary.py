@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from components.canary import end_canary, find_pushed, list_endings
+from components.canary import end_canary, find_pushed, judge_canary, list_endings
 from edgeline.errors import DataRefused
+from edgeline.gates.settings import ServedBound
 from edgeline.records.served import SERVED, Served, ServedVersion
 from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.release import store
@@ -123,6 +124,16 @@ def test_a_collected_version_is_known_and_one_that_never_was_is_not(tmp_path):
     store.collect(push, "shelf", keep=1)
 
     pushed = find_pushed(str(push), "shelf", [1, 3, 9])
-    assert pushed[3].created
+    assert pushed[3].created and not pushed[3].damage
     assert pushed[1].accuracy == {}
     assert 9 not in pushed
+
+
+def test_a_damaged_manifest_is_named_where_an_accuracy_of_its_version_is_needed(opened):
+    (opened / "edge/shelf/2/manifest.json").unlink()
+    damage = find_pushed(str(opened), "shelf", [1, 2])[2].damage
+    assert damage == "edge/shelf/2/manifest.json: found no file."
+    served = Served((ServedVersion(2, tally(*GOOD)),))
+    _, judgement = judge_canary(str(opened), "shelf", served, [ServedBound(max_drop=0.1)])
+    assert judgement.result == "too_few" and judgement.sentences[0].endswith(f"is not known: {damage}")
+    assert end(opened, BAD) == (1, False)

@@ -11,6 +11,8 @@ from edgeline.records.verdict import Verdict
 
 PUSHED = PushedVersion("2026-10-05T09:00:00Z", {"overall": {"all": 0.95}, "class": {"ok": 0.99}})
 
+DAMAGED = PushedVersion("", damage="manifest.json: found no file.")
+
 
 def tally(right, checked, groups=10):
     hits = [n < right for n in range(checked)]
@@ -45,6 +47,14 @@ def test_a_drop_is_measured_from_the_eval_accuracy_at_the_push():
     assert judge(served, ServedBound(max_drop=0.2)).result == "good"
     assert judge(served, bound, pushed=None).result == "too_few"
     assert judge(served, ServedBound(max_drop=0.05, lower=0.1), pushed=None).result == "good"
+
+
+def test_a_drop_from_an_unknown_accuracy_is_no_lack_of_answers():
+    served, bound = ServedVersion(7, tally(160, 200)), ServedBound(max_drop=0.05)
+    unknown = "max_drop judges no answer of version 7, whose accuracy on eval at its push is not known"
+    for pushed, why in ((None, "."), (DAMAGED, ": manifest.json: found no file.")):
+        assert judge(served, bound, pushed=pushed).sentences == (f"{unknown}{why}",)
+    assert judge(ServedVersion(7, tally(1, 1)), bound, pushed=None).sentences[0].startswith("Too few answers")
 
 
 @pytest.mark.parametrize(("on_eval", "right"), [(0.9, 160), (0.6000000238, 100)])
@@ -91,6 +101,10 @@ def test_answers_of_a_version_that_the_store_does_not_have_are_warned_of():
     verdict = add_served(Verdict("evaluation", "pass"), served, {7: PUSHED}, Metrics({}), ())
     (warning,) = verdict.warnings
     assert warning.startswith("Answers by version 99, which the release store never had: 90.")
+    damaged = add_served(
+        Verdict("evaluation", "pass"), served, {7: DAMAGED, 99: PUSHED}, Metrics({}), ()
+    ).warnings
+    assert damaged == ("The release of version 7, which answered, is damaged: manifest.json: found no file.",)
 
 
 def test_scores_that_the_stored_file_does_not_give_are_warned_of_by_file_and_device():
