@@ -40,6 +40,8 @@ class Answer:
     at: float  # when, in seconds since 1970 by the phone's clock
     device: str
     chosen: Chosen  # how it came to be checked; an answer that was drawn may be left unchecked
+    # Its place, from 1, among those of its span that are equal to it, have no example, and a day as time.
+    nth: int = 0
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,15 @@ def _identify(answers: Iterable[Answer]) -> Iterator[tuple[object, Answer]]:
     places: dict[object, dict[str, object]] = {}
     with_example: dict[object, object] = {}
     for answer in sorted(answers, key=lambda answer: not answer.example):
-        same = (answer.device, answer.at, answer.version, answer.variant, answer.said, answer.score)
+        same = (
+            answer.device,
+            answer.at,
+            answer.nth,
+            answer.version,
+            answer.variant,
+            answer.said,
+            answer.score,
+        )
         span, _, name = answer.example.partition("/")
         rows = places.setdefault((same, span), {})
         key = same, rows.setdefault(name, len(rows)) if ROW.fullmatch(name) else name

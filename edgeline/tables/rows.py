@@ -136,16 +136,16 @@ def read_lines(path: Location, spans: tuple[str, ...] = (), errors: str = "stric
 
 
 def read_csv_rows(
-    path: Location, spans: tuple[str, ...], separator: str, errors: str = "strict"
+    path: Location, spans: tuple[str, ...], separator: str
 ) -> Iterator[tuple[int, list[str] | str]]:
     """Yields the line number of each row that is not empty, and its cells or why it has none.
 
-    `errors` is as in `read_lines`. Raises DataRefused as `read_rows` does.
+    Raises DataRefused as `read_rows` does.
     """
     # The limit holds for the whole process; it is only ever raised here.
     csv.field_size_limit(max(csv.field_size_limit(), _MOST_LINE_BYTES))
     # Python 3.10 refuses a file with a NUL, later versions do not; as \1 it costs only its row.
-    lines = (line.replace("\0", "\1") for line in read_lines(path, spans, errors))
+    lines = (line.replace("\0", "\1") for line in read_lines(path, spans))
     reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     # The values of each column in the first rows.
     seen: list[set[str]] = []

@@ -4,7 +4,7 @@ import pytest
 
 from data.spans.layout import Span
 from data.spans.served import COLUMNS, read_served
-from edgeline.records.served import Answer
+from edgeline.records.served import Answer, count_served
 
 HEADER = ",".join(COLUMNS)
 GOOD = "a.jpg,3,int8,ok,0.91,1970-01-02T00:00:00Z,d1,random"
@@ -27,6 +27,20 @@ def test_a_row_is_an_answer_whatever_the_order_of_the_columns(tmp_path):
 def test_an_answer_that_was_not_checked_names_no_example(tmp_path):
     (answer,) = read(tmp_path, f"{HEADER}\n,3,int8,ok,1,1970-01-02,d1,\n")
     assert (answer.example, answer.chosen, answer.score) == ("", "", 1.0)
+
+
+def test_answers_with_a_day_as_their_time_are_no_repeats_of_each_other(tmp_path):
+    by_day, exact = ",3,int8,ok,1,1970-01-02,d1,\n", ",3,int8,ok,1,1970-01-02T06:00:00Z,d1,\n"
+    served = count_served(read(tmp_path, f"{HEADER}\n{by_day * 3}{exact * 3}"), {})
+    assert (served.versions[0].total.answers, served.repeated) == (4, 2)
+    again = [*read(tmp_path, f"{HEADER}\n{by_day * 3}"), *read(tmp_path, f"{HEADER}\n{by_day * 2}")]
+    assert count_served(again, {}).repeated == 2
+
+
+def test_a_version_is_a_whole_number_also_as_pandas_writes_it(tmp_path):
+    rows = [GOOD.replace(",3,", f",{version},") for version in ("3.0", "3", "3.5")]
+    *good, bad = read(tmp_path, "\n".join((HEADER, *rows)))
+    assert good == [ANSWER, ANSWER] and "version is '3.5', not a version" in bad
 
 
 def test_a_span_without_the_file_has_no_answers(tmp_path):
@@ -74,7 +88,8 @@ def test_a_row_that_is_no_answer_is_named_and_the_others_count(tmp_path, column,
         ("example,version\na.jpg,3\n", 0, "does not have the column variant, said, score"),
         (f"{HEADER}\n{GOOD}\nhalf,a\n{GOOD}\n", 2, "served.csv:3 does not have 8 cells"),
         (f"{HEADER}\n{GOOD}\n{HEADER}\n{GOOD}\n", 2, "served.csv:3: version is 'version'"),
-        (f'{HEADER}\n{GOOD}\n"open,{GOOD}\n{GOOD}\n', 1, "from there to its end: "),
+        (f'{HEADER}\n{GOOD}\n"open,{GOOD}\n{GOOD}\n', 2, "served.csv:3 is not CSV"),
+        (f"{HEADER}\n{GOOD}\n{GOOD.replace('d1', chr(34) + 'd1')}\n{GOOD}\n", 2, "served.csv:3 is not CSV"),
         (f"{HEADER}\n{GOOD}\n".encode() + b"\xff\xfe\x00", 1, "served.csv:3 is not UTF-8"),
         (f"{HEADER}\n{GOOD}\n{GOOD.replace('ok', 'ét')}\n{GOOD}\n".encode("latin-1"), 2, ":3 is not UTF-8"),
     ],
