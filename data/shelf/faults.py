@@ -5,6 +5,7 @@ Rates are shares of a week's photos; `new-lane` is a share of its sessions.
 
 import io
 import random
+from contextlib import suppress
 from dataclasses import replace
 
 from PIL import Image, ImageFilter
@@ -31,13 +32,13 @@ def _make_huge(jpeg: bytes) -> bytes:
 
 
 def _film_again(jpeg: bytes, name: str) -> bytes:
-    """Returns the photo as a failing lens takes it."""
-    with Image.open(io.BytesIO(jpeg)) as photo:
+    """Returns the photo as a failing lens takes it; one that another fault has damaged stays as it is."""
+    file = io.BytesIO()
+    with suppress(OSError), Image.open(io.BytesIO(jpeg)) as photo:
         is_blurred = name == "blurred"
         result = photo.filter(ImageFilter.GaussianBlur(4)) if is_blurred else photo.point(lambda v: v * 0.35)
-        file = io.BytesIO()
         result.save(file, "JPEG", quality=85, exif=photo.info["exif"])
-    return file.getvalue()
+    return file.getvalue() or jpeg
 
 
 def spoil(name: str, row: LabelRow, jpeg: bytes, rng: random.Random) -> tuple[LabelRow, bytes]:

@@ -46,7 +46,7 @@ def deliver(
             case "wrong-week":
                 _copy_week(span, number - 3)
             case "empty":
-                shutil.rmtree(Path(str(span.photos)))
+                shutil.rmtree(Path(str(span.photos)), ignore_errors=True)
                 _write_labels(span, [])
             case "half-copied":
                 _lose_half(span)
@@ -79,11 +79,12 @@ def _copy_week(span: Span, number: int) -> None:
 
 def _lose_half(span: PhotoSpan) -> None:
     """Removes the second half of the photos, and cuts off the last one that is there."""
-    files = sorted(Path(str(span.photos)).iterdir())
-    half = len(files) // 2
+    files = sorted(Path(str(span.photos)).glob("*"))  # none where an empty week came again
+    half = (len(files) + 1) // 2
     for file in files[half:]:
         file.unlink()
-    files[half - 1].write_bytes(files[half - 1].read_bytes()[:1000])
+    for file in files[:half][-1:]:
+        file.write_bytes(file.read_bytes()[:1000])
 
 
 def _shuffle_labels(

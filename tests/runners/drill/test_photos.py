@@ -64,6 +64,18 @@ def test_a_camera_leaves_photos_that_another_fault_damaged(fault: str, tmp_path:
     assert list(Path(str(span.photos)).iterdir())
 
 
+@pytest.mark.parametrize("fault", ["corrupt", "truncated"])
+def test_a_dark_lens_leaves_photos_that_another_fault_damaged(fault: str, tmp_path: Path) -> None:
+    (span,) = weeks(tmp_path, {fault: 0.6, "dark-lens": 0.6})
+    assert len(list(Path(str(span.photos)).iterdir())) == PHOTOS
+
+
+@pytest.mark.parametrize("fault", ["half-copied", "empty"])
+def test_an_empty_week_comes_again_with_another_fault(fault: str, tmp_path: Path) -> None:
+    _, again = weeks(tmp_path, {"empty": 0.0}, {"twice": 0.0, fault: 0.0})
+    assert read_labels(again) == []
+
+
 def test_a_dead_session_is_of_another_camera_and_has_shuffled_labels_in_train(
     good: PhotoSpan, tmp_path: Path
 ) -> None:
