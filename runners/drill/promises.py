@@ -36,20 +36,22 @@ def no_bad_model_was_in_production(year: Year) -> str:
 
 
 def every_canary_ends_as_it_served(year: Year) -> str:
-    """A candidate that serves badly is withdrawn within two weeks; one that serves well is not."""
+    """A candidate that serves badly is withdrawn within two weeks of good photos; one that serves well is not."""
     week, before = year.weeks[-1], year.weeks[-2] if len(year.weeks) > 1 else None
     if before is None or not week.ended:
         return ""
     is_bad = before.candidate == before.bad
     name = f"Version {before.candidate} served {'badly' if is_bad else 'well'}"
+    # It answered the photos of the weeks after that which began it.
+    open_in = list(takewhile(lambda each: each.candidate == before.candidate, year.weeks[-2::-1]))
+    is_told = all(each.is_good for each in (week, *open_in[:-1]))
     # A rollback by hand comes after what the run of its week did.
     by_hand = week.ended == "rollback" and "rollback" in before.faults
-    if week.ended == ("promote" if is_bad else "rollback") and not by_hand:
+    is_wrong = week.ended == "promote" if is_bad else week.ended == "rollback" and is_told
+    if is_wrong and not by_hand:
         return f"{name}, and its canary ended with a {week.ended}."
-    # Too little may have come back in the first week, and nothing from a week that is not read.
-    is_read = (
-        not {"missed"} & {*week.faults, *before.faults} and "refused" not in week.effects + before.effects
-    )
+    # Too little may have come back in the first week.
+    is_read = is_told and not {"missed"} & {*week.faults, *before.faults}
     is_late = is_bad and week.ended == before.ended == "waits" and is_read
     return f"{name}, and phones still try it." if is_late else ""
 
@@ -87,21 +89,29 @@ def _find_stuck(year: Year) -> str:
 def _find_unread(year: Year, week: Week) -> list[Week]:
     """Returns the bad weeks right before this one in which nothing ran: its run is the first to read them."""
     before = takewhile(lambda each: not each.attempts, year.weeks[: week.number - 1][::-1])
-    return [each for each in before if "refused" in each.effects]
+    return [each for each in before if not each.is_good]
+
+
+def _find_copied(year: Year, week: Week) -> Iterator[Week]:
+    """Yields the weeks that came again as this one, each with its own faults."""
+    for name in COPIES.intersection(week.faults):
+        copied = year.weeks[week.number - 1 - FAULTS[name].before]
+        yield copied
+        yield from _find_copied(year, copied)
 
 
 def every_stop_names_its_cause(year: Year) -> str:
     """An attempt that a fault stopped says why in its words."""
     week = year.weeks[-1]
-    distances = [FAULTS[name].before for name in week.faults if name in COPIES]
-    copied = [year.weeks[-1 - distance] for distance in distances if distance < len(year.weeks)]
-    others = [*copied, *_find_unread(year, week)]
+    others = [*_find_copied(year, week), *_find_unread(year, week)]
     causes = (*week.causes, *(cause for each in others for cause in each.causes))
     # The later ones run without the fault: what stops them is judged as in other weeks.
     for attempt in week.attempts[:1] if week.causes else ():
         if _is_judged(week, attempt):  # by its gates, as in a week without a fault: see false alarms
             continue
         text = " ".join(attempt.sentences)
+        if attempt.outcome == "held" and "may" in week.effects:  # what the models are worth decides
+            causes = (*causes, "accuracy|recall")
         # A killed parent says nothing; the next run, or `edgeline status`, does.
         if attempt.exit_code > 0 and not any(re.search(c, text, re.I) for c in causes):
             return f"{', '.join(week.faults)} ended {attempt.outcome}, and no sentence names it: {text[:300]}"

@@ -99,6 +99,10 @@ def test_a_stop_that_names_something_else_than_its_cause() -> None:
     # The week before comes again with its own fault.
     assert not broken(week(1, attempts=(good,), **fields), week(2, attempts=(good,), **again))
     assert broken(week(1), week(2, attempts=(good,), **again)) == ["every_stop_names_its_cause"]
+    # So it does where the copy came once more.
+    copies = week(1, attempts=(good,), **fields), *(week(n, attempts=(bad,), **again) for n in (2, 3))
+    assert broken(*copies) == ["every_stop_names_its_cause"]
+    assert not broken(*copies[:1], *(replace(each, attempts=(good,)) for each in copies[1:]))
     # Where a fault leaves photos and training as they are, a model that is held is judged as in a good week.
     clock = {"faults": ("clock-back",), "effects": ("recovers",), "causes": ("clock",)}
     worse, full = attempt("held", "Below production.", spans=(1, 2)), attempt("failed", "It went wrong.")
@@ -123,6 +127,21 @@ def test_a_bad_week_on_which_nothing_ran_is_refused_by_the_next_run() -> None:
     assert not broken(week(1), missed, ran)
     assert not promises.find_false_alarms(year(week(1), missed, ran))
     assert broken(week(1), week(2), ran)
+
+
+def test_a_model_that_is_held_for_its_accuracy_is_no_stop_without_a_cause() -> None:
+    dark = {"faults": ("dark-lens",), "effects": ("may",), "causes": ("brightness",)}
+    assert not broken(
+        week(1), week(2, attempts=(attempt("held", "The accuracy is below.", spans=(1, 2)),), **dark)
+    )
+    assert broken(week(1), week(2, attempts=(attempt("held", "No.", spans=(1, 2)),), **dark))
+
+
+def test_a_week_that_gates_may_refuse_is_refused_by_the_next_run_if_none_read_it() -> None:
+    unread = week(2, faults=("null-lane", "missed"), effects=("may", "recovers"), attempts=(), spans=())
+    stops = attempt("refused", "lane"), attempt(spans=(1, 3))
+    ran = week(3, attempts=stops, spans=("span-00001", "span-00003"))
+    assert not promises.find_false_alarms(year(week(1), unread, ran))
 
 
 def test_a_bad_week_whose_second_attempt_fails() -> None:
@@ -170,6 +189,19 @@ def test_what_grows_after_week_eight() -> None:
 def test_a_canary_has_to_end_as_it_served(bad: int, ended: str, is_broken: bool) -> None:
     weeks = week(1), week(2, candidate=1, bad=bad), week(3, ended=ended, bad=bad)
     assert ("every_canary_ends_as_it_served" in broken(*weeks)) == is_broken
+
+
+@pytest.mark.parametrize("effect", ["may", "refused"])
+def test_a_canary_is_not_judged_by_answers_to_photos_that_a_fault_changed(effect: str) -> None:
+    fault = {"faults": ("flipped-labels",), "effects": (effect,), "causes": ("",)}
+    opened = week(1), week(2, candidate=1)
+    name = "every_canary_ends_as_it_served"
+    assert name not in broken(*opened, week(3, ended="rollback", **fault))
+    waiting = *opened, week(3, candidate=1, ended="waits", **fault)
+    assert name not in broken(*waiting, week(4, ended="rollback"))
+    assert name in broken(week(1), week(2, candidate=1, **fault), week(3, ended="rollback"))
+    late = week(2, candidate=1, bad=1), week(3, candidate=1, bad=1, ended="waits", **fault)
+    assert name not in broken(week(1), *late, week(4, candidate=1, bad=1, ended="waits"))
 
 
 def test_a_canary_that_was_rolled_back_by_hand_served_as_it_served() -> None:
