@@ -88,6 +88,7 @@ FAULTS: Mapping[str, Fault] = {
 }
 # The week as many weeks before as must lie before it comes again, with its own faults.
 COPIES = frozenset(("twice", "wrong-week"))
+FILMED_AGAIN = frozenset(("new-camera", "dead-session"))
 CANARIES = frozenset(("canary", "bad-canary"))
 # Faults of a run, which need one; and of two faults that change the same, the second would undo the first.
 _EXCLUDE: Mapping[str, Collection[str]] = {

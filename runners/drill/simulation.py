@@ -30,7 +30,7 @@ from edgeline.report.sources import Sources
 from edgeline.store.locations import locate, measure_size
 from edgeline.workspace import runs
 from runners.drill import forks
-from runners.drill.faults import CANARIES, Drawn, Plan
+from runners.drill.faults import CANARIES, COPIES, FILMED_AGAIN, Drawn, Effect, Plan
 from runners.drill.fleet import CLIENTS, SEEN, answer, follow
 from runners.drill.forks import Fork
 from runners.drill.harm import Harm, make_harm, refuse_everybody
@@ -130,7 +130,7 @@ class Simulation:
         week = Week(
             number,
             tuple(each.name for each in drawn),
-            tuple(each.effect for each in drawn),
+            tuple(find_effect(each, rates, year, number) for each in drawn),
             tuple(each.fault.cause for each in drawn),
         )
         phones = self._fork(partial(follow, self._push, WORKLOAD, self._phones, self._scratch), "phones", at)
@@ -372,6 +372,17 @@ class Simulation:
             fork = Fork(job, output, self._environment, at)
         self._forks = [each for each in self._forks if each.poll() is None] + [fork]
         return fork
+
+
+def find_effect(each: Drawn, rates: Mapping[str, float], year: Year, number: int) -> Effect:
+    """Returns what a fault does to its week: a copy of a week that is not good does what that one does."""
+    if each.name not in COPIES:
+        return each.effect
+    copied = year.weeks[number - 1 - each.fault.before]
+    # Photos that are taken again, or whose originals are not in the window, are no copies.
+    is_new = FILMED_AGAIN & rates.keys() or each.fault.before > year.history
+    is_as_unsure = "may" in copied.effects and "refused" not in copied.effects
+    return "may" if is_new or is_as_unsure else each.effect
 
 
 def _make_url(server: socket.socket) -> str:

@@ -1,0 +1,27 @@
+"""What a fault does to its week, by the weeks before."""
+
+import pytest
+
+from runners.drill.faults import Drawn
+from runners.drill.record import Limits, Week, Year
+from runners.drill.simulation import find_effect
+
+
+@pytest.mark.parametrize(
+    ("name", "rates", "effects", "history", "effect"),
+    [
+        ("twice", {}, (), 7, "refused"),
+        ("twice", {}, ("recovers",), 7, "refused"),
+        ("twice", {}, ("refused", "may"), 7, "refused"),
+        # Gates may have refused the week before, and so not know its copy as one; or pass both.
+        ("twice", {}, ("may",), 7, "may"),
+        ("twice", {"new-camera": 1.0}, (), 7, "may"),
+        ("twice", {}, (), 0, "may"),
+        ("corrupt", {"twice": 0.0}, ("may",), 7, "refused"),
+    ],
+)
+def test_a_copy_is_refused_if_the_week_that_it_copies_was_read_or_is_bad(
+    name: str, rates: dict[str, float], effects: tuple[str, ...], history: int, effect: str
+) -> None:
+    year = Year(1, 60, Limits(0.8, 0.5, 0.1, 0.95), history, (Week(1, effects=effects),))
+    assert find_effect(Drawn(name, 0.3), {name: 0.3, **rates}, year, 2) == effect
