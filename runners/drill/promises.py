@@ -36,7 +36,7 @@ def no_bad_model_was_in_production(year: Year) -> str:
 
 
 def every_canary_ends_as_it_served(year: Year) -> str:
-    """A candidate that serves badly is withdrawn within two weeks of good photos; one that serves well is not."""
+    """A candidate that serves badly is withdrawn within two good weeks; one that serves well is not."""
     week, before = year.weeks[-1], year.weeks[-2] if len(year.weeks) > 1 else None
     if before is None or not week.ended:
         return ""
