@@ -20,6 +20,7 @@ from data.spans.layout import find_spans
 from data.spans.sample import find_monday
 from edgeline.cli.main import main, print_error
 from edgeline.errors import EdgelineError
+from edgeline.records.edge import EDGE_FILES
 from edgeline.records.ingest import name_span
 from edgeline.records.json_file import decode
 from edgeline.records.run import Run
@@ -277,18 +278,23 @@ class Simulation:
 
     def _keep_model(self, run: Run, week: int) -> str:
         """Copies the files of a trained model, if no run before trained it; returns its name."""
-        source = Sources.of(run).edge_models
-        files = sorted(source.iterdir()) if source is not None else []
-        digest = next((sha256_of_bytes(f.read_bytes()) for f in files if f.suffix == ".tflite"), None)
-        if digest is None:
+        sources = Sources.of(run)
+        files = sorted(sources.edge_models.iterdir()) if sources.edge_models is not None else []
+        models = [file for file in files if file.suffix == ".tflite"]
+        if not models:
             return ""
+        verdict = EDGE_FILES.find(sources.edge_verdict) if sources.edge_verdict is not None else None
+        variants = verdict.variants if verdict is not None else ()
+        shipped = [each.file for each in variants if verdict and each.name == verdict.default_variant]
+        model = next((file for file in models if file.name in shipped), models[0])
+        digest = sha256_of_bytes(model.read_bytes())
         if digest not in self._names:
             name = f"week-{week:02d}"
             taken = sum(known.startswith(name) for known in self._names.values())
             self._names[digest] = f"{name}-{taken + 1}" if taken else name
             target = self._models / self._names[digest]
             target.mkdir(parents=True)
-            for file in files:
+            for file in {*files} - {*models} | {model}:
                 (target / file.name).write_bytes(file.read_bytes())
         return self._names[digest]
 

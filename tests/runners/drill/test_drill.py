@@ -46,7 +46,7 @@ SMALL = (
     # Sixty photos of six sessions differ from one another by chance.
     "gate={min_examples_per_class: 5, severity: {label_shift: warn, large_drift: warn}}",
     "evaluation={bounds: [], beat_majority: false, min_class_examples: 1000}",
-    "edge={min_agreement: 0.5, max_accuracy_drop: 0.5}",
+    "edge={variants: [int8, fp16], min_agreement: 0.5, max_accuracy_drop: 0.5}",
 )
 
 
