@@ -19,18 +19,19 @@ from runners.drill.promises import find_first_broken
 from runners.drill.record import ARMS, YEAR, Limits, Year
 from runners.drill.simulation import PROFILE, WORKLOAD, Simulation
 from runners.shared.progress import print_line
-from runners.shared.run_options import NamedSettings
+from runners.shared.run_options import NamedSettings, check_path
 
 
 def drill(options: DrillOptions) -> int:
     """Runs a drill; returns 0, or 1 if a promise was broken.
 
     Raises:
-        UsageError: The workspace is not empty, or the plan or a setting is wrong.
+        UsageError: The workspace is not empty or its path a pattern, or the plan or a setting is wrong.
     """
     from rich.console import Console
 
     folder = options.workspace.absolute()
+    check_path(folder, "--workspace")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(
             f"The workspace {options.workspace} is not empty.",

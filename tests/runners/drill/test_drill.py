@@ -20,6 +20,13 @@ def test_a_workspace_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
 
 
+def test_a_workspace_that_no_run_could_use_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "year[1]"
+    with pytest.raises(UsageError, match="has the character"):
+        drill(DrillOptions(weeks=2, seed=1, faults=None, workspace=place, photos=60, overrides=()))
+    assert not place.exists()
+
+
 def test_a_plan_with_an_unknown_fault_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     (plan := tmp_path / "plan.yaml").write_text("1: earthquake\n")
     ended = edgeline(
