@@ -230,7 +230,8 @@ class Simulation:
             self._call(at, "promote", str(candidate), "--reason", "drill")
             candidate = 0
         bad = candidate if "bad-canary" in week.faults else before.bad
-        return replace(week, candidate=candidate, ended=ended, bad=bad)
+        idle = (*week.idle, *(name for name in week.faults if name in CANARIES and not candidate))
+        return replace(week, candidate=candidate, ended=ended, bad=bad, idle=idle)
 
     def _start(
         self,

@@ -1,10 +1,14 @@
 """What a fault does to its week, by the weeks before."""
 
+from datetime import datetime, timezone
+from pathlib import Path
+
 import pytest
 
 from runners.drill.faults import Drawn
+from runners.drill.options import DrillOptions
 from runners.drill.record import Limits, Week, Year
-from runners.drill.simulation import find_effect
+from runners.drill.simulation import Simulation, find_effect
 
 
 @pytest.mark.parametrize(
@@ -25,3 +29,10 @@ def test_a_copy_is_refused_if_the_week_that_it_copies_was_read_or_is_bad(
 ) -> None:
     year = Year(1, 60, Limits(0.8, 0.5, 0.1, 0.95), history, (Week(1, effects=effects),))
     assert find_effect(Drawn(name, 0.3), {name: 0.3, **rates}, year, 2) == effect
+
+
+def test_a_canary_that_no_run_began_is_idle(tmp_path: Path) -> None:
+    simulation = Simulation(DrillOptions(2, 1, None, tmp_path, 60, ()), tmp_path, 0.2)
+    week = Week(2, faults=("bad-canary", "kill-worker"), idle=("kill-worker",))
+    ended = simulation._end_canary(week, Week(1), datetime.now(timezone.utc))
+    assert ended.idle == ("kill-worker", "bad-canary") and not ended.bad
