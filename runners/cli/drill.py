@@ -26,7 +26,7 @@ It trains with the profile `drill`; docs/drill.md lists the faults and the promi
     click.option("--weeks", type=click.IntRange(1, 520), required=True, metavar="N", help="number of weeks"),
     click.option(
         "--seed",
-        type=click.IntRange(0),
+        type=click.IntRange(0, 1_000_000_000),
         required=True,
         metavar="S",
         help="the same seed draws the same faults",

@@ -72,7 +72,8 @@ class _Kill:
             return
         self.has_struck = True
         for pid in workers if self._only_worker else [run.pid]:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         if not self._only_worker:  # The lock is free once the workers have noticed.
             until = time.monotonic() + _GONE_WITHIN_S
             while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < until:
@@ -102,4 +103,5 @@ class _DiskFull:
             ):
                 self.has_struck = True
                 for pid in children(run.pid):
-                    resource.prlimit(pid, resource.RLIMIT_FSIZE, (_ALMOST_NOTHING, _ALMOST_NOTHING))
+                    with suppress(ProcessLookupError):
+                        resource.prlimit(pid, resource.RLIMIT_FSIZE, (_ALMOST_NOTHING, _ALMOST_NOTHING))
