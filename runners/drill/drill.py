@@ -42,6 +42,12 @@ def drill(options: DrillOptions) -> int:
         read_plan(options.faults, options.weeks) if options.faults else draw_plan(options.weeks, options.seed)
     )
     workload, settings = NamedSettings(WORKLOAD, PROFILE, options.overrides).load()
+    if settings.push.destination is not None:
+        raise UsageError(
+            f"push.destination is {settings.push.destination}.",
+            "A drill looks for releases in its workspace alone, and would judge none.",
+            "Leave out that --set.",
+        )
     bounds = {bound.slice: bound for bound in settings.evaluation.bounds if bound.metric == "accuracy"}
     overall, by_class = (bounds.get(kind) for kind in ("overall", "class"))
     limits = Limits(

@@ -27,6 +27,13 @@ def test_a_workspace_that_no_run_could_use_is_refused(tmp_path: Path) -> None:
     assert not place.exists()
 
 
+def test_another_place_for_releases_is_refused(tmp_path: Path) -> None:
+    place, sets = tmp_path / "year", (f"push.destination={tmp_path}/push",)
+    with pytest.raises(UsageError, match=r"push\.destination is"):
+        drill(DrillOptions(weeks=2, seed=1, faults=None, workspace=place, photos=60, overrides=sets))
+    assert not place.exists()
+
+
 def test_a_plan_with_an_unknown_fault_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     (plan := tmp_path / "plan.yaml").write_text("1: earthquake\n")
     ended = edgeline(
