@@ -111,7 +111,9 @@ def every_stop_names_its_cause(year: Year) -> str:
             continue
         text = " ".join(attempt.sentences)
         if attempt.outcome == "held" and "may" in week.effects:  # what the models are worth decides
-            causes = (*causes, "accuracy|recall")
+            causes = (*causes, "accuracy|recall|answers")
+        if attempt.outcome == "held" and week.ended == "waits":
+            causes = (*causes, "canary")
         # A killed parent says nothing; the next run, or `edgeline status`, does.
         if attempt.exit_code > 0 and not any(re.search(c, text, re.I) for c in causes):
             return f"{', '.join(week.faults)} ended {attempt.outcome}, and no sentence names it: {text[:300]}"

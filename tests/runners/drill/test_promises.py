@@ -111,6 +111,8 @@ def test_a_stop_that_names_something_else_than_its_cause() -> None:
     assert broken(week(1), week(2, attempts=(worse,), ended="waits", **clock)) == [
         "every_stop_names_its_cause"
     ]
+    waiting = attempt("held", "A new model waits until that canary has ended.", spans=(1, 2))
+    assert not broken(week(1), week(2, attempts=(waiting,), ended="waits", **clock))
 
 
 def test_a_bad_week_on_which_nothing_ran_is_refused_by_the_next_run() -> None:
