@@ -35,7 +35,7 @@ from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import StartWorker, run_worker, start_worker
 from runners.shared import inputs
 from runners.shared.code import step_files
-from runners.shared.progress import Progress, print_line
+from runners.shared.progress import LastingOutput, Progress, print_line
 from runners.shared.run_options import RunOptions, check_path
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def run(options: RunOptions, start: StartWorker = start_worker) -> int:
     options = replace(options, named=options.named.with_whole_path())
     workload, settings = options.named.load()
     check_path(options.workspace.absolute(), "--workspace")
-    console = Console(stderr=options.as_json, highlight=False)
+    output: Any = LastingOutput(sys.stderr if options.as_json else sys.stdout)
+    console = Console(file=output, highlight=False)
     if options.data is None and not options.sample and console.is_terminal and sys.stdin.isatty():
         _confirm_sample(options.workspace, workload)
     with ExitStack() as stack:
@@ -291,6 +292,8 @@ class _Session:
             if isinstance(event, Planned):
                 self.start_seconds = round(time.monotonic() - self.started, 3)
             progress.handle(event)
+            if self.console.file.is_lost:
+                raise KeyboardInterrupt
 
         # The page of the run is drawn with matplotlib: it is imported while the worker is at work.
         threading.Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()
@@ -300,7 +303,8 @@ class _Session:
         try:
             return run_worker(folder, self.lock.descriptor, handle, start=self.start)
         except KeyboardInterrupt:
-            return Problem("The run was stopped (Ctrl-C or SIGTERM).", exit_code=INTERRUPTED_EXIT)
+            how = "its output was closed" if self.console.file.is_lost else "Ctrl-C or SIGTERM"
+            return Problem(f"The run was stopped ({how}).", exit_code=INTERRUPTED_EXIT)
 
     def _end(self, run: Run, folder: RunFolder, problem: Problem | None, progress: Progress) -> Run:
         run = closing.conclude(run, folder, problem, progress.warnings)

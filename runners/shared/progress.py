@@ -1,9 +1,12 @@
 """The progress of a run: a line a step, and in a terminal a live line on the current step below them."""
 
+import errno
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -30,6 +33,39 @@ def print_line(console: Console, text: str, style: str = "") -> None:
     line = prepare_line(text)
     line = wrap(line, console.width) if console.is_terminal else line
     console.print(Text(line, style=style), soft_wrap=True)
+
+
+class LastingOutput:
+    """A stream whose reader may go away, with a pipe or a terminal: it writes the rest nowhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.is_lost = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes a text, or drops it where nobody reads."""
+        with self._notice_loss():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hands over what was written."""
+        with self._notice_loss():
+            self._stream.flush()
+
+    @contextmanager
+    def _notice_loss(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            self.is_lost = True
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
 class Progress:

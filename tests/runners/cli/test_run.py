@@ -181,6 +181,61 @@ def test_a_run_that_is_asked_to_end_takes_its_worker_along_and_is_recorded(tmp_p
     assert read_runs(tmp_path / "workspace")[-1].outcome == "interrupted"
 
 
+# A run whose worker begins a step and ends it, for five seconds.
+WORKER = """
+import sys, time
+from pathlib import Path
+from edgeline.records.events import EventWriter, Planned, StepChanged
+from edgeline.records.run import Step
+tell = EventWriter(Path(sys.argv[1]) / "events.jsonl")
+tell(Planned(("ExampleGen",)))
+for _ in range(50):
+    tell(StepChanged(Step("ExampleGen", "running")))
+    tell(StepChanged(Step("ExampleGen", "done", 0.1)))
+    time.sleep(0.1)
+"""
+RUN = """
+import subprocess, sys
+from edgeline.cli.main import main
+from runners.local import run as local
+
+def start(arguments, log, environment, lock):
+    command = [sys.executable, "-c", sys.argv[1], *arguments]
+    streams = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
+    return subprocess.Popen(command, env=environment, start_new_session=True, **streams)
+
+given = local.run
+local.run = lambda options: given(options, start)
+sys.exit(main(["run", "--data", "photos", "--set", "registry.enabled=false"]))
+"""
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGINT], ids=["alone", "with Ctrl-C"])
+@pytest.mark.parametrize("make", [os.pipe, pty.openpty], ids=["pipe", "terminal"])
+def test_a_run_whose_reader_goes_away_ends_as_one_that_is_asked_to_and_has_its_page(tmp_path, make, number):
+    add_week(tmp_path / "photos")
+    reader, writer = make()
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, WORKER],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    os.close(writer)
+    said = b""
+    while b"ExampleGen" not in said:
+        said += os.read(reader, 4096)
+    if number:
+        process.send_signal(number)
+    os.close(reader)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 130 and b"Traceback" not in errors
+    assert read_runs(tmp_path / "workspace")[-1].outcome == "interrupted"
+    assert list(tmp_path.glob("workspace/runs/*/report.html"))
+
+
 def test_a_run_under_nohup_outlives_its_terminal_and_ends_when_its_service_manager_asks(tmp_path):
     process, _ = start_run(tmp_path, hangup=signal.SIG_IGN)
     process.send_signal(signal.SIGHUP)
