@@ -299,12 +299,18 @@ class _Session:
         threading.Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()
         # MLflow is imported meanwhile too. If the run ends before that, the next run brings it there.
         if run.registry is not None:
-            self.mirror = mirror.start(run, self.workspace, wait=True)
+            try:
+                self.mirror = mirror.start(run, self.workspace, wait=True)
+            except OSError as error:  # No run depends on its mirror.
+                text = f"MLflow lacks this run: {error.strerror}: {error.filename}."
+                progress.say(f"{text} The next run or `edgeline ui` adds it.", "yellow")
         try:
             return run_worker(folder, self.lock.descriptor, handle, start=self.start)
         except KeyboardInterrupt:
             how = "its output was closed" if self.console.file.is_lost else "Ctrl-C or SIGTERM"
             return Problem(f"The run was stopped ({how}).", exit_code=INTERRUPTED_EXIT)
+        except OSError as error:  # for example no room for another process
+            return describe(error)
 
     def _end(self, run: Run, folder: RunFolder, problem: Problem | None, progress: Progress) -> Run:
         run = closing.conclude(run, folder, problem, progress.warnings)
