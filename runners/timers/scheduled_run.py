@@ -66,12 +66,13 @@ def log_path(run: ScheduledRun) -> Path:
 def crontab_line(run: ScheduledRun) -> str:
     """Returns the crontab line of a run.
 
-    The workspace's lock keeps two runs apart. The output goes to a file in the workspace; if the run ends
-    with an exit code other than 0, also to cron, which mails it.
+    The workspace's lock keeps two runs apart. The output goes to a file in the workspace, where the lines of
+    a run that is going on follow those of one that is refused beside it; if the run ends with an exit code
+    other than 0, also to cron, which mails it.
     """
     log = shlex.quote(str(log_path(run)))
     after = f" {shlex.join(run.after)} >/dev/null;" if run.after else ""
-    command = f"{{ {shlex.join(run.command)} >{log} 2>&1 || cat {log};{after} }}"
+    command = f"{{ >{log}; {shlex.join(run.command)} >>{log} 2>&1 || cat {log};{after} }}"
     return f"{run.at.cron} {_escape_for_cron(f'cd {shlex.quote(str(run.folder))} && {command}')}"
 
 

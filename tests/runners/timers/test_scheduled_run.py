@@ -2,6 +2,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from dataclasses import replace
 
 import pytest
@@ -51,3 +52,15 @@ def test_who_is_to_be_told_is_told_however_the_run_ended(run, code):
 
     assert (run.folder / "told.json").is_file()
     assert ended.stdout == ("said by the run\n" if code == "4" else "")
+
+
+def test_a_run_that_the_next_one_meets_says_its_end_whole(run):
+    slow, refused = (
+        shell_command(replace(run, command=("/bin/sh", "-c", script)))
+        for script in ("echo begins; touch begun; sleep 2; echo ends; exit 3", "echo refused; exit 5")
+    )
+    first = subprocess.Popen(["/bin/sh", "-c", slow], stdout=subprocess.PIPE, text=True)
+    while not (run.folder / "begun").exists():
+        time.sleep(0.05)
+    subprocess.run(["/bin/sh", "-c", refused], stdout=subprocess.DEVNULL, check=True)
+    assert first.communicate()[0] == "refused\nends\n"
