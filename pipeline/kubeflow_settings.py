@@ -119,11 +119,9 @@ class Placement(Group):
     """Taints that the node may have; a backend before KFP 2.2 refuses them."""
 
     @model_validator(mode="after")
-    def _check_gpus(self) -> "Placement":
+    def _check_gpu_type(self) -> "Placement":
         if self.gpu_type is not None and not _GPU_TYPE.fullmatch(self.gpu_type):
             raise ValueError(f"gpu_type {self.gpu_type!r} is not of the form vendor/name: {DEFAULT_GPU_TYPE}")
-        if self.gpu_type is not None and not self.gpu:
-            raise ValueError(f"gpu_type is {self.gpu_type}, but gpu, the number of GPUs, is not set")
         return self
 
 
@@ -208,6 +206,17 @@ class KubeflowSettings(Group):
     def _refuse_repeats(self) -> "KubeflowSettings":
         if twice := sorted(set(self.env) & set(self.secrets)):
             raise ValueError(f"env and secrets both set {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_gpus(self) -> "KubeflowSettings":
+        placed = {f"steps.{step}": (own, (self.placement(step),)) for step, own in self.steps.items()}
+        placed["every_step"] = self.every_step, (self.every_step, *map(self.placement, self.steps))
+        for name, (own, placements) in placed.items():
+            if own.gpu_type is not None and not any(each.gpu for each in placements):
+                raise ValueError(
+                    f"{name}.gpu_type is {own.gpu_type}, but gpu, the number of GPUs, is not set"
+                )
         return self
 
     @property

@@ -73,7 +73,18 @@ def test_a_claim_is_mounted_where_its_paths_point():
 
 def test_a_gpu_type_without_a_count_is_refused():
     said = mistake(steps={"Trainer": {"gpu_type": "nvidia.com/gpu"}})
-    assert said.startswith("kubeflow.steps.Trainer: gpu_type is nvidia.com/gpu, but gpu")
+    assert said.startswith("kubeflow: steps.Trainer.gpu_type is nvidia.com/gpu, but gpu")
+    said = mistake(every_step={"gpu_type": "nvidia.com/gpu"}, steps={"Trainer": {"cpu": 2.0}})
+    assert said.startswith("kubeflow: every_step.gpu_type is nvidia.com/gpu, but gpu")
+
+
+@pytest.mark.parametrize("first", ["gpu", "gpu_type"])
+def test_a_gpu_type_and_its_count_may_be_set_for_every_step_and_for_one(first):
+    every_step = {"gpu": 1, "gpu_type": "amd.com/gpu"}
+    placement = kubeflow(every_step={first: every_step.pop(first)}, steps={"Trainer": every_step}).placement(
+        "Trainer"
+    )
+    assert (placement.gpu, placement.gpu_type) == (1, "amd.com/gpu")
 
 
 def test_an_unknown_step_is_told_the_nearest_one():
