@@ -11,6 +11,8 @@ from edgeline.tables.rows import read_rows
 
 # If a smaller share of a table's rows is distinct, equal rows are chance: only a whole table is recognised.
 _DIFFERENT = 0.9
+# Spans of one's own tools may have files that no import writes; records are not compared.
+_COMPARED, _OTHERS = (".csv", ".jsonl"), (".tfrecord", ".tfrecord.gz")
 
 
 def find_known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> frozenset[bytes]:
@@ -25,7 +27,8 @@ def find_known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequenc
     for span in spans:
         cells = (
             item[1]
-            for path in find_files(span, ".csv")
+            for path in find_files(span, *_COMPARED, *_OTHERS)
+            if path.name.lower().endswith(_COMPARED)
             for item in read_rows(path, names, (span.name,))
             if not isinstance(item, Rejected) and {*names} <= {*item[1]}
         )

@@ -158,3 +158,15 @@ def test_the_first_of_json_lines_may_lack_what_the_others_have(tmp_path):
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
     report = import_table(tmp_path / "a.jsonl", tmp_path / "w", "stars", text="review")
     assert "holds 9 texts" in report.sentences()[0]
+
+
+def test_rows_are_known_of_a_span_of_json_lines_and_a_span_of_records_is_none_of_ours(tmp_path):
+    lines = [f"it works {n},good" if n % 2 else f"it broke {n},bad" for n in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["text,label", *lines]))
+    import_table(tmp_path / "a.csv", tmp_path / "data", "label", text="text")
+    for number, name in ((2, "texts.jsonl"), (3, "texts.tfrecord.gz")):
+        (tmp_path / "data" / f"span-{number:05}").mkdir()
+        (tmp_path / "data" / f"span-{number:05}" / name).write_text('{"text": "new", "label": "good"}\n')
+    (tmp_path / "b.csv").write_text("text,label\nnew,good\nnewer,bad\n")
+    report = import_table(tmp_path / "b.csv", tmp_path / "data", "label", text="text")
+    assert (report.rows, report.known) == (1, 1)
