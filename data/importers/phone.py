@@ -11,19 +11,22 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from data.importers.report import ImportReport
+from data.importers.report import NOTHING_NEW, ImportReport
 from data.importers.workload_files import WORKLOAD, read_workload
 from data.spans.layout import SERVED, Span, add_span, find_usable_spans, replace_file
+from data.spans.source import Rejected
 from data.tables.source import list_columns
 from edgeline.errors import DataRefused
 from edgeline.labels import join_names
 from edgeline.records.columns import parse_time, write_cell
 from edgeline.records.workload import Workload
+from edgeline.tables.rows import read_rows
 
 RELEASE, _PHOTOS, _ROWS, _TEXTS = "release.json", "labels.csv", "rows.csv", "texts.csv"
 _MOST_BYTES = 2**31
@@ -91,6 +94,10 @@ def import_export(
         if name == _ROWS:
             rows = [_fit(row, workload) for row in rows]
         _check_labels({row[workload.label_column] for row in rows}, workload)
+    rows = _leave_out_known(folder, name, rows, data_dir)
+    if not rows:
+        added = [_add_served(folder / SERVED, span) for span in find_usable_spans(data_dir)[-1:]]
+        return [NOTHING_NEW, *added]
 
     def fill(target: Path) -> None:
         shutil.copy(folder / SERVED, target / SERVED)
@@ -101,6 +108,49 @@ def import_export(
 
     span = add_span(data_dir, fill)
     return [f"{span.path} holds {len(rows)} rows that a person checked on a phone."]
+
+
+def _leave_out_known(
+    folder: Path, name: str, rows: list[dict[str, str]], data_dir: Path
+) -> list[dict[str, str]]:
+    """Returns the rows of an export that no usable span has already: a phone exports all that it holds.
+
+    In served.csv, the answers on the others are left out, and those on new rows name their new lines.
+    """
+    columns = list(rows[0])
+
+    def make_key(cells: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple(cells.get(column, "").strip() for column in columns)
+
+    paths = {span.name: Path(str(span.path), name) for span in find_usable_spans(data_dir)}
+    known = Counter(
+        make_key(item[1])
+        for span, path in paths.items()
+        if path.is_file()
+        for item in read_rows(path, columns, (span,))
+        if not isinstance(item, Rejected)
+    )
+    new, moved, line = list[dict[str, str]](), dict[str, str](), 2
+    for item, row in zip(read_rows(folder / name, ()), rows, strict=False):
+        place = item.id if isinstance(item, Rejected) else item[0]
+        if known[make_key(row)]:
+            known[make_key(row)] -= 1
+            moved[place] = ""
+        else:
+            new.append(row)
+            moved[place] = f"{name}:{line}"
+            line += 1 + sum(cell.count("\n") for cell in row.values())
+    if len(new) < len(rows):
+        with (folder / SERVED).open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            answers = [answer for answer in reader if moved.get(answer.get("example", ""), True)]
+        with (folder / SERVED).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, reader.fieldnames or (), extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            for answer in answers:
+                example = answer.get("example", "")
+                writer.writerow(answer | {"example": moved.get(example, example)})
+    return new
 
 
 def _find_table(folder: Path) -> str:

@@ -11,7 +11,7 @@ from edgeline.errors import DataRefused
 from edgeline.labels import join_names
 
 _EXAMPLES = 3
-_NOTHING_NEW = "Nothing is new, and nothing was added."
+NOTHING_NEW = "Nothing is new, and nothing was added."
 
 
 def _fold(label: str) -> str:
@@ -81,7 +81,7 @@ class ImportReport:
             labels = join_names([f"{count} {label}" for label, count in self.added.items()])
             lines.append(f"{self.span.path} holds {sum(self.added.values())} new photos: {labels}.")
         else:
-            lines.append(_NOTHING_NEW)
+            lines.append(NOTHING_NEW)
         if self.groups:
             largest = sorted(self.groups, key=len, reverse=True)
             shown = tuple(", ".join(group[:3]) + (", ..." if len(group) > 3 else "") for group in largest)
@@ -142,7 +142,7 @@ class TableReport:
         """Returns the report for people, a sentence a line."""
         shown = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
         counted = f"{self.rows} {self.noun}s of {self.source}, with {len(self.labels)} labels"
-        new = f"{self.span.path} holds {counted}: {shown}." if self.span else _NOTHING_NEW
+        new = f"{self.span.path} holds {counted}: {shown}." if self.span else NOTHING_NEW
         lines = [*self.notes, new]
         if self.known:
             lines.append(f"{self.known} {self.noun}s were there already.")

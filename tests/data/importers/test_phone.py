@@ -128,6 +128,32 @@ def test_corrected_texts_are_rows_of_a_span(tmp_path):
     assert (row.label, row.content) == ("negative", ("It broke, twice", "phone"))
 
 
+def test_a_second_export_of_a_phone_adds_what_is_new_in_it_and_names_it_by_its_new_line(tmp_path, capsys):
+    header, name = "text,label,source,group\n", "texts.csv"
+    texts = [
+        '"It broke,\ntwice",negative,phone,d\n',
+        "It works,positive,phone,d\n",
+        "It works,positive,phone,e\n",
+    ]
+    answers = [f"texts.csv:{line},1,fp16,ok,0.{line},2026-10-05T09:12:33Z,d,random\n" for line in (2, 4, 5)]
+    begin, _, unchecked = SERVED.partition("\n")
+    unchecked = unchecked.replace("x,", ",")
+    for count in (1, 3, 3):
+        served = "\n".join([begin, "".join(answers[:count]) + unchecked])
+        with zipfile.ZipFile(tmp_path / f"{count}.zip", "w") as archive:
+            archive.writestr("release.json", '{"model": "text"}')
+            archive.writestr("served.csv", served)
+            archive.writestr(name, header + "".join(texts[:count]))
+        assert load(tmp_path / f"{count}.zip", tmp_path / "data") == 0
+    first, second = find_spans(tmp_path / "data")
+    assert (first.path / name).read_text() == header + texts[0]
+    assert (second.path / name).read_text() == header + "".join(texts[1:])
+    assert [answer.example for answer in read_served(first)] == ["span-00001/texts.csv:2", ""]
+    named = [(answer.example, answer.score) for answer in read_served(second)]
+    assert named == [("span-00002/texts.csv:2", 0.4), ("span-00002/texts.csv:3", 0.5), ("", 0.9)]
+    assert "Nothing is new" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [
