@@ -56,7 +56,10 @@ _BINARY: Mapping[bytes, tuple[str, str]] = {
 _TEXT: Mapping[str, tuple[str, str]] = {
     r"%PDF-": ("a PDF", _SAVE),
     r"(?i)<(!doctype|html|\?xml|table)": ("an HTML or XML page", f"Open it in a spreadsheet. {_SAVE}"),
-    r"\[\s*[\[{]": ("a JSON array", "Write one object per line: jq -c '.[]' {quoted} > table.jsonl"),
+    r"\[\s*[\[{]": (
+        "a JSON array",
+        f"{_PANDAS.format('json')} For texts, jq -c '.[]' {{quoted}} > texts.jsonl does as well.",
+    ),
 }
 _HEAD_BYTES, _LINE_BYTES = 4096, 2**26
 _MOST_LAYERS = 3  # a .zip may hold a .gz, or itself

@@ -231,7 +231,7 @@ def test_the_types_of_parquet_and_of_a_database_are_kept(tmp_path, scratch):
         ("a.pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "is a PDF", "CSV"),
         ("a.rda", packed(b"RDX3\nX\n\0\0\0\3"), "is an R data file", "write.csv"),
         ("a.rds", packed(b"X\n\0\0\0\3\0\4"), "is an R data file", "readRDS"),
-        ("a.json", b'[\n {"a": 1}]', "is a JSON array", "jq"),
+        ("a.json", b'[\n {"a": 1}]', "is a JSON array", "to_parquet"),
         ("a.xls", b"<html><table><tr>", "is an HTML or XML page", "spreadsheet"),
         ("a.csv", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1", "is a photo", "folder"),
         ("a.dta", b"<stata_dta><header>\0\0\1\2" + bytes(20), "is a Stata data file", "read_stata"),
