@@ -396,6 +396,9 @@ def _rewrite_cell(cell: str, form: str, column: Column) -> str:
         value = parse_cell(cell, form)
     except ValueError:
         return cell
+    with suppress(ValueError):
+        if parse_cell(cell, column.form) == value:  # as it is, equal rows of two weeks are known as such
+            return cell
     if form in TIMES and column.form in NUMBERS:  # earlier versions wrote days
         return f"{value / DAY_S:.9g}"
     return write_cell(value, column.form)
