@@ -209,7 +209,7 @@ def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: b
         UsageError: It has one value, a value for nearly each row, or measurements, or a value cannot be a
             label.
     """
-    if is_first:
+    if is_first or not column.cells:
         check_not_constant(shown, column, "A model needs at least two classes.", "classes")
     label, values = column.name, column.values
     is_few = values is not None and column.cells >= _ROWS_A_CLASS * len(values)

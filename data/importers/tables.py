@@ -323,8 +323,9 @@ def _list_remarks(profile: TableProfile, label: str, group: str) -> Iterator[str
 def _list_large_categories(categories: Sequence[ColumnProfile], vocabulary: int) -> Iterator[str]:
     """Yields a sentence for each category with more values than a model tells apart; 0 for no limit."""
     for column in categories:
-        count = f"over {MOST_CATEGORIES:,}" if column.values is None else f"{len(column.values):,}"
-        if 0 < vocabulary < len(column.values or range(MOST_CATEGORIES + 1)):
+        least = MOST_CATEGORIES + 1 if column.values is None else len(column.values)
+        count = f"over {MOST_CATEGORIES:,}" if column.values is None else f"{least:,}"
+        if 0 < vocabulary < least:
             yield (
                 f"{column.name} has {count} values, and a model tells the {vocabulary} most frequent ones"
                 " apart; model.vocabulary in workload.yaml changes that."

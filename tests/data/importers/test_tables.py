@@ -600,6 +600,24 @@ def test_whole_numbers_beside_decimal_commas_have_their_form_whatever_the_first_
     assert [row["p"] for row in read(tmp_path)[:3]] == [[5.0], [7.5], [8.0]]
 
 
+def test_rows_that_come_again_with_decimal_commas_are_known(tmp_path):
+    import_table(table(tmp_path / "a.csv", column([5, 7.5, 8] * 100), ("p", "paid")), tmp_path, "paid")
+    german = table(tmp_path / "b.csv", column(["5", "7,5", "8"] * 100), ("p", "paid"), ";")
+    report = import_table(german, tmp_path, "paid")
+    assert (report.known, report.span) == (300, None)
+
+
+def test_a_later_week_without_labels_is_refused_and_one_without_a_category_has_no_large_one(tmp_path):
+    content = [(n % 7, "abc"[n % 3], "yes" if n % 2 else "no") for n in range(60)]
+    header = ("age", "town", "paid")
+    import_table(table(tmp_path / "a.csv", content, header), tmp_path, "paid", vocabulary=2)
+    src = table(tmp_path / "b.csv", [(*row[:2], "") for row in content], header)
+    with pytest.raises(UsageError, match=r"paid of .* is 'empty' in every row"):
+        import_table(src, tmp_path, "paid")
+    gone = table(tmp_path / "c.csv", [(row[0], "", row[2]) for row in content], header)
+    assert import_table(gone, tmp_path, "paid", vocabulary=2).remarks == ()
+
+
 @pytest.mark.parametrize("role", ["text", "group", "time"])
 def test_the_label_is_nothing_else(tmp_path, role):
     with pytest.raises(UsageError, match=f"--label and --{role} are both paid"):
