@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data.spans.layout import find_files, find_usable_spans
 from data.spans.source import Rejected
+from edgeline.tables.files import WHOLE
 from edgeline.tables.rows import read_rows
 
 # If a smaller share of a table's rows is distinct, equal rows are chance: only a whole table is recognised.
@@ -40,5 +41,6 @@ def find_known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequenc
 
 
 def digest_row(cells: Sequence[str]) -> bytes:
-    """Returns a digest that equal rows share and different rows do not."""
-    return hashlib.blake2b("\0".join(cells).encode(errors="replace"), digest_size=10).digest()
+    """Returns a digest that equal rows share and different rows do not; 7 and 7.0 are equal."""
+    plain = (cell[:-2] if cell.endswith(".0") and WHOLE.fullmatch(cell) else cell for cell in cells)
+    return hashlib.blake2b("\0".join(plain).encode(errors="replace"), digest_size=10).digest()

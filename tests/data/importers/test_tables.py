@@ -607,6 +607,16 @@ def test_rows_that_come_again_with_decimal_commas_are_known(tmp_path):
     assert (report.known, report.span) == (300, None)
 
 
+def test_rows_are_known_again_after_a_week_whose_whole_numbers_ended_otherwise(tmp_path):
+    labels = [label for _, label in column([1] * 300)]
+    weeks: list[list[tuple[object, ...]]] = [[*zip(AGES, labels, strict=True)], [("", "yes")]]
+    weeks.append([(f"{200 + n}.0", label) for n, label in enumerate(labels)])
+    for number, week in enumerate([*weeks, weeks[0]]):
+        src = table(tmp_path / f"{number}.csv", week, ("age", "paid"))
+        report = import_table(src, tmp_path / "data", "paid", chosen={} if number else {"age": "number"})
+    assert (report.known, report.span) == (300, None)
+
+
 def test_a_later_week_without_labels_is_refused_and_one_without_a_category_has_no_large_one(tmp_path):
     content = [(n % 7, "abc"[n % 3], "yes" if n % 2 else "no") for n in range(60)]
     header = ("age", "town", "paid")
