@@ -2,10 +2,10 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data.spans.layout import find_files, find_usable_spans
+from data.spans.layout import Span, find_files, find_usable_spans
 from data.spans.source import Rejected
 from edgeline.tables.files import WHOLE
 from edgeline.tables.rows import read_rows
@@ -13,7 +13,7 @@ from edgeline.tables.rows import read_rows
 # If a smaller share of a table's rows is distinct, equal rows are chance: only a whole table is recognised.
 _DIFFERENT = 0.9
 # Spans of one's own tools may have files that no import writes; records are not compared.
-_COMPARED, _OTHERS = (".csv", ".jsonl"), (".tfrecord", ".tfrecord.gz")
+_TABLES, _RECORDS = (".csv", ".jsonl"), (".tfrecord", ".tfrecord.gz")
 
 
 def find_known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> frozenset[bytes]:
@@ -26,18 +26,23 @@ def find_known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequenc
         return frozenset()
     new, held = Counter(map(digest_row, rows)), set[bytes]()
     for span in spans:
-        cells = (
-            item[1]
-            for path in find_files(span, *_COMPARED, *_OTHERS)
-            if path.name.lower().endswith(_COMPARED)
-            for item in read_rows(path, names, (span.name,))
-            if not isinstance(item, Rejected) and {*names} <= {*item[1]}
-        )
+        cells = (row for row in read_span(span, names) if {*names} <= {*row})
         known = Counter(digest_row([row[name] for name in names]) for row in cells)
         if known == new:
             return frozenset(new)
         held |= known.keys()
     return frozenset(new.keys() & held) if len(new) >= _DIFFERENT * new.total() else frozenset()
+
+
+def read_span(span: Span, names: Sequence[str]) -> Iterator[Mapping[str, str]]:
+    """Yields the cells of a span's rows, with at least those of `names` that it has; TFRecords are left out.
+
+    Raises DataRefused if it has no files, or one cannot be read.
+    """
+    for path in find_files(span, *_TABLES, *_RECORDS):
+        if not path.name.lower().endswith(_RECORDS):
+            rows = read_rows(path, names, (span.name,))
+            yield from (item[1] for item in rows if not isinstance(item, Rejected))
 
 
 def digest_row(cells: Sequence[str]) -> bytes:

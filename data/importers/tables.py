@@ -9,7 +9,6 @@ import csv
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,10 +26,10 @@ from data.importers.column_kinds import (
 )
 from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
-from data.importers.known_rows import digest_row, find_known_rows
+from data.importers.known_rows import digest_row, find_known_rows, read_span
 from data.importers.report import TableReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
 from data.importers.workload_files import add_files, read_roles, read_schema, read_workload
-from data.spans.layout import add_span, find_files, find_spans, find_usable_spans
+from data.spans.layout import add_span, find_spans, find_usable_spans
 from data.spans.source import Rejected
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import NO_LABEL
@@ -49,7 +48,7 @@ from edgeline.records.columns import (
     write_cell,
 )
 from edgeline.tables.files import Table, check_columns, find_endings, open_table
-from edgeline.tables.rows import check_once, is_json, read_rows
+from edgeline.tables.rows import check_once, is_json
 
 # Number of damaged rows that a message names.
 _EXAMPLES = 3
@@ -382,9 +381,8 @@ def _read_endings(data_dir: Path, columns: Mapping[str, str]) -> dict[str, str]:
     def read_cells() -> Iterator[tuple[str, str]]:
         with suppress(DataRefused):  # the span may be of another kind; a run will say what is wrong with it
             for span in find_usable_spans(data_dir)[-1:]:
-                for item in chain(*(read_rows(path, (), (span.name,)) for path in find_files(span, ".csv"))):
-                    if not isinstance(item, Rejected):
-                        yield from ((name, item[1].get(own, "")) for name, own in columns.items())
+                for row in read_span(span, list(columns.values())):
+                    yield from ((name, row.get(own, "")) for name, own in columns.items())
 
     return find_endings(read_cells())
 

@@ -19,7 +19,7 @@ from edgeline.tables.unpacking import convert_to_utf8, unpack_table
 
 # Number of lines of a file that show its separator, and whether it has a header.
 _LINES = 200
-_WHOLE = re.compile(r"[+-]?\d+(\.0)?", re.ASCII)
+WHOLE = re.compile(r"[+-]?\d+(\.0)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
@@ -52,7 +52,7 @@ class Table:
 
         def clean(name: str, cell: str) -> str:
             cell = cell.strip()
-            if (ending := self.endings.get(name)) is not None and _WHOLE.fullmatch(cell):
+            if (ending := self.endings.get(name)) is not None and WHOLE.fullmatch(cell):
                 return cell.removesuffix(".0") + ending
             # Python 3.10 writes a carriage return without quotes, and no NUL, whose row is refused later.
             return cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\1")
@@ -73,7 +73,7 @@ def find_endings(cells: Iterable[tuple[str, str]]) -> dict[str, str]:
     """
     endings: dict[str, set[str]] = {}
     for name, cell in cells:
-        if _WHOLE.fullmatch(cell):
+        if WHOLE.fullmatch(cell):
             endings.setdefault(name, set()).add(".0" if cell.endswith(".0") else "")
     return {name: seen.pop() for name, seen in endings.items() if len(seen) == 1}
 

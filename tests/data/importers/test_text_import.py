@@ -170,3 +170,15 @@ def test_rows_are_known_of_a_span_of_json_lines_and_a_span_of_records_is_none_of
     (tmp_path / "b.csv").write_text("text,label\nnew,good\nnewer,bad\n")
     report = import_table(tmp_path / "b.csv", tmp_path / "data", "label", text="text")
     assert (report.rows, report.known) == (1, 1)
+
+
+def test_texts_are_added_to_spans_of_json_lines_and_those_in_them_are_known(tmp_path):
+    data_dir = tmp_path / "data"
+    (data_dir / "span-00001").mkdir(parents=True)
+    lines = [{"text": text, "label": label} for _, text, label, _ in TEXTS[:2]]
+    lines.append({"text": "so so", "label": 5})
+    (data_dir / "span-00001" / "texts.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    src = write(tmp_path / "a.csv", [*TEXTS, ("r6", "so so", "5.0", "dora"), ("r7", "well", "5.0", "dora")])
+    report = import_table(src, data_dir, "stars", text="review")
+    assert (report.known, report.rows, report.labels) == (3, 3, ("5", "bad", "good"))
+    assert (data_dir / "span-00002" / "texts.csv").read_text().splitlines()[-1] == "well,5"
