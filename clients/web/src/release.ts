@@ -73,8 +73,12 @@ export async function chooseRelease({model, production, candidate}: Pointer, cli
 export function checkPointer(pointer: Pointer, {version}: Named, model: string, seen: Seen | null, now: number): void {
   if (pointer.model !== model) throw new Refused("other", {found: pointer.model, model});
   if (Date.parse(pointer.issued) > now + DAY_MS) throw new Refused("clock", {issued: pointer.issued});
-  if (seen && pointer.counter < seen.counter) throw new Refused("replayed", {found: pointer.counter, seen: seen.counter});
   if (Date.parse(pointer.expires) <= now) throw new Refused("stale", {expires: pointer.expires});
+  const list = ({production, candidate}: Pointer): string => JSON.stringify([production, candidate]);
+  const changed = seen?.pointer && list(pointer) !== list(seen.pointer);
+  if (seen && (pointer.counter < seen.counter || (pointer.counter === seen.counter && changed))) {
+    throw new Refused("replayed", {found: pointer.counter, seen: seen.counter});
+  }
   if (seen && version < seen.version && pointer.rollbacks <= seen.rollbacks) {
     throw new Refused("lower", {version, seen: seen.version});
   }

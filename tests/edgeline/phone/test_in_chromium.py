@@ -363,6 +363,8 @@ def test_a_phone_takes_its_side_of_a_canary_and_says_which(root, tmp_path, open_
         said = "It is a candidate, which 0.07 % of phones try, this one too; the others run version 1."
         assert said in tries.status()
         assert "0.07 % of phones try the candidate, version 2; this one does not." in stays.status()
+        stays.page.evaluate("localStorage.setItem('edgeline device', 'phone-15679')")
+        assert said in stays.look() and stays.version() == "v2" and stays.is_fine
         answer = tries.answer()
         tries.page.reload()
         tries.page.wait_for_selector("#ask:not([hidden])", timeout=MS)
