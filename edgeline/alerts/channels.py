@@ -96,8 +96,8 @@ def send(settings: AlertSettings, queues: Mapping[Channel, list[Message]]) -> di
     """Sends each channel its messages, all channels at once, within `Patience.bound_s`; raises nothing.
 
     Messages that were sent are removed from their queues. Returns for each channel why the rest was not sent,
-    empty if all were. Channels that hang beyond the bound, such as a server that sends a byte now and then,
-    are abandoned.
+    or not to each recipient; empty if all were. Channels that hang beyond the bound, such as a server that
+    sends a byte now and then, are abandoned.
     """
     failures = dict.fromkeys(queues, f"it did not end within {PATIENCE.bound_s:g} s")
     threads = [
@@ -123,18 +123,20 @@ def _deliver(
         retry=retry_if_exception(lambda error: getattr(error, "again", False)),
         reraise=True,
     )
+    failure = ""
     try:
         while queue:
-            retrying(_attempt, settings, channel, queue[0])
+            failure = retrying(_attempt, settings, channel, queue[0]) or failure
             del queue[0]
-        failures[channel] = ""
+        failures[channel] = failure
     except NotSent as error:
         failures[channel] = str(error)
 
 
-def _attempt(settings: AlertSettings, channel: Channel, message: Message) -> None:
+def _attempt(settings: AlertSettings, channel: Channel, message: Message) -> str | None:
     try:
-        {"webhook": _post_webhook, "email": _send_email, "command": _run_command}[channel](settings, message)
+        send_by = {"webhook": _post_webhook, "email": _send_email, "command": _run_command}[channel]
+        return send_by(settings, message)
     except NotSent:
         raise
     except smtplib.SMTPResponseException as error:
@@ -162,7 +164,8 @@ def _post_webhook(settings: AlertSettings, message: Message) -> None:
         raise NotSent(f"the server answered {code}", again=code >= 500 or code in (408, 429))
 
 
-def _send_email(settings: AlertSettings, message: Message) -> None:
+def _send_email(settings: AlertSettings, message: Message) -> str | None:
+    """Sends a mail; returns which recipients the server refused, if it took the mail for others."""
     email, mail = settings.email, EmailMessage()
     mail["Subject"], mail["Date"], mail["Message-ID"] = message.subject, formatdate(), make_msgid()
     mail["From"], mail["To"] = email.sender or email.to[0], ", ".join(email.to)
@@ -177,9 +180,9 @@ def _send_email(settings: AlertSettings, message: Message) -> None:
         if login:
             server.login(*login)
         refused = server.send_message(mail)
-    if refused:  # some; where all are, it raises
-        codes = ", ".join(f"{address}: {code}" for address, (code, _) in refused.items())
-        raise NotSent(f"the server refused {codes}; it took the message for the others")
+    codes = ", ".join(f"{address}: {code}" for address, (code, _) in refused.items())
+    # Where all are refused, it raises.
+    return f"the server refused {codes}; it took the message for the others" if refused else None
 
 
 def _run_command(settings: AlertSettings, message: Message) -> None:

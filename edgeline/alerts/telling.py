@@ -141,7 +141,8 @@ def _send_changes(settings: AlertSettings, situation: Situation) -> tuple[Mappin
         warnings = _write_state(place, State(still_open, queues))
     for name, failure in failures.items():
         if failure:
-            warnings.append(f"The alert was not sent by {name}: {failure}. It is kept for the next run.")
+            kept = " It is kept for the next run." if queues[name] else ""
+            warnings.append(f"The alert was not sent by {name}: {failure}.{kept}")
     return still_open, warnings
 
 
