@@ -210,8 +210,8 @@ class KubeflowSettings(Group):
 
     @model_validator(mode="after")
     def _check_gpus(self) -> "KubeflowSettings":
-        placed = {f"steps.{step}": (own, (self.placement(step),)) for step, own in self.steps.items()}
-        placed["every_step"] = self.every_step, (self.every_step, *map(self.placement, self.steps))
+        placed = {f"steps.{step}": (own, [self.placement(step)]) for step, own in self.steps.items()}
+        placed["every_step"] = self.every_step, [self.every_step, *map(self.placement, self.steps)]
         for name, (own, placements) in placed.items():
             if own.gpu_type is not None and not any(each.gpu for each in placements):
                 raise ValueError(
