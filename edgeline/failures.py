@@ -55,6 +55,11 @@ _MEANINGS: Mapping[str, tuple[Meaning, ...]] = {
             ("ENOSPC", "Free some space, for example with `edgeline gc --keep 4`"),
             ("No usable temporary directory", "Free some space there, or set TMPDIR to a writable folder"),
             ("EROFS", "Mount it for writing, or name another place"),
+            # Without a name of a file: Python asked where it is.
+            (
+                "ENOENT No such file or directory$",
+                "Change to a folder that exists, since this one was removed",
+            ),
             ("", "Fix that"),
         )
     ),

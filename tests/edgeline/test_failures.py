@@ -63,6 +63,15 @@ def test_a_long_message_is_cut():
     assert len(describe(ValueError("x" * 5000), "Trainer").found) < 400
 
 
+def test_a_current_folder_that_was_removed_is_called_so(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    assert "this one was removed" in describe(raised(os.getcwd)).do
+    assert "this one was removed" not in describe(raised(lambda: os.stat("/nowhere/a"))).do
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_called_so():
     def write():
