@@ -11,20 +11,22 @@ import io
 import json
 import shutil
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from data.importers.report import NOTHING_NEW, ImportReport
 from data.importers.workload_files import WORKLOAD, read_workload
 from data.spans.layout import SERVED, Span, add_span, find_usable_spans, replace_file
+from data.spans.served import read_served
 from data.spans.source import Rejected
 from data.tables.source import list_columns
 from edgeline.errors import DataRefused
 from edgeline.labels import join_names
 from edgeline.records.columns import parse_time, write_cell
+from edgeline.records.served import Answer
 from edgeline.records.workload import Workload
 from edgeline.tables.rows import read_rows
 
@@ -122,24 +124,26 @@ def _leave_out_known(
     def make_key(cells: Mapping[str, str]) -> tuple[str, ...]:
         return tuple(cells.get(column, "").strip() for column in columns)
 
-    paths = {span.name: Path(str(span.path), name) for span in find_usable_spans(data_dir)}
-    known = Counter(
-        make_key(item[1])
-        for span, path in paths.items()
-        if path.is_file()
-        for item in read_rows(path, columns, (span,))
-        if not isinstance(item, Rejected)
-    )
-    new, moved, line = list[dict[str, str]](), dict[str, str](), 2
+    known_rows, known_answers = set[tuple[str, ...]](), set[Answer]()
+    for span in find_usable_spans(data_dir):
+        if (path := Path(str(span.path), name)).is_file():
+            items = read_rows(path, columns, (span.name,))
+            known_rows.update(make_key(item[1]) for item in items if not isinstance(item, Rejected))
+            known_answers.update(answer for _, answer in _list_checked(span))
+    checked = dict(_list_checked(Span(0, folder)))
+    new, moved, line, waiting = list[dict[str, str]](), dict[str, str](), 2, list[dict[str, str]]()
     for item, row in zip(read_rows(folder / name, ()), rows, strict=False):
-        place = item.id if isinstance(item, Rejected) else item[0]
-        if known[make_key(row)]:
-            known[make_key(row)] -= 1
-            moved[place] = ""
-        else:
-            new.append(row)
-            moved[place] = f"{name}:{line}"
-            line += 1 + sum(cell.count("\n") for cell in row.values())
+        waiting.append(row)  # the last row of a window names it
+        if (place := item.id if isinstance(item, Rejected) else item[0]) not in checked:
+            continue
+        moved[place] = ""
+        if checked[place] not in known_answers or not known_rows.issuperset(map(make_key, waiting)):
+            for each in waiting:
+                moved[place] = f"{name}:{line}"
+                line += 1 + sum(cell.count("\n") for cell in each.values())
+            new += waiting
+        waiting = []
+    new += waiting
     if len(new) < len(rows):
         with (folder / SERVED).open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -151,6 +155,13 @@ def _leave_out_known(
                 example = answer.get("example", "")
                 writer.writerow(answer | {"example": moved.get(example, example)})
     return new
+
+
+def _list_checked(span: Span) -> Iterator[tuple[str, Answer]]:
+    """Yields the place of each example that phones had answered, and the answer without it."""
+    for answer in read_served(span):
+        if isinstance(answer, Answer) and answer.example:
+            yield answer.example.partition("/")[2], replace(answer, example="")
 
 
 def _find_table(folder: Path) -> str:

@@ -17,6 +17,7 @@ from data.spans.source import Row
 from data.tables.source import open_source
 from data.texts.source import open_source as open_texts
 from edgeline.cli.main import main
+from edgeline.records.served import Answer
 from pipeline.workloads import find_workload, with_features
 
 SERVED = (
@@ -152,6 +153,37 @@ def test_a_second_export_of_a_phone_adds_what_is_new_in_it_and_names_it_by_its_n
     named = [(answer.example, answer.score) for answer in read_served(second)]
     assert named == [("span-00002/texts.csv:2", 0.4), ("span-00002/texts.csv:3", 0.5), ("", 0.9)]
     assert "Nothing is new" in capsys.readouterr().out
+
+
+def test_windows_of_another_phone_are_new_also_where_their_readings_are_those_of_the_first(tmp_path):
+    names = with_features(find_workload("sensor")).numbers
+
+    def write(name, *phones):
+        lines, answers = (
+            [
+                ",".join(
+                    [*names, "machine_id", *(f"edgeline.{of}" for of in ("label", "group", "captured_at"))]
+                )
+            ],
+            [],
+        )
+        for phone in phones:
+            times = [f"2026-10-05T09:12:{at:02d}Z" for at in range(16)]
+            lines += [",".join([*("5" for _ in names), "m-02", "leak", phone, time]) for time in times]
+            answers.append(f"rows.csv:{len(lines)},1,fp16,ok,0.5,2026-10-05T09:12:33Z,{phone},random")
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("release.json", '{"model": "sensor"}')
+            archive.writestr("rows.csv", "\n".join(lines) + "\n")
+            archive.writestr("served.csv", "\n".join([SERVED.partition("\n")[0], *answers, ""]))
+        assert load(tmp_path / name, tmp_path / "data") == 0
+
+    write("a.zip", "d")
+    write("b.zip", "d", "e")
+    write("c.zip", "e")
+    _, second = find_spans(tmp_path / "data")
+    assert len((second.path / "rows.csv").read_text().splitlines()) == 17
+    (answer,) = read_served(second)
+    assert isinstance(answer, Answer) and (answer.example, answer.device) == ("span-00002/rows.csv:17", "e")
 
 
 @pytest.mark.parametrize(
