@@ -85,6 +85,7 @@ class Simulation:
         self._push = self._workspace / "push"
         self._names: dict[str, str] = {}  # of models, by the digest of their file
         self._usual_s = 30.0  # seconds of the last run that pushed
+        self._version_s = 0.0  # seconds of a core that `edgeline --version` took at the first time
         self._environment: dict[str, str] = {}
         self._login = ""
         self._forks: list[Fork] = []
@@ -351,16 +352,22 @@ class Simulation:
         return replace(week, arms=arms, scores=SCORES.read(self._scratch))
 
     def _time_status(self) -> float:
-        """Returns the seconds of a core that `edgeline status` takes in a new Python, the least of three."""
-        words = [sys.executable, "-m", "runners.cli", "status", "--json", "--workspace", str(self._workspace)]
+        """Returns the seconds of a core that `edgeline status` takes in a new Python, the least of three.
 
-        def take() -> float:
+        Other work makes a core slower: they are scaled to the first time, by what `edgeline --version` takes.
+        """
+
+        def take(*words: str) -> float:
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(words, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+            command = [sys.executable, "-m", "runners.cli", *words]
+            subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
-        return min(take() for _ in range(3))
+        words = ("status", "--json", "--workspace", str(self._workspace))
+        least, version = map(min, zip(*((take(*words), take("--version")) for _ in range(3)), strict=True))
+        self._version_s = self._version_s or version
+        return least * self._version_s / version
 
     def _call(self, at: datetime, *words: str) -> str:
         """Calls a command of `edgeline` at a time; returns its standard output."""

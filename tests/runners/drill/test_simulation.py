@@ -1,7 +1,11 @@
 """What a fault does to its week, by the weeks before."""
 
+import resource
+import subprocess
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,3 +40,20 @@ def test_a_canary_that_no_run_began_is_idle(tmp_path: Path) -> None:
     week = Week(2, faults=("bad-canary", "kill-worker"), idle=("kill-worker",))
     ended = simulation._end_canary(week, Week(1), datetime.now(timezone.utc))
     assert ended.idle == ("kill-worker", "bad-canary") and not ended.bad
+
+
+def test_the_start_up_of_status_is_measured_without_what_other_work_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, slower = 0.0, 1.0
+
+    def run(words: Sequence[str], **_: object) -> None:
+        nonlocal used
+        used += slower * (0.2 if "status" in words else 0.1)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(resource, "getrusage", lambda _: SimpleNamespace(ru_utime=used, ru_stime=0.0))
+    simulation = Simulation(DrillOptions(2, 1, None, tmp_path, 60, ()), tmp_path, 0.2)
+    first, slower = simulation._time_status(), 1.6
+    assert first == pytest.approx(0.2)
+    assert simulation._time_status() == pytest.approx(first)
