@@ -12,7 +12,7 @@ from typing import Any
 
 from data.importers.curated_schema import build_photo_schema
 from data.importers.detection import find_source
-from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, read_known_looks
+from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, read_corrected, read_known_looks
 from data.importers.report import ImportReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
 from data.importers.sessions import Grouping, NewPhoto, group_photos
 from data.importers.sides import assign_splits
@@ -75,7 +75,7 @@ def import_photos(
             "Pass a data folder outside the source.",
         )
     _, in_schema = read_schema(data_dir)  # one that takes no labels is refused before anything is written
-    labels = {PhotoSpan.of(span): read_labels(span) for span in find_usable_spans(data_dir)}
+    labels = {PhotoSpan.of(span): read_corrected(span) for span in find_usable_spans(data_dir)}
     known = KnownPhotos(labels)
     source = find_source(src, {*known.labels, *in_schema})
     is_deeper = known.labels.keys() & {*source.inner} and not known.labels.keys() & {*source.outer}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from data.photos.labels_file import LabelRow, PhotoSpan
+from data.photos.labels_file import LabelRow, PhotoSpan, read_labels
 from data.photos.likeness import SIDE
 from data.spans.corrections import find_correction, read_corrections
 from data.spans.layout import Span, replace_file
@@ -32,6 +32,13 @@ def hash_photo(photo: bytes) -> str:
     return hashlib.sha256(photo).hexdigest()[:_HASH_DIGITS]
 
 
+def read_corrected(span: Span) -> list[LabelRow]:
+    """Reads the rows of a span with the labels that people corrected. Raises as `read_labels` does."""
+    corrections, rows = read_corrections(span), read_labels(span)
+    made = [find_correction(corrections, row.photo, row.label) for row in rows]
+    return [replace(row, label=new.label) if new else row for row, new in zip(rows, made, strict=True)]
+
+
 class KnownPhotos:
     """An index of the labelled photos of some spans by content.
 
@@ -44,10 +51,7 @@ class KnownPhotos:
         self._by_hash: dict[str, tuple[PhotoSpan, LabelRow]] = {}
         self._by_size: dict[int, list[tuple[PhotoSpan, LabelRow]]] = defaultdict(list)
         for photos, rows in spans.items():
-            corrections = read_corrections(photos)
             for row in rows:
-                if made := find_correction(corrections, row.photo, row.label):
-                    row = replace(row, label=made.label)
                 if not row.label:  # an import may bring it
                     continue
                 self.labels[row.label] = None

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from data.importers.known_photos import KnownPhotos, hash_photo
-from data.photos.labels_file import PhotoSpan, read_labels
+from data.importers.known_photos import KnownPhotos, hash_photo, read_corrected
+from data.photos.labels_file import PhotoSpan
 from data.photos.source import make_decoder
 from data.photos.thumbnails import read_look
 from data.settings import DataSettings
@@ -161,7 +161,7 @@ def _is_photo(contract: Mapping[str, Any]) -> bool:
 
 
 def _index_photos(spans: Sequence[Span]) -> Callable[[bytes, str], bool]:
-    known = KnownPhotos({PhotoSpan.of(span): read_labels(span) for span in spans})
+    known = KnownPhotos({PhotoSpan.of(span): read_corrected(span) for span in spans})
     return lambda content, digest: known.find(content, digest) is not None
 
 

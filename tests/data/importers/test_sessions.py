@@ -9,6 +9,7 @@ from PIL import Image
 
 from data.importers.importing import import_photos
 from data.photos.labels_file import LabelRow, read_labels, write_span
+from data.spans.corrections import Correction, add_corrections
 from data.spans.exclusions import decide
 from data.spans.layout import find_spans
 from edgeline.errors import UsageError
@@ -98,6 +99,16 @@ def test_a_later_photo_joins_the_session_of_its_near_twin_and_its_split(tmp_path
     assert {len(photos) for photos in sessions(data_dir).values()} == {3}
     split_of = [{row.session_id: row.split for row in read_labels(span)} for span in find_spans(data_dir)]
     assert split_of[0] == split_of[1] and set(split_of[0].values()) == {"train", "eval"}
+
+
+def test_a_later_photo_joins_the_session_of_a_near_twin_whose_label_was_corrected(tmp_path, data_dir):
+    first, later = exposures(2)
+    import_photos(write(tmp_path / "first", {"ok/1.jpg": first, "crack/2.jpg": jpeg(seed=9)}), data_dir)
+    (span,) = find_spans(data_dir)
+    (photo,) = (row.photo for row in read_labels(span) if row.label == "ok")
+    add_corrections(span, [Correction(photo, "ok", "crack", "", "", "")])
+    report = import_photos(write(tmp_path / "later", {"crack/3.jpg": later}), data_dir)
+    assert report.joined == ("crack/3.jpg",)
 
 
 def test_a_session_keeps_its_split_also_while_its_span_is_excluded(tmp_path, data_dir):
