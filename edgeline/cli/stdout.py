@@ -26,6 +26,7 @@ _PLACES = ("--workspace", "--store")
 # The options that name a cluster and the model on it.
 _CLUSTER = ("--workload", "--profile", "--settings", "--set", "--host")
 _ON_CLUSTER = "kubeflow"
+_MODEL = ("--workload", "MODEL")  # an option and its metavar; with another one, the value may be a file
 
 
 def program() -> str:
@@ -44,8 +45,13 @@ def make_rewriter(given: Sequence[str], find: Callable[[str], click.Command | No
     `given` are the arguments of the running command; `find` returns a command by its name, None where there
     is none.
     """
-    names = (*_PLACES, *(_CLUSTER if _ON_CLUSTER in given[:1] else ()))
+    names = (*_PLACES, *(_CLUSTER if _ON_CLUSTER in given[:1] else _MODEL[:1]))
     typed = list(_read_options(given, names))
+
+    def names_model(command: click.Command | None, action: str) -> bool:
+        if isinstance(command, click.Group):
+            command = command.commands.get(action)
+        return any((each.opts[0], each.metavar) == _MODEL for each in (command.params if command else ()))
 
     def replace(match: re.Match[str]) -> str:
         name, _, action = match["words"].partition(" ")
@@ -57,6 +63,8 @@ def make_rewriter(given: Sequence[str], find: Callable[[str], click.Command | No
             command, words, rest = command.commands[action], [name, action], match["rest"]
         accepted = {option for parameter in command.params for option in parameter.opts}
         usable = (*_PLACES, *(_CLUSTER if name == _ON_CLUSTER else ()))
+        if names_model(command, "") and names_model(find("".join(given[:1])), "".join(given[1:2])):
+            usable += _MODEL[:1]
         added = [
             f"{option} {shlex.quote(value)}"
             for option, value in typed

@@ -128,6 +128,13 @@ def plain(monkeypatch):
             "`edgeline status --store s3://b`",
             "`edgeline status --store s3://b`",
         ),
+        (
+            ["verify", "--workload", "row"],
+            "`edgeline promote V --reason R`, `edgeline run`",
+            "`edgeline promote --workload row V --reason R`, `edgeline run`",
+        ),
+        (["edge", "bench", "--workload=row"], "`edgeline status`", "`edgeline status --workload row`"),
+        (["run", "--workload", "w.yaml"], "Details: edgeline show latest", "Details: edgeline show latest"),
         (["run"], "the edgeline command, edgeline nothing", "the edgeline command, edgeline nothing"),
     ],
 )
