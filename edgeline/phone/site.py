@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.records.edge import GOLDEN_FOLDER
 from edgeline.release import store
 from edgeline.release.history import find_envelope, find_pointer
 from edgeline.release.layout import POINTER, PushFolder
@@ -75,8 +76,9 @@ class Site:
         shutil.copytree(_PAGE, out, dirs_exist_ok=True)
         names = []
         for version in self._change.versions if self._change else ():
-            for home in (f"{version}/", f"{version}/golden/"):
-                names += [f"{home}{name}" for name in list_names(self._place / home)]
+            for home in (f"{version}/", f"{version}/{GOLDEN_FOLDER}/"):
+                listed = list_names(self._place / home)
+                names += [f"{home}{name}" for name in listed if name != GOLDEN_FOLDER]
         for path in (_CONFIG, *(f"{_STORE}{name}" for name in (*names, POINTER))):
             if (content := self._read(path)) is not None:
                 (out / path).parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,8 @@ def page(tmp_path, monkeypatch):
 @pytest.fixture
 def root(tmp_path):
     candidate = make_candidate(tmp_path / "one", size=50, signing_key=make_key())
+    (vectors := tmp_path / "golden.json").write_text("{}")
+    candidate = replace(candidate, edge_files={**candidate.edge_files, "golden/golden.json": vectors})
     store.push(tmp_path / "push", "shelf", candidate)
     return tmp_path / "push"
 
@@ -50,6 +53,7 @@ def test_a_folder_for_a_web_server_has_page_release_and_pointer(root, page, tmp_
         *(f"store/1/{name}" for name in ("model.sig", "serving.sig", "model.pub.pem")),
         *(f"store/1/{name}" for name in ("provenance.json", "mlbom.cdx.json")),
         *(f"store/1/model_{name}.tflite" for name in ("fp16", "int8")),
+        "store/1/golden/golden.json",
     }
     config = json.loads((tmp_path / "out/phone.json").read_text())
     assert config == {"model": "shelf", "key": SIGNER, "store": "store"}
