@@ -53,7 +53,7 @@ def judge(
         *_check_class_counts(ingest, settings.min_examples_per_class),
         *_check_rows(spans, ingest.noun, settings.max_quarantine_fraction),
         *_check_twins(twins or Twins(), ingest.noun, settings.max_twin_fraction),
-        *_check_drift(tuple(drifts), settings, len(spans) < len(ingest.spans)),
+        *_check_drift(drifts, settings),
         *(Finding("served", warning) for warning in (served.warnings if served else ())),
     )
     blocking = [finding for finding in findings if settings.severity[finding.rule] == "block"]
@@ -118,16 +118,8 @@ def _check_twins(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
         yield Finding("twins", text)
 
 
-def _check_drift(drifts: Sequence[Drift], settings: GateSettings, is_known: bool) -> Iterator[Finding]:
-    """Yields what is gone from a feature or new in it, and distances beyond those that the schema allows.
-
-    Unless some spans are known to be good, each is compared with all others, and a bad one makes good ones
-    drift from it: then a distance is put down to the span that drifted farthest alone.
-    """
-    farthest = {
-        (each.feature, _find_rule(each, settings)): each.span
-        for each in sorted(drifts, key=lambda drift: drift.distance)
-    }
+def _check_drift(drifts: Iterable[Drift], settings: GateSettings) -> Iterator[Finding]:
+    """Yields what is gone from a feature or new in it, and distances beyond those that the schema allows."""
     for drift in drifts:
         subject = f"{drift.feature} of {drift.span}"
         if drift.gone:
@@ -141,21 +133,13 @@ def _check_drift(drifts: Sequence[Drift], settings: GateSettings, is_known: bool
                 f" allowed); the most frequent are {', '.join(drift.new)}."
             )
             yield Finding("unknown_tokens", text, (drift.span,), drift.feature)
-        if rule := _find_rule(drift, settings):
+        if drift.distance > drift.threshold:
+            large = min(settings.large_drift_factor * drift.threshold, (1 + drift.threshold) / 2)
+            rule: GateRule = "large_drift" if drift.distance > large else "drift"
             distance, allowed = format_with_bound(drift.distance, drift.threshold)
             text = (
                 f"{subject}{DRIFTED}{distance} from the spans that it was compared with (at most"
                 f" {allowed} allowed): from {drift.before} to {drift.now}."
             )
-            is_blamed = is_known or drift.span == farthest[drift.feature, rule]
-            yield Finding(rule, text, (drift.span,) if is_blamed else (), drift.feature)
-
-
-def _find_rule(drift: Drift, settings: GateSettings) -> GateRule | None:
-    """Returns the rule that the distance of a drift breaks; None if the schema allows it."""
-    if not drift.distance > drift.threshold:
-        return None
-    if drift.feature == _LABEL:
-        return "label_shift"
-    large = min(settings.large_drift_factor * drift.threshold, (1 + drift.threshold) / 2)
-    return "large_drift" if drift.distance > large else "drift"
+            rule = "label_shift" if drift.feature == _LABEL else rule
+            yield Finding(rule, text, (drift.span,), drift.feature)

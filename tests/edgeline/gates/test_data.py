@@ -108,16 +108,3 @@ def test_a_span_without_a_row_is_refused_by_name_unless_settings_say_otherwise()
     assert warned.passed and warned.warnings == (sentence,)
     # It is part of a release already.
     assert judged(window=window, spans=("span-00002",)).passed
-
-
-def test_of_spans_that_are_all_new_a_distance_is_put_down_to_the_farthest_alone():
-    spans = tuple(Span(f"span-0000{n}", n, 50, 50) for n in range(1, 4))
-    window, names = replace(WINDOW, spans=spans), [span.name for span in spans]
-    drifts = [
-        Drift("label", far, 0.1, span=name) for far, name in zip((0.15, 0.45, 0.16), names, strict=True)
-    ]
-    first, later = (judged(*drifts, window=window, spans=each) for each in (names, names[1:]))
-    assert len(first.reasons) == 3 and first.spans == ("span-00002",)
-    assert later.spans == ("span-00001", "span-00002", "span-00003")
-    light = Drift("light", 0.5, 0.3, span=names[0]), Drift("light", 0.25, 0.06, span=names[1])
-    assert judged(*light, window=window, spans=names).spans == ("span-00002",)
