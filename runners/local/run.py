@@ -166,7 +166,8 @@ class _Session:
             if len(blamed) == len(known):
                 return False
             for span in blamed:
-                decide(data, "exclude", span, f"Run {run.id}: {run.reasons[0]}", known)
+                why = next((reason for reason in run.reasons if span in reason), run.reasons[0])
+                decide(data, "exclude", span, f"Run {run.id}: {why}", known)
                 print_line(self.console, f"{span} is excluded, as gate.exclude_refused says.", "yellow")
         except (EdgelineError, OSError) as error:
             print_line(self.console, f"No span was excluded: {error}", "yellow")

@@ -1,16 +1,20 @@
-"""Places where no run can work, or only its mirror cannot."""
+"""Places where no run can work, or only its mirror cannot, and spans that a run excludes."""
 
 import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
+from data.spans.exclusions import find_excluded_spans
 from edgeline.cli.main import main
+from edgeline.records.run import Run
 from edgeline.workspace.runs import read_runs
-from runners.local.run import run
+from runners.local.run import _Session, run
 from runners.shared.run_options import NamedSettings, RunOptions
 from tests.runners.cli.process import add_week
 
@@ -50,3 +54,23 @@ def test_a_run_whose_worker_cannot_be_started_is_recorded_with_the_reason(option
     assert run(options, start) == 1
     (record,) = read_runs(options.workspace)
     assert record.outcome == "failed" and record.reasons == ("Resource temporarily unavailable.",)
+
+
+def test_each_span_that_a_run_excludes_has_the_reason_that_names_it(tmp_path):
+    spans = [f"span-0000{n}" for n in (1, 2, 3)]
+    for span in spans:
+        (tmp_path / span).mkdir()
+    reasons = (f"{spans[1]} is dark.", f"{spans[2]} is empty.")
+    record = Run(
+        id="r",
+        workload="shelf",
+        outcome="refused",
+        data=str(tmp_path),
+        reasons=reasons,
+        blamed_spans=tuple(spans[1:]),
+    )
+    gate = SimpleNamespace(exclude_refused=True)
+    own = SimpleNamespace(settings=SimpleNamespace(gate=gate), console=Console(stderr=True))
+    assert _Session._exclude_refused(own, record)
+    found = {name: each.reason for name, each in find_excluded_spans(tmp_path).items()}
+    assert found == {spans[1]: f"Run r: {reasons[0]}", spans[2]: f"Run r: {reasons[1]}"}
