@@ -40,6 +40,7 @@ def write_parquet(src: Path, target: Path) -> dict[str, str]:
     """Writes the rows of a Parquet file as CSV, and returns the types of its columns.
 
     Raises:
+        UsageError: It has photos, as Hugging Face writes them, and at most their labels beside them.
         DataRefused: The file cannot be read, or has a column twice.
     """
     import pyarrow
@@ -47,6 +48,17 @@ def write_parquet(src: Path, target: Path) -> dict[str, str]:
 
     try:
         with closing(pyarrow.parquet.ParquetFile(src)) as file:
+            photos = [
+                column.name
+                for column in file.schema_arrow
+                if pyarrow.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0
+            ]
+            if photos and len(file.schema_arrow) <= len(photos) + 1:
+                raise UsageError(
+                    f"{src} has photos in its column {photos[0]}.",
+                    "Photos are read from a folder.",
+                    "Write the bytes of each to a file in a folder of its class; pass the folder of these.",
+                )
             batches = file.iter_batches(_ROWS_A_BATCH)
             rows = (row.values() for batch in batches for row in batch.to_pylist())
             return _write_csv(src, target, file.schema_arrow.names, rows)

@@ -717,6 +717,18 @@ def test_rows_that_a_run_will_quarantine_are_told(tmp_path):
     assert sum(isinstance(each, Rejected) for each in read(tmp_path / "w")) == 100
 
 
+def test_photos_in_a_parquet_file_are_taken_neither_for_texts_nor_for_a_table(tmp_path):
+    photos = [{"bytes": b"\x89PNG", "path": f"{n}.png"} for n in range(60)]
+    pq.write_table(pa.table({"image": photos, "label": [0, 1] * 30}), tmp_path / "a.parquet")
+    for options in ({}, {"text": "image"}):
+        with pytest.raises(UsageError, match=r"a\.parquet has photos in its column image\."):
+            import_table(tmp_path / "a.parquet", tmp_path / "w", "label", **options)
+    pq.write_table(
+        pa.table({"image": photos, "age": [7, 1, 5, 2] * 15, "y": [0, 1, 1] * 20}), tmp_path / "b.parquet"
+    )
+    assert "image" in dict(import_table(tmp_path / "b.parquet", tmp_path / "w", "y").left_out)
+
+
 def test_line_ends_and_zeros_in_cells_cost_no_row(tmp_path):
     texts = [f"line {n}\rand\r\nanother" if n % 3 else f"zero {n}" for n in range(60)]
     frame = pd.DataFrame({"body": texts, "stars": ["good", "bad"] * 30})
