@@ -5,8 +5,8 @@
     phone = Phone("https://models.example.com/shelf", "shelf", keep="/var/lib/shelf", key="c80c2d02...")
     try:
         phone.update()                       # now and then
-    except Refused as refused:
-        print(refused.found)                 # the release before goes on
+    except (Refused, OSError) as error:      # OSError: there is no network
+        print(error)                         # the release before goes on
     phone.bundle.predict(photo).ranked       # {"ok": 0.98, ...}
 
 `clients/` has the same in other languages, and `docs/phone.md` the rules.
@@ -226,6 +226,7 @@ class Phone:
         Raises:
             Refused: The release of its side, or the pointer to it, is not accepted; see its `reason`.
             OSError: The store cannot be reached.
+            EdgelineError: The bucket cannot be reached.
             UsageError: Its place is no URL, or another model has taken the folder `keep` meanwhile.
         """
         self._read_seen()
