@@ -209,9 +209,12 @@ def renew(
     return signed.read()[0]
 
 
-def _check_key(folder: PushFolder, model: str, key: "Ed25519PrivateKey | None") -> None:
-    known = find_signed(folder, model)
-    if key is None and known and known[1]:
+def _check_key(
+    folder: PushFolder, model: str, key: "Ed25519PrivateKey | None", signer: str | None = None
+) -> None:
+    """Refuses to replace a signed pointer without a key; `signer` counts where it cannot be read."""
+    envelope, known = find_envelope(folder, model), find_signed(folder, model)
+    if key is None and (envelope.signatures if envelope else signer):
         raise UsageError(
             f"The pointer to {model} in production is signed, but no key is set.",
             "Phones would refuse an unsigned one and stay with their release. Production was not changed.",
@@ -471,7 +474,7 @@ def _switch_to(
         release = read_release(PushFolder(place), model, target)
         for warning in check_switch(place, release):
             _LOG.warning("%s %s: %s", model, target, warning)
-        _check_key(folder, model, key)
+        _check_key(folder, model, key, release.manifest.signed_by)
         if action == "rollout":
             production = _read_production(folder, place, model)
             check_canary(production, release.manifest.rollback_epoch)

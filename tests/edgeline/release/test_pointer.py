@@ -58,6 +58,13 @@ def test_a_signed_pointer_is_not_replaced_without_a_key_and_collecting_needs_non
         with pytest.raises(UsageError, match=r"pointer to shelf in production is signed, but no key is set"):
             change()
     before = read(root)[:2]
+    pointer = root / "edge/shelf/current.json"
+    content = pointer.read_bytes()
+    for broken in (b"{", content.replace(b'"sig": "', b'"sig": "AAAA')):
+        pointer.write_bytes(broken)
+        with pytest.raises(UsageError, match="no key is set"):
+            store.promote(root, "shelf", 2, "the pointer is damaged")
+    pointer.write_bytes(content)
     assert list(store.collect(root, "shelf", 1)) == [1]
     assert read(root)[:2] == before and store.verify(root, "shelf") == []
 
