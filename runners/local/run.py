@@ -159,7 +159,7 @@ class _Session:
         """
         if not self.settings.gate.exclude_refused or run.outcome != "refused":
             return False
-        data = locate(run.data)
+        data, others = locate(run.data), ""
         try:
             known = [span.name for span in find_usable_spans(data)]
             blamed = [span for span in run.blamed_spans if span in known]
@@ -169,8 +169,9 @@ class _Session:
                 why = next((reason for reason in run.reasons if span in reason), run.reasons[0])
                 decide(data, "exclude", span, f"Run {run.id}: {why}", known)
                 print_line(self.console, f"{span} is excluded, as gate.exclude_refused says.", "yellow")
+                others = "other "
         except (EdgelineError, OSError) as error:
-            print_line(self.console, f"No span was excluded: {error}", "yellow")
+            print_line(self.console, f"No {others}span was excluded: {error}", "yellow")
             return False
         return bool(blamed)
 

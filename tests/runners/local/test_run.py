@@ -1,19 +1,23 @@
-"""Places where no run can work, or only its mirror cannot, and spans that a run excludes."""
+"""Places where no run can work, or only its mirror cannot, and runs that exclude what they refused."""
 
 import errno
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from data.spans.exclusions import find_excluded_spans
+from data.spans import exclusions
+from data.spans.exclusions import find_excluded_spans, read_decisions
 from edgeline.cli.main import main
+from edgeline.errors import EdgelineError, Problem
+from edgeline.records.events import EventWriter, Failed
 from edgeline.records.run import Run
-from edgeline.workspace.runs import read_runs
+from edgeline.workspace.runs import RunFolder, read_runs
 from runners.local.run import _Session, run
 from runners.shared.run_options import NamedSettings, RunOptions
 from tests.runners.cli.process import add_week
@@ -74,3 +78,30 @@ def test_each_span_that_a_run_excludes_has_the_reason_that_names_it(tmp_path):
     assert _Session._exclude_refused(own, record)
     found = {name: each.reason for name, each in find_excluded_spans(tmp_path).items()}
     assert found == {spans[1]: f"Run r: {reasons[0]}", spans[2]: f"Run r: {reasons[1]}"}
+
+
+def refuse(*spans):
+    """A worker that refuses these spans."""
+
+    def start(arguments, *_):
+        EventWriter(RunFolder(Path(arguments[0])).events)(Failed(Problem("Bad.", spans=spans, exit_code=4)))
+        return subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE, start_new_session=True)
+
+    return start
+
+
+def test_an_exclusion_that_fails_after_another_one_does_not_deny_that(options, monkeypatch, capsys):
+    blamed = "span-00001", *(add_week(options.data).name for _ in range(2))
+    write = exclusions.append_entries
+
+    def append(path, entries, why):
+        if entries[0].span == "span-00002":
+            raise EdgelineError("The disk is full.")
+        write(path, entries, why)
+
+    monkeypatch.setattr(exclusions, "append_entries", append)
+    named = NamedSettings("shelf", None, ("gate.exclude_refused=true", "registry.enabled=false"))
+    assert run(replace(options, named=named), refuse(*blamed[:2])) == 4
+    assert [each.span for each in read_decisions(options.data)] == ["span-00001"]
+    said = capsys.readouterr().out
+    assert "span-00001 is excluded" in said and "No other span was excluded: The disk is full." in said
