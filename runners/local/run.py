@@ -300,7 +300,7 @@ class _Session:
         # The page of the run is drawn with matplotlib: it is imported while the worker is at work.
         threading.Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()
         # MLflow is imported meanwhile too. If the run ends before that, the next run brings it there.
-        if run.registry is not None:
+        if run.registry is not None and self.mirror is None:
             try:
                 self.mirror = mirror.start(run, self.workspace, wait=True)
             except OSError as error:  # No run depends on its mirror.
@@ -362,7 +362,8 @@ class _Session:
             with suppress(OSError), folder.log.open("a", encoding="utf-8") as log:
                 folder.write(run)
                 log.writelines(f"{failure}\n" for failure in failures)
-        if self.mirror is not None and (problem := mirror.finish(self.mirror, self.workspace)):
+        # The mirror takes all runs that have ended, so a run that goes on without a span leaves it waiting.
+        if is_last and self.mirror and (problem := mirror.finish(self.mirror, self.workspace)):
             print_line(self.console, problem, "yellow")
         if self.options.as_json and is_last:
             print_json({**to_builtins(run), "report": str(page) if page else None})

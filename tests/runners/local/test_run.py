@@ -15,6 +15,7 @@ from data.spans import exclusions
 from data.spans.exclusions import find_excluded_spans, read_decisions
 from edgeline.cli.main import main
 from edgeline.errors import EdgelineError, Problem
+from edgeline.mlflow import mirror
 from edgeline.records.events import EventWriter, Failed
 from edgeline.records.run import Run
 from edgeline.workspace.runs import RunFolder, read_runs
@@ -105,3 +106,16 @@ def test_an_exclusion_that_fails_after_another_one_does_not_deny_that(options, m
     assert [each.span for each in read_decisions(options.data)] == ["span-00001"]
     said = capsys.readouterr().out
     assert "span-00001 is excluded" in said and "No other span was excluded: The disk is full." in said
+
+
+def test_a_mirror_is_told_once_after_the_run_that_goes_on_without_a_span(options, monkeypatch):
+    newest = add_week(options.data).name
+    (options.data / "span-00001" / "labels.csv").write_text("photo,label\n")
+    told = []
+    monkeypatch.setattr(mirror, "start", lambda *_, wait: "mirror")
+    monkeypatch.setattr(
+        mirror, "finish", lambda process, workspace: told.append(len(read_runs(workspace))) or ""
+    )
+    named = NamedSettings("shelf", None, ("gate.exclude_refused=true", "data.window=1"))
+    assert run(replace(options, named=named), refuse(newest)) == 4
+    assert told == [2]
