@@ -32,6 +32,8 @@ ExecStart={command}
 # older model until somebody looks, so OnFailure= fires and `systemctl --failed` lists it. The code tells
 # which; the words that systemd prints beside it (3/NOTIMPLEMENTED, 4/NOPERMISSION) mean nothing here.
 TimeoutStartSec=1d
+# A run that is stopped waits for its worker (8 s) and MLflow (120 s), and writes its page and alerts.
+TimeoutStopSec=5min
 # The run ends its own worker, and records how it ended. If memory runs out, it reports that itself.
 KillMode=mixed
 OOMPolicy=continue

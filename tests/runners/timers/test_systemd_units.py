@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.mlflow import mirror
+from runners.local.worker_link import GRACE_S
 from runners.timers import systemd_units
 from runners.timers.weekly_time import parse_weekly_time
 
@@ -75,6 +78,12 @@ def test_roots_units_run_as_the_one_whom_the_workspace_belongs_to(run, scope):
     owner = pwd.getpwuid(run.folder.stat().st_uid).pw_name
     assert (f"\nUser={owner}\n" in service) == (scope == "root")
     assert ("network-online.target" in service) == (scope == "root")
+
+
+def test_a_run_that_is_stopped_has_time_for_its_worker_and_its_mirror(run):
+    service = systemd_units.unit_texts(run)[f"{run.name}.service"]
+    (minutes,) = re.findall(r"^TimeoutStopSec=(\d+)min$", service, re.MULTILINE)
+    assert 60 * int(minutes) > GRACE_S + mirror._PATIENCE_S + 60
 
 
 @pytest.fixture
