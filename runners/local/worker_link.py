@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -152,6 +153,8 @@ def _note_end_signals() -> Iterator[list[int]]:
     """
     signals: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()  # only the main thread may handle signals
     # Signals that `nohup` or a background shell told this process to ignore stay ignored.
     heeded = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
     before = {

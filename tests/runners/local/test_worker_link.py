@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -94,6 +95,12 @@ def test_folders_of_pythonpath_are_those_of_the_folder_in_which_the_run_was_star
     monkeypatch.setenv("PYTHONPATH", f"mine{os.pathsep}/nowhere")
 
     assert "exit code 7" in link(folder).found
+
+
+def test_a_thread_that_is_not_the_main_one_runs_a_worker_too(start):
+    prepare, _ = start
+    with ThreadPoolExecutor() as threads:
+        assert "exit code 7" in threads.submit(link, prepare("20261005-091233", "exits")).result().found
 
 
 def test_what_a_killed_parent_left_is_removed_by_the_next_run_of_its_workspace_alone(start):
