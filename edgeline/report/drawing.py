@@ -109,6 +109,7 @@ def _adapt_to_page(svg: str, name: str) -> str:
         lambda match: f"<g><title>{escape(bytes.fromhex(match[1]).decode())}</title>",
         body,
     )
+    # Within tags alone: the label of a class may be a colour.
     for stand_in, variable in _STAND_INS.items():
-        body = body.replace(stand_in, variable)
+        body = re.sub(rf"{stand_in}(?=[^<>]*>)", variable, body)
     return "\n".join(line.strip() for line in body.splitlines() if line.strip())

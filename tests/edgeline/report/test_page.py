@@ -17,6 +17,7 @@ from edgeline.records.served import PushedVersion
 from edgeline.records.training import Epoch
 from edgeline.records.verdict import Verdict
 from edgeline.report import charts
+from edgeline.report.drawing import render_svg
 from edgeline.report.compare import Comparison, pair_slices, render_diff
 from edgeline.report.facts import Data, Distribution, Evaluation, Facts, Feature, Slice, Training
 from edgeline.report.index import render_index
@@ -117,6 +118,11 @@ def test_ids_are_unique_in_a_page(page):
 
 def test_the_same_run_gives_the_same_bytes(page):
     assert render_run(a_run(), pictures(), a_run(id="20260928-030000", weeks=7)) == page
+
+
+def test_a_class_whose_name_is_a_colour_keeps_its_name_in_charts():
+    chart = render_svg("t", "", lambda axes: axes.set_xlabel("#000001"))
+    assert ">#000001</text>" in chart and chart.count("#000001") == 1 and "var(--muted)" in chart
 
 
 def test_charts_are_well_formed_and_know_no_colour_of_their_own(page):
