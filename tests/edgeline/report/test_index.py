@@ -111,6 +111,12 @@ def test_rollbacks_and_excluded_weeks_are_marked_once_newest_first():
     )
 
 
+def test_a_rollback_is_listed_where_no_run_has_an_accuracy():
+    row = make_row(a_failed_run(), None)
+    page = render_index("shelf", [row], [rollback("2026-10-05T12:00:00Z")])
+    assert "<td>rollback from version 2 to 1</td>" in page and "Accuracy over time" not in page
+
+
 def embedded(page: str) -> dict:
     return json.loads(re.search(r'<script type="application/json">(.*?)</script>', page)[1])
 
