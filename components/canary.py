@@ -9,6 +9,7 @@ from edgeline.gates.served import Judgement, judge_served
 from edgeline.gates.settings import EvaluationSettings, ServedBound
 from edgeline.records.json_file import encode
 from edgeline.records.served import PushedVersion, Served
+from edgeline.records.verdict import ENDED_CANARY
 from edgeline.release import store
 from edgeline.release.history import Change, read_history
 from edgeline.release.layout import PushFolder
@@ -105,7 +106,7 @@ def end_canary(
 def list_endings(push: str, model: str, run: str) -> tuple[str, ...]:
     """Returns a sentence for each canary that the run ended."""
     return tuple(
-        f"This run ended a canary, {change.action} from version {change.from_version} to {change.to_version}:"
+        f"{ENDED_CANARY}{change.action} from version {change.from_version} to {change.to_version}:"
         f" {change.reason.removeprefix(_name_run(run))}"
         for change in read_history(PushFolder(locate(push)), model).changes
         if change.reason.startswith(_name_run(run))

@@ -3,7 +3,7 @@
 import shlex
 
 from edgeline.errors import Problem
-from edgeline.records.verdict import DRIFTED
+from edgeline.records.verdict import DRIFTED, ENDED_CANARY
 from edgeline.report.facts import Facts
 from edgeline.report.words import groups, percent
 from edgeline.store.locations import is_url
@@ -96,7 +96,9 @@ def list_next_steps(facts: Facts) -> list[str]:
             "If a bound is wrong for this task, change it in the workload's settings, and run again: what did"
             " not change comes from the cache."
         )
-    return [*steps, "Production is unchanged, so nothing has to be rolled back."]
+    if not any(reason.startswith(f"{ENDED_CANARY}promote ") for reason in run.reasons):
+        steps.append("Production is unchanged, so nothing has to be rolled back.")
+    return steps
 
 
 def _describe_push(facts: Facts) -> str:

@@ -5,7 +5,7 @@ import pytest
 from edgeline.errors import Problem
 from edgeline.records.ingest import Excluded
 from edgeline.records.run import Step
-from edgeline.records.verdict import DRIFTED, Verdict
+from edgeline.records.verdict import DRIFTED, ENDED_CANARY, Verdict
 from edgeline.report.facts import Facts
 from edgeline.report.verdict import (
     describe_outcome,
@@ -89,6 +89,12 @@ def test_only_a_model_with_wrong_answers_is_a_reason_to_look_at_labels(gate, is_
     steps = list_next_steps(replace(ended("held"), gates=(Verdict(gate, "fail", ("Bad.",)),)))
     assert any("are their labels right?" in step for step in steps) == is_said
     assert any("If a bound is wrong" in step for step in steps)
+
+
+@pytest.mark.parametrize(("action", "is_said"), [("promote", False), ("rollback", True)])
+def test_a_held_run_that_promoted_a_canary_does_not_say_that_production_is_unchanged(action, is_said):
+    facts = ended("held", reasons=("Too bad.", f"{ENDED_CANARY}{action} from version 1 to 2: Good."))
+    assert any("Production is unchanged" in step for step in list_next_steps(facts)) == is_said
 
 
 def test_nothing_is_said_twice():
