@@ -255,12 +255,18 @@ def discard_damaged(workspace: Path) -> list[str]:
         path = Path(artifact.uri)
         if not os.path.isdir(path) or root not in path.resolve().parents:
             continue
-        sizes = list_files(artifact.uri)
-        damaged = sorted(name for name, size in artifact.files.items() if sizes.get(name) != size)
-        if damaged:
+        if damage := describe_damage(artifact):
             shutil.rmtree(path)
-            damage = "is gone" if damaged[0] not in sizes else "has a different size"
-            more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
-            file = f"{damaged[0]} of its {artifact.output}"
-            sentences.append(f"{artifact.step} runs again: {file} {damage}{more}.")
+            sentences.append(f"{artifact.step} runs again: {damage}")
     return sentences
+
+
+def describe_damage(artifact: Artifact) -> str:
+    """Returns a sentence on the files or bytes that the folder of an artifact lost; empty if it is whole."""
+    sizes = list_files(artifact.uri)
+    damaged = sorted(name for name, size in artifact.files.items() if sizes.get(name) != size)
+    if not damaged:
+        return ""
+    damage = "is gone" if damaged[0] not in sizes else "has a different size"
+    more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+    return f"{damaged[0]} of its {artifact.output} {damage}{more}."

@@ -103,30 +103,29 @@ def plan(options: RunOptions) -> int:
 
 def make_plan(now: World, earlier: Sequence[tuple[RunFolder, Run]]) -> list[PlannedStep]:
     """Plans the steps of a run in the world `now`, given the earlier runs of its model, oldest first."""
-    known: dict[str, set[str]] = {step: set() for step in now.steps}
+    wanted, done = now.make_keys(), set[str]()
     last: dict[str, World] = {}
     for folder, run in earlier:
         code = CODE.find_readable(folder.path) or {}
         world = _make_world({**run.inputs, "data": run.data}, run.settings, code)
-        keys, complete = world.make_keys(), _find_complete_steps(run)
+        keys = world.make_keys()
         for step in run.finished_steps:
-            if step in known and step in keys:
+            if step in wanted and step in keys:
                 last[step] = world
-                if step in complete:
-                    known[step].add(keys[step])
+                if step not in done and keys[step] == wanted[step] and _is_complete(run, step):
+                    done.add(step)
     planned: dict[str, PlannedStep] = {}
-    keys = now.make_keys()
     for name, info in now.steps.items():
         after = [before for before in info.after if not planned[before].cached]
         if info.each_run:
             planned[name] = PlannedStep(name, False, ("it runs every time",))
-        elif keys[name] in known[name] and not after:
+        elif name in done and not after:
             planned[name] = PlannedStep(name, True)
         else:
             why = list(_list_changes(name, now, last.get(name)))
             if after:
                 why.append(f"after {', '.join(after)}")
-            planned[name] = PlannedStep(name, False, tuple(why or ["its outputs are gone"]))
+            planned[name] = PlannedStep(name, False, tuple(why or ["its outputs are gone or damaged"]))
     return list(planned.values())
 
 
@@ -151,10 +150,10 @@ def _list_changes(step: str, now: World, before: World | None) -> Iterator[str]:
         yield f"code of {', '.join(files[:3])}{more} changed"
 
 
-def _find_complete_steps(run: Run) -> set[str]:
-    """Returns the steps of a run whose outputs all still exist."""
-    gone = {artifact.step for artifact in run.artifacts if not os.path.isdir(artifact.uri)}
-    return {artifact.step for artifact in run.artifacts} - gone
+def _is_complete(run: Run, step: str) -> bool:
+    """Tells whether all outputs of a step of a run still exist, with all their files."""
+    outputs = [artifact for artifact in run.artifacts if artifact.step == step]
+    return bool(outputs) and all(os.path.isdir(it.uri) and not runs.describe_damage(it) for it in outputs)
 
 
 def _read_world(options: RunOptions, workload: "Workload", settings: "Settings") -> World:

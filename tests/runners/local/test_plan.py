@@ -139,7 +139,17 @@ def test_a_step_whose_output_is_gone_runs_and_so_does_what_reads_it(done, tmp_pa
     plan = make_plan(NOW, [done])
 
     assert running(plan) == {"Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
-    assert why(plan, "Trainer") == ("its outputs are gone",)
+    assert why(plan, "Trainer") == ("its outputs are gone or damaged",)
+
+
+def test_a_step_whose_output_lost_bytes_runs_as_the_run_that_discards_it_does(done, tmp_path):
+    folder, _ = done
+    file = tmp_path / "artifacts" / "Trainer" / "weights"
+    file.write_text("whole")
+    run = record_output(folder, "Trainer", "model", file.parent, {"weights": 5})
+    assert running(make_plan(NOW, [(folder, run)])) == set()
+    file.write_text("cut")
+    assert "Trainer" in running(make_plan(NOW, [(folder, run)]))
 
 
 def test_a_step_that_did_not_get_done_runs(done):
