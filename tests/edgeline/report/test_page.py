@@ -17,8 +17,8 @@ from edgeline.records.served import PushedVersion
 from edgeline.records.training import Epoch
 from edgeline.records.verdict import Verdict
 from edgeline.report import charts
-from edgeline.report.drawing import render_svg
 from edgeline.report.compare import Comparison, pair_slices, render_diff
+from edgeline.report.drawing import render_svg
 from edgeline.report.facts import Data, Distribution, Evaluation, Facts, Feature, Slice, Training
 from edgeline.report.index import render_index
 from edgeline.report.page import SECTIONS, View, render_run
