@@ -48,8 +48,8 @@ def read_examples(
         what = f"it is not a tf.train.Example ({error})" if isinstance(error, DecodeError) else error
         raise DataRefused(
             f"{path} record {number} cannot be read: {what}.",
-            "The records after it cannot be found.",
-            "Download or write the file again.",
+            "The records after it cannot be found." if number > 1 else "It may be no TFRecord file at all.",
+            "Download or write the file again." if number > 1 else "Check its kind, or write it again.",
             spans,
         ) from None
 

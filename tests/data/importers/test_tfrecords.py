@@ -198,3 +198,11 @@ def test_a_photo_in_a_record_has_the_limit_of_a_file(tmp_path, data_dir):
     src = source(tmp_path, record(image=jpeg(), label=b"ok"), record(image=bytes(2**26 + 1), label=b"ok"))
     report = import_photos(src, data_dir)
     assert (report.added, len(report.refused["oversized"])) == ({"ok": 1}, 1)
+
+
+def test_a_packed_file_of_another_kind_is_not_called_damaged_alone(tmp_path):
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(bytes((0, 0, 8, 3)) + bytes(28 * 28 + 12)))
+    with pytest.raises(DataRefused, match="record 1 cannot be read") as refused:
+        import_photos(path, tmp_path / "data")
+    assert refused.value.why == "It may be no TFRecord file at all."
