@@ -16,7 +16,7 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
-from edgeline.release.layout import PushFolder, missing_pointer
+from edgeline.release.layout import PushFolder
 from edgeline.release.releases import nothing_of
 from edgeline.release.signing import signing_key
 from edgeline.report.served import ServedSlice
@@ -46,6 +46,9 @@ def status(place: Place, as_json: bool) -> int:
     """Shows what is in production, and how the last run ended."""
     last, root, model = resolve_place(place)
     release, rollout = store.current(root, model), store.find_rollout(root, model)
+    others = () if release else store.models(root)
+    if model in others:
+        raise nothing_of(PushFolder(locate(root)), model)
     # The last run says nothing of releases in another place.
     is_own = place.store is None or find_push(last, place.workspace) == root
     # Nor does one that never read the data say anything of phones.
@@ -82,8 +85,8 @@ def status(place: Place, as_json: bool) -> int:
         print_json({"production": production, "candidate": candidate, "last_run": last_run})
         return 0
     if release is None:
-        others = ", ".join(store.models(root))
-        say(f"No release of {model} is in production in {root}{f', which has {others}' if others else ''}.")
+        known = f", which has {', '.join(others)}" if others else ""
+        say(f"No release of {model} is in production in {root}{known}.")
     else:
         say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
         for line in closing.release_lines(release):
@@ -263,10 +266,7 @@ def renew(place: Place, key: str | None) -> int:
     last, root, model = resolve_place(place)
     pointer = store.renew(root, model, _find_key(key, last))
     if pointer is None:
-        folder = PushFolder(locate(root))
-        if model in folder.models():
-            raise missing_pointer(folder, model)
-        raise nothing_of(folder, model)
+        raise nothing_of(PushFolder(locate(root)), model)
     version = pointer.production.version
     say(f"The pointer to version {version} of {model} is valid until {pointer.expires}.")
     return 0

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.release.history import Change, Collected, History, read_history, read_pointer
-from edgeline.release.layout import MANIFEST, PushFolder, check_name, damaged, read_document, sha256_of_bytes
+from edgeline.release.layout import (
+    MANIFEST,
+    PushFolder,
+    check_name,
+    damaged,
+    missing_pointer,
+    read_document,
+    sha256_of_bytes,
+)
 from edgeline.release.manifest import Manifest, identity_of, parse_manifest, select_entries
 from edgeline.release.pointer import Production
 from edgeline.store.locations import Location, locate, read_bytes
@@ -96,7 +104,7 @@ def get(root: str | Location, model: str, version: int | None = None) -> Release
 
     Raises:
         UsageError: Nothing is in production, or there is no such version.
-        EdgelineError: As `current` and `read_release` do.
+        EdgelineError: As `current` and `read_release` do, or the pointer is missing.
     """
     folder = PushFolder(locate(root))
     if version is None:
@@ -111,9 +119,12 @@ def get(root: str | Location, model: str, version: int | None = None) -> Release
     return release
 
 
-def nothing_of(folder: PushFolder, model: str) -> UsageError:
-    """Returns the error for a model that was never in this push folder; it lists the folder's models."""
-    models = ", ".join(folder.models())
+def nothing_of(folder: PushFolder, model: str) -> EdgelineError:
+    """Returns the error for a model without a pointer; if it was never here, it lists the folder's models."""
+    known = folder.models()
+    if model in known:
+        return missing_pointer(folder, model)
+    models = ", ".join(known)
     return UsageError(
         f"{folder.root} has no model {model!r}.",
         f"It has: {models}."

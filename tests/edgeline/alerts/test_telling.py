@@ -270,3 +270,12 @@ def test_runs_on_a_cluster_keep_what_was_told_beside_their_records(hook, bucket)
     assert f"--workload shelf --store {bucket}/push" in told
     assert f"Report: {bucket}/push/runs/shelf/run-1/report.html" in told
     assert "Resolved: Failed" in over
+
+
+def test_a_pointer_that_is_gone_is_told(workspace, hook, tmp_path):
+    store.push(workspace.push, "shelf", make_candidate(tmp_path / "one", size=50))
+    (workspace.path / "push/edge/shelf/current.json").unlink()
+    workspace.run("pushed", version=1)
+    (text,) = hook.messages
+    assert "It is not known which version of shelf is in production." in text
+    assert "edge/shelf/current.json: found no file." in text

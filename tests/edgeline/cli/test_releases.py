@@ -9,6 +9,7 @@ import pytest
 
 from edgeline.cli.main import main
 from edgeline.cli.releases import status
+from edgeline.errors import EdgelineError
 from edgeline.records.served import PUSHED, SERVED, PushedVersion, Served, ServedVersion, Tally
 from edgeline.records.training import Estimate
 from edgeline.release import store
@@ -377,5 +378,8 @@ def test_a_signed_pointer_is_renewed_and_moved_with_its_key_alone(edgeline, tmp_
         (pointer.unlink, "found no file"),
     ):
         damage()
-        code, said = edgeline("renew", *place, "--key", key)
-        assert code == 1 and found in said and " promote " in said
+        for command in (("renew", "--key", key), ("status",)):
+            code, said = edgeline(*command, *place)
+            assert code == 1 and found in said and " promote " in said
+    with pytest.raises(EdgelineError, match="found no file"):
+        store.get(push, "shelf")
