@@ -85,8 +85,8 @@ def status(place: Place, as_json: bool) -> int:
         print_json({"production": production, "candidate": candidate, "last_run": last_run})
         return 0
     if release is None:
-        known = f", which has {', '.join(others)}" if others else ""
-        say(f"No release of {model} is in production in {root}{known}.")
+        instead = f", which has {', '.join(others)}" if others else ""
+        say(f"No release of {model} is in production in {root}{instead}.")
     else:
         say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
         for line in closing.release_lines(release):

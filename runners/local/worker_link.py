@@ -153,10 +153,10 @@ def _note_end_signals() -> Iterator[list[int]]:
     """
     signals: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
-    if threading.current_thread() is not threading.main_thread():
-        numbers = ()  # only the main thread may handle signals
-    # Signals that `nohup` or a background shell told this process to ignore stay ignored.
-    heeded = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    # Signals that `nohup` or a background shell told this process to ignore stay ignored, and only the main
+    # thread may handle any.
+    is_main = threading.current_thread() is threading.main_thread()
+    heeded = [number for number in numbers if is_main and signal.getsignal(number) != signal.SIG_IGN]
     before = {
         number: signal.signal(number, lambda number, frame: signals.append(number)) for number in heeded
     }
