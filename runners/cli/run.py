@@ -5,6 +5,7 @@ import click
 from edgeline.cli.commands import Command
 from edgeline.cli.options import EXIT_CODES, as_json, gather
 from runners.cli.options import RUN
+from runners.shared.end_signals import handle_end_signals
 from runners.shared.run_options import RunOptions
 
 _if_changed = click.option(
@@ -24,7 +25,8 @@ def run(wanted: RunOptions) -> int:
     """Runs the DAG once: from labelled data to a pushed model, or to the reasons against it."""
     from runners.local import run as local
 
-    return local.run(wanted)
+    with handle_end_signals():
+        return local.run(wanted)
 
 
 @click.command(cls=Command)

@@ -7,6 +7,7 @@ import click
 from edgeline.cli.commands import Command
 from edgeline.cli.options import EXIT_CODES, as_json, gather, overrides, workspace
 from runners.local.one_step import StepOptions
+from runners.shared.end_signals import handle_end_signals
 
 _step = click.argument("step", metavar="STEP")
 _run = click.option(
@@ -30,4 +31,5 @@ def step(wanted: StepOptions) -> int:
     """Runs one step of a past run again, with other settings; records nothing."""
     from runners.local.one_step import print_step
 
-    return print_step(wanted)
+    with handle_end_signals():
+        return print_step(wanted)

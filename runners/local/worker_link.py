@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from edgeline.failures import describe_death
 from edgeline.records.events import Event, EventReader, Failed, StepChanged
 from edgeline.workspace.runs import RunFolder
 from runners.shared.code import ROOT, absolute_python_path
+from runners.shared.end_signals import handle_end_signals
 
 POLL_S = 0.1
 # A worker has so many seconds after SIGTERM to remove its temporary folders.
@@ -147,21 +147,9 @@ def _end(worker: WorkerProcess, signals: list[int]) -> None:
 def _note_end_signals() -> Iterator[list[int]]:
     """Yields a list to which each signal that ends a run is added when it arrives.
 
-    These are Ctrl-C, SIGTERM (a service manager), SIGQUIT (our image) and SIGHUP (a closed terminal). They do
-    not raise: an exception inside `subprocess` can lose the worker, or leave a lock of its own taken, for
-    which the next wait would wait for ever.
+    They do not raise: an exception inside `subprocess` can lose the worker, or leave a lock of its own taken,
+    for which the next wait would wait for ever.
     """
     signals: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
-    # Signals that `nohup` or a background shell told this process to ignore stay ignored, and only the main
-    # thread may handle any.
-    is_main = threading.current_thread() is threading.main_thread()
-    heeded = [number for number in numbers if is_main and signal.getsignal(number) != signal.SIG_IGN]
-    before = {
-        number: signal.signal(number, lambda number, frame: signals.append(number)) for number in heeded
-    }
-    try:
+    with handle_end_signals(lambda number, frame: signals.append(number)):
         yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -15,7 +15,7 @@ from edgeline.release import store
 from edgeline.workspace.runs import RunFolder, read_runs
 from runners.local.lock import hold
 from tests.edgeline.release.candidates import make_candidate, make_key
-from tests.runners.cli.process import ROOT, add_week
+from tests.runners.cli.process import ROOT, add_week, python
 
 pytestmark = pytest.mark.e2e
 
@@ -245,6 +245,25 @@ def test_a_run_under_nohup_outlives_its_terminal_and_ends_when_its_service_manag
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=100)
     assert process.returncode == 130 and not worker_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "words"),
+    [
+        ("runners.shared.inputs", "digests", ["run", "--data", "photos"]),
+        ("runners.local.one_step", "run_step", ["step", "Trainer"]),
+    ],
+)
+def test_a_command_that_has_no_worker_yet_ends_alike_when_its_service_manager_asks(
+    tmp_path, module, name, words
+):
+    add_week(tmp_path / "photos")
+    script = (
+        f"import signal, sys\nimport {module} as it\nfrom edgeline.cli.main import main\n"
+        f"it.{name} = lambda *_: signal.raise_signal(signal.SIGTERM)\nsys.exit(main(sys.argv[1:]))"
+    )
+    ended = python("-c", script, *words, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
 
 
 def test_a_killed_run_leaves_no_worker_no_lock_and_a_record_that_says_so(tmp_path, command):
