@@ -33,6 +33,10 @@ from edgeline.records.rejection import RowRejected
 from edgeline.tables.decoder_process import DecoderProcess
 from edgeline.tables.unpacking import PHOTO_SUFFIXES
 
+_NO_EVAL = (
+    "The source assigns all photos to train, and a run will refuse them without photos in eval. Assign some"
+    " of each class to eval, or remove the splits, and import into a new folder."
+)
 _SESSION_DIGITS = 16
 _PHOTOS_A_MESSAGE = 250
 _LAST_TIME = 253_402_300_799  # the end of the year 9999; file systems know later times
@@ -146,6 +150,7 @@ def import_photos(
         eval=dict(sorted(importer.in_eval.items())),
         warnings=(
             *_warn_of_shared(source, {*known.labels, *in_schema}),
+            *([_NO_EVAL] if importer.only_train else []),
             *importer.warn_of_unusable(),
             *warn_of_few("photo", usable, least),
             *warn_of_spellings([label for label in importer.added if label not in in_schema]),
@@ -189,6 +194,8 @@ def _assign_sessions_and_splits(
                 split = row.split if row.split in SPLITS else ""
                 splits[get_session(row)] = splits.get(get_session(row)) or split
     rows = assign_splits(importer.grouped.rows, known, splits, eval_fraction)
+    given = {row.split for row in (*known, *(new.row for new in importer.photos))}
+    importer.only_train = given == {"train"}
     importer.in_eval.update(row.label for row in rows if row.split == "eval")
     return rows
 
@@ -203,6 +210,7 @@ class _Importer:
         self._when_taken, self._make_look = when_taken, make_look
         self.photos: list[NewPhoto] = []
         self.grouped, self.in_eval = Grouping([], (), ()), Counter[str]()
+        self.only_train = False  # whether all photos of the spans and the source have that split
         self.added: Counter[str] = Counter()
         self.known = self.restored = 0
         self.relabelled: list[str] = []

@@ -156,6 +156,14 @@ def test_a_split_that_cannot_be_is_refused_and_nothing_is_written(tmp_path, data
     assert not find_spans(data_dir)
 
 
+@pytest.mark.parametrize("split, warned", [("train", True), ("eval", False), ("", False)])
+def test_a_source_without_photos_in_eval_is_a_warning(tmp_path, data_dir, split, warned):
+    files = {f"{n}.jpg": jpeg(seed=n) for n in range(3)}
+    lines = f"photo,label,split\n0.jpg,ok,train\n1.jpg,bad,train\n2.jpg,bad,{split}\n"
+    report = import_photos(write(tmp_path / "src", {"m.csv": lines.encode(), **files}), data_dir)
+    assert any("a run will refuse them" in warning for warning in report.warnings) == warned
+
+
 def test_the_command_says_what_it_found_as_json_and_uses_the_workloads_share(tmp_path, data_dir):
     workload = "name: mine\nschema: schema.pbtxt\nsettings: {data: {eval_fraction: 0.5}}"
     write(data_dir, {"workload.yaml": workload})
