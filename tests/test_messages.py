@@ -44,8 +44,7 @@ EXEMPT = {
         edgeline/release/mirror.py Mirror._write #2
         edgeline/release/mirror.py Mirror._write #3
         edgeline/release/mirror.py Mirror._make_conflict #1
-        runners/local/one_step.py run_step #1
-        runners/local/one_step.py run_step #2
+        runners/local/one_step.py _run_step #2
         trainer_module/networks/backbones.py body #1
         trainer_module/training/budget.py Budget.plan_variations #1
         trainer_module/training/budget.py Budget.plan_epochs #1

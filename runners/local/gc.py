@@ -22,7 +22,7 @@ import tempfile
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property
@@ -39,6 +39,7 @@ from edgeline.store.locations import Location, is_url, locate, measure_size
 from edgeline.workspace import runs
 from edgeline.workspace.runs import RunFolder
 from runners.local import metadata_rows
+from runners.local.lock import hold_artifacts
 
 _GONE = ".collected-"
 _TORN = re.compile(r"\..+\.[0-9a-f]{32}")  # files that `locations.write_atomically` had not finished
@@ -169,13 +170,15 @@ def collect(
 
     Raises:
         EdgelineError: The rows of ML Metadata cannot be removed, or the store cannot be read or written.
-        WorkspaceLocked: Another writer held the store for too long.
+        WorkspaceLocked: A step reads artifacts, or another writer held the store for too long.
         OSError: A folder cannot be removed.
     """
     inventory = Inventory(workspace, root, model)
     kept, waste = inventory.find_kept_runs(keep), inventory.find_waste(keep, in_store or keep)
-    for path in () if dry_run else (*waste.artifacts, *waste.mlflow, *waste.leftovers):
-        _remove(path)
+    removed = () if dry_run else (*waste.artifacts, *waste.mlflow, *waste.leftovers)
+    with hold_artifacts(workspace, to_remove=True) if removed else nullcontext():
+        for path in removed:
+            _remove(path)
     keys = _collect_keys(kept)
     rows = metadata_rows.remove(
         workspace / "metadata.sqlite", lambda uri: _key_of(uri) in keys, {run.id for _, run in kept}, dry_run

@@ -81,6 +81,31 @@ def hold(workspace: Path) -> Iterator[WorkspaceLock]:
         os.close(descriptor)
 
 
+@contextmanager
+def hold_artifacts(workspace: Path, to_remove: bool = False) -> Iterator[None]:
+    """Keeps the artifacts of past runs for a step that reads them, or from such steps while some are removed.
+
+    The lock is that of the folder itself, so the workspace may be read-only, or have a run meanwhile.
+
+    Raises:
+        WorkspaceLocked: Some are to be removed, and a step reads them.
+    """
+    descriptor = os.open(workspace, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # where folders have no locks, only a person can keep the two apart
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if to_remove else fcntl.LOCK_SH)
+            except BlockingIOError:
+                raise WorkspaceLocked(
+                    f"`edgeline step` reads artifacts of the workspace {workspace}.",
+                    "Nothing is removed from it meanwhile.",
+                    "Wait for it to end.",
+                ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _describe_holder(workspace: Path) -> str:
     try:
         holder = HOLDER.read(workspace)

@@ -19,7 +19,7 @@ from edgeline.store.locations import locate
 from edgeline.workspace import runs
 from edgeline.workspace.runs import RunFolder, find_run
 from runners.local.dag import METADATA
-from runners.local.lock import hold
+from runners.local.lock import hold, hold_artifacts
 from runners.local.metadata_rows import copy_without_step
 from runners.local.worker_link import run_worker
 from runners.shared import inputs
@@ -54,9 +54,14 @@ def run_step(options: StepOptions) -> tuple[Path, dict[str, str], float]:
             folder is a pattern.
         EdgelineError: The step failed; the exit code is the one that a run would have had.
     """
+    folder, run = find_run(options.workspace, options.run)
+    with hold_artifacts(options.workspace):
+        return _run_step(options, folder, run)
+
+
+def _run_step(options: StepOptions, folder: RunFolder, run: Run) -> tuple[Path, dict[str, str], float]:
     from rich.console import Console
 
-    folder, run = find_run(options.workspace, options.run)
     _check(options.step, run)
     named = NamedSettings(run.workload_source, None, options.overrides, base=run.settings)
     workload, settings = named.load()

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from edgeline.errors import UsageError
-from edgeline.records.run import Step
+from edgeline.cli.main import main
+from edgeline.errors import EdgelineError, Problem, UsageError
+from edgeline.records.run import CODE, Step
 from edgeline.workspace.runs import find_run
+from runners.local import gc, one_step
 from runners.local.one_step import StepOptions, run_step
 from tests.runners.local.past_runs import PastRuns
 
@@ -38,6 +40,22 @@ def test_what_cannot_run_again_is_refused_by_name(workspace, step, run, problem)
         run_step(StepOptions(step, run, workspace))
 
     assert [path.name for path in workspace.parent.iterdir()] == ["workspace"]
+
+
+def test_while_a_step_runs_nothing_removes_its_inputs(workspace, monkeypatch):
+    (workspace / "spans" / "unused").mkdir(parents=True)  # for `gc` to remove
+
+    def run_worker(*_):
+        assert main(["gc", "--keep", "1", "--workspace", str(workspace), "--workload", "shelf"]) == 5
+        (warning,) = gc.keep_within(workspace, 0, str(workspace / "push"))
+        return Problem(warning)
+
+    finish_with(workspace, *(Step(name, "done") for name in ("Schema", "Trainer")))
+    CODE.write(find_run(workspace, "latest")[0].path, {})
+    monkeypatch.setattr(one_step, "run_worker", run_worker)
+    with pytest.raises(EdgelineError, match=r"cannot be kept within .*`edgeline step` reads artifacts"):
+        run_step(StepOptions("Trainer", "latest", workspace))
+    assert main(["gc", "--keep", "1", "--workspace", str(workspace), "--workload", "shelf"]) == 0
 
 
 def test_a_step_whose_inputs_were_never_made_is_refused(workspace):
