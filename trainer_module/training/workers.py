@@ -14,8 +14,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -26,6 +27,8 @@ from edgeline.errors import EdgelineError, UsageError
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFIG = "TF_CONFIG"
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h: the signal that a process gets when its parent ends
+# Others notice that a worker's connections are closed before this process can see that it ended.
+_SEEN_DEAD_S = 2.0
 # TensorFlow's message when a worker on another machine is gone.
 _LOST = re.compile(r"Collective ops is aborted by.*?/task:(\d+)", re.DOTALL)
 
@@ -121,10 +124,12 @@ def _watch(workers: Sequence[_Worker]) -> None:
             if isinstance(message, logging.LogRecord):
                 logging.getLogger(message.name).handle(message)
                 continue
-            for other in running.values():
-                # The cause is a worker that died, not the error that another one raises about it.
-                if other.pipe is not ready and (code := other.process.poll() or 0) < 0:
-                    raise _make_ended_error(other, code) from None
+            # The cause is a worker that died, not the error that another one raises about it.
+            until = time.monotonic() + _SEEN_DEAD_S
+            for other in (each for each in running.values() if each.pipe is not ready):
+                with suppress(subprocess.TimeoutExpired):
+                    if (code := other.process.wait(max(0.0, until - time.monotonic()))) < 0:
+                        raise _make_ended_error(other, code) from None
             raise message
 
 
