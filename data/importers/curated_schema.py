@@ -5,7 +5,7 @@ to it in place, and the rest of the text is not touched.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from edgeline.errors import UsageError
@@ -162,9 +162,12 @@ def widen_schema(text: str, difference: Difference, comment: str) -> str:
         match = re.search(r"(int|float)_domain\s*\{([^}]*)\}", text[start:end])
         if match is None:
             raise _make_missing_error(f"bounds of {difference.feature}")
-        low, high = difference.bounds
-        bounds = re.sub(r"min:\s*([^\s,;]+)", lambda old: f"min: {min(float(old[1]), low):.9g}", match[2])
-        bounds = re.sub(r"max:\s*([^\s,;]+)", lambda old: f"max: {max(float(old[1]), high):.9g}", bounds)
+        # The text format reads no exponent in a whole number.
+        number: Callable[[Any], float] = int if match[1] == "int" else float
+        form = "d" if number is int else ".9g"
+        low, high = map(number, difference.bounds)
+        bounds = re.sub(r"min:\s*([^\s,;]+)", lambda old: f"min: {min(number(old[1]), low):{form}}", match[2])
+        bounds = re.sub(r"max:\s*([^\s,;]+)", lambda old: f"max: {max(number(old[1]), high):{form}}", bounds)
         new = f"{match[1]}_domain {{{bounds}}}"
         place = start + match.start()
         return f"{text[:start]}# {comment}\n{text[start:place]}{new}{text[start + match.end() :]}"

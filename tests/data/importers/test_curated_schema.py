@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from data.importers.curated_schema import add_labels, build_photo_schema, read_label_domain
+from data.importers.curated_schema import add_labels, build_photo_schema, read_label_domain, widen_schema
 from edgeline.errors import UsageError
 from edgeline.labels import find_fault
+from edgeline.records.verdict import Difference
 
 SHELF = Path(__file__).parents[3] / "schema" / "shelf.pbtxt"
 ODD = (
@@ -87,3 +88,11 @@ def test_the_shelf_has_its_labels_and_its_40_lanes():
     found = features(schema)
     assert set(found) == set(features(parse(build_photo_schema(("a",)))))
     assert (found["label"].domain, found["lane_id"].domain) == ("label", "lane_id")
+
+
+@pytest.mark.parametrize("high", [70_000, 2_000_000_000, 1_234_567_891_234])
+def test_bounds_of_whole_numbers_are_widened_to_whole_numbers(high):
+    text = 'feature { name: "a" type: INT int_domain { min: -9223372036854775808 max: 10 } }'
+    seen = Difference("a", "range", "", "", True, bounds=(-5.0, float(high)))
+    domain = features(parse(widen_schema(text, seen, "a new site")))["a"].int_domain
+    assert (domain.min, domain.max) == (-(2**63), high)
