@@ -97,19 +97,21 @@ class SimpleModels:
         train = self._train
         try:
             with _ignore_warnings():
+                cv = list(StratifiedGroupKFold(_FOLDS).split(train.ids, train.labels, train.groups))
                 # A class may be missing in a fold: cross_val_predict gives it the probability 0 there.
                 known = cross_val_predict(
                     clone(self._models[best.name]),
                     train.features,
                     train.labels,
-                    groups=train.groups,
-                    cv=StratifiedGroupKFold(_FOLDS),
+                    cv=cv,
                     method="predict_proba",
                 )
         except Exception as error:
             log.warning("Labels of train are not judged: %s: %s", type(error).__name__, error)
             return None
         probabilities = self._spread(known, np.unique(train.labels))
+        for learned, held in cv:  # a model that never saw a class cannot contradict it
+            probabilities[held[~np.isin(train.labels[held], train.labels[learned])]] = np.nan
         return Judged(best.name, "train", train.ids, train.labels, probabilities)
 
     def _spread(self, known: NDArray[Any], classes: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -168,3 +168,22 @@ def test_train_labels_are_judged_out_of_fold_by_the_model_that_is_best_on_eval(t
     found = {judged.ids[number] for number in suspects}
     # 3 % of the labels were flipped; a model in its own fold would have learned some of them.
     assert len(found & wrong) >= 7 and len(found - wrong) <= 20
+
+
+def test_labels_of_a_class_from_one_group_are_not_judged_by_models_that_never_saw_it(tmp_path):
+    labels = ("ok", "leak", "jam")
+    workload = replace(TABLE, labels=labels, group="machine")
+
+    def row(number: int) -> dict:
+        machine = number % 10
+        label = 2 if machine == 7 else number // 10 % 2  # a jam was only recorded at machine 7
+        values = {"a": float(label), "b": float(number // 20 % 3)}
+        return {"example_id": f"{number:03d}", "label": labels[label], "machine": f"m{machine}", **values}
+
+    rows = [row(number) for number in range(300)]
+    splits = {name: write_split(tmp_path / name, rows) for name in ("train", "eval")}
+    models = SimpleModels(splits, tmp_path, workload, [row["example_id"] for row in rows])
+    judged = models.judge_train(np.array([labels.index(row["label"]) for row in rows]))
+    assert judged is not None
+    np.testing.assert_array_equal(np.isnan(judged.probabilities).any(1), judged.labels == 2)
+    assert not len(find_suspects(judged.labels, judged.probabilities)[0])
