@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,7 @@ def SpanExampleGen(
     for split in SPLITS:
         if not any(key[0] == split for key in counts):
             where = f"the {split} split" if counts else "the window"
-            raise _refuse_empty_split(where, rejected, spans, about)
+            raise _refuse_empty_split(where, sorted({key[0] for key in counts}), rejected, spans, about)
     read_now = compute_span_digests(fresh)
     span_contents = {**contents, **read_now}
     digest = compute_window_digest(span_contents)
@@ -230,8 +230,19 @@ def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span], fresh:
 
 
 def _refuse_empty_split(
-    where: str, rejected: Counter[tuple[str, str]], spans: Sequence[Span], workload: Workload
+    where: str,
+    assigned: Collection[str],
+    rejected: Counter[tuple[str, str]],
+    spans: Sequence[Span],
+    workload: Workload,
 ) -> DataRefused:
+    shown = " to ".join(dict.fromkeys((spans[0].name, spans[-1].name)))
+    if assigned and not rejected.total():
+        return DataRefused(
+            f"All {workload.nouns} of {shown} are assigned to {', '.join(assigned)}, and none to {where}.",
+            f"A model cannot be trained and judged without {workload.nouns} in both splits.",
+            "Assign some of each class to the other split, or remove the splits; import into a new folder.",
+        )
     by_reason: Counter[str] = Counter()
     for (_, reason), count in rejected.items():
         by_reason[reason] += count
@@ -239,7 +250,7 @@ def _refuse_empty_split(
     return DataRefused(
         f"No usable {workload.noun} is left for {where} ({rejected.total()} quarantined: {reasons}).",
         f"A model cannot be trained and judged without {workload.nouns} in both splits.",
-        f"Check the content of {spans[0].name} to {spans[-1].name}.",
+        f"Check the content of {shown}.",
     )
 
 

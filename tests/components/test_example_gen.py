@@ -341,6 +341,14 @@ def test_a_split_whose_photos_all_went_to_quarantine_is_refused_and_named(tmp_pa
     write_span(tmp_path / "data", [(row, b"" if row.session_id in lost else photo) for row, photo in photos])
     error = refused(tmp_path / "data", tmp_path)
     assert "left for the eval split (5 quarantined: 5 zero-byte)" in error.found
+    assert error.do == "Check the content of span-00001."
+
+
+def test_photos_that_their_spans_all_assign_to_one_split_are_refused_for_that_reason(tmp_path):
+    photos = [*good(range(3), "walk-1"), *good(range(3, 6), "walk-2")]
+    write_span(tmp_path / "data", [(replace(row, split="train"), photo) for row, photo in photos])
+    error = refused(tmp_path / "data", tmp_path)
+    assert error.found == "All photos of span-00001 are assigned to train, and none to the eval split."
 
 
 def test_a_window_that_changed_since_the_runner_saw_it_is_refused(tmp_path):
