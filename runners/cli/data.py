@@ -45,6 +45,12 @@ def _parse_target(text: str) -> Path:
             "Spans can only be written to a folder on this machine, each whole or not at all.",
             f"Pass a folder, and copy its new span to {text} afterwards, labels.csv last.",
         )
+    if not text or Path(text).is_file():
+        raise UsageError(
+            f"--data is {f'the file {text}' if text else 'empty'}.",
+            "Spans are written to a folder, which is made if it does not exist.",
+            "Pass the folder of spans, and check that a variable in its name is set.",
+        )
     return Path(text)
 
 

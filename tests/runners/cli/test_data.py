@@ -94,6 +94,17 @@ def test_a_category_with_more_values_than_a_model_tells_apart_is_named(tmp_path,
     assert ended.code == 0 and "most frequent ones" not in ended.out
 
 
+@pytest.mark.parametrize("place, found", [("", "--data is empty."), ("a.csv", "--data is the file a.csv.")])
+def test_spans_are_written_to_no_file_and_to_no_folder_without_a_name(
+    tmp_path, monkeypatch, command, place, found
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("plan,paid\n" + "1,yes\n2,no\n" * 20)
+    ended = command("data", "import", "a.csv", "--label", "paid", "--data", place)
+    assert ended.code == 2 and found in ended.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [("category", "number"), ("category", "leave-out"), ("label", "number"), ("time", "leave-out")],
