@@ -159,7 +159,7 @@ def find_photos(folder: Path) -> list[Path]:
     unreadable: list[OSError] = []
     for path, folders, names in os.walk(folder, onerror=unreadable.append):
         links = [name for name in folders if os.path.islink(os.path.join(path, name))]
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
+        folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN) and name not in links)
         paths += [Path(path, name) for name in sorted(names) if is_photo(name)]
         paths += [Path(path, name) for name in sorted(links)]
     return paths + [Path(error.filename) for error in unreadable]
@@ -178,7 +178,7 @@ def _find_unnamed(folder: Path) -> list[Path]:
     """Returns files below a folder that may be photos, of a camera's own format or without a suffix."""
     paths: list[Path] = []
     for path, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
         paths += [Path(path, name) for name in names if _has_suffix(name, _UNREAD_SUFFIXES)]
     return sorted(paths)
 

@@ -22,11 +22,12 @@ from edgeline.labels import join_names
 PHOTO_SUFFIXES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
-        *(".heic", ".heif", ".avif"),
+        *(".heic", ".heif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm"),
     )
 )
-# A Mac puts a folder, and in it a file beside each of an archive's own, into the archives that it makes.
-HIDDEN = (".", "__MACOSX")  # beginnings of names
+# A Mac puts a folder, and in it a file beside each of an archive's own, into the archives that it makes. A
+# Synology server puts a folder with thumbnails into each folder.
+HIDDEN = (".", "__MACOSX", "@eaDir")  # beginnings of names
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".xlsx", ".xls", ".ods")
 _GZIP, _ZIP, _OLD_OFFICE = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

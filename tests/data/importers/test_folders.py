@@ -227,6 +227,12 @@ def test_files_that_may_be_photos_of_another_kind_are_counted(tmp_path):
     assert refused == ["a/IMG.CR2", "a/noext"]
 
 
+def test_photos_of_netpbm_are_read_and_thumbnails_of_a_server_are_not(tmp_path):
+    photos = {"a/1.ppm": encode(pixels(), "PPM"), "a/@eaDir/1.ppm/SYNOPHOTO_THUMB_M.jpg": jpeg(seed=1)}
+    src = write(tmp_path / "src", {**photos, "@eaDir/1.jpg": jpeg(seed=2)})
+    assert [photo.where for photo in find_source(src).offers] == ["a/1.ppm"]
+
+
 def test_where_only_one_split_is_there_the_import_makes_both(tmp_path):
     src = write(tmp_path / "src", {"train/a/1.jpg": b"x", "train/b/2.jpg": b"x", "val/a/notes.txt": b""})
     assert find_source(src).layout == "one folder per split, each with one folder per class (2 classes)"

@@ -241,8 +241,10 @@ def test_a_folder_gives_a_table_in_which_what_cannot_be_read_stands_too(push, pr
     photo(folder / "b.png", 101)
     (folder / "c.jpg").write_bytes(b"no photo")
     (folder / "notes.txt").write_text("nor this")
-    (folder / "__MACOSX").mkdir()
-    for name in ("._a.png", "__MACOSX/._b.png"):  # as a Mac packs them
+    for name in ("__MACOSX", "@eaDir/b.png"):
+        (folder / name).mkdir(parents=True)
+    # As a Mac packs them, and as a Synology server adds them.
+    for name in ("._a.png", "__MACOSX/._b.png", "@eaDir/b.png/SYNOPHOTO_THUMB_M.png"):
         (folder / name).write_bytes(b"\0\5\x16\7")
     said = predict(folder)
     rows = list(csv.DictReader(io.StringIO(said.out)))
