@@ -21,6 +21,7 @@ _PHOTO = ("image/encoded", "photo", "image", "encoded", "image_raw", "image_byte
 _LABEL_TEXT = ("image/class/text", "label_text", "label_name")
 _LABEL = ("label", "image/class/label", "class", "label_id")
 _OPTIONAL = ("lane_id", "session_id", "captured_at", "split")
+_NAMES = ("labels.txt", "label.labels.txt")  # the second is that of TensorFlow Datasets
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip", ".7z")
 _MOST_RECORD_BYTES = 4 * MOST_BYTES
 
@@ -33,9 +34,9 @@ def is_tfrecord(path: Path) -> bool:
 
 
 def open_tfrecords(files: Sequence[Path]) -> Source:
-    """Opens the photos in TFRecord files; numbers are named by the labels.txt beside them, else `class-<n>`.
+    """Opens the photos in TFRecord files; numbers are named by the file beside them, else `class-<n>`.
 
-    labels.txt has one label a line, the first for 0, or lines like `0:ok`.
+    That file, labels.txt or label.labels.txt, has one label a line, the first for 0, or lines like `0:ok`.
 
     Raises:
         DataRefused: The files are damaged, or have no photo or label under a known name; also raised while
@@ -45,7 +46,8 @@ def open_tfrecords(files: Sequence[Path]) -> Source:
     """
     if odd := [file for file in files if not file.is_file()]:
         raise DataRefused(f"{odd[0]} is not a file.", "TFRecords are read from files.", "Move it elsewhere.")
-    names = _read_names(files[0].parent / "labels.txt")
+    found = [file for name in _NAMES if (file := files[0].parent / name).exists()]
+    names = _read_names(found[0]) if found else {}
     offers = (offer for file in files for offer in _read_photos(file, names))
     layout = "1 TFRecord file" if len(files) == 1 else f"{len(files)} TFRecord files"
     return Source(layout, offers, None, tuple(names.values()))
@@ -61,8 +63,6 @@ def _read_names(path: Path) -> dict[int, str]:
             names = list(enumerate(lines))
         if len(dict(names)) < len(names):
             raise ValueError("it has a number twice")
-    except FileNotFoundError:
-        return {}
     except (OSError, ValueError) as error:
         raise DataRefused(
             f"{path} cannot be read ({error}).",

@@ -157,6 +157,14 @@ def test_labels_are_split_at_line_feeds_alone(tmp_path, data_dir):
     assert labels(data_dir) == ("grün",)
 
 
+@pytest.mark.parametrize("names", [None, b"a\nb\n"])
+def test_names_are_read_as_tensorflow_datasets_writes_them(tmp_path, data_dir, names):
+    src = source(tmp_path, record(image=jpeg(), label=1), names=names)
+    (src / "label.labels.txt").write_text("cat\ndog\n")
+    import_photos(src, data_dir)
+    assert labels(data_dir) == ("b" if names else "dog",)
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", ["labels.txt", "b.tfrecord"])
 def test_what_is_a_pipe_is_refused(tmp_path, data_dir, name):
