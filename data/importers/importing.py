@@ -117,13 +117,14 @@ def import_photos(
             "Nothing was imported.",
             "Free disk space or grant write permission there, then import again.",
         ) from None
+    missing = source.searched if "missing" in importer.refused else ""
     if not importer.added and not importer.known and not importer.relabelled:
         refused = ", ".join(
             f"{len(places)} {reason} ({places[0]}, ...)" for reason, places in importer.refused.items()
         )
         raise DataRefused(
             f"{src} is {source.layout}, but none of its photos can be imported: {refused or 'it is empty'}.",
-            "There is nothing to train on.",
+            f"There is nothing to train on.{f' {missing}' if missing else ''}",
             "Give each photo a label, and a file below the source that is not empty.",
         )
     # A new schema also gets the labels of earlier spans; an existing one has them already.
@@ -142,6 +143,7 @@ def import_photos(
         restored=importer.restored,
         relabelled=tuple(importer.relabelled),
         conflicting=sum(len(labels) > 1 for labels in importer.labels_of.values()),
+        conflicts=importer.list_conflicts(),
         refused={reason: tuple(places) for reason, places in importer.refused.items()},
         written=written,
         new_labels=new_labels,
@@ -149,6 +151,7 @@ def import_photos(
         joined=importer.grouped.joined,
         eval=dict(sorted(importer.in_eval.items())),
         warnings=(
+            *filter(None, [missing]),
             *_warn_of_shared(source, {*known.labels, *in_schema}),
             *([_NO_EVAL] if importer.only_train else []),
             *importer.warn_of_unusable(),
@@ -225,6 +228,13 @@ class _Importer:
         return [label for label in self._source.label_order if label in self._labels] + sorted(
             self._labels.difference(self._source.label_order), key=_make_natural_key
         )
+
+    def list_conflicts(self) -> tuple[str, ...]:
+        """Returns the places of each photo with two labels, and the labels there."""
+        places = defaultdict[str, list[str]](list)
+        for photo in self.photos:
+            places[photo.row.photo.partition(".")[0]].append(f"{photo.where} is {photo.row.label!r}")
+        return tuple(", ".join(found) for found in places.values() if len(found) > 1)
 
     def warn_of_unusable(self) -> Iterator[str]:
         """Yields warnings of the photos that a run will reject."""

@@ -45,7 +45,11 @@ def open_manifest(manifest: Path, known: Collection[str]) -> Source:
     columns = _find_columns(manifest, records, known)
     cells = [_read_cells(manifest, line, record, columns) for line, record in records]
     return Source(
-        f"a manifest ({manifest.name}, {len(cells)} rows)", _read_photos(manifest, cells), len(cells)
+        f"a manifest ({manifest.name}, {len(cells)} rows)",
+        _read_photos(manifest, cells),
+        len(cells),
+        searched=f"Missing photos were looked for in {manifest.parent} and its folder photos; the paths of"
+        " others begin with their folder there, as in images/a.jpg.",
     )
 
 

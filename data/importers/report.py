@@ -73,6 +73,7 @@ class ImportReport:
     joined: tuple[str, ...]  # places of photos that share the session of a photo in an earlier span
     eval: Mapping[str, int]  # the part of `added` that labels.csv puts into eval, by label
     warnings: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()  # the places of each of the `conflicting` photos, with the labels there
 
     def sentences(self) -> list[str]:
         """Returns the report for people, a sentence a line."""
@@ -109,7 +110,8 @@ class ImportReport:
             )
         if self.conflicting:
             lines.append(
-                f"{self.conflicting} photos have two labels in the source; a run will quarantine them."
+                f"{self.conflicting} photos have two labels in the source; a run will quarantine them:"
+                f" {_list_some(self.conflicts)}."
             )
         for reason, places in self.refused.items():
             lines.append(f"{len(places)} refused as {reason}: {_list_some(places)}.")

@@ -51,6 +51,7 @@ class Source:
     outer: tuple[str, ...] = ()  # its class folders
     inner: tuple[str, ...] = ()  # the folders with photos in these
     shared: tuple[str, ...] = ()  # those of them that each class folder has
+    searched: str = ""  # where the photos that a manifest lists are looked for, in words
 
 
 def clean_text(value: object, where: str) -> str:

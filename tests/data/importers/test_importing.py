@@ -161,6 +161,7 @@ def test_a_new_photo_with_two_labels_keeps_both_rows_for_ingest_to_judge(tmp_pat
     files = {"a/1.jpg": photo, "a/copy.jpg": photo, "b/1.jpg": photo, "b/2.jpg": other}
     report = import_photos(write(tmp_path / "src", files), data_dir)
     assert (report.conflicting, report.known) == (1, 1)
+    assert any(line.endswith("them: a/1.jpg is 'a', b/1.jpg is 'b'.") for line in report.sentences())
     assert sorted(row.label for row in rows(data_dir)) == ["a", "b", "b"]
     assert len(list(report.span.photos.iterdir())) == 2
 
@@ -211,6 +212,20 @@ def test_what_cannot_be_imported_is_refused_and_nothing_is_written(tmp_path, dat
 def test_a_source_that_does_not_exist_or_is_no_source_is_refused(tmp_path, data_dir):
     with pytest.raises(UsageError, match="does not exist"):
         import_photos(tmp_path / "missing", data_dir)
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_it_is_said_where_missing_photos_were_looked_for(tmp_path, data_dir, found):
+    name = "images/a.jpg" if found else "a.jpg"
+    files = {"m.csv": f"photo,label\n{name},ok\nb.jpg,ok\n", "images/a.jpg": jpeg()}
+    src = write(tmp_path / "src", files)
+    searched = f"looked for in {src} and its folder photos"
+    if found:
+        assert searched in import_photos(src, data_dir).warnings[0]
+        return
+    with pytest.raises(DataRefused) as refused:
+        import_photos(src, data_dir)
+    assert searched in refused.value.why
     with pytest.raises(DataRefused, match="not named like a manifest or a TFRecord file"):
         import_photos(write(tmp_path, {"a.txt": "x"}) / "a.txt", data_dir)
 
