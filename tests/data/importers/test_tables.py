@@ -288,7 +288,13 @@ def test_dates_of_which_day_and_month_cannot_be_told_are_no_times_and_left_out(t
 
 @pytest.mark.parametrize(
     ("form", "few"),
-    [("%d %b %Y", True), ("%b %d, %Y", False), ("%d.%m.%y", True), ("%m/%d/%Y %I:%M %p", True)],
+    [
+        ("%d %b %Y", True),
+        ("%b %d, %Y", False),
+        ("%d.%m.%y", True),
+        ("%m/%d/%Y %I:%M %p", True),
+        ("%Y-%m", False),
+    ],
 )
 def test_dates_in_a_form_that_is_not_read_are_no_category_that_never_comes_again(tmp_path, form, few):
     days = [date(2020, 1, 5) + timedelta(n * 5 % (40 if few else 1500)) for n in range(3000)]
