@@ -25,7 +25,6 @@ from edgeline.records.json_file import UNREADABLE, decode, encode
 from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.release.durable import only_writer
-from edgeline.release.layout import PushFolder
 from edgeline.report import records
 from edgeline.report.facts import Facts
 from edgeline.store.locations import Location, locate, read_bytes
@@ -118,10 +117,7 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
 def _find_production(push: str, model: str) -> dict[str, Any]:
     """Returns the fields of a situation that tell what is in production."""
     try:
-        release, folder = store.current(push, model), PushFolder(locate(push))
-        lost = release is None and model in folder.models()
-        where = folder.relative(folder.pointer(model))
-        return {"release": release, "unreadable": f"{where}: found no file." if lost else ""}
+        return {"release": store.current(push, model), "unreadable": ""}
     except (EdgelineError, OSError) as error:
         return {"release": None, "unreadable": getattr(error, "found", None) or str(error)}
 

@@ -47,8 +47,6 @@ def status(place: Place, as_json: bool) -> int:
     last, root, model = resolve_place(place)
     release, rollout = store.current(root, model), store.find_rollout(root, model)
     others = () if release else store.models(root)
-    if model in others:
-        raise nothing_of(PushFolder(locate(root)), model)
     # The last run says nothing of releases in another place.
     is_own = place.store is None or find_push(last, place.workspace) == root
     # Nor does one that never read the data say anything of phones.

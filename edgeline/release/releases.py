@@ -92,10 +92,14 @@ def current(root: str | Location, model: str) -> Release | None:
     """Returns the release of `model` in production, or None before the first push.
 
     Raises:
-        EdgelineError: The pointer or the manifest that it names is damaged, or the store cannot be read.
+        EdgelineError: The pointer is missing beside a history, it or the manifest that it names is damaged,
+            or the store cannot be read.
     """
     folder = PushFolder(locate(root))
     pointer = read_pointer(folder, check_name(model, "model name"))
+    # The first push may have ended meanwhile: its pointer comes before its line in the history.
+    if pointer is None and model in folder.models() and (pointer := read_pointer(folder, model)) is None:
+        raise missing_pointer(folder, model)
     return read_release(folder, model, pointer.to_version, pointer.manifest_sha256) if pointer else None
 
 
@@ -104,7 +108,7 @@ def get(root: str | Location, model: str, version: int | None = None) -> Release
 
     Raises:
         UsageError: Nothing is in production, or there is no such version.
-        EdgelineError: As `current` and `read_release` do, or the pointer is missing.
+        EdgelineError: As `current` and `read_release` do.
     """
     folder = PushFolder(locate(root))
     if version is None:

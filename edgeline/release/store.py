@@ -57,7 +57,7 @@ from edgeline.release.history import (
     read_pointer,
     render_pointer,
 )
-from edgeline.release.layout import PushFolder, check_name, missing_pointer, sha256_of_bytes
+from edgeline.release.layout import PushFolder, check_name, sha256_of_bytes
 from edgeline.release.mirror import Mirror
 from edgeline.release.pins import compute_pins, pins_match, render_pins
 from edgeline.release.pointer import (
@@ -153,7 +153,7 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
                 f"Its model may be worse than version {last.to_version}.",
                 f"Start a new run, which compares its model with version {last.to_version}.",
             )
-        production = _read_production(folder, place, model) if percent and last else None
+        production = _read_production(place, model) if percent and last else None
         digest, reason = sha256_of_bytes(stage(candidate, folder, model, version)), f"run {candidate.run}"
         if production and percent:
             opened = Canary(version, digest, float(percent))
@@ -476,7 +476,7 @@ def _switch_to(
             _LOG.warning("%s %s: %s", model, target, warning)
         _check_key(folder, model, key, release.manifest.signed_by)
         if action == "rollout":
-            production = _read_production(folder, place, model)
+            production = _read_production(place, model)
             check_canary(production, release.manifest.rollback_epoch)
             opened = Canary(target, release.manifest_sha256, float(percent))
             change = make_change(folder, model, action, production.named, reason.strip(), candidate=opened)
@@ -486,11 +486,11 @@ def _switch_to(
     return release
 
 
-def _read_production(folder: PushFolder[Path], place: Location, model: str) -> Release:
+def _read_production(place: Location, model: str) -> Release:
     """Reads the release that phones without the candidate of a canary run."""
-    if production := current(place, model):
-        return production
-    raise missing_pointer(folder, model)
+    production = current(place, model)
+    assert production is not None  # a model without a pointer or a history has no release to try
+    return production
 
 
 def _make_open_error(model: str, tried: Canary) -> UsageError:

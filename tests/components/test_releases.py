@@ -187,6 +187,13 @@ def test_an_empty_store_gives_an_artifact_that_says_so_and_is_no_empty_folder(pu
     assert not push.exists()
 
 
+def test_a_store_that_lost_its_pointer_is_no_empty_store(push, tmp_path):
+    Run(tmp_path / "1").push_to(push)
+    (push / "edge/shelf/current.json").unlink()
+    with pytest.raises(EdgelineError, match=r"current\.json: found no file"):
+        production_model(push, tmp_path / "model")
+
+
 def test_the_model_in_production_is_put_out_whole(push, tmp_path):
     release = store.push(push, "shelf", make_candidate(tmp_path / "made"))
     store.push(push, "shelf", make_candidate(tmp_path / "other", "other"))

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import EdgelineError, HeldBack, UsageError
-from edgeline.release import durable, manifest, store
+from edgeline.release import durable, manifest, releases, store
+from edgeline.release.history import read_pointer
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import model_identity
 from tests.edgeline.release.candidates import make_candidate, problems_of, snapshot
@@ -135,6 +136,20 @@ def test_a_damaged_pointer_is_an_error_for_readers_and_fixed_by_a_promotion(push
         store.current(pushed, "shelf")
     assert store.promote(pushed, "shelf", 3, "the pointer was damaged").version == 3
     assert store.verify(pushed, "shelf") == []
+
+
+def test_a_lost_pointer_beside_a_history_is_an_error_for_readers_and_fixed_by_a_promotion(pushed):
+    (pushed / "edge/shelf/current.json").unlink()
+    with pytest.raises(EdgelineError, match=r"edge/shelf/current\.json: found no file"):
+        store.current(pushed, "shelf")
+    assert store.promote(pushed, "shelf", 3, "the pointer was lost").version == 3
+    assert store.current(pushed, "shelf").version == 3 and store.verify(pushed, "shelf") == []
+
+
+def test_a_first_push_that_ends_while_it_is_read_is_no_lost_pointer(pushed, monkeypatch):
+    answers = [None, read_pointer(PushFolder(pushed), "shelf")]
+    monkeypatch.setattr(releases, "read_pointer", lambda folder, model: answers.pop(0))
+    assert store.current(pushed, "shelf").version == 3
 
 
 def test_a_serving_folder_that_somebody_removed_does_not_stop_the_next_push(pushed, tmp_path):
