@@ -46,12 +46,12 @@ def status(place: Place, as_json: bool) -> int:
     """Shows what is in production, and how the last run ended."""
     last, root, model = resolve_place(place)
     release, rollout = store.current(root, model), store.find_rollout(root, model)
-    others = () if release else store.models(root)
     # The last run says nothing of releases in another place.
     is_own = place.store is None or find_push(last, place.workspace) == root
-    # Nor does one that never read the data say anything of phones.
-    newest_first = reversed(read_runs(place.workspace, model)) if is_own else ()
-    known = next((run for run in newest_first if Sources.of(run).quarantine), None)
+    known = last if is_own else None
+    if known and not Sources.of(known).quarantine:  # one that never read the data says nothing of phones
+        earlier = reversed(read_runs(place.workspace, model))
+        known = next((run for run in earlier if Sources.of(run).quarantine), None)
     served = closing.find_served(known, release.version) if known and release else None
     tried = rollout and rollout.candidate
     tried_served = closing.find_served(known, tried.version, tried.version) if known and tried else None
@@ -83,8 +83,8 @@ def status(place: Place, as_json: bool) -> int:
         print_json({"production": production, "candidate": candidate, "last_run": last_run})
         return 0
     if release is None:
-        instead = f", which has {', '.join(others)}" if others else ""
-        say(f"No release of {model} is in production in {root}{instead}.")
+        others = ", ".join(store.models(root))
+        say(f"No release of {model} is in production in {root}{f', which has {others}' if others else ''}.")
     else:
         say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
         for line in closing.release_lines(release):
