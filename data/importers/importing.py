@@ -134,6 +134,7 @@ def import_photos(
     counts = _count_labels(labels, importer.added)
     unusable = Counter(label for _, label in importer.unusable)
     usable = {label: count - unusable[label] for label, count in counts.items()}
+    conflicts = importer.list_conflicts()
     return ImportReport(
         source=src,
         layout=source.layout,
@@ -142,8 +143,8 @@ def import_photos(
         known=importer.known,
         restored=importer.restored,
         relabelled=tuple(importer.relabelled),
-        conflicting=sum(len(labels) > 1 for labels in importer.labels_of.values()),
-        conflicts=importer.list_conflicts(),
+        conflicting=len(conflicts),
+        conflicts=conflicts,
         refused={reason: tuple(places) for reason, places in importer.refused.items()},
         written=written,
         new_labels=new_labels,
