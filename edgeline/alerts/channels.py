@@ -126,7 +126,15 @@ def _deliver(
     failure = ""
     try:
         while queue:
-            failure = retrying(_attempt, settings, channel, queue[0]) or failure
+            try:
+                failure = retrying(_attempt, settings, channel, queue[0]) or failure
+            except NotSent as error:
+                if error.again or len(queue) == 1:
+                    raise
+                # The newest shows whether the channel refuses all messages, or only this one for its content.
+                retrying(_attempt, settings, channel, queue[-1])
+                del queue[-1]
+                failure = f"{error} to an older message, which is dropped"
             del queue[0]
         failures[channel] = failure
     except NotSent as error:

@@ -87,6 +87,20 @@ def test_of_several_messages_those_before_the_one_that_failed_were_sent(hook, we
     assert sent(webhook, "webhook", [MESSAGE] * 3) == (1, "the server answered 500")
 
 
+def test_a_message_that_the_server_refuses_is_dropped_when_it_takes_a_newer_one(hook, webhook):
+    hook.statuses = [400, 200]
+    queue = [MESSAGE, replace(MESSAGE, model="between"), replace(MESSAGE, model="newest")]
+    (failure,) = send(webhook, {"webhook": queue}).values()
+    assert failure == "the server answered 400 to an older message, which is dropped"
+    assert queue == [] and "newest" in hook.messages[0] and "between" in hook.messages[1]
+
+
+def test_no_message_is_dropped_where_the_server_refuses_each(hook, webhook):
+    hook.statuses, queue = [404, 404], [MESSAGE, MESSAGE]
+    assert send(webhook, {"webhook": queue}) == {"webhook": "the server answered 404"}
+    assert len(queue) == 2 and hook.messages == []
+
+
 @pytest.mark.parametrize("status", [404, 302])
 def test_a_server_that_refuses_is_asked_once(hook, webhook, status):
     hook.statuses = [status, 200]

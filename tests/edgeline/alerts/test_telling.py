@@ -190,7 +190,7 @@ def test_a_channel_that_works_is_not_told_again_because_another_one_does_not(tmp
 
 
 def test_of_a_year_of_failures_the_newest_are_kept(workspace, hook):
-    hook.statuses = [404] * 25
+    hook.statuses = [404] * (1 + 2 * 24)  # one attempt, then two a run: the oldest message and the newest
     for number in range(25):
         workspace.run("failed", f"Reason {number}.")
     workspace.tell()
