@@ -1,4 +1,4 @@
-"""A table as people have it, from the file to the answers about that very file, and two more weeks of it."""
+"""Three weeks of a table as people have it, from the files to the answers about those very files."""
 
 import random
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import QUICK, Ended, edgeline, run_dag
+from tests.e2e.conftest import QUICK, edgeline, run_dag
 
 pytestmark = pytest.mark.e2e
 
@@ -46,22 +46,12 @@ def write_week(path: Path, week: int, first: date, days: int, towns: Sequence[st
     return path
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("table")
-
-
 def load(folder: Path, src: Path) -> dict[str, object]:
     named = ("--label", "Bezahlt", "--group", "Kundennr", "--data", str(folder / "data"))
     ended = edgeline(folder / "workspace", "data", "import", str(src), *named, "--json")
     assert ended.code == 0, ended.stderr
     report: dict[str, object] = ended.json
     return report
-
-
-def run(folder: Path) -> Ended:
-    named = ("--workload", str(folder / "data" / "workload.yaml"), "--data", str(folder / "data"))
-    return run_dag(folder / "workspace", *named, settings=SETTINGS)
 
 
 def answers(folder: Path, src: Path) -> list[dict[str, float]]:
@@ -71,31 +61,29 @@ def answers(folder: Path, src: Path) -> list[dict[str, float]]:
     return [answer["probabilities"] for answer in ended.json["answers"]]
 
 
-def test_a_file_that_was_imported_is_answered_as_its_span_is_row_by_row(folder: Path) -> None:
-    src = write_week(folder / "januar.csv", 0, date(2026, 1, 1), 28, ("Ulm", "Kiel", "Jena"))
-    report = load(folder, src)
+def test_three_weeks_have_the_form_of_the_first_and_each_file_is_answered_as_its_span_row_by_row(
+    tmp_path: Path,
+) -> None:
+    towns = ("Ulm", "Kiel", "Jena")
+    first = write_week(tmp_path / "januar.csv", 0, date(2026, 1, 1), 28, towns)
+    # Days up to 12 only, of which nobody could tell the month; then a town that nobody knows.
+    second = write_week(tmp_path / "februar.csv", 1, date(2026, 2, 1), 12, towns)
+    third = write_week(tmp_path / "maerz.csv", 2, date(2026, 3, 1), 28, (*towns, "Trier"))
+    report = load(tmp_path, first)
     assert report["numbers"] == ["Geburt_weekday", "Geburt_month", "Bestellt_weekday", "Betrag", "Menge"]
     assert report["categories"] == ["PLZ", "Ort"]
     assert [name for name, _ in report["left_out"]] == ["Mahnstufe", "Konto"]
     assert (report["rows"], report["unlabelled"]) == (294, 6)
+    assert load(tmp_path, second)["rows"] == load(tmp_path, third)["rows"] == 294
+    assert load(tmp_path, second)["known"] == 294
 
-    ended = run(folder)
+    named = ("--workload", str(tmp_path / "data" / "workload.yaml"), "--data", str(tmp_path / "data"))
+    ended = run_dag(tmp_path / "workspace", *named, settings=SETTINGS)
     assert ended.code == 0, ended.stderr + ended.stdout
 
-    of_file = answers(folder, src)
-    of_span = answers(folder, folder / "data" / "span-00001" / "table.csv")
+    of_file = answers(tmp_path, first)
+    of_span = answers(tmp_path, tmp_path / "data" / "span-00001" / "table.csv")
     assert len(of_file) == 300
     assert [answer for number, answer in enumerate(of_file) if number % 50 != 7] == of_span
     assert len({answer["ja"] for answer in of_span}) > 200
-
-
-def test_weeks_after_it_have_its_form_and_a_new_category_is_no_reason_to_stop(folder: Path) -> None:
-    # Days up to 12 only, of which nobody could tell the month; then a town that nobody knows.
-    second = write_week(folder / "februar.csv", 1, date(2026, 2, 1), 12, ("Ulm", "Kiel", "Jena"))
-    third = write_week(folder / "maerz.csv", 2, date(2026, 3, 1), 28, ("Ulm", "Kiel", "Jena", "Trier"))
-    assert load(folder, second)["rows"] == load(folder, third)["rows"] == 294
-    assert load(folder, second)["known"] == 294
-
-    ended = run(folder)
-    assert ended.code == 0, ended.stderr + ended.stdout
-    assert {len(answers(folder, src)) for src in (second, third)} == {300}
+    assert {len(answers(tmp_path, src)) for src in (second, third)} == {300}

@@ -1,21 +1,30 @@
-"""Weeks of sensor readings on the same DAG: pushed, and refused."""
+"""Weeks of sensor readings on the same DAG: searched, pushed, and refused."""
 
 import json
 from pathlib import Path
 
 import pytest
 
+from edgeline.records.training import SEARCH
+from pipeline.settings import load
+from pipeline.workloads import find_workload
 from tests.e2e.conftest import QUICK, Ended, edgeline, run_dag
 
 pytestmark = pytest.mark.e2e
 
 SETTINGS = (
     *QUICK,
-    "trainer.epochs=3",
+    "trainer.epochs=2",
     "gate.severity={label_shift: warn}",
     "edge.max_latency_ms=1000",
     "edge.variants=[int8]",
     "evaluation.bounds=[{slice: overall, metric: auc, lower: 0.6}]",
+)
+SEARCHED = (
+    *SETTINGS,
+    "tune.max_trials=2",
+    "tune.space.trainer.learning_rate={min: 1e-3, max: 1e-2, log: true}",
+    "tune.space.model.hidden=[8, 16]",
 )
 
 
@@ -35,7 +44,48 @@ def add_week(data: Path, *faults: str, weeks: int = 1) -> None:
 @pytest.fixture(scope="module")
 def first(data: Path, workspace: Path) -> Ended:
     add_week(data, weeks=3)
-    return run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=SETTINGS)
+    return run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=SEARCHED)
+
+
+def artifact(workspace: Path, output: str) -> Path:
+    (path,) = (workspace / "artifacts").glob(output)
+    return path
+
+
+def plan(data: Path, workspace: Path, settings: tuple[str, ...], *arguments: str) -> dict[str, bool]:
+    """Returns whether each step of the next run would be taken from the cache."""
+    sets = [part for setting in ("registry.enabled=false", *settings) for part in ("--set", setting)]
+    place = ["--workload", "sensor", "--data", str(data), "--workspace", str(workspace)]
+    planned = edgeline(workspace, "plan", "--json", *place, *sets, *arguments)
+    assert planned.code == 0, planned.stderr
+    return {step["name"]: step["cached"] for step in planned.json["steps"]}
+
+
+def test_the_model_is_trained_with_the_settings_of_the_best_trial(first: Ended, workspace: Path) -> None:
+    search = SEARCH.read(artifact(workspace, "Tuner/tuner_results/*"))
+    assert len(search.trials) == 2 and first.json["tuned"] == search.found.values
+    # Groups of train judged the trial, and eval judges the model that is trained on all of train.
+    history = (artifact(workspace, "Trainer/model_run/*") / "history.jsonl").read_text().splitlines()
+    assert all(
+        json.loads(epoch)["val_loss"] != pytest.approx(search.found.score, rel=1e-3) for epoch in history
+    )
+    assert "trial 2 of 2: val_loss" in first.stderr and "--profile" in first.stderr
+    facts = json.loads((Path(first.json["report"]).parent / "facts.json").read_text())
+    assert facts["run"]["tuned"] == search.found.values
+    assert list((workspace / "checkpoints").iterdir()) == []
+
+
+def test_the_same_again_would_search_nothing_and_the_pinned_file_has_no_search(
+    first: Ended, data: Path, workspace: Path
+) -> None:
+    same = plan(data, workspace, SEARCHED)
+    assert same["Tuner"] and same["Trainer"]
+    profile = str(artifact(workspace, "Tuner/tuner_results/*") / "tuned.yaml")
+    pinned = plan(data, workspace, SETTINGS, "--profile", profile)
+    assert "Tuner" not in pinned and not pinned["Trainer"]
+    loaded, best = load(find_workload("sensor").settings, profile, SETTINGS), first.json["tuned"]
+    assert loaded.trainer.learning_rate == best["trainer.learning_rate"]
+    assert loaded.model.hidden == best["model.hidden"]
 
 
 def test_a_week_of_readings_is_pushed_as_files_for_a_microcontroller(first: Ended, workspace: Path) -> None:
@@ -68,8 +118,8 @@ def test_a_week_in_another_unit_is_refused_before_anything_is_trained(
     first: Ended, data: Path, workspace: Path
 ) -> None:
     add_week(data, "fahrenheit=1")
-    refused = run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=SETTINGS)
+    refused = run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=SEARCHED)
 
     assert refused.code == 4
     assert any("temperature" in reason for reason in refused.json["reasons"])
-    assert "Trainer" not in {step for step, state in refused.states.items() if state != "queued"}
+    assert not {"Tuner", "Trainer"} & {step for step, state in refused.states.items() if state != "queued"}
