@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import UsageError
-from pipeline.kubeflow_settings import KubeflowSettings, Placement, mount_path, split_claim
+from pipeline.kubeflow_settings import Placement, mount_path, split_claim
 from pipeline.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,10 +20,6 @@ def mistake(**group):
     return sentence.strip()
 
 
-def test_nothing_of_it_has_to_be_set_for_a_run_on_one_machine():
-    assert load({}).kubeflow == KubeflowSettings()
-
-
 def test_the_settings_of_a_platform_lie_between_the_profile_and_what_is_typed(tmp_path):
     profile, platform = tmp_path / "profile.yaml", tmp_path / "platform.yaml"
     profile.write_text("trainer: {epochs: 3, batch_size: 8}\nkubeflow: {image: ours:1, namespace: us}\n")
@@ -34,48 +30,32 @@ def test_the_settings_of_a_platform_lie_between_the_profile_and_what_is_typed(tm
     assert settings.kubeflow.retries == 1
 
 
-def test_a_file_of_settings_that_is_not_there_is_named_with_its_option(tmp_path):
-    with pytest.raises(UsageError, match=r"--settings .*platform\.yaml: no readable file"):
-        load({}, platform=str(tmp_path / "platform.yaml"))
-
-
-@pytest.mark.parametrize("root", ["s3://bucket", "minio://mlpipeline/v2/artifacts", "gs://bucket/artifacts"])
+@pytest.mark.parametrize("root", ["s3://bucket", "minio://mlpipeline/v2/artifacts"])
 def test_a_pipeline_root_is_a_bucket(root):
     assert kubeflow(pipeline_root=root).pipeline_root == root
 
 
-@pytest.mark.parametrize("root", ["/artifacts", "artifacts", "file:///artifacts", "s3://", "pvc://claim/x"])
+@pytest.mark.parametrize("root", ["/artifacts", "s3://", "pvc://claim/x"])
 def test_a_pipeline_root_that_the_launcher_cannot_copy_to_is_refused(root):
     said = mistake(pipeline_root=root)
     assert said.startswith("kubeflow.pipeline_root: ") and root in said and "s3://BUCKET" in said
 
 
-@pytest.mark.parametrize("location", ["pvc://store", "pvc://store/weekly/photos", "s3://bucket/photos"])
+@pytest.mark.parametrize("location", ["pvc://store/weekly/photos", "s3://bucket/photos"])
 def test_data_and_releases_are_on_a_claim_or_in_a_bucket(location):
     group = kubeflow(data=location, push=location)
     assert (group.data, group.push) == (location, location)
 
 
-@pytest.mark.parametrize("location", ["/data", "minio://bucket/data", "pvc://Store/x", "pvc://store/../etc"])
+@pytest.mark.parametrize("location", ["minio://bucket/data", "pvc://Store/x", "pvc://store/../etc"])
 def test_what_a_pod_does_not_see_is_refused_as_data(location):
     assert "pvc://CLAIM/path" in mistake(data=location)
-
-
-def test_checkpoints_are_only_ever_on_a_claim():
-    assert "is not pvc://CLAIM/path" in mistake(checkpoints="s3://bucket/checkpoints")
 
 
 def test_a_claim_is_mounted_where_its_paths_point():
     assert split_claim("pvc://store/push/here") == ("store", "/mnt/store/push/here")
     assert split_claim("pvc://store/") == ("store", mount_path("store"))
     assert split_claim("s3://bucket/push") is None
-
-
-def test_a_gpu_type_without_a_count_is_refused():
-    said = mistake(steps={"Trainer": {"gpu_type": "nvidia.com/gpu"}})
-    assert said.startswith("kubeflow: steps.Trainer.gpu_type is nvidia.com/gpu, but gpu")
-    said = mistake(every_step={"gpu_type": "nvidia.com/gpu"}, steps={"Trainer": {"cpu": 2.0}})
-    assert said.startswith("kubeflow: every_step.gpu_type is nvidia.com/gpu, but gpu")
 
 
 @pytest.mark.parametrize("first", ["gpu", "gpu_type"])
@@ -99,6 +79,15 @@ def test_an_unknown_step_is_told_the_nearest_one():
         ({"env": {"A": "x"}, "secrets": {"A": "minio/key"}}, "env and secrets both set A"),
         ({"image_pull_policy": "Sometimes"}, "one of Always, IfNotPresent, Never"),
         ({"host": "kfp.example"}, "is not a URL"),
+        ({"checkpoints": "s3://bucket/checkpoints"}, "is not pvc://CLAIM/path"),
+        (
+            {"steps": {"Trainer": {"gpu_type": "nvidia.com/gpu"}}},
+            "steps.Trainer.gpu_type is nvidia.com/gpu, but",
+        ),
+        (
+            {"every_step": {"gpu_type": "nvidia.com/gpu"}, "steps": {"Trainer": {"cpu": 2.0}}},
+            "every_step.gpu_type is nvidia.com/gpu, but gpu",
+        ),
         ({"steps": {"Trainer": {"gpu": 1, "gpu_type": "nvidia"}}}, "not of the form vendor/name"),
     ],
 )
@@ -118,8 +107,7 @@ def test_a_step_takes_what_every_step_takes_but_for_what_it_says_itself():
 
 
 SECRETS = [
-    "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "HF_TOKEN", "PGPASSWORD_PASSWD", "MYSQL_PWD", "api_key",
-    "WANDB_API_KEY", "SESSION_COOKIE", "BASIC_AUTH", "GCP_CREDENTIALS", "password", "KEY", "X_PASSPHRASE",
+    "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "api_key", "SESSION_COOKIE", "BASIC_AUTH", "KEY", "X_PASSPHRASE",
 ]  # fmt: skip
 NO_SECRETS = [
     "GOOGLE_APPLICATION_CREDENTIALS", "AWS_ENDPOINT_URL", "AWS_WEB_IDENTITY_TOKEN_FILE", "AUTH_URL", "PATH",
@@ -147,10 +135,7 @@ def test_paths_and_addresses_are_no_secrets():
         {"env": {"HTTPS_PROXY": "http://me:hunter2@proxy:3128"}},
         {"host": "https://me:hunter2@kfp.example"},
         {"image": "me:hunter2@registry.example/edgeline:1"},
-        {"image": "https://me:hunter2@registry.example/edgeline:1"},
         {"data": "s3://me:hunter2@bucket/data"},
-        {"push": "s3://me:hunter2@bucket/push"},
-        {"pipeline_root": "s3://me:hunter2@bucket/root"},
     ],
 )
 def test_a_user_in_an_address_is_refused_without_the_password(group):

@@ -45,9 +45,9 @@ def load(own, **groups):
     return settings.load({"steps": own, **groups})
 
 
-def compile_dag(own, code="c"):
+def compile_dag(own):
     paths = Paths("data", "artifacts", "./metadata.sqlite", "push", "checkpoints")
-    seen = Observed("w", "p", code, "l", "r")
+    seen = Observed("w", "p", "c", "l", "r")
     pipeline = create_pipeline(with_features(BUILT_IN["shelf"]), load(own), paths, seen)
     return {
         node.pipeline_node.node_info.id: node.pipeline_node for node in Compiler().compile(pipeline).nodes
@@ -75,12 +75,6 @@ def test_a_step_before_the_gate_does_not_wait_for_it():
     nodes = compile_dag({"Clean": {**CLEAN, "feeds": {"StatisticsGen.examples": "cleaned"}}})
 
     assert set(nodes["Clean"].upstream_nodes) == {"ExampleGen"}
-
-
-def test_the_code_of_a_step_of_ones_own_is_in_its_cache_key():
-    before, after = (compile_dag({"Clean": CLEAN}, code)["Clean"].parameters for code in ("c", "d"))
-
-    assert before != after
 
 
 def test_the_table_of_steps_has_the_order_and_inputs_of_the_dag():

@@ -21,10 +21,6 @@ def write_workload(folder, text, schema=SCHEMA):
     return str(path)
 
 
-def test_the_shelf_has_its_labels_in_the_order_of_the_schema():
-    assert with_features(find_workload("shelf")).labels == ("ok", "misplaced", "damaged")
-
-
 @pytest.mark.parametrize("workload", BUILT_IN.values(), ids=BUILT_IN)
 def test_the_settings_of_each_built_in_workload_are_right(workload):
     settings = load(workload.settings, labels=with_features(workload).labels)
@@ -89,14 +85,6 @@ def test_a_pipe_is_no_workload_and_nobody_waits_for_it(tmp_path):
 
     with pytest.raises(UsageError, match="not a regular file"):
         find_workload(str(tmp_path / "workload.yaml"))
-
-
-def test_a_schema_that_is_a_link_to_itself_is_refused(tmp_path):
-    path = write_workload(tmp_path, "name: a\nschema: circle.pbtxt\nmodule: m\n")
-    (tmp_path / "circle.pbtxt").symlink_to("circle.pbtxt")
-
-    with pytest.raises(UsageError, match="cannot be read"):
-        with_features(find_workload(path))
 
 
 @pytest.mark.parametrize(
