@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tfx.types import artifact_utils
 
-from data.spans.tfrecords import format_value, list_values
+from data.spans.tfrecords import list_values
 from edgeline.records.shards import find_shards
 from edgeline.records.workload import Workload
+from trainer_module.raw_features import first_text
 from trainer_module.workload_module import LABEL, input_feature, stored_dtype
 
 _BATCH = 64
@@ -128,8 +129,3 @@ def open_records(folder: str) -> Any:
 def read_label(features: Mapping[str, Any], workload: Workload) -> int:
     """Returns the position of an example's label in the schema's domain, from its raw features."""
     return workload.labels.index(first_text(features["label"]))
-
-
-def first_text(feature: Any) -> str:
-    """Returns the first value of a `tf.train.Feature` as text; empty if it has none."""
-    return format_value(next(iter(list_values(feature)), ""))

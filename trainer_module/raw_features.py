@@ -1,4 +1,4 @@
-"""Raw features as Transform hands them to a `preprocessing_fn`."""
+"""Raw features: as Transform hands them to a `preprocessing_fn`, and of a single example."""
 
 from __future__ import annotations
 
@@ -27,3 +27,10 @@ def label_ids(names: tf.Tensor, labels: Sequence[str]) -> tf.Tensor:
     matches = tf.equal(names[:, tf.newaxis], tf.constant(list(labels))[tf.newaxis, :])
     index = tf.argmax(tf.cast(matches, tf.int32), axis=1, output_type=tf.int64)
     return tf.where(tf.reduce_any(matches, axis=1), index, tf.constant(-1, tf.int64))
+
+
+def first_text(feature: Any) -> str:
+    """Returns the first value of a `tf.train.Feature` as text; empty if it has none."""
+    kind = feature.WhichOneof("kind")
+    value = next(iter(getattr(feature, kind).value), "") if kind else ""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

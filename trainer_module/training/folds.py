@@ -7,7 +7,7 @@ the model that it measures.
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from edgeline.records.edge import Prediction
 from edgeline.records.training import CrossValidation, Estimate
 from edgeline.records.workload import Workload
 from edgeline.store.locations import write_atomically
+from trainer_module.raw_features import first_text
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.training import calibration, input_pipeline
 from trainer_module.training.input_pipeline import READ_BATCH, Split
@@ -174,20 +175,12 @@ def _make_predictions(
             number, raw = len(predictions), tf.train.Example.FromString(record).features.feature
             predictions.append(
                 Prediction(
-                    example_id=_read_text(raw, workload.id),
+                    example_id=first_text(raw[workload.id]),
                     label=workload.labels[labels[number]],
                     probabilities=tuple(round(float(p), _DIGITS) for p in answers[number]),
-                    slices={kind: _read_text(raw, name) for kind, name in features.items()},
+                    slices={kind: first_text(raw[name]) for kind, name in features.items()},
                     span=next(iter(raw["span"].int64_list.value), None),
-                    group=_read_text(raw, workload.group),
+                    group=first_text(raw[workload.group]),
                 )
             )
     return predictions
-
-
-def _read_text(raw: Mapping[str, tf.train.Feature], name: str) -> str:
-    """Reads the first value of a feature as text; empty if it has none."""
-    feature = raw[name]
-    values = getattr(feature, feature.WhichOneof("kind")).value if feature.WhichOneof("kind") else ()
-    value = next(iter(values), b"")
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
