@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from components.transformed_examples import first_text, read_label, read_raw_features
+from components.transformed_examples import read_label, read_raw_features
 from data.spans.tfrecords import list_values
 from edgeline.records.photo_features import read_features
 from edgeline.records.workload import Workload
+from trainer_module.raw_features import first_text
 
 _AT_ONCE = 1_000
 # Numbers of a table that are read of the train split at most, 120 MB.
@@ -30,14 +31,6 @@ class Rows:
     features: Any
     kind: Literal["texts", "photos", "table"]
     categories: tuple[int, ...] = ()  # columns of a table with codes; -1 for a text that train does not have
-
-    def sorted_by(self, order: NDArray[np.int64]) -> "Rows":
-        """Returns the rows in another order."""
-        features = self.features
-        if features is not None:
-            features = [features[n] for n in order] if isinstance(features, list) else features[order]
-        ids = [self.ids[number] for number in order]
-        return Rows(ids, self.labels[order], self.groups[order], features, self.kind, self.categories)
 
 
 class RowReader:

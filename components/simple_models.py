@@ -56,7 +56,7 @@ class SimpleModels:
             self._train = reader.read(splits["train"], _MOST_TRAINED)
             evaluation = reader.read(splits["eval"])
             place = {name: number for number, name in enumerate(ids)}
-            evaluation = evaluation.sorted_by(np.argsort([place[name] for name in evaluation.ids]))
+            order = np.argsort([place[name] for name in evaluation.ids])
         except Exception as error:
             log.warning("No simple model is compared: %s: %s", type(error).__name__, error)
             return
@@ -73,7 +73,7 @@ class SimpleModels:
             try:
                 with _ignore_warnings():
                     model.fit(features, labels)
-                    known = model.predict_proba(evaluation.features)
+                    known = model.predict_proba(evaluation.features)[order]
             except Exception as error:
                 log.warning("A %s is not compared: %s: %s", name, type(error).__name__, error)
                 continue

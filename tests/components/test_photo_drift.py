@@ -46,9 +46,12 @@ def examples(tmp_path_factory):
     return made
 
 
+def take(rows: Rows, part: slice) -> Rows:
+    return Rows(rows.ids[part], rows.labels[part], rows.groups[part], rows.features[part], rows.kind)
+
+
 def measure(examples, folder: Path, rows: Rows) -> PhotoDrift | None:
-    order = np.arange(len(rows.ids))
-    splits = [("train", rows.sorted_by(order[::2])), ("eval", rows.sorted_by(order[1::2]))]
+    splits = [("train", take(rows, slice(0, None, 2))), ("eval", take(rows, slice(1, None, 2)))]
     return write_photo_drift(folder, examples, splits, SHELF)
 
 
@@ -64,12 +67,11 @@ def test_a_share_of_sessions_that_are_unlike_earlier_ones_is_found_and_shown(exa
 
 
 def test_weeks_that_differ_as_usual_are_no_drift(examples, tmp_path):
-    drifts = [measure(examples, tmp_path, window(seed=seed)) for seed in range(20)]
+    drifts = [measure(examples, tmp_path, window(seed=seed)) for seed in range(8)]
     assert not [drift for drift in drifts if drift is None or drift.has_drifted]
 
 
 def test_without_three_spans_of_thirty_photos_nothing_is_said(examples, tmp_path):
     assert measure(examples, tmp_path, window(weeks=2)) is None and not (tmp_path / PHOTO_DRIFT.name).exists()
     rows = window(unlike=1.0)
-    few = rows.sorted_by(np.arange(len(rows.ids) - PHOTOS + 29))
-    assert measure(examples, tmp_path, few) is None
+    assert measure(examples, tmp_path, take(rows, slice(29 - PHOTOS))) is None
