@@ -22,7 +22,7 @@ from edgeline.records.training import (
 from edgeline.records.workload import Workload
 from trainer_module import workload_module
 from trainer_module.export import signatures
-from trainer_module.settings import LearningSettings, replace_values
+from trainer_module.settings import LearningSettings
 from trainer_module.training import calibration, checkpoint, devices, front, novelty, workers
 from trainer_module.training.folds import count_folds, cross_validate
 from trainer_module.training.task import open_task, train_model
@@ -50,8 +50,7 @@ def run_fn(fn_args: Any) -> None:
     if fn_args.hyperparameters:
         # KerasTuner adds values of its own, such as tuner/epochs.
         values = {name: value for name, value in fn_args.hyperparameters["values"].items() if "/" not in name}
-        model, trainer = replace_values(values, settings.model, settings.trainer)
-        settings = LearningSettings(seed=settings.seed, model=model, trainer=trainer)
+        settings = settings.with_values(values)
         config = {**config, "settings": settings.model_dump_json()}
     arguments = SimpleNamespace(custom_config=config, **{name: getattr(fn_args, name) for name in _FIELDS})
     if settings.trainer.strategy == "multi_worker":
@@ -73,7 +72,7 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
     )
     remove_finished(Path(config["checkpoints"]), stays=key)
     checkpoints = Path(config["checkpoints"]) / key
-    if not checkpoints.is_dir() and checkpoint.find_all(checkpoints.parent):
+    if not checkpoints.is_dir() and any(checkpoints.parent.glob(f"*/{checkpoint.NAME}")):
         _progress.info("Training starts anew: an unfinished one had other data, settings, code or libraries.")
     task = open_task(
         Workload.from_json(config["workload"]),

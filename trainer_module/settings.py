@@ -178,14 +178,11 @@ class LearningSettings(Group):
     model: ModelSettings
     trainer: TrainerSettings
 
-
-def replace_values(
-    values: Mapping[str, Any], model: ModelSettings, trainer: TrainerSettings
-) -> tuple[ModelSettings, TrainerSettings]:
-    """Returns both settings with the values of a search, by dotted name (`trainer.learning_rate`)."""
-
-    def select(group: str) -> dict[str, Any]:
-        prefix = f"{group}."
-        return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
-
-    return model.model_copy(update=select("model")), trainer.model_copy(update=select("trainer"))
+    def with_values(self, values: Mapping[str, Any]) -> "LearningSettings":
+        """Returns the settings with the values of a search, by dotted name (`trainer.learning_rate`)."""
+        given: dict[str, dict[str, Any]] = {"model": {}, "trainer": {}}
+        for name, value in values.items():
+            group, _, leaf = name.partition(".")
+            given[group][leaf] = value
+        changed = {group: getattr(self, group).model_copy(update=update) for group, update in given.items()}
+        return self.model_copy(update=changed)

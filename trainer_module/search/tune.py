@@ -18,13 +18,7 @@ from edgeline.records.training import FINISHED, TRIAL, Search, Trial
 from edgeline.records.workload import Workload
 from edgeline.store.locations import write_atomically
 from trainer_module.search.tune_settings import SEARCHED, TuneSettings, Values
-from trainer_module.settings import (
-    LearningSettings,
-    ModelSettings,
-    TrainerSettings,
-    parse_seconds,
-    replace_values,
-)
+from trainer_module.settings import LearningSettings, parse_seconds
 from trainer_module.training import checkpoint
 from trainer_module.training.budget import BudgetTooShort
 from trainer_module.training.devices import make_strategy
@@ -58,16 +52,8 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     folder = Path(config["checkpoints"]) / key
     workload = Workload.from_json(config["workload"])
     data = (fn_args.transform_graph_path, fn_args.train_files, fn_args.eval_files)
-    search = TrialSearch(
-        settings.tune,
-        _replace_evaluation(open_task(workload, *data, settings.seed, folder)),
-        settings.model,
-        settings.trainer,
-        replicas,
-        folder,
-        fn_args.working_dir,
-        began,
-    )
+    task = _replace_evaluation(open_task(workload, *data, settings.seed, folder))
+    search = TrialSearch(settings, task, replicas, folder, fn_args.working_dir, began)
     return TunerFnResult(tuner=search, fit_kwargs={})
 
 
@@ -129,21 +115,13 @@ class TrialSearch(BaseTuner):
     """
 
     def __init__(
-        self,
-        tune: TuneSettings,
-        task: Task,
-        model: ModelSettings,
-        trainer: TrainerSettings,
-        replicas: Any,
-        folder: Path,
-        working_dir: str,
-        began: float,
+        self, settings: _Settings, task: Task, replicas: Any, folder: Path, working_dir: str, began: float
     ) -> None:
-        self._tune, self._task, self._model, self._trainer = tune, task, model, trainer
-        self._replicas, self._folder, self._began = replicas, folder, began
+        self._settings, self._tune, self._trainer = settings, settings.tune, settings.trainer
+        self._task, self._replicas, self._folder, self._began = task, replicas, folder, began
         self._trials: list[Trial] = []
         self._earlier_s = 0.0
-        oracle = make_oracle(tune, trainer.epochs, task.seed)
+        oracle = make_oracle(self._tune, self._trainer.epochs, task.seed)
         super().__init__(oracle=oracle, directory=working_dir, project_name="search", overwrite=True)
 
     def search(self) -> None:
@@ -240,17 +218,17 @@ class TrialSearch(BaseTuner):
         values = ", ".join(f"{name}={_format_value(value)}" for name, value in trial.values.items())
         report(TrialReported(f"{self._name(trial)}: {values}"))
         keras.utils.clear_session()
-        model, trainer = replace_values(trial.values, self._model, self._trainer)
+        settings = self._settings.with_values(trial.values)
         limits: dict[str, Any] = {"epochs": trial.epochs}
         if self._tune.algorithm == "hyperband":
             limits["min_steps"] = None
         if is_short:
             limits["budget"] = f"{max(1, int(left_s))}s"
-        trainer = trainer.model_copy(update=limits)
+        trainer = settings.trainer.model_copy(update=limits)
         checkpoints = folder / "checkpoints"
         try:
             trained = train_model(
-                self._task, model, trainer, self._replicas, checkpoints, began, exactly=is_short
+                self._task, settings.model, trainer, self._replicas, checkpoints, began, exactly=is_short
             )
             outcome = trained.outcome
         except (HeldBack, BudgetTooShort) as error:

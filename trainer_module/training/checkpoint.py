@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 # Raised by numpy and zipfile for damaged files; an unknown compression is a RuntimeError.
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
-_NAME, _BEFORE, _DAMAGED = "checkpoint.npz", "checkpoint-before.npz", "checkpoint-damaged.npz"
+NAME, _BEFORE, _DAMAGED = "checkpoint.npz", "checkpoint-before.npz", "checkpoint-damaged.npz"
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,6 @@ def training_key(
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def find_all(checkpoints: Path) -> list[Path]:
-    """Returns the newest checkpoint of each unfinished training in a folder of trainings by key."""
-    return sorted(checkpoints.glob(f"*/{_NAME}"))
-
-
 def training_variables(model: keras.Model) -> list[Any]:
     """Returns the state of a compiled model whose optimizer is built: its variables and the optimizer's."""
     return [*model.variables, *model.optimizer.variables]
@@ -71,8 +66,8 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     arrays["history"] = np.array(json.dumps(list(checkpoint.history)))
     arrays["tally"] = np.array(json.dumps(asdict(checkpoint.tally)))
     with contextlib.suppress(FileNotFoundError):
-        os.replace(folder / _NAME, folder / _BEFORE)
-    with write_atomically(folder / _NAME, sync=True) as file:
+        os.replace(folder / NAME, folder / _BEFORE)
+    with write_atomically(folder / NAME, sync=True) as file:
         np.savez(file, **arrays)
 
 
@@ -83,7 +78,7 @@ def load(model: keras.Model, folder: Path) -> Checkpoint | None:
         The checkpoint; None, with the model unchanged, if there is none or it belongs to another model.
     """
     targets = training_variables(model)
-    for path in (folder / _NAME, folder / _BEFORE):
+    for path in (folder / NAME, folder / _BEFORE):
         try:
             checkpoint = _read(path)
         except FileNotFoundError:
