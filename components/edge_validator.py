@@ -100,7 +100,9 @@ def EdgeValidator(
     contract = PREPROCESSING.read(bundle)
     is_known = contract["kind"] in TOLERANCES
     raw_examples = _read_raw_examples(examples.uri, sample, reference, names) if is_known else []
-    checked = check_contract(raw_examples, contract, saved_model.predict)
+    checked = check_contract(
+        raw_examples, contract, lambda inputs: saved_model.answer(inputs)["probabilities"]
+    )
     contents = [] if checked.problems else [each.content for each in raw_examples]
     before: NDArray[np.float32] | None = None
     production = ""
@@ -207,10 +209,6 @@ class _SavedModel:
 
         self._loaded = tf.saved_model.load(folder)  # the signatures alone do not keep the variables alive
         self._serve = self._loaded.signatures[signature]
-
-    def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Returns the model's probabilities, float32 [n, classes]."""
-        return self.answer(inputs)["probabilities"]
 
     def answer(self, inputs: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         """Returns the model's outputs by name, float32 [n, ...]."""

@@ -177,7 +177,8 @@ def read_metrics(
             for metric, value in of_key.items()
             if "doubleValue" in value
         }
-        if not _has_both(matrix, workload):
+        sums = dict(zip(workload.labels, map(sum, matrix), strict=True))
+        if not 0 < sums.get(workload.normal, 0) < sum(sums.values()):  # not both alarms and normal examples
             values = {metric: value for metric, value in values.items() if metric not in _ALARM_METRICS}
         class_id = workload.labels.index(name) if kind == "class" else None
         of_classes = matrix if class_id is None else matrices["overall", "all"]
@@ -223,10 +224,3 @@ def _read_matrix(by_output: Any, labels: Sequence[str]) -> list[list[int]]:
         if predicted >= 0:
             rows[entry.get("actualClassId", 0)][predicted] += round(entry["numWeightedExamples"])
     return rows
-
-
-def _has_both(matrix: Sequence[Sequence[int]], workload: Workload) -> bool:
-    """Returns True if a matrix has both alarms and normal examples."""
-    sums = dict(zip(workload.labels, map(sum, matrix), strict=True))
-    normal = sums.get(workload.normal, 0)
-    return 0 < normal < sum(sums.values())

@@ -10,7 +10,6 @@ from msgspec import to_builtins
 from msgspec.structs import asdict
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import (
     Examples,
     Model,
@@ -35,13 +34,12 @@ from edgeline.records.served import SERVED
 from edgeline.records.verdict import PUSH, VERDICT, Push
 from edgeline.release import store
 from edgeline.release.acceptance import terms
-from edgeline.release.history import Change, read_history
+from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import Code, Data, model_identity
 from edgeline.release.signing import signing_key
 from edgeline.report.card import render_card
 from edgeline.report.collect import collect
-from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
 
@@ -95,25 +93,30 @@ def Pusher(
         outcome = Push("unchanged", known, (_explain_unchanged(known, push, model_name),))
     elif opened := judge_canary(push, model_name, SERVED.find(Path(quarantine.uri)), bounds):
         rollout, judgement = opened
-        outcome = Push("held", 0, (_explain_wait(rollout), *judgement.sentences))
-    else:
-        facts = _collect_facts(
-            Run(
-                id=run,
-                workload=model_name,
-                outcome="pushed",
-                started_at=utc_now(),
-                settings=made_with,
-                libraries=library_versions(),
-                inputs={"window": examples.get_string_custom_property("window"), "code": code, "lock": lock},
-            ),
-            quarantine=quarantine,
-            model_run=model_run,
-            evaluation=evaluation,
-            edge_models=edge_models,
-            edge_verdict=edge_verdict,
-            search=search,
+        wait = (
+            f"{rollout.tried} A new model waits until that canary has ended: with more answers, or by"
+            f" `edgeline promote {rollout.versions[1]} --reason R` or `edgeline rollback --reason R`."
         )
+        outcome = Push("held", 0, (wait, *judgement.sentences))
+    else:
+        sources = Sources(
+            quarantine=Path(quarantine.uri),
+            model_run=Path(model_run.uri),
+            evaluation=Path(evaluation.uri),
+            edge_models=Path(edge_models.uri),
+            edge_verdict=Path(edge_verdict.uri),
+            search=Path(search.uri) if search else None,
+        )
+        about = Run(
+            id=run,
+            workload=model_name,
+            outcome="pushed",
+            started_at=utc_now(),
+            settings=made_with,
+            libraries=library_versions(),
+            inputs={"window": examples.get_string_custom_property("window"), "code": code, "lock": lock},
+        )
+        facts = collect(sources, about)
         bundle = _read_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels))
         terms_of_use = (bundle["labels"], given.licence, given.data_statement)
         metrics = METRICS.read(Path(evaluation.uri))
@@ -158,18 +161,6 @@ def Pusher(
     PUSH.write(Path(pushed_model.uri), outcome)
     pushed_model.set_string_custom_property("outcome", outcome.outcome)
     pushed_model.set_int_custom_property("version", outcome.version)
-
-
-def _collect_facts(run: Run, **artifacts: Artifact | None) -> Facts:
-    folders = {name: Path(artifact.uri) for name, artifact in artifacts.items() if artifact is not None}
-    return collect(Sources(**folders), run)
-
-
-def _explain_wait(rollout: Change) -> str:
-    return (
-        f"{rollout.tried} A new model waits until that canary has ended: with more answers, or by"
-        f" `edgeline promote {rollout.versions[1]} --reason R` or `edgeline rollback --reason R`."
-    )
 
 
 def _explain_unchanged(version: int, root: str, name: str) -> str:

@@ -208,14 +208,11 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         production_model=production.outputs["model"],
         **take("EdgeValidator"),
     )
-    judged = {
+    reported = {
         "evaluation": evaluator.outputs["evaluation"],
         "blessing": evaluator.outputs["blessing"],
         "edge_models": converter.outputs["edge_models"],
         "edge_verdict": edge_validator.outputs["verdict"],
-    }
-    reported = {
-        **judged,
         "model_run": trainer.outputs["model_run"],
         **({"search": tuner.outputs["tuner_results"]} if tuner else {}),
     }

@@ -33,6 +33,8 @@ def configure_executors(template: Path) -> dict[str, str]:
             "Executors are pods that are made like the driver's pod.",
             "Run it with `edgeline kubeflow submit`, or name a standalone Spark master, spark://HOST:PORT.",
         )
+    import pyspark
+
     namespace = _NAMESPACE.read_text(encoding="utf-8").strip()
     # A host name has at most 63 characters, and the name of a pod may have more.
     name = os.environ.get("KFP_POD_NAME") or socket.gethostname()
@@ -43,7 +45,7 @@ def configure_executors(template: Path) -> dict[str, str]:
     env = [one for one in container.get("env", ()) if not one["name"].startswith(("ARGO_", "KFP_"))]
     executor = {
         "name": "executor",
-        "command": ["sh", "-c", _EXECUTOR.format(jars=_find_jars())],
+        "command": ["sh", "-c", _EXECUTOR.format(jars=Path(pyspark.__file__).with_name("jars"))],
         "env": env,
         "volumeMounts": [one for one in container.get("volumeMounts", ()) if one["name"] in claims],
     }
@@ -74,12 +76,6 @@ def configure_executors(template: Path) -> dict[str, str]:
         # The launcher's account may make no config maps.
         "spark.kubernetes.executor.disableConfigMap": "true",
     }
-
-
-def _find_jars() -> Path:
-    import pyspark
-
-    return Path(pyspark.__file__).with_name("jars")
 
 
 def _read_pod(name: str, namespace: str) -> dict[str, Any]:

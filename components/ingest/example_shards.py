@@ -216,7 +216,8 @@ class MakeExamples(_Worker):
                 "Correct it as docs/start/own-workload.md shows, or remove the row.",
             ) from error
         place, look = f"{span.name}/{row.id}", self._describe(example)
-        encoded = _encode_example(span, place, row, example, plan.workload)
+        values: dict[str, Value] = {plan.workload.group: row.group, **example.features}
+        encoded = _serialize(values | {plan.workload.id: place, "label": row.label, "span": span.number})
         content = msgspec.msgpack.encode(
             _Part(example.digest, place, span.name, row.id, row.label, row.group, look, encoded, row.reviewed)
         )
@@ -377,11 +378,6 @@ def _open_quarantine(folder: Path, name: str) -> AbstractContextManager[BinaryIO
 def _write_json(folder: Path, name: str, value: Any) -> None:
     with write_atomically(folder / name) as file:
         file.write(msgspec.json.encode(value) + b"\n")
-
-
-def _encode_example(span: Span, place: str, row: Row, example: Example, workload: Workload) -> bytes:
-    values: dict[str, Value] = {workload.group: row.group, **example.features}
-    return _serialize(values | {workload.id: place, "label": row.label, "span": span.number})
 
 
 def _read_truth(part: _Part, workload: Workload) -> Truth:

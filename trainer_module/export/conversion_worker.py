@@ -108,21 +108,17 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
 
 
 def _write_and_run(path: Path, content: bytes) -> None:
+    """Writes the file and runs it once: one that crashes its interpreter does no harm here."""
     part = path.with_name(path.name + ".part")
     try:
         part.write_bytes(content)
-        _run_once(part)
+        interpreter = load_interpreter(part)
+        for tensor in interpreter.get_input_details():
+            interpreter.set_tensor(tensor["index"], np.zeros(tensor["shape"], tensor["dtype"]))
+        interpreter.invoke()
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _run_once(path: Path) -> None:
-    """Runs the file once: a file that converts can still crash its interpreter, which is harmless here."""
-    interpreter = load_interpreter(path)
-    for tensor in interpreter.get_input_details():
-        interpreter.set_tensor(tensor["index"], np.zeros(tensor["shape"], tensor["dtype"]))
-    interpreter.invoke()
 
 
 def _summarise(error: Exception) -> str:

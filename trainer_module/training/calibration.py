@@ -31,10 +31,10 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
     They are float [N, classes], to examples that chose nothing of the model, whose label ids are [N].
     """
-    costs = [
-        _log_loss(divide_logits(probabilities, np.exp(each)), labels) + (each / _LOG_DEVIATION) ** 2 / 2
-        for each in _LOG_TEMPERATURES
-    ]
+    costs = []
+    for each in _LOG_TEMPERATURES:
+        of_label = divide_logits(probabilities, np.exp(each))[np.arange(len(labels)), labels]
+        costs.append((each / _LOG_DEVIATION) ** 2 / 2 - np.log(np.maximum(of_label, _SMALLEST)).sum())
     return float(np.exp(_LOG_TEMPERATURES[np.argmin(costs)]))
 
 
@@ -60,7 +60,3 @@ def set_temperature(model: keras.Model, temperature: float) -> keras.Model:
         return model
     logits = keras.layers.Rescaling(1 / temperature, dtype="float32")(last.input)
     return keras.Model(model.input, keras.layers.Softmax(name=last.name, dtype="float32")(logits))
-
-
-def _log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    return -float(np.log(np.maximum(probabilities[np.arange(len(labels)), labels], _SMALLEST)).sum())
