@@ -37,14 +37,10 @@ def leave_record(
 ) -> None:
     """Writes page and facts of a run; any failure is only a warning, since no step depends on a page.
 
-    Args:
-        inputs: The artifacts that the step reads, by the names of `Sources`.
-        run: What the step knows of the run; the rest is filled in.
-        place: Folder or URL that page and facts are copied to, and that earlier facts are read from; empty on
-            one machine, where the runner keeps the records.
-        folder: Folder of the step's own output, if it has one.
-        accepted_data: The output of DataGate, if that is before the step; DataGate's record of the run has
-            the times of the steps that made it.
+    `inputs` are the artifacts that the step reads, by the names of `Sources`; what `run` lacks is filled in.
+    Page and facts go to `folder`, the step's own output, and to `place`, a folder or URL, from which earlier
+    facts are read; it is empty on one machine, where the runner keeps the records. `accepted_data` is the
+    output of DataGate, if that is before the step: its record has the times of the steps that made it.
     """
     kept: Location | None = None
     earlier: list[Facts] = []

@@ -125,14 +125,9 @@ def load(
 ) -> Settings:
     """Merges defaults < workload's settings < profile < platform < `a.b=c` overrides < parameters.
 
-    Args:
-        workload: The workload's settings, on top of those of its kind, nested by group.
-        profile: Path of a YAML file, or the name of one in `pipeline/profiles/`.
-        overrides: `a.b=c` each, `c` in YAML.
-        labels: The workload's labels; class weights may name no other.
-        platform: A second file of settings, for those that belong to a cluster.
-        slices: The kinds of slices that the workload has; bounds may name no other.
-        parameters: The parameters of one run on a cluster, nested by group.
+    `workload`, on top of its kind's, and `parameters`, of one run on a cluster, are nested by group.
+    `profile` is a YAML file, or the name of one in `pipeline/profiles/`; `platform` is another, for settings
+    of a cluster. Class weights may name none but `labels`, and bounds no kinds of slices but `slices`.
 
     Raises:
         UsageError: A setting is wrong; the one error names every mistake.

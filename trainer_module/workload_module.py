@@ -53,8 +53,9 @@ class WorkloadModule(Protocol):
         """Runs in Transform, on tensors of raw features.
 
         `custom_config` has `labels`, `numbers` and `categories` of the workload, the settings of `model`, and
-        `max_side` of `data`. Returns `label`, int64 [N], -1 if it is unknown, and the single feature that the
-        model reads; names that begin with _ are values for `edge_contract`.
+        `max_side` of `data`. Returns `label`, int64 [N], its index in `labels` or -1, and the single feature
+        that the model reads; names that begin with _ are values for `edge_contract`. At serving, there is no
+        label in `inputs`, and `label` is left out.
         """
 
     def build_model(

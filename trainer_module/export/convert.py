@@ -38,13 +38,9 @@ def convert(
 ) -> list[Conversion]:
     """Makes one edge file per variant: batch 1, fixed shapes, TFLite's builtin operations only.
 
-    Args:
-        saved_model: The SavedModel's folder.
-        signature: Name of a signature with one input, float32 or int32 [None, ...].
-        variants: Names, each once. One that fails does not stop the others.
-        calibration: Real inputs [n, ...]; int8 takes the ranges of its activations from them.
-        output: Folder for the files; created if it is missing.
-        timeout: Seconds that one variant may take, including the loading of TensorFlow. Defaults to 600.
+    The signature has one input, float32 or int32 [None, ...]. A variant that fails does not stop the others;
+    each may take `timeout` seconds, with the loading of TensorFlow. int8 takes the ranges of its activations
+    from real inputs, `calibration`, [n, ...]. The folder `output` is created if it is missing.
     """
     wanted = [VARIANTS[name] for name in variants]
     output.mkdir(parents=True, exist_ok=True)

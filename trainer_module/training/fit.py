@@ -110,17 +110,10 @@ def train(
     same weights as without the kill. Among several workers, the chief decides, measures and writes; only its
     outcome and model are of use.
 
-    Args:
-        loop: The loop, with a compiled model.
-        batches_of: Returns the training batches of a range of epochs, skipping so many of the first epoch.
-        steps: Number of steps in an epoch.
-        evaluation: The batches that are measured after each epoch, and decide nothing.
-        settings: Epochs and patience.
-        folder: Folder for the checkpoint of this training and, below it, TensorBoard's files.
-        board_data: Data that TensorBoard shows; None writes no TensorBoard files.
-        selection: Batches of groups held out of training, which select the best epoch; None selects none.
-        averaged: Number of epochs, the last ones, after which the weights are averaged (Izmailov and others,
-            2018, arXiv:1803.05407; Kaddour, 2022, arXiv:2209.14981).
+    The loop's model is compiled; `batches_of` returns the batches, `steps` an epoch, of a range of epochs,
+    skipping so many of the first; those of `evaluation` are measured after each epoch. `folder` gets the
+    checkpoint and, with `board_data`, TensorBoard's files. Izmailov and others (2018, arXiv:1803.05407) and
+    Kaddour (2022, arXiv:2209.14981) average weights.
 
     Raises:
         HeldBack: The loss is no longer a finite number.

@@ -237,10 +237,10 @@ def training_batches(
         batch_size: Examples of all replicas together.
         epochs: The epochs to yield; `range(3, 10)` goes on after three epochs.
         seed: Together with the epoch's number and the example's index, it decides everything random.
-        augment: Varies a batch by uniform draws, [batch, DRAWS]; None for no variation.
+        augment: Varies a batch by uniform draws, [batch, DRAWS].
         weights: Sample weight of each class, in label order.
         skip: Number of batches of the first epoch that were taken already.
-        context: From `distribute_datasets_from_function`; None if one replica takes everything.
+        context: From `distribute_datasets_from_function`.
         variations: Number per example, which epochs take in turn; None for a new one in each epoch.
 
     Returns:

@@ -32,18 +32,11 @@ TENSOR_SIGNATURE = "serve_image"
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """Turns raw features into the model's features. Called by TFX's Transform; analyses no data.
+    """Turns raw features into the model's features, as `WorkloadModule` has it; analyses no data.
 
-    Args:
-        inputs: Raw features by name, of which `photo` (JPEG or PNG) and `label` (string) are read, as
-            SparseTensor or as dense [N] or [N, 1]. Without the label, as at serving, `label` is left out.
-        custom_config: `labels` (names in domain order), `image_size` (pixels), `channels` (1 luma, 3 RGB),
-            `max_side` (pixels; a larger photo is first scaled down to it).
-
-    Returns:
-        `image`, float32 [N, image_size, image_size, channels] holding whole numbers 0..255 (Transform has no
-        uint8); `label`, int64 [N], the index of the name in `labels`, -1 if it is not in `labels`; and
-        `_max_side`, int64 [N], for `edge_contract`.
+    It reads `photo` (JPEG or PNG) and `label`, sparse or dense [N] or [N, 1], and scales a photo that is
+    larger than `max_side` pixels down to these first. It returns `image`, float32 [N, image_size, image_size,
+    channels] holding whole numbers 0..255 (Transform has no uint8), `label`, and `_max_side`, int64 [N].
     """
     import tensorflow as tf
 
@@ -59,11 +52,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
 def build_model(
     labels: Sequence[str], settings: ModelSettings, transform: tft.TFTransformOutput
 ) -> keras.Model:
-    """Builds the classifier: float32 [N, H, W, C] holding 0..255 to probabilities, float32 [N, labels].
-
-    Raises:
-        UsageError: The weights file does not fit the backbone.
-    """
+    """Builds the classifier: float32 [N, H, W, C] holding 0..255 to probabilities; raises as `body` does."""
     from trainer_module.networks import backbones
 
     return backbones.classifier(settings, len(labels))

@@ -32,19 +32,12 @@ CLIP = 6.0
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """Turns raw features into the model's features. Called by TFX's Transform.
+    """Turns raw features into the model's features, as `WorkloadModule` has it.
 
-    Args:
-        inputs: Raw features by name: numbers as dense float32 [N, readings], NaN if missing,
-            categories and `label` as strings. Without the label, as at serving, `label` is left out.
-        custom_config: `labels`, `numbers` and `categories` (names), `buckets` (quantiles of a number, 0 for
-            none) and `vocabulary` (the largest number of values of a category).
-
-    Returns:
-        `row`, float32 [N, readings, channels]; `label`, int64 [N], the index of the name in `labels`, -1 if
-        it is not in `labels`; and for `edge_contract` the statistics of the data, the same in every
-        example: `_means`, `_deviations`, `_lows` and `_highs`, float32 [N, numbers], `_boundaries`, float32
-        [N, numbers, buckets - 1].
+    Numbers are dense float32 [N, readings], NaN if missing; categories and `label` are strings. It returns
+    `row`, float32 [N, readings, channels], `label`, and for `edge_contract` the statistics of the data, the
+    same in every example: `_means`, `_deviations`, `_lows` and `_highs`, float32 [N, numbers], and
+    `_boundaries`, float32 [N, numbers, buckets - 1].
     """
     import tensorflow as tf
     import tensorflow_transform as tft
@@ -105,8 +98,6 @@ def build_model(
     A row is read by `model.members` networks that share the weights of these layers and differ in what each
     multiplies their inputs and outputs by (TabM: Gorishniy, Kotelnikov and Babenko, 2025, arXiv:2410.24210).
     In training each member answers by itself, [N, members, labels], and otherwise their mean.
-
-    The shape of a row comes from `transform`; the outputs are in the order of the labels.
     """
     import keras
     from keras import layers

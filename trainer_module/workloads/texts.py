@@ -51,17 +51,10 @@ def settle(custom_config: Mapping[str, Any], examples: Iterable[Mapping[str, Any
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """Turns raw features into the model's features. Called by TFX's Transform; analyses the words.
+    """Turns raw features into the model's features, as `WorkloadModule` has it; analyses the words.
 
-    Args:
-        inputs: Raw features by name, of which `text` (UTF-8) and `label` (string) are read, as SparseTensor
-            or as dense [N] or [N, 1]. Without the label, as at serving, `label` is left out.
-        custom_config: `labels` (names in domain order), `text_length`, `vocabulary_size`,
-            `vocabulary_min_count` and `weights`.
-
-    Returns:
-        `tokens`, int64 [N, 2 * text_length], words and then pairs of words, and `label`, int64 [N], the index
-        of the name in `labels`; -1 if it is not in `labels`.
+    It reads `text` (UTF-8) and `label`, sparse or dense [N] or [N, 1], and returns `tokens`, int64
+    [N, 2 * text_length], words and then pairs of words, and `label`.
     """
     import tensorflow as tf
     import tensorflow_transform as tft
