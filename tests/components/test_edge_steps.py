@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +21,10 @@ from edgeline.edge.interpreter import EdgeModel
 from edgeline.errors import EdgelineError
 from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.records.edge import EDGE_FILES, GOLDEN, PREPROCESSING
-from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
-from edgeline.report.collect import collect
-from edgeline.report.sources import Sources
 from pipeline.settings import EdgeSettings, Settings
 from tests.components.conftest import MODEL
 from tests.components.steps import LABELS, SHELF, artifact, execute
-from tests.edgeline.edge.contracts.test_image import contract
 from tests.warm import fork_conversions
 from trainer_module.export import convert
 
@@ -118,7 +113,7 @@ def test_examples_are_read_as_the_model_sees_them_with_their_slices(trained):
 @pytest.mark.parametrize(
     ("limit", "counts"),
     # Of 90 `ok`, 9 `misplaced` and one `damaged`, the last of all.
-    [(3, [1, 1, 1]), (4, [2, 1, 1]), (6, [3, 2, 1]), (30, [20, 9, 1]), (500, [90, 9, 1])],
+    [(3, [1, 1, 1]), (30, [20, 9, 1]), (500, [90, 9, 1])],
 )
 def test_files_are_calibrated_on_each_label_however_rare_it_is(limit, counts):
     from tensorflow.core.example.example_pb2 import Example
@@ -138,16 +133,6 @@ def test_files_are_calibrated_on_each_label_however_rare_it_is(limit, counts):
     assert [labels.count(label) for label in LABELS] == counts
     numbers = [features["number"].int64_list.value[0] for features in chosen]
     assert numbers == sorted(numbers)
-
-
-def test_the_bundle_holds_what_a_phone_needs(converted):
-    folder = Path(converted.uri)
-    assert {path.name for path in folder.iterdir()} == {
-        *("model_fp32.tflite", "model_fp16.tflite", "labels.txt", "preprocessing.json"),
-        "conversion.json",
-    }
-    assert (folder / "labels.txt").read_text().split() == list(LABELS)
-    assert json.loads((folder / "preprocessing.json").read_text()) == contract(image_size=32)
 
 
 def test_the_first_variant_in_the_preferred_order_is_the_default(validated):
@@ -181,25 +166,11 @@ def test_what_the_saved_model_said_of_each_example_is_kept(trained, validated):
     assert all(sum(p["probabilities"]) == pytest.approx(1, abs=1e-5) for p in predictions)
 
 
-def test_where_no_variant_passes_the_verdict_fails_and_the_report_shows_a_reason_each(
-    trained, converted, tmp_path
-):
+def test_where_no_variant_passes_the_verdict_fails_with_a_reason_each(trained, converted, tmp_path):
     verdict, measured = validate(trained, converted, tmp_path, max_size_mb=0.001)
     assert verdict.result == "fail" and measured["default_variant"] is None
     assert [reason.split(":")[0] for reason in verdict.reasons] == ["fp32", "fp16"]
-    sources = Sources(edge_models=Path(converted.uri), edge_verdict=tmp_path / "verdict")
-    facts = collect(sources, Run(id="1", workload="shelf"))
-    assert facts.unreadable == ()
-    assert facts.edge is not None and facts.reliability is not None and facts.mistakes is not None
-    assert [variant.name for variant in facts.edge.variants] == ["fp32", "fp16"]
-    for variant, found in zip(facts.edge.variants, measured["variants"], strict=True):
-        assert variant.reasons == tuple(found["reasons"]) and variant.reasons
-        assert variant.measured is not None and variant.measured.worst() is not None
-        assert variant.measured.accuracy == pytest.approx(found["measured"]["accuracy"])
-    assert facts.reliability.examples == measured["eval_examples"] == facts.edge.eval_examples
-    right = sum(b.accuracy * b.examples for b in facts.reliability.bins) / facts.reliability.examples
-    assert right == pytest.approx(measured["variants"][0]["measured"]["reference_accuracy"])
-    assert facts.gates[0].result == "fail"
+    assert all(variant["reasons"] for variant in measured["variants"])
 
 
 def test_the_mistakes_that_the_model_was_surest_of_are_kept_with_their_photos(trained, tmp_path):
@@ -220,13 +191,6 @@ def test_the_mistakes_that_the_model_was_surest_of_are_kept_with_their_photos(tr
         assert mistake["probability"] + mistake["probability_of_label"] == pytest.approx(1, abs=1e-5)
         with Image.open(tmp_path / mistake["file"]) as image:
             assert image.format == "JPEG" and max(image.size) in (64, 128)
-
-
-def test_a_model_without_a_mistake_leaves_an_empty_list(trained, tmp_path):
-    examples = read(trained)
-    right = np.eye(3, dtype=np.float32)[examples.labels]
-    write_mistakes(tmp_path, trained.examples, examples, right, SHELF)
-    assert json.loads((tmp_path / "mistakes.json").read_text()) == []
 
 
 def test_a_variant_that_fails_is_named_and_the_next_is_the_default(trained, converted, tmp_path):
@@ -298,14 +262,6 @@ def test_no_file_passes_with_a_contract_that_says_another_thing_than_the_trainin
     assert verdict.result == "fail" and measured["default_variant"] is None
     assert reason.startswith("preprocessing.json does not give the tensors ") and " span-000" in reason
     assert "values differ by more than 1" in reason and not (tmp_path / "verdict" / "golden").exists()
-
-
-def test_where_no_raw_input_was_kept_that_is_a_warning(trained, converted, tmp_path):
-    examples = artifact(type(trained.examples), tmp_path / "examples")
-    examples.split_names = trained.examples.split_names
-    shutil.copytree(trained.examples.uri, examples.uri, ignore=shutil.ignore_patterns("originals"))
-    verdict, _ = validate(replace(trained, examples=examples), converted, tmp_path)
-    assert verdict.passed and "preprocessing.json was not compared" in verdict.warnings[0]
 
 
 def test_a_contract_of_ones_own_kind_is_passed_on_with_a_warning(trained, converted, tmp_path):
@@ -407,12 +363,3 @@ def test_a_saved_model_in_production_that_cannot_read_the_examples_is_a_warning(
     assert verdict.passed
     (warning,) = verdict.warnings
     assert "its SavedModel cannot read the examples of today" in warning
-
-
-def test_a_truncated_file_is_an_error_that_names_it(trained, converted, tmp_path):
-    cut = artifact(EdgeModels, tmp_path / "edge")
-    shutil.copytree(converted.uri, cut.uri)
-    file = tmp_path / "edge" / "model_fp16.tflite"
-    file.write_bytes(file.read_bytes()[:-200])
-    with pytest.raises(EdgelineError, match=r"model_fp16\.tflite .* cannot be read with TFLite's schema"):
-        validate(trained, cut, tmp_path)

@@ -123,12 +123,6 @@ def test_artifacts_have_the_address_that_they_have_outside_the_pod(tmp_path):
     )
 
 
-def test_the_next_run_is_compared_with_the_record_of_the_one_before(tmp_path):
-    leave(tmp_path, "run-1", tmp_path / "records")
-    page = (leave(tmp_path, "run-2", tmp_path / "records", spans=3) / "report.html").read_text()
-    assert "Since run run-1" in page and "New since run run-1: span-00003." in page
-
-
 def test_on_one_machine_nothing_is_recorded_elsewhere(tmp_path):
     output = leave(tmp_path, "run-1", "")
     assert (output / "report.html").is_file() and not (tmp_path / "records").exists()
@@ -195,15 +189,6 @@ def test_what_the_pusher_would_refuse_after_the_training_is_told_before_it(
     with pytest.raises(UsageError, match=found):
         admit(tmp_path, tmp_path / "push/runs/shelf", Found("data", "pass", ("All is well.",)))
     assert not (tmp_path / "accepted").exists()
-
-
-def test_data_that_ingest_itself_refuses_leaves_a_record_too(tmp_path):
-    problem = DataRefused("There is no span.", "Nothing to train on.", "Import photos.").problem
-    leave_end("run-9", str(tmp_path / "shelf"), Outcome.of_problem(problem, "ExampleGen"), problem)
-    facts = records.read(tmp_path / "shelf" / "run-9")
-    assert facts is not None and (facts.run.workload, facts.run.outcome) == ("shelf", "refused")
-    page = (tmp_path / "shelf" / "run-9" / "report.html").read_text()
-    assert "There is no span." in page and "Import photos." in page
 
 
 def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_path):

@@ -1,6 +1,5 @@
 """ExampleGen takes over what an earlier run made of a span, and nothing that it puts out tells."""
 
-import errno
 import os
 import random
 import shutil
@@ -13,7 +12,6 @@ from components.ingest import example_shards
 from components.ingest.kept_spans import KeptSpans
 from data.photos.labels_file import PhotoSpan, write_span
 from data.photos.source import PhotoSource
-from data.settings import DataSettings
 from data.shelf.faults import spoil
 from data.spans.exclusions import decide
 from data.spans.layout import find_spans
@@ -198,45 +196,6 @@ def test_spans_of_which_not_all_could_be_read_or_vouched_for_are_read_again_and_
     kept = ingest(data, tmp_path / "2", workspace=tmp_path / "workspace")
     assert opened == {"span-00001", "span-00002", "span-00003"}
     assert files(kept) == files(ingest(data, tmp_path / "3"))
-
-
-def test_a_passing_fault_of_the_disk_is_damage_and_heals(tmp_path, monkeypatch, caplog):
-    spans = KeptSpans(tmp_path / "spans", "about")
-    keep(spans, tmp_path / "span-00001")
-    open_file = Path.open
-
-    def faulty(path, *args, **options):
-        if path.name == "made":
-            monkeypatch.setattr(Path, "open", open_file)
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return open_file(path, *args, **options)
-
-    monkeypatch.setattr(Path, "open", faulty)
-    assert not spans.take("span-00001", "digest", tmp_path / "taken")
-    assert "The kept output of span-00001 cannot be used, so it is read again: [Errno 5]" in caplog.text
-    keep(spans, tmp_path / "span-00001")
-    assert spans.take("span-00001", "digest", tmp_path / "taken")
-
-
-def keep(spans, made):
-    """What an ingest does with the folder of a span that it has read."""
-    made.mkdir(parents=True)
-    (made / "made").write_text("content")
-    spans.update({made.name: "digest"}, [made])
-    shutil.rmtree(made)
-
-
-def test_models_of_one_workspace_keep_their_own(tmp_path):
-    kept = [
-        KeptSpans.of(tmp_path, replace(SHELF, name=name), DataSettings(), "code") for name in ("one", "two")
-    ]
-    for spans in kept:
-        (tmp_path / "span-00001").mkdir(exist_ok=True)
-        spans.update({"span-00001": "content"}, [tmp_path / "span-00001"])
-    assert kept[0].take("span-00001", "content", tmp_path / "taken")
-    kept[0].update({"span-00002": "content"}, [])
-    assert not kept[0].take("span-00001", "content", tmp_path / "gone")
-    assert kept[1].take("span-00001", "content", tmp_path / "there")
 
 
 def test_what_a_run_that_was_killed_has_made_is_not_read_again(data, tmp_path, monkeypatch):

@@ -14,7 +14,6 @@ from data.spans.source import Source, load_source
 from data.texts.source import open_source
 from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER
 from edgeline.records.workload import Workload
-from tests.components.torn_source import TornSource
 from tests.data.sample_photos import encode, jpeg, phone_exif, pixels
 
 PHOTOS = Workload("shelf", "", "trainer_module.workloads.photos", "data.photos.source", labels=("ok", "bad"))
@@ -95,8 +94,3 @@ def test_texts_lie_there_in_the_list(tmp_path: Path):
     kept = write(tmp_path, source, ("ok", "span-00001", "a.csv:2"))
     assert kept == {"span-00001/a.csv:2": "cafe\u0301"}
     assert sorted(path.name for path in (tmp_path / "examples/originals").iterdir()) == ["originals.jsonl"]
-
-
-def test_of_a_source_of_before_nothing_lies_there(tmp_path: Path):
-    write_originals(tmp_path, {"span-00001": [("ok", "span-00001", "1")]}, [], TornSource())
-    assert not list(tmp_path.iterdir())
