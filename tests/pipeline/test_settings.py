@@ -149,6 +149,7 @@ def test_an_unknown_key_comes_with_the_nearest_known_one(override, nearest):
         ("trainer.flip=1", "trainer.flip: 1 is not true or false (from --set)."),
         ("trainer.learning_rate=0", "trainer.learning_rate: 0 is not a number above 0 to 1 (from --set)."),
         ("model.channels=2", "model.channels: 2 is not one of 1, 3 (from --set)."),
+        ("trainer.folds=1", "trainer.folds: 1 is not 0 or 2 to 20: one fold is measured, the others train"),
         ("gate.severity.drift=no", "gate.severity.drift: 'no' is not one of block, warn, off (from --set)."),
         ("trainer.class_weights={ok: -1}",
          "trainer.class_weights.ok: -1 is not a number above 0 to 1,000 (from --set)."),

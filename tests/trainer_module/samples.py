@@ -4,8 +4,10 @@ import io
 import json
 import signal
 import types
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -30,6 +32,39 @@ def render(label: str, seed: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=90)
     return file.getvalue()
+
+
+def assert_same(ours: Any, theirs: Any) -> None:
+    """Compares arrays, or tuples of them, one by one."""
+    for one, other in zip(ours, theirs, strict=True):
+        if isinstance(one, tuple):
+            assert_same(one, other)
+        else:
+            np.testing.assert_array_equal(one, other)
+
+
+def without_clock(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The logs of epochs but for what depends on the clock."""
+    return [{name: logs[name] for name in logs if name not in ("input_wait", "seconds")} for logs in history]
+
+
+def save_model(model: Any, signature: str, folder: Path, outputs: Sequence[str] = ("probabilities",)) -> Path:
+    """Writes a SavedModel of a Keras model with one signature, and returns its folder."""
+    import keras
+    import tensorflow as tf
+
+    (given,) = model.inputs
+    spec = tf.TensorSpec(given.shape, given.dtype, name=given.name)
+
+    @tf.function(input_signature=[spec], autograph=False)
+    def serve(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return dict(zip(outputs, tf.nest.flatten(model(inputs, training=False)), strict=True))
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(signature, serve)
+    archive.write_out(str(folder), verbose=False)
+    return folder
 
 
 def example(photo: bytes, label: str | None) -> bytes:

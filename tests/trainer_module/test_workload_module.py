@@ -6,7 +6,6 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
 from edgeline.errors import UsageError
 from trainer_module import workload_module
-from trainer_module.workloads import photos
 
 
 def write_module(folder, monkeypatch, name, functions):
@@ -31,14 +30,6 @@ def test_a_module_that_lacks_functions_is_refused_with_their_names(tmp_path, mon
     assert refused.value.why and refused.value.do
 
 
-def test_what_is_no_function_does_not_count_as_one(tmp_path, monkeypatch):
-    write_module(tmp_path, monkeypatch, "odd_module", ["preprocessing_fn", "edge_contract"])
-    with (tmp_path / "odd_module.py").open("a") as file:
-        file.write("build_model = 3\n")
-    with pytest.raises(UsageError, match=r"odd_module has no build_model\."):
-        workload_module.load("odd_module")
-
-
 def test_a_module_that_raises_when_imported_is_refused_with_what_it_raised(tmp_path, monkeypatch):
     write_module(tmp_path, monkeypatch, "raising_module", [])
     with (tmp_path / "raising_module.py").open("a") as file:
@@ -58,12 +49,6 @@ def test_a_module_with_the_three_functions_needs_nothing_else(tmp_path, monkeypa
         "serve_raw",
         dict(zip(names, columns, strict=True)),
     )
-
-
-def test_a_module_may_name_its_signatures_and_how_its_feature_is_kept():
-    assert workload_module.tensor_signature(photos.__name__) == "serve_image"
-    assert workload_module.stored_dtype(photos.__name__, "image") == "uint8"
-    assert workload_module.raw_signature(photos.__name__, {"photo": 1}) == ("serve_jpeg", {"jpeg": "photo"})
 
 
 def test_the_model_reads_the_feature_that_is_neither_label_nor_hidden(tmp_path):

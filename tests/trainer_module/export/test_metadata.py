@@ -12,6 +12,7 @@ from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.variants import VARIANTS
 from edgeline.records.workload import Workload
 from tests.edgeline.edge.contracts.test_image import contract
+from tests.trainer_module.samples import save_model
 from tests.warm import fork_conversions
 from trainer_module.export.convert import convert
 from trainer_module.export.metadata import write_metadata
@@ -31,23 +32,17 @@ def photos():
 @pytest.fixture(scope="module")
 def saved_model(tmp_path_factory):
     import keras
-    import tensorflow as tf
 
     keras.utils.set_random_seed(4)
     image = keras.Input((SIZE, SIZE, 3), name="image")
     features = keras.layers.Conv2D(8, 3, activation="relu")(keras.layers.Rescaling(1 / 127.5, -1)(image))
     features = keras.layers.GlobalAveragePooling2D()(features)
     model = keras.Model(image, keras.layers.Dense(3, "softmax")(features))
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    spec = tf.TensorSpec((None, SIZE, SIZE, 3), tf.float32, name="image")
-    archive.add_endpoint("serve_image", lambda image: {"probabilities": model(image)}, input_signature=[spec])
-    archive.write_out(folder := tmp_path_factory.mktemp("saved") / "model", verbose=False)
-    return folder
+    return save_model(model, "serve_image", tmp_path_factory.mktemp("saved") / "model")
 
 
-def make(saved_model, photos, folder) -> dict[str, Path]:
-    made = convert(saved_model, "serve_image", list(VARIANTS), photos, folder)
+def make(saved_model, photos, folder, variants=VARIANTS) -> dict[str, Path]:
+    made = convert(saved_model, "serve_image", list(variants), photos, folder)
     files = {each.variant: folder / each.file for each in made}
     for path in files.values():
         write_metadata(path, "serve_image", WORKLOAD, contract(image_size=SIZE, channels=3))
@@ -63,10 +58,8 @@ def files(saved_model, photos, tmp_path_factory):
 
 def test_one_saved_model_gives_the_same_bytes_in_another_process(files, saved_model, photos, tmp_path):
     """In one that starts cold, unlike the first."""
-    again = make(saved_model, photos, tmp_path)
-    assert {name: path.read_bytes() for name, path in again.items()} == {
-        name: path.read_bytes() for name, path in files.items()
-    }
+    (again,) = make(saved_model, photos, tmp_path, ["int8"]).values()
+    assert again.read_bytes() == files["int8"].read_bytes()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -140,7 +133,7 @@ def mediapipe(tmp_path_factory):
     return python
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ["fp32", "int8"])
 def test_mediapipe_reads_labels_and_answers_without_the_contract(files, variant, photos, mediapipe, tmp_path):
     np.save(tmp_path / "photos.npy", photos[:5])
     done = subprocess.run(

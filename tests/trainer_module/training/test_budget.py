@@ -45,13 +45,9 @@ def test_as_many_epochs_are_planned_as_fit_and_the_model_is_as_it_was(tmp_path):
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
-def test_a_budget_never_gives_more_epochs_than_are_set(tmp_path):
-    assert affordable(tmp_path, 2, 3600.0) == 2
-    assert budget_of(tmp_path, 3600.0).notes == ()
-
-
-def test_a_training_that_goes_on_keeps_the_plan_that_it_began_with(tmp_path):
+def test_no_more_epochs_are_planned_than_are_set_and_a_training_that_goes_on_keeps_its_plan(tmp_path):
     assert affordable(tmp_path, 3, 3600.0) == 3
+    assert budget_of(tmp_path, 3600.0).notes == ()
     assert affordable(tmp_path, 3, 0.1) == 3
 
 

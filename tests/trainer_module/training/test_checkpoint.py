@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.trainer_module.samples import assert_same
 from trainer_module.training import checkpoint, fit
 from trainer_module.training.loop import Tally
 
@@ -29,10 +30,8 @@ def test_what_is_saved_comes_back_equal(tmp_path):
     loaded = checkpoint.load(second, tmp_path)
     assert loaded.history == [{"val_loss": 0.5}]
     assert loaded.tally == Tally(3, 1.5)
-    for ours, theirs in zip(state_of(second).variables, saved.variables, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    for ours, theirs in zip(loaded.kept_weights, saved.kept_weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same(state_of(second).variables, saved.variables)
+    assert_same(loaded.kept_weights, saved.kept_weights)
 
 
 def test_a_checkpoint_with_any_wrong_byte_is_damaged_or_as_it_was(tmp_path):
@@ -42,10 +41,10 @@ def test_a_checkpoint_with_any_wrong_byte_is_damaged_or_as_it_was(tmp_path):
     directory = content.rindex(b"PK\x01\x02")
     for place in range(directory, directory + 20):
         newest.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
-        checkpoint.load(model(), tmp_path)
+        checkpoint.load(first, tmp_path)
 
 
-@pytest.mark.parametrize("left", [0, 100, -40])
+@pytest.mark.parametrize("left", [0, -40])
 def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(tmp_path, caplog, left):
     first, second = model(), model()
     before = state_of(first)
@@ -56,10 +55,9 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(tmp_path, capl
     newest.write_bytes(newest.read_bytes()[:left])
     assert checkpoint.load(second, tmp_path) is not None
     assert f"{newest} is damaged" in caplog.text
-    for ours, theirs in zip(state_of(second).variables, before.variables, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same(state_of(second).variables, before.variables)
     newest.with_name("checkpoint-before.npz").write_bytes(b"")
-    assert checkpoint.load(second, tmp_path) is None
+    assert checkpoint.load(second, tmp_path) is checkpoint.load(second, tmp_path / "nothing") is None
 
 
 def test_the_checkpoint_that_was_fallen_back_on_stays_until_the_next_one_is_whole(tmp_path, monkeypatch):
@@ -77,21 +75,12 @@ def test_the_checkpoint_that_was_fallen_back_on_stays_until_the_next_one_is_whol
     assert checkpoint.load(model(), tmp_path).tally == before.tally
 
 
-def test_the_seeds_of_dropout_are_part_of_the_state():
-    assert any("seed" in variable.path for variable in checkpoint.training_variables(model()))
-
-
-def test_no_checkpoint_is_no_resume(tmp_path):
-    assert checkpoint.load(model(), tmp_path / "nothing") is None
-
-
 def test_a_checkpoint_of_another_model_is_left_alone(tmp_path):
     checkpoint.save(state_of(model(units=5)), tmp_path)
     other = model(units=3)
     before = other.get_weights()
     assert checkpoint.load(other, tmp_path) is None
-    for ours, theirs in zip(other.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same(other.get_weights(), before)
 
 
 def test_the_key_names_settings_data_and_replicas_and_not_the_folder():

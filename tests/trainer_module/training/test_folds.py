@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgeline.errors import UsageError
 from edgeline.records.edge import OUT_OF_FOLD
-from edgeline.records.training import CROSS_VALIDATION, Estimate
-from pipeline import settings as pipeline_settings
+from edgeline.records.training import CROSS_VALIDATION
 from tests.trainer_module.samples import EVAL_EXAMPLES, LABELS, SHELF, TRAIN_EXAMPLES, run_arguments
 from tests.trainer_module.test_run import history
 from tests.trainer_module.training.test_input_pipeline import split_of
@@ -135,17 +133,3 @@ def test_a_session_is_in_one_fold_and_a_class_in_all():
     for group in range(40):
         assert len(set(fold_of[groups == group])) == 1
     assert set(fold_of[labels == 1]) == set(range(5))
-
-
-def test_an_interval_of_few_large_sessions_is_wider_than_of_as_many_examples_alone():
-    right = np.repeat([1, 1, 1, 0, 1, 1, 0, 1], 50)
-    sessions = Estimate.of(right, np.repeat(np.arange(8), 50))
-    alone = Estimate.of(right, np.arange(400))
-    assert sessions.share == alone.share == 0.75
-    assert sessions.low < 0.55 < alone.low < 0.75 < alone.high < 0.85 < sessions.high
-
-
-@pytest.mark.parametrize("count", [1, 21])
-def test_a_number_of_folds_that_cannot_be_is_a_mistake_in_the_settings(count):
-    with pytest.raises(UsageError, match=f"{count} is not 0 or 2 to 20"):
-        pipeline_settings.load({}, overrides=[f"trainer.folds={count}"])

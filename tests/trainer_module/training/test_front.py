@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.trainer_module.samples import SHELF, TRAIN_EXAMPLES
+from tests.trainer_module.samples import SHELF, TRAIN_EXAMPLES, assert_same, without_clock
 from trainer_module.networks import backbones
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.training import checkpoint, front, input_pipeline
@@ -58,15 +58,6 @@ def test_a_model_that_begins_with_random_weights_has_no_front(backbone):
     assert all(layer.trainable for layer in made.layers)
 
 
-def test_weights_of_ones_own_have_the_same_front_as_those_of_imagenet(parts, tmp_path):
-    path = tmp_path / "own.weights.h5"
-    backbones.body(MODEL).save_weights(path)
-    own = ModelSettings(backbone="efficientnet_lite0_cut", image_size=32, weights=str(path))
-    for ours, theirs in zip(front.split_model(backbones.classifier(own, 3)), parts, strict=True):
-        assert len(ours.trainable_weights) == len(theirs.trainable_weights)
-        assert ours.output_shape == theirs.output_shape
-
-
 @pytest.mark.parametrize("backbone", ["compact", "efficientnet_lite0_cut"])
 def test_with_all_stages_frozen_training_changes_nothing_but_the_last_layer(task, tmp_path, backbone):
     path, size = tmp_path / "own.weights.h5", {"backbone": backbone, "image_size": 32}
@@ -80,8 +71,7 @@ def test_with_all_stages_frozen_training_changes_nothing_but_the_last_layer(task
     replicas = tf.distribute.OneDeviceStrategy("/cpu:0")
     trained = train_model(task, settings, training, replicas, tmp_path, time.monotonic()).model
     *kept, kernel, _ = trained.get_weights()
-    for ours, theirs in zip(kept, own.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same(kept, own.get_weights())
     assert np.abs(kernel).max() > 0
 
 
@@ -151,15 +141,11 @@ def test_a_training_with_a_front_and_a_budget_that_was_cut_off_ends_as_an_unbrok
     resumed = train_whole(task, tmp_path, budget="9m")
     assert resumed.outcome.resumed_from_epoch == 2
     assert figures(resumed) == figures(plenty)
-    for ours, theirs in zip(resumed.model.get_weights(), plenty.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same(resumed.model.get_weights(), plenty.model.get_weights())
 
 
 def figures(trained: Trained) -> list[dict]:
-    return [
-        {name: logs[name] for name in logs if name not in ("input_wait", "seconds")}
-        for logs in trained.outcome.history
-    ]
+    return without_clock(trained.outcome.history)
 
 
 def test_the_time_of_features_is_known_after_the_first_photos(train, parts):

@@ -11,7 +11,7 @@ from edgeline.errors import EdgelineError
 from edgeline.records.shards import move_to_store
 from edgeline.store.locations import get_filesystem, locate
 from tests.examples import write_records
-from tests.trainer_module.samples import EVAL_EXAMPLES, SHELF, TRAIN_EXAMPLES, example, render
+from tests.trainer_module.samples import EVAL_EXAMPLES, SHELF, TRAIN_EXAMPLES, assert_same, example, render
 from trainer_module.settings import TrainerSettings
 from trainer_module.training import input_pipeline
 from trainer_module.workloads import photos
@@ -56,9 +56,7 @@ def test_what_is_in_a_store_comes_in_the_same_batches(train, in_store):
     begun, resumed = batches(in_store, range(2), VARIED), batches(in_store, range(1, 2), VARIED)
     expected = batches(train, range(2), VARIED)
     for found in (begun, begun[: len(begun) // 2] + resumed):
-        for ours, theirs in zip(found, expected, strict=True):
-            for a, b in zip(ours, theirs, strict=True):
-                np.testing.assert_array_equal(a, b)
+        assert_same(found, expected)
     np.testing.assert_array_equal(pixels_of(in_store), pixels_of(train))
 
 
@@ -124,9 +122,7 @@ def test_a_split_smaller_than_a_batch_still_fills_one(evaluation):
 
 def test_a_resumed_run_sees_what_an_unbroken_one_sees(train):
     unbroken, resumed = batches(train, range(4), VARIED), batches(train, range(2, 4), VARIED)
-    for whole, part in zip(unbroken[10:], resumed, strict=True):
-        for ours, theirs in zip(whole, part, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+    assert_same(unbroken[10:], resumed)
 
 
 def test_each_epoch_and_each_seed_has_its_own_order_and_variation(train):
@@ -190,9 +186,7 @@ def test_what_a_run_sees_does_not_depend_on_where_inputs_are_kept(examples, tran
     for parts in zip(*map(whole_and_parts, (in_memory, streamed, in_a_file)), strict=True):
         expected, pixels = batches(parts[0], range(2), VARIED), pixels_of(parts[0])
         for split in parts[1:]:
-            for ours, theirs in zip(batches(split, range(2), VARIED), expected, strict=True):
-                for one, other in zip(ours, theirs, strict=True):
-                    np.testing.assert_array_equal(one, other)
+            assert_same(batches(split, range(2), VARIED), expected)
             np.testing.assert_array_equal(pixels_of(split), pixels)
     assert rows(np.concatenate([image for image, _, _ in batches(streamed, range(1))])) == rows(
         pixels_of(in_memory)
@@ -202,12 +196,6 @@ def test_what_a_run_sees_does_not_depend_on_where_inputs_are_kept(examples, tran
 def whole_and_parts(split) -> tuple[input_pipeline.Split, ...]:
     """A split, what is not held out of it, and what is."""
     return split, *input_pipeline.hold_out(split, 0.25)
-
-
-def test_large_records_are_shuffled_in_a_smaller_buffer(files, transform, monkeypatch):
-    """A photo here has about 1.3 kB."""
-    monkeypatch.setattr(input_pipeline, "_SHUFFLE_BUFFER_BYTES", 20_000)
-    assert 5 < input_pipeline.open_split([files["train"]], transform, "train", SHELF).shuffle_buffer < 40
 
 
 def test_a_split_without_examples_is_refused(transform, tmp_path):
@@ -262,8 +250,3 @@ def test_batches_have_what_is_not_held_out_and_the_others_can_be_measured(train)
     seen = batches(rest, range(2))
     assert len(seen) == 2 * input_pipeline.steps_per_epoch(rest, BATCH) == 8
     assert rows(np.concatenate([images for images, _, _ in seen])) == rows(every[rest.shown])
-
-
-def test_batches_say_how_many_they_are(train):
-    dataset = input_pipeline.training_batches(train, BATCH, range(1, 4), 20, None, EQUAL, skip=2)
-    assert int(dataset.cardinality()) == 3 * 5 - 2 == len(list(dataset))

@@ -107,12 +107,6 @@ def test_numbers_that_are_checked_name_the_operation_that_is_not_finite():
             steps(model, check_numerics=True)
 
 
-def test_a_step_compiled_by_xla_does_what_an_other_does():
-    """But for dropout, for which XLA has random numbers of its own."""
-    plain, compiled = linear(dropout=0.0), linear(dropout=0.0)
-    assert steps(compiled, 3, jit_compile=True).loss == pytest.approx(steps(plain, 3).loss, rel=1e-3)
-
-
 def test_xla_that_cannot_compile_a_model_is_refused_with_what_it_says():
     image = keras.Input((8, 8, 1))
     features = keras.layers.Lambda(
@@ -123,13 +117,3 @@ def test_xla_that_cannot_compile_a_model_is_refused_with_what_it_says():
     with pytest.raises(EdgelineError, match="XLA cannot compile this model") as refused:
         steps(model, jit_compile=True)
     assert "jit_compile=false" in refused.value.do
-
-
-def test_half_precision_learns_what_float32_does():
-    """float16 has three digits, and gradients that would be lost in it are scaled."""
-    exact = steps(linear(dropout=0.0), 10)
-    with devices.numbers(settings(precision="mixed_float16")):
-        model = linear(dropout=0.0)
-        half = steps(model, 10)
-    assert type(model.optimizer).__name__ == "LossScaleOptimizer"
-    assert half.loss == pytest.approx(exact.loss, rel=0.02)

@@ -11,6 +11,7 @@ from edgeline.edge.inspect import inspect, problems
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.variants import VARIANTS
 from tests.edgeline.edge.conftest import SIZE, photos, train_classifier
+from tests.trainer_module.samples import save_model
 from trainer_module.export.convert import convert
 from trainer_module.training import novelty
 from trainer_module.training.input_pipeline import Split
@@ -61,17 +62,8 @@ def test_photos_of_other_things_are_unlike(models, what):
 
 def test_every_file_says_it_as_the_model_does_int8_without_a_float(models, tmp_path, warm_converter):
     doubting, (images, _) = models[1], photos(100, 2)
-    archive = keras.export.ExportArchive()
-    archive.track(doubting)
-    spec = tf.TensorSpec((None, SIZE, SIZE, 1), tf.float32, name="image")
-
-    @tf.function(input_signature=[spec], autograph=False)
-    def serve_image(image):
-        return dict(zip(("probabilities", "unlike"), doubting(image, training=False), strict=True))
-
-    archive.add_endpoint("serve_image", serve_image)
-    archive.write_out(str(tmp_path / "model"), verbose=False)
-    made = convert(tmp_path / "model", "serve_image", list(VARIANTS), photos(100, 1)[0], tmp_path)
+    saved = save_model(doubting, "serve_image", tmp_path / "model", ("probabilities", "unlike"))
+    made = convert(saved, "serve_image", list(VARIANTS), photos(100, 1)[0], tmp_path)
     photos_of = {"eval": images, **others()}
     for conversion in made:
         file = Path(tmp_path, str(conversion.file))

@@ -91,12 +91,6 @@ def test_an_event_that_a_kill_tore_costs_no_other(tmp_path):
     assert points(read(tmp_path, "train"), "loss") == [(1, 0.5), (2, 0.25)]
 
 
-def test_a_training_that_lost_its_checkpoint_begins_its_charts_again(tmp_path):
-    Board(tmp_path).epoch(1, LOGS)
-    Board(tmp_path).epoch(1, {"loss": 0.25})
-    assert points(read(tmp_path, "train"), "loss") == [(1, 0.25)]
-
-
 def test_the_confusion_matrix_is_darkest_where_most_of_a_label_went(tmp_path):
     Board(tmp_path).epoch(1, LOGS, CONFUSION, LABELS)
     ((step, picture),) = pictures(read(tmp_path, "eval"), "confusion")
@@ -108,15 +102,11 @@ def test_the_confusion_matrix_is_darkest_where_most_of_a_label_went(tmp_path):
     assert np.corrcoef(rows, columns)[0, 1] > 0.5
 
 
-@pytest.mark.parametrize("count", [1, 2, 21, 64])
-def test_a_matrix_of_any_number_of_labels_fits_on_a_screen(count):
-    labels = [f"a label that is far too long {i} ✓" for i in range(count)]
+@pytest.mark.parametrize("count", [1, 64])
+def test_a_matrix_of_any_labels_and_number_of_them_fits_on_a_screen(count):
+    labels = [f"$5_$10 is no formula and far too long {i} ✓" for i in range(count)]
     picture = Image.open(io.BytesIO(draw_confusion(np.eye(count, dtype=int), labels)))
     assert max(picture.size) < 1000
-
-
-def test_labels_with_dollars_are_no_formulas():
-    assert draw_confusion(np.eye(3, dtype=int), ["$", "$$", "$5_$10"])
 
 
 def test_the_photos_of_the_surest_mistakes_are_shown_with_what_was_true_and_said(tmp_path):
@@ -144,10 +134,4 @@ def test_the_photos_of_the_surest_mistakes_are_shown_with_what_was_true_and_said
 )
 def test_what_is_no_photo_is_not_shown(tmp_path, inputs):
     Board(tmp_path).mistakes(inputs, np.array([[0.9, 0.1], [0.2, 0.8]]), [1, 1], ("no", "yes"))
-    assert read(tmp_path, "eval").Tags()["tensors"] == []
-
-
-def test_a_model_without_mistakes_has_no_photos_of_them(tmp_path):
-    photos = np.zeros((2, 4, 4, 3), np.uint8)
-    Board(tmp_path).mistakes(photos, np.array([[0.9, 0.1], [0.2, 0.8]]), [0, 1], ("no", "yes"))
     assert read(tmp_path, "eval").Tags()["tensors"] == []

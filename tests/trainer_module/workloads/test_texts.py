@@ -9,10 +9,11 @@ import tensorflow_transform as tft
 
 from deploy.serving import client
 from edgeline.edge.inspect import inspect
-from edgeline.edge.interpreter import load_interpreter
+from edgeline.edge.interpreter import EdgeModel
 from pipeline.workloads import BUILT_IN, with_features
 from tests.examples import serialize
 from tests.serving import serving, warmed, write_bundle
+from tests.trainer_module.samples import save_model
 from tests.trainer_module.workloads.text_samples import (
     LABELS,
     REVIEWS,
@@ -20,6 +21,8 @@ from tests.trainer_module.workloads.text_samples import (
     hostile_texts,
     transform_texts,
 )
+from tests.warm import fork_conversions
+from trainer_module.export.convert import convert
 from trainer_module.export.signatures import export
 from trainer_module.settings import ModelSettings
 from trainer_module.workloads import texts
@@ -129,18 +132,6 @@ def test_the_vocabulary_keeps_the_most_frequent_words_when_it_would_grow_past_it
     assert words[:2] == ["usual", "often"]
 
 
-def test_an_empty_text_is_all_padding_and_a_long_one_is_cut(tokens):
-    ids = tokens([b"", b"\xff\xfe", b"the staff " * 5000])
-    assert not ids[:2].any()
-    assert (ids[2, :32] > 1).all()
-
-
-def test_label_ids_follow_the_given_order_and_unknown_ones_are_minus_one(transform):
-    raw = {"text": [[b"a"]] * 3, "label": [["positive"], ["negative"], ["torn"]]}
-    sparse = {name: tf.sparse.from_dense(values) for name, values in raw.items()}
-    assert transform.transform_features_layer()(sparse)["label"].numpy().ravel().tolist() == [1, 0, -1]
-
-
 def test_tokens_do_not_depend_on_the_locale():
     """`tf.strings.lower` gives a dotless i for I in a Turkish one."""
     code = (
@@ -154,54 +145,30 @@ def test_tokens_do_not_depend_on_the_locale():
 
 
 @pytest.fixture(scope="module")
-def convert(model, tmp_path_factory):
-    """Edge files as `trainer_module/export/conversion_worker.py` makes them: of a signature, at batch 1."""
-    import keras
-
-    folder = tmp_path_factory.mktemp("saved")
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(
-        "serve_tensors",
-        lambda tokens: {"probabilities": model(tokens, training=False)},
-        input_signature=[tf.TensorSpec((None, 64), tf.int32, name="tokens")],
-    )
-    archive.write_out(str(folder), verbose=False)
-    loaded = tf.saved_model.load(str(folder))
-    one = tf.function(
-        lambda tokens: loaded.signatures["serve_tensors"](tokens=tokens),
-        input_signature=[tf.TensorSpec((1, 64), tf.int32, name="tokens")],
-    ).get_concrete_function()
-
-    def make(variant):
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([one], loaded)
-        converter.optimizations = [] if variant == "fp32" else [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16] if variant == "fp16" else []
-        path = folder / f"{variant}.tflite"
-        path.write_bytes(converter.convert())
-        return path
-
-    return make
+def files(model, tmp_path_factory):
+    """Edge files by variant."""
+    folder = tmp_path_factory.mktemp("files")
+    saved = save_model(model, "serve_tensors", folder / "model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trainer_module.export.convert.subprocess", fork_conversions())
+        made = convert(saved, "serve_tensors", list(TOLERANCES), np.zeros((1, 64), np.int32), folder)
+    return {each.variant: folder / each.file for each in made}
 
 
-@pytest.mark.parametrize(("variant", "tolerance"), [("fp32", 1e-5), ("fp16", 2e-3), ("dynamic", 3e-2)])
+TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "dynamic": 3e-2}
+
+
+@pytest.mark.parametrize("variant", TOLERANCES)
 def test_the_edge_file_needs_builtin_operations_alone_and_says_what_the_model_says(
-    model, tokens, convert, variant, tolerance
+    model, tokens, files, variant
 ):
-    file = convert(variant)
-    report = inspect(file)
+    report = inspect(files[variant])
     assert report.custom_ops == report.flex_ops == ()
-    interpreter = load_interpreter(file)
-    ((given,), (out,)) = interpreter.get_input_details(), interpreter.get_output_details()
     ids = tokens([row["text"].encode() for row in REVIEWS[:50]] + hostile_texts()[:50]).astype(np.int32)
-    said = []
-    for row in ids:
-        interpreter.set_tensor(given["index"], row[np.newaxis])
-        interpreter.invoke()
-        said.append(interpreter.get_tensor(out["index"])[0])
     expected = model(ids).numpy()
     assert np.ptp(expected[:50, 0]) > 0.3
-    np.testing.assert_allclose(said, expected, atol=tolerance)
+    said = EdgeModel(files[variant]).predict(ids)
+    np.testing.assert_allclose(said, expected, atol=TOLERANCES[variant])
 
 
 @pytest.mark.parametrize("model", [MODEL], indirect=True)
