@@ -8,7 +8,7 @@ from tfx.components.transform.executor import Executor
 from tfx.types import artifact_utils
 
 from components.transformed_examples import read_raw_features
-from trainer_module.workload_module import load
+from trainer_module.workload_module import find
 
 # Examples of train by which a module settles the configuration.
 _SAMPLE = 20_000
@@ -21,8 +21,7 @@ class TransformExecutor(Executor):
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
         """Builds the graph as described at `components.tfx_steps.Transform`."""
-        module = load(exec_properties["preprocessing_fn"].rpartition(".")[0])
-        if settle := getattr(module, "settle", None):
+        if settle := find(exec_properties["preprocessing_fn"].rpartition(".")[0], "settle"):
             folder = artifact_utils.get_split_uri(input_dict["examples"], "train")
             examples = islice(read_raw_features(folder), _SAMPLE)
             config = settle(json.loads(exec_properties["custom_config"]), examples)

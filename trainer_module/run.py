@@ -108,7 +108,7 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
         temperature = calibration.fit_temperature(answers, task.evaluation.labels)
     if temperature is not None:
         model = calibration.set_temperature(model, temperature)
-    find_features = getattr(workload_module.load(task.workload.module), "find_features", None)
+    find_features = workload_module.find(task.workload.module, "find_features")
     doubting, splits = None, (task.training, task.evaluation)
     if model_settings.unlike and find_features and novelty.are_enough(*splits):
         doubting = novelty.add_unlike(model, find_features(model), *splits, settings.batch_size)

@@ -24,8 +24,7 @@ It may also define:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgeline.errors import UsageError
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     import tensorflow_transform as tft
 
     from edgeline.records.workload import Workload
-    from trainer_module.settings import ModelSettings, TrainerSettings
+    from trainer_module.settings import ModelSettings
 
 LABEL = "label"
 FRONT = "front"
@@ -103,25 +102,19 @@ def input_feature(transform: tft.TFTransformOutput) -> str:
     return names[0]
 
 
-def stored_dtype(module: str, feature: str) -> str | None:
-    """Returns the dtype in which a feature is stored in memory; None if it is not converted."""
-    return getattr(load(module), "STORED_AS", {}).get(feature)
-
-
-def augmentation(module: str, settings: TrainerSettings) -> Callable[[Any, Any], Any] | None:
-    """Returns the function that varies a batch by its draws; None if there is none."""
-    augment = getattr(load(module), "augment", None)
-    return augment and partial(augment, settings=settings)
+def find(module: str, name: str, default: Any = None) -> Any:
+    """Returns one of the names that a workload's module may define, or the default."""
+    return getattr(load(module), name, default)
 
 
 def tensor_signature(module: str) -> str:
     """Returns the name of the signature that takes the model's input."""
-    return str(getattr(load(module), "TENSOR_SIGNATURE", TENSOR_SIGNATURE))
+    return str(find(module, "TENSOR_SIGNATURE", TENSOR_SIGNATURE))
 
 
 def raw_signature(module: str, features: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     """Returns the name of the signature that takes raw values, and the raw feature of each argument."""
-    if signature := getattr(load(module), "RAW_SIGNATURE", None):
+    if signature := find(module, "RAW_SIGNATURE"):
         name, arguments = signature
         return name, arguments
     arguments = {}

@@ -42,7 +42,7 @@ def test_a_module_with_the_three_functions_needs_nothing_else(tmp_path, monkeypa
     write_module(tmp_path, monkeypatch, "own_module", ["preprocessing_fn", "build_model", "edge_contract"])
     assert workload_module.load("own_module").__name__ == "own_module"
     assert workload_module.tensor_signature("own_module") == "serve_tensors"
-    assert workload_module.stored_dtype("own_module", "image") is None
+    assert workload_module.find("own_module", "augment") is None
     columns = ("torque", "mean torque", "mean_torque", "2nd (°C)")
     names = ("torque", "mean_torque", "mean_torque_", "arg_2nd___C_")
     assert workload_module.raw_signature("own_module", dict.fromkeys(columns)) == (

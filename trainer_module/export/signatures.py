@@ -25,7 +25,7 @@ from edgeline.records.training import MODEL_IDENTITY
 from edgeline.records.workload import Workload
 from trainer_module.export import warm_up
 from trainer_module.export.identity import compute_identity
-from trainer_module.workload_module import LABEL, input_feature, raw_signature, stored_dtype, tensor_signature
+from trainer_module.workload_module import LABEL, find, input_feature, raw_signature, tensor_signature
 
 PROBABILITIES = "probabilities"
 
@@ -49,7 +49,7 @@ def export(
     """
     spec, layer = transform.raw_feature_spec(), transform.transform_features_layer()
     feature = input_feature(transform)
-    stored = stored_dtype(workload.module, feature)
+    stored = find(workload.module, "STORED_AS", {}).get(feature)
     shape, dtype = model.input_shape, tf.as_dtype(model.inputs[0].dtype)
     raw_name, arguments = raw_signature(workload.module, {name: name for name in workload.reads})
 

@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from trainer_module.workload_module import load
+from trainer_module.workload_module import find
 
 REQUESTS = "assets.extra/tf_serving_warmup_requests"
 
@@ -25,7 +25,7 @@ def neutral_features(
     module: str, specs: Mapping[str, tf.TensorSpec], values: Mapping[str, Any]
 ) -> dict[str, tf.TensorProto]:
     """Makes raw features of one example from `values`, the workload's module, or else words and zeros."""
-    values = {**getattr(load(module), "neutral_features", dict)(), **values}
+    values = {**find(module, "neutral_features", dict)(), **values}
     return {name: neutral_tensor(spec, values.get(name)) for name, spec in specs.items()}
 
 

@@ -28,7 +28,7 @@ from edgeline.records.workload import Workload
 from edgeline.store.locations import is_url
 from trainer_module.raw_features import one_string_each
 from trainer_module.training.free_memory import free_memory
-from trainer_module.workload_module import DRAWS, LABEL, input_feature, stored_dtype
+from trainer_module.workload_module import DRAWS, LABEL, find, input_feature
 
 # Inputs that are stored for all epochs are in memory up to this size, 130,000 photos of 128x128x1, and up to
 # a share of the free memory, of which they take twice as much while they are made. Larger ones are in a file.
@@ -133,7 +133,7 @@ def open_split(
 
     feature = input_feature(transform)
     spec = transform.transformed_feature_spec()[feature]
-    dtype = tf.as_dtype(stored_dtype(workload.module, feature) or spec.dtype)
+    dtype = tf.as_dtype(find(workload.module, "STORED_AS", {}).get(feature) or spec.dtype)
     compute_feature = _make_transform(transform, workload.reads, feature)
 
     def read_inputs(serialized: tf.Tensor) -> tf.Tensor:

@@ -180,7 +180,8 @@ def prepare(
     keras.utils.set_random_seed(task.seed)
     with replicas.scope():
         model = _build_model(task, model_settings)
-    augment = workload_module.augmentation(task.workload.module, settings)
+    augment = workload_module.find(task.workload.module, "augment")
+    augment = augment and partial(augment, settings=settings)
     counts = np.bincount(training.labels[training.shown], minlength=len(labels)).tolist()
     weights = settings.sample_weights(labels, counts)
 
@@ -218,7 +219,7 @@ def prepare(
     )
     if parts:
         front.fit_last_layer(model, batches(range(1)), batch_front)
-    if initialize := getattr(workload_module.load(task.workload.module), "initialize", None):
+    if initialize := workload_module.find(task.workload.module, "initialize"):
         examples = input_pipeline.evaluation_batches(training, settings.batch_size)
         initialize(model, examples, model_settings, task.transform)
     evaluation, *selections = [input_pipeline.evaluation_batches(split, batch_size) for split in measured]
