@@ -6,16 +6,14 @@ a recurring run whose steps are all served from the cache ends well without havi
 
 import importlib.util
 import os
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from edgeline.cli.stdout import note
+from edgeline.edge.interpreter import silence_stderr
 from edgeline.errors import UsageError
 from edgeline.release.signing import KEY_VARIABLE
 from edgeline.store.locations import write_atomically
@@ -49,8 +47,11 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
             f"registry.uri is {uri}, not a server: pods write nothing to it, `edgeline ui --store URL` does."
         )
     output.parent.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.simplefilter("ignore")
     # The file is opened first, so that a folder that cannot be written to is reported before the wait.
-    with write_atomically(output) as file, _silence_libraries():
+    # TensorFlow 2.21 has no setting for what it says at its import, on which nobody can act.
+    with write_atomically(output) as file, silence_stderr():
         compiled, meeting = _compile(workload, settings), f"{_locate_checkpoints(settings.kubeflow)}/meetings"
         workers, description = _count_workers(settings), _describe_pipeline(workload, settings)
         spec, platform = finish(
@@ -179,27 +180,6 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
         settings = settings.model_copy(update={"beam": beam})
     pipeline = create_pipeline(workload, settings, paths, observed)
     return KubeflowV2DagRunner(config).run(pipeline, write_out=False)["pipelineSpec"]
-
-
-@contextmanager
-def _silence_libraries() -> Iterator[None]:
-    """Drops the output of TFX's libraries during their import, which nobody can act on.
-
-    TensorFlow 2.21 has no setting for it, so all of standard error is dropped meanwhile. Errors are raised,
-    and reported later.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.simplefilter("ignore")
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def _to_pod_path(location: str | None) -> str:
