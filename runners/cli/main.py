@@ -2,51 +2,22 @@
 
 from edgeline.cli import main as package
 
-_OWN = {
-    "run": (
-        "runners.cli.run",
-        "Runs the DAG once: from labelled data to a pushed model, or to the reasons against it.",
-    ),
-    "plan": (
-        "runners.cli.run",
-        "Shows which steps a run would take from the cache, which it would run, and why.",
-    ),
-    "step": (
-        "runners.cli.step",
-        "Runs one step of a past run again, with other settings; records nothing.",
-    ),
-    "settings": (
-        "runners.cli.settings",
-        "Lists all settings, those of a group, or one: default, range and meaning.",
-    ),
-    "schedule": (
-        "runners.cli.schedule",
-        "Schedules a weekly run: prints a crontab line, or prints or installs systemd units.",
-    ),
-    "data": (
-        "runners.cli.data",
-        "Makes, imports, lists, excludes and relabels spans, and suggests what to label.",
-    ),
-    "schema": ("runners.cli.schema", "Compares a window with the curated schema, and widens the schema."),
-    "alert": (
-        "runners.cli.alert",
-        "Sends alerts about failed runs, old releases and full disks; run it from a timer of your own.",
-    ),
-    "tensorboard": (
-        "runners.cli.tensorboard",
-        "Starts TensorBoard on the last run that trained, or on the runs that are named.",
-    ),
-    "ui": ("runners.cli.ui", "Updates MLflow, and serves its pages of all runs and releases."),
-    "gc": (
-        "runners.cli.gc",
-        "Removes old releases, run folders, artifacts and records; never what is in use.",
-    ),
-    "drill": (
-        "runners.cli.drill",
-        "Drills Mondays to come: real runs on drawn photos, faults on purpose, checks after each.",
-    ),
-    "kubeflow": ("runners.cli.kubeflow", "Runs the same DAG on Kubeflow Pipelines."),
+_SUMMARIES = {
+    "run": "Runs the DAG once: from labelled data to a pushed model, or to the reasons against it.",
+    "plan": "Shows which steps a run would take from the cache, which it would run, and why.",
+    "step": "Runs one step of a past run again, with other settings; records nothing.",
+    "settings": "Lists all settings, those of a group, or one: default, range and meaning.",
+    "schedule": "Schedules a weekly run: prints a crontab line, or prints or installs systemd units.",
+    "data": "Makes, imports, lists, excludes and relabels spans, and suggests what to label.",
+    "schema": "Compares a window with the curated schema, and widens the schema.",
+    "alert": "Sends alerts about failed runs, old releases and full disks; run it from a timer of your own.",
+    "tensorboard": "Starts TensorBoard on the last run that trained, or on the runs that are named.",
+    "ui": "Updates MLflow, and serves its pages of all runs and releases.",
+    "gc": "Removes old releases, run folders, artifacts and records; never what is in use.",
+    "drill": "Drills Mondays to come: real runs on drawn photos, faults on purpose, checks after each.",
+    "kubeflow": "Runs the same DAG on Kubeflow Pipelines.",
 }
+_OWN = {name: (f"runners.cli.{'run' if name == 'plan' else name}", text) for name, text in _SUMMARIES.items()}
 # In the order of the list, which follows a person's work.
 _ORDER = (
     *("run", "plan", "step", "settings", "schedule", "data", "schema", "status", "runs", "show", "report"),
