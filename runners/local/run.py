@@ -62,34 +62,16 @@ def run(options: RunOptions, start: StartWorker = start_worker) -> int:
     console = Console(file=output, highlight=False)
     if options.data is None and not options.sample and console.is_terminal and sys.stdin.isatty():
         _confirm_sample(options.workspace, workload)
+    session = _Session(options, workload, settings, console, started, start)
     with ExitStack() as stack:
         try:
-            lock = stack.enter_context(hold(options.workspace))
+            session.lock = stack.enter_context(hold(options.workspace))
         except WorkspaceLocked:
             raise
         except EdgelineError as error:
-            _send_alerts(settings, options.workspace, workload.name, describe(error))
+            session.send_alerts(describe(error))
             raise
-        return _Session(options, workload, settings, lock, console, started, start).run()
-
-
-def _send_alerts(
-    settings: "Settings",
-    workspace: Path,
-    model: str,
-    not_begun: Problem | None = None,
-    unchanged: bool = False,
-) -> list[str]:
-    """Sends the alerts of a run that ended, could not begin or found nothing new; returns the failures."""
-    if not settings.alerts.channels:
-        return []
-    from edgeline.alerts.telling import look_at_workspace, tell
-
-    push = settings.push.root(workspace.absolute())
-    _, failures = tell(
-        settings.alerts, partial(look_at_workspace, workspace, model, push, not_begun, unchanged)
-    )
-    return failures
+        return session.run()
 
 
 def _confirm_sample(workspace: Path, workload: "Workload") -> None:
@@ -115,10 +97,10 @@ class _Session:
     options: RunOptions
     workload: "Workload"
     settings: "Settings"
-    lock: WorkspaceLock
     console: Any
     started: float
     start: StartWorker
+    lock: WorkspaceLock = field(init=False)
     start_seconds: float | None = None
     code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     mirror: "Popen[bytes] | None" = None
@@ -136,13 +118,13 @@ class _Session:
             with Progress(self.console) as progress:
                 attempt = self._attempt(earlier, progress)
         except Exception as error:
-            self._send_alerts(describe(error))
+            self.send_alerts(describe(error))
             raise
         self._renew_pointer()
         if attempt is None:
             assert last is not None
             code = self._report_no_change(last)
-            self._send_alerts(unchanged=True)
+            self.send_alerts(unchanged=True)
             return code
         run, folder = attempt
         goes_on = self._exclude_refused(run)
@@ -343,9 +325,17 @@ class _Session:
         print_line(self.console, f"Report: {page}")
         return page
 
-    def _send_alerts(self, not_begun: Problem | None = None, unchanged: bool = False) -> list[str]:
-        """Sends the alerts; failures are printed and returned, and do not fail the run."""
-        failures = _send_alerts(self.settings, self.workspace, self.workload.name, not_begun, unchanged)
+    def send_alerts(self, not_begun: Problem | None = None, unchanged: bool = False) -> list[str]:
+        """Sends the alerts of a run that ended, could not begin or found nothing new.
+
+        Failures are printed and returned, and do not fail the run.
+        """
+        if not self.settings.alerts.channels:
+            return []
+        from edgeline.alerts.telling import look_at_workspace, tell
+
+        place = self.workspace, self.workload.name, self.push
+        _, failures = tell(self.settings.alerts, partial(look_at_workspace, *place, not_begun, unchanged))
         for failure in failures:
             print_line(self.console, failure, "yellow")
         return failures
@@ -357,7 +347,7 @@ class _Session:
         for line, style in closing.last_lines(run, folder, closing.find_release(run)):
             print_line(self.console, line, style)
         page = self._write_report(run, folder)
-        if failures := self._send_alerts():
+        if failures := self.send_alerts():
             run = replace(run, warnings=(*run.warnings, *failures))
             with suppress(OSError), folder.log.open("a", encoding="utf-8") as log:
                 folder.write(run)
