@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from edgeline.errors import EdgelineError
+from runners.shared.end_signals import handle_end_signals
 
 LOOK_S = 5
 # A server has so many seconds to end after it is told to.
@@ -30,28 +31,26 @@ def serve(name: str, command: Sequence[str], look: Callable[[], None] = lambda: 
     Raises:
         EdgelineError: The server ended by itself.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-            signal.signal(number, signal.default_int_handler)
-    server = subprocess.Popen(command, **options)
-    try:
-        while server.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                server.wait(LOOK_S)
-            look()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        server.terminate()
+    with handle_end_signals():
+        server = subprocess.Popen(command, **options)
         try:
-            server.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            # It and its workers have no state to save.
-            if options.get("start_new_session"):
-                os.killpg(server.pid, signal.SIGKILL)
-            else:
-                server.kill()
-            server.wait()
+            while server.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    server.wait(LOOK_S)
+                look()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            server.terminate()
+            try:
+                server.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                # It and its workers have no state to save.
+                if options.get("start_new_session"):
+                    os.killpg(server.pid, signal.SIGKILL)
+                else:
+                    server.kill()
+                server.wait()
     raise EdgelineError(
         f"{name} ended with exit code {server.returncode}.",
         "Its own message is above.",
