@@ -172,9 +172,8 @@ def load(
     on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
     given = {name: others[name] for name in ("group", "time", "query", "sheet")}
     given["decimal"] = decimal or ""
-    chosen = {name: others[name.replace("-", "_")] for name in _KINDS}
-    table_options = [(option, name) for option, names in chosen.items() for name in names]
-    table_options += [item for item in given.items() if item[1]]
+    kinds = [(option, name) for option in _KINDS for name in others[option.replace("-", "_")]]
+    table_options = [*kinds, *(item for item in given.items() if item[1])]
     looks_like_table = text or table_options or is_url(source) or _is_table(source)
     if not label and not text and looks_like_table:
         from data.importers.workload_files import read_roles
@@ -189,19 +188,18 @@ def load(
         if text or table_options or not guess.lists_photos:
             label, text = ask_columns(guess, text, [*table_options, ("data", str(data))], on_terminal)
     if label:
-        roles = [("label", label), ("group", given["group"]), ("time", given["time"])]
-        _check_uses([*roles, *((option, name) for option, names in chosen.items() for name in names)])
+        _check_uses([("label", label), ("group", given["group"]), ("time", given["time"]), *kinds])
     settings = _load_settings(data / "workload.yaml")
     least = settings.gate.min_examples_per_class
     with _show_progress("importing") as progress:
         if label:
             from data.importers.tables import import_table
 
-            kinds = {name: option.replace("-", " ") for option, names in chosen.items() for name in names}
+            chosen = {name: option.replace("-", " ") for option, name in kinds}
             ask = partial(_ask_kind, progress) if on_terminal else None
             most = settings.model.vocabulary
             report = import_table(
-                source, data, label, text=text, **given, least=least, vocabulary=most, chosen=kinds, ask=ask
+                source, data, label, text=text, **given, least=least, vocabulary=most, chosen=chosen, ask=ask
             )
         else:
             from data.importers.importing import import_photos

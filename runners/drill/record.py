@@ -1,5 +1,6 @@
 """The record of a drill, `drill.json`: for each week what happened to it, and what was found afterwards."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -109,14 +110,12 @@ class Year:
 
     def score(self, model: str, tests: Sequence[int]) -> Score:
         """Returns the sum of a model's scores on the hidden tests of these weeks."""
-        right: dict[str, int] = {}
-        photos: dict[str, int] = {}
+        right, photos = Counter[str](), Counter[str]()
         for week in self.weeks:
             for test, score in week.scores.get(model, {}).items():
                 if test in tests:
-                    for label, count in score.photos.items():
-                        photos[label] = photos.get(label, 0) + count
-                        right[label] = right.get(label, 0) + score.right[label]
+                    right.update(score.right)
+                    photos.update(score.photos)
         return Score(right, photos)
 
     def accuracy(self, model: str, *tests: int) -> float | None:

@@ -269,7 +269,13 @@ class Cluster:
         token: str | None = ""
         while token is not None:
             with self._explain_errors(f"listing the {things.replace('_', ' ')}"):
-                page = call(page_token=token, **options, **self._list_options())
+                page = call(
+                    page_token=token,
+                    page_size=100,
+                    sort_by="created_at desc",
+                    namespace=self._namespace,
+                    **options,
+                )
             yield from getattr(page, things) or []
             token = page.next_page_token or None
 
@@ -321,9 +327,6 @@ class Cluster:
             except Exception as error:
                 if not _is_absent(error):
                     raise
-
-    def _list_options(self) -> dict[str, Any]:
-        return {"page_size": 100, "sort_by": "created_at desc", "namespace": self._namespace}
 
     def _call_api(self, method: str, path: str, **options: Any) -> Any:
         """Calls a path of the API for which kfp's client has no method, or another one in each version."""

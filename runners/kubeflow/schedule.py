@@ -27,7 +27,7 @@ def replace(target: Target, cron: Cron, package: Path | None, as_json: bool) -> 
     """Creates the recurring run in place of earlier ones; returns the exit code."""
     cluster, name = target.cluster, target.workload.name
     experiment = cluster.ensure_experiment(target.experiment)
-    if not all(_is_ours(each) for each in _list_named(target, experiment)):
+    if not all(map(_is_ours, _list_named(target, experiment))):
         raise EdgelineError(
             f"The experiment {target.experiment} already has a recurring run {name!r}, which this"
             " command did not create.",
@@ -40,7 +40,8 @@ def replace(target: Target, cron: Cron, package: Path | None, as_json: bool) -> 
         version, name, experiment, target.settings.kubeflow, cron=cron.text, description=description
     )
     # The list is read after the new one exists, so it has all that a killed call or another user created.
-    old = [each for each in _list_ours(target, experiment) if each.recurring_run_id != identity]
+    ours = filter(_is_ours, _list_named(target, experiment))
+    old = [each for each in ours if each.recurring_run_id != identity]
     active = _remove(target, experiment, old)
     # A cron that never fires was refused when it was parsed.
     fires = cron.next(datetime.now(timezone.utc))
@@ -136,7 +137,7 @@ def switch(target: Target, enable: bool, as_json: bool) -> int:
 def _find_schedules(target: Target) -> list[Any]:
     """Returns the recurring runs of the workload, the newest first; raises EdgelineError if there is none."""
     experiment = target.cluster.find_experiment(target.experiment)
-    ours = _list_ours(target, experiment) if experiment is not None else []
+    ours = [*filter(_is_ours, _list_named(target, experiment))] if experiment is not None else []
     if not ours:
         problem = "has no recurring run of it" if experiment is not None else "does not exist"
         raise EdgelineError(
@@ -146,10 +147,6 @@ def _find_schedules(target: Target) -> list[Any]:
             "List all of them with `edgeline kubeflow schedule --list`.",
         )
     return ours
-
-
-def _list_ours(target: Target, experiment: str) -> list[Any]:
-    return [each for each in _list_named(target, experiment) if _is_ours(each)]
 
 
 def _list_named(target: Target, experiment: str) -> list[Any]:

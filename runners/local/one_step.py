@@ -7,6 +7,7 @@ OUT/runs/<id>/         run.json, with the changed settings, events.jsonl, and ru
 The workspace itself stays as it is: no later run, report or release knows of it.
 """
 
+import itertools
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -153,12 +154,8 @@ def _make_folder(options: StepOptions, run: Run) -> Path:
             )
         out.mkdir(parents=True, exist_ok=True)
         return out
-    number = 1
-    while True:
-        out = Path(f"{options.step}-of-{run.id}{f'-{number}' if number > 1 else ''}").absolute()
-        try:
-            out.mkdir()
-        except FileExistsError:
-            number += 1
-            continue
-        return out
+    name = f"{options.step}-of-{run.id}"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    out = next(path for path in map(Path, names) if not path.exists()).absolute()
+    out.mkdir()
+    return out
