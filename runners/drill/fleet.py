@@ -62,14 +62,8 @@ def follow(push: Path, model: str, keep: Path, out: Path) -> int:
 def answer(path: Path, number: int, push: Path, model: str, keep: Path, bad: int, seed: int) -> int:
     """Has the phones answer the photos of a span, each session by one of them; writes `served.csv`.
 
-    Args:
-        path: The folder of the span; one that has `served.csv` stays as it is.
-        number: The number of the span.
-        push: The root of the release store.
-        model: The name of the model.
-        keep: The folder with the bundle of each phone.
-        bad: A version that serves badly: it answers by chance; 0 for none.
-        seed: The seed of the drill.
+    A span in `path` that has that file stays as it is. The release store is below `push`, the bundle of each
+    phone in `keep`. The version `bad`, 0 for none, answers by chance.
     """
     span, rng = PhotoSpan(number, path), random.Random(f"answers {seed} {number}")
     if (path / SERVED).exists():

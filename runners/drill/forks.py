@@ -42,11 +42,7 @@ def import_pipeline(module: str) -> None:
 class Fork:
     """A forked process that leads a group of its own, with the parts of `subprocess.Popen` that we need.
 
-    Args:
-        job: What it does; returns its exit code.
-        output: Where its output goes.
-        environment: Its environment, if it is another.
-        at: The time that its clock shows when it starts; the real one if None.
+    It ends with the exit code that `job` returns. Its clock starts at the time `at`, if one is given.
     """
 
     def __init__(

@@ -24,15 +24,10 @@ def score_models(
     seed: int,
     out: Path,
 ) -> int:
-    """Scores models on hidden tests; writes right answers by class into `out`.
+    """Scores models on hidden tests; writes `SCORES` and the prepared tests into `out`.
 
-    Args:
-        models: The folder of each model: its file, labels and contract.
-        tests: The weeks whose hidden tests each model answers.
-        history: The number of spans before the first week.
-        photos: The number of photos of a test.
-        seed: The seed of the drill.
-        out: The folder for `SCORES`, which keeps the prepared tests too.
+    `models` has the folder of each model, with its labels and contract, and `tests` the weeks whose tests it
+    answers, of so many `photos`. There are `history` spans before the first week.
     """
     import numpy as np
 

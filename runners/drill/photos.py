@@ -26,15 +26,10 @@ _SAG = 0.3  # degrees a week by which the brackets of the phones give way; model
 def deliver(
     data: Path, number: int, photos: int, seed: int, rates: Mapping[str, float], eval_share: float
 ) -> None:
-    """Writes a week's span.
+    """Writes a week's span into a folder that has those of the weeks before.
 
-    Args:
-        data: The folder of spans, which has those of the weeks before.
-        number: The number of the span, one more than that of the newest.
-        photos: The number of photos before faults.
-        seed: The seed of the drill.
-        rates: The share of the photos that each fault affects, by name; faults of processes are ignored.
-        eval_share: `data.eval_fraction` of the runs.
+    The week has so many `photos` before faults, and `rates` the share of them that each fault affects; faults
+    of processes are ignored. `eval_share` is `data.eval_fraction` of the runs.
     """
     rendered = {name: rate for name, rate in rates.items() if name in RENDERED}
     renderer.generate(data, weeks=1, per_week=photos, seed=seed, faults=rendered, roll=_SAG * number)

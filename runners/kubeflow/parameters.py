@@ -85,11 +85,8 @@ def take_apart(step: str, constants: Mapping[str, Any]) -> tuple[Values, Values]
 def put_together(step: str, given: Mapping[str, Any], unshown: str, fillings: Mapping[str, str]) -> Values:
     """Returns the constants of a step in TFX's form, from the values that a backend passes.
 
-    Args:
-        step: Its name.
-        given: Its parameters, with those of the run.
-        unshown: JSON of the values that the UI does not show.
-        fillings: The value of each placeholder in `unshown`.
+    `given` has the step's parameters and those of the run. `unshown` is JSON of the values that the UI does
+    not show, and `fillings` the value of each placeholder in it.
     """
     for mark, filling in fillings.items():
         unshown = unshown.replace(mark, filling)

@@ -73,13 +73,8 @@ def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry
 def copy_without_step(store: Path, copy: Path, run: str, step: str) -> None:
     """Copies a store to a new file in which the step has not run yet in that run, so that TFX runs it again.
 
-    Args:
-        store: The SQLite file; a run may write to it meanwhile.
-        copy: The path of the new file.
-        run: The id of the run.
-        step: The node's context, `<pipeline>.<step>`.
-
-    Raises as `remove` does.
+    A run may write to the store meanwhile. `step` is the node's context, `<pipeline>.<step>`. Raises as
+    `remove` does.
     """
     with _open(store) as rows, closing(sqlite3.connect(copy)) as target:
         rows.backup(target)

@@ -18,13 +18,9 @@ _POLL_S = 0.5
 
 
 def meet(folder: Path, index: int, count: int, wait_s: float = _WAIT_S) -> str:
-    """Waits for all of `count` workers; returns TensorFlow's TF_CONFIG for one of them.
+    """Waits for all of `count` workers; returns TensorFlow's TF_CONFIG for the worker `index`.
 
-    Args:
-        folder: The folder of this run's step, the same for all workers.
-        index: This worker's number; worker 0 decides who takes part.
-        count: Number of workers.
-        wait_s: Seconds until it gives up.
+    `folder` is that of the run's step, the same for all workers. Worker 0 decides who takes part.
 
     Raises:
         EdgelineError: Other workers did not come in time.
