@@ -8,6 +8,7 @@ import pytest
 from edgeline.journal import get_user_and_host
 from edgeline.records.outcome import Outcome
 from pipeline.kubeflow_settings import KubeflowSettings
+from runners.kubeflow import runs as kubeflow_runs
 from runners.kubeflow import watch as kubeflow_watch
 from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
@@ -188,7 +189,8 @@ def test_a_run_that_has_ended_is_judged_by_its_steps_once_the_server_knows_how_t
     assert "[ 3/5] Trainer                 failed" in ended.out
 
 
-def test_a_run_whose_steps_never_end_is_told_all_the_same(server, edgeline):
+def test_a_run_whose_steps_never_end_is_told_all_the_same(server, edgeline, monkeypatch):
+    monkeypatch.setattr(kubeflow_runs, "PATIENCE", replace(kubeflow_runs.PATIENCE, settle_s=0.1))
     server.next_story = Story([("FAILED", {"ExampleGen": "RUNNING"})])
     ended = edgeline("submit", "--wait")
     assert ended.code == 1 and "Failed" in ended.out

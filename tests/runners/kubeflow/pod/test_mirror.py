@@ -108,19 +108,6 @@ def test_the_last_step_mirrors_the_run_and_those_that_found_no_registry(tmp_path
     assert "ImportSchemaGen failed" in runs["run-3"].data.tags["reasons"]
 
 
-def test_a_run_that_fails_and_is_tried_again_is_one_run_there(tmp_path, server):
-    """Its first record has another start, and none of what a later one has."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(server)
-    assert end(tmp_path, "run-9", server, "ImportSchemaGen").returncode == 1
-    push(tmp_path, "run-9", 1)
-    assert end(tmp_path, "run-9", server).returncode == 0
-    named = "attributes.run_name = 'run-9'"
-    [run] = client.search_runs([client.get_experiment_by_name("shelf").experiment_id], named)
-    assert (run.data.tags["outcome"], run.info.status) == ("pushed", "FINISHED")
-
-
 class Refusing(http.server.BaseHTTPRequestHandler):
     """A server that is broken, and notes who asks."""
 
