@@ -9,46 +9,31 @@ from edgeline.errors import UsageError
 from runners.drill.drill import drill
 from runners.drill.options import DrillOptions
 from runners.drill.record import YEAR
-from tests.e2e.conftest import edgeline
 from tests.warm import WarmRun
 
 
-def test_a_workspace_that_is_not_empty_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("place", "sets", "found"),
+    [
+        (".", (), "is not empty"),
+        ("year[1]", (), "has the character"),
+        ("year", ("push.destination=push",), r"push\.destination is"),
+    ],
+)
+def test_a_place_that_no_drill_could_use_is_refused(
+    tmp_path: Path, place: str, sets: tuple[str, ...], found: str
+) -> None:
     (tmp_path / "theirs").touch()
-    with pytest.raises(UsageError, match="is not empty"):
-        drill(DrillOptions(weeks=2, seed=1, faults=None, workspace=tmp_path, photos=60, overrides=()))
+    options = DrillOptions(2, 1, faults=None, workspace=tmp_path / place, photos=60, overrides=sets)
+    with pytest.raises(UsageError, match=found):
+        drill(options)
     assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
-
-
-def test_a_workspace_that_no_run_could_use_is_refused(tmp_path: Path) -> None:
-    place = tmp_path / "year[1]"
-    with pytest.raises(UsageError, match="has the character"):
-        drill(DrillOptions(weeks=2, seed=1, faults=None, workspace=place, photos=60, overrides=()))
-    assert not place.exists()
-
-
-def test_another_place_for_releases_is_refused(tmp_path: Path) -> None:
-    place, sets = tmp_path / "year", (f"push.destination={tmp_path}/push",)
-    with pytest.raises(UsageError, match=r"push\.destination is"):
-        drill(DrillOptions(weeks=2, seed=1, faults=None, workspace=place, photos=60, overrides=sets))
-    assert not place.exists()
 
 
 def test_a_plan_with_an_unknown_fault_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     (plan := tmp_path / "plan.yaml").write_text("1: earthquake\n")
-    ended = edgeline(
-        tmp_path,
-        "drill",
-        "--workspace",
-        str(tmp_path / "drill"),
-        "--weeks",
-        "2",
-        "--seed",
-        "1",
-        "--faults",
-        str(plan),
-    )
-    assert ended.code == 2 and "there is no fault 'earthquake'" in ended.stderr
+    with pytest.raises(UsageError, match="there is no fault 'earthquake'"):
+        drill(DrillOptions(2, 1, faults=plan, workspace=tmp_path / "drill", photos=60, overrides=()))
     assert not (tmp_path / "drill").exists()
 
 

@@ -30,9 +30,9 @@ def test_three_mondays_in_a_row_are_missed() -> None:
 
 
 def test_a_replay_has_the_faults_of_the_weeks_up_to_the_broken_one(tmp_path: Path) -> None:
-    for seed in range(40):
+    for seed in range(10):
         plan = draw_plan(52, seed)
-        for weeks in (1, 9, 30, 52):
+        for weeks in (1, 30, 52):
             (file := tmp_path / "replay.yaml").write_text(format_plan(plan, weeks))
             assert read_plan(file, weeks) == {n: faults for n, faults in plan.items() if n <= weeks}
             assert draw_plan(weeks, seed) == read_plan(file, weeks)

@@ -3,19 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from data.photos.labels_file import LabelRow, write_span
 from data.spans.layout import find_spans
 from edgeline.errors import DataRefused, UsageError
 from pipeline.settings import load
 from pipeline.workloads import find_workload
 from runners.shared import inputs
+from tests.runners.cli.process import add_week
 
 CODE = {"Trainer": {"trainer_module.run": "a" * 64}}
-
-
-def add_week(data, label="ok"):
-    row = LabelRow("a.jpg", label, "lane-01", "s1", "2026-10-05T09:12:33Z")
-    return write_span(data, [(row, b"not decoded here")])
 
 
 @pytest.fixture

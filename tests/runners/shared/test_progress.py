@@ -9,7 +9,7 @@ from rich.console import Console
 
 from edgeline.records.events import Counted, EpochEnded, LogOpened, Planned, StepChanged, Warned
 from edgeline.records.run import Step
-from edgeline.workspace.closing import duration, format_epoch
+from edgeline.workspace.closing import format_epoch
 from runners.shared.progress import Progress
 
 EPOCH = EpochEnded(3, 16, 0.5123, 0.8342, 0.612, 0.8121, 65.0)
@@ -30,12 +30,13 @@ RUN = [
 ]
 
 
-def plain(events, width):
+def plain(events, width, warnings=None):
     """What comes out where there is no terminal."""
     out = io.StringIO()
     with Progress(Console(file=out, width=width, highlight=False)) as progress:
         for event in events:
             progress.handle(event)
+    assert warnings in (None, progress.warnings)
     return out.getvalue().splitlines()
 
 
@@ -75,8 +76,8 @@ def frames(said):
     ]
 
 
-def test_without_a_terminal_there_are_plain_lines_with_state_and_time():
-    assert plain(RUN, 80) == [
+def test_without_a_terminal_there_are_plain_lines_with_state_and_time_and_a_warning_is_said_once():
+    assert plain(RUN, 80, ["span-00007 is dark."]) == [
         "[ 1/4] ExampleGen              running",
         "         600 of 2,400 photos",
         "         2,400 of 2,400 photos",
@@ -139,16 +140,6 @@ def test_a_dumb_terminal_gets_plain_lines():
     assert "\x1b[?25l" not in in_a_terminal(RUN, 80, TERM="dumb")
 
 
-def test_a_warning_is_said_once_and_kept_for_the_end():
-    out = io.StringIO()
-    with Progress(Console(file=out, width=80)) as progress:
-        for event in RUN:
-            progress.handle(event)
-
-    assert out.getvalue().count("span-00007 is dark.") == 1
-    assert progress.warnings == ["span-00007 is dark."]
-
-
 def test_a_long_training_is_at_most_fifty_lines():
     events = [RUN[0], *(EpochEnded(epoch, 1000, loss=0.5) for epoch in range(1, 1001))]
 
@@ -158,14 +149,7 @@ def test_a_long_training_is_at_most_fifty_lines():
     assert "epoch 1000/1000" in lines[-1]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (60, "1 min 00 s"), (7384, "2 h 03 min")]
-)
-def test_durations_read_as_a_person_says_them(seconds, text):
-    assert duration(seconds) == text
-
-
-@pytest.mark.parametrize("width", range(20, 100, 10))
+@pytest.mark.parametrize("width", [20, 50, 90])
 def test_an_epoch_always_fits_and_keeps_what_matters_most(width):
     text = format_epoch(EPOCH, width)
 

@@ -42,17 +42,11 @@ def test_systemd_reads_each_calendar_as_it_was_meant():
     ("text", "why"),
     [
         ("Mom 03:00", "Did you mean Mon?"),
-        ("Mondya 03:00", "Did you mean Monday?"),
         ("Mon 24:00", "24:00 is not a time of day"),
-        ("Mon 3:60", "3:60 is not a time of day"),
         ("Mon", "not days of the week and a time"),
         ("", "not days of the week and a time"),
-        ("Mon 3", "not days of the week and a time"),
         ("Mon.. 03:00", "'' is not a day"),
-        ("Mon,,Tue 03:00", "'' is not a day"),
         ("weekly 03:00", "'weekly' is not a day"),
-        ("0 3 * * 1", "not days of the week and a time"),
-        ("Mon 03:00:00", "not days of the week and a time"),
         ("Mon 03:00\nExecStart=/bin/sh", "not days of the week and a time"),
     ],
 )
