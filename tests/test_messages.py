@@ -90,12 +90,8 @@ EXEMPT = {
         runners/cli/options.py _parse_data_place #1
         edgeline/cli/report.py _find_in_store #1
         runners/cli/schema.py _read_differences #1
-        runners/cli/server.py serve #1
-        runners/cli/tensorboard.py _find_named #1
-        runners/cli/tensorboard.py tensorboard #1
         runners/drill/simulation.py Simulation._answer #1
         runners/drill/simulation.py Simulation._score #1
-        runners/kubeflow/client.py Cluster.ensure_experiment #1
         runners/kubeflow/watch.py Follower.follow #1
         runners/local/metadata_rows.py _open #2
         runners/local/run.py _confirm_sample #1

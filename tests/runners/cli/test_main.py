@@ -41,24 +41,6 @@ def test_light_commands_import_no_tensorflow(tmp_path, workspace):
     assert [line for line in said if line.startswith("LIGHT")] == expected
 
 
-def test_of_the_commands_only_the_called_one_is_imported(tmp_path):
-    script = (
-        "import sys\nfrom edgeline.cli.main import main\n"
-        "for arguments in (['--help'], ['stauts'], ['status'], ['data', '--help']):\n"
-        "    main(arguments)\n"
-        "    from runners.cli.main import COMMANDS\n"
-        "    found = {file.rpartition('.')[2] for file, _ in COMMANDS.values() if file in sys.modules}\n"
-        "    print('FOUND', sorted(found), 'runners.kubeflow' in sys.modules, file=sys.stderr)\n"
-    )
-    said = python("-c", script, cwd=tmp_path).stderr.splitlines()
-    assert [line for line in said if line.startswith("FOUND")] == [
-        "FOUND [] False",
-        "FOUND [] False",
-        "FOUND ['releases'] False",
-        "FOUND ['data', 'releases'] False",
-    ]
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_summary_in_the_list_of_commands_is_that_of_the_command(name):
     command = load(name)

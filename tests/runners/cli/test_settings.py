@@ -66,7 +66,7 @@ def test_one_setting_is_shown_with_its_default_its_range_and_its_meaning(setting
         assert line in out
 
 
-@pytest.mark.parametrize("width", [50, 80, 200])
+@pytest.mark.parametrize("width", [50, 200])
 def test_the_lines_fit_the_terminal(settings, width):
     longest = max(len(line) for line in settings("trainer", width=width)[1].splitlines())
 

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,10 +13,12 @@ import urllib.request
 import numpy as np
 import pytest
 
+from edgeline.errors import EdgelineError
 from edgeline.records.events import EventWriter, LogOpened
 from edgeline.workspace.runs import RunFolder
+from runners.cli.server import serve
 from tests.outputs import record_output
-from tests.runners.cli.process import ROOT, edgeline
+from tests.runners.cli.process import ROOT
 from trainer_module.training.tensorboard import Board
 
 TRAINED, LIVE = "20261005-091233", "20261012-091233"
@@ -166,12 +167,7 @@ def test_a_workspace_without_a_training_is_told_in_three_parts(command):
     assert (ended.code, len(ended.err.splitlines())) == (2, 3)
 
 
-@pytest.mark.e2e
-def test_a_port_that_is_taken_ends_it_with_what_to_do(workspace):
-    with socket.socket() as taken:
-        taken.bind(("localhost", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        ended = edgeline("tensorboard", "--workspace", workspace, "--port", port, cwd=workspace)
-    assert ended.returncode == 1
-    assert "--port 0" in ended.stderr.splitlines()[-1]
+def test_a_server_that_ends_by_itself_is_told_with_what_to_do():
+    with pytest.raises(EdgelineError, match=r"TensorBoard ended with exit code 3\.") as ended:
+        serve("TensorBoard", [sys.executable, "-c", "raise SystemExit(3)"])
+    assert "--port 0" in ended.value.do
