@@ -121,7 +121,13 @@ def start_run(tmp_path, hangup=signal.SIG_DFL):
     """A run whose worker has just begun to import TFX."""
     add_week(tmp_path / "photos")
     process = subprocess.Popen(
-        [sys.executable, "-m", "runners.cli", "run", "--data", "photos"],
+        [
+            *(sys.executable, "-m", "runners.cli", "run"),
+            "--data",
+            "photos",
+            "--set",
+            "registry.enabled=false",
+        ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,

@@ -56,7 +56,8 @@ def test_a_run_whose_worker_cannot_be_started_is_recorded_with_the_reason(option
     def start(*_):
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    assert run(options, start) == 1
+    named = NamedSettings("shelf", None, ("registry.enabled=false",))
+    assert run(replace(options, named=named), start) == 1
     (record,) = read_runs(options.workspace)
     assert record.outcome == "failed" and record.reasons == ("Resource temporarily unavailable.",)
 
