@@ -18,6 +18,7 @@ from edgeline.alerts import channels
 from edgeline.records.json_file import encode
 from edgeline.records.run import Run, Step
 from edgeline.report.facts import Facts
+from edgeline.workspace.runs import process_of
 from tests.disks import mounted
 from tests.edgeline.alerts.servers import Hook
 from tests.outputs import write_run
@@ -112,6 +113,7 @@ def make_run():
             push="/push",
             settings={},
             pid=os.getpid(),
+            process=process_of(os.getpid()),
             host=socket.gethostname(),
             started_at="2026-10-05T09:12:33Z",
         )

@@ -4,9 +4,7 @@ import difflib
 import os
 import shutil
 import socket
-import sys
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -43,7 +41,7 @@ class RunFolder:
         if run is None or run.outcome != "running":
             return run and replace(run, id=self.path.name)
         run = self.add_events(replace(run, id=self.path.name))
-        is_killed = run.host == socket.gethostname() and not _is_alive(run)
+        is_killed = run.host == socket.gethostname() and run.process != process_of(run.pid)
         return replace(run, outcome="killed") if is_killed else run
 
     def add_events(self, run: Run) -> Run:
@@ -71,19 +69,6 @@ def process_of(pid: int) -> str:
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {fields[19]}"
     except (OSError, IndexError):
         return ""
-
-
-def _is_alive(run: Run) -> bool:
-    if run.process:
-        return process_of(run.pid) == run.process
-    if sys.platform == "win32":  # where os.kill ends the process; runs are on Linux
-        return False
-    try:
-        with suppress(PermissionError):
-            os.kill(run.pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True
 
 
 def create_folder(workspace: Path) -> RunFolder:
@@ -129,10 +114,8 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
 
     The beginning of an id will do where no other run has it.
 
-    `latest` and `production` are of `workload` where it is given, else of the newest run's workload.
-
-    Raises:
-        UsageError: There is no such run, or several begin so.
+    `latest` and `production` are of `workload` where it is given, else of the newest run's workload. Raises
+    UsageError if there is no such run, or several begin so.
     """
     runs = {run.id: (folder, run) for folder, run in read_all(workspace)}
     if not runs:
@@ -169,8 +152,7 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
 def complete_id(beginning: str, ids: Collection[str]) -> str:
     """Returns the id that begins so; the beginning itself if it is one, or if none begins so.
 
-    Raises:
-        UsageError: Several begin so.
+    Raises UsageError if several begin so.
     """
     begun = [each for each in ids if beginning and each.startswith(beginning)]
     if beginning in ids or not begun:
@@ -213,8 +195,7 @@ def find_registry(last: Run | None, workspace: Path) -> str | None:
 def in_production(push: str, model: str) -> str:
     """Returns the id of the run that pushed the model's release in production.
 
-    Raises:
-        UsageError: The model has no release in production.
+    Raises UsageError if the model has no release in production.
     """
     from edgeline.release.releases import current
 

@@ -40,21 +40,6 @@ def test_a_record_is_read_as_it_was_written(tmp_path, make_run):
     assert write_run(tmp_path, run).read() == run
 
 
-def test_a_record_of_a_newer_version_is_still_read(tmp_path, make_run):
-    folder = write_run(tmp_path, make_run(ended_at="2026-10-05T09:15:00Z", outcome="pushed"))
-    folder.record.write_text(folder.record.read_text().replace("{", '{"mood": "good",', 1))
-
-    assert folder.read().outcome == "pushed"
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
-def test_a_damaged_record_hides_no_other(tmp_path, make_run, content):
-    write_run(tmp_path, make_run(id="20261005-091233", outcome="pushed"))
-    write_run(tmp_path, make_run(id="20261006-091233")).record.write_text(content)
-
-    assert [run.id for run in runs.read_runs(tmp_path)] == ["20261005-091233"]
-
-
 def test_runs_of_one_second_stay_in_order(tmp_path, make_run):
     for name in ("20261005-091233-10", "20261005-091233", "20261005-091233-2", "20261004-000000"):
         write_run(tmp_path, make_run(id=name, outcome="pushed"))
@@ -85,27 +70,19 @@ def test_a_running_run_shows_the_steps_that_its_events_have(tmp_path, make_run):
     run = folder.read()
 
     assert run.outcome == "running"
-    assert run.steps == (
-        Step("ExampleGen", "done", 2.5),
-        Step("Trainer", "running"),
-        Step("Pusher", "queued"),
-    )
+    steps = Step("ExampleGen", "done", 2.5), Step("Trainer", "running"), Step("Pusher", "queued")
+    assert run.steps == steps
     assert run.finished_steps == ("ExampleGen",)
 
 
-def test_a_run_whose_process_is_gone_reads_as_killed(tmp_path, make_run):
-    assert write_run(tmp_path, make_run(pid=dead_pid())).read().outcome == "killed"
-
-
-def test_a_run_whose_number_another_process_has_now_reads_as_killed(tmp_path, make_run):
+def test_a_run_whose_process_is_gone_or_whose_number_another_has_now_reads_as_killed(tmp_path, make_run):
     """As after a restart of a container, in which the same program soon has the same number."""
-    mine = runs.process_of(os.getpid())
-    assert write_run(tmp_path, make_run(process=mine)).read().outcome == "running"
-    boot, tick = mine.split()
+    assert write_run(tmp_path, make_run()).read().outcome == "running"
+    boot, tick = runs.process_of(os.getpid()).split()
     for day, other in ((6, f"{boot} {int(tick) - 1}"), (7, f"another-boot {tick}")):
         reused = make_run(id=f"2026100{day}-000000", process=other)
         assert write_run(tmp_path, reused).read().outcome == "killed"
-    gone = make_run(id="20261008-000000", pid=dead_pid(), process=mine)
+    gone = make_run(id="20261008-000000", pid=dead_pid())
     assert write_run(tmp_path, gone).read().outcome == "killed"
 
 
@@ -150,13 +127,6 @@ def test_the_store_of_a_run_of_an_earlier_version_has_its_name_of_today(tmp_path
     assert runs.find_push(given, tmp_path) == "s3://bucket/push"
 
 
-def test_runs_can_be_asked_for_by_workload(tmp_path, make_run):
-    write_run(tmp_path, make_run(id="20261004-000000", workload="shelf", outcome="pushed"))
-    write_run(tmp_path, make_run(id="20261005-000000", workload="bottles", outcome="held"))
-
-    assert [run.workload for run in runs.read_runs(tmp_path, "bottles")] == ["bottles"]
-
-
 def test_a_run_of_a_clock_that_was_years_ahead_is_the_latest_until_the_next_one_is_made(tmp_path, make_run):
     # Two of before the order was noted, one of a clock that went wrong, and one of after it was set right.
     ids = ["20261004-000000", "20261005-000000", "20991231-000000", "20261006-000000"]
@@ -167,7 +137,7 @@ def test_a_run_of_a_clock_that_was_years_ahead_is_the_latest_until_the_next_one_
     assert runs.find_run(tmp_path, "latest")[1].id == "20261006-000000"
 
 
-@pytest.mark.parametrize("name", ["20261005-091233-²", "20261005-091233-x", "x", "ü" * 80])
+@pytest.mark.parametrize("name", ["20261005-091233-²", "x"])
 def test_a_folder_that_no_run_made_is_no_obstacle(tmp_path, make_run, name):
     (tmp_path / "runs" / name).mkdir(parents=True)
     write_run(tmp_path, make_run(id="20261005-091233", outcome="pushed"))
