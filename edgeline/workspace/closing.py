@@ -13,7 +13,7 @@ from edgeline.records.outcome import Outcome
 from edgeline.records.run import Run
 from edgeline.records.served import PUSHED, SERVED
 from edgeline.records.training import SEARCH, TUNED
-from edgeline.records.verdict import PUSH, VERDICT, Verdict
+from edgeline.records.verdict import PUSH, VERDICT
 from edgeline.release import store
 from edgeline.release.acceptance import terms
 from edgeline.release.releases import Release
@@ -54,11 +54,10 @@ def format_epoch(event: EpochEnded, width: int) -> str:
     return text
 
 
-def verdict_lines(outcome: Outcome, headline: str) -> Iterator[tuple[str, str]]:
+def verdict_lines(of: Outcome | Run, headline: str) -> Iterator[tuple[str, str]]:
     """Yields the headline of a run and its reasons, each with its style."""
-    yield headline, STYLES.get(outcome.outcome, "bold red")
-    for reason in outcome.reasons:
-        yield f"  - {reason}", ""
+    yield headline, STYLES.get(of.outcome, "bold red")
+    yield from ((f"  - {reason}", "") for reason in of.reasons)
 
 
 DETAILS = "Details: "
@@ -69,12 +68,6 @@ _NO_OUTCOME = Problem(
     "The last step of the DAG should record it.",
     "Read the log of the run.",
 )
-
-
-def _read_verdicts(sources: Sources) -> list[Verdict]:
-    """Returns the readable verdicts of a run, in the order of its steps."""
-    folders = filter(None, (sources.data_verdict, sources.blessing, sources.edge_verdict))
-    return [verdict for folder in folders if (verdict := VERDICT.find_readable(folder)) is not None]
 
 
 def _drop_repeats(sentences: Iterable[str]) -> tuple[str, ...]:
@@ -88,7 +81,8 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
     """
     run = folder.add_events(run)
     sources = Sources.of(run)
-    verdicts = _read_verdicts(sources)
+    folders = filter(None, (sources.data_verdict, sources.blessing, sources.edge_verdict))
+    verdicts = [verdict for folder in folders if (verdict := VERDICT.find_readable(folder)) is not None]
     push = PUSH.find_readable(sources.pushed_model) if sources.pushed_model else None
     search = SEARCH.find_readable(sources.search) if sources.search else None
     failed = [verdict for verdict in verdicts if not verdict.passed]
@@ -131,20 +125,13 @@ def find_release(run: Run) -> Release | None:
     return None
 
 
-def _read_outcome(run: Run) -> Outcome:
-    """Reads the outcome of a run from its record."""
-    do = run.details or (run.error.do if run.error is not None else _STATUS)
-    code = run.exit_code or EdgelineError.exit_code
-    return Outcome(run.outcome, run.version, run.reasons, do, error_code=code)
-
-
 def headline(run: Run) -> str:
     """Returns the outcome of a run as one sentence."""
     if run.outcome == "running":
         return f"Run {run.id} is running."
     if run.has_pushed:
         return f"Failed after version {run.version} of {run.workload} was pushed."
-    return _read_outcome(run).headline(run.workload, run.push, run.production)
+    return Outcome(run.outcome, run.version).headline(run.workload, run.push, run.production)
 
 
 def time_table(run: Run, width: int) -> Iterator[str]:
@@ -219,13 +206,12 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
     if run.warnings:
         yield "Warnings", "bold yellow"
         yield from ((f"  - {warning}", "yellow") for warning in run.warnings)
-    outcome = _read_outcome(run)
-    yield from verdict_lines(outcome, headline(run))
+    yield from verdict_lines(run, headline(run))
     if run.outcome == "pushed" and release is not None and release.version == run.version:
         yield from ((f"  {line}", "") for line in release_lines(release) if line not in run.reasons)
     # For a gate's verdict, a command that shows its details is printed further down instead.
     if run.error is not None and run.details is None:
-        yield from ((f"  {part}", "") for part in (run.error.why, outcome.do) if part)
+        yield from ((f"  {part}", "") for part in (run.error.why, run.error.do) if part)
     trials = Sources.of(run).search
     if trials is not None and (search := SEARCH.find_readable(trials)) is not None:
         best = ", ".join(f"{name}={setting(value)}" for name, value in search.found.values.items())
@@ -236,8 +222,8 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
     if (suggestion := suggest_exclusion(run)) is not None:
         yield suggestion, ""
     if run.error is None or run.details is not None:
-        yield f"{DETAILS}{outcome.do}", ""
-    if folder.log.exists() and outcome.exit_code:
+        yield f"{DETAILS}{run.details or _STATUS}", ""
+    if folder.log.exists() and run.outcome not in ("pushed", "unchanged"):
         yield f"Log: {folder.log}", ""
     if run.outcome == "pushed":
         yield "Try it: edgeline predict FILE", ""
