@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import groupby
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -56,23 +54,18 @@ def measure_reliability(answers: Iterable[tuple[float, bool]]) -> Reliability | 
     return Reliability(bins, error, examples)
 
 
-class RocPoint(NamedTuple):
-    """The rates, 0..1, where every score of at least the threshold counts as positive."""
+def compute_roc(scored: Sequence[tuple[float, bool]]) -> list[tuple[float, float, float]]:
+    """Returns threshold, false positive rate and recall, 0..1, in some 50 points of the ROC.
 
-    threshold: float
-    false_positive_rate: float
-    recall: float
+    `scored` are (score 0..1, is positive); without both kinds there are no points.
+    """
+    from sklearn.metrics import roc_curve
 
-
-def compute_roc(scored: Sequence[tuple[float, bool]]) -> tuple[RocPoint, ...]:
-    """Returns the ROC of (score 0..1, is positive) in some 50 points; empty if all are of one kind."""
-    positives = sum(positive for _, positive in scored)
-    if not 0 < positives < len(scored):
-        return ()
-    points, hits, others = [RocPoint(1.0, 0.0, 0.0)], 0, 0
-    for score, tied in groupby(sorted(scored, reverse=True), key=lambda item: item[0]):
-        kinds = [positive for _, positive in tied]
-        hits, others = hits + sum(kinds), others + len(kinds) - sum(kinds)
-        points.append(RocPoint(score, others / (len(scored) - positives), hits / positives))
+    if len({positive for _, positive in scored}) < 2:
+        return []
+    curve = roc_curve([positive for _, positive in scored], [score for score, _ in scored])
+    false_positives, recalls, thresholds = (values.tolist() for values in curve)
+    thresholds[0] = 1.0  # it is above all scores, in newer versions infinity
+    points = list(zip(thresholds, false_positives, recalls, strict=True))
     step = -(-len(points) // _MOST_POINTS)
-    return (*points[:-1:step], points[-1])
+    return [*points[:-1:step], points[-1]]

@@ -12,7 +12,7 @@ from edgeline.records.verdict import DRIFT
 from edgeline.report import records
 from edgeline.report.collect import collect, pictures
 from edgeline.report.facts import Evaluation, Facts
-from edgeline.report.measures import RocPoint, compute_roc
+from edgeline.report.measures import compute_roc
 from edgeline.report.page import View, render
 from edgeline.report.sources import Sources
 from edgeline.report.verdict import describe_outcome
@@ -97,12 +97,12 @@ def step_confusion(sources: Sources) -> Confusion | None:
     return evaluation.confusion if evaluation else None
 
 
-def step_roc(sources: Sources) -> tuple[str, tuple[RocPoint, ...]]:
+def step_roc(sources: Sources) -> tuple[str, list[tuple[float, float, float]]]:
     """Returns the class with the lowest recall, and its ROC against the rest; empty where there is none."""
     evaluation = _read_facts("RunReport", sources).evaluation
     worst = evaluation.worst("class") if evaluation else None
     if evaluation is None or evaluation.confusion is None or worst is None:
-        return "", ()
+        return "", []
     number = evaluation.confusion.labels.index(worst.name)
     answers = [(line.probabilities[number], line.label) for line in PREDICTIONS.read(sources.edge_verdict)]
     scored = [(score, label == worst.name) for score, label in answers if score is not None]

@@ -113,8 +113,8 @@ def test_the_roc_is_that_of_the_class_that_is_recognised_worst(sources):
     PREDICTIONS.write(sources.edge_verdict, [*lines, Prediction("5", "ok", (None, None))])
     label, points = step_roc(sources)
     assert label == "ok"
-    assert points == ((1.0, 0.0, 0.0), (0.9, 0.0, 0.5), (0.6, 0.5, 0.5), (0.4, 0.5, 1.0), (0.1, 1.0, 1.0))
-    assert step_roc(Sources()) == ("", ())
+    assert points == [(1.0, 0.0, 0.0), (0.9, 0.0, 0.5), (0.6, 0.5, 0.5), (0.4, 0.5, 1.0), (0.1, 1.0, 1.0)]
+    assert step_roc(Sources()) == ("", [])
 
 
 def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
