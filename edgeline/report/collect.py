@@ -50,13 +50,9 @@ class _Reader:
 
 def collect(sources: Sources, run: Run) -> facts.Facts:
     """Reads the outputs of a run's steps, and joins them with its record."""
-    reader = _Reader()
-
-    def read_part(name: str, read: Callable[[Sources], _Part], default: _Part) -> _Part:
-        return reader(name, lambda: read(sources), default)
-
-    search = read_part("The trials", lambda s: SEARCH.find(s.search), None)
-    data = read_part("The data of the window", lambda s: _read_data(s, reader), None)
+    read, at = _Reader(), sources
+    search = read("The trials", lambda: SEARCH.find(at.search), None)
+    data = read("The data of the window", lambda: _read_data(at, read), None)
     if data is not None and run.spans:
         # A cached ingest lists the spans that were excluded when it ran, so the run's own list replaces them.
         data = replace(data, excluded=run.excluded_spans)
@@ -64,19 +60,19 @@ def collect(sources: Sources, run: Run) -> facts.Facts:
         run=replace(run, tuned=search.found.values) if search is not None else run,
         data=data,
         search=search,
-        training=read_part("The training", _read_training, None),
-        evaluation=read_part("The evaluation", _read_evaluation, None),
-        twins=read_part("The near twins", _read_twins, None),
-        reliability=read_part("The predictions", _read_reliability, None),
-        mistakes=read_part("The worst mistakes", lambda s: MISTAKES.find(s.edge_verdict), None),
-        served=read_part("What phones answered", lambda s: SERVED.find(s.quarantine), None),
-        pushed=read_part("The served versions", lambda s: PUSHED.find(s.evaluation) or {}, {}),
-        skews=read_part("The differences of served scores", lambda s: SKEW.find(s.evaluation) or (), ()),
-        photo_drift=read_part("The drift of photos", lambda s: PHOTO_DRIFT.find(s.evaluation), None),
-        label_issues=read_part("The probable label errors", lambda s: LABEL_ISSUES.find(s.evaluation), None),
-        edge=read_part("The edge files", lambda s: EDGE_FILES.find(s.edge_verdict), None),
-        gates=read_part("The verdicts", _read_gates, ()),
-        unreadable=tuple(reader.unreadable),
+        training=read("The training", lambda: _read_training(at), None),
+        evaluation=read("The evaluation", lambda: _read_evaluation(at), None),
+        twins=read("The near twins", lambda: _read_twins(at), None),
+        reliability=read("The predictions", lambda: _read_reliability(at), None),
+        mistakes=read("The worst mistakes", lambda: MISTAKES.find(at.edge_verdict), None),
+        served=read("What phones answered", lambda: SERVED.find(at.quarantine), None),
+        pushed=read("The served versions", lambda: PUSHED.find(at.evaluation) or {}, {}),
+        skews=read("The differences of served scores", lambda: SKEW.find(at.evaluation) or (), ()),
+        photo_drift=read("The drift of photos", lambda: PHOTO_DRIFT.find(at.evaluation), None),
+        label_issues=read("The probable label errors", lambda: LABEL_ISSUES.find(at.evaluation), None),
+        edge=read("The edge files", lambda: EDGE_FILES.find(at.edge_verdict), None),
+        gates=read("The verdicts", lambda: _read_gates(at), ()),
+        unreadable=tuple(read.unreadable),
     )
 
 
