@@ -6,12 +6,13 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from data.spans.layout import Span
 from data.spans.source import Source
 from edgeline.errors import EdgelineError
-from edgeline.records.ingest import INGEST, MOST_LISTED, THUMBNAILS, Ingest, Quarantined, Thumbnail
+from edgeline.records.ingest import INGEST, MOST_LISTED, THUMBNAILS, Ingest, Quarantined
 from edgeline.records.rejection import RowRejected
 
 _MOST_SHOWN = 24
@@ -75,13 +76,13 @@ def write_quarantine(
             writer.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
     INGEST.write(folder, summary)
     (folder / "thumbnails").mkdir(exist_ok=True)
-    kept: list[Thumbnail] = []
+    kept: list[Quarantined] = []
     for item, thumbnail in itertools.islice(_choose_shown(rows, spans, source), _MOST_SHOWN):
         name = ""
         if isinstance(thumbnail, bytes):
             name = f"thumbnails/{len(kept) + 1:02d}.jpg"
             (folder / name).write_bytes(thumbnail)
-        kept.append(Thumbnail(name, item.span, item.id, item.reason, item.detail, item.text))
+        kept.append(replace(item, file=name))
     THUMBNAILS.write(folder, tuple(kept))
 
 

@@ -84,25 +84,14 @@ class Ingest:
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A row in quarantine; `text` is an excerpt, if the row is a text."""
+    """A row in quarantine."""
 
     span: str
     id: str
     reason: str
     detail: str
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class Thumbnail:
-    """A preview of a row in quarantine: an image, `file`, beside the list, or an excerpt, `text`."""
-
-    file: str
-    span: str
-    id: str
-    reason: str
-    detail: str = ""
-    text: str = ""
+    text: str = ""  # an excerpt, if the row is a text
+    file: str = ""  # the thumbnail beside a list of some of these rows, if there is one
 
 
 @dataclass(frozen=True)
@@ -142,4 +131,4 @@ class Twins:
 
 INGEST = JsonFile[Ingest]("ingest.json", Ingest)
 TWINS = JsonFile[Twins]("twins.json", Twins)
-THUMBNAILS = JsonFile[tuple[Thumbnail, ...]]("thumbnails.json", tuple[Thumbnail, ...])
+THUMBNAILS = JsonFile[tuple[Quarantined, ...]]("thumbnails.json", tuple[Quarantined, ...])

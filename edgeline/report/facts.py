@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from edgeline.records.edge import EdgeFiles, Mistake
 from edgeline.records.evaluation import Confusion, Importance, LabelIssues, PhotoDrift, SimpleModel
-from edgeline.records.ingest import Ingest, Thumbnail
+from edgeline.records.ingest import Ingest, Quarantined
 from edgeline.records.run import Run
 from edgeline.records.served import PushedVersion, Served, Skew
 from edgeline.records.training import CrossValidation, Epoch, Search, TrainingSummary
@@ -64,7 +64,7 @@ class Data(Ingest):
 
     features: tuple[Feature, ...] = ()  # those whose drift was measured first, each kind by name
     anomalies: tuple[str, ...] = ()  # violations of the schema, a sentence each
-    thumbnails: tuple[Thumbnail, ...] = ()  # some of what is in quarantine
+    thumbnails: tuple[Quarantined, ...] = ()  # some of what is in quarantine
     schema: tuple[Difference, ...] = ()  # how the window differs from the curated schema
 
 

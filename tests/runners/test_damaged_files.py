@@ -21,7 +21,7 @@ from edgeline.records.edge import (
 )
 from edgeline.records.evaluation import METRICS, Confusion, Metrics
 from edgeline.records.events import EventWriter, Planned, StepChanged
-from edgeline.records.ingest import INGEST, THUMBNAILS, Ingest, Span, Thumbnail
+from edgeline.records.ingest import INGEST, THUMBNAILS, Ingest, Quarantined, Span
 from edgeline.records.run import Step
 from edgeline.records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
 from edgeline.records.verdict import DRIFT, PUSH, VERDICT, Drift, Push, Verdict
@@ -56,7 +56,7 @@ OF_ARTIFACTS = [
     (
         "ExampleGen/quarantine",
         THUMBNAILS,
-        (Thumbnail("thumbnails/01.jpg", "span-00002", "a.jpg", "corrupt", "d"),),
+        (Quarantined("span-00002", "a.jpg", "corrupt", "d", file="thumbnails/01.jpg"),),
     ),
     ("DataValidator/verdict", VERDICT, Verdict("data", "pass", ("all is well",))),
     ("DataValidator/verdict", DRIFT, (Drift("x", 0.1, 0.2),)),

@@ -19,7 +19,7 @@ from edgeline.records.evaluation import (
     SimpleModel,
     UnlikePhoto,
 )
-from edgeline.records.ingest import Excluded, Span, Thumbnail
+from edgeline.records.ingest import Excluded, Quarantined, Span
 from edgeline.records.run import Artifact, Run, Step
 from edgeline.records.served import Answer, PushedVersion, Served, Skew, Truth, count_served
 from edgeline.records.training import CrossValidation, Epoch, Estimate, Search, TrainingSummary, Trial
@@ -146,8 +146,9 @@ def a_run(
             ),
             anomalies=("lane_id: Unexpected string values: lane-77 (in train and eval).",),
             thumbnails=tuple(
-                Thumbnail(
-                    f"thumbnails/{n:02d}.jpg", "span-00008", f"{n}.jpg", "duplicate", "It is a copy of 1.jpg."
+                Quarantined(
+                    *("span-00008", f"{n}.jpg", "duplicate", "It is a copy of 1.jpg."),
+                    file=f"thumbnails/{n:02d}.jpg",
                 )
                 for n in range(1, 25)
             ),
@@ -237,7 +238,7 @@ def a_hostile_run() -> Facts:
     facts = a_run((HOSTILE, "a & b $x_1$", "損傷 «é»"), lanes=3, weeks=2)
     assert facts.data and facts.mistakes
     run = replace(facts.run, id=HOSTILE, reasons=(HOSTILE,), warnings=(HOSTILE,), data=HOSTILE)
-    thumbnails = (Thumbnail("thumbnails/01.jpg", "span-00002", f"{HOSTILE}.jpg", "corrupt", HOSTILE),)
+    thumbnails = (Quarantined("span-00002", f"{HOSTILE}.jpg", "corrupt", HOSTILE, file="thumbnails/01.jpg"),)
     feature = Feature(HOSTILE, Distribution(values=((HOSTILE, 0.5), ("</svg><img src=x>", 0.5))))
     return replace(
         facts,

@@ -3,9 +3,16 @@ from dataclasses import replace
 from msgspec import structs
 
 from edgeline.records.edge import EdgeFiles, Variant
+from edgeline.records.run import flatten
 from edgeline.report.changes import describe, find_changes
 from edgeline.report.facts import Facts
 from tests.edgeline.report.runs import a_run, a_slice
+
+
+def test_settings_get_dotted_names():
+    nested = {"seed": 20, "trainer": {"epochs": 3, "class_weights": {}}, "a": {"b": {"c": None}}}
+    expected = {"seed": "20", "trainer.epochs": "3", "trainer.class_weights": "{}", "a.b.c": "None"}
+    assert flatten(nested) == expected
 
 
 def named(facts: Facts, before: Facts) -> dict[str, tuple[str, str]]:
