@@ -34,8 +34,8 @@ def join_names(named: Sequence[str], most: int = 12) -> str:
 def check_labels(labels: Sequence[str], where: str) -> None:
     """Refuses labels that are ambiguous or cannot be read back from labels.txt; `where` is for the error.
 
-    Raises:
-        UsageError: A label is empty, occurs twice, has a blank at an end, or contains a control character.
+    Raises UsageError if a label is empty, occurs twice, has a blank at an end, or contains a control
+    character.
     """
     faults = [f"{label!a}: {fault}" for label in labels if (fault := find_fault(label))]
     faults += [f"{label!a}: it occurs {n} times" for label, n in Counter(labels).items() if n > 1]
@@ -57,10 +57,8 @@ def parse_labels(
 ) -> tuple[str, ...]:
     r"""Parses the content of labels.txt, split at `\n` alone.
 
-    `outputs` and `schema`, where given, are the number of outputs and the labels that it has to match.
-
-    Raises:
-        EdgelineError: `raw` is not what `render_labels` writes, or does not fit the model or the schema.
+    `outputs` and `schema`, where given, are the number of outputs and the labels that it has to match. Raises
+    EdgelineError if `raw` is not what `render_labels` writes, or does not fit the model or the schema.
     """
     try:
         labels = tuple(raw.decode().split("\n")[:-1])

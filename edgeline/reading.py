@@ -69,8 +69,7 @@ class History:
     def run(self, name: str = "latest") -> "PastRun":
         """Returns the run of that id or of an unambiguous beginning of it, `latest` or `production`.
 
-        Raises:
-            UsageError: There is no such run, or several.
+        Raises UsageError if there is no such run, or several.
         """
         return PastRun(self, find_known_run(self.place, name))
 
@@ -182,11 +181,9 @@ class PastRun:
     def predictions(self) -> list[dict[str, Any]]:
         """Returns the SavedModel's answer to each eval example, a dictionary each.
 
-        Keys: example, label, predicted, probability (of the predicted label, 0..1), group, span, the kinds
-        of slices, and the probability of each label under its name, unless that is one of the keys before.
-
-        Raises:
-            UsageError: Its files are not on this machine.
+        Keys: example, label, predicted, probability (of the predicted label, 0..1), group, span, the kinds of
+        slices, and the probability of each label under its name, unless that is one of the keys before.
+        Raises UsageError if its files are not on this machine.
         """
         sources = self.known.sources
         if sources.edge_verdict is None:
@@ -209,8 +206,7 @@ class PastRun:
     def label_issues(self) -> list[dict[str, str]]:
         """Returns the examples whose label is probably wrong, by the columns of `label_issues.csv`.
 
-        Raises:
-            UsageError: Its files are not on this machine.
+        Raises UsageError if its files are not on this machine.
         """
         folder = self.known.sources.evaluation
         if folder is None or not (folder / LABEL_ISSUES_CSV).is_file():
@@ -228,8 +224,7 @@ class PastRun:
     def report(self) -> "Report":
         """Returns its page, which a notebook shows.
 
-        Raises:
-            UsageError: It has no page, for example because it has not ended.
+        Raises UsageError if it has no page, for example because it has not ended.
         """
         page = self.known.page
         if page is None:
@@ -264,11 +259,7 @@ class PastRun:
         return Model(load_bundle(release.manifest, release.read, variant))
 
     def step(self, name: str) -> "PastStep":
-        """Returns one of its steps.
-
-        Raises:
-            UsageError: It had no such step.
-        """
+        """Returns one of its steps. Raises UsageError if it had no such step."""
         steps = {step.name: step for step in self.facts.run.steps}
         if name not in steps:
             raise UsageError(
@@ -316,11 +307,7 @@ class PastStep:
 
     @property
     def artifact(self) -> str:
-        """Returns the folder or URL of its only output.
-
-        Raises:
-            UsageError: It has none, or several.
-        """
+        """Returns the folder or URL of its only output. Raises UsageError if it has none, or several."""
         if len(self.artifacts) != 1:
             raise UsageError(
                 f"{self.name} has {len(self.artifacts)} outputs here: {', '.join(self.artifacts) or 'none'}.",

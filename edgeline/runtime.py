@@ -86,8 +86,7 @@ class Bundle:
     def predict(self, content: Any) -> Answer:
         """Answers to a raw input, as `preprocess` takes it, and to no text that a run would reject.
 
-        Raises:
-            EdgelineError: The input cannot be read.
+        Raises EdgelineError if the input cannot be read.
         """
         if self.contract.get("kind") == "tokens" and isinstance(content, str | bytes):
             try:

@@ -26,8 +26,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 def make_absolute(path: Path) -> Path:
     """Returns a path relative to the current folder as an absolute one: a worker may run in another folder.
 
-    Raises:
-        ValueError: The path begins with the home of an unknown user.
+    Raises ValueError if the path begins with the home of an unknown user.
     """
     try:
         return path.expanduser().absolute()
@@ -56,8 +55,7 @@ def names_secret(name: str) -> bool:
 def refuse_user(url: str) -> str:
     """Returns a URL that contains no user.
 
-    Raises:
-        ValueError: It contains one; the message does not show it.
+    Raises ValueError if it contains one; the message does not show it.
     """
     if names_user(url):
         raise ValueError("the value has a user or password before an @, which every run would record")

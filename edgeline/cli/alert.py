@@ -89,10 +89,8 @@ def send_alerts(
 
     Without a `store`, the place where a cluster pushes to, the runs of `workspace` and the releases in `push`
     are looked at. If `test` is True, only test messages are sent. `look_further` is called first, sends
-    alerts of its own, and returns its warnings; the place may have neither a run nor a release then.
-
-    Raises:
-        UsageError: There is no channel, or nothing to look at.
+    alerts of its own, and returns its warnings; the place may have neither a run nor a release then. Raises
+    UsageError if there is no channel, or nothing to look at.
     """
     if not settings.channels:
         raise UsageError(

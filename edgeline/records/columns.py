@@ -30,8 +30,7 @@ _OTHERS = (
 def parse_time(text: str) -> float:
     """Returns the seconds since 1970 of an ISO 8601 time; a time without a zone is in UTC.
 
-    Raises:
-        ValueError: The text is not such a time; the message says what it looks like.
+    Raises ValueError if the text is not such a time; the message says what it looks like.
     """
     match = _ISO.fullmatch(text)
     if match is None:
@@ -57,11 +56,7 @@ def format_time(seconds: float) -> str:
 # Texts that stand for a missing number, in lower case.
 MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "<na>", "nat", "-", "?"))
 DAY_S = 86_400
-NUMBERS = NUMBER, COMMA, THOUSANDS = (
-    "number",
-    "number with decimal comma",
-    "number with commas at thousands",
-)
+NUMBERS = NUMBER, COMMA, THOUSANDS = "number", "number with decimal comma", "number with commas at thousands"
 # Formats of dates and times, with the order of year, month and day.
 TIMES = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "mdy"}
 ISO = "year-month-day"
@@ -92,27 +87,18 @@ class CellError(EdgelineError):
 class Column:
     """A number that a model reads, and the cells of a row that it comes from.
 
-    Args:
-        name: The name of the column.
-        form: The form of its cells, one of `NUMBERS` or `TIMES`.
-        part: The part of a date that the model is given: `weekday` (1, Monday, to 7), `hour` (with its
-            minutes as a fraction), `month` (1 to 12), `age` in days at the time in another column, or `days`
-            since 1970; all of them in UTC. Empty for a number.
-        until: The other column of an age.
-        until_form: The form of its cells.
-
-    Raises:
-        ValueError: A form or part is not known, or the two do not fit together.
+    Raises ValueError if a form or part is not known, or the two do not fit together.
     """
 
     name: str
-    form: str = NUMBER
+    form: str = NUMBER  # of its cells, one of `NUMBERS` or `TIMES`
+    # The part of a date, in UTC: `weekday` (1, Monday, to 7), `hour` (with its minutes as a fraction),
+    # `month` (1 to 12), `age` in days at the time in another column, or `days` since 1970; "" for a number.
     part: str = ""
-    until: str = ""
+    until: str = ""  # the other column of an age
     until_form: str = ISO
 
     def __post_init__(self) -> None:
-        """Refuses combinations that `number` cannot compute."""
         if self.form not in (*NUMBERS, *TIMES) or self.until_form not in TIMES:
             raise ValueError(f"{self.form}, {self.until_form}: not one of {', '.join((*NUMBERS, *TIMES))}")
         if self.part not in ("", *PARTS) or (self.part and self.form in NUMBERS):
@@ -121,14 +107,10 @@ class Column:
             raise ValueError("`until` is required for an age, and not allowed for anything else")
 
     def number(self, cells: Mapping[str, Any], missing: Collection[str] = MISSING) -> float:
-        """Returns the number that the model reads; NaN where the cell is empty.
+        """Returns the number that the model reads; NaN where the cell is empty. Raises CellError.
 
-        Args:
-            cells: By name of the column: texts, or the numbers and times of a program.
-            missing: Texts that stand for a missing number, in lower case.
-
-        Raises:
-            CellError: The cell cannot be read.
+        `cells` are, by name of the column, texts, or the numbers and times of a program; `missing` are texts
+        that stand for a missing number, in lower case.
         """
         value = _read_cell(self.name, self.form, cells[self.name], missing)
         if not self.part:
@@ -155,8 +137,7 @@ class Column:
 def parse_cell(text: str, form: str) -> float:
     """Returns the number, or the time in seconds since 1970, that a text in this form stands for.
 
-    Raises:
-        ValueError: The text has another form; the message names it.
+    Raises ValueError if the text has another form; the message names it.
     """
     if form == NUMBER:
         try:

@@ -77,8 +77,7 @@ def _escape_surrogates(value: Any) -> Any:
 def convert(value: object, kind: Any) -> Any:
     """Converts dicts, lists, texts and numbers to the type `kind`.
 
-    Raises:
-        ValueError: The value is not of this type.
+    Raises ValueError if the value is not of this type.
     """
     get_decoder(kind)
     return _check_numbers(msgspec.convert(value, kind))

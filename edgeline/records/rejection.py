@@ -25,8 +25,7 @@ class Rejected:
 def check_label(label: str, labels: Sequence[str], what: str) -> None:
     """Refuses a label that is not in the schema; `what` begins the sentence.
 
-    Raises:
-        RowRejected: unknown-label.
+    Raises RowRejected for an unknown label.
     """
     if label not in labels:
         near = difflib.get_close_matches(label, labels, n=1)
@@ -38,8 +37,7 @@ def check_label(label: str, labels: Sequence[str], what: str) -> None:
 def check_text(text: str) -> None:
     """Refuses a text that holds a control character or nothing that can be read.
 
-    Raises:
-        RowRejected: control-character or empty.
+    Raises RowRejected for either.
     """
     if match := _CONTROL.search(text):
         raise RowRejected("control-character", f"It holds the control character U+{ord(match[0]):04X}.")

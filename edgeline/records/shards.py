@@ -64,8 +64,7 @@ def find_cause(error: Exception) -> Exception:
 def move_to_store(folder: Path, place: str) -> None:
     """Moves the shards in a split's folder to a place in a store, and leaves a list of their URLs.
 
-    Raises:
-        EdgelineError: The store cannot be written.
+    Raises EdgelineError if the store cannot be written.
     """
     files, target = sorted(folder.glob("*.gz")), _locate_in_store(place)
     with explain_errors(target):
@@ -80,8 +79,7 @@ def move_to_store(folder: Path, place: str) -> None:
 def bring_back(folder: Path) -> None:
     """Copies the shards of a split from the store to its folder; does nothing if they are in the folder.
 
-    Raises:
-        EdgelineError: The store cannot be read, or the shards are gone.
+    Raises EdgelineError if the store cannot be read, or the shards are gone.
     """
     if not (folder / _URLS_FILE).exists():
         return

@@ -62,8 +62,7 @@ def write_file(path: Location, content: bytes) -> None:
 def read(folder: Location) -> Facts | None:
     """Reads the facts of a run; None where there are none, or, with a warning, where they are unreadable.
 
-    Raises:
-        EdgelineError: The store cannot be read.
+    Raises EdgelineError if the store cannot be read.
     """
     try:
         facts: Facts = decode(read_bytes(folder / FACTS), Facts)
@@ -78,8 +77,7 @@ def read(folder: Location) -> Facts | None:
 def read_all(root: Location) -> list[tuple[Location, Facts]]:
     """Returns the folder and facts of every run below `root`, in the order of the runs.
 
-    Raises:
-        EdgelineError: The store cannot be read.
+    Raises EdgelineError if the store cannot be read.
     """
     folders = [root / name for name in list_folders(root)]
     with ThreadPoolExecutor(_READERS) as pool:

@@ -82,8 +82,7 @@ def resolve_place(place: Place) -> tuple[Run | None, str, str]:
 def find_known_run(place: Place, run_id: str) -> KnownRun:
     """Returns the run of that id or of an unambiguous beginning of it, `latest`, or `production`.
 
-    Raises:
-        UsageError: There is no such run, or several.
+    Raises UsageError if there is no such run, or several.
     """
     if place.store is None:
         return _read_folder(place, *find_run(place.workspace, run_id, place.workload))
@@ -104,8 +103,7 @@ def find_known_run(place: Place, run_id: str) -> KnownRun:
 def find_known_runs(place: Place) -> tuple[str, Path, list[KnownRun]]:
     """Returns the model, the folder for pages of several of its runs, and its runs, oldest first.
 
-    Raises:
-        UsageError: There is no run, or the store has several models and none is named.
+    Raises UsageError if there is no run, or the store has several models and none is named.
     """
     if place.store is None:
         model = find_run(place.workspace, "latest", place.workload)[1].workload
