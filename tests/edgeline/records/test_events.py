@@ -1,7 +1,7 @@
 import logging
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from edgeline.records.events import (
     Counted,
@@ -18,26 +18,15 @@ from edgeline.records.run import Step
 PLAN, BEGUN = Planned(("Ingest",)), StepChanged(Step("Ingest", "running"))
 
 
-def test_a_reader_gets_each_event_once_and_none_before_the_first(tmp_path):
-    tell, reader = EventWriter(tmp_path / "events.jsonl"), EventReader(tmp_path / "events.jsonl")
-    assert list(reader) == []
-    tell(PLAN)
-    first = list(reader)
-    tell(BEGUN)
-
-    assert first == [PLAN]
-    assert list(reader) == [BEGUN]
-    assert list(reader) == []
-
-
-def test_half_a_line_is_read_when_it_is_whole(tmp_path):
+def test_a_reader_gets_each_event_once_and_half_a_line_when_it_is_whole(tmp_path):
     path = tmp_path / "events.jsonl"
+    reader = EventReader(path)
+    assert list(reader) == []
     EventWriter(path)(BEGUN)
     whole = path.read_bytes()
     path.write_bytes(whole + whole[:9])
-    reader = EventReader(path)
 
-    assert list(reader) == [BEGUN]
+    assert (list(reader), list(reader)) == ([BEGUN], [])
     with path.open("ab") as file:
         file.write(whole[9:])
     assert list(reader) == [BEGUN]
@@ -55,14 +44,8 @@ def test_a_torn_line_hides_no_other(tmp_path):
 
 def test_events_of_several_threads_do_not_mix(tmp_path):
     tell = EventWriter(tmp_path / "events.jsonl")
-    threads = [
-        threading.Thread(target=lambda n=n: [tell(Counted("x" * 500, n)) for _ in range(200)])
-        for n in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: tell(Counted("x" * 500, n)), range(800)))
 
     assert len(list(EventReader(tmp_path / "events.jsonl"))) == 800
 

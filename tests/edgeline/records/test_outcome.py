@@ -1,53 +1,36 @@
 """The outcome of a step in the last line of its log, and that of a run as its exit code and headline."""
 
+from dataclasses import replace
+
 import pytest
 
-from edgeline.errors import DataRefused, EdgelineError, HeldBack, Problem, UsageError
+from edgeline.errors import DataRefused, HeldBack, Problem, UsageError
 from edgeline.records.outcome import INTERRUPTED_EXIT, Outcome, find_outcome
 
 HELD = Outcome("held", 6, ("Accuracy is 0.81.", "int8 is too large."), "Look.", "ReleaseGate", 3)
 
 
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        HELD,
-        Outcome("done", step="ReleaseGate"),
-        Outcome("failed", reasons=('a "quote", \u2028 a line, \x85 and\n\x1b[2J',), step="ReleaseGate"),
-    ],
-)
-def test_an_outcome_is_one_line_of_ascii_and_read_from_the_log_as_it_was(outcome):
+def test_an_outcome_is_one_line_of_ascii_and_read_from_the_log_as_it_was():
+    reason = 'a "quote", \u2028 a line, \x85 and\n\x1b[2J'
+    outcome = Outcome("failed", reasons=(reason, "\udcff.jpg"), step="ReleaseGate")
     line = outcome.to_line()
     assert line.isascii() and line.splitlines() == [line]
-    assert (
-        find_outcome(["epoch 1", line, "I1120 launcher_v2.go:151] publish success."], "ReleaseGate")
-        == outcome
-    )
+    found = find_outcome(["epoch 1", line, "I1120 launcher_v2.go:151] publish success."], "ReleaseGate")
+    assert found == replace(outcome, reasons=(reason, r"\udcff.jpg"))
 
 
-def test_half_of_a_character_in_the_name_of_a_file_is_written_out():
-    found = find_outcome([Outcome("failed", reasons=("\udcff.jpg",), step="Trainer").to_line()], "Trainer")
-    assert found.reasons == (r"\udcff.jpg",)
-
-
-def test_a_line_is_found_also_behind_what_another_process_left_without_its_end():
-    assert find_outcome([f"epoch 3/3 [====] {HELD.to_line()}"], "ReleaseGate") == HELD
-
-
-def test_the_last_outcome_of_the_step_is_the_one_that_counts():
+def test_the_last_outcome_of_the_step_counts_also_behind_what_another_process_left_without_its_end():
     first, other = Outcome("failed", step="ReleaseGate"), Outcome("done", step="Trainer")
-    assert find_outcome([first.to_line(), HELD.to_line(), other.to_line()], "ReleaseGate") == HELD
+    log = [first.to_line(), f"epoch 3/3 [====] {HELD.to_line()}", other.to_line()]
+    assert find_outcome(log, "ReleaseGate") == HELD
 
 
 @pytest.mark.parametrize(
     "line",
     [
         "Held back: Accuracy is 0.81.",
-        "Done: ReleaseGate in 3.0 s.",
-        "edgeline: Pushed version 1 of shelf",
         'edgeline: {"outcome": "pushed", "version": 1}',
         'edgeline: {"outcome": "won", "step": "ReleaseGate"}',
-        'edgeline: {"outcome": "pushed", "version": "1", "step": "ReleaseGate"}',
         'edgeline: {"outcome": "pushed", "version": 1, "step": "Trainer"}',
         HELD.to_line()[:-1],
         f"edgeline: {'[' * 100_000}",
@@ -60,7 +43,6 @@ def test_what_is_no_outcome_of_the_step_is_none(line):
 @pytest.mark.parametrize(
     ("code", "word"),
     [
-        (EdgelineError.exit_code, "failed"),
         (UsageError.exit_code, "failed"),
         (HeldBack.exit_code, "held"),
         (DataRefused.exit_code, "refused"),
@@ -83,7 +65,6 @@ def test_only_what_ended_well_exits_with_0():
     [
         ("pushed", "", "Pushed version 3 of shelf to s3://b"),
         ("unchanged", "version 3 stays", "Nothing new to push: version 3 stays."),
-        ("unchanged", "", "Nothing new to push."),
         ("held", "version 3 stays", "Held back: the model was trained and not pushed; version 3 stays."),
         ("refused", "version 3 stays", "Data refused: nothing was trained or pushed; version 3 stays."),
         ("failed", "version 3 stays", "Failed: nothing was pushed; version 3 stays."),

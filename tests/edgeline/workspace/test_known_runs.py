@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from edgeline.errors import Problem
-from edgeline.records.evaluation import METRICS
 from edgeline.records.ingest import INGEST, Excluded, Ingest, Span
 from edgeline.records.run import Step
 from edgeline.records.verdict import VERDICT, Verdict
@@ -78,15 +77,7 @@ def test_folders_that_are_gone_are_left_out(workspace):
     assert found.quarantine and found.data_verdict and found.model_run is None
 
 
-def test_a_torn_file_is_named_and_the_rest_is_shown(workspace):
-    run, folder = workspace("20261005-091233")
-    run = leave(folder, "Evaluator", "evaluation", METRICS.name, b'{"candidate": {"overall"')
-    page = page_of(run, folder)
-    assert "The evaluation could not be read: DecodeError" in page
-    assert "2 spans in the window" in page
-
-
-@pytest.mark.parametrize("inferred", [b"feature {", b"\xff", None])
+@pytest.mark.parametrize("inferred", [b"\xff", None])
 def test_a_schema_that_is_torn_or_gone_is_named_and_the_rest_is_shown(workspace, inferred):
     run, folder = workspace("20261005-091233")
     leave(folder, "StatisticsGen", "statistics", "some.txt", b"")
@@ -123,12 +114,3 @@ def test_what_a_gate_found_stands_beside_the_gate_alone(workspace):
     leave(folder, "DataValidator", "verdict", VERDICT.name, VERDICT.to_bytes(verdict))
     page = page_of(replace(folder.read(), outcome="refused", exit_code=4), folder)
     assert page.count("Far too dark.") == 1 and "Fix the week." not in page
-
-
-def test_facts_of_the_record_can_be_read_back(workspace):
-    run, folder = workspace("20261005-091233", warnings=("Mind this.",), version=4)
-    write_report(run, folder)
-    facts = records.read(folder.path)
-    assert facts is not None
-    assert facts.run == run
-    assert (facts.run.version, facts.run.warnings) == (4, ("Mind this.",))
