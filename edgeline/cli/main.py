@@ -5,7 +5,6 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -13,7 +12,7 @@ from click.shell_completion import shell_complete
 
 from edgeline.cli.commands import Command, Group, explain_usage_error
 from edgeline.cli.options import EXIT_CODES
-from edgeline.cli.stdout import make_rewriter, note, prepare_output, print_json, say
+from edgeline.cli.stdout import make_rewriter, note, prepare_output, print_json
 from edgeline.errors import EdgelineError
 from edgeline.project import has_project, make_missing_error
 
@@ -63,25 +62,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 _COMPLETE = "_EDGELINE_COMPLETE"
 # The commands of the project around this package, which has its own table of them.
 _OF_THE_PROJECT = (
-    "run",
-    "plan",
-    "step",
-    "settings",
-    "schedule",
-    "data",
-    "schema",
-    "tensorboard",
-    "ui",
-    "gc",
-    "drill",
-    "kubeflow",
+    *("run", "plan", "step", "settings", "schedule", "data", "schema"),
+    *("tensorboard", "ui", "gc", "drill", "kubeflow"),
 )
-
-
-def _print_version(context: click.Context, option: click.Parameter, is_given: bool) -> None:
-    if is_given:
-        say(f"edgeline {version('edgeline')}, Python {platform.python_version()}")
-        context.exit()
 
 
 class Commands(Group):
@@ -94,16 +77,10 @@ class Commands(Group):
             epilog=EXIT_CODES,
             no_args_is_help=False,
             subcommand_metavar="COMMAND ...",
-            params=[
-                click.Option(
-                    ["--version"],
-                    is_flag=True,
-                    is_eager=True,
-                    callback=_print_version,
-                    help="print the version",
-                )
-            ],
         )
+        message = f"edgeline %(version)s, Python {platform.python_version()}"
+        add_version = click.version_option(package_name="edgeline", message=message, help="print the version")
+        add_version(self)
         self._table = table
 
     def resolve_command(
@@ -111,8 +88,7 @@ class Commands(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Imports the command that is called.
 
-        Raises:
-            UsageError: It is a command of the project, and only the package is installed.
+        Raises UsageError if it is a command of the project, and only the package is installed.
         """
         if args and args[0] in _OF_THE_PROJECT and args[0] not in self._table:
             raise make_missing_error(f"The command {args[0]}")

@@ -103,14 +103,7 @@ def _format(problems: Sequence[str]) -> str:
 
 
 def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
-    """Runs the golden vectors of a bundle whose files are as pushed.
-
-    Returns:
-        The problems, one sentence each, and, without a problem, what was checked.
-
-    Raises:
-        EdgelineError: The vectors or a file cannot be read.
-    """
+    """Runs the golden vectors of an intact bundle; returns the problems, and what was checked."""
     from edgeline.edge.golden import golden_problems, read_vectors
     from edgeline.runtime import load_bundle
 

@@ -84,11 +84,9 @@ def _make_environment() -> Any:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    for name in ("percent", "points", "count", "megabytes", "milliseconds", "seconds", "moment", "day"):
-        environment.filters[name] = getattr(words, name)
+    formats = "percent points count megabytes milliseconds seconds moment day setting code"
+    environment.filters |= {name: getattr(words, name) for name in formats.split()}
     environment.policies["json.dumps_kwargs"] = {}  # jinja's default sorts keys
-    environment.filters["setting"] = words.setting
-    environment.filters["code"] = words.code
     environment.globals |= {
         "titles": SECTIONS,
         "unknown": words.UNKNOWN,
