@@ -179,10 +179,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "EdgeValidator": StepInfo(
         "Measures the files that would ship, and compares them with the file in production.",
-        code=(
-            "components.edge_validator",
-            *_CONTRACTS,
-        ),
+        code=("components.edge_validator", *_CONTRACTS),
         workload_code=("source",),
         after=("ExampleGen", "Transform", "Trainer", "ProductionModel", "EdgeConverter"),
         inputs=("workload",),

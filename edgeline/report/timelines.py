@@ -118,18 +118,8 @@ def make_row(facts: Facts, link: str | None) -> Row:
 Dated = tuple[datetime, Row]
 Act = tuple[datetime, str]
 
-_ENDINGS = {
-    "pushed": (GOOD, "o"),
-    "held": (WARN, "D"),
-    "unchanged": (BEFORE, "s"),
-    "refused": (WARN, "x"),
-}
-_ACTS = {
-    "rollback": (BAD, "<"),
-    "promote": (ACCENT, ">"),
-    "rollout": (ACCENT, "^"),
-    "exclude": (MUTED, "v"),
-}
+_ENDINGS = {"pushed": (GOOD, "o"), "held": (WARN, "D"), "unchanged": (BEFORE, "s"), "refused": (WARN, "x")}
+_ACTS = {"rollback": (BAD, "<"), "promote": (ACCENT, ">"), "rollout": (ACCENT, "^"), "exclude": (MUTED, "v")}
 
 
 def timeline(

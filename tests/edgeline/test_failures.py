@@ -1,5 +1,4 @@
 import os
-import pickle
 import signal
 import subprocess
 
@@ -41,10 +40,6 @@ def test_what_beam_adds_to_a_message_is_taken_away():
     assert describe(error, "ExampleGen").found == "Too dark."
 
 
-def test_an_error_of_ours_survives_a_worker_process_of_beam():
-    assert describe(pickle.loads(pickle.dumps(HeldBack("a", "b", "c"))), None).do == "c"
-
-
 def test_any_other_error_names_the_step_and_its_first_cause():
     def step():
         try:
@@ -57,10 +52,6 @@ def test_any_other_error_names_the_step_and_its_first_cause():
     assert problem.exit_code == 1
     assert problem.found == "The step Transform failed: KeyError: 'label'"
     assert "same command goes on" in problem.do
-
-
-def test_a_long_message_is_cut():
-    assert len(describe(ValueError("x" * 5000), "Trainer").found) < 400
 
 
 def test_a_current_folder_that_was_removed_is_called_so(tmp_path, monkeypatch):
@@ -81,9 +72,7 @@ def test_a_full_disk_is_called_so():
     assert describe(raised(write), "Trainer").found == "The disk is full."
 
 
-@pytest.mark.parametrize(
-    "text", ["No space left on device", "Disk quota exceeded", "File too large", "database or disk is full"]
-)
+@pytest.mark.parametrize("text", ["No space left on device", "database or disk is full"])
 def test_a_full_disk_that_tensorflow_met_is_called_so(text):
     error = RuntimeError(f"RESOURCE_EXHAUSTED: /ws/ckpt-3.data; {text}")
 
@@ -98,7 +87,6 @@ class ResourceExhaustedError(Exception):
     ("error", "is_memory"),
     [
         (ResourceExhaustedError("OOM when allocating tensor with shape[64,112,112,96]\n[Op:Conv2D]"), True),
-        (MemoryError("Unable to allocate 4.8 GiB for an array"), True),
         (MemoryError(), True),
         (ResourceExhaustedError("/tmp/shard; Too many open files"), False),
     ],

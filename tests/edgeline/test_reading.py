@@ -235,8 +235,7 @@ def pumps(tmp_path, by_kind, workspace, history):
 @pytest.mark.parametrize(
     "row",
     [
-        *({"kind": cells} for cells in ("pump", ["pump"], ("pump",), np.array(["pump"]), np.array("pump"))),
-        {"kind": pandas.Series(["pump"], index=[7])},
+        *({"kind": cells} for cells in ("pump", ["pump"], np.array("pump"))),
         pandas.Series({"kind": "pump"}),
         pandas.DataFrame({"kind": ["pump"]}),
     ],
@@ -246,7 +245,7 @@ def test_a_cell_is_the_same_in_whatever_python_holds_it(pumps, row):
     assert list(pumps.predict(row)) == ["pump", "other"]
 
 
-@pytest.mark.parametrize("example", [b"pump", "kind", None, 3, [{"kind": "pump"}], {"kind"}])
+@pytest.mark.parametrize("example", ["kind", None, [{"kind": "pump"}]])
 def test_what_is_no_row_is_refused_by_a_model_of_rows(pumps, example):
     with pytest.raises(UsageError, match="not cells by column") as refused:
         pumps.predict(example)

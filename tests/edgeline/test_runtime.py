@@ -125,7 +125,7 @@ def test_an_update_removes_the_bundle_before_and_leaves_the_other_folders_of_an_
     put(edge, 2, counter=2)
     assert phone.update()
     assert {path.name for path in keep.iterdir()} == {
-        *("photos", ".git", "seen.json", phone._seen.digest[:16]),
+        *("photos", ".git", "seen.json", phone._seen.digest[:16])
     }
 
 

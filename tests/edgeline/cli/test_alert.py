@@ -10,7 +10,6 @@ from edgeline.cli.alert import alert
 from edgeline.cli.main import main
 from edgeline.errors import UsageError
 from edgeline.journal import utc_now
-from edgeline.records.run import Run
 from edgeline.report import records
 from edgeline.report.facts import Facts
 from edgeline.workspace.runs import RunFolder
@@ -82,16 +81,6 @@ def test_a_model_that_is_not_there_is_not_without_problems(workspace, hook, caps
     assert main(["alert", place, str(where), "--workload", "text", *WEBHOOK]) == 2
     assert "There is no run and no release of text in" in capsys.readouterr().err
     assert not (tmp_path / "not-mounted").exists()
-
-
-def test_of_a_cluster_it_looks_at_the_store(tmp_path, hook, capsys):
-    run = Run(
-        id="run-1", workload="shelf", engine="kubeflow", number=1, outcome="failed", reasons=("No memory.",)
-    )
-    records.write(tmp_path / "push/runs/shelf/run-1", Facts(run), "<!DOCTYPE html>")
-    assert main(["alert", "--store", str(tmp_path / "push"), *WEBHOOK]) == 0
-    assert "No memory." in hook.messages[0]
-    assert (tmp_path / "push/runs/shelf/alerts.json").is_file()
 
 
 @pytest.mark.parametrize("name", ["alerts.webhok=$HOOK", "alerts.webhook=3"])

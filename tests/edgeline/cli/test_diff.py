@@ -1,10 +1,10 @@
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from edgeline.cli.main import main
 from edgeline.release import store as releases
 from edgeline.report import records
 from edgeline.store.locations import locate
@@ -41,15 +41,8 @@ def workspace(tmp_path):
 
 
 @pytest.fixture
-def diff(workspace, capsys):
-    """Runs `edgeline diff`; returns its exit code and what it printed on both streams."""
-
-    def call(*arguments):
-        code = main(["diff", *map(str, arguments), "--workspace", str(workspace)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+def diff(call, workspace):
+    return partial(call, "diff", "--workspace", workspace)
 
 
 def test_two_runs_side_by_side_fit_80_columns_and_leave_a_page(diff, workspace):
@@ -127,9 +120,3 @@ def test_runs_of_a_cluster_are_compared_from_its_store(diff, store, workspace):
     assert shown == ["<p>run 0", "<p>run 1"]
     code, _, err = diff("latest", "44-uuid", "--store", store)
     assert code == 2 and "There is no record of a run '44-uuid'" in err
-
-
-def test_without_a_release_production_names_no_run(diff, tmp_path):
-    records.write(tmp_path / "empty" / "runs" / "shelf" / "1", a_run(id="1"), "<p>")
-    code, _, err = diff("production", "1", "--store", tmp_path / "empty")
-    assert code == 2 and "No release of shelf is in production" in err and len(err.splitlines()) == 3

@@ -2,11 +2,11 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from edgeline.cli.main import main
 from edgeline.release import store
 from edgeline.store.locations import locate
 from tests.edgeline.release.candidates import make_candidate
@@ -46,15 +46,8 @@ def phone(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def bench(root, capsys):
-    """Runs the command in this process; returns its exit code and what it printed."""
-
-    def run(*arguments):
-        code = main(["edge", "bench", *arguments, "--store", str(root), "--workload", "shelf"])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+def bench(call, root):
+    return partial(call, "edge", "bench", "--store", root, "--workload", "shelf")
 
 
 @pytest.fixture
@@ -81,10 +74,10 @@ def test_the_medians_of_a_phone_are_read_and_kept_beside_the_releases(bench, pho
     assert sum(line.startswith("shell rm -f /data/local/tmp/edgeline-") for line in phone()) == 2
 
 
-def test_times_are_kept_in_a_bucket_too(bucket, tmp_path, phone, capsys):
+def test_times_are_kept_in_a_bucket_too(bucket, tmp_path, phone, call):
     store.push(f"{bucket}/push", "shelf", make_candidate(tmp_path / "made"))
-    assert main(["edge", "bench", "--adb", "--store", f"{bucket}/push", "--workload", "shelf"]) == 0
-    said = capsys.readouterr().out
+    code, said, _ = call("edge", "bench", "--adb", "--store", f"{bucket}/push", "--workload", "shelf")
+    assert code == 0
     assert "one thread 14.56 ms (p95 15.02), two threads 14.56 ms" in said and "memory 9.2 MB" in said
     assert len([*locate(f"{bucket}/push/edge/shelf/benchmarks").iterdir()]) == 1
     assert store.verify(f"{bucket}/push", "shelf") == []
@@ -115,6 +108,6 @@ def test_what_cannot_be_timed_here_is_said(bench):
     assert code == 2 and "--tool is for a phone." in said
 
 
-def test_a_model_that_was_never_pushed_is_refused(tmp_path, capsys):
-    assert main(["edge", "bench", "--store", str(tmp_path), "--workload", "shelf"]) == 2
-    assert "has no model 'shelf'" in capsys.readouterr().err
+def test_a_model_that_was_never_pushed_is_refused(tmp_path, call):
+    code, _, said = call("edge", "bench", "--store", tmp_path, "--workload", "shelf")
+    assert code == 2 and "has no model 'shelf'" in said

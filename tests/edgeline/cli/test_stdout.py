@@ -1,7 +1,6 @@
 import io
 import json
 import os
-import pty
 import re
 import shlex
 import subprocess
@@ -25,16 +24,8 @@ ROOT = Path(__file__).resolve().parents[3]
 # What a terminal obeys: clear the screen, set the title, one-byte CSI, back to the line's start, rub out, a
 # bell, and what turns the direction of all that follows.
 STEERING = (
-    "\x1b[2J",
-    "\x1b]0;owned\x07",
-    "\x9b2J",
-    "\r",
-    "\x08",
-    "\x7f",
-    "\x85",
-    "\u202e",
-    "\u2066",
-    "\u2069",
+    *("\x1b[2J", "\x1b]0;owned\x07", "\x9b2J", "\r", "\x08", "\x7f", "\x85"),
+    *("\u202e", "\u2066", "\u2069"),
 )
 HOSTILE = f"ok{''.join(STEERING)}[red]:boom:"
 SHOWN = r"ok\x1b[2J\x1b]0;owned\x07\x9b2J\r\x08\x7f\x85\u202e\u2066\u2069[red]:boom:"
@@ -46,38 +37,14 @@ def steers(text: str) -> bool:
     )
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Äpfel, größer, naïve",
-        "棚 棚卸し 상품 товар",
-        "رف مكسور",
-        "מדף \u200fשבר",
-        "क्षति\u200dग्रस्त",
-        "👩\u200d🔧 🏴\U000e0067\U000e0062\U000e007f ✅",
-        "two\nlines\tand a tab",
-        r"C:\new\x1b",
-    ],
-)
-def test_letters_of_every_language_and_line_ends_stay_as_they_are(text):
+def test_letters_of_every_language_and_line_ends_stay_as_they_are():
+    text = "größer, 棚卸し 상품 товар, רف מדף \u200fשבר, क्षति\u200dग्रस्त, 👩\u200d🔧 ✅,\ntwo lines\tand a tab"
     assert visible(text) == text
 
 
 def test_what_a_terminal_obeys_is_shown():
     assert visible(HOSTILE) == SHOWN
     assert visible("a\ud800b") == r"a\ud800b"
-
-
-@pytest.fixture
-def edgeline(capsys):
-    """Runs a command in this process; returns its exit code and what it printed on both streams."""
-
-    def call(*arguments):
-        code = main([*map(str, arguments)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
@@ -127,27 +94,27 @@ def workspace(tmp_path, make_run):
 
 
 @pytest.mark.parametrize("command", [["status"], ["runs"], ["show", "latest"], ["show", HOSTILE], ["report"]])
-def test_no_light_command_lets_what_people_wrote_steer_the_terminal(edgeline, workspace, command):
-    code, out, err = edgeline(*command, "--workspace", workspace)
+def test_no_light_command_lets_what_people_wrote_steer_the_terminal(call, workspace, command):
+    code, out, err = call(*command, "--workspace", workspace)
 
     assert code == (2 if HOSTILE in command else 0)
     assert not steers(out + err)
     assert command == ["report"] or SHOWN[:10] in out + err
 
 
-def test_json_has_it_as_it_is_and_steers_nothing(edgeline, workspace):
-    _, out, _ = edgeline("show", "latest", "--json", "--workspace", workspace)
+def test_json_has_it_as_it_is_and_steers_nothing(call, workspace):
+    _, out, _ = call("show", "latest", "--json", "--workspace", workspace)
 
     assert json.loads(out)["reasons"] == [HOSTILE]
     assert not steers(out)
 
 
-def test_reasons_of_exclusions_are_shown(edgeline, tmp_path):
+def test_reasons_of_exclusions_are_shown(call, tmp_path):
     row = LabelRow("a.jpg", "ok", "lane-01", "s1", "2026-10-05T09:12:33Z")
     span = write_span(tmp_path, [(row, b"")]).name
     decide(tmp_path, "exclude", span, f"dirty lens {HOSTILE}", [span])
 
-    code, out, _ = edgeline("data", "list", "--data", tmp_path)
+    code, out, _ = call("data", "list", "--data", tmp_path)
 
     assert code == 0 and r"dirty lens ok\x1b[2J" in out and not steers(out)
 
@@ -161,8 +128,8 @@ def test_reasons_of_exclusions_are_shown(edgeline, tmp_path):
         ["data", "generate", "--data", f"s3://{HOSTILE}"],
     ],
 )
-def test_an_error_shows_what_was_typed(edgeline, command):
-    code, out, err = edgeline(*command)
+def test_an_error_shows_what_was_typed(call, command):
+    code, out, err = call(*command)
 
     assert code == 2 and not out and r"\x1b[2J" in err and not steers(err)
 
@@ -209,39 +176,36 @@ def test_a_terminal_without_the_letters_gets_their_numbers(workspace, tmp_path):
     assert rest == ""
 
 
-PROSE = "  - span-00007: 41 of 300 photos are corrupt, more than data.max_quarantined allows, which is 0.05"
-
-
-@pytest.mark.parametrize("words", [("status",), ("status", "--json"), ("show", "--json"), ("--help",)])
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_closed_pipe_is_no_error_of_python(tmp_path, words, unbuffered):
-    reader, writer = os.pipe()
-    os.close(reader)
-    command = [sys.executable, "-m", "runners.cli", *words]
+def redirected(folder, words, redirect, unbuffered=""):
+    """Runs a command in a shell that redirects its output."""
+    command = f"{shlex.quote(sys.executable)} -m runners.cli {words} {redirect}"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
-    ended = subprocess.run(command, cwd=tmp_path, env=environment, stdout=writer, stderr=subprocess.PIPE)
-    os.close(writer)
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=folder, env=environment, stderr=subprocess.PIPE
+    )
+
+
+# With and without a buffer, the output is written at its end or at once.
+@pytest.mark.parametrize(("words", "unbuffered"), [("status --json", ""), ("--help", "1")])
+def test_a_closed_pipe_is_no_error_of_python(tmp_path, words, unbuffered):
+    ended = redirected(tmp_path, words, "| true", unbuffered)
     assert ended.returncode == 1 and b"BrokenPipe" not in ended.stderr
 
 
-@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
-@pytest.mark.parametrize(("words", "code"), [("status", 0), ("status --json", 0), ("show", 2)])
+@pytest.mark.parametrize(("words", "code", "closed"), [("status --json", 0, ">&-"), ("show", 2, ">&- 2>&-")])
 def test_a_closed_output_is_no_failure(tmp_path, words, code, closed):
-    command = f"{shlex.quote(sys.executable)} -m runners.cli {words} {closed}"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
+    ended = redirected(tmp_path, words, closed)
     assert ended.returncode == code and b"Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("words", [("status",), ("status", "--json")])
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(("words", "unbuffered"), [("status", ""), ("status --json", "1")])
 def test_output_to_a_full_disk_is_said_in_three_parts(tmp_path, words, unbuffered):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
-    with open("/dev/full", "wb") as full:
-        command = [sys.executable, "-m", "runners.cli", *words]
-        ended = subprocess.run(command, cwd=tmp_path, env=environment, stdout=full, stderr=subprocess.PIPE)
+    ended = redirected(tmp_path, words, "> /dev/full", unbuffered)
     said = ended.stderr.decode().splitlines()
     assert (ended.returncode, said[0], len(said)) == (1, "No space left on device.", 3)
+
+
+PROSE = "  - span-00007: 41 of 300 photos are corrupt, more than data.max_quarantined allows, which is 0.05"
 
 
 def test_prose_is_broken_at_spaces_only_and_indented_below_its_beginning():
@@ -263,22 +227,24 @@ def test_line_ends_and_columns_of_a_text_stay():
     assert wrap("one\n\n  two    three", 60) == "one\n\n  two    three"
 
 
-@pytest.mark.parametrize(("environment", "has_colour"), [({}, True), ({"NO_COLOR": "1"}, False)])
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("unwanted", "has_colour"), [("", True), ("1", False)])
 def test_only_a_terminal_sees_colour_unless_it_is_unwanted(
-    tmp_path, make_run, edgeline, environment, has_colour
+    tmp_path, make_run, call, monkeypatch, unwanted, has_colour
 ):
     reason = "Accuracy of the class damaged is 0.512 on 41 examples, and at least 0.550 is required."
     write_run(tmp_path / "workspace", make_run(outcome="held", exit_code=3, reasons=(reason,)))
-    controller, terminal = pty.openpty()
-    command = [sys.executable, "-m", "runners.cli", "runs"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "60", **environment}
-    process = subprocess.run(command, cwd=tmp_path, env=environment, stdout=terminal, timeout=60)
-    os.close(terminal)
-    shown = os.read(controller, 2**16).decode().replace("\r\n", "\n")
-    os.close(controller)
-    assert process.returncode == 0
+    _, plain, _ = call("runs", "--workspace", tmp_path / "workspace")
+    assert "\x1b" not in plain and len(plain.splitlines()) == 1
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", unwanted)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert main(["runs", "--workspace", str(tmp_path / "workspace")]) == 0
+    shown = sys.stdout.getvalue()
     assert ("\x1b[33m\x1b[1mheld\x1b[0m" in shown) is has_colour and reason.split()[-1] in shown
     lines = re.sub("\x1b\\[\\d+m", "", shown).splitlines()
     assert len(lines) > 1 and max(map(len, lines)) <= 60
-    _, plain, _ = edgeline("runs", "--workspace", tmp_path / "workspace")
-    assert "\x1b" not in plain and len(plain.splitlines()) == 1

@@ -91,9 +91,15 @@ def parse(command):
             found.make_context(name, arguments[:-1])
 
 
-@pytest.mark.parametrize(("where", "command"), sorted({*printed(), *documented()}))
-def test_each_command_that_is_printed_or_documented_is_one(where, command):
-    parse(command)
+def test_each_command_that_is_printed_or_documented_is_one():
+    commands = sorted({*printed(), *documented()})
+    wrong = []
+    for where, command in commands:
+        try:
+            parse(command)
+        except Exception as error:
+            wrong.append(f"{where}: {command!r}: {type(error).__name__} {error}")
+    assert wrong == [] and len(commands) > 100
 
 
 def find(name):
@@ -109,7 +115,6 @@ def plain(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "text", "typed"),
     [
-        (["run"], "Details: edgeline show latest", "Details: edgeline show latest"),
         (
             ["run", "--workspace", "my runs"],
             "Look with `edgeline show latest`.",
@@ -122,11 +127,6 @@ def plain(monkeypatch):
             ["kubeflow", "submit", "--settings", "c.yaml", "--workload", "text"],
             "Follow it: edgeline kubeflow watch 7",
             "Follow it: edgeline kubeflow watch --settings c.yaml --workload text 7",
-        ),
-        (
-            ["kubeflow", "watch", "7", "--workload", "w.yaml"],
-            "`edgeline status --store s3://b`",
-            "`edgeline status --store s3://b`",
         ),
         (
             ["verify", "--workload", "row"],

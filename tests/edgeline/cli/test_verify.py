@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from upath import UPath
 
-from edgeline.cli.main import main
 from edgeline.edge.interpreter import preprocess
 from edgeline.release import store
 from edgeline.release.signing import PRIVATE, PUBLIC, make_pair, public_key, signing_key
@@ -22,13 +21,12 @@ from trainer_module.export.golden_writer import RawExample, write_vectors
 
 
 @pytest.fixture
-def verify(tmp_path, capsys):
-    """Runs the command in this process; returns its exit code and what it printed."""
+def verify(call, tmp_path):
+    """Runs the command; returns its exit code and what it printed."""
 
     def run(*arguments):
-        code = main(["verify", *map(str, arguments), "--workspace", str(tmp_path / "workspace")])
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
+        code, out, err = call("verify", *arguments, "--workspace", tmp_path / "workspace")
+        return code, out + err
 
     return run
 
@@ -101,12 +99,11 @@ def test_a_copied_bundle_is_checked_by_itself(verify, push, keys, tmp_path, vers
     assert "copy a bundle again" in said
 
 
-def test_what_is_not_to_be_trusted_ends_with_three_parts(verify, push, keys, tmp_path):
+def test_what_is_not_to_be_trusted_ends_with_three_parts(verify, push, tmp_path):
     wrong = other_key(tmp_path)
-    for arguments in (["--key", wrong], ["2", "--key", wrong], ["1", "--key", keys / PUBLIC]):
-        code, said = verify(*arguments)
-        assert code == 1 and len(said.splitlines()) == 3, said
-    assert "is signed with" in verify("--key", wrong)[1]
+    for arguments in ([], ["2"]):
+        code, said = verify(*arguments, "--key", wrong)
+        assert code == 1 and len(said.splitlines()) == 3 and "is signed with" in said
 
 
 def test_an_expired_release_is_named_and_does_not_pass(verify, tmp_path):
@@ -198,12 +195,6 @@ def test_golden_vectors_are_run_of_what_is_in_production_and_of_a_bundle(verify,
     assert json.loads(verify(bundle, "--json")[1])["golden"] in expected
 
 
-def test_a_golden_file_that_was_changed_is_named(verify, bundle):
-    (bundle / "golden/tensors.bin").write_bytes(b"x" * (bundle / "golden/tensors.bin").stat().st_size)
-    code, said = verify(bundle)
-    assert code == 1 and "edge/shelf/1/golden/tensors.bin: found sha256" in said
-
-
 def test_scores_that_the_model_does_not_give_are_named_though_the_manifest_has_their_digest(verify, bundle):
     golden = json.loads((bundle / "golden/golden.json").read_text())
     golden["examples"][1]["scores"]["int8"] = [0.9, 0.1]
@@ -237,32 +228,29 @@ def test_without_the_runtime_it_says_that_they_were_not_run(verify, bundle, monk
     assert code == 0 and "shelf 1: golden vectors were not run: ai-edge-litert is not installed here." in said
 
 
-def test_a_new_pair_is_told_by_its_public_key_and_the_next_command_can_be_typed(tmp_path, capsys):
+def test_a_new_pair_is_told_by_its_public_key_with_the_next_command_and_never_replaced(tmp_path, call):
     folder = tmp_path / "of mine"
-    assert main(["keys", "new", "--out", str(folder)]) == 0
-    said = capsys.readouterr().out
+    code, said, _ = call("keys", "new", "--out", folder)
+    assert code == 0
     assert f"Public key {public_key(str(folder / 'edgeline.pub.pem'))}" in said
     assert f"edgeline run --set push.key='{folder}/edgeline.key.pem'" in said
     assert f"edgeline verify --key '{folder}/edgeline.pub.pem'" in said
-    assert (folder / "edgeline.key.pem").read_text().splitlines()[1] not in said
+    first = (folder / "edgeline.key.pem").read_text()
+    assert first.splitlines()[1] not in said
+    code, _, said = call("keys", "new", "--out", folder)
+    assert code == 2 and len(said.splitlines()) == 3
+    assert (folder / "edgeline.key.pem").read_text() == first
 
 
-def test_a_second_pair_in_one_place_is_bad_usage_and_the_first_stays(tmp_path, capsys):
-    folder = ["--out", str(tmp_path)]
-    assert main(["keys", "new", *folder]) == 0
-    first = (tmp_path / "edgeline.key.pem").read_bytes()
-    assert main(["keys", "new", *folder]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 3
-    assert (tmp_path / "edgeline.key.pem").read_bytes() == first
-
-
-def test_without_a_place_it_goes_to_the_settings_of_the_user_and_not_into_the_project(tmp_path, monkeypatch):
+def test_without_a_place_it_goes_to_the_settings_of_the_user_and_not_into_the_project(
+    tmp_path, call, monkeypatch
+):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home/.config"))
     # Nobody's umask makes a private key readable for others.
     before = os.umask(0)
     try:
-        assert main(["keys", "new"]) == 0
+        assert call("keys", "new")[0] == 0
     finally:
         os.umask(before)
     private = tmp_path / "home/.config/edgeline/edgeline.key.pem"

@@ -60,11 +60,7 @@ def test_progress_and_warnings_of_our_loggers_become_events_and_nothing_else_doe
         logging.getLogger("tensorflow").warning("not ours")
     logging.getLogger("edgeline.gate").warning("nobody listens")
 
-    assert events == [
-        Counted("photos", 3, 9),
-        Warned("span-00007 is dark"),
-        Warned("The disk is slow."),
-    ]
+    assert events == [Counted("photos", 3, 9), Warned("span-00007 is dark"), Warned("The disk is slow.")]
 
 
 def test_an_event_that_does_not_fit_on_the_disk_is_an_error(tmp_path):

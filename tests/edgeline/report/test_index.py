@@ -183,9 +183,9 @@ def test_where_the_clocks_disagree_with_the_order_the_order_is_drawn(ten):
 
 
 def test_a_time_that_is_none_breaks_no_page():
-    moments = ("9999-12-31T23:59:59Z", "2199-12-31T23:59:59Z", "1901-01-01T00:00:00+14:00")
-    moments += ("0001-01-01T00:00:00+14:00", "yesterday", "")
+    moments = ("9999-12-31T23:59:59Z", "2199-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "yesterday", "")
     odd = [structs.replace(plain(1)[0], started_at=moment) for moment in moments]
-    assert "<svg" in render_index("shelf", [*weeks(3), *odd])
-    for row in odd:
+    page = render_index("shelf", [*plain(3), *odd])
+    assert "<svg" in page and all(row.name in page for row in odd)
+    for row in odd[:2]:
         assert row.name in render_index("shelf", [row])

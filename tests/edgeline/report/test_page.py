@@ -313,10 +313,7 @@ def test_the_terms_of_the_sections_that_a_page_has_are_explained_at_its_end(page
 
 @pytest.mark.parametrize(
     ("outcome", "step"),
-    [
-        ("held", "<code>edgeline diff production 20261005-030000 --workload shelf</code>"),
-        ("pushed", None),
-    ],
+    [("held", "<code>edgeline diff production 20261005-030000 --workload shelf</code>"), ("pushed", None)],
 )
 def test_a_run_that_pushed_nothing_says_what_to_do_next(outcome, step):
     facts = uncharted()

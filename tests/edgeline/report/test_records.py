@@ -68,13 +68,6 @@ def test_a_bucket_that_is_not_there_is_said(s3_server):
         records.read_all(locate("s3://nowhere-at-all/runs"))
 
 
-def test_a_record_that_cannot_be_read_is_as_none(tmp_path):
-    (tmp_path / "torn").mkdir()
-    (tmp_path / "torn" / "facts.json").write_text('{"run": {"id"')
-    records.write(tmp_path / "whole", a_run(), "")
-    assert [facts.run.id for _, facts in records.read_all(tmp_path)] == [a_run().run.id]
-
-
 def test_a_disk_that_fills_up_leaves_the_page_before_it(tmp_path, monkeypatch):
     records.write(tmp_path, a_run(), "first")
 

@@ -70,10 +70,7 @@ def test_a_model_that_was_held_back_ends_with_3_and_the_reasons_of_the_gate(fold
     assert run.details == "edgeline show latest"
 
 
-@pytest.mark.parametrize(
-    ("exit_code", "outcome"),
-    [(4, "refused"), (5, "failed"), (130, "interrupted")],
-)
+@pytest.mark.parametrize(("exit_code", "outcome"), [(4, "refused"), (5, "failed"), (130, "interrupted")])
 def test_an_error_decides_the_outcome(folder, make_run, exit_code, outcome):
     error = Problem("No photo is labelled.", "w", "d", exit_code=exit_code)
 
