@@ -5,12 +5,12 @@ phones are spread evenly over a week's sessions instead of drawn one by one: ses
 weeks hardly, so that a drift check finds nothing where nothing is wrong.
 """
 
-import contextlib
 import math
 import multiprocessing
 import random
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta, timezone
 from pathlib import Path
@@ -123,10 +123,8 @@ def plan_week(
             roll=roll,
         )
         faults_of = tuple(tuple(spoiled.get(photo, ())) for photo in range(first, last))
-        sessions.append(
-            Session(seed, span, index, lanes[index], starts, camera, tuple(contents[first:last]),
-                    tuple(labels[first:last]), faults_of)
-        )  # fmt: skip
+        found, said = tuple(contents[first:last]), tuple(labels[first:last])
+        sessions.append(Session(seed, span, index, lanes[index], starts, camera, found, said, faults_of))
         first = last
     return sessions
 
@@ -180,14 +178,10 @@ def generate(
     first = find_next_number(data_dir, weeks)
     total = weeks * per_week
     written: list[Span] = []
-    with contextlib.ExitStack() as stack:
-        pool = None
-        if workers > 1:
-            # Spawned, so that it is safe beside the threads of a TensorFlow that the caller may have loaded.
-            context = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
+    # Spawned, so that it is safe beside the threads of a TensorFlow that the caller may have loaded.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) if workers > 1 else nullcontext() as pool:
         for week in range(weeks):
-            number = first + week
-            sessions = plan_week(number, per_week, seed, faults, roll)
+            sessions = plan_week(first + week, per_week, seed, faults, roll)
             written.append(write_span(data_dir, _render_sessions(sessions, pool, week * per_week, total)))
     return written

@@ -41,19 +41,3 @@ def test_exif_says_what_phones_say() -> None:
     assert (details[0x9003], details[0x9011]) == ("2026:10:05 10:12:33", "+01:00")
     assert (position[1], position[3], position[29]) == ("N", "E", "2026:10:05")
     assert [float(part) for part in position[2][:2]] == [51, 26]
-
-
-def test_more_light_is_brighter_and_less_noisy() -> None:
-    bright, dim = (
-        np.asarray(shoot(replace(LANDSCAPE, light=light)).convert("L"), np.float32) for light in (1.0, 0.0)
-    )
-    assert bright.mean() > 1.1 * dim.mean()
-    assert bright[100:].std() < dim[100:].std()
-
-
-def test_a_soft_hand_blurs_edges() -> None:
-    sharp, soft = (
-        np.asarray(shoot(replace(LANDSCAPE, softness=softness)).convert("L"), np.float32)
-        for softness in (0.0, 1.0)
-    )
-    assert np.abs(np.diff(soft, axis=0)).max() < np.abs(np.diff(sharp, axis=0)).max()

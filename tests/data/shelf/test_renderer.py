@@ -15,7 +15,6 @@ from data.photos.labels_file import read_labels
 from data.shelf.layout import LANES
 from data.shelf.renderer import Session, generate, plan_week, render_session
 from data.spans.layout import Span, find_spans
-from edgeline.errors import UsageError
 from edgeline.records.events import Counted
 
 
@@ -48,11 +47,8 @@ def test_a_second_call_goes_on_after_the_last_span_and_changes_nothing_before_it
     assert digest(first) == before
     dates = [min(row.captured_at for row in read_labels(span)) for span in (*first, *second)]
     assert dates == sorted(set(dates))
-
-
-def test_other_seeds_and_other_spans_differ() -> None:
-    seen = {render_session(week(number, 10, seed)[0])[0][1] for number, seed in ((1, 1), (1, 2), (2, 1))}
-    assert len(seen) == 3
+    other = generate(tmp_path / "other", weeks=1, per_week=10, seed=2, faults={})
+    assert len({digest([span]) for span in (*first, *second, *other)}) == 4
 
 
 def test_a_week_holds_the_promised_shares_and_one_per_cent_of_wrong_labels() -> None:
@@ -89,13 +85,9 @@ def test_photos_are_colour_jpegs_of_the_week_that_they_were_taken_in(spans: list
             assert taken.date().isocalendar().week == 1 + span.number
 
 
-def test_all_orientations_of_a_phone_occur_every_week() -> None:
-    assert {session.camera.orientation for session in week(1, 300)} == {1, 3, 6, 8}
-
-
 def test_the_class_cannot_be_read_from_the_size_of_the_file() -> None:
     sizes: dict[str, list[int]] = {}
-    for session in week(1, 150):
+    for session in week(1, 120):
         for (_, jpeg), found in zip(render_session(session), session.found, strict=True):
             sizes.setdefault(found, []).append(len(jpeg))
     means = {label: np.mean(values) for label, values in sizes.items()}
@@ -115,16 +107,3 @@ def test_progress_counts_photos_to_the_end(tmp_path: Path, caplog: pytest.LogCap
     events = [vars(record)["event"] for record in caplog.records]
     assert events[-1] == Counted("photos", 40, 40)
     assert [event.done for event in events] == sorted(event.done for event in events)
-
-
-def test_a_number_out_of_range_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="workers is 0"):
-        generate(tmp_path / "data", weeks=1, per_week=10, seed=1, faults={}, workers=0)
-    assert not (tmp_path / "data").exists()
-
-
-def test_more_weeks_than_there_are_numbers_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    (tmp_path / "span-99998").mkdir()
-    with pytest.raises(UsageError, match="span-99999 is the last one"):
-        generate(tmp_path, weeks=2, per_week=10, seed=1, faults={})
-    assert [path.name for path in tmp_path.iterdir()] == ["span-99998"]

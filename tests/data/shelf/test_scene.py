@@ -11,10 +11,12 @@ from data.shelf.scene import draw_bay
 LANDSCAPE, PORTRAIT = (282, 225), (225, 282)
 
 
-@pytest.mark.parametrize("size", [LANDSCAPE, PORTRAIT])
-@pytest.mark.parametrize("label", ["ok", "misplaced", "damaged"])
+@pytest.mark.parametrize(
+    ("size", "label"),
+    [(LANDSCAPE, "ok"), (LANDSCAPE, "damaged"), (PORTRAIT, "misplaced"), (PORTRAIT, "damaged")],
+)
 def test_every_lane_can_be_drawn(size: tuple[int, int], label: str) -> None:
-    for number in range(1, LANES + 4):
+    for number in range(1, LANES + 4, 3):
         scene = draw_bay(make_lane(number), size, label, random.Random(number))
         assert (scene.mode, scene.size) == ("RGB", size)
         assert np.asarray(scene).std() > 10
