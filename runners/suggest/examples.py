@@ -88,9 +88,7 @@ def read_candidates(
 ) -> Pool:
     """Reads and answers all examples of a source that no span has with a label.
 
-    Raises:
-        UsageError: It has no example of the model's kind.
-        DataRefused: A table or a span cannot be read.
+    Raises UsageError if it has no example of the model's kind, DataRefused if a table or span cannot be read.
     """
     pool, seen, is_photo = Pool(), set[str](), _is_photo(bundle.contract)
     is_known = _index_photos(spans) if is_photo else _index_rows(spans, workload, settings, bundle.contract)
@@ -133,8 +131,7 @@ def read_labelled(
 ) -> tuple[list[Labelled], int]:
     """Reads a sample of the labelled examples of a window; returns it and their number.
 
-    Raises:
-        DataRefused: A span cannot be read.
+    Raises DataRefused if a span cannot be read.
     """
     source = load_source(workload.source).open_source(workload, settings)
     rows: list[tuple[Span, Row]] = []

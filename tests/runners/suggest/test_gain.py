@@ -27,7 +27,8 @@ def test_suggestions_of_rare_kinds_are_worth_more_than_random_ones(random):
 
 
 def test_where_features_tell_nothing_of_the_label_there_is_no_sure_gain(random):
-    gain = estimate(random.normal(0, 1, (COUNT, 5)), random.integers(0, 2, COUNT))
+    gain = estimate(random.normal(0, 1, (COUNT, 5)), random.integers(0, 2, COUNT), count=1)
+    assert gain.suggested == 10  # at least
     assert abs(gain.accuracy - gain.at_random) <= 2 * gain.error
     assert "were not surely better" in gain.sentence("texts")
 
@@ -40,11 +41,7 @@ def test_examples_of_one_group_are_never_known_hidden_and_tested_at_once(random)
     assert gain.accuracy < 0.7 and gain.at_random < 0.7
 
 
-def test_fewer_than_ten_suggestions_are_compared_as_ten(random):
-    assert estimate(random.normal(0, 1, (COUNT, 5)), random.integers(0, 2, COUNT), count=1).suggested == 10
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 40])
+@pytest.mark.parametrize("count", [0, 40])
 def test_too_few_examples_tell_nothing(count):
     assert estimate(np.eye(count, 3), np.arange(count) % 2) is None
 

@@ -19,7 +19,7 @@ def choose_from(features, margins=None, slices=None, count=10, seed=0):
 
 
 @pytest.mark.parametrize("margins", [None, np.linspace(0, 1, 100)])
-@pytest.mark.parametrize("count", [1, 10, 11, 99, 100])
+@pytest.mark.parametrize("count", [1, 11, 100])
 def test_so_many_are_chosen_none_twice_and_a_tenth_of_them_at_random(features, margins, count):
     useful, drawn = choose_from(features, margins, count=count)
     assert len({*useful, *drawn}) == len(useful) + len(drawn) == count
