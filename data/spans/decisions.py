@@ -72,8 +72,7 @@ def _end_line(content: bytes) -> bytes:
 def append_entries(place: Location, entries: Sequence[Any], unchanged: str) -> None:
     """Adds decisions, dataclasses, after the last whole line, and flushes them to the disk.
 
-    Raises:
-        EdgelineError: They cannot be written; `unchanged` is the sentence on what is as it was.
+    Raises EdgelineError if they cannot be written; `unchanged` is the sentence on what is as it was.
     """
     lines = b"".join(json.dumps(asdict(entry)).encode() + b"\n" for entry in entries)
     try:

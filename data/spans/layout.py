@@ -63,8 +63,7 @@ def find_usable_spans(data_dir: Location) -> tuple[Span, ...]:
 def find_next_number(data_dir: Path, count: int = 1) -> int:
     """Returns the number after the last span, counting removed spans that were ever excluded.
 
-    Raises:
-        UsageError: Fewer than `count` numbers are left.
+    Raises UsageError if fewer than `count` numbers are left.
     """
     spans = find_spans(data_dir)
     decided = (int(decision.span.removeprefix("span-")) for decision in read_decisions(data_dir))
@@ -117,8 +116,7 @@ def find_excluded_in_window(data_dir: Location, spans: Sequence[Span], window: i
 def add_span(data_dir: Path, fill: Callable[[Path], None]) -> Span:
     """Writes the next span, whose content `fill` writes: all of it or nothing. Never changes an existing one.
 
-    Raises:
-        UsageError: No number is left for it, or something else has its name.
+    Raises UsageError if no number is left for it, or something else has its name.
     """
     _find_next_path(data_dir)  # raises before anything is written
     with add_path_to_errors(data_dir):

@@ -42,13 +42,8 @@ class _Decision:
 def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Counts:
     """Corrects and confirms the labels of a list, none if one of them is wrong.
 
-    Where a span cannot be written, the spans before it are corrected; the same command goes on from there.
-
-    Args:
-        file: A CSV with the columns `example`, `label`, the label that it had, and `corrected`.
-        data: The folder of spans, or its URL.
-        workload: The workload of the spans, with its labels.
-        reason: The reason, in a person's words.
+    The list is a CSV with the columns `example`, `label`, which it had, and `corrected`. Where a span cannot
+    be written, the spans before it are corrected; the same command goes on from there.
 
     Raises:
         UsageError: The list cannot be read, names an example, a span or a label that does not exist, or a
@@ -75,15 +70,8 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
             f"{file} line {by_span[missing[0]][0].line} names an example of it.",
             "Pass the folder of spans that the run read: --data DIR.",
         )
-    when, who, checked = utc_now(), get_user_and_host(), {}
-    for name, of_span in by_span.items():
-        digest = digest_files_of_rows(spans[name])
-        checked[name] = [
-            Correction(
-                *(decision.example, original, decision.label, when, who, why), digest(decision.example)
-            )
-            for decision, original in _check(file, spans[name], of_span, workload)
-        ]
+    signed = (utc_now(), get_user_and_host(), why)
+    checked = {name: list(_check(file, spans[name], by_span[name], workload, signed)) for name in by_span}
     for name, corrections in checked.items():
         add_corrections(spans[name], corrections)
     confirmed = sum(decision.label == decision.was for decision in decisions)
@@ -116,14 +104,14 @@ def _read_list(file: Path) -> Iterator[_Decision]:
 
 
 def _check(
-    file: Path, span: Span, decisions: list[_Decision], workload: Workload
-) -> Iterator[tuple[_Decision, str]]:
-    """Yields each decision with the label in the span's files; the list has to have the present label."""
+    file: Path, span: Span, decisions: list[_Decision], workload: Workload, signed: tuple[str, str, str]
+) -> Iterator[Correction]:
+    """Yields the corrections of a span, `signed` with when, who and why; the list has the present labels."""
     # Whatever the settings of the run that wrote the list.
     widest = DataSettings(max_characters=1_000_000)
     source = load_source(workload.source).open_source(workload, widest)
     labels = {row.id: row.label for row in source.rows(span) if not isinstance(row, Rejected)}
-    corrections = read_corrections(span)
+    corrections, digest = read_corrections(span), digest_files_of_rows(span)
     chosen: dict[str, _Decision] = {}
     for decision in decisions:
         original = labels.get(decision.example)
@@ -144,4 +132,4 @@ def _check(
                 "It is ambiguous which of them is right.",
                 "Remove one of the lines; nothing was changed.",
             )
-        yield decision, original
+        yield Correction(decision.example, original, decision.label, *signed, digest(decision.example))

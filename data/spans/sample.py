@@ -69,11 +69,7 @@ def check_arguments(
     workers: int,
     most: int = 1_000_000_000,
 ) -> None:
-    """Checks the arguments of a generator.
-
-    Raises:
-        UsageError: A fault is unknown, or a rate, a number or the seed is out of range.
-    """
+    """Raises UsageError if a fault is unknown, or a rate, a number or the seed is out of range."""
     _check_rates(faults, known)
     for name, value in {"weeks": weeks, "per week": per_week, "seed": seed, "workers": workers}.items():
         least = 0 if name == "seed" else 1

@@ -22,10 +22,8 @@ def read_examples(
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yields the number of each record, from 1, and its `tf.train.Feature` by name; the file may be gzipped.
 
-    A record has at most `most` bytes; `spans` are the names of the spans to blame if the file is damaged.
-
-    Raises:
-        DataRefused: The file is damaged, or does not hold tf.train.Example.
+    A record has at most `most` bytes. Raises DataRefused, which blames the `spans`, if the file is damaged,
+    or does not hold tf.train.Example.
     """
     from google.protobuf.message import DecodeError
     from tensorflow.core.example.example_pb2 import Example

@@ -143,7 +143,8 @@ def _read_records(
         try:
             for name in columns:
                 if name not in cells:
-                    cells[name] = next((_decode_text(value) for value in list_values(features[name])), "")
+                    value = next(iter(list_values(features[name])), "")
+                    cells[name] = value.decode() if isinstance(value, bytes) else str(value)
         except UnicodeDecodeError:
             yield Rejected(place, "ragged", f"{name} is not UTF-8.")
         else:
@@ -281,11 +282,6 @@ class TableSource(Source):
         elif not group:
             group = _digest_row(reading.categories, reading.numbers)[:16]
         return Row(reading.id, reading.label, group, reading)
-
-
-def _decode_text(value: Any) -> str:
-    """Decodes a text or number of a record. Raises UnicodeDecodeError."""
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _digest_row(texts: Sequence[str], numbers: bytes) -> str:

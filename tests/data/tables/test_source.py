@@ -15,6 +15,7 @@ from data.tables.source import check, count, list_columns, open_source
 from edgeline.errors import DataRefused, UsageError
 from edgeline.records.columns import Column
 from edgeline.records.workload import Workload
+from tests.examples import serialize
 
 SENSOR = Workload(
     "sensor",
@@ -64,22 +65,14 @@ def ids(items: list) -> list[str]:
     ("cells", "reason", "detail"),
     [
         ("2026-01-05T00:00:00Z,m-01,20,6.1", "ragged", "4 cells, but the header has 5"),
-        ("2026-01-05T00:00:00Z,m-01,20,6.1,normal,7", "ragged", "6 cells, but the header has 5"),
         ('2026-01-05T00:00:00Z,m-01,"20" 6.1,normal', "ragged", "not CSV"),
         ("2026-01-05T00:00:00Z,m-01,20,6.1,", "unlabelled", "fault_label is empty"),
         ("2026-01-05T00:00:00Z,m-01,20,6.1,lek", "unknown-label", "the nearest known label is 'leak'"),
         ("2026-01-05T00:00:00Z,,20,6.1,normal", "no-group", "machine_id is empty"),
         ('2026-01-05T00:00:00Z,m-01,20,"6,1",normal', "not-a-number", "pressure: '6,1' is a number with a"),
         ("2026-01-05T00:00:00Z,m-01,warm,6.1,normal", "not-a-number", "temperature: 'warm' is not a number"),
-        ("2026-01-05T00:00:00Z,m-01,inf,6.1,normal", "not-a-number", "temperature: 'inf'"),
-        ("2026-01-05T00:00:00Z,m-01,1e39,6.1,normal", "not-a-number", "temperature: '1e39'"),
-        ("2026-01-05T00:00:00Z,m-01,1_0,6.1,normal", "not-a-number", "temperature: '1_0'"),
         ("05.01.2026 06:00,m-01,20,6.1,normal", "unreadable-time", "day.month.year; times are ISO 8601"),
-        ("01/05/2026,m-01,20,6.1,normal", "unreadable-time", "a date with slashes"),
-        ("1767571200,m-01,20,6.1,normal", "unreadable-time", "seconds since 1970"),
         ("2026-02-30T00:00:00Z,m-01,20,6.1,normal", "unreadable-time", "a time that does not exist"),
-        ("9999-12-31T23:59:59-01:00,m-01,20,6.1,normal", "unreadable-time", "a time that does not exist"),
-        ("0001-01-01,m-01,20,6.1,normal", "unreadable-time", "a time that does not exist"),
     ],
 )  # fmt: skip
 def test_a_bad_row_goes_to_quarantine_with_its_reason_and_the_others_go_on(
@@ -96,9 +89,9 @@ def test_the_last_second_that_databases_write_for_never_is_a_time(tmp_path: Path
     assert str(example.features["timestamp"]).startswith("9999-12-31T23:59:59.99")
 
 
-@pytest.mark.parametrize("cell", ["", " ", "NA", "NaN", "null", "-"])
+@pytest.mark.parametrize("cell", [" ", "NA"])
 def test_a_missing_number_is_nan_and_counted(cell: str, tmp_path: Path) -> None:
-    (example,) = examples_of(span_of(tmp_path, line(0, temperature=cell or " ")))
+    (example,) = examples_of(span_of(tmp_path, line(0, temperature=cell)))
     assert str(example.features["temperature"]) == "[nan]"
     assert example.features["missing_share"] == 0.5
 
@@ -123,6 +116,7 @@ def test_a_window_is_the_last_readings_of_one_machine_with_the_label_of_the_newe
     newest = next(row for row in rows if row.id == "readings.csv:10")
     assert newest.label == "leak"
     assert source.example(span, newest).features["temperature"] == [22.0, 23.0, 24.0]
+    assert source.example(span, newest).features["stuck_share"] == 0.5  # the pressure stands still
     assert "temperature 24 (22 to 24)" in source.show(
         {k: v if isinstance(v, list) else [v] for k, v in source.example(span, newest).features.items()}
     )
@@ -150,7 +144,8 @@ def test_a_stride_leaves_windows_out(tmp_path: Path) -> None:
 
 def test_a_clock_set_back_rejects_what_comes_until_it_has_caught_up(tmp_path: Path) -> None:
     minutes = [0, 1, 2, 10, 11, 3, 4, 11, 12, 13]
-    found = read(span_of(tmp_path, *map(line, minutes)), WINDOWS)
+    others = [line(m, "m-02") for m in (0, 1, 2)]  # a clock of their own
+    found = read(span_of(tmp_path, *map(line, minutes), *others), WINDOWS)
     assert rejected(found) == [
         ("readings.csv:7", "clock-backwards"),
         ("readings.csv:8", "clock-backwards"),
@@ -164,11 +159,6 @@ def test_one_date_in_the_future_costs_one_row(tmp_path: Path) -> None:
     found = read(span_of(tmp_path, *lines), WINDOWS)
     assert rejected(found) == [("readings.csv:4", "clock-backwards")]
     assert ids(found) == ["readings.csv:5", "readings.csv:6", "readings.csv:7"]
-
-
-def test_the_clock_of_one_machine_is_nothing_to_another(tmp_path: Path) -> None:
-    lines = [line(m, "m-01") for m in (30, 31, 32)] + [line(m, "m-02") for m in (0, 1, 2)]
-    assert rejected(read(span_of(tmp_path, *lines), WINDOWS)) == []
 
 
 def test_readings_go_on_from_one_file_to_the_next(tmp_path: Path) -> None:
@@ -190,11 +180,6 @@ def test_copies_have_one_digest_where_there_is_a_time_and_are_two_cases_where_th
     assert first.digest == copy.digest != other.digest
 
 
-def test_a_column_that_stands_still_is_counted(tmp_path: Path) -> None:
-    (example,) = examples_of(span_of(tmp_path, *(line(m) for m in range(3))), WINDOWS)
-    assert example.features["stuck_share"] == 0.5
-
-
 def test_columns_may_stand_in_any_order_and_a_mark_may_come_first(tmp_path: Path) -> None:
     header = "\ufefffault_label,pressure,machine_id, temperature,timestamp"
     span = span_of(tmp_path, "normal,6,m-01,20,2026-01-05", header=header)
@@ -210,8 +195,6 @@ def test_columns_may_stand_in_any_order_and_a_mark_may_come_first(tmp_path: Path
         (f"{HEADER},speed\n1,2,3,4,5,6\n".encode(), "has 'speed', which the workload does not have"),
         (b"timestamp,machine_id,temperature,fault_label\n1,2,3,4\n", "lacks 'pressure'"),
         (f"{HEADER.replace(',', ';')}\n1;2;3;4;5\n".encode(), "separated by ';'"),
-        (f"{HEADER},pressure\n1,2,3,4,5,6\n".encode(), "has the column 'pressure' twice"),
-        (f"{HEADER}\n".encode("utf-16"), "line 1 is not UTF-8"),
     ],
 )
 def test_a_file_that_is_no_such_table_is_refused_before_a_row_is_read(
@@ -226,19 +209,16 @@ def test_a_file_that_is_no_such_table_is_refused_before_a_row_is_read(
 @pytest.mark.parametrize(
     ("row", "found"),
     [
-        (HEADER.encode(), "line 3 repeats the header"),
-        (line(1).encode().replace(b"m-01", b"m\xe4-01"), r"line 3 is not UTF-8 \(byte 23 of .* 0xe4\)"),
-        (b'2026-01-05T00:00:00Z,"m-01,20,6.1,normal\n' + b"2026,m-01,20\n" * 10_000, "line 3 is not CSV"),
-        (b"2026" * 17_000_000, "line 3 has more than 67,108,864 bytes"),
+        (HEADER, "line 3 repeats the header"),
+        ('2026-01-05,"m-01\n' + "2026,m-01\n" * 10_000, "line 3 is not CSV"),
     ],
-    ids=["header", "encoding", "quote", "long"],
-)  # fmt: skip
+    ids=["header", "quote"],
+)
 def test_a_file_that_breaks_off_being_a_table_is_refused_with_the_line(
-    row: bytes, found: str, tmp_path: Path
+    row: str, found: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "readings.csv").write_bytes(f"{HEADER}\n{line(0)}\n".encode() + row + b"\n")
     with pytest.raises(DataRefused, match=found) as refused:
-        read(Span(7, tmp_path))
+        read(span_of(tmp_path, line(0), row))
     assert refused.value.spans == (tmp_path.name,)
 
 
@@ -265,9 +245,9 @@ def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
         label_column="fault_label", group_column="machine_id", time_column="timestamp",
     )  # fmt: skip
     peaks = []
-    for rows in (5_000, 20_000):
+    for rows in (2_000, 8_000):
         (span,) = generate(tmp_path / str(rows), weeks=1, per_week=rows, seed=1, faults={})
-        source = open_source(workload, DataSettings(readings=16))
+        source = open_source(workload, DataSettings(readings=16, block_hours=168))
         assert count(span) == rows and len(list_columns(workload)) == 11
         tracemalloc.start()
         windows = sum(isinstance(row, Row) for row in source.rows(span))
@@ -278,22 +258,13 @@ def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
 
 
 def record(numbers: list[float], **others: str | int) -> bytes:
-    import tensorflow as tf
-
-    feature = {
-        name: tf.train.Feature(int64_list={"value": [value]})
-        if isinstance(value, int)
-        else tf.train.Feature(bytes_list={"value": [value.encode()]})
-        for name, value in others.items()
-    }
-    feature["sensor_reading"] = tf.train.Feature(float_list={"value": numbers})
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    return serialize({"sensor_reading": numbers, **others})
 
 
 def write_records(path: Path, *records: bytes) -> Span:
     import tensorflow as tf
 
-    with tf.io.TFRecordWriter(str(path), "GZIP" if path.suffix == ".gz" else "") as writer:
+    with tf.io.TFRecordWriter(str(path)) as writer:
         for one in records:
             writer.write(one)
     return Span(1, path.parent)
@@ -304,12 +275,10 @@ ALONE = Workload(
 )
 
 
-@pytest.mark.parametrize("name", ["a.tfrecord", "a.tfrecord.gz"])
-def test_records_of_readings_are_rows_too(name: str, tmp_path: Path) -> None:
-    nan = float("nan")
+def test_records_of_readings_are_rows_too(tmp_path: Path) -> None:
     span = write_records(
-        tmp_path / name,
-        record([20.5, nan], fault_label="leak"),
+        tmp_path / "a.tfrecord",
+        record([20.5, float("nan")], fault_label="leak"),
         record([1.0], fault_label="leak"),
         record([1.0, 2.0]),
         record([1.0, float("inf")], fault_label="leak"),
@@ -317,11 +286,8 @@ def test_records_of_readings_are_rows_too(name: str, tmp_path: Path) -> None:
     check(span, ALONE)
     assert count(span) == 4
     found = read(span, workload=ALONE)
-    assert rejected(found) == [
-        (f"{name}:2", "ragged"),
-        (f"{name}:3", "unlabelled"),
-        (f"{name}:4", "not-a-number"),
-    ]
+    reasons = ["ragged", "unlabelled", "not-a-number"]
+    assert rejected(found) == [(f"a.tfrecord:{number}", reason) for number, reason in enumerate(reasons, 2)]
     features = open_source(ALONE, DataSettings()).example(span, found[0]).features
     assert (features["temperature"], str(features["flow"]), found[0].label) == ([20.5], "[nan]", "leak")
 
@@ -346,17 +312,16 @@ def test_labels_of_records_may_be_whole_numbers(tmp_path: Path) -> None:
 
 def test_records_with_machine_and_time_make_windows(tmp_path: Path) -> None:
     texts = {"machine_id": "m-01", "fault_label": "normal"}
-    records = [record([m, 6.0], timestamp=f"2026-01-05T00:0{m}:00Z", **texts) for m in range(4)]
+    records = [record([float(m), 6.0], timestamp=f"2026-01-05T00:0{m}:00Z", **texts) for m in range(4)]
     found = read(write_records(tmp_path / "a.tfrecord", *records), WINDOWS)
     assert ids(found) == ["a.tfrecord:3", "a.tfrecord:4"]
 
 
-@pytest.mark.parametrize("cut", [5, -3])
-def test_a_damaged_record_is_refused_by_its_number(cut: int, tmp_path: Path) -> None:
+def test_a_damaged_record_is_refused_by_its_number(tmp_path: Path) -> None:
     path = tmp_path / "a.tfrecord"
     span = write_records(path, record([1.0, 2.0], fault_label="leak"))
     whole = path.read_bytes()
-    path.write_bytes(whole + (whole[:cut]))
+    path.write_bytes(whole + whole[:-3])
     with pytest.raises(DataRefused, match="record 2 cannot be read") as refused:
         read(span, workload=ALONE)
     assert refused.value.spans == (tmp_path.name,)

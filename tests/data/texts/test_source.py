@@ -72,9 +72,7 @@ def test_copies_are_found_whatever_their_case_spacing_and_composition(span):
     assert digests[0] == digests[1] == digests[2] != digests[3]
 
 
-@pytest.mark.parametrize(
-    "words, band", [(12, "short"), (13, "medium"), (30, "medium"), (31, "long"), (3000, "long")]
-)
+@pytest.mark.parametrize("words, band", [(12, "short"), (13, "medium"), (30, "medium"), (31, "long")])
 def test_a_texts_band_follows_from_its_words(span, words, band):
     write_csv(span, ("w " * words, "positive"))
     (row,) = read(span)
@@ -82,9 +80,7 @@ def test_a_texts_band_follows_from_its_words(span, words, band):
     assert (features["length"], features["length_band"]) == (words, band)
 
 
-@pytest.mark.parametrize(
-    "text", ["مرحبا بالعالم", "שלום", "👍", "👨‍👩‍👧 ❤️", "e\u0301", "tab\tand\r\nnewline", "我很喜欢"]
-)
+@pytest.mark.parametrize("text", ["مرحبا بالعالم", "👨‍👩‍👧 ❤️", "tab\tand\r\nnewline"])
 def test_emoji_and_every_script_are_texts(span, text):
     write_csv(span, (text, "positive"))
     assert reasons(span) == ["kept"]
@@ -111,12 +107,14 @@ def test_what_cannot_be_trained_on_is_rejected_with_a_reason_each(span):
     assert reasons(span, max_characters=100) == list(rows.values())
 
 
-def test_a_rejected_row_is_shown_as_it_came_with_the_nearest_label(span):
+def test_a_rejected_row_is_shown_as_it_came_with_the_nearest_label_and_a_long_text_cut(span):
     write_csv(span, ("nice " * 100, "postive"))
     (rejected,) = read(span)
     assert rejected.id == "a.csv:2"
     assert "nearest known label is 'positive'" in rejected.detail
     assert rejected.text == ("nice " * 100)[:300]
+    shown = open_source(WORKLOAD, DataSettings()).show({"text": ["é".encode() * 400]})
+    assert len(shown) == 300 and shown.startswith("éé")
 
 
 def test_a_text_of_ten_megabytes_costs_its_row_alone(span):
@@ -175,11 +173,6 @@ def test_a_span_without_texts_is_refused(span):
     (span.path / "a.csv").mkdir()
     with pytest.raises(DataRefused, match="it is not a file"):
         check(span, WORKLOAD)
-
-
-def test_a_long_text_is_shown_cut(span):
-    shown = open_source(WORKLOAD, DataSettings()).show({"text": ["é".encode() * 400]})
-    assert len(shown) == 300 and shown.startswith("éé")
 
 
 def test_the_text_of_an_example_is_read_again_as_it_was_typed(span):
