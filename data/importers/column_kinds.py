@@ -190,8 +190,7 @@ def reuse_kinds(
     for column in numbers.values():
         profile, is_time = table.columns[column.name], column.form in TIMES
         form = forms[column.name]
-        # Earlier versions wrote dates as days since 1970; dates can still be converted to these numbers.
-        if profile.cells and (not form or (is_time and form not in TIMES)):
+        if profile.cells and (not form or is_time != (form in TIMES)):
             raise DataRefused(
                 f"The column {column.name} of {shown} cannot be read as {'times' if is_time else 'numbers'},"
                 f" as in earlier spans: {max(profile.by_forms.values())[1]}.",
@@ -205,9 +204,7 @@ def reuse_kinds(
 def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: bool) -> None:
     """Refuses a column that is not a label; `is_first` is true for the folder's first import.
 
-    Raises:
-        UsageError: It has one value, a value for nearly each row, or measurements, or a value cannot be a
-            label.
+    Raises UsageError for one value, one for nearly each row, measurements, or a value that cannot be a label.
     """
     if is_first or not column.cells:
         check_not_constant(shown, column, "A model needs at least two classes.", "classes")

@@ -93,8 +93,7 @@ def build_text_schema(labels: Sequence[str]) -> str:
 def read_extra_columns(text: str, other: str) -> dict[str, str]:
     """Returns the kind, `number` or `category`, of each feature of a schema that `other` lacks.
 
-    Raises:
-        UsageError: It cannot be parsed, or lacks a feature that `other` has.
+    Raises UsageError if it cannot be parsed, or lacks a feature that `other` has.
     """
     from tensorflow_metadata.proto.v0.schema_pb2 import BYTES
 
@@ -124,9 +123,8 @@ def _parse(text: str) -> Any:
 def read_label_domain(text: str) -> tuple[str, ...]:
     """Reads the labels of a schema, in their order.
 
-    Raises:
-        UsageError: It has no `string_domain` named label, or one that `add_labels` cannot edit; it cannot be
-            parsed; or a value cannot be a label.
+    Raises UsageError if it cannot be parsed, has no domain `label` that `add_labels` can edit, or a value
+    that is no label.
     """
     domains = {domain.name: tuple(domain.value) for domain in _parse(text).string_domain}
     if "label" not in domains:
@@ -148,8 +146,7 @@ def add_labels(text: str, labels: Sequence[str]) -> str:
 def widen_schema(text: str, difference: Difference, comment: str) -> str:
     """Returns the schema widened by what a window had of one feature, under a comment; the rest is unchanged.
 
-    Raises:
-        UsageError: The feature, its domain or its bounds are not written in the form that this reads.
+    Raises UsageError if the feature, its domain or its bounds are not written in the form that this reads.
     """
     if difference.kind == "feature":
         block = _format_block(

@@ -18,18 +18,8 @@ _WORDS = 5
 _FEW_OTHERS = 2
 _LABELS = (
     *("label", "class", "target", "y", "outcome", "category", "species", "churn", "churned", "sentiment"),
-    *(
-        "diagnosis",
-        "fault",
-        "fraud",
-        "default",
-        "survived",
-        "result",
-        "response",
-        "status",
-        "stars",
-        "rating",
-    ),
+    *("diagnosis", "fault", "fraud", "default", "survived", "result", "response", "status", "stars"),
+    "rating",
 )
 
 

@@ -35,7 +35,6 @@ from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import NO_LABEL
 from edgeline.records.columns import (
     COMMA,
-    DAY_S,
     DAYS,
     ISO,
     MISSING,
@@ -398,6 +397,4 @@ def _rewrite_cell(cell: str, form: str, column: Column) -> str:
     with suppress(ValueError):
         if parse_cell(cell, column.form) == value:  # as it is, equal rows of two weeks are known as such
             return cell
-    if form in TIMES and column.form in NUMBERS:  # earlier versions wrote days
-        return f"{value / DAY_S:.9g}"
     return write_cell(value, column.form)

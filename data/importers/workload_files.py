@@ -10,7 +10,7 @@ from typing import Any
 from data.importers.curated_schema import add_labels, read_label_domain
 from data.spans.layout import MOST_TEXT_BYTES, replace_file
 from edgeline.errors import UsageError
-from edgeline.records.columns import ISO, Column
+from edgeline.records.columns import Column
 from edgeline.records.json_file import convert
 from edgeline.store.locations import read_bytes
 
@@ -40,8 +40,7 @@ _KINDS = {"photo": "photos", "row": "table", "text": "text"}
 def read_schema(data_dir: Path) -> tuple[str, tuple[str, ...]]:
     """Returns the schema beside the imported data and its labels; both are empty if there is none.
 
-    Raises:
-        UsageError: It has no domain of labels to add to, or cannot be read.
+    Raises UsageError if it has no domain of labels to add to, or cannot be read.
     """
     try:
         text = read_bytes(data_dir / SCHEMA, MOST_TEXT_BYTES).decode()
@@ -59,11 +58,8 @@ def add_files(
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Writes both files if they are absent, and adds labels that an existing schema lacks at its end.
 
-    `labels` are those of the imported data; `columns` are the further settings of a workload of rows. Raises
-    as `read_schema` does.
-
-    Returns:
-        The files that were written or changed, and the labels that were added to an existing schema.
+    `labels` are those of the imported data; `columns` are the further settings of a workload of rows. Returns
+    the files that were written or changed, and the added labels. Raises as `read_schema` does.
     """
     written, workload = list[Path](), data_dir / WORKLOAD
     existing, known = read_schema(data_dir)
@@ -95,8 +91,7 @@ def read_roles(data_dir: Path) -> dict[str, str]:
 def read_workload(data_dir: Path, **kinds: Any) -> dict[str, Any]:
     """Returns those of these entries, given by their types, that the workload beside the data has.
 
-    Raises:
-        UsageError: The workload cannot be read.
+    Raises UsageError if the workload cannot be read.
     """
     import yaml
 
@@ -117,8 +112,7 @@ def _format_yaml(value: str | Mapping[str, Column]) -> str:
         return f" {json.dumps(value)}"
     lines = []
     for feature, column in value.items():
-        plain = vars(Column(column.name, until_form=column.until_form if not column.until else ISO))
-        own = {key: part for key, part in vars(column).items() if part != plain[key] or key == "name"}
+        own = {key: part for key, part in vars(column).items() if part != getattr(Column, key, None)}
         if own != {"name": feature}:
             lines.append(f"\n  {json.dumps(feature)}: {json.dumps(own)}")
     return "".join(lines) or " {}"

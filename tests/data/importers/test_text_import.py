@@ -35,9 +35,8 @@ def read(data_dir):
     return workload, items, [source.example(span, row).features for row in items if hasattr(row, "content")]
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_texts_of_any_columns_are_a_span_and_a_workload_whose_source_reads_them(tmp_path, separator):
-    src = write(tmp_path / "a.csv", separator=separator)
+def test_texts_of_any_columns_are_a_span_and_a_workload_whose_source_reads_them(tmp_path):
+    src = write(tmp_path / "a.csv", separator=";")
     report = import_table(src, tmp_path / "data", "stars", "author", text="review")
     workload, items, features = read(tmp_path / "data")
     span = tmp_path / "data" / "span-00001"
@@ -62,12 +61,10 @@ def test_without_a_group_a_text_stands_for_itself(tmp_path):
     _, items, features = read(tmp_path / "data")
     assert len({item.group for item in items if not isinstance(item, Rejected)}) == 3
     assert {text["source"] for text in features} == {"unknown"}
-
-
-def test_groups_of_many_values_are_no_sources(tmp_path):
+    # Groups of many values are no sources.
     texts = [(f"r{n}", f"text {n}", ("good", "bad")[n % 2], f"author {n}") for n in range(60)]
-    import_table(write(tmp_path / "a.csv", texts), tmp_path / "data", "stars", "author", text="review")
-    _, items, features = read(tmp_path / "data")
+    import_table(write(tmp_path / "b.csv", texts), tmp_path / "many", "stars", "author", text="review")
+    _, items, features = read(tmp_path / "many")
     assert len({item.group for item in items}) == 60
     assert {text["source"] for text in features} == {"unknown"}
 
@@ -87,10 +84,7 @@ def test_json_lines_are_texts_too_and_a_broken_line_of_many_is_named(tmp_path):
     assert report.sentences()[1].startswith("Not imported: a.jsonl:7: The line is not JSON")
 
 
-@pytest.mark.parametrize(
-    ("values", "labels"),
-    [((1.0, 5.0), ("1", "5")), ((True, False), ("False", "True")), ((1.0, 2), ("1", "2"))],
-)
+@pytest.mark.parametrize(("values", "labels"), [((True, False), ("False", "True")), ((1.0, 2), ("1", "2"))])
 def test_labels_of_json_lines_are_whole_numbers_and_yes_or_no_too(tmp_path, values, labels):
     lines = [json.dumps({"review": f"text {n}", "stars": values[n % 2]}) for n in range(60)]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
@@ -160,25 +154,15 @@ def test_the_first_of_json_lines_may_lack_what_the_others_have(tmp_path):
     assert "holds 9 texts" in report.sentences()[0]
 
 
-def test_rows_are_known_of_a_span_of_json_lines_and_a_span_of_records_is_none_of_ours(tmp_path):
-    lines = [f"it works {n},good" if n % 2 else f"it broke {n},bad" for n in range(40)]
-    (tmp_path / "a.csv").write_text("\n".join(["text,label", *lines]))
-    import_table(tmp_path / "a.csv", tmp_path / "data", "label", text="text")
-    for number, name in ((2, "texts.jsonl"), (3, "texts.tfrecord.gz")):
-        (tmp_path / "data" / f"span-{number:05}").mkdir()
-        (tmp_path / "data" / f"span-{number:05}" / name).write_text('{"text": "new", "label": "good"}\n')
-    (tmp_path / "b.csv").write_text("text,label\nnew,good\nnewer,bad\n")
-    report = import_table(tmp_path / "b.csv", tmp_path / "data", "label", text="text")
-    assert (report.rows, report.known) == (1, 1)
-
-
-def test_texts_are_added_to_spans_of_json_lines_and_those_in_them_are_known(tmp_path):
+def test_texts_are_added_to_spans_of_ones_own_tools_and_those_in_json_lines_are_known(tmp_path):
     data_dir = tmp_path / "data"
-    (data_dir / "span-00001").mkdir(parents=True)
+    for number in (1, 2):
+        (data_dir / f"span-{number:05}").mkdir(parents=True)
+    (data_dir / "span-00001" / "texts.tfrecord.gz").write_text("no import writes such a file")
     lines = [{"text": text, "label": label} for _, text, label, _ in TEXTS[:2]]
     lines.append({"text": "so so", "label": 5})
-    (data_dir / "span-00001" / "texts.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (data_dir / "span-00002" / "texts.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     src = write(tmp_path / "a.csv", [*TEXTS, ("r6", "so so", "5.0", "dora"), ("r7", "well", "5.0", "dora")])
     report = import_table(src, data_dir, "stars", text="review")
     assert (report.known, report.rows, report.labels) == (3, 3, ("5", "bad", "good"))
-    assert (data_dir / "span-00002" / "texts.csv").read_text().splitlines()[-1] == "well,5"
+    assert (data_dir / "span-00003" / "texts.csv").read_text().splitlines()[-1] == "well,5"
