@@ -72,7 +72,7 @@ def _find_source(src: Path, known: Collection[str]) -> Source:
     if records:
         return tfrecords.open_tfrecords(records)
     if with_photos:
-        return open_folders(src, folders)
+        return open_folders(src, folders, known)
     content = f"photos ({loose[0].name}, ...) without labels" if loose else "no photo"
     raise DataRefused(
         f"{src} contains {content} ({len(entries)} entries).", "It has no known layout.", _LAYOUTS

@@ -12,6 +12,7 @@ from data.importers.source import Offers, RefusedPhoto, Source, clean_text, read
 from data.spans.exclusions import SPAN_NAME
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused
+from edgeline.labels import join_names
 from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES
 
 # The names of splits; the first name of each that is there counts.
@@ -29,15 +30,17 @@ _UNREAD_SUFFIXES = frozenset(
 )
 
 
-def open_folders(root: Path, folders: Sequence[Path]) -> Source:
+def open_folders(root: Path, folders: Sequence[Path], known: Collection[str]) -> Source:
     """Opens the class folders of `root`, or of each of its split folders.
 
     The model learns from the split `train`, and the first of `val`, `eval` and `test` that is there is eval;
     other splits are left out, and so is one whose photos lie in no class folder. If `train` or eval is
     missing, photos are split as in a folder a class. A photo beside class folders is refused as unlabelled.
+    `known` are the labels of earlier spans.
 
     Raises:
-        DataRefused: A class folder has no photo, the folders are spans, or some are splits and others not.
+        DataRefused: A class folder has no photo, the folders are spans or have the classes in them, or some
+            are splits and others not.
         UsageError: The name of a folder cannot be a label.
     """
     if spans := [folder for folder in folders if SPAN_NAME.fullmatch(folder.name)]:
@@ -61,7 +64,7 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
     if others or splits.keys() <= loose:
         if not others:
             _check_unlisted(root, splits.values())
-        return _open_class_folders(root, {"": folders})
+        return _open_class_folders(root, {"": folders}, known)
     if len(named) > len(splits):
         raise DataRefused(
             f"{root} has {', '.join(named)}.",
@@ -72,7 +75,7 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
     sides = [next((splits[name] for name in likely if name in splits), None) for likely in (_TRAIN, _EVAL)]
     taken = {side: folder for side, folder in zip(SPLITS, sides, strict=True) if folder}
     classes = {side if all(sides) else "": _list_folders(folder) for side, folder in taken.items()}
-    source = _open_class_folders(root, classes)
+    source = _open_class_folders(root, classes, known)
     parts = [f"{folder.name}/ is {side}" for side, folder in taken.items()] if all(sides) else []
     parts += [
         f"{folder.name}/ ({len(find_photos(folder))} photos) is left out for trying the pushed model"
@@ -118,7 +121,7 @@ def _list_folders(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(HIDDEN))
 
 
-def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]]) -> Source:
+def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]], known: Collection[str]) -> Source:
     """Opens class folders, given by their split, which is empty if the source has none."""
     classes = {folder: side for side, of_side in folders.items() for folder in of_side}
     labels = {
@@ -133,18 +136,25 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]]) -> So
             f"A class is learned from photos ({', '.join(sorted(PHOTO_SUFFIXES))}).",
             "Add photos, or move the folders elsewhere.",
         )
-    count = sum(map(len, photos.values()))
+    inners = [_find_inner(folder, paths) for folder, paths in photos.items()]
+    inner, shared = set[str]().union(*inners), set.intersection(*inners)
+    is_known, outer = bool(filled & {*known}), join_names(sorted(filled))
+    if (inner & {*known} and not is_known) or (len(filled) == 1 < len(inner) and not known):
+        raise DataRefused(
+            f"{root} has {outer}, with folders of photos in them: {join_names(sorted(inner))}.",
+            "A folder of the source is a class, whatever folders are in it.",
+            "Pass a folder whose own folders are the classes, one import for each.",
+        )
+    warnings: tuple[str, ...] = ()
+    if len(filled) > 1 and len(shared) > 1 and not is_known:
+        warnings = (
+            f"Each of the folders {outer} has folders {join_names(sorted(shared))} with photos. The outer"
+            " folders were taken for the classes. If the inner ones are the classes, import each outer folder"
+            " by itself, all into one new folder.",
+        )
+    layout = f"one folder per class ({len(filled)} classes)"
     offers = _read_photos(root, photos, labels, classes)
-    layout = f"one folder per class ({len(set(labels.values()))} classes)"
-    inner = [_find_inner(folder, paths) for folder, paths in photos.items()]
-    return Source(
-        layout,
-        offers,
-        count,
-        outer=tuple(dict.fromkeys(labels.values())),
-        inner=tuple(sorted(set[str]().union(*inner))),
-        shared=tuple(sorted(set.intersection(*inner))),
-    )
+    return Source(layout, offers, sum(map(len, photos.values())), warnings=warnings)
 
 
 def _find_inner(folder: Path, photos: Sequence[Path]) -> set[str]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timezone
 from functools import partial
@@ -14,20 +14,19 @@ from data.importers.curated_schema import build_photo_schema
 from data.importers.detection import find_source
 from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, read_corrected, read_known_looks
 from data.importers.report import ImportReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
-from data.importers.sessions import Grouping, NewPhoto, group_photos
+from data.importers.sessions import NewPhoto, group_photos
 from data.importers.sides import assign_splits
 from data.importers.source import LabelledPhoto, RefusedPhoto, Source
 from data.importers.workload_files import add_files, read_schema
-from data.photos.exif_time import may_have_exif, read_time_taken
 from data.photos.labels_file import LabelRow, PhotoSpan, get_session, read_labels, restore_photo, write_span
-from data.photos.screening import UNKNOWN_LANE
-from data.photos.thumbnails import read_look
+from data.photos.source import UNKNOWN_LANE
+from data.photos.thumbnails import may_have_exif, read_look, read_time_taken
 from data.settings import DataSettings
 from data.spans.layout import find_spans, find_usable_spans
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.journal import format_utc
-from edgeline.labels import find_fault, join_names
+from edgeline.labels import find_fault
 from edgeline.records.events import Counted, report
 from edgeline.records.rejection import RowRejected
 from edgeline.tables.decoder_process import DecoderProcess
@@ -82,14 +81,7 @@ def import_photos(
     labels = {PhotoSpan.of(span): read_corrected(span) for span in find_usable_spans(data_dir)}
     known = KnownPhotos(labels)
     source = find_source(src, {*known.labels, *in_schema})
-    is_deeper = known.labels.keys() & {*source.inner} and not known.labels.keys() & {*source.outer}
-    if is_deeper or (len(source.outer) == 1 and len(source.inner) > 1 and not known.labels):
-        raise DataRefused(
-            f"{src} has {join_names(source.outer)}, with folders of photos in them:"
-            f" {join_names(source.inner)}.",
-            "A folder of the source is a class, whatever folders are in it.",
-            "Pass a folder whose own folders are the classes, one import for each.",
-        )
+    found = ImportReport(src, source.layout)
     look = partial(read_look, limits=limits or DataSettings())
     try:
         with (
@@ -97,19 +89,19 @@ def import_photos(
             closing(DecoderProcess(look, _SECONDS, _LOOK_GIGABYTES)) as decode,
         ):
             make_look = _LookMaker(decode, describe)
-            importer = _Importer(source, known, when_taken, make_look)
+            importer = _Importer(found, source, known, when_taken, make_look)
 
             def finish(rows: list[LabelRow]) -> list[LabelRow]:
                 in_use = {label for label in known.labels if not find_fault(label)}
                 check_spelling(str(src), importer.list_labels(), in_use.union(in_schema))
                 if least:
-                    check_classes(str(src), "photo", _count_labels(labels, importer.added))
+                    check_classes(str(src), "photo", _count_labels(labels, found.added))
                 return _assign_sessions_and_splits(data_dir, labels, eval_fraction, importer, make_look)
 
             rows = iter(importer)
             first = next(rows, None)
-            span = write_span(data_dir, chain([first], rows), finish) if first else None
-            if span:
+            if first:
+                found.span = span = write_span(data_dir, chain([first], rows), finish)
                 keep_looks(data_dir, span, {new.row.photo: new.look for new in importer.photos if new.look})
     except OSError as error:
         raise EdgelineError(
@@ -117,11 +109,9 @@ def import_photos(
             "Nothing was imported.",
             "Free disk space or grant write permission there, then import again.",
         ) from None
-    missing = source.searched if "missing" in importer.refused else ""
-    if not importer.added and not importer.known and not importer.relabelled:
-        refused = ", ".join(
-            f"{len(places)} {reason} ({places[0]}, ...)" for reason, places in importer.refused.items()
-        )
+    missing = source.searched if "missing" in found.refused else ""
+    if not found.added and not found.known and not found.relabelled:
+        refused = ", ".join(f"{len(at)} {reason} ({at[0]}, ...)" for reason, at in found.refused.items())
         raise DataRefused(
             f"{src} is {source.layout}, but none of its photos can be imported: {refused or 'it is empty'}.",
             f"There is nothing to train on.{f' {missing}' if missing else ''}",
@@ -130,47 +120,22 @@ def import_photos(
     # A new schema also gets the labels of earlier spans; an existing one has them already.
     in_spans = sorted((label for label in known.labels if not find_fault(label)), key=_make_natural_key)
     schema = build_photo_schema(list(dict.fromkeys([*in_spans, *importer.list_labels()])))
-    written, new_labels = add_files(data_dir, schema, importer.list_labels(), "photo")
-    counts = _count_labels(labels, importer.added)
+    found.written, found.new_labels = add_files(data_dir, schema, importer.list_labels(), "photo")
+    found.added = {label: found.added[label] for label in sorted(found.added, key=_make_natural_key)}
+    found.conflicts = importer.list_conflicts()
+    found.conflicting = len(found.conflicts)
     unusable = Counter(label for _, label in importer.unusable)
-    usable = {label: count - unusable[label] for label, count in counts.items()}
-    conflicts = importer.list_conflicts()
-    return ImportReport(
-        source=src,
-        layout=source.layout,
-        span=span,
-        added={label: importer.added[label] for label in sorted(importer.added, key=_make_natural_key)},
-        known=importer.known,
-        restored=importer.restored,
-        relabelled=tuple(importer.relabelled),
-        conflicting=len(conflicts),
-        conflicts=conflicts,
-        refused={reason: tuple(places) for reason, places in importer.refused.items()},
-        written=written,
-        new_labels=new_labels,
-        groups=importer.grouped.groups,
-        joined=importer.grouped.joined,
-        eval=dict(sorted(importer.in_eval.items())),
-        warnings=(
-            *filter(None, [missing]),
-            *_warn_of_shared(source, {*known.labels, *in_schema}),
-            *([_NO_EVAL] if importer.only_train else []),
-            *importer.warn_of_unusable(),
-            *warn_of_few("photo", usable, least),
-            *warn_of_spellings([label for label in importer.added if label not in in_schema]),
-            *make_look.warnings,
-        ),
+    usable = {label: n - unusable[label] for label, n in _count_labels(labels, found.added).items()}
+    found.warnings = (
+        *filter(None, [missing]),
+        *source.warnings,
+        *([_NO_EVAL] if importer.only_train else []),
+        *importer.warn_of_unusable(),
+        *warn_of_few("photo", usable, least),
+        *warn_of_spellings([label for label in found.added if label not in in_schema]),
+        *make_look.warnings,
     )
-
-
-def _warn_of_shared(source: Source, known: Collection[str]) -> Iterator[str]:
-    """Yields a warning if unknown class folders have the same folders, which may be the classes."""
-    if len(source.outer) > 1 and len(source.shared) > 1 and not {*source.outer} & {*known}:
-        yield (
-            f"Each of the folders {join_names(source.outer)} has folders {join_names(source.shared)} with"
-            " photos. The outer folders were taken for the classes. If the inner ones are the classes, import"
-            " each outer folder by itself, all into one new folder."
-        )
+    return found
 
 
 def _count_labels(labels: Mapping[PhotoSpan, Sequence[LabelRow]], added: Mapping[str, int]) -> dict[str, int]:
@@ -189,36 +154,38 @@ def _assign_sessions_and_splits(
     """Returns the new span's rows with their sessions and splits; `labels` are the usable spans' rows."""
     looks = list[tuple[LabelRow, bytes]]()
     if any(photo.look for photo in importer.photos):
-        looks = list(read_known_looks(data_dir, labels, make_look, described=make_look.describes))
-    importer.grouped = group_photos(importer.photos, looks)
+        looks = list(read_known_looks(data_dir, labels, make_look, described=make_look.describe is not None))
+    grouped = group_photos(importer.photos, looks)
     known, splits = list(chain(*labels.values())), dict[str, str]()
     for span in map(PhotoSpan.of, find_spans(data_dir)):
         with suppress(DataRefused):  # an excluded span may be damaged
             for row in labels[span] if span in labels else read_labels(span):
                 split = row.split if row.split in SPLITS else ""
                 splits[get_session(row)] = splits.get(get_session(row)) or split
-    rows = assign_splits(importer.grouped.rows, known, splits, eval_fraction)
+    rows = assign_splits(grouped.rows, known, splits, eval_fraction)
     given = {row.split for row in (*known, *(new.row for new in importer.photos))}
     importer.only_train = given == {"train"}
-    importer.in_eval.update(row.label for row in rows if row.split == "eval")
+    found = importer.report
+    found.groups, found.joined = grouped.groups, grouped.joined
+    found.eval = dict(sorted(Counter(row.label for row in rows if row.split == "eval").items()))
     return rows
 
 
 class _Importer:
-    """An iterator over the rows and photos of the new span, which counts what the source holds."""
+    """An iterator over the rows and photos of the new span, which reports what the source holds."""
 
     def __init__(
-        self, source: Source, known_photos: KnownPhotos, when_taken: DecoderProcess, make_look: "_LookMaker"
+        self,
+        report: ImportReport,
+        source: Source,
+        known_photos: KnownPhotos,
+        when_taken: DecoderProcess,
+        make_look: "_LookMaker",
     ) -> None:
-        self._source, self._known_photos = source, known_photos
+        self.report, self._source, self._known_photos = report, source, known_photos
         self._when_taken, self._make_look = when_taken, make_look
         self.photos: list[NewPhoto] = []
-        self.grouped, self.in_eval = Grouping([], (), ()), Counter[str]()
         self.only_train = False  # whether all photos of the spans and the source have that split
-        self.added: Counter[str] = Counter()
-        self.known = self.restored = 0
-        self.relabelled: list[str] = []
-        self.refused: dict[str, list[str]] = defaultdict(list)
         self.labels_of: dict[str, set[str]] = defaultdict(set)
         self.unusable: set[tuple[str, str]] = set()  # hash and label of photos that a run rejects
         self._rejected: dict[str, list[str]] = defaultdict(list)  # sentences by reason
@@ -248,7 +215,7 @@ class _Importer:
             if number % _PHOTOS_A_MESSAGE == 0 and (total := self._source.count):
                 report(Counted("photos", number, total))
             if isinstance(offer, RefusedPhoto):
-                self.refused[offer.reason].append(offer.where)
+                self.report.refused.setdefault(offer.reason, []).append(offer.where)
             elif added := self._add_photo(offer):
                 yield added
 
@@ -260,18 +227,18 @@ class _Importer:
         digest = hash_photo(photo.data)
         if match := self._known_photos.find(photo.data, digest):
             span, row = match
-            self.restored += restore_photo(span, row.photo, photo.data)
+            self.report.restored += restore_photo(span, row.photo, photo.data)
             if row.label != photo.label:
-                name = f"{span.name}/{row.photo}"
-                self.relabelled.append(f"{photo.where} ({name}) is {row.label!r} there, {photo.label!r} here")
+                place = f"{photo.where} ({span.name}/{row.photo})"
+                self.report.relabelled.append(f"{place} is {row.label!r} there, {photo.label!r} here")
                 return None
         if match or photo.label in self.labels_of[digest]:
-            self.known += 1
+            self.report.known += 1
             self._labels.add(photo.label)
             return None
         self.labels_of[digest].add(photo.label)
         self._labels.add(photo.label)
-        self.added[photo.label] += 1
+        self.report.added[photo.label] += 1
         suffix = PurePath(photo.where).suffix.lower()
         modified = min(max(photo.modified, 0), _LAST_TIME)
         written_at = format_utc(datetime.fromtimestamp(modified, timezone.utc))
@@ -303,13 +270,8 @@ class _LookMaker:
     """Computes the look of a photo: its thumbnail, with a network's features where one is available."""
 
     def __init__(self, decode: DecoderProcess, describe: Callable[[bytes], bytes] | None) -> None:
-        self._decode, self._describe = decode, describe
+        self._decode, self.describe = decode, describe
         self.warnings: tuple[str, ...] = ()
-
-    @property
-    def describes(self) -> bool:
-        """Returns whether looks have a network's features."""
-        return self._describe is not None
 
     def __call__(self, photo: bytes) -> bytes | None:
         """Returns the look of a photo; None for a huge one. Raises RowRejected for one that a run rejects."""
@@ -317,11 +279,11 @@ class _LookMaker:
         if decoded is None:
             return None
         thumbnail, pixels = decoded
-        if self._describe is not None:
+        if self.describe is not None:
             try:
-                return bytes(thumbnail + self._describe(pixels))
+                return bytes(thumbnail + self.describe(pixels))
             except UsageError as error:
-                self._describe = None
+                self.describe = None
                 self.warnings = (
                     f"{error.found} So only thumbnails were compared, which miss an object in another place."
                     " Run `make setup` again, then import again.",

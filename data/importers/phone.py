@@ -47,8 +47,7 @@ def is_export(source: Path) -> bool:
 def unpack(source: Path) -> Iterator[tuple[Path, str]]:
     """Unpacks an export into a temporary folder; yields it, and the name of the model.
 
-    Raises:
-        DataRefused: It is damaged or too large, or nothing in it was checked.
+    Raises DataRefused if it is damaged or too large, or nothing in it was checked.
     """
     with TemporaryDirectory() as scratch, zipfile.ZipFile(source) as archive:
         try:

@@ -2,8 +2,9 @@
 
 import shlex
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.spans.layout import Span
@@ -34,8 +35,7 @@ def warn_of_spellings(labels: Collection[str]) -> tuple[str, ...]:
 def check_spelling(shown: str, labels: Collection[str], known: Collection[str]) -> None:
     """Refuses labels of which none is known, or one is but for capitals, blanks and Unicode's two forms.
 
-    Raises:
-        DataRefused: Each of them would become a class of its own.
+    Raises DataRefused, since each of them would become a class of its own.
     """
     by_letters, new = {_fold(label): label for label in known}, [n for n in labels if n not in known]
     cure = "Write labels as in earlier spans, or import into a folder of its own."
@@ -54,24 +54,26 @@ def check_spelling(shown: str, labels: Collection[str], known: Collection[str]) 
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class ImportReport:
     """The result of an import of photos."""
 
     source: Path
     layout: str  # as detected, in words
-    span: Span | None  # the new one; None when there was nothing new
-    added: Mapping[str, int]  # new photos by label
-    known: int  # photos that were there already, in a span or earlier in the source, under the same label
-    restored: int  # photos whose file was gone from a span, and is there again
-    relabelled: tuple[str, ...]  # photos that a span has under another label, as sentences; left alone
-    conflicting: int  # new photos that the source gives two labels; both rows are kept, for the quarantine
-    refused: Mapping[str, tuple[str, ...]]  # the places of photos that could not be imported, by slug
-    written: tuple[Path, ...]  # workload files that were written or changed
-    new_labels: tuple[str, ...]  # added at the end of an existing schema
-    groups: tuple[tuple[str, ...], ...]  # places of photos that show the same and share a session
-    joined: tuple[str, ...]  # places of photos that share the session of a photo in an earlier span
-    eval: Mapping[str, int]  # the part of `added` that labels.csv puts into eval, by label
+    span: Span | None = None  # the new one; None when there was nothing new
+    added: dict[str, int] = field(default_factory=Counter)  # new photos by label
+    known: int = 0  # photos that were there already, in a span or earlier in the source, under the same label
+    restored: int = 0  # photos whose file was gone from a span, and is there again
+    relabelled: list[str] = field(default_factory=list)  # as sentences: a span has them under another label
+    conflicting: int = (
+        0  # new photos that the source gives two labels; both rows are kept, for the quarantine
+    )
+    refused: dict[str, list[str]] = field(default_factory=dict)  # places of what cannot be imported, by slug
+    written: tuple[Path, ...] = ()  # workload files that were written or changed
+    new_labels: tuple[str, ...] = ()  # added at the end of an existing schema
+    groups: tuple[tuple[str, ...], ...] = ()  # places of photos that show the same and share a session
+    joined: tuple[str, ...] = ()  # places of photos that share the session of a photo in an earlier span
+    eval: dict[str, int] = field(default_factory=dict)  # the part of `added` that labels.csv puts into eval
     warnings: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()  # the places of each of the `conflicting` photos, with the labels there
 
@@ -167,16 +169,12 @@ def _describe_new_labels(labels: Sequence[str]) -> list[str]:
     return [f"Labels added at the end of the schema: {', '.join(labels)}."] if labels else []
 
 
-def _list_some(texts: tuple[str, ...]) -> str:
+def _list_some(texts: Sequence[str]) -> str:
     return "; ".join(texts[:_EXAMPLES]) + ("; ..." if len(texts) > _EXAMPLES else "")
 
 
 def check_classes(shown: str, noun: str, counts: Mapping[str, int]) -> None:
-    """Refuses data without two classes to learn; `counts` are the examples by label.
-
-    Raises:
-        DataRefused: Fewer than two classes have two examples or more.
-    """
+    """Raises DataRefused if fewer than two classes have two examples; `counts` are the examples by label."""
     if sum(count > 1 for count in counts.values()) < 2:
         listed = join_names([f"{count} {label}" for label, count in counts.items()])
         raise DataRefused(

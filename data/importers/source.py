@@ -48,17 +48,14 @@ class Source:
     offers: Offers  # its photos, each read when it is asked for
     count: int | None  # the number of photos; None if it is unknown before reading
     label_order: tuple[str, ...] = ()  # in which the source numbers them; empty if it does not
-    outer: tuple[str, ...] = ()  # its class folders
-    inner: tuple[str, ...] = ()  # the folders with photos in these
-    shared: tuple[str, ...] = ()  # those of them that each class folder has
+    warnings: tuple[str, ...] = ()
     searched: str = ""  # where the photos that a manifest lists are looked for, in words
 
 
 def clean_text(value: object, where: str) -> str:
     """Returns a label, lane, session or time without blanks around it, in NFC (macOS writes NFD).
 
-    Raises:
-        UsageError: It holds a control character or a lone surrogate; `where` begins the sentence.
+    Raises UsageError for a control character or a lone surrogate; `where` begins the sentence.
     """
     text = "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
     if text and (fault := find_fault(text)):

@@ -17,9 +17,6 @@ _METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}
 _EXIF = b"Exif\0\0"
 # In entropy-coded data 0xFF00 is a stuffed 0xFF and 0xFFD0 to 0xFFD7 are restart markers.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-# The chunks that decoding a PNG needs, and text chunks that may hold the orientation.
-_PNG_START, _PNG_CHUNKS = b"\x89PNG\r\n\x1a\n", (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_PNG_TURNS = (b"Raw profile type ", b"XML:com.adobe.xmp")
 _ORIENTATION = 0x0112
 # JFIF 1.01, no density, no thumbnail. Without it, a decoder would guess the colour space from component ids.
 _JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
@@ -44,9 +41,7 @@ class PlainJpeg:
 def parse_jpeg(data: bytes) -> PlainJpeg:
     """Parses a JPEG from its start marker to its end marker.
 
-    Raises:
-        OddJpeg: The file is not plain: it has another process, precision or colour space, or a marker out of
-            place.
+    Raises OddJpeg for another process, precision or colour space, or a marker out of place.
     """
     if data[:2] != bytes((0xFF, _START)):
         raise OddJpeg("no start marker")
@@ -89,13 +84,7 @@ def parse_jpeg(data: bytes) -> PlainJpeg:
 
 
 def strip_metadata(data: bytes) -> bytes:
-    """Removes from a JPEG or PNG all that decoding does not need, but for the orientation.
-
-    Returns:
-        The file; empty for other formats and odd files, in which metadata may be anywhere.
-    """
-    if data.startswith(_PNG_START):
-        return _strip_png(data)
+    """Returns a JPEG with the orientation and what decoding needs alone; nothing for any other file."""
     try:
         plain = parse_jpeg(data)
     except OddJpeg:
@@ -108,20 +97,6 @@ def strip_metadata(data: bytes) -> bytes:
     body = _EXIF + struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, _ORIENTATION, 3, 1, orientation, 0, 0)
     segment = struct.pack(">BBH", 0xFF, _APP1, len(body) + 2) + body
     return plain.stripped[:end] + segment + plain.stripped[end:]
-
-
-def _strip_png(data: bytes) -> bytes:
-    parts, position = [_PNG_START], len(_PNG_START)
-    while position + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        if kind == b"eXIf" or data.startswith(_PNG_TURNS, position + 8):
-            return b""
-        if kind in _PNG_CHUNKS:
-            parts.append(data[position : position + 12 + length])
-        if kind == b"IEND":
-            return b"".join(parts)
-        position += 12 + length
-    return b""
 
 
 def count_scans(data: bytes) -> int:

@@ -89,8 +89,7 @@ class PhotoSpan(Span):
     def fetch(self, photo: str, size: int) -> Callable[[], bytes]:
         """Begins to fetch a photo of `size` bytes from an object store; returns a function that waits for it.
 
-        Raises:
-            RowRejected: As `resolve` does; the returned function raises as `read` does.
+        Raises as `resolve` does; the returned function raises as `read` does.
         """
         name = self._clean_name(photo)
         if ":" in name:  # for other names `resolve` checks nothing more, and takes as long as a fetch
@@ -163,11 +162,8 @@ def _make_outside_error(photo: str) -> RowRejected:
 def read_labels(week: Span) -> list[LabelRow]:
     """Reads the rows of a span's labels.csv, with cells stripped of surrounding blanks.
 
-    A byte order mark, CRLF line ends, quoted commas and any order of the columns are accepted.
-
-    Raises:
-        DataRefused: The file is missing, is not UTF-8, lacks a column or has it twice, or a row has too few
-            or too many cells.
+    A byte order mark, CRLF line ends, quoted commas and any order of the columns are accepted. Raises
+    DataRefused if the file cannot be read, lacks a column or has one twice, or a row has more or fewer cells.
     """
     span = PhotoSpan.of(week)
     file, spans = span.labels, (span.name,)

@@ -1,18 +1,21 @@
 """Labelled photos as a source: rows of labels.csv, and the clean photo that each names."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import posixpath
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data.photos.labels_file import MOST_BYTES, LabelRow, PhotoSpan, read_labels
-from data.photos.screening import screen_rows
+from data.photos.labels_file import MOST_BYTES, LabelRow, PhotoSpan, get_session, read_labels
 from data.settings import DataSettings
 from data.spans.layout import Span
-from data.spans.source import Example, Rejected, Row
+from data.spans.source import SPLITS, Example, Rejected, Row
+from edgeline.labels import find_fault
 from edgeline.records.edge import Content
-from edgeline.records.rejection import RowRejected
+from edgeline.records.rejection import RowRejected, check_label
 from edgeline.records.workload import Workload
 from edgeline.tables.decoder_process import DecoderProcess
 
@@ -24,6 +27,7 @@ _GIGABYTES, _BYTES_A_PIXEL = 1, 32
 _THUMBNAIL_SECONDS, _THUMBNAIL_GIGABYTES = 2, 2
 # Pixels of a shown photo's longer side: enough to see what is on it, and a dozen stay under 100 kB.
 _SHOWN_SIDE = 128
+UNKNOWN_LANE = "unknown"
 
 
 def open_source(workload: Workload, settings: DataSettings) -> "PhotoSource":
@@ -99,7 +103,7 @@ class PhotoSource:
         return small
 
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
-        """Yields photos without metadata; one that is no plain JPEG or PNG comes as ingest stores it."""
+        """Yields photos without metadata; one that is no plain JPEG comes as ingest stores it."""
         from data.photos.jpeg_segments import strip_metadata
 
         for id in ids:
@@ -134,3 +138,55 @@ class PhotoSource:
         from data.photos.thumbnails import make_thumbnail
 
         return DecoderProcess(make_thumbnail, _THUMBNAIL_SECONDS, _THUMBNAIL_GIGABYTES)
+
+
+def screen_rows(
+    rows: Sequence[LabelRow], labels: Sequence[str]
+) -> tuple[list[LabelRow], list[tuple[LabelRow, str, str]]]:
+    """Separates the rows of one span into those to read photos for and those to quarantine.
+
+    A row without a lane gets the lane `unknown`; one without a session gets its photo's path as session, so
+    each such photo is a session of its own. Among the rows with a known label, one that repeats an earlier
+    row of the same photo is rejected, and so are all rows of a photo with two labels.
+
+    Returns:
+        Kept rows in their order, and rejected ones as (row, slug, sentence): missing, unlabelled,
+        control-character, unknown-label, unknown-split, duplicate-row or conflicting-label.
+    """
+    known = frozenset(labels)
+    labels_of: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.label in known:
+            labels_of[posixpath.normpath(row.photo)].add(row.label)
+    kept = []
+    rejected = []
+    seen: set[str] = set()
+    for row in rows:
+        try:
+            _check_row(row, labels, labels_of, seen)
+        except RowRejected as why:
+            rejected.append((row, why.reason, why.detail))
+        else:
+            seen.add(posixpath.normpath(row.photo))
+            kept.append(replace(row, lane_id=row.lane_id or UNKNOWN_LANE, session_id=get_session(row)))
+    return kept, rejected
+
+
+def _check_row(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[str]], seen: set[str]) -> None:
+    if not row.photo:
+        raise RowRejected("missing", "The photo cell is empty.")
+    if not row.label:
+        raise RowRejected("unlabelled", f"{row.photo} has no label.")
+    for name in ("lane_id", "session_id", "captured_at"):
+        if (cell := getattr(row, name)) and (fault := find_fault(cell)):
+            raise RowRejected("control-character", f"{row.photo} has the {name} {cell!a}: {fault}.")
+    photo = posixpath.normpath(row.photo)
+    check_label(row.label, labels, row.photo)
+    if row.split not in ("", *SPLITS):
+        detail = f"{row.photo} has the split {row.split!a}; a split is train or eval."
+        raise RowRejected("unknown-split", detail)
+    if len(labels_of[photo]) > 1:
+        both = " and ".join(map(repr, sorted(labels_of[photo])))
+        raise RowRejected("conflicting-label", f"{row.photo} is labelled {both}.")
+    if photo in seen:
+        raise RowRejected("duplicate-row", f"{row.photo} is listed again with the same label.")

@@ -1,7 +1,12 @@
-"""Small versions of a photo: for people to see its faults, for the search of near twins, for a network."""
+"""Small versions of a photo: for people to see its faults, for the search of near twins, for a network.
+
+And the time at which it was taken, from its EXIF.
+"""
 
 import io
+import re
 import warnings
+from datetime import datetime
 
 from PIL import Image
 
@@ -9,9 +14,14 @@ from data.photos.checks import check_header
 from data.photos.likeness import SHOWN_SIDE, compute_look, compute_pixels
 from data.settings import DataSettings
 from edgeline.edge.photo_pixels import READER_ERRORS, decode_upright, open_photo, read_orientation
+from edgeline.journal import format_utc
 
 # A larger photo would take a gigabyte to decode. A JPEG is scaled while it is decoded, and may have any size.
 _MOST_PIXELS = 40_000_000
+# The first bytes of a TIFF, and the marks before EXIF in a JPEG, a PNG (two ways) and a WebP.
+_TIFF, _MARKS = (b"II", b"MM"), (b"Exif", b"eXIf", b"Raw profile type ", b"EXIF")
+# Tags of the EXIF 2.32 standard.
+_EXIF, _TAKEN_TAG, _OFFSET_TAG = 0x8769, 0x9003, 0x9011
 
 
 def make_thumbnail(photo: bytes, side: int = 96) -> bytes | None:
@@ -35,8 +45,7 @@ def read_pixels(photo: bytes) -> bytes:
 def read_look(photo: bytes, limits: DataSettings) -> tuple[bytes, bytes] | None:
     """Returns the look of a photo, and a network's input for it; None if it cannot be decoded.
 
-    Raises:
-        RowRejected: A run with these limits rejects its header: oversized, too-small, or unreadable.
+    Raises RowRejected if a run with these limits rejects its header: oversized, too-small, or unreadable.
     """
     check_header(photo, limits)
     small = _open_small(photo, 2 * SHOWN_SIDE)
@@ -51,5 +60,22 @@ def _open_small(photo: bytes, side: int) -> Image.Image | None:
                 if image.format not in ("JPEG", "MPO") and image.width * image.height > _MOST_PIXELS:
                     return None
                 return decode_upright(image, read_orientation(image), side)
+    except READER_ERRORS:
+        return None
+
+
+def may_have_exif(photo: bytes) -> bool:
+    """Returns whether a photo is worth opening for its EXIF."""
+    return photo.startswith(_TIFF) or any(mark in photo for mark in _MARKS)
+
+
+def read_time_taken(photo: bytes) -> str | None:
+    """Returns DateTimeOriginal in UTC, None if it is absent; without an offset it counts as UTC."""
+    try:
+        with open_photo(photo) as image:
+            tags = image.getexif().get_ifd(_EXIF)
+        taken = str(tags[_TAKEN_TAG]).strip("\0 ")
+        offset = re.match(r"[+-]\d\d:\d\d", str(tags.get(_OFFSET_TAG, "")))
+        return format_utc(datetime.strptime(taken + (offset[0] if offset else "Z"), "%Y:%m:%d %H:%M:%S%z"))
     except READER_ERRORS:
         return None

@@ -8,14 +8,16 @@ from pathlib import Path
 import pillow_heif
 import pytest
 
+from data.importers import importing
 from data.importers.curated_schema import build_photo_schema
 from data.importers.detection import find_source
 from data.importers.importing import import_photos
 from data.importers.source import RefusedPhoto
 from data.spans.layout import find_spans
 from edgeline.errors import DataRefused, UsageError
+from edgeline.records.rejection import RowRejected
 from tests.data.importers.test_importing import rows, write
-from tests.data.sample_photos import as_exif, encode, jpeg, memory_bomb, phone_exif, pixels
+from tests.data.sample_photos import encode, jpeg, phone_exif, pixels
 
 pillow_heif.register_heif_opener()
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,8 +32,6 @@ def data_dir(tmp_path):
     ("name", "said"),
     [
         (b"da\nmaged", r"'da\nmaged': it holds the control character U+000A"),
-        ("da\u2028maged".encode(), r"'da\u2028maged': it holds the control character U+2028"),
-        ("da\x85maged".encode(), r"'da\x85maged': it holds the control character U+0085"),
         (b"gr\xfcn", r"'gr\udcfcn': it holds the control character U+DCFC"),
     ],
     ids=ascii,
@@ -76,12 +76,12 @@ def test_what_is_no_file_or_too_large_for_a_photo_is_refused_and_counted(tmp_pat
         (src / name).symlink_to(target)
     report = import_photos(src, data_dir)
     assert report.added == {"ok": 3}  # a damaged one is kept for ingest to judge
-    assert dict(report.refused) == {
-        "outside-source": ("bad/s.jpg", "ok/link.jpg", "ok/zeros.jpg"),
-        "zero-byte": ("ok/empty.jpg",),
-        "oversized": ("ok/large.jpg",),
-        "unreadable": ("ok/pipe.jpg",),
-        "linked-folder": ("ok/folder",),
+    assert report.refused == {
+        "outside-source": ["bad/s.jpg", "ok/link.jpg", "ok/zeros.jpg"],
+        "zero-byte": ["ok/empty.jpg"],
+        "oversized": ["ok/large.jpg"],
+        "unreadable": ["ok/pipe.jpg"],
+        "linked-folder": ["ok/folder"],
     }
 
 
@@ -97,75 +97,73 @@ def offered(src):
     return sorted((item.split, item.label) for item in find_source(src).offers)
 
 
-@pytest.mark.parametrize("name", ["val", "valid", "Validation", "test", "eval"])
-def test_a_split_that_folders_have_is_taken_as_it_is(tmp_path, name):
-    places = ["train/a/1", "train/b/deep/2", "train/a/3", f"{name}/a/4", f"{name}/b/5"]
-    src = write(tmp_path / "src", {f"{place}.jpg": b"x" for place in places})
+def empty_photos(tmp_path, *places):
+    """A source with photos at these places that are read, and not opened."""
+    return write(tmp_path / "src", {f"{place}.jpg": b"x" for place in places})
+
+
+BOTH = [(split, label) for split in ("eval", "train") for label in "ab"]
+
+
+def test_a_split_that_folders_have_is_taken_as_it_is(tmp_path):
+    src = empty_photos(tmp_path, "train/a/1", "train/b/deep/2", "train/a/3", "Valid/a/4", "Valid/b/5")
     assert find_source(src).layout == (
-        f"one folder per split, each with one folder per class (2 classes): train/ is train, {name}/ is eval"
+        "one folder per split, each with one folder per class (2 classes): train/ is train, Valid/ is eval"
     )
-    assert offered(src) == [("eval", "a"), ("eval", "b"), ("train", "a"), ("train", "a"), ("train", "b")]
+    assert offered(src) == [*BOTH[:3], *BOTH[2:]]
 
 
 @pytest.mark.parametrize(
     ("train", "test"),
     [
-        ("training_set", "test_set"),
         ("Training Data", "testset"),
         ("train-images", "VALIDATION"),
-        ("training_set/training_set", "test_set/test_set"),
         ("seg_train/seg_train", "seg_test/seg_test"),
     ],
 )
 def test_splits_in_other_words_are_no_classes(tmp_path, train, test):
-    places = [f"{train}/a/1", f"{train}/b/2", f"{test}/a/3", f"{test}/b/4"]
-    src = write(tmp_path / "src", {f"{place}.jpg": b"x" for place in places})
-    assert offered(src) == [(split, label) for split in ("eval", "train") for label in "ab"]
+    src = empty_photos(tmp_path, f"{train}/a/1", f"{train}/b/2", f"{test}/a/3", f"{test}/b/4")
+    assert offered(src) == BOTH
 
 
 def test_two_folders_of_one_split_are_refused(tmp_path):
-    src = write(tmp_path / "src", {f"{name}/a/1.jpg": b"x" for name in ("Train", "train", "val")})
+    src = empty_photos(tmp_path, "Train/a/1", "train/a/1", "val/a/1")
     with pytest.raises(DataRefused, match="has Train, train, val"):
         find_source(src)
 
 
 def test_photos_of_a_third_split_are_left_out_and_counted(tmp_path):
-    places = ["train/a/1", "train/b/2", "val/a/3", "test/a/4", "test/a/5", "test/c/6"]
-    src = write(tmp_path / "src", {f"{place}.heic": b"x" for place in places})
+    src = empty_photos(tmp_path, "train/a/1", "train/b/2", "val/a/3", "test/a/4", "test/a/5", "test/c/6")
     assert "test/ (3 photos) is left out" in find_source(src).layout
     assert offered(src) == [("eval", "a"), ("train", "a"), ("train", "b")]
 
 
 def test_a_split_without_class_folders_has_no_labels_and_is_left_out(tmp_path):
-    src = write(tmp_path / "src", {"train/a/1.jpg": b"x", "train/b/2.jpg": b"x", "test/1.jpg": b"x"})
+    src = empty_photos(tmp_path, "train/a/1", "train/b/2", "test/1")
     assert find_source(src).layout.endswith("test/ is left out, as its photos have no label")
     assert offered(src) == [("", "a"), ("", "b")]
 
 
 def test_photos_to_predict_beside_two_splits_are_left_out(tmp_path):
     places = ["seg_train/a/1", "seg_train/b/2", "seg_test/a/3", "seg_test/b/4", "seg_pred/seg_pred/5"]
-    src = write(tmp_path / "src", {f"{place}.jpg": b"x" for place in places})
+    src = empty_photos(tmp_path, *places)
     assert find_source(src).layout.endswith(
         "seg_train/ is train, seg_test/ is eval, seg_pred/ is left out, as its photos have no label"
     )
-    assert offered(src) == [(split, label) for split in ("eval", "train") for label in "ab"]
+    assert offered(src) == BOTH
 
 
 def test_classes_that_begin_alike_are_no_splits(tmp_path):
-    src = write(tmp_path / "src", {f"toy_{name}/1.jpg": b"x" for name in ("train", "car", "test")})
+    src = empty_photos(tmp_path, "toy_train/1", "toy_car/1", "toy_test/1")
     assert offered(src) == [("", "toy_car"), ("", "toy_test"), ("", "toy_train")]
 
 
-@pytest.mark.parametrize("strays", [["train/x"], ["val/y"], ["train/x", "val/y"]])
-def test_a_photo_beside_class_folders_is_refused_by_name_and_its_split_stays(tmp_path, strays):
-    places = ["train/a/1", "train/b/2", "val/a/3", "val/b/4", *strays]
-    src = write(tmp_path / "src", {f"{place}.jpg": b"x" for place in places})
+def test_a_photo_beside_class_folders_is_refused_by_name_and_its_split_stays(tmp_path):
+    src = empty_photos(tmp_path, "train/a/1", "train/b/2", "val/a/3", "val/b/4", "train/x", "val/y")
     assert find_source(src).layout.endswith(": train/ is train, val/ is eval")
     offers = list(find_source(src).offers)
-    assert offers[4:] == [RefusedPhoto(f"{place}.jpg", "unlabelled") for place in strays]
-    assert sorted((photo.split, photo.label) for photo in offers[:4]) == [
-        (split, label) for split in ("eval", "train") for label in "ab"
-    ]
+    assert offers[4:] == [RefusedPhoto(f"{place}.jpg", "unlabelled") for place in ("train/x", "val/y")]
+    assert sorted((photo.split, photo.label) for photo in offers[:4]) == BOTH
 
 
 @pytest.mark.parametrize(
@@ -178,7 +176,7 @@ def test_a_photo_beside_class_folders_is_refused_by_name_and_its_split_stays(tmp
 )
 def test_folders_that_are_no_classes_are_refused(tmp_path, data_dir, folders, found):
     with pytest.raises(DataRefused, match=found):
-        import_photos(write(tmp_path / "src", {f"{folder}/1.jpg": b"x" for folder in folders}), data_dir)
+        import_photos(empty_photos(tmp_path, *(f"{folder}/1" for folder in folders)), data_dir)
     assert not data_dir.exists()
 
 
@@ -200,7 +198,6 @@ def test_a_week_may_add_one_class_in_folders_of_its_own_but_not_the_classes_in_o
     [
         (["shop 1/pear", "shop 1/fig", "shop 2/pear", "shop 2/fig", "shop 2/nut"], "folders fig, pear with"),
         (["pear/old", "pear/new", "fig/old", "fig/more"], ""),
-        (["train/pear", "train/fig", "val/pear", "val/fig"], ""),
     ],
 )
 def test_folders_that_all_classes_have_are_a_warning_as_they_may_be_the_classes(
@@ -214,11 +211,10 @@ def test_folders_that_all_classes_have_are_a_warning_as_they_may_be_the_classes(
 
 
 def test_a_photo_in_both_splits_is_imported_for_ingest_to_judge(tmp_path, data_dir):
-    names = ("train/a/1.jpg", "train/b/2.jpg", "val/a/3.jpg", "val/b/4.jpg")
-    photos = {name: jpeg(seed=n) for n, name in enumerate(names)}
+    photos = {name: jpeg(seed=n) for n, name in enumerate(("train/a/1.jpg", "train/b/2.jpg", "val/a/3.jpg"))}
     src = write(tmp_path / "src", {**photos, "val/b/copy.jpg": photos["train/a/1.jpg"]})
     report = import_photos(src, data_dir)
-    assert (sum(report.added.values()), report.conflicting) == (5, 1)
+    assert (sum(report.added.values()), report.conflicting) == (4, 1)
 
 
 def test_files_that_may_be_photos_of_another_kind_are_counted(tmp_path):
@@ -234,21 +230,18 @@ def test_photos_of_netpbm_are_read_and_thumbnails_of_a_server_are_not(tmp_path):
 
 
 def test_where_only_one_split_is_there_the_import_makes_both(tmp_path):
-    src = write(tmp_path / "src", {"train/a/1.jpg": b"x", "train/b/2.jpg": b"x", "val/a/notes.txt": b""})
+    src = write(empty_photos(tmp_path, "train/a/1", "train/b/2"), {"val/a/notes.txt": b""})
     assert find_source(src).layout == "one folder per split, each with one folder per class (2 classes)"
     assert offered(src) == [("", "a"), ("", "b")]
 
 
 def test_classes_may_be_named_as_splits_are(tmp_path):
-    assert offered(write(tmp_path / "src", {"train/1.jpg": b"x", "test/2.jpg": b"x"})) == [
-        ("", "test"),
-        ("", "train"),
-    ]
+    assert offered(empty_photos(tmp_path, "train/1", "test/2")) == [("", "test"), ("", "train")]
 
 
 def test_splits_with_annotations_in_place_of_class_folders_are_refused(tmp_path):
-    photos = {f"{name}/1.jpg": b"x" for name in ("train", "valid", "test")}
-    src = write(tmp_path / "src", {**photos, "valid/_annotations.coco.json": "{}"})
+    src = empty_photos(tmp_path, "train/1", "valid/1", "test/1")
+    write(src, {"valid/_annotations.coco.json": "{}"})
     with pytest.raises(DataRefused, match="without class folders, and valid/_annotations"):
         find_source(src)
 
@@ -270,10 +263,12 @@ import sys
 from pathlib import Path
 from data.importers.importing import import_photos
 from edgeline.errors import EdgelineError
-try:
-    print(*import_photos(*map(Path, sys.argv[1:])).sentences(), sep="\\n")
-except EdgelineError as error:
-    print(type(error).__name__, error)
+*sources, data = map(Path, sys.argv[1:])
+for source in sources:
+    try:
+        print(*import_photos(source, data).sentences(), sep="\\n")
+    except EdgelineError as error:
+        print(type(error).__name__, error)
 """
 
 
@@ -282,34 +277,38 @@ def test_folders_and_photos_that_cannot_be_read_are_refused_counted_and_named(tm
         f"{name}.jpg": jpeg(seed=n) for n, name in enumerate(["a/1", "a/deep/2", "b/3", "a/4", "a/list/5"])
     }
     src = write(tmp_path / "src", photos)
-    modes = {"a/deep": 0, "b": 0, "a/4.jpg": 0, "a/list": 0o444}
-    for name, mode in modes.items():
-        (src / name).chmod(mode)
+    closed = [write(tmp_path / f"closed-{mode:o}", {"a/1.jpg": jpeg()}) for mode in (0, 0o444)]
+    modes = {src / "a/deep": 0, src / "b": 0, src / "a/4.jpg": 0, src / "a/list": 0o444}
+    modes |= dict(zip(closed, (0, 0o444), strict=True))
+    for path, mode in modes.items():
+        path.chmod(mode)
     try:
-        said = as_ordinary_user(IMPORT, src, data_dir)
+        said = as_ordinary_user(IMPORT, *closed, src, data_dir)
     finally:
-        for name in modes:
-            (src / name).chmod(0o755)
+        for path in modes:
+            path.chmod(0o755)
+    for line in said[:2]:
+        assert line.startswith("DataRefused") and "cannot be read (Permission denied)" in line
     assert f"{data_dir}/span-00001 holds 1 new photos: 1 a." in said
     assert "2 refused as unreadable-folder: a/deep; b." in said
     assert "2 refused as unreadable: a/4.jpg; a/list/5.jpg." in said
 
 
-@pytest.mark.parametrize("mode", [0, 0o444])
-def test_a_source_that_cannot_be_read_is_refused(tmp_path, data_dir, mode):
-    src = write(tmp_path / "src", {"a/1.jpg": jpeg()})
-    src.chmod(mode)
-    try:
-        [said] = as_ordinary_user(IMPORT, src, data_dir)
-    finally:
-        src.chmod(0o755)
-    assert said.startswith("DataRefused") and "cannot be read (Permission denied)" in said
-
-
-def test_a_photo_that_is_a_bomb_when_its_metadata_is_read_is_imported_with_the_time_of_its_file(
-    tmp_path, data_dir
+def test_a_photo_whose_metadata_is_too_much_for_its_process_is_imported_with_the_time_of_its_file(
+    tmp_path, data_dir, monkeypatch
 ):
-    src = write(tmp_path / "src", {"a/1.jpg": as_exif(memory_bomb(), jpeg())})
+    class Rejecting:
+        def __init__(self, *given):
+            pass
+
+        def __call__(self, photo):
+            raise RowRejected("unsafe", "It took too much memory.")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(importing, "DecoderProcess", Rejecting)
+    src = write(tmp_path / "src", {"a/1.jpg": jpeg(exif=phone_exif())})
     os.utime(src / "a" / "1.jpg", (0, 86_400))
     import_photos(src, data_dir)
     assert [row.captured_at for row in rows(data_dir)] == ["1970-01-02T00:00:00Z"]

@@ -44,7 +44,7 @@ def data_dir(tmp_path):
     return tmp_path / "My Photos, 2026"
 
 
-def test_a_folder_a_class_becomes_a_span(src, data_dir):
+def test_a_folder_a_class_becomes_a_span_and_adds_nothing_the_second_time(src, data_dir):
     report = import_photos(src, data_dir)
     assert report.added == {"Gemüse, grün": 1, "fruit": 2}
     span = report.span
@@ -57,15 +57,10 @@ def test_a_folder_a_class_becomes_a_span(src, data_dir):
     assert all(row.photo.startswith(row.session_id) for row in by_content.values())
     assert {len(row.session_id) for row in by_content.values()} == {16}
     assert by_content[PHOTOS["Gemüse, grün/c.png"]].photo.endswith(".png")
-
-
-def test_a_second_import_adds_nothing_and_says_so(src, data_dir):
-    import_photos(src, data_dir)
     before = {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")}
-    report = import_photos(src, data_dir)
-    assert report.span is None
-    assert report.known == 3
-    assert "Nothing is new, and nothing was added." in report.sentences()
+    again = import_photos(src, data_dir)
+    assert (again.span, again.known) == (None, 3)
+    assert "Nothing is new, and nothing was added." in again.sentences()
     assert {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")} == before
 
 
@@ -91,10 +86,7 @@ def test_new_labels_go_to_the_end_of_the_schema_and_files_that_are_there_stay(sr
 
 @pytest.mark.parametrize(
     ("folder", "name"),
-    [
-        *((name, name) for name in ("no", "null", "2026")),
-        *(("日本", "photos"), ("My Photos, 2026", "my-photos-2026")),
-    ],
+    [("no", "no"), ("2026", "2026"), ("日本", "photos"), ("My Photos, 2026", "my-photos-2026")],
 )
 def test_the_workload_names_a_schema_and_a_slug_whatever_the_folder_is_called(tmp_path, folder, name):
     (tmp_path / folder).mkdir()
@@ -141,7 +133,7 @@ def test_a_photo_that_is_there_under_another_label_is_left_alone_and_reported(sr
     assert f"nuts/a.jpg (span-00001/{name}) is 'fruit' there, 'nuts' here" in said and "data relabel" in said
     assert labels(data_dir) == ("Gemüse, grün", "fruit")
     add_corrections(span, [Correction(name, "fruit", "nuts", "", "", "")])
-    assert import_photos(src, data_dir).relabelled == ()
+    assert import_photos(src, data_dir).relabelled == []
 
 
 def test_the_label_of_a_photo_that_a_span_has_without_one_is_imported(src, data_dir):
@@ -152,7 +144,7 @@ def test_the_label_of_a_photo_that_a_span_has_without_one_is_imported(src, data_
         import_photos(src, data_dir, least=1)
     for added in ({"fruit": 1}, {}):
         report = import_photos(src, data_dir)
-        assert (report.added, report.relabelled) == (added, ())
+        assert (report.added, report.relabelled) == (added, [])
     assert [row.label for row in rows(data_dir)] == ["fruit"]
 
 
@@ -180,13 +172,11 @@ def test_a_folder_that_grew_by_two_classes_is_no_other_question(tmp_path, data_d
     ("files", "message"),
     [
         ({}, "contains no photo"),
-        ({"notes.txt": "x"}, "contains no photo"),
         ({"1.jpg": b"x"}, "without labels"),
         ({"a/1.jpg": b"x", "b/notes.txt": "x"}, "class folders without a photo: b"),
         ({"a/1.jpg": b"x", "2.jpg": b"x"}, "mixes loose photos"),
         ({"a/1.jpg": b"x", "t.tfrecord": b"x"}, "mixes TFRecord files and folders with photos"),
         ({"a.csv": "x", "b.jsonl": "x"}, "2 manifests: a.csv, b.jsonl"),
-        ({"a.csv": "x", "t.tfrecord": b"x"}, "mixes a manifest and TFRecord files"),
         ({"train/a/1.jpg": b"x", "val/a/2.jpg": b"x", "val/b/n.txt": "x"}, "without a photo: val/b"),
         ({"a/1.jpg": b""}, "1 zero-byte"),
         ({"m.csv": "photo,label\n"}, "no column for the photo .* it has no rows"),
@@ -195,8 +185,6 @@ def test_a_folder_that_grew_by_two_classes_is_no_other_question(tmp_path, data_d
         ({"m.csv": 'photo,label\n"a.jpg,x\n'}, "is not CSV"),
         ({"m.csv": "photo,label\na.jpg,x,y\n"}, "line 2: It has 3 cells, but the header has 2"),
         ({"m.csv": "photo,label\n".encode("utf-16")}, "UTF-8"),
-        ({"m.jsonl": '{"photo": "a.jpg"\n'}, "line 1 is not a JSON object"),
-        ({"t.tfrecord": b"no record" * 9}, "record 1 cannot be read: its length is damaged"),
     ],
 )
 def test_what_cannot_be_imported_is_refused_and_nothing_is_written(tmp_path, data_dir, files, message):
@@ -204,9 +192,7 @@ def test_what_cannot_be_imported_is_refused_and_nothing_is_written(tmp_path, dat
     src.mkdir(exist_ok=True)
     with pytest.raises(DataRefused, match=message) as refused:
         import_photos(src, data_dir)
-    assert refused.value.why
-    assert refused.value.do
-    assert not list(data_dir.glob("*"))
+    assert refused.value.why and refused.value.do and not list(data_dir.glob("*"))
 
 
 def test_a_source_that_does_not_exist_or_is_no_source_is_refused(tmp_path, data_dir):
@@ -214,20 +200,16 @@ def test_a_source_that_does_not_exist_or_is_no_source_is_refused(tmp_path, data_
         import_photos(tmp_path / "missing", data_dir)
 
 
-@pytest.mark.parametrize("found", [False, True])
-def test_it_is_said_where_missing_photos_were_looked_for(tmp_path, data_dir, found):
-    name = "images/a.jpg" if found else "a.jpg"
-    files = {"m.csv": f"photo,label\n{name},ok\nb.jpg,ok\n", "images/a.jpg": jpeg()}
-    src = write(tmp_path / "src", files)
+def test_it_is_said_where_missing_photos_were_looked_for(tmp_path, data_dir):
+    src = write(tmp_path / "src", {"m.csv": "photo,label\na.jpg,ok\nb.jpg,ok\n", "images/a.jpg": jpeg()})
     searched = f"looked for in {src} and its folder photos"
-    if found:
-        assert searched in import_photos(src, data_dir).warnings[0]
-        return
     with pytest.raises(DataRefused) as refused:
         import_photos(src, data_dir)
     assert searched in refused.value.why
     with pytest.raises(DataRefused, match="not named like a manifest or a TFRecord file"):
         import_photos(write(tmp_path, {"a.txt": "x"}) / "a.txt", data_dir)
+    write(src, {"m.csv": "photo,label\nimages/a.jpg,ok\nb.jpg,ok\n"})
+    assert searched in import_photos(src, data_dir).warnings[0]
 
 
 def test_a_data_folder_within_the_source_is_refused(src):
@@ -248,7 +230,7 @@ def manifest_source(root, header, lines, delimiter=","):
     return root
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";"])
 def test_a_csv_manifest_with_bom_crlf_and_quotes(tmp_path, delimiter):
     header = ["Class", " Image ", "lane_id", "session_id", "captured_at", "note"]
     line = ["ok, really", "x/a, 1;\t.jpg", "lane-07", "walk 3", "2026-01-02T03:04:05Z", "none"]

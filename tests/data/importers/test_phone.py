@@ -20,15 +20,15 @@ from edgeline.cli.main import main
 from edgeline.records.served import Answer
 from pipeline.workloads import find_workload, with_features
 
-SERVED = (
-    "example,version,variant,said,score,captured_at,device,chosen\nx,1,fp16,ok,0.9,2026-10-05T09:12:33Z,d,\n"
-)
+HEADER = "example,version,variant,said,score,captured_at,device,chosen\n"
+SERVED = f"{HEADER}x,1,fp16,ok,0.9,2026-10-05T09:12:33Z,d,\n"
+OWN = ("edgeline.label", "edgeline.group", "edgeline.captured_at")
 
 
-def export(path: Path, model: str, **files: str | bytes) -> Path:
+def export(path: Path, model: str, served: str = SERVED, **files: str | bytes) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("release.json", f'{{"model": "{model}", "device": "d"}}')
-        archive.writestr("served.csv", SERVED)
+        archive.writestr("served.csv", served)
         for name, content in files.items():
             archive.writestr(name.replace("__", "/").replace("_csv", ".csv").replace("_jpg", ".jpg"), content)
     return path
@@ -62,12 +62,9 @@ def test_corrected_photos_are_imported_by_label_once_and_served_stays_beside_the
 
 def test_answers_come_along_where_no_photo_is_new(tmp_path):
     labels = "photo,label,lane_id,session_id,captured_at,split\n0.jpg,ok,,s,2026-10-05T09:12:33Z,\n"
-    for name in ("a.zip", "b.zip"):
-        export(tmp_path / name, "shelf", labels_csv=labels, photos__0_jpg=jpeg(0))
     later = SERVED + "y,2,fp16,ok,0.8,2026-10-06T09:12:33Z,d,\n"
-    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive, zipfile.ZipFile(tmp_path / "a.zip") as first:
-        for entry in first.namelist():
-            archive.writestr(entry, later if entry == "served.csv" else first.read(entry))
+    for name, served in (("a.zip", SERVED), ("b.zip", SERVED), ("c.zip", later)):
+        export(tmp_path / name, "shelf", served, labels_csv=labels, photos__0_jpg=jpeg(0))
     assert load(tmp_path / "a.zip", tmp_path / "data") == 0
     (span,) = find_spans(tmp_path / "data")
     (span.path / "served.csv").write_text(SERVED.rstrip("\n"))  # as an editor leaves it
@@ -107,14 +104,12 @@ def test_an_export_of_another_kind_or_with_other_labels_changes_nothing(tmp_path
 def test_a_corrected_window_is_one_window_of_readings(tmp_path):
     workload = with_features(find_workload("sensor"))
     names = [*workload.numbers, "machine_id"]
-    lines = [
-        ",".join(
-            [*(str(5 + at) for _ in workload.numbers), "m-02", "leak", "d-1", f"2026-10-05T09:12:{at:02d}Z"]
-        )
+    rows = [
+        [*(str(5 + at) for _ in workload.numbers), "m-02", "leak", "d-1", f"2026-10-05T09:12:{at:02d}Z"]
         for at in range(16)
     ]
-    header = ",".join([*names, "edgeline.label", "edgeline.group", "edgeline.captured_at"])
-    zipped = export(tmp_path / "a.zip", "sensor", rows_csv="\n".join([header, *lines]) + "\n")
+    rows = [[*names, *OWN], *rows]
+    zipped = export(tmp_path / "a.zip", "sensor", rows_csv="".join(f"{','.join(row)}\n" for row in rows))
     assert load(zipped, tmp_path / "data") == 0
     (span,) = find_spans(tmp_path / "data")
     items = list(open_source(workload, DataSettings(readings=16, stride=4)).rows(span))
@@ -137,15 +132,11 @@ def test_a_second_export_of_a_phone_adds_what_is_new_in_it_and_names_it_by_its_n
         "It works,positive,phone,e\n",
     ]
     answers = [f"texts.csv:{line},1,fp16,ok,0.{line},2026-10-05T09:12:33Z,d,random\n" for line in (2, 4, 5)]
-    begin, _, unchecked = SERVED.partition("\n")
-    unchecked = unchecked.replace("x,", ",")
     for count in (1, 3, 3):
-        served = "\n".join([begin, "".join(answers[:count]) + unchecked])
-        with zipfile.ZipFile(tmp_path / f"{count}.zip", "w") as archive:
-            archive.writestr("release.json", '{"model": "text"}')
-            archive.writestr("served.csv", served)
-            archive.writestr(name, header + "".join(texts[:count]))
-        assert load(tmp_path / f"{count}.zip", tmp_path / "data") == 0
+        served = HEADER + "".join(answers[:count]) + ",1,fp16,ok,0.9,2026-10-05T09:12:33Z,d,\n"
+        content = header + "".join(texts[:count])
+        zipped = export(tmp_path / f"{count}.zip", "text", served, texts_csv=content)
+        assert load(zipped, tmp_path / "data") == 0
     first, second = find_spans(tmp_path / "data")
     assert (first.path / name).read_text() == header + texts[0]
     assert (second.path / name).read_text() == header + "".join(texts[1:])
@@ -159,23 +150,14 @@ def test_windows_of_another_phone_are_new_also_where_their_readings_are_those_of
     names = with_features(find_workload("sensor")).numbers
 
     def write(name, *phones):
-        lines, answers = (
-            [
-                ",".join(
-                    [*names, "machine_id", *(f"edgeline.{of}" for of in ("label", "group", "captured_at"))]
-                )
-            ],
-            [],
-        )
+        lines, answers = [",".join([*names, "machine_id", *OWN])], []
         for phone in phones:
             times = [f"2026-10-05T09:12:{at:02d}Z" for at in range(16)]
             lines += [",".join([*("5" for _ in names), "m-02", "leak", phone, time]) for time in times]
             answers.append(f"rows.csv:{len(lines)},1,fp16,ok,0.5,2026-10-05T09:12:33Z,{phone},random")
-        with zipfile.ZipFile(tmp_path / name, "w") as archive:
-            archive.writestr("release.json", '{"model": "sensor"}')
-            archive.writestr("rows.csv", "\n".join(lines) + "\n")
-            archive.writestr("served.csv", "\n".join([SERVED.partition("\n")[0], *answers, ""]))
-        assert load(tmp_path / name, tmp_path / "data") == 0
+        served = HEADER + "".join(f"{answer}\n" for answer in answers)
+        zipped = export(tmp_path / name, "sensor", served, rows_csv="\n".join(lines) + "\n")
+        assert load(zipped, tmp_path / "data") == 0
 
     write("a.zip", "d")
     write("b.zip", "d", "e")
@@ -190,10 +172,7 @@ def test_windows_of_another_phone_are_new_also_where_their_readings_are_those_of
     ("files", "said"),
     [
         ({"texts_csv": "text,label,source,group\n"}, "no answer in it was checked by a person"),
-        (
-            {"rows_csv": "a,edgeline.label,edgeline.group,edgeline.captured_at\n1,x,d,2026-10-05\n"},
-            "no column temp",
-        ),
+        ({"rows_csv": f"a,{','.join(OWN)}\n1,x,d,2026-10-05\n"}, "no column temp"),
     ],
 )
 def test_an_export_without_a_check_or_of_other_columns_is_refused(tmp_path, capsys, files, said):

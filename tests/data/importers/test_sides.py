@@ -35,7 +35,7 @@ def test_each_class_has_its_share_in_eval_by_whole_sessions():
     assert len({(item.session_id, item.split) for item in rows}) == 150 + 45 + 8
 
 
-@pytest.mark.parametrize(("sessions", "taken"), [(1, 0), (2, 1), (3, 1), (10, 2)])
+@pytest.mark.parametrize(("sessions", "taken"), [(1, 0), (2, 1), (10, 2)])
 def test_a_class_of_few_sessions_is_in_both_splits_from_two_on(sessions, taken):
     rows = assign_splits([*objects("ok", 50), *objects("rare", sessions)], [], {}, 0.2)
     assert in_eval(rows)["rare"] == 6 * taken
@@ -50,12 +50,6 @@ def test_of_a_class_with_one_large_session_the_small_ones_go_to_eval():
 def test_neither_split_is_ever_empty(fraction):
     for rows in (objects("ok", 2, 1), objects("ok", 3), [row("a", "ok"), row("b", "crack")]):
         assert set(sides_of(assign_splits(rows, [], {}, fraction)).values()) == {"train", "eval"}
-
-
-def test_sessions_of_several_classes_serve_all_of_them():
-    rows = assign_splits([row(f"walk-{n % 30}", "abc"[n % 7 % 3]) for n in range(900)], [], {}, 0.2)
-    found = in_eval(rows)
-    assert all(0.1 < found[label] / sum(r.label == label for r in rows) < 0.3 for label in "abc")
 
 
 @given(WEEKS)

@@ -32,11 +32,8 @@ def test_what_is_written_is_read_again(tmp_path):
 @pytest.mark.parametrize(
     ("photo", "reason"),
     [
-        *(
-            (photo, "outside-span")
-            for photo in ("/etc/hostname", "../labels.csv", "b/../../../x.jpg", "a\0.jpg")
-        ),
-        *((photo, "missing") for photo in ("", "b.jpg", ".", "a.jpg/b.jpg", "x" * 300)),
+        *((photo, "outside-span") for photo in ("/etc/hostname", "b/../../../x.jpg", "a\0.jpg")),
+        *((photo, "missing") for photo in ("", ".", "a.jpg/b.jpg", "x" * 300)),
     ],
 )
 def test_a_photo_that_is_out_of_the_span_or_missing_is_rejected_as_such(span, photo, reason):
@@ -108,10 +105,8 @@ def test_the_split_may_be_there_or_not(span):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (HEADER + ",split,split\na.jpg,ok,lane-01,w,t,eval,train\n", "the column 'split' twice"),
         (HEADER.replace("lane_id", " label ") + "\na.jpg,ok,bad,w,t\n", "the column 'label' twice"),
         ("photo,lane_id,session_id,captured_at\n", "no column label; found: photo, lane_id"),
-        (HEADER.replace(",", ";") + "\n", "no column photo, label"),
         (HEADER + "\na.jpg,ok,lane-01\n", "labels.csv:2: It has 3 cells, but the header has 5"),
         (HEADER + '\n"a.jpg,ok,lane-01,w,t\n', "is not CSV"),
         (HEADER.encode() + b"\na.jpg,\xe4,lane-01,w,t\n", "not UTF-8"),
@@ -120,9 +115,7 @@ def test_the_split_may_be_there_or_not(span):
 def test_a_labels_file_that_cannot_be_read_is_refused(span, content, message):
     with pytest.raises(DataRefused, match=message) as refused:
         labels_of(span, content)
-    assert refused.value.found
-    assert refused.value.why
-    assert refused.value.do
+    assert refused.value.why and refused.value.do
 
 
 def test_a_missing_labels_file_is_refused(span):

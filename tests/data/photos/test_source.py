@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from data.photos.labels_file import LabelRow
-from data.photos.screening import screen_rows
+from data.photos.source import screen_rows
 
 LABELS = ("ok", "misplaced", "damaged")
 

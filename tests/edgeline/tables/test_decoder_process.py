@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from data.photos.checks import check_photo
-from data.photos.exif_time import read_time_taken
-from data.photos.thumbnails import make_thumbnail
+from data.photos.thumbnails import make_thumbnail, read_time_taken
 from data.settings import DataSettings
 from edgeline.errors import EdgelineError
 from edgeline.records.rejection import RowRejected
