@@ -78,7 +78,7 @@ def test_ids_are_counted_without_their_values():
 
 
 def test_shares_of_small_weeks_are_further_apart_by_chance_than_the_schema_allows(tmp_path):
-    """A hundred weeks of 60 examples of two classes against seven others: few are beyond what is allowed."""
+    """Fifty weeks of 60 examples of two classes against seven others: few are beyond what is allowed."""
     schema = tmp_path / "schema.pbtxt"
     schema.write_text(
         SCHEMA.replace("jensen_shannon_divergence { threshold: 0.5", "infinity_norm { threshold: 0.1")
@@ -88,10 +88,10 @@ def test_shares_of_small_weeks_are_further_apart_by_chance_than_the_schema_allow
     def counted(examples):
         return count([[text] for text in rng.choice(["good", "bad"], examples)])
 
-    drifts = [drift for _ in range(100) for drift in measure_drift("w", counted(60), counted(420), schema)]
+    drifts = [drift for _ in range(50) for drift in measure_drift("w", counted(60), counted(420), schema)]
     beyond = sum(drift.distance > drift.threshold for drift in drifts)
-    assert sum(drift.distance > 0.1 for drift in drifts) >= 5
-    assert len(drifts) == 100 and beyond <= 1
+    assert sum(drift.distance > 0.1 for drift in drifts) >= 3
+    assert len(drifts) == 50 and beyond <= 1
     (large,) = measure_drift("w", counted(6000), counted(42000), schema)
     assert (large.threshold, large.measure) == (0.1, "infinity_norm")
 
@@ -128,15 +128,15 @@ def draw(rng, sessions, alike, examples=10, mean=300.0):
 
 
 def test_few_sessions_differ_by_chance_more_than_the_schema_allows(compare):
-    """Forty good weeks of six sessions, each beside one of twelve."""
+    """Twenty good weeks of six sessions, each beside one of twelve."""
     rng = np.random.default_rng(0)
-    drifts = [compare(draw(rng, 12, 0.9), draw(rng, 6, 0.9)) for _ in range(40)]
-    assert sum(drift.distance > 0.12 for drift in drifts) > 20
-    assert sum(drift.distance > drift.threshold for drift in drifts) <= 4
+    drifts = [compare(draw(rng, 12, 0.9), draw(rng, 6, 0.9)) for _ in range(20)]
+    assert sum(drift.distance > 0.12 for drift in drifts) > 10
+    assert sum(drift.distance > drift.threshold for drift in drifts) <= 2
     assert not any(drift.distance > (1 + drift.threshold) / 2 for drift in drifts)
 
 
-@pytest.mark.parametrize("alike", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("alike", [0.0, 0.9])
 def test_a_lens_that_blurs_every_photo_is_large_drift_in_few_sessions_too(compare, alike):
     rng = np.random.default_rng(1)
     drift = compare(draw(rng, 12, alike), draw(rng, 6, alike, mean=100.0))
@@ -238,10 +238,9 @@ def test_a_missing_number_does_not_hide_that_those_of_a_machine_are_alike():
     assert measured["span-00002"]["gap"] == pytest.approx(measured["span-00002"]["whole"], rel=0.1)
 
 
-@pytest.mark.parametrize("sessions", [2, 3])
-def test_what_has_nothing_in_common_is_large_drift_in_however_few_sessions(compare, sessions):
+def test_what_has_nothing_in_common_is_large_drift_in_however_few_sessions(compare):
     rng = np.random.default_rng(3)
-    drift = compare(draw(rng, 20, 0.9), draw(rng, sessions, 0.9, examples=30, mean=-900.0))
+    drift = compare(draw(rng, 20, 0.9), draw(rng, 2, 0.9, examples=30, mean=-900.0))
     assert drift.distance > (1 + drift.threshold) / 2
 
 

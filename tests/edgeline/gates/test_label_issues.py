@@ -1,36 +1,25 @@
 import numpy as np
-import pytest
 
 from edgeline.gates.label_issues import find_suspects
 
 
-@pytest.fixture(scope="module")
-def digits():
+def test_flipped_labels_of_handwritten_digits_are_found():
     from sklearn.datasets import load_digits
-
-    data = load_digits()
-    return data.data, data.target
-
-
-@pytest.mark.parametrize(
-    ("flipped", "precision", "recall"), [(0.01, 0.45, 0.6), (0.03, 0.65, 0.55), (0.1, 0.85, 0.6)]
-)
-def test_flipped_labels_of_handwritten_digits_are_found(digits, flipped, precision, recall):
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_predict
 
-    pixels, labels = digits
+    pixels, labels = load_digits(return_X_y=True)
     rng = np.random.default_rng(1)
-    chosen = rng.choice(len(labels), int(flipped * len(labels)), replace=False)
+    chosen = rng.choice(len(labels), int(0.03 * len(labels)), replace=False)
     given = labels.copy()
     given[chosen] = (labels[chosen] + rng.integers(1, 10, len(chosen))) % 10
     model = LogisticRegression(C=0.1, max_iter=500)
     scores = cross_val_predict(model, pixels / 16, given, cv=5, method="predict_proba")
     suspects, suggested = find_suspects(given, scores)
     # The model is right on 0.92 of the digits: some of its own mistakes are suspects too, and some flips are
-    # to a class that it is not sure of. Measured: 0.55 and 0.71, 0.77 and 0.62, 0.90 and 0.69.
-    assert np.isin(suspects, chosen).mean() >= precision
-    assert np.isin(chosen, suspects).mean() >= recall
+    # to a class that it is not sure of. Measured: 0.77 and 0.62.
+    assert np.isin(suspects, chosen).mean() >= 0.65
+    assert np.isin(chosen, suspects).mean() >= 0.55
     hits = np.isin(suspects, chosen)
     assert (suggested[hits] == labels[suspects[hits]]).mean() > 0.9
     # The surest come first.
