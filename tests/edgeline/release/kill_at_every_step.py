@@ -2,7 +2,7 @@
 
     python -m tests.edgeline.release.kill_at_every_step WORK_FOLDER ACTION
 
-ACTION is push, rollback, repair, collect, rollout, canary (a push that opens one) or withdraw.
+ACTION is push, repair, collect, or withdraw (a rollback that ends a canary).
 
 A process of its own, with one thread, because it forks: the child gets an audit hook, which Python calls
 before each operation and which cannot be taken off again. Each time it starts from a copy of the same push
@@ -18,7 +18,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from edgeline.release import store
@@ -118,11 +117,8 @@ def main(work: Path, action: str) -> None:
     # The version in production and that of the candidate, before and after it.
     before_it, after_it, write = {
         "push": ((2,), (3,), lambda: store.push(root, "shelf", new)),
-        "rollback": ((2,), (1,), lambda: store.rollback(root, "shelf", "drill", key=make_key())),
         "repair": ((2,), (2,), lambda: store.repair(root)),
         "collect": ((3,), (3,), lambda: store.collect(root, "shelf", 1)),
-        "rollout": ((2,), (2, 1), lambda: store.rollout(root, "shelf", 1, 10, "drill", make_key())),
-        "canary": ((2,), (2, 3), lambda: store.push(root, "shelf", replace(new, canary_percent=10))),
         "withdraw": ((2, 1), (2,), lambda: store.rollback(root, "shelf", "drill", key=make_key())),
     }[action]
     changes = len(read_history(PushFolder(base), "shelf").changes)

@@ -18,9 +18,7 @@ from pathlib import Path
 from edgeline.errors import EdgelineError
 from edgeline.release import store
 from tests.edgeline.release.candidates import make_candidate, make_key
-
-MEMORY = Path("/dev/shm")
-DOCUMENTS = ("manifest.json", "history.jsonl", "current.json", "models.config")
+from tests.edgeline.release.conftest import MEMORY
 
 
 def make_base(root: Path, work: Path) -> None:
@@ -39,15 +37,8 @@ def files_of(root: Path) -> list[Path]:
     return sorted(path for path in found if path.name != ".lock")
 
 
-def flip(root: Path, dice: random.Random) -> None:
-    flip_a_bit(dice.choice(files_of(root)), dice)
-
-
-def flip_in_a_document(root: Path, dice: random.Random) -> None:
-    flip_a_bit(dice.choice([path for path in files_of(root) if path.name in DOCUMENTS]), dice)
-
-
-def flip_a_bit(path: Path, dice: random.Random) -> None:
+def flip_a_bit(root: Path, dice: random.Random) -> None:
+    path = dice.choice(files_of(root))
     raw = bytearray(path.read_bytes())
     raw[dice.randrange(len(raw))] ^= 1 << dice.randrange(8)
     path.write_bytes(raw)
@@ -71,21 +62,10 @@ def swap(root: Path, dice: random.Random) -> None:
     exchange(*dice.sample(files_of(root), 2))
 
 
-def swap_between_versions(root: Path, dice: random.Random) -> None:
-    one = dice.choice([path for path in files_of(root) if {"1", "2", "3"} & {*path.parts}])
-    parts = one.relative_to(root).parts
-    exchange(one, root.joinpath(*parts[:2], dice.choice(sorted({"1", "2", "3"} - {parts[2]})), *parts[3:]))
-
-
 def exchange(one: Path, other: Path) -> None:
     first, second = one.read_bytes(), other.read_bytes()
     one.write_bytes(second)
     other.write_bytes(first)
-
-
-def copy_over(root: Path, dice: random.Random) -> None:
-    one, other = dice.sample(files_of(root), 2)
-    shutil.copyfile(one, other)
 
 
 def delete_folder(root: Path, dice: random.Random) -> None:
@@ -97,25 +77,9 @@ def rename(root: Path, dice: random.Random) -> None:
     path.rename(path.with_name(dice.choice(["4", "x", "07", f"{path.name}~"])))
 
 
-def swap_folders(root: Path, dice: random.Random) -> None:
-    top = root / dice.choice(["serving", "edge"]) / "shelf"
-    one, other = (top / name for name in dice.sample(["1", "2", "3"], 2))
-    one.rename(top / "x")
-    other.rename(one)
-    (top / "x").rename(other)
-
-
 def add(root: Path, dice: random.Random) -> None:
     tops = [folder for folder in folders_of(root) if "shelf" in folder.parts]
     (dice.choice(tops) / dice.choice(["model_fp32.tflite", "x", "9", ".hidden"])).write_bytes(b"new")
-
-
-def link(root: Path, dice: random.Random) -> None:
-    path = dice.choice([path for path in files_of(root) if path.name not in DOCUMENTS])
-    elsewhere = root.parent / "elsewhere"
-    shutil.copyfile(path, elsewhere)
-    path.unlink()
-    path.symlink_to(elsewhere)
 
 
 def make_a_folder_of_a_file(root: Path, dice: random.Random) -> None:
@@ -173,8 +137,8 @@ def folders_of(root: Path) -> list[Path]:
 
 
 KINDS: tuple[Callable[[Path, random.Random], None], ...] = (
-    *(flip, flip_in_a_document, truncate, append, delete, swap, swap_between_versions, copy_over),
-    *(delete_folder, rename, swap_folders, add, link, make_a_folder_of_a_file, change_lines, change_a_value),
+    *(flip_a_bit, truncate, append, delete, swap, delete_folder, rename, add),
+    *(make_a_folder_of_a_file, change_lines, change_a_value),
 )
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 PROJECT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("action", ["push", "rollback", "repair", "collect", "rollout", "canary", "withdraw"])
+@pytest.mark.parametrize("action", ["push", "withdraw", "repair", "collect"])
 def test_killed_at_any_file_operation_readers_have_the_old_or_the_new_release(root, action):
     done = subprocess.run(
         [sys.executable, "-m", "tests.edgeline.release.kill_at_every_step", str(root.parent), action],
@@ -66,8 +66,8 @@ def no_file_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-# The files of the models have 2,000 bytes, the manifest more: 0 to 1999 stop the copies, 2000 the manifest.
-@pytest.mark.parametrize("limit", [0, 300, 1999, 2000])
+# The files of the models have 2,000 bytes, the manifest more: 300 stop the copies, 2000 the manifest.
+@pytest.mark.parametrize("limit", [300, 2000])
 def test_a_write_that_finds_no_room_leaves_everything_as_it_was(root, tmp_path, limit):
     store.push(root, "shelf", make_candidate(tmp_path / "old", "old"))
     candidate = make_candidate(tmp_path / "new", "new")
