@@ -1,5 +1,3 @@
-import json
-
 from edgeline.release import store
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
@@ -8,10 +6,6 @@ from tests.edgeline.release.candidates import make_candidate
 
 def log_of(root):
     return root / "edge" / "shelf" / "history.jsonl"
-
-
-def actions_of(root):
-    return [json.loads(line)["action"] for line in log_of(root).read_text().splitlines()]
 
 
 def test_a_line_that_a_crash_kept_from_the_log_is_known_and_written_by_the_next_writer(root, candidate):
@@ -53,12 +47,3 @@ def test_a_line_that_cannot_be_read_hides_no_other(root, candidate):
     assert history.problems == ("edge/shelf/history.jsonl: line 1 cannot be read.",)
     assert [change.to_version for change in history.changes] == [2]
     assert store.push(root, "shelf", candidate).version == 3
-
-
-def test_the_log_is_only_ever_appended_to(root, tmp_path, candidate):
-    store.push(root, "shelf", candidate)
-    before = log_of(root).read_bytes()
-    store.push(root, "shelf", candidate)
-    store.rollback(root, "shelf", "drill")
-    assert log_of(root).read_bytes().startswith(before)
-    assert actions_of(root) == ["push", "push", "rollback"]

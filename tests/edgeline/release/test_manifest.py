@@ -17,10 +17,6 @@ def manifest(tmp_path_factory):
     return store.push(folder / "push", "shelf", make_candidate(folder / "made")).manifest
 
 
-def test_a_manifest_survives_writing_and_reading(manifest):
-    assert parse_manifest(render(manifest, "A manifest"), "m.json") == manifest
-
-
 def test_a_release_expires_as_many_days_after_its_push_as_the_candidate_says(manifest):
     created = parse_time(manifest.created)
     assert parse_time(manifest.expires) == created + timedelta(days=60)
@@ -32,18 +28,12 @@ def test_a_release_expires_as_many_days_after_its_push_as_the_candidate_says(man
         ("schema_version", SCHEMA_VERSION + 1, "found schema_version 3.*Update Edgeline"),
         ("min_reader_version", SCHEMA_VERSION + 1, "min_reader_version 3.*Update Edgeline"),
         ("version", "3", r"Expected `int`, got `str` - at `\$\.version`"),
-        ("version", True, "Expected `int`, got `bool`"),
         ("version", 0, "Expected `int` >= 1"),
         ("created", "yesterday", "Invalid isoformat string: 'yesterday'"),
         ("model_digest", "F" * 64, r"matching regex .*\{64\}.* at `\$\.model_digest`"),
-        ("files", {}, "Expected `array`, got `object`"),
-        ("files", [7], "Expected `object`, got `int`"),
         ("variants", [], "one of the variants"),
-        ("variants", ["fp16"], "Expected `object`, got `str`"),
-        ("metrics", None, r"Expected `object`, got `null` - at `\$\.metrics`"),
         ("colour", "blue", "unknown field `colour`"),
         ("rollback_epoch", -1, "Expected `int` >= 0"),
-        ("signed_by", "me", r"matching regex .*\{64\}.* at `\$\.signed_by`"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_was_found_and_expected(manifest, key, value, message):
@@ -68,9 +58,7 @@ def test_a_release_that_uses_no_new_setting_is_written_as_before_and_an_old_read
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("min_app_version", "2.4.0"),
         ("rollback_epoch", 3),
-        ("licence", "CC-BY-4.0"),
         ("data_statement", "Photos of our own lanes, \u00fc 2026; no people."),
     ],
 )
@@ -98,7 +86,6 @@ def test_a_missing_key_is_named(manifest):
         "/etc/passwd",
         "edge/shelf/1/../../x",
         "edge/shelf/2/labels.txt",
-        "edge/other/1/labels.txt",
         "edge/shelf/1//x",
     ],
 )
