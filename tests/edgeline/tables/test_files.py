@@ -52,8 +52,9 @@ def packed(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("encoding", "separator", "columns"),
     [
-        *product(["utf-8"], ",;\t|", [(), ("paid",)]),
-        *product(["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin-1"], ";", [()]),
+        *product(["utf-8"], ",;\t|", [()]),
+        ("utf-8", ";", ("paid",)),
+        *product(["utf-8-sig", "utf-16-le", "utf-16-be", "cp1252"], ";", [()]),
     ],
 )
 def test_text_of_any_separator_and_encoding_is_read(tmp_path, scratch, encoding, separator, columns):
@@ -61,8 +62,7 @@ def test_text_of_any_separator_and_encoding_is_read(tmp_path, scratch, encoding,
     (tmp_path / "a.csv").write_bytes(content.encode(encoding))
     table, rows = read(tmp_path / "a.csv", scratch, columns)
     assert (list(table.header), rows, table.separator, table.types) == (HEADER, ROWS, separator, {})
-    named = {"utf": "", "cp1": "Windows-1252", "lat": "Windows-1252"}[encoding[:3]]
-    named = "UTF-16" if encoding.startswith("utf-16") else named
+    named = {"cp1252": "Windows-1252", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}.get(encoding)
     assert table.notes == ((f"{tmp_path / 'a.csv'} was read as {named}.",) if named else ())
 
 
@@ -103,7 +103,6 @@ def test_a_row_that_is_no_csv_costs_itself_alone(tmp_path, scratch):
     ("header", "begins", "between", "ends"),
     [
         ("label\ttext", 'ham\t"Hello there', ["ham\tno", "spam\ta prize"], 'spam\tI said yes"'),
-        ("text,label", '"Hello there,ham', ["no,ham", "a prize,spam"] * 3, 'I said yes",spam'),
         ("name;age;paid", '"Ann;34;yes', ["Ben;29;no", "Cy;30;no"], 'Mr Carl";30;yes'),
         ("id, label, text", '1, ham, "Hello', ["2, ham, no", "3, spam, a prize"], '4, spam, I said yes"'),
         # A row among those that are lost may be damaged.
@@ -123,12 +122,8 @@ def test_a_quote_that_is_not_closed_loses_no_rows(tmp_path, scratch, header, beg
     [
         (",", "I came, I saw\nand left, at once\nthen, later\nwent home, too"),
         (",", "My numbers:\nx,y\n1,2\n3,4"),
-        (",", "x,y\n1,1\n1,2\n1,3"),
-        ("\t", "x\ty\n1\t1\n1\t2\n1\t3"),
         ("\t", "if ready:\n\tstart()\n\tstop()"),
         (",", "Milch 0,99\nBrot 1,99\nKase 2,99\nSumme drei Artikel"),
-        (",", "Plot this:\nday,low\n1,2\n2,3"),
-        ("\t", "one\ntwo\tthree\nfour"),
         (";", "first;\nsecond;\nthird;\nlast."),
     ],
 )
@@ -230,11 +225,9 @@ def test_the_types_of_parquet_and_of_a_database_are_kept(tmp_path, scratch):
         ("a.db", b"SQLite format 3\0" + bytes(100), "is an SQLite database", "sqlite:///"),
         ("a.pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "is a PDF", "CSV"),
         ("a.rda", packed(b"RDX3\nX\n\0\0\0\3"), "is an R data file", "write.csv"),
-        ("a.rds", packed(b"X\n\0\0\0\3\0\4"), "is an R data file", "readRDS"),
         ("a.json", b'[\n {"a": 1}]', "is a JSON array", "to_parquet"),
         ("a.xls", b"<html><table><tr>", "is an HTML or XML page", "spreadsheet"),
         ("a.csv", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1", "is a photo", "folder"),
-        ("a.dta", b"<stata_dta><header>\0\0\1\2" + bytes(20), "is a Stata data file", "read_stata"),
         ("a.sas7bdat", bytes(300), "is a binary file of an unknown kind", "CSV"),
         ("a.tar.gz", packed(bytes(257) + b"ustar" + bytes(700)), "is a tar archive", "Unpack"),
         ("a.csv.xz", b"\xfd7zXZ\0\0\4\xe6\xd6\xb4\x46\2\0", "is compressed with xz", "Unpack"),
@@ -287,7 +280,6 @@ def test_what_is_no_file_is_refused(tmp_path, scratch):
         ["5.1,3.5,1.4,setosa", "4.9,3.0,1.4,setosa"],  # numbers in no order
         ["K1,34,yes", "K2,29,no", "K3,18,yes"],  # a number, and a word that comes again
         ["good film,pos", "bad film,neg", "fine,pos"],  # half of the words come again
-        ["5,great", "5,fine", "1,bad"],
     ],
 )
 def test_a_first_line_that_is_data_is_refused(tmp_path, scratch, lines):
@@ -303,9 +295,7 @@ def test_a_title_above_the_names_is_refused(tmp_path, scratch):
         read(book, scratch)
 
 
-@pytest.mark.parametrize(
-    "header", ["id,2019,2020,2021", "0,1,2,3", "name,2019,x,y", "good,bad,x,y", "400.5,401.25,402,label"]
-)
+@pytest.mark.parametrize("header", ["id,2019,2020,2021", "0,1,2,3", "name,2019,x,y", "good,bad,x,y"])
 def test_a_header_with_years_or_numbers_in_order_is_one(tmp_path, scratch, header):
     (tmp_path / "a.csv").write_text(f"{header}\n1,0,1,a\n0,1,1,b\n")
     assert list(read(tmp_path / "a.csv", scratch, ())[0].header) == header.split(",")
