@@ -20,11 +20,9 @@ _MEMORY = re.compile(r"emory footprint.*\(MB\): init=\S+ overall=([\d.e+]+)")
 
 
 def bench_on_phone(files: Mapping[str, Path], tool: Path | None) -> tuple[Machine, dict[str, Speed]]:
-    """Times files on the phone that adb reaches, by `benchmark_model`.
+    """Times files, by name, on the phone that adb reaches.
 
-    Args:
-        files: Paths of the files by name.
-        tool: A benchmark_model for the phone's processor, which is copied there; None if it is there already.
+    `tool` is a benchmark_model for the phone's processor, which is copied there; None if it is there already.
 
     Raises:
         UsageError: adb is not installed, or the phone has no benchmark_model.

@@ -20,15 +20,8 @@ def occlusion(
 ) -> NDArray[np.float32]:
     """Measures how much covering each patch with the photo's mean colour lowers the class's probability.
 
-    Zeiler and Fergus, 2014, arXiv:1311.2901.
-
-    Args:
-        predict: Returns the probabilities, [1, classes], of an image like `image`.
-        image: The model's input, [1, H, W, C].
-        of_class: The index of the class.
-
-    Returns:
-        float32 [rows, columns] in -1..1, one per patch from the top left.
+    Zeiler and Fergus, 2014, arXiv:1311.2901. `predict` returns the probabilities, [1, classes], of an image
+    like `image`, [1, H, W, C]. Returns float32 [rows, columns] in -1..1, one per patch from the top left.
     """
     _, height, width, _ = image.shape
     patch = max(2, round(min(height, width) * _PATCH))

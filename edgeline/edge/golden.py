@@ -88,12 +88,9 @@ def read_vectors(bundle: Location) -> Vectors | None:
 def golden_problems(
     vectors: Vectors, contract: Mapping[str, Any], models: Mapping[str, EdgeModel]
 ) -> list[str]:
-    """Lists the golden vectors that a bundle does not reproduce, a sentence each; long lists are cut.
+    """Lists the golden vectors that a bundle's contract and files, by variant, do not reproduce.
 
-    Args:
-        vectors: The golden vectors of the bundle.
-        contract: The content of its preprocessing.json.
-        models: Its edge files by variant.
+    Each is a sentence; long lists are cut.
     """
     about = vectors.about
     actual = (contract.get("kind", "image"), contract.get("version"))

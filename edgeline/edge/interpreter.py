@@ -31,14 +31,9 @@ _STDERR_LOCK = threading.RLock()
 
 
 def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
-    """Turns a raw input into the model's input.
+    """Turns the bytes of an image, the cells of a row by column, or a text into the model's input, [1, ...].
 
-    Args:
-        content: The bytes of an image, the values of a row by name, or a text.
-        contract: The content of preprocessing.json; its `kind` defaults to `image`.
-
-    Returns:
-        One input, [1, ...].
+    `contract` is the content of preprocessing.json; its `kind` defaults to `image`.
 
     Raises:
         EdgelineError: This version does not support the contract, or the content cannot be read.
@@ -105,9 +100,7 @@ class EdgeModel:
     Interpreters trust their file: damaged bytes can end the process. Check the digest of a file that was
     copied or downloaded first.
 
-    Args:
-        path: A .tflite file with one input [1, ...] and one output [1, classes], maybe with `unlike`, [1, 1].
-        threads: Number of threads that it runs in.
+    The file has one input [1, ...] and one output [1, classes], maybe with `unlike`, [1, 1].
 
     Attributes:
         input_shape: Shape without the batch; (H, W, C) for a photo.

@@ -52,7 +52,7 @@ def measure(
     model = EdgeModel(tflite)
     probabilities, unlike_here = model.answer(inputs)
     predicted, expected = probabilities.argmax(axis=1), reference.argmax(axis=1)
-    difference = np.abs(probabilities.astype(np.float64) - reference)
+    difference = float(np.abs(probabilities.astype(np.float64) - reference).max())
     right, reference_right = predicted == labels, expected == labels
     input_saturation, output_saturation = model.measure_saturation(inputs, probabilities)
     measurement = Measurement(
@@ -60,7 +60,7 @@ def measure(
         size_bytes=tflite.stat().st_size,
         examples=len(inputs),
         agreement=float(np.mean(predicted == expected)),
-        max_difference=_drop_infinite(difference.max()),
+        max_difference=difference if np.isfinite(difference) else None,
         accuracy=float(right.mean()),
         reference_accuracy=float(reference_right.mean()),
         groups={key: dict(_measure_groups(names, right, reference_right)) for key, names in groups.items()},
@@ -93,10 +93,6 @@ def measure_speed(
 def describe_machine() -> Machine:
     """Returns this machine's processor, and its version of LiteRT."""
     return Machine(_find_cpu_name(), name_runtime())
-
-
-def _drop_infinite(value: np.floating[Any]) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _measure_groups(

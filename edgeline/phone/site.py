@@ -30,10 +30,7 @@ _TYPES = {".webmanifest": "application/manifest+json", ".wasm": "application/was
 class Site:
     """The page with the releases of a model.
 
-    Args:
-        root: The place of the releases.
-        model: The name of the model.
-        key: The public key that has to sign its pointer; by default the one that has signed it.
+    `key` is the public key that has to sign its pointer, by default the one that has signed it.
 
     Raises:
         UsageError: The page was not built, or the model has no release in production.

@@ -17,12 +17,8 @@ def check_push(
 ) -> None:
     """Refuses a push that phones would refuse.
 
-    Args:
-        root: The place of the releases.
-        model: Its name.
-        epoch: The rollback epoch of the push.
-        signed: Whether a key is set.
-        percent: The share of phones if it begins as a canary.
+    `epoch` is its rollback epoch, `signed` tells whether a key is set, and `percent` is its share of phones
+    if it begins as a canary.
 
     Raises:
         UsageError: The epoch is lower than that of production, or higher and it begins as a canary; or

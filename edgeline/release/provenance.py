@@ -21,10 +21,7 @@ _TYPE, _BUILDER = "urn:edgeline:pipeline:1", "urn:edgeline:pusher"
 def render_provenance(manifest: Manifest, settings: Mapping[str, Any], tuned: Mapping[str, Any]) -> bytes:
     """Renders the SLSA provenance of the files in a manifest.
 
-    Args:
-        manifest: The manifest so far.
-        settings: The settings of the run, nested by group.
-        tuned: Those that a search found, by dotted name.
+    `settings` are those of the run, nested by group, and `tuned` those that a search found, by dotted name.
     """
     digests = {**manifest.data.spans, "code": manifest.code.digest, "lock": manifest.code.lock_digest}
     return render(

@@ -182,14 +182,8 @@ def renew(
 ) -> Pointer | None:
     """Lets the signed pointer expire later, if a fifth of its life or more is over, or its key is another.
 
-    Args:
-        root: The place of the releases.
-        model: Its name.
-        key: The key that signs it; None leaves an unsigned pointer unsigned.
-        days: Days until it expires; by default as many as it was issued for.
-
-    Returns:
-        The pointer, None if nothing is in production.
+    It then expires in `days`, by default as many as it was issued for; without a key, an unsigned one stays
+    unsigned. Returns the pointer, None if nothing is in production.
 
     Raises:
         UsageError: The pointer is signed, and no key is given.

@@ -81,14 +81,10 @@ def find_endings(cells: Iterable[tuple[str, str]]) -> dict[str, str]:
 def open_table(
     src: str, scratch: Path, columns: Collection[str] = (), query: str = "", sheet: str = ""
 ) -> Table:
-    """Opens a table; sources other than CSV or JSON lines in UTF-8 are converted first.
+    """Opens a file, or with a query a database by its URL; all but CSV and JSON lines in UTF-8 is converted.
 
-    Args:
-        src: A file, or with a query the URL of a database.
-        scratch: A folder for the converted file, which must exist as long as the table is read.
-        columns: Columns that the table should have, by which its separator and its sheet are found.
-        query: The SELECT to run on a database.
-        sheet: The sheet of a workbook; empty if only one fits.
+    The converted file is in `scratch`, which must exist as long as the table is read. By `columns`, which the
+    table should have, its separator and its sheet are found; a sheet may also be named.
 
     Raises:
         UsageError: The file does not exist or is of a kind that is not read, its sheet is ambiguous, or only

@@ -33,12 +33,7 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
     Both resize with an antialiased bilinear filter. The model's own graph, which TF Serving runs, also does
     steps 2 to 4; the two differ by at most one level.
 
-    Args:
-        image_bytes: A JPEG, or another format that `photo_pixels.py` reads.
-        contract: The content of preprocessing.json.
-
-    Returns:
-        uint8 [1, image_size, image_size, channels].
+    Returns uint8 [1, image_size, image_size, channels].
 
     Raises:
         EdgelineError: This version does not support the contract, or the photo cannot be read.
