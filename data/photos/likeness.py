@@ -21,11 +21,12 @@ SIDE, SHOWN_SIDE = 16, 128
 # Correlations from which two photos are near twins, and from which neighbours in a burst are.
 ALIKE, IN_BURST = 0.85, 0.65
 # Up to this many photos, all may be alike. With more, the part common to all (a belt below a fixed camera)
-# says nothing and is removed, and a group of over a tenth of all is none.
+# says nothing and is removed, and a group of over a tenth of all is compared more strictly.
 _FEW, _MOST_SHARE = 24, 10
+_STRICTEST = 0.99
 # Standard deviation in grey levels below which a photo has no look, as with a lens cap.
 _FLATTEST = 2.0
-_ROWS = 256
+_ROWS, _COLUMNS = 1024, 4096
 
 Looks = NDArray[np.uint8]
 _Floats = NDArray[np.float32]
@@ -56,32 +57,42 @@ class Alike:
     twins: _Ints  # [k], the nearest of the other n - k looks if it is near enough, else -1
 
 
-def find_alike(looks: Looks, asked: int, neighbours: _Ints = NO_PAIRS) -> Alike:
+def find_alike(
+    looks: Looks,
+    asked: int,
+    neighbours: _Ints = NO_PAIRS,
+    bounds: tuple[float, float] = (ALIKE, IN_BURST),
+) -> Alike:
     """Compares the first `asked` looks with all; memory does not grow with the number of pairs.
 
-    A group of more than 24 looks and a tenth of all falls apart: if all look alike, looks say nothing.
+    A group of more than 24 looks and a tenth of all is compared again within itself, without its own common
+    part and with bounds halfway to 1, until it falls apart: if everything looks alike, looks say nothing.
 
     Args:
         looks: uint8 [n, 256].
         asked: k of `Alike`.
-        neighbours: [m, 2], pairs that time or number make likely; a smaller correlation is enough for them.
+        neighbours: [m, 2], pairs that time or number make likely; the second bound is enough for them.
+        bounds: Correlations, -1..1.
     """
     unit = normalize_looks(looks)
-    groups, twins = np.arange(len(unit)), np.full(asked, -1)
-    for top in range(0, asked, _ROWS):
-        rows = np.arange(top, min(top + _ROWS, asked))
-        alike = unit[rows] @ unit.T
-        first, second = np.nonzero(alike >= ALIKE)
-        groups = join_pairs(groups, rows[first], second)
-        if asked < len(unit):
-            others = alike[:, asked:]
-            twins[rows] = np.where(others.max(1) >= ALIKE, asked + others.argmax(1), -1)
+    groups, twins = _link_looks(unit, asked, bounds[0])
     first, second = neighbours.T
-    near = np.einsum("ij,ij->i", unit[first], unit[second]) >= IN_BURST
+    near = np.einsum("ij,ij->i", unit[first], unit[second]) >= bounds[1]
     groups = join_pairs(groups, first[near], second[near])
-    is_apart = np.bincount(groups)[groups] > max(_FEW, len(looks) // _MOST_SHARE)
-    groups[is_apart] = len(groups) + np.flatnonzero(is_apart)
-    twins[is_apart[:asked]] = -1
+    del unit
+    sizes = np.bincount(groups)
+    for group in np.flatnonzero(sizes > max(_FEW, len(looks) // _MOST_SHARE)):
+        members = np.flatnonzero(groups == group)
+        within = int(np.searchsorted(members, asked))
+        inner = Alike(np.arange(len(members)), np.full(within, -1))
+        if bounds[0] < _STRICTEST:
+            position = np.full(len(looks), -1)
+            position[members] = np.arange(len(members))
+            pairs = position[neighbours]
+            stricter = ((1 + bounds[0]) / 2, (1 + bounds[1]) / 2)
+            inner = find_alike(looks[members], within, pairs[(pairs >= 0).all(1)], stricter)
+        groups[members] = groups.max() + 1 + inner.groups
+        twins[members[:within]] = np.where(inner.twins < 0, -1, members[inner.twins])
     return Alike(groups, twins)
 
 
@@ -96,6 +107,24 @@ def normalize_looks(looks: Looks) -> _Floats:
         unit[has_look] -= unit[has_look].mean(0)
         unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-6)
     return unit
+
+
+def _link_looks(unit: _Floats, asked: int, bound: float) -> tuple[_Ints, _Ints]:
+    groups, twins = np.arange(len(unit)), np.full(asked, -1)
+    nearest = np.full(asked, bound, np.float32)
+    for top in range(0, asked, _ROWS):
+        rows = slice(top, min(top + _ROWS, asked))
+        for left in range(top, len(unit), _COLUMNS):  # pairs to the left were compared from the other side
+            alike = unit[rows] @ unit[left : left + _COLUMNS].T
+            first, second = np.nonzero(alike >= bound)
+            groups = join_pairs(groups, first + top, second + left)
+            if (known := max(asked - left, 0)) < alike.shape[1]:
+                best = alike[:, known:].argmax(1)
+                likeness = alike[np.arange(len(alike)), known + best]
+                closer = np.flatnonzero(likeness >= nearest[rows])
+                nearest[rows][closer] = likeness[closer]
+                twins[rows][closer] = left + known + best[closer]
+    return groups, twins
 
 
 def join_pairs(groups: _Ints, first: _Ints, second: _Ints) -> _Ints:

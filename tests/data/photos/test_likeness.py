@@ -49,10 +49,11 @@ def drawn_in_black(image):
     "photo",
     [
         encode(pixels(640, 480, 3), exif=phone_exif(orientation=6)),
+        encode(in_16_bits(pixels(640, 480, 3)), "PNG"),
         encode(in_16_bits(pixels(640, 480, 3)), "TIFF"),
         encode(drawn_in_black(pixels(640, 480, 3)), "PNG"),
     ],
-    ids=["sideways", "16 bits", "transparent"],
+    ids=["sideways", "16 bits", "TIFF", "transparent"],
 )
 def test_what_ingest_and_import_see_in_a_photo_is_the_same(photo):
     both = stack_looks([read_look(photo, DataSettings())[0], check_photo(photo, DataSettings()).look])
@@ -63,6 +64,12 @@ def test_what_ingest_and_import_see_in_a_photo_is_the_same(photo):
 def test_a_scene_that_is_in_every_photo_tells_nothing_and_what_changes_in_it_does():
     looks = np.stack([on_a_belt(number, grain) for number in range(40) for grain in range(3)])
     assert groups_of(looks.astype(np.uint8)) == [[3 * n, 3 * n + 1, 3 * n + 2] for n in range(40)]
+
+
+def test_two_cameras_that_stand_are_told_apart_first():
+    belts = np.stack([on_a_belt(number, grain) for number in range(20) for grain in range(3)])
+    looks = np.concatenate([belts, 255 - belts[:, ::-1]])
+    assert len(groups_of(looks.astype(np.uint8))) == 40
 
 
 def test_a_chain_does_not_join_all_that_it_reaches():
