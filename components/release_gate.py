@@ -37,7 +37,7 @@ def ReleaseGate(
     if pushed.outcome == "held":
         raise HeldBack(
             " ".join(pushed.reasons),
-            "The model was trained but not pushed; production is unchanged.",
+            "The model was trained but not pushed.",
             f"Read every metric by slice in the run's report: {command_for_details(records, model_name)}.",
         )
     expected = run if pushed.outcome == "pushed" else None

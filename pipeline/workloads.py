@@ -242,6 +242,12 @@ def _read_workload(path: Path) -> Workload:
         mistakes.append(
             f"name: {name!r} is not 1 to 64 of a-z, 0-9, _ and -, starting with a letter or digit"
         )
+    slices = entries.get("slices")
+    mistakes += [
+        f"slices.{name}: every workload has slices of that name"
+        for name in ("overall", "class", "span")
+        if isinstance(slices, Mapping) and name in slices
+    ]
     types = get_type_hints(Workload)
     for key in [key for key in entries if key in _WRITTEN]:
         try:

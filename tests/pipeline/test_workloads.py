@@ -49,12 +49,14 @@ def test_an_unknown_name_comes_with_the_nearest_known_one():
 
 
 def test_every_mistake_of_a_workload_file_is_in_the_one_error(tmp_path):
-    path = write_workload(tmp_path, "name: My Bottles\nshema: photos.pbtxt\nmodule: 3\nsettings: [1]\n")
+    text = "name: My Bottles\nshema: photos.pbtxt\nmodule: 3\nsettings: [1]\nslices: {span: shop}\n"
+    path = write_workload(tmp_path, text)
 
     with pytest.raises(UsageError) as refused:
         find_workload(path)
 
-    for key in ("name: 'My Bottles'", "schema: missing", "shema: not one of", "module: 3", "settings: [1]"):
+    mistakes = ("name: 'My Bottles'", "schema: missing", "shema: not one of", "module: 3", "settings: [1]")
+    for key in (*mistakes, "slices.span: every workload has"):
         assert key in refused.value.found
 
 
