@@ -135,12 +135,17 @@ def make(
 
 
 def _find_links(run: Run, before: Facts | None, folder: Path | None) -> dict[str, str]:
-    """Returns the relative URLs of what the page of a run in `folder` can lead to, as far as it is there."""
+    """Returns the relative URLs of what the page of a run in `folder` can lead to, as far as it is there.
+
+    The page of all runs is written after that of the run.
+    """
     if folder is None:
         return {}
-    names = {"All runs": f"../index-{run.workload}.html", "Log": "run.log"}
+    names = {"Log": "run.log"}
     if before is not None:
         names["The run before"] = f"../{before.run.id}/{PAGE}"
     local = (each.uri for each in run.artifacts if os.path.isabs(each.uri))
     names |= {uri: os.path.relpath(uri, folder) for uri in local}
-    return {name: quote(path) for name, path in names.items() if (folder / path).exists()}
+    existing = {name: path for name, path in names.items() if (folder / path).exists()}
+    links = {"All runs": f"../index-{run.workload}.html", **existing}
+    return {name: quote(path) for name, path in links.items()}

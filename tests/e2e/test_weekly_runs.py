@@ -86,6 +86,8 @@ def test_each_run_leaves_a_page_with_its_verdict_first(first: Ended) -> None:
         *("label_issues", "reliability", "edge", "steps", "lineage"),
     ]
     assert "could not be read" not in page
+    assert '<a href="../index-shelf.html">All runs</a>' in page
+    assert Path(first.json["report"]).parents[1].joinpath("index-shelf.html").exists()
     assert first.json["report"] in first.stderr
 
 
