@@ -72,11 +72,20 @@ class KnownRun:
 
 
 def resolve_place(place: Place) -> tuple[Run | None, str, str]:
-    """Returns the last run; the release store and the model's name, as given or as in that run."""
+    """Returns the last run; the release store and the model's name, as given or as in that run.
+
+    Without a run, the model is the only one of the store; of several or none, the default workload.
+    """
+    from edgeline.release.releases import models
+
     earlier = read_runs(place.workspace, place.workload)
     last = earlier[-1] if earlier else None
     root = place.store or find_push(last, place.workspace)
-    return last, root, place.workload or (last.workload if last else "shelf")
+    model = place.workload or (last.workload if last else "")
+    if not model:
+        known = models(root)
+        model = known[0] if len(known) == 1 else "shelf"
+    return last, root, model
 
 
 def find_known_run(place: Place, run_id: str) -> KnownRun:

@@ -60,6 +60,12 @@ def test_what_is_in_production_in_a_bucket_is_seen_checked_and_changed_from_anyw
     assert code == 0 and said.startswith(f"{url}: 2 releases of shelf: every file, pin and line")
 
 
+def test_the_only_model_of_a_store_needs_no_name(edgeline, tmp_path):
+    push = tmp_path / "push"
+    store.push(str(push), "bottles", make_candidate(tmp_path / "one", "one", size=100, metrics=METRICS))
+    assert "bottles: version 1 is in production" in edgeline("status", "--store", push)[1]
+
+
 @pytest.mark.e2e
 def test_old_releases_of_a_bucket_and_records_of_a_cluster_are_collected_from_anywhere(
     edgeline, url, tmp_path, monkeypatch
