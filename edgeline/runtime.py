@@ -198,7 +198,7 @@ class Phone:
         bundle: The bundle that answers; None until an update brought one.
 
     Raises:
-        UsageError: `keep` is the folder of another model, or `client` is no text.
+        UsageError: `keep` is the folder of another model, `client` is no text, or `key` no public key.
     """
 
     def __init__(
@@ -209,6 +209,12 @@ class Phone:
                 f"The client is {client!r}, which is no text.",
                 "A phone takes its side of a canary by the hash of a text.",
                 f"Pass a text, such as client={str(client)!r}.",
+            )
+        if key is not None and not re.fullmatch(r"[0-9a-f]{64}", key):
+            raise UsageError(
+                f"The key {key!r} is no public key.",
+                "Each pointer would be refused as signed with another one.",
+                "Pass the 64 digits, 0-9 and a-f, that `edgeline keys new` printed.",
             )
         self._place, self._model, self._keep, self._key = place.rstrip("/"), model, Path(keep), key
         self._seen = self._read_seen()

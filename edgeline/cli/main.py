@@ -56,7 +56,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "promote": ("edgeline.cli.releases", "Puts a given release in production."),
     "renew": ("edgeline.cli.releases", "Signs the pointer to production again, as every run does."),
-    "keys": ("edgeline.cli.verify", "Makes and shows the keys that releases are signed and checked with."),
+    "keys": ("edgeline.cli.verify", "Makes the keys that releases are signed and checked with."),
 }
 # The variable by which a shell asks for what a word may become, as click's pages on completion describe.
 _COMPLETE = "_EDGELINE_COMPLETE"

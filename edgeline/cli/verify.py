@@ -120,7 +120,7 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
 def keys() -> None:
-    """Makes and shows the keys that releases are signed and checked with."""
+    """Makes the keys that releases are signed and checked with."""
 
 
 @keys.command()

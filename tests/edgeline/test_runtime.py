@@ -171,6 +171,12 @@ def test_a_client_that_is_no_text_is_refused_since_it_could_not_be_read_again(tm
         Phone("nowhere", "row", tmp_path / "keep", client=42)
 
 
+@pytest.mark.parametrize("key", [SIGNER.upper(), "/etc/edgeline/public.pem"])
+def test_a_key_that_no_pointer_can_have_is_refused_at_once(tmp_path, key):
+    with pytest.raises(UsageError, match="is no public key"):
+        Phone("nowhere", "row", tmp_path / "keep", key=key)
+
+
 @pytest.mark.parametrize("example", json.loads(CANARY.read_text()), ids=str)
 def test_the_examples_of_the_rule_of_sides(example):
     candidate = Canary(example["version"], "c" * 64, example["percent"])
