@@ -120,7 +120,7 @@ def test_a_workspace_that_cannot_be_made_ends_with_1_before_anything_else(tmp_pa
 def start_run(tmp_path, hangup=signal.SIG_DFL):
     """A run whose worker has just begun to import TFX."""
     add_week(tmp_path / "photos")
-    words = "-m runners.cli run --data photos --set registry.enabled=false".split()
+    words = ["-m", "runners.cli", "run", "--data", "photos", "--set", "registry.enabled=false"]
     process = subprocess.Popen(
         [sys.executable, *words],
         cwd=tmp_path,
