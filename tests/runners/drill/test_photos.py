@@ -10,12 +10,12 @@ from data.spans.layout import find_spans
 from data.spans.split import hash_group
 from runners.drill.photos import deliver, render_hidden_test
 
-PHOTOS = 60
+PHOTOS, FEW = 60, 20
 
 
-def weeks(tmp_path: Path, *faults: dict[str, float]) -> list[PhotoSpan]:
+def weeks(tmp_path: Path, *faults: dict[str, float], photos: int = PHOTOS) -> list[PhotoSpan]:
     for number, rates in enumerate(faults, start=1):
-        deliver(tmp_path, number, PHOTOS, 7, rates, 0.2)
+        deliver(tmp_path, number, photos, 7, rates, 0.2)
     return [PhotoSpan.of(span) for span in find_spans(tmp_path)]
 
 
@@ -27,19 +27,19 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> PhotoSpan:
 
 
 def test_a_week_comes_again_as_the_next(tmp_path: Path) -> None:
-    first, second = weeks(tmp_path, {}, {"twice": 0.0})
+    first, second = weeks(tmp_path, {}, {"twice": 0.0}, photos=FEW)
     assert read_labels(first) == read_labels(second)
 
 
 def test_an_empty_week_has_a_header_alone(tmp_path: Path) -> None:
-    [empty] = weeks(tmp_path, {"empty": 0.0})
+    [empty] = weeks(tmp_path, {"empty": 0.0}, photos=FEW)
     assert read_labels(empty) == [] and not Path(str(empty.photos)).exists()
 
 
 def test_half_of_a_week_is_copied(tmp_path: Path) -> None:
-    [half] = weeks(tmp_path, {"half-copied": 0.0})
+    [half] = weeks(tmp_path, {"half-copied": 0.0}, photos=FEW)
     files = sorted(Path(str(half.photos)).iterdir())
-    assert (len(read_labels(half)), len(files)) == (PHOTOS, PHOTOS // 2)
+    assert (len(read_labels(half)), len(files)) == (FEW, FEW // 2)
     assert files[-1].stat().st_size == 1000
 
 
@@ -60,17 +60,17 @@ def test_a_new_camera_takes_some_sessions_and_no_label_changes(good: PhotoSpan, 
 
 @pytest.mark.parametrize("fault", ["corrupt", "half-copied"])
 def test_a_camera_leaves_photos_that_another_fault_damaged(fault: str, tmp_path: Path) -> None:
-    (span,) = weeks(tmp_path, {fault: 0.5, "new-camera": 0.9, "dead-session": 0.9})
+    (span,) = weeks(tmp_path, {fault: 0.5, "new-camera": 0.9, "dead-session": 0.9}, photos=FEW)
     assert list(Path(str(span.photos)).iterdir())
 
 
 def test_a_dark_lens_leaves_photos_that_another_fault_damaged(tmp_path: Path) -> None:
-    (span,) = weeks(tmp_path, {"truncated": 0.6, "dark-lens": 0.6})
-    assert len(list(Path(str(span.photos)).iterdir())) == PHOTOS
+    (span,) = weeks(tmp_path, {"truncated": 0.6, "dark-lens": 0.6}, photos=FEW)
+    assert len(list(Path(str(span.photos)).iterdir())) == FEW
 
 
 def test_an_empty_week_comes_again_with_another_fault(tmp_path: Path) -> None:
-    _, again = weeks(tmp_path, {"empty": 0.0}, {"twice": 0.0, "half-copied": 0.0})
+    _, again = weeks(tmp_path, {"empty": 0.0}, {"twice": 0.0, "half-copied": 0.0}, photos=FEW)
     assert read_labels(again) == []
 
 
