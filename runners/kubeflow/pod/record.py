@@ -1,6 +1,9 @@
-"""The last work of the step that ends a run on a cluster: the page of a failed run, and the alerts."""
+"""The last work of the step that ends a run on a cluster: the page of a failed run, alerts, and MLflow."""
 
 import logging
+import subprocess
+import sys
+import tempfile
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -13,6 +16,8 @@ from edgeline.report.facts import Facts
 from edgeline.report.page import render_run
 from edgeline.store.locations import locate
 
+# A run on a cluster waits so long for MLflow at its end.
+_PATIENCE_S = 120.0
 _log = logging.getLogger("edgeline.kubeflow")
 
 
@@ -59,3 +64,29 @@ def tell_of_end(run: str, place: str, settings: str, outcome: Outcome, problem: 
             _log.warning("%s", warning)
     except Exception as error:
         _log.warning("No alert was sent: %s", type(error).__name__)
+
+
+def mirror(uri: str, place: str) -> None:
+    """Sends a server of MLflow the runs and releases of a model that it lacks, in a process of its own.
+
+    `place` is the folder or URL of the records of its runs, `PUSH/runs/MODEL`. It never raises: after a
+    failure the next run sends them.
+    """
+    root, _, model = place.rpartition("/runs/")
+    try:
+        with tempfile.TemporaryDirectory() as workspace:
+            process = subprocess.run(
+                [sys.executable, "-m", "edgeline.mlflow.mirror", uri, workspace, model, root],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_PATIENCE_S,
+            )
+        for line in process.stderr.strip().splitlines()[-1:] if process.returncode else ():
+            _log.warning("%s", line)
+    except subprocess.TimeoutExpired:
+        _log.warning(
+            "MLflow at %s lacks this run: no answer within %g s. The next run adds it.", uri, _PATIENCE_S
+        )
+    except OSError as error:
+        _log.warning("MLflow at %s lacks this run: %s. The next run adds it.", uri, error)

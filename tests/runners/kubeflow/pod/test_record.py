@@ -17,7 +17,7 @@ import pytest
 from edgeline.records.verdict import PUSH, Push
 from edgeline.release import store
 from edgeline.report import records
-from runners.kubeflow.pod import mirror
+from runners.kubeflow.pod import record
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run
 from tests.runners.cli.process import python
@@ -138,6 +138,6 @@ def test_a_registry_that_is_broken_changes_no_exit_code_and_was_asked_with_the_l
 
 
 def test_a_registry_that_takes_too_long_is_given_up(tmp_path, nobody, monkeypatch, caplog):
-    monkeypatch.setattr(mirror, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(record, "_PATIENCE_S", 0.1)
     assert admit(tmp_path, HELD, "--registry", nobody) == 3
     assert f"MLflow at {nobody} lacks this run: no answer within 0.1 s." in caplog.text
