@@ -6,7 +6,7 @@ import click
 
 from edgeline.cli.commands import Command
 from edgeline.cli.options import gather, overrides
-from runners.drill.options import DrillOptions
+from runners.shared.run_options import DrillOptions
 
 _EPILOG = """\
 \b

@@ -13,13 +13,12 @@ from edgeline.edge.interpreter import silence_stderr
 from edgeline.errors import UsageError
 from runners.drill import forks
 from runners.drill.faults import Plan, draw_plan, format_plan, read_plan
-from runners.drill.options import DrillOptions
 from runners.drill.page import write_page
 from runners.drill.promises import find_first_broken
 from runners.drill.record import ARMS, YEAR, Limits, Year
 from runners.drill.simulation import PROFILE, WORKLOAD, Simulation
 from runners.shared.progress import print_line
-from runners.shared.run_options import NamedSettings, check_path
+from runners.shared.run_options import DrillOptions, NamedSettings, check_path
 
 
 def drill(options: DrillOptions) -> int:

@@ -36,12 +36,11 @@ from runners.drill.fleet import CLIENTS, SEEN, answer, follow
 from runners.drill.forks import Fork
 from runners.drill.harm import Harm, make_harm, refuse_everybody
 from runners.drill.hidden_tests import SCORES, score_models
-from runners.drill.options import DrillOptions
 from runners.drill.photos import deliver
 from runners.drill.promises import find_broken
 from runners.drill.record import ARMS, Attempt, Week, Year
 from runners.shared.inputs import ROOT
-from runners.shared.run_options import NamedSettings, RunOptions
+from runners.shared.run_options import DrillOptions, NamedSettings, RunOptions
 
 _OURS, _NEVER, _STOCK = ARMS
 WORKLOAD, PROFILE = "shelf", "drill"

@@ -1,4 +1,4 @@
-"""The options of commands as values: named settings, and a run with them."""
+"""The options of commands as values: named settings, a run with them, and a drill of many."""
 
 import os
 from collections.abc import Mapping
@@ -97,3 +97,15 @@ class RunOptions:
         if not self.named.workload:
             named = replace(self.named, workload=find_own_workload(self.data))
             object.__setattr__(self, "named", named)
+
+
+@dataclass(frozen=True)
+class DrillOptions:
+    """The options of `edgeline drill`."""
+
+    weeks: int
+    seed: int
+    faults: Path | None
+    workspace: Path
+    photos: int
+    overrides: tuple[str, ...]

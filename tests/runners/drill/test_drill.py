@@ -7,8 +7,8 @@ import pytest
 
 from edgeline.errors import UsageError
 from runners.drill.drill import drill
-from runners.drill.options import DrillOptions
 from runners.drill.record import YEAR
+from runners.shared.run_options import DrillOptions
 from tests.warm import WarmRun
 
 

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from runners.drill.faults import Drawn
-from runners.drill.options import DrillOptions
 from runners.drill.record import Limits, Week, Year
 from runners.drill.simulation import Simulation, find_effect
+from runners.shared.run_options import DrillOptions
 
 
 @pytest.mark.parametrize(
