@@ -12,6 +12,7 @@ from runners.timers import systemd_units
 from runners.timers.scheduled_run import schedule_name
 
 EDGELINE = f"{sys.prefix}/bin/edgeline"
+BOTTLES = f"name: bottles\nschema: {ROOT}/schema/shelf.pbtxt\nmodule: trainer_module.workloads.photos\n"
 
 
 @pytest.fixture
@@ -63,10 +64,7 @@ def test_the_folders_of_a_workload_of_ones_own_go_along(team, capsys, monkeypatc
 
 
 def test_a_workload_of_ones_own_is_named_by_its_whole_path_and_a_named_profile_by_its_name(team, capsys):
-    schema = ROOT / "schema" / "shelf.pbtxt"
-    (team / "w.yaml").write_text(
-        f"name: bottles\nschema: {schema}\nmodule: trainer_module.workloads.photos\n"
-    )
+    (team / "w.yaml").write_text(BOTTLES)
 
     assert main(["schedule", "--cron", "--workload", "w.yaml", "--profile", "drill"]) == 0
 
@@ -216,10 +214,7 @@ def test_no_crontab_is_changed(team, capsys, change):
 
 def test_a_schedule_of_a_workload_whose_file_is_gone_is_removed_by_its_name(team, tmp_path):
     put(tmp_path, "systemctl", "exit 0")
-    schema = ROOT / "schema" / "shelf.pbtxt"
-    (team / "w.yaml").write_text(
-        f"name: bottles\nschema: {schema}\nmodule: trainer_module.workloads.photos\n"
-    )
+    (team / "w.yaml").write_text(BOTTLES)
     assert main(["schedule", "--systemd", "--install", "--workload", "w.yaml"]) == 0
     (team / "w.yaml").unlink()
 
