@@ -25,7 +25,8 @@ def test_links_are_to_the_ui_where_that_is_known_and_else_it_is_said_how_to_get_
     assert alone.code == 0 and "#/runs" not in alone.out and "KF_PIPELINES_UI_ENDPOINT" in alone.out
     assert edgeline("submit", "--json").json["url"] is None
     unknown = edgeline("watch", "nope")
-    assert unknown.code == 2 and "#/runs" not in unknown.err and "KF_PIPELINES_UI_ENDPOINT" in unknown.err
+    assert unknown.code == 2 and "There is no run nope" in unknown.err
+    assert "#/runs" not in unknown.err and "KF_PIPELINES_UI_ENDPOINT" in unknown.err
     monkeypatch.setenv("KF_PIPELINES_UI_ENDPOINT", "https://kubeflow.example/pipeline/")
     assert "https://kubeflow.example/pipeline/#/runs/details/" in edgeline("submit").out
 

@@ -209,13 +209,6 @@ def test_a_server_without_the_old_api_is_followed_all_the_same_and_a_gate_that_h
     assert "ReleaseGate             held" in held.out and "ReleaseGate             failed" not in held.out
 
 
-def test_watch_follows_a_run_that_was_submitted_before(server, edgeline):
-    server.next_story = PUSHED
-    edgeline("submit")
-    ended = edgeline("watch", the_run(server))
-    assert ended.code == 0 and "[ 3/5] Trainer" in ended.out
-
-
 def test_the_api_may_be_away_for_a_while_as_when_a_port_forward_breaks(server, edgeline):
     server.next_story = STEP_BY_STEP
     server.break_(r"GET .*/runs/", hang_up, times=3, after=4)
@@ -328,12 +321,6 @@ def test_retry_without_waiting_says_how_to_follow_it(server, edgeline):
     edgeline("submit", "--wait")
     ended = edgeline("retry", the_run(server))
     assert ended.code == 0 and names("watch", the_run(server), ended.out)
-
-
-@pytest.mark.parametrize("command", ["retry", "watch"])
-def test_a_run_that_is_unknown_is_bad_usage(server, edgeline, command):
-    ended = edgeline(command, "5f8d1d4e-0000-0000-0000-000000000000")
-    assert ended.code == 2 and "There is no run 5f8d1d4e" in ended.err
 
 
 @pytest.mark.parametrize(
