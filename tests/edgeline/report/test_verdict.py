@@ -82,6 +82,9 @@ def test_only_a_model_with_wrong_answers_is_a_reason_to_look_at_labels(gate, is_
     steps = list_next_steps(replace(ended("held"), gates=(Verdict(gate, "fail", ("Bad.",)),)))
     assert any("are their labels right?" in step for step in steps) == is_said
     assert any("If a bound is wrong" in step for step in steps)
+    passed = list_next_steps(replace(ended("held"), gates=(Verdict(gate, "pass", ("Fine.",)),)))
+    assert passed[0] == "No gate failed: the reason says what to do."
+    assert not any("If a bound is wrong" in step for step in passed) and list_next_steps(a_run()) == []
 
 
 @pytest.mark.parametrize(("action", "is_said"), [("promote", False), ("rollback", True)])
