@@ -36,10 +36,7 @@ def utc_now() -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """Parses an ISO 8601 time; one without a zone is in UTC.
-
-    Raises ValueError if the text is no such time.
-    """
+    """Parses an ISO 8601 time, which is in UTC without a zone. Raises ValueError for any other text."""
     at = datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python before 3.11 does not know the Z
     return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
 

@@ -204,10 +204,7 @@ class PastRun:
         return rows
 
     def label_issues(self) -> list[dict[str, str]]:
-        """Returns the examples whose label is probably wrong, by the columns of `label_issues.csv`.
-
-        Raises UsageError if its files are not on this machine.
-        """
+        """Returns the rows of `label_issues.csv`. Raises UsageError if it is not on this machine."""
         folder = self.known.sources.evaluation
         if folder is None or not (folder / LABEL_ISSUES_CSV).is_file():
             raise self._make_missing_error("list of labels", "Evaluator")
@@ -222,10 +219,7 @@ class PastRun:
         )
 
     def report(self) -> "Report":
-        """Returns its page, which a notebook shows.
-
-        Raises UsageError if it has no page, for example because it has not ended.
-        """
+        """Returns its page, which a notebook shows. Raises UsageError before it has one."""
         page = self.known.page
         if page is None:
             raise UsageError(
@@ -238,9 +232,7 @@ class PastRun:
     def model(self, variant: str | None = None) -> "Model":
         """Returns the release that it pushed, which predicts as a phone does.
 
-        Raises:
-            UsageError: It pushed none, or its release is gone.
-            EdgelineError: The release is damaged.
+        Raises UsageError if there is none, or it is gone, and EdgelineError if it is damaged.
         """
         if self.outcome != "pushed":
             raise UsageError(

@@ -24,10 +24,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 def make_absolute(path: Path) -> Path:
-    """Returns a path relative to the current folder as an absolute one: a worker may run in another folder.
-
-    Raises ValueError if the path begins with the home of an unknown user.
-    """
+    """Returns an absolute path, since a worker may run elsewhere. Raises ValueError for an unknown home."""
     try:
         return path.expanduser().absolute()
     except RuntimeError as error:
@@ -53,10 +50,7 @@ def names_secret(name: str) -> bool:
 
 
 def refuse_user(url: str) -> str:
-    """Returns a URL that contains no user.
-
-    Raises ValueError if it contains one; the message does not show it.
-    """
+    """Returns a URL that contains no user. Raises ValueError, which does not show it, for one that does."""
     if names_user(url):
         raise ValueError("the value has a user or password before an @, which every run would record")
     return url

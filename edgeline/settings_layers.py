@@ -84,10 +84,7 @@ for _tag, _pattern, _first in (
 
 
 def parse_yaml(text: str | bytes, most: int = _MOST_BYTES) -> object:
-    """Returns the value of a YAML text of at most `most` bytes.
-
-    Raises yaml.YAMLError if the text is not YAML, or contains what no setting needs.
-    """
+    """Returns the value of a YAML text of at most `most` bytes. Raises yaml.YAMLError for any other text."""
     if len(text) > most:
         raise yaml.YAMLError(f"it has more than {most // 1024} KiB")
     try:

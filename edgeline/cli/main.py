@@ -86,10 +86,7 @@ class Commands(Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Imports the command that is called.
-
-        Raises UsageError if it is a command of the project, and only the package is installed.
-        """
+        """Imports the called command. Raises UsageError for one of the project that is not there."""
         if args and args[0] in _OF_THE_PROJECT and args[0] not in self._table:
             raise make_missing_error(f"The command {args[0]}")
         name, _, rest = super().resolve_command(ctx, args)

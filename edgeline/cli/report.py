@@ -71,10 +71,7 @@ def _find_in_store(place: Place, run_id: str) -> tuple[Path, Facts]:
 
 
 def write_index(place: Place) -> tuple[Path, dict[str, Any]]:
-    """Writes the page of all runs; returns its path, and the document for `--json`.
-
-    Raises UsageError if there is no run, or the store has several models and none is named.
-    """
+    """Writes the page of all runs; returns its path and JSON document. Raises as `find_known_runs` does."""
     model, pages, runs = find_known_runs(place)
     rows = [make_row(item.facts, item.link) for item in runs]
     name = "index.html" if place.store else f"index-{model}.html"

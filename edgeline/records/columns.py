@@ -28,10 +28,7 @@ _OTHERS = (
 
 
 def parse_time(text: str) -> float:
-    """Returns the seconds since 1970 of an ISO 8601 time; a time without a zone is in UTC.
-
-    Raises ValueError if the text is not such a time; the message says what it looks like.
-    """
+    """Returns an ISO 8601 time, UTC without zone, in seconds since 1970; a ValueError names another form."""
     match = _ISO.fullmatch(text)
     if match is None:
         meant = next((kind for form, kind in _OTHERS if form.fullmatch(text)), "not a time")
@@ -135,10 +132,7 @@ class Column:
 
 
 def parse_cell(text: str, form: str) -> float:
-    """Returns the number, or the time in seconds since 1970, that a text in this form stands for.
-
-    Raises ValueError if the text has another form; the message names it.
-    """
+    """Returns the number, or seconds since 1970, of a text in this form; a ValueError names another form."""
     if form == NUMBER:
         try:
             # Digits of other scripts, which `float` reads, are none to a phone.

@@ -29,12 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def decode(content: bytes, kind: Any = Any) -> Any:
-    """Decodes JSON to the type `kind`.
-
-    Raises:
-        ValueError: The content is not JSON, or not of this type; NaN is not JSON either.
-        RecursionError: The content is nested too deep.
-    """
+    """Decodes JSON to `kind`. Raises ValueError for other content or NaN, RecursionError for deep nesting."""
     return _check_numbers(get_decoder(kind).decode(content))
 
 
@@ -75,10 +70,7 @@ def _escape_surrogates(value: Any) -> Any:
 
 
 def convert(value: object, kind: Any) -> Any:
-    """Converts dicts, lists, texts and numbers to the type `kind`.
-
-    Raises ValueError if the value is not of this type.
-    """
+    """Converts dicts, lists, texts and numbers to the type `kind`. Raises ValueError if they do not fit."""
     get_decoder(kind)
     return _check_numbers(msgspec.convert(value, kind))
 

@@ -23,10 +23,7 @@ class Rejected:
 
 
 def check_label(label: str, labels: Sequence[str], what: str) -> None:
-    """Refuses a label that is not in the schema; `what` begins the sentence.
-
-    Raises RowRejected for an unknown label.
-    """
+    """Raises RowRejected for a label that is not in the schema; `what` begins the sentence."""
     if label not in labels:
         near = difflib.get_close_matches(label, labels, n=1)
         known = f"the known labels are {', '.join(map(repr, labels))}"
@@ -35,10 +32,7 @@ def check_label(label: str, labels: Sequence[str], what: str) -> None:
 
 
 def check_text(text: str) -> None:
-    """Refuses a text that holds a control character or nothing that can be read.
-
-    Raises RowRejected for either.
-    """
+    """Raises RowRejected for a text that holds a control character or nothing that can be read."""
     if match := _CONTROL.search(text):
         raise RowRejected("control-character", f"It holds the control character U+{ord(match[0]):04X}.")
     # Format characters alone, such as joiners and direction marks, are no text.

@@ -62,10 +62,7 @@ def find_cause(error: Exception) -> Exception:
 
 
 def move_to_store(folder: Path, place: str) -> None:
-    """Moves the shards in a split's folder to a place in a store, and leaves a list of their URLs.
-
-    Raises EdgelineError if the store cannot be written.
-    """
+    """Moves a split's shards to a place in a store, and leaves a list of their URLs. Raises EdgelineError."""
     files, target = sorted(folder.glob("*.gz")), _locate_in_store(place)
     with explain_errors(target):
         # Each file is whole in memory while it is copied.
@@ -77,10 +74,7 @@ def move_to_store(folder: Path, place: str) -> None:
 
 
 def bring_back(folder: Path) -> None:
-    """Copies the shards of a split from the store to its folder; does nothing if they are in the folder.
-
-    Raises EdgelineError if the store cannot be read, or the shards are gone.
-    """
+    """Copies a split's shards to its folder if they are in a store. Raises EdgelineError if they are gone."""
     if not (folder / _URLS_FILE).exists():
         return
     places = [_locate_in_store(url) for url in _read_urls(folder / _URLS_FILE)]

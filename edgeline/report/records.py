@@ -38,12 +38,7 @@ _LONGEST = timedelta(days=14)
 
 
 def write(folder: Location, facts: Facts, page: str) -> Location:
-    """Writes the facts and the page of a run, each whole or not at all; returns the place of the page.
-
-    Raises:
-        EdgelineError: The store cannot be written.
-        OSError: The folder cannot be written.
-    """
+    """Writes facts and page of a run, each whole or not at all, or raises EdgelineError or OSError."""
     for name, content in ((FACTS, encode(facts) + b"\n"), (PAGE, page.encode())):
         write_file(folder / name, content)
     return folder / PAGE
@@ -75,10 +70,7 @@ def read(folder: Location) -> Facts | None:
 
 
 def read_all(root: Location) -> list[tuple[Location, Facts]]:
-    """Returns the folder and facts of every run below `root`, in the order of the runs.
-
-    Raises EdgelineError if the store cannot be read.
-    """
+    """Returns folder and facts of every run below `root`, in the order of the runs. Raises as `read` does."""
     folders = [root / name for name in list_folders(root)]
     with ThreadPoolExecutor(_READERS) as pool:
         pairs = zip(folders, pool.map(read, folders), strict=True)

@@ -199,10 +199,7 @@ def find_served(run: Run, newest: int, oldest: int = 1) -> ServedSlice | None:
 
 
 def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:
-    """Yields the last lines of an ended run, each with its style: verdict, reasons, next steps.
-
-    `release` is the release in production.
-    """
+    """Yields the last lines of an ended run with their styles; `release` is the one in production."""
     if run.warnings:
         yield "Warnings", "bold yellow"
         yield from ((f"  - {warning}", "yellow") for warning in run.warnings)

@@ -89,10 +89,7 @@ def resolve_place(place: Place) -> tuple[Run | None, str, str]:
 
 
 def find_known_run(place: Place, run_id: str) -> KnownRun:
-    """Returns the run of that id or of an unambiguous beginning of it, `latest`, or `production`.
-
-    Raises UsageError if there is no such run, or several.
-    """
+    """Returns a run by id, its beginning, `latest` or `production`. Raises UsageError for none or several."""
     if place.store is None:
         return _read_folder(place, *find_run(place.workspace, run_id, place.workload))
     root, model = _find_records(place.store, place.workload)

@@ -112,10 +112,8 @@ def read_runs(workspace: Path, workload: str | None = None) -> list[Run]:
 def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple[RunFolder, Run]:
     """Returns the run of that id, the newest for `latest`, or the one that pushed the release in production.
 
-    The beginning of an id will do where no other run has it.
-
-    `latest` and `production` are of `workload` where it is given, else of the newest run's workload. Raises
-    UsageError if there is no such run, or several begin so.
+    The beginning of an id will do where no other run has it. `latest` and `production` are of `workload`, by
+    default that of the newest run. Raises UsageError if there is no such run, or several begin so.
     """
     runs = {run.id: (folder, run) for folder, run in read_all(workspace)}
     if not runs:
@@ -150,10 +148,7 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
 
 
 def complete_id(beginning: str, ids: Collection[str]) -> str:
-    """Returns the id that begins so; the beginning itself if it is one, or if none begins so.
-
-    Raises UsageError if several begin so.
-    """
+    """Returns the id that begins so; without one the beginning. Raises UsageError if several begin so."""
     begun = [each for each in ids if beginning and each.startswith(beginning)]
     if beginning in ids or not begun:
         return beginning
@@ -193,10 +188,7 @@ def find_registry(last: Run | None, workspace: Path) -> str | None:
 
 
 def in_production(push: str, model: str) -> str:
-    """Returns the id of the run that pushed the model's release in production.
-
-    Raises UsageError if the model has no release in production.
-    """
+    """Returns the id of the run that pushed the release in production. Raises UsageError if there is none."""
     from edgeline.release.releases import current
 
     if (release := current(push, model)) is None:
@@ -225,9 +217,8 @@ def list_files(uri: str) -> dict[str, int]:
 def discard_damaged(workspace: Path) -> list[str]:
     """Removes the folder of each artifact that lost files or bytes, so that its step runs again.
 
-    TFX reuses a cached step when its output folders exist, and does not check whether they are complete.
-
-    Returns a sentence for each. It passes over folders that are missing altogether: TFX detects those itself.
+    Returns a sentence for each. TFX reuses a cached step when its output folders exist, whether or not they
+    are complete; it detects itself that they are missing altogether.
     """
     root = (workspace / "artifacts").resolve()
     newest = {artifact.uri: artifact for run in read_runs(workspace) for artifact in run.artifacts}
