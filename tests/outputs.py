@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from edgeline.records.events import EventWriter, StepChanged
+from edgeline.records.json_file import JsonFile, JsonLines
 from edgeline.records.run import RUN, Artifact, Run, Step
 from edgeline.workspace.runs import RunFolder
 
@@ -28,3 +30,16 @@ def record_output(
     else:
         folder.write(replace(run, artifacts=(*run.artifacts, artifact)))
     return folder.read()
+
+
+def leave(
+    folder: RunFolder, step: str, output: str, file: JsonFile[Any] | JsonLines[Any] | str, content: Any
+) -> Run:
+    """Writes a file of an output, or bytes under a name, and adds the output to the record of the run."""
+    place = folder.path / step / output
+    place.mkdir(parents=True)
+    if isinstance(file, str):
+        (place / file).write_bytes(content)
+    else:
+        file.write(place, content)
+    return record_output(folder, step, output, place)

@@ -1,7 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pandas
 import pytest
@@ -22,7 +21,7 @@ from tests.edgeline.cli.test_predict import ROW, SHAPES, TOKENS, tflite
 from tests.edgeline.cli.test_verify import push_with_golden
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run, spans
-from tests.outputs import record_output
+from tests.outputs import leave, record_output
 
 ANSWERS = [
     Prediction("a.jpg", "dark", (0.9, 0.1), {"lane": "l1"}, 1, "g1"),
@@ -71,20 +70,10 @@ def test_the_age_of_production_is_rows_too(history, monkeypatch):
 def answered(workspace):
     """A run that got as far as its answers to two eval examples."""
     folder = RunFolder(next((workspace / "runs").iterdir()))
-    for step, key, name in (
-        ("EdgeValidator", "verdict", PREDICTIONS.name),
-        ("EdgeConverter", "edge_models", LABELS_FILE_NAME),
-        ("Evaluator", "evaluation", LABEL_ISSUES_CSV),
-    ):
-        place = folder.path / step
-        place.mkdir()
-        if step == "EdgeConverter":
-            (place / name).write_text("dark\nbright\n")
-        elif step == "Evaluator":
-            (place / name).write_text("example,label,suggested,corrected\nb.jpg,bright,dark,\n")
-        else:
-            (place / name).write_bytes(b"\n".join(map(msgspec.json.encode, ANSWERS)))
-        record_output(folder, step, key, place)
+    issues = b"example,label,suggested,corrected\nb.jpg,bright,dark,\n"
+    leave(folder, "EdgeValidator", "verdict", PREDICTIONS, ANSWERS)
+    leave(folder, "EdgeConverter", "edge_models", LABELS_FILE_NAME, b"dark\nbright\n")
+    leave(folder, "Evaluator", "evaluation", LABEL_ISSUES_CSV, issues)
     return edgeline.open(workspace).run()
 
 

@@ -13,7 +13,8 @@ from edgeline.alerts import channels
 from edgeline.alerts.channels import Message, send
 from edgeline.alerts.settings import AlertSettings
 from edgeline.alerts.troubles import Trouble
-from tests.edgeline.alerts.servers import SECRET, Mailbox, mail_server, write_certificate
+from edgeline.phone.certificate import make_certificate
+from tests.edgeline.alerts.servers import SECRET, Mailbox, mail_server
 
 PASSWORD = "right-and-s3cr3t"
 TROUBLE = Trouble("Held back: <!channel> & no push.", ("Accuracy is 0.7.",), "edgeline show latest")
@@ -46,8 +47,10 @@ def webhook(hook):
 @pytest.fixture
 def mail(tmp_path, monkeypatch, patient):
     """Settings of a mail server that a test starts, with a login from files; the certificate is trusted."""
-    certificate = write_certificate(tmp_path / "mail.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    made, certificate = make_certificate(tmp_path, "127.0.0.1"), tmp_path / "mail.pem"
+    certificate.write_bytes(made.chain)
+    (tmp_path / "authority.pem").write_bytes(made.authority)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     for name, text in (("user", "edgeline"), ("password", PASSWORD)):
         (tmp_path / name).write_text(f"{text}\n")
     secrets = {name: str(tmp_path / name) for name in ("user", "password")}

@@ -21,7 +21,7 @@ from runners.local.lock import hold
 from tests.conftest import make_workspace
 from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
 from tests.edgeline.report.runs import a_run
-from tests.outputs import record_output, write_run
+from tests.outputs import leave, write_run
 from tests.s3 import point_to
 
 METRICS = {"overall": {"all": {"accuracy": 0.94}}}
@@ -212,13 +212,11 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace, 
     store.push(tmp_path / "workspace/push", "shelf", make_candidate(tmp_path / "one", metrics=METRICS))
     assert "answered" not in edgeline("status")[1]
     folder = RunFolder(next((workspace / "runs").iterdir()))
-    ingested = folder.path / "ingested"
     checked = Estimate(200, 12, 0.93, 0.88, 0.96)
     tally = Tally(1_530, 0.95, 230, checked, 0.94, 12, 3)
-    SERVED.write(ingested, Served((ServedVersion(2, Tally(5, 0.5)), ServedVersion(1, tally))))
-    record_output(folder, "ExampleGen", "quarantine", ingested)
-    PUSHED.write(folder.path / "evaluated", {1: PushedVersion.of("", METRICS)})
-    record_output(folder, "Evaluator", "evaluation", folder.path / "evaluated")
+    served = Served((ServedVersion(2, Tally(5, 0.5)), ServedVersion(1, tally)))
+    leave(folder, "ExampleGen", "quarantine", SERVED, served)
+    leave(folder, "Evaluator", "evaluation", PUSHED, {1: PushedVersion.of("", METRICS)})
     assert (
         "  Version 1 answered 1,530 times: 93.0 % of 200 drawn at random were right (95 % CI 88.0 % to"
         " 96.0 %, on eval 94.0 %); 95.0 % to expect by their scores; 3 of 12 that looked wrong were right.\n"

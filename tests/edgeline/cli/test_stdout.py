@@ -18,7 +18,7 @@ from edgeline.errors import Problem
 from edgeline.records.events import Counted, Planned, StepChanged, Warned
 from edgeline.records.run import Step
 from runners.shared.progress import Progress
-from tests.outputs import record_output, write_run
+from tests.outputs import leave, write_run
 
 ROOT = Path(__file__).resolve().parents[3]
 # What a terminal obeys: clear the screen, set the title, one-byte CSI, back to the line's start, rub out, a
@@ -86,10 +86,7 @@ def workspace(tmp_path, make_run):
         },
     }
     for (step, output, name), content in files.items():
-        place = folder.path / step
-        place.mkdir()
-        (place / name).write_text(json.dumps(content))
-        record_output(folder, step, output, place)
+        leave(folder, step, output, name, json.dumps(content).encode())
     return tmp_path
 
 

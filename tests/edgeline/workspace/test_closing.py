@@ -9,7 +9,7 @@ from edgeline.report.facts import Facts
 from edgeline.workspace import closing
 from edgeline.workspace.known_runs import write_report
 from edgeline.workspace.runs import RunFolder
-from tests.outputs import record_output
+from tests.outputs import leave
 
 DATA_PASS = Verdict("data", "pass", ("150 of 150 photos were accepted.",))
 FEW, NONE = ("Lane 7 has 3 photos.",), ("There is no production model to compare with.",)
@@ -27,14 +27,12 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def put_out(tmp_path, folder, make_run):
+def put_out(folder, make_run):
     """Records the output of a running run with the file given."""
     folder.write(make_run())
 
     def put(step, content):
-        place = tmp_path / "artifacts" / step
-        (VERDICT if isinstance(content, Verdict) else PUSH).write(place, content)
-        record_output(folder, step, OUTPUTS[step], place)
+        leave(folder, step, OUTPUTS[step], VERDICT if isinstance(content, Verdict) else PUSH, content)
 
     return put
 

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import pytest
 
 from edgeline.records.edge import EDGE_FILES, EdgeFiles, Variant
 from edgeline.records.evaluation import (
@@ -13,13 +14,12 @@ from edgeline.records.evaluation import (
     PhotoDrift,
 )
 from edgeline.records.ingest import INGEST, Ingest, Span
-from edgeline.records.json_file import JsonFile
 from edgeline.records.training import Estimate
 from edgeline.report import records
 from edgeline.workspace.details import detail_lines, read_details
 from edgeline.workspace.runs import RunFolder
 from tests.edgeline.report.runs import a_run
-from tests.outputs import record_output
+from tests.outputs import leave
 
 BY_MACHINE = Metrics(
     {"overall": {"all": {"example_count": 400, "accuracy": 0.9}}},
@@ -29,10 +29,9 @@ BY_MACHINE = Metrics(
 )
 
 
-def leave(folder: RunFolder, step: str, output: str, file: JsonFile[Any], content: object) -> None:
-    place = folder.path / step
-    file.write(place, content)
-    record_output(folder, step, output, place)
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
 
 
 def list_details(folder: RunFolder, width: int = 80) -> list[str]:
@@ -45,8 +44,7 @@ def text(folder: RunFolder) -> str:
     return "\n".join(list_details(folder))
 
 
-def test_quarantined_photos_are_counted_by_span_and_the_file_with_reasons_is_named(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
+def test_quarantined_photos_are_counted_by_span_and_the_file_with_reasons_is_named(folder: RunFolder) -> None:
     spans = (
         Span("span-00001", 1, rows=10),
         Span("span-00002", 2, rows=12, rejected={"corrupt": 2, "duplicate": 1}),
@@ -55,13 +53,12 @@ def test_quarantined_photos_are_counted_by_span_and_the_file_with_reasons_is_nam
     leave(folder, "ExampleGen", "quarantine", INGEST, ingest)
     assert "15 train, 4 eval (11 ok, 8 damaged)" in text(folder)
     assert "span-00002: 3 of 12 quarantined: 2 corrupt, 1 duplicate" in text(folder)
-    assert str(folder.path / "ExampleGen" / "quarantine.csv") in text(folder)
+    assert str(folder.path / "ExampleGen" / "quarantine" / "quarantine.csv") in text(folder)
     assert "span-00001" not in text(folder)
 
 
-def test_of_a_run_that_goes_on_an_early_page_hides_nothing(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    early = a_run(id=tmp_path.name, outcome="running")
+def test_of_a_run_that_goes_on_an_early_page_hides_nothing(folder: RunFolder) -> None:
+    early = a_run(id=folder.path.name, outcome="running")
     assert early.data is not None
     folder.write(replace(early.run, host="elsewhere"))
     records.write(folder.path, replace(early, data=replace(early.data, splits={})), "<p>early")
@@ -69,17 +66,17 @@ def test_of_a_run_that_goes_on_an_early_page_hides_nothing(tmp_path: Path) -> No
     assert list_details(folder)[0] == "Photos: 15 train (15 ok)"
 
 
-def test_of_a_run_whose_artifacts_were_removed_the_page_tells_and_no_path_is_made_up(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    facts = a_run(id=tmp_path.name, artifacts=())
+def test_of_a_run_whose_artifacts_were_removed_the_page_tells_and_no_path_is_made_up(
+    folder: RunFolder,
+) -> None:
+    facts = a_run(id=folder.path.name, artifacts=())
     folder.write(facts.run)
     records.write(folder.path, facts, "<p>")
     assert "  each with its reason: quarantine.csv, which is gone" in text(folder)
     assert "listed in label_issues.csv, which is gone" in text(folder) and "None" not in text(folder)
 
 
-def test_accuracy_by_slice_stands_beside_that_of_production(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
+def test_accuracy_by_slice_stands_beside_that_of_production(folder: RunFolder) -> None:
     now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}, "class": {}}
     before = {"overall": {"all": {"example_count": 40, "accuracy": 0.85}}}
     leave(folder, "Evaluator", "evaluation", METRICS, Metrics(now, before))
@@ -87,8 +84,7 @@ def test_accuracy_by_slice_stands_beside_that_of_production(tmp_path: Path) -> N
     assert line.split() == ["overall", "all", "40", "-", "0.900", "0.769", "to", "0.960", "0.850"]
 
 
-def test_each_figure_has_its_number_of_groups_and_the_worst_groups_are_listed(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
+def test_each_figure_has_its_number_of_groups_and_the_worst_groups_are_listed(folder: RunFolder) -> None:
     leave(folder, "Evaluator", "evaluation", METRICS, replace(BY_MACHINE, out_of_fold=BY_MACHINE))
     lines = [line.split() for line in list_details(folder)]
     overall = ["overall", "all", "400", "4", "0.900", "0.550", "to", "0.990", "-"]
@@ -101,8 +97,7 @@ def test_each_figure_has_its_number_of_groups_and_the_worst_groups_are_listed(tm
         assert table[0] == overall and [line[:5] for line in table[1:]] == worst
 
 
-def test_a_narrow_table_leaves_out_the_groups(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
+def test_a_narrow_table_leaves_out_the_groups(folder: RunFolder) -> None:
     worst = (GroupShare("a-machine-with-a-long-name", 100, 0.7),)
     leave(folder, "Evaluator", "evaluation", METRICS, replace(BY_MACHINE, worst_groups=worst))
     wide, narrow = (list_details(folder, width) for width in (80, 60))
@@ -111,8 +106,7 @@ def test_a_narrow_table_leaves_out_the_groups(tmp_path: Path) -> None:
     assert narrow[1].split() == ["overall", "all", "400", "0.900", "0.550", "to", "0.990", "-"]
 
 
-def test_every_edge_file_is_listed_with_the_default_marked(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
+def test_every_edge_file_is_listed_with_the_default_marked(folder: RunFolder) -> None:
     known = a_run().edge
     assert known is not None
     fp16 = Variant("fp16", "model_fp16.tflite", measured=known.default_measured)
@@ -124,13 +118,12 @@ def test_every_edge_file_is_listed_with_the_default_marked(tmp_path: Path) -> No
 
 
 def test_probable_label_errors_and_photos_unlike_earlier_ones_are_told_with_their_list(
-    tmp_path: Path,
+    folder: RunFolder,
 ) -> None:
-    folder = RunFolder(tmp_path)
     issues = LabelIssues(2_400, ("the network",), 84, ())
     leave(folder, "Evaluator", "evaluation", LABEL_ISSUES, issues)
-    PHOTO_DRIFT.write(tmp_path / "Evaluator", PhotoDrift("span-00008", 300, 0.21, 0.166, 0.262))
+    place = folder.path / "Evaluator" / "evaluation"
+    PHOTO_DRIFT.write(place, PhotoDrift("span-00008", 300, 0.21, 0.166, 0.262))
     lines = list_details(folder)
-    place = tmp_path / "Evaluator" / "label_issues.csv"
-    assert f"Labels that are probably wrong: 84 of 2,400, listed in {place}" in lines
+    assert f"Labels that are probably wrong: 84 of 2,400, listed in {place}/label_issues.csv" in lines
     assert any(line.startswith("21.0 % of 300 photos of span-00008 are unlike") for line in lines)

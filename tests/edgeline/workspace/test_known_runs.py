@@ -13,7 +13,7 @@ from edgeline.report import records
 from edgeline.report.sources import Sources
 from edgeline.workspace.known_runs import Place, resolve_place, write_report
 from tests.conftest import make_workspace
-from tests.outputs import record_output, write_run
+from tests.outputs import leave, record_output, write_run
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def workspace(tmp_path, make_run):
         ended = make_run(id=name, outcome="failed", exit_code=1, **values)
         folder = write_run(tmp_path, ended)
         if spans:
-            ended = leave(folder, "ExampleGen", "quarantine", INGEST.name, INGEST.to_bytes(ingest(spans)))
+            ended = leave(folder, "ExampleGen", "quarantine", INGEST, ingest(spans))
         return ended, folder
 
     return run
@@ -33,13 +33,6 @@ def workspace(tmp_path, make_run):
 def ingest(spans):
     counted = tuple(Span(f"span-{n:05d}", n, rows=9, accepted=9) for n in range(1, spans + 1))
     return Ingest({"train": 7, "eval": 2}, {"ok": 9}, counted)
-
-
-def leave(folder, step, output, file, content):
-    place = folder.path / "artifacts" / step / output
-    place.mkdir(parents=True)
-    (place / file).write_bytes(content)
-    return record_output(folder, step, output, place)
 
 
 @pytest.mark.parametrize(("destination", "follows"), [(None, True), ("/releases", False)])
@@ -111,6 +104,6 @@ def test_what_a_gate_found_stands_beside_the_gate_alone(workspace):
     run = replace(run, outcome="refused", exit_code=4)
     assert "Fix the week." in page_of(run, folder)
     verdict = Verdict("data", "fail", ("Far too dark.",))
-    leave(folder, "DataValidator", "verdict", VERDICT.name, VERDICT.to_bytes(verdict))
+    leave(folder, "DataValidator", "verdict", VERDICT, verdict)
     page = page_of(replace(folder.read(), outcome="refused", exit_code=4), folder)
     assert page.count("Far too dark.") == 1 and "Fix the week." not in page

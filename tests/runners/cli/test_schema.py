@@ -6,7 +6,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from edgeline.cli.main import main
 from edgeline.workspace.runs import RunFolder
-from tests.edgeline.workspace.test_known_runs import leave
+from tests.outputs import leave
 
 CURATED = b"""\
 # Reviewed.
