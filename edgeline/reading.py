@@ -15,8 +15,7 @@ from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.release import store
 from edgeline.report.collect import read_answers, read_labels
 from edgeline.report.decay import find_aged
-from edgeline.report.facts import Facts
-from edgeline.report.served import list_slices
+from edgeline.report.facts import Facts, list_served
 from edgeline.report.timelines import make_row
 from edgeline.runtime import Bundle, load_bundle
 from edgeline.store.locations import is_url
@@ -175,7 +174,7 @@ class PastRun:
                 "doubted": each.tally.doubted,
                 "doubted_right": each.tally.doubted_right,
             }
-            for each in list_slices(self.facts.served, self.facts.pushed)
+            for each in list_served(self.facts.served, self.facts.pushed)
         ]
 
     def predictions(self) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from edgeline.release import store
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import nothing_of
 from edgeline.release.signing import signing_key
-from edgeline.report.served import ServedSlice
+from edgeline.report.facts import ServedSlice
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
 from edgeline.workspace import closing

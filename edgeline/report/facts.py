@@ -3,17 +3,21 @@
 They are written as `facts.json` beside each page.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from edgeline.records.edge import EdgeFiles, Mistake
 from edgeline.records.evaluation import Confusion, Importance, LabelIssues, PhotoDrift, SimpleModel
 from edgeline.records.ingest import Ingest, Quarantined
 from edgeline.records.run import Run
-from edgeline.records.served import PushedVersion, Served, Skew
+from edgeline.records.served import PushedVersion, Served, Skew, Tally
 from edgeline.records.training import CrossValidation, Epoch, Search, TrainingSummary
 from edgeline.records.verdict import Difference, Verdict
 from edgeline.report.measures import Reliability
+from edgeline.report.words import percent
+
+_MOST_DEVICES = 30  # the worst, which come first
 
 
 @dataclass(frozen=True)
@@ -183,3 +187,42 @@ class Facts:
         """Returns the version in production when it ended, which a canary leaves as it was."""
         is_canary = self.canary_percent is not None
         return self.evaluation.baseline_version if is_canary and self.evaluation else self.run.version
+
+
+@dataclass(frozen=True)
+class ServedSlice:
+    """The answers of one version on one slice, which may be all of them."""
+
+    version: int
+    tally: Tally
+    drawn: Slice  # the checked ones among those drawn at random; `before` is the eval accuracy at the push
+
+    @property
+    def sentence(self) -> str:
+        """Returns accuracy, expected accuracy and doubted answers in words."""
+        tally, drawn = self.tally, self.drawn
+        text = f"Version {self.version} answered {tally.answers:,} times"
+        if drawn.accuracy is not None:
+            on_eval = f", on eval {percent(drawn.before)}" if drawn.before is not None else ""
+            text += (
+                f": {percent(drawn.accuracy)} of {drawn.examples:,} drawn at random were right (95 % CI"
+                f" {percent(drawn.low)} to {percent(drawn.high)}{on_eval})"
+            )
+        text += f"; {percent(tally.expected)} to expect by their scores"
+        if tally.doubted:
+            text += f"; {tally.doubted_right:,} of {tally.doubted:,} that looked wrong were right"
+        return f"{text}.".replace("\u00a0", " ")
+
+
+def list_served(served: Served | None, pushed: Mapping[int, PushedVersion]) -> Iterator[ServedSlice]:
+    """Yields what was answered by version, the newest first, kind and slice."""
+    for version in (served or Served()).versions:
+        release = pushed.get(version.version)
+        for kind, tallies in version.kinds.items():
+            for name, tally in islice(tallies.items(), _MOST_DEVICES if kind == "device" else None):
+                before = release.accuracy_of(kind, name) if release else None
+                drawn = Slice(kind, name, 0, before=before)
+                if found := tally.checked:
+                    share, groups = (found.share, found.low, found.high), found.sessions
+                    drawn = Slice(kind, name, found.examples, *share, before=before, groups=groups)
+                yield ServedSlice(version.version, tally, drawn)

@@ -12,8 +12,8 @@ from edgeline.report import words
 from edgeline.report.compare import SECTIONS
 from edgeline.report.decay import describe_cost, draw_decay, find_aged
 from edgeline.report.drawing import MARKERS
+from edgeline.report.facts import ServedSlice
 from edgeline.report.page import Figure, render
-from edgeline.report.served import ServedSlice
 from edgeline.report.timelines import Row
 from edgeline.report.verdict import BADGES
 

@@ -14,8 +14,7 @@ from typing import Any
 from edgeline.report import charts, drawing, timelines, words
 from edgeline.report.changes import find_changes
 from edgeline.report.drawing import CLASS_COLOURS
-from edgeline.report.facts import Data, Facts
-from edgeline.report.served import list_slices
+from edgeline.report.facts import Data, Facts, list_served
 from edgeline.report.terms import TERMS
 from edgeline.report.verdict import (
     BADGES,
@@ -119,7 +118,7 @@ class View:
         self.next_steps = list_next_steps(facts)
         self.notes = list_notes(facts, before)
         self.changes = find_changes(facts, before) if before else ()
-        self.served = list_slices(facts.served, facts.pushed)
+        self.served = list(list_served(facts.served, facts.pushed))
 
     @property
     def data(self) -> Data:

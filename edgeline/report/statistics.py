@@ -18,13 +18,7 @@ _MOST_VALUES = 200
 
 def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature, ...]:
     """Returns the features of the training examples, those with a measured drift first, then by name."""
-    from tensorflow_metadata.proto.v0 import statistics_pb2
-
-    file = statistics / "Split-train" / "FeatureStats.pb"
-    if not file.is_file():
-        return ()
-    content = file.read_bytes()
-    datasets = {d.name: d for d in statistics_pb2.DatasetFeatureStatisticsList.FromString(content).datasets}
+    datasets = {dataset.name: dataset for dataset in _read_datasets(statistics, "train")}
     newest = datasets.get(_NEWEST) or datasets.get(_WHOLE_WINDOW)
     if newest is None:
         return ()
@@ -36,6 +30,14 @@ def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature
         measured = (measurement.distance, measurement.threshold, measurement.measure) if measurement else ()
         features.append(Feature(name, distribution, before.get(name), *measured))
     return tuple(sorted(features, key=lambda feature: (feature.distance is None, feature.name)))
+
+
+def _read_datasets(statistics: Path, split: str) -> Iterator[Any]:
+    """Yields the statistics of each slice of a split, or of several splits by a pattern."""
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    for path in sorted(statistics.glob(f"Split-{split}/FeatureStats.pb")):
+        yield from statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes()).datasets
 
 
 def _read_distributions(dataset: Any) -> Iterator[tuple[str, Distribution]]:
@@ -133,15 +135,12 @@ def _compare_ranges(known: Any, statistics: Path) -> Iterator[Difference]:
 
 
 def _read_ranges(statistics: Path) -> dict[str, tuple[float, float]]:
-    from tensorflow_metadata.proto.v0 import statistics_pb2
-
     ranges: dict[str, tuple[float, float]] = {}
-    for path in sorted(statistics.glob("Split-*/FeatureStats.pb")):
-        for dataset in statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes()).datasets:
-            for feature in dataset.features:
-                if feature.HasField("num_stats") and feature.num_stats.common_stats.num_non_missing:
-                    name = feature.name or ".".join(feature.path.step)
-                    low, high = feature.num_stats.min, feature.num_stats.max
-                    before = ranges.get(name, (low, high))
-                    ranges[name] = (min(low, before[0]), max(high, before[1]))
+    for dataset in _read_datasets(statistics, "*"):
+        for feature in dataset.features:
+            if feature.HasField("num_stats") and feature.num_stats.common_stats.num_non_missing:
+                name = feature.name or ".".join(feature.path.step)
+                low, high = feature.num_stats.min, feature.num_stats.max
+                before = ranges.get(name, (low, high))
+                ranges[name] = (min(low, before[0]), max(high, before[1]))
     return ranges

@@ -24,8 +24,7 @@ from edgeline.report.drawing import (
     add_tooltip,
     render_svg,
 )
-from edgeline.report.facts import Data, Evaluation, Facts, Slice
-from edgeline.report.served import ServedSlice, list_slices
+from edgeline.report.facts import Data, Evaluation, Facts, ServedSlice, Slice, list_served
 from edgeline.report.words import megabytes, seconds
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def make_row(facts: Facts, link: str | None) -> Row:
         newest=next((each for each in evaluation.of("span") if each.name == str(number)), None),
         baseline=evaluation.baseline_version,
         served=tuple(
-            each for each in list_slices(facts.served, facts.pushed) if each.drawn.kind == "overall"
+            each for each in list_served(facts.served, facts.pushed) if each.drawn.kind == "overall"
         ),
     )
 

@@ -18,7 +18,7 @@ from edgeline.release import store
 from edgeline.release.acceptance import terms
 from edgeline.release.releases import Release
 from edgeline.report import words
-from edgeline.report.served import ServedSlice, list_slices
+from edgeline.report.facts import ServedSlice, list_served
 from edgeline.report.sources import Sources
 from edgeline.report.words import setting
 from edgeline.workspace.runs import RunFolder
@@ -194,7 +194,7 @@ def find_served(run: Run, newest: int, oldest: int = 1) -> ServedSlice | None:
     sources = Sources.of(run)
     served = SERVED.find_readable(sources.quarantine) if sources.quarantine else None
     pushed = PUSHED.find_readable(sources.evaluation) if sources.evaluation else None
-    slices = list_slices(served, pushed or {})
+    slices = list_served(served, pushed or {})
     return next((each for each in slices if oldest <= each.version <= newest), None)
 
 
