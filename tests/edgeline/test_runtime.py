@@ -177,12 +177,11 @@ def test_a_key_that_no_pointer_can_have_is_refused_at_once(tmp_path, key):
         Phone("nowhere", "row", tmp_path / "keep", key=key)
 
 
-@pytest.mark.parametrize("example", json.loads(CANARY.read_text()), ids=str)
-def test_the_examples_of_the_rule_of_sides(example):
-    candidate = Canary(example["version"], "c" * 64, example["percent"])
-    pointer = Pointer(example["model"], 1, 0, at(0), at(1), Production(1, "p" * 64), candidate)
-    chosen = pointer.choose(example["client"])
-    assert (chosen == candidate) == example["candidate"]
+def test_the_examples_of_the_rule_of_sides():
+    for example in json.loads(CANARY.read_text()):
+        candidate = Canary(example["version"], "c" * 64, example["percent"])
+        pointer = Pointer(example["model"], 1, 0, at(0), at(1), Production(1, "p" * 64), candidate)
+        assert (pointer.choose(example["client"]) == candidate) == example["candidate"]
 
 
 def test_a_share_of_phones_is_what_it_says():

@@ -55,17 +55,17 @@ def test_each_feature_has_its_distribution_now_and_before_and_its_distance(stati
 
 
 @pytest.mark.parametrize(
-    ("before", "beyond"),
-    [(None, 0.0), (((0.0, 20.0, 1.0),), 0.0), (((0.0, 5.0, 0.5), (5.0, 10.0, 0.5)), 0.25)],
+    ("before", "now", "beyond"),
+    [
+        ((), ((0.0, 10.0, 1.0),), 0.0),
+        (((0.0, 5.0, 0.5), (5.0, 10.0, 0.5)), ((0.0, 10.0, 0.75), (10.0, 20.0, 0.25)), 0.25),
+        # A number that was always the same is beyond when it moves.
+        (((3.0, 3.0, 1.0),), ((3.0, 3.0, 0.9), (4.0, 4.0, 0.1)), 0.1),
+    ],
 )
-def test_numbers_beyond_those_of_earlier_spans_are_counted(before, beyond):
-    now = Distribution(bins=((0.0, 10.0, 0.75), (10.0, 20.0, 0.25), (20.0, 20.0, 0.0)))
-    assert Feature("days", now, before and Distribution(bins=before)).beyond == pytest.approx(beyond)
-
-
-def test_a_number_that_was_always_the_same_is_beyond_when_it_moves():
-    before = Distribution(bins=((3.0, 3.0, 1.0),))
-    assert Feature("days", Distribution(bins=((3.0, 3.0, 0.9), (4.0, 4.0, 0.1))), before).beyond == 0.1
+def test_numbers_beyond_those_of_earlier_spans_are_counted(before, now, beyond):
+    feature = Feature("days", Distribution(bins=now), Distribution(bins=before))
+    assert feature.beyond == pytest.approx(beyond)
 
 
 def test_without_statistics_there_is_no_feature(tmp_path):

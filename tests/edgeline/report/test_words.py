@@ -11,12 +11,8 @@ def test_times_are_said_as_people_do(seconds, text):
 
 
 def test_differences_have_a_sign_and_a_minus_of_a_digits_width():
-    assert [words.points(value) for value in (0.012, -0.098, 0.0, -0.0001)] == [
-        "+1.2",
-        "\u22129.8",
-        "±0.0",
-        "±0.0",
-    ]
+    shown = [words.points(value) for value in (0.012, -0.098, 0.0, -0.0001)]
+    assert shown == ["+1.2", "\u22129.8", "±0.0", "±0.0"]
 
 
 def test_what_is_not_known_is_a_dash():
