@@ -1,5 +1,7 @@
 """Push to an object store again and again, killed before its first write, its second, and so on.
 
+Of the writes of files, one after the other, only the first two and the last, of the manifest, are tried.
+
     python -m tests.edgeline.release.kill_at_every_object URL WORK_FOLDER
 
 A process of its own, with one thread, because it forks: everything that speaks to the store happens in a
@@ -12,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 
 import s3fs
@@ -20,7 +23,7 @@ from edgeline.release import lease, store
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from edgeline.store.locations import get_filesystem, list_files_below, locate
-from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
+from tests.edgeline.release.candidates import make_candidate, snapshot
 from tests.edgeline.release.kill_at_every_step import check_what_readers_find
 
 WRITES = {
@@ -99,7 +102,7 @@ def check(root: str, new, at: str, tell: Path) -> None:
 
 
 def main(root: str, work: Path) -> None:
-    candidate = make_candidate(work / "candidate", size=100, signing_key=make_key())
+    candidate = make_candidate(work / "candidate", size=100)
     told = work / "told"
     told.touch()
 
@@ -109,22 +112,24 @@ def main(root: str, work: Path) -> None:
     # Each writer is alone, and a check has a lease of 0.1 s: it would do little else than renew it.
     lease.Lease.keep = lambda self, stop: None
 
-    def go_on(kills: int) -> None:
+    def go_on(number: int, before: list[int]) -> None:
         """What was left is checked here, not in a child of its own: each takes a second to connect."""
-        if kills:
-            check(f"{root}/{kills - 1}", candidate, f"killed before write {kills}", told)
-        place = f"{root}/{kills}"
+        for last in before[-1:]:
+            check(f"{root}/{last}", candidate, f"killed before write {last}", told)
+        place = f"{root}/{number}"
         top = locate(place)
         get_filesystem(top).pipe({f"{top.path}/{name}": content for name, content in base.items()})
-        kill_before_write(kills + 1)
+        kill_before_write(number)
         store.push(place, "shelf", candidate)
 
-    kills = 0
-    while in_child(partial(go_on, kills)):
-        kills += 1
-    in_child(partial(check, f"{root}/{kills}", candidate, "not killed", told))
+    kills: list[int] = []
+    for number in chain(range(1, 6), count(12)):
+        if not in_child(partial(go_on, number, kills)):
+            break
+        kills.append(number)
+    in_child(partial(check, f"{root}/{number}", candidate, "not killed", told))
     assert told.read_text()[-1] == "n"
-    print(kills, told.read_text().count("o"))
+    print(len(kills), told.read_text().count("o"))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from upath import UPath
 
 from edgeline.errors import EdgelineError, WorkspaceLocked
 from edgeline.release import lease, store
-from edgeline.release.manifest import model_identity
 from edgeline.store import objects
 from edgeline.store.locations import get_filesystem, list_files_below, locate, read_bytes
 from tests.edgeline.release.candidates import make_candidate, problems_of
@@ -83,30 +82,6 @@ def on_write(monkeypatch):
     return install
 
 
-# tests/edgeline/cli/test_releases.py has the same in S3, through the commands.
-def test_releases_in_a_store_have_the_life_that_they_have_on_a_disk(url, tmp_path):
-    candidates = [make_candidate(tmp_path / name, name, SMALL) for name in ("one", "two")]
-    assert store.current(url, "shelf") is None and store.models(url) == ()
-    assert [store.push(url, "shelf", candidate).version for candidate in candidates] == [1, 2]
-    release = store.current(url, "shelf")
-    assert release.version == 2 and str(release.default_file) == f"{url}/edge/shelf/2/model_fp16.tflite"
-    assert (
-        read_bytes(release.serving / "saved_model.pb")
-        == (candidates[1].saved_model / "saved_model.pb").read_bytes()
-    )
-    assert store.find_version(url, "shelf", model_identity(candidates[0].saved_model)) == 1
-    assert store.rollback(url, "shelf", "two is worse").version == 1
-    assert store.current(url, "shelf").version == 1
-    assert store.promote(url, "shelf", 2, "it was not").version == 2
-    assert store.current(url, "shelf") == release
-    assert store.models(url) == ("shelf",)
-    assert [each.version for each in store.releases(url, "shelf")] == [1, 2]
-    assert store.verify(url, "shelf") == problems_of(url, "shelf", 1) == []
-    before = content(url)
-    store.repair(url)
-    assert content(url) == before
-
-
 def test_a_store_holds_what_a_disk_would_hold(url, root, candidate):
     store.push(url, "shelf", candidate)
     store.push(root, "shelf", candidate)
@@ -137,7 +112,7 @@ def test_the_mark_comes_first_the_manifest_after_its_files_and_the_pointer_after
     assert written[written.index(("put", pointer)) - 1] == ("put", ".lock")
 
 
-# Rollback and rollout write what a push writes last; `test_crash.py` kills them at each file operation.
+# A rollback writes what a push writes last; `test_crash.py` kills both at each file operation.
 def test_killed_between_any_two_objects_readers_have_the_old_or_the_new_release(s3_url, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "tests.edgeline.release.kill_at_every_object", s3_url, str(tmp_path)],
@@ -151,7 +126,7 @@ def test_killed_between_any_two_objects_readers_have_the_old_or_the_new_release(
 
 
 # Numbers 1 and 2 are the lock, 3 is the mark, 4 to 10 are the files, then pins, lock and pointer.
-@pytest.mark.parametrize("failing", range(1, 14))
+@pytest.mark.parametrize("failing", [1, 3, 5, 11, 13])
 def test_a_store_that_fails_midway_leaves_the_old_release_and_the_next_push_tidies_up(
     url, tmp_path, candidate, on_write, monkeypatch, failing
 ):
@@ -227,22 +202,6 @@ def test_a_store_that_fails_after_the_pointer_undoes_nothing(url, candidate, on_
     store.repair(url)
     assert store.verify(url, "shelf") == []
     assert len(content(url)["edge/shelf/history.jsonl"].splitlines()) == 2
-
-
-def test_a_bucket_that_vanishes_midway_is_said_to_be_gone(s3_url, bucket, candidate, on_write):
-    client = get_filesystem(locate(bucket))
-
-    def remove(number, method, path):
-        if number == 6:
-            client.rm(bucket, recursive=True)  # the bucket itself too
-
-    on_write(remove)
-    with pytest.raises(EdgelineError, match=r"the bucket .* does not exist") as caught:
-        store.push(s3_url, "shelf", candidate)
-    assert caught.value.why and caught.value.do
-    for read in (store.current, store.verify, store.releases):
-        with pytest.raises(EdgelineError, match=r"the bucket .* does not exist"):
-            read(s3_url, "shelf")
 
 
 def test_writers_at_once_get_versions_of_their_own(s3_url, candidate):
@@ -342,23 +301,16 @@ def test_a_request_that_was_repeated_because_its_answer_was_lost_has_succeeded(s
     assert not objects.replace(locate(s3_url) / "nothing", b"new", version)
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda put, remove: put("edge/shelf/1/model_fp16.tflite", b"." * SMALL), "found sha256"),
-        (lambda put, remove: put("serving/shelf/1/extra", b""), "is not in the manifest"),
-        (lambda put, remove: remove("serving/shelf/1/saved_model.pb"), "found no file"),
-    ],
-)
-def test_damage_in_a_store_is_found_by_fetching_every_object(url, candidate, damage, message):
+def test_damage_in_a_store_is_found_by_fetching_every_object(url, candidate):
     store.push(url, "shelf", candidate)
     place = locate(url)
-    damage(
-        lambda name, raw: objects.put(place / name, raw),
-        lambda name: objects.remove(place / name),
-    )
+    objects.put(place / "edge/shelf/1/model_fp16.tflite", b"." * SMALL)
+    objects.put(place / "serving/shelf/1/extra", b"")
+    objects.remove(place / "serving/shelf/1/saved_model.pb")
     problems = store.verify(url, "shelf")
-    assert len(problems) == 1 and message in problems[0]
+    assert len(problems) == 3
+    for message in ("found sha256", "is not in the manifest", "found no file"):
+        assert message in " ".join(problems)
 
 
 def test_objects_that_stand_for_folders_and_what_else_lies_in_a_bucket_are_left_alone(s3_url, candidate):
