@@ -30,10 +30,6 @@ def test_the_answer_hangs_on_what_it_is_made_of(image):
     assert (drops[6:] == 0).all() and (drops[:, 6:] == 0).all()
 
 
-def test_what_a_class_is_not_made_of_makes_it_more_probable_when_it_is_covered(image):
-    np.testing.assert_allclose(occlusion(brightest, image, 1), -occlusion(brightest, image, 0), atol=1e-6)
-
-
 def test_the_picture_has_the_photo_what_is_read_of_it_and_in_red_what_matters(image):
     panels = Image.open(io.BytesIO(picture(jpeg(64, 48), image, occlusion(brightest, image, 0))))
     assert (panels.format, panels.size) == ("PNG", (960, 320))

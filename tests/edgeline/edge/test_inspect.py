@@ -11,12 +11,6 @@ from edgeline.errors import EdgelineError
 pytestmark = pytest.mark.e2e
 
 
-def test_weights_are_stored_as_the_variant_promises(files: dict[str, Path]):
-    main_dtype = {name: next(iter(inspect(file).weight_dtypes)) for name, file in files.items()}
-
-    assert main_dtype == {"fp32": "float32", "fp16": "float16", "dynamic": "int8", "int8": "int8"}
-
-
 def test_an_int8_file_of_photos_takes_levels_as_they_are(files: dict[str, Path]):
     report = inspect(files["int8"])
 

@@ -53,15 +53,10 @@ def with_alpha(image: Image.Image) -> Image.Image:
     return image
 
 
-SIZES = [(97, 61), (640, 480)]
+SIZE = (640, 480)
 OTHERS = [
     *(((side, side), "JPEG") for side in (32, 512, 513)),
-    *(
-        ((700, 20), "alpha"),
-        ((1280, 720), "JPEG"),
-        ((2250, 3000), "orientation 6"),
-        ((4000, 3000), "progressive"),
-    ),
+    *(((97, 61), "JPEG"), ((700, 20), "alpha"), ((1280, 720), "JPEG"), ((2250, 3000), "orientation 6")),
     *(((6000, 1500), "JPEG"), ((6000, 400), "grey"), ((6000, 400), "JPEG without subsampling")),
 ]
 KINDS = {
@@ -88,9 +83,9 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def photos() -> dict[str, bytes]:
-    """Photos of every kind in two sizes, and in the other sizes of some."""
+    """Photos of every kind in one size, and in the other sizes of some."""
     pillow_heif.register_heif_opener()
-    made = [*((size, kind) for size in SIZES for kind in KINDS), *OTHERS]
+    made = [*((SIZE, kind) for kind in KINDS), *OTHERS]
     return {f"{size[0]} x {size[1]} {kind}": KINDS[kind](scene(*size)) for size, kind in made}
 
 
@@ -106,7 +101,7 @@ def apart(seen: Any, trained: Any) -> tuple[float, int]:
     return float((difference > 1).mean()), int(difference.max())
 
 
-@pytest.mark.parametrize(("size", "channels"), [(64, 3), (128, 1), (224, 3)])
+@pytest.mark.parametrize(("size", "channels"), [(128, 1), (224, 3)])
 def test_a_phone_sees_what_the_model_was_trained_on(photos, stored, channels: int, size: int):
     import tensorflow as tf
 
@@ -187,14 +182,6 @@ def test_a_photo_taken_sideways_is_turned_upright(orientation: int):
     seen = preprocess(file.getvalue(), contract(channels=3))
 
     np.testing.assert_array_equal(seen[0], np.asarray(upright))
-
-
-def test_other_8_bit_formats_give_the_same_picture():
-    photo, png = jpeg(200, 150), io.BytesIO()
-    Image.open(io.BytesIO(photo)).save(png, "PNG")
-    color = contract(channels=3)
-
-    np.testing.assert_array_equal(preprocess(png.getvalue(), color), preprocess(photo, color))
 
 
 @pytest.mark.parametrize("photo", [b"", b"<html></html>", jpeg(64, 64)[:500]], ids=["empty", "text", "cut"])
