@@ -202,11 +202,7 @@ def test_two_of_twenty_sessions_that_broke_hold_a_model_although_draws_of_sessio
     lenient = EvaluationSettings(
         bounds=[bound(max_drop=0.02)], large_drop=1000, group_right_after=0, beat_majority=False
     )
-    both = [
-        compute_metrics(replace(said, candidate=of), "session", 0.01)
-        for of in (said.candidate, said.baseline)
-    ]
-    excused = judge(Metrics(both[0].candidate, both[1].candidate, group="session"), lenient, said)
+    excused = verdict(said, lenient)
     assert excused.passed and "within noise" in excused.warnings[0]
 
 

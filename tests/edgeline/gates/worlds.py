@@ -5,11 +5,13 @@ draws.
 """
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 
 from edgeline.gates.answers import Answers
 from edgeline.gates.bounds import judge
+from edgeline.gates.figures import compute_metrics
 from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.records.evaluation import Metrics
 
@@ -19,6 +21,7 @@ BOUNDS = (
     Bound(slice="overall", metric="accuracy", max_drop=0.02, min_support=50),
     Bound(slice="class", metric="recall", max_drop=0.1, min_support=50),
 )
+SETTINGS = EvaluationSettings(bounds=BOUNDS, beat_majority=False)
 
 
 def draw(random, sessions, size, accuracy=0.97, correlation=0.1, same=0.5, dead=0):
@@ -41,27 +44,13 @@ def draw(random, sessions, size, accuracy=0.97, correlation=0.1, same=0.5, dead=
     return Answers(CLASSES, None, labels, groups, candidate, baseline, {}, names)
 
 
-def verdict(answers, bounds=BOUNDS):
-    """What the gate says of the candidate beside production; how good both are is not asked."""
-    of_both = []
-    for said in (answers.candidate, answers.baseline):
-        right = answers.right(said)
-        shares = {
-            "overall": {"all": slice(None)},
-            "class": {name: answers.of("class", name) for name in answers.classes},
-        }
-        of_both.append(
-            {
-                kind: {
-                    name: {metric: float(right[here].mean()) for metric in ("accuracy", "recall")}
-                    | {"example_count": float(len(right[here]))}
-                    for name, here in slices.items()
-                }
-                for kind, slices in shares.items()
-            }
-        )
-    metrics = Metrics(*of_both, baseline_version=1, group="session")
-    return judge(metrics, EvaluationSettings(bounds=bounds, beat_majority=False), answers)
+def verdict(answers, settings=SETTINGS):
+    """What the gate says of the candidate beside production, by the bounds alone."""
+    both = [
+        compute_metrics(replace(answers, candidate=of), "session", 0.01).candidate
+        for of in (answers.candidate, answers.baseline)
+    ]
+    return judge(Metrics(*both, baseline_version=1, group="session"), settings, answers)
 
 
 def held(draws, **world):
