@@ -153,9 +153,8 @@ def open_canary(base, tmp_path_factory):
 def test_while_a_canary_is_open_nothing_else_gets_into_production(open_canary, root, push, change, message):
     shutil.copytree(open_canary, root)
     before = snapshot(root)
-    with pytest.raises(UsageError, match=message) as caught:
+    with pytest.raises(UsageError, match=message):
         change(root, push)
-    assert caught.value.found and caught.value.why and caught.value.do
     assert snapshot(root) == before
     assert store.rollback(root, "shelf", "over", 1, KEY).version == 1  # production, by its number
 
@@ -170,9 +169,8 @@ def test_while_a_canary_is_open_nothing_else_gets_into_production(open_canary, r
 )
 def test_a_rollout_that_is_none_is_refused(pushed, version, percent, message):
     before = snapshot(pushed)
-    with pytest.raises(UsageError, match=message) as caught:
+    with pytest.raises(UsageError, match=message):
         store.rollout(pushed, "shelf", version, percent, "drill", KEY)
-    assert caught.value.found and caught.value.why and caught.value.do
     assert snapshot(pushed) == before
 
 

@@ -32,9 +32,8 @@ def test_a_candidate_that_cannot_be_released_is_refused_and_leaves_nothing(
     pushed, tmp_path, changes, message
 ):
     before = snapshot(pushed)
-    with pytest.raises(EdgelineError, match=message) as caught:
+    with pytest.raises(EdgelineError, match=message):
         store.push(pushed, "shelf", make_candidate(tmp_path / "new", "new", **changes))
-    assert caught.value.found and caught.value.why and caught.value.do
     assert snapshot(pushed) == before
 
 

@@ -103,7 +103,6 @@ def test_what_is_no_key_is_refused_in_three_parts_without_a_word_of_it(tmp_path,
     for read, name in ((signing_key, PRIVATE), (public_key, PUBLIC)):
         with pytest.raises(UsageError, match=rf"does not hold an Ed25519 .*{name}") as caught:
             read(str(path))
-        assert caught.value.found and caught.value.why and caught.value.do
         assert not any(line in str(caught.value) for line in make().decode().splitlines())
 
 
