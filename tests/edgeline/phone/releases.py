@@ -262,11 +262,7 @@ FAULTS: dict[str, tuple[dict[str, Callable[[bytes], bytes | None]], str, str]] =
         "the model shelf, not row",
     ),
     "a truncated file": ({"2/model_fp32.tflite": cut}, "truncated", "model_fp32.tflite has "),
-    "a swapped file": (
-        {"2/model_fp32.tflite": flip},
-        "swapped",
-        "model_fp32.tflite is not the file that was released",
-    ),
+    "a changed contract": ({"2/preprocessing.json": flip}, "swapped", "preprocessing.json is not the file"),
     "the manifest of another release": (
         {"2/manifest.json": flip},
         "swapped",
