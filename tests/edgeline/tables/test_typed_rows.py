@@ -146,17 +146,6 @@ def test_a_query_that_finds_nothing_is_refused(plant, tmp_path):
         import_table(url(plant), tmp_path / "data", "fault", query="SELECT * FROM readings WHERE heat < 0")
 
 
-@pytest.mark.e2e
-def test_memory_is_flat_in_the_rows_of_sqlite(tmp_path):
-    sqlite3.connect(tmp_path / "a.db").close()
-    query = (
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})"
-        " SELECT i, 'a long enough text to be seen in memory' AS t FROM n"
-    )
-    peaks = [peak_mb(url(tmp_path / "a.db"), query.format(n), tmp_path / "a.csv") for n in (20_000, 300_000)]
-    assert peaks[1] < peaks[0] + 10
-
-
 READINGS = """
 SELECT timestamptz '2026-01-05 07:00:00+01' + n * interval '1 hour' AS at,
        'm' || n % 9 AS machine, (n / 8.0)::numeric(12, 3) AS heat, (n % 7)::numeric AS flow,
