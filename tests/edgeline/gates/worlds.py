@@ -1,17 +1,9 @@
-"""How often the gate holds a model that is as good as production, and misses one that lost whole sessions.
-
-`python -m tests.edgeline.gates.worlds 1000` prints both rates by number and size of sessions, over so many
-draws.
-"""
-
-import sys
-from dataclasses import replace
+"""How often the gate holds a model that is as good as production, or one that lost whole sessions."""
 
 import numpy as np
 
 from edgeline.gates.answers import Answers
 from edgeline.gates.bounds import judge
-from edgeline.gates.figures import compute_metrics
 from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.records.evaluation import Metrics
 
@@ -46,10 +38,16 @@ def draw(random, sessions, size, accuracy=0.97, correlation=0.1, same=0.5, dead=
 
 def verdict(answers, settings=SETTINGS):
     """What the gate says of the candidate beside production, by the bounds alone."""
-    both = [
-        compute_metrics(replace(answers, candidate=of), "session", 0.01).candidate
-        for of in (answers.candidate, answers.baseline)
-    ]
+    classes = {name: answers.of("class", name) for name in answers.classes}
+
+    def measure(right, here):
+        share = float(right[here].mean())
+        return {"accuracy": share, "recall": share, "example_count": float(len(right[here]))}
+
+    both = []
+    for right in map(answers.right, (answers.candidate, answers.baseline)):
+        by_class = {name: measure(right, here) for name, here in classes.items()}
+        both.append({"overall": {"all": measure(right, slice(None))}, "class": by_class})
     return judge(Metrics(*both, baseline_version=1, group="session"), settings, answers)
 
 
@@ -57,23 +55,3 @@ def held(draws, **world):
     """The share of draws in which the candidate is held."""
     random = np.random.default_rng(28)
     return sum(not verdict(draw(random, **world)).passed for _ in range(draws)) / draws
-
-
-EQUAL = [
-    {"sessions": sessions, "size": size, "accuracy": accuracy, "correlation": correlation}
-    for sessions, size in ((5, 20), (10, 20), (20, 20), (20, 100), (100, 10))
-    for accuracy in (0.97, 0.8)
-    for correlation in (0.02, 0.3)
-]
-DEAD = [
-    {"sessions": sessions, "size": size, "dead": dead}
-    for size in (10, 20, 60)
-    for sessions, dead in ((20, 1), (20, 2), (10, 3))
-]
-
-
-if __name__ == "__main__":
-    for world in (*EQUAL, *DEAD):
-        share = held(int(sys.argv[1]), **world)
-        what = f"missed {1 - share:.1%}" if "dead" in world else f"held {share:.1%}"
-        print(", ".join(f"{name} {value}" for name, value in world.items()), what, sep=": ", flush=True)
