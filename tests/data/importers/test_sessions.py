@@ -63,10 +63,9 @@ def test_running_numbers_and_times_alone_join_nothing(tmp_path, data_dir):
     [
         (("IMG_0001.jpg", "IMG_0002.jpg"), {}, True),
         (("IMG_0001.jpg", "IMG_0007.jpg"), {}, False),
-        (("a.jpg", "b.jpg"), {}, False),
         (("a.jpg", "b.jpg"), {"exif": phone_exif()}, True),
     ],
-    ids=["next number", "far number", "no number", "same second"],
+    ids=["next number", "far number", "same second"],
 )
 def test_neighbours_in_a_burst_may_be_less_alike(tmp_path, data_dir, names, exif, joined):
     scene, other = decoded(exposures(1, 1)[0]).resize((64, 48)), decoded(exposures(1, 2)[0]).resize((64, 48))

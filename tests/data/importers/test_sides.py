@@ -1,7 +1,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.importers.sides import assign_splits
@@ -52,6 +52,7 @@ def test_neither_split_is_ever_empty(fraction):
         assert set(sides_of(assign_splits(rows, [], {}, fraction)).values()) == {"train", "eval"}
 
 
+@settings(max_examples=40)
 @given(WEEKS)
 def test_no_session_changes_sides_as_weeks_come_in(weeks):
     known, sides = [], {}

@@ -182,15 +182,6 @@ def test_a_column_of_numbers_that_became_words_is_refused_with_one_of_them(tmp_p
     assert len(find_spans(tmp_path / "data")) == 1
 
 
-def test_bounds_that_a_person_adds_to_the_schema_do_not_make_it_another_table(tmp_path):
-    load(tmp_path, people())
-    schema = tmp_path / "data" / "schema.pbtxt"
-    edited = schema.read_text().replace('name: "age"', 'name: "age" float_domain { min: 0 max: 120 }')
-    schema.write_text(edited)
-    load(tmp_path, people() | {"age": AGES}, name="b.csv")
-    assert len(find_spans(tmp_path / "data")) == 2 and schema.read_text() == edited
-
-
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_the_separator_is_found_where_the_label_is_a_column(tmp_path, separator):
     note = "note, or; two" if separator == "\t" else "a|b"
@@ -273,11 +264,6 @@ def test_dates_in_a_form_that_is_not_read_are_no_category_that_never_comes_again
     first = columns["since"][0]
     assert why.startswith(f"has dates in a form that is not read, such as {first!r} in a.csv:2: write")
     assert load(tmp_path, columns, into="kept", chosen={"since": "category"}).categories == ("since",)
-
-
-def test_numbers_with_hyphens_are_no_dates(tmp_path):
-    cells = [f"{n % 4 + 1}-{n % 3 + 1}-15" for n in range(300)]
-    assert load(tmp_path, {"mix": cells}).categories == ("mix",)
 
 
 def test_a_typing_error_in_a_column_is_quarantined_and_a_missing_cell_is_missing(tmp_path):
@@ -468,6 +454,13 @@ def test_a_column_is_not_chosen_that_is_called_as_a_feature_of_every_example(tmp
         ([round(RNG.lognormvariate(10.5, 0.5)) for _ in range(300)], "x", "number"),
         (RNG.choices(range(1990, 2026), k=300), "x", "number"),
         (RNG.choices([100, 250, 500], k=300), "x", "number"),
+        # What no number is, and no date.
+        ([f"{n % 4 + 1}-{n % 3 + 1}-15" for n in range(300)], "x", "category"),
+        (
+            [f"bird {n * 5 // 9}" for n in range(300)],
+            "x",
+            "those of a machine or person in one split)",
+        ),
     ],
 )
 def test_whole_numbers_that_name_something_are_no_numbers_to_learn_from(cells, name, kind, tmp_path):
@@ -617,11 +610,6 @@ def test_a_column_that_was_renamed_is_suggested_before_an_empty_one(tmp_path):
     load(tmp_path, {"age (years)": AGES})
     with pytest.raises(UsageError, match=r"If age \[years\] is age \(years\), rename it. Else add"):
         load(tmp_path, {"age [years]": AGES}, name="b.csv")
-
-
-def test_a_column_of_persons_with_few_rows_each_is_said_to_be_a_group(tmp_path):
-    kind = kind_of(tmp_path, [f"bird {n * 5 // 9}" for n in range(300)])
-    assert kind.startswith("has few rows of each value (--group keeps")
 
 
 def test_rows_that_a_run_will_quarantine_are_told(tmp_path):

@@ -241,6 +241,11 @@ SEEDS = [
 ]
 
 
+def tensorflow_luma(data):
+    tf = pytest.importorskip("tensorflow")
+    return tf.io.decode_jpeg(data, channels=1, dct_method="INTEGER_ACCURATE").numpy()[:, :, 0]
+
+
 @st.composite
 def damaged_photos(draw):
     data = bytearray(draw(st.sampled_from(SEEDS)))
@@ -261,32 +266,13 @@ def test_damage_ends_in_a_photo_or_a_rejection(data):
         return
     clean = decoded(checked.stored)
     clean.load()
-    assert clean.format in ("JPEG", "PNG")
-    assert max(clean.size) <= 512
-
-
-def tensorflow_luma(data):
-    tf = pytest.importorskip("tensorflow")
-    return tf.io.decode_jpeg(data, channels=1, dct_method="INTEGER_ACCURATE").numpy()[:, :, 0]
+    assert clean.format in ("JPEG", "PNG") and max(clean.size) <= 512
+    # Two builds of libjpeg may patch up damaged pixels differently, so only the size is compared.
+    if clean.format == "JPEG":
+        assert tensorflow_luma(checked.stored).shape == clean.size[::-1]
 
 
 @pytest.mark.parametrize("data", SEEDS[:4])
 def test_tensorflow_decodes_a_clean_photo_to_the_same_luma(data):
     clean = check_photo(data, LIMITS).stored
     assert np.array_equal(tensorflow_luma(clean), luma(clean))
-
-
-def test_tensorflow_decodes_whatever_is_let_through():
-    rng = np.random.default_rng(0)
-    accepted = 0
-    for number in range(100):
-        data = bytearray(SEEDS[number % 4])
-        data[rng.integers(2, len(data))] = rng.integers(256)
-        try:
-            clean = check_photo(bytes(data), DataSettings(min_side=1)).stored
-        except RowRejected:
-            continue
-        accepted += 1
-        # Two builds of libjpeg may patch up damaged pixels differently, so only the size is compared.
-        assert tensorflow_luma(clean).shape == luma(clean).shape
-    assert accepted > 50

@@ -37,10 +37,7 @@ def test_a_week_without_faults_is_read_whole(tmp_path):
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ("unlabelled", "unlabelled"),
-        ("unknown-label", "unknown-label"),
-        ("empty", "empty"),
-        ("control-character", "control-character"),
+        *((name, name) for name in ("unlabelled", "unknown-label", "empty", "control-character")),
         ("huge", "oversized"),
     ],
 )

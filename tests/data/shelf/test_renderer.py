@@ -59,18 +59,6 @@ def test_a_week_holds_the_promised_shares_and_one_per_cent_of_wrong_labels() -> 
     assert sum(one != other for one, other in zip(found, labels, strict=True)) == 10
 
 
-def test_a_session_is_one_walk_down_one_lane(spans: list[Span]) -> None:
-    for span in spans:
-        rows = read_labels(span)
-        assert len(rows) == 20
-        for session in {row.session_id for row in rows}:
-            walk = [row for row in rows if row.session_id == session]
-            times = [row.captured_at for row in walk]
-            assert len({row.lane_id for row in walk}) == 1
-            assert 8 <= len(walk) <= 12
-            assert times == sorted(set(times))
-
-
 def test_all_lanes_are_visited_in_two_weeks_of_the_sample() -> None:
     assert {session.lane for number in (1, 2) for session in week(number, 300)} == set(range(1, LANES + 1))
 
