@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from functools import partial
 from itertools import chain
 from pathlib import Path, PurePath
-from typing import Any
 
 from data.importers.curated_schema import build_photo_schema
 from data.importers.detection import find_source
@@ -242,7 +241,10 @@ class _Importer:
         suffix = PurePath(photo.where).suffix.lower()
         modified = min(max(photo.modified, 0), _LAST_TIME)
         written_at = format_utc(datetime.fromtimestamp(modified, timezone.utc))
-        taken = photo.captured_at or _read_time_taken(self._when_taken, photo.data)
+        taken: str | None = photo.captured_at
+        if not taken and may_have_exif(photo.data):
+            with suppress(RowRejected):  # ingest will judge it
+                taken = self._when_taken(photo.data)
         row = LabelRow(
             photo=digest + (suffix if suffix in PHOTO_SUFFIXES else ".jpg"),
             label=photo.label,
@@ -291,17 +293,7 @@ class _LookMaker:
         return bytes(thumbnail)
 
 
-def _read_time_taken(process: DecoderProcess, photo: bytes) -> Any:
-    """Returns the time in the metadata of a photo; None if it has none, or cannot be opened."""
-    if may_have_exif(photo):
-        with suppress(RowRejected):  # ingest will judge it
-            return process(photo)
-    return None
-
-
 def _make_natural_key(label: str) -> list[tuple[bool, int, str, str]]:
     """Returns a sort key that puts 2 before 10, for any number of digits."""
-    parts = ((part.isdecimal(), part.lstrip("0"), part) for part in re.split(r"(\d+)", label))
-    return [
-        (not is_number, len(digits) if is_number else 0, digits, part) for is_number, digits, part in parts
-    ]
+    parts = ((part, part.lstrip("0") if part.isdecimal() else "") for part in re.split(r"(\d+)", label))
+    return [(not part.isdecimal(), len(digits), digits, part) for part, digits in parts]

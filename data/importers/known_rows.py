@@ -16,22 +16,23 @@ _DIFFERENT = 0.9
 _TABLES, _RECORDS = (".csv", ".jsonl"), (".tfrecord", ".tfrecord.gz")
 
 
-def find_known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> frozenset[bytes]:
-    """Returns the digests of the `rows`, with cells of the columns `names`, that a usable span holds.
+def find_known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> Counter[bytes]:
+    """Counts the `rows`, with cells of the columns `names`, that a usable span holds, by their digests.
 
     Raises DataRefused if an earlier span cannot be read.
     """
     spans = find_usable_spans(data_dir)
     if not spans:
-        return frozenset()
+        return Counter()
     new, held = Counter(map(digest_row, rows)), set[bytes]()
     for span in spans:
         cells = (row for row in read_span(span, names) if {*names} <= {*row})
         known = Counter(digest_row([row[name] for name in names]) for row in cells)
         if known == new:
-            return frozenset(new)
+            return new
         held |= known.keys()
-    return frozenset(new.keys() & held) if len(new) >= _DIFFERENT * new.total() else frozenset()
+    are_different = len(new) >= _DIFFERENT * new.total()
+    return Counter({row: count for row, count in new.items() if are_different and row in held})
 
 
 def read_span(span: Span, names: Sequence[str]) -> Iterator[Mapping[str, str]]:

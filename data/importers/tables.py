@@ -74,10 +74,9 @@ def import_table(
     """Imports a table, or texts, as one new span: all or nothing.
 
     Args:
-        src: A file (see `open_table`; texts may be JSON lines), or the URL of a database as SQLAlchemy
-            writes it.
-        data_dir: The folder of spans; made when missing. Where it has the schema of an earlier import, the
-            columns of that schema are imported, and new labels are added to it.
+        src: A file (see `open_table`; texts may be JSON lines), or the URL of a database for SQLAlchemy.
+        data_dir: The folder of spans; made when missing. The columns of the schema that an earlier import
+            wrote there are imported, and new labels are added to it.
         label: The column to learn.
         group: A column whose values are never in two splits, such as the customer; this and the following
             arguments are empty if there is none.
@@ -86,15 +85,14 @@ def import_table(
         query: The SELECT to run on a database.
         sheet: The sheet of a workbook with several.
         least: Rows per class that a run wants; the report warns of smaller classes. 0 for no limit.
-        vocabulary: Values of a category that a model tells apart; the report names categories with more. 0
-            for no limit.
+        vocabulary: Values of a category that a model tells apart; the report names larger ones. 0: no limit.
         decimal: The decimal sign, `,` or `.`, where cells are ambiguous; empty to infer it from the cells.
         chosen: The kinds of columns as in `find_kinds`; those of the other columns are inferred.
         ask: As in `find_kinds`; None accepts its guess.
 
     Raises:
-        UsageError: The file, database or a column does not exist, or the label has one value only, or
-            another one in each row, or is also the text, the group or the time.
+        UsageError: The file, database or a column does not exist, or the label has one value, or one for each
+            row, or is also the text, the group or the time.
         DataRefused: The file cannot be read, too many of its rows are damaged, or a column mixes two forms.
     """
     if text and time:
@@ -278,7 +276,7 @@ def _write_span(
 
     noun, new_labels = "text" if text else "row", list[str]()
     known = find_known_rows(data_dir, list(kept), read_cells())
-    count = sum(digest_row(row) in known for row in read_cells()) if known else 0
+    count = known.total()
     span = add_span(data_dir, fill) if count < profile.rows else None
     return TableReport(
         source=table.shown,

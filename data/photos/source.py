@@ -64,7 +64,7 @@ class PhotoSource:
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """Yields the rejected rows of the labels file, then those whose photo may be opened."""
         kept, rejected = screen_rows(read_labels(span), self._labels)
-        yield from (Rejected(row.photo, reason, detail) for row, reason, detail in rejected)
+        yield from rejected
         in_store, sizes = not isinstance(span.path, Path), PhotoSpan.of(span).sizes()
         for row in kept:
             # A photo that is not listed counts as one byte, and is fetched too: it may be there by now.
@@ -140,9 +140,7 @@ class PhotoSource:
         return DecoderProcess(make_thumbnail, _THUMBNAIL_SECONDS, _THUMBNAIL_GIGABYTES)
 
 
-def screen_rows(
-    rows: Sequence[LabelRow], labels: Sequence[str]
-) -> tuple[list[LabelRow], list[tuple[LabelRow, str, str]]]:
+def screen_rows(rows: Sequence[LabelRow], labels: Sequence[str]) -> tuple[list[LabelRow], list[Rejected]]:
     """Separates the rows of one span into those to read photos for and those to quarantine.
 
     A row without a lane gets the lane `unknown`; one without a session gets its photo's path as session, so
@@ -150,22 +148,20 @@ def screen_rows(
     row of the same photo is rejected, and so are all rows of a photo with two labels.
 
     Returns:
-        Kept rows in their order, and rejected ones as (row, slug, sentence): missing, unlabelled,
-        control-character, unknown-label, unknown-split, duplicate-row or conflicting-label.
+        Kept rows in their order, and rejected ones: missing, unlabelled, control-character, unknown-label,
+        unknown-split, duplicate-row or conflicting-label.
     """
     known = frozenset(labels)
     labels_of: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         if row.label in known:
             labels_of[posixpath.normpath(row.photo)].add(row.label)
-    kept = []
-    rejected = []
-    seen: set[str] = set()
+    kept, rejected, seen = list[LabelRow](), list[Rejected](), set[str]()
     for row in rows:
         try:
             _check_row(row, labels, labels_of, seen)
         except RowRejected as why:
-            rejected.append((row, why.reason, why.detail))
+            rejected.append(Rejected(row.photo, why.reason, why.detail))
         else:
             seen.add(posixpath.normpath(row.photo))
             kept.append(replace(row, lane_id=row.lane_id or UNKNOWN_LANE, session_id=get_session(row)))

@@ -32,20 +32,22 @@ def generate(
 ) -> list[Span]:
     """Writes weekly spans, see `data/spans/sample.py`; one process writes 18,000 reviews a second."""
     check_arguments(faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers)
-    return add_weeks(
-        data_dir,
-        weeks,
-        per_week,
-        "reviews",
-        lambda number, folder: _write_rows(write_week(number, per_week, seed, faults), folder),
-    )
+
+    def fill(number: int, folder: Path) -> None:
+        with (folder / FILE).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(write_week(number, per_week, seed, faults))
+
+    return add_weeks(data_dir, weeks, per_week, "reviews", fill)
 
 
 def write_week(span: int, reviews: int, seed: int, faults: Mapping[str, float]) -> list[dict[str, str]]:
     """Returns the rows of one week, with faults."""
     rng = random.Random(f"reviews {seed} {span}")
     good_count = round(reviews * _GOOD_SHARE)
-    moods = _shuffle([GOOD] * good_count + [BAD] * (reviews - good_count), rng)
+    moods = [GOOD] * good_count + [BAD] * (reviews - good_count)
+    rng.shuffle(moods)
     shifted = round(faults.get("label-shift", 0.0) * good_count)
     for index in [index for index, mood in enumerate(moods) if mood == GOOD][:shifted]:
         moods[index] = BAD
@@ -81,18 +83,8 @@ def write_week(span: int, reviews: int, seed: int, faults: Mapping[str, float]) 
     return rows
 
 
-def _write_rows(rows: list[dict[str, str]], folder: Path) -> None:
-    with (folder / FILE).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def _repeat_in_shares(values: Sequence[_T], count: int, rng: random.Random) -> list[_T]:
     """Returns `count` values in their shares, shuffled."""
-    return _shuffle([values[index % len(values)] for index in range(count)], rng)
-
-
-def _shuffle(values: list[_T], rng: random.Random) -> list[_T]:
-    rng.shuffle(values)
-    return values
+    repeated = [values[index % len(values)] for index in range(count)]
+    rng.shuffle(repeated)
+    return repeated

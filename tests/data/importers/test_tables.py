@@ -745,9 +745,9 @@ def test_what_groups_are_worth_is_said_at_once(tmp_path, groups, said):
     assert bool(notes) == bool(said)
 
 
-def test_ten_thousand_columns_are_refused_before_anything_is_read(tmp_path):
-    with pytest.raises(UsageError, match="has 10,001 columns"):
-        load(tmp_path, {f"c{n}": [1] for n in range(10_000)})
+def test_more_columns_than_can_be_checked_are_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(UsageError, match="has 2,001 columns"):
+        load(tmp_path, {f"c{n}": [1] for n in range(2_000)})
 
 
 def test_a_week_from_a_workbook_becomes_what_the_first_one_was_and_its_cells_keep_their_types(tmp_path):

@@ -13,15 +13,15 @@ def row(photo, label, lane="lane-01", session="walk-1"):
 def reasons(*rows):
     kept, rejected = screen_rows(rows, LABELS)
     assert len(kept) + len(rejected) == len(rows)
-    return [item.photo for item in kept], [(item.photo, reason) for item, reason, _ in rejected]
+    return [item.photo for item in kept], [(item.id, item.reason) for item in rejected]
 
 
 def test_an_unlabelled_or_unknown_row_is_rejected_and_the_nearest_label_named():
     kept, rejected = screen_rows([row("a.jpg", ""), row("b.jpg", "damagd"), row("c.jpg", "zzz")], LABELS)
     assert kept == []
-    assert [reason for _, reason, _ in rejected] == ["unlabelled", "unknown-label", "unknown-label"]
-    assert "nearest known label is 'damaged'" in rejected[1][2]
-    assert "known labels are 'ok', 'misplaced', 'damaged'" in rejected[2][2]
+    assert [item.reason for item in rejected] == ["unlabelled", "unknown-label", "unknown-label"]
+    assert "nearest known label is 'damaged'" in rejected[1].detail
+    assert "known labels are 'ok', 'misplaced', 'damaged'" in rejected[2].detail
 
 
 def test_a_control_character_in_a_lane_session_or_time_is_rejected_and_shown_as_its_code():
@@ -32,8 +32,8 @@ def test_a_control_character_in_a_lane_session_or_time_is_rejected_and_shown_as_
     ]
     kept, rejected = screen_rows([*odd, row("d.jpg", "ok")], LABELS)
     assert [item.photo for item in kept] == ["d.jpg"]
-    assert {reason for _, reason, _ in rejected} == {"control-character"}
-    assert rejected[0][2] == r"a.jpg has the lane_id 'lane\n1': it holds the control character U+000A."
+    assert {item.reason for item in rejected} == {"control-character"}
+    assert rejected[0].detail == r"a.jpg has the lane_id 'lane\n1': it holds the control character U+000A."
 
 
 def test_of_rows_that_say_the_same_the_first_is_kept():
@@ -67,5 +67,5 @@ def test_an_unknown_split_is_rejected_by_its_word():
     kept, rejected = screen_rows(
         [replace(row("a.jpg", "ok"), split=word) for word in ("test", "Eval")], LABELS
     )
-    assert kept == [] and {reason for _, reason, _ in rejected} == {"unknown-split"}
-    assert rejected[0][2].startswith("a.jpg has the split 'test'")
+    assert kept == [] and {item.reason for item in rejected} == {"unknown-split"}
+    assert rejected[0].detail.startswith("a.jpg has the split 'test'")

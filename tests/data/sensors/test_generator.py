@@ -85,19 +85,19 @@ def test_each_fault_does_what_its_name_says(fault: str, sound, tmp_path: Path) -
     rows = rows_of(tmp_path, {fault: 0.1})
     # Of one length but for two faults.
     changed = [(row, twin) for row, twin in zip(rows, sound, strict=False) if row != twin]
+    rows_with = {
+        "out-of-range": sum(row["temperature"] == "-999.0" for row in rows),
+        "unlabelled": sum(row["fault_label"] == "" for row in rows),
+        "unknown-label": sum(row["fault_label"] == "vandalism" for row in rows),
+        "ragged": sum(row["fault_label"] is None for row in rows),
+        "decimal-comma": sum("," in row["pressure"] for row in rows),
+    }
+    assert {name: count for name, count in rows_with.items() if count} == (
+        {fault: ROWS // 10} if fault in rows_with else {}
+    )
     match fault:
         case "nulls":
             assert 0.1 < np.mean([row[name] == "" for row in rows for name in NUMBERS]) < 0.12
-        case "out-of-range":
-            assert sum(row["temperature"] == "-999.0" for row in rows) == ROWS // 10 == len(changed)
-        case "unlabelled":
-            assert sum(row["fault_label"] == "" for row in rows) == ROWS // 10 == len(changed)
-        case "unknown-label":
-            assert sum(row["fault_label"] == "vandalism" for row in rows) == ROWS // 10
-        case "ragged":
-            assert sum(row["fault_label"] is None for row in rows) == ROWS // 10
-        case "decimal-comma":
-            assert sum("," in row["pressure"] for row in rows) == ROWS // 10 == len(changed)
         case "duplicate":
             assert len(rows) == ROWS * 1.1
             assert len({tuple(row.values()) for row in rows}) == ROWS

@@ -115,7 +115,9 @@ def photos(tmp_path):
     return folder
 
 
-def test_new_photos_are_suggested_and_labelled_copied_and_broken_ones_left_out(suggest, made, photos):
+def test_new_photos_are_suggested_and_labelled_copied_and_broken_ones_left_out(
+    suggest, made, photos, tmp_path
+):
     shutil.copy(next((made / "image" / "photos").rglob("*.jpg")), photos / "labelled.jpg")
     shutil.copy(photos / "lane-0" / "0.jpg", photos / "lane-1" / "copy.jpg")
     (photos / "broken.jpg").write_bytes(jpeg()[:200])
@@ -130,32 +132,28 @@ def test_new_photos_are_suggested_and_labelled_copied_and_broken_ones_left_out(s
     margins = [float(row["margin"]) for row in ended.rows if row["chosen"] == "useful"]
     assert margins == sorted(margins)
     assert {row["said"] for row in ended.rows} <= {"dark", "bright"}
-
-
-def test_programs_get_the_place_of_the_list_and_the_numbers_as_json(suggest, photos):
-    (photos / "broken.jpg").write_bytes(jpeg()[:200])
-    printed = json.loads(suggest(photos, "--n", "11", "--json").out)
-    assert (printed["list"], printed["candidates"]) == ("out/suggestions.csv", 20)
-    assert (printed["useful"], printed["random"], printed["labelled"]) == (9, 2, 24)
-    assert printed["left_out"] == {"labelled": 0, "copies": 0} and printed["gain"] is None
-    assert len(printed["problems"]) == 1 and "broken.jpg" in printed["problems"][0]
-
-
-def test_the_list_with_labels_is_imported_as_it_is(suggest, photos, tmp_path):
-    ended = suggest(photos, "--n", "15")
+    # The list with labels is imported as it is.
     assert "Write the labels into its column label, then:" in ended.out
     for number, row in enumerate(ended.rows):
         row["label"] = ("dark", "bright")[number % 2]
     write_table(Path("out/suggestions.csv"), ended.rows[0], [row.values() for row in ended.rows])
-    assert sum(import_photos(Path("out/suggestions.csv"), tmp_path / "data").added.values()) == 15
+    assert sum(import_photos(Path("out/suggestions.csv"), tmp_path / "data").added.values()) == 11
 
 
-def test_the_same_photos_get_the_same_suggestions(suggest, photos):
+def test_the_same_photos_get_the_same_suggestions_and_programs_get_their_numbers_as_json(suggest, photos):
+    (photos / "broken.jpg").write_bytes(jpeg()[:200])
     first = suggest(photos, "--n", "10").rows
     shutil.rmtree("out")
     (photos / "lane-0").rename(photos / "renamed")
-    second = suggest(photos, "--n", "10").rows
-    assert {row["photo"]: row["chosen"] for row in first} == {row["photo"]: row["chosen"] for row in second}
+    ended = suggest(photos, "--n", "10", "--json")
+    assert {row["photo"]: row["chosen"] for row in first} == {
+        row["photo"]: row["chosen"] for row in ended.rows
+    }
+    printed = json.loads(ended.out)
+    assert (printed["list"], printed["candidates"]) == ("out/suggestions.csv", 20)
+    assert (printed["useful"], printed["random"], printed["labelled"]) == (9, 1, 24)
+    assert printed["left_out"] == {"labelled": 0, "copies": 0} and printed["gain"] is None
+    assert len(printed["problems"]) == 1 and "broken.jpg" in printed["problems"][0]
 
 
 def test_each_lane_of_a_list_gets_its_share(suggest, photos):
