@@ -69,16 +69,16 @@ class PhotoSpan(Span):
         """Returns the folder to which the photo column is relative."""
         return self.path / "photos"
 
-    def read(self, photo: str, most: int = MOST_BYTES) -> bytes:
-        """Reads the file that a `photo` cell names, if it has at most `most` bytes.
+    def read(self, photo: str) -> bytes:
+        """Reads the file that a `photo` cell names, if it has at most `MOST_BYTES`.
 
         Raises:
             RowRejected: outside-span or missing, as for `resolve`; unreadable; oversized.
             EdgelineError: The object store cannot be read at all.
         """
         path = self.resolve(photo)
-        with self._reject_errors(photo, most):
-            return read_bytes(path, most)
+        with self._reject_errors(photo, MOST_BYTES):
+            return read_bytes(path, MOST_BYTES)
 
     def sizes(self) -> Mapping[str, int]:
         """Returns the sizes in bytes of photos in an object store, by name; empty for a disk."""

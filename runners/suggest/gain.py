@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from runners.suggest.strategy import Floats, Places, choose, measure_margins
 
-_DIVISIONS, _TESTED = 20, 0.25
+# The share of all examples that test, and that of the others whose label is known.
+_DIVISIONS, _TESTED, _KNOWN = 20, 0.25, 0.5
 # Numbers of random examples, in numbers of suggested ones, whose accuracy is compared.
 _TIMES = (1.0, 0.25, 0.5, 2.0, 3.0)
 _FEWEST = 10
@@ -51,7 +52,6 @@ def estimate_gain(
     slices: NDArray[np.str_],
     count: int,
     few: bool,
-    known: int | None = None,
 ) -> Gain | None:
     """Compares suggestions with random draws; returns None with too few examples or groups.
 
@@ -62,14 +62,13 @@ def estimate_gain(
         slices: The slice of each example.
         count: The number of suggestions; at least 10 are compared, and of few examples, fewer.
         few: Whether suggestions are chosen as with few labels.
-        known: The number of labels that are not hidden; half of those that are not tested by default.
     """
     from sklearn.linear_model import LogisticRegression
 
     outcomes, sizes = [], []
     for seed in range(_DIVISIONS):
         random = np.random.default_rng(seed)
-        test, start, pool = _divide(groups, known, random)
+        test, start, pool = _divide(groups, random)
         added = min(max(count, _FEWEST), len(pool) // 4)
         if added < _FEWEST or len(np.unique(labels[start])) < 2:
             continue
@@ -98,9 +97,7 @@ def estimate_gain(
     return Gain(labelled, added, accuracy, at_random, error, worth)
 
 
-def _divide(
-    groups: NDArray[np.str_], known: int | None, random: np.random.Generator
-) -> tuple[Places, Places, Places]:
+def _divide(groups: NDArray[np.str_], random: np.random.Generator) -> tuple[Places, Places, Places]:
     """Divides examples by group into those to test with, those whose label is known, and the hidden ones."""
     names, numbers = np.unique(groups, return_inverse=True)
     places = np.argsort(random.permutation(len(names))[numbers], kind="stable")  # group by group
@@ -111,5 +108,5 @@ def _divide(
         return int(ends[np.abs(ends - wanted).argmin()])
 
     tested = cut(_TESTED * len(places))
-    last = cut(tested + ((len(places) - tested) / 2 if known is None else known))
+    last = cut(tested + _KNOWN * (len(places) - tested))
     return places[:tested], places[tested:last], places[last:]
