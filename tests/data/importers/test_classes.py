@@ -32,9 +32,8 @@ def load(kind, tmp_path, counts, **names):
 
 @pytest.mark.parametrize("kind", ["texts", "photos"])
 def test_what_nothing_can_be_learned_from_is_refused_and_nothing_written(tmp_path, kind):
-    with pytest.raises(DataRefused, match=r"has too few (text|photo)s: .*1 no") as refused:
+    with pytest.raises(DataRefused, match=r"has too few (text|photo)s: .*1 no"):
         load(kind, tmp_path, {"no": 1, "yes": 4})
-    assert refused.value.why and refused.value.do
     assert not list((tmp_path / "data").glob("*"))
 
 

@@ -190,9 +190,9 @@ def test_a_folder_that_grew_by_two_classes_is_no_other_question(tmp_path, data_d
 def test_what_cannot_be_imported_is_refused_and_nothing_is_written(tmp_path, data_dir, files, message):
     src = write(tmp_path / "src", files)
     src.mkdir(exist_ok=True)
-    with pytest.raises(DataRefused, match=message) as refused:
+    with pytest.raises(DataRefused, match=message):
         import_photos(src, data_dir)
-    assert refused.value.why and refused.value.do and not list(data_dir.glob("*"))
+    assert not list(data_dir.glob("*"))
 
 
 def test_it_is_said_where_missing_photos_were_looked_for(tmp_path, data_dir):

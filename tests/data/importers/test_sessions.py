@@ -146,9 +146,8 @@ def test_sessions_and_splits_of_a_manifest_are_taken_as_they_are(tmp_path, data_
 )
 def test_a_split_that_cannot_be_is_refused_and_nothing_is_written(tmp_path, data_dir, lines, message):
     files = {"m.csv": f"photo,label,session,split\n{lines}\n", "a.jpg": jpeg(), "b.jpg": jpeg(seed=1)}
-    with pytest.raises(UsageError, match=message) as refused:
+    with pytest.raises(UsageError, match=message):
         import_photos(write(tmp_path / "src", files), data_dir)
-    assert refused.value.why and refused.value.do
     assert not find_spans(data_dir)
 
 

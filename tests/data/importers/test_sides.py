@@ -90,6 +90,5 @@ def test_the_sources_own_split_is_taken_as_it_is():
 )
 def test_one_session_in_two_splits_is_refused(known):
     given = [row("a", split="train"), row("a", split="eval")] if not known else [row("a", split="eval")]
-    with pytest.raises(UsageError, match="The session 'a' is in train and in eval") as refused:
+    with pytest.raises(UsageError, match="The session 'a' is in train and in eval"):
         assign_splits(given, known, sides_of(known), 0.2)
-    assert refused.value.why and refused.value.do

@@ -114,9 +114,8 @@ def test_other_values_of_json_lines_are_refused_as_such(tmp_path):
 )
 def test_texts_that_cannot_be_learned_are_refused(tmp_path, given, kind, found):
     texts = [(f"r{n}", f"a text of many words, {n} " * 4, ("good", "bad")[n % 2], "x") for n in range(60)]
-    with pytest.raises(kind, match=found) as refused:
+    with pytest.raises(kind, match=found):
         import_table(write(tmp_path / "a.csv", texts), tmp_path / "data", **{"label": "stars", **given})
-    assert refused.value.why and refused.value.do
     assert not (tmp_path / "data").exists()
 
 

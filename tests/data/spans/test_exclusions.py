@@ -118,12 +118,11 @@ def test_a_decision_that_is_written_by_half_is_told_and_counts_as_none(data):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((data / FILE_NAME).stat().st_size + 10, hard))
     try:
-        with pytest.raises(EdgelineError, match="cannot be written") as failed:
+        with pytest.raises(EdgelineError, match="cannot be written"):
             exclude(data, "span-00003")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    assert failed.value.why and failed.value.do
     assert set(find_excluded_spans(data)) == {"span-00002"}
 
 

@@ -95,7 +95,7 @@ def test_no_span_is_refused_and_no_bucket_is_an_error(bucket):
     ):
         with pytest.raises(EdgelineError, match="the bucket 'no-such-bucket' does not exist") as caught:
             read()
-        assert caught.value.why and caught.value.do and not isinstance(caught.value, DataRefused)
+        assert not isinstance(caught.value, DataRefused)
 
 
 def test_the_digest_of_a_window_tells_every_change_without_fetching_an_object(span, monkeypatch):
