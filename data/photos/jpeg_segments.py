@@ -17,6 +17,9 @@ _METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}
 _EXIF = b"Exif\0\0"
 # In entropy-coded data 0xFF00 is a stuffed 0xFF and 0xFFD0 to 0xFFD7 are restart markers.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# The chunks that decoding a PNG needs, and text chunks that may hold the orientation.
+_PNG_START, _PNG_CHUNKS = b"\x89PNG\r\n\x1a\n", (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_PNG_TURNS = (b"Raw profile type ", b"XML:com.adobe.xmp")
 _ORIENTATION = 0x0112
 # JFIF 1.01, no density, no thumbnail. Without it, a decoder would guess the colour space from component ids.
 _JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
@@ -84,7 +87,9 @@ def parse_jpeg(data: bytes) -> PlainJpeg:
 
 
 def strip_metadata(data: bytes) -> bytes:
-    """Returns a JPEG with the orientation and what decoding needs alone; nothing for any other file."""
+    """Returns a JPEG or PNG with the orientation and what decoding needs; nothing of any other file."""
+    if data.startswith(_PNG_START):
+        return _strip_png(data)
     try:
         plain = parse_jpeg(data)
     except OddJpeg:
@@ -97,6 +102,20 @@ def strip_metadata(data: bytes) -> bytes:
     body = _EXIF + struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, _ORIENTATION, 3, 1, orientation, 0, 0)
     segment = struct.pack(">BBH", 0xFF, _APP1, len(body) + 2) + body
     return plain.stripped[:end] + segment + plain.stripped[end:]
+
+
+def _strip_png(data: bytes) -> bytes:
+    parts, position = [_PNG_START], len(_PNG_START)
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if kind == b"eXIf" or data.startswith(_PNG_TURNS, position + 8):
+            return b""
+        if kind in _PNG_CHUNKS:
+            parts.append(data[position : position + 12 + length])
+        if kind == b"IEND":
+            return b"".join(parts)
+        position += 12 + length
+    return b""
 
 
 def count_scans(data: bytes) -> int:

@@ -103,7 +103,7 @@ class PhotoSource:
         return small
 
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
-        """Yields photos without metadata; one that is no plain JPEG comes as ingest stores it."""
+        """Yields photos without metadata; one that is no plain JPEG or PNG comes as ingest stores it."""
         from data.photos.jpeg_segments import strip_metadata
 
         for id in ids:

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from data.photos.jpeg_segments import strip_metadata
 from tests.data.sample_photos import decoded, encode, jpeg, phone_exif, pixels
@@ -24,9 +24,27 @@ def test_of_a_phones_photo_pixels_and_orientation_are_left(orientation):
     assert not exif.get_ifd(0x8825) and b"PhoneMaker" not in clean and b"Anna" not in clean
 
 
+def test_of_a_png_the_texts_are_left_out_and_the_transparency_is_not():
+    about = PngImagePlugin.PngInfo()
+    about.add_text("Author", "Anna")
+    image = pixels().convert("RGBA")
+    image.putalpha(100)
+    photo = encode(image, "PNG", pnginfo=about)
+    clean = strip_metadata(photo)
+    assert b"Anna" in photo and b"Anna" not in clean
+    np.testing.assert_array_equal(np.asarray(decoded(clean)), np.asarray(image))
+
+
 @pytest.mark.parametrize(
     "photo",
-    [encode(pixels(), "WEBP"), encode(pixels(), "PNG"), encode(pixels().convert("CMYK")), jpeg()[:300], b""],
+    [
+        encode(pixels(), "WEBP"),
+        encode(pixels(), "PNG", exif=phone_exif(6)),
+        encode(pixels().convert("CMYK"), "JPEG"),
+        jpeg()[:300],
+        encode(pixels(), "PNG")[:300],
+        b"",
+    ],
 )
 def test_of_what_may_have_metadata_anywhere_nothing_is_left(photo):
     assert strip_metadata(photo) == b""
