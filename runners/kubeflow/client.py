@@ -3,9 +3,11 @@
 import contextlib
 import json
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _NAMESPACE = "kubeflow"
 # A backend's database holds no longer description of a run or of a recurring run.
 _MOST_CHARACTERS = 255
+# A version may take so many seconds from when its name is taken to when it is listed.
+_UNLISTED_S = 10
 # kfp's client prints links of its own.
 _SILENT = contextlib.redirect_stdout(None)
 
@@ -78,8 +82,22 @@ class Cluster:
         """Returns the id of an experiment; creates it if it is missing."""
         if (experiment := self.find_experiment(name)) is not None:
             return experiment
-        with self._explain_errors(f"creating the experiment {name!r}"), _SILENT:
+
+        def make() -> str:
             return str(self._client.create_experiment(name, namespace=self._namespace).experiment_id)
+
+        with self._explain_errors(f"creating the experiment {name!r}"), _SILENT:
+            try:
+                made: str = _make_or_find(make, partial(self.find_experiment, name))
+                return made
+            except Exception as error:
+                if not _is_taken(error):
+                    raise
+        raise EdgelineError(
+            f"The experiment {name!r} can be neither found nor created on {self.host}.",
+            "Its name is taken, possibly in a namespace that you cannot read.",
+            "Set kubeflow.experiment to another name.",
+        )
 
     def get_experiment_name(self, experiment: str) -> str:
         """Returns the name of an experiment; its id if it no longer exists."""
@@ -117,8 +135,9 @@ class Cluster:
                 )
             name = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{digest}"
             options = {"pipeline_id": pipeline_id, "description": description}
+            upload = partial(self._client.upload_pipeline_version, str(package), name, **options)
             with self._explain_errors(f"uploading version {name} of the pipeline {pipeline!r}"), _SILENT:
-                version = self._client.upload_pipeline_version(str(package), name, **options)
+                version = _make_or_find(upload, partial(self._find_version, pipeline_id, digest))
         identity, name = str(version.pipeline_version_id), str(version.display_name)
         return Version(pipeline_id, identity, name, description, parameters)
 
@@ -142,8 +161,13 @@ class Cluster:
         """Creates an empty pipeline and returns its id; an upload would name the first version like it."""
         about = f"The DAG of the workload {name}. Each upload by edgeline adds a version."
         body = {"display_name": name, "description": about}
-        with self._explain_errors(f"creating the pipeline {name!r}"):
+
+        def make() -> str:
             return str(self._call_api("POST", "/apis/v2beta1/pipelines", body=body)["pipeline_id"])
+
+        with self._explain_errors(f"creating the pipeline {name!r}"):
+            pipeline: str = _make_or_find(make, partial(self._find_pipeline, name))
+        return pipeline
 
     def get_spec(self, pipeline_id: str, version_id: str) -> Mapping[str, Any]:
         """Returns the compiled pipeline of a version, as it was uploaded."""
@@ -341,6 +365,29 @@ class Cluster:
 
 def _shorten(description: str) -> str:
     return textwrap.shorten(description, _MOST_CHARACTERS, placeholder=" ...")
+
+
+def _make_or_find(make: Callable[[], Any], find: Callable[[], Any]) -> Any:
+    """Makes something that is not listed, or returns what somebody else made at the same time.
+
+    Its name is taken shortly before it is listed; the error of `make` is raised if it never is.
+    """
+    try:
+        return make()
+    except Exception as error:
+        if not _is_taken(error):
+            raise
+        until = time.monotonic() + _UNLISTED_S
+        while (found := find()) is None and time.monotonic() < until:
+            time.sleep(0.5)
+        if found is None:
+            raise
+        return found
+
+
+def _is_taken(error: Exception) -> bool:
+    """Tells whether a name is in use: an upload then answers with status 500, all else with 409."""
+    return getattr(error, "status", None) == 409 or "already exist" in str(getattr(error, "body", ""))
 
 
 def _is_absent(error: Exception) -> bool:

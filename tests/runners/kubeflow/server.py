@@ -1,8 +1,8 @@
 """A small Kubeflow Pipelines: the endpoints that kfp's client and our commands call, over real HTTP.
 
-Bodies, status codes and headers are as the API server 2.0.5 answered: lists are `recurringRuns` but
-`pipeline_versions`, empty lists are `{}`, and a log that cannot be read comes with status 200. A run goes
-through its `Story`, a frame a look.
+Bodies, status codes and headers are as the API server 2.0.5 answered: uploads say 500 where the rest says
+409, lists are `recurringRuns` but `pipeline_versions`, empty lists are `{}`, and a log that cannot be read
+comes with status 200. A run goes through its `Story`, a frame a look.
 """
 
 import json
@@ -188,6 +188,11 @@ class Answer(BaseHTTPRequestHandler):
         details = [{"@type": "type.googleapis.com/google.rpc.Status", "code": code, "message": inner}]
         self.send(status, {"error": chain, "code": code, "message": chain, "details": details})
 
+    def refuse_upload(self, status: int, chain: str) -> None:
+        """An error as the upload server words it."""
+        body = json.dumps({"error_message": chain, "error_details": chain})
+        self.send(status, body, "text/plain; charset=utf-8")
+
     @property
     def body(self) -> Any:
         return json.loads(self.content)
@@ -219,9 +224,14 @@ class Answer(BaseHTTPRequestHandler):
         self.send(200, {"experiments": found, "total_size": len(found)} if found else {})
 
     def make_experiment(self) -> None:
+        name = self.body["display_name"]
+        if any(each["display_name"] == name for each in self.state.experiments.values()):
+            inner = f"Failed to create a new experiment. The name {name} already exists. Please specify a new"
+            self.refuse(409, 6, f"Failed to create a experiment: Already exist error: {inner}", inner)
+            return
         made = {
             "experiment_id": str(uuid.uuid4()),
-            "display_name": self.body["display_name"],
+            "display_name": name,
             "created_at": self.state.now(),
             "storage_state": "AVAILABLE",
         }
@@ -246,6 +256,14 @@ class Answer(BaseHTTPRequestHandler):
         self.send(200, {"pipelines": found, "total_size": len(found)} if found else {})
 
     def make_pipeline(self) -> None:
+        name = self.body["display_name"]
+        if any(each["display_name"] == name for each in self.state.pipelines.values()):
+            inner = (
+                f"Failed to create a new pipeline. The name {name} already exist. Please specify a new name"
+            )
+            chain = f"Failed to create a pipeline due to server error: Already exist error: {inner}"
+            self.refuse(409, 6, chain, inner)
+            return
         made = {**self.body, "pipeline_id": str(uuid.uuid4()), "created_at": self.state.now()}
         self.state.pipelines[made["pipeline_id"]] = made
         self.send(200, made)
@@ -255,11 +273,25 @@ class Answer(BaseHTTPRequestHandler):
         [part] = message_from_bytes(head + self.content).get_payload()
         assert part.get_param("name", header="content-disposition") == "uploadfile"
         spec, *platform = yaml.safe_load_all(part.get_payload(decode=True))
-        assert self.query["pipelineid"] in self.state.pipelines and "pipelineInfo" in spec
+        name, pipeline = self.query["name"], self.query["pipelineid"]
+        if pipeline not in self.state.pipelines:
+            self.refuse_upload(400, f"Failed to create a pipeline version: Pipeline {pipeline} not found")
+            return
+        if not isinstance(spec, dict) or "pipelineInfo" not in spec:
+            why = "InvalidInputError: unknown template format: pipeline spec is invalid"
+            self.refuse_upload(500, f"Failed to create a pipeline version: {why}")
+            return
+        own = [each for each in self.state.versions.values() if each["pipeline_id"] == pipeline]
+        if any(each["display_name"] == name for each in own):
+            why = (
+                f"Already exist error: Failed to create a new pipeline version. The name {name} already exist"
+            )
+            self.refuse_upload(500, f"Failed to create a pipeline version: {why}. Specify a new name")
+            return
         made = {
-            "pipeline_id": self.query["pipelineid"],
+            "pipeline_id": pipeline,
             "pipeline_version_id": str(uuid.uuid4()),
-            "display_name": self.query["name"],
+            "display_name": name,
             "description": self.query.get("description", ""),
             "created_at": self.state.now(),
             "pipeline_spec": {"pipeline_spec": spec, "platform_spec": platform[0]} if platform else spec,

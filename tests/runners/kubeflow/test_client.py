@@ -3,22 +3,26 @@
 import json
 import sys
 import time
+from datetime import datetime
 
 import pytest
 
 from edgeline.errors import EdgelineError, UsageError
 from pipeline.kubeflow_settings import KubeflowSettings
+from pipeline.workloads import find_workload
 from runners.kubeflow import access as kubeflow_access
+from runners.kubeflow import client as kubeflow_client
 from runners.kubeflow.access import connect, find_host
 from runners.kubeflow.errors import read_message
+from tests.runners.kubeflow.commands_run import Terminal
 from tests.runners.kubeflow.server import GO_STACK, hang, hang_up, status
+
+SHELF = find_workload("shelf")
 
 LOGIN = "<!doctype html><title>Sign in</title>" + "<p>x</p>" * 500
 
 
-def test_links_are_to_the_ui_where_that_is_known_and_else_it_is_said_how_to_get_them(
-    server, edgeline, monkeypatch
-):
+def test_links_are_to_the_ui_where_that_is_known_and_else_it_is_said_how_to_get_them(server, edgeline):
     assert f": {server.url}/#/runs/details/" in edgeline("submit").out
     server.is_ui = False  # The API's own port, which answers 404 to every page.
     alone = edgeline("submit")
@@ -64,17 +68,18 @@ def test_a_server_that_never_answers_is_not_waited_for_without_end(server, edgel
 
 
 def test_a_run_that_may_have_been_started_is_not_started_twice(server, edgeline, monkeypatch):
-    monkeypatch.setattr(kubeflow_access, "_ANSWER_S", 0.5)
-    server.break_(r"POST .*/runs$", hang(1.5))
+    monkeypatch.setattr(kubeflow_access, "_ANSWER_S", 0.1)
+    server.break_(r"POST .*/runs$", hang(0.5))
     ended = edgeline("submit")
     assert ended.code == 1 and "is not known" in ended.err
     assert server.asked(r"POST .*/runs$") == 1
 
 
-def test_a_host_where_nobody_listens_is_told_at_once(edgeline):
-    ended = edgeline("submit", "--host", "http://127.0.0.1:1")
+@pytest.mark.parametrize("host", ["http://127.0.0.1:1", "https://127.0.0.1:1"])
+def test_a_host_where_nobody_listens_is_told_at_once(edgeline, host):
+    ended = edgeline("submit", "--host", host)
     assert ended.code == 1
-    assert "http://127.0.0.1:1 cannot be reached" in ended.err and "Connection refused" in ended.err
+    assert f"{host} cannot be reached" in ended.err and "Connection refused" in ended.err
 
 
 def test_https_to_a_server_that_speaks_none_is_told(server, edgeline):
@@ -84,7 +89,7 @@ def test_https_to_a_server_that_speaks_none_is_told(server, edgeline):
     assert "SSL_CERT_FILE" in ended.err
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8888", "http://"])
+@pytest.mark.parametrize("host", ["127.0.0.1:8888", "ftp://x", "http://", "my cluster"])
 def test_a_host_that_is_no_url_is_bad_usage(edgeline, host):
     ended = edgeline("submit", "--host", host)
     assert ended.code == 2 and f"{host!r} is not a URL" in ended.err
@@ -130,15 +135,54 @@ def test_several_users_need_a_namespace(server, edgeline):
     assert experiment["display_name"] == "weekly"
 
 
-def test_two_pipelines_or_experiments_of_one_name_are_told(server, edgeline):
-    for number in ("1", "2"):
-        server.experiments[number] = {"experiment_id": number, "display_name": "weekly"}
-    ended = edgeline("submit")
-    assert ended.code == 1 and "set kubeflow.experiment to another name" in ended.err
-    for number in ("1", "2"):
-        server.pipelines[number] = {"pipeline_id": number, "display_name": "shelf"}
+def test_an_experiment_that_somebody_else_makes_at_the_same_time_is_taken(server):
+    cluster = connect(KubeflowSettings(), server.url, {})
+    theirs = cluster.ensure_experiment("weekly")
+    server.break_(r"GET .*/experiments$", status(200, {}), times=3)  # a taken name is listed a little later
+    assert cluster.ensure_experiment("weekly") == theirs
+    assert server.asked(r"POST .*/experiments$") == 2
+
+
+def test_a_pipeline_that_somebody_else_makes_at_the_same_time_is_taken(server, tmp_path):
+    cluster = connect(KubeflowSettings(), server.url, {})
+    package = Terminal(server, tmp_path, None).package
+    theirs = cluster.upload(package, SHELF, "c0de", "", {})
+    server.break_(r"GET .*/pipelines$", status(200, {}), times=3)
+    ours = cluster.upload(package, SHELF, "0ther", "", {})
+    assert ours.pipeline_id == theirs.pipeline_id and ours.id != theirs.id
+
+
+def test_a_version_that_somebody_else_uploads_at_the_same_time_is_taken(server, tmp_path, monkeypatch):
+    class Clock(datetime):
+        """Both upload in the same second."""
+
+        @classmethod
+        def now(cls, zone):
+            return datetime(2026, 10, 5, tzinfo=zone)
+
+    monkeypatch.setattr(kubeflow_client, "datetime", Clock)
+    cluster = connect(KubeflowSettings(), server.url, {})
+    package = Terminal(server, tmp_path, None).package
+    theirs = cluster.upload(package, SHELF, "c0de", "", {})
+    monkeypatch.setattr(kubeflow_client, "_UNLISTED_S", 2)
+    server.break_(r"GET .*/versions$", status(200, {}), times=3)  # it is listed once all of it is there
+    assert cluster.upload(package, SHELF, "c0de", "", {}) == theirs
+    assert theirs.name == "20261005-000000-c0de" and server.asked(r"POST .*/upload_version$") == 2
+
+
+def test_two_pipelines_of_one_name_are_told(server, edgeline):
+    for number in (1, 2):
+        server.pipelines[str(number)] = {"pipeline_id": str(number), "display_name": "shelf"}
     ended = edgeline("submit")
     assert ended.code == 1 and "several pipelines with the name 'shelf'" in ended.err
+    assert not server.asked("POST")
+
+
+def test_two_experiments_of_one_name_are_told(server, edgeline):
+    for number in (1, 2):
+        server.experiments[str(number)] = {"experiment_id": str(number), "display_name": "weekly"}
+    ended = edgeline("submit")
+    assert ended.code == 1 and "kubeflow.experiment" in ended.err
 
 
 def test_what_the_server_refuses_is_told_in_its_own_words(server, edgeline):
@@ -196,6 +240,11 @@ def test_a_log_is_read_also_where_the_host_is_that_of_the_ui(server):
     server.break_("k8s/pod/logs$", say)
     assert cluster.read_log("run-1", "the-pod") == ["line 1", "Failed: no room"]
     assert asked == [{"podname": "the-pod", "runid": "run-1", "podnamespace": "alice"}]
+
+
+def test_kfp_prints_nothing_of_its_own(server, edgeline):
+    ended = edgeline("submit", "--json")
+    assert set(ended.json) == {"run", "url", "pipeline_version"}
 
 
 def test_without_kfp_the_extra_is_named(server, edgeline, monkeypatch):
