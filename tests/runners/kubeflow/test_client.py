@@ -22,7 +22,9 @@ SHELF = find_workload("shelf")
 LOGIN = "<!doctype html><title>Sign in</title>" + "<p>x</p>" * 500
 
 
-def test_links_are_to_the_ui_where_that_is_known_and_else_it_is_said_how_to_get_them(server, edgeline):
+def test_links_are_to_the_ui_where_that_is_known_and_else_it_is_said_how_to_get_them(
+    server, edgeline, monkeypatch
+):
     assert f": {server.url}/#/runs/details/" in edgeline("submit").out
     server.is_ui = False  # The API's own port, which answers 404 to every page.
     alone = edgeline("submit")
