@@ -40,14 +40,20 @@ def transform(
     """The folder that TFX's Transform hands on."""
     import apache_beam as beam
     import tensorflow_transform.beam as tft_beam
+    from apache_beam.options.pipeline_options import PipelineOptions
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
     from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
     from tfx_bsl.tfxio import tf_example_record
 
+    from components.tfx_steps import speed_up_beam
+    from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE
+
     schema = text_format.Parse(schema_text, schema_pb2.Schema())
     tfxio = tf_example_record.TFExampleBeamRecord("inmem", ["test"], schema=schema)
-    with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
+    speed_up_beam()
+    options = PipelineOptions(list(FASTEST_ON_ONE_MACHINE))
+    with beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
         records = pipeline | beam.Create(list(map(serialize, examples)), reshuffle=False)
         raw = records | tfxio.BeamSource(), tfxio.TensorAdapterConfig()
         analyzed = raw | tft_beam.AnalyzeDataset(lambda inputs: preprocessing_fn(inputs, config))
