@@ -1,6 +1,7 @@
 """A canary that a push opened is ended by the next run, or waits with a reason."""
 
 import json
+import shutil
 
 import pytest
 
@@ -24,15 +25,20 @@ SETTINGS = {
 }
 
 
-@pytest.fixture
-def opened(tmp_path):
+@pytest.fixture(scope="module")
+def opened_once(tmp_path_factory):
     """A store with a release in production, and a canary that the next push opened."""
-    root = tmp_path / "push"
-    assert Run(tmp_path / "1").push_to(root, canary_percent=10)[:2] == ("pushed", 1)
-    outcome, version, reasons = Run(tmp_path / "2", "second").push_to(root, canary_percent=10)
+    folder = tmp_path_factory.mktemp("opened")
+    assert Run(folder / "1").push_to(folder / "push", canary_percent=10)[:2] == ("pushed", 1)
+    outcome, version, reasons = Run(folder / "2", "second").push_to(folder / "push", canary_percent=10)
     assert (outcome, version) == ("pushed", 2)
     assert reasons[0] == "10 % of phones run the candidate, version 2."
-    return root
+    return folder / "push"
+
+
+@pytest.fixture
+def opened(opened_once, tmp_path):
+    return shutil.copytree(opened_once, tmp_path / "push", symlinks=True)
 
 
 def state(root):

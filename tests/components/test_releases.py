@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -160,6 +161,19 @@ class Run:
         return written["outcome"], written["version"], written["reasons"]
 
 
+@pytest.fixture(scope="module")
+def pushed_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pushed")
+    assert Run(folder / "1").push_to(folder / "push")[:2] == ("pushed", 1)
+    return folder / "push"
+
+
+@pytest.fixture
+def pushed(pushed_once, push):
+    """A store with the release of a run."""
+    return shutil.copytree(pushed_once, push, symlinks=True)
+
+
 def production_model(root, folder, served=None):
     model, quarantine = artifact(Model, folder), artifact(Quarantine, folder.with_name("ingested"))
     if served:
@@ -187,8 +201,7 @@ def test_an_empty_store_gives_an_artifact_that_says_so_and_is_no_empty_folder(pu
     assert not push.exists()
 
 
-def test_the_served_versions_that_the_store_has_are_put_out_with_their_eval_accuracy(push, tmp_path):
-    Run(tmp_path / "1").push_to(push)
+def test_the_served_versions_that_the_store_has_are_put_out_with_their_eval_accuracy(pushed, push, tmp_path):
     served = Served(tuple(ServedVersion(version, Tally(9, 0.9)) for version in (7, 1)))
     model = production_model(push, tmp_path / "model", served)
     ((version, found),) = PUSHED.read(Path(model.uri)).items()
@@ -269,16 +282,16 @@ def test_a_variant_that_failed_is_not_in_the_bundle(push, tmp_path):
         ("fail", "fail", ["The evaluation says fail.", "The edge says fail."]),
     ],
 )
-def test_what_a_gate_failed_is_held_back_and_production_stays(push, tmp_path, evaluation, edge, reasons):
-    Run(tmp_path / "1").push_to(push)
+def test_what_a_gate_failed_is_held_back_and_production_stays(
+    pushed, push, tmp_path, evaluation, edge, reasons
+):
     before = snapshot(push)
     held = Run(tmp_path / "2", "second", evaluation, edge).push_to(push)
     assert held == ("held", 0, reasons)
     assert snapshot(push) == before
 
 
-def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(push, tmp_path):
-    Run(tmp_path / "1").push_to(push)
+def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(pushed, push, tmp_path):
     assert Run(tmp_path / "2", "second").push_to(push)[:2] == ("pushed", 2)
     store.rollback(push, "shelf", "phones crash on it")
     outcome, version, (reason,) = Run(tmp_path / "3", "second").push_to(push)
@@ -309,8 +322,7 @@ def test_what_was_compared_with_an_older_version_than_that_in_production_is_held
     assert snapshot(push) == state
 
 
-def test_a_disk_that_is_full_while_pushing_leaves_production_as_it_was(push, tmp_path):
-    Run(tmp_path / "1").push_to(push)
+def test_a_disk_that_is_full_while_pushing_leaves_production_as_it_was(pushed, push, tmp_path):
     before = snapshot(push)
     large = Run(tmp_path / "2", "second", bytes_a_file=3_000_000)
     with pytest.raises(EdgelineError) as error:
@@ -321,8 +333,7 @@ def test_a_disk_that_is_full_while_pushing_leaves_production_as_it_was(push, tmp
     assert Run(tmp_path / "3", "second", bytes_a_file=3_000_000).push_to(push)[:2] == ("pushed", 2)
 
 
-def test_labels_that_are_not_those_of_the_schema_and_the_model_are_not_pushed(push, tmp_path):
-    Run(tmp_path / "1").push_to(push)
+def test_labels_that_are_not_those_of_the_schema_and_the_model_are_not_pushed(pushed, push, tmp_path):
     before = snapshot(push)
     with pytest.raises(EdgelineError, match=r"labels\.txt does not fit the model"):
         Run(tmp_path / "2", "second", labels="ok\ndamaged\nmisplaced\n").push_to(push)
@@ -370,8 +381,9 @@ def test_a_run_whose_model_was_rolled_back_and_collected_ends_as_unchanged(push,
 @pytest.mark.parametrize(
     ("said", "run"), [(("pushed", 2), "run-1"), (("unchanged", 2), "run-1"), (("pushed", 1), "another run")]
 )
-def test_a_release_that_is_not_in_the_store_as_the_pusher_says_ends_the_run(push, tmp_path, said, run):
+def test_a_release_that_is_not_in_the_store_as_the_pusher_says_ends_the_run(
+    pushed, push, tmp_path, said, run
+):
     """A pod that is deleted in the middle of its push can count as done."""
-    Run(tmp_path / "1").push_to(push)
     with pytest.raises(EdgelineError, match=f"Version {said[1]} of shelf is not in the release store"):
         admit(said, push, tmp_path / "pushed", run)
