@@ -60,7 +60,7 @@ def model(request, transform, tokens):
     model.compile("adam", "sparse_categorical_crossentropy")
     ids, labels = learned_from(REVIEWS, tokens)
     texts.initialize(model, [(tf.constant(ids), tf.constant(labels))], request.param, transform)
-    model.fit(ids, labels, epochs=30, batch_size=100, verbose=0)
+    model.fit(ids, labels, epochs=5, batch_size=100, verbose=0)
     return model
 
 
@@ -90,11 +90,16 @@ def test_words_vote_as_the_texts_that_are_learned_from_use_them_and_no_others(tr
     assert np.abs(votes[~unseen]).max() > 1
 
 
-def test_a_pair_of_words_tells_what_its_words_do_not(tmp_path):
+def test_a_pair_of_words_tells_what_its_words_do_not_and_the_most_frequent_ones_are_known(tmp_path):
     """`not good` and `not bad` are told from `good` and `bad`."""
     said = {"positive": ["good food", "food not bad"], "negative": ["bad food", "food not good"]}
-    rows = [{"text": text, "label": label} for label in LABELS for text in said[label] * 20]
-    transform = tft.TFTransformOutput(transform_texts(rows, tmp_path))
+    texts_of = [
+        (f"{text} word{n} word{n}", label) for label in LABELS for n, text in enumerate(said[label] * 20)
+    ]
+    rows = [{"text": text, "label": label} for text, label in texts_of]
+    transform = tft.TFTransformOutput(transform_texts(rows, tmp_path, vocabulary_size=10))
+    words = transform.vocabulary_by_name("words")
+    assert len(words) == 10 and set(words[:4]) == {b"food", b"good", b"bad", b"not"}
     assert set(transform.vocabulary_by_name("pairs")) >= {b"not bad", b"not good"}
     layer = transform.transform_features_layer()
     ids = layer({"text": tf.sparse.from_dense([[row["text"]] for row in rows])})["tokens"]
@@ -122,14 +127,6 @@ def test_a_words_id_is_its_place_in_the_vocabulary_and_a_short_text_is_filled_up
     pair = 2 + len(vocabulary) + list(transform.vocabulary_by_name("pairs")).index(b"the staff")
     assert ids.shape == (1, 64)
     assert ids[0].tolist() == [*known[:2], 1, known[2], *[0] * 28, pair, *[0] * 31]
-
-
-def test_the_vocabulary_keeps_the_most_frequent_words_when_it_would_grow_past_its_limit(tmp_path):
-    rows = [{"text": f"often often usual usual word{i} word{i}", "label": "positive"} for i in range(300)]
-    found = tft.TFTransformOutput(transform_texts(rows, tmp_path, vocabulary_size=10))
-    words = [word.decode() for word in found.vocabulary_by_name("words")]
-    assert len(words) == 10
-    assert words[:2] == ["usual", "often"]
 
 
 def test_tokens_do_not_depend_on_the_locale():
