@@ -144,15 +144,6 @@ def test_a_plain_jpeg_is_stored_as_it_is_and_an_odd_photo_without_loss(ingested)
         assert stored.mode == ("L" if photo == "16-bit.png" else "RGB")
 
 
-def test_a_photo_that_the_phone_held_sideways_is_stored_upright(ingested):
-    record = by_name(ingested)["span-00002/turned.jpg"]
-    assert (record["width"], record["height"]) == (48, 64)
-    upright = np.asarray(decoded(record["photo"]).convert("L"), dtype=int)
-    assert upright.shape == (64, 48)
-    # Orientation 6 turns the bright left edge to the top.
-    assert upright[:6].mean() > 240 > upright[10:].mean()
-
-
 def test_of_copies_in_two_spans_the_oldest_is_kept(ingested):
     assert "span-00001/walk-1-1.jpg" in by_name(ingested)
     (copy,) = (item for item in ingested.quarantined() if item["reason"] == "duplicate")

@@ -77,19 +77,6 @@ def test_a_step_before_the_gate_does_not_wait_for_it():
     assert set(nodes["Clean"].upstream_nodes) == {"ExampleGen"}
 
 
-def test_the_table_of_steps_has_the_order_and_inputs_of_the_dag():
-    own = {"Clean": CLEAN, "Check": CHECK}
-    recorded = load(own).recorded()
-    steps = select_steps(flatten(recorded), recorded["steps"])
-
-    order = list(steps)
-    assert [order.index(step) for step in ("DataGate", "Clean", "Check", "Trainer")] == sorted(
-        order.index(step) for step in ("DataGate", "Clean", "Check", "Trainer")
-    )
-    assert "Clean" in steps["Trainer"].after and "Check" not in steps["Trainer"].after
-    assert steps["Check"].after == ("Clean",) and steps["Clean"].takes("steps.Clean.parameters.most")
-
-
 def test_a_step_of_ones_own_may_feed_the_search_of_a_run_that_searches():
     both = {**CLEAN, "feeds": {"Tuner.examples": "cleaned", **CLEAN["feeds"]}}
     tune = {"max_trials": 2, "space": {"trainer": {"learning_rate": [0.001, 0.003]}}}

@@ -165,7 +165,6 @@ def test_weights_are_in_label_order_and_balanced_classes_count_as_much_in_all_as
         ({}, 5, 12),
         ({"min_steps": 600}, 20, 30),
         ({"min_steps": 600}, 7, 36),
-        ({"min_steps": 600}, 66, 12),
         ({"min_steps": 600, "max_steps": 100}, 20, 5),
         ({"max_steps": 100}, 500, 1),
     ],
