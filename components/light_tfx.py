@@ -24,15 +24,15 @@ def import_light_tfx(beam: bool = True) -> None:
     """
     if "tensorflow" in sys.modules or "tfx.components" in sys.modules:
         return
-    with _hide("tensorflow"):
+    with stand_ins({"tensorflow": None}):
         import tfx.dsl.io.fileio
         import tfx.utils.doc_controls
     # Beam works without Google's clients, and these two import IPython.
     if beam:
-        with _hide("google.cloud.bigquery", "google.cloud.pubsub"):
+        with stand_ins({"google.cloud.bigquery": None, "google.cloud.pubsub": None}):
             importlib.import_module("apache_beam")
     _import_components_one_by_one()
-    with _hide(*(() if beam else ("apache_beam",))):
+    with stand_ins({} if beam else {"apache_beam": None}):
         import tfx.dsl.component.experimental.decorators
     with stand_ins({"tfx.components.example_gen.utils": {"SPAN_PROPERTY_NAME": "span"}}):
         import tfx.dsl.input_resolution.ops.ops  # noqa: F401
@@ -48,24 +48,13 @@ def complete_tfx() -> None:
 
 
 @contextmanager
-def _hide(*names: str) -> Iterator[None]:
-    """Makes imports of these modules fail within the block."""
-    hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is how `import` has it.
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-
-
-@contextmanager
-def stand_ins(modules: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
-    """Replaces these modules, within the block, by modules with only these names."""
+def stand_ins(modules: Mapping[str, Mapping[str, Any] | None]) -> Iterator[None]:
+    """Replaces these modules, within the block, by modules with only these names; None has an import fail."""
     replaced = {name: names for name, names in modules.items() if name not in sys.modules}
     for name, names in replaced.items():
-        sys.modules[name] = ModuleType(name)
-        vars(sys.modules[name]).update(names)
+        module = ModuleType(name)
+        vars(module).update(names or {})
+        sys.modules[name] = None if names is None else module  # type: ignore[assignment]  # as `import` has it
     try:
         yield
     finally:
