@@ -34,7 +34,7 @@ def list_predictions(
         yield Prediction(
             example_id=examples.ids[number],
             label=labels[examples.labels[number]],
-            slices=_select_slices(examples, number),
+            slices=examples.slices_of(number),
             span=examples.spans[number],
             group=examples.group_of[number],
             # JSON knows no NaN.
@@ -67,7 +67,7 @@ def write_mistakes(
             predicted=labels[row.argmax()],
             probability=round(float(row.max()), _DIGITS),
             probability_of_label=round(float(row[examples.labels[number]]), _DIGITS),
-            slices=_select_slices(examples, number),
+            slices=examples.slices_of(number),
         )
         mistakes.append(mistake)
     MISTAKES.write(folder, tuple(mistakes))
@@ -93,10 +93,6 @@ def write_previews(
             (folder / file).write_bytes(shown)
         previews[id] = Preview(file, "" if isinstance(shown, bytes) else shown)
     return previews
-
-
-def _select_slices(examples: TransformedExamples, number: int) -> dict[str, str]:
-    return {kind: values[number] for kind, values in examples.groups.items() if kind != "class"}
 
 
 def _find_worst(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> list[int]:
