@@ -122,10 +122,10 @@ class JsonFile(Generic[T]):
             log.warning("%s cannot be read: %s", folder / self.name, error)
             return None
 
-    def write(self, folder: Path, content: T) -> None:
-        """Writes the file; makes the folder if it does not exist."""
+    def write(self, folder: Path, content: T, sync: bool = False) -> None:
+        """Writes the file; makes the folder if it does not exist. `sync` is as in `write_atomically`."""
         folder.mkdir(parents=True, exist_ok=True)
-        with write_atomically(folder / self.name) as file:
+        with write_atomically(folder / self.name, sync=sync) as file:
             file.write(self.to_bytes(content))
 
     def to_bytes(self, content: T) -> bytes:

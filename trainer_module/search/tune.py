@@ -16,7 +16,6 @@ from edgeline.errors import HeldBack, UsageError
 from edgeline.records.events import TrialReported, report
 from edgeline.records.training import FINISHED, TRIAL, Search, Trial
 from edgeline.records.workload import Workload
-from edgeline.store.locations import write_atomically
 from trainer_module.search.tune_settings import SEARCHED, TuneSettings, Values
 from trainer_module.settings import LearningSettings, parse_seconds
 from trainer_module.training import checkpoint
@@ -239,9 +238,7 @@ class TrialSearch(BaseTuner):
             score = outcome.history[outcome.best_epoch][self._tune.objective]
             result = replace(trial, score=score, best_epoch=outcome.best_epoch + 1)
         result = replace(result, seconds=round(time.monotonic() - began, 3))
-        folder.mkdir(parents=True, exist_ok=True)
-        with write_atomically(folder / TRIAL.name, sync=True) as file:
-            file.write(TRIAL.to_bytes(result))
+        TRIAL.write(folder, result, sync=True)
         # The checkpoints go last: after a kill between both, the trial is done.
         shutil.rmtree(checkpoints, ignore_errors=True)
         return result

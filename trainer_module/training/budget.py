@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from edgeline.errors import UsageError
 from edgeline.records.json_file import JsonFile
-from edgeline.store.locations import write_atomically
 from trainer_module.training import checkpoint, devices
 from trainer_module.training.loop import Loop
 
@@ -138,9 +137,7 @@ class Budget:
         if note:
             _progress.info(note)
             plan = replace(plan, notes=(*plan.notes, note))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with write_atomically(self.folder / _PLAN.name, sync=True) as file:
-            file.write(_PLAN.to_bytes(replace(plan, **changes)))
+        _PLAN.write(self.folder, replace(plan, **changes), sync=True)
         return int(changes[name])
 
     def _from_chief(self, count: int) -> int:
