@@ -150,7 +150,7 @@ for arguments, dropout in json.loads(sys.argv[1]):
 """
 # At the rate of the other tests, 1e-7 in the first step is 4 % of the loss of the second epoch; at 0.0003 it
 # is 1e-3 of the fourth, at this one about 1e-5.
-_CALM = {"learning_rate": 0.0001, "flip": True}
+_CALM = {"learning_rate": 0.0001, "flip": True, "epochs": 3}
 # The settings and the dropout of each training with two devices.
 _TRAININGS = {
     "one_device": ({"strategy": "one_device", **_CALM}, 0.0),

@@ -98,7 +98,7 @@ def test_a_run_killed_in_mid_epoch_goes_on_to_the_weights_of_an_unbroken_one(
 def test_two_replicas_learn_what_one_device_does_of_the_same_batches(replicas):
     """But for dropout, of which each replica has the same numbers for other examples.
 
-    Sums of float32 in another order differ by 1e-7; a step that is not too long keeps that small over the 60
+    Sums of float32 in another order differ by 1e-7; a step that is not too long keeps that small over the 36
     steps here: 5e-4 of the loss on eval are seen with TFX 1.21.
     """
     mirrored, one_device = (history(replicas.folder / name) for name in ("mirrored", "one_device"))
