@@ -4,12 +4,15 @@ import io
 import json
 import signal
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from pipeline.workloads import BUILT_IN, with_features
@@ -46,6 +49,22 @@ def assert_same(ours: Any, theirs: Any) -> None:
 def without_clock(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The logs of epochs but for what depends on the clock."""
     return [{name: logs[name] for name in logs if name not in ("input_wait", "seconds")} for logs in history]
+
+
+@contextmanager
+def dying_after(epochs: int, steps: int = 0) -> Iterator[None]:
+    """A training in this block dies once it has saved so many epochs, and steps of the next."""
+    from trainer_module.training import checkpoint
+
+    save = checkpoint.save
+
+    def save_and_die(state: checkpoint.Checkpoint, folder: Path) -> None:
+        save(state, folder)
+        if (len(state.history), state.tally.steps) == (epochs, steps):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), mock.patch.object(checkpoint, "save", save_and_die):
+        yield
 
 
 def save_model(model: Any, signature: str, folder: Path, outputs: Sequence[str] = ("probabilities",)) -> Path:

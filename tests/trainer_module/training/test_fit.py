@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.trainer_module.samples import assert_same, without_clock
+from tests.trainer_module.samples import assert_same, dying_after, without_clock
 from trainer_module.settings import TrainerSettings
 from trainer_module.training import checkpoint, fit
 from trainer_module.training.loop import Loop
@@ -187,20 +187,11 @@ def test_the_last_epochs_are_averaged(tmp_path, monkeypatch):
     assert outcome.history[-1]["val_loss"] == pytest.approx(measured, rel=1e-4)
 
 
-def test_a_training_that_was_cut_off_ends_as_an_unbroken_one(tmp_path, monkeypatch):
+def test_a_training_that_was_cut_off_ends_as_an_unbroken_one(tmp_path):
     """Cut off within the epochs that are averaged."""
     unbroken = linear()
     whole = train(unbroken, settings(epochs=6), tmp_path / "whole", averaged=4)
-
-    save = checkpoint.save
-
-    def save_and_die(state: checkpoint.Checkpoint, folder) -> None:
-        save(state, folder)
-        if len(state.history) == 3:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(checkpoint, "save", save_and_die)
+    with dying_after(epochs=3):
         train(linear(), settings(epochs=6), tmp_path / "cut", averaged=4)
     resumed = linear()
     resumed.set_weights([np.zeros_like(weight) for weight in resumed.get_weights()])
@@ -229,15 +220,7 @@ def test_a_long_epoch_that_was_cut_off_goes_on_in_its_middle(tmp_path, monkeypat
 
     unbroken = linear()
     whole = train_in_steps(unbroken, tmp_path / "whole")
-    save = checkpoint.save
-
-    def save_and_die(state: checkpoint.Checkpoint, folder) -> None:
-        save(state, folder)
-        if len(state.history) == 1 and state.tally.steps == 6:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(checkpoint, "save", save_and_die)
+    with dying_after(epochs=1, steps=6):
         train_in_steps(linear(), tmp_path / "cut")
     resumed = linear()
     outcome = train_in_steps(resumed, tmp_path / "cut")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.trainer_module.samples import SHELF, TRAIN_EXAMPLES, assert_same, without_clock
+from tests.trainer_module.samples import SHELF, TRAIN_EXAMPLES, assert_same, dying_after, without_clock
 from trainer_module.networks import backbones
 from trainer_module.settings import ModelSettings, TrainerSettings
-from trainer_module.training import checkpoint, front, input_pipeline
+from trainer_module.training import front, input_pipeline
 from trainer_module.training.task import Task, Trained, train_model
 from trainer_module.workloads import photos
 
@@ -126,17 +126,9 @@ def test_a_front_trains_in_half_precision_to_a_model_in_single_precision(task, p
 
 
 def test_a_training_with_a_front_and_a_budget_that_was_cut_off_ends_as_an_unbroken_one(
-    task, plenty, tmp_path, monkeypatch
+    task, plenty, tmp_path
 ):
-    save = checkpoint.save
-
-    def save_and_die(state: checkpoint.Checkpoint, folder: Path) -> None:
-        save(state, folder)
-        if len(state.history) == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(checkpoint, "save", save_and_die)
+    with dying_after(epochs=2):
         train_whole(task, tmp_path, budget="9m")
     resumed = train_whole(task, tmp_path, budget="9m")
     assert resumed.outcome.resumed_from_epoch == 2
