@@ -11,13 +11,16 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact
 
-from components.artifacts import Quarantine
+from components.artifacts import AcceptedData, Quarantine, Verdict
+from components.data_gate import DataGate
 from components.example_gen import SpanExampleGen
+from components.tfx_steps import StatisticsGen
 from data.settings import DataSettings
+from edgeline.gates.drift import features_to_count
 from edgeline.records.workload import Workload
 from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE as IN_MEMORY
 from pipeline.settings import Settings
-from pipeline.workloads import BUILT_IN, with_features
+from pipeline.workloads import BUILT_IN, read_schema, with_features
 
 LABELS = ("ok", "misplaced", "damaged")
 SHELF = with_features(BUILT_IN["shelf"])
@@ -127,3 +130,36 @@ def ingest(
         code=code,
     )
     return made
+
+
+def count_statistics(
+    examples: Artifact, folder: Path, push: Path | None = None, beam_flags: tuple[str, ...] = IN_MEMORY
+) -> Artifact:
+    """Runs StatisticsGen; `push` is a release store, by default an empty one."""
+    statistics = artifact(standard_artifacts.ExampleStatistics, folder / "statistics")
+    features = features_to_count(read_schema(SHELF), SHELF.unmeasured, SHELF.group)
+    about = {"features": json.dumps(features), "push": str(push or folder / "push"), "model_name": "shelf"}
+    inputs, outputs = {"examples": examples}, {"statistics": statistics}
+    execute(StatisticsGen, inputs, outputs, folder, beam_flags, **about, unjudged="", code="")
+    return statistics
+
+
+def admit(
+    folder: Path, quarantine: Artifact | None = None, **given: str
+) -> tuple[dict[str, Artifact], Artifact]:
+    """Runs DataGate on what lies in the folder `found`; returns its inputs and its output."""
+    kinds = {
+        "data_verdict": Verdict,
+        "statistics": standard_artifacts.ExampleStatistics,
+        "anomalies": standard_artifacts.ExampleAnomalies,
+        "quarantine": Quarantine,
+        "schema": standard_artifacts.Schema,
+        "inferred": standard_artifacts.Schema,
+    }
+    inputs = {name: artifact(kind, folder / "found") for name, kind in kinds.items()}
+    if quarantine is not None:
+        inputs["quarantine"] = quarantine
+    output = artifact(AcceptedData, folder / "accepted")
+    about = dict.fromkeys(("run", "model_name", "push", "data", "records"), "") | {"recorded": "{}"} | given
+    execute(DataGate, inputs, {"accepted_data": output}, folder, **about)
+    return inputs, output

@@ -13,7 +13,7 @@ from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.release import store
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
-from tests.components.test_data_validator import admit
+from tests.components.steps import admit
 from tests.components.test_releases import Run
 from tests.edgeline.gates.test_served import tally
 

@@ -1,6 +1,5 @@
 """Steps on a job service and a worker pool of Beam, each a process of its own, and in memory."""
 
-import json
 import os
 import re
 import socket
@@ -11,14 +10,10 @@ from pathlib import Path
 
 import pytest
 import tensorflow_data_validation as tfdv
-from tfx.types.standard_artifacts import ExampleStatistics
 
-from components.statistics_gen import StatisticsExecutor
 from data.photos.labels_file import write_span
-from edgeline.gates.drift import features_to_count
 from pipeline.settings import load
-from pipeline.workloads import read_schema
-from tests.components.steps import IN_MEMORY, SHELF, artifact, execute, ingest
+from tests.components.steps import IN_MEMORY, count_statistics, ingest
 from tests.components.test_example_gen import good, row
 
 pytestmark = pytest.mark.e2e
@@ -77,14 +72,10 @@ def both(flags, tmp_path_factory):
     first = [*good(range(15), "walk-1"), *good(range(15, 30), "walk-2"), (row("missing.jpg"), None)]
     for week in (first, good(range(30, 45), "walk-3")):
         write_span(folder / "data", week)
-    features = json.dumps(features_to_count(read_schema(SHELF), SHELF.unmeasured, SHELF.group))
     made = []
     for name, given in {"memory": IN_MEMORY, "service": flags}.items():
         ingested = ingest(folder / "data", folder / name, given)
-        counted = artifact(ExampleStatistics, folder / name / "statistics")
-        inputs, outputs = {"examples": ingested.examples}, {"statistics": counted}
-        about = {"features": features, "push": str(folder / "push"), "model_name": "shelf"}
-        execute(StatisticsExecutor, inputs, outputs, folder / name, given, **about)
+        counted = count_statistics(ingested.examples, folder / name, beam_flags=given)
         made.append((ingested, Path(counted.uri)))
     return made
 

@@ -7,17 +7,14 @@ from pathlib import Path
 import pytest
 from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import (
-    ExampleAnomalies,
     ExampleStatistics,
     ModelBlessing,
     ModelEvaluation,
     ModelRun,
     PushedModel,
-    Schema,
 )
 
-from components.artifacts import AcceptedData, EdgeModels, Quarantine, RunReportPage, Verdict
-from components.data_gate import DataGate
+from components.artifacts import EdgeModels, Quarantine, RunReportPage, Verdict
 from components.run_record import leave_record
 from components.run_report import RunReport
 from edgeline.errors import DataRefused, Problem, UsageError
@@ -29,7 +26,7 @@ from edgeline.release import store
 from edgeline.release.signing import KEY_VARIABLE
 from edgeline.report import records
 from runners.kubeflow.pod.record import leave_end
-from tests.components.steps import artifact, execute
+from tests.components.steps import admit, artifact, execute
 from tests.edgeline.release.candidates import make_candidate, make_key
 
 
@@ -72,7 +69,7 @@ NOTHING = {
 
 def leave(folder: Path, run: str, place: object, spans: int = 2, outcome: str = "pushed"):
     """Runs DataGate and RunReport; returns the output folder of the latter."""
-    accepted = admit(folder / run, place, Found("data", "pass", ("All is well.",)), run, spans)
+    accepted = judge(folder / run, place, Found("data", "pass", ("All is well.",)), run, spans)
     pushed = artifact(PushedModel, folder / run / "pushed")
     Path(pushed.uri).mkdir(parents=True)
     push = {"outcome": outcome, "version": 3 if outcome == "pushed" else 0, "reasons": ["So it is."]}
@@ -139,33 +136,20 @@ def test_records_that_cannot_be_written_are_a_warning(tmp_path, caplog, place):
     assert (output / "report.html").is_file()
 
 
-def admit(folder: Path, place: object, record: Found, run: str = "run-9", spans: int = 2) -> Artifact:
+def judge(folder: Path, place: object, record: Found, run: str = "run-9", spans: int = 2) -> Artifact:
     """Runs DataGate; returns its output."""
-    verdict = artifact(Verdict, folder / "verdict")
-    VERDICT.write(Path(verdict.uri), record)
-    # Steps that left nothing to read.
-    nothing = {
-        "statistics": artifact(ExampleStatistics, folder / "statistics"),
-        "anomalies": artifact(ExampleAnomalies, folder / "anomalies"),
-        "schema": artifact(Schema, folder / "schema"),
-        "inferred": artifact(Schema, folder / "inferred"),
-    }
-    for empty in nothing.values():
-        Path(empty.uri).mkdir()
-    inputs = {"data_verdict": verdict, "quarantine": window(folder / "quarantine", spans), **nothing}
-    accepted = artifact(AcceptedData, folder / "accepted")
+    VERDICT.write(folder / "found", record)
     push = str(place).removesuffix("/runs/shelf")
-    execute(DataGate, inputs, {"accepted_data": accepted}, folder, push=push, **about(run, place))
-    return accepted
+    return admit(folder, window(folder / "quarantine", spans), push=push, **about(run, place))[1]
 
 
 def refuse(folder: Path, place: object) -> None:
     with pytest.raises(DataRefused, match="Far too dark"):
-        admit(folder, place, Found("data", "fail", ("Far too dark.",)))
+        judge(folder, place, Found("data", "fail", ("Far too dark.",)))
 
 
 def test_a_run_that_goes_on_leaves_what_is_known_of_it_should_it_come_to_no_end(tmp_path):
-    admit(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
+    judge(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
     facts = records.read(tmp_path / "records" / "run-9")
     assert facts is not None and facts.run.outcome == "running"
     assert facts.data is not None and facts.run.reasons == ()
@@ -187,12 +171,12 @@ def test_what_the_pusher_would_refuse_after_the_training_is_told_before_it(
     monkeypatch.setenv(KEY_VARIABLE, key)
     store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "made", **production))
     with pytest.raises(UsageError, match=found):
-        admit(tmp_path, tmp_path / "push/runs/shelf", Found("data", "pass", ("All is well.",)))
+        judge(tmp_path, tmp_path / "push/runs/shelf", Found("data", "pass", ("All is well.",)))
     assert not (tmp_path / "accepted").exists()
 
 
 def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_path):
-    admit(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
+    judge(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
     problem = Problem("No room on the disk.")
     leave_end("run-9", str(tmp_path / "records"), Outcome.of_problem(problem, "Trainer"), problem)
     facts = records.read(tmp_path / "records" / "run-9")
