@@ -54,29 +54,24 @@ class EvaluatorExecutor(Executor):
         """Evaluates as described at `components.tfx_steps.Evaluator`."""
         baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
         has_baseline = baseline.get_int_custom_property("has_model") == 1
-        if not has_baseline:
-            input_dict = {key: value for key, value in input_dict.items() if key != "baseline_model"}
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         workload = Workload.from_json(exec_properties["workload"])
         exec_properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
-        self._beam_pipeline_args: list[str] = [
-            *self._beam_pipeline_args,
-            *answers.beam_flags(evaluation, workload),
-        ]
+        own_flags = answers.beam_flags(evaluation, workload)
+        self._beam_pipeline_args: list[str] = [*self._beam_pipeline_args, *own_flags]
         (model_run,), (quarantine,) = input_dict["model_run"], input_dict["quarantine"]
-        tfma_inputs = {
-            key: value for key, value in input_dict.items() if key not in ("model_run", "quarantine")
-        }
+        not_for_tfma = {"model_run", "quarantine", *(() if has_baseline else ("baseline_model",))}
+        tfma_inputs = {key: value for key, value in input_dict.items() if key not in not_for_tfma}
         super().Do(tfma_inputs, output_dict, exec_properties)
 
         settings = _Settings.model_validate_json(exec_properties["settings"])
-        gate = settings.gate
         # TFMA drops the name of a single model.
         candidate, confusion = read_metrics(evaluation, "candidate" if has_baseline else "", workload)
         on_eval = answers.read_answers(Path(evaluation), workload)
         out_of_fold = answers.read_out_of_fold(Path(model_run.uri), workload)
         twins = TWINS.find(Path(quarantine.uri))
         distinct = None
+        gate = settings.gate
         if twins and gate.severity["twins"] != "off" and twins.share > gate.max_twin_fraction:
             twin_ids = [twin.example_id for twin in twins.found]
             distinct = answers.read_answers(Path(evaluation), workload, without=twin_ids)
