@@ -1,0 +1,105 @@
+"""The files for phones beside plain conversions of the same SavedModel, measured side by side.
+
+    python -m benchmarks.bench_edge WORKSPACE...
+
+For each run that made files: these, TFLite's conversion without any option and with `Optimize.DEFAULT`
+(weights of 8 bits), and Keras' own export of the same network for LiteRT (Keras 3.13 or newer). All answer
+the same eval examples, one at a time. Size and latency are also ratios to the conversion without an option; a
+latency is the median of 100 runs.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import edgeline
+from benchmarks.past_run import read_eval
+from edgeline.edge.measure import measure
+from edgeline.labels import parse_labels
+from edgeline.reading import PastRun
+from edgeline.records.edge import CONVERSIONS, LABELS_FILE_NAME, Measurement
+
+
+def convert_plainly(saved_model: str, signature: str, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Converts a signature as TFLite's documentation does; yields names and files."""
+    import tensorflow as tf
+
+    for name, options in (("plain", []), ("plain, 8 bits", [tf.lite.Optimize.DEFAULT])):
+        converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[signature])
+        converter.optimizations = options
+        path = folder / f"{name}.tflite"
+        path.write_bytes(converter.convert())
+        yield name, path
+
+
+def export_by_keras(network: Any, saved_model: Any, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Gives a network the weights of a loaded SavedModel and exports it; yields nothing before Keras 3.13."""
+    import keras
+
+    if tuple(int(part) for part in keras.version().split(".")[:2]) < (3, 13):
+        return
+    for variable, trained in zip(network.variables, saved_model.variables, strict=True):
+        variable.assign(trained)
+    path = folder / "keras.tflite"
+    one = keras.InputSpec(network.inputs[0].dtype, (1, *network.input_shape[1:]))
+    network.export(str(path), format="litert", input_signature=[one], verbose=False)
+    yield "Keras' export", path
+
+
+def measure_run(run: PastRun, folder: Path) -> dict[str, Measurement]:
+    """Measures all files of a run; returns them by name, `plain` first."""
+    import tensorflow as tf
+    import tensorflow_transform as tft
+    from tfx.utils import path_utils
+
+    from trainer_module import workload_module
+    from trainer_module.settings import ModelSettings
+
+    workload, sample = read_eval(run)
+    graph = run.step("Transform").artifacts["transform_graph"]
+    bundle = Path(run.step("EdgeConverter").artifacts["edge_models"])
+    saved_model = path_utils.serving_model_path(run.step("Trainer").artifacts["model"])
+    signature = workload_module.tensor_signature(workload.module)
+    loaded = tf.saved_model.load(saved_model)
+    serve = loaded.signatures[signature]
+    ((argument, spec),) = serve.structured_input_signature[1].items()
+    reference = serve(**{argument: tf.cast(sample.inputs, spec.dtype)})["probabilities"].numpy()
+    labels = parse_labels((bundle / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME)
+    settings = ModelSettings.model_validate(run.facts.run.settings["model"])
+    module, transform = workload_module.load(workload.module), tft.TFTransformOutput(graph)
+    files = dict(convert_plainly(saved_model, signature, folder))
+    files |= export_by_keras(module.build_model(labels, settings, transform), loaded, folder)
+    files |= {each.variant: bundle / each.file for each in CONVERSIONS.read(bundle) if each.file}
+    return {
+        name: measure(path, sample.inputs, sample.labels, reference, {})[0] for name, path in files.items()
+    }
+
+
+def main() -> None:
+    """Prints a table for each run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("workspaces", nargs="+", metavar="WORKSPACE")
+    for run in (run for place in parser.parse_args().workspaces for run in edgeline.open(place).runs()):
+        if "edge_models" not in {artifact.output for artifact in run.facts.run.artifacts}:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            measured = measure_run(run, Path(folder))
+        plain = measured["plain"]
+        name = f"{run.facts.run.workload}, {run.settings['model.backbone']}"
+        print(f"\n{name}: {plain.examples:,} eval examples, {plain.machine.cpu}, {plain.machine.runtime}\n")
+        print("| file | MB | to plain | accuracy | agreement | one thread, ms | to plain | two threads, ms |")
+        print("|---|---|---|---|---|---|---|---|")
+        for name, each in measured.items():
+            assert each.two_threads is not None
+            size, latency = each.size_bytes / plain.size_bytes, each.latency.p50_ms / plain.latency.p50_ms
+            right = f"{each.accuracy:.3f} | {each.agreement:.3f}"
+            times = f"{each.latency.p50_ms:.3f} | {latency:.2f} | {each.two_threads.p50_ms:.3f}"
+            print(f"| {name} | {each.size_bytes / 1e6:.3f} | {size:.2f} | {right} | {times} |")
+
+
+if __name__ == "__main__":
+    main()
