@@ -5,6 +5,7 @@ The API lists the nodes of the Argo workflow below the run: for the step `Traine
 from the cache has no pod, so it ends in the second in which it starts; its state is SUCCEEDED all the same.
 """
 
+import graphlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -51,18 +52,34 @@ def read_workload(spec: Mapping[str, Any] | None) -> str | None:
 
 
 def order_steps(spec: Mapping[str, Any]) -> list[str]:
-    """Returns the names of the steps of a pipeline as it was uploaded, in the order of the DAG."""
+    """Returns the names of the steps in an order in which they can run, preferably that of the DAG.
+
+    `spec` is the pipeline as it was uploaded.
+    """
     tasks = _find_pipeline(spec).get("root", {}).get("dag", {}).get("tasks", {})
-    places = {name: number for number, name in enumerate(STEPS)}
-    return sorted(
-        map(find_step, tasks), key=lambda name: (places.get(find_helped_step(name), len(places)), name)
-    )
+    known = {name: number for number, name in enumerate(STEPS)}
+    waiting = graphlib.TopologicalSorter({find_step(name): _find_upstream(tasks[name]) for name in tasks})
+    waiting.prepare()
+    order: list[str] = []
+    ready: set[str] = set()
+    while waiting.is_active():
+        ready |= {*waiting.get_ready()}
+        order.append(min(ready, key=lambda name: (known.get(find_helped_step(name), len(known)), name)))
+        ready.remove(order[-1])
+        waiting.done(order[-1])
+    return order
 
 
 def _find_pipeline(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the pipeline in what was uploaded: below `pipeline_spec`, where it has a platform part."""
     pipeline: Mapping[str, Any] = spec.get("pipeline_spec") or spec
     return pipeline
+
+
+def _find_upstream(task: Mapping[str, Any]) -> set[str]:
+    sources = task.get("inputs", {}).get("artifacts", {}).values()
+    producers = (source["taskOutputArtifact"]["producerTask"] for source in sources)
+    return {find_step(name) for name in (*task.get("dependentTasks", ()), *producers)}
 
 
 def read_steps(run: Any, names: Sequence[str]) -> list[Step]:

@@ -44,10 +44,9 @@ def test_a_gate_is_the_same_step_under_a_name_that_says_what_red_means():
     run = kfp_server_api.ApiClient().deserialize(_Response(document["run"]), "V2beta1Run")
     assert read_steps(run, ["ReleaseGate"]) == read_steps(answer("held")[0], ["ReleaseGate"])
     assert read_pods(document["nodes"]) == read_pods(answer("held")[1])
-    assert order_steps({"root": {"dag": {"tasks": {"Transform": {}, "refused-if-red": {}}}}}) == [
-        "DataGate",
-        "Transform",
-    ]
+    gate = {"taskOutputArtifact": {"producerTask": "refused-if-red"}}
+    tasks = {"refused-if-red": {}, "Transform": {"inputs": {"artifacts": {"gate": gate}}}}
+    assert order_steps({"root": {"dag": {"tasks": tasks}}}) == ["DataGate", "Transform"]
 
 
 def test_steps_come_in_the_order_of_the_plan_and_wait_until_they_are_heard_of():
@@ -108,12 +107,22 @@ def test_any_change_of_a_task_changes_the_signature():
     assert signature(run) != before and not is_pending(run)
 
 
-def test_steps_and_their_helpers_come_as_in_the_dag():
-    names = list(get_args(StepName))
-    names.insert(names.index("Trainer") + 1, "Trainer-worker-1")
-    spec = {"root": {"dag": {"tasks": dict.fromkeys(sorted(names))}}}
-    assert order_steps(spec) == order_steps({"pipeline_spec": spec, "platform_spec": {}}) == names
+def test_the_plan_follows_artifacts_and_order_alone():
+    tasks = {
+        "A": {"dependentTasks": ["B"]},
+        "B": {"inputs": {"artifacts": {"x": {"taskOutputArtifact": {"producerTask": "C"}}}}},
+        "C": {"inputs": {"parameters": {"z": {"runtimeValue": {"constant": 1}}}}},
+    }
+    spec = {"root": {"dag": {"tasks": tasks}}}
+    assert order_steps(spec) == ["C", "B", "A"]
+    assert order_steps({"pipeline_spec": spec, "platform_spec": {}}) == ["C", "B", "A"]
     assert order_steps({}) == []
+
+
+def test_what_could_run_at_once_comes_as_in_the_dag():
+    names = get_args(StepName)
+    tasks = {name: {} for name in sorted(names)} | {"Transform": {"dependentTasks": ["DataGate"]}}
+    assert order_steps({"root": {"dag": {"tasks": tasks}}}) == list(names)
 
 
 def test_pods_are_known_by_their_step():
