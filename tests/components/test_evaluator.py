@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,13 +22,17 @@ from edgeline.records.verdict import VERDICT
 from pipeline.evaluation import build_evaluation_config
 from pipeline.settings import Settings
 from tests.components.steps import LABELS, SHELF, artifact, execute
+from trainer_module.export.align import align_labels
 
 pytestmark = pytest.mark.e2e
 
+NO_DROP = [Bound(slice="overall", max_drop=0.0), Bound(slice="class", metric="recall", max_drop=0.0)]
 SERVED_BOUNDS = (ServedBound(lower=0.5),)
 
 
-def evaluate(trained, baseline, folder, bounds=(), out_of_fold=(), twins=None, reviewed=(), served=()):
+def evaluate(
+    trained, baseline, folder, bounds=(), out_of_fold=(), twins=None, reviewed=(), served=(), workload=SHELF
+):
     evaluation, blessing = artifact(ModelEvaluation, folder / "e"), artifact(ModelBlessing, folder / "b")
     model_run = artifact(ModelRun, folder / "run")
     if out_of_fold:
@@ -51,8 +56,8 @@ def evaluate(trained, baseline, folder, bounds=(), out_of_fold=(), twins=None, r
         },
         {"evaluation": evaluation, "blessing": blessing},
         folder,
-        eval_config=build_evaluation_config(SHELF, 0.05),
-        workload=SHELF.to_json(),
+        eval_config=build_evaluation_config(workload, 0.05),
+        workload=workload.to_json(),
         settings=Settings(evaluation=asked).of("Evaluator"),
         code="",
     )
@@ -102,6 +107,23 @@ def test_tfma_measures_what_the_saved_model_answers(trained, compared):
     assert set(found["lane"]) == {f"lane-0{n}" for n in (1, 2, 3, 4)}
     baseline = read_metrics(compared[0].uri, "baseline", SHELF)[0]["overall"]["all"]
     assert baseline == {k: v for k, v in found["overall"]["all"].items() if not k.endswith("_diff")}
+
+
+def test_models_of_other_labels_are_compared_by_the_names_of_labels(trained, compared, tmp_path):
+    """As after a week in which the schema gained a label, and had its labels in another order."""
+    labels = ("damaged", "misplaced", "broken", "ok")
+    shutil.copytree(trained.model.uri, tmp_path / "aligned")
+    align_labels(tmp_path / "aligned" / "Format-Serving", LABELS, labels)
+    aligned = artifact(Model, tmp_path / "aligned", has_model=1, version=7)
+    today, workload = replace(trained, model=aligned), replace(SHELF, labels=labels)
+    evaluation, blessing = evaluate(today, aligned, tmp_path, NO_DROP, workload=workload)
+    before = read_metrics(compared[0].uri, "candidate", SHELF)[0]
+    assert VERDICT.read(Path(blessing.uri)).passed
+    for model in ("candidate", "baseline"):
+        written = read_metrics(evaluation.uri, model, workload)[0]
+        assert written["overall"]["all"]["accuracy"] == before["overall"]["all"]["accuracy"]
+        for label in LABELS:
+            assert written["class"][label]["recall"] == before["class"][label]["recall"]
 
 
 def test_a_model_is_held_where_phones_show_that_production_is_bad(compared):
