@@ -468,3 +468,20 @@ def test_what_phones_answered_is_joined_with_the_labels_of_usable_examples(spoil
         "Rows of served.csv that are no answers, left out",
         "Checked answers whose photos are not among the usable data",
     ]
+
+
+def test_no_session_is_in_both_splits(ingested):
+    train, evaluation = (
+        {record["session_id"] for record in ingested.records(split)} for split in ("train", "eval")
+    )
+    assert train and evaluation
+    assert not train & evaluation
+
+
+def test_a_photo_that_the_phone_held_sideways_is_stored_upright(ingested):
+    record = by_name(ingested)["span-00002/turned.jpg"]
+    assert (record["width"], record["height"]) == (48, 64)
+    upright = np.asarray(decoded(record["photo"]).convert("L"), dtype=int)
+    assert upright.shape == (64, 48)
+    # Orientation 6 turns the bright left edge to the top.
+    assert upright[:6].mean() > 240 > upright[10:].mean()

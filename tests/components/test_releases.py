@@ -387,3 +387,24 @@ def test_a_release_that_is_not_in_the_store_as_the_pusher_says_ends_the_run(
     """A pod that is deleted in the middle of its push can count as done."""
     with pytest.raises(EdgelineError, match=f"Version {said[1]} of shelf is not in the release store"):
         admit(said, push, tmp_path / "pushed", run)
+
+
+def test_a_store_that_lost_its_pointer_is_no_empty_store(push, tmp_path):
+    Run(tmp_path / "1").push_to(push)
+    (push / "edge/shelf/current.json").unlink()
+    with pytest.raises(EdgelineError, match=r"current\.json: found no file"):
+        production_model(push, tmp_path / "model")
+
+
+def test_a_model_of_before_the_rollback_epoch_comes_back_as_a_new_release(push, tmp_path):
+    Run(tmp_path / "1").push_to(push)
+    Run(tmp_path / "2", "second").push_to(push, rollback_epoch=1)
+    assert Run(tmp_path / "3").push_to(push, rollback_epoch=1)[:2] == ("pushed", 3)
+    assert Run(tmp_path / "4").push_to(push, rollback_epoch=1)[:2] == ("unchanged", 3)
+
+
+def test_what_was_compared_with_a_version_that_was_rolled_back_since_is_pushed(push, tmp_path):
+    for name in ("first", "second"):
+        Run(tmp_path / name, name).push_to(push)
+    store.rollback(push, "shelf", "phones crash on it")
+    assert Run(tmp_path / "third", "third", compared_with=2).push_to(push)[:2] == ("pushed", 3)
