@@ -65,9 +65,7 @@ class ImportReport:
     known: int = 0  # photos that were there already, in a span or earlier in the source, under the same label
     restored: int = 0  # photos whose file was gone from a span, and is there again
     relabelled: list[str] = field(default_factory=list)  # as sentences: a span has them under another label
-    conflicting: int = (
-        0  # new photos that the source gives two labels; both rows are kept, for the quarantine
-    )
+    conflicting: int = 0  # new photos with two labels in the source; both rows are kept, for the quarantine
     refused: dict[str, list[str]] = field(default_factory=dict)  # places of what cannot be imported, by slug
     written: tuple[Path, ...] = ()  # workload files that were written or changed
     new_labels: tuple[str, ...] = ()  # added at the end of an existing schema

@@ -104,3 +104,11 @@ def run_cold(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL
 def edgeline(workspace: Path, *arguments: str) -> Ended:
     script = "import sys; from edgeline.cli.main import main; sys.exit(main())"
     return end(["-c", script, *arguments], ROOT if not workspace.exists() else workspace.parent)
+
+
+def plan(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL) -> dict[str, str]:
+    """Returns what `edgeline plan` says that each step would do, as the states of a run have it."""
+    sets = [part for setting in settings for part in ("--set", setting)]
+    ended = edgeline(workspace, "plan", "--json", "--workspace", str(workspace), *sets, *arguments)
+    assert ended.code == 0, ended.stderr
+    return {step["name"]: "cached" if step["cached"] else "done" for step in ended.json["steps"]}

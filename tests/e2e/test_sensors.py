@@ -8,7 +8,7 @@ import pytest
 from edgeline.records.training import SEARCH
 from pipeline.settings import load
 from pipeline.workloads import find_workload
-from tests.e2e.conftest import QUICK, Ended, edgeline, run_dag
+from tests.e2e.conftest import QUICK, Ended, edgeline, plan, run_dag
 
 pytestmark = pytest.mark.e2e
 
@@ -52,15 +52,6 @@ def artifact(workspace: Path, output: str) -> Path:
     return path
 
 
-def plan(data: Path, workspace: Path, settings: tuple[str, ...], *arguments: str) -> dict[str, bool]:
-    """Returns whether each step of the next run would be taken from the cache."""
-    sets = [part for setting in ("registry.enabled=false", *settings) for part in ("--set", setting)]
-    place = ["--workload", "sensor", "--data", str(data), "--workspace", str(workspace)]
-    planned = edgeline(workspace, "plan", "--json", *place, *sets, *arguments)
-    assert planned.code == 0, planned.stderr
-    return {step["name"]: step["cached"] for step in planned.json["steps"]}
-
-
 def test_the_model_is_trained_with_the_settings_of_the_best_trial(first: Ended, workspace: Path) -> None:
     search = SEARCH.read(artifact(workspace, "Tuner/tuner_results/*"))
     assert len(search.trials) == 2 and first.json["tuned"] == search.found.values
@@ -78,11 +69,12 @@ def test_the_model_is_trained_with_the_settings_of_the_best_trial(first: Ended, 
 def test_the_same_again_would_search_nothing_and_the_pinned_file_has_no_search(
     first: Ended, data: Path, workspace: Path
 ) -> None:
-    same = plan(data, workspace, SEARCHED)
-    assert same["Tuner"] and same["Trainer"]
+    named = "--workload", "sensor", "--data", str(data)
+    same = plan(workspace, *named, settings=SEARCHED)
+    assert (same["Tuner"], same["Trainer"]) == ("cached", "cached")
     profile = str(artifact(workspace, "Tuner/tuner_results/*") / "tuned.yaml")
-    pinned = plan(data, workspace, SETTINGS, "--profile", profile)
-    assert "Tuner" not in pinned and not pinned["Trainer"]
+    pinned = plan(workspace, *named, "--profile", profile, settings=SETTINGS)
+    assert "Tuner" not in pinned and pinned["Trainer"] == "done"
     loaded, best = load(find_workload("sensor").settings, profile, SETTINGS), first.json["tuned"]
     assert loaded.trainer.learning_rate == best["trainer.learning_rate"]
     assert loaded.model.hidden == best["model.hidden"]

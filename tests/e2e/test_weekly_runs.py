@@ -6,14 +6,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from edgeline import open as open_history
 from edgeline.records.verdict import VERDICT
-from tests.e2e.conftest import ROOT, SMALL, Ended, edgeline, run_cold, run_dag
+from tests.e2e.conftest import ROOT, SMALL, Ended, edgeline, plan, run_cold, run_dag
 from tests.edgeline.alerts.servers import SECRET, Hook
 
 pytestmark = pytest.mark.e2e
@@ -44,16 +43,6 @@ def add_week(data: Path, *faults: str, photos: int = 120, weeks: int = 1) -> Non
 
 def production(workspace: Path) -> dict[str, object]:
     return edgeline(workspace, "status", "--json", "--workspace", str(workspace)).json["production"]
-
-
-def plan(data: Path, workspace: Path, settings: Sequence[str]) -> dict[str, str]:
-    """What `edgeline plan` says that each step would do, as the states of a run have it."""
-    arguments = ["--data", str(data), "--workspace", str(workspace)]
-    for setting in settings:
-        arguments += ["--set", setting]
-    ended = edgeline(workspace.parent, "plan", "--json", *arguments)
-    assert ended.code == 0, ended.stderr
-    return {step["name"]: "cached" if step["cached"] else "done" for step in ended.json["steps"]}
 
 
 def report_of(ended: Ended) -> str:
@@ -268,7 +257,7 @@ def test_without_the_bad_week_the_next_run_says_that_nothing_changed_and_trains_
     # The newest run, which was refused, is not all that stays: the next one needs what those before it made.
     collected = edgeline(workspace, "gc", "--keep", "1", "--json", "--workspace", str(workspace))
     assert collected.code == 0 and collected.json["leftovers"] and not collected.json["artifacts"]
-    planned = plan(data, workspace, SMALL)
+    planned = plan(workspace, "--data", str(data))
     good = run_dag(workspace, "--data", str(data), "--if-changed")
     assert good.code == 0, good.stderr
     assert good.json["outcome"] == "unchanged"
