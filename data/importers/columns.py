@@ -57,13 +57,17 @@ _DATE_ADVICE = "write them as 2026-01-05 (--category keeps them as names)"
 _PASS_SIGN = " (pass --decimal . or --decimal ,)"
 _YEARS = (1800, 2200)
 # Dates in forms that are not read, such as 1 Jan 2026, Mon, January 5th, 2026, 5.1.26, 01/05/2026 6:00 PM,
-# and months such as 2026-02.
+# months such as 2026-02, and 20260105, which reads as a number.
 _DAY, _MONTH = r"\d{1,2}(?:st|nd|rd|th)?", "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _UNREAD_DATE = re.compile(
     rf"(?:[a-z]{{3,9}}\.?,? )?(?:{_DAY}[-./ ]+{_MONTH}|{_MONTH}[-./ ]+{_DAY}|\d{{1,2}}([-./])\d{{1,2}}(?=\1))"
     r"[-.,/ ]+(?:(?<!\d-)\d\d|\d{4})(?:[T, ]+\d.*)?|(?:19|20)\d\d-(?:0[1-9]|1[0-2])",
     re.IGNORECASE | re.ASCII,
 )
+_COMPACT_DATE = re.compile(r"(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
+# A number with a unit behind it or a currency before it, and these two.
+_WITH_UNIT = re.compile(r"([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
+_MOST_SIZES = 20  # with a unit, which make a good category
 
 
 @lru_cache(maxsize=2**16)
@@ -195,6 +199,8 @@ class ColumnProfile:
                 )
             if self._separates_labels(self._list_ranges(form)):
                 return "gives the label away: each label has a range of its own"
+            if form in NUMBERS and self._have_all(_COMPACT_DATE):
+                return self._explain_dates()
             return "time" if form in TIMES else "number"
         if self._count_cells(TIMES) >= MOSTLY * self.cells:
             return "has dates with an ambiguous day and month"
@@ -202,8 +208,13 @@ class ColumnProfile:
             if self.by_point[0]:
                 return f"has numbers with an ambiguous decimal point, such as {self.by_point[1]}{_PASS_SIGN}"
             return f"has numbers with an ambiguous decimal comma{_PASS_SIGN}"
-        if self._has_unread_dates():
-            return f"has dates in a form that is not read, such as {self.find_unreadable()}: {_DATE_ADVICE}"
+        if self._have_all(_UNREAD_DATE):
+            return self._explain_dates()
+        if (self.values is None or len(self.values) > _MOST_SIZES) and self._has_unit():
+            return (
+                f"has numbers with a unit, such as {self.find_unreadable()}: write the numbers alone"
+                " (--category keeps them as names)"
+            )
         if self.values is None or len(self.values) > sum(rows.values()) / 2:
             if not is_code and (others := self.describe_others()):
                 return others
@@ -280,9 +291,19 @@ class ColumnProfile:
         cells = self.values or self.sampled
         return bool(cells) and all(PurePath(cell).suffix.lower() in PHOTO_SUFFIXES for cell in cells)
 
-    def _has_unread_dates(self) -> bool:
+    def _explain_dates(self) -> str:
+        return f"has dates in a form that is not read, such as {self.find_unreadable()}: {_DATE_ADVICE}"
+
+    def _have_all(self, form: re.Pattern[str]) -> bool:
         cells = self.values or self.sampled
-        return bool(cells) and sum(map(bool, map(_UNREAD_DATE.fullmatch, cells))) >= MOSTLY * len(cells)
+        return bool(cells) and sum(map(bool, map(form.fullmatch, cells))) >= MOSTLY * len(cells)
+
+    def _has_unit(self) -> bool:
+        """Returns whether its cells are numbers with the same unit."""
+        cells = self.values or self.sampled
+        units = Counter(match and "".join(match.groups()) for match in map(_WITH_UNIT.fullmatch, cells))
+        unit, count = units.most_common(1)[0] if units else (None, 0)
+        return bool(unit) and count >= MOSTLY * len(cells)
 
     def is_nearly_unique(self) -> bool:
         """Returns whether nearly every cell has a value of its own."""

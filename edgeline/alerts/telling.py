@@ -139,9 +139,10 @@ def _send_changes(settings: AlertSettings, situation: Situation) -> tuple[Mappin
     failures = channels.send(settings, {name: queue for name, queue in queues.items() if queue})
     if failures and not warnings:
         warnings = _write_state(place, State(still_open, queues))
+    is_kept = not warnings
     for name, failure in failures.items():
         if failure:
-            kept = " It is kept for the next run." if queues[name] else ""
+            kept = " It is kept for the next run." if is_kept and queues[name] else ""
             warnings.append(f"The alert was not sent by {name}: {failure}.{kept}")
     return still_open, warnings
 

@@ -255,7 +255,14 @@ def test_dates_of_which_day_and_month_cannot_be_told_are_no_times_and_left_out(t
 
 @pytest.mark.parametrize(
     ("form", "count"),
-    [("%d %b %Y", 300), ("%b %d, %Y", 1500), ("%d.%m.%y", 300), ("%m/%d/%Y %I:%M %p", 300), ("%Y-%m", 300)],
+    [
+        ("%d %b %Y", 300),
+        ("%b %d, %Y", 1500),
+        ("%d.%m.%y", 300),
+        ("%m/%d/%Y %I:%M %p", 300),
+        ("%Y-%m", 300),
+        ("%Y%m%d", 1500),
+    ],
 )
 def test_dates_in_a_form_that_is_not_read_are_no_category_that_never_comes_again(tmp_path, form, count):
     days = [datetime(2020, 1, 5, 18) + timedelta(n * 5 % (count - 250)) for n in range(count)]
@@ -264,6 +271,22 @@ def test_dates_in_a_form_that_is_not_read_are_no_category_that_never_comes_again
     first = columns["since"][0]
     assert why.startswith(f"has dates in a form that is not read, such as {first!r} in a.csv:2: write")
     assert load(tmp_path, columns, into="kept", chosen={"since": "category"}).categories == ("since",)
+
+
+@pytest.mark.parametrize(
+    "form", ["{:.1f} %", "${:,.2f}", "{:.2f}kg", "{:.1f} km/h", "USD {:.1f}", "{:.0f} m²"]
+)
+def test_numbers_with_a_unit_are_left_out_with_advice_and_a_few_sizes_are_a_category(tmp_path, form):
+    unread = [form.format(1000 + n * 7 % 60 * 1.1) for n in range(300)]
+    columns = {
+        "x": unread,
+        "size": [form.format(n % 4) for n in range(300)],
+        "code": ["A4", "B2", "K40"] * 100,
+    }
+    report = load(tmp_path, columns)
+    why = f"has numbers with a unit, such as {unread[0]!r} in a.csv:2: write the numbers alone"
+    assert dict(report.left_out)["x"].startswith(why)
+    assert report.categories == ("size", "code")
 
 
 def test_a_typing_error_in_a_column_is_quarantined_and_a_missing_cell_is_missing(tmp_path):

@@ -179,6 +179,14 @@ def test_what_could_not_be_sent_is_sent_by_the_next_run_before_what_is_new(works
     assert len(hook.messages) == 2
 
 
+def test_what_could_neither_be_sent_nor_recorded_is_not_said_to_be_kept(workspace, hook):
+    hook.statuses = [500] * 3
+    workspace.state.mkdir(parents=True)
+    not_recorded, not_sent = workspace.run("failed", "No space.")[1]
+    assert not_recorded.startswith("The alerts could not be recorded")
+    assert not_sent == "The alert was not sent by webhook: the server answered 500."
+
+
 def test_a_channel_that_works_is_not_told_again_because_another_one_does_not(tmp_path, make_run, hook):
     got = tmp_path / "got"
     failing = ["sh", "-c", f"cat >>'{got}.not'; [ -e '{got}' ]"]
