@@ -58,9 +58,9 @@ _LIBRARIES = ("tensorflow", "keras", "tfx", "tensorflow-transform", "apache-beam
 
 def list_libraries() -> dict[str, str]:
     """Returns the version of each installed library by its name."""
-    # Python imports the first of two with a name; half-removed ones have no name.
-    found = (each for each in reversed([*distributions()]) if "Name" in each.metadata)
-    return {each.metadata["Name"]: each.version for each in found}
+    # Python imports the first of two with a name; half-removed ones have no name. Each access reads the file.
+    found = [each.metadata for each in reversed([*distributions()])]
+    return {metadata["Name"]: metadata["Version"] for metadata in found if "Name" in metadata}
 
 
 def library_versions() -> dict[str, str]:
