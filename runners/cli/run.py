@@ -11,6 +11,9 @@ from runners.shared.run_options import RunOptions
 _if_changed = click.option(
     "--if-changed", is_flag=True, help="exit at once if nothing changed since the last run"
 )
+_wait = click.option(
+    "--wait", is_flag=True, help="wait for another run of the workspace, for 12 hours at most"
+)
 _sample = click.option(
     "--sample", is_flag=True, help="without --data, make the sample and train on it, and do not ask before"
 )
@@ -20,7 +23,7 @@ _as_json = click.option(
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
-@gather("wanted", RunOptions, *RUN, _sample, _if_changed, _as_json)
+@gather("wanted", RunOptions, *RUN, _sample, _if_changed, _wait, _as_json)
 def run(wanted: RunOptions) -> int:
     """Runs the DAG once: from labelled data to a pushed model, or to the reasons against it."""
     from runners.local import run as local

@@ -90,7 +90,7 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
     return ScheduledRun(
         name=schedule_name(workload.name, workspace),
         workload=workload.name,
-        command=(*start, "run", "--if-changed", *command, *overrides),
+        command=(*start, "run", "--if-changed", "--wait", *command, *overrides),
         after=tuple(after),
         folder=Path.cwd(),
         workspace=workspace,

@@ -3,7 +3,8 @@
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 from edgeline.errors import EdgelineError, WorkspaceLocked
 from edgeline.journal import utc_now
 from edgeline.records.json_file import UNREADABLE, JsonFile
+
+# Half of the time that a systemd service of ours has.
+_LONGEST_WAIT_S, _POLL_S = 12 * 3600, 1.0
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,14 @@ class WorkspaceLock:
 
 
 @contextmanager
-def hold(workspace: Path) -> Iterator[WorkspaceLock]:
+def hold(workspace: Path, wait: Callable[[str], None] | None = None) -> Iterator[WorkspaceLock]:
     """Holds the workspace's lock; creates the workspace if it is missing.
 
+    If another process holds it, `wait` is called with a description of that one, which then has 12 hours to
+    end.
+
     Raises:
-        WorkspaceLocked: Another process holds it.
+        WorkspaceLocked: Another process holds it, and there is no `wait`, or it did not end.
         EdgelineError: The workspace cannot be written to, or its file system has no locks.
     """
     path = workspace / HOLDER.name
@@ -60,25 +67,37 @@ def hold(workspace: Path) -> Iterator[WorkspaceLock]:
             "Make it writable, or pass another one with --workspace DIR.",
         ) from None
     try:
+        _lock(descriptor, workspace, wait)
+        lock = WorkspaceLock(descriptor)
+        lock.note()
+        yield lock
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, workspace: Path, wait: Callable[[str], None] | None) -> None:
+    deadline = None
+    while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise WorkspaceLocked(
-                f"Another run holds the workspace {workspace}: {_describe_holder(workspace)}.",
-                "Two runs would write the same steps.",
-                "Wait for it, or use another workspace with --workspace DIR.",
-            ) from None
+            holder = _describe_holder(workspace)
+            if wait is None or (deadline is not None and time.monotonic() > deadline):
+                raise WorkspaceLocked(
+                    f"Another run holds the workspace {workspace}: {holder}.",
+                    "Two runs would write the same steps.",
+                    "Wait for it, or use another workspace with --workspace DIR.",
+                ) from None
         except OSError as error:
             raise EdgelineError(
                 f"The workspace {workspace} cannot be locked ({error.strerror}).",
                 "Only the lock keeps two runs apart, and some network mounts have none.",
                 "Mount it with locks, or pass another one with --workspace DIR.",
             ) from None
-        lock = WorkspaceLock(descriptor)
-        lock.note()
-        yield lock
-    finally:
-        os.close(descriptor)
+        if deadline is None:
+            wait(holder)
+            deadline = time.monotonic() + _LONGEST_WAIT_S
+        time.sleep(_POLL_S)
 
 
 @contextmanager

@@ -63,9 +63,13 @@ def run(options: RunOptions, start: StartWorker = start_worker) -> int:
     if options.data is None and not options.sample and console.is_terminal and sys.stdin.isatty():
         _confirm_sample(options.workspace, workload)
     session = _Session(options, workload, settings, console, started, start)
+
+    def wait(holder: str) -> None:
+        print_line(console, f"This run waits for the end of {holder}.")
+
     with ExitStack() as stack:
         try:
-            session.lock = stack.enter_context(hold(options.workspace))
+            session.lock = stack.enter_context(hold(options.workspace, wait if options.wait else None))
         except WorkspaceLocked:
             raise
         except EdgelineError as error:

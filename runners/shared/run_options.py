@@ -90,6 +90,7 @@ class RunOptions:
     workspace: Path
     sample: bool = False  # makes the sample without asking, if there is no data
     if_changed: bool = False
+    wait: bool = False  # for another run of the workspace
     as_json: bool = False
 
     def __post_init__(self) -> None:

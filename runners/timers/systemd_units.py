@@ -23,7 +23,7 @@ _SERVICE = """\
 Description=Edgeline: train {workload} when its data changed
 {after}
 [Service]
-# A service that still runs is not started again; a run by hand holds the workspace's lock (exit code 5).
+# A service that still runs is not started again; for a run by hand it waits.
 Type=oneshot
 {owner}WorkingDirectory={folder}
 ExecStart={command}

@@ -4,8 +4,9 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -108,6 +109,15 @@ def test_a_second_run_of_a_workspace_ends_with_5_and_names_the_first(tmp_path, c
         ended = command("run", "--data", "photos")
     assert ended.code == 5
     assert f"run 20261005-091233, process {os.getpid()}" in ended.err
+
+
+def test_a_run_that_waits_names_the_one_that_holds_the_workspace_and_goes_on_after_it(tmp_path, command):
+    with ExitStack() as held:
+        held.enter_context(hold(tmp_path / "workspace")).note("20261005-091233")
+        Timer(0.5, held.close).start()
+        ended = command("run", "--data", "photos", "--wait")
+    assert f"waits for the end of run 20261005-091233, process {os.getpid()}" in ended.out
+    assert ended.code == 2 and "photos is not a folder" in ended.err
 
 
 def test_a_workspace_that_cannot_be_made_ends_with_1_before_anything_else(tmp_path, command):

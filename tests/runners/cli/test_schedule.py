@@ -43,7 +43,7 @@ def test_the_units_start_this_environments_command_with_absolute_paths(team, cap
 
     said = capsys.readouterr()
     assert command_of(said.out) == (
-        f'{EDGELINE} run --if-changed --workload shelf --workspace "{team}/workspace"'
+        f'{EDGELINE} run --if-changed --wait --workload shelf --workspace "{team}/workspace"'
         f' --profile "{team}/mine.yaml" --data "{team}/photos"'
     )
     assert f"WorkingDirectory={team}\n" in said.out
