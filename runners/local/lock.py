@@ -35,6 +35,7 @@ class WorkspaceLock:
     """A held lock."""
 
     descriptor: int  # of the open file: a process that inherits it holds the lock too, until both have ended
+    waited_s: float  # for another process
     since: str = field(default_factory=utc_now)
 
     def note(self, run: str | None = None) -> None:
@@ -67,22 +68,23 @@ def hold(workspace: Path, wait: Callable[[str], None] | None = None) -> Iterator
             "Make it writable, or pass another one with --workspace DIR.",
         ) from None
     try:
-        _lock(descriptor, workspace, wait)
-        lock = WorkspaceLock(descriptor)
+        lock = WorkspaceLock(descriptor, _lock(descriptor, workspace, wait))
         lock.note()
         yield lock
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, workspace: Path, wait: Callable[[str], None] | None) -> None:
-    deadline = None
+def _lock(descriptor: int, workspace: Path, wait: Callable[[str], None] | None) -> float:
+    """Locks an open file; returns the seconds that it waited."""
+    began = None
     while True:
         try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return 0.0 if began is None else time.monotonic() - began
         except BlockingIOError:
             holder = _describe_holder(workspace)
-            if wait is None or (deadline is not None and time.monotonic() > deadline):
+            if wait is None or (began is not None and time.monotonic() - began > _LONGEST_WAIT_S):
                 raise WorkspaceLocked(
                     f"Another run holds the workspace {workspace}: {holder}.",
                     "Two runs would write the same steps.",
@@ -94,9 +96,9 @@ def _lock(descriptor: int, workspace: Path, wait: Callable[[str], None] | None) 
                 "Only the lock keeps two runs apart, and some network mounts have none.",
                 "Mount it with locks, or pass another one with --workspace DIR.",
             ) from None
-        if deadline is None:
+        if began is None:
             wait(holder)
-            deadline = time.monotonic() + _LONGEST_WAIT_S
+            began = time.monotonic()
         time.sleep(_POLL_S)
 
 

@@ -75,6 +75,7 @@ def run(options: RunOptions, start: StartWorker = start_worker) -> int:
         except EdgelineError as error:
             session.send_alerts(describe(error))
             raise
+        session.started += session.lock.waited_s
         return session.run()
 
 
