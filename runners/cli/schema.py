@@ -1,5 +1,6 @@
 """`edgeline schema diff, accept`: compares the last window with the curated schema, and widens that."""
 
+import shlex
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -43,7 +44,7 @@ def diff(place: Place, as_json: bool) -> int:
         say(f"{mark} {item.feature:<20} schema {item.curated:<24} seen {item.seen}")
     breaking = [item.feature for item in differing if item.breaks]
     if breaking:
-        names = " ".join(dict.fromkeys(breaking))
+        names = shlex.join(dict.fromkeys(breaking))
         say("The schema does not allow the values marked with !. If they are right, run:")
         say(f"  edgeline schema accept {names} --reason R --workload {run.workload}")
     return 0

@@ -29,7 +29,7 @@ feature {
   domain: "label"
 }
 feature {
-  name: "site"
+  name: "loading site"
   type: BYTES
   domain: "site"
 }
@@ -65,21 +65,21 @@ def test_what_the_window_has_and_the_schema_lacks_is_shown_with_the_command_that
     code, said, text = schema("diff")
     assert code == 0 and text == CURATED
     assert said.startswith("Run 20261005-091233 on /data:\n")
-    assert "! site" in said and "also south" in said
-    assert re.search(r"edgeline schema accept --workspace \S+ site --reason R", said)
+    assert "! loading site" in said and "also south" in said
+    assert re.search(r"edgeline schema accept --workspace \S+ 'loading site' --reason R", said)
     (found,) = json.loads(schema("diff", "--json")[1])
-    assert (found["feature"], found["values"]) == ("site", ["south"])
+    assert (found["feature"], found["values"]) == ("loading site", ["south"])
 
 
 def test_what_is_accepted_is_in_the_schema_under_who_did_it_and_why(schema):
-    code, said, text = schema("accept", "site", "--reason", "a second  site")
-    assert code == 0 and "schema.pbtxt now accepts site" in said
+    code, said, text = schema("accept", "loading site", "--reason", "a second  site")
+    assert code == 0 and "schema.pbtxt now accepts loading site" in said
     added = [line for line in text.decode().splitlines() if line not in CURATED.decode().splitlines()]
     assert len(added) == 2 and added[1] == '  value: "south"'
     assert added[0].strip().startswith("# Widened") and added[0].endswith(": a second site")
 
 
 def test_what_is_not_outside_of_the_schema_is_not_accepted_and_nothing_is_written(schema):
-    code, said, text = schema("accept", "site", "label", "--reason", "a second site")
+    code, said, text = schema("accept", "loading site", "label", "--reason", "a second site")
     assert code == 2 and "nothing outside the curated schema in label" in said and "site." in said
     assert text == CURATED
