@@ -120,17 +120,16 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
         raise UsageError(
             f"The workspace {workspace} holds no run.",
             "Nothing has been run there yet.",
-            "Run `python runners/local_runner.py`, or name another workspace with --workspace DIR.",
+            "Run `edgeline run`, or name another workspace with --workspace DIR.",
         )
     known_as = ""
     if run_id in ("latest", PRODUCTION):
-        newest = list(runs.values())[-1]
         matches = [item for item in runs.values() if workload in (None, item[1].workload)]
         if not matches:
             raise UsageError(
                 f"The workspace {workspace} holds no run of {workload}.",
-                f"Its newest run is of {newest[1].workload}.",
-                "Run `edgeline runs` to list its runs.",
+                f"It holds those of {join_names(sorted({run.workload for _, run in runs.values()}), 10)}.",
+                "Pass one of these with --workload.",
             )
         if run_id == "latest":
             return matches[-1]

@@ -45,7 +45,7 @@ def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | N
         raise UsageError(
             f"No run in {place.workspace} has logs for TensorBoard.",
             "The Trainer writes them; a run that ended before that step has none.",
-            "Run `python runners/local_runner.py`, or pass another workspace with --workspace DIR.",
+            "Run `edgeline run`, or pass another workspace with --workspace DIR.",
         )
     for run, folder in logs.items():
         say(f"{run}: {folder}")

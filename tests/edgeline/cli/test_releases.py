@@ -307,10 +307,15 @@ def test_the_latest_run_that_is_shown_is_one_of_the_model_that_was_named(edgelin
     assert json.loads(edgeline("show", "latest", "--json")[1])["workload"] == "bottles"
     assert json.loads(edgeline("show", "latest", "--json", "--workload", "shelf")[1])["workload"] == "shelf"
     code, said = edgeline("show", "latest", "--workload", "crates")
-    assert code == 2 and "holds no run of crates" in said
+    assert code == 2 and "holds no run of crates" in said and "It holds those of bottles, shelf." in said
     for command in ("runs", "status"):
         said = edgeline(command, "--workload", "crates")[1]
         assert f"No run of crates in {tmp_path / 'workspace'} yet." in said
+
+
+def test_a_workspace_without_runs_comes_with_the_command_that_runs_in_it(edgeline, tmp_path):
+    code, said = edgeline("show")
+    assert code == 2 and f"edgeline run --workspace {tmp_path / 'workspace'}`" in said
 
 
 @pytest.fixture
