@@ -116,8 +116,10 @@ def _load_key(where: str, name: str, pem: bytes | None = None) -> Any:
         if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey):
             return key
     except OSError as error:
-        found = f"The key {where} cannot be read: {error.strerror or error}."
+        shown = "in place of a file" if "-----BEGIN" in where else where
+        found = f"The key {shown} cannot be read: {error.strerror or error}."
     except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError if it has a passphrase
         pass
-    do = f"Pass the content of {name} of a key pair; `edgeline keys new` makes one."
+    way = "the content of" if where == KEY_VARIABLE else "the file"
+    do = f"Pass {way} {name} of a key pair; `edgeline keys new` makes one."
     raise UsageError(found, f"Without such a key no release can be {use}.", do)

@@ -120,6 +120,16 @@ def test_a_key_that_cannot_be_read_is_named_and_not_waited_for(tmp_path, make):
         public_key(str(tmp_path / "x.pem"))
 
 
+def test_a_key_in_place_of_its_file_is_not_in_the_message_which_asks_for_the_file(pair, monkeypatch):
+    content = (pair / PRIVATE).read_text()
+    with pytest.raises(UsageError, match=f"Pass the file {PRIVATE}") as caught:
+        signing_key(content)
+    assert content.splitlines()[1] not in str(caught.value)
+    monkeypatch.setenv(KEY_VARIABLE, "edgeline.key.pem")
+    with pytest.raises(UsageError, match=f"Pass the content of {PRIVATE}"):
+        signing_key(None)
+
+
 def test_openssl_takes_the_signature_as_it_lies_there(bundle, tmp_path):
     """As anybody would check it who has none of our code."""
     public = make_key().public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
