@@ -144,7 +144,8 @@ def add_path_to_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno and os.path.basename(str(error.filename or ".")).startswith("."):
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            del error.filename2  # None would be written out, as "-> None"
         raise
 
 

@@ -38,9 +38,10 @@ def test_a_file_is_replaced_as_a_whole_or_stays_as_it_was(tmp_path):
     path = tmp_path / "record.json"
     with write_atomically(path, sync=True) as file:
         file.write(b"old")
-    with pytest.raises(OSError, match="full"), write_atomically(path) as file:
+    with pytest.raises(OSError, match="full") as caught, write_atomically(path) as file:
         file.write(b"half")
-        raise OSError("the disk is full")
+        raise OSError(errno.ENOSPC, "the disk is full")
+    assert str(caught.value) == f"[Errno {errno.ENOSPC}] the disk is full: {str(path)!r}"
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
