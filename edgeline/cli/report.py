@@ -55,7 +55,9 @@ def _find_in_workspace(place: Place, run_id: str) -> tuple[Path, Facts]:
     folder, run = find_run(place.workspace, run_id, place.workload)
     page = folder.path.absolute() / records.PAGE
     facts = find_written_facts(run, folder)
-    return (page, facts) if facts is not None and page.is_file() else write_report(run, folder)
+    if facts is None or not page.is_file():
+        facts = write_report(run, folder)[1]
+    return page, facts
 
 
 def _find_in_store(place: Place, run_id: str) -> tuple[Path, Facts]:

@@ -38,9 +38,10 @@ def report(call, workspace):
     return partial(call, "report", "--workspace", workspace)
 
 
-def test_it_makes_the_page_where_it_is_missing_and_prints_its_path(report, workspace):
+def test_it_makes_the_page_where_it_is_missing_and_prints_its_path(call, report, workspace, monkeypatch):
     page = workspace / "runs" / "20261012-091233" / "report.html"
-    assert report() == (0, f"{page}\n", "")
+    monkeypatch.chdir(workspace.parent)
+    assert call("report", "--workspace", workspace.name) == (0, f"{page}\n", "")
     assert "The run failed in ExampleGen" in page.read_text()
     page.write_text("as it was")
     assert report("20261012-091233") == (0, f"{page}\n", "")
