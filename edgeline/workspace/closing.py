@@ -137,8 +137,9 @@ def headline(run: Run) -> str:
 def time_table(run: Run, width: int) -> Iterator[str]:
     """Yields a table of the time that each step of a run took, in at most `width` columns."""
     total = run.seconds or 0.0
-    rows = [("start (imports)", run.start_seconds or 0.0, "")]
-    rows += [(step.name, step.seconds or 0.0, step.state) for step in run.steps if step.seconds is not None]
+    timed = [("start (imports)", run.start_seconds, "")]
+    timed += [(step.name, step.seconds, step.state) for step in run.steps]
+    rows = [(name, seconds, state) for name, seconds, state in timed if seconds is not None]
     rest = total - sum(seconds for _, seconds, _ in rows)
     if rest >= 0.05 * total:
         rows.append(("between and after", rest, ""))
@@ -150,7 +151,8 @@ def time_table(run: Run, width: int) -> Iterator[str]:
         bar = "#" * round(24 * min(1, seconds / total)) if total and width >= 80 else ""
         tail = f"  {'cached' if state == 'cached' else bar}"
         yield (line + tail if len(line + tail) <= width else line).rstrip()
-    yield f"  {'in all':<{name_width}} {duration(total):>11}"
+    if run.seconds is not None:  # not known of a run that goes on, or was killed
+        yield f"  {'in all':<{name_width}} {duration(total):>11}"
 
 
 def suggest_exclusion(run: Run) -> str | None:

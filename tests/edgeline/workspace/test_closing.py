@@ -135,6 +135,8 @@ def test_the_table_of_times_fits_and_adds_up(make_run, width):
     assert "between and after" in lines[4][:19] or width == 40
     assert "1 min 30 s" in lines[-1]
     assert not any("Pusher" in line for line in lines)
+    killed = list(closing.time_table(make_run(steps=steps), width))
+    assert [line.split()[0] for line in killed] == ["Where", "ExampleGen", "Trainer"]
 
 
 def test_the_last_lines_repeat_warnings_reasons_and_the_command_that_shows_more(folder, make_run):
