@@ -131,6 +131,13 @@ def generate(
             "Only workloads with a sample can be generated.",
             "Import your own data with `edgeline data import`.",
         )
+    own = data / "workload.yaml"
+    if own.is_file() and not (Path(workload).is_file() and own.samefile(workload)):
+        raise UsageError(
+            f"{own} describes spans of your own.",
+            f"Spans of the sample {definition.name} beside them would stop each run, or be learned too.",
+            "Pass another folder with --data DIR.",
+        )
     sample = load_sample(definition.sample)
     faults = load_module(f"{definition.sample.rpartition('.')[0]}.faults", [], "").FAULTS if rates else ()
     with _show_progress("making"):

@@ -126,3 +126,10 @@ def test_a_password_in_a_url_is_never_printed(tmp_path, command, given):
     ended = command("data", "import", url, "--data", "data", *given)
     assert ended.code in (1, 2) and ended.err and "geheim" not in ended.out + ended.err
     assert len(ended.err.splitlines()) <= 4 and not (tmp_path / "data").exists()
+
+
+def test_a_sample_is_not_put_among_spans_of_a_workload_of_ones_own(data, command):
+    (data / "workload.yaml").write_text("name: groceries\nschema: schema.pbtxt\n")
+    ended = command("data", "generate", "--data", data, "--per-week", "1")
+    assert ended.code == 2 and "describes spans of your own" in ended.err
+    assert sorted(path.name for path in data.iterdir()) == ["span-00001", "span-00002", "workload.yaml"]
