@@ -8,6 +8,7 @@ store/                                  <push>/edge/<model>/, as phones read it
 import json
 import re
 import shutil
+from contextlib import suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,11 @@ _PAGE = Path(__file__).parent / "page"
 _STORE, _CONFIG = "store/", "phone.json"
 # Paths below store/: the pointer, and the files of a bundle.
 _FILE = re.compile(rf"{POINTER}|[1-9]\d{{0,17}}/(golden/)?[A-Za-z0-9][\w.-]*", re.ASCII)
-_TYPES = {".webmanifest": "application/manifest+json", ".wasm": "application/wasm", ".js": "text/javascript"}
+# Not every machine knows them; an iPhone installs a certificate only of its type.
+_TYPES = {
+    **{".webmanifest": "application/manifest+json", ".wasm": "application/wasm", ".js": "text/javascript"},
+    ".crt": "application/x-x509-ca-cert",
+}
 
 
 class Site:
@@ -94,6 +99,10 @@ class Site:
 
             def __init__(self, *arguments: Any) -> None:
                 super().__init__(*arguments, directory=str(_PAGE))
+
+            def handle(self) -> None:
+                with suppress(OSError):  # a phone that hung up, or does not trust the certificate
+                    super().handle()
 
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0].lstrip("/")

@@ -1,6 +1,7 @@
 """`edgeline phone` without a browser: what is served, what is written, and what it asks for."""
 
 import json
+import mimetypes
 import socket
 import ssl
 import threading
@@ -107,6 +108,38 @@ def test_only_page_and_bundles_are_served_as_they_are_now_by_http_and_https(root
                 get(path)
         server.shutdown()
         server.server_close()
+
+
+def test_a_phone_that_hangs_up_or_does_not_trust_the_certificate_leaves_no_traceback(
+    root, page, tmp_path, capsys
+):
+    site, certificate = sites.Site(str(root), "shelf"), make_certificate(tmp_path / "ca", "127.0.0.1")
+    (page / "large.js").write_bytes(bytes(10**7))
+    for scheme in ("http", "https"):
+        server = site.serve(0, certificate.authority)
+        server.daemon_threads = False  # so that closing waits for them
+        if scheme == "https":
+            wrap(server, certificate)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        if scheme == "https":
+            with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+                urllib.request.urlopen(f"https://localhost:{server.server_port}/")
+        else:
+            with socket.create_connection(("localhost", server.server_port)) as phone:
+                phone.sendall(b"GET /large.js HTTP/1.0\r\n\r\n")
+                phone.recv(1)
+        server.shutdown()
+        server.server_close()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_certificate_has_its_type_where_the_machine_knows_none(root, page, monkeypatch):
+    monkeypatch.setattr(mimetypes, "guess_type", lambda *_: (None, None))
+    with sites.Site(str(root), "shelf").serve(0, b"a certificate") as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        answer = urllib.request.urlopen(f"http://localhost:{server.server_port}/ca.crt")
+        assert answer.headers["Content-Type"] == "application/x-x509-ca-cert"
+        server.shutdown()
 
 
 def test_a_page_that_was_not_built_a_model_that_is_not_there_and_a_port_in_use_are_told(
