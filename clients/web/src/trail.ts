@@ -37,7 +37,7 @@ export async function exportSpan(entries: Entry[], model: string, device: string
       if (label) {
         // The readings of a window are a group of their own, a second apart, so that they make one window again.
         const times = readings.map((_, reading) => Date.parse(at) + (reading + 1 - readings.length) * 1000);
-        const lines = times.map((time, reading) => [...columns.map((cells) => cells[reading]!), label, `${device}-${entry.id}`, new Date(time).toISOString()]);
+        const lines = times.map((time, reading) => [...columns.map((cells) => cells[reading] ?? cells.at(-1)!), label, `${device}-${entry.id}`, new Date(time).toISOString()]);
         example = `rows.csv:${rows.push(...lines)}`;
       }
     }

@@ -423,6 +423,32 @@ def test_the_page_reads_the_blanks_around_a_cell_as_python_does(pushed, open_pho
     assert None in expected and expected[0] != expected[1]
 
 
+def test_the_page_takes_the_times_and_windows_that_python_takes(pushed, open_phone, tmp_path):
+    row, window, examples = CONTENTS["row"][0], CONTENTS["window"][0], []
+    # The years that a database has in place of none, and zones and their forms.
+    for when in ("2026-03-01", "0001-01-01", "0005-12-31", "9999-12-31T23:59", "9999-12-31T23:59-01:00"):
+        examples.append(({**row, "at": when}, CONTRACTS["row"]))
+    for zone in ("+23:59", "+25:00", "+0130", "+01:", "-00", "Z"):
+        examples.append(({**row, "at": f"2026-03-01T12:30{zone}"}, CONTRACTS["row"]))
+    for changes in ({}, {"machine": ["m-01"]}, {"machine": ["m-01"] * 2}, {"celsius": ["1"]}):
+        cells = {name: list(column) for name, column in {**window, **changes}.items()}
+        examples.append((cells, CONTRACTS["window"]))
+    expected = []
+    for content, contract in examples:
+        try:
+            expected.append(preprocess(content, contract).ravel().tolist())
+        except EdgelineError:
+            expected.append(None)
+    with open_with_module("contracts/row.ts", pushed, open_phone, tmp_path) as page:
+        tensors = page.evaluate(
+            "examples => examples.map(([content, contract]) => { try {"
+            " return [...tested.preprocessRow(content, contract)[0]] } catch { return null } })",
+            examples,
+        )
+    assert [each and pytest.approx(each, abs=1e-5) for each in expected] == tensors
+    assert [each is None for each in expected[-4:]] == [False, False, True, True]
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

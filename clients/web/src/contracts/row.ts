@@ -9,11 +9,11 @@ export interface RowContract {
 }
 export type Cells = Record<string, string[]>; // of each column, a cell for each reading, the oldest first
 
-const DAY = 86400, LARGEST = 3.4028234e38;
+const DAY = 86400, LARGEST = 3.4028234e38, FIRST = -62_000_000_000, END = 253_402_300_800; // the years 5 to 9999
 const TIMES: Record<string, string> = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "mdy"};
 const COMMA = /^[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?$/, THOUSANDS = /^[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?$/;
 const DATE = /^(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?$/;
-const ISO = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d))?(?:[.,](\d{1,6})\d*)?(?:Z|([+-])(\d\d):?(\d\d)?)?)?$/;
+const ISO = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d))?(?:[.,](\d{1,6})\d*)?(?:Z|([+-])([01]\d|2[0-3])(?::?(\d\d))?)?)?$/;
 
 export function checkRow(contract: RowContract): void {
   if (contract.version !== 3) throw new Refused("contract", {key: "version", value: contract.version});
@@ -26,19 +26,21 @@ export function checkRow(contract: RowContract): void {
 }
 
 export function listColumns(contract: RowContract): string[] {
-  const numbers = contract.numbers.flatMap(({column}) => column.until ? [column.name, column.until] : [column.name]);
-  return [...new Set([...numbers, ...contract.categories.map((each) => each.name)])];
+  return [...new Set([...listCells(contract), ...contract.categories.map((each) => each.name)])];
 }
+
+const listCells = ({numbers}: RowContract): string[] => numbers.flatMap(({column}) => column.until ? [column.name, column.until] : [column.name]);
 
 /** Returns float32 [readings, channels], and the columns whose value is outside of what was trained on. */
 export function preprocessRow(content: Record<string, string | string[]>, contract: RowContract): [Float32Array, string[]] {
   const {readings, channels, clip} = contract, tensor = new Float32Array(readings * channels), odd = new Set<string>();
-  const cells: Cells = {};
+  const cells: Cells = {}, numbers = listCells(contract);
   for (const name of listColumns(contract)) {
     const given = content[name];
     if (given === undefined) throw new Refused("column", {column: name});
     cells[name] = Array.isArray(given) ? given : [given];
-    if (cells[name].length !== readings) throw new Refused("count", {column: name, found: cells[name].length, readings});
+    // A window may have one cell of a category: it is of one machine.
+    if (cells[name].length !== readings && (cells[name].length !== 1 || numbers.includes(name))) throw new Refused("count", {column: name, found: cells[name].length, readings});
   }
   const count = contract.numbers.length;
   for (let reading = 0; reading < readings; reading++) {
@@ -111,5 +113,6 @@ function readTime(text: string, form: string): number | undefined {
   time.setUTCFullYear(year!, month! - 1, day!); // the years 0 to 99 are not 1900 to 1999
   const exists = time.getUTCMonth() === month! - 1 && time.getUTCDate() === day && hours! < 24 && minutes! < 60 && seconds! < 60;
   const zone = (Number(parts[9] ?? 0) * 60 + Number(parts[10] ?? 0)) * 60 * (parts[8] === "-" ? -1 : 1);
-  return exists ? time.getTime() / 1000 + Number(`0.${parts[7] ?? 0}`) - zone : undefined;
+  const value = time.getTime() / 1000 + Number(`0.${parts[7] ?? 0}`) - zone;
+  return exists && value > FIRST && value < END ? value : undefined;
 }
