@@ -107,6 +107,7 @@ class Page {
     go.hidden = contract.kind === "image";
     if (contract.kind === "image") {
       const camera = make("button", {type: "button", id: "camera", className: "main", onclick: () => void this.useCamera(camera)}, say("camera"));
+      camera.hidden = !navigator.mediaDevices; // over plain http there are none
       place.append(make("div", {className: "row"}, camera, makeFile("file", "image/*", (file) => this.ask(file))));
     } else if (contract.kind === "tokens") {
       place.append(makeField("text", say("text"), make("textarea", {})));

@@ -494,6 +494,12 @@ def test_over_plain_http_it_predicts_and_says_that_it_cannot_verify(pushed, open
         assert phone.status().startswith("Cannot verify")
 
 
+def test_over_plain_http_there_is_no_camera_to_fail(pushed, open_phone):
+    with serving(pushed, "photo") as server:
+        phone = open_phone(server.url.replace("localhost", find_address()))
+        assert phone.page.is_hidden("#camera") and phone.answer()
+
+
 def test_by_https_with_the_certificate_of_the_command_it_verifies_and_is_kept(pushed, tmp_path, browser):
     certificate = make_certificate(tmp_path, find_address())
     assert make_certificate(tmp_path, find_address()).authority == certificate.authority
