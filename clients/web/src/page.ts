@@ -267,7 +267,8 @@ function setImage(image: HTMLImageElement, photo: Blob): void {
 /** Returns the last readings of a table as columns. */
 function readTable(text: string, contract: RowContract): Record<string, string[]> {
   const [header = [], ...rows] = parseCsv(text), last = rows.slice(-contract.readings);
-  return Object.fromEntries(header.map((name, at) => [name, last.map((row) => row[at] ?? "")]));
+  // A column that it lacks is empty: what a file before had there is not of this one.
+  return Object.fromEntries(listColumns(contract).map((name) => [name, header.includes(name) ? last.map((row) => row[header.indexOf(name)] ?? "") : []]));
 }
 
 /** Returns the random name of this phone, which `served.csv` has. */

@@ -640,6 +640,19 @@ def test_what_cannot_be_read_is_named(pushed, open_phone, kind, name, content, r
         assert reason in phone.page.inner_text("#problem") and phone.page.is_hidden("#answer")
 
 
+def test_a_table_leaves_nothing_of_the_one_before(pushed, open_phone):
+    with serving(pushed, "row") as server:
+        phone = open_phone(server.url)
+        for content in (b"celsius,price\n1,2\n", b"celsius\n3\n"):
+            file = {"name": "rows.csv", "mimeType": "text/csv", "buffer": content}
+            phone.page.set_input_files("input[type=file]", file)
+            wait(
+                phone.page,
+                f"document.querySelector('#input input').value == '{content.split()[1][:1].decode()}'",
+            )
+        assert phone.page.evaluate("document.getElementById('cell price').value") == ""
+
+
 def test_a_text_of_ten_megabytes_is_answered(pushed, open_phone):
     with serving(pushed, "text") as server:
         phone = open_phone(server.url)
