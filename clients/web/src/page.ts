@@ -21,6 +21,7 @@ class Page {
   private refusal = "";
   private evictable = false;
   private entry: Entry | null = null;
+  private answering: Promise<unknown> = Promise.resolve();
   private readonly others = new BroadcastChannel(`edgeline ${document.baseURI}`);
 
   constructor(private readonly config: Config, private readonly state: State) {}
@@ -46,11 +47,13 @@ class Page {
 
   private async use(bundle: Bundle, kept: Kept): Promise<void> {
     const changed = JSON.stringify(bundle.contract) !== JSON.stringify(this.bundle?.contract);
-    this.bundle?.close();
+    const before = this.bundle;
+    void this.answering.then(() => before?.close()); // it still gives the answers that were asked of it
     [this.bundle, this.kept] = [bundle, kept];
     if (changed) this.buildInput();
     find("ask").hidden = false;
-    this.evictable = isSecure() && !(await navigator.storage.persist?.() ?? false);
+    // Not awaited: Firefox asks a person, who may not answer.
+    if (isSecure()) void (navigator.storage.persist?.() ?? Promise.resolve(false)).then((stays) => { this.evictable = !stays; this.report(); });
     const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
     void navigator.serviceWorker?.ready.then((registration) => registration.active?.postMessage(loaded));
   }
@@ -164,8 +167,10 @@ class Page {
     show("problem", "");
     find("answer").hidden = true;
     try {
-      const answer = await bundle.predict(content);
-      const entry: Entry = {at: new Date().toISOString().replace(/\.\d+/, ""), version: this.kept!.seen.version, variant: bundle.variant, said: answer.label,
+      const asked = bundle.predict(content);
+      this.answering = Promise.allSettled([this.answering, asked]).then(() => {});
+      const answer = await asked;
+      const entry: Entry = {at: new Date().toISOString().replace(/\.\d+/, ""), version: bundle.manifest.version, variant: bundle.variant, said: answer.label,
         score: answer.scores[0]![1], label: "", chosen: Math.random() < ASKED ? "random" : "", content: answer.photo ?? content as string};
       // On a full phone an answer is still shown, though it is not kept.
       await this.state.write(entry).then((id) => { entry.id = id; }, (error: unknown) => show("problem", explain(error)));

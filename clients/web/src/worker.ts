@@ -11,6 +11,7 @@ interface WorkerScope {
 declare const BUILD: string;
 declare const FILES: string[];
 const CONFIG = "phone.json"; // asked of the server first
+const WAIT_MS = 5000; // for it: a network without an answer is none
 
 const worker = self as unknown as WorkerScope, {scope} = worker.registration, name = `${scope} ${BUILD}`;
 
@@ -49,7 +50,7 @@ worker.addEventListener("fetch", (event) => {
 async function fetchFirst(request: Request): Promise<Response> {
   const cache = await caches.open(name);
   try {
-    const response = await fetch(request);
+    const response = await fetch(request, {signal: AbortSignal.timeout(WAIT_MS)});
     // A login page in its place is 200 too.
     const good = response.ok && await response.clone().json().then(() => true, () => false);
     if (good) await cache.put(request, response.clone());

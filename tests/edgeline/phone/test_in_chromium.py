@@ -258,6 +258,26 @@ def test_a_page_that_was_renewed_still_answers_in_flight_mode(pushed, open_phone
         assert phone.answer()[1]
 
 
+def test_a_network_that_does_not_answer_does_not_hold_up_the_page(pushed, open_phone):
+    with serving(pushed, "row") as server:
+        phone = open_phone(server.url)
+        wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
+        over = threading.Event()
+        server.faults["phone.json"] = lambda raw: raw if over.wait(MS / 1000) else None
+        phone.page.reload()
+        phone.page.wait_for_selector("#ask:not([hidden])", timeout=MS / 2)
+        over.set()
+
+
+def test_a_browser_that_asks_a_person_whether_to_keep_the_release_goes_on(root, open_phone, tmp_path):
+    with serving(root, "row") as server:
+        phone = open_phone(server.url)
+        phone.context.add_init_script("navigator.storage.persist = () => new Promise(() => {})")
+        push(root, tmp_path / "two", "row", 2)
+        phone.reload()
+        assert "Version 2: signature" in phone.look()
+
+
 def test_a_login_page_in_place_of_the_configuration_is_not_kept(pushed, open_phone):
     with serving(pushed, "row") as server:
         phone = open_phone(server.url)
@@ -528,6 +548,24 @@ def test_a_phone_without_room_keeps_what_it_has(root, tmp_path, open_phone):
         push(root, tmp_path / "two", "row", 2, fp32=make_files("row", 2)["fp32"] + bytes(10**6))
         assert "not enough room" in phone.look() and "version 1 stays" in phone.status()
         assert phone.answer() != before
+
+
+def test_an_answer_has_the_version_that_gave_it_though_another_is_in_use_by_then(root, tmp_path, open_phone):
+    with serving(root, "photo") as server:
+        phone = open_phone(server.url)
+        phone.page.evaluate(  # a large photo takes a phone as long
+            "() => { const decode = createImageBitmap; globalThis.createImageBitmap = async (...all) => {"
+            " if (all[0].size > 50_000) await new Promise(ok => { globalThis.goOn = ok });"
+            " return decode(...all) } }"
+        )
+        photo = {"name": "x.jpg", "mimeType": "image/jpeg", "buffer": jpeg(1000, 700)}
+        phone.page.set_input_files("input[type=file]", photo)
+        wait(phone.page, "!!globalThis.goOn")
+        push(root, tmp_path / "two", "photo", 2)
+        assert "Version 2: signature" in phone.look()
+        phone.page.evaluate("goOn()")
+        assert phone.read_answer() and "version 1 (int8)" in phone.page.inner_text("#took")
+        assert "\u00b7 v1 \u00b7" in phone.page.inner_text("#entries")
 
 
 def test_two_tabs_agree(root, tmp_path, open_phone):
