@@ -256,6 +256,8 @@ class Phone:
             found = f"{self._model} {version} has rollback epoch {manifest.rollback_epoch}."
             raise Refused("epoch", f"{found} This device has seen {epoch}.")
         self._keep.mkdir(parents=True, exist_ok=True)
+        for path in self._keep.glob(".new-*"):  # of downloads that were killed, which would fill a device
+            shutil.rmtree(path, ignore_errors=True)
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=self._keep))
         try:
             self._download(manifest, raw, scratch)

@@ -264,6 +264,18 @@ def test_a_full_disk_is_refused_by_name_and_the_release_before_goes_on(edge, sma
     assert phone.update() and phone.bundle.manifest.version == 2
 
 
+def test_downloads_that_were_killed_do_not_fill_the_device(edge, tmp_path):
+    phone = Phone(str(edge), "row", tmp_path / "keep")
+    phone.update()
+    (left := tmp_path / "keep/.new-killed").mkdir()
+    (left / "model_fp32.tflite").write_bytes(b"half of it")
+    put(edge, 2, counter=2)
+    (edge / "2/labels.txt").unlink()
+    with pytest.raises(Refused):
+        phone.update()
+    assert not left.exists() and Phone("http://localhost:1", "row", tmp_path / "keep").bundle
+
+
 def test_a_server_that_does_not_speak_http_and_a_place_that_is_no_url_are_named(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         phone = Phone(f"http://127.0.0.1:{server.getsockname()[1]}", "row", tmp_path)
