@@ -88,7 +88,7 @@ def decode_upright(image: Image.Image, orientation: int, max_side: int) -> Image
 
 def _convert_to_8_bit(image: Image.Image) -> Image.Image:
     image.load()
-    if image.mode in ("L", "RGB"):
+    if image.mode in ("L", "RGB") and not image.has_transparency_data:  # a PNG may name one colour so
         return image
     if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion to L would clip instead of scaling
         pixels = np.asarray(image).astype(np.int64)

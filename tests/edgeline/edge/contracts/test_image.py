@@ -167,6 +167,19 @@ def test_the_shorter_side_is_rounded_half_up(size, expected):
     assert scale_size(size, 512) == expected
 
 
+@pytest.mark.parametrize(("mode", "clear"), [("L", 100), ("RGB", (10, 100, 20)), ("P", 3)])
+def test_a_png_that_names_its_transparent_color_is_laid_on_white(mode, clear):
+    photo = Image.fromarray(np.arange(48 * 64, dtype=np.uint8).reshape(48, 64)).convert(mode)
+    photo.paste(clear, (8, 8, 40, 40))
+    file = io.BytesIO()
+    photo.save(file, "PNG", transparency=clear)
+    white = Image.new("RGBA", photo.size, "white")
+    with Image.open(io.BytesIO(file.getvalue())) as opened:
+        white.alpha_composite(opened.convert("RGBA"))
+    plain = encode(white.convert("RGB"), "PNG")
+    assert (preprocess(file.getvalue(), contract()) == preprocess(plain, contract())).all()
+
+
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_a_photo_taken_sideways_is_turned_upright(orientation: int):
     upright = Image.open(io.BytesIO(jpeg(128, 128, quality=100)))
