@@ -19,10 +19,10 @@ from edgeline.release import store
 from edgeline.release.history import find_envelope, find_pointer
 from edgeline.release.layout import POINTER, PushFolder
 from edgeline.release.manifest import Manifest
-from edgeline.store.locations import list_names, locate, read_bytes
+from edgeline.store.locations import list_names, locate, read_bytes, write_atomically
 
 _PAGE = Path(__file__).parent / "page"
-_STORE, _CONFIG = "store/", "phone.json"
+_STORE, _CONFIG, _WORKER = "store/", "phone.json", "worker.js"
 # Paths below store/: the pointer, and the files of a bundle.
 _FILE = re.compile(rf"{POINTER}|[1-9]\d{{0,17}}/(golden/)?[A-Za-z0-9][\w.-]*", re.ASCII)
 # Not every machine knows them; an iPhone installs a certificate only of its type.
@@ -75,7 +75,9 @@ class Site:
         Its files are not checked here: every phone does. A file that cannot be read raises OSError or
         EdgelineError, and the pointer stays as it was.
         """
-        shutil.copytree(_PAGE, out, dirs_exist_ok=True)
+        # A phone keeps the page that it finds with a new worker.
+        shutil.copytree(_PAGE, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(_WORKER))
+        shutil.copy(_PAGE / _WORKER, out)
         names = []
         for version in self._change.versions if self._change else ():
             for home in (f"{version}/", f"{version}/{GOLDEN_FOLDER}/"):
@@ -84,7 +86,8 @@ class Site:
         for path in (_CONFIG, *(f"{_STORE}{name}" for name in (*names, POINTER))):
             if (content := self._read(path)) is not None:
                 (out / path).parent.mkdir(parents=True, exist_ok=True)
-                (out / path).write_bytes(content)
+                with write_atomically(out / path) as file:
+                    file.write(content)
 
     def serve(self, port: int, authority: bytes = b"") -> ThreadingHTTPServer:
         """Returns a server of the page and of the releases as they are, at all addresses of this machine.

@@ -2,6 +2,7 @@
 
 import json
 import mimetypes
+import shutil
 import socket
 import ssl
 import threading
@@ -26,7 +27,7 @@ SIGNER = digits_of(make_key().public_key())
 def page(tmp_path, monkeypatch):
     """A page as `make phone` would build it."""
     (tmp_path / "page/wasm").mkdir(parents=True)
-    for name in ("index.html", "app.webmanifest", "wasm/a.wasm"):
+    for name in ("index.html", "app.webmanifest", "wasm/a.wasm", "worker.js"):
         (tmp_path / "page" / name).write_text(f"this is {name}")
     monkeypatch.setattr(sites, "_PAGE", tmp_path / "page")
     return tmp_path / "page"
@@ -46,7 +47,8 @@ def test_a_folder_for_a_web_server_has_page_release_and_pointer(root, page, tmp_
     assert "Serve it by https" in capsys.readouterr().out
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
     assert names == {
-        *("index.html", "app.webmanifest", "wasm/a.wasm", "phone.json", "store/current.json"),
+        *("index.html", "app.webmanifest", "wasm/a.wasm", "worker.js"),
+        *("phone.json", "store/current.json"),
         *(
             f"store/1/{name}"
             for name in ("manifest.json", "manifest.sig", "labels.txt", "preprocessing.json")
@@ -70,6 +72,23 @@ def test_a_folder_gets_no_pointer_to_a_release_that_cannot_be_read_whole(root, p
     assert main(["phone", "--store", str(root), "--out", str(tmp_path / "out")]) != 0
     assert file.name in capsys.readouterr().err
     assert not (tmp_path / "out/store/current.json").exists()
+
+
+def test_a_folder_is_never_half_of_two_states_to_a_phone(root, page, tmp_path, capsys):
+    arguments = ["phone", "--store", str(root), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    before = (tmp_path / "out/store/current.json").read_bytes()
+    with (tmp_path / "out/store/current.json").open("rb") as reader:
+        store.push(root, "shelf", make_candidate(tmp_path / "two", "2", size=50, signing_key=make_key()))
+        assert main(arguments) == 0
+        assert reader.read() == before != (tmp_path / "out/store/current.json").read_bytes()
+    # A page of which a file cannot be written has no new worker, by which phones would keep it.
+    (page / "worker.js").write_text("a new one")
+    shutil.rmtree(tmp_path / "out/wasm")
+    (tmp_path / "out/wasm").write_text("no folder")
+    assert main(arguments) != 0
+    assert "out/wasm" in capsys.readouterr().err
+    assert (tmp_path / "out/worker.js").read_text() == "this is worker.js"
 
 
 def test_an_unsigned_release_is_told_of(tmp_path, page, capsys):
