@@ -55,10 +55,13 @@ class Site:
         self._place, self._change = folder.edge(model), find_pointer(folder, model)
 
     def find(self, path: str) -> bytes | None:
-        """Returns phone.json, or a file below store/; None if there is no such file, or it cannot be read."""
+        """Returns phone.json, or a file below store/; None if there is no such file.
+
+        Raises OSError or EdgelineError if it cannot be read.
+        """
         try:
             return self._read(path)
-        except (OSError, EdgelineError):
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
 
     def _read(self, path: str) -> bytes | None:
@@ -109,7 +112,11 @@ class Site:
 
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0].lstrip("/")
-                content = (authority or None) if path == "ca.crt" else site.find(path)
+                try:
+                    content = (authority or None) if path == "ca.crt" else site.find(path)
+                except (OSError, EdgelineError):  # a bucket that is away; to a phone, 404 is a lost file
+                    self.send_error(503)
+                    return
                 if content is None:
                     super().do_GET()
                     return

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from edgeline.cli.main import main
+from edgeline.errors import EdgelineError
 from edgeline.phone import site as sites
 from edgeline.phone.certificate import make_certificate, wrap
 from edgeline.release import store
@@ -150,6 +151,24 @@ def test_a_phone_that_hangs_up_or_does_not_trust_the_certificate_leaves_no_trace
         server.shutdown()
         server.server_close()
     assert capsys.readouterr().err == ""
+
+
+def test_a_store_that_cannot_be_read_is_not_a_file_that_is_missing(root, page, monkeypatch):
+    site = sites.Site(str(root), "shelf")
+    with site.serve(0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://localhost:{server.server_port}/store"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{url}/1/golden")
+        for error in (EdgelineError("The bucket does not answer."), PermissionError(13, "denied")):
+
+            def fail(path: str, error: Exception = error) -> None:
+                raise error
+
+            monkeypatch.setattr(site, "_read", fail)
+            with pytest.raises(urllib.error.HTTPError, match="503"):
+                urllib.request.urlopen(f"{url}/current.json")
+        server.shutdown()
 
 
 def test_the_certificate_has_its_type_where_the_machine_knows_none(root, page, monkeypatch):
