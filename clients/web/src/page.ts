@@ -173,7 +173,7 @@ class Page {
       const entry: Entry = {at: new Date().toISOString().replace(/\.\d+/, ""), version: bundle.manifest.version, variant: bundle.variant, said: answer.label,
         score: answer.scores[0]![1], label: "", chosen: Math.random() < ASKED ? "random" : "", content: answer.photo ?? content as string};
       // On a full phone an answer is still shown, though it is not kept.
-      await this.state.write(entry).then((id) => { entry.id = id; }, (error: unknown) => show("problem", explain(error)));
+      await this.state.write(entry).catch((error: unknown) => show("problem", explain(error)));
       this.entry = entry;
       this.showAnswer(answer, bundle);
       await this.list();

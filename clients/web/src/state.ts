@@ -49,7 +49,7 @@ export class State {
   }
 
   async answers(): Promise<Entry[]> { return wait(this.store("answers", "readonly").getAll() as IDBRequest<Entry[]>); }
-  async write(entry: Entry): Promise<number> { return Number(await wait(this.store("answers", "readwrite").put(entry))); }
+  async write(entry: Entry): Promise<void> { entry.id = Number(await wait(this.store("answers", "readwrite").put(entry))); }
   async clear(): Promise<void> { await wait(this.store("answers", "readwrite").clear()); }
 }
 

@@ -582,6 +582,23 @@ def count_answers(phone: Phone) -> int:
     return int((re.search(r"\d+", phone.page.inner_text("#counts")) or ["0"])[0])
 
 
+def test_an_answer_that_found_room_only_when_it_was_checked_is_kept_once(pushed, open_phone):
+    with serving(pushed, "row") as server:
+        phone = open_phone(server.url)
+        phone.page.evaluate(
+            "() => { const {put} = IDBObjectStore.prototype; IDBObjectStore.prototype.put = function () {"
+            " IDBObjectStore.prototype.put = put; throw new DOMException('', 'QuotaExceededError') } }"
+        )
+        assert phone.answer() and count_answers(phone) == 0
+        for label in ("damaged", "ok"):
+            phone.page.select_option("#right", label)
+            phone.page.click("#save")
+            wait(phone.page, f"document.querySelector('#saved').textContent == 'Saved: {label}.'")
+            wait(phone.page, "document.querySelectorAll('#entries li').length > 0")
+        wait(phone.page, "document.querySelector('#entries').textContent.includes('checked: ok')")
+        assert count_answers(phone) == 1
+
+
 def test_two_models_at_one_address_have_a_state_of_their_own(pushed, open_phone):
     with serving(pushed, "row") as server:
         phone = open_phone(server.url)
