@@ -13,6 +13,7 @@ from edgeline.edge.variants import ConversionSettings
 from edgeline.errors import UsageError
 from edgeline.gates.settings import EdgeLimits, EvaluationSettings, GateSettings
 from edgeline.records.run import flatten
+from edgeline.records.served import name_kinds_of_phones
 from edgeline.records.steps import STEPS, select_steps
 from edgeline.release.settings import PushSettings
 from edgeline.settings_group import Group, make_absolute, refuse_password
@@ -189,7 +190,7 @@ def _find_unknown_names(
             known = ", ".join(labels)
             yield f"trainer.class_weights.{label}: the schema has no label {label!r}; its labels: {known}."
     kinds = ("overall", *(slices or ()))
-    in_field = (*(kind for kind in kinds if kind != "span"), "variant", "device", "week")
+    in_field = (*(kind for kind in kinds if kind != "span"), *name_kinds_of_phones(kinds))
     for name, allowed in (("bounds", kinds), ("served", in_field)) if slices is not None else ():
         for number, bound in enumerate(getattr(settings.evaluation, name)):
             if bound.slice not in allowed:

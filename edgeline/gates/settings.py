@@ -98,7 +98,8 @@ class ServedBound(Group):
 
     slice: str = "overall"
     """Kind of slices to judge, each alone: `overall`, `variant`, `device`, `week`, `class`, or another kind
-    of the workload. By chance alone, one of 40 slices whose accuracy is just at the bound breaks it."""
+    of the workload; where that has a kind `device`, that of phones is `served device`. By chance alone, one
+    of 40 slices whose accuracy is just at the bound breaks it."""
     lower: Fraction | None = None
     """Smallest allowed accuracy; null for no limit."""
     max_drop: Fraction | None = None

@@ -6,7 +6,7 @@ estimate accuracy; those that looked wrong are counted apart.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
@@ -89,9 +89,10 @@ class ServedVersion:
 
     @property
     def kinds(self) -> dict[str, Tallies]:
-        """The counts by kind of slice: `overall`, `variant`, `device`, `week`, `class`, others."""
-        fixed = {"variant": self.variants, "device": self.devices, "week": self.weeks}
-        return {"overall": {"all": self.total}, **self.slices, **fixed}
+        """The counts by kind of slice: `overall`, `class`, those of the workload, and those of phones."""
+        own = (self.variants, self.devices, self.weeks)
+        of_phones = dict(zip(name_kinds_of_phones(self.slices), own, strict=True))
+        return {"overall": {"all": self.total}, **self.slices, **of_phones}
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,14 @@ PUSHED = JsonFile[Mapping[int, PushedVersion]]("pushed.json", Mapping[int, Pushe
 # Answers whose scores are computed again, and what comes of it.
 ASKED = JsonFile[tuple[Answer, ...]]("asked.json", tuple[Answer, ...])
 SKEW = JsonFile[tuple[Skew, ...]]("skew.json", tuple[Skew, ...])
+
+
+def name_kinds_of_phones(kinds: Collection[str]) -> tuple[str, str, str]:
+    """Returns the kinds of slices by variant, device and week, beside those of a workload."""
+    variant, device, week = (
+        f"served {kind}" if kind in kinds else kind for kind in ("variant", "device", "week")
+    )
+    return variant, device, week
 
 
 def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun: str = "example") -> Served:

@@ -219,7 +219,7 @@ def list_served(served: Served | None, pushed: Mapping[int, PushedVersion]) -> I
     for version in (served or Served()).versions:
         release = pushed.get(version.version)
         for kind, tallies in version.kinds.items():
-            for name, tally in islice(tallies.items(), _MOST_DEVICES if kind == "device" else None):
+            for name, tally in islice(tallies.items(), _MOST_DEVICES if tallies is version.devices else None):
                 before = release.accuracy_of(kind, name) if release else None
                 drawn = Slice(kind, name, 0, before=before)
                 if found := tally.checked:

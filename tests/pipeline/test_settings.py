@@ -204,6 +204,11 @@ def test_a_bound_on_slices_that_the_workload_or_the_answers_of_phones_lack_is_re
         load({}, None, [f"evaluation.{bounds}=[{{slice: {kind}, lower: 0.5}}]"], slices=slices)
 
 
+def test_a_workload_with_slices_by_device_has_those_of_phones_under_another_name():
+    for known in ("device", "served device"):
+        load({}, None, [f"evaluation.served=[{{slice: {known}, lower: 0.5}}]"], slices=("class", "device"))
+
+
 def test_a_class_weight_for_a_label_that_the_schema_lacks_is_refused():
     (found,) = mistakes({"trainer": {"class_weights": {"broken": 2.0}}}, labels=["ok", "damaged"])
 

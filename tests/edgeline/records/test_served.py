@@ -59,6 +59,15 @@ def test_answers_are_counted_by_version_variant_device_week_and_slice():
     assert new.slices["class"]["ok"].checked.share == 1 and new.slices["class"]["bad"].checked.share == 0
 
 
+def test_slices_of_a_workload_that_are_called_as_those_of_phones_are_not_lost():
+    answers = make(40)
+    truths = know(answers, 30, device="wrist-7", week="3")
+    (version,) = count_served(answers, truths).versions
+    assert list(version.kinds["device"]) == ["wrist-7"] and list(version.kinds["served device"]) == ["d1"]
+    assert list(version.kinds["week"]) == ["3"] and list(version.kinds["served week"]) == ["2026-W41"]
+    assert list(version.kinds["variant"]) == ["int8"] and "served variant" not in version.kinds
+
+
 def test_the_worst_devices_come_first_and_what_phones_invent_leaves_out_no_checked_answer():
     answers = [replace(a, device=f"d{n % 50:02d}") for n, a in enumerate(make(100))]
     truths = {a.example: Truth("bad" if a.device == "d42" else "ok") for a in answers}
