@@ -49,7 +49,7 @@ def choose_originals(shards: Iterable[Sequence[Named]], labels: Sequence[str]) -
 def choose_answers(answers: Iterable[Answer]) -> list[Answer]:
     """Chooses answers whose scores are computed again, the last ones of each device with each file."""
     counts, chosen = Counter[tuple[int, str, str]](), list[Answer]()
-    for answer in reversed(list(answers)):
+    for answer in reversed(dict.fromkeys(answers)):  # a device may send one twice
         key = answer.version, answer.variant, answer.device
         if counts[key] < _MOST_OF_DEVICE and len(chosen) < _MOST:
             counts[key] += 1

@@ -17,6 +17,7 @@ def test_a_few_answers_of_each_device_with_each_file_are_chosen_the_last_first()
     chosen = choose_answers(answers)
     assert len(chosen) == 15 and chosen[0] is answers[-1]
     assert len(choose_answers(replace(ANSWER, device=f"d{n}") for n in range(900))) == 200
+    assert choose_answers([*answers[:6:3], *answers[:6:3] * 9]) == [answers[3], answers[0]]
 
 
 def test_a_device_whose_scores_are_others_than_those_of_the_stored_file_is_found(tmp_path):
