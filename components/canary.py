@@ -95,9 +95,9 @@ def end_canary(
         (rollout, judgement), key = judged, signing_key(settings.push.key)
         reason = f"{_name_run(run)}{' '.join(judgement.sentences)}"
         if judgement.result == "bad":
-            store.rollback(push, model, reason, rollout.to_version, key)
+            store.rollback(push, model, reason, rollout.to_version, key, rollout)
         elif judgement.result == "good" and may_promote:
-            store.promote(push, model, rollout.versions[1], reason, key)
+            store.promote(push, model, rollout.versions[1], reason, key, rollout)
         log.info("The canary is %s: %s", judgement.result.replace("_", " "), reason)
     except (EdgelineError, OSError) as error:
         log.warning("The canary was not ended: %s", error)

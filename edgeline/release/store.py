@@ -254,10 +254,12 @@ def promote(
     version: int,
     reason: str,
     key: "Ed25519PrivateKey | None" = None,
+    seen: Change | None = None,
 ) -> Release:
     """Puts an existing release, newer or older than the current one, in production; takes milliseconds.
 
-    While a canary is open, that is its candidate, which ends it. `key` signs the pointer.
+    While a canary is open, that is its candidate, which ends it. `key` signs the pointer, and `seen` is the
+    change that opened the canary on which the caller decided, if it did not decide just now.
 
     Raises:
         UsageError: The model or release does not exist, it is in production already, a canary of another one
@@ -265,7 +267,7 @@ def promote(
         EdgelineError: The release is damaged, phones would refuse its rollback epoch, the canary ended while
             this waited for the lock, or the push folder cannot be written. Production is as it was before.
     """
-    return _switch_to(root, model, "promote", version, reason, key)
+    return _switch_to(root, model, "promote", version, reason, key, seen=seen)
 
 
 def rollback(
@@ -274,8 +276,9 @@ def rollback(
     reason: str,
     to: int | None = None,
     key: "Ed25519PrivateKey | None" = None,
+    seen: Change | None = None,
 ) -> Release:
-    """Goes back to an earlier release; takes milliseconds. `key` signs the pointer.
+    """Goes back to an earlier release; takes milliseconds. `key` and `seen` are as in `promote`.
 
     While a canary is open, it withdraws the candidate: all phones go back to the release in production. Else
     it goes, without `to`, to the release in production before the current one, but never to one that was
@@ -286,7 +289,7 @@ def rollback(
         EdgelineError: As for `promote`; also if there is no earlier release, or another user put one in
             production while this waited for the lock.
     """
-    return _switch_to(root, model, "rollback", to, reason, key)
+    return _switch_to(root, model, "rollback", to, reason, key, seen=seen)
 
 
 def rollout(
@@ -407,6 +410,7 @@ def _switch_to(
     reason: str,
     key: "Ed25519PrivateKey | None",
     percent: float = 0,
+    seen: Change | None = None,
 ) -> Release:
     check_name(model, "model name")
     if not reason.strip():
@@ -418,7 +422,7 @@ def _switch_to(
     place = locate(root)
     if model not in models(place):
         raise nothing_of(PushFolder(place), model)
-    seen = find_pointer(PushFolder(place), model)
+    seen = seen or find_pointer(PushFolder(place), model)
     with _open_for_writing(place, f"{action.capitalize()} of {model}") as folder:
         history = read_history(folder, model)
         released = released_versions(folder, model)

@@ -86,6 +86,23 @@ def test_what_was_answered_before_the_canary_does_not_end_it(opened):
     assert store.rollback(str(opened), "shelf", "a person ends it").version == 1
 
 
+@pytest.mark.parametrize(("counts", "end_by_hand"), [(GOOD, "rollback"), (BAD, "promote")])
+def test_a_person_who_ended_it_while_it_was_judged_has_the_last_word(
+    opened, monkeypatch, caplog, counts, end_by_hand
+):
+    def judge_and_be_overtaken(*arguments):
+        judged = judge_canary(*arguments)
+        if end_by_hand == "promote":
+            store.promote(str(opened), "shelf", 2, "a person ends it")
+        else:
+            store.rollback(str(opened), "shelf", "a person ends it")
+        return judged
+
+    monkeypatch.setattr("components.canary.judge_canary", judge_and_be_overtaken)
+    assert end(opened, counts) == (2 if end_by_hand == "promote" else 1, False)
+    assert "The canary is over. Nothing was changed." in caplog.text
+
+
 def test_a_canary_that_cannot_be_ended_stays_open_and_the_log_says_why(opened, caplog):
     with (opened / "serving/shelf/2/saved_model.pb").open("ab") as file:
         file.write(b"bit rot")
