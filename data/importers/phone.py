@@ -28,7 +28,7 @@ from edgeline.labels import join_names
 from edgeline.records.columns import parse_time, write_cell
 from edgeline.records.served import Answer
 from edgeline.records.workload import Workload
-from edgeline.tables.rows import read_rows
+from edgeline.tables.rows import read_lines, read_rows
 
 RELEASE, _PHOTOS, _ROWS, _TEXTS = "release.json", "labels.csv", "rows.csv", "texts.csv"
 _MOST_BYTES = 2**31
@@ -193,7 +193,8 @@ def _check_labels(given: set[str], workload: Workload) -> None:
 def _add_served(source: Path, span: Span) -> str:
     """Adds the answers that a span lacks, of all that a phone holds; returns a sentence."""
     target, file = Path(str(span.path), SERVED), io.StringIO(newline="")
-    held = target.read_text("utf-8-sig", "surrogateescape").splitlines() if target.is_file() else []
+    lines = read_lines(target, (span.name,), "surrogateescape") if target.is_file() else ()
+    held = [text for line in lines if (text := line.rstrip("\r\n"))]  # without the `sep=,` of Excel
     held, known = held or source.read_text("utf-8").splitlines()[:1], {*held}
     header = [name.strip() for name in next(csv.reader(held))]  # an app's own may be in another order
     writer = csv.DictWriter(file, header, extrasaction="ignore", lineterminator="\n")

@@ -71,6 +71,9 @@ def test_answers_come_along_where_no_photo_is_new(tmp_path):
     for name in ("b.zip", "c.zip"):
         assert load(tmp_path / name, tmp_path / "data") == 0
     assert (span.path / "served.csv").read_text() == later
+    (span.path / "served.csv").write_text(f"sep=,\n{SERVED}")  # as a spreadsheet may begin it
+    assert load(tmp_path / "c.zip", tmp_path / "data") == 0
+    assert (span.path / "served.csv").read_text() == later
     apps = "\ufeffversion,example,variant,said,score,captured_at,device,chosen,app"
     row = "\n2,z,int8,ok,0.7,2026-10-06T09:12:33Z,e,,4\n"
     (span.path / "served.csv").write_bytes(f"{apps}{row}".encode() + b"2,z,int8,gr\xfcn,0.7,,e,,4\n")
