@@ -273,11 +273,11 @@ class MergeShard(_Worker):
         newest = {is_newest: _encode_newest(is_newest) for is_newest in (True, False)}
         found = list(_read_parts(plan.scratch, shard))
         kept, rejected = _separate_copies(found)
-        usable = {part.digest for part in kept}  # a copy is not kept, but its label is known
+        labels = {part.digest: part.label for part in kept}  # a copy is not kept, but its label is known
         truths = {
-            part.place: _read_truth(part, plan.workload)
+            part.place: _read_truth(part, labels[part.digest], plan.workload)
             for part in found
-            if part.place in plan.checked and part.digest in usable
+            if part.place in plan.checked and part.digest in labels
         }
         _write_json(plan.scratch, TRUTHS.replace("*", f"{shard:05d}"), truths)
         with _open_quarantine(plan.scratch, f"{shard:05d}") as quarantined:
@@ -380,7 +380,7 @@ def _write_json(folder: Path, name: str, value: Any) -> None:
         file.write(msgspec.json.encode(value) + b"\n")
 
 
-def _read_truth(part: _Part, workload: Workload) -> Truth:
+def _read_truth(part: _Part, label: str, workload: Workload) -> Truth:
     import tensorflow as tf
 
     features = tf.train.Example.FromString(part.example).features.feature
@@ -389,7 +389,7 @@ def _read_truth(part: _Part, workload: Workload) -> Truth:
         for kind, name in workload.slices.items()
         for value in list_values(features[name])[:1]
     }
-    return Truth(part.label, part.group, slices)
+    return Truth(label, part.group, slices)
 
 
 def _encode_newest(is_newest: bool) -> bytes:

@@ -427,7 +427,12 @@ def test_a_label_that_a_person_decided_on_outweighs_those_of_copies(tmp_path):
     )
     (span,) = find_spans(tmp_path / "data")
     add_corrections(span, [Correction("1.jpg", "ok", "damaged", "", "", "")])
+    header = "example,version,variant,said,score,captured_at,device,chosen"
+    answer = "0.jpg,1,int8,damaged,0.9,2026-10-05T09:00:00Z,d1,random"
+    (span.path / "served.csv").write_text(f"{header}\n{answer}\n")
     corrected = ingest(tmp_path / "data", tmp_path / "one")
+    (version,) = SERVED.read(Path(corrected.quarantine.uri)).versions
+    assert version.slices["class"]["damaged"].checked.share == 1
     labels = labels_of(corrected)
     assert labels["span-00001/1.jpg"] == "damaged" and "span-00001/0.jpg" not in labels
     assert {each["reason"] for each in corrected.quarantined()} == {"duplicate"}
