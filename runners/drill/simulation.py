@@ -31,7 +31,7 @@ from edgeline.report.sources import Sources
 from edgeline.store.locations import locate, measure_size
 from edgeline.workspace import runs
 from runners.drill import forks
-from runners.drill.faults import CANARIES, COPIES, FILMED_AGAIN, Drawn, Effect, Plan
+from runners.drill.faults import CANARIES, COPIES, FAULTS, FILMED_AGAIN, Drawn, Effect, Plan
 from runners.drill.fleet import CLIENTS, SEEN, answer, follow
 from runners.drill.forks import Fork
 from runners.drill.harm import Harm, make_harm, refuse_everybody
@@ -391,9 +391,13 @@ def find_effect(each: Drawn, rates: Mapping[str, float], year: Year, number: int
     """Returns what a fault does to its week: a copy of a week that is not good does what that one does."""
     if each.name not in COPIES:
         return each.effect
-    copied = year.weeks[number - 1 - each.fault.before]
+    original = copied = year.weeks[number - 1 - each.fault.before]
+    while again := [name for name in original.faults if name in COPIES]:
+        original = year.weeks[original.number - 1 - FAULTS[again[-1]].before]
+    excluded = {span for week in year.weeks for span in week.excluded}
+    between = sum(year.span(n) not in excluded for n in range(original.number + 1, number))
     # Photos that are taken again, or whose originals are not in the window, are no copies.
-    is_new = FILMED_AGAIN & rates.keys() or each.fault.before > year.history
+    is_new = FILMED_AGAIN & rates.keys() or between >= year.history
     is_as_unsure = "may" in copied.effects and "refused" not in copied.effects
     return "may" if is_new or is_as_unsure else each.effect
 

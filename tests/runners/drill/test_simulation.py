@@ -3,6 +3,7 @@
 import resource
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +34,16 @@ def test_a_copy_is_refused_if_the_week_that_it_copies_was_read_or_is_bad(
 ) -> None:
     year = Year(1, 60, Limits(0.8, 0.5, 0.1, 0.95), history, (Week(1, effects=effects),))
     assert find_effect(Drawn(name, 0.3), {name: 0.3, **rates}, year, 2) == effect
+
+
+@pytest.mark.parametrize(("history", "effect"), [(3, "may"), (4, "may"), (5, "refused"), (7, "refused")])
+def test_the_copy_of_a_copy_is_refused_if_its_original_is_still_in_the_window(
+    history: int, effect: str
+) -> None:
+    year = Year(1, 60, Limits(0.8, 0.5, 0.1, 0.95), history, tuple(map(Week, range(1, 7))))
+    copy = Week(4, ("wrong-week",), ("refused",), excluded={year.span(4): "Run x refused it."})
+    year = replace(year, weeks=(*year.weeks[:3], copy, *year.weeks[4:]))
+    assert find_effect(Drawn("wrong-week", 0.0), {"wrong-week": 0.0}, year, 7) == effect
 
 
 def test_a_canary_that_no_run_began_is_idle(tmp_path: Path) -> None:
