@@ -3,10 +3,13 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from data.spans.layout import Span, find_files, find_usable_spans
 from data.spans.source import Rejected
+from edgeline.records.columns import MISSING, parse_cell
 from edgeline.tables.files import WHOLE
 from edgeline.tables.rows import read_rows
 
@@ -16,18 +19,20 @@ _DIFFERENT = 0.9
 _TABLES, _RECORDS = (".csv", ".jsonl"), (".tfrecord", ".tfrecord.gz")
 
 
-def find_known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> Counter[bytes]:
-    """Counts the `rows`, with cells of the columns `names`, that a usable span holds, by their digests.
+def find_known_rows(
+    data_dir: Path, forms: Mapping[str, str], rows: Iterable[Sequence[str]]
+) -> Counter[bytes]:
+    """Counts the `rows` that a usable span holds, by their digests; `forms` are those of their columns.
 
     Raises DataRefused if an earlier span cannot be read.
     """
     spans = find_usable_spans(data_dir)
     if not spans:
         return Counter()
-    new, held = Counter(map(digest_row, rows)), set[bytes]()
+    new, held = Counter(digest_row(row, forms) for row in rows), set[bytes]()
     for span in spans:
-        cells = (row for row in read_span(span, names) if {*names} <= {*row})
-        known = Counter(digest_row([row[name] for name in names]) for row in cells)
+        cells = (row for row in read_span(span, list(forms)) if forms.keys() <= row.keys())
+        known = Counter(digest_row([row[name] for name in forms], forms) for row in cells)
         if known == new:
             return new
         held |= known.keys()
@@ -46,7 +51,17 @@ def read_span(span: Span, names: Sequence[str]) -> Iterator[Mapping[str, str]]:
             yield from (item[1] for item in rows if not isinstance(item, Rejected))
 
 
-def digest_row(cells: Sequence[str]) -> bytes:
-    """Returns a digest that equal rows share and different rows do not; 7 and 7.0 are equal."""
-    plain = (cell[:-2] if cell.endswith(".0") and WHOLE.fullmatch(cell) else cell for cell in cells)
-    return hashlib.blake2b("\0".join(plain).encode(errors="replace"), digest_size=10).digest()
+def digest_row(cells: Iterable[str], forms: Mapping[str, str]) -> bytes:
+    """Returns a digest that rows of equal values share; texts have no form, further cells do not count."""
+    plain = "\0".join(map(_read_plain, cells, forms.values()))
+    return hashlib.blake2b(plain.encode(errors="replace"), digest_size=10).digest()
+
+
+@lru_cache(maxsize=2**16)
+def _read_plain(cell: str, form: str) -> str:
+    """Returns one text for all spellings of a value: 2026-01-05 06:00 and 2026-01-05T06:00Z, 7.5 and 7.50."""
+    if not form:
+        return cell[:-2] if cell.endswith(".0") and WHOLE.fullmatch(cell) else cell
+    with suppress(ValueError):
+        return "" if cell.lower() in MISSING else repr(parse_cell(cell, form))
+    return cell

@@ -270,12 +270,14 @@ def _write_span(
         with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(kept)
-            writer.writerows(row for row in read_cells() if not known or digest_row(row) not in known)
+            writer.writerows(r for r in read_cells() if not known or digest_row(r, compared) not in known)
         # The files come first: a span left without them would be added again by the next attempt.
         new_labels.extend(add_files(data_dir, schema, labels, noun, **own)[1])
 
     noun, new_labels = "text" if text else "row", list[str]()
-    known = find_known_rows(data_dir, list(kept), read_cells())
+    # The last cell of a text may be its source, which is its group once more, if there are few of them.
+    compared = {n: targets[n].form if n in targets else "" for n in kept if not (text and n == "source")}
+    known = find_known_rows(data_dir, compared, read_cells())
     count = known.total()
     span = add_span(data_dir, fill) if count < profile.rows else None
     return TableReport(
@@ -389,10 +391,6 @@ def _rewrite_cell(cell: str, form: str, column: Column) -> str:
     if form in ("", column.form) or cell.lower() in MISSING:
         return cell
     try:
-        value = parse_cell(cell, form)
+        return write_cell(parse_cell(cell, form), column.form)
     except ValueError:
         return cell
-    with suppress(ValueError):
-        if parse_cell(cell, column.form) == value:  # as it is, equal rows of two weeks are known as such
-            return cell
-    return write_cell(value, column.form)

@@ -555,6 +555,16 @@ def test_rows_that_come_again_with_decimal_commas_are_known(tmp_path):
     assert (report.known, report.span) == (300, None)
 
 
+def test_rows_that_come_again_in_another_file_are_known_by_their_values(tmp_path):
+    days = [datetime(2026, 1, 1, 6) + timedelta(hours=n) for n in range(300)]
+    load(tmp_path, {"day": days, "price": [f"{age}.50" for age in AGES], "paid": labels()}, time="day")
+    prices = [age + 0.5 for age in AGES[-50:]]
+    week = pd.DataFrame({"day": days[-50:], "price": prices, "paid": labels()[-50:]})
+    pd.concat([week, week.assign(price=0.25)]).to_parquet(tmp_path / "b.parquet")
+    report = import_table(tmp_path / "b.parquet", tmp_path / "data", "paid")
+    assert (report.known, report.rows) == (50, 50)
+
+
 def test_rows_are_known_again_after_a_week_whose_whole_numbers_ended_otherwise(tmp_path):
     gap = {"age": [""], "paid": ["yes"]}
     weeks = [{"age": AGES}, gap, {"age": [f"{200 + n}.0" for n in range(300)]}, {"age": AGES}]

@@ -152,3 +152,11 @@ def test_texts_are_added_to_spans_of_ones_own_tools_and_those_in_json_lines_are_
     report = import_table(src, data_dir, "stars", text="review")
     assert (report.known, report.rows, report.labels) == (3, 3, ("5", "bad", "good"))
     assert (data_dir / "span-00003" / "texts.csv").read_text().splitlines()[-1] == "well,5"
+
+
+def test_texts_of_many_authors_are_known_when_a_few_of_them_come_again(tmp_path):
+    texts = [(n, f"text {n}", ("good", "bad")[n % 2], f"author {n // 2}") for n in range(120)]
+    import_table(write(tmp_path / "a.csv", texts), tmp_path / "data", "stars", "author", text="review")
+    again = write(tmp_path / "b.csv", [*texts[:4], (0, "new", "good", "author 1")])
+    report = import_table(again, tmp_path / "data", "stars", text="review")
+    assert (report.known, report.rows) == (4, 1)
