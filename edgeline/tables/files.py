@@ -21,6 +21,7 @@ from edgeline.tables.unpacking import convert_to_utf8, unpack_table
 _LINES = 200
 WHOLE = re.compile(r"[+-]?\d+(\.0)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+_YEAR = re.compile(r"(18|19|20|21)\d\d", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,9 @@ def _check_header(table: Table) -> None:
     repeated = {name for name in header if name and any(cells[name] == name for cells in rows)}
     numbers = [name for name in header if _NUMBER.fullmatch(name)]
     words = {name for name in header if name} - {*numbers}
-    # Numbers in order, such as years, are names.
+    # Numbers in order, such as years, of which the newest may come first, are names.
+    if all(map(_YEAR.fullmatch, numbers)):
+        numbers.sort()
     is_ordered = len(numbers) > 1 and all(float(one) < float(two) for one, two in pairwise(numbers))
     if (
         (len(numbers) > 1 and not is_ordered)

@@ -295,7 +295,9 @@ def test_a_title_above_the_names_is_refused(tmp_path, scratch):
         read(book, scratch)
 
 
-@pytest.mark.parametrize("header", ["id,2019,2020,2021", "0,1,2,3", "name,2019,x,y", "good,bad,x,y"])
+@pytest.mark.parametrize(
+    "header", ["id,2019,2020,2021", "2021,2020,2019,x", "0,1,2,3", "name,2019,x,y", "good,bad,x,y"]
+)
 def test_a_header_with_years_or_numbers_in_order_is_one(tmp_path, scratch, header):
     (tmp_path / "a.csv").write_text(f"{header}\n1,0,1,a\n0,1,1,b\n")
     assert list(read(tmp_path / "a.csv", scratch, ())[0].header) == header.split(",")
