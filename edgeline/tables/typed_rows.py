@@ -92,7 +92,8 @@ def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str
         raise UsageError(
             f"{src} has the sheets {', '.join(names or known)}.",
             f"The sheet {sheet} is missing or empty." if sheet else "It is ambiguous which is the table.",
-            f"Name one: --sheet {shlex.quote((names or known)[0])}",
+            f"Name one for an import: --sheet {shlex.quote((names or known)[0])}."
+            " Else save it as a file of its own.",
         )
     if not names:
         why, do = "There is nothing to learn from.", "Pass a workbook with rows."

@@ -183,7 +183,9 @@ def test_of_several_sheets_the_one_with_the_columns_is_read_or_one_is_to_be_name
     assert read(book, scratch, sheet="About")[1] == [["a survey"]]
     south = {**sheets, "South": [["x", "paid"], [2, "yes"]]}
     book = write_xlsx(tmp_path / "b.xlsx", south)
-    with pytest.raises(UsageError, match=r"has the sheets About, North, South.*Name one: --sheet About"):
+    with pytest.raises(
+        UsageError, match=r"has the sheets About, North, South.*Name one for an import: --sheet About"
+    ):
         read(book, scratch)
     with pytest.raises(UsageError, match=r"has the sheets About, North, Empty, South.*sheet West"):
         read(book, scratch, sheet="West")
