@@ -106,12 +106,6 @@ def import_table(
             "A model would read, or be split by, the label that it is to learn.",
             f"Name another column with --{role}.",
         )
-    if not text and str(src).lower().endswith((".jsonl", ".ndjson")):
-        raise UsageError(
-            f"{src} has JSON lines, but no column of texts is named.",
-            "Tables are read from CSV, .xlsx, Parquet and databases.",
-            "Name the column with --text COLUMN, or write the table as CSV.",
-        )
     own = read_roles(data_dir)
     if not text:
         group, time = _keep_roles(data_dir, own, label, group, time)
@@ -119,6 +113,12 @@ def import_table(
     with TemporaryDirectory() as scratch:
         given = list(dict.fromkeys(name for name in (text, label, group, time) if name))
         table = open_table(str(src), Path(scratch), given, query, sheet)
+        if not text and is_json(table.path):
+            raise UsageError(
+                f"{src} has JSON lines, but no column of texts is named.",
+                "Tables are read from CSV, .xlsx, Parquet and databases.",
+                "Name the column with --text COLUMN, or write the table as CSV.",
+            )
         if text and not group and own.get("group") in table.header:
             group = own["group"]
             given = list(dict.fromkeys((*given, group)))

@@ -17,6 +17,7 @@ from typing import IO
 
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import join_names
+from edgeline.tables.rows import is_json
 
 # Beside one of these a .zip may hold a licence, or a page that explains the columns.
 PHOTO_SUFFIXES = frozenset(
@@ -61,6 +62,11 @@ _TEXT: Mapping[str, tuple[str, str]] = {
         "a JSON array",
         f"{_PANDAS.format('json')} For texts, jq -c '.[]' {{quoted}} > texts.jsonl does as well.",
     ),
+    r'\{\s*"': (
+        "JSON",
+        "If each line has an object, rename it to .jsonl, which texts are read from; for a table,"
+        " pandas.read_json('{path}', lines=True).to_parquet('table.parquet').",
+    ),
 }
 _HEAD_BYTES, _LINE_BYTES = 4096, 2**26
 _MOST_LAYERS = 3  # a .zip may hold a .gz, or itself
@@ -94,7 +100,7 @@ def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
                     with archive.open(member) as packed:
                         path = _copy(src, packed, Path(mkdtemp(dir=scratch), Path(member).name))
             else:
-                return path, _find_kind(src, head)
+                return path, _find_kind(src, path, head)
         raise ValueError(f"it is compressed {_MOST_LAYERS} times or more")
     except (OSError, EOFError, ValueError, RuntimeError, LZMAError, zlib.error, zipfile.BadZipFile) as error:
         problem = getattr(error, "strerror", None) or error
@@ -105,7 +111,7 @@ def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
         ) from None
 
 
-def _find_kind(src: Path, head: bytes) -> str:
+def _find_kind(src: Path, path: Path, head: bytes) -> str:
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith((_ZIP, _OLD_OFFICE)):
@@ -116,7 +122,8 @@ def _find_kind(src: Path, head: bytes) -> str:
         other = next(kind for start, kind in _BINARY.items() if head.startswith(start))
     if head[257:262] == b"ustar":
         other = "a tar archive", _UNPACK
-    other = other or next((kind for form, kind in _TEXT.items() if re.match(form, begin)), None)
+    if not is_json(path):
+        other = other or next((kind for form, kind in _TEXT.items() if re.match(form, begin)), None)
     if other is not None:
         do = other[1].format(path=src, quoted=shlex.quote(str(src)))
         raise UsageError(f"{src} is {other[0]}.", "Tables are CSV, Parquet, .xlsx, .xls or .ods.", do)

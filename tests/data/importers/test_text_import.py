@@ -1,4 +1,5 @@
 import csv
+import gzip
 import json
 
 import pytest
@@ -120,9 +121,11 @@ def test_texts_that_cannot_be_learned_are_refused(tmp_path, given, kind, found):
 
 
 def test_json_lines_without_a_column_of_texts_are_refused(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"age": 3, "stars": 1}')
-    with pytest.raises(UsageError, match="no column of texts is named"):
-        import_table(tmp_path / "a.jsonl", tmp_path / "data", "stars")
+    (tmp_path / "a.jsonl").write_text('{"age": 3.5, "stars": 1}')
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress((tmp_path / "a.jsonl").read_bytes()))
+    for name in ("a.jsonl", "b.jsonl.gz"):
+        with pytest.raises(UsageError, match="no column of texts is named"):
+            import_table(tmp_path / name, tmp_path / "data", "stars")
 
 
 def test_the_author_of_earlier_weeks_is_the_group_of_later_ones_without_being_named(tmp_path):

@@ -228,6 +228,7 @@ def test_the_types_of_parquet_and_of_a_database_are_kept(tmp_path, scratch):
         ("a.pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "is a PDF", "CSV"),
         ("a.rda", packed(b"RDX3\nX\n\0\0\0\3"), "is an R data file", "write.csv"),
         ("a.json", b'[\n {"a": 1}]', "is a JSON array", "to_parquet"),
+        ("b.json", b'{"a": 1}\n{"a": 2}', "is JSON", "rename it to .jsonl"),
         ("a.xls", b"<html><table><tr>", "is an HTML or XML page", "spreadsheet"),
         ("a.csv", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1", "is a photo", "folder"),
         ("a.sas7bdat", bytes(300), "is a binary file of an unknown kind", "CSV"),
