@@ -67,6 +67,7 @@ _UNREAD_DATE = re.compile(
 _COMPACT_DATE = re.compile(r"(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
 # A number with a unit behind it or a currency before it, and these two.
 _WITH_UNIT = re.compile(r"([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]\d+)?", re.ASCII)
 _MOST_SIZES = 20  # with a unit, which make a good category
 
 
@@ -212,7 +213,8 @@ class ColumnProfile:
             return self._explain_dates()
         if (self.values is None or len(self.values) > _MOST_SIZES) and self._has_unit():
             return (
-                f"has numbers with a unit, such as {self.find_unreadable()}: write the numbers alone"
+                "has numbers with a unit, or with blanks or ' at thousands, such as"
+                f" {self.find_unreadable()}: write the numbers alone"
                 " (--category keeps them as names)"
             )
         if self.values is None or len(self.values) > sum(rows.values()) / 2:
@@ -299,11 +301,13 @@ class ColumnProfile:
         return bool(cells) and sum(map(bool, map(form.fullmatch, cells))) >= MOSTLY * len(cells)
 
     def _has_unit(self) -> bool:
-        """Returns whether its cells are numbers with the same unit."""
+        """Returns whether its cells are numbers with the same unit, or with blanks at thousands."""
         cells = self.values or self.sampled
         units = Counter(match and "".join(match.groups()) for match in map(_WITH_UNIT.fullmatch, cells))
         unit, count = units.most_common(1)[0] if units else (None, 0)
-        return bool(unit) and count >= MOSTLY * len(cells)
+        grouped = sum(map(bool, map(_GROUPED.fullmatch, cells)))
+        most = MOSTLY * len(cells)
+        return bool((unit and count >= most) or (grouped and grouped + units[""] >= most))
 
     def is_nearly_unique(self) -> bool:
         """Returns whether nearly every cell has a value of its own."""

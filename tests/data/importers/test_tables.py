@@ -284,12 +284,20 @@ def test_numbers_with_a_unit_are_left_out_with_advice_and_a_few_sizes_are_a_cate
         "code": ["A4", "B2", "K40"] * 100,
     }
     report = load(tmp_path, columns)
-    why = f"has numbers with a unit, such as {unread[0]!r} in a.csv:2: write the numbers alone"
-    assert dict(report.left_out)["x"].startswith(why)
+    why = f"such as {unread[0]!r} in a.csv:2: write the numbers alone"
+    assert why in dict(report.left_out)["x"]
     assert report.categories == ("size", "code")
 
 
 def test_a_typing_error_in_a_column_is_quarantined_and_a_missing_cell_is_missing(tmp_path):
+@pytest.mark.parametrize("mark", [" ", "\u202f", "'"])
+def test_numbers_with_blanks_at_thousands_are_left_out_with_advice(tmp_path, mark):
+    sums = [f"{n * 7 % 300 * 13.5:,.2f}".replace(",", mark).replace(".", ",") for n in range(80, 380)]
+    assert dict(load(tmp_path, {"x": sums, "age": AGES}, separator=";").left_out)["x"].startswith(
+        f"has numbers with a unit, or with blanks or ' at thousands, such as {sums[0]!r} in a.csv:2: write"
+    )
+
+
     cells = [f"2026-01-{n % 28 + 1:02}" for n in range(300)]
     cells[3], cells[4] = "2026-13-01", "?"
     load(tmp_path, {"since": cells})
