@@ -69,6 +69,8 @@ _COMPACT_DATE = re.compile(r"(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\
 _WITH_UNIT = re.compile(r"([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]\d+)?", re.ASCII)
 _MOST_SIZES = 20  # with a unit, which make a good category
+# The index of a pandas frame, which has no name in a CSV.
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0")
 
 
 @lru_cache(maxsize=2**16)
@@ -181,7 +183,7 @@ class ColumnProfile:
         """Returns `number`, `time`, `category`, or why it is left out; `rows` counts those of each label."""
         if self.cells == 0 or (self._has_one_value() and not self._is_mark(rows)):
             return "has one value"
-        if self.name in RESERVED:
+        if self.name in RESERVED or _PANDAS_INDEX.fullmatch(self.name):
             return "has no name, or a name that examples use for another feature"
         if self.gives_label_away():
             are_names = len(self.values or ()) > len(self.labels)
