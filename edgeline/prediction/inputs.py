@@ -12,7 +12,7 @@ from typing import Any
 from edgeline.edge.contracts import row
 from edgeline.edge.interpreter import KINDS
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.records.columns import ISO, CellError, parse_cell
+from edgeline.records.columns import ISO, MISSING, CellError, parse_cell
 from edgeline.records.rejection import Rejected
 from edgeline.runtime import Answer, Bundle
 from edgeline.store.locations import read_bytes
@@ -163,9 +163,11 @@ def _read_rows(
 
 def _convert(cell: str, kind: str | None) -> Any:
     """Converts the text of a cell to the type that its source has for it, if any."""
-    if cell and kind == "number":
+    if cell.lower() in MISSING:
+        return cell
+    if kind == "number":
         return float(cell)
-    if cell and kind == "time":
+    if kind == "time":
         with suppress(ValueError):  # the year 1, as databases have it, is no time
             return datetime.fromtimestamp(parse_cell(cell, ISO), timezone.utc)
     return cell

@@ -22,6 +22,7 @@ from types import NoneType
 from typing import TYPE_CHECKING
 
 from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.records.columns import MISSING
 from edgeline.records.rejection import RowRejected
 from edgeline.tables.decoder_process import DecoderProcess
 from edgeline.tables.rows import check_once
@@ -220,7 +221,7 @@ def _make_error(url: "URL", what: str, error: Exception, do: str, kind: type[Edg
 def _write_csv(
     where: object, target: Path, names: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> dict[str, str]:
-    """Writes the rows as CSV, and returns the type of each column whose cells all have the same."""
+    """Writes the rows as CSV, and returns the type of each column whose filled cells all have the same."""
     check_once(where, names, [name for name in names if name], ())
     types_seen = [set[type]() for _ in names]
     with target.open("w", encoding="utf-8", errors="replace", newline="") as file:
@@ -228,7 +229,8 @@ def _write_csv(
         writer.writerow(names)
         for row in rows:
             for kinds, value in zip(types_seen, row, strict=True):
-                kinds.add(type(value))
+                if not (isinstance(value, str) and value.strip().lower() in MISSING):
+                    kinds.add(type(value))
             # Python 3.10 cannot write a NUL; another control character costs its row as well.
             writer.writerow([_format_cell(value).replace("\0", "\1") for value in row])
     types = dict[str, str]()

@@ -18,6 +18,7 @@ from edgeline.edge.contracts.row import preprocess
 from edgeline.errors import DataRefused, UsageError
 from edgeline.prediction.inputs import read_inputs
 from pipeline.workloads import find_workload, read_schema, with_features
+from tests.data.importers.workbooks import write_xlsx
 
 RNG = random.Random(5)
 # Of people, which are no running numbers.
@@ -297,6 +298,7 @@ def test_numbers_with_blanks_at_thousands_are_left_out_with_advice(tmp_path, mar
     )
 
 
+def test_a_typing_error_in_a_column_is_quarantined_and_a_missing_cell_is_missing(tmp_path):
     cells = [f"2026-01-{n % 28 + 1:02}" for n in range(300)]
     cells[3], cells[4] = "2026-13-01", "?"
     load(tmp_path, {"since": cells})
@@ -451,6 +453,15 @@ def test_a_column_that_is_called_as_a_feature_of_every_example_is_left_out_and_n
     report = load(tmp_path, {"age": AGES, "span": "xyz" * 100, "group": "xyz" * 100}, group="group")
     assert [name for name, _ in report.left_out] == ["span"]
     assert open_workload(tmp_path / "data").reads == ("age",)
+
+
+def test_the_index_of_a_frame_is_left_out_of_every_kind_of_file(tmp_path):
+    frame = pd.DataFrame({"age": AGES, "paid": labels()}, index=RNG.sample(range(10_000), 300))
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_csv(tmp_path / "a.csv")
+    pd.read_csv(tmp_path / "a.csv").to_csv(tmp_path / "b.csv", index=False)
+    for name in ("a.parquet", "a.csv", "b.csv"):
+        assert import_table(tmp_path / name, tmp_path / f"of {name}", "paid").numbers == ("age",)
 
 
 @pytest.mark.parametrize(
@@ -811,6 +822,12 @@ def test_a_week_from_a_workbook_becomes_what_the_first_one_was_and_its_cells_kee
     contract |= {"numbers": numbers, "vocabulary_size": 0}
     asked = next(iter(read_inputs(tmp_path / "b.parquet", contract)))
     assert preprocess(asked.content, contract)[0, 0, :3].tolist() == pytest.approx([78.932, 2.25, 4.0])
+    # A mark of a missing number does not make texts of the numbers beside it.
+    contract["missing"] = ["-", "n/a"]
+    marked = {"Data": [["sum", "price", "day"], [78.932, 2.25, "01.01.2026"], ["n/a", 2.5, "-"]]}
+    asked, none = read_inputs(write_xlsx(tmp_path / "b.xlsx", marked), contract)
+    assert preprocess(asked.content, contract)[0, 0, :3].tolist() == pytest.approx([78.932, 2.25, 4.0])
+    assert preprocess(none.content, contract)[0, 0, 3:].tolist() == [1, 0, 1]
     # As databases write no date; a run quarantines such a row.
     pq.write_table(pa.table({"sum": [1.5], "price": [2.5], "day": [date(1, 1, 1)]}), tmp_path / "c.parquet")
     (none,) = read_inputs(tmp_path / "c.parquet", contract)
