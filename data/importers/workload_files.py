@@ -109,13 +109,23 @@ def read_workload(data_dir: Path, **kinds: Any) -> dict[str, Any]:
 def _format_yaml(value: str | Mapping[str, Column]) -> str:
     """Formats a text, or columns one a line without the defaults of `Column`; plain numbers are left out."""
     if isinstance(value, str):
-        return f" {json.dumps(value)}"
+        return f" {_quote(value)}"
     lines = []
     for feature, column in value.items():
         own = {key: part for key, part in vars(column).items() if part != getattr(Column, key, None)}
         if own != {"name": feature}:
-            lines.append(f"\n  {json.dumps(feature)}: {json.dumps(own)}")
+            lines.append(f"\n  {_quote(feature)}: {_quote(own)}")
     return "".join(lines) or " {}"
+
+
+def _quote(value: str | Mapping[str, str]) -> str:
+    """Formats texts in YAML's quotes: JSON writes an emoji as two halves, which YAML does not join."""
+    import yaml
+
+    text: str = yaml.safe_dump(
+        value, default_style='"', default_flow_style=True, width=float("inf"), sort_keys=False
+    )
+    return text.strip()
 
 
 def _make_name(name: str) -> str:

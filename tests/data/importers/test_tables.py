@@ -455,6 +455,14 @@ def test_a_column_that_is_called_as_a_feature_of_every_example_is_left_out_and_n
     assert open_workload(tmp_path / "data").reads == ("age",)
 
 
+def test_a_column_of_any_name_is_the_same_for_a_run_and_for_another_week(tmp_path):
+    days = ["05.01.2020", "27.02.2023", "13.03.2026"] * 100
+    columns = {"age": AGES, "👍 a\\b\u2028c": days, "paid 😀": labels()}
+    load(tmp_path, columns, label="paid 😀", time="👍 a\\b\u2028c")
+    assert (open_workload(tmp_path / "data").label_column, len(read(tmp_path / "data"))) == ("paid 😀", 300)
+    assert load(tmp_path, columns, label="paid 😀").known == 300
+
+
 def test_the_index_of_a_frame_is_left_out_of_every_kind_of_file(tmp_path):
     frame = pd.DataFrame({"age": AGES, "paid": labels()}, index=RNG.sample(range(10_000), 300))
     frame.to_parquet(tmp_path / "a.parquet")
