@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.records.columns import MISSING
 from edgeline.records.rejection import RowRejected
+from edgeline.store.locations import add_path_to_errors
 from edgeline.tables.decoder_process import DecoderProcess
 from edgeline.tables.rows import check_once
 
@@ -64,6 +65,8 @@ def write_parquet(src: Path, target: Path) -> dict[str, str]:
             rows = (row.values() for batch in batches for row in batch.to_pylist())
             return _write_csv(src, target, file.schema_arrow.names, rows)
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        if getattr(error, "filename", None) == str(target):  # its disk is full
+            raise
         why = "It is not a Parquet file, or it is damaged."
         raise DataRefused(f"{src} cannot be read: {error}", why, "Write it again.") from None
 
@@ -224,7 +227,10 @@ def _write_csv(
     """Writes the rows as CSV, and returns the type of each column whose filled cells all have the same."""
     check_once(where, names, [name for name in names if name], ())
     types_seen = [set[type]() for _ in names]
-    with target.open("w", encoding="utf-8", errors="replace", newline="") as file:
+    with (
+        add_path_to_errors(target),
+        target.open("w", encoding="utf-8", errors="replace", newline="") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(names)
         for row in rows:

@@ -17,6 +17,7 @@ from typing import IO
 
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import join_names
+from edgeline.store.locations import add_path_to_errors
 from edgeline.tables.rows import is_json
 
 # Beside one of these a .zip may hold a licence, or a page that explains the columns.
@@ -103,6 +104,8 @@ def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
                 return path, _find_kind(src, path, head)
         raise ValueError(f"it is compressed {_MOST_LAYERS} times or more")
     except (OSError, EOFError, ValueError, RuntimeError, LZMAError, zlib.error, zipfile.BadZipFile) as error:
+        if str(getattr(error, "filename", "")).startswith(str(scratch)):  # its disk is full
+            raise
         problem = getattr(error, "strerror", None) or error
         raise DataRefused(
             f"{src} cannot be read: {problem}.",
@@ -208,7 +211,7 @@ def _find_table(src: Path, archive: zipfile.ZipFile) -> str:
 
 def _copy(src: Path, packed: IO[bytes] | gzip.GzipFile, target: Path) -> Path:
     most = max(_MOST_BYTES, _MOST_TIMES * src.stat().st_size)
-    with target.open("wb") as file:
+    with add_path_to_errors(target), target.open("wb") as file:
         while block := packed.read(2**20):
             if file.tell() + len(block) > most:
                 raise ValueError(f"it unpacks to more than {most:,} bytes")

@@ -14,6 +14,7 @@ from data.spans.source import Rejected
 from edgeline.errors import DataRefused, UsageError
 from edgeline.tables.files import open_table
 from tests.data.importers.workbooks import write_ods, write_xlsx
+from tests.disks import mounted
 
 HEADER = ["name", "age", "paid"]
 ROWS = [["Jürgen", "34", "yes"], ["Zoë, the 2nd", "29", "no"], ["O'Hara", "", "yes"]] * 4
@@ -304,3 +305,17 @@ def test_a_title_above_the_names_is_refused(tmp_path, scratch):
 def test_a_header_with_years_or_numbers_in_order_is_one(tmp_path, scratch, header):
     (tmp_path / "a.csv").write_text(f"{header}\n1,0,1,a\n0,1,1,b\n")
     assert list(read(tmp_path / "a.csv", scratch, ())[0].header) == header.split(",")
+
+
+@pytest.fixture
+def small(tmp_path):
+    yield from mounted(tmp_path / "small", 16)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv.gz"])
+def test_a_full_disk_is_not_taken_for_a_damaged_file(tmp_path, small, name):
+    pd.DataFrame({"x": range(10_000), "paid": "yes"}).to_parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text().encode() * 1000))
+    with pytest.raises(OSError, match="No space left on device") as full:
+        read(tmp_path / name, small)
+    assert full.value.filename.startswith(str(small))
