@@ -1,5 +1,6 @@
 """Reports of imports, for people and programs, and what is said of classes that a run would refuse."""
 
+import re
 import shlex
 import unicodedata
 from collections import Counter
@@ -16,11 +17,12 @@ NOTHING_NEW = "Nothing is new, and nothing was added."
 
 
 def _fold(label: str) -> str:
-    return "".join(unicodedata.normalize("NFC", label).lower().split())
+    folded = "".join(unicodedata.normalize("NFC", label).lower().split())
+    return re.sub(r"^0+(?=\d+$)", "", folded)  # spreadsheets drop these zeros
 
 
 def warn_of_spellings(labels: Collection[str]) -> tuple[str, ...]:
-    """Returns a warning if new labels differ in nothing but capitals, blanks and Unicode's two forms."""
+    """Returns a warning if new labels differ in nothing but capitals, blanks, zeros and Unicode's forms."""
     alike: dict[str, list[str]] = {}
     for label in sorted(labels):
         alike.setdefault(_fold(label), []).append(label)
@@ -33,7 +35,7 @@ def warn_of_spellings(labels: Collection[str]) -> tuple[str, ...]:
 
 
 def check_spelling(shown: str, labels: Collection[str], known: Collection[str]) -> None:
-    """Refuses labels of which none is known, or one is but for capitals, blanks and Unicode's two forms.
+    """Refuses labels of which none is known, or one is but for capitals, blanks, zeros and Unicode's forms.
 
     Raises DataRefused, since each of them would become a class of its own.
     """

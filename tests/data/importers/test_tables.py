@@ -661,6 +661,12 @@ def test_labels_of_which_none_is_known_are_no_new_classes(tmp_path, words, found
 
 def test_spellings_of_a_label_in_the_first_week_are_a_warning(tmp_path):
     ends = [("churn", "stay", "Churn")[n * n % 7 % 3] for n in range(300)]
+def test_labels_that_lost_their_zeros_in_a_spreadsheet_are_no_new_classes(tmp_path):
+    load(tmp_path, {"age": AGES, "paid": ["01", "02", "10"] * 100})
+    with pytest.raises(DataRefused, match="has the label '1', and earlier spans have '01'"):
+        load(tmp_path, {"age": AGES, "paid": ["1", "2", "10"] * 100}, name="b.csv")
+
+
     (warning,) = load(tmp_path, {"age": AGES, "paid": ends}).warnings
     assert warning.startswith("The labels 'Churn', 'churn' differ in their spelling alone")
 
