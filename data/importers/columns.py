@@ -57,11 +57,11 @@ _DATE_ADVICE = "write them as 2026-01-05 (--category keeps them as names)"
 _PASS_SIGN = " (pass --decimal . or --decimal ,)"
 _YEARS = (1800, 2200)
 # Dates in forms that are not read, such as 1 Jan 2026, Mon, January 5th, 2026, 5.1.26, 01/05/2026 6:00 PM,
-# months such as 2026-02, and 20260105, which reads as a number.
+# months, quarters and weeks such as 2026-02, 2026Q1 and 2026-W05, and 20260105, which reads as a number.
 _DAY, _MONTH = r"\d{1,2}(?:st|nd|rd|th)?", "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _UNREAD_DATE = re.compile(
     rf"(?:[a-z]{{3,9}}\.?,? )?(?:{_DAY}[-./ ]+{_MONTH}|{_MONTH}[-./ ]+{_DAY}|\d{{1,2}}([-./])\d{{1,2}}(?=\1))"
-    r"[-.,/ ]+(?:(?<!\d-)\d\d|\d{4})(?:[T, ]+\d.*)?|(?:19|20)\d\d-(?:0[1-9]|1[0-2])",
+    r"[-.,/ ]+(?:(?<!\d-)\d\d|\d{4})(?:[T, ]+\d.*)?|(?:19|20)\d\d(?:-(?:0[1-9]|1[0-2])|[- ]?[QW]\d\d?)",
     re.IGNORECASE | re.ASCII,
 )
 _COMPACT_DATE = re.compile(r"(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)

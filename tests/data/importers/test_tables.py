@@ -262,6 +262,8 @@ def test_dates_of_which_day_and_month_cannot_be_told_are_no_times_and_left_out(t
         ("%d.%m.%y", 300),
         ("%m/%d/%Y %I:%M %p", 300),
         ("%Y-%m", 300),
+        ("%G-W%V", 300),
+        ("%YQ1", 1500),
         ("%Y%m%d", 1500),
     ],
 )
@@ -659,14 +661,14 @@ def test_labels_of_which_none_is_known_are_no_new_classes(tmp_path, words, found
     assert len(find_spans(tmp_path / "data")) == 1
 
 
-def test_spellings_of_a_label_in_the_first_week_are_a_warning(tmp_path):
-    ends = [("churn", "stay", "Churn")[n * n % 7 % 3] for n in range(300)]
 def test_labels_that_lost_their_zeros_in_a_spreadsheet_are_no_new_classes(tmp_path):
     load(tmp_path, {"age": AGES, "paid": ["01", "02", "10"] * 100})
     with pytest.raises(DataRefused, match="has the label '1', and earlier spans have '01'"):
         load(tmp_path, {"age": AGES, "paid": ["1", "2", "10"] * 100}, name="b.csv")
 
 
+def test_spellings_of_a_label_in_the_first_week_are_a_warning(tmp_path):
+    ends = [("churn", "stay", "Churn")[n * n % 7 % 3] for n in range(300)]
     (warning,) = load(tmp_path, {"age": AGES, "paid": ends}).warnings
     assert warning.startswith("The labels 'Churn', 'churn' differ in their spelling alone")
 
