@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -192,7 +192,7 @@ def _read_cell(name: str, form: str, cell: Any, missing: Collection[str]) -> flo
                 return value
         except ValueError:
             pass
-    if isinstance(cell, datetime) and form in TIMES and cell == cell:
+    if isinstance(cell, date) and form in TIMES and cell == cell:
         return _to_seconds(cell)
     text = "" if cell is None else str(cell)
     if isinstance(cell, str):
@@ -210,5 +210,7 @@ def _read_cell(name: str, form: str, cell: Any, missing: Collection[str]) -> flo
         raise CellError(name, form, f"{name}: {error}.") from None
 
 
-def _to_seconds(time: datetime) -> float:
+def _to_seconds(time: date) -> float:
+    if not isinstance(time, datetime):
+        time = datetime(time.year, time.month, time.day)
     return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()

@@ -1,6 +1,6 @@
 """What a device makes of the cells of a row."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 import pandas
 import pytest
@@ -48,6 +48,7 @@ def test_cells_become_what_the_form_of_their_column_says() -> None:
 def test_what_programs_have_is_taken_as_it_is() -> None:
     typed = {"price": 78932.5, "since": datetime(2026, 1, 5), "day": pandas.Timestamp("2026-01-07 12:00")}
     assert made({**typed, "zip": 80331}) == made({})
+    assert made({**typed, "since": date(2026, 1, 5)}) == made({})
 
 
 @pytest.mark.parametrize("cell", ["", None, float("nan"), pandas.NA, pandas.NaT])
