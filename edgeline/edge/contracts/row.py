@@ -58,7 +58,10 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
         one_hot = np.zeros((readings, contract["vocabulary_size"] + 1))
         vocabulary: Sequence[str] = category["vocabulary"]
         # A window may have one cell of a category: it is of one machine.
-        text = format_cell(_read_cells(content, category["name"], readings, least=1)[-1])
+        cell = _read_cells(content, category["name"], readings, least=1)[-1]
+        text = format_cell(cell)
+        if text not in vocabulary and not isinstance(cell, str):
+            text += ".0"  # as pandas writes whole numbers beside gaps
         one_hot[:, 1 + vocabulary.index(text) if text in vocabulary else 0] = 1
         channels.append(one_hot)
     return np.concatenate(channels, axis=-1).astype(np.float32)[np.newaxis]

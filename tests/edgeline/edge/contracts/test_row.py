@@ -51,6 +51,12 @@ def test_what_programs_have_is_taken_as_it_is() -> None:
     assert made({**typed, "since": date(2026, 1, 5)}) == made({})
 
 
+@pytest.mark.parametrize("cell", [5, 5.0, "5.0"])
+def test_a_whole_number_is_in_a_vocabulary_that_pandas_wrote_beside_gaps(cell: object) -> None:
+    categories = [{"name": "zip", "vocabulary": ["5.0", ""]}]
+    assert made({"zip": cell}, categories=categories)[6:] == [0.0, 1.0, 0.0]
+
+
 @pytest.mark.parametrize("cell", ["", None, float("nan"), pandas.NA, pandas.NaT])
 def test_an_empty_category_is_outside_of_the_vocabulary(cell: object) -> None:
     assert made({"zip": cell})[6:] == [1.0, 0.0, 0.0]
