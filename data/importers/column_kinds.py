@@ -63,15 +63,17 @@ def check_names(shown: str, names: Collection[str]) -> None:
         )
 
 
-def check_forms(shown: str, table: TableProfile, forms: Mapping[str, str], time: str) -> None:
-    """Refuses a column in several forms, and a time column without readable times.
+def check_forms(
+    shown: str, table: TableProfile, forms: Mapping[str, str], time: str, names: Collection[str]
+) -> None:
+    """Refuses a column among `names` in several forms, and a time column without readable times.
 
     Raises:
         UsageError: The time column holds no times.
         DataRefused: A column is in several forms.
     """
     for name, column in table.columns.items():
-        if several := column.find_mixed_forms(forms[name]):
+        if name in names and (several := column.find_mixed_forms(forms[name])):
             raise DataRefused(
                 f"The column {name} of {shown} mixes formats: {several}.",
                 "The format of each cell is ambiguous.",

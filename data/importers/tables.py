@@ -167,7 +167,10 @@ def import_table(
         known_forms |= {column.name: column.form for column in columns.values()}
         forms = profile.find_forms(decimal, known_forms)
         if not text:
-            check_forms(table.shown, profile, forms, time)
+            formed = {*known_forms}
+            if known_kinds is None:
+                formed = {name for name in profile.columns if chosen.get(name, "number") == "number"}
+            check_forms(table.shown, profile, forms, time, formed)
         if text:
             kinds = Kinds({}, ())
         elif known_kinds is None:

@@ -247,6 +247,15 @@ def test_dates_or_numbers_in_several_forms_are_refused_with_a_row_of_each(tmp_pa
         load(tmp_path, {"x": cells}, separator=";")
 
 
+def test_a_column_in_several_forms_may_be_left_out_or_kept_as_names(tmp_path):
+    columns = {"age": AGES, "x": ["2026-01-09", "09.01.2026", "2026-01-11"] * 100}
+    assert load(tmp_path, columns, into="out", chosen={"x": "leave out"}).numbers == ("age",)
+    assert load(tmp_path, columns, into="kept", chosen={"x": "category"}).categories == ("x",)
+    # A later week may have more columns than the schema, whatever they are.
+    load(tmp_path, {"age": AGES})
+    assert dict(load(tmp_path, columns, name="b.csv").left_out) == {"x": "the schema does not have"}
+
+
 def test_dates_of_which_day_and_month_cannot_be_told_are_no_times_and_left_out(tmp_path):
     columns = {"since": [f"{n % 12 + 1}/{n % 11 + 1}/2026" for n in range(300)], "age": AGES}
     assert dict(load(tmp_path, columns).left_out) == {"since": "has dates with an ambiguous day and month"}
