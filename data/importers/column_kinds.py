@@ -203,8 +203,10 @@ def reuse_kinds(
     return Kinds(numbers, categories, tuple(left_out))
 
 
-def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: bool) -> None:
-    """Refuses a column that is not a label; `is_first` is true for the folder's first import.
+def check_label_column(
+    shown: str, column: ColumnProfile, rows: int, is_first: bool, known: Collection[str]
+) -> None:
+    """Refuses a column that is not a label; a folder's first import `is_first`, others have `known` labels.
 
     Raises UsageError for one value, one for nearly each row, measurements, or a value that cannot be a label.
     """
@@ -215,7 +217,7 @@ def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: b
     if (
         column.find_form() in NUMBERS
         and not is_few
-        and (values is None or len(values) > _MOST_NUMBERED_CLASSES)
+        and (values is None or len(values.keys() - known) > _MOST_NUMBERED_CLASSES)
     ):
         raise UsageError(
             f"The column {label} of {shown} has {'over ' if values is None else ''}"

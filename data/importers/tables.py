@@ -147,7 +147,8 @@ def import_table(
         profile = _profile_table(profiled, given if text else table.header, label, {group, text} - {""})
         table = replace(table, endings=endings)
         is_first = not find_spans(data_dir)
-        check_label_column(table.shown, profile.columns[label], profile.rows, is_first)
+        earlier, old_labels = read_schema(data_dir)
+        check_label_column(table.shown, profile.columns[label], profile.rows, is_first, old_labels)
         counts = {name: sum(by.values()) for name, by in (profile.columns[label].values or {}).items()}
         noun = "text" if text else "row"
         if is_first and least:
@@ -157,7 +158,6 @@ def import_table(
             why = "Rows of one group are never in two splits, so there would be no rows to evaluate on."
             check_not_constant(table.shown, profile.columns[group], why, "groups")
         base_schema = build_text_schema(()) if text else build_table_schema((), (), (), group, time)
-        earlier, old_labels = read_schema(data_dir)
         known_kinds = read_extra_columns(earlier, base_schema) if earlier else None
         columns: dict[str, Column] = {}  # by feature
         if known_kinds is not None:

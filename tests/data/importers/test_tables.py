@@ -807,6 +807,12 @@ def test_a_label_that_is_measured_is_no_class(tmp_path, cells, found):
     )
 
 
+def test_numbered_classes_of_earlier_weeks_are_no_measurements_in_a_small_one(tmp_path):
+    load(tmp_path, {"age": AGES, "b": [n % 7 for n in range(300)], "shop": list(range(30)) * 10}, "shop")
+    later = {"age": range(200, 260), "b": [n % 7 for n in range(60)], "shop": list(range(30)) * 2}
+    assert load(tmp_path, later, "shop", name="b.csv").rows == 60
+
+
 @pytest.mark.parametrize(
     ("groups", "said"),
     [
