@@ -26,7 +26,7 @@ from edgeline.gates.answers import Answers
 from edgeline.gates.bounds import judge
 from edgeline.gates.figures import compute_metrics, estimate_accuracies, find_worst_groups
 from edgeline.gates.served import add_served, describe_skews
-from edgeline.gates.settings import EvaluationSettings, GateSettings
+from edgeline.gates.settings import ALARM_METRICS, EvaluationSettings, GateSettings
 from edgeline.gates.simple import compare
 from edgeline.records.evaluation import METRICS, REVIEWED, Confusion, Metrics
 from edgeline.records.ingest import TWINS
@@ -36,8 +36,6 @@ from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
 
 log = logging.getLogger("edgeline.evaluator")
-
-_ALARM_METRICS = ("auc", "recall_at_false_alarms")
 
 
 class _Settings(Group):
@@ -174,7 +172,7 @@ def read_metrics(
         }
         sums = dict(zip(workload.labels, map(sum, matrix), strict=True))
         if not 0 < sums.get(workload.normal, 0) < sum(sums.values()):  # not both alarms and normal examples
-            values = {metric: value for metric, value in values.items() if metric not in _ALARM_METRICS}
+            values = {metric: value for metric, value in values.items() if metric not in ALARM_METRICS}
         class_id = workload.labels.index(name) if kind == "class" else None
         of_classes = matrix if class_id is None else matrices["overall", "all"]
         metrics[kind][name] = values | average_by_class(of_classes, class_id)

@@ -11,7 +11,7 @@ from data.settings import DataSettings
 from edgeline.alerts.settings import AlertSettings
 from edgeline.edge.variants import ConversionSettings
 from edgeline.errors import UsageError
-from edgeline.gates.settings import EdgeLimits, EvaluationSettings, GateSettings
+from edgeline.gates.settings import ALARM_METRICS, EdgeLimits, EvaluationSettings, GateSettings
 from edgeline.records.run import flatten
 from edgeline.records.served import name_kinds_of_phones
 from edgeline.records.steps import STEPS, select_steps
@@ -123,12 +123,14 @@ def load(
     platform: str | None = None,
     slices: Collection[str] | None = None,
     parameters: Mapping[str, object] | None = None,
+    normal: str | None = None,
 ) -> Settings:
     """Merges defaults < workload's settings < profile < platform < `a.b=c` overrides < parameters.
 
     `workload`, on top of its kind's, and `parameters`, of one run on a cluster, are nested by group.
     `profile` is a YAML file, or the name of one in `pipeline/profiles/`; `platform` is another, for settings
-    of a cluster. Class weights may name none but `labels`, and bounds no kinds of slices but `slices`.
+    of a cluster. Class weights may name none but `labels`, and bounds no kinds of slices but `slices`, and no
+    metric of alarms where `normal`, the label that is none, is empty.
 
     Raises:
         UsageError: A setting is wrong; the one error names every mistake.
@@ -141,6 +143,7 @@ def load(
     if settings:
         mistakes += [
             *_find_unknown_names(settings, labels, slices),
+            *(_find_unmeasured(settings) if normal == "" else ()),
             *_find_conflicts(settings, tree),
             *_find_search_mistakes(settings, tree),
             *find_mistakes(settings.steps, select_steps(flatten(settings.recorded()), {})),
@@ -196,6 +199,16 @@ def _find_unknown_names(
             if bound.slice not in allowed:
                 place = f"evaluation.{name}.{number}.slice"
                 yield f"{place}: {bound.slice!r} is not one of {', '.join(allowed)}."
+
+
+def _find_unmeasured(settings: Settings) -> Iterator[str]:
+    """Yields a sentence for each bound on a metric of alarms, for a workload without a normal label."""
+    for number, bound in enumerate(settings.evaluation.bounds):
+        if bound.metric in ALARM_METRICS:
+            yield (
+                f"evaluation.bounds.{number}.metric: {bound.metric} compares alarms with normal examples, and"
+                " the workload has no `normal`, the label that is no alarm."
+            )
 
 
 def _find_conflicts(settings: Settings, tree: Tree) -> Iterator[str]:

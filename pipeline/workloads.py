@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -269,10 +269,13 @@ def with_features(workload: Workload) -> Workload:
 
     Raises:
         UsageError: The schema cannot be read, its feature `label` has fewer than two values, one of them
-            cannot be a label, or the drift of a number has a limit that is never reached.
+            cannot be a label, the drift of a number has a limit that is never reached, or the schema lacks
+            the normal label or the feature of a slice.
     """
     schema = read_schema(workload)
     _check_drift_limits(workload, schema)
+    labels = _read_labels(workload, schema)
+    _check_names(workload, labels, {feature.name for feature in schema.feature})
     unread = {*_BOOKKEEPING, workload.id, workload.group, workload.time_column}
     # A model reads a group that the schema lists, as machines, but not one whose values grow, as authors.
     unread |= {f.name for f in schema.feature if f.name == workload.group_column and not f.domain}
@@ -282,7 +285,7 @@ def with_features(workload: Workload) -> Workload:
     categories = tuple(feature.name for feature in features if feature.type == text_type)
     return replace(
         workload,
-        labels=_read_labels(workload, schema),
+        labels=labels,
         numbers=numbers,
         categories=categories,
         reads=workload.reads or (*numbers, *categories),
@@ -327,6 +330,26 @@ def _check_drift_limits(workload: Workload, schema: "schema_pb2.Schema") -> None
             f" {', '.join(unlimited)}.",
             "That distance is between shares of texts: numbers would never be beyond it.",
             "Set jensen_shannon_divergence there, or make the feature BYTES.",
+        )
+
+
+def _check_names(workload: Workload, labels: Collection[str], features: Collection[str]) -> None:
+    """Refuses a `normal` that is no label, and slices by a feature that no example has."""
+    if workload.normal and workload.normal not in labels:
+        raise UsageError(
+            f"The workload {workload.name} has the normal label {workload.normal!r}, which is not in the"
+            f" schema {workload.schema}.",
+            "Alarms are measured against the examples with that label.",
+            f"Correct `normal` in the workload's file: the labels are {', '.join(labels)}.",
+        )
+    # These come with every example, whatever the schema says.
+    own = {name for kind in KINDS.values() for name in kind.get("slices", {}).values()}
+    if unknown := sorted({*workload.slices.values()} - {*features} - own):
+        raise UsageError(
+            f"The workload {workload.name} has slices by {', '.join(map(repr, unknown))}, which the schema"
+            f" {workload.schema} does not have.",
+            "No example would be in such a slice, so a bound on it would judge nothing.",
+            "Correct `slices` in the workload's file, or the schema.",
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeline.gates.settings import ALARM_METRICS
 from edgeline.records.edge import Prediction
 from edgeline.records.workload import Workload
 
@@ -106,7 +107,7 @@ def build_measure(
     if kind == "class" and metric in ("recall", "precision", "f1"):
         class_id, mask = answers.classes.index(name), answers.of("overall", "all")
     groups, labels, probabilities = answers.groups[mask], answers.labels[mask], probabilities[mask]
-    if metric in ("auc", "recall_at_false_alarms"):
+    if metric in ALARM_METRICS:
         assert answers.normal is not None
         scores = _Scores(labels == answers.normal, probabilities[:, answers.normal])
         if metric == "auc":

@@ -3,12 +3,11 @@
 import numpy as np
 
 from edgeline.gates.answers import Answers, build_measure
-from edgeline.gates.settings import FEWEST_OF_A_CLASS
+from edgeline.gates.settings import ALARM_METRICS, FEWEST_OF_A_CLASS
 from edgeline.records.evaluation import Confusion, GroupShare, Metrics
 from edgeline.records.training import Estimate
 
 _METRICS = ("accuracy", "loss", "recall", "precision", "f1")
-_ALARM_METRICS = ("auc", "recall_at_false_alarms")
 _MOST_GROUPS = 20
 
 
@@ -33,7 +32,7 @@ def _compute_slice_metrics(
     normal = 0 if answers.normal is None else int((answers.labels[mask] == answers.normal).sum())
     has_both = answers.normal is not None and 0 < normal < mask.sum()
     values: dict[str, float | None] = {"example_count": float(mask.sum())}
-    for metric in (*_METRICS, *(_ALARM_METRICS if has_both else ())):
+    for metric in (*_METRICS, *(ALARM_METRICS if has_both else ())):
         groups, measure = build_measure(answers, answers.candidate, kind, name, metric, false_alarm_rate)
         (value,) = measure(np.ones((1, len(groups)), np.float32))
         values[metric] = float(value) if np.isfinite(value) else None

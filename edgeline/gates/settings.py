@@ -8,6 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from edgeline.settings_group import Fraction, Group
 
 Metric = Literal["accuracy", "recall", "precision", "f1", "loss", "auc", "recall_at_false_alarms"]
+# Those of alarms against normal examples.
+ALARM_METRICS: tuple[Metric, ...] = ("auc", "recall_at_false_alarms")
 Severity = Literal["block", "warn", "off"]
 GateRule = Literal[
     "schema",

@@ -45,7 +45,7 @@ class NamedSettings:
         workload = workloads.with_features(workloads.find_workload(self.workload))
         base = workload.settings if self.base is None else self.base
         layers = (base, self.profile, self.overrides, workload.labels, self.platform)
-        return workload, settings.load(*layers, slices=workload.slice_features)
+        return workload, settings.load(*layers, slices=workload.slice_features, normal=workload.normal)
 
 
 def check_path(folder: Path, option: str) -> None:

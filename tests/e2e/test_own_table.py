@@ -18,7 +18,7 @@ SETTINGS = (
     "trainer.epochs=2",
     "trainer.folds=2",
     "edge.variants=[fp32]",
-    "evaluation.bounds=[{slice: overall, metric: auc, lower: 0.1}]",
+    "evaluation.bounds=[{slice: overall, metric: accuracy, lower: 0.1}]",
 )
 
 

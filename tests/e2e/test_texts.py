@@ -17,7 +17,7 @@ SETTINGS = (
     "trainer.epochs=2",
     "trainer.batch_size=64",
     "edge.variants=[fp16]",
-    "evaluation.bounds=[{slice: overall, metric: auc, lower: 0.1}]",
+    "evaluation.bounds=[{slice: overall, metric: accuracy, lower: 0.1}]",
 )
 
 

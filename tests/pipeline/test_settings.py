@@ -209,6 +209,14 @@ def test_a_workload_with_slices_by_device_has_those_of_phones_under_another_name
         load({}, None, [f"evaluation.served=[{{slice: {known}, lower: 0.5}}]"], slices=("class", "device"))
 
 
+@pytest.mark.parametrize("metric", ["auc", "recall_at_false_alarms"])
+def test_a_bound_on_a_metric_of_alarms_is_refused_where_no_label_is_none(metric):
+    bounds = [f"evaluation.bounds=[{{slice: overall, metric: {metric}, lower: 0.9}}]"]
+    assert load({}, None, bounds, normal="ok").evaluation.bounds
+    with pytest.raises(UsageError, match=rf"bounds\.0\.metric: {metric} .* no `normal`"):
+        load({}, None, bounds, normal="")
+
+
 def test_a_class_weight_for_a_label_that_the_schema_lacks_is_refused():
     (found,) = mistakes({"trainer": {"class_weights": {"broken": 2.0}}}, labels=["ok", "damaged"])
 

@@ -149,6 +149,26 @@ def test_a_limit_of_drift_that_no_number_reaches_is_refused(tmp_path, type_of):
     assert with_features(find_workload(write_workload(tmp_path, text, schema))).labels
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("normal: fine", "normal label 'fine', which is not in"),
+        ("slices: {shop: shop_ic}", "slices by 'shop_ic', which"),
+    ],
+)
+def test_a_normal_label_or_a_slice_that_the_schema_lacks_is_refused_before_a_run(
+    tmp_path, capsys, line, found
+):
+    schema = f'{SCHEMA} feature {{ name: "shop_id" type: BYTES }}'
+    path = write_workload(tmp_path, f"name: a\nschema: photos.pbtxt\n{line}\n", schema)
+    assert main(["run", "--workload", path, "--workspace", str(tmp_path / "workspace")]) == 2
+    assert found in capsys.readouterr().err and not (tmp_path / "workspace").exists()
+    right = line.replace("fine", "whole").replace("_ic", "_id")
+    assert with_features(
+        find_workload(write_workload(tmp_path, f"name: a\nschema: photos.pbtxt\n{right}\n", schema))
+    )
+
+
 def test_a_missing_schema_is_refused(tmp_path):
     path = write_workload(tmp_path, "name: a\nschema: other.pbtxt\nmodule: m\n")
 
