@@ -25,6 +25,7 @@ from apache_beam.runners.worker import data_plane
 from apache_beam.runners.worker.bundle_processor import BundleProcessor
 from apache_beam.runners.worker.sdk_worker import CachingStateHandler
 from apache_beam.transforms.trigger import create_trigger_driver
+from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 
 from edgeline.journal import library_versions
 
@@ -256,11 +257,14 @@ def encode_groups(
 ) -> Iterator[tuple[str, bytes]]:
     """Yields the groups that Spark has made, as the stage after the GroupByKey reads them."""
     context, _, key_coder, value_coder = grouping.open()
-    driver = create_trigger_driver(context.windowing_strategies[grouping.windowing], True)
+    windowing = context.windowing_strategies[grouping.windowing]
+    driver = create_trigger_driver(windowing, True)
     encode = context.coders[grouping.after].get_impl().encode_nested
     for key, values in keyed:
         elements = [value_coder.decode(value) for value in values]
         for group in driver.process_entire_key(key_coder.decode(key), elements):
+            if windowing.is_default():  # Beam's driver for batches gives groups the smallest of all times
+                group = GlobalWindows.windowed_value(group.value, GlobalWindow().max_timestamp())
             yield grouping.transform, encode(group)
 
 

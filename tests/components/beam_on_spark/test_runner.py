@@ -63,7 +63,9 @@ def write_all(made, folder):
         | beam.CombinePerKey(sum)
         | "ToGlobal" >> beam.WindowInto(beam.window.GlobalWindows())
     )
-    for name, values in {"found": found, "together": together, "windows": windows}.items():
+    times = counts | beam.Map(lambda count, time=beam.DoFn.TimestampParam: (count, time))
+    written = {"found": found, "together": together, "windows": windows, "times": times}
+    for name, values in written.items():
         _ = (
             values
             | f"Text{name}" >> beam.Map(str)
@@ -77,7 +79,7 @@ def read_all(folder):
     rows = tf.data.TFRecordDataset(sorted(map(str, folder.glob("rows*"))), compression_type="GZIP")
     texts = {
         name: sorted(line for path in folder.glob(f"{name}*") for line in path.read_text().splitlines())
-        for name in ("found", "together", "windows")
+        for name in ("found", "together", "windows", "times")
     }
     return {"rows": sorted(row.decode() for row in rows.as_numpy_iterator()), **texts}
 
