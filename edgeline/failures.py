@@ -5,7 +5,7 @@ import re
 import shutil
 import signal
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgeline.errors import EdgelineError, Problem
@@ -310,9 +310,9 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 def describe(error: BaseException, step: str | None = None) -> Problem:
     """Describes an exception that was raised in a step, or outside of any."""
     for link in chain(error):
-        if isinstance(link, EdgelineError):
-            # Beam adds the name of its stage.
-            return replace(link.problem, found=re.sub(r" \[while running '.*?'\]", "", link.found))
+        # Beam raises a copy, whose message has all parts and the name of its stage, during the original.
+        if isinstance(link, EdgelineError) and not hasattr(link, "_tagged_with_step"):
+            return link.problem
     if step is None and isinstance(error, OSError):
         text = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         return explain("file", f"{errno.errorcode.get(error.errno or 0)} {text}", error=text)

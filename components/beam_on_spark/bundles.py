@@ -27,6 +27,7 @@ from apache_beam.runners.worker.sdk_worker import CachingStateHandler
 from apache_beam.transforms.trigger import create_trigger_driver
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 
+from edgeline.failures import chain
 from edgeline.journal import library_versions
 
 FAILURE = "failure"
@@ -113,17 +114,31 @@ def run_bundle(stage: Stage, blobs: Iterator[tuple[str, bytes]]) -> Iterator[tup
 def _write_failure(spill: Path, error: Exception) -> None:
     """Writes the exception to the spill folder for the driver: Spark passes on only a traceback's text."""
     text = "".join(traceback.format_exception(error))
-    while type(error.__context__) is type(error):  # Beam raised another one, with the step in its message
-        error = error.__context__
-    try:
-        pickled = pickler.dumps(error.with_traceback(None))
-        pickler.loads(pickled)
-    except Exception:
-        pickled = pickler.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+    # Beam raises a copy of an error, with the step in its message. Pickles keep no causes.
+    links = [link for link in chain(error) if not hasattr(link, "_tagged_with_step")]
+    pickled = [_pickle(link) for link in links]
     with contextlib.suppress(OSError):
         scratch = spill / uuid.uuid4().hex
         scratch.write_bytes(pickler.dumps((pickled, text)))
         scratch.replace(spill / FAILURE)
+
+
+def _pickle(error: BaseException) -> bytes:
+    try:
+        pickled: bytes = pickler.dumps(error.with_traceback(None))
+        pickler.loads(pickled)
+    except Exception:
+        pickled = pickler.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+    return pickled
+
+
+def read_failure(spill: Path) -> tuple[Exception, str]:
+    """Returns the exception of a worker, with those that it was raised from, and its traceback."""
+    pickled, text = pickler.loads((spill / FAILURE).read_bytes())
+    links = [pickler.loads(each) for each in pickled]
+    for link, cause in itertools.pairwise(links):
+        link.__context__ = cause
+    return links[0], text
 
 
 class _Channel(data_plane.DataChannel):

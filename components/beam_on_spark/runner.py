@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pipeline import Pipeline
 from apache_beam.portability.api import beam_fn_api_pb2, beam_runner_api_pb2
@@ -172,14 +171,14 @@ class _Run:
     def _find_cause(self, error: Exception) -> Exception:
         """Returns the exception of a DoFn, or else the error of Spark without its Java."""
         try:
-            pickled, text = pickler.loads((self.spill / bundles.FAILURE).read_bytes())
+            failure, text = bundles.read_failure(self.spill)
         except FileNotFoundError:
             return explain_error(error)
         # An attempt that Spark repeated with success leaves its file too.
         if text.rstrip().rpartition("\n")[2] not in str(error):
             return explain_error(error)
         log.error("On a Spark worker: %s", text)
-        return pickler.loads(pickled)
+        return failure
 
     def _read_input(self, transform: str, buffer: bytes) -> Iterator[Any]:
         """Yields the input of a transform as RDDs of blobs; none if it is empty."""

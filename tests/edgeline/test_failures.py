@@ -2,10 +2,13 @@ import os
 import signal
 import subprocess
 
+import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
-from edgeline.errors import DataRefused, HeldBack, Problem
+from edgeline.errors import DataRefused, Problem
 from edgeline.failures import CANNOT_WRITE, describe, describe_death, find_last_words
+from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE
 
 
 def raised(call):
@@ -34,10 +37,19 @@ def test_an_error_of_ours_keeps_its_exit_code_and_its_parts_however_deep_it_lies
     assert problem == Problem("No photo is labelled.", "Nothing can be learned.", "Label some.", exit_code=4)
 
 
-def test_what_beam_adds_to_a_message_is_taken_away():
-    error = HeldBack("Too dark. [while running 'Ingest[train]/Map(clean)-ptransform-12']", "w", "d")
+def test_an_error_that_beam_raises_again_with_the_step_in_its_message_keeps_its_parts():
+    def refuse(_):
+        raise DataRefused("Too dark.", "Nothing can be seen.", "Turn on the light.", ("span-00001",))
 
-    assert describe(error, "ExampleGen").found == "Too dark."
+    def run():
+        with beam.Pipeline(options=PipelineOptions(list(FASTEST_ON_ONE_MACHINE))) as pipeline:
+            _ = pipeline | beam.Create([1]) | beam.Map(refuse)
+
+    problem = describe(raised(run), "ExampleGen")
+
+    assert problem == Problem(
+        "Too dark.", "Nothing can be seen.", "Turn on the light.", ("span-00001",), exit_code=4
+    )
 
 
 def test_any_other_error_names_the_step_and_its_first_cause():

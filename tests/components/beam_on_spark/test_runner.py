@@ -18,7 +18,7 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from components.beam_on_spark import cluster
-from edgeline.errors import DataRefused, EdgelineError
+from edgeline.errors import DataRefused, EdgelineError, Problem
 from edgeline.failures import describe
 from pipeline.settings import load
 
@@ -104,17 +104,29 @@ def test_an_error_of_ours_reaches_the_user_as_it_was_raised():
 
     with pytest.raises(DataRefused) as refused, pipeline() as made:
         _ = made | beam.Create(range(5)) | beam.Map(refuse)
-    event = describe(refused.value, "ExampleGen")
-    assert (event["exit_code"], event["found"]) == (4, "Three was found.")
-    assert (event["why"], event["do"]) == ("Nothing counts to it.", "Take it out.")
+    problem = describe(refused.value, "ExampleGen")
+    assert problem == Problem("Three was found.", "Nothing counts to it.", "Take it out.", exit_code=4)
 
 
 def test_an_error_of_a_library_reaches_the_user_without_a_page_of_java():
     with pytest.raises(ZeroDivisionError) as failed, pipeline() as made:
         _ = made | beam.Create(range(5)) | beam.Map(lambda number: 1 // (number - 3))
-    found = describe(failed.value, "Transform")["found"]
+    found = describe(failed.value, "Transform").found
     assert found.startswith("The step Transform failed: ZeroDivisionError: integer division")
     assert "java" not in found.lower() and len(found) < 300
+
+
+def test_an_error_keeps_what_it_was_raised_from():
+    def refuse(_):
+        try:
+            raise DataRefused("Three was found.", "Nothing counts to it.", "Take it out.", ("span-00003",))
+        except DataRefused as error:
+            raise ValueError("in a library") from error
+
+    with pytest.raises(ValueError, match="in a library") as failed, pipeline() as made:
+        _ = made | beam.Create([1]) | beam.Map(refuse)
+    problem = describe(failed.value, "ExampleGen")
+    assert (problem.found, problem.spans) == ("Three was found.", ("span-00003",))
 
 
 def test_a_worker_that_is_killed_as_by_lack_of_memory_is_told_with_the_settings_for_it():
