@@ -7,7 +7,7 @@ from typing import Any
 
 from edgeline.errors import Problem
 from edgeline.failures import explain, find_meaning
-from edgeline.records.steps import find_step
+from edgeline.records.steps import find_helped_step, find_step
 
 _DRIVER = "-driver"
 # A container that ended by itself has this message; the reason is in its log.
@@ -79,4 +79,5 @@ def find_troubles(pods: Sequence[Pod]) -> Iterator[Trouble]:
 def explain_ending(pod: Pod) -> Problem:
     """Explains how a failed pod was ended from outside."""
     subject = pod.step or "The run's own pod"
-    return explain("ended pod", pod.message, subject=subject, text=pod.message, step=pod.step)
+    step = find_helped_step(pod.step)
+    return explain("ended pod", pod.message, subject=subject, text=pod.message, step=step)

@@ -187,9 +187,10 @@ def test_a_pod_that_is_just_starting_is_no_trouble():
     assert not list(find_troubles([pod("ImagePullBackOff: again", phase="Running")]))
 
 
-def test_memory_that_ran_out_is_told_with_the_setting_to_raise():
-    ending = explain_ending(pod("OOMKilled (exit code 137)", "Failed"))
-    assert "out of memory" in ending.found and "kubeflow.steps.Trainer.memory_gb" in ending.do
+@pytest.mark.parametrize("step", ["Trainer", "Trainer-worker-1"])
+def test_memory_that_ran_out_is_told_with_the_setting_to_raise(step):
+    ending = explain_ending(pod("OOMKilled (exit code 137)", "Failed", step))
+    assert f"{step} ran out of memory" in ending.found and "kubeflow.steps.Trainer.memory_gb" in ending.do
 
 
 def test_a_run_that_was_terminated_says_so():
