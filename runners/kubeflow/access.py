@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from edgeline.errors import UsageError
+from edgeline.store.locations import names_user
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.errors import LoginPage, explain_errors
 
@@ -27,9 +28,15 @@ def find_host(settings: "KubeflowSettings", host: str | None, environ: Mapping[s
     They are tried in this order. None lets kfp's client look for the API.
 
     Raises:
-        UsageError: It is no URL.
+        UsageError: It is no URL, or has a user.
     """
     host = host or settings.host or environ.get("KFP_ENDPOINT") or environ.get("KF_PIPELINES_ENDPOINT")
+    if host and names_user(host):
+        raise UsageError(
+            "The URL of Kubeflow Pipelines has a user or password before an @.",
+            "Nobody is logged in with it, and messages and logs would show it.",
+            "Leave it out, and set KFP_TOKEN or KFP_COOKIES instead.",
+        )
     if host and not re.fullmatch(r"https?://[^\s/]+\S*", host):
         raise UsageError(
             f"{host!r} is not a URL of Kubeflow Pipelines.",

@@ -97,6 +97,11 @@ def test_a_host_that_is_no_url_is_bad_usage(edgeline, host):
     assert ended.code == 2 and f"{host!r} is not a URL" in ended.err
 
 
+def test_a_host_with_a_password_is_refused_without_saying_it(edgeline):
+    ended = edgeline("submit", "--host", "http://me:secret@127.0.0.1:1")
+    assert ended.code == 2 and "KFP_TOKEN" in ended.err and "secret" not in ended.out + ended.err
+
+
 def test_the_host_comes_from_the_option_then_the_settings_then_the_environment():
     settings = KubeflowSettings(host="http://settings")
     environ = {"KFP_ENDPOINT": "http://environment/", "KF_PIPELINES_ENDPOINT": "http://of-kfp"}
