@@ -43,7 +43,7 @@ _PASSWORD = re.compile(r"://[^/\s@]*:.*@|[?&]\w*(password|token|secret)\w*=", re
 
 def names_secret(name: str) -> bool:
     """Returns True if the name of a variable or an option says that its value is a secret."""
-    words = re.split(r"[^A-Z0-9]+", name.upper())
+    words = re.split(r"[^A-Z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper())
     if _PLACE.fullmatch(words[-1]) or name.upper() in _PATHS or _PUBLIC & {*words}:
         return False
     return any(map(_SECRET.fullmatch, words))

@@ -70,7 +70,8 @@ class BeamSettings(Group):
     @classmethod
     def _refuse_secrets(cls, flags: tuple[str, ...]) -> tuple[str, ...]:
         for flag in flags:
-            name = flag.partition("=")[0]
+            names = re.split("=|://", flag)[:-1] or [flag]  # of --spark_conf=NAME=VALUE both
+            name = next(filter(names_secret, names), names[0])
             if names_secret(name) or names_user(flag):
                 raise ValueError(
                     f"{name} has a secret, which every run would record. Put it where its library's tools"

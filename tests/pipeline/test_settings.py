@@ -330,7 +330,10 @@ def test_a_name_that_no_file_can_have_is_a_mistake(name):
         "registry.uri=postgresql+psycopg://me:hunter2@host/db",
         "registry.uri=postgresql://host/db?sslmode=require&password=hunter2",
         "beam.flags=[--runner=FlinkRunner, --s3_secret_access_key=hunter2]",
+        "beam.flags=[--spark_conf=spark.hadoop.fs.s3a.secret.key=hunter2=]",
+        "beam.flags=[--spark_conf=spark.ssl.keyPassword=hunter2]",
         "beam.flags=[--job_endpoint=http://me:hunter2@flink:8099]",
+        "beam.flags=[--job_endpoint, http://me:hunter2@flink:8099]",
         "push.key=-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n",
     ],
 )
