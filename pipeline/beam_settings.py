@@ -77,6 +77,8 @@ class BeamSettings(Group):
                     f"{name} has a secret, which every run would record. Put it where its library's tools"
                     " look for it, such as AWS_SECRET_ACCESS_KEY or ~/.aws"
                 )
+            if re.fullmatch("--spark_conf=[^=]*", flag):
+                raise ValueError(f"{flag} is not of the form --spark_conf=KEY=VALUE")
         return flags
 
     @model_validator(mode="after")

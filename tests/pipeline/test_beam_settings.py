@@ -58,6 +58,7 @@ def test_an_engine_and_its_settings_become_the_flags_of_beam(given, expected):
         (("engine=dataflow", "project=shop", "region=r", "spill=/tmp"), "beam.spill is not a gs:// URL"),
         (("workers=4",), "beam.workers does not apply"),
         (("engine=portable", "endpoint=jobs:8099", "pool=here:1", "memory_gb=2"), "beam.memory_gb does not"),
+        (("flags=[--spark_conf=spark.speculation]",), "spark.speculation is not of the form"),
         (("engine=hadoop",), "beam.engine: 'hadoop' is not one of direct, spark, flink"),
     ],
 )
