@@ -172,10 +172,11 @@ def _conclude_failure(run: str, logs: _Logs, steps: Sequence[Step], pods: Sequen
         unexplained = f"Run {run} ended {where} and logged no reason."
         reasons = tuple(pod.message for pod in ended) or (unexplained,)
         return Outcome("failed", None, reasons, "Look at its page and at `kubectl get workflows`.")
-    first, *others = (_conclude_failed_step(step, again, logs, pods) for step in failed)
-    # If one of several pods of a step fails, the others log only that it is gone, so all reasons are given.
-    reasons = (*first.reasons, *(reason for other in others for reason in other.reasons))
-    return replace(first, reasons=reasons, step=failed[0].name)
+    outcomes = [_conclude_failed_step(step, again, logs, pods) for step in failed]
+    # If one of several pods of a step fails, the others log only that it is gone, so all are given.
+    reasons = tuple(reason for each in outcomes for reason in each.reasons)
+    do = " ".join(dict.fromkeys(each.do for each in outcomes if each.do))
+    return replace(outcomes[0], reasons=reasons, do=do, step=failed[0].name)
 
 
 def _conclude_failed_step(step: Step, again: str, logs: _Logs, pods: Sequence[Pod]) -> Outcome:

@@ -213,12 +213,13 @@ def judge_both(server, states, trainer, worker):
 
 def test_of_two_pods_that_train_together_each_that_failed_says_why(server):
     missed = failed("Worker 1 of the training can no longer be reached.")
-    outcome = judge_both(server, ("failed", "failed"), trainer=missed, worker=failed("The disk is full."))
+    full = failed("The disk is full.", do="Free some space.")
+    outcome = judge_both(server, ("failed", "failed"), trainer=missed, worker=full)
     assert outcome.reasons == (
         "Trainer failed: Worker 1 of the training can no longer be reached.",
         "Trainer-worker-1 failed: The disk is full.",
     )
-    assert "retry run-1" in outcome.do
+    assert "retry run-1" in outcome.do and "Free some space." in outcome.do
 
 
 def test_a_second_pod_that_was_lost_and_counts_as_done_is_named(server):
