@@ -25,7 +25,6 @@ def meet(folder: Path, index: int, count: int, wait_s: float = _WAIT_S) -> str:
     Raises:
         EdgelineError: Other workers did not come in time.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     [own] = free_places(socket.gethostbyname(socket.gethostname()), 1)
     end = time.monotonic() + wait_s
     while True:
@@ -52,6 +51,7 @@ def meet(folder: Path, index: int, count: int, wait_s: float = _WAIT_S) -> str:
 
 def _write(path: Path, *lines: str) -> None:
     if list(lines) != _read(path):
+        path.parent.mkdir(parents=True, exist_ok=True)  # a first worker that fails removes it
         with write_atomically(path) as file:
             file.write("\n".join(lines).encode())
 

@@ -1,6 +1,7 @@
 """How the pods of one training find one another."""
 
 import json
+import shutil
 import socket
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,6 +46,20 @@ def test_who_comes_again_after_a_loss_meets_the_other_and_not_what_is_left(tmp_p
         found = [json.loads(future.result())["cluster"]["worker"] for future in (first, other)]
     assert found[0] == found[1]
     assert not set(found[0]) & set(gone)
+
+
+def test_who_came_again_before_the_first_one_failed_meets_it_after_that(tmp_path):
+    """The first one removes the folder when it fails."""
+    folder = tmp_path / "run"
+    with ThreadPoolExecutor(2) as pool:
+        early = come(pool, folder, 1)
+        while not (folder / "1").exists():
+            time.sleep(0.01)
+        shutil.rmtree(folder)
+        time.sleep(0.7)  # It looks again.
+        late = come(pool, folder, 0)
+        found = [json.loads(future.result())["cluster"]["worker"] for future in (early, late)]
+    assert found[0] == found[1]
 
 
 def test_who_waits_in_vain_names_those_who_did_not_come(tmp_path):
