@@ -90,7 +90,10 @@ def Pusher(
         outcome = Push("held", 0, reasons)
     elif (known := store.find_version(push, model_name, model_identity(saved_model))) is not None:
         store.repair(push)  # a push of this model may have been killed at its end
-        outcome = Push("unchanged", known, (_explain_unchanged(known, push, model_name),))
+        # A cluster repeats this step if its pod was lost after the push.
+        own = any(r.version == known and r.manifest.run == run for r in store.releases(push, model_name))
+        reason = _explain_unchanged(known, push, model_name)
+        outcome = Push("pushed" if own else "unchanged", known, (reason,))
     elif opened := judge_canary(push, model_name, SERVED.find(Path(quarantine.uri)), bounds):
         rollout, judgement = opened
         wait = (

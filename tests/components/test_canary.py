@@ -118,7 +118,7 @@ def test_while_it_waits_a_new_model_is_held_and_the_same_one_is_tried_already(op
         " more answers, or by `edgeline promote 2 --reason R` or `edgeline rollback --reason R`.",
         "No bound on what is served is set: evaluation.served.",
     ]
-    outcome, version, reasons = Run(tmp_path / "4", "second").push_to(opened)
+    outcome, version, reasons = Run(tmp_path / "4", "second", run="run-4").push_to(opened)
     assert (outcome, version) == ("unchanged", 2)
     assert reasons == ["This model is tried already: 10 % of phones run the candidate, version 2."]
     assert state(opened) == (1, True)

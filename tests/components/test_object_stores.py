@@ -43,7 +43,7 @@ def test_what_is_pushed_to_a_bucket_is_put_out_as_the_model_in_production(bucket
     url = f"{bucket}/push"
     assert production_model(url, tmp_path / "none").get_int_custom_property("has_model") == 0
     assert Run(tmp_path / "1").push_to(url)[:2] == ("pushed", 1)
-    assert Run(tmp_path / "2").push_to(url)[:2] == ("unchanged", 1)
+    assert Run(tmp_path / "2", run="run-2").push_to(url)[:2] == ("unchanged", 1)
     model = production_model(url, tmp_path / "model")
     assert model.get_int_custom_property("version") == 1
     candidate = make_candidate(tmp_path / "made").saved_model

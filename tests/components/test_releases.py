@@ -83,6 +83,7 @@ class Run:
     bytes_a_file: int = 2_000
     labels: str = "ok\nmisplaced\ndamaged\n"
     searched: Mapping[str, int] | None = None  # the best settings of a search
+    run: str = "run-1"
     compared_with: int | None = None  # the version in production when it was judged; by default that of now
 
     def inputs(self, production: int) -> dict[str, Artifact]:
@@ -153,7 +154,7 @@ class Run:
                 settings=Settings(push=PushSettings(**settings)).of("Pusher"),
                 code="c" * 64,
                 lock="d" * 64,
-                run="run-1",
+                run=self.run,
             )
         written = json.loads((self.folder / "pushed" / "push.json").read_text())
         assert written["outcome"] == pushed.get_string_custom_property("outcome")
@@ -291,10 +292,17 @@ def test_what_a_gate_failed_is_held_back_and_production_stays(
     assert snapshot(push) == before
 
 
+def test_a_step_that_is_repeated_after_its_push_says_that_its_run_pushed(pushed, push, tmp_path):
+    before = snapshot(push)
+    assert Run(tmp_path / "again").push_to(push)[:2] == ("pushed", 1)
+    assert Run(tmp_path / "2", run="run-2").push_to(push)[:2] == ("unchanged", 1)
+    assert snapshot(push) == before
+
+
 def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(pushed, push, tmp_path):
     assert Run(tmp_path / "2", "second").push_to(push)[:2] == ("pushed", 2)
     store.rollback(push, "shelf", "phones crash on it")
-    outcome, version, (reason,) = Run(tmp_path / "3", "second").push_to(push)
+    outcome, version, (reason,) = Run(tmp_path / "3", "second", run="run-3").push_to(push)
     assert (outcome, version) == ("unchanged", 2)
     assert "edgeline promote 2" in reason and "phones crash on it" in reason
     assert store.current(push, "shelf").version == 1
@@ -400,7 +408,7 @@ def test_a_model_of_before_the_rollback_epoch_comes_back_as_a_new_release(push, 
     Run(tmp_path / "1").push_to(push)
     Run(tmp_path / "2", "second").push_to(push, rollback_epoch=1)
     assert Run(tmp_path / "3").push_to(push, rollback_epoch=1)[:2] == ("pushed", 3)
-    assert Run(tmp_path / "4").push_to(push, rollback_epoch=1)[:2] == ("unchanged", 3)
+    assert Run(tmp_path / "4", run="run-4").push_to(push, rollback_epoch=1)[:2] == ("unchanged", 3)
 
 
 def test_what_was_compared_with_a_version_that_was_rolled_back_since_is_pushed(push, tmp_path):
