@@ -1,5 +1,6 @@
 """The follower of a run on Kubeflow Pipelines, which reports the same progress as a local run."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Follower:
         self.seen: tuple[Any, ...] | None = None
         self.hopeless: Trouble | None = None
         self.since = self.looked = time.monotonic()
+        self.ends = self.since + (patience.timeout_s or math.inf)
         self.again = f"Follow it again with `edgeline kubeflow watch {run}`."
 
     def follow(self, names: Sequence[str]) -> Any:
@@ -54,7 +56,6 @@ class Follower:
             EdgelineError: It did not end in time, a step can never start, or nobody answers any more. The run
                 itself is left as it is.
         """
-        began = time.monotonic()
         end = None
         self.handle(Planned(tuple(names)))
         while True:
@@ -68,7 +69,7 @@ class Follower:
                 return run
             self._watch_for_standstill(run)
             timeout = self.patience.timeout_s
-            if timeout is not None and time.monotonic() - began > timeout:
+            if timeout is not None and time.monotonic() > self.ends:
                 if self.hopeless is not None:
                     raise self._give_up(self.hopeless.problem)
                 raise EdgelineError(
@@ -85,7 +86,7 @@ class Follower:
             try:
                 return self.cluster.get_run(self.run)
             except Unavailable as error:
-                if time.monotonic() - away_since > self.patience.outage_s:
+                if time.monotonic() > min(self.ends, away_since + self.patience.outage_s):
                     why = f"{error.why} The run itself may go on."
                     raise Unavailable(error.found, why, self.again) from error
                 self.handle(Warned(f"{self.cluster.host} does not answer; retrying."))
