@@ -18,7 +18,7 @@ class LoginPage(Exception):
 
 
 class Unavailable(EdgelineError):
-    """The server does not answer, or fails. That may pass, so `Follower` asks again."""
+    """The server does not answer, fails, or has too many requests. That may pass: `Follower` asks again."""
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def _explain(error: Exception, host: str, doing: str) -> EdgelineError | None:
 
 
 def _make_error(signs: str, host: str, doing: str, text: str = "") -> EdgelineError:
-    is_away = re.fullmatch(r"5\d\d|timeout|connection", signs) is not None
+    is_away = re.fullmatch(r"5\d\d|429|timeout|connection", signs) is not None
     kind = Unavailable if is_away else EdgelineError
     return kind.from_problem(explain("Kubeflow", signs, host=host, doing=doing, text=text))
 

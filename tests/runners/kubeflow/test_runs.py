@@ -240,6 +240,7 @@ def test_the_api_may_be_away_for_a_while_as_when_a_port_forward_breaks(server, e
     server.next_story = STEP_BY_STEP
     server.break_(r"GET .*/runs/", hang_up, times=3, after=4)
     server.break_(r"GET .*/runs/", status(503, "upstream connect error", "text/plain"), times=2, after=6)
+    server.break_(r"GET .*/runs/", status(429, "rate limited", "text/plain"), times=2, after=8)
     ended = edgeline("submit", "--wait")
     assert ended.code == 0, ended.err
     assert "retrying" in ended.out
