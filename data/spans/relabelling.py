@@ -1,22 +1,22 @@
 """Corrections of labels by a list that a person filled in."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from data.settings import DataSettings
 from data.spans.corrections import Correction, add_corrections, digest_files_of_rows, read_corrections
 from data.spans.decisions import clean_reason
 from data.spans.layout import Span, find_spans
 from data.spans.source import Rejected, load_source
-from edgeline.errors import UsageError
+from edgeline.errors import DataRefused, UsageError
 from edgeline.journal import get_user_and_host, utc_now
 from edgeline.labels import join_names
 from edgeline.records.evaluation import CORRECTED, EXAMPLE, LABEL
 from edgeline.records.workload import Workload
 from edgeline.store.locations import Location
-from edgeline.tables.rows import check_once
+from edgeline.tables.files import open_table
 
 _COLUMNS = (EXAMPLE, LABEL, CORRECTED)
 
@@ -42,8 +42,9 @@ class _Decision:
 def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Counts:
     """Corrects and confirms the labels of a list, none if one of them is wrong.
 
-    The list is a CSV with the columns `example`, `label`, which it had, and `corrected`. Where a span cannot
-    be written, the spans before it are corrected; the same command goes on from there.
+    The list is a table, as an import reads it, with the columns `example`, `label`, which it had, and
+    `corrected`. Where a span cannot be written, the spans before it are corrected; the same command goes on
+    from there.
 
     Raises:
         UsageError: The list cannot be read, names an example, a span or a label that does not exist, or a
@@ -52,7 +53,10 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
         EdgelineError: The corrections cannot be written.
     """
     why = clean_reason(reason)
-    rows = list(_read_list(file))
+    try:
+        rows = list(_read_list(file))
+    except DataRefused as error:  # it is no data
+        raise UsageError(error.found, error.why, error.do) from None
     decisions = [decision for decision in rows if decision.label]
     spans = {span.name: span for span in find_spans(data)}
     by_span: dict[str, list[_Decision]] = {}
@@ -79,28 +83,26 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
 
 
 def _read_list(file: Path) -> Iterator[_Decision]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, strict=True)
-            check_once(file, reader.fieldnames or (), _COLUMNS, ())
-            if lacking := [name for name in _COLUMNS if name not in (reader.fieldnames or ())]:
+    with TemporaryDirectory() as scratch:
+        table = open_table(str(file), Path(scratch), _COLUMNS)
+        if lacking := [name for name in _COLUMNS if name not in table.header]:
+            raise UsageError(
+                f"{file} has no column {' and no '.join(lacking)}.",
+                f"Its columns are: {join_names(tuple(table.header), 30)}.",
+                "Use the list of a run, label_issues.csv in the Evaluator's artifact.",
+            )
+        for number, item in enumerate(table.rows(_COLUMNS), 2):
+            if isinstance(item, Rejected):
                 raise UsageError(
-                    f"{file} has no column {' and no '.join(lacking)}.",
-                    f"Its columns are: {join_names(tuple(reader.fieldnames or ()), 30)}.",
-                    "Use the list of a run, label_issues.csv in the Evaluator's artifact.",
+                    f"{file} cannot be read ({item.id}: {item.detail}).",
+                    "It lists examples with their corrected labels.",
+                    "Correct that row, and run the same command again: nothing was changed.",
                 )
-            for row in reader:
-                if None in row or None in row.values():
-                    raise csv.Error(f"line {reader.line_num} has not as many cells as the header")
-                values = [(row[name] or "").strip() for name in _COLUMNS]
-                span, _, example = values[0].partition("/")
-                yield _Decision(reader.line_num, span, example, *values[1:])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(
-            f"{file} cannot be read ({getattr(error, 'strerror', None) or error}).",
-            "It lists examples with their corrected labels.",
-            "Save it as a CSV in UTF-8.",
-        ) from None
+            place, row = item
+            values = [row[name] for name in _COLUMNS]
+            span, _, example = values[0].partition("/")
+            line = number if table.typed else int(place.rpartition(":")[2])
+            yield _Decision(line, span, example, *values[1:])
 
 
 def _check(

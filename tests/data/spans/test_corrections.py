@@ -9,6 +9,7 @@ from data.spans.corrections import Correction, add_corrections, read_corrections
 from data.spans.layout import CORRECTIONS, find_files, find_spans
 from edgeline.cli.main import main
 from edgeline.errors import DataRefused, EdgelineError
+from tests.data.importers.workbooks import write_xlsx
 from tests.data.sample_photos import jpeg
 from tests.data.spans.windows import window_digest
 
@@ -65,6 +66,18 @@ def test_labels_are_corrected_and_confirmed_beside_the_files_of_their_spans(data
     assert (find_spans(data)[0].path / "labels.csv").read_bytes() == before[1]
 
 
+@pytest.mark.parametrize("name", ["list.csv", "list.xlsx"])
+def test_a_list_may_be_saved_as_a_spreadsheet_saves_it(data, tmp_path, capsys, name):
+    rows = [list(HEADER), ["span-00001/0.jpg", "ok", "damaged", 0.9, 0.1, "damaged"]]
+    if name == "list.xlsx":
+        write_xlsx(tmp_path / name, {"list": rows})
+    else:
+        lines = (";".join(map(str, row)).replace(".9", ",9") for row in rows)
+        (tmp_path / name).write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    assert main(["data", "relabel", str(tmp_path / name), "--data", str(data), "--reason", "r"]) == 0
+    assert corrections(data) == {"0.jpg": ("ok", "damaged")}
+
+
 def test_the_newest_decision_counts_and_may_take_one_back(data, relabel):
     assert relabel(("span-00001/0.jpg", "ok", "damaged"))[0] == 0
     assert relabel(("span-00001/0.jpg", "damaged", "ok"))[0] == 0
@@ -79,8 +92,11 @@ def test_the_newest_decision_counts_and_may_take_one_back(data, relabel):
         ("span-00001/9.jpg,ok,damaged", "9.jpg of span-00001 is not there."),
         ("span-00001/0.jpg,damaged,ok", "0.jpg of span-00001 has the label 'ok', not 'damaged'."),
         ("span-00007/0.jpg,ok,damaged", "has no span-00007."),
-        ('"span-00001/0.jpg,ok,damaged\nspan-00001/1.jpg,ok,damaged', "unexpected end of data"),
-        ("span-00001/0.jpg,ok", "line 3 has not as many cells as the header"),
+        (
+            '"span-00001/0.jpg,ok,damaged\nspan-00001/1.jpg,ok,damaged',
+            "line 3 is not CSV (unexpected end of data)",
+        ),
+        ("span-00001/0.jpg,ok", "list.csv:3: It has 2 cells, but the header has 3."),
         ("span-00001/0.jpg,ok,damaged\nspan-00001/0.jpg,ok,ok", "lines 3 and 4 have two labels for 0.jpg"),
     ],
     ids=["label", "example", "present label", "span", "open quote", "short row", "two labels"],
@@ -119,7 +135,7 @@ def test_a_list_without_its_columns_or_a_reason_is_refused(data, relabel, tmp_pa
     code, said = relabel(("span-00001/0.jpg", "ok", "damaged"), reason=" ")
     assert code == 2 and "The reason is empty." in said
     arguments = ["data", "relabel", str(tmp_path / "none.csv"), "--data", str(data), "--reason", "r"]
-    assert main(arguments) == 2 and "cannot be read (No such file or directory)" in capsys.readouterr().err
+    assert main(arguments) == 2 and "none.csv does not exist." in capsys.readouterr().err
 
 
 def test_a_correction_of_a_row_is_not_used_once_its_file_was_written_again(tmp_path, capsys, caplog):
