@@ -123,7 +123,9 @@ def import_table(
             group = own["group"]
             given = list(dict.fromkeys((*given, group)))
         for role, column in own.items():
-            if not text and column and column not in table.header:
+            # A span has the group of a text under one name, whatever column it came from.
+            is_read = role == "group" and not group if text else True
+            if is_read and column and column not in table.header:
                 raise UsageError(
                     f"{table.shown} has no column {column}, the {role} of earlier spans.",
                     f"A run reads the {role} from the same column each week.",

@@ -136,6 +136,16 @@ def test_the_author_of_earlier_weeks_is_the_group_of_later_ones_without_being_na
     assert {row.group for row in source.rows(find_spans(tmp_path / "w")[1])} == {"dora", "emil"}
 
 
+def test_a_week_without_the_author_of_earlier_ones_is_refused_unless_another_column_is_named(tmp_path):
+    for name, header in (("a.csv", "say,kind,who"), ("b.csv", "say,kind,writer")):
+        rows = [f"{name} text {n},{'xy'[n % 2]},{'pqrs'[n % 4]}" for n in range(8)]
+        (tmp_path / name).write_text("\n".join((header, *rows)))
+    import_table(tmp_path / "a.csv", tmp_path / "w", "kind", text="say", group="who")
+    with pytest.raises(UsageError, match=r"b\.csv has no column who, the group of earlier spans"):
+        import_table(tmp_path / "b.csv", tmp_path / "w", "kind", text="say")
+    assert import_table(tmp_path / "b.csv", tmp_path / "w", "kind", text="say", group="writer").rows == 8
+
+
 def test_the_first_of_json_lines_may_lack_what_the_others_have(tmp_path):
     lines = [{"review": "no stars"}, *({"review": f"words {n}", "stars": "ab"[n % 2]} for n in range(9))]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
