@@ -32,7 +32,8 @@ setup(
         "matplotlib",
         "msgspec",
         "numpy",
-        "pillow",
+        # Says of any image whether it has a transparent colour.
+        "pillow>=10.1",
         # Reads HEIC, which Apple's phones write; Pillow does not.
         "pillow-heif",
         "pyarrow",
