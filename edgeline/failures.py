@@ -296,22 +296,26 @@ def explain(of: str, signs: str, **values: object) -> Problem:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yields an exception, and every exception that it was raised from or during."""
+    """Yields an exception, and every exception that it was raised from or during.
+
+    Beam raises a copy of an exception, with the name of its stage in the message: the original stands for it.
+    """
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
         link = waiting.pop(0)
         if link is not None and id(link) not in seen:
             seen.add(id(link))
-            yield link
-            waiting += [link.__cause__, link.__context__]
+            before = [link.__cause__, link.__context__]
+            if not (hasattr(link, "_tagged_with_step") and any(before)):
+                yield link
+            waiting += before
 
 
 def describe(error: BaseException, step: str | None = None) -> Problem:
     """Describes an exception that was raised in a step, or outside of any."""
     for link in chain(error):
-        # Beam raises a copy, whose message has all parts and the name of its stage, during the original.
-        if isinstance(link, EdgelineError) and not hasattr(link, "_tagged_with_step"):
+        if isinstance(link, EdgelineError):
             return link.problem
     if step is None and isinstance(error, OSError):
         text = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"

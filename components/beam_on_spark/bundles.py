@@ -114,9 +114,7 @@ def run_bundle(stage: Stage, blobs: Iterator[tuple[str, bytes]]) -> Iterator[tup
 def _write_failure(spill: Path, error: Exception) -> None:
     """Writes the exception to the spill folder for the driver: Spark passes on only a traceback's text."""
     text = "".join(traceback.format_exception(error))
-    # Beam raises a copy of an error, with the step in its message. Pickles keep no causes.
-    links = [link for link in chain(error) if not hasattr(link, "_tagged_with_step")]
-    pickled = [_pickle(link) for link in links]
+    pickled = [_pickle(link) for link in chain(error)]  # a pickle keeps no causes
     with contextlib.suppress(OSError):
         scratch = spill / uuid.uuid4().hex
         scratch.write_bytes(pickler.dumps((pickled, text)))
