@@ -124,7 +124,7 @@ def import_table(
             given = list(dict.fromkeys((*given, group)))
         for role, column in own.items():
             # A span has the group of a text under one name, whatever column it came from.
-            is_read = role == "group" and not group if text else True
+            is_read = not text or (role == "group" and not group)
             if is_read and column and column not in table.header:
                 raise UsageError(
                     f"{table.shown} has no column {column}, the {role} of earlier spans.",

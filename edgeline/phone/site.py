@@ -27,7 +27,9 @@ _STORE, _CONFIG, _WORKER = "store/", "phone.json", "worker.js"
 _FILE = re.compile(rf"{POINTER}|[1-9]\d{{0,17}}/(golden/)?[A-Za-z0-9][\w.-]*", re.ASCII)
 # Not every machine knows them; an iPhone installs a certificate only of its type.
 _TYPES = {
-    **{".webmanifest": "application/manifest+json", ".wasm": "application/wasm", ".js": "text/javascript"},
+    ".webmanifest": "application/manifest+json",
+    ".wasm": "application/wasm",
+    ".js": "text/javascript",
     ".crt": "application/x-x509-ca-cert",
 }
 
