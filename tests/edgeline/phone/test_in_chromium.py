@@ -424,22 +424,29 @@ def test_the_page_takes_the_side_that_the_examples_of_the_rule_name(pushed, open
     assert chosen == [each["candidate"] for each in examples]
 
 
-def test_the_page_reads_the_blanks_around_a_cell_as_python_does(pushed, open_phone, tmp_path):
-    row, contract, expected = CONTENTS["row"][0], CONTRACTS["row"], []
-    blanks = ("\ufeff", "\xa0", "\u2003", "\u200b", "\x1c", "\x85", " \t", "\n")
-    rows = [{**row, name: f"{blank}{row[name]}"} for name in ("machine", "celsius") for blank in blanks]
-    for each in rows:
+def prepare_rows(page: Any, examples: list[Any]) -> list[Any]:
+    """Compares the page's tensors of contents with Python's; returns these, or None where one is refused."""
+    expected = []
+    for content, contract in examples:
         try:
-            expected.append(preprocess(each, contract).ravel().tolist())
+            expected.append(preprocess(content, contract).ravel().tolist())
         except EdgelineError:
             expected.append(None)
-    with open_with_module("contracts/row.ts", pushed, open_phone, tmp_path) as page:
-        tensors = page.evaluate(
-            "([rows, contract]) => rows.map(row => { try {"
-            " return [...tested.preprocessRow(row, contract)[0]] } catch { return null } })",
-            [rows, contract],
-        )
+    tensors = page.evaluate(
+        "examples => examples.map(([content, contract]) => { try {"
+        " return [...tested.preprocessRow(content, contract)[0]] } catch { return null } })",
+        examples,
+    )
     assert [each and pytest.approx(each, abs=1e-5) for each in expected] == tensors
+    return expected
+
+
+def test_the_page_reads_the_blanks_around_a_cell_as_python_does(pushed, open_phone, tmp_path):
+    row, contract = CONTENTS["row"][0], CONTRACTS["row"]
+    blanks = ("\ufeff", "\xa0", "\u2003", "\u200b", "\x1c", "\x85", " \t", "\n")
+    rows = [{**row, name: f"{blank}{row[name]}"} for name in ("machine", "celsius") for blank in blanks]
+    with open_with_module("contracts/row.ts", pushed, open_phone, tmp_path) as page:
+        expected = prepare_rows(page, [(each, contract) for each in rows])
     assert None in expected and expected[0] != expected[1]
 
 
@@ -453,19 +460,8 @@ def test_the_page_takes_the_times_and_windows_that_python_takes(pushed, open_pho
     for changes in ({}, {"machine": ["m-01"]}, {"machine": ["m-01"] * 2}, {"celsius": ["1"]}):
         cells = {name: list(column) for name, column in {**window, **changes}.items()}
         examples.append((cells, CONTRACTS["window"]))
-    expected = []
-    for content, contract in examples:
-        try:
-            expected.append(preprocess(content, contract).ravel().tolist())
-        except EdgelineError:
-            expected.append(None)
     with open_with_module("contracts/row.ts", pushed, open_phone, tmp_path) as page:
-        tensors = page.evaluate(
-            "examples => examples.map(([content, contract]) => { try {"
-            " return [...tested.preprocessRow(content, contract)[0]] } catch { return null } })",
-            examples,
-        )
-    assert [each and pytest.approx(each, abs=1e-5) for each in expected] == tensors
+        expected = prepare_rows(page, examples)
     assert [each is None for each in expected[-4:]] == [False, False, True, True]
 
 
