@@ -50,6 +50,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
                 "min_steps": 600,
                 "learning_rate": BY_WEIGHTS,
                 "balanced": True,
+                "balanced_groups": True,
                 "crop": 0.2,
                 "label_smoothing": 0.1,
                 "contrast": 0.3,

@@ -110,6 +110,9 @@ class TrainerSettings(Group):
     """Weight of a label's examples in the loss, by label; 1.0 for labels that are not named."""
     balanced: bool = False
     """Whether each class counts as much, however rare, in the loss and in the choice of the epoch."""
+    balanced_groups: bool = False
+    """Whether each group (session, machine, author) counts as much within its class, however many examples of
+    it there are; an example counts four times the mean of its class at most."""
     label_smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Share of each label that stands for all classes alike, against answers that are too sure."""
     flip: bool = True

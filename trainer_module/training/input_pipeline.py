@@ -42,6 +42,9 @@ _SHUFFLE_BUFFER, _SHUFFLE_BUFFER_BYTES = 8192, 128 * 1024**2
 _FEWEST_GROUPS = 3
 # Number of shards that are read in turn.
 _SHARDS_AT_ONCE = 4
+# Largest weight of an example, in means of its class, where groups count alike: else the only photo of a
+# session, perhaps with a wrong label, would outweigh hundreds of others.
+_LARGEST_WEIGHT = 4.0
 READ_BATCH = 128
 
 _progress = logging.getLogger("edgeline.progress")
@@ -211,6 +214,26 @@ def store(
         return tf.constant(array)
 
 
+def weigh_groups(split: Split) -> np.ndarray:
+    """Returns weights with which each group counts as much within its class, float32 [examples].
+
+    Those of the examples that are shown have the mean 1 in each class, after the largest have been cut to
+    `_LARGEST_WEIGHT`; those of others are 0.
+    """
+    labels, shown = split.labels[split.shown], split.shown
+    groups = np.unique(split.groups[shown], return_inverse=True)[1] * (labels.max() + 1) + labels
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    counts = np.maximum(np.bincount(labels), 1)
+
+    def scale(weights: np.ndarray) -> np.ndarray:
+        """Divides the weights by the mean of their class."""
+        return weights / (np.bincount(labels, weights) / counts)[labels]
+
+    weights = np.zeros(len(split.labels), np.float32)
+    weights[shown] = scale(np.minimum(scale(1.0 / sizes[group]), _LARGEST_WEIGHT))
+    return weights
+
+
 def steps_per_epoch(split: Split, batch_size: int) -> int:
     """Returns the steps in which every example is seen; some are seen twice to fill the last batch."""
     return -(-len(split.shown) // batch_size)
@@ -222,7 +245,7 @@ def training_batches(
     epochs: range,
     seed: int,
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
-    weights: Sequence[float],
+    weights: np.ndarray,
     skip: int = 0,
     context: tf.distribute.InputContext | None = None,
     variations: int | None = None,
@@ -238,7 +261,7 @@ def training_batches(
         epochs: The epochs to yield; `range(3, 10)` goes on after three epochs.
         seed: Together with the epoch's number and the example's index, it decides everything random.
         augment: Varies a batch by uniform draws, [batch, DRAWS].
-        weights: Sample weight of each class, in label order.
+        weights: Sample weight of each example, float32 [examples].
         skip: Number of batches of the first epoch that were taken already.
         context: From `distribute_datasets_from_function`.
         variations: Number per example, which epochs take in turn; None for a new one in each epoch.
@@ -247,7 +270,7 @@ def training_batches(
         (model input [batch, ...], label int64 [batch], sample weight float32 [batch]).
     """
     examples = len(split.labels)
-    labels, class_weights = tf.constant(split.labels), tf.constant(weights, tf.float32)
+    labels, sample_weights = tf.constant(split.labels), tf.constant(weights, tf.float32)
     replicas = context.num_replicas_in_sync if context else 1
     part = batch_size // replicas
 
@@ -281,7 +304,7 @@ def training_batches(
         label = tf.gather(labels, index)
         inputs = _gather_inputs(split, item)
         varied = inputs if augment is None else augment(inputs, draws)
-        return varied, label, tf.gather(class_weights, label)
+        return varied, label, tf.gather(sample_weights, index)
 
     batches = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(make_epoch).skip(skip * replicas)
     parts_here = replicas

@@ -183,7 +183,9 @@ def prepare(
     augment = workload_module.find(task.workload.module, "augment")
     augment = augment and partial(augment, settings=settings)
     counts = np.bincount(training.labels[training.shown], minlength=len(labels)).tolist()
-    weights = settings.sample_weights(labels, counts)
+    weights = np.array(settings.sample_weights(labels, counts), np.float32)[training.labels]
+    if settings.balanced_groups:
+        weights *= input_pipeline.weigh_groups(training)
 
     trained, batch_front, variations, parts = model, None, None, front.split_model(model)
     if parts:

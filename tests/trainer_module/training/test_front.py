@@ -19,7 +19,7 @@ from trainer_module.workloads import photos
 pytestmark = pytest.mark.e2e
 
 MODEL = ModelSettings(backbone="efficientnet_lite0_cut", image_size=32, weights="imagenet")
-EQUAL = [1.0, 1.0, 1.0]
+EQUAL = np.ones(TRAIN_EXAMPLES)
 
 
 @pytest.fixture(scope="module")

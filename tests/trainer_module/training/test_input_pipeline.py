@@ -1,5 +1,6 @@
 import glob
 import shutil
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -19,7 +20,7 @@ from trainer_module.workloads import photos
 pytestmark = pytest.mark.e2e
 
 BATCH = 20
-EQUAL = [1.0, 1.0, 1.0]
+EQUAL = np.ones(TRAIN_EXAMPLES)
 
 
 def varying(flip: bool, brightness: float):
@@ -166,9 +167,25 @@ def test_a_variation_of_ones_own_may_have_an_if_on_a_tensor(train):
     assert dark == [mean > limit for mean in means] and any(dark)
 
 
-def test_class_weights_become_sample_weights(train):
-    for _, label, weight in batches(train, range(1), weights=[1.0, 3.0, 2.0]):
-        np.testing.assert_array_equal(weight, np.array([1.0, 3.0, 2.0], np.float32)[label])
+def test_each_example_keeps_its_weight_in_every_order(train):
+    weights = np.arange(TRAIN_EXAMPLES, dtype=np.float32)
+    weight_of = {pixels.tobytes(): weight for pixels, weight in zip(pixels_of(train), weights, strict=True)}
+    for images, _, weight in batches(train, range(2), weights=weights):
+        assert [weight_of[one.tobytes()] for one in images] == weight.tolist()
+
+
+def test_groups_count_alike_within_a_class_and_classes_as_before(train):
+    labels = np.repeat([0, 1, 2], [12, 60, TRAIN_EXAMPLES - 72])
+    # Class 0: groups of 1, 3 and 8; class 1: groups of 1 and 59; class 2: one group, which class 1 has too.
+    groups = np.concatenate([np.repeat([1, 2, 3, 4, 5], [1, 3, 8, 1, 59]), np.full(TRAIN_EXAMPLES - 72, 5)])
+    split = replace(train, labels=labels, groups=groups)
+    weights = input_pipeline.weigh_groups(split)
+    np.testing.assert_allclose(np.bincount(groups[:12], weights[:12])[1:], [4, 4, 4], rtol=1e-5)
+    # The only photo of a session has four times the mean of its class, not thirty times.
+    assert weights[12] / weights[13] == pytest.approx(4 / (60 / 2 / 59), rel=1e-5)
+    np.testing.assert_allclose(np.bincount(labels, weights), [12, 60, TRAIN_EXAMPLES - 72], rtol=1e-5)
+    without = input_pipeline.weigh_groups(replace(split, only=labels != 0))
+    np.testing.assert_array_equal(without, np.where(labels == 0, 0, weights))
 
 
 def test_what_a_run_sees_does_not_depend_on_where_inputs_are_kept(examples, transform, tmp_path, monkeypatch):
