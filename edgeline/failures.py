@@ -332,7 +332,7 @@ def describe(error: BaseException, step: str | None = None) -> Problem:
         is_exhausted = type(link).__name__ == "ResourceExhaustedError" and _NO_MEMORY.search(str(link))
         if isinstance(link, MemoryError) or is_exhausted:
             why = "Its data and its network take more memory than the machine, or its GPU, has free."
-            do = f"Close other programs or lower data.window, and {_AGAIN}"
+            do = f"Close other programs, or lower data.window or the photos' model.image_size, and {_AGAIN}"
             return Problem(f"{where} ran out of memory{_quote(link)}", why, do)
     root = list(chain(error))[-1]
     return Problem(f"{where} failed: {type(root).__name__}{_quote(root)}", *_READ_LOG)

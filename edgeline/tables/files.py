@@ -13,10 +13,11 @@ from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.labels import join_names
 from edgeline.records.rejection import Rejected
 from edgeline.store.locations import is_url
-from edgeline.tables.rows import read_header, read_lines, read_rows
+from edgeline.tables.rows import is_json, read_csv_rows, read_header, read_lines, read_rows
 from edgeline.tables.typed_rows import write_parquet, write_query, write_workbook
 from edgeline.tables.unpacking import convert_to_utf8, unpack_table
 
+_SEPARATORS = ",;\t| "
 # Number of lines of a file that show its separator, and whether it has a header.
 _LINES = 200
 WHOLE = re.compile(r"[+-]?\d+(\.0)?", re.ASCII)
@@ -116,6 +117,8 @@ def open_table(
                 separator = _find_separator(text, columns)
                 notes = () if encoding == "UTF-8" else (f"{src} was read as {encoding}.",)
                 table = Table(text, src, separator, read_header(text, separator=separator), notes=notes)
+                if not is_json(text):
+                    _check_first_line(table, columns)
     _check_header(table)
     return table
 
@@ -154,7 +157,36 @@ def _find_separator(path: Path, columns: Collection[str]) -> str:
         matching = sum(len(row) == len(header) for row in rows)
         return len({*columns} & {*header}), matching * len(header) if len(header) > 1 else 0
 
-    return max(",;\t| ", key=score)
+    return max(_SEPARATORS, key=score)
+
+
+def _check_first_line(table: Table, columns: Collection[str]) -> None:
+    """Refuses lines above the names of these columns, and rows of one cell more than there are names.
+
+    Raises:
+        DataRefused: The first line is not that of the names, or lacks one.
+    """
+    lines = [line.replace("\0", "\1") for line in islice(read_lines(table.path), _LINES)]
+    for number, line in enumerate(lines[1:], 2) if {*columns} - {*table.header} else ():
+        for mark in _SEPARATORS:
+            cells = next(csv.reader([line], delimiter=mark, skipinitialspace=True), [])
+            names = [cell.strip() for cell in cells]
+            if len(names) > 1 and {*columns} <= {*names}:
+                raise DataRefused(
+                    f"Line {number} of {table.shown} has the names of its columns: {join_names(names, 5)}.",
+                    f"They are read from the first line, which is {lines[0].strip()[:80]!r}.",
+                    "Remove the lines above the names.",
+                )
+    rows = islice(read_csv_rows(table.path, (), table.separator), 1, _LINES)
+    counts = {len(cells) for _, cells in rows if not isinstance(cells, str)}
+    if len(table.header) > 1 and counts == {len(table.header) + 1}:
+        raise DataRefused(
+            f"The first line of {table.shown} has {len(table.header)} names, and the lines below it have"
+            f" {len(table.header) + 1} cells each.",
+            "One name is missing: write.table of R gives none to the names of its rows, and some programs end"
+            " rows with a separator.",
+            "Write the table without names of rows (row.names=FALSE), or add the name.",
+        )
 
 
 def _check_header(table: Table) -> None:

@@ -133,7 +133,10 @@ def test_a_worker_that_is_killed_as_by_lack_of_memory_is_told_with_the_settings_
     def end(_):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(EdgelineError, match=r"was killed.*beam\.memory_gb.*beam\.workers"), pipeline() as made:
+    with (
+        pytest.raises(EdgelineError, match=r"was killed.*beam\.memory_gb.*beam\.workers"),
+        pipeline() as made,
+    ):
         _ = made | beam.Create([1]) | beam.Map(end)
 
 

@@ -300,6 +300,31 @@ def test_a_title_above_the_names_is_refused(tmp_path, scratch):
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "Report of plant 7\n\nx,y,paid\n1,2,no\n3,1,yes\n",
+            r"Line 3 of .*a\.csv has the names .*: x, y, paid",
+        ),
+        (
+            "# at 12:00, by B\nx;y;paid\n1,5;2;no\n3;1;yes\n",
+            r"Line 2 of .* has the names of its columns: x, y, paid",
+        ),
+        # As write.table of R writes it, and with a separator at the end of each row.
+        (
+            '"x" "y" "paid"\n"1" 1 2 "no"\n"2" 3 1 "yes"\n',
+            r"has 3 names, and the lines below it have 4 cells each",
+        ),
+        ("x,y,paid\n1,2,no,\n3,1,yes,\n", r"has 3 names, and the lines below it have 4 cells each"),
+    ],
+)
+def test_lines_above_the_names_and_a_missing_name_are_refused(tmp_path, scratch, text, message):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DataRefused, match=message):
+        read(tmp_path / "a.csv", scratch, ("paid",))
+
+
+@pytest.mark.parametrize(
     "header", ["id,2019,2020,2021", "2021,2020,2019,x", "0,1,2,3", "name,2019,x,y", "good,bad,x,y"]
 )
 def test_a_header_with_years_or_numbers_in_order_is_one(tmp_path, scratch, header):
