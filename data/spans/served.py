@@ -29,6 +29,7 @@ def read_served(span: Span) -> Iterator[Answer | str]:
     if SERVED not in list_names(span.path):
         return
     header: list[str] = []
+    separator = ","
     # Answers without example and time of day, which nothing tells apart.
     alike: Counter[Answer] = Counter()
     place = f"{span.name}/{SERVED}"
@@ -36,14 +37,16 @@ def read_served(span: Span) -> Iterator[Answer | str]:
         # A row is a line, so that a stray quote costs no other one.
         for line, text in enumerate(read_lines(span.path / SERVED, (span.name,), "replace"), 1):
             try:
-                cells = next(csv.reader([text.replace("\0", "\1")], strict=True, skipinitialspace=True), [])
+                if not header:  # a spreadsheet may have saved it
+                    separator = max(",;\t", key=lambda mark: len({*COLUMNS} & {*_list_cells(text, mark)}))
+                cells = _list_cells(text, separator)
             except csv.Error as error:
                 yield f"{place}:{line} is not CSV ({error})"
                 continue
             if not cells:
                 continue
             if not header:
-                header = [cell.strip() for cell in cells]
+                header = cells
                 if missing := [name for name in COLUMNS if header.count(name) != 1]:
                     yield f"{place} does not have the column {', '.join(missing)} once"
                     return
@@ -53,7 +56,7 @@ def read_served(span: Span) -> Iterator[Answer | str]:
                 yield f"{place}:{line} does not have {len(header)} cells"
             else:
                 try:
-                    answer = _parse(dict(zip(header, map(str.strip, cells), strict=True)), span.name)
+                    answer = _parse(dict(zip(header, cells, strict=True)), span.name)
                 except ValueError as error:
                     yield f"{place}:{line}: {error}"
                     continue
@@ -63,6 +66,12 @@ def read_served(span: Span) -> Iterator[Answer | str]:
                 yield answer
     except DataRefused as error:
         yield f"{place}, from there to its end: {error.found.rstrip('.')}"
+
+
+def _list_cells(line: str, separator: str) -> list[str]:
+    """Returns the cells of a line without blanks around them; raises csv.Error if it is not CSV."""
+    reader = csv.reader([line.replace("\0", "\1")], delimiter=separator, strict=True, skipinitialspace=True)
+    return [cell.strip() for cell in next(reader, [])]
 
 
 def _parse(row: Mapping[str, str], span: str) -> Answer:
@@ -79,7 +88,7 @@ def _parse(row: Mapping[str, str], span: str) -> Answer:
     if not ((number := _VERSION.fullmatch(version)) and 0 < int(number[1]) <= _LARGEST_VERSION):
         raise ValueError(f"version is {version!r}, not a version")
     try:
-        probability = float(score)
+        probability = float(score.replace(",", "."))  # as a spreadsheet writes it
     except ValueError:
         probability = -1.0
     if not 0 <= probability <= 1:

@@ -24,6 +24,12 @@ def test_a_row_is_an_answer_whatever_the_order_of_the_columns(tmp_path):
     assert read(tmp_path, f"{header},more\n{row},x\n") == [ANSWER]
 
 
+@pytest.mark.parametrize(("separator", "score"), [(";", "0,91"), ("\t", "0.91")])
+def test_a_spreadsheet_may_have_saved_the_file(tmp_path, separator, score):
+    rows = [HEADER.replace(",", separator), GOOD.replace(",", separator).replace("0.91", score)]
+    assert read(tmp_path, "\ufeff" + "\r\n".join(["sep=" + separator, *rows, ""])) == [ANSWER]
+
+
 def test_an_answer_that_was_not_checked_names_no_example(tmp_path):
     (answer,) = read(tmp_path, f"{HEADER}\n,3,int8,ok,1,1970-01-02,d1,\n")
     assert (answer.example, answer.chosen, answer.score) == ("", "", 1.0)
