@@ -49,7 +49,7 @@ def write_metadata(path: Path, signature: str, workload: Workload, contract: Map
     from ai_edge_litert.schema_py_generated import BufferT, MetadataT, ModelT
 
     model = ModelT.InitFromPackedBuf(path.read_bytes())
-    ((graph,), (signature_def,)) = model.subgraphs, model.signatureDefs
+    graph, (signature_def,) = model.subgraphs[0], model.signatureDefs  # other graphs are bodies of loops
     signature_def.signatureKey = signature
     names = {each.tensorIndex: each.name.decode() for each in (*signature_def.inputs, *signature_def.outputs)}
     # Readers that know of no output `unlike` take the first one.

@@ -23,6 +23,7 @@ from tests.trainer_module.workloads.text_samples import (
 )
 from tests.warm import fork_conversions
 from trainer_module.export.convert import convert
+from trainer_module.export.metadata import write_metadata
 from trainer_module.export.signatures import export
 from trainer_module.settings import ModelSettings
 from trainer_module.workloads import texts
@@ -143,13 +144,16 @@ def test_tokens_do_not_depend_on_the_locale():
 
 @pytest.fixture(scope="module")
 def files(model, tmp_path_factory):
-    """Edge files by variant."""
+    """Edge files by variant, with metadata as EdgeConverter writes it."""
     folder = tmp_path_factory.mktemp("files")
     saved = save_model(model, "serve_tensors", folder / "model")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("trainer_module.export.convert.subprocess", fork_conversions())
         made = convert(saved, "serve_tensors", list(TOLERANCES), np.zeros((1, 64), np.int32), folder)
-    return {each.variant: folder / each.file for each in made}
+    paths = {each.variant: folder / each.file for each in made}
+    for path in paths.values():
+        write_metadata(path, "serve_tensors", with_features(BUILT_IN["text"]), {"kind": "tokens"})
+    return paths
 
 
 TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "dynamic": 3e-2}
