@@ -68,6 +68,7 @@ class Observed:
     # Digest of the code by step; a step that is not named has that of all.
     step_code: Mapping[str, str] = field(default_factory=dict)
     unjudged: str = ""  # the spans that were not judged by a run that led to production
+    weights: str = ""  # digest of the file that `model.weights` names; empty if it names none
 
     def code_of(self, step: str) -> str:
         """Returns the digests for the cache key of a step: of its code, and of the installed libraries."""
@@ -161,7 +162,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     }
 
     def configure(step: str) -> str:
-        return json.dumps({**take(step), "checkpoints": paths.checkpoints})
+        return json.dumps({**take(step), "weights": observed.weights, "checkpoints": paths.checkpoints})
 
     tuner, hyperparameters = None, {}
     if settings.tune.max_trials:

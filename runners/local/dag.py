@@ -90,6 +90,7 @@ def build(
         code=digests["code"],
         step_code={step: digest(files) for step, files in code.items()},
         lock=digests["lock"],
+        weights=digests["weights"],
         run=run,
     )
     return create_pipeline(workload, settings, paths, observed)

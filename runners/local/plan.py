@@ -35,6 +35,7 @@ _WORDS = {
     "unjudged": "the list of spans to judge",
     "destination": "the destination of releases",
     "lock": "the libraries",
+    "weights": "the file of model.weights",
 }
 
 

@@ -1,4 +1,4 @@
-"""Digests of all that a run depends on: the window of spans, settings, schema, code, lock, production."""
+"""Digests of all that a run depends on: spans, settings, schema, code, lock, weights, production."""
 
 import hashlib
 import os
@@ -59,6 +59,7 @@ def digests(
         "schema": hashlib.sha256(Path(workload.schema).read_bytes()).hexdigest(),
         "code": digest(code),
         "lock": lock_digest(),
+        "weights": _digest_file(Path(settings.model.weights)),
         "destination": push,
         "production": f"{production.version}-{production.manifest_sha256}" if production else "",
         "candidate": str(canary.versions[1]) if canary else "",
@@ -66,6 +67,11 @@ def digests(
             spans_to_judge(contents, production.manifest.data.spans if production else {})
         ),
     }
+
+
+def _digest_file(path: Path) -> str:
+    """Returns the SHA-256 of a file; empty for a name, such as `imagenet`, or a file that is missing."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_absolute() and path.is_file() else ""
 
 
 def same_inputs(one: Mapping[str, str], other: Mapping[str, str]) -> bool:

@@ -90,6 +90,7 @@ def test_the_cache_sees_each_change_of_the_world(nodes):
         "the lock": {*keyed, "Pusher"},
         "the run": {"Pusher", "ReleaseGate", "DataGate", "RunReport"},
         "the unjudged": {"StatisticsGen"},
+        "the weights": {"Tuner", "Trainer"},
     }
     changed = Observed(**{words.removeprefix("the "): words for words in readers})
     after = parameters_of(compiled(dag(TUNED, changed))[0])

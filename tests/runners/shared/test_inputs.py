@@ -43,6 +43,14 @@ def test_what_a_run_depends_on_is_a_change(world, changed, is_same):
     assert inputs.same_inputs(world(), world(**changed)) == is_same
 
 
+def test_other_weights_in_the_same_file_are_a_change(world, tmp_path):
+    file = tmp_path / "own.weights.h5"
+    file.write_bytes(b"of last month")
+    before = world(overrides=[f"model.weights={file}"])
+    file.write_bytes(b"of this month")
+    assert not inputs.same_inputs(before, world(overrides=[f"model.weights={file}"]))
+
+
 def test_new_data_is_a_change(world, tmp_path):
     before = world()
     add_week(tmp_path / "data")
