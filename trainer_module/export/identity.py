@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-_TRACED = re.compile(r"(__(?:inference|forward|backward)_.*?)_\d+")
+_NUMBER = re.compile(r"_\d+(?=_|$)")
 # These functions list the variables, in their varying order.
 _SAVING = re.compile(r"__inference__traced_(save|restore)")
 _VARYING_NAMES = {"shared_name", "container", "config_proto", "_class"}
@@ -92,9 +92,8 @@ def _list_attributes(attributes: Any) -> list[tuple[str, Any]]:
 
 
 def _strip_number(name: str) -> str:
-    """Returns a function's name without the number of those traced before it."""
-    match = _TRACED.fullmatch(name)
-    return match[1] if match else name
+    """Returns a function's name without numbers: of those traced before it, in Transform too for a loop."""
+    return _NUMBER.sub("", name)
 
 
 def _digest(*parts: object) -> str:

@@ -13,7 +13,7 @@ def export(
     names=("one", "two"),
     traced_before=0,
 ):
-    """A SavedModel of two weights of one shape, a vocabulary and a signature."""
+    """A SavedModel of two weights of one shape, a vocabulary and a signature with a loop."""
     for _ in range(traced_before):
         tf.function(lambda x: x + 1).get_concrete_function(1.0)
     vocabulary = folder.parent / "words"
@@ -32,7 +32,7 @@ def export(
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def serve(word):
-        number = tf.cast(module.table.lookup(word), tf.float32)
+        number = tf.map_fn(lambda each: each + 1.0, tf.cast(module.table.lookup(word), tf.float32))
         left, right = (number + constant) * one[0], two[1]
         return {"out": right - left if swapped else left - right}
 
