@@ -113,7 +113,7 @@ def _build_efficientnet_lite(
     features: keras.KerasTensor, settings: ModelSettings, stages: int = 7, folded: bool = False
 ) -> keras.KerasTensor:
     stage = settings.frozen_stages
-    front = stage if settings.weights != "none" and stage != "all" else 0
+    front = min(stage, stages) if settings.weights != "none" and stage != "all" else 0
     return efficientnet_lite.build(features, PRETRAINED[settings.backbone], stages, front, folded)
 
 

@@ -69,6 +69,11 @@ def test_what_comes_before_the_front_and_depthwise_convolutions_stay_as_they_are
     assert trained == inside | {"conv_head", "probabilities"}
 
 
+def test_more_frozen_stages_than_a_cut_network_has_are_all_of_its_stages():
+    model = classifier(backbone="efficientnet_lite0_cut", weights="imagenet", frozen_stages=6)
+    assert {weight.path.rpartition("/")[0] for weight in model.trainable_weights} == {"probabilities"}
+
+
 def test_without_its_statistics_a_network_answers_what_it_did_with_them(tmp_path):
     drawn, backbone = np.random.default_rng(0), "efficientnet_lite0_cut"
     with_statistics = backbones.body(ModelSettings(backbone=backbone, image_size=64, channels=3))
