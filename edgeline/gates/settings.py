@@ -186,7 +186,7 @@ class EdgeLimits(Group):
     max_ms: Mapping[Timing, Annotated[float, Field(gt=0, le=600_000)]] = {}
     """Largest of other times on this machine in milliseconds, such as `{p99: 80, cold_start: 300}`; one that
     is not named has no limit, since it depends on what else the machine does: `p90` and `p99` of 100 runs
-    most, medians less. `cold_start` is the median of five processes, `p50_two_threads` that in two threads;
+    most, medians less. `cold_start` is the median of three processes, `p50_two_threads` that in two threads;
     `decode` and `resize` are of photos, `preprocess` of rows and texts."""
     max_memory_mb: Annotated[float, Field(gt=0, le=100_000)] | None = None
     """Largest memory in MB (10^6 bytes) that loading a file and its first answer add; null for no limit."""

@@ -155,7 +155,7 @@ TERMS = (
         "Latency",
         "The median and the 99th percentile of the time of one example, in one thread of the machine "
         "that is named there. The cold start is the time from a file to its first answer in a new "
-        "process, and the peak memory what that adds to the process, both the medians of five processes.",
+        "process, and the peak memory what that adds to the process, both the medians of three processes.",
         "edge",
     ),
     Term(
