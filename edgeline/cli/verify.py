@@ -49,10 +49,10 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     error = distrust(manifest, own_key) if manifest and not problems else None
     golden = ""
     if own_key and kind == "push" and number is None and not problems and not error:
-        pointer = find_signed(PushFolder(locate(where)), model)
-        if pointer and pointer[1] != own_key:
+        _, signer = find_signed(PushFolder(locate(where)), model) or (None, None)
+        if signer != own_key:
             error = EdgelineError(
-                f"The pointer to {model} is signed with {pointer[1] or 'no key'}. Expected {own_key}.",
+                f"The pointer to {model} is signed with {signer or 'no key'}. Expected {own_key}.",
                 "Phones with that key stay with the release that they have.",
                 "Sign it again: `edgeline renew --key FILE`, the private key.",
             )

@@ -11,6 +11,7 @@ from upath import UPath
 
 from edgeline.edge.interpreter import preprocess
 from edgeline.release import store
+from edgeline.release.layout import render
 from edgeline.release.signing import PRIVATE, PUBLIC, make_pair, public_key, signing_key
 from edgeline.store.locations import get_filesystem, locate
 from edgeline.store.objects import measure_file
@@ -71,6 +72,16 @@ def test_a_pointer_that_another_key_signed_does_not_pass(verify, push, keys, tmp
     assert code == 1 and "The pointer to shelf is signed with" in said and " renew --workspace " in said
     store.renew(push, "shelf", key)
     assert verify("--key", keys / PUBLIC)[0] == 0
+
+
+def test_a_store_without_a_signed_pointer_does_not_pass_with_a_key(verify, push, keys):
+    pointer = push / "edge/shelf/current.json"
+    stripped = json.loads(pointer.read_bytes())
+    del stripped["signed"]
+    pointer.write_bytes(render(stripped, "The pointer"))
+    assert verify()[0] == 0
+    code, said = verify("--key", keys / PUBLIC)
+    assert code == 1 and "The pointer to shelf is signed with no key." in said
 
 
 def test_one_release_is_checked_by_its_number(verify, push, keys):
