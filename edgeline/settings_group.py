@@ -32,7 +32,7 @@ def make_absolute(path: Path) -> Path:
 
 
 _SECRET = re.compile(
-    "SECRETS?|TOKENS?|PASS(WORDS?|WD|PHRASE)?|PWD|CREDENTIALS?|(API)?KEYS?|COOKIES?|AUTH(ORIZATION)?"
+    r"SECRETS?|TOKENS?|\w*PASS(WORDS?|WD|PHRASE)|PASS|PWD|CREDENTIALS?|(API)?KEYS?|COOKIES?|AUTH(ORIZATION)?"
 )
 # A name with one of these as its last word is the place of a secret, or public.
 _PLACE = re.compile("FILE|PATH|DIR|SOCK|URL|URI|ENDPOINT|HOST|PORT")

@@ -108,6 +108,7 @@ def test_a_step_takes_what_every_step_takes_but_for_what_it_says_itself():
 
 SECRETS = [
     "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "api_key", "SESSION_COOKIE", "BASIC_AUTH", "KEY", "X_PASSPHRASE",
+    "PGPASSWORD",
 ]  # fmt: skip
 NO_SECRETS = [
     "GOOGLE_APPLICATION_CREDENTIALS", "AWS_ENDPOINT_URL", "AWS_WEB_IDENTITY_TOKEN_FILE", "AUTH_URL", "PATH",
