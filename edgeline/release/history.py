@@ -287,12 +287,12 @@ def previous_version(changes: Sequence[Change]) -> int | None:
     """
     stack: list[int] = []
     for change in changes:
-        if change.action == "rollback" and change.to_version in stack:
-            while stack[-1] != change.to_version:
+        if change.action == "rollback":
+            stack = [version for version in stack if version != change.from_version]
+            while change.to_version in stack and stack[-1] != change.to_version:
                 stack.pop()
-        elif not stack or stack[-1] != change.to_version:
-            stack.append(change.to_version)
-    return stack[-2] if len(stack) > 1 else None
+        stack.append(change.to_version)
+    return next((version for version in reversed(stack) if version != stack[-1]), None)
 
 
 def _read_lines(folder: PushFolder, model: str) -> tuple[list[bytes], bytes]:

@@ -66,6 +66,12 @@ def test_versions_rise_above_folders_that_no_push_made(root, candidate):
     assert store.push(root, "shelf", candidate).version == 8
 
 
+def test_no_rollback_goes_to_a_release_that_another_one_took_back(pushed):
+    store.promote(pushed, "shelf", 2, "three may be worse")
+    assert store.rollback(pushed, "shelf", "two is worse").version == 3
+    assert store.rollback(pushed, "shelf", "three as well").version == 1
+
+
 def test_a_second_rollback_goes_further_back_and_not_to_the_bad_release(pushed, tmp_path):
     store.rollback(pushed, "shelf", "three is worse")
     assert store.rollback(pushed, "shelf", "two as well").version == 1
