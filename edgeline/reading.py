@@ -35,7 +35,7 @@ def open(place: str | Path = "workspace", model: str | None = None) -> "History"
     """
     if is_url(str(place)):
         return History(Place(Path("workspace"), model, str(place)))
-    folder = Path(place).expanduser()
+    folder = Path(str(place).removeprefix("file://")).expanduser()
     if not folder.is_dir():
         raise UsageError(
             f"There is no folder {folder}.",

@@ -28,7 +28,9 @@ def _resolve_key(path: str) -> str:
 
 
 def _resolve_place(place: str) -> str:
-    return name_place(refuse_user(place)) if is_url(place) else str(make_absolute(Path(place)))
+    if is_url(place):
+        return name_place(refuse_user(place))
+    return str(make_absolute(Path(place.removeprefix("file://"))))
 
 
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]

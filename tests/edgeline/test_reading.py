@@ -143,6 +143,7 @@ def test_the_model_in_production_answers_as_on_a_phone(tmp_path, workspace, hist
     [row] = history.model(variant="int8").predict_file(tmp_path / "rows.csv")
     assert row["probabilities"] == answers and row["problem"] is None
     assert edgeline.open(workspace / "push").model(version=1).labels == ("dark", "bright")
+    assert edgeline.open(f"file://{workspace / 'push'}").model(version=1).labels == ("dark", "bright")
     with pytest.raises(UsageError, match="celsius"):
         history.model().predict({"kelvin": ["21.5", "30"]})
 

@@ -252,8 +252,7 @@ def test_a_store_is_named_as_runs_record_it(given, store, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     option = next(option for option in status.params if option.name == "store")
     assert option.type.convert(given, option, None) == store.format(here=tmp_path)
-    if not given.startswith("file:"):
-        assert PushSettings(destination=given).destination == store.format(here=tmp_path)
+    assert PushSettings(destination=given).destination == store.format(here=tmp_path)
 
 
 def test_status_says_when_production_is_older_than_was_promised(edgeline, tmp_path, make_run, monkeypatch):
