@@ -292,7 +292,9 @@ class PastStep:
                 "It has records and releases; the outputs of steps are in the workspace of the run.",
                 "Open that workspace: edgeline.open(FOLDER).run(...).step(...).again(...).",
             )
-        options = one_step.StepOptions(self.name, self.run.id, place.workspace, settings, out and Path(out))
+        options = one_step.StepOptions(
+            self.name, self.run.id, place.workspace, settings, out and Path(out).expanduser()
+        )
         _, outputs, seconds = one_step.run_step(options)
         return PastStep(self.name, "done", seconds, outputs, self.run)
 
@@ -362,7 +364,7 @@ class Model:
         """
         check_kind(self.bundle)
         try:
-            for example in read_inputs(Path(path), self.bundle.contract):
+            for example in read_inputs(Path(path).expanduser(), self.bundle.contract):
                 asked, found = answer(example, self.bundle)
                 ranked = found.ranked if found else {}
                 yield {

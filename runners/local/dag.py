@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,11 +46,13 @@ def pipeline(
         UsageError: A setting or an argument is wrong.
         DataRefused: A span cannot be read.
     """
-    folder = Path(workspace).absolute()
+    folder = Path(workspace).expanduser().absolute()
     check_path(folder, "--workspace")
     folder.mkdir(parents=True, exist_ok=True)
     chosen, values = NamedSettings(workload, profile, tuple(settings)).with_whole_path().load()
-    place = inputs.ensure_sample(folder, chosen, print) if data is None else locate(str(data)).absolute()
+    place = (
+        inputs.ensure_sample(folder, chosen, print) if data is None else locate(expanduser(data)).absolute()
+    )
     push = values.push.root(folder)
     spans = find_newest_spans(place, values.data.window)
     code = step_files(chosen.module, chosen.source, values.own_modules())

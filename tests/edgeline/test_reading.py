@@ -16,6 +16,7 @@ from edgeline.release import store
 from edgeline.report.facts import Evaluation, Facts, Slice
 from edgeline.workspace.known_runs import KnownRun
 from edgeline.workspace.runs import RunFolder
+from runners.local import one_step
 from tests.conftest import make_workspace
 from tests.edgeline.cli.test_predict import ROW, SHAPES, TOKENS, tflite
 from tests.edgeline.cli.test_verify import push_with_golden
@@ -148,13 +149,14 @@ def test_the_model_in_production_answers_as_on_a_phone(tmp_path, workspace, hist
         history.model().predict({"kelvin": ["21.5", "30"]})
 
 
-def test_a_text_or_photo_that_is_not_there_is_an_error_of_edgeline(tmp_path, workspace, history):
+def test_a_text_or_photo_that_is_not_there_is_an_error_of_edgeline(tmp_path, workspace, history, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     candidate = make_candidate(tmp_path / "made", labels=("dark", "bright"), preprocessing=TOKENS)
     for name in ("model_fp16.tflite", "model_int8.tflite"):
         candidate.edge_files[name].write_bytes(tflite(SHAPES["tokens"], "int32", 0.5))
     store.push(workspace / "push", "shelf", candidate)
-    with pytest.raises(EdgelineError, match=r"none\.txt") as missing:
-        list(history.model().predict_file(tmp_path / "none.txt"))
+    with pytest.raises(EdgelineError, match=rf"{tmp_path}/none\.txt") as missing:
+        list(history.model().predict_file("~/none.txt"))
     assert missing.value.why and missing.value.do
 
 
@@ -188,6 +190,18 @@ def test_without_the_project_what_needs_it_says_so_when_it_is_called(history, tm
     for call in (lambda: edgeline.pipeline("shelf", data="spans"), lambda: step.again("trainer.epochs=2")):
         with pytest.raises(UsageError, match="needs the project, and only its package is installed here"):
             call()
+
+
+def test_the_folder_of_the_user_is_meant_by_its_sign(history, workspace, tmp_path, monkeypatch):
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(one_step, "run_step", lambda options: (options.out, {"out": str(options.out)}, 0.0))
+
+    with pytest.raises(UsageError, match=f"{tmp_path}/spans is not a folder"):
+        edgeline.pipeline("shelf", data="~/spans", workspace="~/own")
+    step = edgeline.reading.PastStep("Trainer", "done", 1.0, {}, history.run())
+    assert step.again(out="~/again").artifacts == {"out": str(tmp_path / "again")}
+    assert not (workspace / "~").exists()
 
 
 def test_a_store_has_no_inputs_to_run_a_step_again_on(history, tmp_path, monkeypatch):
