@@ -1,7 +1,6 @@
 """The runs of a workspace, or the records that a cluster left in a store, with their facts and pages."""
 
 import shlex
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +22,6 @@ from edgeline.workspace.runs import (
     read_all,
     read_runs,
 )
-
-# A store answers in tens of milliseconds.
-_READERS = 16
 
 
 @dataclass(frozen=True)
@@ -118,10 +114,7 @@ def find_known_runs(place: Place) -> tuple[str, Path, list[KnownRun]]:
         return model, place.workspace.absolute() / "runs", runs
     root, model = _find_records(place.store, place.workload)
     pages = _locate_pages(place, model)
-    runs = [KnownRun(facts, folder, pages) for folder, facts in records.read_all(root)]
-    with ThreadPoolExecutor(_READERS) as pool:
-        list(pool.map(lambda run: run.page, runs))
-    return model, pages, runs
+    return model, pages, [KnownRun(facts, folder, pages) for folder, facts in records.read_all(root)]
 
 
 def _read_folder(place: Place, folder: RunFolder, run: Run) -> KnownRun:

@@ -13,7 +13,9 @@ from edgeline.records.edge import LABELS_FILE_NAME, PREDICTIONS, Prediction
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.records.run import Run
 from edgeline.release import store
+from edgeline.report import records
 from edgeline.report.facts import Evaluation, Facts, Slice
+from edgeline.store.locations import locate
 from edgeline.workspace.known_runs import KnownRun
 from edgeline.workspace.runs import RunFolder
 from runners.local import one_step
@@ -202,6 +204,15 @@ def test_the_folder_of_the_user_is_meant_by_its_sign(history, workspace, tmp_pat
     step = edgeline.reading.PastStep("Trainer", "done", 1.0, {}, history.run())
     assert step.again(out="~/again").artifacts == {"out": str(tmp_path / "again")}
     assert not (workspace / "~").exists()
+
+
+def test_who_lists_the_runs_of_a_bucket_gets_no_files(bucket, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    records.write(locate(bucket) / "runs/shelf/a-run", a_run(id="a-run"), "<p>its page")
+
+    (run,) = edgeline.open(bucket).runs()
+    assert run.id == "a-run" and not any(tmp_path.iterdir())
+    assert run.report().path.read_text() == "<p>its page"
 
 
 def test_a_store_has_no_inputs_to_run_a_step_again_on(history, tmp_path, monkeypatch):
