@@ -43,7 +43,7 @@ from runners.local.lock import hold_artifacts
 
 _GONE = ".collected-"
 _TORN = re.compile(r"\..+\.[0-9a-f]{32}")  # files that `locations.write_atomically` had not finished
-_TEMPORARY = ("edgeline-push-", "edgeline-predict-", "edgeline-mlflow-")
+_TEMPORARY = ("edgeline-push-", "edgeline-models-", "edgeline-mlflow-")
 _DAY_S = 24 * 3600
 _GB = 10**9
 

@@ -107,16 +107,17 @@ def test_leftovers_of_killed_runs_go_and_what_the_next_run_goes_on_from_stays(pa
     torn = past.workspace / f".window.json.{'0' * 32}"
     old, new = (past.workspace / "checkpoints" / name for name in ("old", "new"))
     push, living = (temporary / f"edgeline-push-{name}" for name in ("dead", "living"))
-    for folder in (killed, notes, old, new, push, living):
+    models = temporary / "edgeline-models-dead"  # of `edgeline predict`
+    for folder in (killed, notes, old, new, push, living, models):
         folder.mkdir(parents=True)
         (folder / "x").write_bytes(b"x" * 500)
     torn.touch()
-    for path in (old, old / "x", push):
+    for path in (old, old / "x", push, models):
         os.utime(path, (1e9, 1e9))
     past.add(5, {"Schema": "s"}, "killed")
-    assert gc.collect(past.workspace, past.push, 3).leftovers.keys() == {notes, torn, old, push}
+    assert gc.collect(past.workspace, past.push, 3).leftovers.keys() == {notes, torn, old, push, models}
     assert new.exists() and living.exists()
-    assert not any(path.exists() for path in (killed, notes, torn, old, push))
+    assert not any(path.exists() for path in (killed, notes, torn, old, push, models))
     past.add(6, {"Schema": "s", "Trainer": "done at last"})
     gc.collect(past.workspace, past.push, 1)
     assert not new.exists()
