@@ -123,6 +123,6 @@ def send_alerts(
         say(trouble.what)
     for warning in warnings:
         note(warning)
-    if not troubles:
+    if not troubles and not warnings:
         say("No problems found.")
     return 1 if warnings else 0
