@@ -170,7 +170,7 @@ def compare(
 
 def _compose_message(situation: Situation, new: tuple[Trouble, ...], over: tuple[str, ...]) -> Message:
     manifest = situation.release.manifest if situation.release else None
-    production = "no release that can be read from here"
+    production = "no release that can be read from here" if situation.unreadable else "nothing"
     if manifest is not None:
         accuracy = manifest.metrics.get("overall", {}).get("all", {}).get("accuracy")
         production = f"version {manifest.version}, pushed {manifest.created}, expires {manifest.expires}"

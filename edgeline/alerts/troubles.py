@@ -90,7 +90,10 @@ def _check_end(last: Facts, situation: Situation) -> Findings:
         same = failed if any(each[1:] != ((), (), ()) for each in failed) else reasons
         what = headline(run) if run.has_pushed else Outcome(run.outcome).headline(run.workload, None, stays)
         why = tuple(filter(None, (*reasons, problem.why)))
-        yield RUN, Trouble(what, why, problem.do, same=f"{run.outcome} {same}")
+        # The step that says it does not know the workspace.
+        command = "edgeline show latest "
+        do = problem.do.replace(f"{command}--workload {run.workload}", f"{command}{situation.place}")
+        yield RUN, Trouble(what, why, do, same=f"{run.outcome} {same}")
 
 
 def _check_accuracy(last: Facts, place: str, max_drop: float) -> Findings:

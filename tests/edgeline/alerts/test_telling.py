@@ -159,6 +159,7 @@ def test_where_nothing_was_ever_pushed_days_count_from_the_first_of_all_runs(wor
     for _ in range(21):
         workspace.record("held")
     assert "nothing has been pushed for" in workspace.tell()[0]["stale"].what
+    assert "\nIn production: nothing.\n" in hook.messages[0]
 
 
 def test_a_killed_run_that_left_no_page_is_told_by_the_command_of_a_timer(workspace, hook, make_run):

@@ -8,6 +8,7 @@ import pytest
 
 from edgeline.alerts.settings import AlertSettings
 from edgeline.alerts.troubles import Situation, find_troubles
+from edgeline.errors import Problem
 from edgeline.records.ingest import Span
 from edgeline.records.run import Run, Step
 from edgeline.release import store
@@ -59,6 +60,12 @@ def test_any_other_end_is_told_with_its_reasons_and_what_stays(outcome, release)
     trouble = found(run(outcome, reasons=("Because.",)), release=release)["run"]
     assert trouble.why == ("Because.",)
     assert outcome == "killed" or "version 1 stays in production" in trouble.what
+
+
+def test_the_command_that_a_gate_names_is_told_with_the_workspace():
+    do = "Details: `edgeline show latest --workload shelf`. Add or fix data."  # as components/data_gate.py
+    trouble = found(run("refused", error=Problem("Too dark.", do=do)))["run"]
+    assert trouble.do == "Details: `edgeline show latest --workspace w`. Add or fix data."
 
 
 def test_a_release_is_stale_after_so_many_days_without_a_push(release):
