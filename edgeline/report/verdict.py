@@ -1,6 +1,7 @@
 """The verdict of a run in one sentence, and the sentences below it."""
 
 import shlex
+from pathlib import Path
 
 from edgeline.errors import Problem
 from edgeline.records.verdict import DRIFTED, ENDED_CANARY
@@ -55,6 +56,8 @@ def list_next_steps(facts: Facts) -> list[str]:
     """
     run, data = facts.run, facts.data
     of, failed = f"--workload {run.workload}", [gate for gate in facts.gates if not gate.passed]
+    if run.log and run.engine == "local":  # WORKSPACE/runs/ID/run.log
+        of += f" --workspace {shlex.quote(str(Path(run.log).parents[2]))}"
     if run.outcome == "refused":
         blamed = {*run.blamed_spans, *(span for gate in failed for span in gate.spans)}
         # A folder has another name in a pod than where people type the command.

@@ -87,6 +87,15 @@ def test_only_a_model_with_wrong_answers_is_a_reason_to_look_at_labels(gate, is_
     assert not any("If a bound is wrong" in step for step in passed) and list_next_steps(a_run()) == []
 
 
+def test_the_commands_on_a_page_name_the_workspace_so_that_they_work_in_any_folder():
+    place = "--workload shelf --workspace '/my work'"
+    verdict = Verdict("data", "fail", spans=("span-00008",), features=("lane_id",))
+    held, refused = (ended(outcome, log="/my work/runs/1/run.log") for outcome in ("held", "refused"))
+    assert any(f"edgeline diff production {held.run.id} {place}`" in text for text in list_next_steps(held))
+    widen = list_next_steps(replace(refused, gates=(verdict,)))[1]
+    assert f"`edgeline schema diff {place}`" in widen and f"FEATURE --reason R {place}`" in widen
+
+
 @pytest.mark.parametrize(("action", "is_said"), [("promote", False), ("rollback", True)])
 def test_a_held_run_that_promoted_a_canary_does_not_say_that_production_is_unchanged(action, is_said):
     facts = ended("held", reasons=("Too bad.", f"{ENDED_CANARY}{action} from version 1 to 2: Good."))
