@@ -28,8 +28,9 @@ class Change:
 def describe(facts: Facts) -> dict[str, Lines]:
     """Returns all lines on a run except its metrics, by section; steps that it did not reach have none."""
     run, version = facts.run, facts.production
+    unknown = "nothing" if run.has_verdict and run.inputs.get("production") == "" else "unknown"
     sections: dict[str, Lines] = {
-        "Outcome": {"Outcome": run.outcome, "In production": f"version {version}" if version else "unknown"},
+        "Outcome": {"Outcome": run.outcome, "In production": f"version {version}" if version else unknown},
         "Settings": dict(sorted(run.used_settings.items())),
         "Code": {what: run.inputs[name][:12] for name, what in _DIGESTS.items() if run.inputs.get(name)},
         "Libraries": dict(sorted(run.libraries.items())),

@@ -70,6 +70,13 @@ def test_a_canary_changes_nothing_in_production():
     assert "In production" not in named(a_run(version=2), canary)
 
 
+def test_a_first_model_that_was_held_back_left_nothing_in_production():
+    held = a_run(outcome="held", version=None, inputs={"production": ""})
+    assert named(a_run(version=1), held)["In production"] == ("nothing", "version 1")
+    killed = a_run(outcome="killed", version=None, inputs={"production": ""})
+    assert named(a_run(version=1), killed)["In production"] == ("unknown", "version 1")
+
+
 def test_a_run_without_a_model_is_compared_in_what_it_has():
     before = a_run()
     refused = replace(a_run(weeks=9, outcome="refused"), evaluation=None, edge=None, training=None)
