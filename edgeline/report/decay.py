@@ -78,7 +78,7 @@ def draw_decay(aged: Sequence[Aged]) -> "Markup":
                 (point,) = axes.plot([week], [mean], "o", color=colour, markersize=4.5)
                 add_tooltip(point, f"{name} after {week} weeks: {mean:.1%} in {len(by_week[week])} runs")
         axes.set_xticks(weeks)
-        axes.set_xlabel("weeks since the newest span that production was trained on")
+        axes.set_xlabel("weeks since the newest span of production")
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
 
     return render_svg("decay", describe_cost(aged), draw)

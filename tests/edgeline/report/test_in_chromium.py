@@ -13,12 +13,21 @@ from edgeline.report.steps import step_page
 from edgeline.report.timelines import make_row
 from tests.edgeline.report.runs import a_failed_run, a_hostile_run, a_run, pictures
 from tests.edgeline.report.test_compare import beside
+from tests.edgeline.report.test_decay import HISTORY
 from tests.edgeline.report.test_index import weeks
 
 pytestmark = pytest.mark.e2e
 
 # In CSS pixels: a narrow phone, and a desk.
 PHONE, DESK = 360, 1200
+# The texts of charts that are wider than their chart.
+CUT_OFF = """
+[...document.querySelectorAll("svg.chart")].flatMap((chart) => {
+  const { left, right } = chart.getBoundingClientRect();
+  const boxes = [...chart.querySelectorAll("text")].map((it) => [it.textContent, it.getBoundingClientRect()]);
+  return boxes.filter(([, box]) => box.left < left - 1 || box.right > right + 1).map(([text]) => text);
+})
+"""
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +41,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "hostile": render_run(a_hostile_run(), pictures(), a_hostile_run()),
         "failed": render_run(a_failed_run(), {}, None),
         "index": render_index("shelf", [*weeks(60), make_row(a_failed_run(), None)]),
+        "aged": render_index("shelf", HISTORY),
         "diff": render_diff(beside(a_run(many), a_hostile_run()), [None, None]),
     }
     for name, page in made.items():
@@ -64,7 +74,7 @@ class Opened:
         return self.page.eval_on_selector(selector, f"e => getComputedStyle(e).{what}")
 
 
-@pytest.mark.parametrize("name", ["run", "wide", "hostile", "failed", "index", "diff"])
+@pytest.mark.parametrize("name", ["run", "wide", "hostile", "failed", "index", "aged", "diff"])
 def test_a_page_is_silent_asks_for_nothing_and_fits_a_phone(browser, pages, name):
     with Opened(browser, pages[name], PHONE) as opened:
         outside = [url for url in opened.asked if not url.startswith("data:")]
@@ -77,6 +87,7 @@ def test_a_page_is_silent_asks_for_nothing_and_fits_a_phone(browser, pages, name
             ".map(s => 11 * s.clientWidth / s.viewBox.baseVal.width)"
         )
         assert all(size > 9 for size in sizes)
+        assert opened.page.evaluate(CUT_OFF) == []
 
 
 def test_two_runs_are_chosen_and_compared_without_a_server(browser, pages):
