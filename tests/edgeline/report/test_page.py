@@ -251,6 +251,14 @@ def test_a_held_run_says_what_to_do_next_and_one_without_mistakes_or_the_kept_ep
     assert "<h3>Next</h3>" in page and next_step in page
 
 
+def test_that_no_mistake_was_made_is_said_of_the_sample_that_was_looked_at():
+    facts = replace(uncharted(), mistakes=())
+    assert facts.edge is not None
+    sampled = replace(facts, edge=structs.replace(facts.edge, eval_examples=100))
+    page = render_run(sampled, {}, None)
+    assert "no mistake on the eval photos that files were measured on (a sample of 400)." in page
+
+
 def test_figures_have_their_number_of_groups_and_those_out_of_fold_stand_first():
     facts = uncharted()
     overall = Slice("overall", "all", 4780, 0.92, 0.55, 0.99, groups=4)
