@@ -174,7 +174,7 @@ class View:
         facts, evaluation = self.facts, self.facts.evaluation
         if evaluation and (judged := evaluation.judged) and (overall := evaluation.overall):
             note = f"{words.percent(judged.low)} to {words.percent(judged.high)}"
-            note += words.groups(judged.groups, evaluation.group).replace(" of", ",")
+            note += words.groups(judged.groups, evaluation.group).replace(" of", ",", 1)
             if judged.before is not None and judged.accuracy is not None:
                 version = evaluation.baseline_version
                 note = f"{words.points(judged.accuracy - judged.before)} points vs. version {version}"

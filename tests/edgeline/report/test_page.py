@@ -270,6 +270,8 @@ def test_figures_have_their_number_of_groups_and_those_out_of_fold_stand_first()
     assert ": accuracy 92.0\u00a0% on 4,780 eval photos of 4 experiments." in before
     shown = render_run(replace(facts, evaluation=evaluation), {}, None)
     assert "Out-of-fold accuracy" in shown and "71.0\u00a0% to 84.0\u00a0%, 34 experiments" in shown
+    named = replace(evaluation, out_of_fold=(), group="kind of shop")
+    assert ", 4 kind of shops</dd>" in render_run(replace(facts, evaluation=named), {}, None)
     assert ": accuracy 78.4\u00a0% on 28,000 out-of-fold photos of 34 experiments." in shown
     assert shown.index("<h3>Out of fold</h3>") < shown.index("<h3>Eval split, by the model itself</h3>")
     assert "<h3>By experiment, worst first</h3>" in shown and shown.count("e-17") == 2
