@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from statistics import mean
 
@@ -71,7 +72,10 @@ def _select_served(rows: Iterable[Row]) -> list[ServedSlice]:
     """Returns each version as the run that read most of its answers counted it, the newest first."""
     most: dict[int, ServedSlice] = {}
     for each in (each for row in rows for each in row.served):
-        if each.version not in most or each.tally.answers >= most[each.version].tally.answers:
+        known = most.get(each.version)
+        if known and each.drawn.before is None:  # that run ended before it looked up the accuracy at the push
+            each = replace(each, drawn=replace(each.drawn, before=known.drawn.before))
+        if known is None or each.tally.answers >= known.tally.answers:
             most[each.version] = each
     return [most[version] for version in sorted(most, reverse=True)]
 

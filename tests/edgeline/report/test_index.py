@@ -50,6 +50,15 @@ def test_each_version_that_was_served_is_a_row_of_the_run_that_read_most_of_its_
     assert re.findall('<tr><th>(.+?)</th><td class="minor">100</td>', text) == ["3", "2"]
 
 
+def test_a_later_run_that_ended_early_hides_no_accuracy_at_the_push_that_an_earlier_one_looked_up():
+    facts = a_run(version=3, id="20260104-030000")
+    early = replace(facts, pushed={}, run=replace(facts.run, outcome="killed"))
+    rows = [make_row(facts, None), make_row(early, None)]
+    tables = [render_index("shelf", rows[:number]).partition("<h2>In the field</h2>")[2] for number in (1, 2)]
+    shown = [re.findall('<td class="muted minor">([^<]+)</td><td class="minor">', text) for text in tables]
+    assert shown[0] == shown[1] == ["\N{EN DASH}", "93.0\u00a0%"]
+
+
 def test_sixty_weeks_are_a_small_page_with_a_chart_over_time_for_each_width():
     page = render_index("shelf", list(weeks(60)))
     assert page.count('<div class="wide"><svg') == page.count('<div class="narrow"><svg') == 2
