@@ -90,7 +90,7 @@ def make_row(facts: Facts, link: str | None) -> Row:
         weakest=f"{worst.name} {words.percent(worst.accuracy)}" if worst else None,
         examples=sum(data.splits.values()) if facts.data else None,
         quarantined=last.quarantined if last else None,
-        version=run.version if run.outcome == "pushed" else None,
+        version=run.version if run.outcome == "pushed" or run.has_pushed else None,
         seconds=run.seconds,
         reason="" if run.outcome == "pushed" else " ".join(run.reasons[:1]),
         slices=tuple(

@@ -152,6 +152,12 @@ def test_nothing_that_people_write_ends_the_script():
     assert "</script><i>" in embedded(page)["runs"][1]["said"]["Settings"].values()
 
 
+def test_a_run_that_failed_after_its_push_has_its_version():
+    failed = a_run(outcome="failed", version=4, has_pushed=True)
+    assert make_row(failed, None).version == 4
+    assert make_row(a_run(outcome="failed", version=4), None).version is None
+
+
 def test_outcomes_are_counted(ten):
     counted = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", ten))
     assert counted == {
