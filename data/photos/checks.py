@@ -8,7 +8,6 @@ profile or trailing data.
 import hashlib
 import io
 import re
-import warnings
 import zlib
 from dataclasses import dataclass
 
@@ -73,11 +72,8 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
         raise RowRejected("oversized", f"The file has {len(data):,} bytes, above {MOST_BYTES:,}.")
     plain, truncated = _parse_plain(data)
     try:
-        # Pillow warns of odd metadata, which does not matter, and of sizes, which are checked here.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with open_photo(plain.stripped if plain else data) as image:
-                return _check_image(image, len(data), plain, limits)
+        with open_photo(plain.stripped if plain else data) as image:
+            return _check_image(image, len(data), plain, limits)
     except RowRejected:
         raise
     except Image.DecompressionBombError:
@@ -89,10 +85,8 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
 def check_header(data: bytes, limits: DataSettings) -> None:
     """Checks the size of a photo by its header. Raises RowRejected: oversized, too-small, or unreadable."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with open_photo(data) as image:
-                _check_size(*image.size, limits)
+        with open_photo(data) as image:
+            _check_size(*image.size, limits)
     except READER_ERRORS:
         raise RowRejected("unreadable", "It cannot be opened.") from None
 
