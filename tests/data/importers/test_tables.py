@@ -112,6 +112,7 @@ def test_a_parquet_file_gives_the_same_as_its_csv(tmp_path):
         ("paid", {"paid": ["yes"] * 300}, r"is 'yes' in every row"),
         ("id", {}, r"different label in nearly each"),
         ("nothing", {}, r"no column nothing.*id, age"),
+        ("paid", {"paid": [n // 5 for n in range(300)]}, r"has 60 different numbers in 300 rows.*regression"),
     ],
 )
 def test_a_label_that_nothing_can_be_learned_of_is_refused(tmp_path, label, more, found):
@@ -124,11 +125,9 @@ def test_a_label_that_nothing_can_be_learned_of_is_refused(tmp_path, label, more
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (b"", "is empty"),
         (b"a,paid\n", "has no row"),
         (b"a,a,paid\n1,2,no\n", "has the column 'a' twice"),
         (b"a,paid\n1,no\n1,2,yes\n", r"a\.csv:3: It has 3 cells, but the header has 2.*1 of 2 rows"),
-        (b'a,paid\n1,no\n"2,yes\n3,no\n', "line 3 is not CSV"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(tmp_path, content, found):
@@ -157,37 +156,24 @@ def test_a_label_that_is_new_goes_to_the_end_of_the_schema_and_is_told(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("town", "given", "found"),
+    ("renamed", "more", "given", "found"),
     [
-        ("city", {}, "b.csv has no column town, which earlier spans have"),
-        ("town", {"group": "id"}, "have no column as group, not id"),
-        ("town", {"text": "id"}, "The schema has no feature length"),
+        ({"town": "city"}, {}, {}, "b.csv has no column town, which earlier spans have"),
+        ({"town": "Town"}, {}, {}, "If Town is town, rename it. Else add"),
+        ({}, {}, {"group": "id"}, "have no column as group, not id.*Leave out --group"),
+        ({}, {}, {"text": "id"}, "The schema has no feature length"),
+        ({}, {"stars": [*"12"] * 150}, {"label": "stars"}, "paid as label, not stars.*Pass --label paid"),
+        ({}, {"age": ["young"] * 300}, {}, "age of .* cannot be read as numbers.*'young' in .*b.csv"),
+        ({}, {"paid": [" YES", " NO"] * 150}, {}, "earlier spans have '(yes|no)'"),
+        ({}, {"paid": ["1", "0"] * 150}, {}, "has the labels [01], [01], and earlier spans no, yes"),
     ],
 )
-def test_another_table_is_not_mixed_into_a_folder(tmp_path, town, given, found):
+def test_another_table_is_not_mixed_into_a_folder(tmp_path, renamed, more, given, found):
     load(tmp_path, people())
-    with pytest.raises(UsageError, match=found):
-        load(
-            tmp_path,
-            {town if name == "town" else name: c for name, c in people().items()},
-            name="b.csv",
-            **given,
-        )
+    week = {renamed.get(name, name): cells for name, cells in people().items()}
+    with pytest.raises((UsageError, DataRefused), match=found):
+        load(tmp_path, week | more, name="b.csv", **given)
     assert len(find_spans(tmp_path / "data")) == 1
-
-
-def test_a_column_of_numbers_that_became_words_is_refused_with_one_of_them(tmp_path):
-    load(tmp_path, people())
-    with pytest.raises(DataRefused, match=r"column age of .* cannot be read as numbers.*'young' in .*b.csv"):
-        load(tmp_path, people() | {"age": ["young"] * 300}, name="b.csv")
-    assert len(find_spans(tmp_path / "data")) == 1
-
-
-@pytest.mark.parametrize("separator", [";", "\t"])
-def test_the_separator_is_found_where_the_label_is_a_column(tmp_path, separator):
-    note = "note, or; two" if separator == "\t" else "a|b"
-    report = load(tmp_path, {"age": AGES, note: ["x", "y", "z"] * 100}, separator=separator)
-    assert (report.numbers, report.categories) == (("age",), (note,))
 
 
 def test_numbers_with_a_decimal_comma_are_numbers_where_semicolons_separate(tmp_path):
@@ -270,9 +256,7 @@ def test_dates_of_which_day_and_month_cannot_be_told_are_no_times_and_left_out(t
         ("%b %d, %Y", 1500),
         ("%d.%m.%y", 300),
         ("%m/%d/%Y %I:%M %p", 300),
-        ("%Y-%m", 300),
         ("%G-W%V", 300),
-        ("%YQ1", 1500),
         ("%Y%m%d", 1500),
     ],
 )
@@ -285,9 +269,7 @@ def test_dates_in_a_form_that_is_not_read_are_no_category_that_never_comes_again
     assert load(tmp_path, columns, into="kept", chosen={"since": "category"}).categories == ("since",)
 
 
-@pytest.mark.parametrize(
-    "form", ["{:.1f} %", "${:,.2f}", "{:.2f}kg", "{:.1f} km/h", "USD {:.1f}", "{:.0f} m²"]
-)
+@pytest.mark.parametrize("form", ["{:.1f} %", "${:,.2f}", "{:.2f}kg", "USD {:.1f}"])
 def test_numbers_with_a_unit_are_left_out_with_advice_and_a_few_sizes_are_a_category(tmp_path, form):
     unread = [form.format(1000 + n * 7 % 60 * 1.1) for n in range(300)]
     columns = {
@@ -435,7 +417,6 @@ def panel(persons, rows_each, name, exceptions=0):
 @pytest.mark.parametrize(
     ("columns", "name", "leaks"),
     [
-        (panel(300, 2, "C{}".format), "customer", True),
         (panel(300, 2, str), "id", True),
         (panel(300, 2, lambda n: f"00{n}"), "customer", True),
         # One label a value in so few rows is a coincidence, and a measurement is no name.
@@ -528,10 +509,10 @@ def test_whole_numbers_that_name_something_are_no_numbers_to_learn_from(cells, n
 
 
 def test_a_column_is_taken_for_the_same_in_a_large_table(tmp_path):
-    rng, count = random.Random(6), 6_000
+    rng, count = random.Random(6), 3_000
     columns = {
         "salary": [rng.randrange(20_000, 60_000) for _ in range(count)],
-        "zip": rng.choices(rng.sample(range(10_000, 99_999), 3_000), k=count),
+        "zip": rng.choices(rng.sample(range(10_000, 99_999), 1_500), k=count),
         "city": [f"town {rng.randrange(1_500)}" for _ in range(count)],
         "reading": [rng.randrange(10**9, 10**10) for _ in range(count)],
     }
@@ -586,12 +567,6 @@ def test_whole_numbers_are_the_same_labels_categories_and_groups_however_they_en
     assert {each.content["store"][0] for each in read_inputs(tmp_path / "b.csv", contract)} == stores
 
 
-def test_rows_that_come_again_with_decimal_commas_are_known(tmp_path):
-    load(tmp_path, {"p": [5, 7.5, 8] * 100})
-    report = load(tmp_path, {"p": ["5", "7,5", "8"] * 100}, name="b.csv", separator=";")
-    assert (report.known, report.span) == (300, None)
-
-
 def test_rows_that_come_again_in_another_file_are_known_by_their_values(tmp_path):
     days = [datetime(2026, 1, 1, 6) + timedelta(hours=n) for n in range(300)]
     load(tmp_path, {"day": days, "price": [f"{age}.50" for age in AGES], "paid": labels()}, time="day")
@@ -624,14 +599,6 @@ def test_the_label_is_nothing_else(tmp_path, role):
         load(tmp_path, people(), **{role: "paid"})
 
 
-def test_another_label_column_than_before_is_refused(tmp_path):
-    columns = people() | {"stars": [age or "5" for age in people()["age"]]}
-    load(tmp_path, columns)
-    with pytest.raises(UsageError, match=r"have the column paid as label, not stars.*Pass --label paid"):
-        load(tmp_path, columns, label="stars")
-    assert len(find_spans(tmp_path / "data")) == 1
-
-
 def test_group_and_time_of_earlier_spans_are_those_of_later_ones_and_others_are_refused(tmp_path):
     def week(month, count):
         days = [f"2026-{month}-{1 + n % 28:02}" for n in range(count)]
@@ -649,25 +616,6 @@ def test_group_and_time_of_earlier_spans_are_those_of_later_ones_and_others_are_
         load(tmp_path, later, group="age")
     with pytest.raises(UsageError, match=r"no column customer, the group of earlier spans.*Add or rename"):
         load(tmp_path, {"day": ["1"], "age": [2]}, name="c.csv")
-    load(tmp_path, week("05", 300), into="alone")
-    with pytest.raises(UsageError, match=r"have no column as group, not customer.*Leave out --group"):
-        load(tmp_path, later, into="alone", group="customer")
-    assert len(find_spans(tmp_path / "alone")) == 1
-
-
-@pytest.mark.parametrize(
-    ("words", "found"),
-    [
-        ({"yes": " YES", "no": " NO"}, "earlier spans have '(yes|no)'"),
-        ({"yes": "1", "no": "0"}, "has the labels [01], [01], and earlier spans no, yes"),
-    ],
-    ids=["another spelling", "other words"],
-)
-def test_labels_of_which_none_is_known_are_no_new_classes(tmp_path, words, found):
-    load(tmp_path, {"age": AGES})
-    with pytest.raises(DataRefused, match=found):
-        load(tmp_path, {"age": AGES, "paid": [words[label] for label in labels()]}, name="b.csv")
-    assert len(find_spans(tmp_path / "data")) == 1
 
 
 def test_labels_that_lost_their_zeros_in_a_spreadsheet_are_no_new_classes(tmp_path):
@@ -680,12 +628,6 @@ def test_spellings_of_a_label_in_the_first_week_are_a_warning(tmp_path):
     ends = [("churn", "stay", "Churn")[n * n % 7 % 3] for n in range(300)]
     (warning,) = load(tmp_path, {"age": AGES, "paid": ends}).warnings
     assert warning.startswith("The labels 'Churn', 'churn' differ in their spelling alone")
-
-
-def test_a_column_that_was_renamed_is_suggested_before_an_empty_one(tmp_path):
-    load(tmp_path, {"age (years)": AGES})
-    with pytest.raises(UsageError, match=r"If age \[years\] is age \(years\), rename it. Else add"):
-        load(tmp_path, {"age [years]": AGES}, name="b.csv")
 
 
 def test_rows_that_a_run_will_quarantine_are_told(tmp_path):
@@ -771,11 +713,12 @@ def test_a_second_week_has_the_order_of_the_first_and_another_clear_form_is_rewr
 
 
 def test_a_table_that_is_imported_twice_adds_nothing_and_a_longer_one_its_new_rows(tmp_path):
-    def week(count):
-        return {"age": [age + n / 1000 for n, age in enumerate(AGES[:count])], "town": ("AB" * 150)[:count]}
+    def week(count, sign="."):
+        ages = [f"{age + n / 1000}".replace(".", sign) for n, age in enumerate(AGES[:count])]
+        return {"age": ages, "town": ("AB" * 150)[:count]}
 
     load(tmp_path, week(200))
-    again = load(tmp_path, week(200))
+    again = load(tmp_path, week(200, ","), separator=";")
     assert (again.span, again.known, again.rows) == (None, 200, 0) and len(find_spans(tmp_path / "data")) == 1
     assert again.sentences()[:2] == ["Nothing is new, and nothing was added.", "200 rows were there already."]
     longer = load(tmp_path, week(300))
@@ -789,25 +732,9 @@ def test_rows_that_are_equal_by_chance_are_kept_and_the_whole_table_is_known_aga
     assert load(tmp_path, {name: cells[:100] for name, cells in columns.items()}).rows == 100
 
 
-@pytest.mark.parametrize(
-    ("cells", "found"),
-    [
-        ([n // 5 for n in range(300)], r"has 60 different numbers in 300 rows.*regression"),
-        ([n * 0.1 for n in range(1500)], r"has over 1,000 different numbers.*regression"),
-    ],
-)
-def test_a_label_that_is_measured_is_no_class(tmp_path, cells, found):
-    with pytest.raises(UsageError, match=found):
-        load(tmp_path, {"age": AGES * (len(cells) // 300), "paid": cells})
-    few = ["3.0", "4.0", "5.0"] * 100
-    assert load(tmp_path, {"age": AGES, "b": [n % 7 for n in range(300)], "paid": few}).labels == (
-        "3.0",
-        "4.0",
-        "5.0",
-    )
-
-
-def test_numbered_classes_of_earlier_weeks_are_no_measurements_in_a_small_one(tmp_path):
+def test_numbers_are_classes_where_they_are_few_or_those_of_earlier_weeks(tmp_path):
+    with pytest.raises(UsageError, match=r"has over 1,000 different numbers.*regression"):
+        load(tmp_path, {"age": AGES * 5, "paid": [n * 0.1 for n in range(1500)]})
     load(tmp_path, {"age": AGES, "b": [n % 7 for n in range(300)], "shop": list(range(30)) * 10}, "shop")
     later = {"age": range(200, 260), "b": [n % 7 for n in range(60)], "shop": list(range(30)) * 2}
     assert load(tmp_path, later, "shop", name="b.csv").rows == 60
