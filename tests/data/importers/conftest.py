@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,11 @@ class _Kept:
 
     def close(self) -> None:
         pass
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "My Photos, 2026"
 
 
 @pytest.fixture(scope="module", autouse=True)

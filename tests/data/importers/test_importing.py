@@ -39,11 +39,6 @@ def src(tmp_path):
     return write(tmp_path / "src", PHOTOS)
 
 
-@pytest.fixture
-def data_dir(tmp_path):
-    return tmp_path / "My Photos, 2026"
-
-
 def test_a_folder_a_class_becomes_a_span_and_adds_nothing_the_second_time(src, data_dir):
     report = import_photos(src, data_dir)
     assert report.added == {"Gemüse, grün": 1, "fruit": 2}

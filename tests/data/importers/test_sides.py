@@ -80,11 +80,6 @@ def test_a_session_that_the_hash_splits_stays_with_the_hash():
     assert assign_splits([row("old-1"), row("old-2")], known, sides_of(known), 0.2) == known
 
 
-def test_the_sources_own_split_is_taken_as_it_is():
-    rows = [row("a", split="eval"), row("b", split="eval"), row("c", split="train"), row("a")]
-    assert [item.split for item in assign_splits(rows, [], {}, 0.2)] == ["eval", "eval", "train", "eval"]
-
-
 @pytest.mark.parametrize(
     "known", [[], [row("a", split="train")], [row("a"), row("c")]], ids=["here", "there", "by hash"]
 )

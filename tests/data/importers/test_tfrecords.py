@@ -15,21 +15,12 @@ from tests.examples import serialize
 tf = pytest.importorskip("tensorflow")
 
 
-@pytest.fixture
-def data_dir(tmp_path):
-    return tmp_path / "data"
-
-
-def record(**features):
-    return serialize(features)
-
-
 def source(tmp_path, *records, names=None, packed=False):
     (tmp_path / "src").mkdir()
     path = tmp_path / "src" / f"a.tfrecord-00000-of-00001{'.gz' * packed}"
     with tf.io.TFRecordWriter(str(path), "GZIP" if packed else "") as writer:
         for content in records:
-            writer.write(content)
+            writer.write(serialize(content))
     if names is not None:
         (tmp_path / "src" / "labels.txt").write_bytes(names)
     return tmp_path / "src"
@@ -43,7 +34,7 @@ def test_labels_are_texts(tmp_path, data_dir, packed):
         {"image/encoded": b"", "image/class/text": b"red"},
         {"image/encoded": jpeg(seed=2), "image/class/text": b""},
     ]
-    src = source(tmp_path, *(record(**features) for features in examples), packed=packed)
+    src = source(tmp_path, *examples, packed=packed)
     (file,) = src.iterdir()
     report = import_photos(file, data_dir)
     assert report.added == {"grün": 1, "red": 1}
@@ -69,7 +60,7 @@ LINES = b"x\r\ny\n b \n" + b"".join(b"z%d\n" % n for n in range(7)) + b"a\n\n"
     ids=["none", "numbered", "lines", "a large number", "of datasets", "both"],
 )
 def test_labels_are_numbers(tmp_path, data_dir, files, expected):
-    src = source(tmp_path, record(image=jpeg(), label=10), record(image=jpeg(seed=1), label=2))
+    src = source(tmp_path, dict(image=jpeg(), label=10), dict(image=jpeg(seed=1), label=2))
     for name, content in files.items():
         (src / name).write_bytes(content)
     import_photos(src, data_dir)
@@ -86,19 +77,19 @@ def test_labels_are_numbers(tmp_path, data_dir, files, expected):
 )
 def test_records_of_another_kind_are_refused_whole(tmp_path, data_dir, example, message):
     with pytest.raises(DataRefused, match=message):
-        import_photos(source(tmp_path, record(image=jpeg(), label=1), record(**example)), data_dir)
+        import_photos(source(tmp_path, dict(image=jpeg(), label=1), example), data_dir)
     assert not list(data_dir.glob("*"))
 
 
 def test_an_example_with_several_values_is_refused_by_record(tmp_path, data_dir):
     src = source(
         tmp_path,
-        record(image=jpeg(), label=b"ok"),
-        record(image=[jpeg(seed=1), jpeg(seed=2)], label=b"ok"),
-        record(image=jpeg(seed=3), label=[b"ok", b"bad"]),
-        record(image=jpeg(seed=4), label=[1, 2]),
-        record(image=jpeg(seed=5), label=b"ok", session_id=[b"1", b"2"]),
-        record(image=jpeg(seed=6), label=b"ok", more=[b"1", b"2"]),
+        dict(image=jpeg(), label=b"ok"),
+        dict(image=[jpeg(seed=1), jpeg(seed=2)], label=b"ok"),
+        dict(image=jpeg(seed=3), label=[b"ok", b"bad"]),
+        dict(image=jpeg(seed=4), label=[1, 2]),
+        dict(image=jpeg(seed=5), label=b"ok", session_id=[b"1", b"2"]),
+        dict(image=jpeg(seed=6), label=b"ok", more=[b"1", b"2"]),
     )
     report = import_photos(src, data_dir)
     assert report.added == {"ok": 2}
@@ -106,17 +97,10 @@ def test_an_example_with_several_values_is_refused_by_record(tmp_path, data_dir)
     assert report.refused == {"several-values": places}
 
 
-@pytest.mark.parametrize(
-    ("name", "character"),
-    [
-        *(("label", character) for character in ("\u2028", "\0")),
-        *((column, "\n") for column in ("lane_id", "session_id", "captured_at")),
-    ],
-    ids=ascii,
-)
-def test_a_control_character_is_refused_by_record_and_nothing_is_left(tmp_path, data_dir, name, character):
-    bad = {"image": jpeg(seed=1), "label": b"ok"} | {name: f"a{character}b".encode()}
-    src = source(tmp_path, record(image=jpeg(), label=b"ok"), record(**bad))
+@pytest.mark.parametrize("name", ["label", "session_id"])
+def test_a_control_character_is_refused_by_record_and_nothing_is_left(tmp_path, data_dir, name):
+    bad = {"image": jpeg(seed=1), "label": b"ok"} | {name: "a\u2028b".encode()}
+    src = source(tmp_path, dict(image=jpeg(), label=b"ok"), bad)
     with pytest.raises(UsageError, match=f"a.tfrecord.*, record 2: the {name} is 'a"):
         import_photos(src, data_dir)
     assert not list(data_dir.glob("*"))
@@ -125,7 +109,7 @@ def test_a_control_character_is_refused_by_record_and_nothing_is_left(tmp_path, 
 @pytest.mark.parametrize(("value", "said"), [(b"gr\xfcn", r"b'gr\\xfcn'"), (float("nan"), "nan")])
 def test_what_is_no_text_and_no_number_is_no_label(tmp_path, data_dir, value, said):
     with pytest.raises(DataRefused, match=f"record 1: the label is {said}"):
-        import_photos(source(tmp_path, record(image=jpeg(), label=value)), data_dir)
+        import_photos(source(tmp_path, dict(image=jpeg(), label=value)), data_dir)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +126,7 @@ def test_what_is_no_text_and_no_number_is_no_label(tmp_path, data_dir, value, sa
 def test_a_labels_file_that_would_give_numbers_another_name_is_refused(
     tmp_path, data_dir, names, error, said
 ):
-    src = source(tmp_path, record(image=jpeg(), label=0), names=names)
+    src = source(tmp_path, dict(image=jpeg(), label=0), names=names)
     with pytest.raises(error, match=said):
         import_photos(src, data_dir)
 
@@ -150,7 +134,7 @@ def test_a_labels_file_that_would_give_numbers_another_name_is_refused(
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", ["labels.txt", "b.tfrecord"])
 def test_what_is_a_pipe_is_refused(tmp_path, data_dir, name):
-    src = source(tmp_path, record(image=jpeg(), label=1))
+    src = source(tmp_path, dict(image=jpeg(), label=1))
     os.mkfifo(src / name)
     with pytest.raises(DataRefused, match=name):
         import_photos(src, data_dir)
@@ -160,7 +144,7 @@ def test_what_is_a_pipe_is_refused(tmp_path, data_dir, name):
 def test_a_file_that_ends_early_or_announces_more_than_any_memory_is_refused_whole(
     tmp_path, data_dir, packed, damage
 ):
-    src = source(tmp_path, record(image=jpeg(), label=b"ok"), record(image=jpeg(seed=1), label=b"ok"))
+    src = source(tmp_path, dict(image=jpeg(), label=b"ok"), dict(image=jpeg(seed=1), label=b"ok"))
     (file,) = src.iterdir()
     length, content = struct.pack("<Q", 2**40), file.read_bytes()
     crc = google_crc32c.value(length)
@@ -174,7 +158,7 @@ def test_a_file_that_ends_early_or_announces_more_than_any_memory_is_refused_who
 
 
 def test_a_photo_in_a_record_has_the_limit_of_a_file(tmp_path, data_dir):
-    src = source(tmp_path, record(image=jpeg(), label=b"ok"), record(image=bytes(2**26 + 1), label=b"ok"))
+    src = source(tmp_path, dict(image=jpeg(), label=b"ok"), dict(image=bytes(2**26 + 1), label=b"ok"))
     report = import_photos(src, data_dir)
     assert (report.added, len(report.refused["oversized"])) == ({"ok": 1}, 1)
 

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from data.photos.labels_file import LabelRow
 from data.photos.source import screen_rows
 
@@ -8,12 +10,6 @@ LABELS = ("ok", "misplaced", "damaged")
 
 def row(photo, label, lane="lane-01", session="walk-1"):
     return LabelRow(photo, label, lane, session, "2026-10-05T09:12:33Z")
-
-
-def reasons(*rows):
-    kept, rejected = screen_rows(rows, LABELS)
-    assert len(kept) + len(rejected) == len(rows)
-    return [item.photo for item in kept], [(item.id, item.reason) for item in rejected]
 
 
 def test_an_unlabelled_or_unknown_row_is_rejected_and_the_nearest_label_named():
@@ -36,26 +32,21 @@ def test_a_control_character_in_a_lane_session_or_time_is_rejected_and_shown_as_
     assert rejected[0].detail == r"a.jpg has the lane_id 'lane\n1': it holds the control character U+000A."
 
 
-def test_of_rows_that_say_the_same_the_first_is_kept():
-    again = row("./a.jpg", "ok", lane="lane-02")
-    assert reasons(row("a.jpg", "ok"), row("b.jpg", "ok"), again) == (
-        ["a.jpg", "b.jpg"],
-        [("./a.jpg", "duplicate-row")],
-    )
-
-
-def test_a_photo_with_two_labels_is_rejected_in_whole():
-    rows = [row("a.jpg", "ok"), row("a.jpg", "damaged"), row("a.jpg", "ok"), row("b.jpg", "ok")]
-    assert reasons(*rows) == (["b.jpg"], [("a.jpg", "conflicting-label")] * 3)
-
-
-def test_a_label_that_is_none_makes_no_conflict():
-    rows = [row("a.jpg", ""), row("a.jpg", "damagd"), row("a.jpg", "ok")]
-    assert reasons(*rows) == (["a.jpg"], [("a.jpg", "unlabelled"), ("a.jpg", "unknown-label")])
-
-
-def test_a_row_without_a_photo_is_rejected():
-    assert reasons(row("", "ok")) == ([], [("", "missing")])
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("a.jpg", "ok"), ("b.jpg", "ok"), ("./a.jpg", "ok")], ["", "", "duplicate-row"]),
+        ([("a.jpg", "ok"), ("a.jpg", "damaged"), ("a.jpg", "ok")], ["conflicting-label"] * 3),
+        # A label that is none makes no conflict.
+        ([("a.jpg", ""), ("a.jpg", "damagd"), ("a.jpg", "ok")], ["unlabelled", "unknown-label", ""]),
+        ([("", "ok")], ["missing"]),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_rejected_with_a_reason_each(rows, expected):
+    kept, rejected = screen_rows([row(*cells) for cells in rows], LABELS)
+    reasons = [*zip(rows, expected, strict=True)]
+    assert [item.photo for item in kept] == [photo for (photo, _), reason in reasons if not reason]
+    assert [(item.id, item.reason) for item in rejected] == [(p, why) for (p, _), why in reasons if why]
 
 
 def test_missing_lane_and_session_get_defaults():
