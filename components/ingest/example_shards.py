@@ -415,9 +415,11 @@ def _make_feature(value: Value) -> Any:
     import tensorflow as tf
 
     values = [value] if isinstance(value, bytes | str | int | float) else list(value)
-    if values and isinstance(values[0], bytes | str):
+    if not values:  # a list of no texts, such as the words of emoji, is read as a list of numbers otherwise
+        return tf.train.Feature()
+    if isinstance(values[0], bytes | str):
         texts = [text.encode() if isinstance(text, str) else text for text in values]
         return tf.train.Feature(bytes_list={"value": texts})
-    if values and isinstance(values[0], int):
+    if isinstance(values[0], int):
         return tf.train.Feature(int64_list={"value": values})
     return tf.train.Feature(float_list={"value": values})

@@ -1,9 +1,10 @@
-"""What a source of one's own may raise for a single row, and two attempts at one shard."""
+"""A source that raises what it should not, two attempts at one shard, and texts without words."""
 
 from dataclasses import replace
 
 import pytest
 
+from components.ingest import example_shards
 from components.ingest.example_shards import MakeExamples, MergeShard, Plan, ReadRows, ShardSpan, list_span
 from data.spans.layout import Span
 from data.spans.source import Row
@@ -62,3 +63,13 @@ def test_two_attempts_at_a_shard_write_files_of_their_own_and_leave_none_beside_
     plan.newest.second = [lambda: MergeShard(replace(plan, newest=span.name)).process(0, ())]
     MergeShard(plan).process(0, ())
     assert list_shards() == undisturbed and len(undisturbed) == 2
+
+
+def test_a_text_without_a_word_is_read_beside_others():
+    from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+
+    for words in ([[], ["good", "shop"]], [["good", "shop"], []]):
+        encoded = [example_shards._serialize({"words": each}) for each in words]
+        batch = ExamplesToRecordBatchDecoder().DecodeBatch(encoded)
+        known = [[word.decode() for word in each or ()] for each in batch.to_pydict()["words"]]
+        assert known == words
