@@ -10,7 +10,7 @@ from data.spans.layout import find_newest_spans
 from edgeline.store.locations import locate
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
-from runners.shared.run_options import NamedSettings, check_path
+from runners.shared.run_options import NamedSettings, check_path, find_own_workload
 
 if TYPE_CHECKING:
     from tfx.v1.dsl import Pipeline
@@ -22,7 +22,7 @@ METADATA = "metadata.sqlite"  # the ML Metadata of a workspace
 
 
 def pipeline(
-    workload: str = "shelf",
+    workload: str | None = None,
     *,
     data: str | Path | None = None,
     workspace: str | Path = "workspace",
@@ -36,7 +36,8 @@ def pipeline(
     are taken from the cache. TFX's runners write no record of a run and take no lock: one run at a time.
 
     Args:
-        workload: The name of a built-in workload, or the path of a workload.yaml.
+        workload: The name of a built-in workload, or the path of a workload.yaml; by default the one in
+            `data`, else shelf.
         data: The folder of spans, or its URL; by default the embedded sample, which is made if it is missing.
         workspace: The folder of artifacts, ML Metadata and releases.
         profile: The path of a YAML file of settings, or the name of a built-in one.
@@ -49,10 +50,10 @@ def pipeline(
     folder = Path(workspace).expanduser().absolute()
     check_path(folder, "--workspace")
     folder.mkdir(parents=True, exist_ok=True)
-    chosen, values = NamedSettings(workload, profile, tuple(settings)).with_whole_path().load()
-    place = (
-        inputs.ensure_sample(folder, chosen, print) if data is None else locate(expanduser(data)).absolute()
-    )
+    given = None if data is None else locate(expanduser(data)).absolute()
+    named = NamedSettings(workload or find_own_workload(given), profile, tuple(settings))
+    chosen, values = named.with_whole_path().load()
+    place = given or inputs.ensure_sample(folder, chosen, print)
     push = values.push.root(folder)
     spans = find_newest_spans(place, values.data.window)
     code = step_files(chosen.module, chosen.source, values.own_modules())

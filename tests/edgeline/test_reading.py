@@ -206,6 +206,12 @@ def test_the_folder_of_the_user_is_meant_by_its_sign(history, workspace, tmp_pat
     assert not (workspace / "~").exists()
 
 
+def test_the_pipeline_of_a_folder_is_of_the_workload_in_it_as_a_run_is(tmp_path):
+    (tmp_path / "workload.yaml").write_text("kinds: photos\n")
+    with pytest.raises(UsageError, match="workload.yaml"):
+        edgeline.pipeline(data=tmp_path, workspace=tmp_path / "workspace")
+
+
 def test_who_lists_the_runs_of_a_bucket_gets_no_files(bucket, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     records.write(locate(bucket) / "runs/shelf/a-run", a_run(id="a-run"), "<p>its page")
