@@ -22,11 +22,11 @@ METADATA = "metadata.sqlite"  # the ML Metadata of a workspace
 
 
 def pipeline(
-    workload: str | None = None,
+    workload: str | Path | None = None,
     *,
     data: str | Path | None = None,
     workspace: str | Path = "workspace",
-    profile: str | None = None,
+    profile: str | Path | None = None,
     settings: Sequence[str] = (),
 ) -> "Pipeline":
     """Builds the DAG of one run on the data as it is now, as a plain TFX pipeline.
@@ -51,7 +51,9 @@ def pipeline(
     check_path(folder, "--workspace")
     folder.mkdir(parents=True, exist_ok=True)
     given = None if data is None else locate(expanduser(data)).absolute()
-    named = NamedSettings(workload or find_own_workload(given), profile, tuple(settings))
+    source, layer = str(workload or find_own_workload(given)), None if profile is None else str(profile)
+    overrides = (settings,) if isinstance(settings, str) else tuple(settings)
+    named = NamedSettings(source, layer, overrides)
     chosen, values = named.with_whole_path().load()
     place = given or inputs.ensure_sample(folder, chosen, print)
     push = values.push.root(folder)

@@ -208,8 +208,24 @@ def test_the_folder_of_the_user_is_meant_by_its_sign(history, workspace, tmp_pat
 
 def test_the_pipeline_of_a_folder_is_of_the_workload_in_it_as_a_run_is(tmp_path):
     (tmp_path / "workload.yaml").write_text("kinds: photos\n")
-    with pytest.raises(UsageError, match="workload.yaml"):
+    with pytest.raises(UsageError, match=r"workload\.yaml"):
         edgeline.pipeline(data=tmp_path, workspace=tmp_path / "workspace")
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"workload": Path("none.yaml")}, r"none\.yaml"),
+        ({"profile": Path("none.yaml")}, r"none\.yaml: no readable file"),
+        (
+            {"settings": "trainer.epoch=2"},
+            r"One setting is wrong:\s+trainer\.epoch: there is no such setting",
+        ),
+    ],
+)
+def test_the_pipeline_takes_paths_and_a_single_setting(tmp_path, given, problem):
+    with pytest.raises(UsageError, match=problem):
+        edgeline.pipeline(workspace=tmp_path / "workspace", data=tmp_path, **given)
 
 
 def test_who_lists_the_runs_of_a_bucket_gets_no_files(bucket, tmp_path, monkeypatch):
