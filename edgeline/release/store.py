@@ -160,6 +160,8 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
             change = make_change(folder, model, "rollout", production.named, reason, candidate=opened)
         else:
             change = make_change(folder, model, "push", Production(version, digest), reason)
+        if candidate.signing_key:  # without one, `check_push` has decided
+            _check_key(folder, model, candidate.signing_key)
         signed = _seal(folder, model, change, candidate.signing_key, candidate.pointer_days)
         _put_in_production(folder, model, change, signed, new=version)
     return read_release(PushFolder(place), model, version, digest)

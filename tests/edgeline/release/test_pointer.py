@@ -127,10 +127,16 @@ def test_phones_may_go_back_even_if_the_log_lost_the_rollback_before(root, push)
 
 
 def test_one_that_another_key_signs_is_told(root, push, caplog):
-    for content in ("one", "two"):
-        push(content)
-    store.rollback(root, "shelf", "drill", key=make_key(2))
-    assert any("phones with the other key refuse it" in message for message in caplog.messages)
+    for name in ("one", "two"):
+        push(name)
+    assert caplog.messages == []
+    for change in (
+        lambda: push("three", signing_key=make_key(2)),
+        lambda: store.rollback(root, "shelf", "drill", key=make_key()),
+    ):
+        caplog.clear()
+        change()
+        assert any("phones with the other key refuse it" in message for message in caplog.messages)
 
 
 class _Clock:
