@@ -115,7 +115,7 @@ class EdgeModel:
         path = Path(path)
         if not path.is_file():
             raise EdgelineError(f"The edge file {path} does not exist.", do="Check its path.")
-        self._interpreter = load_interpreter(path, threads)
+        self._interpreter, self._lock = load_interpreter(path, threads), threading.Lock()
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         shapes = [tuple(int(size) for size in tensor["shape"]) for tensor in (*inputs, *outputs)]
         # Two labels or more have probabilities; a converter may put the outputs in either order.
@@ -159,10 +159,13 @@ class EdgeModel:
         probabilities = np.empty((len(inputs), self.classes), np.float32)
         unlike = np.empty(len(inputs), np.float32) if self.has_unlike else None
         for row, example in enumerate(inputs):
-            self._interpreter.set_tensor(self._input["index"], _quantise(example[np.newaxis], self._input))
-            self._interpreter.invoke()
+            values = _quantise(example[np.newaxis], self._input)
+            with self._lock:  # two threads would take each other's answers
+                self._interpreter.set_tensor(self._input["index"], values)
+                self._interpreter.invoke()
+                answers = [self._interpreter.get_tensor(each["index"]) for each in self._outputs]
             probabilities[row], *others = (
-                _dequantise(self._interpreter.get_tensor(each["index"]), each)[0] for each in self._outputs
+                _dequantise(tensor, each)[0] for tensor, each in zip(answers, self._outputs, strict=True)
             )
             if unlike is not None:
                 unlike[row] = others[0][0]

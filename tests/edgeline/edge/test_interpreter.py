@@ -2,12 +2,15 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgeline.edge import interpreter
 from edgeline.edge.interpreter import EdgeModel, preprocess, silence_stderr
 from edgeline.errors import EdgelineError
 from tests.edgeline.edge.contracts.test_image import contract, jpeg
@@ -61,6 +64,34 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path):
     (tmp_path / "model_fp16.tflite").write_bytes(b"<html>not found</html>")
     with pytest.raises(EdgelineError, match=r"cannot load model_fp16\.tflite"):
         EdgeModel(tmp_path / "model_fp16.tflite")
+
+
+class SlowInterpreter:
+    """An interpreter that takes its time, and answers with what it was given last."""
+
+    def get_input_details(self):
+        return [{"index": 0, "shape": np.array([1, 1]), "dtype": np.float32}]
+
+    def get_output_details(self):
+        return [{"index": 1, "shape": np.array([1, 2])}]
+
+    def set_tensor(self, _, values):
+        self.values = values
+
+    def invoke(self):
+        time.sleep(0.01)
+
+    def get_tensor(self, _):
+        return np.repeat(self.values, 2, axis=1)
+
+
+def test_threads_that_share_a_model_get_each_its_own_answer(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(interpreter, "load_interpreter", lambda *_: SlowInterpreter())
+    (tmp_path / "model.tflite").touch()
+    model = EdgeModel(tmp_path / "model.tflite")
+    with ThreadPoolExecutor(4) as pool:
+        answers = pool.map(lambda number: model.predict(np.full((1, 1), number))[0, 0], range(20))
+    assert list(answers) == list(range(20))
 
 
 def test_two_threads_that_silence_the_standard_error_give_it_back():
