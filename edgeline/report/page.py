@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from edgeline.records.ingest import describe_spans
 from edgeline.report import charts, drawing, timelines, words
 from edgeline.report.changes import find_changes
 from edgeline.report.drawing import CLASS_COLOURS
@@ -130,6 +131,11 @@ class View:
     def nouns(self) -> str:
         """Returns the plural noun for the examples."""
         return f"{self.facts.data.noun}s" if self.facts.data else "examples"
+
+    @property
+    def spans(self) -> str:
+        """Returns the names of the spans of the window as ranges."""
+        return describe_spans(span.name for span in self.data.spans)
 
     @property
     def sections(self) -> list[str]:

@@ -251,6 +251,15 @@ def test_a_held_run_says_what_to_do_next_and_one_without_mistakes_or_the_kept_ep
     assert "<h3>Next</h3>" in page and next_step in page
 
 
+def test_the_lineage_has_no_span_that_was_left_out():
+    facts = uncharted()
+    assert facts.data is not None
+    spans = facts.data.spans
+    window = replace(facts.data, spans=(spans[0], *spans[3:]))
+    page = render_run(replace(facts, data=window), {}, None)
+    assert f"<code>{spans[0].name}, {spans[3].name} to {spans[-1].name}</code>" in page
+
+
 def test_that_no_mistake_was_made_is_said_of_the_sample_that_was_looked_at():
     facts = replace(uncharted(), mistakes=())
     assert facts.edge is not None
