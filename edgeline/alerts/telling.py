@@ -73,6 +73,7 @@ def look_at_workspace(
     workspace, known = workspace.absolute(), read_all(workspace)
     runs = [item for item in known if item[1].workload == model and item[1].outcome != "running"]
     history = [find_written_facts(run, folder) or Facts(run) for folder, run in runs[-1 - COMPARED :]]
+    page = runs[-1][0].path / records.PAGE if runs else None
     unrecorded = 1 + max((run.number for _, run in known), default=0)
     if not_begun is not None:
         run = Run(id="", workload=model, number=unrecorded, outcome="failed", error=not_begun)
@@ -86,7 +87,7 @@ def look_at_workspace(
         folders=tuple(place for place in (workspace, locate(push)) if isinstance(place, Path)),
         state=workspace / "runs" / f"alerts-{model}.json",
         number=unrecorded if unchanged else None,
-        report=str(runs[-1][0].path / records.PAGE) if runs and not not_begun else "",
+        report=str(page) if page and page.is_file() and not not_begun else "",
     )
 
 

@@ -166,6 +166,7 @@ def test_a_killed_run_that_left_no_page_is_told_by_the_command_of_a_timer(worksp
     write_run(workspace.path, make_run(number=1, pid=2**22 + 1, started_at=utc_now()))
     still, _ = workspace.tell()
     assert list(still) == ["run"] and "Killed" in hook.messages[0]
+    assert "Details: edgeline report latest" in hook.messages[0] and "Report:" not in hook.messages[0]
 
 
 def test_what_could_not_be_sent_is_sent_by_the_next_run_before_what_is_new(workspace, hook):
