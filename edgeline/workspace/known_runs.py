@@ -48,10 +48,17 @@ class KnownRun:
 
     @cached_property
     def page(self) -> Path | None:
-        """Returns the local path of its page, copied from an object store if needed; None without a page."""
+        """Returns the local path of its page, copied from an object store if needed; None without a page.
+
+        A page from before the run ended, as a killed run may have, is none.
+        """
         folder = self.folder.absolute() if isinstance(self.folder, Path) else self.pages / self.folder.name
         try:
-            if not isinstance(self.folder, Path) and records.read(folder) != self.facts:
+            written = records.read(folder)
+            if isinstance(self.folder, Path):
+                if written and written.run.outcome != self.facts.run.outcome:
+                    return None
+            elif written != self.facts:
                 records.write(folder, self.facts, read_bytes(self.folder / records.PAGE).decode())
         except FileNotFoundError:
             return None

@@ -81,6 +81,13 @@ def test_the_index_has_a_row_for_every_run_and_links_where_there_is_a_page(repor
     ]
 
 
+def test_the_index_does_not_link_a_page_from_before_a_run_was_killed(report, workspace):
+    page = workspace / "runs" / "20261005-091233" / "report.html"
+    records.write(page.parent, a_run(outcome="running"), "early")
+    report("--index")
+    assert "20261005-091233/report.html" not in (workspace / "runs" / "index-shelf.html").read_text()
+
+
 @pytest.mark.parametrize(
     "arguments", [["nope"], ["latest", "--workload", "other"], ["--index", "--workload", "x"]]
 )
