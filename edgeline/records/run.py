@@ -51,7 +51,7 @@ class Run:
     number: int = 0
     outcome: Ending = "running"
     version: int | None = None  # the version that was pushed, or stays in production; None if not known
-    has_pushed: bool = False  # it failed after it had pushed that version
+    has_pushed: bool = False  # it failed, or was interrupted, after it had pushed that version
     started_at: str = ""
     ended_at: str | None = None
     seconds: float | None = None  # wall time

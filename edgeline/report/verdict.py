@@ -27,17 +27,15 @@ def describe_outcome(facts: Facts) -> str:
     """Returns the outcome of the run in one sentence."""
     run = facts.run
     production, where = _describe_production(facts), _name_last_step(facts)
-    pushed = f"and nothing was pushed; {production}"
-    if run.has_pushed:
-        pushed = f"after version {run.version} was pushed"
+    after = f", after version {run.version} was pushed" if run.has_pushed else ""
     return {
         "running": "The run is in progress.",
         "pushed": _describe_push(facts),
         "unchanged": f"There was nothing new to push: {production}.",
         "held": f"A model was trained and held back{_list_failed_gates(facts)}; {production}.",
         "refused": f"The data was refused, so nothing was trained; {production}.",
-        "failed": f"The run failed {where}, {pushed}.",
-        "interrupted": f"The run was interrupted {where}; the same command resumes it.",
+        "failed": f"The run failed {where}{after or f', and nothing was pushed; {production}'}.",
+        "interrupted": f"The run was interrupted {where}{after}; the same command resumes it.",
         "killed": f"The run was killed {where}; the same command resumes it.",
     }[run.outcome]
 

@@ -109,7 +109,7 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
         steps=tuple(replace(step, state="failed") if step.state == "running" else step for step in run.steps),
         tuned=search.found.values if search else {},
         version=version or (release.version if release else None),
-        has_pushed=version is not None and outcome.outcome == "failed",
+        has_pushed=version is not None and outcome.outcome in ("failed", "interrupted"),
         reasons=outcome.reasons,
         warnings=_drop_repeats([*warnings, *(text for verdict in verdicts for text in verdict.warnings)]),
         blamed_spans=blamed or (problem.spans if problem else ()),
@@ -130,7 +130,7 @@ def headline(run: Run) -> str:
     if run.outcome == "running":
         return f"Run {run.id} is running."
     if run.has_pushed:
-        return f"Failed after version {run.version} of {run.workload} was pushed."
+        return f"{run.outcome.capitalize()} after version {run.version} of {run.workload} was pushed."
     return Outcome(run.outcome, run.version).headline(run.workload, run.push, run.production)
 
 

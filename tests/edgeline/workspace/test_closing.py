@@ -106,6 +106,18 @@ def test_what_fails_after_the_push_does_not_say_that_nothing_was_pushed(folder, 
     assert trouble.what == closing.headline(run)
 
 
+def test_a_run_that_is_interrupted_after_its_push_says_what_it_pushed(folder, put_out, make_run):
+    put_out("Pusher", Push("pushed", 3, ("Version 3 of shelf is in production.",)))
+    EventWriter(folder.events)(StepChanged(Step("RunReport", "failed")))
+
+    run = closing.conclude(make_run(), folder, Problem("The run was stopped (Ctrl-C).", exit_code=130), [])
+
+    assert (run.outcome, run.exit_code, run.version) == ("interrupted", 130, 3)
+    assert closing.headline(run) == "Interrupted after version 3 of shelf was pushed."
+    page = write_report(run, folder)[0].read_text()
+    assert "interrupted in RunReport, after version 3 was pushed; the same command resumes it." in page
+
+
 def test_a_store_that_is_away_at_the_end_hides_nothing_of_a_run(make_run):
     assert closing.find_release(make_run(push="nosuch://bucket/push")) is None
 
