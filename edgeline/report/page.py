@@ -7,7 +7,7 @@ escape their own input, are inserted as they are.
 import base64
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -190,7 +190,8 @@ class View:
             if alarms is not None:
                 note = f"at the allowed false alarm rate; AUC {overall.measures.get('auc', math.nan):.3f}"
                 yield Figure("Recall of alarms", words.percent(alarms), note)
-            if worst := evaluation.worst("class"):
+            judged_slices = evaluation.out_of_fold or evaluation.slices
+            if worst := replace(evaluation, slices=judged_slices).worst("class"):
                 yield Figure("Weakest class", words.percent(worst.accuracy), worst.name)
         if facts.edge and (measured := facts.edge.default_measured):
             note = f"{facts.edge.default_variant}, {words.milliseconds(measured.latency.p50_ms)}"

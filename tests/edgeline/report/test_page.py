@@ -285,6 +285,12 @@ def test_figures_have_their_number_of_groups_and_those_out_of_fold_stand_first()
     assert shown.index("<h3>Out of fold</h3>") < shown.index("<h3>Eval split, by the model itself</h3>")
     assert shown.count("<h3>By experiment, worst first</h3>") == shown.count("e-17") == 2
     assert "<th>Recall</th>" not in shown
+    classes = [
+        replace(worst, kind="class", name=name, accuracy=share) for name, share in (("a", 0.1), ("b", 0.3))
+    ]
+    split = replace(evaluation, slices=(overall, classes[0]), out_of_fold=(judged, classes[1]))
+    figures = {each.name: each.note for each in View(replace(facts, evaluation=split), {}).figures}
+    assert figures["Weakest class"] == "b"  # of the figures that the gate judges, as the accuracy beside it
     trained = render_run(replace(facts, training=a_run().training, evaluation=evaluation), {}, None)
     assert "measured on experiments that it" in trained and "<th>Experiments</th>" in trained
     assert "<td>4,780</td><td>4</td><td>92.0\u00a0%</td>" in shown
