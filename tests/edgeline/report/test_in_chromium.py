@@ -41,7 +41,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "hostile": render_run(a_hostile_run(), pictures(), a_hostile_run()),
         "failed": render_run(a_failed_run(), {}, None),
         "index": render_index("shelf", [*weeks(60), make_row(a_failed_run(), None)]),
-        "aged": render_index("shelf", HISTORY),
+        "aged": render_index("shelf", [*HISTORY, make_row(a_run(("x" * 60, "ok")), None)]),
         "diff": render_diff(beside(a_run(many), a_hostile_run()), [None, None]),
     }
     for name, page in made.items():
