@@ -57,7 +57,8 @@ def find_log_folder(folder: RunFolder, run: Run) -> Path | None:
     """Returns the folder where the Trainer of a run left its log, or writes it now; None for none."""
     opened = [Path(event.folder) for event in EventReader(folder.events) if isinstance(event, LogOpened)]
     # Folds and trials have logs of their own.
-    places = [place for place in opened if not place.parent.name.startswith(("fold-", "trial-"))]
+    others = ("fold-", "trial-")
+    places = [place for place in opened if not any(part.startswith(others) for part in place.parts[-3:])]
     places += [
         Path(artifact.uri, TENSORBOARD)
         for artifact in run.artifacts
