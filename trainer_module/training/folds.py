@@ -103,7 +103,7 @@ def cross_validate(
     folder: Path,
     scales: bool,
 ) -> OutOfFold:
-    """Trains `folds` more models, each for as many epochs as the first.
+    """Trains up to `folds` more models, each for as many epochs as the first.
 
     Where the model's logits cannot be scaled, `scales` is False: the answers are not scaled either.
 
@@ -115,6 +115,7 @@ def cross_validate(
     everything = _concatenate(task.training, task.evaluation)
     labels = everything.labels
     fold_of = _assign_folds(labels, everything.groups, folds)
+    folds = int(fold_of.max()) + 1
     answers = np.empty((len(labels), len(task.workload.labels)), np.float32)
     began = time.monotonic()
     for fold in range(folds):
@@ -156,12 +157,13 @@ def _concatenate(one: Split, other: Split) -> Split:
 
 
 def _assign_folds(labels: np.ndarray, groups: np.ndarray, folds: int) -> np.ndarray:
-    """Returns the fold of each example, int [N]."""
+    """Returns the fold of each example, int [N], of at most `folds`."""
     fold_of = np.empty(len(labels), int)
     # Groups are not shuffled: with scikit-learn 1.5, shuffling leaves classes out of folds.
     for fold, (_, measured) in enumerate(StratifiedGroupKFold(folds).split(labels, labels, groups)):
         fold_of[measured] = fold
-    return fold_of
+    # With hardly more groups than folds, scikit-learn may leave a fold empty.
+    return np.unique(fold_of, return_inverse=True)[1]
 
 
 def _make_predictions(

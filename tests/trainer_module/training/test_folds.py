@@ -133,3 +133,9 @@ def test_a_session_is_in_one_fold_and_a_class_in_all():
     for group in range(40):
         assert len(set(fold_of[groups == group])) == 1
     assert set(fold_of[labels == 1]) == set(range(5))
+
+
+def test_a_fold_that_would_be_empty_is_left_out():
+    sizes = [1, 1, 5, 20, 60]
+    groups, labels = np.repeat(np.arange(5), sizes), np.repeat([0, 1, 2, 3, 0], sizes)
+    assert set(folds._assign_folds(labels, groups, 5)) == {0, 1, 2, 3}
