@@ -73,6 +73,7 @@ class Trial:
     number: int  # from 1, in the order of the trials
     values: Mapping[str, bool | int | float | str] = field(default_factory=dict)  # by the names of settings
     epochs: int | None = None  # largest number of epochs that it was given
+    allowed_epochs: int | None = None  # those that limits of steps and time made of it; None if it failed
     state: Literal["done", "failed"] = "done"
     score: float | None = None  # the objective after its best epoch; None for a failed trial
     best_epoch: int | None = None  # from 1

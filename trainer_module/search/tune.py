@@ -236,7 +236,8 @@ class TrialSearch(BaseTuner):
             result = replace(trial, state="failed", reason=error.found)
         else:
             score = outcome.history[outcome.best_epoch][self._tune.objective]
-            result = replace(trial, score=score, best_epoch=outcome.best_epoch + 1)
+            allowed = trained.settings.epochs
+            result = replace(trial, score=score, best_epoch=outcome.best_epoch + 1, allowed_epochs=allowed)
         result = replace(result, seconds=round(time.monotonic() - began, 3))
         TRIAL.write(folder, result, sync=True)
         # The checkpoints go last: after a kill between both, the trial is done.

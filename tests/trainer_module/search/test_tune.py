@@ -163,6 +163,16 @@ def test_settings_that_are_proposed_again_are_not_trained_with_again(files, tran
         assert {one.score for one in trials if one.values == trial.values} == {trial.score}
 
 
+def test_a_trial_says_how_many_epochs_its_limit_of_steps_made_of_those_that_it_was_given(
+    files, transform_output, tmp_path
+):
+    given = arguments(
+        files, transform_output, tmp_path, epochs=1, max_trials=1, space={"trainer.min_steps": [600]}
+    )
+    (trial,) = searched(given).result.trials
+    assert (trial.epochs, trial.allowed_epochs, trial.best_epoch) == (1, 3, 3)
+
+
 def test_the_values_of_a_trial_are_those_that_a_person_would_write(files, transform_output, tmp_path):
     """A word for false, and no more digits than can be read; the Trainer is given the same."""
     space = {
