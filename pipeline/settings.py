@@ -270,6 +270,11 @@ def _check_searched(name: str, values: Values, tree: Tree) -> Iterator[str]:
         yield f"{name}: only settings of {' and '.join(SEARCHED)} can be searched (from {origin})."
     elif reason := NOT_SEARCHED.get(name):
         yield f"{name}: it cannot be searched: {reason} (from {origin})."
+    elif name == "model.weights" and "none" in values.choices and len(set(values.choices)) > 1:
+        yield (
+            f"{name}: none cannot be searched beside weights: the learning rate of photos and the words of"
+            f" texts depend on it before the first trial; compare runs with --set instead (from {origin})."
+        )
     elif not values.choices and SEARCHED[group].model_fields[leaf].annotation not in (int, float):
         yield f"{name}: min and max are for numbers; list the values, [a, b] (from {origin})."
     elif SEARCHED[group].model_fields[leaf].annotation is int and (values.step or 1) % 1:

@@ -371,6 +371,10 @@ def test_what_every_run_would_record_holds_no_secret(override):
             "space.model.image_size=[64, 96]",
             "it cannot be searched: Transform uses it before the first trial",
         ),
+        (
+            "space.model.weights=[none, imagenet]",
+            "none cannot be searched beside weights: the learning rate of photos and the words of texts",
+        ),
         ("space.trainer.budget=[5m]", "it cannot be searched: tune.budget limits the time of all trials"),
         ("space.trainer.flip=[{a: 1}]", "{'a': 1} is not true or false, a number or a text"),
         ("space.model.frozen_stages=[3, all]", "a list of values has numbers, texts, or true and false"),
