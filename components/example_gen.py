@@ -111,7 +111,7 @@ def SpanExampleGen(
         example_shards.list_span(scratch / span.name, module.count(span))
         if kept is not None:
             kept.take_parts(span.name, contents[span.name], scratch / span.name)
-    rows = sum(read_all(scratch, example_shards.LISTED, int))
+    listed = dict(zip(spans, read_all(scratch, example_shards.LISTED, int), strict=True))
     source = module.open_source(about, limits)
     served = [row for span in spans for row in read_served(span)]
     # Parts of a span are not worth keeping where examples take no time; the target of a link may change.
@@ -122,7 +122,7 @@ def SpanExampleGen(
         workload=about,
         scratch=scratch,
         folders=folders,
-        shards=min(max(1, -(-rows // _EXAMPLES_PER_SHARD)), _MOST_SHARDS),
+        shards=min(max(1, -(-sum(listed.values()) // _EXAMPLES_PER_SHARD)), _MOST_SHARDS),
         newest=spans[-1].name,
         eval_fraction=limits.eval_fraction,
         kept=kept,
@@ -191,8 +191,8 @@ def SpanExampleGen(
         classes=classes,
         untrained=tuple(label for label, count in classes.items() if count and label not in trained),
         spans=tuple(
-            replace(_count_span(span, read, rejected, counts, about), content=span_contents[span.name])
-            for span in spans
+            replace(_count_span(span, count, read, rejected, counts, about), content=span_contents[span.name])
+            for span, count in listed.items()
         ),
         window=digest,
         excluded=excluded,
@@ -207,7 +207,7 @@ def SpanExampleGen(
     examples.set_string_custom_property("window", digest)
     examples.set_string_custom_property("spans", json.dumps(span_contents))
     if quarantined:
-        total = sum(item.rows for item in read.values())
+        total = sum(span.rows for span in summary.spans)
         log.warning("%d of %d %s were quarantined.", rejected.total(), total, about.nouns)
 
 
@@ -256,21 +256,25 @@ def _refuse_empty_split(
 
 def _count_span(
     span: Span,
+    listed: int,
     read: dict[str, SpanRead],
     rejected: Counter[tuple[str, str]],
     counts: Counter[Any],
     workload: Workload,
 ) -> SpanCounts:
-    """Returns the counts of one span, also for classes without an example."""
+    """Returns the counts of one span of `listed` rows, also for classes without an example."""
     classes = {
         label: sum(n for key, n in counts.items() if key[1:] == (label, span.name))
         for label in workload.labels
     }
+    usable = read[span.name].usable if span.name in read else 0
+    of_span = {reason: rejected[name, reason] for name, reason in sorted(rejected) if name == span.name}
     return SpanCounts(
         name=span.name,
         number=span.number,
-        rows=read[span.name].rows if span.name in read else 0,
+        rows=listed if usable or of_span else 0,  # too few for a window are none
         accepted=sum(classes.values()),
         classes=classes,
-        rejected={reason: rejected[name, reason] for name, reason in sorted(rejected) if name == span.name},
+        rejected=of_span,
+        usable=usable,
     )

@@ -101,10 +101,10 @@ class Look(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SpanRead(msgspec.Struct, array_like=True, frozen=True):
-    """A span that was read: its number of rows, and their groups."""
+    """A span that was read: the number of rows, or windows, that may become examples, and their groups."""
 
     name: str
-    rows: int
+    usable: int
     ends: Ends
 
 
@@ -118,19 +118,19 @@ class ReadRows(_Worker):
 
     def process(self, span: Span) -> Iterator[Any]:
         """Yields (name of the span, row) for each row that may become an example."""
-        plan, rows, ends, sides = self._plan, 0, Ends(), dict[str, str]()
+        plan, usable, ends, sides = self._plan, 0, Ends(), dict[str, str]()
         folder = plan.scratch / span.name
         done = _read_done_ids(folder)
         with _open_quarantine(folder, "rows") as quarantined:
             try:
                 corrections = read_corrections(span)
                 for item in plan.source.rows(span):
-                    rows += 1
                     if isinstance(item, Rejected):
                         quarantined.write(
                             _encode_rejection(span.name, item.id, item.reason, item.detail, item.text)
                         )
                     else:
+                        usable += 1
                         if item.split:
                             add_side(sides, item.group, item.split)
                         else:
@@ -141,7 +141,7 @@ class ReadRows(_Worker):
                 # Beam would raise another exception that begins with this message.
                 refusal = (error.found, error.why, error.do, error.spans)
                 _write_json(plan.scratch, REFUSED.replace("*", span.name), refusal)
-        _write_json(folder, "read.json", SpanRead(span.name, rows, replace(ends, sides=sides)))
+        _write_json(folder, "read.json", SpanRead(span.name, usable, replace(ends, sides=sides)))
 
 
 class MakeExamples(_Worker):

@@ -116,7 +116,7 @@ def _check_quarantine(last: Facts, before: Sequence[Facts], max_rise: float) -> 
     """Compares the newest span with the spans before it, as this run and earlier runs counted them."""
     spans = [span for facts in (*before, last) if facts.data for span in facts.data.spans if span.rows]
     newest = spans[-1] if spans and last.data and spans[-1] in last.data.spans else None
-    shares = {span.name: span.quarantined / span.rows for span in spans}
+    shares = {span.name: span.quarantined_share for span in spans}
     if newest is None or len(shares) <= _FEWEST:
         return
     share = shares.pop(newest.name)

@@ -59,9 +59,9 @@ def judge(
     blocking = [finding for finding in findings if settings.severity[finding.rule] == "block"]
     warnings = tuple(f.sentence for f in findings if settings.severity[f.rule] == "warn")
     if not blocking:
-        accepted, rows = (sum(span.accepted for span in spans), sum(span.rows for span in spans))
+        rows, rejected = (sum(span.rows for span in spans), sum(span.quarantined for span in spans))
         names = spans[0].name if len(spans) == 1 else f"{len(spans)} spans up to {spans[-1].name}"
-        passed = f"{accepted} of {rows} {ingest.noun}s of {names} were accepted."
+        passed = f"{rows - rejected} of {rows} {ingest.noun}s of {names} were accepted."
         return Verdict("data", "pass", (passed,), warnings)
     return Verdict(
         "data",
@@ -95,9 +95,9 @@ def _check_rows(spans: Sequence[Span], noun: str, most: float) -> Iterator[Findi
         if not span.rows:
             text = f"{span.name} has no {noun}: its export failed, or there was nothing to export."
             yield Finding("empty_span", text, (span.name,))
-        elif span.quarantined / span.rows > most:
+        elif span.quarantined_share > most:
             by_reason = ", ".join(f"{count} {reason}" for reason, count in span.rejected.items())
-            share, allowed = format_with_bound(span.quarantined / span.rows, most, 1, "%")
+            share, allowed = format_with_bound(span.quarantined_share, most, 1, "%")
             text = (
                 f"{span.quarantined} of {span.rows} {noun}s of {span.name} were quarantined"
                 f" ({share}; at most {allowed} allowed): {by_reason}."

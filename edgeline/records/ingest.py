@@ -42,11 +42,20 @@ class Span:
     classes: Mapping[str, int] = field(default_factory=dict)
     rejected: Mapping[str, int] = field(default_factory=dict)
     content: str = ""  # digest of its files
+    usable: int = 0  # rows, or windows of rows, that were accepted or rejected as examples; 0 if not known
 
     @property
     def quarantined(self) -> int:
         """Number of its examples in quarantine."""
         return sum(self.rejected.values())
+
+    @property
+    def quarantined_share(self) -> float:
+        """Share of its rows in quarantine, 0..1; a window there counts as the rows from one to the next."""
+        examples = max(self.usable - self.accepted, 0)  # in quarantine; the others there are rows
+        rows = self.quarantined - examples
+        rows_of_one = (self.rows - rows) / self.usable if self.usable else 1
+        return (rows + examples * rows_of_one) / self.rows if self.rows else 0.0
 
     @property
     def listed(self) -> int:

@@ -66,7 +66,7 @@ def _measure_data(facts: Facts, sources: Sources) -> dict[str, Any]:
     return {
         "passed": all(gate.passed for gate in facts.gates),
         "newest_examples": newest and newest.accepted,
-        "quarantined_share": newest and newest.rows and newest.quarantined / newest.rows,
+        "quarantined_share": newest and newest.quarantined_share,
         "worst_drift": worst and worst.distance,
         "worst_drift_allowed": worst and worst.threshold,
     }

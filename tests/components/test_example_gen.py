@@ -14,6 +14,7 @@ from PIL import Image
 
 from components import example_gen
 from data.photos.labels_file import LabelRow, PhotoSpan, write_span
+from data.sensors.generator import generate
 from data.shelf.faults import spoil
 from data.spans.corrections import Correction, add_corrections
 from data.spans.exclusions import decide
@@ -22,8 +23,9 @@ from data.spans.split import Ends
 from edgeline.errors import DataRefused
 from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER
 from edgeline.records.evaluation import REVIEWED
-from edgeline.records.ingest import TWINS
+from edgeline.records.ingest import INGEST, TWINS
 from edgeline.records.served import ASKED, SERVED
+from pipeline.workloads import BUILT_IN, with_features
 from tests.components.steps import IN_MEMORY, LABELS, SHELF, ingest
 from tests.components.torn_source import REFUSAL
 from tests.data.sample_photos import (
@@ -490,3 +492,16 @@ def test_a_photo_that_the_phone_held_sideways_is_stored_upright(ingested):
     assert upright.shape == (64, 48)
     # Orientation 6 turns the bright left edge to the top.
     assert upright[:6].mean() > 240 > upright[10:].mean()
+
+
+def test_of_readings_in_windows_the_share_in_quarantine_is_that_of_the_rows(tmp_path):
+    data = tmp_path / "data"
+    generate(data, weeks=1, per_week=400, seed=1, faults={"unlabelled": 0.02})
+    shutil.copytree(data / "span-00001", data / "span-00002")
+    sensor = with_features(BUILT_IN["sensor"])
+    found = ingest(data, tmp_path, workload=sensor, readings=4, stride=4, block_hours=168)
+    first, copy = INGEST.read(Path(found.quarantine.uri)).spans
+
+    assert (first.rows, first.rejected, first.quarantined_share) == (400, {"unlabelled": 8}, 0.02)
+    assert 0 < first.accepted < 100 and copy.accepted == 0
+    assert copy.quarantined_share == pytest.approx(1.0)
