@@ -98,7 +98,9 @@ def estimate_interval(
     number = int(group_numbers.max()) + 1
     if metric == "accuracy" or (kind, metric) == ("class", "recall"):
         mask = answers.of(kind, name)
-        return number, *compute_group_interval(answers.right(answers.candidate)[mask], answers.groups[mask])
+        groups = answers.groups[mask]
+        right = answers.right(answers.candidate)[mask]
+        return len(np.unique(groups)), *compute_group_interval(right, groups)
     largest = math.inf if metric == "loss" else 1.0
     if number == 1:
         return number, 0.0, largest

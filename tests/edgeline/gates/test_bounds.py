@@ -303,6 +303,15 @@ def test_groups_that_are_of_one_class_each_give_each_class_the_interval_of_its_g
     assert estimates["bad"].high - estimates["bad"].low > 0.3
 
 
+def test_the_recall_of_a_class_is_said_to_be_of_the_groups_with_examples_of_it():
+    said = sessions(12, 40)
+    said = replace(said, baseline=None, labels=(said.groups >= 11).astype(int))
+    settings = EvaluationSettings(bounds=(Bound(slice="class", metric="recall", lower=0.99),))
+    found = judge(compute_metrics(said, "machine", 0.01), settings, said).reasons
+    assert " on 440 eval examples of 11 machines (95 % CI " in found[0]
+    assert " on 40 eval examples of only 1 machine (too few for an interval); at least" in found[1]
+
+
 def test_a_model_is_judged_without_near_twins_and_held_where_there_is_nothing_else():
     said, settings = answers(worse=10), EvaluationSettings(bounds=(bound(lower=0.75),), beat_majority=False)
     whole = Metrics(compute_metrics(said, "session", 0.01).candidate)
