@@ -58,6 +58,8 @@ def measure_importance(saved_model: str, folder: str, workload: Workload) -> tup
             feature[column].CopyFrom(value)
         shuffled = np.stack(predicted)
         drop = (answers == labels).mean() - (shuffled.argmax(2) == labels).mean()
-        changed, largest = (shuffled.argmax(2) != answers).mean(), np.abs(shuffled - before).max()
+        changed = (shuffled.argmax(2) != answers).mean()
+        # NaN differs from any number, and a record has no place for it.
+        largest = np.nan_to_num(np.abs(shuffled - before), nan=1.0).max()
         importances.append(Importance(column, float(drop), float(changed), float(largest)))
     return tuple(sorted(importances, key=lambda item: (-item.drop, -item.changed)))

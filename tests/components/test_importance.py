@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from components.importance import measure_importance
+from edgeline.records.evaluation import METRICS, Metrics
 from tests.components.test_simple_models import TABLE, write_split
 
 pytestmark = pytest.mark.e2e
@@ -25,6 +26,7 @@ def saved_model(tmp_path_factory) -> str:
             first = tf.sparse.to_dense(features["a"], default_value=-1.0)[:, 0]
             by_kind = tf.cast(features["kind"] == "y", tf.float32)
             yes = tf.where(first >= 0, tf.cast(first > 0.5, tf.float32), by_kind)
+            yes = tf.where(first > 8, float("nan"), yes)
             return {"probabilities": tf.stack([1 - yes, yes], 1)}
 
     folder = str(tmp_path_factory.mktemp("model"))
@@ -64,6 +66,14 @@ def test_the_column_that_decides_matters_most_and_one_that_is_not_used_changes_n
     assert (b.drop, b.changed, b.largest_change) == (0.0, 0.0, 0.0) and a.changed > 0.4
     assert a.largest_change == 1.0
     assert measure_importance(saved_model, folder, WORKLOAD) == (a, kind, b)
+
+
+def test_probabilities_that_are_no_numbers_leave_a_record_that_can_be_read(saved_model, tmp_path: Path):
+    folder = write_split(tmp_path / "eval", [{**row, "a": [9.0]} for row in rows(10)])
+    importance = measure_importance(saved_model, folder, WORKLOAD)
+    METRICS.write(tmp_path, Metrics({}, importance=importance))
+    assert METRICS.read(tmp_path).importance == importance
+    assert {item.largest_change for item in importance} == {1.0}
 
 
 def test_what_is_no_table_has_no_columns(saved_model, tmp_path: Path):
