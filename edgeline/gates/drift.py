@@ -31,6 +31,7 @@ _INFINITY = 2.0 * float(np.finfo(np.float32).max)
 # Texts of a feature that are counted by name: enough for the words of a language, and a few MB a split.
 _MOST_TEXTS = 100_000
 _MOST_SHOWN = 5
+_EMPTY = "(empty)"  # stands for a cell without a text in a message
 
 # The statistics of a split that the report shows, as TFX calls them, with its slice of the newest span; and
 # beside them those of the spans that are compared.
@@ -327,9 +328,8 @@ def _estimate_noise(others: Any, span: Any, group_variance: float, compares_shar
 def _find_gone(others: Any, span: Any, ratio: float) -> tuple[str, ...]:
     """Returns the texts that the span lacks, though it should have many by their share in the others."""
     now, least = _read_counts(span), _LEAST_TO_COMPARE * ratio
-    return tuple(
-        sorted(text for text, count in _read_counts(others).items() if count >= least and text not in now)
-    )
+    gone = (text for text, count in _read_counts(others).items() if count >= least and text not in now)
+    return tuple(sorted(text or _EMPTY for text in gone))
 
 
 def _find_unseen(others: Any, span: Any) -> tuple[float, float, tuple[str, ...]]:
@@ -374,5 +374,5 @@ def _describe(stats: Any) -> str:
             return "no number"
         more = f"; {share:.1%} missing" if missing else ""
         return f"mean {stats.num_stats.mean:.4g} (standard deviation {stats.num_stats.std_dev:.3g}{more})"
-    top = [(value.value, value.frequency) for value in stats.string_stats.top_values]
+    top = [(value.value or _EMPTY, value.frequency) for value in stats.string_stats.top_values]
     return ", ".join(f"{value} {count / _count_values(stats):.1%}" for value, count in top[:_MOST_SHOWN])

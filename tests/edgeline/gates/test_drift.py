@@ -96,6 +96,13 @@ def test_shares_of_small_weeks_are_further_apart_by_chance_than_the_schema_allow
     assert (large.threshold, large.measure) == (0.1, "infinity_norm")
 
 
+def test_cells_without_a_text_are_named(tmp_path):
+    (tmp_path / "schema.pbtxt").write_text(SCHEMA)
+    before, now = (count([[text] for text in texts] * 100) for texts in (["", "a"], ["a", "b"]))
+    (drift,) = measure_drift("span-00002", now, before, tmp_path / "schema.pbtxt")
+    assert drift.gone == ("(empty)",) and set(drift.before.split(", ")) == {"a 50.0%", "(empty) 50.0%"}
+
+
 @pytest.fixture
 def compare(tmp_path):
     """Compares numbers of span 2 with those of span 1, each by session, [sessions, examples]."""
