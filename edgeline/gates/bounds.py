@@ -29,7 +29,7 @@ from edgeline.records.verdict import Verdict
 
 # A figure of fewer groups than this may not hold for others: the differences between groups decide.
 _FEW_GROUPS = 10
-_OUT_OF_FOLD = "out-of-fold examples"
+_EVAL, _OUT_OF_FOLD = "eval examples", "out-of-fold examples"
 _WITHOUT_TWINS = "eval examples without a near twin in train"
 _NAN = float("nan")
 _WORDS = {
@@ -82,7 +82,7 @@ def judge(
     eval split, and of its fields of these names. Those without twins are judged in place of those out of
     fold, since folds have near twins too; without any such example, the verdict is `fail`.
     """
-    on_eval = judged = _Judged(metrics, answers, "eval examples", settings.false_alarm_rate)
+    on_eval = judged = _Judged(metrics, answers, _EVAL, settings.false_alarm_rate)
     if without_twins is not None and metrics.without_twins is None:
         reason = (
             "Every eval example has a near twin in train, so nothing shows how good the model is on new"
@@ -148,7 +148,7 @@ def judge_file(answers: Answers, settings: EvaluationSettings, group: str) -> Ve
     rate = settings.false_alarm_rate
     production = compute_metrics(replace(answers, candidate=answers.baseline), group, rate)
     metrics = replace(compute_metrics(answers, group, rate), baseline=production.candidate)
-    findings = list(_find_regressions(_Judged(metrics, answers, "eval examples", rate, "file"), settings))
+    findings = list(_find_regressions(_Judged(metrics, answers, _EVAL, rate, "file"), settings))
     reasons = tuple(finding.reason for finding in findings if not finding.noise)
     warnings = tuple(finding.reason for finding in findings if finding.noise)
     slices = tuple(dict.fromkeys(finding.slice for finding in findings if not finding.noise))
@@ -180,7 +180,8 @@ def _warn_of_few_groups(judged: _Judged) -> Iterator[str]:
     number = len(np.unique(judged.answers.groups))
     if judged.answers.grouped and number < _FEW_GROUPS:
         group = judged.metrics.group
-        folds = "" if judged.examples == _OUT_OF_FOLD else f" or set trainer.folds=5 to judge on all {group}s"
+        # Those without near twins are judged, whether or not there are answers out of fold.
+        folds = f" or set trainer.folds=5 to judge on all {group}s" if judged.examples == _EVAL else ""
         yield (
             f"Judged on only {_format_count(number, group)}: the result may not hold for other {group}s."
             f" At least {_FEW_GROUPS} are needed: add data{folds}."

@@ -320,6 +320,10 @@ def test_a_model_is_judged_without_near_twins_and_held_where_there_is_nothing_el
     flattered = replace(whole, without_twins=compute_metrics(apart[0], "session", 0.01))
     verdict = judge(flattered, settings, said, None, apart[0])
     assert not verdict.passed and "0.600" in verdict.reasons[0]
+    few, few_apart = (replace(each, groups=each.groups % 5) for each in (said, apart[0]))
+    advice = [judge(whole, settings, few), judge(flattered, settings, few, None, few_apart)]
+    # Answers out of fold would not be judged instead of those without twins.
+    assert ["trainer.folds" in each.warnings[-1] for each in advice] == [True, False]
     nothing_left = judge(whole, settings, said, None, apart[1])
     assert not nothing_left.passed and "Every eval example has a near twin" in nothing_left.reasons[0]
 
