@@ -1,12 +1,14 @@
-"""Real searches of KerasTuner, whose trials are real trainings."""
+"""Real searches of KerasTuner; where only its proposals matter, no trial trains."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from edgeline.errors import HeldBack, UsageError
 from edgeline.records.training import TRIAL, Search, Trial, remove_finished
 from tests.trainer_module.samples import TRAIN_EXAMPLES, run_and_die, run_arguments
+from trainer_module.search import tune as search_module
 from trainer_module.search.tune import make_oracle, tuner_fn
 from trainer_module.search.tune_settings import TuneSettings, hyperband_trials
 from trainer_module.settings import TrainerSettings
@@ -38,6 +40,17 @@ def searched(given):
 @pytest.fixture(scope="module")
 def search(files, transform_output, tmp_path_factory):
     return searched(arguments(files, transform_output, tmp_path_factory.mktemp("search")))
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Trials take no time; the loss of each is its learning rate."""
+
+    def train_model(task, model, trainer, *_, **__):
+        history = [{"val_loss": trainer.learning_rate}] * trainer.epochs
+        return SimpleNamespace(outcome=SimpleNamespace(history=history, best_epoch=0))
+
+    monkeypatch.setattr(search_module, "train_model", train_model)
 
 
 def by_rate(result):
@@ -92,9 +105,13 @@ def test_a_search_that_was_killed_goes_on_in_the_trial_that_was_cut_off(
     ]
 
 
-def test_where_every_trial_diverges_the_search_is_held_back(files, transform_output, tmp_path):
+def test_where_every_trial_diverges_the_search_is_held_back(files, transform_output, tmp_path, monkeypatch):
+    def diverge(*_, **__):
+        raise HeldBack("The loss became nan.", "", "")
+
+    monkeypatch.setattr(search_module, "train_model", diverge)
     space = {"trainer.learning_rate": [1e18, 2e18]}
-    with pytest.raises(HeldBack, match="Each of 2 trials failed; the last one: ") as held:
+    with pytest.raises(HeldBack, match="Each of 2 trials failed; the last one: The loss became nan") as held:
         searched(arguments(files, transform_output, tmp_path, epochs=1, max_trials=2, space=space))
     assert "tune.space" in held.value.do
 
@@ -150,7 +167,9 @@ def test_an_oracle_that_is_told_the_same_scores_proposes_the_same_trials(tmp_pat
     assert once == again and len(once) == 8
 
 
-def test_settings_that_are_proposed_again_are_not_trained_with_again(files, transform_output, tmp_path):
+def test_settings_that_are_proposed_again_are_not_trained_with_again(
+    files, transform_output, tmp_path, untrained
+):
     # The first three, which are random, differ.
     space = {"trainer.learning_rate": [0.01, 0.001, 0.002]}
     search = searched(arguments(files, transform_output, tmp_path, epochs=1, max_trials=5, space=space))
@@ -173,7 +192,9 @@ def test_a_trial_says_how_many_epochs_its_limit_of_steps_made_of_those_that_it_w
     assert (trial.epochs, trial.allowed_epochs, trial.best_epoch) == (1, 3, 3)
 
 
-def test_the_values_of_a_trial_are_those_that_a_person_would_write(files, transform_output, tmp_path):
+def test_the_values_of_a_trial_are_those_that_a_person_would_write(
+    files, transform_output, tmp_path, untrained
+):
     """A word for false, and no more digits than can be read; the Trainer is given the same."""
     space = {
         "trainer.learning_rate": {"min": 1e-3, "max": 1e-2, "log": True},
@@ -192,7 +213,7 @@ def test_the_values_of_a_trial_are_those_that_a_person_would_write(files, transf
 
 
 def test_a_hyperband_that_had_too_few_values_to_give_a_trial_all_epochs_says_so(
-    files, transform_output, tmp_path, caplog
+    files, transform_output, tmp_path, caplog, untrained
 ):
     options = {
         "epochs": 4,
