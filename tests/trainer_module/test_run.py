@@ -112,9 +112,9 @@ def test_xla_of_several_replicas_is_refused(replicas):
 
 def test_two_replicas_share_a_global_batch_and_export_one_model(replicas, examples):
     """37 eval examples and two replicas: a number that they cannot share evenly."""
-    folder = replicas.folder / "shared"
+    folder = replicas.folder / "mirrored"
     training = json.loads((folder / "run" / "training.json").read_text())
     assert training["devices"] == ["CPU:0", "CPU:1"]
-    assert training["global_batch_size"] == 16
+    assert training["global_batch_size"] == 8
     # What was measured during training is what was exported: no replica has averages of its own.
     assert eval_loss(folder, examples) == pytest.approx(history(folder)[-1]["val_loss"], abs=1e-4)
