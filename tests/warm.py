@@ -119,7 +119,7 @@ def _follow(connection: Connection, controller: int) -> None:
 def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int) -> int:
     from edgeline.cli.main import main
     from edgeline.edge import first_run
-    from runners.local import run
+    from runners.local import one_step, run
     from trainer_module.export import conversion_worker, convert
     from trainer_module.training import workers
 
@@ -128,14 +128,15 @@ def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int)
     if job == "convert":
         conversion_worker.main(arguments)
         return 0
+    first_run._PROCESSES = 1  # for each file, not three: the median is not what these tests are about
+    vars(convert)["subprocess"] = fork_conversions(controller)
+    one_step.run_worker = partial(one_step.run_worker, start=forks.start_worker)
     if job == "python":
         # Not in a run, whose earlier steps have TensorFlow's threads, which a fork would lack.
         vars(workers)["subprocess"] = SimpleNamespace(Popen=_TrainingWorker)
         sys.argv = ["-c", *arguments[1:]]
         exec(arguments[0], {"__name__": "__main__"})
         return 0
-    first_run._PROCESSES = 1  # for each file, not three: the median is not what these tests are about
-    vars(convert)["subprocess"] = fork_conversions(controller)
     if job == "edgeline":
         return main(arguments)
     run.run = partial(run.run, start=forks.start_worker)
