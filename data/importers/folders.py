@@ -153,8 +153,8 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]], known
             " by itself, all into one new folder.",
         )
     layout = f"one folder per class ({len(filled)} classes)"
-    offers = _read_photos(root, photos, labels, classes)
-    return Source(layout, offers, sum(map(len, photos.values())), warnings=warnings)
+    count = sum(map(len, photos.values()))
+    return Source(layout, _read_photos(root, labels, classes), count, warnings=warnings)
 
 
 def _find_inner(folder: Path, photos: Sequence[Path]) -> set[str]:
@@ -163,45 +163,30 @@ def _find_inner(folder: Path, photos: Sequence[Path]) -> set[str]:
     return {unicodedata.normalize("NFC", parts[0]) for parts in below if len(parts) > 1}
 
 
-def find_photos(folder: Path) -> list[Path]:
+def find_photos(folder: Path, suffixes: Collection[str] = PHOTO_SUFFIXES) -> list[Path]:
     """Returns photos, links and unreadable folders below a folder; no hidden ones, and links not followed."""
     paths: list[Path] = []
     unreadable: list[OSError] = []
     for path, folders, names in os.walk(folder, onerror=unreadable.append):
         links = [name for name in folders if os.path.islink(os.path.join(path, name))]
         folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN) and name not in links)
-        paths += [Path(path, name) for name in sorted(names) if is_photo(name)]
+        paths += [Path(path, name) for name in sorted(names) if is_photo(name, suffixes)]
         paths += [Path(path, name) for name in sorted(links)]
     return paths + [Path(error.filename) for error in unreadable]
 
 
-def is_photo(name: str) -> bool:
+def is_photo(name: str, suffixes: Collection[str] = PHOTO_SUFFIXES) -> bool:
     """Returns whether a file's name is that of a photo."""
-    return _has_suffix(name, PHOTO_SUFFIXES)
-
-
-def _has_suffix(name: str, suffixes: Collection[str]) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes
 
 
-def _find_unnamed(folder: Path) -> list[Path]:
-    """Returns files below a folder that may be photos, of a camera's own format or without a suffix."""
-    paths: list[Path] = []
-    for path, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
-        paths += [Path(path, name) for name in names if _has_suffix(name, _UNREAD_SUFFIXES)]
-    return sorted(paths)
-
-
-def _read_photos(
-    root: Path, photos: Mapping[Path, list[Path]], labels: Mapping[Path, str], splits: Mapping[Path, str]
-) -> Offers:
-    for folder, paths in photos.items():
-        for path in paths:
+def _read_photos(root: Path, labels: Mapping[Path, str], splits: Mapping[Path, str]) -> Offers:
+    for folder, label in labels.items():
+        for path in find_photos(folder, PHOTO_SUFFIXES | _UNREAD_SUFFIXES):
             where = path.relative_to(root).as_posix()
             if os.path.isdir(path):
                 yield RefusedPhoto(where, "linked-folder" if os.path.islink(path) else "unreadable-folder")
+            elif is_photo(path.name):
+                yield read_photo_within(root, path, where, label, name=where, split=splits[folder])
             else:
-                yield read_photo_within(root, path, where, labels[folder], name=where, split=splits[folder])
-        for path in _find_unnamed(folder):
-            yield RefusedPhoto(path.relative_to(root).as_posix(), "no-photo-suffix")
+                yield RefusedPhoto(where, "no-photo-suffix")
