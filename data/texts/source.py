@@ -46,7 +46,7 @@ def check(span: Span, workload: Workload) -> None:
 
 def count(span: Span) -> int:
     """Counts the rows of all files. Raises as `TextSource.rows` does."""
-    return sum(1 for file in find_files(span, *_SUFFIXES) for _ in _read_file(span, file))
+    return sum(1 for _ in _read_files(span))
 
 
 def _read_file(span: Span, file: Location) -> Iterator[Cells | Rejected]:
@@ -62,6 +62,12 @@ def _read_file(span: Span, file: Location) -> Iterator[Cells | Rejected]:
     return read_rows(file, names, spans)
 
 
+def _read_files(span: Span) -> Iterator[Cells | Rejected]:
+    """Yields the rows of the files, in the order of the files' names."""
+    for file in find_files(span, *_SUFFIXES):
+        yield from _read_file(span, file)
+
+
 class TextSource(Source):
     """A source of texts, which keeps nothing between rows. See `Source`."""
 
@@ -72,16 +78,15 @@ class TextSource(Source):
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """Yields the rows of the files, in the order of the files' names."""
-        for file in find_files(span, *_SUFFIXES):
-            for item in _read_file(span, file):
-                if isinstance(item, Rejected):
-                    yield item
-                    continue
-                row_id, cells = item
-                try:
-                    yield self._make_row(span, row_id, cells)
-                except RowRejected as rejected:
-                    yield Rejected(row_id, rejected.reason, rejected.detail, cells["text"][:_SHOWN])
+        for item in _read_files(span):
+            if isinstance(item, Rejected):
+                yield item
+                continue
+            row_id, cells = item
+            try:
+                yield self._make_row(span, row_id, cells)
+            except RowRejected as rejected:
+                yield Rejected(row_id, rejected.reason, rejected.detail, cells["text"][:_SHOWN])
 
     def example(self, span: Span, row: Row) -> Example:
         """Returns the text with its features; copies have one digest whatever their case and spacing."""
@@ -99,10 +104,9 @@ class TextSource(Source):
 
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
         """Yields the cells of the texts, as they are in the files."""
-        for file in find_files(span, *_SUFFIXES):
-            for item in _read_file(span, file):
-                if not isinstance(item, Rejected) and item[0] in ids:
-                    yield item[0], item[1]["text"]
+        for item in _read_files(span):
+            if not isinstance(item, Rejected) and item[0] in ids:
+                yield item[0], item[1]["text"]
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:
         """Returns the text, cut to 300 characters."""
