@@ -54,14 +54,13 @@ def import_photos(
     """Imports a folder a class, a manifest with photos, or TFRecord files as one new span: all or nothing.
 
     Photos are kept byte for byte, even those that ingest will quarantine, and are named by the hash of their
-    content. A photo that a span of `data_dir` has already is not added again, unless that span is excluded;
-    if its file is gone, the file is restored. Values that the source lacks get a default: the lane `unknown`,
-    and as time the EXIF DateTimeOriginal, else the time that the file was written. Photos without a session
-    share one with those that show the same object (`sessions.py`), named by the first 16 digits of the hash
-    of the first of them. Sessions get a split such that eval has `eval_fraction` of each class (`sides.py`).
-    The report warns of classes with fewer than `least` photos. `describe` returns a network's features of
-    RGB pixels, uint8 [128, 128, 3]; without it, only thumbnails are compared. It also warns of photos beyond
-    `limits`, by default those of the settings' defaults, which a run rejects.
+    content. A photo that a usable span of `data_dir` has is not added again; if its file is gone, the file is
+    restored. The default lane is `unknown`, the default time the EXIF DateTimeOriginal, else that of
+    its file. Photos without a session share one with those of the same object (`sessions.py`). Sessions
+    get a split such that eval has `eval_fraction` of each class (`sides.py`). The report warns of classes
+    with fewer than `least` photos, and of photos beyond `limits` (by default those of the settings), which a
+    run rejects. `describe` returns a network's features of RGB pixels, uint8 [128, 128, 3]; without it, only
+    thumbnails are compared.
 
     Raises:
         UsageError: `src` does not exist, or contains `data_dir`; a label, lane, session or time holds a
@@ -154,18 +153,17 @@ def _assign_sessions_and_splits(
     looks = list[tuple[LabelRow, bytes]]()
     if any(photo.look for photo in importer.photos):
         looks = list(read_known_looks(data_dir, labels, make_look, described=make_look.describe is not None))
-    grouped = group_photos(importer.photos, looks)
+    found = importer.report
+    grouped, found.groups, found.joined = group_photos(importer.photos, looks)
     known, splits = list(chain(*labels.values())), dict[str, str]()
     for span in map(PhotoSpan.of, find_spans(data_dir)):
         with suppress(DataRefused):  # an excluded span may be damaged
             for row in labels[span] if span in labels else read_labels(span):
                 split = row.split if row.split in SPLITS else ""
                 splits[get_session(row)] = splits.get(get_session(row)) or split
-    rows = assign_splits(grouped.rows, known, splits, eval_fraction)
+    rows = assign_splits(grouped, known, splits, eval_fraction)
     given = {row.split for row in (*known, *(new.row for new in importer.photos))}
     importer.only_train = given == {"train"}
-    found = importer.report
-    found.groups, found.joined = grouped.groups, grouped.joined
     found.eval = dict(sorted(Counter(row.label for row in rows if row.split == "eval").items()))
     return rows
 

@@ -31,20 +31,17 @@ class NewPhoto:
     taken_at: str | None  # as its phone or the source wrote it, ISO 8601
 
 
-@dataclass(frozen=True)
-class Grouping:
-    """The sessions that photos were given."""
-
-    rows: list[LabelRow]  # of all photos in their order, with their sessions
-    groups: tuple[tuple[str, ...], ...]  # new sessions of several photos, as the places of these
-    joined: tuple[str, ...]  # places of the photos that joined a session of an earlier span
-
-
-def group_photos(photos: Sequence[NewPhoto], known: Sequence[tuple[LabelRow, bytes]]) -> Grouping:
+def group_photos(
+    photos: Sequence[NewPhoto], known: Sequence[tuple[LabelRow, bytes]]
+) -> tuple[list[LabelRow], tuple[tuple[str, ...], ...], tuple[str, ...]]:
     """Gives each photo without a session that of its near twin in an earlier span, or one with its group.
 
     Only photos of one label are joined. Where the source has splits, only photos of one split are joined, and
     earlier spans are not searched.
+
+    Returns:
+        The rows of all photos in their order, with their sessions; new sessions of several photos, as the
+        places of these; and the places of the photos that joined a session of an earlier span.
     """
     rows, groups, joined = [photo.row for photo in photos], [], []
     kinds: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -69,7 +66,7 @@ def group_photos(photos: Sequence[NewPhoto], known: Sequence[tuple[LabelRow, byt
                 groups.append(tuple(where))
             for place in places:
                 rows[numbers[place]] = replace(rows[numbers[place]], session_id=get_session(first))
-    return Grouping(rows, tuple(groups), tuple(joined))
+    return rows, tuple(groups), tuple(joined)
 
 
 def _pair_neighbours(photos: Sequence[NewPhoto]) -> NDArray[np.int64]:

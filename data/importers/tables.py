@@ -78,16 +78,15 @@ def import_table(
         data_dir: The folder of spans; made when missing. The columns of the schema that an earlier import
             wrote there are imported, and new labels are added to it.
         label: The column to learn.
-        group: A column whose values are never in two splits, such as the customer; this and the following
-            arguments are empty if there is none.
-        time: A column of dates.
+        group: The column whose values are never in two splits; it and other texts are empty for none.
+        time: The column of dates.
         text: The column of texts; the model then learns from nothing else.
-        query: The SELECT to run on a database.
-        sheet: The sheet of a workbook with several.
+        query: As in `open_table`.
+        sheet: As in `open_table`.
         least: Rows per class that a run wants; the report warns of smaller classes. 0 for no limit.
         vocabulary: Values of a category that a model tells apart; the report names larger ones. 0: no limit.
         decimal: The decimal sign, `,` or `.`, where cells are ambiguous; empty to infer it from the cells.
-        chosen: The kinds of columns as in `find_kinds`; those of the other columns are inferred.
+        chosen: As in `find_kinds`; the kinds of other columns are inferred.
         ask: As in `find_kinds`; None accepts its guess.
 
     Raises:
