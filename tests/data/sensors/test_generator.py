@@ -1,7 +1,6 @@
 """The generated weeks: the same from the same seed, and each fault shows."""
 
 import csv
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from data.sensors.generator import COLUMNS, LABELS, NUMBERS, generate
 from data.spans.sample import parse_rates
 from edgeline.errors import UsageError
 
-ROWS = 10_000
+ROWS = 6_000
 
 
 def rows_of(folder: Path, faults: dict[str, float] | None = None, **options: int) -> list[dict[str, str]]:
@@ -52,19 +51,6 @@ def test_rows_are_in_time_order_for_every_machine_and_a_twentieth_is_no_normal_r
     assert min(shares.values()) > 0.01
 
 
-def test_sensors_miss_spike_and_stand_still_now_and_then(sound) -> None:
-    missing = np.mean([row[name] == "" for row in sound for name in NUMBERS])
-    assert 0.004 < missing < 0.015
-    pressure = numbers(sound, "pressure")
-    assert np.nanmax(pressure) > 1.2 * np.nanmedian(pressure)
-    runs = [
-        "".join("=" if a == b else " " for a, b in pairwise(values))
-        for machine in {row["machine_id"] for row in sound}
-        for values in [[row["flow"] for row in sound if row["machine_id"] == machine]]
-    ]
-    assert any("=" * 10 in run for run in runs)
-
-
 def test_each_anomaly_shows_where_a_machine_would_have_it(sound) -> None:
     def mean(name: str, label: str) -> float:
         return float(np.nanmean(numbers(sound, name, fault_label=label)))
@@ -99,7 +85,7 @@ def test_each_fault_does_what_its_name_says(fault: str, sound, tmp_path: Path) -
         case "nulls":
             assert 0.1 < np.mean([row[name] == "" for row in rows for name in NUMBERS]) < 0.12
         case "duplicate":
-            assert len(rows) == ROWS * 1.1
+            assert len(rows) == ROWS * 11 // 10
             assert len({tuple(row.values()) for row in rows}) == ROWS
         case "stuck-sensor":
             assert len({row["machine_id"] for row, _ in changed}) == 2

@@ -1,7 +1,6 @@
 """The sample is the same everywhere, looks like what a phone saves, and is stable from week to week."""
 
 import hashlib
-import logging
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -15,7 +14,7 @@ from data.photos.labels_file import read_labels
 from data.shelf.layout import LANES
 from data.shelf.renderer import Session, generate, plan_week, render_session
 from data.spans.layout import Span, find_spans
-from edgeline.records.events import Counted
+from edgeline.records.events import Counted, Event, listen
 
 
 def week(number: int, photos: int, seed: int = 20) -> list[Session]:
@@ -34,9 +33,14 @@ def spans(tmp_path_factory: pytest.TempPathFactory) -> list[Span]:
     return generate(tmp_path_factory.mktemp("data"), weeks=2, per_week=20, seed=20, faults={})
 
 
-def test_other_processes_render_the_same_bytes(spans: list[Span], tmp_path: Path) -> None:
-    parallel = generate(tmp_path, weeks=2, per_week=20, seed=20, faults={}, workers=2)
+def test_other_processes_render_the_same_bytes_and_progress_counts_photos_to_the_end(
+    spans: list[Span], tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    with listen(events.append):
+        parallel = generate(tmp_path, weeks=2, per_week=20, seed=20, faults={}, workers=2)
     assert digest(parallel) == digest(spans)
+    assert events == [Counted("photos", done, 40) for done in (10, 20, 30, 40)]
 
 
 def test_a_second_call_goes_on_after_the_last_span_and_changes_nothing_before_it(tmp_path: Path) -> None:
@@ -87,11 +91,3 @@ def test_weeks_are_equally_bright_as_a_whole() -> None:
     light = [np.mean([session.camera.light for session in week(number, 300)]) for number in range(1, 9)]
     sessions = [session.camera.light for session in week(1, 300)]
     assert np.std(light) < 0.1 * np.std(sessions)
-
-
-def test_progress_counts_photos_to_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="edgeline.progress"):
-        generate(tmp_path, weeks=2, per_week=20, seed=1, faults={})
-    events = [vars(record)["event"] for record in caplog.records]
-    assert events[-1] == Counted("photos", 40, 40)
-    assert [event.done for event in events] == sorted(event.done for event in events)
