@@ -80,12 +80,6 @@ def test_a_texts_band_follows_from_its_words(span, words, band):
     assert (features["length"], features["length_band"]) == (words, band)
 
 
-@pytest.mark.parametrize("text", ["مرحبا بالعالم", "👨‍👩‍👧 ❤️", "tab\tand\r\nnewline"])
-def test_emoji_and_every_script_are_texts(span, text):
-    write_csv(span, (text, "positive"))
-    assert reasons(span) == ["kept"]
-
-
 def test_what_cannot_be_trained_on_is_rejected_with_a_reason_each(span):
     rows = {
         ("", "positive"): "empty",
@@ -100,6 +94,8 @@ def test_what_cannot_be_trained_on_is_rejected_with_a_reason_each(span):
         ("c1 \x93quoted\x94", "positive"): "control-character",
         ("x" * 101, "positive"): "oversized",
         ("x" * 100, "positive"): "kept",
+        ("مرحبا بالعالم 👨‍👩‍👧 ❤️", "positive"): "kept",
+        ("tab\tand\r\nnewline", "positive"): "kept",
     }
     write_csv(span, *rows)
     file = span.path / "a.csv"
@@ -117,8 +113,8 @@ def test_a_rejected_row_is_shown_as_it_came_with_the_nearest_label_and_a_long_te
     assert len(shown) == 300 and shown.startswith("éé")
 
 
-def test_a_text_of_ten_megabytes_costs_its_row_alone(span):
-    write_csv(span, ("long " * 2_000_000, "positive"), ("good", "positive"))
+def test_a_text_of_a_megabyte_costs_its_row_alone(span):
+    write_csv(span, ("long " * 200_000, "positive"), ("good", "positive"))
     assert reasons(span) == ["oversized", "kept"]
 
 
@@ -142,27 +138,25 @@ def test_broken_lines_of_json_cost_themselves_alone(span):
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("name", "content", "found"),
     [
-        (b"", "is empty"),
-        (b"text,lable\na,positive\n", "has no column label; found: text, lable"),
-        (b"text,label,text\n", "has the column 'text' twice"),
-        ("text,label\nna\u00efve,positive\n".encode("latin-1"), r"line 2 is not UTF-8 \(byte 3 .* 0xef\)"),
+        ("a.csv", b"text,lable\na,positive\n", "has no column label; found: text, lable"),
+        ("a.csv", b"text,label,text\n", "has the column 'text' twice"),
+        (
+            "a.csv",
+            "text,label\n\u00ef,positive\n".encode("latin-1"),
+            r"line 2 is not UTF-8 \(byte 1 .* 0xef\)",
+        ),
+        ("a.jsonl", b"\n \n", "is empty"),
+        ("a.jsonl", b'{"txt": "a", "label": "positive"}', "has no column text"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_before_it_is_ingested(span, content, found):
-    (span.path / "a.csv").write_bytes(content)
+def test_a_file_that_cannot_be_read_is_refused_before_it_is_ingested(span, name, content, found):
+    (span.path / name).write_bytes(content)
     for refuses in (lambda: check(span, WORKLOAD), lambda: read(span), lambda: count(span)):
         with pytest.raises(DataRefused, match=found) as refused:
             refuses()
         assert refused.value.spans == ("span-00007",)
-
-
-@pytest.mark.parametrize("content", ["", "\n \n", '{"txt": "a", "label": "positive"}'])
-def test_json_lines_without_texts_are_refused(span, content):
-    (span.path / "a.jsonl").write_text(content)
-    with pytest.raises(DataRefused, match=r"is empty|has no column text"):
-        check(span, WORKLOAD)
 
 
 def test_a_span_without_texts_is_refused(span):
