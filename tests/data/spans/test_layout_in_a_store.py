@@ -1,12 +1,10 @@
 """Spans in an object store: read as from a folder, with one listing or one object at a time."""
 
-import json
 import pickle
 
 import pytest
 
 from data.photos.labels_file import LabelRow, PhotoSpan, read_labels, write_span
-from data.spans.exclusions import decide, find_excluded_spans
 from data.spans.layout import Span, find_newest_spans, find_spans
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.records.rejection import RowRejected
@@ -74,15 +72,6 @@ def test_a_cell_names_an_object_below_photos_or_nothing(span, photo, reason):
     assert rejected.value.reason == reason
 
 
-def test_a_labels_file_that_is_not_there_or_bad_is_refused(span):
-    put(span.path, "labels.csv", b"photo,label\n")
-    with pytest.raises(DataRefused, match=r"s3://.*labels.csv has no column lane_id"):
-        read_labels(span)
-    get_filesystem(span.path).rm_file(span.labels.path)
-    with pytest.raises(DataRefused, match=r"labels.csv is missing"):
-        read_labels(span)
-
-
 def test_no_span_is_refused_and_no_bucket_is_an_error(bucket):
     with pytest.raises(UsageError, match="has no span"):
         find_newest_spans(locate(f"{bucket}/nothing"), 8)
@@ -110,18 +99,3 @@ def test_the_digest_of_a_window_tells_every_change_without_fetching_an_object(sp
     put(span.path, "photos/")
     monkeypatch.setattr(type(get_filesystem(span.path)), "_cat_file", None)
     assert window_digest(spans) == digests[-1]
-
-
-def test_a_span_is_excluded_by_an_object_beside_it(data):
-    known = ("span-00001", "span-00002", "span-00003")
-    for name in known:
-        put(data, f"{name}/labels.csv")
-
-    assert find_excluded_spans(data) == {}
-    decide(data, "exclude", "span-00003", "dirty lens", known)
-    decide(data, "exclude", "span-00001", "dirty lens too", known)
-    decide(data, "include", "span-00001", "it was not", known)
-
-    assert [span.name for span in find_newest_spans(data, 8)] == ["span-00001", "span-00002"]
-    lines = get_filesystem(data).cat_file(f"{data.path}/excluded.jsonl").splitlines()
-    assert [json.loads(line)["action"] for line in lines] == ["exclude", "exclude", "include"]
