@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,6 @@ from data.importers import importing
 from edgeline.tables.decoder_process import DecoderProcess
 
 
-class _Kept:
-    """A process that an import leaves to the next one."""
-
-    def __init__(self, process: DecoderProcess) -> None:
-        self._process = process
-
-    def __call__(self, photo: bytes) -> Any:
-        return self._process(photo)
-
-    def close(self) -> None:
-        pass
-
-
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "My Photos, 2026"
@@ -32,14 +19,17 @@ def data_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def processes() -> Iterator[None]:
-    started: dict[bytes, _Kept] = {}
+    started: dict[bytes, DecoderProcess] = {}
 
-    def start(*given: Any) -> _Kept:
+    def start(*given: Any) -> DecoderProcess:
         key = pickle.dumps(given)
         if key not in started:
-            started[key] = _Kept(stack.enter_context(closing(DecoderProcess(*given))))
+            started[key] = DecoderProcess(*given)
         return started[key]
 
-    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importing, "DecoderProcess", start)
+        patch.setattr(importing, "closing", nullcontext)
         yield
+    for process in started.values():
+        process.close()

@@ -1,4 +1,3 @@
-import csv
 import os
 import shutil
 
@@ -93,9 +92,9 @@ def test_the_workload_names_a_schema_and_a_slug_whatever_the_folder_is_called(tm
 
 def test_number_labels_of_any_length_are_sorted_as_numbers_and_yaml_like_ones_stay_text(tmp_path, data_dir):
     names = ["10", "9", "0", "no", "yes", "1" * 5000]
-    src = write(tmp_path / "src", {f"{n}.jpg": jpeg(seed=n) for n in range(len(names))})
-    lines = [[f"{n}.jpg", name] for n, name in enumerate(names)]
-    import_photos(manifest_source(src, ["photo", "label"], lines), data_dir)
+    photos = {f"{n}.jpg": jpeg(seed=n) for n in range(len(names))}
+    lines = "\n".join(["photo,label", *map(",".join, zip(photos, names, strict=True))])
+    import_photos(write(tmp_path / "src", {**photos, "m.csv": lines}), data_dir)
     assert labels(data_dir) == ("0", "9", "10", "1" * 5000, "no", "yes")
 
 
@@ -212,19 +211,13 @@ def test_a_folder_that_cannot_be_read_or_written_is_an_error(src, tmp_path, data
         import_photos(src, tmp_path / "file" / "data")
 
 
-def manifest_source(root, header, lines, delimiter=","):
-    root.mkdir(exist_ok=True)
-    with (root / "manifest.csv").open("w", encoding="utf-8-sig", newline="") as file:
-        csv.writer(file, delimiter=delimiter, lineterminator="\r\n").writerows([header, *lines])
-    return root
-
-
-@pytest.mark.parametrize("delimiter", [",", ";"])
-def test_a_csv_manifest_with_bom_crlf_and_quotes(tmp_path, delimiter):
+@pytest.mark.parametrize("mark", [",", ";"])
+def test_a_csv_manifest_with_bom_crlf_and_quotes(tmp_path, mark):
     header = ["Class", " Image ", "lane_id", "session_id", "captured_at", "note"]
-    line = ["ok, really", "x/a, 1;\t.jpg", "lane-07", "walk 3", "2026-01-02T03:04:05Z", "none"]
-    src = manifest_source(write(tmp_path / "src", {line[1]: jpeg()}), header, [line], delimiter)
-    for place in (src, src / "manifest.csv"):
+    line = ['"ok, really"', '"x/a, 1;\t.jpg"', "lane-07", "walk 3", "2026-01-02T03:04:05Z", "none"]
+    text = f"\ufeff{mark.join(header)}\r\n{mark.join(line)}\r\n"
+    src = write(tmp_path / "src", {"x/a, 1;\t.jpg": jpeg(), "m.csv": text})
+    for place in (src, src / "m.csv"):
         [photo] = find_source(place).offers
         assert (photo.label, photo.lane_id, photo.session_id) == ("ok, really", "lane-07", "walk 3")
         assert photo.captured_at == "2026-01-02T03:04:05Z"
@@ -235,9 +228,9 @@ def test_a_manifest_reaches_nothing_outside_its_folder(tmp_path):
     src = write(tmp_path / "src", {"a.jpg": b"x", "zero.jpg": b""})
     (src / "link.jpg").symlink_to(secret)
     paths = ["a.jpg", "../secret.jpg", str(secret), "link.jpg", "..\\secret.jpg", "gone.jpg", "", "zero.jpg"]
-    lines = [*([path, "ok"] for path in paths), ["a.jpg", ""]]
-    kept, *refused = find_source(manifest_source(src, ["photo", "label"], lines)).offers
-    assert kept.label == "ok" and refused[0].where == "manifest.csv line 3: ../secret.jpg"
+    lines = "\n".join(["photo,label", *(f"{path},ok" for path in paths), "a.jpg,"])
+    kept, *refused = find_source(write(src, {"m.csv": lines})).offers
+    assert kept.label == "ok" and refused[0].where == "m.csv line 3: ../secret.jpg"
     reasons = [*["outside-source"] * 4, "missing", "missing", "zero-byte", "unlabelled"]
     assert [photo.reason for photo in refused] == reasons
 

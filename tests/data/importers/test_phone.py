@@ -1,12 +1,10 @@
 """What a phone's page exports becomes a span that a run reads, with served.csv beside it."""
 
 import csv
-import io
 import zipfile
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from data.importers.phone import is_export
 from data.importers.tables import import_table
@@ -19,6 +17,7 @@ from data.texts.source import open_source as open_texts
 from edgeline.cli.main import main
 from edgeline.records.served import Answer
 from pipeline.workloads import find_workload, with_features
+from tests.data.sample_photos import jpeg
 
 HEADER = "example,version,variant,said,score,captured_at,device,chosen\n"
 SERVED = f"{HEADER}x,1,fp16,ok,0.9,2026-10-05T09:12:33Z,d,\n"
@@ -38,17 +37,11 @@ def load(source: Path, data: Path) -> int:
     return main(["data", "import", str(source), "--data", str(data)])
 
 
-def jpeg(level: int) -> bytes:
-    file = io.BytesIO()
-    Image.linear_gradient("L").point(lambda value: (value + level) % 256).save(file, "JPEG")
-    return file.getvalue()
-
-
 def test_corrected_photos_are_imported_by_label_once_and_served_stays_beside_them(tmp_path, capsys):
     labels = "photo,label,lane_id,session_id,captured_at,split\n" + "".join(
         f"{n}.jpg,{label},,d-2026-10-05,2026-10-05T09:12:33Z,\n" for n, label in enumerate(("ok", "bad"))
     )
-    photos = {f"photos__{n}_jpg": jpeg(90 * n) for n in range(2)}
+    photos = {f"photos__{n}_jpg": jpeg(seed=n) for n in range(2)}
     zipped = export(tmp_path / "a.zip", "shelf", labels_csv=labels, **photos)
     for _ in range(2):
         assert load(zipped, tmp_path / "data") == 0
@@ -64,7 +57,7 @@ def test_answers_come_along_where_no_photo_is_new(tmp_path):
     labels = "photo,label,lane_id,session_id,captured_at,split\n0.jpg,ok,,s,2026-10-05T09:12:33Z,\n"
     later = SERVED + "y,2,fp16,ok,0.8,2026-10-06T09:12:33Z,d,\n"
     for name, served in (("a.zip", SERVED), ("b.zip", SERVED), ("c.zip", later)):
-        export(tmp_path / name, "shelf", served, labels_csv=labels, photos__0_jpg=jpeg(0))
+        export(tmp_path / name, "shelf", served, labels_csv=labels, photos__0_jpg=jpeg())
     assert load(tmp_path / "a.zip", tmp_path / "data") == 0
     (span,) = find_spans(tmp_path / "data")
     (span.path / "served.csv").write_text(SERVED.rstrip("\n"))  # as an editor leaves it
@@ -85,7 +78,7 @@ def test_answers_come_along_where_no_photo_is_new(tmp_path):
 
 
 def test_an_export_of_another_kind_or_with_other_labels_changes_nothing(tmp_path, capsys):
-    photos = {f"photos__{n}_jpg": jpeg(90 * n) for n in range(2)}
+    photos = {f"photos__{n}_jpg": jpeg(seed=n) for n in range(2)}
     labels = "photo,label,lane_id,session_id,captured_at,split\n0.jpg,ok,,s,,\n1.jpg,damaged,,t,,\n"
     assert load(export(tmp_path / "a.zip", "shelf", labels_csv=labels, **photos), tmp_path / "p") == 0
     texts = "text,label,source,group\nIt broke,negative,phone,d\n"

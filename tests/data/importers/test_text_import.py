@@ -28,6 +28,11 @@ def write(path, texts=TEXTS, separator=","):
     return path
 
 
+def write_lines(path, lines):
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
 def read(data_dir):
     workload = with_features(find_workload(str(data_dir / "workload.yaml")))
     (span,) = find_spans(data_dir)
@@ -87,22 +92,19 @@ def test_json_lines_are_texts_too_and_a_broken_line_of_many_is_named(tmp_path):
 
 @pytest.mark.parametrize(("values", "labels"), [((True, False), ("False", "True")), ((1.0, 2), ("1", "2"))])
 def test_labels_of_json_lines_are_whole_numbers_and_yes_or_no_too(tmp_path, values, labels):
-    lines = [json.dumps({"review": f"text {n}", "stars": values[n % 2]}) for n in range(60)]
-    (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    assert import_table(tmp_path / "a.jsonl", tmp_path / "data", "stars", text="review").labels == labels
+    lines = [{"text": f"text {n}", "label": values[n % 2]} for n in range(60)]
+    src = write_lines(tmp_path / "a.jsonl", lines)
+    assert import_table(src, tmp_path / "data", "label", text="text").labels == labels
     # A span of JSON lines has the same labels.
     (tmp_path / "data/span-00001/texts.csv").unlink()
-    (tmp_path / "data/span-00001/texts.jsonl").write_text(
-        "\n".join(lines).replace("review", "text").replace("stars", "label")
-    )
+    src.rename(tmp_path / "data/span-00001/texts.jsonl")
     assert {item.label for item in read(tmp_path / "data")[1]} == {*labels}
 
 
 def test_other_values_of_json_lines_are_refused_as_such(tmp_path):
-    lines = [json.dumps({"review": f"text {n}", "stars": 4.5}) for n in range(60)]
-    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    src = write_lines(tmp_path / "a.jsonl", [{"review": f"text {n}", "stars": 4.5} for n in range(60)])
     with pytest.raises(DataRefused, match="stars is neither a text nor a whole number") as refused:
-        import_table(tmp_path / "a.jsonl", tmp_path / "data", "stars", text="review")
+        import_table(src, tmp_path / "data", "stars", text="review")
     assert refused.value.do == "Correct them; write fractions, lists and objects as texts."
 
 
@@ -128,28 +130,22 @@ def test_json_lines_without_a_column_of_texts_are_refused(tmp_path):
             import_table(tmp_path / name, tmp_path / "data", "stars")
 
 
-def test_the_author_of_earlier_weeks_is_the_group_of_later_ones_without_being_named(tmp_path):
+def test_the_author_of_earlier_weeks_is_the_group_of_later_ones_unless_another_column_is_named(tmp_path):
     import_table(write(tmp_path / "a.csv"), tmp_path / "w", "stars", "author", text="review")
     week = [("r6", "new words", "good", "dora"), ("r7", "other ones", "bad", "emil")]
     import_table(write(tmp_path / "b.csv", week), tmp_path / "w", "stars", text="review")
     source = open_source(with_features(find_workload(str(tmp_path / "w/workload.yaml"))), DataSettings())
     assert {row.group for row in source.rows(find_spans(tmp_path / "w")[1])} == {"dora", "emil"}
-
-
-def test_a_week_without_the_author_of_earlier_ones_is_refused_unless_another_column_is_named(tmp_path):
-    for name, header in (("a.csv", "say,kind,who"), ("b.csv", "say,kind,writer")):
-        rows = [f"{name} text {n},{'xy'[n % 2]},{'pqrs'[n % 4]}" for n in range(8)]
-        (tmp_path / name).write_text("\n".join((header, *rows)))
-    import_table(tmp_path / "a.csv", tmp_path / "w", "kind", text="say", group="who")
-    with pytest.raises(UsageError, match=r"b\.csv has no column who, the group of earlier spans"):
-        import_table(tmp_path / "b.csv", tmp_path / "w", "kind", text="say")
-    assert import_table(tmp_path / "b.csv", tmp_path / "w", "kind", text="say", group="writer").rows == 8
+    renamed = write(tmp_path / "c.csv", [("r8", "good words", "good", "fay")])
+    renamed.write_text(renamed.read_text().replace("author", "writer"))
+    with pytest.raises(UsageError, match=r"c\.csv has no column author, the group of earlier spans"):
+        import_table(renamed, tmp_path / "w", "stars", text="review")
+    assert import_table(renamed, tmp_path / "w", "stars", "writer", text="review").rows == 1
 
 
 def test_the_first_of_json_lines_may_lack_what_the_others_have(tmp_path):
     lines = [{"review": "no stars"}, *({"review": f"words {n}", "stars": "ab"[n % 2]} for n in range(9))]
-    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    report = import_table(tmp_path / "a.jsonl", tmp_path / "w", "stars", text="review")
+    report = import_table(write_lines(tmp_path / "a.jsonl", lines), tmp_path / "w", "stars", text="review")
     assert "holds 9 texts" in report.sentences()[0]
 
 
@@ -160,7 +156,7 @@ def test_texts_are_added_to_spans_of_ones_own_tools_and_those_in_json_lines_are_
     (data_dir / "span-00001" / "texts.tfrecord.gz").write_text("no import writes such a file")
     lines = [{"text": text, "label": label} for _, text, label, _ in TEXTS[:2]]
     lines.append({"text": "so so", "label": 5})
-    (data_dir / "span-00002" / "texts.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    write_lines(data_dir / "span-00002" / "texts.jsonl", lines)
     src = write(tmp_path / "a.csv", [*TEXTS, ("r6", "so so", "5.0", "dora"), ("r7", "well", "5.0", "dora")])
     report = import_table(src, data_dir, "stars", text="review")
     assert (report.known, report.rows, report.labels) == (3, 3, ("5", "bad", "good"))
