@@ -15,6 +15,7 @@ from data.settings import DataSettings
 from tests.data.sample_photos import decoded, encode, jpeg, phone_exif, pixels, with_scans
 
 pillow_heif.register_heif_opener()
+pytestmark = pytest.mark.filterwarnings("ignore")  # as in the process that decodes
 LIMITS = DataSettings()
 HEIC, AVIF = encode(pixels(), "HEIF"), encode(pixels(), "AVIF")
 

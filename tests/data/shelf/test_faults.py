@@ -44,6 +44,11 @@ def test_a_dark_lens_takes_the_light_and_a_blurred_one_the_edges(
     assert np.diff(blurred, n=2).var() < 0.1 * np.diff(before, n=2).var()
 
 
+def test_of_a_walk_without_a_lane_nothing_else_changes(photo: tuple[LabelRow, bytes]) -> None:
+    row, jpeg = spoiled("null-lane", photo)
+    assert (vars(row), jpeg) == ({**vars(photo[0]), "lane_id": ""}, photo[1])
+
+
 def test_a_duplicate_is_the_same_photo_under_another_name(tmp_path: Path) -> None:
     (span,) = generate(tmp_path, weeks=1, per_week=20, seed=3, faults={"duplicate": 0.1})
     rows = read_labels(span)
