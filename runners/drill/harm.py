@@ -8,20 +8,9 @@ import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Protocol
 
 from edgeline.records.events import EventReader, StepChanged
 from runners.drill.forks import Fork
-
-
-class Harm(Protocol):
-    """A fault of a run that goes on."""
-
-    has_struck: bool
-
-    def __call__(self, run: Fork, seconds: float) -> None:
-        """Is called again and again with the run's process and the seconds since its start."""
-
 
 _STEPS = {"disk-full-ingest": "ExampleGen", "disk-full-training": "Trainer", "disk-full-push": "Pusher"}
 _ALMOST_NOTHING = 4096
@@ -35,7 +24,7 @@ def children(pid: int) -> list[int]:
     return []
 
 
-def make_harm(name: str, runs: Path, instant: float) -> Harm | None:
+def make_harm(name: str, runs: Path, instant: float) -> "Harm | None":
     """Returns what a fault does to a run that goes on; None for a fault of another kind.
 
     `runs` is the folder of the runs, and `instant` the second of the run at which a kill strikes.
@@ -63,6 +52,8 @@ def refuse_everybody(server: socket.socket) -> int:
 
 
 class _Kill:
+    """Kills a run, or its workers, at an instant."""
+
     def __init__(self, only_worker: bool, instant: float) -> None:
         self._only_worker, self._instant, self.has_struck = only_worker, instant, False
 
@@ -105,3 +96,7 @@ class _DiskFull:
                 for pid in children(run.pid):
                     with suppress(ProcessLookupError):
                         resource.prlimit(pid, resource.RLIMIT_FSIZE, (_ALMOST_NOTHING, _ALMOST_NOTHING))
+
+
+# Is called again and again with the run's process and the seconds since its start.
+Harm = _Kill | _DiskFull
