@@ -92,7 +92,6 @@ EXEMPT = {
         runners/cli/schema.py _read_differences #1
         runners/drill/simulation.py Simulation._answer #1
         runners/drill/simulation.py Simulation._score #1
-        runners/kubeflow/client.py Cluster.ensure_experiment #1
         runners/kubeflow/watch.py Follower.follow #1
         runners/local/metadata_rows.py _open #2
         runners/local/run.py _confirm_sample #1

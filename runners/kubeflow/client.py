@@ -87,17 +87,8 @@ class Cluster:
             return str(self._client.create_experiment(name, namespace=self._namespace).experiment_id)
 
         with self._explain_errors(f"creating the experiment {name!r}"), _SILENT:
-            try:
-                made: str = _make_or_find(make, partial(self.find_experiment, name))
-                return made
-            except Exception as error:
-                if not _is_taken(error):
-                    raise
-        raise EdgelineError(
-            f"The experiment {name!r} can be neither found nor created on {self.host}.",
-            "Its name is taken, possibly in a namespace that you cannot read.",
-            "Set kubeflow.experiment to another name.",
-        )
+            made: str = _make_or_find(make, partial(self.find_experiment, name))
+        return made
 
     def get_experiment_name(self, experiment: str) -> str:
         """Returns the name of an experiment; its id if it no longer exists."""
