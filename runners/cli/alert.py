@@ -1,9 +1,7 @@
 """`edgeline alert` of the project, which reads the settings of a workload and also checks the cluster."""
 
-import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,10 +10,6 @@ from edgeline.cli.commands import Command
 from edgeline.errors import EdgelineError
 from runners.cli import options
 from runners.shared.run_options import NamedSettings
-
-if TYPE_CHECKING:
-    from edgeline.records.workload import Workload
-    from pipeline.settings import Settings
 
 
 @click.command(
@@ -36,18 +30,17 @@ def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) 
     push = settings.push.root(workspace.absolute())
     further = {}
     if store is not None and settings.kubeflow.host is not None:
-        further = {"look_further": partial(_look_at_cluster, workload, settings, store)}
+        further = {"look_further": partial(_look_at_cluster, named, store)}
     return send_alerts(settings.alerts, workload.name, push, workspace, store, test, **further)
 
 
-def _look_at_cluster(workload: "Workload", settings: "Settings", store: str) -> list[str]:
+def _look_at_cluster(named: NamedSettings, store: str) -> list[str]:
     """Alerts on a run whose pod was lost, so that no step of it could; returns warnings where that failed."""
-    from runners.kubeflow.access import connect
     from runners.kubeflow.runs import tell_of_last
-    from runners.kubeflow.target import Target
+    from runners.kubeflow.target import target
 
     try:
-        tell_of_last(Target(workload, settings, connect(settings.kubeflow, None, os.environ)), store)
+        tell_of_last(target(named, None), store)
     except (EdgelineError, OSError) as error:
         return [f"The outcome of the last run on the cluster is not known: {error}"]
     return []
