@@ -157,7 +157,10 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
         load(options.module)  # Comes first: a module that imports TFX itself needs all of it.
         import_light_tfx(beam=options.step not in WITHOUT_BEAM)
         unused = {} if "tensorflow" in sys.modules else _UNUSED  # all of TFX's components are imported then
-        with stand_ins(unused), _import_kfp_without_client():
+        # TFX's runner imports the messages of kfp, which need no clients of kfp and Kubernetes.
+        kfp = importlib.util.find_spec("kfp")
+        assert kfp is not None
+        with stand_ins({**unused, "kfp": {"__path__": kfp.submodule_search_locations}}):
             from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
         kubeflow_v2_run_executor.fileio = _FILES
 
@@ -195,15 +198,6 @@ def _join_pods(options: Namespace, run: str, executor_input: Json) -> Iterator[N
     finally:
         if options.pod == 0:
             shutil.rmtree(meeting, ignore_errors=True)
-
-
-@contextmanager
-def _import_kfp_without_client() -> Iterator[None]:
-    """Lets TFX's runner import the messages of kfp without the clients of kfp and Kubernetes."""
-    spec = importlib.util.find_spec("kfp")
-    assert spec is not None
-    with stand_ins({"kfp": {"__path__": spec.submodule_search_locations}}):
-        yield
 
 
 def _log_lines(*lines: str) -> None:
