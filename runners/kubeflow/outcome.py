@@ -109,8 +109,8 @@ def _conclude_success(run: str, logs: _Logs, steps: Sequence[Step], store: _Stor
         return Outcome("pushed", store.version)
     [gate] = (step for step in steps if step.name == RELEASE_GATE)
     outcome = logs.read_outcome(gate)
-    if (outcome is None or outcome.outcome == "failed") and (loss := _find_loss(steps, logs)):
-        return _conclude_loss(run, loss)
+    if (outcome is None or outcome.outcome == "failed") and (loss := _find_loss(run, steps, logs)):
+        return loss
     if outcome is None or outcome.outcome == "done":
         unread = f"No log that can be read from here has the outcome of {RELEASE_GATE}, {_OLDER}"
         reasons = (f"Run {run} succeeded, but whether it pushed a model is not known.", unread, *store.notes)
@@ -129,19 +129,20 @@ def _conclude_success(run: str, logs: _Logs, steps: Sequence[Step], store: _Stor
     return replace(outcome, version=None, do="")
 
 
-def _conclude_loss(run: str, loss: str) -> Outcome:
-    do = f"Run `edgeline kubeflow retry {run}`: it starts a new run with the same pipeline and settings."
-    return StepLost("failed", None, (loss,), do)
+def _find_loss(run: str, steps: Sequence[Step], logs: _Logs) -> StepLost | None:
+    """Finds the lost step because of which an ended run pushed nothing; None if there is none."""
 
+    def conclude(step: str, problem: str) -> StepLost:
+        reason = f"{step} was counted as done but {problem}: its pod was lost."
+        do = f"Run `edgeline kubeflow retry {run}`: it starts a new run with the same pipeline and settings."
+        return StepLost("failed", None, (reason,), do)
 
-def _find_loss(steps: Sequence[Step], logs: _Logs) -> str | None:
-    """Describes the lost step because of which an ended run pushed nothing; None if there is none."""
     done = {step.name: step for step in steps if step.state == "done"}
     suspects = list(done)
     for step in (step for step in steps if step.state == "failed"):
         for line in logs.read_driver(step):
             if (match := _MISSING.search(line)) and (producer := find_step(match["step"])) in done:
-                return _describe_loss(producer, f"left no {match['output']}")
+                return conclude(producer, f"left no {match['output']}")
         if logs.has_pod(step) or logs.read_step(step):
             # The step began, and failed by itself, or because one of its helper pods was lost.
             suspects = [name for name in done if find_helped_step(name) == step.name]
@@ -153,16 +154,12 @@ def _find_loss(steps: Sequence[Step], logs: _Logs) -> str | None:
         return None  # Steps of an older image log no outcome.
     logged = ((name, outcomes[name]) for name in suspects if name in outcomes)
     lost = (name for name, outcome in logged if outcome is None or outcome.exit_code)
-    return next((_describe_loss(name, "had not ended") for name in lost), None)
-
-
-def _describe_loss(step: str, problem: str) -> str:
-    return f"{step} was counted as done but {problem}: its pod was lost."
+    return next((conclude(name, "had not ended") for name in lost), None)
 
 
 def _conclude_failure(run: str, logs: _Logs, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
-    if loss := _find_loss(steps, logs):
-        return _conclude_loss(run, loss)
+    if loss := _find_loss(run, steps, logs):
+        return loss
     again = f"Run `edgeline kubeflow retry {run}` to go on from the steps that failed."
     failed = [step for step in steps if step.state == "failed"]
     if not failed:
