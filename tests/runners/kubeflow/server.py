@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+Things = dict[str, dict[str, Any]]  # by id
 STEPS = ("ExampleGen", "DataGate", "Trainer", "Pusher", "ReleaseGate")
 NEVER = "0001-01-01T00:00:00Z"
 # What follows the first line of a real answer with status 500.
@@ -32,31 +33,21 @@ GO_STACK = "\n".join(
 
 @dataclass
 class Story:
-    """How a run goes.
+    """How a run goes: the state of the run and of its steps, a frame a look; the last one stays.
 
-    Attributes:
-        frames: The state of the run and of its steps, a frame a look; the last one stays. A step whose driver
-            failed is UNPREPARED.
-        logs: The log of each step, and of each driver as `STEP-driver`.
-        messages: What Kubernetes says about a step's pod.
-        retried: The story after a retry.
+    A step whose driver failed is UNPREPARED.
     """
 
     frames: Sequence[tuple[str, Mapping[str, str]]]
-    logs: Mapping[str, str] = field(default_factory=dict)
-    messages: Mapping[str, str] = field(default_factory=dict)
-    retried: "Story | None" = None
+    logs: Mapping[str, str] = field(default_factory=dict)  # of each step, and of each driver as `STEP-driver`
+    messages: Mapping[str, str] = field(default_factory=dict)  # what Kubernetes says about a step's pod
+    retried: "Story | None" = None  # the story after a retry
 
 
 def until(last: str, state: str, run_state: str, slowly: bool = False, **options: Any) -> Story:
-    """The steps are done up to `last`, which ends in `state`, and with it the run.
+    """The steps are done up to `last`, which ends in `state`, and with it the run in `run_state`.
 
-    Args:
-        last: A step.
-        state: How it ends.
-        run_state: How the run ends.
-        slowly: With a look at each state of each step; else at the end alone.
-        **options: Of `Story`.
+    There is one look, at the end, or if it goes `slowly`, one at each state of each step.
     """
     frames: list[tuple[str, Mapping[str, str]]] = [("PENDING", {})] if slowly else []
     done: dict[str, str] = {}
@@ -71,11 +62,11 @@ class Server:
     """The server's state, and what to get wrong."""
 
     def __init__(self) -> None:
-        self.experiments: dict[str, dict[str, Any]] = {}
-        self.pipelines: dict[str, dict[str, Any]] = {}
-        self.versions: dict[str, dict[str, Any]] = {}
-        self.runs: dict[str, dict[str, Any]] = {}
-        self.recurring: dict[str, dict[str, Any]] = {}
+        self.experiments: Things = {}
+        self.pipelines: Things = {}
+        self.versions: Things = {}
+        self.runs: Things = {}
+        self.recurring: Things = {}
         self.stories: dict[str, Story] = {}
         self.lost_runs: list[str] = []
         self.looks: dict[str, int] = {}
@@ -90,14 +81,7 @@ class Server:
         self.url = ""
 
     def break_(self, what: str, do: Callable[["Answer"], None], times: int = 10**6, after: int = 0) -> None:
-        """Has requests answered by `do`.
-
-        Args:
-            what: Regular expression of `METHOD path`.
-            do: Answers.
-            times: So often.
-            after: Letting so many through first.
-        """
+        """Has requests `METHOD path`, a regular expression, answered by `do`: so many, after so many."""
         self._faults.append((what, do, [after, times]))
 
     def fix(self) -> None:
@@ -188,27 +172,31 @@ class Answer(BaseHTTPRequestHandler):
         details = [{"@type": "type.googleapis.com/google.rpc.Status", "code": code, "message": inner}]
         self.send(status, {"error": chain, "code": code, "message": chain, "details": details})
 
-    def refuse_upload(self, status: int, chain: str) -> None:
-        """An error as the upload server words it."""
-        body = json.dumps({"error_message": chain, "error_details": chain})
-        self.send(status, body, "text/plain; charset=utf-8")
-
     @property
     def body(self) -> Any:
         return json.loads(self.content)
 
-    def filtered(self, things: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-        """The things of the display name that the filter asks for."""
-        found = list(things.values())
-        if self.query.get("filter"):
-            [predicate] = json.loads(self.query["filter"])["predicates"]
-            assert predicate["key"] == "display_name"
-            wanted = predicate["stringValue"]
-            if predicate["operation"] == "IS_SUBSTRING":
-                return [thing for thing in found if wanted in thing["display_name"]]
-            assert predicate["operation"] in (1, "EQUALS")
-            found = [thing for thing in found if thing["display_name"] == wanted]
-        return found
+    def send_filtered(self, name: str, things: list[dict[str, Any]]) -> None:
+        """Sends the things of the display name that the filter asks for."""
+        [predicate] = json.loads(self.query["filter"])["predicates"]
+        wanted, operation = predicate["stringValue"], predicate["operation"]
+        assert predicate["key"] == "display_name" and operation in ("IS_SUBSTRING", 1, "EQUALS")
+        found = [
+            thing
+            for thing in things
+            if thing["display_name"] == wanted
+            or (operation == "IS_SUBSTRING" and wanted in thing["display_name"])
+        ]
+        self.send(200, {name: found, "total_size": len(found)} if found else {})
+
+    def has_name(self, things: Things) -> bool:
+        return any(each["display_name"] == self.body["display_name"] for each in things.values())
+
+    def make(self, things: Things, key: str, **values: Any) -> None:
+        """Makes a thing of what was sent, and sends it."""
+        made = {**self.body, key: str(uuid.uuid4()), "created_at": self.state.now(), **values}
+        things[made[key]] = made
+        self.send(200, made)
 
     # Each of these answers one endpoint.
 
@@ -220,28 +208,20 @@ class Answer(BaseHTTPRequestHandler):
         self.send(200, health)
 
     def list_experiments(self) -> None:
-        found = self.filtered(self.state.experiments)
-        self.send(200, {"experiments": found, "total_size": len(found)} if found else {})
+        self.send_filtered("experiments", [*self.state.experiments.values()])
 
     def make_experiment(self) -> None:
-        name = self.body["display_name"]
-        if any(each["display_name"] == name for each in self.state.experiments.values()):
+        if self.has_name(self.state.experiments):
+            name = self.body["display_name"]
             inner = f"Failed to create a new experiment. The name {name} already exists. Please specify a new"
             self.refuse(409, 6, f"Failed to create a experiment: Already exist error: {inner}", inner)
             return
-        made = {
-            "experiment_id": str(uuid.uuid4()),
-            "display_name": name,
-            "created_at": self.state.now(),
-            "storage_state": "AVAILABLE",
-        }
-        self.state.experiments[made["experiment_id"]] = made
-        self.send(200, made)
+        self.make(self.state.experiments, "experiment_id")
 
     def get_experiment(self, identity: str) -> None:
         self._get(self.state.experiments, identity, "Experiment")
 
-    def _get(self, things: Mapping[str, Any], identity: str, kind: str) -> None:
+    def _get(self, things: Things, identity: str, kind: str) -> None:
         if identity in things:
             self.send(200, things[identity])
         else:
@@ -252,21 +232,15 @@ class Answer(BaseHTTPRequestHandler):
         self.refuse(404, 5, f"Failed to get it: ResourceNotFoundError: {inner}", inner)
 
     def list_pipelines(self) -> None:
-        found = self.filtered(self.state.pipelines)
-        self.send(200, {"pipelines": found, "total_size": len(found)} if found else {})
+        self.send_filtered("pipelines", [*self.state.pipelines.values()])
 
     def make_pipeline(self) -> None:
-        name = self.body["display_name"]
-        if any(each["display_name"] == name for each in self.state.pipelines.values()):
-            inner = (
-                f"Failed to create a new pipeline. The name {name} already exist. Please specify a new name"
-            )
-            chain = f"Failed to create a pipeline due to server error: Already exist error: {inner}"
-            self.refuse(409, 6, chain, inner)
+        if self.has_name(self.state.pipelines):
+            name = self.body["display_name"]
+            inner = f"Failed to create a new pipeline. The name {name} already exist. Please specify a new"
+            self.refuse(409, 6, f"Failed to create a pipeline: Already exist error: {inner}", inner)
             return
-        made = {**self.body, "pipeline_id": str(uuid.uuid4()), "created_at": self.state.now()}
-        self.state.pipelines[made["pipeline_id"]] = made
-        self.send(200, made)
+        self.make(self.state.pipelines, "pipeline_id")
 
     def upload_version(self) -> None:
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
@@ -274,19 +248,11 @@ class Answer(BaseHTTPRequestHandler):
         assert part.get_param("name", header="content-disposition") == "uploadfile"
         spec, *platform = yaml.safe_load_all(part.get_payload(decode=True))
         name, pipeline = self.query["name"], self.query["pipelineid"]
-        if pipeline not in self.state.pipelines:
-            self.refuse_upload(400, f"Failed to create a pipeline version: Pipeline {pipeline} not found")
-            return
-        if not isinstance(spec, dict) or "pipelineInfo" not in spec:
-            why = "InvalidInputError: unknown template format: pipeline spec is invalid"
-            self.refuse_upload(500, f"Failed to create a pipeline version: {why}")
-            return
-        own = [each for each in self.state.versions.values() if each["pipeline_id"] == pipeline]
-        if any(each["display_name"] == name for each in own):
-            why = (
-                f"Already exist error: Failed to create a new pipeline version. The name {name} already exist"
-            )
-            self.refuse_upload(500, f"Failed to create a pipeline version: {why}. Specify a new name")
+        if any(each["display_name"] == name for each in self.list_own(pipeline)):
+            why = f"Already exist error: Failed to create a new one. The name {name} already exist"
+            chain = f"Failed to create a pipeline version: {why}. Specify a new name"
+            body = json.dumps({"error_message": chain, "error_details": chain})
+            self.send(500, body, "text/plain; charset=utf-8")
             return
         made = {
             "pipeline_id": pipeline,
@@ -301,9 +267,10 @@ class Answer(BaseHTTPRequestHandler):
 
     def list_versions(self, pipeline: str) -> None:
         assert self.query["sort_by"] == "created_at desc"
-        own = {key: each for key, each in self.state.versions.items() if each["pipeline_id"] == pipeline}
-        found = self.filtered(own)[::-1]
-        self.send(200, {"pipeline_versions": found, "total_size": len(found)} if found else {})
+        self.send_filtered("pipeline_versions", self.list_own(pipeline)[::-1])
+
+    def list_own(self, pipeline: str) -> list[dict[str, Any]]:
+        return [each for each in self.state.versions.values() if each["pipeline_id"] == pipeline]
 
     def get_version(self, _: str, identity: str) -> None:
         self._get(self.state.versions, identity, "PipelineVersion")
@@ -311,39 +278,22 @@ class Answer(BaseHTTPRequestHandler):
     def refuses_description(self, what: str) -> bool:
         if len(self.body.get("description", "")) <= 255:
             return False
-        inner = (
-            f"Failed to store {what} to table: Error 1406: Data too long for column 'Description' at row 1"
-        )
+        inner = f"Failed to store {what}: Error 1406: Data too long for column 'Description' at row 1"
         self.refuse(500, 13, f"Failed to create a {what}: InternalServerError: {inner}", inner)
         return True
 
     def make_run(self) -> None:
-        body = self.body
-        if body["experiment_id"] not in self.state.experiments:
-            self.miss(f"Experiment {body['experiment_id']}")
-            return
         if self.refuses_description("run"):
             return
-        reference = body.get("pipeline_version_reference")
-        assert reference["pipeline_version_id"] in self.state.versions if reference else body["pipeline_spec"]
-        made = {
-            **body,
-            "run_id": str(uuid.uuid4()),
-            "storage_state": "AVAILABLE",
-            "service_account": body.get("service_account", "pipeline-runner"),
-            "created_at": self.state.now(),
-            "scheduled_at": self.state.now(),
-            "finished_at": "1970-01-01T00:00:00Z",
-            "state": "PENDING",
-        }
-        self.state.runs[made["run_id"]] = made
-        self.state.stories[made["run_id"]] = self.state.next_story
-        self.send(200, made)
+        reference = self.body.get("pipeline_version_reference")
+        known = self.state.versions
+        assert reference["pipeline_version_id"] in known if reference else self.body["pipeline_spec"]
+        self.make(self.state.runs, "run_id", state="PENDING")
+        self.state.stories[[*self.state.runs][-1]] = self.state.next_story
 
     def list_runs(self) -> None:
-        runs = [
-            run for run in self.state.runs.values() if run["experiment_id"] == self.query["experiment_id"]
-        ]
+        experiment = self.query["experiment_id"]
+        runs = [run for run in self.state.runs.values() if run["experiment_id"] == experiment]
         self.send_page("runs", runs[::-1])
 
     def send_page(self, name: str, things: list[Any]) -> None:
@@ -366,23 +316,13 @@ class Answer(BaseHTTPRequestHandler):
         self._get(self.state.runs, identity, "Run")
 
     def retry_run(self, identity: str) -> None:
-        run = self.state.runs.get(identity)
-        if run is None:
-            self._get(self.state.runs, identity, "Run")
-        elif run["state"] != "FAILED":
-            inner = "Workflow must be Failed/Error to retry"
-            self.refuse(409, 10, f"Failed to retry a run: BadRequestError: {inner}: it cannot be", inner)
-        else:
-            story = self.state.stories[identity]
-            assert story.retried is not None
-            # Until the cluster has looked again, the tasks are as they were before.
-            stale = ("RUNNING", story.frames[-1][1])
-            retried = story.retried
-            self.state.stories[identity] = Story(
-                [stale, *retried.frames], retried.logs, retried.messages, retried.retried
-            )
-            self.state.looks[identity] = 0
-            self.send(200, {})
+        story = self.state.stories[identity]
+        assert self.state.runs[identity]["state"] == "FAILED" and story.retried is not None
+        # Until the cluster has looked again, the tasks are as they were before.
+        stale = ("RUNNING", story.frames[-1][1])
+        self.state.stories[identity] = replace(story.retried, frames=[stale, *story.retried.frames])
+        self.state.looks[identity] = 0
+        self.send(200, {})
 
     def get_old_run(self, identity: str) -> None:
         if not self.state.has_old_api or identity not in self.state.runs:
@@ -410,18 +350,8 @@ class Answer(BaseHTTPRequestHandler):
     def make_recurring(self) -> None:
         if self.refuses_description("job"):
             return
-        body = self.body
-        enabled = body.get("mode") == "ENABLE"
-        made = {
-            **body,
-            "recurring_run_id": str(uuid.uuid4()),
-            "max_concurrency": str(body["max_concurrency"]),
-            "created_at": self.state.now(),
-            "status": "ENABLED" if enabled else "DISABLED",
-            "namespace": "kubeflow",
-        }
-        self.state.recurring[made["recurring_run_id"]] = made
-        self.send(200, made)
+        given = {"max_concurrency": str(self.body["max_concurrency"]), "status": f"{self.body['mode']}D"}
+        self.make(self.state.recurring, "recurring_run_id", **given)
 
     def switch_recurring(self, identity: str, mode: str) -> None:
         if identity not in self.state.recurring:
@@ -509,22 +439,13 @@ def _nodes(run: str, steps: Mapping[str, str], messages: Mapping[str, str]) -> I
         driver |= {"boundaryID": run, "templateName": "system-container-driver"}
         if state == "UNPREPARED":
             yield {**common, **driver, "phase": "Failed", "message": "Error (exit code 1)"}
-            yield {
-                **common,
-                "id": f"{run}-{step}",
-                "displayName": step,
-                "type": "Skipped",
-                "phase": "Omitted",
-            }
+            own = {"id": f"{run}-{step}", "displayName": step}
+            yield {**common, **own, "type": "Skipped", "phase": "Omitted"}
             continue
         yield {**common, **driver, "phase": "Succeeded"}
         yield {**common, "id": f"{run}-{step}", "displayName": step, "type": "DAG", "boundaryID": run}
-        pod = {
-            "id": f"{run}-{step}-pod",
-            "displayName": "executor",
-            "type": "Pod",
-            "boundaryID": f"{run}-{step}",
-        }
+        pod = {"id": f"{run}-{step}-pod", "displayName": "executor", "type": "Pod"}
+        pod |= {"boundaryID": f"{run}-{step}"}
         message = messages.get(step, "Error (exit code 1)" if state == "FAILED" else None)
         yield {**common, **pod, "templateName": "system-container-impl", "message": message}
 
