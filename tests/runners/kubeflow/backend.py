@@ -171,12 +171,7 @@ class Backend:
         if self.version == "2.17":
             metadata["store_session_info"] = "{}"
         number = 1 + list(self.outputs).index((producer, outputArtifactKey))
-        return {
-            "name": str(number),
-            "type": {"instanceSchema": ""},
-            "uri": made["uri"],
-            "metadata": metadata,
-        }
+        return {"name": str(number), "type": {"instanceSchema": ""}, "uri": made["uri"], "metadata": metadata}
 
     def stored(self, uri: str) -> Path:
         """Where the object store keeps a URI."""

@@ -160,13 +160,12 @@ def test_a_driver_that_fails_for_another_reason_is_started_again_in_the_same_run
     assert server.asked(":retry") == 1
 
 
-@pytest.mark.parametrize("more", [[], ["--wait"]])
-def test_no_line_of_a_log_steers_the_terminal_of_the_one_who_follows(server, edgeline, more):
+def test_no_line_of_a_log_steers_the_terminal_of_the_one_who_follows(server, edgeline):
     said = NO_MODEL.replace('artifact key "model"', 'artifact key "\x1b[2J\u202emodel"')
     server.next_story = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": said})
     followed = edgeline("submit", "--wait")
     server.next_story = PUSHED
-    again = edgeline("retry", the_run(server), *more)
+    again = edgeline("retry", the_run(server), "--wait")
     for ended in (followed, again):
         assert r"left no \x1b[2J\u202emodel" in ended.out + ended.err
         assert not {"\x1b", "\u202e"} & {*ended.out, *ended.err}
@@ -178,8 +177,7 @@ def test_an_gate_that_was_never_prepared_has_stopped_nothing(server, edgeline):
     assert ended.code == 1 and "ReleaseGate failed" in ended.out
 
 
-@pytest.mark.parametrize("code", [2, 137, 143])
-@pytest.mark.parametrize("step", ["Trainer", "DataGate"])
+@pytest.mark.parametrize(("step", "code"), [("Trainer", 137), ("DataGate", 2)])
 def test_a_pod_that_was_told_to_end_is_a_lost_one_also_where_its_log_is_gone(server, edgeline, step, code):
     server.next_story = red(step, message=f"Error (exit code {code})")
     ended = edgeline("submit", "--wait")

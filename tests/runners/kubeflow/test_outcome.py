@@ -38,12 +38,7 @@ def test_a_real_run_ended_as_the_log_of_its_last_step_says(server, name, word, c
 
 
 @pytest.mark.parametrize(
-    "story",
-    [
-        green(logs=OLD),
-        red("DataGate", logs={**OLD, "DataGate": OLD_REFUSAL}),
-    ],
-    ids=["green", "red"],
+    "story", [green(logs=OLD), red("DataGate", logs={**OLD, "DataGate": OLD_REFUSAL})], ids=["green", "red"]
 )
 def test_a_run_of_an_older_image_fails_with_a_sentence_that_says_so(server, edgeline, story):
     server.next_story = story

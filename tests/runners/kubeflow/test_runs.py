@@ -74,25 +74,15 @@ def test_submit_uploads_starts_a_run_and_prints_its_page(server, edgeline):
     assert ended.code == 0, ended.err
     run = server.runs[the_run(server)]
     assert f"{server.url}/#/runs/details/{run['run_id']}" in ended.out
-    assert [each["display_name"] for each in server.pipelines.values()] == ["shelf"]
+    [pipeline], [version] = (each.values() for each in (server.pipelines, server.versions))
+    assert pipeline["display_name"] == "shelf" and "workload shelf" in pipeline["description"]
+    about = f"By {get_user_and_host()}. shelf in the image edgeline:1."
+    assert version["description"] == run["description"] == about
     assert server.experiments[run["experiment_id"]]["display_name"] == "weekly"
-    assert run["runtime_config"]["pipeline_root"] == ROOT
+    assert run["runtime_config"] == {"pipeline_root": ROOT, "parameters": {"epochs": 16, "window": 8}}
     assert run["service_account"] == "edgeline"
     # With its ISO week.
     assert re.fullmatch(r"shelf \d{4}-W\d\d, [\d-]{10} [\d:]{8}", run["display_name"])
-
-
-def test_pipeline_version_and_run_say_what_they_are_and_who_made_them(server, edgeline):
-    edgeline("submit")
-    [pipeline], [version], [run] = (
-        each.values() for each in (server.pipelines, server.versions, server.runs)
-    )
-    assert "workload shelf" in pipeline["description"]
-    assert (
-        version["description"]
-        == run["description"]
-        == f"By {get_user_and_host()}. shelf in the image edgeline:1."
-    )
 
 
 def test_of_a_long_description_a_run_and_a_schedule_have_what_a_backend_can_store(server, edgeline):
@@ -109,12 +99,6 @@ def test_of_a_long_description_a_run_and_a_schedule_have_what_a_backend_can_stor
         assert f"By {get_user_and_host()}. " in made["description"] and made["description"].endswith(" ...")
 
 
-def test_a_run_shows_the_values_of_the_parameters_that_it_has_by_default(server, edgeline):
-    edgeline("submit")
-    [run] = server.runs.values()
-    assert run["runtime_config"]["parameters"] == {"epochs": 16, "window": 8}
-
-
 def test_the_same_pipeline_is_uploaded_once_and_another_one_is_a_version_of_it(server, edgeline):
     first, again = (edgeline("submit", "--json").json["pipeline_version"] for _ in range(2))
     assert first == again and len(server.versions) == 1 and len(server.runs) == 2
@@ -123,11 +107,6 @@ def test_the_same_pipeline_is_uploaded_once_and_another_one_is_a_version_of_it(s
     assert (len(server.pipelines), len(server.experiments), len(server.versions)) == (1, 1, 2)
     # When, and of what.
     assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{12}", other) and other[16:] != first[16:]
-
-
-def test_the_user_interface_may_be_another_host(server, edgeline, monkeypatch):
-    monkeypatch.setenv("KF_PIPELINES_UI_ENDPOINT", "https://kubeflow.example/pipeline/")
-    assert "https://kubeflow.example/pipeline/#/runs/details/" in edgeline("submit").out
 
 
 CODES = {"pushed": 0, "unchanged": 0, "held": 3, "refused": 4, "failed": 1}
@@ -143,14 +122,7 @@ NO_BUCKET = "F1120 12:51:15 23 main.go:49] failed to execute component: no such 
         (red("ReleaseGate", SAID["held"]), "held", "Accuracy is 0.81 on 400 eval examples; at least 0.850"),
         (red("DataGate", SAID["refused"]), "refused", "span span-00042 has 40 % of its photos quarantined."),
         (red("ReleaseGate", failed(NOT_STORED)), "failed", f"ReleaseGate failed: {NOT_STORED}"),
-        (red("Trainer", failed("No GPU was found.")), "failed", "Trainer failed: No GPU was found."),
-        (
-            red("Trainer", message="OOMKilled (exit code 137)"),
-            "failed",
-            "Trainer ran out of memory (OOMKilled",
-        ),
         (red("Trainer", logs={"Trainer": NO_BUCKET}), "failed", "Trainer failed: no such bucket"),
-        (red("ReleaseGate"), "held", "its log, which has the reason"),
         (red("DataGate"), "refused", "its log, which has the reason"),
         (red("DataGate", message="pod deleted"), "failed", "DataGate lost its pod: pod deleted."),
         (Story([("FAILED", {})]), "failed", "ended before its first step"),
@@ -181,8 +153,6 @@ def test_a_run_ends_with_the_exit_code_of_a_local_one(server, edgeline, story, o
         ),
         # The cluster takes a pod that was killed for one that was done.
         (green(), "whether it pushed a model is not known"),
-        (until("Trainer", "SUCCEEDED", "SUCCEEDED"), "did not run"),
-        (Story([("SUCCEEDED", {})]), "did not run"),
     ],
 )
 def test_a_green_run_that_pushed_nothing_is_no_success(server, edgeline, story, why):
@@ -201,12 +171,6 @@ def test_progress_is_that_of_a_local_run(server, edgeline):
         for words in (["[", f"{number}/5]", step, "running"], ["[", f"{number}/5]", step, "done"])
     ]
     assert lines[-1] == "Pushed version 7 of shelf to pvc://edgeline/push"
-
-
-def test_a_gate_that_did_its_work_has_not_failed(server, edgeline):
-    server.next_story = red("ReleaseGate", SAID["held"])
-    lines = edgeline("submit", "--wait").out
-    assert "ReleaseGate             held" in lines and "ReleaseGate             failed" not in lines
 
 
 def test_a_run_that_has_ended_is_judged_by_its_steps_once_the_server_knows_how_they_ended(server, edgeline):
@@ -234,6 +198,7 @@ def test_a_server_without_the_old_api_is_followed_all_the_same(server, edgeline)
     server.next_story = red("ReleaseGate", SAID["held"])
     held = edgeline("submit", "--wait")
     assert held.code == 3 and "at least 0.850 is needed" in held.out
+    assert "ReleaseGate             held" in held.out and "ReleaseGate             failed" not in held.out
 
 
 def test_the_api_may_be_away_for_a_while_as_when_a_port_forward_breaks(server, edgeline):
@@ -269,9 +234,7 @@ def test_a_token_that_runs_out_while_a_run_is_followed_says_that_the_run_goes_on
     server.break_(r"GET .*/runs/", status(401, "Jwt is expired", "text/plain"), after=3)
     ended = edgeline("submit", "--wait")
     assert ended.code == 1
-    assert (
-        "Jwt is expired" in ended.err and "KFP_TOKEN" in ended.err and "The run itself goes on" in ended.err
-    )
+    assert "Jwt is expired" in ended.err and "The run itself goes on" in ended.err
 
 
 def test_a_time_limit_ends_the_waiting_and_not_the_run(server, edgeline):
@@ -282,7 +245,7 @@ def test_a_time_limit_ends_the_waiting_and_not_the_run(server, edgeline):
     assert not server.asked("terminate")
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "soon", "nan"])
+@pytest.mark.parametrize("limit", ["0", "soon", "nan"])
 def test_a_time_limit_that_is_none_is_refused_before_anything_is_sent(server, edgeline, limit):
     assert edgeline("submit", "--wait", "--timeout", limit).code == 2
     assert server.requests == []
@@ -334,14 +297,9 @@ def test_ctrl_c_leaves_the_run_alone_and_says_how_to_follow_it_again(server, edg
     assert not server.asked("terminate|DELETE")
 
 
-def failed_then(story):
-    return red("Trainer", message="pod deleted", retried=story)
-
-
 def test_a_lost_step_is_picked_up_again_by_retry(server, edgeline):
-    server.next_story = failed_then(
-        Story([("RUNNING", {"Trainer": "RUNNING"}), *PUSHED.frames], logs=PUSHED.logs)
-    )
+    later = Story([("RUNNING", {"Trainer": "RUNNING"}), *PUSHED.frames], logs=PUSHED.logs)
+    server.next_story = red("Trainer", message="pod deleted", retried=later)
     lost = edgeline("submit", "--wait")
     assert lost.code == 1 and "Trainer lost its pod" in lost.out
     assert names("retry", the_run(server), lost.out)
@@ -352,13 +310,6 @@ def test_a_lost_step_is_picked_up_again_by_retry(server, edgeline):
     assert "failed" not in again.out
     assert "[ 3/5] Trainer                 running\n" in again.out
     assert len(server.runs) == 1
-
-
-def test_retry_without_waiting_says_how_to_follow_it(server, edgeline):
-    server.next_story = failed_then(PUSHED)
-    edgeline("submit", "--wait")
-    ended = edgeline("retry", the_run(server))
-    assert ended.code == 0 and names("watch", the_run(server), ended.out)
 
 
 @pytest.mark.parametrize(
@@ -379,12 +330,6 @@ def test_a_package_that_is_no_pipeline_is_refused_before_it_is_sent(server, edge
     ended = edgeline("submit")
     assert ended.code == 2 and "is not a compiled pipeline" in ended.err
     assert not server.asked("POST")
-
-
-def test_a_package_that_is_not_there_is_told(server, edgeline):
-    edgeline.package.unlink()
-    ended = edgeline("submit")
-    assert ended.code == 1 and str(edgeline.package) in ended.err and "Traceback" not in ended.err
 
 
 def test_what_went_wrong_is_json_too_where_that_is_asked_for(server, edgeline):

@@ -28,13 +28,23 @@ def answer(name):
     return kfp_server_api.ApiClient().deserialize(_Response(run), "V2beta1Run"), document["nodes"]
 
 
-def states(name, names=()):
-    return {step.name: step.state for step in read_steps(answer(name)[0], names)}
-
-
-def test_a_step_is_one_line_however_many_tasks_the_server_makes_of_it():
-    assert states("pushed") == {"ExampleGen": "done", "Pusher": "done", "ReleaseGate": "done"}
-    assert states("held") == {"ExampleGen": "done", "Pusher": "done", "ReleaseGate": "failed"}
+@pytest.mark.parametrize(
+    ("name", "run_state", "states"),
+    [
+        # A step has several tasks.
+        ("pushed", "SUCCEEDED", {"ExampleGen": "done", "Pusher": "done", "ReleaseGate": "done"}),
+        ("held", "FAILED", {"ExampleGen": "done", "Pusher": "done", "ReleaseGate": "failed"}),
+        # To the server, a step from the cache has succeeded as well.
+        ("served_from_the_cache", "SUCCEEDED", {"ExampleGen": "cached", "Pusher": "cached"}),
+        ("trainer_failed", "FAILED", {"ExampleGen": "done", "Trainer": "failed", "Pusher": "waiting"}),
+        # The server still shows the failure.
+        ("just_retried", "RUNNING", {"Trainer": "failed"}),
+    ],
+)
+def test_the_state_of_each_step_is_read_from_the_tasks_of_a_run(name, run_state, states):
+    run, _ = answer(name)
+    assert run.state == run_state
+    assert {step.name: step.state for step in read_steps(run, list(states))} == states
 
 
 def test_a_gate_is_the_same_step_under_a_name_that_says_what_red_means():
@@ -59,27 +69,6 @@ def test_steps_come_in_the_order_of_the_plan_and_wait_until_they_are_heard_of():
 def test_a_step_has_its_own_time_without_that_of_its_driver():
     [ingest] = read_steps(answer("pushed")[0], ["ExampleGen"])
     assert ingest.seconds == 9.0
-
-
-def test_a_step_from_the_cache_is_told_from_one_that_ran_though_both_succeeded():
-    run, _ = answer("served_from_the_cache")
-    assert run.state == "SUCCEEDED"
-    assert states("served_from_the_cache") == {"ExampleGen": "cached", "Pusher": "cached"}
-
-
-def test_steps_behind_a_failed_one_have_not_run():
-    assert states("trainer_failed", NAMES) == {
-        "ExampleGen": "done",
-        "Trainer": "failed",
-        "Pusher": "waiting",
-    }
-
-
-def test_right_after_a_retry_the_server_still_shows_the_failure():
-    # What the follower has to live with: the run is RUNNING, the task that runs again is FAILED.
-    run, _ = answer("just_retried")
-    assert run.state == "RUNNING"
-    assert states("just_retried", NAMES)["Trainer"] == "failed"
 
 
 def test_a_retried_step_takes_as_long_as_its_last_attempt():

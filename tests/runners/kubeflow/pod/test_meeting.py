@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import EdgelineError
+from runners.kubeflow.pod import meeting
 from runners.kubeflow.pod.meeting import meet
 
 
@@ -17,6 +18,7 @@ from runners.kubeflow.pod.meeting import meet
 def _a_name_that_is_known(monkeypatch):
     """Unlike a pod, a machine may not know its own."""
     monkeypatch.setattr(socket, "gethostname", lambda: "localhost")
+    monkeypatch.setattr(meeting, "_POLL_S", 0.05)
 
 
 def come(pool: ThreadPoolExecutor, folder: Path, index: int, count: int = 2) -> Future[str]:
@@ -40,7 +42,7 @@ def test_who_comes_again_after_a_loss_meets_the_other_and_not_what_is_left(tmp_p
         before = [come(pool, tmp_path, index) for index in range(2)]
         gone, _ = (json.loads(future.result())["cluster"]["worker"] for future in before)
         first = come(pool, tmp_path, lost)
-        time.sleep(1.2)  # It sees what the lost ones left, twice.
+        time.sleep(0.2)  # It sees what the lost ones left, twice.
         assert not first.done()
         other = come(pool, tmp_path, 1 - lost)
         found = [json.loads(future.result())["cluster"]["worker"] for future in (first, other)]
@@ -56,7 +58,7 @@ def test_who_came_again_before_the_first_one_failed_meets_it_after_that(tmp_path
         while not (folder / "1").exists():
             time.sleep(0.01)
         shutil.rmtree(folder)
-        time.sleep(0.7)  # It looks again.
+        time.sleep(0.1)  # It looks again.
         late = come(pool, folder, 0)
         found = [json.loads(future.result())["cluster"]["worker"] for future in (early, late)]
     assert found[0] == found[1]
@@ -64,8 +66,7 @@ def test_who_came_again_before_the_first_one_failed_meets_it_after_that(tmp_path
 
 def test_who_waits_in_vain_names_those_who_did_not_come(tmp_path):
     with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(meet, tmp_path, index, 4, wait_s=0.6) for index in (0, 2)]
-    for future, missing in zip(waiting, ("1, 3", "1, 3"), strict=True):
-        with pytest.raises(EdgelineError, match="did not join") as error:
+        waiting = [pool.submit(meet, tmp_path, index, 4, wait_s=0.2) for index in (0, 2)]
+    for future in waiting:
+        with pytest.raises(EdgelineError, match="worker 1, 3 did not join"):
             future.result()
-        assert f"worker {missing} " in str(error.value)
