@@ -40,7 +40,7 @@ def test_a_description_is_a_sentence_also_of_an_inherited_setting(settings, grou
 def test_all_settings_are_listed_by_group_in_the_order_of_their_definition(settings):
     code, out, _ = settings(width=110)
 
-    assert code == 0
+    assert code == 0 and max(map(len, out.splitlines())) > 90
     assert re.findall(r"^(\w+)(?: =|:) ", out, re.MULTILINE) == list(Settings.model_fields)
     assert "\n\ntrainer: The settings of the training.\ntrainer.epochs = 16 (" in out
 
@@ -49,9 +49,6 @@ def test_all_settings_are_listed_by_group_in_the_order_of_their_definition(setti
     ("name", "lines"),
     [
         ("trainer.epochs", ["trainer.epochs = 16 (a whole number from 1 to 10,000)", "    Largest number"]),
-        ("evaluation.confidence", ["= 0.95 (a number from 0.5 to below 1)", "2,000 resamples"]),
-        ("edge.max_size_mb", ["= 5.0 (a number above 0 to 10,000)", "    Largest size of a file in MB"]),
-        ("model.channels", ["= 1 (one of 1, 3)", "1 for luma, 3 for RGB."]),
         ("gate.severity", ['"label_shift": "block"', "each name one of schema,", "one of block, warn"]),
         ("workspace.max_gb", ["= null (a number above 0 or null)", "Null for no limit"]),
         ("evaluation.bounds.0.slice", ["evaluation.bounds[].slice has no default (a text)", "`overall`"]),
@@ -66,11 +63,8 @@ def test_one_setting_is_shown_with_its_default_its_range_and_its_meaning(setting
         assert line in out
 
 
-@pytest.mark.parametrize("width", [50, 200])
-def test_the_lines_fit_the_terminal(settings, width):
-    longest = max(len(line) for line in settings("trainer", width=width)[1].splitlines())
-
-    assert width - 20 < longest <= width
+def test_the_lines_fit_the_terminal(settings):
+    assert 30 < max(map(len, settings("trainer", width=50)[1].splitlines())) <= 50
 
 
 def test_as_json_there_are_the_default_itself_and_no_group(settings):
@@ -83,8 +77,7 @@ def test_as_json_there_are_the_default_itself_and_no_group(settings):
 
 
 @pytest.mark.parametrize(
-    ("name", "near"),
-    [("trainr", "trainer"), ("trainer.epoch", "trainer.epochs"), ("learning_rate", "trainer.learning_rate")],
+    ("name", "near"), [("trainr", "trainer"), ("learning_rate", "trainer.learning_rate")]
 )
 def test_an_unknown_name_comes_with_the_nearest_known_one(settings, name, near):
     code, out, err = settings(name)

@@ -20,7 +20,6 @@ from runners.shared.run_options import DrillOptions
     ("name", "rates", "effects", "history", "effect"),
     [
         ("twice", {}, (), 7, "refused"),
-        ("twice", {}, ("recovers",), 7, "refused"),
         ("twice", {}, ("refused", "may"), 7, "refused"),
         # Gates may have refused the week before, and so not know its copy as one; or pass both.
         ("twice", {}, ("may",), 7, "may"),
@@ -36,7 +35,7 @@ def test_a_copy_is_refused_if_the_week_that_it_copies_was_read_or_is_bad(
     assert find_effect(Drawn(name, 0.3), {name: 0.3, **rates}, year, 2) == effect
 
 
-@pytest.mark.parametrize(("history", "effect"), [(3, "may"), (4, "may"), (5, "refused"), (7, "refused")])
+@pytest.mark.parametrize(("history", "effect"), [(4, "may"), (5, "refused")])
 def test_the_copy_of_a_copy_is_refused_if_its_original_is_still_in_the_window(
     history: int, effect: str
 ) -> None:

@@ -57,7 +57,7 @@ def test_who_is_to_be_told_is_told_however_the_run_ended(run, code):
 def test_a_run_that_the_next_one_meets_says_its_end_whole(run):
     slow, refused = (
         shell_command(replace(run, command=("/bin/sh", "-c", script)))
-        for script in ("echo begins; touch begun; sleep 2; echo ends; exit 3", "echo refused; exit 5")
+        for script in ("echo begins; touch begun; sleep 0.5; echo ends; exit 3", "echo refused; exit 5")
     )
     first = subprocess.Popen(["/bin/sh", "-c", slow], stdout=subprocess.PIPE, text=True)
     while not (run.folder / "begun").exists():

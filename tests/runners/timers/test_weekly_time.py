@@ -13,8 +13,7 @@ EXAMPLES = [
     ("Mon..Wed 03:00", "Mon,Tue,Wed *-*-* 03:00:00", "0 3 * * 1,2,3"),
     ("Sat..Mon,Wed 03:00", "Mon,Wed,Sat,Sun *-*-* 03:00:00", "0 3 * * 0,1,3,6"),
     ("03:00", "*-*-* 03:00:00", "0 3 * * *"),
-    ("Mon..Sun 00:00", "*-*-* 00:00:00", "0 0 * * *"),
-    ("  Mon   03:00 ", "Mon *-*-* 03:00:00", "0 3 * * 1"),
+    ("  Mon..Sun   00:00 ", "*-*-* 00:00:00", "0 0 * * *"),
 ]
 
 
@@ -43,10 +42,8 @@ def test_systemd_reads_each_calendar_as_it_was_meant():
     [
         ("Mom 03:00", "Did you mean Mon?"),
         ("Mon 24:00", "24:00 is not a time of day"),
-        ("Mon", "not days of the week and a time"),
         ("", "not days of the week and a time"),
         ("Mon.. 03:00", "'' is not a day"),
-        ("weekly 03:00", "'weekly' is not a day"),
         ("Mon 03:00\nExecStart=/bin/sh", "not days of the week and a time"),
     ],
 )
