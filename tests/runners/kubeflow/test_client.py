@@ -42,7 +42,6 @@ def test_links_are_to_the_ui_where_that_is_known_and_else_it_is_said_how_to_get_
     [
         (status(200, LOGIN, "text/html; charset=utf-8"), ["a web page", "login page", "KFP_TOKEN"]),
         (status(401, "Jwt is expired", "text/plain"), ["401", "Jwt is expired", "has expired", "KFP_TOKEN"]),
-        (status(403, "RBAC: access denied", "text/plain"), ["403", "RBAC: access denied", "KFP_TOKEN"]),
         (status(404, "404 page not found\n", "text/plain"), ["404", "not the API", "--host"]),
         (status(200, '"ok"', "application/json"), ["404", "not the API", "--host"]),
         (status(500, f"no space left\n{GO_STACK}", "text/plain"), ["500", "no space left", "kubectl logs"]),
@@ -62,18 +61,11 @@ def test_a_server_that_will_not_is_told_in_three_parts_at_once(server, edgeline,
     assert len(ended.err) < 1500 and "Traceback" not in ended.err and "\n\t/go/src" not in ended.err
 
 
-def test_a_server_that_never_answers_is_not_waited_for_without_end(server, edgeline, monkeypatch):
-    monkeypatch.setattr(kubeflow_access, "_ANSWER_S", 0.1)
-    server.break_("healthz", hang(2.0))
-    ended = edgeline("submit")
-    assert ended.code == 1 and "did not answer in time" in ended.err
-
-
 def test_a_run_that_may_have_been_started_is_not_started_twice(server, edgeline, monkeypatch):
     monkeypatch.setattr(kubeflow_access, "_ANSWER_S", 0.1)
     server.break_(r"POST .*/runs$", hang(0.5))
     ended = edgeline("submit")
-    assert ended.code == 1 and "is not known" in ended.err
+    assert ended.code == 1 and "did not answer in time" in ended.err and "is not known" in ended.err
     assert server.asked(r"POST .*/runs$") == 1
 
 
@@ -91,7 +83,7 @@ def test_https_to_a_server_that_speaks_none_is_told(server, edgeline):
     assert "SSL_CERT_FILE" in ended.err
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8888", "ftp://x", "http://", "my cluster"])
+@pytest.mark.parametrize("host", ["127.0.0.1:8888", "http://"])
 def test_a_host_that_is_no_url_is_bad_usage(edgeline, host):
     ended = edgeline("submit", "--host", host)
     assert ended.code == 2 and f"{host!r} is not a URL" in ended.err
@@ -177,19 +169,13 @@ def test_a_version_that_somebody_else_uploads_at_the_same_time_is_taken(server, 
     assert theirs.name == "20261005-000000-c0de" and server.asked(r"POST .*/upload_version$") == 2
 
 
-def test_two_pipelines_of_one_name_are_told(server, edgeline):
-    for number in (1, 2):
-        server.pipelines[str(number)] = {"pipeline_id": str(number), "display_name": "shelf"}
+@pytest.mark.parametrize(("kind", "name"), [("pipeline", "shelf"), ("experiment", "weekly")])
+def test_two_pipelines_or_experiments_of_one_name_are_told(server, edgeline, kind, name):
+    for number in ("1", "2"):
+        getattr(server, f"{kind}s")[number] = {f"{kind}_id": number, "display_name": name}
     ended = edgeline("submit")
-    assert ended.code == 1 and "several pipelines with the name 'shelf'" in ended.err
-    assert not server.asked("POST")
-
-
-def test_two_experiments_of_one_name_are_told(server, edgeline):
-    for number in (1, 2):
-        server.experiments[str(number)] = {"experiment_id": str(number), "display_name": "weekly"}
-    ended = edgeline("submit")
-    assert ended.code == 1 and "kubeflow.experiment" in ended.err
+    assert ended.code == 1 and f"several {kind}s with the name {name!r}" in ended.err
+    assert not server.runs
 
 
 def test_what_the_server_refuses_is_told_in_its_own_words(server, edgeline):
@@ -247,11 +233,6 @@ def test_a_log_is_read_also_where_the_host_is_that_of_the_ui(server):
     server.break_("k8s/pod/logs$", say)
     assert cluster.read_log("run-1", "the-pod") == ["line 1", "Failed: no room"]
     assert asked == [{"podname": "the-pod", "runid": "run-1", "podnamespace": "alice"}]
-
-
-def test_kfp_prints_nothing_of_its_own(server, edgeline):
-    ended = edgeline("submit", "--json")
-    assert set(ended.json) == {"run", "url", "pipeline_version"}
 
 
 def test_without_kfp_the_extra_is_named(server, edgeline, monkeypatch):

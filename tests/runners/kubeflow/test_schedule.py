@@ -31,9 +31,8 @@ def test_a_recurring_run_fires_one_at_a_time_and_does_not_catch_up(server, edgel
     assert "Next: Monday" in ended.out and "03:00:00" in ended.out
 
 
-@pytest.mark.parametrize("cron", ["0 3 * * 1", "0 0 25 * * 1", "weekly", ""])
-def test_a_wrong_cron_is_refused_before_anything_is_sent(server, edgeline, cron):
-    assert edgeline("schedule", "--cron", cron).code == 2
+def test_a_wrong_cron_is_refused_before_anything_is_sent(server, edgeline):
+    assert edgeline("schedule", "--cron", "0 3 * * 1").code == 2
     assert server.requests == []
 
 
@@ -53,10 +52,10 @@ def test_scheduling_again_replaces_it_with_the_same_version_unless_the_pipeline_
 
 
 @pytest.mark.parametrize("fault", [hang_up, done_but_hang_up], ids=["not done", "done, answer lost"])
-def test_interrupted_at_any_request_it_never_stops_firing_and_the_next_call_mends_it(server, edgeline, fault):
+def test_interrupted_at_any_change_it_never_stops_firing_and_the_next_call_mends_it(server, edgeline, fault):
     edgeline("schedule", "--cron", TUESDAY)
     for request in itertools.count():
-        server.break_(".", fault, after=request)
+        server.break_("POST|DELETE", fault, after=request)
         interrupted = edgeline("schedule", "--cron", MONDAY)
         server.fix()
         if interrupted.code == 0:
@@ -66,7 +65,7 @@ def test_interrupted_at_any_request_it_never_stops_firing_and_the_next_call_mend
         fixed = edgeline("schedule", "--cron", TUESDAY)
         assert fixed.code == 0, fixed.err
         assert enabled(server) == [TUESDAY] and len(server.recurring) == 1
-    assert request > 8 and enabled(server) == [MONDAY]
+    assert request > 2 and enabled(server) == [MONDAY]
 
 
 def test_an_old_one_that_cannot_be_removed_is_told(server, edgeline):
@@ -131,30 +130,16 @@ def test_it_can_be_disabled_and_enabled_again(server, edgeline):
     assert enabled(server) == [MONDAY]
 
 
-def test_enabling_leaves_one_where_a_replacement_was_interrupted(server, edgeline):
+def test_disabling_stops_all_and_enabling_leaves_one_where_a_replacement_was_interrupted(server, edgeline):
     edgeline("schedule", "--cron", MONDAY)
     server.break_(":disable", hang_up)
     edgeline("schedule", "--cron", TUESDAY)
     server.fix()
     assert sorted(enabled(server)) == [MONDAY, TUESDAY]
-    assert edgeline("schedule", "--enable").code == 0
-    assert enabled(server) == [TUESDAY] and len(server.recurring) == 1
-
-
-def test_disabling_stops_all_of_them(server, edgeline):
-    edgeline("schedule", "--cron", MONDAY)
-    server.break_(":disable", hang_up)
-    edgeline("schedule", "--cron", TUESDAY)
-    server.fix()
     assert edgeline("schedule", "--disable").code == 0
     assert enabled(server) == []
-
-
-def test_delete_removes_it(server, edgeline):
-    edgeline("schedule", "--cron", MONDAY)
-    assert edgeline("schedule", "--delete").code == 0
-    assert server.recurring == {}
-    assert "no recurring run" in edgeline("schedule", "--list").out
+    assert edgeline("schedule", "--enable").code == 0
+    assert enabled(server) == [TUESDAY] and len(server.recurring) == 1
 
 
 def test_a_run_that_is_going_on_is_not_ended_by_a_replacement(server, edgeline):
@@ -181,9 +166,10 @@ def test_a_run_that_is_going_on_is_not_ended_by_deleting(server, edgeline):
     assert server.lost_runs == [] and enabled(server) == []
     server.runs[run]["state"] = "FAILED"
     assert edgeline("schedule", "--delete").code == 0 and server.recurring == {}
+    assert "no recurring run" in edgeline("schedule", "--list").out
 
 
-@pytest.mark.parametrize("action", ["--disable", "--enable", "--delete"])
+@pytest.mark.parametrize("action", ["--disable", "--delete"])
 def test_what_is_not_scheduled_cannot_be_changed(server, edgeline, action):
     ended = edgeline("schedule", action)
     assert ended.code == 1 and "shelf is not scheduled" in ended.err and "--list" in ended.err

@@ -8,24 +8,22 @@ from runners.shared.inputs import ROOT
 from tests.edgeline.release.candidates import make_candidate, make_key
 
 SIGNED = ("--set", f"kubeflow.secrets={{{KEY_VARIABLE}: signing/key}}")
-COMMANDS = (["submit"], ["schedule", "--cron", "0 0 3 * * 1"])
 
 
-@pytest.mark.parametrize("command", COMMANDS)
 def test_a_release_that_phones_would_refuse_is_refused_before_anything_is_compiled(
-    server, edgeline, bucket, tmp_path, command
+    server, edgeline, bucket, tmp_path
 ):
     released = make_candidate(tmp_path / "one", rollback_epoch=3, signing_key=make_key())
     store.push(bucket, "shelf", released)
     edgeline.write_settings(push=bucket)
-    ended = edgeline.type("kubeflow", *command, *SIGNED)
+    ended = edgeline.type("kubeflow", "submit", *SIGNED)
     assert ended.code == 2 and "Set push.rollback_epoch=3 " in ended.err
-    ended = edgeline.type("kubeflow", *command, "--set", "push.rollback_epoch=3")
+    ended = edgeline.type("kubeflow", "submit", "--set", "push.rollback_epoch=3")
     assert ended.code == 2 and "shelf in production is signed" in ended.err
     assert not server.pipelines and not server.runs
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [["submit"], ["schedule", "--cron", "0 0 3 * * 1"]])
 def test_a_pipeline_of_another_workload_is_refused_before_anything_is_sent(server, edgeline, command):
     edgeline.write_package("sensor")
     ended = edgeline(*command)
@@ -62,9 +60,8 @@ def test_workloads_whose_names_differ_by_an_underscore_share_no_pipeline(server,
     assert len(server.runs) == 2
 
 
-@pytest.mark.parametrize("action", ["watch", "retry"])
-def test_a_run_whose_pipeline_version_was_deleted_is_said_to_have_none(server, edgeline, action):
+def test_a_run_whose_pipeline_version_was_deleted_is_said_to_have_none(server, edgeline):
     edgeline("submit")
     server.versions.clear()
-    ended = edgeline(action, next(iter(server.runs)))
+    ended = edgeline("retry", next(iter(server.runs)))
     assert ended.code == 1 and "no longer exists on" in ended.err and "#/runs" in ended.err

@@ -97,24 +97,17 @@ def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher
     assert schema["metadata"]["step_seconds"] >= 0
 
 
-def test_a_step_that_needs_no_tensorflow_imports_none(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from tests.runners.kubeflow.pod import test_entry as pod; "
-        "code = pod.run_step(Path(sys.argv[1]), 'ImportSchemaGen', pod.SCHEMA, {'text': ''}); "
-        "print(code, *{'tensorflow', 'apache_beam', 'kubernetes', 'pydantic'} & set(sys.modules))"
-    )
-    assert python("-c", code, tmp_path).stdout.split() == ["0"]
-
-
-def test_what_runs_no_pipeline_of_beam_imports_none():
+def test_steps_that_need_neither_tensorflow_nor_beam_import_none(tmp_path):
     modules = [re.sub("(?<!^)(?=[A-Z])", "_", step).lower() for step in kubeflow_entry.WITHOUT_BEAM]
     code = (
-        "import importlib, sys\nfrom components.light_tfx import import_light_tfx\n"
-        "import_light_tfx(beam=False)\n"
+        "import importlib, sys\nfrom pathlib import Path\n"
+        "from tests.runners.kubeflow.pod import test_entry as pod\n"
+        "code = pod.run_step(Path(sys.argv[1]), 'ImportSchemaGen', pod.SCHEMA, {'text': ''})\n"
+        "print(code, *{'tensorflow', 'apache_beam', 'kubernetes', 'pydantic'} & set(sys.modules))\n"
         f"for name in {modules}: importlib.import_module(f'components.{{name}}')\n"
-        "print(len(sys.argv), *{'tensorflow', 'apache_beam'} & set(sys.modules))"
+        "print('all', *{'tensorflow', 'apache_beam'} & set(sys.modules))"
     )
-    assert python("-c", code).stdout.split() == ["1"]
+    assert python("-c", code, tmp_path).stdout.split() == ["0", "all"]
 
 
 def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceback(tmp_path, capfd):
@@ -142,15 +135,8 @@ def test_the_shards_of_a_run_whose_data_is_refused_are_removed(tmp_path, bucket,
     for name in names:
         local(tmp_path, name).mkdir(exist_ok=True)
     parameters = {**of_store(tmp_path), "data": "", "recorded": "{}"}
-    code = run_step(
-        tmp_path,
-        "DataGate",
-        GATE,
-        parameters,
-        "--shards",
-        f"{bucket}/shards",
-        **{name: name for name in names},
-    )
+    options = "--shards", f"{bucket}/shards"
+    code = run_step(tmp_path, "DataGate", GATE, parameters, *options, **{name: name for name in names})
     assert (code, len(list_files_below(shards))) == (4 if result == "fail" else 0, left)
 
 
@@ -245,7 +231,7 @@ def test_the_step_that_ends_a_run_tells_how_whichever_it_is_and_the_last_one_whe
     assert "In production: version 1" in over["text"]
 
 
-@pytest.mark.parametrize("alerts", ['{"command": ["/no/such/program"]}', '{"of": "a newer image"}', "{"])
+@pytest.mark.parametrize("alerts", ['{"command": ["/no/such/program"]}', "{"])
 def test_whom_nobody_can_tell_changes_no_exit_code(tmp_path, capfd, alerts):
     held = Push("held", reasons=("Accuracy is 0.71.",))
     assert admit(tmp_path, held, "--alerts", alerts) == 3
