@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from tests.data.sample_photos import jpeg
 from tests.edgeline.cli.test_predict import ROW, SHAPES, TOKENS, image_contract, tflite
 from tests.edgeline.release.candidates import make_candidate
 from tests.shared import make_once
+from trainer_module.networks import photo_features
 
 WORDS = ("sun", "lamp", "night", "cellar", "moon", "candle")
 ONE_ROW, SHAPE = {**ROW, "readings": 1}, {**SHAPES, "row": (1, 1, 2)}
@@ -77,14 +79,10 @@ def made(tmp_path_factory):
     return make_once(tmp_path_factory, "suggest", make)
 
 
-class Ended:
-    """The outcome of a command: its exit code, what it printed, and the rows of the list that it wrote."""
-
-    def __init__(self, code, out, err, folder):
-        self.code, self.out, self.err = code, out, err
-        listed = folder / "suggestions.csv"
-        self.rows = list(csv.DictReader(listed.open(encoding="utf-8"))) if listed.exists() else []
-        self.page = (folder / "suggestions.html").read_text() if self.rows else ""
+def read_list(folder):
+    """The rows of the list in a folder; none where there is no list."""
+    listed = Path(folder, "suggestions.csv")
+    return list(csv.DictReader(listed.open(encoding="utf-8"))) if listed.exists() else []
 
 
 @pytest.fixture
@@ -99,7 +97,7 @@ def suggest(made, make_run, tmp_path, capfd, monkeypatch):
             make_workspace(workspace, make_run, **about, push=str(push or made / kind / "push"))
         code = main(["data", "suggest", str(source), "--workspace", str(workspace), "--out", "out", *options])
         printed = capfd.readouterr()
-        return Ended(code, printed.out, printed.err, Path("out"))
+        return SimpleNamespace(code=code, out=printed.out, err=printed.err, rows=read_list("out"))
 
     return run
 
@@ -115,6 +113,14 @@ def photos(tmp_path):
     return folder
 
 
+@pytest.fixture
+def plain_features(monkeypatch):
+    """Features of photos that take no network: some of their pixels."""
+    monkeypatch.setattr(
+        photo_features, "embed_photos", lambda photos: np.array([[*photo[::499]] for photo in photos], float)
+    )
+
+
 def test_new_photos_are_suggested_and_labelled_copied_and_broken_ones_left_out(
     suggest, made, photos, tmp_path
 ):
@@ -127,8 +133,9 @@ def test_new_photos_are_suggested_and_labelled_copied_and_broken_ones_left_out(
     assert "11 of 20 photos to label next: out/suggestions.csv" in ended.out
     assert "1 labelled already, 1 copies of others" in ended.out and "broken.jpg: " in ended.out
     assert [row["chosen"] for row in ended.rows].count("useful") == 9
-    assert ended.page.count('<img src="data:image/jpeg;base64,') == 11
-    assert not re.search(r"<(script|link|img)[^>]+(src|href)=.?https?:", ended.page)
+    page = Path("out/suggestions.html").read_text()
+    assert page.count('<img src="data:image/jpeg;base64,') == 11
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=.?https?:", page)
     margins = [float(row["margin"]) for row in ended.rows if row["chosen"] == "useful"]
     assert margins == sorted(margins)
     assert {row["said"] for row in ended.rows} <= {"dark", "bright"}
@@ -140,6 +147,7 @@ def test_new_photos_are_suggested_and_labelled_copied_and_broken_ones_left_out(
     assert sum(import_photos(Path("out/suggestions.csv"), tmp_path / "data").added.values()) == 11
 
 
+@pytest.mark.usefixtures("plain_features")
 def test_the_same_photos_get_the_same_suggestions_and_programs_get_their_numbers_as_json(suggest, photos):
     (photos / "broken.jpg").write_bytes(jpeg()[:200])
     first = suggest(photos, "--n", "10").rows
@@ -156,6 +164,7 @@ def test_the_same_photos_get_the_same_suggestions_and_programs_get_their_numbers
     assert len(printed["problems"]) == 1 and "broken.jpg" in printed["problems"][0]
 
 
+@pytest.mark.usefixtures("plain_features")
 def test_each_lane_of_a_list_gets_its_share(suggest, photos):
     rows = [(path.relative_to(photos), path.parent.name) for path in sorted(photos.rglob("*.jpg"))]
     rows.append(("gone.jpg", "lane-0"))
@@ -210,11 +219,12 @@ def test_the_list_keeps_all_columns_of_all_tables_beside_the_answers(suggest, tm
     }
     assert {row["model_chosen"] for row in ended.rows} == {"useful", "random"}
     again = suggest(Path("out/suggestions.csv"), "--n", "20", "--out", "again", kind="tokens")
-    rows = list(csv.DictReader(Path("again/suggestions.csv").read_text().splitlines()))
+    rows = read_list("again")
     assert again.code == 0 and sorted(rows[0]) == sorted(ended.rows[0])
     assert {row["chosen"] for row in rows if row["author"]} == {*map(str, range(10))}
 
 
+@pytest.mark.usefixtures("plain_features")
 def test_an_earlier_list_of_all_photos_is_answered_again(suggest, photos):
     assert "1,000 were asked for; these are all." in suggest(photos, "--n", "1000").out
     header = ("photo", "place", "said", "score", "margin", "version", "variant", "chosen")
@@ -223,7 +233,7 @@ def test_an_earlier_list_of_all_photos_is_answered_again(suggest, photos):
     listed = write_table(Path("out/list.csv"), header, then)
     ended = suggest(listed, "--n", "10", "--out", "again")
     assert ended.code == 0, ended.err
-    rows = list(csv.DictReader(Path("again/suggestions.csv").read_text().splitlines()))
+    rows = read_list("again")
     assert [row["chosen"] for row in rows].count("random") == 1
     assert {row["version"] for row in rows} == {"1"} and all(float(row["score"]) <= 1 for row in rows)
 
