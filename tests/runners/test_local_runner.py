@@ -60,17 +60,7 @@ def test_a_broken_environment_ends_in_a_message_and_not_in_a_circle(clone):
     assert "has none either" in ended.stderr
 
 
-def test_inside_the_environment_it_is_edgeline_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PYTHONPATH", raising=False)
-    ended = run([sys.executable], ROOT, "--help")
-    assert ended.returncode == 0
-    said = " ".join(ended.stdout.split())
-    assert said.startswith(f"Usage: python {ROOT}/runners/local_runner.py [OPTIONS] Runs the DAG once")
-    assert "--if-changed" in ended.stdout
-
-
-def test_a_mistake_in_its_options_names_it_and_the_nearest_one():
+def test_inside_the_environment_it_is_edgeline_run_and_a_mistake_in_its_options_names_the_nearest():
     ended = run([sys.executable], ROOT, "--if-change")
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [

@@ -64,15 +64,12 @@ def test_a_command_on_a_disk_that_takes_nothing_works_or_says_so_and_changes_not
         assert {**after, "workspace/lock": b""} == {**before, "workspace/lock": b""}, command
 
 
-@pytest.mark.parametrize("make", [fill, make_read_only])
-def test_tensorboard_that_finds_no_room_for_its_links_says_where_to_make_some(
-    disk, make, monkeypatch, capsys
-):
+def test_tensorboard_that_finds_no_room_for_its_links_says_where_to_make_some(disk, monkeypatch, capsys):
     (folder,) = map(RunFolder, (disk / "workspace/runs").iterdir())
     log = disk / "workspace/artifacts/Trainer/model_run/9"
     (log / "tensorboard").mkdir(parents=True)
     record_output(folder, "Trainer", "model_run", str(log))
-    make(disk)
+    fill(disk)
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(disk)])
     assert main(["tensorboard"]) == 1

@@ -5,8 +5,7 @@ import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from edgeline.cli.main import main
-from edgeline.workspace.runs import RunFolder
-from tests.outputs import leave
+from tests.outputs import leave, write_run
 
 CURATED = b"""\
 # Reviewed.
@@ -45,9 +44,7 @@ def schema(tmp_path, make_run, capsys):
     workload = tmp_path / "workload.yaml"
     workload.write_text("name: parts\nkind: photos\nschema: schema.pbtxt\n", encoding="utf-8")
     run = make_run(workload="parts", workload_source=str(workload))
-    folder = RunFolder(tmp_path / "workspace" / "runs" / run.id)
-    folder.path.mkdir(parents=True)
-    folder.write(run)
+    folder = write_run(tmp_path / "workspace", run)
     leave(folder, "ImportSchemaGen", "schema", "schema.pbtxt", CURATED)
     leave(folder, "SchemaGen", "schema", "schema.pbtxt", INFERRED)
     statistics = statistics_pb2.DatasetFeatureStatisticsList(datasets=[{}]).SerializeToString()

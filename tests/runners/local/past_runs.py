@@ -9,7 +9,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 
 from edgeline.records.run import Run, Step
 from edgeline.workspace.runs import RunFolder, list_files
-from tests.outputs import record_output
+from tests.outputs import record_output, write_run
 
 COMPLETE, CACHED = pb.Execution.COMPLETE, pb.Execution.CACHED
 
@@ -44,9 +44,7 @@ class PastRuns:
             ended_at=f"2026-10-{number:02}T12:10:00Z",
             steps=tuple(Step(name, "done" if name in made else "queued") for name in ("Schema", "Trainer")),
         )
-        folder = RunFolder(self.workspace / "runs" / run.id)
-        folder.path.mkdir(parents=True)
-        folder.write(run)
+        folder = write_run(self.workspace, run)
         folder.log.write_text("said\n" * 100)
         for step, text in made.items():
             self._do(run.id, folder, step, text)

@@ -69,19 +69,14 @@ def test_what_stays_is_still_checked_file_by_file_when_the_run_that_made_it_is_g
     assert discard_damaged(past.workspace) == ["Schema runs again: more of its made has a different size."]
 
 
-def test_runs_that_were_refused_do_not_push_out_what_the_next_run_can_use(past):
+@pytest.mark.parametrize("outcome", ["refused", "held"])
+def test_runs_that_pushed_nothing_do_not_push_out_the_last_push_and_what_the_next_run_can_use(past, outcome):
     for number in (5, 6, 7):
-        past.add(number, {"Schema": f"s{number}"}, "refused")
+        trained = {"Trainer": f"week {number}"} if outcome == "held" else {}
+        past.add(number, {"Schema": f"s{number}", **trained}, outcome)
     gc.collect(past.workspace, past.push, 1)
     assert ids(past) == [4, 7]
     assert past.cached("Trainer", "week 4") and past.cached("Schema", "s") and past.cached("Schema", "s7")
-
-
-def test_the_run_that_pushed_last_stays_however_many_were_held_back_since(past):
-    for number in (5, 6, 7):
-        past.add(number, {"Schema": "s", "Trainer": f"week {number}"}, "held")
-    gc.collect(past.workspace, past.push, 1)
-    assert ids(past) == [4, 7]
 
 
 def test_the_runs_of_production_and_candidate_stay_after_a_rollback(past, tmp_path):

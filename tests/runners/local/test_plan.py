@@ -4,9 +4,8 @@ import pytest
 
 from edgeline.records.run import CODE, Step
 from edgeline.records.steps import STEPS, select_steps
-from edgeline.workspace.runs import RunFolder
 from runners.local.plan import World, make_plan
-from tests.outputs import record_output
+from tests.outputs import record_output, write_run
 
 INPUTS = {
     **dict.fromkeys(("window", "labels", "schema", "production", "destination", "lock"), "a"),
@@ -22,8 +21,6 @@ EACH_RUN = {step for step, info in STEPS.items() if info.each_run}
 @pytest.fixture
 def done(tmp_path, make_run):
     """A run whose steps are all done, with what they left."""
-    folder = RunFolder(tmp_path / "runs" / "20261005-091233")
-    folder.path.mkdir(parents=True)
     inputs = {name: value for name, value in INPUTS.items() if name != "data"}
     run = make_run(
         outcome="pushed",
@@ -32,7 +29,7 @@ def done(tmp_path, make_run):
         settings=SETTINGS,
         steps=tuple(Step(step, "done") for step in STEPS),
     )
-    folder.write(run)
+    folder = write_run(tmp_path, run)
     CODE.write(folder.path, CODES)
     for step in STEPS:
         left = tmp_path / "artifacts" / step
@@ -123,11 +120,9 @@ def test_an_edit_names_the_file_and_runs_only_what_runs_it(done):
     assert why(plan, "EdgeValidator") == ("code of code_of.EdgeValidator changed",)
 
 
-def test_what_an_earlier_run_than_the_last_did_is_taken_from_the_cache(done, tmp_path, make_run):
-    folder = RunFolder(tmp_path / "runs" / "20261006-091233")
-    folder.path.mkdir()
+def test_what_an_earlier_run_than_the_last_did_is_taken_from_the_cache(done, tmp_path):
     other = replace(done[1], id="20261006-091233", settings={**SETTINGS, "seed": 21})
-    folder.write(other)
+    folder = write_run(tmp_path, other)
     CODE.write(folder.path, CODES)
 
     assert running(make_plan(NOW, [done, (folder, other)])) == set()

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import WorkspaceLocked
-from edgeline.workspace.runs import RunFolder
 from runners.local.lock import hold
 from runners.local.worker_link import run_worker
 from runners.shared.inputs import ROOT
+from tests.outputs import write_run
 
 # Run by Python in each process before all else: the worker leaves a file, and ends as the test wants it to.
 LEAVES_A_FILE = """\
@@ -56,10 +56,7 @@ def start(tmp_path, make_run, monkeypatch):
     def prepare(name, end):
         (tmp_path / "sitecustomize.py").write_text(LEAVES_A_FILE.format(end=ENDS[end]))
         # Deeper than a socket's path may be long.
-        folder = RunFolder(tmp_path / ("a" * 100) / "runs" / name)
-        folder.path.mkdir(parents=True)
-        folder.write(make_run(id=name, workload_source="no-such-workload"))
-        return folder
+        return write_run(tmp_path / ("a" * 100), make_run(id=name, workload_source="no-such-workload"))
 
     return prepare, temporary
 
