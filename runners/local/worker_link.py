@@ -70,9 +70,12 @@ def run_worker(
     environment = defaults | os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": python_path}
     # With this variable the processes of each run would compile TensorFlow's sources again, 12 s each.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Signals do not raise: an exception inside `subprocess` can lose the worker, or leave a lock of its own
+    # taken, for which the next wait would wait for ever.
+    signals: list[int] = []
     with (
         folder.log.open("ab") as log,
-        _note_end_signals() as signals,
+        handle_end_signals(lambda number, frame: signals.append(number)),
         _make_temporary_folder(lock) as temporary,
     ):
         arguments = [str(folder.path), *([step] if step else [])]
@@ -123,15 +126,3 @@ def _end(worker: Worker, signals: list[int]) -> None:
     worker.wait()
     if worker.stdin is not None:
         worker.stdin.close()
-
-
-@contextmanager
-def _note_end_signals() -> Iterator[list[int]]:
-    """Yields a list to which each signal that ends a run is added when it arrives.
-
-    They do not raise: an exception inside `subprocess` can lose the worker, or leave a lock of its own taken,
-    for which the next wait would wait for ever.
-    """
-    signals: list[int] = []
-    with handle_end_signals(lambda number, frame: signals.append(number)):
-        yield signals
