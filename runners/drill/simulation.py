@@ -6,6 +6,7 @@ import resource
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -92,19 +93,13 @@ class Simulation:
     @contextmanager
     def open_places(self) -> Iterator[None]:
         """Makes the folders, a temporary one for all runs, a webhook that never answers, and a bad login."""
-        import tempfile
-
         self._logs.mkdir()
         with (
             tempfile.TemporaryDirectory(prefix="drill-") as temporary,
             socket.create_server(("127.0.0.1", 0), backlog=64) as hook,
             socket.create_server(("127.0.0.1", 0), backlog=64) as login,
         ):
-            self._environment = {
-                **os.environ,
-                "TMPDIR": temporary,
-                _HOOK: _make_url(hook),
-            }
+            self._environment = {**os.environ, "TMPDIR": temporary, _HOOK: _make_url(hook)}
             self._login = _make_url(login)
             self._fork(partial(refuse_everybody, login), "login")
             try:
@@ -254,11 +249,9 @@ class Simulation:
             for harm in harms:
                 harm(process, time.monotonic() - started)
             time.sleep(0.05)
+        seconds = time.monotonic() - started
         new = [run for run in runs.read_runs(place) if run.id not in known]
         printed = (self._logs / f"{log}.log").read_text(errors="replace").splitlines()[-_LAST_LINES:]
-        last = Attempt(
-            process.wait(), "", tuple(line.strip() for line in printed), time.monotonic() - started
-        )
         attempts = [
             Attempt(
                 run.exit_code or 0,
@@ -270,12 +263,9 @@ class Simulation:
             )
             for run in new
         ]
-        if attempts:
-            sentences = tuple(dict.fromkeys((*attempts[-1].sentences, *last.sentences)))
-            last = replace(
-                attempts.pop(), exit_code=last.exit_code, sentences=sentences, seconds=last.seconds
-            )
-        return [*attempts, last]
+        *others, last = attempts or [Attempt(0, "", (), 0.0)]
+        sentences = tuple(dict.fromkeys((*last.sentences, *(line.strip() for line in printed))))
+        return [*others, replace(last, exit_code=process.wait(), sentences=sentences, seconds=seconds)]
 
     def _keep_model(self, run: Run, week: int) -> str:
         """Copies the files of a trained model, if no run before trained it; returns its name."""
