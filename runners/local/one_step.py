@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.spans.layout import find_newest_spans
-from edgeline.cli.stdout import print_json
+from edgeline.cli.stdout import print_json, say
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.run import CODE, Run
 from edgeline.store.locations import locate
@@ -25,7 +25,7 @@ from runners.local.metadata_rows import copy_without_step
 from runners.local.worker_link import run_worker
 from runners.shared import inputs
 from runners.shared.code import step_files
-from runners.shared.progress import Progress, print_line
+from runners.shared.progress import Progress
 from runners.shared.run_options import NamedSettings, check_path
 
 # By step that changes the release store: what to do instead of running it again.
@@ -99,16 +99,13 @@ def _run_step(options: StepOptions, folder: RunFolder, run: Run) -> tuple[Path, 
 
 def print_step(options: StepOptions) -> int:
     """Runs the step and prints where its outputs are; returns the exit code. Raises as `run_step` does."""
-    from rich.console import Console
-
     out, outputs, seconds = run_step(options)
     if options.as_json:
         print_json({"step": options.step, "folder": str(out), "outputs": outputs, "seconds": seconds})
         return 0
-    console = Console(highlight=False)
     for name, uri in outputs.items():
-        print_line(console, f"{name}: {uri}")
-    print_line(console, f"Nothing of this is in {options.workspace}. Remove {out} when it is not needed.")
+        say(f"{name}: {uri}")
+    say(f"Nothing of this is in {options.workspace}. Remove {out} when it is not needed.")
     return 0
 
 
