@@ -18,10 +18,7 @@ _run = click.option(
     help="id of the run, or the beginning of one, production, or latest (latest)",
 )
 _out = click.option(
-    "--out",
-    metavar="DIR",
-    type=Path,
-    help="an empty or new folder for the outputs (./STEP-of-RUN)",
+    "--out", metavar="DIR", type=Path, help="an empty or new folder for the outputs (./STEP-of-RUN)"
 )
 
 

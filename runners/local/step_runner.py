@@ -30,11 +30,7 @@ class StepRunner(LocalDagRunner):
     """
 
     def __init__(
-        self,
-        run_id: str,
-        tell: Callable[[Event], None],
-        checkpoints: Path,
-        only: str | None = None,
+        self, run_id: str, tell: Callable[[Event], None], checkpoints: Path, only: str | None = None
     ) -> None:
         super().__init__()
         self._run_id, self._tell, self._checkpoints, self._only = run_id, tell, checkpoints, only
