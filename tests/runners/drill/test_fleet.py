@@ -13,7 +13,7 @@ from runners.drill.fleet import SEEN, Seen, answer
 from runners.drill.photos import deliver
 from tests.edgeline.phone.releases import KEY, push
 
-PHOTOS = 120
+PHOTOS = 60
 
 
 def follow(place: Path) -> Seen:
@@ -51,5 +51,5 @@ def test_phones_take_their_sides_and_send_what_they_said(tmp_path: Path) -> None
         frozenset([1]),
         frozenset([2]),
     }
-    assert 0.5 < sum(each.chosen == "random" for each in bad) / PHOTOS < 0.7
+    assert 0.4 < sum(each.chosen == "random" for each in bad) / PHOTOS < 0.8
     assert len({each.said for each in bad if each.version == 2}) == 3

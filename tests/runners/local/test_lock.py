@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -25,62 +26,35 @@ with hold(Path(sys.argv[1])) as lock:
 """
 
 
-@pytest.fixture
-def holder():
-    started = []
-
-    def start(workspace, *options):
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(workspace), *options],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+@contextmanager
+def holding(workspace, *options):
+    """A process that holds a workspace; the lines that it prints before."""
+    command = [sys.executable, "-c", HOLD, str(workspace), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            yield process, [*iter(lambda: next(process.stdout).strip(), "held")]
+        finally:
+            process.kill()
 
 
-def wait_until_held(process):
-    while (line := process.stdout.readline().strip()) != "held":
-        assert line, "the holder died"
-
-
-def test_a_second_process_is_refused_and_told_who_holds_the_workspace_until_that_one_is_killed(
-    tmp_path, holder
-):
-    first = holder(tmp_path)
-    wait_until_held(first)
-
-    with pytest.raises(WorkspaceLocked) as refused, hold(tmp_path):
-        pass
-
-    assert refused.value.exit_code == 5
-    assert f"run 20261005-091233, process {first.pid} on " in refused.value.found
-
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-
+def test_a_second_process_is_refused_and_told_who_holds_the_workspace_until_that_one_is_killed(tmp_path):
+    with holding(tmp_path) as (first, _):
+        with pytest.raises(WorkspaceLocked) as refused, hold(tmp_path):
+            pass
+        assert refused.value.exit_code == 5
+        assert f"run 20261005-091233, process {first.pid} on " in refused.value.found
     with hold(tmp_path) as lock:
         assert lock.descriptor > 0
 
 
-def test_a_child_that_inherited_the_lock_keeps_it_when_its_parent_is_killed(tmp_path, holder):
-    first = holder(tmp_path, "child")
-    child = int(first.stdout.readline())
-    wait_until_held(first)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+def test_a_child_that_inherited_the_lock_keeps_it_when_its_parent_is_killed(tmp_path):
+    with holding(tmp_path, "child") as (_, [child]):
+        pass
     try:
         with pytest.raises(WorkspaceLocked), hold(tmp_path):
             pass
     finally:
-        os.kill(child, signal.SIGKILL)
+        os.kill(int(child), signal.SIGKILL)
 
 
 def test_the_note_of_an_earlier_holder_does_not_outlive_it(tmp_path):
