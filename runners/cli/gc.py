@@ -8,6 +8,9 @@ from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import UsageError
+from edgeline.release.layout import PushFolder
+from edgeline.release.releases import models, nothing_of
+from edgeline.store.locations import list_names, locate
 from edgeline.workspace.known_runs import Place, resolve_place
 from runners.local.gc import collect
 from runners.local.lock import hold
@@ -40,7 +43,9 @@ def gc(keep: int, place: Place, dry_run: bool, as_json: bool) -> int:
             "Pass another one with --workspace DIR, or the place of releases with --store DIR_OR_URL.",
         )
     with hold(place.workspace) if place.workspace.is_dir() else nullcontext():
-        root = resolve_place(place)[1]
+        _, root, model = resolve_place(place)
+        if place.store and not (models(root) or list_names(locate(root) / "runs")):
+            raise nothing_of(PushFolder(locate(root)), model)
         waste = collect(place.workspace.absolute(), root, keep, place.workload, dry_run)
     if as_json:
         sizes_by_part = {

@@ -97,6 +97,15 @@ def test_gc_of_a_workspace_that_a_run_holds_or_that_is_not_there_removes_nothing
     assert code == 2 and "There is no workspace" in said and not workspace.exists()
 
 
+@pytest.mark.parametrize("command", [["--dry-run"], []])
+def test_gc_of_a_store_that_is_not_there_removes_no_run_and_says_so(edgeline, workspace, tmp_path, command):
+    before = snapshot(workspace)
+    code, said = edgeline("gc", "--keep", "1", "--store", str(tmp_path / "elsewhere"), *command)
+    assert code == 2 and "elsewhere has no model 'shelf'" in said and "the place is wrong" in said
+    (workspace / "lock").unlink()
+    assert snapshot(workspace) == before
+
+
 def test_a_bucket_without_a_release_says_so(edgeline, bucket):
     assert edgeline("status", "--store", bucket)[1].startswith(
         f"No release of shelf is in production in {bucket}"
