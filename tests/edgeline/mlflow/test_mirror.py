@@ -28,7 +28,7 @@ from tests.runners.cli.process import ROOT, edgeline
 
 
 @pytest.fixture
-def workspace(tmp_path, make_run):
+def workspace(tmp_path, make_run, tables):
     """Two runs that pushed; MLflow knows nothing of them."""
     workspace = tmp_path / "workspace"
     push = str(workspace / "push")
@@ -39,6 +39,7 @@ def workspace(tmp_path, make_run):
         folder.write(make_run(id=name, number=number, outcome="pushed", push=push, registry=uri))
         records.write(folder.path, a_run(id=name, number=number), "<!DOCTYPE html>")
         store.push(push, "shelf", make_candidate(tmp_path / name, name, run=name))
+    shutil.copy(tables, workspace / "mlflow.db")
     return workspace
 
 

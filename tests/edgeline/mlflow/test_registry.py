@@ -24,14 +24,6 @@ RUN, NEXT = "20261005-030000", "20261012-030000"
 LOSS_KEPT = 1.1 / 12  # of epoch 12, whose weights that run kept
 
 
-@pytest.fixture(scope="module")
-def tables(tmp_path_factory):
-    """A database as MLflow makes it, which takes seconds."""
-    artifacts = tmp_path_factory.mktemp("tables") / "mlflow"
-    Registry(f"sqlite:///{artifacts}.db", artifacts, "other")
-    return artifacts.with_suffix(".db")
-
-
 @pytest.fixture
 def place(tmp_path, tables):
     shutil.copy(tables, tmp_path / "mlflow.db")
