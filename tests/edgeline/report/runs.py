@@ -158,12 +158,28 @@ def a_run(
             "val_loss",
             2,
             (
-                Trial(1, {"trainer.learning_rate": 0.001, "model.hidden": 64}, 16, "done", 0.41, 9, 30.5),
+                Trial(1, {"trainer.learning_rate": 0.001, "model.hidden": 64}, 16, 16, "done", 0.41, 9, 30.5),
                 Trial(
-                    2, {"trainer.learning_rate": 0.0031234, "model.hidden": 32}, 16, "done", 0.305, 12, 31.0
+                    2,
+                    {"trainer.learning_rate": 0.0031234, "model.hidden": 32},
+                    16,
+                    16,
+                    "done",
+                    0.305,
+                    12,
+                    31.0,
                 ),
                 Trial(
-                    *(3, {"trainer.learning_rate": 0.1, "model.hidden": 64}, 16, "failed", None, None, 3.0),
+                    *(
+                        3,
+                        {"trainer.learning_rate": 0.1, "model.hidden": 64},
+                        16,
+                        None,
+                        "failed",
+                        None,
+                        None,
+                        3.0,
+                    ),
                     reason=f"loss became nan, {HOSTILE}",
                 ),
             ),
