@@ -133,7 +133,9 @@ def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int)
     one_step.run_worker = partial(one_step.run_worker, start=forks.start_worker)
     if job == "python":
         # Not in a run, whose earlier steps have TensorFlow's threads, which a fork would lack.
-        vars(workers)["subprocess"] = SimpleNamespace(Popen=_TrainingWorker)
+        vars(workers)["subprocess"] = SimpleNamespace(
+            Popen=_TrainingWorker, TimeoutExpired=subprocess.TimeoutExpired
+        )
         sys.argv = ["-c", *arguments[1:]]
         exec(arguments[0], {"__name__": "__main__"})
         return 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from edgeline.records.ingest import describe_spans
+from edgeline.records.ingest import describe_spans, name_span
 from edgeline.report import charts, drawing, timelines, words
 from edgeline.report.changes import find_changes
 from edgeline.report.drawing import CLASS_COLOURS
@@ -135,7 +135,7 @@ class View:
     @property
     def spans(self) -> str:
         """Returns the names of the spans of the window as ranges."""
-        return describe_spans(span.name for span in self.data.spans)
+        return describe_spans(name_span(span.number) for span in self.data.spans)
 
     @property
     def sections(self) -> list[str]:

@@ -48,7 +48,7 @@ def untrained(monkeypatch):
 
     def train_model(task, model, trainer, *_, **__):
         history = [{"val_loss": trainer.learning_rate}] * trainer.epochs
-        return SimpleNamespace(outcome=SimpleNamespace(history=history, best_epoch=0))
+        return SimpleNamespace(outcome=SimpleNamespace(history=history, best_epoch=0), settings=trainer)
 
     monkeypatch.setattr(search_module, "train_model", train_model)
 
