@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from importlib import import_module
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import IO
 
 from runners.shared.inputs import ROOT
 
@@ -86,8 +86,8 @@ class Fork:
             os.kill(self.pid, signal.SIGTERM)
 
 
-def start_worker(arguments: list[str], log: IO[bytes], environment: Mapping[str, str], lock: int) -> Any:
-    """Forks the worker of a run, which has the lock, as all that its parent had open; returns its `Fork`."""
+def start_worker(arguments: list[str], log: IO[bytes], environment: Mapping[str, str], lock: int) -> Fork:
+    """Forks the worker of a run, which has the lock, as all that its parent had open."""
 
     def work() -> int:
         os.chdir(ROOT)

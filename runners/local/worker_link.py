@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from edgeline.errors import Problem
 from edgeline.failures import describe_death
@@ -24,13 +24,31 @@ POLL_S = 0.1
 GRACE_S = 8.0
 
 
-Worker = subprocess.Popen[bytes]
+class WorkerProcess(Protocol):
+    """The parts of `subprocess.Popen` that a worker is followed and ended by."""
+
+    pid: int
+    returncode: int | None
+    stdin: IO[bytes] | None
+
+    def poll(self) -> int | None:
+        """Returns the exit code; None while the process runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for the exit code. Raises subprocess.TimeoutExpired."""
+
+    def terminate(self) -> None:
+        """Sends SIGTERM."""
+
+
 # Starts a worker with these arguments, output, environment and inherited descriptor. It leads a group of
 # its own, so that Ctrl-C reaches only its parent, which then ends the group.
-StartWorker = Callable[[list[str], IO[bytes], Mapping[str, str], int], Worker]
+StartWorker = Callable[[list[str], IO[bytes], Mapping[str, str], int], WorkerProcess]
 
 
-def start_worker(arguments: list[str], log: IO[bytes], environment: Mapping[str, str], lock: int) -> Worker:
+def start_worker(
+    arguments: list[str], log: IO[bytes], environment: Mapping[str, str], lock: int
+) -> "subprocess.Popen[bytes]":
     """Starts a worker in a new Python, as a `StartWorker` does."""
     return subprocess.Popen(
         [sys.executable, "-m", "runners.local.worker", *arguments],
@@ -114,7 +132,7 @@ def _make_temporary_folder(lock: int) -> Iterator[str]:
         yield folder
 
 
-def _end(worker: Worker, signals: list[int]) -> None:
+def _end(worker: WorkerProcess, signals: list[int]) -> None:
     """Ends the worker, first with SIGTERM, and then kills what is left of its group."""
     if worker.poll() is None:
         worker.terminate()
