@@ -114,11 +114,12 @@ def open_table(
         else:
             text, encoding = convert_to_utf8(path, scratch)
             with _name_source(src, text):
-                separator = _find_separator(text, columns)
+                lines = [line.replace("\0", "\1") for line in islice(read_lines(text), _LINES)]
+                separator = _find_separator(lines, columns)
                 notes = () if encoding == "UTF-8" else (f"{src} was read as {encoding}.",)
                 table = Table(text, src, separator, read_header(text, separator=separator), notes=notes)
                 if not is_json(text):
-                    _check_first_line(table, columns)
+                    _check_first_line(table, lines, columns)
     _check_header(table)
     return table
 
@@ -145,9 +146,8 @@ def _name_source(shown: str, path: Path) -> Iterator[None]:
         raise type(error)(found, why, do, error.spans) from None
 
 
-def _find_separator(path: Path, columns: Collection[str]) -> str:
+def _find_separator(lines: Sequence[str], columns: Collection[str]) -> str:
     """Returns the mark that gives a header with these columns, and as many cells in the lines below it."""
-    lines = [line.replace("\0", "\1") for line in islice(read_lines(path), _LINES)]
 
     def score(mark: str) -> tuple[int, float]:
         rows = list[list[str]]()
@@ -160,13 +160,14 @@ def _find_separator(path: Path, columns: Collection[str]) -> str:
     return max(_SEPARATORS, key=score)
 
 
-def _check_first_line(table: Table, columns: Collection[str]) -> None:
+def _check_first_line(table: Table, lines: Sequence[str], columns: Collection[str]) -> None:
     """Refuses lines above the names of these columns, and rows of one cell more than there are names.
+
+    `lines` are the first of its file.
 
     Raises:
         DataRefused: The first line is not that of the names, or lacks one.
     """
-    lines = [line.replace("\0", "\1") for line in islice(read_lines(table.path), _LINES)]
     for number, line in enumerate(lines[1:], 2) if {*columns} - {*table.header} else ():
         for mark in _SEPARATORS:
             cells = next(csv.reader([line], delimiter=mark, skipinitialspace=True), [])
