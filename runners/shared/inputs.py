@@ -16,6 +16,7 @@ from edgeline.errors import UsageError
 from edgeline.records.ingest import describe_spans
 from edgeline.release import store
 from edgeline.release.signing import signing_key
+from edgeline.store.objects import measure_file
 from runners.shared.code import ROOT, digest
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def digests(
 
 def _digest_file(path: Path) -> str:
     """Returns the SHA-256 of a file; empty for a name, such as `imagenet`, or a file that is missing."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_absolute() and path.is_file() else ""
+    return measure_file(path)[1] if path.is_absolute() and path.is_file() else ""
 
 
 def same_inputs(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
