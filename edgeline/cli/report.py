@@ -28,9 +28,6 @@ from edgeline.workspace.known_runs import (
 )
 from edgeline.workspace.runs import find_run
 
-# A store answers in tens of milliseconds.
-_READERS = 16
-
 
 @click.command(cls=Command)
 @click.argument(
@@ -79,7 +76,7 @@ def _find_in_store(place: Place, run_id: str) -> tuple[Path, Facts]:
 def write_index(place: Place) -> tuple[Path, dict[str, Any]]:
     """Writes the page of all runs; returns its path and JSON document. Raises as `find_known_runs` does."""
     model, pages, runs = find_known_runs(place)
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(records.READERS) as pool:
         rows = list(pool.map(lambda run: make_row(run.facts, run.link), runs))
     name = "index.html" if place.store else f"index-{model}.html"
     records.write_file(pages / name, render_index(model, rows, _read_changes(place, model)).encode())

@@ -21,7 +21,6 @@ from typing import Any
 
 from edgeline.errors import EdgelineError
 from edgeline.journal import parse_time
-from edgeline.records.ingest import describe_spans, name_span
 from edgeline.records.json_file import encode
 from edgeline.release.history import History, previous_version, read_history
 from edgeline.release.layout import LABELS, PREPROCESSING, Damaged, PushFolder
@@ -391,9 +390,8 @@ def _collect_datasets(facts: Facts) -> Iterator[tuple[str, Any]]:
         return
     source = json.dumps({"uri": facts.run.data})
     kind = "s3" if facts.run.data.startswith("s3://") else "local"
-    spans = describe_spans(name_span(span.number) for span in facts.data.spans)
     for split, count in facts.data.splits.items():
-        profile = json.dumps({"num_rows": count, "spans": spans})
+        profile = json.dumps({"num_rows": count, "spans": facts.data.span_ranges})
         # MLflow takes digests of up to 36 characters.
         name, digest = f"{facts.run.workload}-{split}", facts.data.window[:36]
         yield split, Dataset(name, digest, kind, source, profile=profile)

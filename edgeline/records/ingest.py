@@ -90,6 +90,11 @@ class Ingest:
     noun: str = "photo"  # the noun for an example
     untrained: tuple[str, ...] = ()  # classes without an example in the train split
 
+    @property
+    def span_ranges(self) -> str:
+        """Returns the names of the spans as ranges, by number: a damaged record may name them anything."""
+        return describe_spans(name_span(span.number) for span in self.spans)
+
 
 @dataclass(frozen=True)
 class Quarantined:

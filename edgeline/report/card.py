@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from edgeline.labels import join_names
-from edgeline.records.ingest import describe_spans, name_span
 from edgeline.report.facts import Facts
 from edgeline.report.page import View, render
 from edgeline.report.words import count, day, percent
@@ -42,8 +41,7 @@ def render_card(
 def list_limits(facts: Facts, nouns: str) -> Iterator[str]:
     """Yields the limits of a model that its run measured, a sentence each."""
     if facts.data and facts.data.spans:
-        names = describe_spans(name_span(span.number) for span in facts.data.spans)
-        yield f"It learned from {names}; nothing is known of {nouns} unlike these."
+        yield f"It learned from {facts.data.span_ranges}; nothing is known of {nouns} unlike these."
     if evaluation := facts.evaluation:
         for kind in (each for each in evaluation.kinds[1:] if each != evaluation.group):
             if worst := evaluation.worst(kind):

@@ -135,9 +135,10 @@ class Evaluation:
         """Returns the slice of all examples by which the gate judged: out of fold, if there is one."""
         return next((item for item in self.out_of_fold if item.kind == "overall"), self.overall)
 
-    def worst(self, kind: str) -> Slice | None:
-        """Returns the slice of a kind with the lowest accuracy."""
-        known = [item for item in self.of(kind) if item.accuracy is not None]
+    def worst(self, kind: str, judged: bool = False) -> Slice | None:
+        """Returns the slice of a kind with the lowest accuracy; if `judged`, out of fold where possible."""
+        slices = self.out_of_fold if judged and self.out_of_fold else self.slices
+        known = [item for item in slices if item.kind == kind and item.accuracy is not None]
         return min(known, key=lambda item: (item.accuracy or 0.0, item.name), default=None)
 
 

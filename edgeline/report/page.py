@@ -7,11 +7,10 @@ escape their own input, are inserted as they are.
 import base64
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from edgeline.records.ingest import describe_spans, name_span
 from edgeline.report import charts, drawing, timelines, words
 from edgeline.report.changes import find_changes
 from edgeline.report.drawing import CLASS_COLOURS
@@ -133,11 +132,6 @@ class View:
         return f"{self.facts.data.noun}s" if self.facts.data else "examples"
 
     @property
-    def spans(self) -> str:
-        """Returns the names of the spans of the window as ranges."""
-        return describe_spans(name_span(span.number) for span in self.data.spans)
-
-    @property
     def sections(self) -> list[str]:
         """Returns the sections that have content."""
         return [name for name in SECTIONS if self.has(name)]
@@ -190,8 +184,7 @@ class View:
             if alarms is not None:
                 note = f"at the allowed false alarm rate; AUC {overall.measures.get('auc', math.nan):.3f}"
                 yield Figure("Recall of alarms", words.percent(alarms), note)
-            judged_slices = evaluation.out_of_fold or evaluation.slices
-            if worst := replace(evaluation, slices=judged_slices).worst("class"):
+            if worst := evaluation.worst("class", judged=True):
                 yield Figure("Weakest class", words.percent(worst.accuracy), worst.name)
         if facts.edge and (measured := facts.edge.default_measured):
             note = f"{facts.edge.default_variant}, {words.milliseconds(measured.latency.p50_ms)}"

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 PAGE, FACTS = "report.html", "facts.json"
 
 # Many readers, since a store answers in tens of milliseconds, and a year has 52 records.
-_READERS = 16
+READERS = 16
 # A killed run of a cluster stays `running` in its record; after this time it counts as ended.
 _LONGEST = timedelta(days=14)
 
@@ -72,7 +72,7 @@ def read(folder: Location) -> Facts | None:
 def read_all(root: Location) -> list[tuple[Location, Facts]]:
     """Returns folder and facts of every run below `root`, in the order of the runs. Raises as `read` does."""
     folders = [root / name for name in list_folders(root)]
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         pairs = zip(folders, pool.map(read, folders), strict=True)
         known = [(folder, facts) for folder, facts in pairs if facts is not None]
     return sorted(known, key=lambda item: item[1].run.order)
