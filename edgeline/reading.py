@@ -18,7 +18,7 @@ from edgeline.report.decay import find_aged
 from edgeline.report.facts import Facts, list_served
 from edgeline.report.timelines import make_row
 from edgeline.runtime import Bundle, load_bundle
-from edgeline.store.locations import is_url, locate
+from edgeline.store.locations import is_url, locate_folder
 from edgeline.workspace.known_runs import KnownRun, Place, find_known_run, find_known_runs, resolve_place
 from edgeline.workspace.runs import find_push
 
@@ -35,7 +35,7 @@ def open(place: str | Path = "workspace", model: str | None = None) -> "History"
     """
     if is_url(str(place)):
         return History(Place(Path("workspace"), model, str(place)))
-    folder = Path(locate(str(place))).expanduser()
+    folder = locate_folder(str(place)).expanduser()
     if not folder.is_dir():
         raise UsageError(
             f"There is no folder {folder}.",

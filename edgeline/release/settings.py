@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from edgeline.release.pointer import DAYS, MAX_PERCENT, MIN_PERCENT
 from edgeline.release.signing import KEY_VARIABLE
 from edgeline.settings_group import Group, make_absolute, refuse_user
-from edgeline.store.locations import is_url, locate, name_place
+from edgeline.store.locations import is_url, locate_folder, name_place
 
 
 def _check_app_version(version: object) -> object:
@@ -30,7 +30,7 @@ def _resolve_key(path: str) -> str:
 def _resolve_place(place: str) -> str:
     if is_url(place):
         return name_place(refuse_user(place))
-    return str(make_absolute(Path(locate(place))))
+    return str(make_absolute(locate_folder(place)))
 
 
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]

@@ -71,6 +71,11 @@ def name_place(place: str) -> str:
     return place.rstrip("/") if _BUCKET.match(place) else place
 
 
+def locate_folder(place: str) -> Path:
+    """Returns the folder that a text names which is no URL of a store; it may begin with file://."""
+    return Path(place.removeprefix("file://"))
+
+
 def locate(place: "str | Location") -> Location:
     """Returns the folder or place in a store that a text names; a Path or UPath is returned as it is.
 
@@ -80,7 +85,7 @@ def locate(place: "str | Location") -> Location:
     if not isinstance(place, str):
         return place
     if not is_url(place):
-        return Path(place.removeprefix("file://"))
+        return locate_folder(place)
     if not _BUCKET.match(place):
         raise UsageError(
             f"{place} is neither a folder nor s3://BUCKET/PREFIX.",
