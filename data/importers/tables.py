@@ -6,6 +6,7 @@ label away, and text of many words.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -28,10 +29,12 @@ from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
 from data.importers.known_rows import digest_row, find_known_rows, read_span
 from data.importers.report import TableReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
-from data.importers.workload_files import add_files, read_roles, read_schema, read_workload
+from data.importers.workload_files import WORKLOAD, add_files, read_roles, read_schema, read_workload
 from data.spans.layout import add_span, find_spans, find_usable_spans
 from data.spans.source import Rejected
+from data.texts.source import digest_text
 from edgeline.errors import DataRefused, UsageError
+from edgeline.gates.settings import GateSettings
 from edgeline.labels import NO_LABEL
 from edgeline.records.columns import (
     COMMA,
@@ -54,6 +57,9 @@ _EXAMPLES = 3
 # Largest number of sources of texts for which the report has a slice each.
 _MOST_SOURCES = 50
 _MOST_COLUMNS = 2_000
+# From the first share of repeated texts on, the gate allows for them, up to the second: all are copies where a
+# span came twice.
+_FEW_REPEATED, _MOST_QUARANTINED = 0.01, 0.9
 
 
 def import_table(
@@ -274,11 +280,27 @@ def _write_span(
         with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(kept)
-            writer.writerows(r for r in read_cells() if not known or digest_row(r, compared) not in known)
+            for row in read_cells():
+                if not known or digest_row(row, compared) not in known:
+                    writer.writerow(row)
+                    if text:
+                        times_written[digest_text(row[0])] += 1
+        repeated = sum(times for times in times_written.values() if times > 1)
+        allowed = 0.0
+        if repeated > _FEW_REPEATED * profile.rows:
+            usual = GateSettings().max_quarantine_fraction
+            allowed = min(_MOST_QUARANTINED, round(usual + repeated / profile.rows, 2))
         # The files come first: a span left without them would be added again by the next attempt.
-        new_labels.extend(add_files(data_dir, schema, labels, noun, **own)[1])
+        written, added = add_files(data_dir, schema, labels, noun, allowed, **own)
+        new_labels.extend(added)
+        if allowed and data_dir / WORKLOAD in written:
+            remarks.append(
+                f"{repeated:,} of {profile.rows:,} texts are there more than once, and a run keeps one of"
+                f" each: gate.max_quarantine_fraction in {WORKLOAD} is {allowed}."
+            )
 
     noun, new_labels = "text" if text else "row", list[str]()
+    times_written, remarks = Counter[str](), list(_list_remarks(profile, label, group))
     # The last cell of a text may be its source, which is its group once more, if there are few of them.
     compared = {n: targets[n].form if n in targets else "" for n in kept if not (text and n == "source")}
     known = find_known_rows(data_dir, compared, read_cells())
@@ -298,7 +320,7 @@ def _write_span(
         left_out=kinds.left_out,
         guessed=kinds.guessed,
         refused=profile.refused,
-        remarks=tuple(_list_remarks(profile, label, group)),
+        remarks=tuple(remarks),
     )
 
 

@@ -25,7 +25,7 @@ kind: {kind}{own}
 # Settings here override those of the kind; `edgeline settings` lists all of them.
 settings:
   data:
-    window: 8
+    window: 8{gate}
   evaluation:
     # How good a model has to be depends on the {noun}s: add `lower` bounds once you know. Until then it has
     # to beat always answering the most frequent label, and must not fall behind the one in production.
@@ -34,6 +34,10 @@ settings:
       - {{slice: overall, metric: accuracy, max_drop: 0.02, min_support: 50}}
       - {{slice: class, metric: recall, max_drop: 0.1, min_support: 50}}
 """
+_GATE = """
+  gate:
+    # Texts that are there more than once count too, though a run keeps one of each.
+    max_quarantine_fraction: {quarantined}"""
 _KINDS = {"photo": "photos", "row": "table", "text": "text"}
 
 
@@ -54,12 +58,18 @@ def read_schema(data_dir: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def add_files(
-    data_dir: Path, schema: str, labels: Sequence[str], noun: str, **columns: str | Mapping[str, Column]
+    data_dir: Path,
+    schema: str,
+    labels: Sequence[str],
+    noun: str,
+    quarantined: float = 0,
+    **columns: str | Mapping[str, Column],
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Writes both files if they are absent, and adds labels that an existing schema lacks at its end.
 
-    `labels` are those of the imported data; `columns` are the further settings of a workload of rows. Returns
-    the files that were written or changed, and the added labels. Raises as `read_schema` does.
+    `labels` are those of the imported data, `quarantined` is the share of a span that the gate is to allow, 0
+    for the default, and `columns` are the further settings of a workload of rows. Returns the files that were
+    written or changed, and the added labels. Raises as `read_schema` does.
     """
     written, workload = list[Path](), data_dir / WORKLOAD
     existing, known = read_schema(data_dir)
@@ -72,7 +82,8 @@ def add_files(
         # JSON strings are valid YAML, in which a folder named `no` or `2026` stays a text.
         own = "".join(f"\n{key}:{_format_yaml(value)}" for key, value in columns.items() if value != {})
         name = json.dumps(_make_name(data_dir.resolve().name))
-        text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own)
+        gate = _GATE.format(quarantined=quarantined) if quarantined else ""
+        text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own, gate=gate)
         replace_file(workload, text.encode())
         written.append(workload)
     return tuple(written), added

@@ -99,8 +99,7 @@ class TextSource(Source):
             "length_band": next((band for band, most in LENGTH_BANDS.items() if words <= most), LONGEST_BAND),
             "words": _WORD.findall(text.lower())[:_MOST_WORDS],
         }
-        plain = " ".join(unicodedata.normalize("NFC", text.casefold()).split())
-        return Example(features, hashlib.sha256(plain.encode()).hexdigest())
+        return Example(features, digest_text(text))
 
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
         """Yields the cells of the texts, as they are in the files."""
@@ -128,3 +127,9 @@ class TextSource(Source):
         check_label(label, self._labels, "The text")
         content = (unicodedata.normalize("NFC", text), source or UNKNOWN_SOURCE)
         return Row(row_id, label, group or f"{span.name}/{row_id}", content)
+
+
+def digest_text(text: str) -> str:
+    """Returns the hexadecimal SHA-256 of a text, which texts share that differ in case and spacing alone."""
+    plain = " ".join(unicodedata.normalize("NFC", text.casefold()).split())
+    return hashlib.sha256(plain.encode(errors="replace")).hexdigest()

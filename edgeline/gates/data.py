@@ -102,6 +102,8 @@ def _check_rows(spans: Sequence[Span], noun: str, most: float) -> Iterator[Findi
                 f"{span.quarantined} of {span.rows} {noun}s of {span.name} were quarantined"
                 f" ({share}; at most {allowed} allowed): {by_reason}."
             )
+            if noun == "text" and span.rejected.get("duplicate", 0) > span.quarantined / 2:
+                text += " If people write the same so often, raise gate.max_quarantine_fraction."
             yield Finding("quarantine", text, (span.name,))
 
 

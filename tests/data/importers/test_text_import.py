@@ -169,3 +169,26 @@ def test_texts_of_many_authors_are_known_when_a_few_of_them_come_again(tmp_path)
     again = write(tmp_path / "b.csv", [*texts[:4], (0, "new", "good", "author 1")])
     report = import_table(again, tmp_path / "data", "stars", text="review")
     assert (report.known, report.rows) == (4, 1)
+
+
+def test_where_people_write_the_same_often_the_gate_allows_for_it(tmp_path):
+    texts = [(f"r{n}", f"text number {n}", "good" if n % 2 else "bad", "") for n in range(98)]
+    texts += [("a", "Thank you", "good", ""), ("b", "thank  YOU", "good", "")]
+    report = import_table(write(tmp_path / "t.csv", texts), tmp_path / "d", "stars", text="review")
+    remark = "2 of 100 texts are there more than once, and a run keeps one of each"
+    assert report.remarks == (f"{remark}: gate.max_quarantine_fraction in workload.yaml is 0.07.",)
+    workload = find_workload(str(tmp_path / "d" / "workload.yaml"))
+    assert workload.settings["gate"] == {"max_quarantine_fraction": 0.07}
+    # All of a span that came twice are copies, so that has to be refused whatever texts there are.
+    same = write(tmp_path / "same.csv", texts[-2:] * 9 + texts[:2])
+    import_table(same, tmp_path / "e", "stars", text="review")
+    workload = find_workload(str(tmp_path / "e" / "workload.yaml"))
+    assert workload.settings["gate"] == {"max_quarantine_fraction": 0.9}
+
+
+def test_a_few_texts_that_repeat_leave_the_gate_as_it_is(tmp_path):
+    texts = [(f"r{n}", f"text number {n}", "good" if n % 2 else "bad", "") for n in range(198)]
+    texts += [("a", "Thank you", "good", ""), ("b", "thank you", "good", "")]
+    report = import_table(write(tmp_path / "t.csv", texts), tmp_path / "d", "stars", text="review")
+    assert not report.remarks
+    assert "gate" not in find_workload(str(tmp_path / "d" / "workload.yaml")).settings

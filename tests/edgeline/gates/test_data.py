@@ -51,6 +51,19 @@ def test_sentences_use_the_noun_of_the_workload():
     assert reason == "Class leak has 10 readings in the window; at least 20 required."
 
 
+def test_where_copies_of_texts_refuse_a_week_the_setting_for_people_who_repeat_themselves_is_named():
+    def refusal(noun, **rejected):
+        week = Span("span-00002", 2, 100, 90, rejected=rejected, usable=100)
+        (reason,) = judged(window=replace(WINDOW, spans=(week,), noun=noun)).reasons
+        return reason
+
+    repeated = refusal("text", duplicate=10)
+    assert repeated.startswith("10 of 100 texts of span-00002 were quarantined (10.0%; at most 5.0% allowed)")
+    assert repeated.endswith("raise gate.max_quarantine_fraction.")
+    assert refusal("text", duplicate=1, unlabelled=9).endswith(": 1 duplicate, 9 unlabelled.")
+    assert refusal("photo", duplicate=10).endswith(": 10 duplicate.")
+
+
 def test_too_many_near_twins_across_the_splits_are_warned_of_with_some_of_them_and_what_to_do():
     pairs = tuple(Twin(f"span-00002/{n}.jpg", f"span-00001/{n}.jpg") for n in range(4))
     found = judged(twins=Twins(20, pairs))
