@@ -57,8 +57,8 @@ _EXAMPLES = 3
 # Largest number of sources of texts for which the report has a slice each.
 _MOST_SOURCES = 50
 _MOST_COLUMNS = 2_000
-# From the first share of repeated texts on, the gate allows for them, up to the second: all are copies where a
-# span came twice.
+# From the first share of repeated texts on, the gate allows for them, up to the second: in a span that came
+# twice, all are copies.
 _FEW_REPEATED, _MOST_QUARANTINED = 0.01, 0.9
 
 
