@@ -84,7 +84,7 @@ def _format_lines(comparison: Comparison) -> Iterator[str]:
         listed = [pair for pair in comparison.slices if _is_listed(pair)]
         yield from map(_format_slice, listed)
         if others := len(comparison.slices) - len(listed):
-            yield f"and {others} more slices, none of them beyond noise"
+            yield f"and {others} more slice{'s' if others > 1 else ''}, none beyond noise"
     for section, lines in comparison.sections.items():
         yield ""
         yield f"{section:<{_NAME + 2}}{'first':<{_COLUMN + 2}}second"

@@ -76,7 +76,10 @@ def draw_decay(aged: Sequence[Aged]) -> "Markup":
             axes.plot(weeks, means, color=colour, linewidth=1.5)
             for week, mean in zip(weeks, means, strict=True):
                 (point,) = axes.plot([week], [mean], "o", color=colour, markersize=4.5)
-                add_tooltip(point, f"{name} after {week} weeks: {mean:.1%} in {len(by_week[week])} runs")
+                runs = len(by_week[week])
+                when = f"{week} week{'s' if week > 1 else ''}"
+                measured = f"{mean:.1%} in {runs} run{'s' if runs > 1 else ''}"
+                add_tooltip(point, f"{name} after {when}: {measured}")
         axes.set_xticks(weeks)
         axes.set_xlabel("weeks since the newest span of production")
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")

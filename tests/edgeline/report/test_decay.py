@@ -50,5 +50,5 @@ def test_what_a_week_costs_is_said_with_its_interval():
 
 def test_the_page_of_all_runs_draws_it_where_there_is_something_to_draw():
     page = render_index("shelf", HISTORY)
-    assert "<h2>Age</h2>" in page and "production after 5 weeks: 90.0% in 1 runs" in page
+    assert "<h2>Age</h2>" in page and "production after 5 weeks: 90.0% in 1 run<" in page
     assert "<h2>Age</h2>" not in render_index("shelf", HISTORY[:1])
