@@ -1,4 +1,4 @@
-"""Judges and ends an open canary by what phones answered, which DataGate does before a run goes on."""
+"""Changes of production beside a push: the end of an open canary, and a renewed pointer."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -101,6 +101,17 @@ def end_canary(
         log.info("The canary is %s: %s", judgement.result.replace("_", " "), reason)
     except (EdgelineError, OSError) as error:
         log.warning("The canary was not ended: %s", error)
+
+
+def renew_pointer(push: str, model: str, settings: PushSettings) -> None:
+    """Renews the pointer after a run that pushed nothing, so that phones do not take it for an old one.
+
+    What goes wrong is logged.
+    """
+    try:
+        store.renew(push, model, signing_key(settings.key), settings.pointer_days)
+    except (EdgelineError, OSError) as error:
+        log.warning("The pointer to production was not renewed: %s", error)
 
 
 def list_endings(push: str, model: str, run: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import AcceptedData, Quarantine, Verdict
-from components.canary import ReleaseSettings, end_canary
+from components.canary import ReleaseSettings, end_canary, renew_pointer
 from components.run_record import command_for_details, leave_record
 from edgeline.errors import DataRefused
 from edgeline.records.run import Run
@@ -70,6 +70,7 @@ def DataGate(
         known = Run(id=run, workload=model_name, data=data, settings=settings)
         if not verdict.passed:
             known = replace(known, outcome="refused", reasons=verdict.reasons)
+            renew_pointer(push, model_name, ReleaseSettings.of(settings).push)
         leave_record(inputs, known, records)
     if not verdict.passed:
         cure = "Add or fix data; a later run may have what this one lacks"

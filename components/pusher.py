@@ -22,9 +22,9 @@ from tfx.types.standard_artifacts import (
 from tfx.utils import path_utils
 
 from components.artifacts import EdgeModels, Quarantine, Verdict
-from components.canary import ReleaseSettings, judge_canary, list_endings
+from components.canary import ReleaseSettings, judge_canary, list_endings, renew_pointer
 from edgeline.edge.micro import HEADER, SOURCE
-from edgeline.errors import EdgelineError, HeldBack
+from edgeline.errors import HeldBack
 from edgeline.journal import library_versions, list_libraries, utc_now
 from edgeline.labels import parse_labels
 from edgeline.records.edge import EDGE_FILES, GOLDEN_FOLDER, LABELS_FILE_NAME, PREPROCESSING, ReleasedFile
@@ -154,11 +154,8 @@ def Pusher(
             state = tried.tried if tried else f"Version {release.version} of {model_name} is in production."
             outcome = Push("pushed", release.version, (state, *terms(release.manifest)))
     outcome = replace(outcome, reasons=(*outcome.reasons, *list_endings(push, model_name, run)))
-    if outcome.outcome != "pushed":  # phones must not take the pointer for an old one meanwhile
-        try:
-            store.renew(push, model_name, signing_key(given.key), given.pointer_days)
-        except EdgelineError as error:
-            log.warning("The pointer to production was not renewed: %s", error)
+    if outcome.outcome != "pushed":
+        renew_pointer(push, model_name, given)
     for reason in outcome.reasons:
         log.info(reason)
     PUSH.write(Path(pushed_model.uri), outcome)

@@ -23,7 +23,9 @@ from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
 from edgeline.records.verdict import Verdict as Found
 from edgeline.release import store
-from edgeline.release.signing import KEY_VARIABLE
+from edgeline.release.history import find_signed
+from edgeline.release.layout import PushFolder
+from edgeline.release.signing import KEY_VARIABLE, PRIVATE, make_pair
 from edgeline.report import records
 from runners.kubeflow.pod.record import leave_end
 from tests.components.steps import admit, artifact, execute
@@ -193,6 +195,15 @@ def test_a_run_whose_data_is_refused_leaves_its_record_before_it_ends(tmp_path):
     assert facts.gates[0].reasons == ("Far too dark.",)
     page = (tmp_path / "records" / "run-9" / "report.html").read_text()
     assert "The data was refused" in page and "Far too dark." in page
+
+
+def test_a_run_whose_data_is_refused_renews_the_pointer_as_every_run_does(tmp_path, monkeypatch):
+    public = make_pair(tmp_path)
+    store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "made"))
+    monkeypatch.setenv(KEY_VARIABLE, (tmp_path / PRIVATE).read_text())
+    refuse(tmp_path, tmp_path / "push/runs/shelf")
+    # The pointer was not signed before.
+    assert find_signed(PushFolder(tmp_path / "push"), "shelf")[1] == public
 
 
 def test_data_is_refused_also_where_no_record_can_be_left(tmp_path):
