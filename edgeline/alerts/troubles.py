@@ -17,6 +17,7 @@ from edgeline.alerts.settings import AlertSettings
 from edgeline.errors import Problem
 from edgeline.journal import parse_time
 from edgeline.records.outcome import Outcome
+from edgeline.release.pointer import Pointer
 from edgeline.release.releases import Release
 from edgeline.report.facts import Facts
 from edgeline.report.words import percent
@@ -57,6 +58,7 @@ class Situation:
     number: int | None = None  # of the run that just found nothing new, and has no record
     begun: str = ""  # the time of the first run
     unreadable: str = ""  # why it is not known what is in production
+    pointer: Pointer | None = None  # to the release in production
 
 
 def find_troubles(situation: Situation, settings: AlertSettings, now: datetime) -> dict[str, Trouble | None]:
@@ -161,6 +163,12 @@ def _check_releases(situation: Situation, settings: AlertSettings, now: datetime
         why = ("After that, phones should no longer trust it. Push a new version.",)
         is_soon = left <= timedelta(days=settings.expiry_days)
         yield "expiry", Trouble(what, why, same=f"{manifest.version} {word}") if is_soon else None
+
+    if situation.pointer:
+        what = situation.pointer.warn(now)
+        why = ("After that, phones refuse it, and get no newer release. Every run renews it.",)
+        do = f"edgeline renew {situation.place}"
+        yield "pointer", Trouble(what, why, do, same=what) if what else None
 
 
 def _check_store(situation: Situation) -> Findings:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -16,6 +17,7 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
+from edgeline.release.history import find_signed
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import nothing_of
 from edgeline.release.signing import signing_key
@@ -45,6 +47,9 @@ _key = click.option(
 def status(place: Place, as_json: bool) -> int:
     """Shows what is in production, and how the last run ended."""
     last, root, model = resolve_place(place)
+    where = PushFolder(locate(root))
+    if place.store and isinstance(where.root, Path) and not where.root.is_dir():
+        raise nothing_of(where, model)
     release, rollout = store.current(root, model), store.find_rollout(root, model)
     # The last run says nothing of releases in another place.
     is_own = place.store is None or find_push(last, place.workspace) == root
@@ -55,10 +60,11 @@ def status(place: Place, as_json: bool) -> int:
     served = closing.find_served(known, release.version) if known and release else None
     tried = rollout and rollout.candidate
     tried_served = closing.find_served(known, tried.version, tried.version) if known and tried else None
+    pointer, _ = find_signed(where, model) or (None, None)
     promised = last.settings.get("alerts", {}).get("stale_days") if last else None
-    old = ""
+    old, now = "", datetime.now(timezone.utc)
     if release and isinstance(promised, int):
-        old = closing.describe_age(release.manifest.created, promised, datetime.now(timezone.utc))
+        old = closing.describe_age(release.manifest.created, promised, now)
     if as_json:
         # All keys are always present, so that a reader needs no special case for the first week.
         manifest = release.manifest if release else None
@@ -71,6 +77,7 @@ def status(place: Place, as_json: bool) -> int:
             **{key: getattr(manifest, key, None) for key in TERMS},
             "served": _describe_served(served),
             "older_than_promised": bool(old),
+            "pointer_expires": pointer.expires if pointer else None,
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
         last_run = {key: getattr(last, key) if last else None for key in keys}
@@ -93,6 +100,8 @@ def status(place: Place, as_json: bool) -> int:
             say(f"  {served.sentence}")
         if old:
             say(f"  {old}", "bold yellow")
+        if pointer and (expiry := pointer.warn(now)):
+            say(f"  {expiry} `edgeline renew` renews it.", "bold yellow")
     if rollout:
         say(f"{rollout.tried} Since {rollout.when}, by {rollout.who}: {rollout.reason}")
         if tried_served:

@@ -12,6 +12,7 @@ from edgeline.release.layout import PushFolder
 from edgeline.release.releases import models, nothing_of
 from edgeline.store.locations import list_names, locate
 from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.runs import read_runs
 from runners.local.gc import collect
 from runners.local.lock import hold
 
@@ -44,7 +45,9 @@ def gc(keep: int, place: Place, dry_run: bool, as_json: bool) -> int:
         )
     with hold(place.workspace) if place.workspace.is_dir() else nullcontext():
         _, root, model = resolve_place(place)
-        if place.store and not (models(root) or list_names(locate(root) / "runs")):
+        known = {*models(root), *list_names(locate(root) / "runs")}
+        ran = {run.workload for run in read_runs(place.workspace)}
+        if (place.store and not known) or (place.workload and model not in known | ran):
             raise nothing_of(PushFolder(locate(root)), model)
         waste = collect(place.workspace.absolute(), root, keep, place.workload, dry_run)
     if as_json:

@@ -8,6 +8,7 @@ import click
 from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import say
+from edgeline.errors import UsageError
 from edgeline.workspace.known_runs import Place, resolve_place
 from edgeline.workspace.runs import find_registry, locate_registry
 from runners.cli.server import port, serve
@@ -21,6 +22,12 @@ def ui(place: Place, port: int) -> int:
     from edgeline.mlflow.mirror import mirror
     from edgeline.mlflow.registry import ENVIRONMENT
 
+    if place.store is None and not place.workspace.is_dir():
+        raise UsageError(
+            f"There is no workspace {place.workspace}.",
+            "It has no runs to show.",
+            "Pass another one with --workspace DIR, or the place of releases with --store DIR_OR_URL.",
+        )
     last, root, model = resolve_place(place)
     uri = find_registry(last, place.workspace) or locate_registry(place.workspace)
     page = mirror(uri, place.workspace, model, root)

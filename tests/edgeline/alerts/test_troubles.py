@@ -12,6 +12,8 @@ from edgeline.errors import Problem
 from edgeline.records.ingest import Span
 from edgeline.records.run import Run, Step
 from edgeline.release import store
+from edgeline.release.history import find_signed
+from edgeline.release.layout import PushFolder
 from edgeline.report.facts import Data, Evaluation, Facts
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_slice
@@ -89,6 +91,16 @@ def test_a_release_that_expires_soon_is_told_before_and_once_more_when_it_has(re
     over = found(release=release, later=timedelta(days=61))["expiry"]
     assert "expires at" in soon.what and "expired at" in over.what
     assert soon.same != over.same
+
+
+def test_a_pointer_that_no_run_has_renewed_is_told_before_phones_refuse_it_and_once_they_do(release):
+    pointer, _ = find_signed(PushFolder(release.root), "shelf")  # for 30 days
+    assert found(pointer=pointer, later=timedelta(days=19))["pointer"] is None
+    soon = found(pointer=pointer, later=timedelta(days=21))["pointer"]
+    over = found(pointer=pointer, later=timedelta(days=31))["pointer"]
+    assert soon.what == f"The pointer to version 1 expires at {pointer.expires}."
+    assert soon.do == "edgeline renew --workspace w"
+    assert "expired at" in over.what and soon.same != over.same
 
 
 def test_a_pushed_model_that_is_worse_than_production_is_told_by_class():

@@ -106,6 +106,23 @@ def test_gc_of_a_store_that_is_not_there_removes_no_run_and_says_so(edgeline, wo
     assert snapshot(workspace) == before
 
 
+def test_gc_of_a_model_that_is_not_there_removes_nothing_and_says_so(edgeline, workspace):
+    leftover = workspace / "artifacts/Trainer/.system/1"
+    leftover.mkdir(parents=True)
+    code, said = edgeline("gc", "--keep", "1", "--workload", "shelv")
+    assert code == 2 and "has no model 'shelv'" in said and leftover.is_dir()
+
+
+def test_pages_of_a_workspace_that_is_not_there_are_not_made(edgeline, tmp_path):
+    code, said = edgeline("ui")
+    assert code == 2 and "There is no workspace" in said and not (tmp_path / "workspace").exists()
+
+
+def test_status_of_a_folder_that_is_not_there_says_so(edgeline, tmp_path):
+    code, said = edgeline("status", "--store", str(tmp_path / "elsewhere"))
+    assert code == 2 and "elsewhere has no model 'shelf'" in said and "the place is wrong" in said
+
+
 def test_a_bucket_without_a_release_says_so(edgeline, bucket):
     assert edgeline("status", "--store", bucket)[1].startswith(
         f"No release of shelf is in production in {bucket}"
@@ -192,7 +209,7 @@ def test_a_workspace_that_is_a_file_is_bad_usage(edgeline, tmp_path, command):
 def test_status_of_an_empty_workspace_has_all_its_keys(edgeline):
     status = json.loads(edgeline("status", "--json")[1])
 
-    field = {"served", "older_than_promised"}
+    field = {"served", "older_than_promised", "pointer_expires"}
     manifest = {"metrics", "default_variant", "expires", "signed_by", "min_app_version", "rollback_epoch"}
     assert set(status["production"]) == {"model", "version", "pushed_at", *field, *manifest}
     assert status["production"]["version"] is None
@@ -273,6 +290,15 @@ def test_status_says_when_production_is_older_than_was_promised(edgeline, tmp_pa
         said = edgeline("status")[1]
         assert line in said and ("promised" in said) == bool(line)
         assert json.loads(edgeline("status", "--json")[1])["production"]["older_than_promised"] == bool(line)
+
+
+def test_status_warns_of_a_pointer_that_no_run_has_renewed(edgeline, tmp_path, monkeypatch):
+    store.push(tmp_path / "workspace/push", "shelf", make_candidate(tmp_path / "one"))
+    assert "The pointer" not in edgeline("status")[1]
+    later = type("Later", (), {"now": lambda zone: datetime.now(zone) + timedelta(21)})
+    monkeypatch.setattr("edgeline.cli.releases.datetime", later)
+    expires = json.loads(edgeline("status", "--json")[1])["production"]["pointer_expires"]
+    assert f"  The pointer to version 1 expires at {expires}. `" in edgeline("status")[1]
 
 
 def test_status_names_the_last_run_its_outcome_and_its_reasons(edgeline, workspace):
