@@ -36,7 +36,7 @@ def describe_outcome(facts: Facts) -> str:
         "refused": f"The data was refused, so nothing was trained; {production}.",
         "failed": f"The run failed {where}{after or f', and nothing was pushed; {production}'}.",
         "interrupted": f"The run was interrupted {where}{after}; the same command resumes it.",
-        "killed": f"The run was killed {where}; the same command resumes it.",
+        "killed": f"The run was killed {where}{after}; the same command resumes it.",
     }[run.outcome]
 
 
@@ -132,7 +132,9 @@ def _describe_production(facts: Facts) -> str:
 
 def _name_last_step(facts: Facts) -> str:
     failed = [step.name for step in facts.run.steps if step.state in ("failed", "running")]
-    return f"in {failed[-1]}" if failed else "before its first step"
+    if failed:
+        return f"in {failed[-1]}"
+    return f"after {facts.run.finished_steps[-1]}" if facts.run.finished_steps else "before its first step"
 
 
 def list_other_reasons(facts: Facts) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from edgeline.report import words
 from edgeline.report.facts import ServedSlice, list_served
 from edgeline.report.sources import Sources
 from edgeline.report.words import setting
-from edgeline.workspace.runs import RunFolder
+from edgeline.workspace.runs import RunFolder, find_pushed_version
 
 # The style of each outcome on a terminal.
 STYLES = {
@@ -86,7 +86,7 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
     push = PUSH.find_readable(sources.pushed_model) if sources.pushed_model else None
     search = SEARCH.find_readable(sources.search) if sources.search else None
     failed = [verdict for verdict in verdicts if not verdict.passed]
-    version = push.version if push and push.outcome == "pushed" else None
+    version = find_pushed_version(run)
     if problem is None and push is not None:
         notes = (reason for verdict in verdicts if verdict.passed for reason in verdict.reasons)
         outcome = Outcome(push.outcome, version, _drop_repeats([*push.reasons, *notes]))

@@ -5,16 +5,19 @@ import os
 import shutil
 import socket
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edgeline.errors import UsageError
+from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import utc_now
 from edgeline.labels import join_names
 from edgeline.records.events import EventReader, Planned, StepChanged
 from edgeline.records.run import RUN, Artifact, Run, Step
+from edgeline.records.verdict import PUSH
 from edgeline.release.manifest import files_below
+from edgeline.report.sources import Sources
 from edgeline.store.locations import name_place, write_atomically
 
 # The name by which commands take the run that pushed the release in production.
@@ -42,7 +45,7 @@ class RunFolder:
             return run and replace(run, id=self.path.name)
         run = self.add_events(replace(run, id=self.path.name))
         is_killed = run.host == socket.gethostname() and run.process != process_of(run.pid)
-        return replace(run, outcome="killed") if is_killed else run
+        return _end_killed(run) if is_killed else run
 
     def add_events(self, run: Run) -> Run:
         """Returns the record of a run with what its worker reported so far: steps, artifacts, and the log."""
@@ -56,6 +59,27 @@ class RunFolder:
                 artifacts += event.artifacts
         log = str(self.log) if self.log.exists() else None
         return replace(run, steps=tuple(steps.values()), artifacts=tuple(artifacts), log=log)
+
+
+def _end_killed(run: Run) -> Run:
+    """Returns the record of a run that was killed, which may have pushed before that."""
+    version = find_pushed_version(run)
+    return replace(run, outcome="killed", version=version, has_pushed=version is not None)
+
+
+def find_pushed_version(run: Run) -> int | None:
+    """Returns the version that a run pushed; None if it pushed none, or its store cannot be read."""
+    from edgeline.release.releases import releases
+
+    pushed = Sources.of(run).pushed_model
+    if (push := PUSH.find_readable(pushed) if pushed else None) is not None:
+        return push.version if push.outcome == "pushed" else None
+    if any(step.name == "Pusher" and step.state in ("running", "failed") for step in run.steps):
+        # It may have ended between its push and its report of it.
+        with suppress(EdgelineError, OSError):
+            own = (each for each in releases(run.push, run.workload) if each.manifest.run == run.id)
+            return next((each.version for each in own), None)
+    return None
 
 
 def process_of(pid: int) -> str:
@@ -204,8 +228,8 @@ def mark_killed(workspace: Path) -> None:
     for folder, run in read_all(workspace):
         # The holder of the lock knows that no other run is alive, even where another process has its pid.
         if run.ended_at is None:
-            run = replace(folder.add_events(run), outcome="killed", exit_code=1, ended_at=utc_now())
-            folder.write(run)
+            run = _end_killed(folder.add_events(run))
+            folder.write(replace(run, exit_code=1, ended_at=utc_now()))
 
 
 def list_files(uri: str) -> dict[str, int]:

@@ -8,10 +8,13 @@ from edgeline.errors import Problem, UsageError
 from edgeline.records.events import EventWriter, Planned, StepChanged
 from edgeline.records.ingest import Excluded
 from edgeline.records.run import Step
+from edgeline.records.verdict import PUSH, Push
 from edgeline.release import store
 from edgeline.workspace import runs
+from edgeline.workspace.closing import headline
+from edgeline.workspace.known_runs import write_report
 from tests.edgeline.release.candidates import make_candidate
-from tests.outputs import write_run
+from tests.outputs import leave, write_run
 
 
 def dead_pid():
@@ -97,6 +100,24 @@ def test_the_next_holder_of_the_workspace_ends_the_records_of_runs_that_never_di
     ended_at = gone.read().ended_at
     runs.mark_killed(tmp_path)
     assert gone.read().ended_at == ended_at is not None
+
+
+@pytest.mark.parametrize(("has_reported", "where"), [(True, "after Pusher"), (False, "in Pusher")])
+def test_a_run_that_is_killed_after_its_push_says_what_it_pushed(tmp_path, make_run, has_reported, where):
+    push = str(tmp_path / "push")
+    folder = write_run(tmp_path, make_run(pid=dead_pid(), push=push))
+    EventWriter(folder.events)(StepChanged(Step("Pusher", "running")))
+    assert (folder.read().outcome, folder.read().has_pushed) == ("killed", False)
+    store.push(push, "shelf", make_candidate(tmp_path / "made", run=folder.path.name))
+    if has_reported:
+        leave(folder, "Pusher", "pushed_model", PUSH, Push("pushed", 1))
+
+    for _ in range(2):
+        run = folder.read()
+        assert headline(run) == "Killed after version 1 of shelf was pushed."
+        page = write_report(run, folder)[0].read_text()
+        assert f"The run was killed {where}, after version 1 was pushed; the same command" in page
+        runs.mark_killed(tmp_path)
 
 
 def test_latest_is_the_newest_run_and_an_unknown_one_comes_with_the_nearest(tmp_path, make_run):
