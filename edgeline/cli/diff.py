@@ -8,7 +8,7 @@ from msgspec import to_builtins
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.stdout import print_json, say
+from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import UsageError
 from edgeline.report import records, words
 from edgeline.report.changes import Change
@@ -47,15 +47,20 @@ def diff(first: str, second: str, place: Place, as_json: bool) -> int:
     if not as_json:
         for line in _format_lines(comparison):
             say(line.replace("\u00a0", " "))
-    records.write_file(page, render_diff(comparison, [run.link for run in runs]).encode())
+    written = True
+    try:
+        records.write_file(page, render_diff(comparison, [run.link for run in runs]).encode())
+    except OSError as error:  # The comparison itself can be read without its page.
+        written = False
+        note(f"The page {page} was not written: {error.strerror or error}.")
     if as_json:
-        print_json(_make_document(comparison, str(page)))
-    else:
+        print_json(_make_document(comparison, str(page) if written else None))
+    elif written:
         say(f"Page: {page}")
     return 0
 
 
-def _make_document(comparison: Comparison, page: str) -> dict[str, object]:
+def _make_document(comparison: Comparison, page: str | None) -> dict[str, object]:
     sides = {"first": comparison.first, "second": comparison.second}
     keys = ("outcome", "version", "started_at", "seconds", "reasons")
     runs = {side: facts.run for side, facts in sides.items()}

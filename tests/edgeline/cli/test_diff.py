@@ -63,6 +63,15 @@ def test_two_runs_side_by_side_fit_80_columns_and_leave_a_page(diff, workspace):
     assert page.read_text().count(f'href="{SECOND}/report.html"') == 1
 
 
+def test_where_the_page_cannot_be_written_the_comparison_is_printed_all_the_same(diff, workspace):
+    (workspace / "runs" / f"diff-{SECOND}-{THIRD}.html").mkdir()
+    code, out, err = diff("production", "latest")
+    assert code == 0 and "trainer.epochs" in out and "Page: " not in out
+    assert f"{THIRD}.html was not written: " in err
+    code, out, _ = diff("production", "latest", "--json")
+    assert code == 0 and json.loads(out)["report"] is None
+
+
 def test_as_json_it_has_slices_with_intervals_and_every_difference(diff):
     found = json.loads(diff(FIRST, THIRD, "--json")[1])
     assert (found["first"]["run"], found["second"]["outcome"]) == (FIRST, "held")
