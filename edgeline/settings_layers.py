@@ -213,8 +213,8 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
         keys = [str(part) for part in mistake["loc"]]
         is_unknown = mistake["type"] == "extra_forbidden" or keys[-1] == "[key]"
         dotted = _escape(".".join(key for key in keys if key != "[key]"))
-        # The value in an alert may be the secret itself instead of its place, so it is not shown.
-        value = "it" if keys[0] == "alerts" else _cut(repr(mistake["input"]))
+        # A value may be the secret itself instead of its place, so it is not shown.
+        value = "it" if keys[0] == "alerts" or "secrets" in keys else _cut(repr(mistake["input"]))
         where = f" (from {tree.origin(dotted)})"
         if is_unknown:
             sentences.append(f"{dotted}: there is no such setting{where}.{suggest_key(dotted, known)}")

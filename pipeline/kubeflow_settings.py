@@ -199,7 +199,8 @@ class KubeflowSettings(Group):
     def _check_keys(cls, secrets: Mapping[str, str]) -> Mapping[str, str]:
         for name, value in secrets.items():
             if not _SECRET_KEY.fullmatch(value):
-                raise ValueError(f"{name} is {value!r}, which is not of the form secret/key")
+                # The message does not show the value, which may be the secret itself.
+                raise ValueError(f"the value of {name} is not of the form secret/key")
         return secrets
 
     @model_validator(mode="after")

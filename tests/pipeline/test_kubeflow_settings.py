@@ -95,6 +95,12 @@ def test_what_cannot_work_is_refused_with_the_reason(group, said):
     assert said in mistake(**group)
 
 
+@pytest.mark.parametrize("secret", ["hunter2", 12345])
+def test_a_secret_in_place_of_its_name_is_not_shown(secret):
+    text = mistake(secrets={"PASSWORD": secret})
+    assert "PASSWORD" in text and str(secret) not in text
+
+
 def test_a_step_takes_what_every_step_takes_but_for_what_it_says_itself():
     group = kubeflow(
         every_step={"cpu": 1.0, "memory_gb": 4.0, "node_selector": {"pool": "small"}},
