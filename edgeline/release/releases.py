@@ -194,6 +194,15 @@ def find_version(root: str | Location, model: str, identity: str) -> int | None:
     return max((version for version, each in identities.items() if each == identity), default=None)
 
 
+def find_version_of_run(root: str | Location, model: str, run: str) -> int | None:
+    """Returns the newest version that a run pushed, or None. Raises as `current` does."""
+    release = current(root, model)
+    if release and release.manifest.run == run:  # mostly, and it takes one read
+        return release.version
+    own = [each.version for each in releases(root, model) if each.manifest.run == run]
+    return max(own, default=None)
+
+
 def find_lowest_epoch(known: Iterable[Release]) -> int:
     """Returns the lowest rollback epoch accepted by phones that have seen these releases: their highest."""
     return max((release.manifest.rollback_epoch for release in known), default=0)

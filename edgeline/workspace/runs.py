@@ -69,7 +69,7 @@ def _end_killed(run: Run) -> Run:
 
 def find_pushed_version(run: Run) -> int | None:
     """Returns the version that a run pushed; None if it pushed none, or its store cannot be read."""
-    from edgeline.release.releases import releases
+    from edgeline.release.releases import find_version_of_run
 
     pushed = Sources.of(run).pushed_model
     if (push := PUSH.find_readable(pushed) if pushed else None) is not None:
@@ -77,8 +77,7 @@ def find_pushed_version(run: Run) -> int | None:
     if any(step.name == "Pusher" and step.state in ("running", "failed") for step in run.steps):
         # It may have ended between its push and its report of it.
         with suppress(EdgelineError, OSError):
-            own = (each for each in releases(run.push, run.workload) if each.manifest.run == run.id)
-            return next((each.version for each in own), None)
+            return find_version_of_run(run.push, run.workload, run.id)
     return None
 
 

@@ -201,18 +201,15 @@ def _conclude_failed_step(step: Step, again: str, logs: _Logs, pods: Sequence[Po
 
 def _read_store(run: str, model: str, push: str | None) -> _StoreState:
     """Looks for a run's version in the release store; a volume of the cluster cannot be read from here."""
-    from edgeline.release import store
+    from edgeline.release.releases import find_version_of_run
 
     if push is None or push.startswith("pvc://"):
         return _StoreState()
     try:
-        current = store.current(push, model)
-        own = [current] if current and current.manifest.run == run else []
-        own = own or [release for release in store.releases(push, model) if release.manifest.run == run]
+        return _StoreState(True, find_version_of_run(push, model, run))
     except (EdgelineError, OSError) as error:
         reason = getattr(error, "found", None) or str(error)
         return _StoreState(notes=(f"The release store could not be read from here: {reason}",))
-    return _StoreState(True, own[-1].version if own else None)
 
 
 def _find_fatal(log: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ from edgeline.release.history import find_signed
 from edgeline.release.layout import PushFolder
 from edgeline.release.signing import KEY_VARIABLE, PRIVATE, make_pair
 from edgeline.report import records
+from edgeline.workspace.closing import headline
 from runners.kubeflow.pod.record import leave_end
 from tests.components.steps import admit, artifact, execute
 from tests.edgeline.release.candidates import make_candidate, make_key
@@ -186,6 +187,19 @@ def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_pat
     assert facts.run.reasons == ("No room on the disk.",)
     assert facts.data is not None and facts.run.steps[-1].name == "Trainer"
     assert "failed in Trainer" in (tmp_path / "records" / "run-9" / "report.html").read_text()
+
+
+def test_a_step_that_fails_after_the_push_does_not_say_that_nothing_was_pushed(tmp_path):
+    place = str(tmp_path / "push/runs/shelf")
+    judge(tmp_path, place, Found("data", "pass", ("All is well.",)))
+    store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "made", run="run-9"))
+    problem = Problem("No room on the disk.")
+    leave_end("run-9", place, Outcome.of_problem(problem, "RunReport"), problem)
+    facts = records.read(tmp_path / "push/runs/shelf/run-9")
+    assert facts is not None
+    assert headline(facts.run) == "Failed after version 1 of shelf was pushed."
+    page = (tmp_path / "push/runs/shelf/run-9/report.html").read_text()
+    assert "failed in RunReport, after version 1 was pushed" in page
 
 
 def test_a_run_whose_data_is_refused_leaves_its_record_before_it_ends(tmp_path):

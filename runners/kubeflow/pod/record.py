@@ -4,17 +4,19 @@ import logging
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 
-from edgeline.errors import Problem
+from edgeline.errors import EdgelineError, Problem
 from edgeline.records.outcome import Outcome
 from edgeline.records.run import Run, Step
+from edgeline.release.releases import find_version_of_run
 from edgeline.report import records
 from edgeline.report.facts import Facts
 from edgeline.report.page import render_run
-from edgeline.store.locations import locate
+from edgeline.store.locations import Location, locate
 
 # A run on a cluster waits so long for MLflow at its end.
 _PATIENCE_S = 120.0
@@ -33,11 +35,14 @@ def leave_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
         now = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
         known = records.read(root / run)
         facts = known or Facts(Run(id=run, workload=root.name, engine="kubeflow", started_at=now))
+        pushed = _find_pushed(run, root)
         state = outcome.outcome if outcome.outcome in ("held", "refused") else "failed"
         ended = replace(
             facts.run,
             number=records.number_of(run, [earlier for _, earlier in records.read_all(root)]),
             outcome=outcome.outcome,
+            version=pushed,
+            has_pushed=pushed is not None,
             ended_at=now,
             reasons=outcome.reasons,
             error=problem,
@@ -48,6 +53,13 @@ def leave_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
         _log.info("The report of this run is %s", page)
     except Exception as error:  # Mostly the step does not mount the claim; the outcome stays.
         _log.warning("There is no report of this run: %s: %s", type(error).__name__, error)
+
+
+def _find_pushed(run: str, root: Location) -> int | None:
+    """Returns the version that a run pushed before it failed; None also where the releases are unreadable."""
+    with suppress(EdgelineError, OSError):
+        return find_version_of_run(root.parent.parent, root.name, run)
+    return None
 
 
 def tell_of_end(run: str, place: str, settings: str, outcome: Outcome, problem: Problem | None) -> None:
