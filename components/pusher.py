@@ -144,6 +144,7 @@ def Pusher(
             libraries=list_libraries(),
             card=lambda version: render_card(facts, version, *terms_of_use),
         )
+        warning = store.warn_of_key(PushFolder(locate(push)), model_name, candidate.signing_key)
         try:
             release = store.push(push, model_name, candidate)
         except HeldBack as error:
@@ -152,7 +153,9 @@ def Pusher(
         else:
             tried = store.find_rollout(push, model_name)
             state = tried.tried if tried else f"Version {release.version} of {model_name} is in production."
-            outcome = Push("pushed", release.version, (state, *terms(release.manifest)))
+            outcome = Push(
+                "pushed", release.version, (state, *terms(release.manifest), *filter(None, [warning]))
+            )
     outcome = replace(outcome, reasons=(*outcome.reasons, *list_endings(push, model_name, run)))
     if outcome.outcome != "pushed":
         renew_pointer(push, model_name, given)

@@ -111,6 +111,7 @@ __all__ = [
     "rollback",
     "rollout",
     "verify",
+    "warn_of_key",
 ]
 
 # A push of a few megabytes takes a second; a writer that takes longer than this is stuck.
@@ -209,20 +210,26 @@ def _check_key(
     folder: PushFolder, model: str, key: "Ed25519PrivateKey | None", signer: str | None = None
 ) -> None:
     """Refuses to replace a signed pointer without a key; `signer` counts where it cannot be read."""
-    envelope, known = find_envelope(folder, model), find_signed(folder, model)
+    envelope = find_envelope(folder, model)
     if key is None and (envelope.signatures if envelope else signer):
         raise UsageError(
             f"The pointer to {model} in production is signed, but no key is set.",
             "Phones would refuse an unsigned one and stay with their release. Production was not changed.",
             f"Pass --key FILE, the private key, or set {KEY_VARIABLE}.",
         )
-    if key and known and known[1] not in (None, own := digits_of(key.public_key())):
-        _LOG.warning(
-            "The pointer to %s was signed with %s, and is now with %s: phones with the other key refuse it.",
-            model,
-            known[1],
-            own,
-        )
+    if warning := warn_of_key(folder, model, key):
+        _LOG.warning("%s", warning)
+
+
+def warn_of_key(folder: PushFolder, model: str, key: "Ed25519PrivateKey | None") -> str:
+    """Returns a sentence if the pointer is signed with another key than this one; else ""."""
+    _, signer = find_signed(folder, model) or (None, None)
+    if not key or signer in (None, own := digits_of(key.public_key())):
+        return ""
+    return (
+        f"The pointer to {model} was signed with {signer}, and is now with {own}: phones with the other key"
+        " refuse it."
+    )
 
 
 def _is_due(pointer: Pointer, signer: str | None, key: "Ed25519PrivateKey | None") -> bool:

@@ -268,6 +268,15 @@ def test_a_release_says_what_the_settings_say_and_is_signed_with_the_key_that_is
     assert pushed and not any(secret in path.read_bytes() for path in pushed)
 
 
+def test_a_push_with_another_key_than_before_says_that_phones_refuse_it(push, tmp_path):
+    signers = [make_pair(tmp_path / name) for name in ("one", "two")]
+    for number, name in enumerate(("one", "two", "two")):
+        key = str(tmp_path / name / PRIVATE)
+        reasons = Run(tmp_path / str(number), f"model {number}").push_to(push, key=key)[2]
+        sentence = f"The pointer to shelf was signed with {signers[0]}, and is now with {signers[1]}: "
+        assert any(reason.startswith(sentence) for reason in reasons) == (number == 1)
+
+
 def test_a_variant_that_failed_is_not_in_the_bundle(push, tmp_path):
     Run(tmp_path / "1", failed_variants=("fp16",)).push_to(push)
     release = store.current(push, "shelf")
