@@ -218,6 +218,11 @@ def _find_conflicts(settings: Settings, tree: Tree) -> Iterator[str]:
             "model.frozen_stages: all keeps the weights that training begins with, but model.weights is none:"
             f" set it to a file of weights (from {tree.origin('model.frozen_stages')})."
         )
+    if settings.model.weights == "imagenet" and not settings.model.backbone.startswith("efficientnet_lite"):
+        yield (
+            f"model.backbone: {settings.model.backbone} has no weights of ImageNet: set model.weights=none"
+            f" beside it, or choose an efficientnet_lite (from {tree.origin('model.backbone')})."
+        )
     if settings.trainer.check_numerics and settings.trainer.precision != "float32":
         yield (
             "trainer.check_numerics: in float16 gradients overflow now and then, and Keras skips the step:"

@@ -390,6 +390,13 @@ def test_a_mistake_in_a_search_is_told_before_its_first_trial(override, said):
     assert found.startswith("tune") and said in found
 
 
+def test_weights_of_imagenet_are_refused_before_a_run_for_a_backbone_without_them():
+    photos = {"model": {"backbone": "efficientnet_lite0", "weights": "imagenet"}}
+    (found,) = mistakes(workload=photos, overrides=["model.backbone=compact"])
+    assert found.startswith("model.backbone: ") and "set model.weights=none" in found
+    assert load(photos, None, ["model.backbone=compact", "model.weights=none"]).model.backbone == "compact"
+
+
 def test_an_overflow_that_half_precision_expects_is_no_reason_to_end_a_training():
     (found,) = mistakes(overrides=["trainer.check_numerics=true", "trainer.precision=mixed_float16"])
     assert found.startswith("trainer.check_numerics: ") and "set trainer.precision=float32" in found
