@@ -15,6 +15,7 @@ from edgeline.tables.rows import read_rows
 
 # If a smaller share of a table's rows is distinct, equal rows are chance: only a whole table is recognised.
 _DIFFERENT = 0.9
+_TEXT = {"text": ""}
 # Spans of one's own tools may have files that no import writes; records are not compared.
 _TABLES, _RECORDS = (".csv", ".jsonl"), (".tfrecord", ".tfrecord.gz")
 
@@ -38,6 +39,22 @@ def find_known_rows(
         held |= known.keys()
     are_different = len(new) >= _DIFFERENT * new.total()
     return Counter({row: count for row, count in new.items() if are_different and row in held})
+
+
+def count_relabelled(data_dir: Path, labels: Iterable[tuple[str, str]]) -> int:
+    """Counts the texts, each with its label, that usable spans have under other labels alone.
+
+    Raises DataRefused if an earlier span cannot be read.
+    """
+    spans = find_usable_spans(data_dir)
+    new = {digest_row([text], _TEXT): _read_plain(label, "") for text, label in labels} if spans else {}
+    alike, different = set[bytes](), set[bytes]()
+    for span in spans:
+        for row in read_span(span, ["text", "label"]):
+            digest, label = digest_row([row.get("text", "")], _TEXT), row.get("label", "").strip()
+            if label and digest in new:
+                (alike if _read_plain(label, "") == new[digest] else different).add(digest)
+    return len(different - alike)
 
 
 def read_span(span: Span, names: Sequence[str]) -> Iterator[Mapping[str, str]]:

@@ -27,7 +27,7 @@ from data.importers.column_kinds import (
 )
 from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
-from data.importers.known_rows import digest_row, find_known_rows, read_span
+from data.importers.known_rows import count_relabelled, digest_row, find_known_rows, read_span
 from data.importers.report import TableReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
 from data.importers.workload_files import WORKLOAD, add_files, read_roles, read_schema, read_workload
 from data.spans.layout import add_span, find_spans, find_usable_spans
@@ -305,6 +305,11 @@ def _write_span(
     compared = {n: targets[n].form if n in targets else "" for n in kept if not (text and n == "source")}
     known = find_known_rows(data_dir, compared, read_cells())
     count = known.total()
+    if text and (relabelled := count_relabelled(data_dir, ((cells[0], cells[1]) for cells in read_cells()))):
+        remarks.append(
+            f"{relabelled:,} texts have another label in earlier spans. A run will quarantine the old and"
+            " the new row, unless `edgeline data relabel` decides, with a list of example, label, corrected."
+        )
     span = add_span(data_dir, fill) if count < profile.rows else None
     return TableReport(
         source=table.shown,

@@ -192,3 +192,23 @@ def test_a_few_texts_that_repeat_leave_the_gate_as_it_is(tmp_path):
     report = import_table(write(tmp_path / "t.csv", texts), tmp_path / "d", "stars", text="review")
     assert not report.remarks
     assert "gate" not in find_workload(str(tmp_path / "d" / "workload.yaml")).settings
+
+
+def test_texts_that_come_again_under_another_label_are_counted_before_a_run_quarantines_them(tmp_path):
+    texts = [(n, f"text {n}", ("good", "bad")[n % 2], "") for n in range(40)]
+    import_table(write(tmp_path / "a.csv", texts), tmp_path / "data", "stars", text="review")
+    corrected = [(0, "text 0", "bad", ""), (1, "text 1", "good", ""), *texts[2:6], (40, "new", "good", "")]
+    report = import_table(write(tmp_path / "b.csv", corrected), tmp_path / "data", "stars", text="review")
+    assert (report.known, report.rows) == (4, 3)
+    (remark,) = report.remarks
+    assert remark.startswith("2 texts have another label in earlier spans.") and "data relabel" in remark
+    again = import_table(tmp_path / "b.csv", tmp_path / "data", "stars", text="review")
+    assert (again.span, again.remarks) == (None, ())
+
+
+def test_labels_of_known_texts_are_compared_as_values(tmp_path):
+    (tmp_path / "data" / "span-00001").mkdir(parents=True)
+    old = [{"text": "so so", "label": 5}, {"text": "well", "label": ""}, {"text": "fine", "label": 4}]
+    write_lines(tmp_path / "data" / "span-00001" / "texts.jsonl", old)
+    src = write(tmp_path / "a.csv", [(1, "so so", "5.0", ""), (2, "well", "5.0", ""), (3, "fine", "4.0", "")])
+    assert import_table(src, tmp_path / "data", "stars", text="review").remarks == ()
