@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,8 @@ def SpanExampleGen(
     for split in SPLITS:
         if not any(key[0] == split for key in counts):
             where = f"the {split} split" if counts else "the window"
-            raise _refuse_empty_split(where, sorted({key[0] for key in counts}), rejected, spans, about)
+            assigned = sorted({key[0] for key in counts})
+            raise _refuse_empty_split(where, assigned, rejected, listed, limits, about)
     read_now = compute_span_digests(fresh)
     span_contents = {**contents, **read_now}
     digest = compute_window_digest(span_contents)
@@ -233,10 +234,13 @@ def _refuse_empty_split(
     where: str,
     assigned: Collection[str],
     rejected: Counter[tuple[str, str]],
-    spans: Sequence[Span],
+    spans: Mapping[Span, int],
+    limits: DataSettings,
     workload: Workload,
 ) -> DataRefused:
-    shown = " to ".join(dict.fromkeys((spans[0].name, spans[-1].name)))
+    """Returns the refusal of a window without examples for a split; `spans` have their numbers of rows."""
+    first, *_, last = [span.name for span in (*spans, *spans)]
+    shown = " to ".join(dict.fromkeys((first, last)))
     if assigned and not rejected.total():
         return DataRefused(
             f"All {workload.nouns} of {shown} are assigned to {', '.join(assigned)}, and none to {where}.",
@@ -247,10 +251,17 @@ def _refuse_empty_split(
     for (_, reason), count in rejected.items():
         by_reason[reason] += count
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(by_reason.items())) or "none"
+    if rejected or limits.readings == 1 or not any(spans.values()):
+        return DataRefused(
+            f"No usable {workload.noun} is left for {where} ({rejected.total()} quarantined: {reasons}).",
+            f"A model cannot be trained and judged without {workload.nouns} in both splits.",
+            f"Check the content of {shown}.",
+        )
+    hours, each = limits.block_hours, f" of a {workload.group_column}" if workload.group_column else ""
     return DataRefused(
-        f"No usable {workload.noun} is left for {where} ({rejected.total()} quarantined: {reasons}).",
-        f"A model cannot be trained and judged without {workload.nouns} in both splits.",
-        f"Check the content of {shown}.",
+        f"No {hours} hours{each} have {limits.readings} of the {sum(spans.values()):,} rows.",
+        f"An example is {limits.readings} rows (data.readings) within {hours} hours (data.block_hours).",
+        "Set a higher data.block_hours, such as 168 for a week, or fewer data.readings.",
     )
 
 

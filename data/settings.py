@@ -25,7 +25,8 @@ class DataSettings(Group):
     """Tables with more than one reading: rows of a group from the end of one example to that of the next."""
     block_hours: int = Field(24, ge=1, le=8760)
     """Tables with more than one reading: length in hours of the blocks into which the time of a group is
-    divided. A block goes to one split as a whole, and no example crosses its end."""
+    divided. A block goes to one split as a whole, and no example crosses its end. In a table with times
+    and without groups, such blocks are the groups, also with one reading."""
     max_characters: int = Field(10_000, ge=1, le=1_000_000)
     """Largest number of characters of a text; a longer text is quarantined."""
 

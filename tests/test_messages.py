@@ -35,6 +35,7 @@ EXEMPT = {
         components/example_gen.py SpanExampleGen #3
         components/example_gen.py _refuse_empty_split #1
         components/example_gen.py _refuse_empty_split #2
+        components/example_gen.py _refuse_empty_split #3
         edgeline/tables/decoder_process.py DecoderProcess._start #1
         trainer_module/export/conversion_worker.py _load_converter #1
         edgeline/edge/interpreter.py EdgeModel.__init__ #2

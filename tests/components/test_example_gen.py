@@ -505,3 +505,11 @@ def test_of_readings_in_windows_the_share_in_quarantine_is_that_of_the_rows(tmp_
     assert (first.rows, first.rejected, first.quarantined_share) == (400, {"unlabelled": 8}, 0.02)
     assert 0 < first.accepted < 100 and copy.accepted == 0
     assert copy.quarantined_share == pytest.approx(1.0)
+
+
+def test_rows_that_fill_no_window_are_refused_with_the_settings_of_windows(tmp_path):
+    generate(tmp_path / "data", weeks=1, per_week=40, seed=1, faults={})  # two of each machine
+    sensor = with_features(BUILT_IN["sensor"])
+    error = refused(tmp_path / "data", tmp_path, workload=sensor, readings=4)
+    assert error.found == "No 24 hours of a machine_id have 4 of the 40 rows."
+    assert "data.block_hours" in error.do and "data.readings" in error.do
