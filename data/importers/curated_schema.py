@@ -17,7 +17,7 @@ _HEADER = """\
 # review it; the DAG reads it and never writes it. A label's id is its place in the domain `label`: add new
 # labels at the end."""
 _ONE_VALUE = "value_count { min: 1 max: 1 }"
-_ONE_NUMBER = "shape { dim { size: 1 } }"
+_NUMBERS = "shape {{ dim {{ size: {count} }} }}"
 _ALWAYS = "presence { min_fraction: 1 min_count: 1 }"
 
 # Nobody knows yet how much the weeks of imported data vary: only data of another kind exceeds these bounds.
@@ -52,21 +52,24 @@ def build_table_schema(
     group: str = "",
     time: str = "",
     passing: Collection[str] = (),
+    readings: int = 1,
 ) -> str:
     """Builds the schema of a table with these labels, in their order, and these columns; people add bounds.
 
-    `passing` names the numbers that change with every week, like months, and so have no bound on drift.
+    `passing` names the numbers that change with every week, like months, and so have no bound on drift. With
+    more than one of `readings`, an example is a window of so many rows.
     """
-    texts = [name for name in ("group", "example_id", group, time) if name]
+    own = ("block", "window_id") if readings > 1 else ("group", "example_id")
+    shares = ("missing_share", "stuck_share") if readings > 1 else ("missing_share",)
     return _build_schema(
-        "rows",
+        "rows" if readings == 1 else "windows of readings",
         labels,
-        *(_format_feature(name, "BYTES") for name in dict.fromkeys(texts)),
-        _format_feature("missing_share", "FLOAT", "float_domain { min: 0 max: 1 }", _DRIFT),
+        *(_format_feature(name, "BYTES") for name in dict.fromkeys((*own, group, time)) if name),
+        *(_format_feature(name, "FLOAT", "float_domain { min: 0 max: 1 }", _DRIFT) for name in shares),
         *(
             _format_block(
                 "feature",
-                [f"name: {_quote(name)}", "type: FLOAT", _ONE_NUMBER, _ALWAYS]
+                [f"name: {_quote(name)}", "type: FLOAT", _NUMBERS.format(count=readings), _ALWAYS]
                 + ([] if name in passing else [_DRIFT]),
             )
             for name in numbers

@@ -29,7 +29,14 @@ from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
 from data.importers.known_rows import count_relabelled, digest_row, find_known_rows, read_span
 from data.importers.report import TableReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
-from data.importers.workload_files import WORKLOAD, add_files, read_roles, read_schema, read_workload
+from data.importers.workload_files import (
+    WORKLOAD,
+    add_files,
+    read_readings,
+    read_roles,
+    read_schema,
+    read_workload,
+)
 from data.spans.layout import add_span, find_spans, find_usable_spans
 from data.spans.source import Rejected
 from data.texts.source import digest_text
@@ -71,6 +78,7 @@ def import_table(
     text: str = "",
     query: str = "",
     sheet: str = "",
+    readings: int = 0,
     least: int = 0,
     vocabulary: int = 0,
     decimal: str = "",
@@ -89,6 +97,8 @@ def import_table(
         text: The column of texts; the model then learns from nothing else.
         query: As in `open_table`.
         sheet: As in `open_table`.
+        readings: The number of rows of a group, in the order of time, that make an example; 0 for that of the
+            earlier import, or one.
         least: Rows per class that a run wants; the report warns of smaller classes. 0 for no limit.
         vocabulary: Values of a category that a model tells apart; the report names larger ones. 0: no limit.
         decimal: The decimal sign, `,` or `.`, where cells are ambiguous; empty to infer it from the cells.
@@ -104,6 +114,10 @@ def import_table(
         raise UsageError(
             "--time is given with --text.", "Texts are not ordered by time.", "Remove one of them."
         )
+    if text and readings:
+        raise UsageError(
+            "--readings is given with --text.", "An example of texts is one text.", "Remove one of them."
+        )
     others = {"text": text, "group": group, "time": time}
     if role := next((role for role, column in others.items() if column == label), ""):
         raise UsageError(
@@ -114,6 +128,7 @@ def import_table(
     own = read_roles(data_dir)
     if not text:
         group, time = _keep_roles(data_dir, own, label, group, time)
+    readings = _keep_readings(data_dir, readings, time)
     chosen = chosen or {}
     with TemporaryDirectory() as scratch:
         given = list(dict.fromkeys(name for name in (text, label, group, time) if name))
@@ -157,14 +172,16 @@ def import_table(
         earlier, old_labels = read_schema(data_dir)
         check_label_column(table.shown, profile.columns[label], profile.rows, is_first, old_labels)
         counts = {name: sum(by.values()) for name, by in (profile.columns[label].values or {}).items()}
-        noun = "text" if text else "row"
+        noun = "text" if text else "reading" if readings > 1 else "row"
         if is_first and least:
             check_classes(table.shown, noun, counts)
         # Texts without a group stand alone, and later weeks may have other groups.
         if is_first and group and profile.columns[group].cells == profile.columns[label].cells:
             why = "Rows of one group are never in two splits, so there would be no rows to evaluate on."
             check_not_constant(table.shown, profile.columns[group], why, "groups")
-        base_schema = build_text_schema(()) if text else build_table_schema((), (), (), group, time)
+        base_schema = build_text_schema(())
+        if not text:
+            base_schema = build_table_schema((), (), (), group, time, readings=readings)
         known_kinds = read_extra_columns(earlier, base_schema) if earlier else None
         columns: dict[str, Column] = {}  # by feature
         if known_kinds is not None:
@@ -208,7 +225,8 @@ def import_table(
                 " columns. To learn from the photos, call the column of labels `label`, leave out --label,"
                 " and import into a new folder.",
             )
-        report = _write_span(table, data_dir, profile, forms, kinds, when, (label, group, time, text))
+        roles = (label, group, time, text)
+        report = _write_span(table, data_dir, profile, forms, kinds, when, roles, noun, readings)
         categories = [profile.columns[name] for name in kinds.categories]
         remarks = (*report.remarks, *_list_large_categories(categories, vocabulary))
         if known_kinds is None:
@@ -235,6 +253,24 @@ def _keep_roles(data_dir: Path, own: Mapping[str, str], label: str, group: str, 
     return group, time
 
 
+def _keep_readings(data_dir: Path, readings: int, time: str) -> int:
+    """Returns the number of rows of an example: that of earlier spans. Raises UsageError on another one."""
+    known = read_readings(data_dir)
+    if readings and known not in (0, readings):
+        raise UsageError(
+            f"--readings is {readings}, and an example of earlier spans of {data_dir} has {known}.",
+            "A model reads the same number of rows each week.",
+            "Leave out --readings, or import into a folder of its own.",
+        )
+    if readings > 1 and not time:
+        raise UsageError(
+            "--readings is given without --time.",
+            "Without times, the readings of an example have no order.",
+            "Name the column of times with --time COLUMN.",
+        )
+    return readings or known or 1
+
+
 def _write_span(
     table: Table,
     data_dir: Path,
@@ -243,6 +279,8 @@ def _write_span(
     kinds: Kinds,
     when: Mapping[str, Column],
     given: tuple[str, str, str, str],
+    noun: str,
+    readings: int,
 ) -> TableReport:
     label, group, time, text = given
     labels = tuple(sorted(profile.columns[label].values or {}))
@@ -257,7 +295,7 @@ def _write_span(
         read = [name for column in kinds.numbers.values() for name in (column.name, column.until)]
         kept = {name: name for name in (time, group, *read, *kinds.categories, label) if name}
         passing = [name for name, column in kinds.numbers.items() if column.part in (MONTH, DAYS)]
-        schema = build_table_schema(labels, numbers, kinds.categories, group, time, passing)
+        schema = build_table_schema(labels, numbers, kinds.categories, group, time, passing, readings)
         own = {
             "label_column": label,
             "group_column": group,
@@ -291,7 +329,7 @@ def _write_span(
             usual = GateSettings().max_quarantine_fraction
             allowed = min(_MOST_QUARANTINED, round(usual + repeated / profile.rows, 2))
         # The files come first: a span left without them would be added again by the next attempt.
-        written, added = add_files(data_dir, schema, labels, noun, allowed, **own)
+        written, added = add_files(data_dir, schema, labels, noun, allowed, readings, **own)
         new_labels.extend(added)
         if allowed and data_dir / WORKLOAD in written:
             remarks.append(
@@ -299,7 +337,7 @@ def _write_span(
                 f" each: gate.max_quarantine_fraction in {WORKLOAD} is {allowed}."
             )
 
-    noun, new_labels = "text" if text else "row", list[str]()
+    new_labels = list[str]()
     times_written, remarks = Counter[str](), list(_list_remarks(profile, label, group))
     # The last cell of a text may be its source, which is its group once more, if there are few of them.
     compared = {n: targets[n].form if n in targets else "" for n in kept if not (text and n == "source")}

@@ -25,7 +25,7 @@ kind: {kind}{own}
 # Settings here override those of the kind; `edgeline settings` lists all of them.
 settings:
   data:
-    window: 8{gate}
+    window: 8{more}
   evaluation:
     # How good a model has to be depends on the {noun}s: add `lower` bounds once you know. Until then it has
     # to beat always answering the most frequent label, and must not fall behind the one in production.
@@ -38,7 +38,11 @@ _GATE = """
   gate:
     # Texts that are there more than once count too, though a run keeps one of each.
     max_quarantine_fraction: {quarantined}"""
-_KINDS = {"photo": "photos", "row": "table", "text": "text"}
+_WINDOWS = """
+    # An example is so many readings of a group, with the label of the newest; the next ends a stride later.
+    readings: {readings}
+    stride: {stride}"""
+_KINDS = {"photo": "photos", "row": "table", "text": "text", "reading": "sensor"}
 
 
 def read_schema(data_dir: Path) -> tuple[str, tuple[str, ...]]:
@@ -63,13 +67,15 @@ def add_files(
     labels: Sequence[str],
     noun: str,
     quarantined: float = 0,
+    readings: int = 1,
     **columns: str | Mapping[str, Column],
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Writes both files if they are absent, and adds labels that an existing schema lacks at its end.
 
     `labels` are those of the imported data, `quarantined` is the share of a span that the gate is to allow, 0
-    for the default, and `columns` are the further settings of a workload of rows. Returns the files that were
-    written or changed, and the added labels. Raises as `read_schema` does.
+    for the default, `readings` the number of rows of an example, and `columns` are the further settings of a
+    workload of rows. Returns the files that were written or changed, and the added labels. Raises as
+    `read_schema` does.
     """
     written, workload = list[Path](), data_dir / WORKLOAD
     existing, known = read_schema(data_dir)
@@ -82,8 +88,9 @@ def add_files(
         # JSON strings are valid YAML, in which a folder named `no` or `2026` stays a text.
         own = "".join(f"\n{key}:{_format_yaml(value)}" for key, value in columns.items() if value != {})
         name = json.dumps(_make_name(data_dir.resolve().name))
-        gate = _GATE.format(quarantined=quarantined) if quarantined else ""
-        text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own, gate=gate)
+        more = _WINDOWS.format(readings=readings, stride=max(1, readings // 4)) if readings > 1 else ""
+        more += _GATE.format(quarantined=quarantined) if quarantined else ""
+        text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own, more=more)
         replace_file(workload, text.encode())
         written.append(workload)
     return tuple(written), added
@@ -97,6 +104,18 @@ def read_roles(data_dir: Path) -> dict[str, str]:
     """
     columns = read_workload(data_dir, label_column=str, group_column=str, time_column=str)
     return {name.removesuffix("_column"): column for name, column in columns.items()}
+
+
+def read_readings(data_dir: Path) -> int:
+    """Returns the number of rows of an example of the workload beside the data; 0 if there is no workload.
+
+    Raises as `read_workload` does.
+    """
+    workload = read_workload(data_dir, kind=str, settings=dict[str, Any])
+    if not workload:
+        return 0
+    default = 16 if workload.get("kind") == "sensor" else 1
+    return int((workload.get("settings", {}).get("data") or {}).get("readings", default))
 
 
 def read_workload(data_dir: Path, **kinds: Any) -> dict[str, Any]:

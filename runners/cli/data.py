@@ -83,7 +83,9 @@ def _of_tables(command: Callable[..., int]) -> Callable[..., int]:
     kinds = [click.option(f"--{n}", multiple=True, metavar="COLUMN", help=t) for n, t in _KINDS.items()]
     signs = "the decimal separator, where the cells are ambiguous"
     decimal = click.option("--decimal", type=click.Choice((",", ".")), help=signs)
-    for add in reversed([*names, decimal, *kinds]):
+    rows = "rows of a group, in the order of --time, that make an example: sensors (1)"
+    readings = click.option("--readings", type=click.IntRange(1, 4096), metavar="N", help=rows)
+    for add in reversed([*names, readings, decimal, *kinds]):
         command = add(command)
     return command
 
@@ -179,8 +181,10 @@ def load(
     on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
     given = {name: others[name] for name in ("group", "time", "query", "sheet")}
     given["decimal"] = decimal or ""
+    readings = others["readings"] or 0
     kinds = [(option, name) for option in _KINDS for name in others[option.replace("-", "_")]]
     table_options = [*kinds, *(item for item in given.items() if item[1])]
+    table_options += [("readings", str(readings))] if readings else []
     looks_like_table = text or table_options or is_url(source) or _is_table(source)
     if not label and not text and looks_like_table:
         from data.importers.workload_files import read_roles
@@ -206,7 +210,16 @@ def load(
             ask = partial(_ask_kind, progress) if on_terminal else None
             most = settings.model.vocabulary
             report = import_table(
-                source, data, label, text=text, **given, least=least, vocabulary=most, chosen=chosen, ask=ask
+                source,
+                data,
+                label,
+                text=text,
+                **given,
+                readings=readings,
+                least=least,
+                vocabulary=most,
+                chosen=chosen,
+                ask=ask,
             )
         else:
             from data.importers.importing import import_photos

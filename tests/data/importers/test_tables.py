@@ -814,3 +814,55 @@ def test_a_table_that_names_photos_warns_that_it_does_not_read_them(tmp_path):
     assert (report.categories, report.warnings) == (("icon",), ())
     with pytest.raises(DataRefused, match="file names photos, which are read without --label"):
         load(tmp_path, {"file": names}, into="more")
+
+
+def pump_week(first_day=1, machines=6, hours=24):
+    """Hourly readings of machines, each with a label of its own; the label is that of the hour."""
+    rows = [
+        (
+            f"pump {m}",
+            f"2026-03-{first_day + m % 2:02d}T{hour:02d}:00Z",
+            20 + m * 7 % 5 + hour % 7,
+            hour * 3 % 11,
+        )
+        for hour in range(hours)
+        for m in range(machines)
+    ]
+    columns = zip(*rows, strict=True)
+    return {
+        **dict(zip(("machine", "at", "heat", "flow"), columns, strict=True)),
+        "state": ["leak" if (hour + m) % 3 else "normal" for hour in range(hours) for m in range(machines)],
+    }
+
+
+def test_readings_of_machines_become_windows_that_the_workload_of_sensors_reads(tmp_path):
+    given = {"label": "state", "group": "machine", "time": "at"}
+    report = load(tmp_path, pump_week(), readings=8, **given)
+    assert (report.noun, report.numbers) == ("reading", ("heat", "flow"))
+
+    workload = open_workload(tmp_path / "data")
+    assert (workload.noun, workload.id, workload.group) == ("reading", "window_id", "block")
+    assert workload.settings["data"] == {"window": 8, "readings": 8, "stride": 2}
+    source, (span,) = open_source(workload, DataSettings(readings=8, stride=2)), find_spans(tmp_path / "data")
+    rows = list(source.rows(span))
+    assert len(rows) == 6 * 9  # of 24 hours, each second one from the eighth on
+    features = source.example(span, rows[0]).features
+    schema = {feature.name: feature for feature in read_schema(workload).feature}
+    assert [dim.size for dim in schema["heat"].shape.dim] == [8] == [len(features["heat"])]
+    assert {*features, "label", "span", "newest_span", "block", "window_id"} == schema.keys()
+
+
+def test_the_next_week_has_windows_of_the_same_number_of_readings(tmp_path):
+    given = {"label": "state", "group": "machine", "time": "at"}
+    load(tmp_path, pump_week(), readings=8, **given)
+    report = load(tmp_path, pump_week(first_day=8), name="b.csv", label="state")
+    assert (report.noun, report.rows, report.numbers) == ("reading", 144, ("heat", "flow"))
+    with pytest.raises(UsageError) as refused:
+        load(tmp_path, pump_week(first_day=15), name="c.csv", label="state", readings=9)
+    assert refused.value.found.startswith("--readings is 9, and an example of earlier spans")
+
+
+def test_an_example_of_several_readings_needs_their_times(tmp_path):
+    with pytest.raises(UsageError) as refused:
+        load(tmp_path, pump_week(), label="state", group="machine", readings=8)
+    assert refused.value.found == "--readings is given without --time."

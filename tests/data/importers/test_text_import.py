@@ -212,3 +212,9 @@ def test_labels_of_known_texts_are_compared_as_values(tmp_path):
     write_lines(tmp_path / "data" / "span-00001" / "texts.jsonl", old)
     src = write(tmp_path / "a.csv", [(1, "so so", "5.0", ""), (2, "well", "5.0", ""), (3, "fine", "4.0", "")])
     assert import_table(src, tmp_path / "data", "stars", text="review").remarks == ()
+
+
+def test_an_example_of_texts_is_one_text(tmp_path):
+    with pytest.raises(UsageError) as refused:
+        import_table(write(tmp_path / "a.csv"), tmp_path / "d", "stars", text="review", readings=2)
+    assert refused.value.found == "--readings is given with --text."
