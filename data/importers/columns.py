@@ -181,7 +181,9 @@ class ColumnProfile:
 
     def find_kind(self, rows: Mapping[str, int], form: str) -> str:
         """Returns `number`, `time`, `category`, or why it is left out; `rows` counts those of each label."""
-        if self.cells == 0 or (self._has_one_value() and not self._is_mark(rows)):
+        if self.cells == 0:
+            return "is empty in all rows"
+        if self._has_one_value() and not self._is_mark(rows):
             return "has one value"
         if self.name in RESERVED or _PANDAS_INDEX.fullmatch(self.name):
             return "has no name, or a name that examples use for another feature"
@@ -252,6 +254,8 @@ class ColumnProfile:
         if not self.cells / 2 < readable < self.cells:
             return ""
         count = self.cells - readable
+        if count == 1:
+            return f"has one cell that is no number or date, {self.find_unreadable()}: empty it"
         return (
             f"has {count:,} cells that are no numbers or dates, such as {self.find_unreadable()}: empty these"
         )

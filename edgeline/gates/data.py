@@ -113,9 +113,9 @@ def _check_twins(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
         text = (
             f"{len(twins.found)} of {twins.compared} eval {noun}s{twins.sample} have a near twin in train"
             f" ({share}; at most {allowed} allowed): {twins.examples}. They inflate the accuracy, so the"
-            f" model is judged without them. Import the {noun}s into a new data folder, which keeps {noun}s"
-            f" of the same object in one split, or give {noun}s that belong together the same session_id in"
-            " labels.csv."
+            f" model is judged without them. Give {noun}s that belong together the same session_id in"
+            f" labels.csv; for {noun}s that no import wrote, an import into a new data folder does so by"
+            " their looks."
         )
         yield Finding("twins", text)
 
