@@ -42,6 +42,8 @@ _WINDOWS = """
     # An example is so many readings of a group, with the label of the newest; the next ends a stride later.
     readings: {readings}
     stride: {stride}"""
+# Those of `kind: sensor`.
+_READINGS = 16
 _KINDS = {"photo": "photos", "row": "table", "text": "text", "reading": "sensor"}
 
 
@@ -111,11 +113,13 @@ def read_readings(data_dir: Path) -> int:
 
     Raises as `read_workload` does.
     """
-    workload = read_workload(data_dir, kind=str, settings=dict[str, Any])
-    if not workload:
-        return 0
-    default = 16 if workload.get("kind") == "sensor" else 1
-    return int((workload.get("settings", {}).get("data") or {}).get("readings", default))
+    workload = read_workload(data_dir, kind=str, settings=Any)
+    if workload.get("kind") != "sensor":
+        return 1 if workload else 0
+    match workload.get("settings"):
+        case {"data": {"readings": int(readings)}}:
+            return readings
+    return _READINGS
 
 
 def read_workload(data_dir: Path, **kinds: Any) -> dict[str, Any]:

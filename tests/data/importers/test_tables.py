@@ -862,6 +862,14 @@ def test_the_next_week_has_windows_of_the_same_number_of_readings(tmp_path):
     assert refused.value.found.startswith("--readings is 9, and an example of earlier spans")
 
 
+def test_a_workload_whose_settings_were_removed_has_the_readings_of_its_kind(tmp_path):
+    given = {"label": "state", "group": "machine", "time": "at"}
+    load(tmp_path, pump_week(), readings=16, **given)
+    workload = tmp_path / "data" / "workload.yaml"
+    workload.write_text(workload.read_text().partition("settings:")[0] + "settings:\n")
+    assert load(tmp_path, pump_week(first_day=8), name="b.csv", label="state").noun == "reading"
+
+
 def test_an_example_of_several_readings_needs_their_times(tmp_path):
     with pytest.raises(UsageError) as refused:
         load(tmp_path, pump_week(), label="state", group="machine", readings=8)
