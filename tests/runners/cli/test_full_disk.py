@@ -18,12 +18,19 @@ from tests.edgeline.release.candidates import make_candidate, snapshot
 from tests.outputs import record_output
 from tests.runners.cli.process import ROOT, add_week
 
-READS = ["status", "runs", "show latest", "report latest", "verify", "data list --data D/data"]
+READS = [
+    "status",
+    "runs",
+    "show latest",
+    "report latest",
+    "verify",
+    "data list --data D/data",
+    "diff latest latest",  # but for its page
+]
 WRITES = [
     "rollback --reason r",
     "promote 1 --reason r",
     "report --index",
-    "diff latest latest",
     "keys new --out D/keys",
     "data exclude span-00001 --data D/data --reason dark",
     "data import D/table.csv --label label --data D/other",
