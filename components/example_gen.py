@@ -239,8 +239,8 @@ def _refuse_empty_split(
     workload: Workload,
 ) -> DataRefused:
     """Returns the refusal of a window without examples for a split; `spans` have their numbers of rows."""
-    first, *_, last = [span.name for span in (*spans, *spans)]
-    shown = " to ".join(dict.fromkeys((first, last)))
+    names = [span.name for span in spans]
+    shown = " to ".join(dict.fromkeys((names[0], names[-1])))
     if assigned and not rejected.total():
         return DataRefused(
             f"All {workload.nouns} of {shown} are assigned to {', '.join(assigned)}, and none to {where}.",

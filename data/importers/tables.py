@@ -179,9 +179,9 @@ def import_table(
         if is_first and group and profile.columns[group].cells == profile.columns[label].cells:
             why = "Rows of one group are never in two splits, so there would be no rows to evaluate on."
             check_not_constant(table.shown, profile.columns[group], why, "groups")
-        base_schema = build_text_schema(())
-        if not text:
-            base_schema = build_table_schema((), (), (), group, time, readings=readings)
+        base_schema = (
+            build_text_schema(()) if text else build_table_schema((), (), (), group, time, readings=readings)
+        )
         known_kinds = read_extra_columns(earlier, base_schema) if earlier else None
         columns: dict[str, Column] = {}  # by feature
         if known_kinds is not None:
