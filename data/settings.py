@@ -23,7 +23,7 @@ class DataSettings(Group):
     """Tables: number of rows of one group, up to the row that is judged, that make an example."""
     stride: int = Field(1, ge=1, le=4096)
     """Tables with more than one reading: rows of a group from the end of one example to that of the next."""
-    block_hours: int = Field(24, ge=1, le=8760)
+    block_hours: int = Field(24, ge=1, le=87_600)
     """Tables with more than one reading: length in hours of the blocks into which the time of a group is
     divided. A block goes to one split as a whole, and no example crosses its end. In a table with times
     and without groups, such blocks are the groups, also with one reading."""

@@ -39,6 +39,7 @@ from data.importers.workload_files import (
 )
 from data.spans.layout import add_span, find_spans, find_usable_spans
 from data.spans.source import Rejected
+from data.tables.windows import choose_block_hours
 from data.texts.source import digest_text
 from edgeline.errors import DataRefused, UsageError
 from edgeline.gates.settings import GateSettings
@@ -312,6 +313,13 @@ def _write_span(
                     cells[name] = _rewrite_cell(cells[name], forms[name], column)
                 yield [cells[name] for name in kept.values()]
 
+    def read_times() -> Iterator[tuple[str, float]]:
+        names = list(kept)
+        for cells in read_cells() if readings > 1 else ():
+            with suppress(ValueError):  # a run quarantines it
+                seconds = parse_cell(cells[names.index(time)], when[time].form)
+                yield cells[names.index(group)] if group else "", seconds
+
     def fill(folder: Path) -> None:
         path = folder / ("texts.csv" if text else "table.csv")
         # A lone surrogate, which JSON can hold, becomes a question mark.
@@ -328,8 +336,9 @@ def _write_span(
         if repeated > _FEW_REPEATED * profile.rows:
             usual = GateSettings().max_quarantine_fraction
             allowed = min(_MOST_QUARANTINED, round(usual + repeated / profile.rows, 2))
+        hours = choose_block_hours(read_times(), readings)
         # The files come first: a span left without them would be added again by the next attempt.
-        written, added = add_files(data_dir, schema, labels, noun, allowed, readings, **own)
+        written, added = add_files(data_dir, schema, labels, noun, allowed, readings, hours, **own)
         new_labels.extend(added)
         if allowed and data_dir / WORKLOAD in written:
             remarks.append(

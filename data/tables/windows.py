@@ -1,8 +1,9 @@
 """Windows of the last N readings of each machine, and the machines whose clock goes backwards."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from statistics import median
 from typing import NamedTuple
 
 from data.settings import DataSettings
@@ -12,6 +13,11 @@ from edgeline.records.columns import format_time
 
 # The last readings of each machine are held in memory: 64 of them in eight columns take 4 kB.
 _MOST_MACHINES = 100_000
+# A day, a week, 30 days, a year, ten years.
+_BLOCKS_HOURS = (24, 168, 720, 8_760, 87_600)
+# Windows beside one another that a block has room for: in smaller ones, few windows end; of larger ones, too
+# few may be left to be in both splits.
+_WINDOWS_A_BLOCK = 1.5
 
 
 class Reading(NamedTuple):
@@ -23,6 +29,22 @@ class Reading(NamedTuple):
     time: float  # seconds since 1970; 0 if the table has no times
     categories: tuple[str, ...]  # in the order of the workload
     numbers: bytes  # float32, little-endian, [readings, numbers] in the order of the workload
+
+
+def choose_block_hours(readings: Iterable[tuple[str, float]], count: int) -> int:
+    """Chooses `data.block_hours` for windows of `count` readings, by their usual distance.
+
+    Args:
+        readings: The group and the time, in seconds since 1970, of each reading.
+        count: The number of readings of a window.
+    """
+    last, gaps = dict[str, float](), list[float]()
+    for group, time in readings:
+        if time > last.get(group, time):
+            gaps.append(time - last[group])
+        last[group] = time
+    needed = median(gaps or [0.0]) / 3600 * count * _WINDOWS_A_BLOCK
+    return next((hours for hours in _BLOCKS_HOURS if hours >= needed), _BLOCKS_HOURS[-1])
 
 
 @dataclass

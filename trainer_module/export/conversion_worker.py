@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from edgeline.records.edge import Conversion
 from edgeline.records.json_file import encode
 
 _REASON_LINES = 8
+# Ranges of a quantised input that are tried, as powers of a half of that of the calibration examples.
+_HALVINGS = np.arange(0, 5, 0.5)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -66,6 +68,8 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
     if takes_levels:
         # Calibrated on both ends, a step of the quantised input is one level: nothing is rounded.
         examples[0].flat[:2] = 0, 255
+    elif spec.dtype == tf.float32 and list(examples.shape[1:]) == shape[1:]:
+        examples = _limit(examples, lambda inputs: serve(**{name: tf.constant(inputs)}))
 
     # The signature is converted as a concrete function: from_saved_model aborts, or silently writes wrong
     # weights, on Keras 3 models that were saved through tf.Module.
@@ -105,6 +109,31 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
         return bytes(converter.convert())
 
     return convert
+
+
+def _limit(
+    examples: NDArray[np.float32], serve: Callable[[NDArray[np.float32]], Mapping[str, Any]]
+) -> NDArray[np.float32]:
+    """Clips the calibration examples to the range in which 8 bits change the model's answers least.
+
+    Of a number with a heavy tail, most values are otherwise rounded to a few of the 255 steps. A device clips
+    what is beyond the range.
+
+    Args:
+        examples: Inputs of the model, [n, ...].
+        serve: Returns the model's outputs for a batch, `probabilities` first.
+    """
+    exact = serve(examples)["probabilities"].numpy()
+    largest = np.abs(examples).max()
+
+    def measure_change(limit: float) -> float:
+        clipped = examples.clip(-limit, limit)
+        step = max((max(clipped.max(), 0) - min(clipped.min(), 0)) / 255, 1e-9)
+        rounded = (clipped / step).round() * step
+        return float(np.abs(serve(rounded.astype(np.float32))["probabilities"].numpy() - exact).mean())
+
+    limit = min(largest * 0.5**_HALVINGS, key=measure_change)
+    return examples.clip(-limit, limit)
 
 
 def _write_and_run(path: Path, content: bytes) -> None:

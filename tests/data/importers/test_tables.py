@@ -842,7 +842,7 @@ def test_readings_of_machines_become_windows_that_the_workload_of_sensors_reads(
 
     workload = open_workload(tmp_path / "data")
     assert (workload.noun, workload.id, workload.group) == ("reading", "window_id", "block")
-    assert workload.settings["data"] == {"window": 8, "readings": 8, "stride": 2}
+    assert workload.settings["data"] == {"window": 8, "readings": 8, "stride": 2, "block_hours": 24}
     source, (span,) = open_source(workload, DataSettings(readings=8, stride=2)), find_spans(tmp_path / "data")
     rows = list(source.rows(span))
     assert len(rows) == 6 * 9  # of 24 hours, each second one from the eighth on
@@ -850,6 +850,19 @@ def test_readings_of_machines_become_windows_that_the_workload_of_sensors_reads(
     schema = {feature.name: feature for feature in read_schema(workload).feature}
     assert [dim.size for dim in schema["heat"].shape.dim] == [8] == [len(features["heat"])]
     assert {*features, "label", "span", "newest_span", "block", "window_id"} == schema.keys()
+
+
+def test_monthly_readings_have_blocks_of_years_so_that_their_windows_fit(tmp_path):
+    months = [f"{2010 + m // 12}-{m % 12 + 1:02d}-01" for m in range(60)]
+    sales = [m * 7 % 11 for m in range(120)]
+    table = {"town": ["a"] * 60 + ["b"] * 60, "month": months * 2, "sales": sales, "y": ["p", "q"] * 60}
+    load(tmp_path, table, label="y", group="town", time="month", readings=6)
+    workload = open_workload(tmp_path / "data")
+    settings = DataSettings(**workload.settings["data"])
+    (span,) = find_spans(tmp_path / "data")
+    assert settings.block_hours == 8760
+    # A block has twelve months, but for a leap day now and then.
+    assert len(list(open_source(workload, settings).rows(span))) == 2 * 5 * 7
 
 
 def test_the_next_week_has_windows_of_the_same_number_of_readings(tmp_path):

@@ -112,7 +112,7 @@ def convert_here(
     signature: str,
     variants: Sequence[str],
     output: Path,
-    calibration: NDArray[np.uint8] | None = None,
+    calibration: NDArray[Any] | None = None,
 ) -> dict[str, str | None]:
     """Runs the worker in this process, which saves the seconds of loading TensorFlow; gives the errors."""
     np.save(output / "calibration.npy", exported.images if calibration is None else calibration)

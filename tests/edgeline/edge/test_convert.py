@@ -42,6 +42,16 @@ def test_quantising_makes_files_smaller(files: dict[str, Path]):
     assert max(sizes["fp16"], sizes["dynamic"], sizes["int8"]) < sizes["fp32"]
 
 
+def test_a_heavy_tail_of_the_calibration_examples_leaves_int8_its_steps(exported: Exported, tmp_path: Path):
+    calibration = exported.images.astype(np.float32)
+    calibration[0, 0, 0] = 255 * 100  # a hundred times the others
+
+    convert_here(exported, "serve_image", ["int8"], tmp_path, calibration)
+    probabilities = EdgeModel(tmp_path / "model_int8.tflite").predict(exported.images.astype(np.float32))
+
+    np.testing.assert_allclose(probabilities, exported.probabilities, rtol=0, atol=_TOLERANCE["int8"])
+
+
 def test_a_killed_worker_costs_one_variant_and_another_makes_the_rest(conversions: dict[str, Conversion]):
     killed, *rest = conversions.values()
 
