@@ -96,8 +96,9 @@ class EvaluatorExecutor(Executor):
         METRICS.write(Path(evaluation), metrics)
         judged = _judge_labels(on_eval, out_of_fold, simple)
         reviewed = REVIEWED.find(Path(quarantine.uri)) or ()
-        write_label_issues(Path(evaluation), examples, judged, set(reviewed), workload)
+        bad_spans = write_label_issues(Path(evaluation), examples, judged, set(reviewed), workload)
         verdict = judge(metrics, settings.evaluation, on_eval, out_of_fold, distinct)
+        verdict = replace(verdict, warnings=(*verdict.warnings, *bad_spans))
         if simple.photos:
             drift = write_photo_drift(Path(evaluation), examples, simple.photos, workload)
             if drift and drift.has_drifted:

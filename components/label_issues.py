@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.predictions import write_previews
-from edgeline.gates.label_issues import find_suspects
+from edgeline.gates.label_issues import describe_bad_spans, find_suspects
 from edgeline.records.evaluation import (
     CORRECTED,
     EXAMPLE,
@@ -39,8 +39,10 @@ class Judged:
 
 def write_label_issues(
     folder: Path, examples: Any, judged: Sequence[Judged], reviewed: Collection[str], workload: Workload
-) -> None:
+) -> list[str]:
     """Writes the suspects among the judged examples: a record, previews, and a list for people to fill in.
+
+    Returns a sentence for each span whose labels look wrong.
 
     `examples` is the artifact with the examples; those in `reviewed`, whose label a person decided on, are no
     suspects.
@@ -68,6 +70,8 @@ def write_label_issues(
         for issue in issues[:_MOST_LISTED]:
             figures = issue.probability, issue.probability_of_label
             writer.writerow((issue.example, issue.label, issue.suggested, *figures, ""))
+    ids = (name for part in judged for name in part.ids)
+    return list(describe_bad_spans(ids, (issue.example for issue in issues), workload.nouns))
 
 
 def _find_issues(part: Judged, labels: Sequence[str]) -> Iterator[LabelIssue]:

@@ -24,7 +24,7 @@ from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.own_steps import OwnStep, find_mistakes
 from pipeline.workloads import BY_WEIGHTS
 from trainer_module.search.tune_settings import NOT_SEARCHED, SEARCHED, TuneSettings, Values, hyperband_trials
-from trainer_module.settings import ModelSettings, TrainerSettings
+from trainer_module.settings import PRETRAINED, ModelSettings, TrainerSettings
 
 # Each profile that has a name.
 PROFILES = Path(__file__).parent / "profiles"
@@ -218,7 +218,7 @@ def _find_conflicts(settings: Settings, tree: Tree) -> Iterator[str]:
             "model.frozen_stages: all keeps the weights that training begins with, but model.weights is none:"
             f" set it to a file of weights (from {tree.origin('model.frozen_stages')})."
         )
-    if settings.model.weights == "imagenet" and not settings.model.backbone.startswith("efficientnet_lite"):
+    if settings.model.weights == "imagenet" and settings.model.backbone not in PRETRAINED:
         yield (
             f"model.backbone: {settings.model.backbone} has no weights of ImageNet: set model.weights=none"
             f" beside it, or choose an efficientnet_lite (from {tree.origin('model.backbone')})."

@@ -27,6 +27,8 @@ Weights = Annotated[
     Field(json_schema_extra={"format": "path"}),
 ]
 
+# The backbones that have ImageNet weights.
+PRETRAINED = ("efficientnet_lite0", "efficientnet_lite0_cut", "efficientnet_lite2")
 
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smh]$")]
 

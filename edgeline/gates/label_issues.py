@@ -5,10 +5,16 @@ its own reaches the mean probability that this class has among the examples with
 probability of the own label (Northcutt, Jiang and Chuang, 2021: Confident Learning, JAIR 70, 1373-1411).
 """
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+# The labels of a span look wrong if this share of them is suspect, this many times the share in other spans,
+# and by so many standard deviations more than chance has it: sessions of hard examples have a few more too.
+_MUCH, _TIMES, _DEVIATIONS = 0.15, 3, 4
 
 
 def find_suspects(
@@ -34,3 +40,28 @@ def find_suspects(
     suspect = np.flatnonzero(margins > 0)
     suspect = suspect[np.argsort(-margins[suspect], kind="stable")]
     return known[suspect], suggested[suspect]
+
+
+def describe_bad_spans(judged: Iterable[str], suspects: Iterable[str], nouns: str) -> Iterator[str]:
+    """Yields a sentence for each span of whose labels far more are suspect than of those of other spans.
+
+    Args:
+        judged: The ids of all judged examples, SPAN/NAME.
+        suspects: Those of the suspects.
+        nouns: The workload's word for examples.
+    """
+    counts, found = (Counter(each.partition("/")[0] for each in ids) for ids in (judged, suspects))
+    for span, wrong in sorted(found.items()):
+        others = counts.total() - counts[span]
+        if not others:
+            continue
+        usual = (found.total() - wrong) / others
+        expected = usual * counts[span]
+        deviation = (expected * (1 - usual)) ** 0.5 + 1
+        share = wrong / counts[span]
+        if share >= max(_MUCH, _TIMES * usual) and wrong - expected > _DEVIATIONS * deviation:
+            yield (
+                f"Labels of {span} look wrong: {wrong:,} of {counts[span]:,} {nouns} are suspect, and"
+                f" {usual:.1%} of those of other spans. Correct them in label_issues.csv for `edgeline data"
+                f" relabel`, or leave the span out: `edgeline data exclude {span} --reason R --data DIR`."
+            )

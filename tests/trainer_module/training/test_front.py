@@ -61,7 +61,7 @@ def test_a_model_that_begins_with_random_weights_has_no_front(backbone):
 @pytest.mark.parametrize("backbone", ["compact", "efficientnet_lite0_cut"])
 def test_with_all_stages_frozen_training_changes_nothing_but_the_last_layer(task, tmp_path, backbone):
     path, size = tmp_path / "own.weights.h5", {"backbone": backbone, "image_size": 32}
-    begun = "imagenet" if backbone in backbones.PRETRAINED else "none"
+    begun = "imagenet" if backbone in backbones.SIZES else "none"
     own = backbones.body(ModelSettings(**size, weights=begun))
     random = np.random.default_rng(3)
     own.set_weights([weight + random.uniform(0, 0.01, weight.shape) for weight in own.get_weights()])
