@@ -5,7 +5,7 @@ artifact.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,12 @@ from edgeline.gates.answers import Answers
 from edgeline.gates.bounds import judge
 from edgeline.gates.figures import compute_metrics, estimate_accuracies, find_worst_groups
 from edgeline.gates.served import add_served, describe_skews
-from edgeline.gates.settings import ALARM_METRICS, EvaluationSettings, GateSettings
+from edgeline.gates.settings import ALARM_METRICS, EvaluationSettings, GateSettings, Severity
 from edgeline.gates.simple import compare
 from edgeline.records.evaluation import METRICS, REVIEWED, Confusion, Metrics
 from edgeline.records.ingest import TWINS
 from edgeline.records.served import PUSHED, SERVED, SKEW
-from edgeline.records.verdict import VERDICT
+from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
 
@@ -98,7 +98,7 @@ class EvaluatorExecutor(Executor):
         reviewed = REVIEWED.find(Path(quarantine.uri)) or ()
         bad_spans = write_label_issues(Path(evaluation), examples, judged, set(reviewed), workload)
         verdict = judge(metrics, settings.evaluation, on_eval, out_of_fold, distinct)
-        verdict = replace(verdict, warnings=(*verdict.warnings, *bad_spans))
+        verdict = _add_bad_spans(verdict, bad_spans, gate.severity["labels"])
         if simple.photos:
             drift = write_photo_drift(Path(evaluation), examples, simple.photos, workload)
             if drift and drift.has_drifted:
@@ -121,6 +121,17 @@ class EvaluatorExecutor(Executor):
             name, value = constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE
         Path(blessing.uri, name).touch()
         blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
+
+
+def _add_bad_spans(verdict: Verdict, bad_spans: Mapping[str, str], severity: Severity) -> Verdict:
+    """Returns the verdict with the spans whose labels look wrong, a sentence each, as the severity says."""
+    sentences = tuple(bad_spans.values())
+    if not sentences or severity == "off":
+        return verdict
+    if severity == "warn":
+        return replace(verdict, warnings=(*verdict.warnings, *sentences))
+    reasons = (*(() if verdict.passed else verdict.reasons), *sentences)
+    return replace(verdict, result="fail", reasons=reasons, spans=(*verdict.spans, *bad_spans))
 
 
 def _judge_labels(on_eval: Answers, out_of_fold: Answers | None, simple: SimpleModels) -> list[Judged]:

@@ -1,7 +1,7 @@
 """The search for labels that are probably wrong, by models that did not learn from what they judge."""
 
 import csv
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,10 @@ class Judged:
 
 def write_label_issues(
     folder: Path, examples: Any, judged: Sequence[Judged], reviewed: Collection[str], workload: Workload
-) -> list[str]:
+) -> Mapping[str, str]:
     """Writes the suspects among the judged examples: a record, previews, and a list for people to fill in.
 
-    Returns a sentence for each span whose labels look wrong.
+    Returns the spans whose labels look wrong, with a sentence each.
 
     `examples` is the artifact with the examples; those in `reviewed`, whose label a person decided on, are no
     suspects.
@@ -71,7 +71,7 @@ def write_label_issues(
             figures = issue.probability, issue.probability_of_label
             writer.writerow((issue.example, issue.label, issue.suggested, *figures, ""))
     ids = (name for part in judged for name in part.ids)
-    return list(describe_bad_spans(ids, (issue.example for issue in issues), workload.nouns))
+    return describe_bad_spans(ids, (issue.example for issue in issues), workload.nouns)
 
 
 def _find_issues(part: Judged, labels: Sequence[str]) -> Iterator[LabelIssue]:

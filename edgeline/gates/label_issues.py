@@ -6,7 +6,7 @@ probability of the own label (Northcutt, Jiang and Chuang, 2021: Confident Learn
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,14 +42,15 @@ def find_suspects(
     return known[suspect], suggested[suspect]
 
 
-def describe_bad_spans(judged: Iterable[str], suspects: Iterable[str], nouns: str) -> Iterator[str]:
-    """Yields a sentence for each span of whose labels far more are suspect than of those of other spans.
+def describe_bad_spans(judged: Iterable[str], suspects: Iterable[str], nouns: str) -> Mapping[str, str]:
+    """Returns the spans of whose labels far more are suspect than of those of others, with a sentence each.
 
     Args:
         judged: The ids of all judged examples, SPAN/NAME.
         suspects: Those of the suspects.
         nouns: The workload's word for examples.
     """
+    bad = dict[str, str]()
     counts, found = (Counter(each.partition("/")[0] for each in ids) for ids in (judged, suspects))
     for span, wrong in sorted(found.items()):
         others = counts.total() - counts[span]
@@ -60,8 +61,9 @@ def describe_bad_spans(judged: Iterable[str], suspects: Iterable[str], nouns: st
         deviation = (expected * (1 - usual)) ** 0.5 + 1
         share = wrong / counts[span]
         if share >= max(_MUCH, _TIMES * usual) and wrong - expected > _DEVIATIONS * deviation:
-            yield (
+            bad[span] = (
                 f"Labels of {span} look wrong: {wrong:,} of {counts[span]:,} {nouns} are suspect, and"
                 f" {usual:.1%} of those of other spans. Correct them in label_issues.csv for `edgeline data"
                 f" relabel`, or leave the span out: `edgeline data exclude {span} --reason R --data DIR`."
             )
+    return bad

@@ -23,8 +23,9 @@ GateRule = Literal[
     "unknown_tokens",
     "twins",
     "served",
+    "labels",
 ]
-_ONLY_WARN: tuple[GateRule, ...] = ("drift", "missing_value", "unknown_tokens", "twins", "served")
+_ONLY_WARN: tuple[GateRule, ...] = ("drift", "missing_value", "unknown_tokens", "twins", "served", "labels")
 DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
     rule: "warn" if rule in _ONLY_WARN else "block" for rule in get_args(GateRule)
 }
@@ -42,8 +43,9 @@ class GateSettings(Group):
     max_quarantine_fraction: Fraction = 0.05
     """Largest share of a span that may be quarantined."""
     exclude_refused: bool = False
-    """Whether `edgeline run` excludes the spans for which it refused the data, with the reason as a comment,
-    and runs again at once without them. The alert of the refusal is sent all the same."""
+    """Whether `edgeline run` excludes the spans for which it refused the data or, where `severity` blocks
+    `labels`, held the model back, with the reason as a comment, and runs again at once without them. The
+    alert is sent all the same."""
     large_drift_factor: float = Field(3.0, ge=1, le=1000)
     """Drift above this many times the distance that the schema allows falls under the rule `large_drift`, and
     so does drift more than halfway from that distance to 1, the largest possible distance."""
@@ -56,7 +58,8 @@ class GateSettings(Group):
     above that of the rest makes eval s * d too good: 0.1 is two points where twins are 20 above. In the
     sample, whose shelves are drawn alike, 7 % have one by chance."""
     severity: Mapping[GateRule, Severity] = DEFAULT_SEVERITY
-    """Effect of each rule when it fires. A rule that is not named keeps its default."""
+    """Effect of each rule when it fires. A rule that is not named keeps its default. `labels`, of spans whose
+    labels look wrong to models that did not learn from them, holds the model back where it blocks."""
 
     @field_validator("severity")
     @classmethod

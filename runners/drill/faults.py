@@ -67,7 +67,9 @@ FAULTS: Mapping[str, Fault] = {
     "new-lane": Fault(2, "may", "sessions in lanes that the schema does not know", "lane", 0.2),
     "dark-lens": Fault(3, "may", "a dirty lens takes a third of the light", "brightness|contrast", 0.3),
     "new-camera": Fault(3, "recovers", "a new phone's camera, a little brighter", "brightness", 0.3),
-    "flipped-labels": Fault(5, "may", "labels of the train split alone are shuffled", "accuracy|recall", 1.0),
+    "flipped-labels": Fault(
+        5, "may", "labels of the train split alone are shuffled", "labels|accuracy|recall", 1.0
+    ),
     "blind-class": Fault(
         4, "may", "a setting makes the training ignore `damaged`", "damaged|accuracy|recall"
     ),
@@ -76,7 +78,7 @@ FAULTS: Mapping[str, Fault] = {
         3,
         "may",
         "sessions of another camera, whose labels are shuffled in train: five of a hundred in the window",
-        "accuracy|recall|session",
+        "labels|accuracy|recall|session",
         0.4,
     ),
     "canary": Fault(

@@ -144,7 +144,7 @@ class _Session:
 
         The last span that is left stays: without any there is nothing to train on.
         """
-        if not self.settings.gate.exclude_refused or run.outcome != "refused":
+        if not self.settings.gate.exclude_refused or run.outcome not in ("refused", "held"):
             return False
         data, others = locate(run.data), ""
         try:

@@ -9,7 +9,7 @@ from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation, 
 
 from components.answers import read_answers
 from components.artifacts import Quarantine
-from components.evaluator import read_metrics
+from components.evaluator import _add_bad_spans, read_metrics
 from components.tfx_steps import Evaluator
 from edgeline.gates.answers import build_measure
 from edgeline.gates.settings import Bound, EvaluationSettings, ServedBound
@@ -18,7 +18,7 @@ from edgeline.records.evaluation import LABEL_ISSUES, METRICS, REVIEWED
 from edgeline.records.ingest import TWINS, Twin, Twins
 from edgeline.records.served import SERVED, Served, ServedVersion, Tally
 from edgeline.records.training import Estimate
-from edgeline.records.verdict import VERDICT
+from edgeline.records.verdict import VERDICT, Verdict
 from pipeline.evaluation import build_evaluation_config
 from pipeline.settings import Settings
 from tests.components.steps import LABELS, SHELF, artifact, execute
@@ -268,3 +268,13 @@ def test_examples_whose_label_is_probably_wrong_are_listed_unless_somebody_looke
     listed = Path(evaluation.uri, "label_issues.csv").read_text().splitlines()
     assert listed[0] == "example,label,suggested,probability,probability_of_label,corrected"
     assert len(listed) == 2
+
+
+def test_a_span_whose_labels_look_wrong_is_warned_of_or_holds_the_model_as_its_severity_says():
+    good, bad = Verdict("evaluation", "pass", ("All well.",)), {"span-00003": "Labels look wrong."}
+    assert _add_bad_spans(good, bad, "off") == _add_bad_spans(good, {}, "block") == good
+    assert _add_bad_spans(good, bad, "warn") == replace(good, warnings=("Labels look wrong.",))
+    held = _add_bad_spans(good, bad, "block")
+    assert (held.passed, held.reasons, held.spans) == (False, ("Labels look wrong.",), ("span-00003",))
+    low = replace(good, result="fail", reasons=("Too low.",))
+    assert _add_bad_spans(low, bad, "block").reasons == ("Too low.", "Labels look wrong.")

@@ -96,6 +96,12 @@ def test_the_commands_on_a_page_name_the_workspace_so_that_they_work_in_any_fold
     assert f"`edgeline schema diff {place}`" in widen and f"FEATURE --reason R {place}`" in widen
 
 
+def test_a_model_held_for_the_labels_of_a_span_leads_to_its_exclusion():
+    verdict = Verdict("evaluation", "fail", ("Labels of span-00008 look wrong.",), spans=("span-00008",))
+    steps = list_next_steps(replace(ended("held"), gates=(verdict,)))
+    assert "`edgeline data exclude span-00008 --reason R" in steps[0] and "worst mistakes" in steps[1]
+
+
 @pytest.mark.parametrize(("action", "is_said"), [("promote", False), ("rollback", True)])
 def test_a_held_run_that_promoted_a_canary_does_not_say_that_production_is_unchanged(action, is_said):
     facts = ended("held", reasons=("Too bad.", f"{ENDED_CANARY}{action} from version 1 to 2: Good."))

@@ -62,7 +62,8 @@ def test_a_run_whose_worker_cannot_be_started_is_recorded_with_the_reason(option
     assert record.outcome == "failed" and record.reasons == ("Resource temporarily unavailable.",)
 
 
-def test_each_span_that_a_run_excludes_has_the_reason_that_names_it(tmp_path):
+@pytest.mark.parametrize("outcome", ["refused", "held"])
+def test_each_span_that_a_run_excludes_has_the_reason_that_names_it(tmp_path, outcome):
     spans = [f"span-0000{n}" for n in (1, 2, 3)]
     for span in spans:
         (tmp_path / span).mkdir()
@@ -70,7 +71,7 @@ def test_each_span_that_a_run_excludes_has_the_reason_that_names_it(tmp_path):
     record = Run(
         id="r",
         workload="shelf",
-        outcome="refused",
+        outcome=outcome,
         data=str(tmp_path),
         reasons=reasons,
         blamed_spans=tuple(spans[1:]),
