@@ -488,7 +488,9 @@ def _switch_to(
             opened = Canary(target, release.manifest_sha256, float(percent))
             change = make_change(folder, model, action, production.named, reason.strip(), candidate=opened)
         else:
-            change = make_change(folder, model, action, release.named, reason.strip())
+            # Nothing vouches for a manifest that was changed since: production keeps the digest of its push.
+            named = newest.production if newest and target == stays else release.named
+            change = make_change(folder, model, action, named, reason.strip())
         _put_in_production(folder, model, change, _seal(folder, model, change, key))
     return release
 

@@ -127,6 +127,17 @@ def test_a_bad_candidate_is_withdrawn_though_production_has_a_file_too_many(root
     (root / "serving/shelf/1/.DS_Store").unlink()
 
 
+def test_a_candidate_that_is_withdrawn_vouches_for_no_changed_manifest_of_production(root, push):
+    push("one")
+    push("two", canary_percent=5)
+    manifest = root / "edge/shelf/1/manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b"0.94", b"0.99"))
+    store.rollback(root, "shelf", "two is bad", key=KEY)
+    assert any("manifest.json: found sha256" in each for each in store.verify(root, "shelf"))
+    with pytest.raises(EdgelineError, match="as when it went into production"):
+        store.current(root, "shelf")
+
+
 @pytest.fixture(scope="module")
 def open_canary(base, tmp_path_factory):
     """Of three releases the first is in production, and 10 % of phones run the second."""
