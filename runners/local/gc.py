@@ -176,7 +176,7 @@ def collect(
     inventory = Inventory(workspace, root, model)
     kept, waste = inventory.find_kept_runs(keep), inventory.find_waste(keep, in_store or keep)
     removed = () if dry_run else (*waste.artifacts, *waste.mlflow, *waste.leftovers)
-    with hold_artifacts(workspace, to_remove=True) if removed else nullcontext():
+    with hold_artifacts(workspace, to_remove=True) if removed and workspace.is_dir() else nullcontext():
         for path in removed:
             _remove(path)
     keys = _collect_keys(kept)

@@ -1,6 +1,7 @@
 """The commands of releases, given the URL of an object store."""
 
 import json
+import os
 import socket
 import tempfile
 from datetime import datetime, timedelta
@@ -83,6 +84,18 @@ def test_old_releases_of_a_bucket_and_records_of_a_cluster_are_collected_from_an
     assert "2 releases of shelf" in edgeline("verify", "--store", url)[1]
     code, said = edgeline("promote", "1", "--store", url, "--reason", "drill")
     assert code == 2 and "shelf 1 was collected on" in said
+
+
+def test_gc_of_a_store_needs_no_workspace_where_a_killed_command_left_files(edgeline, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("one", "two", "three"):
+        store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / name, name, size=100))
+    left = tmp_path / "edgeline-push-killed"
+    left.mkdir()
+    os.utime(left, (1e9, 1e9))
+    code, said = edgeline("gc", "--keep", "1", "--store", tmp_path / "push")
+    assert code == 0 and "releases of shelf         1" in said
+    assert not left.exists() and not (tmp_path / "workspace").exists()
 
 
 def test_gc_of_a_workspace_that_a_run_holds_or_that_is_not_there_removes_nothing(edgeline, workspace):
