@@ -17,7 +17,7 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.edge import GOLDEN_FOLDER
 from edgeline.release import store
 from edgeline.release.history import find_envelope, find_pointer
-from edgeline.release.layout import POINTER, PushFolder
+from edgeline.release.layout import POINTER, PushFolder, damaged
 from edgeline.release.manifest import Manifest
 from edgeline.store.locations import list_names, locate, read_bytes, write_atomically
 
@@ -41,6 +41,7 @@ class Site:
 
     Raises:
         UsageError: The page was not built, or the model has no release in production.
+        EdgelineError: The release or its pointer is damaged.
     """
 
     def __init__(self, root: str, model: str, key: str | None = None) -> None:
@@ -53,7 +54,11 @@ class Site:
         folder = PushFolder(locate(root))
         self.manifest: Manifest = store.get(root, model).manifest
         envelope = find_envelope(folder, model)
-        self.key = key or (envelope.read()[1] if envelope else None)
+        try:
+            self.key = key or (envelope.read()[1] if envelope else None)
+        except ValueError as error:
+            where, found = folder.relative(folder.pointer(model)), f"a wrong signed pointer ({error})"
+            raise damaged(where, found, "the one that was signed") from error
         self._place, self._change = folder.edge(model), find_pointer(folder, model)
 
     def find(self, path: str) -> bytes | None:

@@ -43,6 +43,17 @@ def root(tmp_path):
     return tmp_path / "push"
 
 
+def test_a_pointer_whose_signature_is_not_right_is_named_and_nothing_is_written(root, page, tmp_path, capsys):
+    pointer = root / "edge/shelf/current.json"
+    content = json.loads(pointer.read_bytes())
+    content["signed"]["signatures"][0]["sig"] = "A" * 86 + "=="
+    pointer.write_text(json.dumps(content))
+    assert main(["phone", "--store", str(root), "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "edge/shelf/current.json: found a wrong signed pointer" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_for_a_web_server_has_page_release_and_pointer(root, page, tmp_path, capsys):
     assert main(["phone", "--store", str(root), "--out", str(tmp_path / "out")]) == 0
     assert "Serve it by https" in capsys.readouterr().out
