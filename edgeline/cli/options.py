@@ -46,7 +46,13 @@ def gather(name: str, into: Any, *options: Decorator) -> Decorator:
 
 def _parse_store(text: str) -> str:
     """Returns the place of releases as a run records it: without a last slash, a folder absolute."""
-    return name_place(text) if is_url(text) or not text else str(locate(text).absolute())
+    if not text.strip():
+        raise UsageError(
+            "The name after --store is empty.",
+            "It may come from a variable that is not set; the store of the last run may be another one.",
+            "Pass a folder or a URL, or leave out --store for the store of the last run.",
+        )
+    return name_place(text) if is_url(text) else str(locate(text).absolute())
 
 
 def _parse_workspace(text: str) -> Path:

@@ -294,6 +294,15 @@ def test_a_store_is_named_as_runs_record_it(given, store, tmp_path, monkeypatch)
     assert PushSettings(destination=given).destination == store.format(here=tmp_path)
 
 
+def test_a_store_without_a_name_is_not_taken_for_that_of_the_last_run(edgeline, tmp_path):
+    push = tmp_path / "workspace/push"
+    for name in ("one", "two"):
+        store.push(push, "shelf", make_candidate(tmp_path / name, name, size=100))
+    code, said = edgeline("rollback", "--store", "", "--reason", "drill")
+    assert code == 2 and "The name after --store is empty." in said
+    assert store.get(push, "shelf").version == 2
+
+
 def test_status_says_when_production_is_older_than_was_promised(edgeline, tmp_path, make_run, monkeypatch):
     store.push(tmp_path / "workspace/push", "shelf", make_candidate(tmp_path / "one"))
     make_workspace(tmp_path / "workspace", make_run, settings={"alerts": {"stale_days": 8}})
