@@ -265,7 +265,8 @@ def make_change(
         from_version=withdrawn.version if withdrawn else last.to_version if last else None,
         to_version=production.version,
         manifest_sha256=production.manifest_sha256,
-        reason=reason,
+        # A terminal that is not in UTF-8 gives lone surrogates, with which many readers refuse current.json.
+        reason=reason.encode(errors="backslashreplace").decode(),
         previous_sha256=sha256_of_bytes(last.to_line()) if last else None,
         collected=tuple(collected),
         candidate=candidate,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import EdgelineError, HeldBack, UsageError
+from edgeline.records.json_file import decode
 from edgeline.release import durable, manifest, releases, store
 from edgeline.release.history import read_pointer
 from edgeline.release.layout import PushFolder
@@ -84,6 +85,12 @@ def test_a_second_rollback_goes_further_back_and_not_to_the_bad_release(pushed, 
 def test_a_promotion_puts_a_release_back_and_can_be_rolled_back(pushed):
     assert store.promote(pushed, "shelf", 1, "the lens is fixed").version == 1
     assert store.rollback(pushed, "shelf", "it was not").version == 3
+
+
+def test_a_reason_from_a_terminal_that_is_not_in_utf_8_keeps_no_phone_from_the_rollback(pushed):
+    store.rollback(pushed, "shelf", "gr\udcfcn")
+    pointer = decode((pushed / "edge/shelf/current.json").read_bytes())  # as `edgeline.runtime` reads it
+    assert pointer["change"]["reason"] == "gr\\udcfcn" and store.verify(pushed, "shelf") == []
 
 
 def test_every_change_is_audited_by_a_line_that_is_appended(pushed):
