@@ -445,7 +445,8 @@ def _switch_to(
         others = released - {current_version}
         log_state = " ".join(history.problems) or "The audit log is intact."
         choice = f"Other releases: {', '.join(map(str, sorted(others))) or 'none'}."
-        ended = seen is not None and seen.candidate is not None and tried is None
+        meant = seen.candidate if seen else None
+        ended = meant is not None and (tried is None or tried.version != meant.version)
         if pointer and (ended or (version is None and pointer != seen)):
             too_far = "A rollback from there would go back one release too far."
             raise EdgelineError(

@@ -252,6 +252,17 @@ def test_a_candidate_that_is_withdrawn_while_its_promotion_waits_is_not_promoted
     assert store.find_rollout(pushed, "shelf") is None and store.verify(pushed, "shelf") == []
 
 
+def test_the_end_of_one_canary_does_not_withdraw_another_that_was_opened_meanwhile(pushed):
+    store.rollback(pushed, "shelf", "drill", 1)
+    store.rollout(pushed, "shelf", 2, 10, "drill")
+    seen = read_pointer(PushFolder(pushed), "shelf")
+    store.rollback(pushed, "shelf", "somebody was faster")
+    store.rollout(pushed, "shelf", 3, 10, "drill")
+    with pytest.raises(EdgelineError, match="The canary is over"):
+        store.rollback(pushed, "shelf", "two is bad", 1, seen=seen)
+    assert store.find_rollout(pushed, "shelf").candidate.version == 3
+
+
 def test_a_manifest_of_a_newer_version_of_this_code_is_not_called_damaged(pushed, monkeypatch):
     monkeypatch.setattr(manifest, "SCHEMA_VERSION", 0)  # as of code from before any of them
     with pytest.raises(manifest.NewerManifest, match="Update Edgeline"):
