@@ -19,6 +19,7 @@ from data.settings import DataSettings
 from data.spans.corrections import correct_label, read_corrections
 from data.spans.layout import Span
 from data.spans.source import Row, Source, load_source
+from edgeline.edge.contracts.row import list_columns
 from edgeline.edge.interpreter import preprocess
 from edgeline.prediction.inputs import Input, answer, find_inputs, read_inputs
 from edgeline.records.events import Counted, report
@@ -174,7 +175,7 @@ def _read_photos(src: Path, contract: Mapping[str, Any]) -> Iterator[tuple[Input
     """Yields the photos of a folder, or those that a table lists by paths relative to its folder."""
     listed: list[tuple[Path, Mapping[str, str]]] = []
     if src.name.lower().endswith(TABLES):
-        for cells in _read_cells(src, (_PHOTO,)).values():
+        for cells in _read_cells(src, (_PHOTO,), (_PHOTO,)).values():
             paths = [folder / cells[_PHOTO] for folder in (src.parent, src.parent / "photos")]
             listed.append((next((path for path in paths if path.is_file()), paths[0]), cells))
     for path, cells in _track("photos", listed or [(path, {}) for path in find_inputs(src, contract)]):
@@ -185,19 +186,21 @@ def _read_photos(src: Path, contract: Mapping[str, Any]) -> Iterator[tuple[Input
 
 
 def _read_rows(src: Path, contract: Mapping[str, Any]) -> Iterator[tuple[Input, Mapping[str, str]]]:
+    text = contract.get("column", "text")
+    columns = list_columns(contract) if contract.get("kind") == "row" else [text]
     for path in find_inputs(src, contract):
-        cells = None if path.suffix.lower() == ".txt" else _read_cells(path)
+        cells = None if path.suffix.lower() == ".txt" else _read_cells(path, columns)
         for example in read_inputs(path, contract):
             if cells is None:  # the file is one text, and has no rows
-                yield example, {contract.get("column", "text"): _prepare(example.content, contract)}
+                yield example, {text: _prepare(example.content, contract)}
             else:
                 yield example, cells.get(example.place, {})
 
 
-def _read_cells(path: Path, needed: Sequence[str] = ()) -> dict[str, dict[str, str]]:
-    """Reads all cells of a table by the place of the row."""
+def _read_cells(path: Path, columns: Sequence[str], needed: Sequence[str] = ()) -> dict[str, dict[str, str]]:
+    """Reads all cells of a table by the place of the row; by `columns` it is opened as `read_inputs` does."""
     with TemporaryDirectory() as scratch:
-        table = open_table(str(path), Path(scratch), needed)
+        table = open_table(str(path), Path(scratch), columns)
         check_columns(table, needed)
         rows = table.rows(list(filter(None, table.header)), any_json=True)
         return dict(item for item in rows if not isinstance(item, Rejected))

@@ -15,6 +15,7 @@ from data.importers.tables import import_table
 from edgeline.cli.main import main
 from edgeline.release import store
 from tests.conftest import make_workspace
+from tests.data.importers.workbooks import write_xlsx
 from tests.data.sample_photos import jpeg
 from tests.edgeline.cli.test_predict import ROW, SHAPES, TOKENS, image_contract, tflite
 from tests.edgeline.release.candidates import make_candidate
@@ -186,6 +187,17 @@ def test_rows_of_a_table_keep_their_columns_and_get_one_for_the_label(suggest, t
     assert "1 labelled already" in ended.out and "'warm'" in ended.out
     assert "--label state --data" in ended.out
     assert ended.rows[0]["celsius"] == "19.75"  # the nearest to 30, where both labels are as probable
+
+
+def test_a_table_is_opened_by_its_columns_as_predict_opens_it(suggest, tmp_path):
+    rows = [["celsius", "name of room"], *([f"{n / 2 + 0.25}", f"the {n} room"] for n in range(20))]
+    write_xlsx(tmp_path / "new.xlsx", {"notes": [["who", "what"], ["ann", "ok"]], "rows": rows})
+    write_table(tmp_path / "new.csv", rows[0], rows[1:])
+    for number, name in enumerate(("new.csv", "new.xlsx")):
+        ended = suggest(tmp_path / name, "--n", "20", "--out", f"{number}", kind="row")
+        assert ended.code == 0, ended.err
+        listed = sorted([row["celsius"], row["name of room"]] for row in read_list(f"{number}"))
+        assert listed == sorted(rows[1:])
 
 
 def test_texts_are_suggested_from_tables_and_text_files(suggest, tmp_path):
