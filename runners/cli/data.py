@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 from msgspec import to_builtins
 
+from data.spans.corrections import read_corrections
 from data.spans.exclusions import decide, find_excluded_spans
 from data.spans.layout import Span, find_spans
 from data.spans.source import load_source
@@ -359,12 +360,14 @@ def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
 
     It ends with 4 if one that cannot be read is not excluded.
     """
-    definition = _find_workload(data, workload)
+    from pipeline.workloads import with_features
+
+    definition = with_features(_find_workload(data, workload))
     spans = find_spans(data)
     excluded = find_excluded_spans(data)
     entries = []
     for span in spans:
-        rows, problem = _count_rows(span, definition.source)
+        rows, problem = _count_rows(span, definition)
         decision = excluded.get(span.name)
         why = {key: getattr(decision, key) for key in ("who", "when", "reason")} if decision else None
         entries.append({"span": span.name, definition.nouns: rows, "problem": problem, "excluded": why})
@@ -387,9 +390,12 @@ def _find_workload(data: Location, workload: str | None) -> "Workload":
     return find_workload(workload or find_own_workload(data))
 
 
-def _count_rows(span: Span, source: str) -> tuple[int | None, str | None]:
+def _count_rows(span: Span, workload: "Workload") -> tuple[int | None, str | None]:
+    source = load_source(workload.source)
     try:
-        return load_source(source).count(span), None
+        source.check(span, workload)
+        read_corrections(span)
+        return source.count(span), None
     except DataRefused as refusal:
         return None, refusal.found
     except OSError as error:

@@ -38,6 +38,20 @@ def test_a_span_whose_labels_cannot_be_read_is_listed_with_that(data, command):
     assert command("data", "list", "--data", data).code == 0
 
 
+def test_a_span_that_a_run_refuses_is_listed_with_why(tmp_path, command):
+    for week in range(3):
+        rows = "".join(f"{n * n % 7 + week / 10},{'on' if n % 2 else 'off'}\n" for n in range(20))
+        (tmp_path / "a.csv").write_text(f"celsius,state\n{rows}")
+        assert command("data", "import", "a.csv", "--label", "state", "--data", "data").code == 0
+    table = tmp_path / "data" / "span-00001" / "table.csv"
+    table.write_text(table.read_text().replace("celsius", "kelvin"))
+    (tmp_path / "data" / "span-00002" / "corrections.jsonl").write_text("{}\n")
+    listed = command("data", "list", "--data", "data")
+    first, second, third = listed.out.splitlines()
+    assert listed.code == 4 and third.split() == ["span-00003", "20", "rows"]
+    assert "lacks 'celsius'" in first and "line 1 is not a correction of a label" in second
+
+
 def test_a_span_whose_folder_cannot_be_read_is_listed_with_that(data):
     code = "import sys, edgeline.cli.main as cli; print(cli.main(['data', 'list', '--data', sys.argv[1]]))"
     (data / "span-00001").chmod(0)
