@@ -28,6 +28,7 @@ class Counts:
     corrected: int
     confirmed: int
     skipped: int  # without a corrected label
+    earlier: int  # corrected by the same command before
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
     for name, corrections in checked.items():
         add_corrections(spans[name], corrections)
     confirmed = sum(decision.label == decision.was for decision in decisions)
-    return Counts(len(decisions) - confirmed, confirmed, len(rows) - len(decisions))
+    written = sum(map(len, checked.values()))
+    return Counts(written - confirmed, confirmed, len(rows) - len(decisions), len(decisions) - written)
 
 
 def _read_list(file: Path) -> Iterator[_Decision]:

@@ -450,9 +450,10 @@ def relabel(file: Path, data: Location, workload: str | None, reason: str) -> in
     from pipeline.workloads import with_features
 
     counts = apply(file, data, with_features(_find_workload(data, workload)), reason)
+    earlier = f", {counts.earlier:,} corrected before" if counts.earlier else ""
     say(
         f"{counts.corrected:,} label{'s' if counts.corrected != 1 else ''} corrected, {counts.confirmed:,}"
-        f" confirmed, {counts.skipped:,} row{'s' if counts.skipped != 1 else ''} skipped. The next run reads"
-        " them; the files of the spans are as they were."
+        f" confirmed, {counts.skipped:,} row{'s' if counts.skipped != 1 else ''} skipped{earlier}."
+        " The next run reads them; the files of the spans are as they were."
     )
     return 0
