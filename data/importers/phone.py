@@ -31,7 +31,7 @@ from edgeline.records.workload import Workload
 from edgeline.tables.rows import read_lines, read_rows
 
 RELEASE, _PHOTOS, _ROWS, _TEXTS = "release.json", "labels.csv", "rows.csv", "texts.csv"
-_MOST_BYTES = 2**31
+_MOST_BYTES, _MOST_CELL = 2**31, 2**26
 _LABEL, _GROUP, _TIME = "edgeline.label", "edgeline.group", "edgeline.captured_at"
 
 
@@ -55,6 +55,7 @@ def unpack(source: Path) -> Iterator[tuple[Path, str]]:
                 raise ValueError(f"it unpacks to more than {_MOST_BYTES:,} bytes")
             archive.extractall(scratch)  # never outside of the folder
             model = str(json.loads(Path(scratch, RELEASE).read_bytes())["model"])
+            _read(Path(scratch, SERVED))
             if not _read(Path(scratch, _find_table(Path(scratch)))):
                 raise ValueError("no answer in it was checked by a person")
         except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile, RuntimeError) as error:
@@ -206,8 +207,16 @@ def _add_served(source: Path, span: Span) -> str:
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    """Reads the rows of a file. Raises ValueError if it is no CSV, or one has more or fewer cells."""
+    csv.field_size_limit(max(csv.field_size_limit(), _MOST_CELL))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except csv.Error as error:
+        raise ValueError(f"{path.name} is not CSV ({error})") from None
+    if any(None in (*row, *row.values()) for row in rows):
+        raise ValueError(f"a row of {path.name} has not as many cells as its header")
+    return rows
 
 
 def _fit(row: dict[str, str], workload: Workload) -> dict[str, str]:

@@ -11,7 +11,7 @@ from data.importers.tables import import_table
 from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.served import read_served
-from data.spans.source import Row
+from data.spans.source import Rejected, Row
 from data.tables.source import open_source
 from data.texts.source import open_source as open_texts
 from edgeline.cli.main import main
@@ -120,6 +120,14 @@ def test_corrected_texts_are_rows_of_a_span(tmp_path):
     assert (row.label, row.content) == ("negative", ("It broke, twice", "phone"))
 
 
+def test_a_text_of_any_length_is_a_row_which_a_run_quarantines(tmp_path):
+    texts = f"text,label,source,group\n{'too long ' * 20_000},negative,phone,d\n"
+    assert load(export(tmp_path / "a.zip", "text", texts_csv=texts), tmp_path / "data") == 0
+    (span,) = find_spans(tmp_path / "data")
+    (row,) = open_texts(with_features(find_workload("text")), DataSettings()).rows(span)
+    assert isinstance(row, Rejected) and row.reason == "oversized"
+
+
 def test_a_second_export_of_a_phone_adds_what_is_new_in_it_and_names_it_by_its_new_line(tmp_path, capsys):
     header, name = "text,label,source,group\n", "texts.csv"
     texts = [
@@ -168,6 +176,8 @@ def test_windows_of_another_phone_are_new_also_where_their_readings_are_those_of
     ("files", "said"),
     [
         ({"texts_csv": "text,label,source,group\n"}, "no answer in it was checked by a person"),
+        ({"texts_csv": "text,label,source,group\nIt broke,x\n"}, "has not as many cells as its header"),
+        ({"rows_csv": "a\n", "served": SERVED[:-4]}, "a row of served.csv has not as many cells"),
         ({"rows_csv": f"a,{','.join(OWN)}\n1,x,d,2026-10-05\n"}, "no column temp"),
     ],
 )
