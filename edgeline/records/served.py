@@ -187,7 +187,8 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
     middle = median(answer.at for answer in kept) if kept else 0.0
     is_dated = {answer: abs(answer.at - middle) <= _MOST_SECONDS_OFF for answer in kept}
     undated = Counter(answer.device for answer in kept if not is_dated[answer])
-    lost = [each.example for each in kept if each.chosen == "person" and each.example not in truths]
+    doubted = [each for each in kept if each.chosen == "person" and each.example not in truths]
+    lost = [each.example or f"one of {each.device}" for each in doubted]
     by_version = _group(kept, lambda answer: answer.version)
     checked = Counter(each.version for each in kept if each.chosen and each.example in truths)
     # A phone can invent answers, but not that a person checked them.

@@ -131,5 +131,12 @@ def test_what_cannot_be_counted_is_named():
     )
 
 
+def test_a_checked_answer_whose_example_is_nowhere_is_named_by_its_phone():
+    served = count_served([replace(ANSWER, example="", chosen="person")], {})
+    assert served.warnings == (
+        "Checked answers whose examples are not among the usable data: 1 (one of d1).",
+    )
+
+
 def test_nothing_served_is_nothing():
     assert count_served([], {}) == Served()
