@@ -19,6 +19,7 @@ from data.settings import DataSettings
 from data.spans.corrections import correct_label, read_corrections
 from data.spans.layout import Span
 from data.spans.source import Row, Source, load_source
+from data.texts.source import digest_text
 from edgeline.edge.contracts.row import list_columns
 from edgeline.edge.interpreter import preprocess
 from edgeline.prediction.inputs import Input, answer, find_inputs, read_inputs
@@ -228,10 +229,8 @@ def _prepare(content: Any, contract: Mapping[str, Any]) -> Any:
 
 
 def _digest(content: Any) -> str:
-    """Returns a digest that equal rows, and texts that differ in case or blanks, have in common."""
-    is_text = isinstance(content, str)
-    raw = " ".join(content.casefold().split()).encode(errors="replace") if is_text else content.tobytes()
-    return hashlib.sha256(raw).hexdigest()
+    """Returns a digest that equal rows, and texts that a run takes for copies, have in common."""
+    return digest_text(content) if isinstance(content, str) else hashlib.sha256(content.tobytes()).hexdigest()
 
 
 def _track(nouns: str, items: Sequence[Any]) -> Iterator[Any]:

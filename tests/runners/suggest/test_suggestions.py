@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -204,9 +205,11 @@ def test_texts_are_suggested_from_tables_and_text_files(suggest, tmp_path):
     rows = [(make_text(100 + number),) for number in range(20)] + [(make_text(3).upper(),)]
     write_table(tmp_path / "new" / "a.csv", ("body",), rows)
     (tmp_path / "new" / "b.txt").write_text("the lamp in the cellar")
-    ended = suggest(tmp_path / "new", "--n", "21", kind="tokens")
+    for form in ("NFC", "NFD"):  # a run takes both for the same text
+        (tmp_path / "new" / f"{form}.txt").write_text(unicodedata.normalize(form, "das Café"))
+    ended = suggest(tmp_path / "new", "--n", "22", kind="tokens")
     assert ended.code == 0, ended.err
-    assert "21 of 21 texts" in ended.out and "1 labelled already" in ended.out
+    assert "22 of 22 texts" in ended.out and "1 labelled already, 1 copies of others" in ended.out
     # None of them has the author, who is the group of the labelled ones.
     assert "suggestions.csv --text body --label label" in ended.out
     assert "the lamp in the cellar" in {row["body"] for row in ended.rows}
