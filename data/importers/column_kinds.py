@@ -53,9 +53,9 @@ class Kinds:
     guessed: tuple[tuple[str, str], ...] = ()  # columns nobody was asked about, each with its kind
 
 
-def check_names(shown: str, names: Collection[str]) -> None:
+def check_names(shown: str, names: Collection[str], reserved: Collection[str] = RESERVED) -> None:
     """Refuses names of columns that examples have for other features. Raises UsageError."""
-    if taken := [name for name in names if name and name in RESERVED]:
+    if taken := [name for name in names if name and name in reserved]:
         raise UsageError(
             f"The column {taken[0]} of {shown} was chosen, and examples have another feature of this name.",
             "A run could not tell the two apart.",
@@ -96,6 +96,7 @@ def find_kinds(
     time: str,
     chosen: Mapping[str, str],
     ask: Ask | None,
+    reserved: Collection[str] = RESERVED,
 ) -> Kinds:
     """Finds the kind of each column that is not `given`.
 
@@ -108,6 +109,7 @@ def find_kinds(
         chosen: The kinds that a person gave: `number` (days since 1970 for a date), `category` or
             `LEAVE_OUT`.
         ask: Asks a person about whole numbers that may be codes; None if nobody can be asked.
+        reserved: Names that examples have for other features.
 
     Raises:
         UsageError: A column chosen as a number holds none.
@@ -119,7 +121,7 @@ def find_kinds(
         if name in given:
             continue
         form = forms[name]
-        kind = chosen.get(name) or column.find_kind(table.labels, form)
+        kind = chosen.get(name) or column.find_kind(table.labels, form, reserved)
         if name not in chosen and kind == "number" and (guess := column.guess_kind(form)):
             kind = ask(name, ", ".join(list(column.values or column.sampled)[:4]), guess) if ask else guess
             if not ask:

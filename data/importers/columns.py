@@ -39,6 +39,7 @@ _ROWS_A_NAME, _LARGEST_CHANCE = 1.5, 1e-6
 # every seventh row of its label did (1 - 0.05^(1/20)).
 _APART_ROWS, _APART_ROWS_A_LABEL = 200, 20
 RESERVED = ("", "label", "group", "span", "newest_span", "example_id", "missing_share", "stuck_share")
+RESERVED_BY_WINDOWS = ("block", "window_id")
 # Whole numbers identify rows, and measure nothing, if there are enough rows, nearly each has another number,
 # and one of these holds: the numbers fill a range like a count (random ones would repeat) or rise from row to
 # row; they have the digits of a phone or an account; or all have the same number of digits and cover its
@@ -179,13 +180,13 @@ class ColumnProfile:
             return next((f"{one[1]}, {two[1]}" for one, two in pairs if not one[0] & two[0]), "")
         return ""
 
-    def find_kind(self, rows: Mapping[str, int], form: str) -> str:
+    def find_kind(self, rows: Mapping[str, int], form: str, reserved: Collection[str] = RESERVED) -> str:
         """Returns `number`, `time`, `category`, or why it is left out; `rows` counts those of each label."""
         if self.cells == 0:
             return "is empty in all rows"
         if self._has_one_value() and not self._is_mark(rows):
             return "has one value"
-        if self.name in RESERVED or _PANDAS_INDEX.fullmatch(self.name):
+        if self.name in reserved or _PANDAS_INDEX.fullmatch(self.name):
             return "has no name, or a name that examples use for another feature"
         if self.gives_label_away():
             are_names = len(self.values or ()) > len(self.labels)

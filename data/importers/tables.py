@@ -25,7 +25,7 @@ from data.importers.column_kinds import (
     find_kinds,
     reuse_kinds,
 )
-from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
+from data.importers.columns import MOST_CATEGORIES, MOSTLY, RESERVED, RESERVED_BY_WINDOWS, ColumnProfile
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
 from data.importers.known_rows import count_relabelled, digest_row, find_known_rows, read_span
 from data.importers.report import TableReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
@@ -130,6 +130,7 @@ def import_table(
     if not text:
         group, time = _keep_roles(data_dir, own, label, group, time)
     readings = _keep_readings(data_dir, readings, time)
+    reserved = (*RESERVED, *(RESERVED_BY_WINDOWS if readings > 1 else ()))
     chosen = chosen or {}
     with TemporaryDirectory() as scratch:
         given = list(dict.fromkeys(name for name in (text, label, group, time) if name))
@@ -155,7 +156,7 @@ def import_table(
         check_columns(table, [*given, *chosen])
         if not text:
             read = [name for name, kind in chosen.items() if kind != LEAVE_OUT]
-            check_names(table.shown, [*read, time, "" if group == "group" else group])
+            check_names(table.shown, [*read, time, "" if group == "group" else group], reserved)
         check_once(table.shown, table.header, given if text else list(filter(None, table.header)), ())
         if not text and len(table.header) > _MOST_COLUMNS:
             raise UsageError(
@@ -199,7 +200,7 @@ def import_table(
         if text:
             kinds = Kinds({}, ())
         elif known_kinds is None:
-            kinds = find_kinds(table.shown, profile, forms, given, time, chosen, ask)
+            kinds = find_kinds(table.shown, profile, forms, given, time, chosen, ask, reserved)
         elif chosen:
             raise UsageError(
                 f"{data_dir} has a schema, which fixes the kind of {', '.join(sorted(chosen))}.",

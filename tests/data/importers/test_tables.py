@@ -852,6 +852,16 @@ def test_readings_of_machines_become_windows_that_the_workload_of_sensors_reads(
     assert {*features, "label", "span", "newest_span", "block", "window_id"} == schema.keys()
 
 
+def test_a_column_named_like_a_feature_of_windows_is_left_out(tmp_path):
+    given, blocks = {"label": "state", "time": "at"}, [n * 5 % 7 for n in range(144)]
+    report = load(tmp_path, pump_week() | {"block": blocks}, readings=8, group="machine", **given)
+    assert [name for name, _ in report.left_out] == ["block"]
+    assert open_workload(tmp_path / "data").numbers == ("heat", "flow")
+    with pytest.raises(UsageError, match=r"The column block of .* was chosen"):
+        load(tmp_path, pump_week() | {"block": blocks}, readings=8, group="block", into="new", **given)
+    assert load(tmp_path, {"block": blocks, "x": blocks}, into="rows").numbers == ("block", "x")
+
+
 def test_monthly_readings_have_blocks_of_years_so_that_their_windows_fit(tmp_path):
     months = [f"{2010 + m // 12}-{m % 12 + 1:02d}-01" for m in range(60)]
     sales = [m * 7 % 11 for m in range(120)]
