@@ -7,9 +7,10 @@ label away, and text of many words.
 
 import csv
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,9 +38,10 @@ from data.importers.workload_files import (
     read_schema,
     read_workload,
 )
+from data.settings import DataSettings
 from data.spans.layout import add_span, find_spans, find_usable_spans
 from data.spans.source import Rejected
-from data.tables.windows import choose_block_hours
+from data.tables.windows import Reading, choose_block_hours, count_windows
 from data.texts.source import digest_text
 from edgeline.errors import DataRefused, UsageError
 from edgeline.gates.settings import GateSettings
@@ -211,9 +213,15 @@ def import_table(
             kinds = reuse_kinds(table.shown, profile, forms, known_kinds, columns, given)
         form = ISO if known_kinds is not None else forms.get(time, "")
         when = {time: columns.get(time) or Column(time, form)} if time else {}
-        new_counts = {name: count for name, count in counts.items() if name not in old_labels}
         check_spelling(table.shown, counts, old_labels)
-        warnings = (*warn_of_few(noun, new_counts, least), *warn_of_spellings(new_counts))
+        windows = DataSettings(readings=readings, stride=max(1, readings // 4))
+        late: tuple[str, ...] = ()
+        if readings > 1:
+            reread = partial(_read_readings, table, label, group, time, forms[time])
+            windows, made, late = _plan_windows(table.shown, reread, windows, profile.rows, time, is_first)
+            counts = {name: made[name] for name in counts} if is_first else counts
+        new_counts = {name: count for name, count in counts.items() if name not in old_labels}
+        warnings = (*late, *warn_of_few(noun, new_counts, least), *warn_of_spellings(new_counts))
         for name in (text, time, "" if text else group):
             if name and (lost := profile.columns[label].cells - profile.columns[name].cells):
                 warnings += (
@@ -228,7 +236,7 @@ def import_table(
                 " and import into a new folder.",
             )
         roles = (label, group, time, text)
-        report = _write_span(table, data_dir, profile, forms, kinds, when, roles, noun, readings)
+        report = _write_span(table, data_dir, profile, forms, kinds, when, roles, noun, windows)
         categories = [profile.columns[name] for name in kinds.categories]
         remarks = (*report.remarks, *_list_large_categories(categories, vocabulary))
         if known_kinds is None:
@@ -273,6 +281,52 @@ def _keep_readings(data_dir: Path, readings: int, time: str) -> int:
     return readings or known or 1
 
 
+def _read_readings(table: Table, label: str, group: str, time: str, form: str) -> Iterator[Reading]:
+    """Yields the rows without their numbers; those that a run quarantines for their cells are left out."""
+    for item in table.rows([name for name in (label, group, time) if name]):
+        if not isinstance(item, Rejected) and item[1][label].lower() not in NO_LABEL:
+            place, cells = item
+            with suppress(ValueError):
+                seconds = parse_cell(cells[time], form)
+                if not group or cells[group]:
+                    yield Reading(place, cells[label], cells.get(group, ""), seconds, (), b"")
+
+
+def _plan_windows(
+    shown: str,
+    read: Callable[[], Iterator[Reading]],
+    settings: DataSettings,
+    rows: int,
+    time: str,
+    is_first: bool,
+) -> tuple[DataSettings, Counter[str], tuple[str, ...]]:
+    """Returns the settings with a block of hours, the windows of each label, and warnings of readings.
+
+    Raises DataRefused if a run would refuse the readings of a first import.
+    """
+    hours = choose_block_hours(((each.group, each.time) for each in read()), settings.readings)
+    settings = settings.model_copy(update={"block_hours": hours})
+    made, late, first = count_windows(read(), settings)
+    found = f"{first.id}: {first.detail}" if first else ""
+    if is_first and late > GateSettings().max_quarantine_fraction * rows:
+        raise DataRefused(
+            f"{late:,} of {rows:,} readings of {shown} are not in the order of time: {found}",
+            "A run would quarantine them: an example is the last readings of a group, in the order of rows.",
+            f"Sort the rows by {time}, in which no two rows of a group may be the same, and name the machines"
+            " with --group if there are several.",
+        )
+    if is_first and sum(count > 1 for count in made.values()) < 2:
+        raise DataRefused(
+            f"{shown} has too few examples of {settings.readings} readings: {made.total()}, with"
+            f" {len(made)} labels.",
+            f"An example is so many rows of one group within a block of {hours:,} hours; training needs two"
+            " classes, each with an example to learn from and one to evaluate on.",
+            "Pass a smaller number with --readings, or import it together with more rows.",
+        )
+    warning = f"Readings that a run will quarantine, as they are not in the order of time: {late:,}. {found}"
+    return settings, made, (warning,) if late else ()
+
+
 def _write_span(
     table: Table,
     data_dir: Path,
@@ -282,7 +336,7 @@ def _write_span(
     when: Mapping[str, Column],
     given: tuple[str, str, str, str],
     noun: str,
-    readings: int,
+    windows: DataSettings,
 ) -> TableReport:
     label, group, time, text = given
     labels = tuple(sorted(profile.columns[label].values or {}))
@@ -297,6 +351,7 @@ def _write_span(
         read = [name for column in kinds.numbers.values() for name in (column.name, column.until)]
         kept = {name: name for name in (time, group, *read, *kinds.categories, label) if name}
         passing = [name for name, column in kinds.numbers.items() if column.part in (MONTH, DAYS)]
+        readings = windows.readings
         schema = build_table_schema(labels, numbers, kinds.categories, group, time, passing, readings)
         own = {
             "label_column": label,
@@ -314,13 +369,6 @@ def _write_span(
                     cells[name] = _rewrite_cell(cells[name], forms[name], column)
                 yield [cells[name] for name in kept.values()]
 
-    def read_times() -> Iterator[tuple[str, float]]:
-        names = list(kept)
-        for cells in read_cells() if readings > 1 else ():
-            with suppress(ValueError):  # a run quarantines it
-                seconds = parse_cell(cells[names.index(time)], when[time].form)
-                yield cells[names.index(group)] if group else "", seconds
-
     def fill(folder: Path) -> None:
         path = folder / ("texts.csv" if text else "table.csv")
         # A lone surrogate, which JSON can hold, becomes a question mark.
@@ -337,9 +385,10 @@ def _write_span(
         if repeated > _FEW_REPEATED * profile.rows:
             usual = GateSettings().max_quarantine_fraction
             allowed = min(_MOST_QUARANTINED, round(usual + repeated / profile.rows, 2))
-        hours = choose_block_hours(read_times(), readings)
         # The files come first: a span left without them would be added again by the next attempt.
-        written, added = add_files(data_dir, schema, labels, noun, allowed, readings, hours, **own)
+        written, added = add_files(
+            data_dir, schema, labels, noun, allowed, windows.readings, windows.block_hours, **own
+        )
         new_labels.extend(added)
         if allowed and data_dir / WORKLOAD in written:
             remarks.append(

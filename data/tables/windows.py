@@ -1,8 +1,9 @@
 """Windows of the last N readings of each machine, and the machines whose clock goes backwards."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from statistics import median
 from typing import NamedTuple
 
@@ -112,3 +113,17 @@ class Windows:
         beyond = machine.count - self._settings.readings
         if beyond >= 0 and beyond % self._settings.stride == 0:
             yield reading._replace(numbers=b"".join(machine.recent))
+
+
+def count_windows(
+    readings: Iterable[Reading], settings: DataSettings
+) -> tuple[Counter[str], int, Rejected | None]:
+    """Counts the windows of each label, and the rejected readings; returns the first of these too."""
+    windows, made, rejected = Windows(settings), Counter[str](), 0
+    first: Rejected | None = None
+    for item in chain(chain.from_iterable(map(windows.add, readings)), windows.end()):
+        if isinstance(item, Rejected):
+            rejected, first = rejected + 1, first or item
+        else:
+            made[item.label] += 1
+    return made, rejected, first

@@ -875,6 +875,25 @@ def test_monthly_readings_have_blocks_of_years_so_that_their_windows_fit(tmp_pat
     assert len(list(open_source(workload, settings).rows(span))) == 2 * 5 * 7
 
 
+def test_readings_of_which_a_run_makes_few_windows_are_refused(tmp_path):
+    given = {"label": "state", "group": "machine", "time": "at"}
+    newest_first = {name: cells[::-1] for name, cells in pump_week().items()}
+    with pytest.raises(DataRefused) as refused:
+        load(tmp_path, newest_first, readings=8, **given)
+    assert refused.value.found.startswith("138 of 144 readings of ")
+    days = pump_week() | {"at": [time[:10] for time in pump_week()["at"]]}
+    with pytest.raises(DataRefused, match=r"a\.csv:8: There is already a reading of pump 0 at 2026-03-01"):
+        load(tmp_path, days, readings=8, **given)
+    with pytest.raises(DataRefused, match="too few examples of 25 readings: 0, with 0 labels"):
+        load(tmp_path, pump_week(), readings=25, **given)
+    assert not (tmp_path / "data").exists()
+    # Of six machines, each has one example of 23 readings; the second one would end five rows later.
+    (warning,) = load(tmp_path, pump_week(), readings=23, least=5, **given).warnings
+    assert "will refuse 2 normal, 4 leak" in warning or "will refuse 4 leak, 2 normal" in warning
+    report = load(tmp_path, pump_week(first_day=8) | {"at": pump_week()["at"][::-1]}, label="state")
+    assert "as they are not in the order of time: 138. a.csv:" in report.warnings[0]
+
+
 def test_the_next_week_has_windows_of_the_same_number_of_readings(tmp_path):
     given = {"label": "state", "group": "machine", "time": "at"}
     load(tmp_path, pump_week(), readings=8, **given)
