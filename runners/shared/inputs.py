@@ -85,12 +85,30 @@ def check(spans: tuple[Span, ...], workload: "Workload", settings: "Settings", p
     """Refuses a push to `push` that is bound to fail, and spans that cannot be read, before the training.
 
     Raises:
-        UsageError: Phones would refuse the release.
+        UsageError: Phones would refuse the release, or the schema has another number of readings.
         DataRefused: A span cannot be read.
     """
+    _check_readings(workload, settings.data.readings)
     given, is_signed = settings.push, signing_key(settings.push.key) is not None
     store.check_push(push, workload.name, given.rollback_epoch, is_signed, given.canary_percent)
     check_spans(spans, workload)
+
+
+def _check_readings(workload: "Workload", readings: int) -> None:
+    """Refuses another number of readings than the numbers of a table's schema have. Raises UsageError."""
+    from pipeline.workloads import KINDS, read_schema
+
+    if workload.source != KINDS["sensor"]["source"]:
+        return
+    numbers = (feature for feature in read_schema(workload).feature if feature.name in workload.numbers)
+    sizes = {dim.size for feature in numbers for dim in feature.shape.dim}
+    if sizes and sizes != {readings}:
+        raise UsageError(
+            f"data.readings is {readings}, and the numbers of {workload.schema} have the size"
+            f" {', '.join(map(str, sorted(sizes)))}.",
+            "The schema describes examples of so many readings.",
+            f"Set data.readings to that, or import the tables into a new folder with --readings {readings}.",
+        )
 
 
 def check_spans(spans: tuple[Span, ...], workload: "Workload") -> None:

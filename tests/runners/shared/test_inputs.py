@@ -6,7 +6,7 @@ import pytest
 from data.spans.layout import find_spans
 from edgeline.errors import UsageError
 from pipeline.settings import load
-from pipeline.workloads import find_workload
+from pipeline.workloads import find_workload, with_features
 from runners.shared import inputs
 from tests.runners.cli.process import add_week
 
@@ -88,3 +88,12 @@ def test_a_sample_whose_module_is_misspelt_names_it(tmp_path):
     with pytest.raises(UsageError, match=r"data\.shelf\.rendrer cannot be imported"):
         inputs.ensure_sample(tmp_path, shelf, print)
     assert not list(tmp_path.iterdir())
+
+
+def test_other_readings_than_those_of_the_schema_are_refused_before_a_run(tmp_path):
+    sensor = with_features(find_workload("sensor"))
+    inputs.check((), sensor, load(sensor.settings), str(tmp_path))
+    with pytest.raises(UsageError) as refused:
+        inputs.check((), sensor, load(sensor.settings, None, ["data.readings=8"]), str(tmp_path))
+    assert refused.value.found.startswith("data.readings is 8, and the numbers of ")
+    assert refused.value.do.endswith("a new folder with --readings 8.")
