@@ -227,7 +227,13 @@ def check_label_column(
             "Predicting a number is regression; Edgeline trains classifiers.",
             "Name a column of classes, or map its values to classes such as low, middle and high.",
         )
-    if values is None or len(values) > _MOST_LABELS or (is_first and len(values) == column.cells):
+    if values is None or len(values) > _MOST_LABELS:
+        raise UsageError(
+            f"The column {label} of {shown} has over {_MOST_LABELS:,} different labels.",
+            "A model tells that many classes apart at most, and needs many rows of each.",
+            "Name a column with fewer values, or group its values into classes.",
+        )
+    if is_first and len(values) == column.cells:
         raise UsageError(
             f"The column {label} of {shown} has a different label in nearly each of its {rows:,} rows.",
             "A model needs many rows of each class.",

@@ -115,6 +115,12 @@ def test_a_label_that_nothing_can_be_learned_of_is_refused(tmp_path, label, more
     assert not (tmp_path / "data").exists()
 
 
+def test_more_labels_than_a_model_tells_apart_are_not_one_for_each_row(tmp_path):
+    with pytest.raises(UsageError) as refused:
+        load(tmp_path, {"x": range(4000), "paid": [f"shop {n % 1001}" for n in range(4000)]})
+    assert refused.value.found.endswith("has over 1,000 different labels.")
+
+
 @pytest.mark.parametrize(
     ("content", "found"),
     [
