@@ -54,6 +54,7 @@ _IDENTIFIER_WORDS = re.compile(
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
 _IF_GROUP = "--group COLUMN if each is a machine, person or customer"
+_KEEPS_IT = "--number or --category keeps it"
 _DATE_ADVICE = "write them as 2026-01-05 (--category keeps them as names)"
 _PASS_SIGN = " (pass --decimal . or --decimal ,)"
 _YEARS = (1800, 2200)
@@ -110,16 +111,23 @@ class ColumnProfile:
     by_point: tuple[int, str] = (0, "")  # cells like 78.932, and the first one with its place
     weekdays: set[int] = field(default_factory=set)  # on which dates fall, 0 to 6
     with_clock: int = 0  # dates with a time of day
+    is_grouped: bool = False  # whether the rows have groups
+    # The cell of each group; None where rows have no groups, a group has two, or one is of two labels.
+    by_group: dict[str, str] | None = None
 
-    def add(self, cell: str, label: str, place: str) -> None:
+    def add(self, cell: str, label: str, place: str, group: str = "") -> None:
         """Adds a cell that is not empty."""
         self.cells += 1
         self.labels[label] += 1
         self.longest = max(self.longest, len(cell))
         if self.values is not None:
-            self.values.setdefault(cell, Counter())[label] += 1
+            of_cell = self.values.setdefault(cell, Counter())
+            of_cell[label] += 1
+            if self.by_group is not None and group:
+                is_one = self.by_group.setdefault(group, cell) == cell and len(of_cell) == 1
+                self.by_group = self.by_group if is_one else None
             if len(self.values) > MOST_CATEGORIES:
-                self.values = None
+                self.values = self.by_group = None
         if crc32(cell.encode(errors="replace")) % 64 == 0:
             self.sampled[cell] += 1
         if not self.forms:
@@ -190,7 +198,8 @@ class ColumnProfile:
             return "has no name, or a name that examples use for another feature"
         if self.gives_label_away():
             are_names = len(self.values or ()) > len(self.labels)
-            return f"gives the label away{f' ({_IF_GROUP})' if are_names else ''}"
+            advice = _KEEPS_IT if self.is_grouped else _IF_GROUP
+            return f"gives the label away{f' ({advice})' if are_names else ''}"
         if empty := self._find_empty_label(rows):
             return f"gives the label away: it is empty in all rows labelled {empty}, and in no others"
         # A measurement that begins with a zero has a point behind it.
@@ -203,7 +212,8 @@ class ColumnProfile:
                     f"is called like an identifier, with over {MOST_CATEGORIES:,} values ({_IF_GROUP},"
                     " --number if they measure something, --category keeps the most frequent)"
                 )
-            if self._separates_labels(self._list_ranges(form)):
+            are_many = self.by_group is None or len(self.by_group) >= _APART_ROWS
+            if are_many and self._separates_labels(self._list_ranges(form)):
                 return "gives the label away: each label has a range of its own"
             if form in NUMBERS and self._have_all(_COMPACT_DATE):
                 return self._explain_dates()
@@ -361,7 +371,10 @@ class ColumnProfile:
         """Returns whether each value comes with one label only, and that is no coincidence."""
         if not self.values or len(self.labels) < 2 or any(len(by) > 1 for by in self.values.values()):
             return False
-        if self.cells >= _ROWS_A_VALUE * len(self.values):
+        # A measurement of a group comes with the label of its group, however many rows that has.
+        is_of_groups = self.by_group is not None and not self._may_be_names()
+        rows = len(self.by_group or ()) if is_of_groups else self.cells
+        if rows >= _ROWS_A_VALUE * len(self.values):
             return True
         # Each further row of a value has its label by chance, at best that of the most frequent label.
         chance = (max(self.labels.values()) / self.cells) ** (self.cells - len(self.values))

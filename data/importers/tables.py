@@ -170,7 +170,9 @@ def import_table(
         endings = _read_endings(data_dir, kept)
         # A number shows its form in the cells as they are.
         profiled = replace(table, endings={name: end for name, end in endings.items() if name in given})
-        profile = _profile_table(profiled, given if text else table.header, label, {group, text} - {""})
+        profile = _profile_table(
+            profiled, given if text else table.header, label, {group, text} - {""}, group
+        )
         table = replace(table, endings=endings)
         is_first = not find_spans(data_dir)
         earlier, old_labels = read_schema(data_dir)
@@ -458,9 +460,13 @@ def _list_large_categories(categories: Sequence[ColumnProfile], vocabulary: int)
             )
 
 
-def _profile_table(table: Table, names: Sequence[str], label: str, texts: Collection[str]) -> TableProfile:
+def _profile_table(
+    table: Table, names: Sequence[str], label: str, texts: Collection[str], group: str
+) -> TableProfile:
     numbers = (NUMBER, COMMA) if table.separator == ";" else NUMBERS
-    columns = {name: ColumnProfile(name, (*numbers, *TIMES)) for name in names}
+    columns = {name: ColumnProfile(name, (*numbers, *TIMES), is_grouped=bool(group)) for name in names}
+    for name in columns.keys() - {label, group} if group else ():
+        columns[name].by_group = {}
     for name, kind in table.types.items():
         if name in columns:  # a text may be a date: SQLite has no other dates
             columns[name].forms = (NUMBER,) if kind == "number" else (*TIMES,)
@@ -483,7 +489,7 @@ def _profile_table(table: Table, names: Sequence[str], label: str, texts: Collec
             cell = cells[name]
             # A class may well be called `none`.
             if cell if name in (label, *texts) else cell.lower() not in MISSING:
-                column.add(cell, row_label, place)
+                column.add(cell, row_label, place, cells[group] if group else "")
         if columns[label].values is None:
             break
     if rows == 0:

@@ -430,6 +430,18 @@ def test_names_that_each_have_one_label_give_it_away(tmp_path, columns, name, le
     assert left_out == ({name: f"gives the label away ({HOW_GROUPED})"} if leaks else {})
 
 
+def test_a_measurement_of_each_person_is_no_leak_if_persons_are_the_groups(tmp_path):
+    number, age, paid = panel(60, 10, str)
+    columns = {"person": number, "height": [f"{int(n) / 7:.2f}" for n in number], "age": age, "paid": paid}
+    columns |= {"name": [f"X{n}" for n in number], "code": [label == "a" for label in paid]}
+    leaks = {"name": f"gives the label away ({HOW_GROUPED})", "code": "gives the label away"}
+    alone = dict(load(tmp_path, columns, into="rows").left_out)
+    assert alone == leaks | {name: leaks["name"] for name in ("person", "height")}
+    report = load(tmp_path, columns, group="person")
+    assert report.numbers == ("height", "age")
+    assert dict(report.left_out) == leaks | {"name": "gives the label away (--number or --category keeps it)"}
+
+
 @pytest.mark.parametrize(("name", "first"), [("wind", "09"), ("pain_index", "10")])
 def test_a_strong_measurement_of_a_small_table_is_no_name(tmp_path, name, first):
     numbers = [first, *(str(10 + 7 * n % 80) for n in range(1, 150))]
