@@ -80,7 +80,7 @@ EXEMPT = {
         data/importers/column_kinds.py check_label_column #4
         data/importers/curated_schema.py _find_block #1
         data/importers/curated_schema.py widen_schema #2
-        data/importers/tables.py import_table #7
+        data/importers/tables.py import_table #8
         data/importers/workload_files.py read_workload #1
         edgeline/store/locations.py locate #2
         edgeline/records/columns.py Column.seconds #1

@@ -128,6 +128,12 @@ def import_table(
             "A model would read, or be split by, the label that it is to learn.",
             f"Name another column with --{role}.",
         )
+    if group and group == time:
+        raise UsageError(
+            f"--group and --time are both {time}.",
+            "A column is read as names, or as times.",
+            "Leave out --group: rows of one block of time, such as a day, stay in one split without it.",
+        )
     own = read_roles(data_dir)
     if not text:
         group, time = _keep_roles(data_dir, own, label, group, time)

@@ -930,6 +930,11 @@ def test_a_workload_whose_settings_were_removed_has_the_readings_of_its_kind(tmp
     assert load(tmp_path, pump_week(first_day=8), name="b.csv", label="state").noun == "reading"
 
 
+def test_a_column_of_both_groups_and_times_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="--group and --time are both since"):
+        load(tmp_path, people(), group="since", time="since")
+
+
 def test_an_example_of_several_readings_needs_their_times(tmp_path):
     with pytest.raises(UsageError) as refused:
         load(tmp_path, pump_week(), label="state", group="machine", readings=8)
