@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from edgeline.records.workload import Workload
     from pipeline.settings import Settings
 
+# The modules that send the alerts of a run and write its pages.
+_AT_THE_END = ("edgeline.alerts.telling", "edgeline.cli.report", "matplotlib.figure")
+
 
 def run(options: RunOptions, start: StartWorker = start_worker) -> int:
     """Runs the DAG once in a worker that `start` starts, or says that nothing changed; returns the exit code.
@@ -284,8 +287,8 @@ class _Session:
             if self.console.file.is_lost:
                 raise KeyboardInterrupt
 
-        # The page of the run is drawn with matplotlib: it is imported while the worker is at work.
-        threading.Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()
+        # Imported while the worker is at work: at the end, the files may be those of another commit.
+        threading.Thread(target=lambda: [*map(import_module, _AT_THE_END)], daemon=True).start()
         # MLflow is imported meanwhile too. If the run ends before that, the next run brings it there.
         if run.registry is not None and self.mirror is None:
             try:

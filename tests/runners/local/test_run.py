@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,6 +61,20 @@ def test_a_run_whose_worker_cannot_be_started_is_recorded_with_the_reason(option
     assert run(replace(options, named=named), start) == 1
     (record,) = read_runs(options.workspace)
     assert record.outcome == "failed" and record.reasons == ("Resource temporarily unavailable.",)
+
+
+def test_what_alerts_at_the_end_of_a_run_is_of_the_commit_at_its_beginning(options, monkeypatch):
+    imported, end = [], time.monotonic() + 10
+
+    def start(*_):
+        while "edgeline.alerts.telling" not in imported and time.monotonic() < end:
+            time.sleep(0.01)
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("runners.local.run.import_module", imported.append)
+    named = NamedSettings("shelf", None, ("registry.enabled=false",))
+    assert run(replace(options, named=named), start) == 1
+    assert "edgeline.alerts.telling" in imported
 
 
 @pytest.mark.parametrize("outcome", ["refused", "held"])
