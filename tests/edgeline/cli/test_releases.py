@@ -131,6 +131,12 @@ def test_pages_of_a_workspace_that_is_not_there_are_not_made(edgeline, tmp_path)
     assert code == 2 and "There is no workspace" in said and not (tmp_path / "workspace").exists()
 
 
+@pytest.mark.parametrize(("option", "value"), [("--workload", "shelv"), ("--store", "/elsewhere")])
+def test_pages_of_a_model_that_is_not_there_are_not_made_in_mlflow(edgeline, workspace, option, value):
+    code, said = edgeline("ui", option, value)
+    assert code == 2 and "has no model" in said and not (workspace / "mlflow").exists()
+
+
 def test_status_of_a_folder_that_is_not_there_says_so(edgeline, tmp_path):
     code, said = edgeline("status", "--store", str(tmp_path / "elsewhere"))
     assert code == 2 and "elsewhere has no model 'shelf'" in said and "the place is wrong" in said
