@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ def ask_rest(
         sys.exit(f"{server} refused: {error.code}: {answer}")
     except OSError as error:
         sys.exit(f"{server} does not answer: {error}")
+    except (HTTPException, LookupError, ValueError) as error:  # the port of gRPC, or another server
+        sys.exit(f"{server} does not answer as TF Serving does by REST: {error!r}")
     return probabilities
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,7 +13,7 @@ from PIL import Image
 
 from data.photos.checks import check_photo
 from data.settings import DataSettings
-from deploy.serving.client import main, make_request
+from deploy.serving.client import ask_rest, main, make_request
 from tests.data.sample_photos import encode, jpeg, phone_exif, pixels
 from tests.edgeline.edge.contracts.test_image import contract, with_alpha
 
@@ -63,6 +64,27 @@ def test_what_cannot_be_asked_is_said_in_a_sentence(tmp_path, file, bundle, mess
     (tmp_path / "photo.jpg").write_bytes(file)
     with serve_answer(502, b"<html>Bad Gateway</html>") as server, pytest.raises(SystemExit, match=message):
         main([str(tmp_path / bundle), str(tmp_path / "photo.jpg"), "--server", server])
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"{}"])
+def test_an_answer_of_another_server_is_said_in_a_sentence(answer):
+    with serve_answer(200, answer) as server, pytest.raises(SystemExit, match="not answer as TF Serving"):
+        ask_rest(server, "shelf", 1, "serve_raw", {})
+
+
+def test_a_port_of_grpc_asked_by_rest_is_said_in_a_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as grpc:
+
+        def answer():
+            connection, _ = grpc.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(b"\0\0\x12\4\0\0\0\0\0")
+
+        threading.Thread(target=answer, daemon=True).start()
+        server = f"http://127.0.0.1:{grpc.getsockname()[1]}"
+        with pytest.raises(SystemExit, match="not answer as TF Serving"):
+            ask_rest(server, "shelf", 1, "serve_raw", {})
 
 
 @contextmanager
