@@ -45,11 +45,11 @@ def schedule(systemd: bool, cron: bool, at: str, install: bool, remove: bool, wa
         )
     if remove:
         return _remove(wanted.named.workload, wanted.workspace)
-    run = _plan_run(parse_weekly_time(at), wanted)
+    run = _plan_run(parse_weekly_time(at), wanted, systemd)
     return _use_systemd(run, install) if systemd else _print_for_cron(run)
 
 
-def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
+def _plan_run(at: WeeklyTime, wanted: RunOptions, systemd: bool) -> ScheduledRun:
     """Returns the run to schedule; refuses one that could not start now, before a timer finds out."""
     from pipeline.settings import PROFILES
     from runners.shared import inputs
@@ -72,6 +72,7 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
         data = data.absolute()
         inputs.check_spans(find_newest_spans(data, settings.data.window), workload)
         command += ["--data", str(data)]
+    or_file = ", or set EnvironmentFile= with `systemctl edit`" if systemd else ""
     if is_url(str(data)) or is_url(str(settings.push.destination)):
         note(
             "A timer does not see the AWS_... variables of this shell: put keys into ~/.aws/credentials, and"
@@ -80,12 +81,12 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
     if os.environ.get(KEY_VARIABLE) and settings.push.key is None:
         note(
             f"A timer does not see {KEY_VARIABLE} of this shell, and would sign nothing: name the file of the"
-            " key with push.key, or set EnvironmentFile= with `systemctl edit`."
+            f" key with push.key{or_file}."
         )
     if after:
         note(
-            "A timer does not see the variables of this shell: name files for the secrets of alerts, or set"
-            " EnvironmentFile= with `systemctl edit`."
+            "A timer does not see the variables of this shell: name files for the secrets of"
+            f" alerts{or_file}."
         )
     return ScheduledRun(
         name=schedule_name(workload.name, workspace),

@@ -83,6 +83,7 @@ def test_where_somebody_is_to_be_told_that_follows_the_run(team, capsys, form):
     (line,) = [line for line in said.out.splitlines() if after in line]
     assert line.endswith(f"--set {override}" if form == "--systemd" else f"--set {override} >/dev/null; }}")
     assert "name files for the secrets of alerts" in said.err
+    assert ("systemctl edit" in said.err) == (form == "--systemd")
 
 
 def test_a_key_that_only_this_shell_has_is_said(team, capsys, monkeypatch):
