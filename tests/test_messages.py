@@ -97,7 +97,6 @@ EXEMPT = {
         runners/local/metadata_rows.py _open #2
         runners/local/run.py _confirm_sample #1
         runners/local/worker.py _prepare #1
-        runners/shared/inputs.py sample_folder #1
         runners/timers/scheduled_run.py program #1
     """,
 }

@@ -66,7 +66,9 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions, systemd: bool) -> ScheduledRun
     folders = absolute_python_path()
     start = ["/usr/bin/env", f"PYTHONPATH={folders}", program()] if folders else [program()]
     after = [*start, "alert", *command, *overrides] if settings.alerts.channels else []
-    if data is not None:
+    if data is None:
+        inputs.sample_folder(workspace, workload)  # refuses a workload without a sample
+    else:
         from data.spans.layout import find_newest_spans
 
         data = data.absolute()

@@ -66,7 +66,8 @@ def test_the_folders_of_a_workload_of_ones_own_go_along(team, capsys, monkeypatc
 def test_a_workload_of_ones_own_is_named_by_its_whole_path_and_a_named_profile_by_its_name(team, capsys):
     (team / "w.yaml").write_text(BOTTLES)
 
-    assert main(["schedule", "--cron", "--workload", "w.yaml", "--profile", "drill"]) == 0
+    own = ("--workload", "w.yaml", "--data", "photos")
+    assert main(["schedule", "--cron", *own, "--profile", "drill"]) == 0
 
     printed = capsys.readouterr().out
     assert f"--workload '{team}/w.yaml'" in printed and "--profile drill" in printed
@@ -123,10 +124,12 @@ def test_what_is_meant_for_a_file_is_printed_as_it_is(team, capsys, monkeypatch)
         (["--systemd", "--install", "--remove"], "not allowed with"),
         (["--cron", "--data", "photos", "--set", "push.destination=a\nb"], "control character"),
         (["--cron", "--data", "photos", "--workspace", "a\udce4b"], "not UTF-8"),
+        (["--cron", "--workload", "w.yaml"], "has no sample, and --data is not given"),
     ],
-    ids=[*"0123456"],
+    ids=[*"01234567"],
 )
 def test_what_could_not_run_on_monday_is_refused_today(team, capsys, arguments, hint):
+    (team / "w.yaml").write_text(BOTTLES)
     assert main(["schedule", *arguments]) == 2
 
     said = capsys.readouterr()
@@ -193,7 +196,7 @@ def test_no_crontab_is_changed(team, capsys, change):
 def test_a_schedule_of_a_workload_whose_file_is_gone_is_removed_by_its_name(team, tmp_path):
     put(tmp_path, "systemctl", "exit 0")
     (team / "w.yaml").write_text(BOTTLES)
-    assert main(["schedule", "--systemd", "--install", "--workload", "w.yaml"]) == 0
+    assert main(["schedule", "--systemd", "--install", "--workload", "w.yaml", "--data", "photos"]) == 0
     (team / "w.yaml").unlink()
 
     assert main(["schedule", "--systemd", "--remove", "--workload", "bottles"]) == 0
