@@ -136,7 +136,12 @@ BUILT_IN = {
             sample="data.shelf.renderer",
             settings={
                 # Damaged goods are a tenth of the photos, and the ones an auditor is sent for.
-                "trainer": {"epochs": 12, "learning_rate": BY_WEIGHTS, "class_weights": {"damaged": 2.0}},
+                "trainer": {
+                    "epochs": 12,
+                    "batch_size": 32,
+                    "learning_rate": BY_WEIGHTS,
+                    "class_weights": {"damaged": 2.0},
+                },
                 "evaluation": {
                     "bounds": [
                         {"slice": "overall", "metric": "accuracy", "lower": 0.85, "max_drop": 0.02},
