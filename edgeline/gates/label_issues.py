@@ -51,12 +51,12 @@ def describe_bad_spans(judged: Iterable[str], suspects: Iterable[str], nouns: st
         nouns: The workload's word for examples.
     """
     bad = dict[str, str]()
-    counts, found = (Counter(each.partition("/")[0] for each in ids) for ids in (judged, suspects))
-    for span, wrong in sorted(found.items()):
+    counts, suspected = (Counter(each.partition("/")[0] for each in ids) for ids in (judged, suspects))
+    for span, wrong in sorted(suspected.items()):
         others = counts.total() - counts[span]
         if not others:
             continue
-        usual = (found.total() - wrong) / others
+        usual = (suspected.total() - wrong) / others
         expected = usual * counts[span]
         deviation = (expected * (1 - usual)) ** 0.5 + 1
         share = wrong / counts[span]
