@@ -394,9 +394,7 @@ def _write_span(
             usual = GateSettings().max_quarantine_fraction
             allowed = min(_MOST_QUARANTINED, round(usual + repeated / profile.rows, 2))
         # The files come first: a span left without them would be added again by the next attempt.
-        written, added = add_files(
-            data_dir, schema, labels, noun, allowed, windows.readings, windows.block_hours, **own
-        )
+        written, added = add_files(data_dir, schema, labels, noun, allowed, windows, **own)
         new_labels.extend(added)
         if allowed and data_dir / WORKLOAD in written:
             remarks.append(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.importers.curated_schema import add_labels, read_label_domain
+from data.settings import DataSettings
 from data.spans.layout import MOST_TEXT_BYTES, replace_file
 from edgeline.errors import UsageError
 from edgeline.records.columns import Column
@@ -40,10 +41,10 @@ _GATE = """
     max_quarantine_fraction: {quarantined}"""
 _WINDOWS = """
     # An example is so many readings of a group, with the label of the newest; the next ends a stride later.
-    readings: {readings}
-    stride: {stride}
+    readings: {data.readings}
+    stride: {data.stride}
     # The time of a group is divided into blocks of so many hours: no example crosses the end of one.
-    block_hours: {hours}"""
+    block_hours: {data.block_hours}"""
 # Those of `kind: sensor`.
 _READINGS = 16
 _KINDS = {"photo": "photos", "row": "table", "text": "text", "reading": "sensor"}
@@ -71,16 +72,15 @@ def add_files(
     labels: Sequence[str],
     noun: str,
     quarantined: float = 0,
-    readings: int = 1,
-    block_hours: int = 24,
+    windows: DataSettings | None = None,
     **columns: str | Mapping[str, Column],
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Writes both files if they are absent, and adds labels that an existing schema lacks at its end.
 
     `labels` are those of the imported data, `quarantined` is the share of a span that the gate is to allow, 0
-    for the default, `readings` the number of rows of an example, `block_hours` the block that no example
-    crosses, and `columns` are the further settings of a workload of rows. Returns the files that were written
-    or changed, and the added labels. Raises as `read_schema` does.
+    for the default, `windows` has how readings become examples, and `columns` are the further settings of a
+    workload of rows. Returns the files that were written or changed, and the added labels. Raises as
+    `read_schema` does.
     """
     written, workload = list[Path](), data_dir / WORKLOAD
     existing, known = read_schema(data_dir)
@@ -93,8 +93,7 @@ def add_files(
         # JSON strings are valid YAML, in which a folder named `no` or `2026` stays a text.
         own = "".join(f"\n{key}:{_format_yaml(value)}" for key, value in columns.items() if value != {})
         name = json.dumps(_make_name(data_dir.resolve().name))
-        windows = _WINDOWS.format(readings=readings, stride=max(1, readings // 4), hours=block_hours)
-        more = windows if readings > 1 else ""
+        more = _WINDOWS.format(data=windows) if windows and windows.readings > 1 else ""
         more += _GATE.format(quarantined=quarantined) if quarantined else ""
         text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own, more=more)
         replace_file(workload, text.encode())

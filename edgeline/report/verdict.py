@@ -54,11 +54,11 @@ def list_next_steps(facts: Facts) -> list[str]:
     """
     run, data = facts.run, facts.data
     of, failed = f"--workload {run.workload}", [gate for gate in facts.gates if not gate.passed]
-    if run.log and run.engine == "local":  # WORKSPACE/runs/ID/run.log
+    is_here = run.engine == "local"
+    if run.log and is_here:  # WORKSPACE/runs/ID/run.log
         of += f" --workspace {shlex.quote(str(Path(run.log).parents[2]))}"
     blamed = {*run.blamed_spans, *(span for gate in failed for span in gate.spans)}
     # A folder has another name in a pod than where people type the command.
-    is_here = run.engine == "local"
     place = shlex.quote(run.data) if run.data and (is_here or is_url(run.data)) else "DIR"
     known = run.spans or (data.spans if data else ())
     exclusions = [
@@ -68,7 +68,7 @@ def list_next_steps(facts: Facts) -> list[str]:
         if len(known) > 1  # without any there is nothing to train on
     ]
     if run.outcome == "refused":
-        steps = [*exclusions]
+        steps = exclusions
         broken = {item.feature for item in data.schema if item.breaks} if data else set()
         if any(name in broken for gate in failed for name in gate.features):
             how = "widen it by what the section Schema shows."
@@ -87,11 +87,10 @@ def list_next_steps(facts: Facts) -> list[str]:
         return steps or ["Add or fix data, and run again."] * bool(failed)
     if run.outcome != "held":
         return []
-    steps = [] if failed else ["No gate failed: the reason says what to do."]
-    steps += exclusions
+    steps = exclusions if failed else ["No gate failed: the reason says what to do.", *exclusions]
     if any(gate.gate == "evaluation" for gate in failed):
-        steps = [*steps, "Look at the weakest slices and the worst mistakes below: are their labels right?"]
-    if facts.evaluation and facts.evaluation.baseline_version and run.engine == "local":
+        steps.append("Look at the weakest slices and the worst mistakes below: are their labels right?")
+    if facts.evaluation and facts.evaluation.baseline_version and is_here:
         command = f"edgeline diff production {run.id} {of}"
         steps.append(f"Compare it with production, slice by slice: `{command}`.")
     if failed:

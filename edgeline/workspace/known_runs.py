@@ -11,7 +11,7 @@ from edgeline.report import records
 from edgeline.report.collect import collect
 from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
-from edgeline.store.locations import Location, list_folders, locate, read_bytes
+from edgeline.store.locations import Location, list_folders, list_names, locate, read_bytes
 from edgeline.workspace.runs import (
     PRODUCTION,
     RunFolder,
@@ -72,6 +72,29 @@ class KnownRun:
         if self.page.is_relative_to(self.pages):
             return self.page.relative_to(self.pages).as_posix()
         return self.page.as_uri()
+
+
+def resolve_known_place(place: Place, why: str) -> tuple[Run | None, str, str]:
+    """Returns what `resolve_place` does, of a place and a model that are there.
+
+    Raises:
+        UsageError: There is no workspace; `why` says what for.
+        EdgelineError: Neither the place nor the workspace has the model.
+    """
+    from edgeline.release.layout import PushFolder
+    from edgeline.release.releases import models, nothing_of
+
+    if place.store is None and not place.workspace.is_dir():
+        raise UsageError(
+            f"There is no workspace {place.workspace}.",
+            why,
+            "Pass another one with --workspace DIR, or the place of releases with --store DIR_OR_URL.",
+        )
+    last, root, model = resolve_place(place)
+    known = {*models(root), *list_names(locate(root) / "runs")}
+    if (place.store and not known) or (place.workload and last is None and model not in known):
+        raise nothing_of(PushFolder(locate(root)), model)
+    return last, root, model
 
 
 def resolve_place(place: Place) -> tuple[Run | None, str, str]:

@@ -7,12 +7,7 @@ import click
 from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import print_json, say
-from edgeline.errors import UsageError
-from edgeline.release.layout import PushFolder
-from edgeline.release.releases import models, nothing_of
-from edgeline.store.locations import list_names, locate
-from edgeline.workspace.known_runs import Place, resolve_place
-from edgeline.workspace.runs import read_runs
+from edgeline.workspace.known_runs import Place, resolve_known_place
 from runners.local.gc import collect
 from runners.local.lock import hold
 
@@ -37,18 +32,8 @@ _dry_run = click.option("--dry-run", is_flag=True, help="print what would be rem
 @options.as_json
 def gc(keep: int, place: Place, dry_run: bool, as_json: bool) -> int:
     """Removes old releases, run folders, artifacts and records; never what is in use."""
-    if not place.workspace.is_dir() and place.store is None:
-        raise UsageError(
-            f"There is no workspace {place.workspace}.",
-            "There is nothing to remove.",
-            "Pass another one with --workspace DIR, or the place of releases with --store DIR_OR_URL.",
-        )
     with hold(place.workspace) if place.workspace.is_dir() else nullcontext():
-        _, root, model = resolve_place(place)
-        known = {*models(root), *list_names(locate(root) / "runs")}
-        ran = {run.workload for run in read_runs(place.workspace)}
-        if (place.store and not known) or (place.workload and model not in known | ran):
-            raise nothing_of(PushFolder(locate(root)), model)
+        _, root, _ = resolve_known_place(place, "There is nothing to remove.")
         waste = collect(place.workspace.absolute(), root, keep, place.workload, dry_run)
     if as_json:
         sizes_by_part = {

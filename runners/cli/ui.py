@@ -8,11 +8,7 @@ import click
 from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import say
-from edgeline.errors import UsageError
-from edgeline.release.layout import PushFolder
-from edgeline.release.releases import models, nothing_of
-from edgeline.store.locations import list_names, locate
-from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.known_runs import Place, resolve_known_place
 from edgeline.workspace.runs import find_registry, locate_registry
 from runners.cli.server import port, serve
 
@@ -25,16 +21,7 @@ def ui(place: Place, port: int) -> int:
     from edgeline.mlflow.mirror import mirror
     from edgeline.mlflow.registry import ENVIRONMENT
 
-    if place.store is None and not place.workspace.is_dir():
-        raise UsageError(
-            f"There is no workspace {place.workspace}.",
-            "It has no runs to show.",
-            "Pass another one with --workspace DIR, or the place of releases with --store DIR_OR_URL.",
-        )
-    last, root, model = resolve_place(place)
-    known = {*models(root), *list_names(locate(root) / "runs")}
-    if (place.store and not known) or (place.workload and last is None and model not in known):
-        raise nothing_of(PushFolder(locate(root)), model)
+    last, root, model = resolve_known_place(place, "It has no runs to show.")
     uri = find_registry(last, place.workspace) or locate_registry(place.workspace)
     page = mirror(uri, place.workspace, model, root)
     if uri.startswith("http"):

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,6 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
     if takes_levels:
         # Calibrated on both ends, a step of the quantised input is one level: nothing is rounded.
         examples[0].flat[:2] = 0, 255
-    elif spec.dtype == tf.float32 and list(examples.shape[1:]) == shape[1:]:
-        examples = _limit(examples, lambda inputs: serve(**{name: tf.constant(inputs)}))
 
     # The signature is converted as a concrete function: from_saved_model aborts, or silently writes wrong
     # weights, on Keras 3 models that were saved through tf.Module.
@@ -80,15 +78,16 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
 
         return batch_of_one.get_concrete_function()
 
-    def representative_dataset() -> Iterator[list[NDArray[Any]]]:
+    def choose_calibration() -> NDArray[Any]:
         if list(examples.shape[1:]) != shape[1:]:
             raise EdgelineError(
                 f"Each calibration example has the shape {list(examples.shape[1:])}.",
                 f"The model takes {shape[1:]}.",
                 "Calibrate with transformed training examples.",
             )
-        for example in examples:
-            yield [example[np.newaxis].astype(spec.dtype.as_numpy_dtype)]
+        if takes_levels or spec.dtype != tf.float32:
+            return examples
+        return _limit(examples, lambda inputs: serve(**{name: tf.constant(inputs)}))
 
     def convert(variant: Variant) -> bytes:
         # An integer-only file quantises its float input; a cast would stay outside of that.
@@ -105,7 +104,8 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
             converter.inference_output_type = tf.uint8 if takes_levels else tf.int8
             if spec.dtype == tf.float32:  # word ids stay whole numbers
                 converter.inference_input_type = converter.inference_output_type
-            converter.representative_dataset = representative_dataset
+            calibration = choose_calibration().astype(spec.dtype.as_numpy_dtype, copy=False)
+            converter.representative_dataset = lambda: ([each[np.newaxis]] for each in calibration)
         return bytes(converter.convert())
 
     return convert
@@ -121,7 +121,7 @@ def _limit(
 
     Args:
         examples: Inputs of the model, [n, ...].
-        serve: Returns the model's outputs for a batch, `probabilities` first.
+        serve: Returns the model's outputs for a batch, by name.
     """
     exact = serve(examples)["probabilities"].numpy()
     largest = np.abs(examples).max()
