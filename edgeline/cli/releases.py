@@ -52,8 +52,7 @@ def status(place: Place, as_json: bool) -> int:
         raise nothing_of(where, model)
     release, rollout = store.current(root, model), store.find_rollout(root, model)
     # The last run says nothing of releases in another place.
-    is_own = place.store is None or find_push(last, place.workspace) == root
-    known = last if is_own else None
+    known = last if find_push(last, place.workspace) == root else None
     if known and not Sources.of(known).quarantine:  # one that never read the data says nothing of phones
         earlier = reversed(read_runs(place.workspace, model))
         known = next((run for run in earlier if Sources.of(run).quarantine), None)
@@ -229,7 +228,7 @@ def rollback(place: Place, to: int | None, key: str | None, reason: str) -> int:
     """Puts an earlier release back in production, or withdraws a candidate."""
     last, root, model = resolve_place(place)
     rollout = store.find_rollout(root, model)
-    release = store.rollback(root, model, reason, to, _find_key(key, last))
+    release = store.rollback(root, model, reason, to, _find_key(key, last, root, place))
     withdrawn = f" on all phones; version {rollout.versions[1]} was withdrawn" if rollout else " again"
     say(f"Version {release.version} of {model} is in production{withdrawn}.")
     _start_mirror(last, root, place)
@@ -245,7 +244,7 @@ def rollback(place: Place, to: int | None, key: str | None, reason: str) -> int:
 def rollout(version: int, percent: float, place: Place, key: str | None, reason: str) -> int:
     """Lets a share of phones run a given release, until `promote` or `rollback`."""
     last, root, model = resolve_place(place)
-    release = store.rollout(root, model, version, percent, reason, _find_key(key, last))
+    release = store.rollout(root, model, version, percent, reason, _find_key(key, last, root, place))
     say(f"{percent:g} % of phones run version {release.version} of {model} from now on.")
     _start_mirror(last, root, place)
     return 0
@@ -259,7 +258,7 @@ def rollout(version: int, percent: float, place: Place, key: str | None, reason:
 def promote(version: int, place: Place, key: str | None, reason: str) -> int:
     """Puts a given release in production."""
     last, root, model = resolve_place(place)
-    release = store.promote(root, model, version, reason, _find_key(key, last))
+    release = store.promote(root, model, version, reason, _find_key(key, last, root, place))
     say(f"Version {release.version} of {model} is in production.")
     _start_mirror(last, root, place)
     return 0
@@ -271,7 +270,7 @@ def promote(version: int, place: Place, key: str | None, reason: str) -> int:
 def renew(place: Place, key: str | None) -> int:
     """Signs the pointer to production again, as every run does."""
     last, root, model = resolve_place(place)
-    pointer = store.renew(root, model, _find_key(key, last))
+    pointer = store.renew(root, model, _find_key(key, last, root, place))
     if pointer is None:
         raise nothing_of(PushFolder(locate(root)), model)
     version = pointer.production.version
@@ -279,9 +278,11 @@ def renew(place: Place, key: str | None) -> int:
     return 0
 
 
-def _find_key(path: str | None, last: Run | None) -> "Ed25519PrivateKey | None":
-    """Returns the key in that file, or the one that the last run or the environment names, if any."""
-    return signing_key(path or (last.settings.get("push", {}).get("key") if last else None))
+def _find_key(path: str | None, last: Run | None, root: str, place: Place) -> "Ed25519PrivateKey | None":
+    """Returns the key in that file, or the one that the environment or the last run that pushes there names."""
+    if path is None and last and find_push(last, place.workspace) == root:
+        path = last.settings.get("push", {}).get("key")
+    return signing_key(path)
 
 
 def _start_mirror(last: Run | None, root: str, place: Place) -> None:

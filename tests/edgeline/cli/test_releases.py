@@ -421,9 +421,13 @@ def test_a_filter_that_means_nothing_is_bad_usage(edgeline, four_runs, arguments
     assert code == 2 and said in out
 
 
-def test_a_signed_pointer_is_renewed_and_moved_with_its_key_alone(edgeline, tmp_path):
+def test_a_signed_pointer_is_renewed_and_moved_with_its_key_alone(edgeline, tmp_path, make_run):
     make_pair(tmp_path / "keys")
     key = str(tmp_path / "keys" / PRIVATE)
+    # The key of the last run is that of the place where it pushed, and of no other.
+    elsewhere = {"destination": str(tmp_path / "elsewhere"), "key": key}
+    run = make_run(push=elsewhere["destination"], settings={"push": elsewhere}, outcome="pushed", exit_code=0)
+    write_run(tmp_path / "workspace", run)
     push, place = tmp_path / "push", ("--store", str(tmp_path / "push"))
     for content in ("one", "two"):
         candidate = make_candidate(tmp_path / content, content, 100, signing_key=signing_key(key))
