@@ -19,13 +19,14 @@ from tempfile import TemporaryDirectory
 
 from data.importers.report import NOTHING_NEW, ImportReport
 from data.importers.workload_files import WORKLOAD, read_workload
-from data.spans.layout import SERVED, Span, add_span, find_usable_spans, replace_file
+from data.spans.layout import Span, add_span, find_usable_spans, replace_file
 from data.spans.served import read_served
 from data.spans.source import Rejected
 from data.tables.source import list_columns
 from edgeline.errors import DataRefused
 from edgeline.labels import join_names
 from edgeline.records.columns import parse_time, write_cell
+from edgeline.records.ingest import SERVED
 from edgeline.records.served import Answer
 from edgeline.records.workload import Workload
 from edgeline.tables.rows import read_lines, read_rows

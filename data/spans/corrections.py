@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from data.spans.decisions import append_entries, read_entries
-from data.spans.layout import CORRECTIONS, Span
+from data.spans.layout import Span
 from data.spans.source import Row
+from edgeline.records.ingest import CORRECTIONS
 from edgeline.store.objects import measure_file
 
 _log = logging.getLogger("edgeline.data")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from data.spans.exclusions import SPAN_NAME, Decision, find_excluded_spans, read_decisions
 from edgeline.errors import DataRefused, UsageError
-from edgeline.records.ingest import describe_spans, name_span
+from edgeline.records.ingest import CORRECTIONS, SERVED, describe_spans, name_span
 from edgeline.store.locations import (
     Location,
     add_path_to_errors,
@@ -28,7 +28,6 @@ from edgeline.store.locations import (
 
 # A labels file of a million rows has a third of this; a larger file is not one.
 MOST_TEXT_BYTES = 256 * 2**20
-SERVED, CORRECTIONS = "served.csv", "corrections.jsonl"
 _LAST_NUMBER = 99_999
 _SCRATCH = ".writing-"
 _SCRATCH_MAX_AGE_S = 24 * 3600
@@ -173,9 +172,9 @@ def _remove_abandoned(data_dir: Path) -> None:
 
 
 def find_files(span: Span, *suffixes: str) -> list[Location]:
-    """Returns the files of a span with these suffixes, sorted by name. Raises DataRefused without any.
+    """Returns the files of a span that hold examples and have these suffixes, sorted by name.
 
-    `served.csv`, which says what phones had answered, and corrections of labels have no examples.
+    Raises DataRefused without any.
     """
     others = (SERVED, CORRECTIONS)
     names = sorted(name for name in list_names(span.path) if not name.startswith(".") and name not in others)

@@ -1,6 +1,6 @@
 """Corrections of labels by a list that a person filled in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,7 +55,7 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
     """
     why = clean_reason(reason)
     try:
-        rows = list(_read_list(file))
+        rows = list(_read_list(file, workload.labels))
     except DataRefused as error:  # it is no data
         raise UsageError(error.found, error.why, error.do) from None
     decisions = [decision for decision in rows if decision.label]
@@ -84,7 +84,9 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
     return Counts(written - confirmed, confirmed, len(rows) - len(decisions), len(decisions) - written)
 
 
-def _read_list(file: Path) -> Iterator[_Decision]:
+def _read_list(file: Path, labels: Sequence[str]) -> Iterator[_Decision]:
+    # Spreadsheets write True as TRUE.
+    spelling = {label.lower(): label for label in labels if label in ("True", "False")}
     with TemporaryDirectory() as scratch:
         table = open_table(str(file), Path(scratch), _COLUMNS)
         if lacking := [name for name in _COLUMNS if name not in table.header]:
@@ -104,7 +106,8 @@ def _read_list(file: Path) -> Iterator[_Decision]:
             values = [row[name] for name in _COLUMNS]
             span, _, example = values[0].partition("/")
             line = number if table.typed else int(place.rpartition(":")[2])
-            yield _Decision(line, span, example, *values[1:])
+            was, label = (each if each in labels else spelling.get(each.lower(), each) for each in values[1:])
+            yield _Decision(line, span, example, was, label)
 
 
 def _check(

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from data.spans.layout import SERVED, Span
+from data.spans.layout import Span
 from edgeline.errors import DataRefused
 from edgeline.labels import find_fault
 from edgeline.records.columns import DAY_S, parse_time
+from edgeline.records.ingest import SERVED
 from edgeline.records.served import Answer
 from edgeline.store.locations import list_names
 from edgeline.tables.rows import read_lines

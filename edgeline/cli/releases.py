@@ -279,7 +279,7 @@ def renew(place: Place, key: str | None) -> int:
 
 
 def _find_key(path: str | None, last: Run | None, root: str, place: Place) -> "Ed25519PrivateKey | None":
-    """Returns the key in that file, or the one that the environment or the last run that pushes there names."""
+    """Returns the key in that file, or that of the last run if it pushed there, or of the environment."""
     if path is None and last and find_push(last, place.workspace) == root:
         path = last.settings.get("push", {}).get("key")
     return signing_key(path)

@@ -13,6 +13,7 @@ from edgeline.edge.contracts import row
 from edgeline.edge.interpreter import KINDS
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.columns import ISO, MISSING, CellError, parse_cell
+from edgeline.records.ingest import CORRECTIONS, SERVED
 from edgeline.records.rejection import Rejected
 from edgeline.runtime import Answer, Bundle
 from edgeline.store.locations import read_bytes
@@ -48,7 +49,9 @@ def check_kind(bundle: Bundle) -> None:
 
 
 def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
-    """Returns the given file, or all files below a folder that the model can read, no hidden ones, by path.
+    """Returns the given file, or all files below a folder that the model can read, by path.
+
+    Hidden files, and those of a span that hold no examples, are left out.
 
     Raises:
         UsageError: The folder has no such file.
@@ -62,6 +65,7 @@ def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
         for path in place.rglob("*")
         if path.suffix.lower() in suffixes
         and path.is_file()
+        and path.name not in (SERVED, CORRECTIONS)
         and not any(part.startswith(HIDDEN) for part in path.relative_to(place).parts)
     )
     if not files:

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from edgeline.records.json_file import JsonFile
 
+# Files of a span that hold no examples: what phones had answered, and corrections of labels.
+SERVED, CORRECTIONS = "served.csv", "corrections.jsonl"
+
 
 def name_span(number: int) -> str:
     """Returns the name of a span's folder, such as `span-00042`."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from data.photos.labels_file import PhotoSpan, get_session, read_labels
-from data.spans.layout import SERVED
 from data.spans.served import COLUMNS
 from edgeline.errors import EdgelineError
+from edgeline.records.ingest import SERVED
 from edgeline.records.json_file import JsonFile
 from edgeline.release.history import read_history
 from edgeline.release.layout import MANIFEST, PushFolder, sha256_of_bytes

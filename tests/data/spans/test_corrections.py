@@ -6,9 +6,10 @@ import pytest
 from data.photos.labels_file import LabelRow, write_span
 from data.spans import decisions
 from data.spans.corrections import read_corrections
-from data.spans.layout import CORRECTIONS, find_files, find_spans
+from data.spans.layout import find_files, find_spans
 from edgeline.cli.main import main
 from edgeline.errors import DataRefused
+from edgeline.records.ingest import CORRECTIONS
 from tests.data.importers.workbooks import write_xlsx
 from tests.data.sample_photos import jpeg
 from tests.data.spans.windows import window_digest
@@ -155,6 +156,18 @@ def test_a_correction_of_a_row_is_not_used_once_its_file_was_written_again(tmp_p
     file.write_text("".join([first, others[2], *others]))
     assert corrections(data) == {}
     assert "1 of 1 corrections of labels in span-00001 are not used: their files changed" in caplog.text
+
+
+def test_a_label_true_is_found_where_a_spreadsheet_wrote_it_in_capitals(tmp_path):
+    rows = "".join(f"It is film {n},{n % 2 == 0}\n" for n in range(60))
+    (tmp_path / "films.csv").write_text(f"text,label\n{rows}")
+    data = tmp_path / "data"
+    columns = ("--text", "text", "--label", "label")
+    assert main(["data", "import", str(tmp_path / "films.csv"), *columns, "--data", str(data)]) == 0
+    (tmp_path / "list.csv").write_text("example,label,corrected\nspan-00001/texts.csv:2,TRUE,FALSE\n")
+    command = ["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", "r"]
+    assert main([*command, "--workload", str(data / "workload.yaml")]) == 0
+    assert corrections(data) == {"texts.csv:2": ("True", "False")}
 
 
 def test_a_damaged_line_names_its_span_and_half_a_last_line_is_ignored(data, relabel):

@@ -299,6 +299,16 @@ def test_equal_problems_of_rows_are_told_once_with_their_count_and_first_places(
     assert len(problems) == 2
 
 
+def test_the_folder_of_a_span_is_answered_without_what_phones_had_answered(push, predict, tmp_path):
+    push("row", tmp_path / "push")
+    (span := tmp_path / "span-00007").mkdir()
+    (span / "table.csv").write_text("celsius\n10\n20\n")
+    (span / "served.csv").write_text("example,version\ntable.csv:2,1\n")
+    (span / "corrections.jsonl").write_text("{}\n")
+    answers = predict(span, "--json").json["answers"]
+    assert [answer["input"] for answer in answers] == ["table.csv:3"]
+
+
 def test_a_table_is_asked_as_it_was_imported(push, predict, tmp_path, monkeypatch):
     column = {"name": "Wärme", "form": "number with decimal comma"}
     number = {"name": "Wärme", "column": column, "mean": 1000.0, "deviation": 1000.0, **WIDE}
