@@ -194,8 +194,10 @@ class ColumnProfile:
             return "is empty in all rows"
         if self._has_one_value() and not self._is_mark(rows):
             return "has one value"
-        if self.name in reserved or _PANDAS_INDEX.fullmatch(self.name):
-            return "has no name, or a name that examples use for another feature"
+        if not self.name or _PANDAS_INDEX.fullmatch(self.name):
+            return "has no name"
+        if self.name in reserved:
+            return "is called like another feature of examples (rename it to learn from it)"
         if self.gives_label_away():
             are_names = len(self.values or ()) > len(self.labels)
             advice = _KEEPS_IT if self.is_grouped else _IF_GROUP

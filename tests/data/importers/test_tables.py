@@ -79,7 +79,8 @@ def read(data_dir):
 
 
 def test_what_a_column_is_is_found_and_what_no_model_should_see_is_named(tmp_path):
-    report = load(tmp_path, people())
+    index = {"Unnamed: 0": list(range(300)), "group": ["a", "b", "c"] * 100}
+    report = load(tmp_path, people() | index)
     assert report.numbers == ("age", "since_weekday", "since_month") and report.categories == ("town",)
     schema = read_schema(find_workload(str(tmp_path / "data" / "workload.yaml")))
     drifting = {feature.name for feature in schema.feature if feature.HasField("drift_comparator")}
@@ -89,6 +90,8 @@ def test_what_a_column_is_is_found_and_what_no_model_should_see_is_named(tmp_pat
         "id": "is different in nearly every row",
         "fixed": "has one value",
         "code": "gives the label away",
+        "Unnamed: 0": "has no name",
+        "group": "is called like another feature of examples (rename it to learn from it)",
     }
     assert report.labels == ("no", "yes")
     # A run reads every row.
