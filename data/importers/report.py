@@ -176,7 +176,7 @@ def _list_some(texts: Sequence[str]) -> str:
 def check_classes(shown: str, noun: str, counts: Mapping[str, int]) -> None:
     """Raises DataRefused if fewer than two classes have two examples; `counts` are the examples by label."""
     if sum(count > 1 for count in counts.values()) < 2:
-        listed = join_names([f"{count} {label}" for label, count in counts.items()])
+        listed = join_names([f"{count} of {label!r}" for label, count in counts.items()])
         raise DataRefused(
             f"{shown} has {'one class' if len(counts) == 1 else f'too few {noun}s'}: {listed}.",
             "Training needs two classes, each with an example to learn from and one to evaluate on.",
@@ -186,10 +186,10 @@ def check_classes(shown: str, noun: str, counts: Mapping[str, int]) -> None:
 
 def warn_of_few(noun: str, counts: Mapping[str, int], least: int) -> tuple[str, ...]:
     """Returns a warning if classes have fewer than the `least` examples that a run wants."""
-    few = [f"{count} {label}" for label, count in counts.items() if count < least]
+    few = [f"{label!r} has {count}" for label, count in counts.items() if count < least]
     if not few:
         return ()
     return (
-        f"A run requires {least} {noun}s of each class, and will refuse {join_names(few)}. Import more of"
-        " them, or set a lower gate.min_examples_per_class in workload.yaml.",
+        f"A run requires {least} {noun}s of each class, and will refuse these: {join_names(few)}. Import more"
+        " of them, or set a lower gate.min_examples_per_class in workload.yaml.",
     )

@@ -33,9 +33,9 @@ def load(kind, tmp_path, counts, **names):
 @pytest.mark.parametrize(
     ("kind", "counts", "found"),
     [
-        ("texts", {"no": 1, "yes": 4}, "has too few texts: 1 no, 4 yes"),
-        ("photos", {"no": 1, "yes": 4}, "has too few photos: 1 no, 4 yes"),
-        ("photos", {"ok": 3}, "has one class: 3 ok."),
+        ("texts", {"no": 1, "yes": 4}, "has too few texts: 1 of 'no', 4 of 'yes'"),
+        ("photos", {"no": 1, "yes": 4}, "has too few photos: 1 of 'no', 4 of 'yes'"),
+        ("photos", {"ok": 3}, "has one class: 3 of 'ok'."),
     ],
 )
 def test_what_nothing_can_be_learned_from_is_refused_and_nothing_written(tmp_path, kind, counts, found):
@@ -56,8 +56,8 @@ def test_photos_that_a_run_rejects_are_named_and_do_not_count(tmp_path):
     (src / "bad" / "copy.jpg").write_bytes((src / "ok" / "0.jpg").read_bytes())  # with two labels
     report = import_photos(src, tmp_path / "data", least=4)
     assert sorted(report.warnings) == [
-        "A run requires 4 photos of each class, and will refuse 3 bad, 3 ok. Import more of them, or set a"
-        " lower gate.min_examples_per_class in workload.yaml.",
+        "A run requires 4 photos of each class, and will refuse these: 'bad' has 3, 'ok' has 3. Import more"
+        " of them, or set a lower gate.min_examples_per_class in workload.yaml.",
         "A run will quarantine 1 photo as too-small; the first is ok/small.png: 8 x 9 has a side below 16"
         " pixels.",
         "A run will quarantine 1 photo as unreadable; the first is bad/0.jpg: It cannot be opened.",
@@ -68,7 +68,7 @@ def test_photos_that_a_run_rejects_are_named_and_do_not_count(tmp_path):
 def test_fewer_of_a_class_than_the_gate_wants_is_imported_and_warned_of(tmp_path, kind, noun):
     report = load(kind, tmp_path, {"no": 3, "yes": 20})
     (warning,) = report.warnings
-    assert warning.startswith(f"A run requires 20 {noun}s of each class, and will refuse 3 no. Import more")
+    assert warning.startswith(f"A run requires 20 {noun}s of each class, and will refuse these: 'no' has 3.")
     assert "gate.min_examples_per_class" in warning and report.sentences()[-1] == f"Warning: {warning}"
     assert (tmp_path / "data" / "span-00001").is_dir()
 
@@ -76,4 +76,4 @@ def test_fewer_of_a_class_than_the_gate_wants_is_imported_and_warned_of(tmp_path
 def test_another_week_of_a_table_is_warned_of_for_its_new_classes_alone(tmp_path):
     load("table", tmp_path, {"no": 20, "yes": 20})
     (warning,) = load("table", tmp_path, {"no": 2, "yes": 3, "late": 4}, name="b.csv").warnings
-    assert "will refuse 4 late." in warning
+    assert "will refuse these: 'late' has 4." in warning

@@ -134,7 +134,7 @@ def test_the_label_of_a_photo_that_a_span_has_without_one_is_imported(src, data_
     import_photos(src, data_dir)
     table = find_spans(data_dir)[0].path / "labels.csv"
     table.write_text(table.read_text().replace(",fruit,", ",,", 1))
-    with pytest.raises(DataRefused, match="too few photos: 1 Gemüse, grün, 2 fruit"):
+    with pytest.raises(DataRefused, match="too few photos: 1 of 'Gemüse, grün', 2 of 'fruit'"):
         import_photos(src, data_dir, least=1)
     for added in ({"fruit": 1}, {}):
         report = import_photos(src, data_dir)
