@@ -42,17 +42,11 @@ def test_without_a_name_every_model_is_looked_at(place, tmp_path, make_run, hook
     assert ["Too large." in text for text in hook.messages] == [True, False]
 
 
-def test_a_channel_that_failed_ends_the_command_with_1(workspace, hook, capsys):
-    hook.statuses = [404]
-    assert main(["alert", "--workspace", str(workspace), *WEBHOOK]) == 1
-    assert "The alert was not sent by webhook: the server answered 404." in capsys.readouterr().err
-
-
 def test_a_check_that_failed_does_not_find_that_all_is_well(workspace, hook, capsys, monkeypatch):
     monkeypatch.setattr(telling, "find_troubles", lambda *_: 1 / 0)
     assert main(["alert", "--workspace", str(workspace), *WEBHOOK]) == 1
     printed = capsys.readouterr()
-    assert "No alert was sent: ZeroDivisionError." in printed.err and not printed.out
+    assert (printed.out, printed.err) == ("", "No alert was sent: ZeroDivisionError.\n")
 
 
 def test_each_channel_is_tried_and_each_failure_said(tmp_path, monkeypatch, hook, capsys):

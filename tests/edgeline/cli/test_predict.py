@@ -382,12 +382,6 @@ def test_a_damaged_file_is_named_before_anything_reads_it(push, predict, tmp_pat
     assert f"edge/shelf/1/{name}: found sha256" in found and why and "edgeline verify" in do
 
 
-def test_a_release_in_a_bucket_is_asked_as_one_on_a_disk(push, predict, bucket, tmp_path):
-    push("image", f"{bucket}/push")
-    said = predict(photo(tmp_path / "lamp.png", 101), root=f"{bucket}/push")
-    assert said.code == 0 and ": bright 0.88" in said.out
-
-
 def test_neither_tensorflow_nor_the_noise_of_an_interpreter_is_there(push, tmp_path):
     push("image", tmp_path / "push")
     lamp = photo(tmp_path / "lamp.png", 101)

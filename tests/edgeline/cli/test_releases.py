@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import tempfile
 from datetime import datetime, timedelta
 
@@ -23,7 +22,6 @@ from tests.conftest import make_workspace
 from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
 from tests.edgeline.report.runs import a_run
 from tests.outputs import leave, write_run
-from tests.s3 import point_to
 
 METRICS = {"overall": {"all": {"accuracy": 0.94}}}
 
@@ -166,19 +164,6 @@ def test_a_bucket_that_is_not_there_ends_a_command_with_three_parts(edgeline, s3
     code, said = edgeline(*command, *option, "s3://no-such-bucket/x")
     assert code == 1 and len(said.splitlines()) == 3 and "Traceback" not in said
     assert "the bucket 'no-such-bucket' does not exist" in said
-
-
-def test_an_endpoint_that_nobody_listens_at_ends_a_command_with_three_parts(edgeline, monkeypatch):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        point_to(f"http://127.0.0.1:{free.getsockname()[1]}", monkeypatch)
-    code, said = edgeline("status", "--store", "s3://bucket/push")
-    assert code == 1 and len(said.splitlines()) == 3 and "cannot be reached" in said
-
-
-def test_a_store_that_nobody_knows_is_bad_usage(edgeline):
-    code, said = edgeline("status", "--store", "nosuch://bucket/push")
-    assert code == 2 and "nosuch://bucket/push is neither a folder nor s3://BUCKET" in said
 
 
 def test_spans_are_not_written_to_an_object_store(tmp_path, call):

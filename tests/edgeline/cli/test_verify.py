@@ -110,13 +110,6 @@ def test_a_copied_bundle_is_checked_by_itself(verify, push, keys, tmp_path, vers
     assert "copy a bundle again" in said
 
 
-def test_what_is_not_to_be_trusted_ends_with_three_parts(verify, push, tmp_path):
-    wrong = other_key(tmp_path)
-    for arguments in ([], ["2"]):
-        code, said = verify(*arguments, "--key", wrong)
-        assert code == 1 and len(said.splitlines()) == 3 and "is signed with" in said
-
-
 def test_an_expired_release_is_named_and_does_not_pass(verify, tmp_path):
     root = tmp_path / "workspace/push"
     store.push(root, "shelf", make_candidate(tmp_path / "one", "one", 100))

@@ -46,6 +46,10 @@ def test_links_are_to_the_ui_where_that_is_known_and_else_it_is_said_how_to_get_
         (status(200, '"ok"', "application/json"), ["404", "not the API", "--host"]),
         (status(500, f"no space left\n{GO_STACK}", "text/plain"), ["500", "no space left", "kubectl logs"]),
         (status(502, f"<html>{LOGIN}", "text/html"), ["502", "has failed"]),
+        (
+            status(400, {"error": "a: b", "details": [{"message": "b"}]}),
+            ["answered 400 (Bad Request)", ": b\n"],
+        ),
         (hang_up, ["cannot be reached", "port-forward"]),
     ],
 )
@@ -176,15 +180,6 @@ def test_two_pipelines_or_experiments_of_one_name_are_told(server, edgeline, kin
     ended = edgeline("submit")
     assert ended.code == 1 and f"several {kind}s with the name {name!r}" in ended.err
     assert not server.runs
-
-
-def test_what_the_server_refuses_is_told_in_its_own_words(server, edgeline):
-    inner = "Experiment 5 is archived"
-    body = {"error": f"Failed to create a new run: {inner}", "code": 9, "details": [{"message": inner}]}
-    server.break_(r"POST .*/runs$", status(400, body))
-    ended = edgeline("submit")
-    assert ended.code == 1
-    assert f"answered 400 (Bad Request) while starting a run: {inner}\n" in ended.err
 
 
 def test_of_an_error_only_the_innermost_first_line_is_shown():

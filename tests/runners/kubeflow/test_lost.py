@@ -160,17 +160,6 @@ def test_a_driver_that_fails_for_another_reason_is_started_again_in_the_same_run
     assert server.asked(":retry") == 1
 
 
-def test_no_line_of_a_log_steers_the_terminal_of_the_one_who_follows(server, edgeline):
-    said = NO_MODEL.replace('artifact key "model"', 'artifact key "\x1b[2J\u202emodel"')
-    server.next_story = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": said})
-    followed = edgeline("submit", "--wait")
-    server.next_story = PUSHED
-    again = edgeline("retry", the_run(server), "--wait")
-    for ended in (followed, again):
-        assert r"left no \x1b[2J\u202emodel" in ended.out + ended.err
-        assert not {"\x1b", "\u202e"} & {*ended.out, *ended.err}
-
-
 def test_an_gate_that_was_never_prepared_has_stopped_nothing(server, edgeline):
     server.next_story = until("ReleaseGate", "UNPREPARED", "FAILED", logs=ALL_DONE)
     ended = edgeline("submit", "--wait")

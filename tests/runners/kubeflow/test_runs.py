@@ -1,6 +1,5 @@
 """`edgeline kubeflow submit, watch, retry` against a small server with the endpoints of the real one."""
 
-import json
 import re
 import time
 from dataclasses import replace
@@ -153,6 +152,7 @@ def test_a_run_ends_with_the_exit_code_of_a_local_one(server, edgeline, story, o
         ),
         # The cluster takes a pod that was killed for one that was done.
         (green(), "whether it pushed a model is not known"),
+        (green(Outcome("done")), "whether it pushed a model is not known"),
     ],
 )
 def test_a_green_run_that_pushed_nothing_is_no_success(server, edgeline, story, why):
@@ -245,12 +245,6 @@ def test_a_time_limit_ends_the_waiting_and_not_the_run(server, edgeline):
     assert not server.asked("terminate")
 
 
-@pytest.mark.parametrize("limit", ["0", "soon", "nan"])
-def test_a_time_limit_that_is_none_is_refused_before_anything_is_sent(server, edgeline, limit):
-    assert edgeline("submit", "--wait", "--timeout", limit).code == 2
-    assert server.requests == []
-
-
 def test_an_image_that_cannot_be_pulled_ends_the_waiting_in_three_parts(server, edgeline):
     message = 'ImagePullBackOff: Back-off pulling image "edgeline:1"'
     server.next_story = Story([("RUNNING", {"ExampleGen": "PENDING"})], messages={"ExampleGen": message})
@@ -324,18 +318,12 @@ def test_only_a_run_that_failed_can_be_retried(server, edgeline, state, next_):
     assert not server.asked(":retry")
 
 
-@pytest.mark.parametrize("text", ["a: 1\n", "a: !!int b\n", "[" * 9000])
+@pytest.mark.parametrize("text", ["a: 1\n", "a: !!int b\n"])
 def test_a_package_that_is_no_pipeline_is_refused_before_it_is_sent(server, edgeline, text):
     edgeline.package.write_text(text)
     ended = edgeline("submit")
     assert ended.code == 2 and "is not a compiled pipeline" in ended.err
     assert not server.asked("POST")
-
-
-def test_what_went_wrong_is_json_too_where_that_is_asked_for(server, edgeline):
-    ended = edgeline("watch", "nope", "--json")
-    assert ended.code == 2
-    assert set(json.loads(ended.out)["error"]) == {"found", "why", "do"}
 
 
 # What a release store that can be read from here has to say.
