@@ -21,10 +21,6 @@ from edgeline.store.locations import list_folders, locate
 from edgeline.workspace.known_runs import Place, resolve_place
 from edgeline.workspace.runs import read_runs
 
-test_option = click.option(
-    "--test", is_flag=True, help="send a test message through each channel, and print whether it worked"
-)
-
 
 class _Settings(Group, extra="ignore"):
     """The part of a file of settings that alerts need."""
@@ -36,7 +32,7 @@ class _Settings(Group, extra="ignore"):
 @options.all_models_of
 @options.profile
 @options.overrides
-@test_option
+@options.test_message
 def alert(place: Place, profile: str | None, overrides: Sequence[str], test: bool) -> int:
     """Sends alerts about failed runs, old releases and full disks; run it from a timer of your own."""
     settings, names = _read_settings(profile, overrides), _list_models(place)

@@ -16,47 +16,32 @@ from edgeline.cli.stdout import make_rewriter, note, prepare_output, print_json
 from edgeline.errors import EdgelineError
 from edgeline.project import has_project, make_missing_error
 
-# The module of each command, and its summary (its function's docstring), which is shown without importing it.
-COMMANDS: Mapping[str, tuple[str, str]] = {
-    "status": ("edgeline.cli.releases", "Shows what is in production, and how the last run ended."),
-    "runs": ("edgeline.cli.releases", "Lists all runs, newest first."),
-    "show": ("edgeline.cli.releases", "Shows one run: steps, verdicts, reasons."),
-    "report": (
-        "edgeline.cli.report",
-        "Prints the path of a run's page, and writes the page if it is missing.",
-    ),
-    "diff": (
-        "edgeline.cli.diff",
-        "Compares two runs: settings, data, metrics and their significance, edge files, time.",
-    ),
-    "alert": (
-        "edgeline.cli.alert",
-        "Sends alerts about failed runs, old releases and full disks; run it from a timer of your own.",
-    ),
+# The summary of each command (its function's docstring), which is shown without importing it.
+_SUMMARIES = {
+    "status": "Shows what is in production, and how the last run ended.",
+    "runs": "Lists all runs, newest first.",
+    "show": "Shows one run: steps, verdicts, reasons.",
+    "report": "Prints the path of a run's page, and writes the page if it is missing.",
+    "diff": "Compares two runs: settings, data, metrics and their significance, edge files, time.",
+    "alert": "Sends alerts about failed runs, old releases and full disks; run it from a timer of your own.",
     "predict": (
-        "edgeline.cli.predict",
-        "Predicts the labels of photos, rows and texts with the model in production, as a phone would.",
+        "Predicts the labels of photos, rows and texts with the model in production, as a phone would."
     ),
-    "phone": (
-        "edgeline.cli.phone",
-        "Serves a page that checks the model in production and runs it on phones, also offline.",
-    ),
-    "edge": ("edgeline.cli.edge", "Times the files of a release, on this machine or on an Android phone."),
-    "verify": (
-        "edgeline.cli.verify",
-        "Checks the files, the signature and the predictions of releases, or of a copied bundle.",
-    ),
-    "rollback": (
-        "edgeline.cli.releases",
-        "Puts an earlier release back in production, or withdraws a candidate.",
-    ),
-    "rollout": (
-        "edgeline.cli.releases",
-        "Lets a share of phones run a given release, until `promote` or `rollback`.",
-    ),
-    "promote": ("edgeline.cli.releases", "Puts a given release in production."),
-    "renew": ("edgeline.cli.releases", "Signs the pointer to production again, as every run does."),
-    "keys": ("edgeline.cli.verify", "Makes the keys that releases are signed and checked with."),
+    "phone": "Serves a page that checks the model in production and runs it on phones, also offline.",
+    "edge": "Times the files of a release, on this machine or on an Android phone.",
+    "verify": "Checks the files, the signature and the predictions of releases, or of a copied bundle.",
+    "rollback": "Puts an earlier release back in production, or withdraws a candidate.",
+    "rollout": "Lets a share of phones run a given release, until `promote` or `rollback`.",
+    "promote": "Puts a given release in production.",
+    "renew": "Signs the pointer to production again, as every run does.",
+    "keys": "Makes the keys that releases are signed and checked with.",
+}
+# The modules of commands that are not in one of their own name.
+_MODULES = dict.fromkeys(("status", "runs", "show", "rollback", "rollout", "promote", "renew"), "releases")
+_MODULES |= {"keys": "verify"}
+# The module of each command, and its summary.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    name: (f"edgeline.cli.{_MODULES.get(name, name)}", summary) for name, summary in _SUMMARIES.items()
 }
 # The variable by which a shell asks for what a word may become, as click's pages on completion describe.
 _COMPLETE = "_EDGELINE_COMPLETE"

@@ -90,6 +90,9 @@ store = click.option(
     type=_parse_store,
     help="place of the releases (where the last run pushed)",
 )
+test_message = click.option(
+    "--test", is_flag=True, help="send a test message through each channel, and print whether it worked"
+)
 
 runs_of = gather("place", Place, workspace, _model)
 all_models_of = gather("place", Place, workspace, _one_model, store)

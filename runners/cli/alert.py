@@ -19,9 +19,7 @@ from runners.shared.run_options import NamedSettings
 @options.cluster_settings
 @package.workspace
 @package.store
-@click.option(
-    "--test", is_flag=True, help="send a test message through each channel, and print whether it worked"
-)
+@package.test_message
 def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) -> int:
     """Sends alerts about failed runs, old releases and full disks; run it from a timer of your own."""
     from edgeline.cli.alert import send_alerts
