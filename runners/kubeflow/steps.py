@@ -83,13 +83,8 @@ def _find_upstream(task: Mapping[str, Any]) -> set[str]:
 
 
 def read_steps(run: Any, names: Sequence[str]) -> list[Step]:
-    """Returns the steps of a `V2beta1Run`, in the order of `names`; a step without a task is waiting.
-
-    Without names, returns the steps that the run itself lists.
-    """
+    """Returns the steps of a `V2beta1Run`, in the order of `names`; a step without a task is waiting."""
     tasks = {find_step(task.display_name): task for task in _list_tasks(run) if task.display_name}
-    listed = [name.removesuffix(_DRIVER) for name in tasks if name.endswith(_DRIVER)]
-    names = names or [name for name in listed if name != "root"]
     return [_read_step(name, tasks.get(name), tasks.get(f"{name}{_DRIVER}")) for name in names]
 
 

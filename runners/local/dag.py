@@ -96,7 +96,7 @@ def build(
         code=digests["code"],
         step_code={step: digest(files) for step, files in code.items()},
         lock=digests["lock"],
-        weights=digests.get("weights", ""),  # earlier runs have none, and `edgeline step` runs their steps
+        weights=digests["weights"],
         run=run,
     )
     return create_pipeline(workload, settings, paths, observed)

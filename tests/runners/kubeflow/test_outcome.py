@@ -1,4 +1,4 @@
-"""How a run ended, from what a real API server answered about it, and from logs of an older image."""
+"""How a run ended, from what a real API server answered about it."""
 
 import pytest
 
@@ -8,13 +8,7 @@ from runners.kubeflow.outcome import conclude
 from runners.kubeflow.steps import read_steps
 from tests.runners.kubeflow.server import STEPS
 from tests.runners.kubeflow.test_lost import replay
-from tests.runners.kubeflow.test_runs import LAUNCHER, PUBLISHED, failed, green, red
-
-OLD = {step: f"{LAUNCHER}Done: {step} in 3.0 s.\n{PUBLISHED}" for step in STEPS}
-OLD["ReleaseGate"] = f"{LAUNCHER}Pushed version 7 of shelf to /push\nDone: ReleaseGate in 3.0 s.\n{PUBLISHED}"
-OLD_REFUSAL = (
-    f"{LAUNCHER}Data refused: half of it is dark.\n{PUBLISHED}F1120 12:51 23 main.go:49] exit status 4"
-)
+from tests.runners.kubeflow.test_runs import failed, red
 
 
 @pytest.mark.parametrize(
@@ -28,23 +22,12 @@ OLD_REFUSAL = (
 )
 def test_a_real_run_ended_as_the_log_of_its_last_step_says(server, name, word, code, version, reasons):
     run = replay(server, name)
-    steps = read_steps(run, ())
+    steps = read_steps(run, STEPS)
     outcome = conclude(
         connect(KubeflowSettings(), server.url, {}), run.run_id, run.state, steps, "shelf", None
     )
     assert (outcome.outcome, outcome.exit_code, outcome.version) == (word, code, version)
     assert outcome.reasons[: len(reasons) or 1] == reasons
-
-
-@pytest.mark.parametrize(
-    "story", [green(logs=OLD), red("DataGate", logs={**OLD, "DataGate": OLD_REFUSAL})], ids=["green", "red"]
-)
-def test_a_run_of_an_older_image_fails_with_a_sentence_that_says_so(server, edgeline, story):
-    server.next_story = story
-    ended = edgeline("submit", "--wait")
-    assert ended.code == 1
-    assert "the image is older than this edgeline" in ended.out
-    assert "Pushed version" not in ended.out and "its pod was lost" not in ended.out
 
 
 def test_a_step_that_failed_by_its_settings_ends_the_command_as_it_ends_a_local_run(server, edgeline):

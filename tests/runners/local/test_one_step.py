@@ -7,10 +7,7 @@ from edgeline.cli.main import main
 from edgeline.errors import EdgelineError, Problem, UsageError
 from edgeline.records.run import CODE, Step
 from edgeline.workspace.runs import find_run
-from pipeline.settings import Settings
-from pipeline.workloads import BUILT_IN, with_features
 from runners.local import gc, one_step
-from runners.local.dag import build
 from runners.local.one_step import StepOptions, run_step
 from tests.runners.local.past_runs import PastRuns
 
@@ -96,10 +93,3 @@ def test_a_folder_with_files_is_not_written_to(workspace, tmp_path):
         run_step(StepOptions("Schema", "latest", workspace, out=tmp_path / "out"))
 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
-
-
-def test_a_run_without_a_digest_of_weights_as_earlier_ones_are_has_a_dag_too(tmp_path):
-    inputs = dict.fromkeys(("window", "production", "unjudged", "code", "lock"), "")
-    shelf = with_features(BUILT_IN["shelf"])
-    made = build(shelf, Settings(), tmp_path, "data", "push", "20261005-091233", inputs, {})
-    assert {"Trainer", "Pusher"} <= {each.id for each in made.components}
