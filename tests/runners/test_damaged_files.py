@@ -80,7 +80,8 @@ FILES = [
     "events.jsonl",
     "facts.json",
 ]
-# One for each way to read a file; the others are read as one of these.
+# One for each way to read a file; the others are read as one of these. What else may damage a file is in
+# tests/edgeline/records/test_json_file.py.
 OF_EACH_READER = (
     "Evaluator/evaluation/metrics.json",
     "DataValidator/verdict/drift.json",
@@ -92,20 +93,12 @@ OF_EACH_READER = (
 # What still is JSON of the right outline, so that each type has to refuse it or to do without.
 OF_EACH_TYPE = ("no keys", "values of no sense", "values of null")
 DAMAGE = {
-    "empty": b"",
     "cut": lambda whole: whole[: len(whole) // 2],
-    "a list": b"[1]",
     "no keys": b"{}",
     "values of no sense": lambda whole: json.dumps({key: [-1] for key in _keys(whole)}).encode(),
     "values of null": lambda whole: json.dumps(dict.fromkeys(_keys(whole))).encode(),
-    "not UTF-8": b"\xff\xfe\xfd{",
     "nested": b"[" * 100_000,
-    "values nested as deep as JSON can be": lambda whole: (
-        json.dumps(dict.fromkeys(_keys(whole), "X")).replace('"X"', "[" * 700 + "]" * 700).encode()
-    ),
-    "a huge number": lambda whole: json.dumps(dict.fromkeys(_keys(whole), 10**400)).encode(),
     "a folder": os.mkdir,
-    "a pipe": os.mkfifo,
 }
 
 
@@ -152,8 +145,8 @@ def edgeline(workspace, capsys):
 def damage(path, how):
     whole = path.read_bytes() if path.is_file() else b"{}"
     path.unlink(missing_ok=True)
-    if callable(how) and how in (os.mkdir, os.mkfifo):
-        how(path)
+    if how is os.mkdir:
+        path.mkdir()
     else:
         path.write_bytes(how(whole) if callable(how) else how)
 
@@ -211,34 +204,6 @@ def test_a_damaged_file_leaves_a_page_which_says_what_cannot_be_read(edgeline, w
     said += page.read_text() if page.is_file() else ""
     if how is DAMAGE["cut"] and not file.endswith(("push.json", "events.jsonl")):
         assert "could not be read" in said or f"{file} cannot be read" in said
-
-
-HUGE = [
-    ("EdgeValidator/verdict/edge.json", b"204000"),
-    ("ExampleGen/quarantine/ingest.json", b"12,"),
-    ("Evaluator/evaluation/metrics.json", b"40"),
-    ("Trainer/model_run/training.json", b"3.0"),
-    ("run.json", b"9.0"),
-    ("events.jsonl", b"5.0"),
-]
-
-
-@pytest.mark.parametrize(
-    ("file", "figure", "number"),
-    [
-        *((*each, b"1" + b"0" * 320) for each in HUGE),
-        *((*HUGE[2], number) for number in (b"-1e300", b"NaN", b"1e999")),
-    ],
-)
-def test_a_number_that_cannot_be_is_as_any_other_damage(edgeline, workspace, file, figure, number):
-    path = workspace / "runs" / RUN / file
-    whole = path.read_bytes()
-    assert figure in whole
-    path.write_bytes(whole.replace(figure, number + figure[len(figure.rstrip(b",")) :], 1))
-    for command in (["show", RUN], ["status"], ["report", RUN]):
-        code, _, err = edgeline(*command)
-        assert code == (2 if file == "run.json" and RUN in command else 0), err
-        assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(

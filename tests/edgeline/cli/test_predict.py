@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from edgeline.release import store
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
 from tests.edgeline.release.candidates import make_candidate
 from tests.runners.cli.process import ROOT
+from tests.runners.kubeflow.commands_run import Ended
 from trainer_module.workloads import tokens
 
 LABELS = ("dark", "bright")
@@ -107,17 +107,6 @@ def push(files, tmp_path):
         return store.push(root, "shelf", candidate)
 
     return make
-
-
-@dataclass
-class Ended:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        return json.loads(self.out)
 
 
 @pytest.fixture

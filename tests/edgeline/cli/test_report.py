@@ -88,14 +88,6 @@ def test_the_index_does_not_link_a_page_from_before_a_run_was_killed(report, wor
     assert "20261005-091233/report.html" not in (workspace / "runs" / "index-shelf.html").read_text()
 
 
-@pytest.mark.parametrize(
-    "arguments", [["nope"], ["latest", "--workload", "other"], ["--index", "--workload", "x"]]
-)
-def test_a_run_that_is_not_there_is_said_in_three_parts(report, arguments):
-    code, out, err = report(*arguments)
-    assert (code, out) == (2, "") and len(err.splitlines()) >= 2
-
-
 @pytest.fixture(params=["folder", "bucket"])
 def store(request, tmp_path):
     """Where a cluster pushes to, with the records of three of its runs."""

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from data.photos.labels_file import LabelRow, write_span
-from data.spans.exclusions import decide
 from edgeline.cli.main import main
 from edgeline.cli.stdout import visible, wrap
 from edgeline.errors import Problem
@@ -104,16 +102,6 @@ def test_json_has_it_as_it_is_and_steers_nothing(call, workspace):
 
     assert json.loads(out)["reasons"] == [HOSTILE]
     assert not steers(out)
-
-
-def test_reasons_of_exclusions_are_shown(call, tmp_path):
-    row = LabelRow("a.jpg", "ok", "lane-01", "s1", "2026-10-05T09:12:33Z")
-    span = write_span(tmp_path, [(row, b"")]).name
-    decide(tmp_path, "exclude", span, f"dirty lens {HOSTILE}", [span])
-
-    code, out, _ = call("data", "list", "--data", tmp_path)
-
-    assert code == 0 and r"dirty lens ok\x1b[2J" in out and not steers(out)
 
 
 @pytest.mark.parametrize(

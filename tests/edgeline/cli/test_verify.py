@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import stat
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,14 +23,8 @@ from trainer_module.export.golden_writer import RawExample, write_vectors
 
 
 @pytest.fixture
-def verify(call, tmp_path):
-    """Runs the command; returns its exit code and what it printed."""
-
-    def run(*arguments):
-        code, out, err = call("verify", *arguments, "--workspace", tmp_path / "workspace")
-        return code, out + err
-
-    return run
+def verify(edgeline):
+    return partial(edgeline, "verify")
 
 
 @pytest.fixture
@@ -197,17 +192,6 @@ def test_golden_vectors_are_run_of_what_is_in_production_and_of_a_bundle(verify,
         code, said = verify(*arguments)
         assert code == 0 and expected in said
     assert json.loads(verify(bundle, "--json")[1])["golden"] in expected
-
-
-def test_scores_that_the_model_does_not_give_are_named_though_the_manifest_has_their_digest(verify, bundle):
-    golden = json.loads((bundle / "golden/golden.json").read_text())
-    golden["examples"][1]["scores"]["int8"] = [0.9, 0.1]
-    put(bundle, "golden/golden.json", json.dumps(golden))
-    code, said = verify(bundle)
-    assert code == 1 and "shelf 1 fails its golden vectors" in said
-    assert "golden/golden.json, example 2: int8 gives label" in said and "fp16" not in said
-    code, said = verify(bundle, "--json")
-    assert code == 1 and "example 2: int8" in json.loads(said)["problems"][0]
 
 
 @pytest.mark.parametrize(

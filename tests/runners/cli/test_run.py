@@ -4,16 +4,15 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Timer
 
 import pytest
 
 from data.spans.exclusions import read_decisions
-from edgeline.errors import WorkspaceLocked
 from edgeline.release import store
-from edgeline.workspace.runs import RunFolder, read_runs
+from edgeline.workspace.runs import read_runs
 from runners.local.lock import hold
 from tests.edgeline.release.candidates import make_candidate, make_key
 from tests.runners.cli.process import ROOT, add_week, python
@@ -34,18 +33,6 @@ def test_a_folder_without_spans_ends_with_2_says_what_to_do_and_records_no_run(t
         assert part in ended.out + ended.err
     assert not list(tmp_path.glob("workspace/runs/*"))
     assert command("status", "--json").json["last_run"]["id"] is None
-
-
-@pytest.mark.parametrize(
-    ("labels", "said"), [("photo,label", "has no column lane_id"), ("", "has no column photo")]
-)
-def test_a_bad_labels_file_ends_with_4_in_a_second_and_is_recorded(tmp_path, command, labels, said):
-    add_week(tmp_path / "photos", labels)
-    ended = command("run", "--data", "photos", "--json")
-    last = command("status", "--json").json["last_run"]
-    assert ended.code == 4
-    assert ended.json["outcome"] == last["outcome"] == "refused"
-    assert said in last["reasons"][0]
 
 
 def test_refused_weeks_are_excluded_by_the_run_itself_where_a_setting_says_so_but_for_the_last(
@@ -103,14 +90,6 @@ def test_if_changed_runs_again_once_the_canary_has_ended_that_a_model_waited_for
     assert [*before, *(command(*run).code for _ in range(2))] == [4, 0, 4, 0]
 
 
-def test_a_second_run_of_a_workspace_ends_with_5_and_names_the_first(tmp_path, command):
-    with hold(tmp_path / "workspace") as lock:
-        lock.note("20261005-091233")
-        ended = command("run", "--data", "photos")
-    assert ended.code == 5
-    assert f"run 20261005-091233, process {os.getpid()}" in ended.err
-
-
 def test_a_run_that_waits_names_the_one_that_holds_the_workspace_and_goes_on_after_it(tmp_path, command):
     with ExitStack() as held:
         held.enter_context(hold(tmp_path / "workspace")).note("20261005-091233")
@@ -118,13 +97,6 @@ def test_a_run_that_waits_names_the_one_that_holds_the_workspace_and_goes_on_aft
         ended = command("run", "--data", "photos", "--wait")
     assert f"waits for the end of run 20261005-091233, process {os.getpid()}" in ended.out
     assert ended.code == 2 and "photos is not a folder" in ended.err
-
-
-def test_a_workspace_that_cannot_be_made_ends_with_1_before_anything_else(tmp_path, command):
-    (tmp_path / "file").write_text("")
-    ended = command("run", "--data", "photos", "--workspace", "file/workspace")
-    assert ended.code == 1
-    assert "cannot be written to" in ended.err and "Traceback" not in ended.err
 
 
 def start_run(tmp_path, hangup=signal.SIG_DFL):
@@ -147,7 +119,7 @@ def start_run(tmp_path, hangup=signal.SIG_DFL):
     deadline = time.monotonic() + 30
     while not worker_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return process, worker_of(tmp_path)[0]
+    return process
 
 
 def worker_of(tmp_path):
@@ -163,25 +135,8 @@ def worker_of(tmp_path):
     return found
 
 
-def wait_until_gone(tmp_path, seconds):
-    deadline = time.monotonic() + seconds
-    while worker_of(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not worker_of(tmp_path)
-
-
-def wait_until_free(workspace, seconds):
-    """The processes that the worker had started hold the lock too, and may end a moment after it."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with suppress(WorkspaceLocked), hold(workspace):
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def test_a_run_that_is_asked_to_end_takes_its_worker_along_and_is_recorded(tmp_path):
-    process, _ = start_run(tmp_path)
+    process = start_run(tmp_path)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=100)
 
@@ -248,7 +203,7 @@ def test_a_run_whose_reader_goes_away_ends_as_one_that_is_asked_to_and_has_its_p
 
 
 def test_a_run_under_nohup_outlives_its_terminal_and_ends_when_its_pod_is_stopped(tmp_path):
-    process, _ = start_run(tmp_path, hangup=signal.SIG_IGN)
+    process = start_run(tmp_path, hangup=signal.SIG_IGN)
     process.send_signal(signal.SIGHUP)
 
     with pytest.raises(subprocess.TimeoutExpired):
@@ -277,63 +232,12 @@ def test_a_command_that_has_no_worker_yet_ends_alike_when_its_service_manager_as
     assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
 
 
-def test_a_killed_run_leaves_no_worker_no_lock_and_a_record_that_says_so(tmp_path, command):
-    process, _ = start_run(tmp_path)
-    process.kill()
-    process.communicate()
-
-    assert wait_until_gone(tmp_path, 10)
-    assert wait_until_free(tmp_path / "workspace", 10)
-    assert command("status", "--json").json["last_run"]["outcome"] == "killed"
-
-
-def test_a_killed_worker_is_told_in_words_with_its_log(tmp_path):
-    process, worker = start_run(tmp_path)
-    os.kill(worker, signal.SIGKILL)
-    said, _ = process.communicate(timeout=100)
-
-    assert process.returncode == 1
-    assert "ended by SIGKILL before its first step" in said and "memory" in said
-    assert "run.log" in said and "Traceback" not in said
-
-
 def test_a_password_in_the_place_of_the_data_is_refused_before_a_run_records_it(tmp_path, command):
     for words in (["run"], ["schedule", "--cron"]):
         ended = command(*words, "--data", "s3://me:hunter2@bucket/x")
         assert ended.code == 2 and "AWS_ACCESS_KEY_ID" in ended.err
         assert "hunter2" not in ended.out + ended.err
     assert not (tmp_path / "workspace").exists()
-
-
-def test_a_record_has_nothing_of_what_is_there_for_a_cluster(tmp_path, command):
-    add_week(tmp_path / "refused", "photo,label")
-    ended = command("run", "--set", "kubeflow.env={GREETING: hunter2}", "--data", "refused", "--json")
-    shown = [ended.out]
-    for words in ("show latest", "show latest --json", "report --json", "report --index --json"):
-        ended = command(*words.split())
-        assert ended.code == 0
-        shown.append(ended.out)
-    files = [path.read_text() for path in (tmp_path / "workspace/runs").rglob("*") if path.is_file()]
-    assert len(files) >= 4 and all("hunter2" not in text for text in (*files, *shown))
-
-
-def test_after_a_run_of_a_clock_that_was_ahead_the_next_run_is_the_latest(tmp_path, make_run, command):
-    folder = RunFolder(tmp_path / "workspace/runs/20991231-000000")
-    folder.path.mkdir(parents=True)
-    folder.write(
-        make_run(
-            number=1, outcome="pushed", started_at="2099-12-31T00:00:00Z", ended_at="2099-12-31T00:01:00Z"
-        )
-    )
-    add_week(tmp_path / "refused", "photo,label")
-    assert command("run", "--data", "refused").code == 4
-    newest = command("runs", "--json").json[0]["id"]
-    assert newest != "20991231-000000"
-    assert command("status", "--json").json["last_run"]["id"] == newest
-    assert command("show", "latest", "--json").json["number"] == 2
-    assert command("report", "--json").json["run"] == newest
-    rows = command("report", "--index", "--json").json["runs"]
-    assert [row["run"] for row in rows] == ["20991231-000000", newest]
 
 
 def answer(tmp_path, *arguments, typed=b"n\n"):

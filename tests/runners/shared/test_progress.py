@@ -9,7 +9,6 @@ from rich.console import Console
 
 from edgeline.records.events import Counted, EpochEnded, LogOpened, Planned, StepChanged, Warned
 from edgeline.records.run import Step
-from edgeline.workspace.closing import format_epoch
 from runners.shared.progress import Progress
 
 EPOCH = EpochEnded(3, 16, 0.5123, 0.8342, 0.612, 0.8121, 65.0)
@@ -126,11 +125,6 @@ def test_a_terminal_gets_its_cursor_back_when_a_run_breaks():
     assert said.rindex("\x1b[?25h") > said.rindex("\x1b[?25l")
 
 
-def test_no_color_is_honoured():
-    assert "\x1b[32m" in in_a_terminal(RUN, 80)
-    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", in_a_terminal(RUN, 80, NO_COLOR="1"))
-
-
 def test_a_dumb_terminal_gets_plain_lines():
     assert "\x1b[?25l" not in in_a_terminal(RUN, 80, TERM="dumb")
 
@@ -142,14 +136,6 @@ def test_a_long_training_is_at_most_fifty_lines():
 
     assert len(lines) == 50
     assert "epoch 1000/1000" in lines[-1]
-
-
-@pytest.mark.parametrize("width", [20, 50, 90])
-def test_an_epoch_always_fits_and_keeps_what_matters_most(width):
-    text = format_epoch(EPOCH, width)
-
-    assert len(text) <= width
-    assert text.startswith("epoch 3/16")
 
 
 def test_a_count_without_a_total_is_a_count():

@@ -186,21 +186,6 @@ def test_a_real_systemd_waits_for_monday_and_runs_the_command_word_by_word(run, 
     assert ask("is-active", f"{run.name}.timer") == "inactive"
 
 
-def test_a_machine_that_was_off_on_monday_runs_once_it_is_up_again(run, manager):
-    systemd_units.install(run)
-    ask("stop", f"{run.name}.timer")
-    (stamp,) = Path(os.environ["HOME"]).rglob(f"stamp-{run.name}.timer")
-    long_ago = time.time() - 8 * 24 * 3600
-    os.utime(stamp, (long_ago, long_ago))
-
-    ask("start", f"{run.name}.timer")
-
-    deadline = time.monotonic() + 10
-    while not (run.folder / "called.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert (run.folder / "called.json").exists()
-
-
 def test_a_week_that_is_held_back_or_refused_fails_the_unit_and_calls_for_somebody(run, manager, tmp_path):
     systemd_units.install(run)
     folder = systemd_units.unit_folder()
