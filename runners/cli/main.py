@@ -17,7 +17,8 @@ _SUMMARIES = {
     "drill": "Drills Mondays to come: real runs on drawn photos, faults on purpose, checks after each.",
     "kubeflow": "Runs the same DAG on Kubeflow Pipelines.",
 }
-_OWN = {name: (f"runners.cli.{'run' if name == 'plan' else name}", text) for name, text in _SUMMARIES.items()}
+_OWN = {name: (f"runners.cli.{name}", summary) for name, summary in _SUMMARIES.items()}
+_OWN |= {name: ("runners.cli.run", _SUMMARIES[name]) for name in ("plan", "step")}
 # In the order of the list, which follows a person's work.
 _ORDER = (
     *("run", "plan", "step", "settings", "schedule", "data", "schema", "status", "runs", "show", "report"),

@@ -1,12 +1,14 @@
-"""`edgeline run` and `edgeline plan`: run the DAG on this machine, or say what a run would do."""
+"""`edgeline run, plan, step`: run the DAG on this machine, say what a run would do, or run one step again."""
+
+from pathlib import Path
 
 import click
 
 from edgeline.cli.commands import Command
-from edgeline.cli.options import EXIT_CODES, as_json, gather
+from edgeline.cli.options import EXIT_CODES, as_json, gather, overrides, workspace
 from runners.cli.options import RUN
 from runners.shared.end_signals import handle_end_signals
-from runners.shared.run_options import RunOptions
+from runners.shared.run_options import RunOptions, StepOptions
 
 _if_changed = click.option(
     "--if-changed", is_flag=True, help="exit at once if nothing changed since the last run"
@@ -19,6 +21,17 @@ _sample = click.option(
 )
 _as_json = click.option(
     "--json", "as_json", is_flag=True, help="the result on stdout as JSON, progress on stderr"
+)
+_step = click.argument("step", metavar="STEP")
+_run = click.option(
+    "--of",
+    "run",
+    metavar="RUN",
+    default="latest",
+    help="id of the run, or the beginning of one, production, or latest (latest)",
+)
+_out = click.option(
+    "--out", metavar="DIR", type=Path, help="an empty or new folder for the outputs (./STEP-of-RUN)"
 )
 
 
@@ -39,3 +52,13 @@ def plan(wanted: RunOptions) -> int:
     from runners.local import plan as local
 
     return local.plan(wanted)
+
+
+@click.command(cls=Command, epilog=EXIT_CODES)
+@gather("wanted", StepOptions, _step, _run, overrides, _out, workspace, as_json)
+def step(wanted: StepOptions) -> int:
+    """Runs one step of a past run again, with other settings; records nothing."""
+    from runners.local.one_step import print_step
+
+    with handle_end_signals():
+        return print_step(wanted)

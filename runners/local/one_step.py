@@ -9,7 +9,7 @@ The workspace itself stays as it is: no later run, report or release knows of it
 
 import itertools
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from data.spans.layout import find_newest_spans
@@ -26,25 +26,13 @@ from runners.local.worker_link import run_worker
 from runners.shared import inputs
 from runners.shared.code import step_files
 from runners.shared.progress import Progress
-from runners.shared.run_options import NamedSettings, check_path
+from runners.shared.run_options import NamedSettings, StepOptions, check_path
 
 # By step that changes the release store: what to do instead of running it again.
 _INSTEAD = {
     "DataGate": "Name DataValidator, which gives the verdict on the data.",
     "Pusher": "Use `edgeline promote` to put a release in production.",
 }
-
-
-@dataclass(frozen=True)
-class StepOptions:
-    """The options of `edgeline step`."""
-
-    step: str
-    run: str  # an id, the beginning of one, latest or production
-    workspace: Path
-    overrides: tuple[str, ...] = ()  # single settings, `a.b=c` each
-    out: Path | None = None  # a folder that is empty or missing; by default one in the current folder
-    as_json: bool = False
 
 
 def run_step(options: StepOptions) -> tuple[Path, dict[str, str], float]:

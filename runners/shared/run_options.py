@@ -1,4 +1,4 @@
-"""The options of commands as values: named settings, a run with them, and a drill of many."""
+"""The options of commands as values: named settings, a run with them, one step of it, and a drill of many."""
 
 import os
 from collections.abc import Mapping
@@ -98,6 +98,18 @@ class RunOptions:
         if not self.named.workload:
             named = replace(self.named, workload=find_own_workload(self.data))
             object.__setattr__(self, "named", named)
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """The options of `edgeline step`."""
+
+    step: str
+    run: str  # an id, the beginning of one, latest or production
+    workspace: Path
+    overrides: tuple[str, ...] = ()  # single settings, `a.b=c` each
+    out: Path | None = None  # a folder that is empty or missing; by default one in the current folder
+    as_json: bool = False
 
 
 @dataclass(frozen=True)
