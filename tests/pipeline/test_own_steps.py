@@ -1,14 +1,12 @@
 import sys
 
 import pytest
-from tfx.dsl.compiler.compiler import Compiler
 
 from edgeline.errors import UsageError
 from edgeline.records.run import flatten
 from edgeline.records.steps import select_steps
 from pipeline import settings
-from pipeline.dag import Observed, Paths, create_pipeline
-from pipeline.workloads import BUILT_IN, with_features
+from tests.pipeline.test_dag import compiled, dag
 
 MODULE = """
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -46,12 +44,7 @@ def load(own, **groups):
 
 
 def compile_dag(own):
-    paths = Paths("data", "artifacts", "./metadata.sqlite", "push", "checkpoints")
-    seen = Observed("w", "p", "c", "l", "r")
-    pipeline = create_pipeline(with_features(BUILT_IN["shelf"]), load(own), paths, seen)
-    return {
-        node.pipeline_node.node_info.id: node.pipeline_node for node in Compiler().compile(pipeline).nodes
-    }
+    return compiled(dag(load(own)))[0]
 
 
 def test_a_step_of_ones_own_feeds_the_steps_that_it_names_and_waits_for_the_gate():

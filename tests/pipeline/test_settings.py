@@ -18,34 +18,23 @@ def mistakes(workload=None, profile=None, overrides=(), labels=None):
     return [line.strip() for line in refused.value.found.splitlines()[1:]]
 
 
-def test_without_any_layer_the_defaults_hold():
-    assert load({}) == Settings()
-
-
 def test_each_layer_overrules_the_ones_below_it_key_by_key(tmp_path):
-    profile = tmp_path / "night.yaml"
-    profile.write_text("trainer:\n  epochs: 30\n  batch_size: 32\n")
+    profile, platform = tmp_path / "profile.yaml", tmp_path / "platform.yaml"
+    profile.write_text("trainer: {epochs: 3, batch_size: 8}\nkubeflow: {image: ours:1, namespace: us}\n")
+    platform.write_text("trainer: {batch_size: 16}\nkubeflow: {image: ours:2, retries: 5}\n")
     workload = {"trainer": {"epochs": 4, "learning_rate": 0.01, "class_weights": {"damaged": 2.0}}}
 
-    settings = load(workload, str(profile), ["trainer.batch_size=16"])
+    settings = load(workload, str(profile), ["kubeflow.retries=1"], platform=str(platform))
 
-    assert settings.trainer.epochs == 30
-    assert settings.trainer.batch_size == 16
-    assert settings.trainer.learning_rate == 0.01
-    assert settings.trainer.class_weights == {"damaged": 2.0}
+    assert (settings.trainer.epochs, settings.trainer.batch_size) == (3, 16)
+    assert (settings.trainer.learning_rate, settings.trainer.class_weights) == (0.01, {"damaged": 2.0})
+    assert (settings.kubeflow.image, settings.kubeflow.namespace) == ("ours:2", "us")
+    assert settings.kubeflow.retries == 1
 
 
 def test_a_list_replaces_the_list_below_it():
-    workload = {
-        "evaluation": {"bounds": [{"slice": "overall", "lower": 0.9}, {"slice": "lane", "lower": 0.5}]}
-    }
-
-    settings = load(
-        workload, None, ["evaluation.bounds=[{slice: class, max_drop: 0.1}]", "edge.variants=[int8]"]
-    )
-
-    assert [bound.slice for bound in settings.evaluation.bounds] == ["class"]
-    assert settings.edge.variants == ("int8",)
+    workload = {"edge": {"variants": ["fp32", "fp16"]}}
+    assert load(workload, None, ["edge.variants=[int8]"]).edge.variants == ("int8",)
 
 
 def test_an_empty_mapping_removes_what_is_below_it_and_a_range_replaces_a_range():
@@ -71,15 +60,11 @@ def test_one_rule_of_the_gate_can_be_switched_without_naming_the_others():
     assert severity == {**Settings().gate.severity, "drift": "off"} != Settings().gate.severity
 
 
-def test_the_published_profile_is_found_by_its_name():
+def test_the_published_profile_is_found_by_its_name_and_needs_weights():
     model = load({}, "published", ["model.weights=mine.h5"]).model
-
     assert (model.backbone, model.image_size, model.channels) == ("mobilenet_v3_small", 128, 1)
-
-
-def test_random_weights_are_not_kept():
-    with pytest.raises(UsageError, match=r"set it to a file of weights \(from the profile published\)"):
-        load({}, "published")
+    (found,) = mistakes(profile="published")
+    assert "set it to a file of weights (from the profile published)" in found
 
 
 @pytest.mark.parametrize(
@@ -128,22 +113,17 @@ def test_every_mistake_is_in_the_one_error():
 
 
 @pytest.mark.parametrize(
-    ("override", "nearest"),
-    [
-        ("trainer.epoch=3", "trainer.epochs"),
-        ("trainr={epochs: 3}", "trainer"),
-        ("gate.severity.labelshift=warn", "gate.severity.label_shift"),
-    ],
-)
-def test_an_unknown_key_comes_with_the_nearest_known_one(override, nearest):
-    (found,) = mistakes(overrides=[override])
-
-    assert found.endswith(f"Did you mean {nearest}?")
-
-
-@pytest.mark.parametrize(
     ("override", "sentence"),
     [
+        ("trainer.epoch=3",
+         "trainer.epoch: there is no such setting (from --set). Did you mean trainer.epochs?"),
+        ("trainr={epochs: 3}", "trainr: there is no such setting (from --set). Did you mean trainer?"),
+        ("gate.severity.labelshift=warn",
+         "gate.severity.labelshift: there is no such setting (from --set). Did you mean"
+         " gate.severity.label_shift?"),
+        ("kubeflow.steps={Traner: {gpu: 1}}",
+         "kubeflow.steps.Traner: there is no such setting (from --set). Did you mean"
+         " kubeflow.steps.Trainer?"),
         ("data.window=0", "data.window: 0 is not a whole number from 1 to 1,000 (from --set)."),
         ("trainer.epochs=1.5", "trainer.epochs: 1.5 is not a whole number from 1 to 10,000 (from --set)."),
         ("trainer.flip=1", "trainer.flip: 1 is not true or false (from --set)."),
@@ -159,6 +139,12 @@ def test_an_unknown_key_comes_with_the_nearest_known_one(override, nearest):
          "evaluation.bounds.0: a bound without lower, upper and max_drop has no effect; set at least one"),
         ("edge.variants=[int8, int8]", "edge: variants lists one twice: int8, int8 (from --set)."),
         ("trainer=3", "trainer: 3 is not a group of settings: "),
+        ("model.weights=~nobody-of-that-name/x",
+         "model.weights: ~nobody-of-that-name/x cannot be found: Could not determine home directory."),
+        ("registry.uri=mlruns", "registry.uri: the value is not http"),
+        ("trainer={check_numerics: true, precision: mixed_float16}",
+         "trainer.check_numerics: in float16 gradients overflow now and then, and Keras skips the step: set"
+         " trainer.precision=float32 beside it (from --set)."),
         ("push.min_app_version=2.10",
          "push.min_app_version: 2.1 is not a version of three numbers, such as 2.4.0 (from --set)."),
     ],
@@ -234,7 +220,7 @@ CANNOT_BE_READ = {
     "code": ("!!python/object/apply:os.getpid []", "a value with the tag !!python/object/apply:os.getpid"),
     "an alias of itself": ("&a [*a]", "an alias, *a"),
     "a bomb of aliases": (BOMB, "an alias, *a"),
-    "brackets without end": ("[" * 9000, "nested more than 20 deep"),
+    "brackets without end": ("[" * 900, "nested more than 20 deep"),
     "a key that is a list": ("{[a]: 1}", "a key that is not a text"),
     "a null byte": ("a\0b", "the character U+0000"),
     "an escape sequence": (r'"\e[2J"', "the character U+001B"),
@@ -283,13 +269,6 @@ def test_a_key_with_what_no_key_has_is_a_mistake_that_can_be_printed(key):
 
     assert "U+" in found
     assert found.isprintable()
-
-
-@pytest.mark.parametrize("key", ["model.weights", "push.destination"])
-def test_a_home_folder_that_is_not_there_is_a_mistake(key):
-    (found,) = mistakes(overrides=[f"{key}=~nobody-of-that-name/x"])
-
-    assert found.startswith(f"{key}: ") and "~nobody-of-that-name" in found
 
 
 @pytest.mark.parametrize(
@@ -397,12 +376,6 @@ def test_weights_of_imagenet_are_refused_before_a_run_for_a_backbone_without_the
     assert load(photos, None, ["model.backbone=compact", "model.weights=none"]).model.backbone == "compact"
 
 
-def test_an_overflow_that_half_precision_expects_is_no_reason_to_end_a_training():
-    (found,) = mistakes(overrides=["trainer.check_numerics=true", "trainer.precision=mixed_float16"])
-    assert found.startswith("trainer.check_numerics: ") and "set trainer.precision=float32" in found
-    assert load({}, None, ["trainer.check_numerics=true"]).trainer.check_numerics
-
-
 def test_what_several_workers_cannot_do_is_told_before_they_begin():
     overrides = ["trainer.strategy=multi_worker", "trainer.folds=3", "tune.max_trials=2"]
     folds, search = mistakes(overrides=[*overrides, "tune.space.trainer.flip=[true, false]"])
@@ -424,16 +397,12 @@ def test_the_registry_is_the_workspaces_own_a_place_of_ones_choice_or_none(tmp_p
         assert settings.registry.of(Path("workspace")) == uri
         # A run that is mirrored elsewhere is the same run.
         assert settings.recorded() == Settings().recorded()
-    assert "the value is not http" in mistakes(overrides=["registry.uri=mlruns"])[0]
-
-
-def test_hyperband_leaves_no_epochs_to_search():
-    (found,) = mistakes(overrides=["tune.algorithm=hyperband", "tune.space.trainer.epochs=[4, 8]"])
-    assert "remove trainer.epochs from space" in found
 
 
 def test_hyperband_has_trials_enough_to_train_one_to_the_end():
     search = ["tune.algorithm=hyperband", "tune.space.trainer.flip=[true, false]", "tune.max_trials=16"]
+    (found,) = mistakes(overrides=[*search, "tune.space.trainer.epochs=[4, 8]"])
+    assert "remove trainer.epochs from space" in found
     (found,) = mistakes(overrides=[*search, "trainer.epochs=16"])
     assert found.startswith("tune.max_trials: 16 is too few for hyperband: it needs 17 trials to train")
     assert load({}, None, [*search, "trainer.epochs=9"]).tune.max_trials == 16

@@ -60,14 +60,6 @@ def test_every_mistake_of_a_workload_file_is_in_the_one_error(tmp_path):
         assert key in refused.value.found
 
 
-def test_a_key_of_a_column_that_nothing_reads_is_a_mistake(tmp_path):
-    (tmp_path / "w.yaml").write_text(
-        "name: t\nschema: s.pbtxt\nkind: table\ncolumns: {at: {name: at, form: iso, parts: weekday}}\n"
-    )
-    with pytest.raises(UsageError, match=r"columns.at.parts: not one of name, form, part"):
-        find_workload(str(tmp_path / "w.yaml"))
-
-
 def test_a_file_of_hundreds_of_columns_as_an_import_writes_it_is_read(tmp_path):
     columns = "".join(
         f"  Messwert {n:03}: {{name: Messwert {n:03}, form: number with decimal comma}}\n" for n in range(600)
@@ -89,10 +81,7 @@ def test_a_pipe_is_no_workload_and_nobody_waits_for_it(tmp_path):
         find_workload(str(tmp_path / "workload.yaml"))
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["name: [", "", "- 1\n", "a: &a [*a]"],
-)
+@pytest.mark.parametrize("text", ["name: [", "", "- 1\n", "a: &a [*a]"])
 def test_a_file_that_is_no_workload_is_refused(tmp_path, text):
     with pytest.raises(UsageError):
         find_workload(write_workload(tmp_path, text))
@@ -191,6 +180,7 @@ def by_hand(folder, kind, settings="{}"):
         ("{name: since, form: roman}", "roman, year-month-day: not one of number"),
         ("{name: since, part: weekday}", "weekday is not a part of a number"),
         ("{form: number}", "name"),
+        ("{name: at, form: iso, parts: weekday}", r"columns\.x\.parts: not one of name, form, part"),
     ],
 )
 def test_a_column_that_cannot_be_read_so_is_refused_before_a_run(tmp_path, column, found):
