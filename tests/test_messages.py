@@ -1,5 +1,4 @@
 import os
-import shutil
 import subprocess
 import sys
 
@@ -126,29 +125,6 @@ def test_pay(cents, tmp_path):
 """
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A project with one room, whose messages are written."""
-    folder = tmp_path_factory.mktemp("project")
-    files = {"shop/__init__.py": "", "shop/till.py": TILL, "tests/test_till.py": TESTS}
-    files["tests/conftest.py"] = 'pytest_plugins = ["tests.messages"]'
-    for name in ("docstrings", "messages", "places", "test_messages"):
-        files[f"tests/{name}.py"] = (ROOT / "tests" / f"{name}.py").read_text("utf-8")
-    files["edgeline/__init__.py"] = ""
-    files["edgeline/errors.py"] = (ROOT / "edgeline" / "errors.py").read_text("utf-8")
-    for name, text in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text, "utf-8")
-    written = run_tests(folder, "-n", "2", "--dist", "loadfile", "--messages=write")
-    assert written.returncode == 0, written.stdout
-    return folder
-
-
-@pytest.fixture
-def copy(project, tmp_path):
-    return shutil.copytree(project, tmp_path / "copy")
-
-
 def run_tests(folder, *args):
     command = [sys.executable, "-m", "pytest", "--import-mode=importlib", "-p", "no:cacheprovider", *args]
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTEST_ADDOPTS": ""}
@@ -178,9 +154,19 @@ def test_what_is_written_is_read_again():
     assert format_golden(read_golden()) == GOLDEN.read_text("utf-8")
 
 
-def test_messages_are_written_in_the_order_of_the_code_without_the_names_of_temporary_folders(project):
-    text = (project / "tests" / "messages.txt").read_text("utf-8")
-    assert text.split("\n\n", 1)[1] == (
+def test_messages_are_written_in_the_order_of_the_code_compared_and_dropped_with_their_places(tmp_path):
+    """A project with one room."""
+    files = {"shop/__init__.py": "", "shop/till.py": TILL, "tests/test_till.py": TESTS}
+    files |= {"edgeline/__init__.py": "", "tests/conftest.py": 'pytest_plugins = ["tests.messages"]'}
+    copied = [f"tests/{name}.py" for name in ("docstrings", "messages", "places", "test_messages")]
+    files |= {name: (ROOT / name).read_text("utf-8") for name in (*copied, "edgeline/errors.py")}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
+    written = run_tests(tmp_path, "-n", "2", "--dist", "loadfile", "--messages=write")
+    assert written.returncode == 0, written.stdout
+    golden = tmp_path / "tests" / "messages.txt"
+    assert golden.read_text("utf-8").split("\n\n", 1)[1] == (
         "shop/till.py\n\n"
         "pay #1: UsageError, exit code 2\n"
         "  found: -3 cents were paid.\n  why: That is a refund.\n  do: Note it in <tmp>/refunds.\n"
@@ -190,11 +176,10 @@ def test_messages_are_written_in_the_order_of_the_code_without_the_names_of_temp
         "  test: tests/test_till.py::test_pay[0]\n"
     )
 
-
-def test_another_message_or_other_parameters_fail_the_test_until_it_is_written(copy):
-    (copy / "shop" / "till.py").write_text(TILL.replace("Nothing was paid.", "It was free."))
-    (copy / "tests" / "test_till.py").write_text(TESTS.replace("-3]", "-4]"))
-    changed = run_tests(copy)
+    # Another message and other parameters fail the test until it is written.
+    (tmp_path / "shop" / "till.py").write_text(TILL.replace("Nothing was paid.", "It was free."))
+    (tmp_path / "tests" / "test_till.py").write_text(TESTS.replace("-3]", "-4]"))
+    changed = run_tests(tmp_path)
     assert changed.returncode == 1
     assert "FAILED tests/test_till.py::test_pay[0]" in changed.stdout
     assert "-   found: Nothing was paid.\n" in changed.stdout
@@ -202,18 +187,17 @@ def test_another_message_or_other_parameters_fail_the_test_until_it_is_written(c
     assert "shop/till.py pay #1 makes no error in this test any more." in changed.stdout
     assert "`python -m pytest tests/test_till.py --messages=write`" in changed.stdout
     assert "1 failed, 2 passed" in changed.stdout
-    assert run_tests(copy, "--messages=rewrite").returncode == 0
-    assert run_tests(copy).returncode == 0
+    assert run_tests(tmp_path, "--messages=rewrite").returncode == 0
+    assert run_tests(tmp_path).returncode == 0
 
-
-def test_a_new_place_without_a_message_is_named_and_one_that_is_gone_is_dropped(copy):
+    # A new place without a message is named, and one that is gone is dropped.
     other = TILL.replace(
         "    if not cents:\n        raise _refuse(", "def give(found):\n    raise UsageError("
     )
-    (copy / "shop" / "till.py").write_text(other)
-    (copy / "tests" / "test_till.py").write_text(TESTS.replace("[0, -3]", "[-3]"))
-    named = run_tests(copy)
+    (tmp_path / "shop" / "till.py").write_text(other)
+    (tmp_path / "tests" / "test_till.py").write_text(TESTS.replace("[0, -3]", "[-3]"))
+    named = run_tests(tmp_path)
     assert named.returncode == 1
     assert "--messages=write: shop/till.py give #1\n" in named.stdout
-    assert run_tests(copy, "--messages=write").returncode == 0
-    assert "pay #2" not in (copy / "tests" / "messages.txt").read_text("utf-8")
+    assert run_tests(tmp_path, "--messages=write").returncode == 0
+    assert "pay #2" not in golden.read_text("utf-8")
