@@ -17,6 +17,7 @@ from data.shelf.faults import FAULTS as RENDERED
 from data.spans.layout import Span
 from data.spans.split import hash_group
 from edgeline.records.ingest import name_span
+from runners.drill.faults import FAULTS
 
 # Shelves are the same with every seed, sessions and photos are not.
 _HIDDEN_SEED = 1_000_000
@@ -36,10 +37,8 @@ def deliver(
     span, rng = PhotoSpan(number, data / name_span(number)), random.Random(f"drill {seed} {number}")
     for name, rate in rates.items():
         match name:
-            case "twice":
-                _copy_week(span, number - 1)
-            case "wrong-week":
-                _copy_week(span, number - 3)
+            case "twice" | "wrong-week":
+                _copy_week(span, number - FAULTS[name].before)
             case "empty":
                 shutil.rmtree(Path(str(span.photos)), ignore_errors=True)
                 _write_labels(span, [])
@@ -105,10 +104,8 @@ def _film_again(
     filmed = [row for row in rows if row.session_id in chosen]
     for row in filmed:
         file = Path(str(span.photos), row.photo)
-        with (
-            suppress(OSError),
-            Image.open(file) as photo,
-        ):  # another fault may have damaged it, or taken it away
+        # Another fault may have damaged it, or taken it away.
+        with suppress(OSError), Image.open(file) as photo:
             taken, scratch = change(photo), io.BytesIO()
             taken.save(scratch, "JPEG", quality=95, exif=photo.info["exif"])
             file.write_bytes(scratch.getvalue())

@@ -1,6 +1,7 @@
 """Real searches of KerasTuner; where only its proposals matter, no trial trains."""
 
 import json
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -40,6 +41,12 @@ def searched(given):
 @pytest.fixture(scope="module")
 def search(files, transform_output, tmp_path_factory):
     return searched(arguments(files, transform_output, tmp_path_factory.mktemp("search")))
+
+
+@pytest.fixture
+def given(files, transform_output, tmp_path):
+    """What TFX hands to tuner_fn for a search in a folder of its own."""
+    return partial(arguments, files, transform_output, tmp_path)
 
 
 @pytest.fixture
@@ -86,50 +93,41 @@ def test_of_a_search_that_ended_nothing_is_left_once_it_is_published(search):
     assert all(trial.seconds > 0 for trial in search.result.trials)
 
 
-def test_a_search_that_was_killed_goes_on_in_the_trial_that_was_cut_off(
-    files, transform_output, tmp_path, search
-):
+def test_a_search_that_was_killed_goes_on_in_the_trial_that_was_cut_off(given, tmp_path, search):
     """`search` is the unbroken one: the same trials in the same order with the same scores."""
-    given = arguments(files, transform_output, tmp_path)
     code = "from trainer_module.search.tune import tuner_fn; tuner_fn(arguments).tuner.search()"
-    run_and_die(code, given, epoch=1, trial=2)
+    run_and_die(code, given(), epoch=1, trial=2)
     (first,) = (tmp_path / "checkpoints").glob("*/trial-1")
     before = TRIAL.read(first)
     cut_off = first.with_name("trial-2") / "checkpoints"
     assert (cut_off / "checkpoint.npz").is_file() and not (cut_off.parent / TRIAL.name).exists()
 
-    result = searched(given).result
+    result = searched(given()).result
     assert result.trials[0] == before
     assert [(trial.values, trial.score) for trial in result.trials] == [
         (trial.values, trial.score) for trial in search.result.trials
     ]
 
 
-def test_where_every_trial_diverges_the_search_is_held_back(files, transform_output, tmp_path, monkeypatch):
+def test_where_every_trial_diverges_the_search_is_held_back(given, monkeypatch):
     def diverge(*_, **__):
         raise HeldBack("The loss became nan.", "", "")
 
     monkeypatch.setattr(search_module, "train_model", diverge)
     space = {"trainer.learning_rate": [1e18, 2e18]}
     with pytest.raises(HeldBack, match="Each of 2 trials failed; the last one: The loss became nan") as held:
-        searched(arguments(files, transform_output, tmp_path, epochs=1, max_trials=2, space=space))
+        searched(given(epochs=1, max_trials=2, space=space))
     assert "tune.space" in held.value.do
 
 
-def test_a_budget_that_no_trial_fits_into_is_refused(files, transform_output, tmp_path):
+def test_a_budget_that_no_trial_fits_into_is_refused(given):
     with pytest.raises(UsageError, match=r"tune\.budget, 1s, is too short for one trial"):
-        searched(
-            arguments(
-                files, transform_output, tmp_path, budget="1s", space={"trainer.learning_rate": [0.001, 0.01]}
-            )
-        )
+        searched(given(budget="1s", space={"trainer.learning_rate": [0.001, 0.01]}))
 
 
 @pytest.mark.parametrize("used", [3600.0, 3599.0], ids=["all of it", "all but a second"])
-def test_a_budget_that_trials_of_before_a_kill_have_used_ends_the_search_with_their_best(
-    files, transform_output, tmp_path, caplog, used
-):
-    search = tuner_fn(arguments(files, transform_output, tmp_path, budget="1h")).tuner
+def test_a_budget_that_trials_of_before_a_kill_have_used_ends_the_search_with_their_best(given, caplog, used):
+    search = tuner_fn(given(budget="1h")).tuner
     first = make_oracle(search._tune, 2, 20).populate_space("0")["values"]
     done = Trial(number=1, values=first, epochs=2, score=0.5, best_epoch=1, seconds=used)
     TRIAL.write(search._folder / "trial-1", done)
@@ -139,12 +137,10 @@ def test_a_budget_that_trials_of_before_a_kill_have_used_ends_the_search_with_th
     assert "Only trial 1 succeeded" in caplog.text
 
 
-def test_what_is_wrong_with_more_than_one_trial_ends_the_search_with_its_own_words(
-    files, transform_output, tmp_path
-):
+def test_what_is_wrong_with_more_than_one_trial_ends_the_search_with_its_own_words(given):
     space = {"model.weights": ["imagenet"]}
     with pytest.raises(UsageError, match=r"model\.weights is imagenet, but .* no such weights"):
-        searched(arguments(files, transform_output, tmp_path, max_trials=1, space=space))
+        searched(given(max_trials=1, space=space))
 
 
 def proposed(tmp_path, epochs, **tune):
@@ -167,12 +163,10 @@ def test_an_oracle_that_is_told_the_same_scores_proposes_the_same_trials(tmp_pat
     assert once == again and len(once) == 8
 
 
-def test_settings_that_are_proposed_again_are_not_trained_with_again(
-    files, transform_output, tmp_path, untrained
-):
+def test_settings_that_are_proposed_again_are_not_trained_with_again(given, untrained):
     # The first three, which are random, differ.
     space = {"trainer.learning_rate": [0.01, 0.001, 0.002]}
-    search = searched(arguments(files, transform_output, tmp_path, epochs=1, max_trials=5, space=space))
+    search = searched(given(epochs=1, max_trials=5, space=space))
     trials = search.result.trials
     again = [trial for trial in trials if trial.seconds == 0.0]
     assert again and len(trials) - len(again) == len(
@@ -183,18 +177,13 @@ def test_settings_that_are_proposed_again_are_not_trained_with_again(
 
 
 def test_a_trial_says_how_many_epochs_its_limit_of_steps_made_of_those_that_it_was_given(
-    files, transform_output, tmp_path
+    given,
 ):
-    given = arguments(
-        files, transform_output, tmp_path, epochs=1, max_trials=1, space={"trainer.min_steps": [600]}
-    )
-    (trial,) = searched(given).result.trials
+    (trial,) = searched(given(epochs=1, max_trials=1, space={"trainer.min_steps": [600]})).result.trials
     assert (trial.epochs, trial.allowed_epochs, trial.best_epoch) == (1, 3, 3)
 
 
-def test_the_values_of_a_trial_are_those_that_a_person_would_write(
-    files, transform_output, tmp_path, untrained
-):
+def test_the_values_of_a_trial_are_those_that_a_person_would_write(given, untrained):
     """A word for false, and no more digits than can be read; the Trainer is given the same."""
     space = {
         "trainer.learning_rate": {"min": 1e-3, "max": 1e-2, "log": True},
@@ -203,7 +192,7 @@ def test_the_values_of_a_trial_are_those_that_a_person_would_write(
         "trainer.balanced": [False],
         "trainer.brightness": [0, 0.123456789],
     }
-    search = searched(arguments(files, transform_output, tmp_path, epochs=1, max_trials=1, space=space))
+    search = searched(given(epochs=1, max_trials=1, space=space))
     (trial,) = search.result.trials
     assert trial.values == search.get_best_hyperparameters()[0].values
     assert len(str(trial.values["trainer.learning_rate"])) <= len("0.00123457")
@@ -212,16 +201,9 @@ def test_the_values_of_a_trial_are_those_that_a_person_would_write(
     assert trial.values["trainer.brightness"] in (0.0, 0.123456789)
 
 
-def test_a_hyperband_that_had_too_few_values_to_give_a_trial_all_epochs_says_so(
-    files, transform_output, tmp_path, caplog, untrained
-):
-    options = {
-        "epochs": 4,
-        "max_trials": 7,
-        "algorithm": "hyperband",
-        "space": {"trainer.flip": [True, False]},
-    }
-    search = searched(arguments(files, transform_output, tmp_path, **options))
+def test_a_hyperband_that_had_too_few_values_to_give_a_trial_all_epochs_says_so(given, caplog, untrained):
+    space = {"trainer.flip": [True, False]}
+    search = searched(given(epochs=4, max_trials=7, algorithm="hyperband", space=space))
     assert max(trial.epochs for trial in search.result.trials) < 4
     assert "No trial had all 4 epochs" in caplog.text
 

@@ -134,24 +134,6 @@ def test_training_stops_when_what_is_held_out_has_not_improved_for_the_patience(
     assert len(outcome.history) == outcome.best_epoch + 3 < 40
 
 
-def test_class_weights_move_what_the_model_believes(tmp_path):
-    """The same images labelled both 0 and 1: the belief is the share of the weight, 0.5 or 0.9."""
-    believed = {}
-    for weight in (1.0, 9.0):
-        labels = np.arange(24) % 2
-        images = np.zeros((24, 8, 8, 1), np.float32)
-        weights = np.where(labels == 1, weight, 1.0).astype(np.float32)
-        data = tf.data.Dataset.from_tensors((images, labels, weights)).repeat()
-        model = linear(learning_rate=0.3)
-        evaluation = tf.data.Dataset.from_tensors((images, labels))
-        chosen = settings(epochs=2)
-        fit.train(loop(model), lambda *_, data=data: data, 40, evaluation, chosen, tmp_path / str(weight))
-        model.set_weights(model.get_weights())
-        believed[weight] = float(model(images[:1])[0, 1])
-    assert believed[1.0] == pytest.approx(0.5, abs=0.03)
-    assert believed[9.0] == pytest.approx(0.9, abs=0.03)
-
-
 def test_weights_are_in_label_order_and_balanced_classes_count_as_much_in_all_as_one_another():
     labels, counts = ["ok", "misplaced", "damaged"], [60, 0, 20]
     assert settings(class_weights={"damaged": 2}).sample_weights(labels, counts) == [1, 1, 2]

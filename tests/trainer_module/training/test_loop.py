@@ -1,4 +1,5 @@
 import resource
+import time
 from collections.abc import Iterator
 
 import keras
@@ -13,7 +14,7 @@ from trainer_module.training.loop import Loop
 
 pytestmark = pytest.mark.e2e
 
-WEIGHTS = np.ones(24, np.float32)
+WEIGHTS = np.linspace(0.5, 4.0, 24, dtype=np.float32)
 BATCH = (tf.constant(IMAGES), tf.constant(LABELS), tf.constant(WEIGHTS))
 
 
@@ -22,10 +23,10 @@ def steps(model: keras.Model, count: int = 1, batch=BATCH, **changes):
     return loop.run(iter([batch] * count), count)
 
 
-def test_a_step_does_what_keras_fit_does():
+def test_a_step_does_what_keras_fit_does_with_weights():
     ours, keras_own = linear(), linear()
     tally = steps(ours, 3)
-    history = keras_own.fit(IMAGES, LABELS, 24, epochs=3, shuffle=False, verbose=0).history
+    history = keras_own.fit(IMAGES, LABELS, 24, 3, 0, sample_weight=WEIGHTS, shuffle=False).history
     assert tally.loss == pytest.approx(sum(history["loss"]), rel=1e-5)
     assert tally.hits == pytest.approx(24 * sum(history["accuracy"]), rel=1e-5)
     for one, other in zip(ours.get_weights(), keras_own.get_weights(), strict=True):
@@ -33,8 +34,6 @@ def test_a_step_does_what_keras_fit_does():
 
 
 def test_what_is_waited_for_input_is_part_of_the_time_of_a_step():
-    import time
-
     def slow():
         for _ in range(4):
             time.sleep(0.2)
