@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import edgeline
-from benchmarks.past_run import read_eval
+from components.transformed_examples import read_examples
 from edgeline.edge.measure import measure
 from edgeline.labels import parse_labels
 from edgeline.reading import PastRun
 from edgeline.records.edge import CONVERSIONS, LABELS_FILE_NAME, Measurement
+from pipeline.workloads import find_workload, with_features
+
+_MOST_EXAMPLES = 1_000
 
 
 def convert_plainly(saved_model: str, signature: str, folder: Path) -> Iterator[tuple[str, Path]]:
@@ -52,13 +55,17 @@ def measure_run(run: PastRun, folder: Path) -> dict[str, Measurement]:
     """Measures all files of a run; returns them by name, `plain` first."""
     import tensorflow as tf
     import tensorflow_transform as tft
+    from tfx.types.standard_artifacts import Examples
     from tfx.utils import path_utils
 
     from trainer_module import workload_module
     from trainer_module.settings import ModelSettings
 
-    workload, sample = read_eval(run)
-    graph = run.step("Transform").artifacts["transform_graph"]
+    workload = with_features(find_workload(run.facts.run.workload_source))
+    examples, graph = Examples(), run.step("Transform").artifacts["transform_graph"]
+    examples.uri = run.step("ExampleGen").artifacts["examples"]
+    examples.split_names = '["train", "eval"]'
+    sample = read_examples(examples, graph, "eval", _MOST_EXAMPLES, workload)
     bundle = Path(run.step("EdgeConverter").artifacts["edge_models"])
     saved_model = path_utils.serving_model_path(run.step("Trainer").artifacts["model"])
     signature = workload_module.tensor_signature(workload.module)
