@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.release import store
-from edgeline.release.releases import Release
 from edgeline.report import records
+from edgeline.runtime import load_bundle
 from edgeline.workspace import runs
 from pipeline.settings import Settings
 from trainer_module.networks import backbones
@@ -120,7 +119,9 @@ def _run_dag(
         if not (pushed := store.releases(run.push, run.workload)):
             return model
         (release,) = pushed
-        predicted = np.array([labels.index(label) for label in predict_on_phones(release, test[0])])
+        bundle = load_bundle(release.manifest, release.read)
+        answers = [next(iter(bundle.predict(photo).ranked)) for photo in test[0]]
+        predicted = np.array([labels.index(label) for label in answers])
         facts = records.read(workspace / "runs" / run.id)
         assert facts and facts.training and facts.edge and facts.edge.default_measured
         measured, parameters = facts.edge.default_measured, facts.training.summary.parameters or 0
@@ -128,14 +129,6 @@ def _run_dag(
         speed = f"{measured.latency.p50_ms:.1f} ms, {len(facts.training.epochs)} epochs"
         report(f"{model.backbone}, {release.default_file.name}: {size}, {speed}", predicted, taken)
         return model
-
-
-def predict_on_phones(release: Release, photos: Sequence[bytes]) -> np.ndarray:
-    """Returns the class that the default file of a release predicts for each JPEG."""
-    contract = json.loads((release.edge / "preprocessing.json").read_text())
-    labels = np.array((release.edge / "labels.txt").read_text(encoding="utf-8").splitlines())
-    file = EdgeModel(str(release.default_file))
-    return labels[[file.predict(preprocess(photo, contract))[0].argmax() for photo in photos]]
 
 
 def run_edgeline(*arguments: object) -> None:
