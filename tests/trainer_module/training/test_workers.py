@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 
 from edgeline.errors import EdgelineError, UsageError
+from runners.drill.harm import children
 from runners.kubeflow.pod.meeting import meet
 from tests.trainer_module.samples import CALM, assert_same, run_arguments
 from tests.trainer_module.test_run import history, weights
@@ -73,11 +74,6 @@ def log_of(arguments: SimpleNamespace) -> Path:
 
 def finish(arguments: SimpleNamespace) -> None:
     assert started(arguments).wait() == 0, log_of(arguments).read_text()
-
-
-def children(parent: int) -> list[int]:
-    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return [int(child) for child in found]
 
 
 def test_a_worker_that_dies_ends_the_other_and_the_next_run_goes_on(
@@ -147,11 +143,7 @@ def test_a_worker_elsewhere_that_is_lost_ends_the_others(files, transform_output
 
 
 @pytest.mark.parametrize(
-    "config",
-    [
-        "[]",
-        '{"cluster": {"worker": ["h:1"]}, "task": {"type": "worker", "index": 1}}',
-    ],
+    "config", ["[]", '{"cluster": {"worker": ["h:1"]}, "task": {"type": "worker", "index": 1}}']
 )
 def test_a_tf_config_that_does_not_name_this_machine_is_refused(config, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", config)
