@@ -1,10 +1,8 @@
-"""Checkpoints, from which a killed training resumes: the newest file and the one before it."""
+"""The checkpoint from which a killed training resumes."""
 
-import contextlib
 import hashlib
 import json
 import logging
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -23,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 # Raised by numpy and zipfile for damaged files; an unknown compression is a RuntimeError.
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
-NAME, _BEFORE, _DAMAGED = "checkpoint.npz", "checkpoint-before.npz", "checkpoint-damaged.npz"
+NAME = "checkpoint.npz"
 
 
 @dataclass(frozen=True)
@@ -59,42 +57,38 @@ def training_variables(model: keras.Model) -> list[Any]:
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
-    """Writes a new checkpoint and keeps the one before; a crash at any instant leaves one of them intact."""
+    """Replaces the checkpoint; a crash at any instant leaves the new one or the one before."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
     arrays |= {f"kept_{i}": array for i, array in enumerate(checkpoint.kept_weights)}
     arrays["history"] = np.array(json.dumps(list(checkpoint.history)))
     arrays["tally"] = np.array(json.dumps(asdict(checkpoint.tally)))
-    with contextlib.suppress(FileNotFoundError):
-        os.replace(folder / NAME, folder / _BEFORE)
+
     with write_atomically(folder / NAME, sync=True) as file:
         np.savez(file, **arrays)
 
 
 def load(model: keras.Model, folder: Path) -> Checkpoint | None:
-    """Restores the model and its optimizer from the folder's newest intact checkpoint.
+    """Restores the model and its optimizer from the folder's checkpoint.
 
     Returns:
-        The checkpoint; None, with the model unchanged, if there is none or it belongs to another model.
+        The checkpoint; None, with the model unchanged, if there is none, it is damaged, or it belongs to
+        another model.
     """
-    targets = training_variables(model)
-    for path in (folder / NAME, folder / _BEFORE):
-        try:
-            checkpoint = _read(path)
-        except FileNotFoundError:
-            continue
-        except _UNREADABLE as error:
-            _log.warning("%s is damaged (%s); training continues from what was saved before.", path, error)
-            with contextlib.suppress(OSError):  # else the next save would keep it as the one before
-                os.replace(path, path.with_name(_DAMAGED))
-            continue
-        if [tuple(target.shape) for target in targets] != [array.shape for array in checkpoint.variables]:
-            _log.warning("%s belongs to another model; training starts from the beginning.", path)
-            return None
-        for target, array in zip(targets, checkpoint.variables, strict=True):
-            target.assign(array)
-        return checkpoint
-    return None
+    path, targets = folder / NAME, training_variables(model)
+    try:
+        checkpoint = _read(path)
+    except FileNotFoundError:
+        return None
+    except _UNREADABLE as error:
+        _log.warning("%s is damaged (%s); training starts from the beginning.", path, error)
+        return None
+    if [tuple(target.shape) for target in targets] != [array.shape for array in checkpoint.variables]:
+        _log.warning("%s belongs to another model; training starts from the beginning.", path)
+        return None
+    for target, array in zip(targets, checkpoint.variables, strict=True):
+        target.assign(array)
+    return checkpoint
 
 
 def _read(path: Path) -> Checkpoint:
