@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from sklearn.metrics import confusion_matrix
 
 from edgeline.records.events import EpochEnded, report
 from edgeline.records.training import TENSORBOARD
@@ -140,8 +141,8 @@ def train(
             "Continuing after epoch %d of %d and %d steps.", epochs_done, settings.epochs, steps_taken
         )
     if board_data and is_chief:
-        state.board = Board(folder / TENSORBOARD, epochs_done, epochs_done * steps + steps_taken)
-        state.labels = board_data.labels
+        steps_done = epochs_done * steps + steps_taken
+        state.board = Board(folder / TENSORBOARD, board_data.labels, epochs_done, steps_done)
     epochs_before, started = epochs_done, time.monotonic()
     steps_here = -steps_taken
     batches = None if finished else iter(batches_of(range(epochs_done, settings.epochs), steps_taken))
@@ -163,7 +164,7 @@ def train(
     if board_data and state.board:
         if state.best_answers is None:
             state.best_answers = state.evaluate().probabilities
-        state.board.mistakes(board_data.inputs, state.best_answers, board_data.true, board_data.labels)
+        state.board.mistakes(board_data.inputs, state.best_answers, board_data.true)
         state.board.close()
     resumed_from = epochs_before if resumed else None
     return Outcome(state.history, state.best_epoch, resumed_from, steps_here, seconds, averaged)
@@ -210,25 +211,19 @@ def _make_evaluator(loop: Loop, batches: tf.data.Dataset) -> Callable[[], _Evalu
     predict = tf.function(answer, input_signature=[spec], autograph=False)
 
     def evaluate() -> _Evaluation:
-        loss = keras.metrics.SparseCategoricalCrossentropy()
-        accuracy = keras.metrics.SparseCategoricalAccuracy()
-        confusion = np.zeros([model.output_shape[-1]] * 2, np.int64)
-        answers = []
-        for inputs, label in batches:
-            probabilities = predict(inputs)
-            loss.update_state(label, probabilities)
-            accuracy.update_state(label, probabilities)
-            predicted = tf.argmax(probabilities, axis=1)
-            answers.append(probabilities.numpy())
-            confusion += tf.math.confusion_matrix(label, predicted, model.output_shape[-1]).numpy()
+        measured = [(predict(inputs).numpy(), labels.numpy()) for inputs, labels in batches]
+        probabilities, labels = (np.concatenate(parts) for parts in zip(*measured, strict=True))
+        losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        classes = range(model.output_shape[-1])
+        confusion = confusion_matrix(labels, probabilities.argmax(axis=1), labels=classes)
         counts = confusion.sum(axis=1)
         recalls = confusion.diagonal()[counts > 0] / counts[counts > 0]
         logs = {
-            "val_loss": float(loss.result()),
-            "val_accuracy": float(accuracy.result()),
+            "val_loss": float(np.mean(losses)),
+            "val_accuracy": float(confusion.trace() / counts.sum()),
             "val_recall": float(recalls.mean()),
         }
-        return _Evaluation(logs, confusion, np.concatenate(answers))
+        return _Evaluation(logs, confusion, probabilities)
 
     return evaluate
 
@@ -256,7 +251,6 @@ class _TrainingState:
         self.tally = resumed.tally if resumed else Tally()
         self.saved_at = time.monotonic()
         self.board: Board | None = None
-        self.labels: Sequence[str] = ()
         self.best_answers: np.ndarray | None = None
 
     @property
@@ -312,9 +306,14 @@ class _TrainingState:
             self.best_answers = evaluation.probabilities
         if self.board:
             values = {**logs, "learning_rate": self.loop.learning_rate}
-            self.board.epoch(len(self.history), values, evaluation.confusion, self.labels)
+            self.board.epoch(len(self.history), values, evaluation.confusion)
         self._save()
-        self._report(logs, seconds)
+        epoch, epochs = len(self.history), self.settings.epochs
+        loss, accuracy, val_loss, val_accuracy = (
+            logs[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")
+        )
+        eta_s = 0.0 if self.finished else seconds * (epochs - epoch)
+        report(EpochEnded(epoch, epochs, loss, accuracy, val_loss, val_accuracy, eta_s))
 
     def _add_to_average(self, count: int) -> None:
         """Adds the weights to the mean of those after `count - 1` epochs; a count below 1 is not averaged."""
@@ -335,11 +334,3 @@ class _TrainingState:
         state = checkpoint.Checkpoint(self.history, variables, self.kept_weights, self.tally)
         checkpoint.save(state, self.folder)
         self.saved_at = time.monotonic()
-
-    def _report(self, logs: Mapping[str, float], seconds: float) -> None:
-        epoch, epochs = len(self.history), self.settings.epochs
-        eta_s = 0.0 if self.finished else seconds * (epochs - epoch)
-        loss, accuracy, val_loss, val_accuracy = (
-            logs[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")
-        )
-        report(EpochEnded(epoch, epochs, loss, accuracy, val_loss, val_accuracy, eta_s))

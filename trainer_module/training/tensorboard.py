@@ -33,13 +33,13 @@ _MOST_NUMBERED = 10  # classes of a matrix with numbers in its cells
 
 
 class Board:
-    """The event files of one training.
+    """The event files of one training, for a model of these labels, in the order of their ids.
 
     A training that resumes has done so many epochs and steps before; TensorBoard hides events of later ones.
     """
 
-    def __init__(self, folder: Path, epochs: int = 0, steps: int = 0) -> None:
-        self._epoch = epochs
+    def __init__(self, folder: Path, labels: Sequence[str], epochs: int = 0, steps: int = 0) -> None:
+        self._labels, self._epoch = labels, epochs
         self._writers = {
             name: _EventFile(folder / name, done + 1)
             for name, done in ((_TRAIN, epochs), (_EVAL, epochs), (_STEPS, steps))
@@ -55,13 +55,7 @@ class Board:
         if _is_due(step, _EACH_STEP):
             self._writers[_STEPS].scalars(step, {f"{_STEPS}/{tag}": value for tag, value in values.items()})
 
-    def epoch(
-        self,
-        epoch: int,
-        logs: Mapping[str, float],
-        confusion: NDArray[np.integer[Any]] | None = None,
-        labels: Sequence[str] = (),
-    ) -> None:
+    def epoch(self, epoch: int, logs: Mapping[str, float], confusion: NDArray[np.integer[Any]]) -> None:
         """Writes the numbers of an epoch, counted from 1; `val_...` goes to `eval` without the prefix.
 
         `confusion` counts eval examples by label and predicted label, [labels, labels].
@@ -71,14 +65,12 @@ class Board:
         train_logs = {tag: value for tag, value in logs.items() if not tag.startswith("val_")}
         self._writers[_TRAIN].scalars(epoch, train_logs)
         self._writers[_EVAL].scalars(epoch, eval_logs)
-        if confusion is not None and len(labels) <= _MOST_CLASSES and _is_due(epoch, _EACH_EPOCH):
-            picture = draw_confusion(confusion, labels)
+        if len(self._labels) <= _MOST_CLASSES and _is_due(epoch, _EACH_EPOCH):
+            picture = draw_confusion(confusion, self._labels)
             text = "Rows are labels, columns are predictions; the darker, the larger the share of the row."
             self._writers[_EVAL].image(epoch, "confusion", picture, text)
 
-    def mistakes(
-        self, inputs: Any, probabilities: NDArray[np.floating[Any]], true: Any, labels: Sequence[str]
-    ) -> None:
+    def mistakes(self, inputs: Any, probabilities: NDArray[np.floating[Any]], true: Any) -> None:
         """Writes the photos, at most 16, on which the model is most sure of a wrong answer; once, at the end.
 
         Writes nothing unless the model's inputs are stored and photos: uint8 [N, height, width, 1 or 3]. Its
@@ -97,7 +89,7 @@ class Board:
         for place, i in enumerate(worst, start=1):
             photo = Image.fromarray(np.asarray(inputs[i]).squeeze())
             photo.thumbnail((_LARGEST_PHOTO, _LARGEST_PHOTO))
-            names = f"{labels[true[i]]} -> {labels[predicted[i]]}"
+            names = f"{self._labels[true[i]]} -> {self._labels[predicted[i]]}"
             text = f"{names} with a score of {scores[i]:.0%}; eval example {i}"
             photo.save(file := io.BytesIO(), "png")
             self._writers[_EVAL].image(self._epoch, f"mistakes/{place:02} {names}", file.getvalue(), text)

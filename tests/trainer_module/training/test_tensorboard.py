@@ -32,9 +32,9 @@ def pictures(events, tag):
 
 
 def test_numbers_of_train_and_eval_have_the_same_names_in_two_runs(tmp_path):
-    board = Board(tmp_path)
+    board = Board(tmp_path, LABELS)
     for epoch in (1, 2):
-        board.epoch(epoch, {**LOGS, "loss": 1 / epoch})
+        board.epoch(epoch, {**LOGS, "loss": 1 / epoch}, CONFUSION)
     train, evaluation = read(tmp_path, "train"), read(tmp_path, "eval")
     assert set(train.Tags()["scalars"]) == {"loss", "accuracy", "learning_rate", "input_wait"}
     assert set(evaluation.Tags()["scalars"]) == {"loss", "accuracy", "recall"}
@@ -45,12 +45,12 @@ def test_numbers_of_train_and_eval_have_the_same_names_in_two_runs(tmp_path):
 def test_a_run_is_told_where_its_training_writes(tmp_path):
     events = []
     with listen(events.append):
-        Board(tmp_path)
+        Board(tmp_path, LABELS)
     assert events == [LogOpened(str(tmp_path))]
 
 
 def test_steps_are_thinned_out_the_more_there_are(tmp_path):
-    board = Board(tmp_path)
+    board = Board(tmp_path, LABELS)
     for step in range(1, 20_001):
         board.steps(step, {"loss": 1 / step})
     found = [step for step, _ in points(read(tmp_path, "steps"), "steps/loss")]
@@ -65,15 +65,15 @@ def write(board, epochs, value):
     for epoch in epochs:
         for step in (1, 2):
             board.steps(2 * epoch - 2 + step, {"loss": value})
-        board.epoch(epoch, {"loss": value, "val_loss": value})
+        board.epoch(epoch, {"loss": value, "val_loss": value}, CONFUSION)
 
 
 def test_a_training_that_goes_on_after_a_kill_has_each_point_once(tmp_path):
-    killed = Board(tmp_path)  # in the third epoch; the checkpoint is of the second
+    killed = Board(tmp_path, LABELS)  # in the third epoch; the checkpoint is of the second
     write(killed, (1, 2, 3), 9.0)
     assert points(read(tmp_path, "train"), "loss") == [(1, 9.0), (2, 9.0), (3, 9.0)]  # without a close
 
-    write(Board(tmp_path, epochs=2, steps=4), (3, 4), 1.0)
+    write(Board(tmp_path, LABELS, epochs=2, steps=4), (3, 4), 1.0)
     by_epoch = [(1, 9.0), (2, 9.0), (3, 1.0), (4, 1.0)]
     for name in ("train", "eval"):
         assert points(read(tmp_path, name), "loss") == by_epoch
@@ -82,17 +82,17 @@ def test_a_training_that_goes_on_after_a_kill_has_each_point_once(tmp_path):
 
 
 def test_an_event_that_a_kill_tore_costs_no_other(tmp_path):
-    board = Board(tmp_path)
-    board.epoch(1, LOGS)
-    board.epoch(2, LOGS)
+    board = Board(tmp_path, LABELS)
+    for epoch in (1, 2):
+        board.epoch(epoch, LOGS, CONFUSION)
     (file,) = (tmp_path / "train").iterdir()
     file.write_bytes(file.read_bytes()[:-7])
-    Board(tmp_path, epochs=1, steps=1).epoch(2, {"loss": 0.25})
+    Board(tmp_path, LABELS, epochs=1, steps=1).epoch(2, {"loss": 0.25}, CONFUSION)
     assert points(read(tmp_path, "train"), "loss") == [(1, 0.5), (2, 0.25)]
 
 
 def test_the_confusion_matrix_is_darkest_where_most_of_a_label_went(tmp_path):
-    Board(tmp_path).epoch(1, LOGS, CONFUSION, LABELS)
+    Board(tmp_path, LABELS).epoch(1, LOGS, CONFUSION)
     ((step, picture),) = pictures(read(tmp_path, "eval"), "confusion")
     assert step == 1
     # Each column of pixels in the blue of at most one share: the darkest blues are of the diagonal.
@@ -115,11 +115,11 @@ def test_the_photos_of_the_surest_mistakes_are_shown_with_what_was_true_and_said
     probabilities = np.tile([0.7, 0.2, 0.1], (40, 1))
     probabilities[7] = [0.02, 0.97, 0.01]
     true = np.array([0] * 20 + [2] * 20)
-    board = Board(tmp_path)
-    board.epoch(5, LOGS)
-    board.mistakes(photos, probabilities, true, LABELS)
+    board = Board(tmp_path, LABELS)
+    board.epoch(5, LOGS, CONFUSION)
+    board.mistakes(photos, probabilities, true)
     events = read(tmp_path, "eval")
-    tags = sorted(events.Tags()["tensors"])
+    tags = sorted({*events.Tags()["tensors"]} - {"confusion"})
     assert tags[:2] == ["mistakes/01 ok -> misplaced", "mistakes/02 damaged -> ok"]
     assert len(tags) == 16
     ((step, worst),) = pictures(events, tags[0])
@@ -133,5 +133,5 @@ def test_the_photos_of_the_surest_mistakes_are_shown_with_what_was_true_and_said
     ids=["a table", "a text", "features", "not in memory"],
 )
 def test_what_is_no_photo_is_not_shown(tmp_path, inputs):
-    Board(tmp_path).mistakes(inputs, np.array([[0.9, 0.1], [0.2, 0.8]]), [1, 1], ("no", "yes"))
+    Board(tmp_path, ("no", "yes")).mistakes(inputs, np.array([[0.9, 0.1], [0.2, 0.8]]), [1, 1])
     assert read(tmp_path, "eval").Tags()["tensors"] == []
