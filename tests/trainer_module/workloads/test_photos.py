@@ -71,6 +71,24 @@ def test_photos_that_nothing_varies_stay_as_they_are():
     np.testing.assert_array_equal(varied(images), images)
 
 
+def test_about_half_of_the_photos_are_mirrored_and_nothing_else_changes():
+    images = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 1))
+    changed = varied(images, flip=True)
+    mirrored = (changed == images[:, :, ::-1]).all((1, 2, 3))
+    np.testing.assert_array_equal(changed[~mirrored], images[~mirrored])
+    assert 70 <= mirrored.sum() <= 130
+
+
+def test_brightness_moves_a_whole_photo_within_its_bound():
+    images = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 1))
+    changed = varied(images, brightness=0.15)
+    assert changed.min() >= 0 and changed.max() <= 255
+    unclipped = (changed > 0) & (changed < 255)
+    shift = np.where(unclipped, changed - images, np.nan).reshape(200, -1)
+    np.testing.assert_allclose(np.nanmin(shift, 1), np.nanmax(shift, 1), atol=1e-4)  # float32
+    assert 0.14 * 255 < np.nanmax(np.abs(shift)) <= 0.15 * 255 + 1e-4
+
+
 def test_a_cut_photo_is_a_part_of_it_in_the_same_size():
     columns = np.broadcast_to(np.linspace(0, 255, 64)[None, None, :, None], (200, 64, 64, 1))
     cut = varied(columns, crop=0.5)
