@@ -142,8 +142,7 @@ def load(
     mistakes += wrong
     if settings:
         mistakes += [
-            *_find_unknown_names(settings, labels, slices),
-            *(_find_unmeasured(settings) if normal == "" else ()),
+            *_find_unknown_names(settings, labels, slices, normal),
             *_find_conflicts(settings, tree),
             *_find_search_mistakes(settings, tree),
             *find_mistakes(settings.steps, select_steps(flatten(settings.recorded()), {})),
@@ -185,9 +184,9 @@ def _make_schema() -> dict[str, Any]:
 
 
 def _find_unknown_names(
-    settings: Settings, labels: Sequence[str] | None, slices: Collection[str] | None
+    settings: Settings, labels: Sequence[str] | None, slices: Collection[str] | None, normal: str | None
 ) -> Iterator[str]:
-    """Yields a sentence for each class weight and bound whose label or slice the workload does not have."""
+    """Yields a sentence for each class weight and bound whose label, slice or metric the workload lacks."""
     for label in settings.trainer.class_weights:
         if labels is not None and label not in labels:
             known = ", ".join(labels)
@@ -199,12 +198,8 @@ def _find_unknown_names(
             if bound.slice not in allowed:
                 place = f"evaluation.{name}.{number}.slice"
                 yield f"{place}: {bound.slice!r} is not one of {', '.join(allowed)}."
-
-
-def _find_unmeasured(settings: Settings) -> Iterator[str]:
-    """Yields a sentence for each bound on a metric of alarms, for a workload without a normal label."""
     for number, bound in enumerate(settings.evaluation.bounds):
-        if bound.metric in ALARM_METRICS:
+        if normal == "" and bound.metric in ALARM_METRICS:
             yield (
                 f"evaluation.bounds.{number}.metric: {bound.metric} compares alarms with normal examples, and"
                 " the workload has no `normal`, the label that is no alarm."

@@ -42,11 +42,10 @@ class Suggestions:
     @property
     def method(self) -> str:
         """Returns in words how the useful ones were chosen."""
-        typical, doubted = (
-            "the most typical ones, by k-means",
-            "those of each kind that the model doubts most",
-        )
-        return (typical if self.few else doubted) + (f", by {self.slice}" if self.slice else "")
+        how = "those of each kind that the model doubts most"
+        if self.few:
+            how = "the most typical ones, by k-means"
+        return f"{how}, by {self.slice}" if self.slice else how
 
     def make_document(self, listed: Path) -> dict[str, Any]:
         """Returns what was suggested and left out, for programs."""
