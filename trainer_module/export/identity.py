@@ -10,6 +10,7 @@ weights and graph. The TFLite files were equal, but they do not contain the prep
 import hashlib
 import json
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +62,13 @@ def _digest_function(function: Any) -> str:
         name, _, port = source.lstrip("^").partition(":")
         return [digests[name], port, source[:1] if source.startswith("^") else ""]
 
-    pending = list(nodes)
-    while pending:
-        name = pending.pop()
-        if name in digests:
+    sources = {
+        name: [each.lstrip("^").partition(":")[0] for each in node.input] for name, node in nodes.items()
+    }
+    for name in TopologicalSorter(sources).static_order():
+        if name in digests:  # an argument
             continue
-        inputs = list(nodes[name].input)
-        sources = [each.lstrip("^").partition(":")[0] for each in inputs]
-        if missing := [source for source in sources if source not in digests]:
-            pending += [name, *missing]
-            continue
+        inputs = nodes[name].input
         data = [identify_input(each) for each in inputs if not each.startswith("^")]
         control = sorted(identify_input(each) for each in inputs if each.startswith("^"))
         digests[name] = _digest(nodes[name].op, _list_attributes(nodes[name].attr), data, control)

@@ -272,10 +272,10 @@ class _TrainingState:
 
     def take_steps(self, batches: Iterator[Any], steps: int, done: int) -> None:
         """Takes `steps` steps; `done` counts the steps of all epochs, including these."""
-        before = self.tally
-        self.tally = self.loop.run(batches, steps, before)
+        taken = self.loop.run(batches, steps)
+        self.tally += taken
         if self.board:
-            logs = self.tally.since(before).logs(self.loop.batch_size)
+            logs = taken.logs(self.loop.batch_size)
             self.board.steps(done, {**logs, "learning_rate": self.loop.learning_rate})
 
     def save_when_due(self) -> None:

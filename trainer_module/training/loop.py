@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import keras
@@ -20,7 +20,7 @@ from trainer_module.settings import TrainerSettings
 
 @dataclass(frozen=True)
 class Tally:
-    """The sums over the steps of an epoch so far."""
+    """The sums over some steps of an epoch."""
 
     steps: int = 0
     loss: float = 0.0  # summed over the steps
@@ -28,10 +28,9 @@ class Tally:
     seconds: float = 0.0
     waited_s: float = 0.0  # the part of `seconds` spent waiting for batches
 
-    def since(self, before: "Tally") -> "Tally":
-        """Returns the sums over the steps after `before`."""
-        own, earlier = astuple(self), astuple(before)
-        return Tally(*(now - then for now, then in zip(own, earlier, strict=True)))
+    def __add__(self, later: "Tally") -> "Tally":
+        """Returns the sums over the steps of both."""
+        return Tally(*(one + other for one, other in zip(astuple(self), astuple(later), strict=True)))
 
     def logs(self, batch_size: int) -> dict[str, float]:
         """Returns the epoch's metrics by the names that Keras uses."""
@@ -60,8 +59,8 @@ class Loop:
         self.batch_size = settings.batch_size * replicas.num_replicas_in_sync
         self._step = tf.function(self._on_replicas, jit_compile=settings.jit_compile or None, autograph=False)
 
-    def run(self, batches: Iterator[Any], steps: int, tally: Tally | None = None) -> Tally:
-        """Runs `steps` steps and returns `tally` with their sums added.
+    def run(self, batches: Iterator[Any], steps: int) -> Tally:
+        """Runs `steps` steps and returns their sums.
 
         The result of a step is read after the next one has been started, so that a GPU always has work.
 
@@ -70,20 +69,20 @@ class Loop:
             EdgelineError: Memory does not suffice for the batch.
             UsageError: XLA cannot compile the step.
         """
-        tally, pending = tally or Tally(), None
+        tally, pending = Tally(), None
         for _ in range(steps):
             started = time.perf_counter()
             batch = next(batches)
             waited_s = time.perf_counter() - started
             result = self._take_step(batch)
             if pending:
-                tally = self._add_result(tally, pending, later=1)
+                tally += self._read_result(pending, later=1)
             pending = result
-            spent_s = time.perf_counter() - started
-            tally = replace(tally, seconds=tally.seconds + spent_s, waited_s=tally.waited_s + waited_s)
+            tally += Tally(seconds=time.perf_counter() - started, waited_s=waited_s)
         started = time.perf_counter()
-        tally = self._add_result(tally, pending) if pending else tally
-        return replace(tally, seconds=tally.seconds + time.perf_counter() - started)
+        if pending:
+            tally += self._read_result(pending)
+        return tally + Tally(seconds=time.perf_counter() - started)
 
     @property
     def learning_rate(self) -> float:
@@ -99,11 +98,11 @@ class Loop:
             "Lower trainer.learning_rate and run again.",
         )
 
-    def _add_result(self, tally: Tally, result: Any, later: int = 0) -> Tally:
+    def _read_result(self, result: Any, later: int = 0) -> Tally:
         loss, hits = (float(value) for value in result)
         if not math.isfinite(loss):
             raise self.divergence_error("loss", loss, later)
-        return replace(tally, steps=tally.steps + 1, loss=tally.loss + loss, hits=tally.hits + hits)
+        return Tally(1, loss, hits)
 
     def _take_step(self, batch: Any) -> Any:
         try:
