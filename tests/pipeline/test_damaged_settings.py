@@ -1,8 +1,7 @@
-"""Settings and workloads that chance wrote: a UsageError or a value, at once."""
+"""Settings and workloads that chance wrote: a UsageError or a value."""
 
 import json
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -48,35 +47,13 @@ TOKENS = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def refuse(tmp_path):
-    """Loads what is given; a UsageError is as good as settings, and nothing takes a second."""
-    (tmp_path / "schema.pbtxt").write_text(SCHEMA)
-
-    def load_all(profile=None, override=None, workload=None):
-        started = time.process_time()
-        try:
-            if workload is not None:
-                found = find_workload(str(workload))
-                load(found.settings, labels=with_features(found).labels)
-            load(
-                {}, str(profile) if profile else None, [override] if override is not None else (), ["a", "b"]
-            )
-        except UsageError as error:
-            assert error.exit_code == 2 and len(str(error)) < 100_000
-        return time.process_time() - started
-
-    return load_all
-
-
 @pytest.mark.parametrize("kind", ["profile", "workload", "override"])
-def test_whatever_chance_writes_is_a_value_or_a_mistake(refuse, tmp_path, kind):
-    chance = random.Random(SEED)
+def test_whatever_chance_writes_is_a_value_or_a_mistake(tmp_path, kind):
+    chance, path = random.Random(SEED), tmp_path / "settings.yaml"
+    (tmp_path / "schema.pbtxt").write_text(SCHEMA)
     platform = (ROOT / "deploy" / "kubeflow" / "settings.example.yaml").read_text().replace("  #   ", "  ")
     texts = {"profile": (PROFILE, platform), "workload": (WORKLOAD,), "override": ("edge=[1, 2]",)}[kind]
     values = [yaml.safe_load(text if kind != "override" else "{a: 1, b: [c]}") for text in texts]
-    path = tmp_path / "settings.yaml"
-    slowest = 0.0
     for _ in range(ROUNDS):
         if chance.random() < 0.5:
             damaged = damaged_text(chance, chance.choice(texts), TOKENS)
@@ -84,7 +61,13 @@ def test_whatever_chance_writes_is_a_value_or_a_mistake(refuse, tmp_path, kind):
             damaged = json.dumps(damaged_value(chance, chance.choice(values)))
             damaged = f"edge={damaged}" if kind == "override" else damaged
         path.write_bytes(damaged.encode(errors=chance.choice(["surrogatepass", "replace"])))
-        given = {"override": damaged} if kind == "override" else {"profile": path}
-        slowest = max(slowest, refuse(**({"workload": path} if kind == "workload" else given)))
-
-    assert slowest < 3  # One on an idle machine.
+        try:
+            if kind == "workload":
+                found = find_workload(str(path))
+                load(found.settings, labels=with_features(found).labels)
+            elif kind == "profile":
+                load({}, str(path), labels=["a", "b"])
+            else:
+                load({}, overrides=[damaged], labels=["a", "b"])
+        except UsageError as error:
+            assert error.exit_code == 2 and len(str(error)) < 100_000

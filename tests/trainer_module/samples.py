@@ -106,9 +106,7 @@ def run_arguments(
         custom_config={
             "workload": SHELF.to_json(),
             "settings": LearningSettings(
-                seed=20,
-                model=ModelSettings(image_size=SIZE),
-                trainer=TrainerSettings.model_validate(trainer),
+                seed=20, model=ModelSettings(image_size=SIZE), trainer=TrainerSettings.model_validate(trainer)
             ).model_dump_json(),
             "code": "c" * 64,
             "checkpoints": str(folder / "checkpoints"),

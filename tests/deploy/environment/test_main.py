@@ -192,15 +192,7 @@ def test_more_packages_than_the_lock_has_are_a_persons_own_business(finished):
         lambda root: (root / STAMP).write_text("{"),
         lambda root: (root / STAMP).write_text('{"packages": [], "stack": "tfx-1.16"}'),
     ],
-    ids=[
-        "lock",
-        "no lock",
-        "setup.py",
-        "package gone",
-        "interrupted",
-        "torn",
-        "other version",
-    ],
+    ids=["lock", "no lock", "setup.py", "package gone", "interrupted", "torn", "other version"],
 )
 def test_an_environment_is_stale_when_what_it_is_made_from_changed(finished, change):
     change(finished)

@@ -152,22 +152,11 @@ def test_the_sidecar_copies_a_version_before_the_pin_of_it(bucket, s3_server, tm
 
 
 def test_docker_compose_takes_the_file(tmp_path):
-    command = [
-        "docker",
-        "compose",
-        "--file",
-        SERVING / "compose.yaml",
-        "--profile",
-        "cpu",
-        "--profile",
-        "gpu",
-    ]
-    if (
-        not shutil.which("docker")
-        or subprocess.run([*command[:2], "version"], capture_output=True).returncode
-    ):
+    compose = ["docker", "compose"]
+    if not shutil.which("docker") or subprocess.run([*compose, "version"], capture_output=True).returncode:
         pytest.skip("needs Docker Compose")
-    environment = os.environ | {"PUSH": str(tmp_path)}
-    read = subprocess.run([*command, "config", "--format", "json"], env=environment, capture_output=True)
+    chosen = ["--file", SERVING / "compose.yaml", "--profile", "cpu", "--profile", "gpu"]
+    command = [*compose, *chosen, "config", "--format", "json"]
+    read = subprocess.run(command, env=os.environ | {"PUSH": str(tmp_path)}, capture_output=True)
     assert read.returncode == 0, read.stderr
     assert set(json.loads(read.stdout)["services"]) == {"tf-serving", "tf-serving-gpu"}

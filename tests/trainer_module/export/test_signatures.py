@@ -40,10 +40,7 @@ def test_every_signature_has_the_shapes_that_are_promised(served):
     expected = {
         "serving_default": ({"examples": strings}, probabilities),
         "serve_jpeg": ({"jpeg": strings}, probabilities),
-        "serve_image": (
-            {"image": (image, tf.float32)},
-            {**probabilities, "unlike": ([None, 1], tf.float32)},
-        ),
+        "serve_image": ({"image": (image, tf.float32)}, {**probabilities, "unlike": ([None, 1], tf.float32)}),
         "transform_features": (
             {"examples": strings},
             {"image": (image, tf.uint8), "label": ([None], tf.int64)},

@@ -176,9 +176,7 @@ def test_settings_that_are_proposed_again_are_not_trained_with_again(given, untr
         assert {one.score for one in trials if one.values == trial.values} == {trial.score}
 
 
-def test_a_trial_says_how_many_epochs_its_limit_of_steps_made_of_those_that_it_was_given(
-    given,
-):
+def test_a_trial_says_how_many_epochs_its_limit_of_steps_made_of_those_that_it_was_given(given):
     (trial,) = searched(given(epochs=1, max_trials=1, space={"trainer.min_steps": [600]})).result.trials
     assert (trial.epochs, trial.allowed_epochs, trial.best_epoch) == (1, 3, 3)
 

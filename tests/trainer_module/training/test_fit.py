@@ -64,13 +64,7 @@ LABELS = np.arange(24) % 3
 def train(model, chosen, folder, **options) -> fit.Outcome:
     evaluation = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(10)
     return fit.train(
-        loop(model),
-        lambda epochs, skip: batches(epochs).skip(skip),
-        1,
-        evaluation,
-        chosen,
-        folder,
-        **options,
+        loop(model), lambda epochs, skip: batches(epochs).skip(skip), 1, evaluation, chosen, folder, **options
     )
 
 
