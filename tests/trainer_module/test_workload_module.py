@@ -30,14 +30,6 @@ def test_a_module_that_lacks_functions_is_refused_with_their_names(tmp_path, mon
     assert refused.value.why and refused.value.do
 
 
-def test_a_module_that_raises_when_imported_is_refused_with_what_it_raised(tmp_path, monkeypatch):
-    write_module(tmp_path, monkeypatch, "raising_module", [])
-    with (tmp_path / "raising_module.py").open("a") as file:
-        file.write("1 / 0\n")
-    with pytest.raises(UsageError, match="raising_module cannot be imported: ZeroDivisionError"):
-        workload_module.load("raising_module")
-
-
 def test_a_module_with_the_three_functions_needs_nothing_else(tmp_path, monkeypatch):
     write_module(tmp_path, monkeypatch, "own_module", ["preprocessing_fn", "build_model", "edge_contract"])
     assert workload_module.load("own_module").__name__ == "own_module"

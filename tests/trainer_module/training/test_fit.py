@@ -76,11 +76,8 @@ def kept_by_choice(folder, **changes):
     """A training whose labels have nothing to do with what chooses its epoch, and that choice's answers."""
     labels = np.array([0] * 12 + [1] * 9 + [2] * 3)
     choosing = tf.data.Dataset.from_tensor_slices((IMAGES, labels)).batch(10)
-    model, evaluation = linear(learning_rate=0.3), tf.data.Dataset.from_tensors((IMAGES, LABELS))
-    chosen = settings(epochs=12, early_stopping_patience=12, **changes)
-    outcome = fit.train(
-        loop(model), lambda epochs, _: batches(epochs), 1, evaluation, chosen, folder, None, choosing
-    )
+    model, chosen = linear(learning_rate=0.3), settings(epochs=12, early_stopping_patience=12, **changes)
+    outcome = train(model, chosen, folder, selection=choosing)
     return outcome, model.predict(IMAGES, verbose=0), labels
 
 
@@ -115,16 +112,8 @@ def test_of_balanced_classes_the_epoch_with_the_best_mean_recall_is_kept(tmp_pat
 
 def test_training_stops_when_what_is_held_out_has_not_improved_for_the_patience(tmp_path):
     model, choosing = linear(learning_rate=0.5), tf.data.Dataset.from_tensors((IMAGES, LABELS))
-    outcome = fit.train(
-        loop(model),
-        lambda epochs, _: batches(epochs),
-        1,
-        choosing,
-        settings(epochs=40, early_stopping_patience=2),
-        tmp_path,
-        None,
-        choosing,
-    )
+    chosen = settings(epochs=40, early_stopping_patience=2)
+    outcome = train(model, chosen, tmp_path, selection=choosing)
     assert len(outcome.history) == outcome.best_epoch + 3 < 40
 
 

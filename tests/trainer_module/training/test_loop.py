@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from edgeline.errors import EdgelineError, HeldBack
-from tests.trainer_module.training.test_fit import IMAGES, LABELS, linear, settings
+from tests.trainer_module.training.test_fit import IMAGES, LABELS, linear, loop, settings
 from trainer_module.training import devices, fit
 from trainer_module.training.loop import Loop
 
@@ -19,8 +19,8 @@ BATCH = (tf.constant(IMAGES), tf.constant(LABELS), tf.constant(WEIGHTS))
 
 
 def steps(model: keras.Model, count: int = 1, batch=BATCH, **changes):
-    loop = Loop(model, tf.distribute.get_strategy(), settings(batch_size=len(batch[0]), **changes))
-    return loop.run(iter([batch] * count), count)
+    chosen = settings(batch_size=len(batch[0]), **changes)
+    return Loop(model, tf.distribute.get_strategy(), chosen).run(iter([batch] * count), count)
 
 
 def test_a_step_does_what_keras_fit_does_with_weights():
@@ -39,17 +39,15 @@ def test_what_is_waited_for_input_is_part_of_the_time_of_a_step():
             time.sleep(0.2)
             yield BATCH
 
-    loop = Loop(linear(), tf.distribute.get_strategy(), settings(batch_size=24))
-    tally = loop.run(slow(), 4)
+    tally = loop(linear()).run(slow(), 4)
     assert 0.8 <= tally.waited_s <= tally.seconds
     assert 0 < tally.logs(24)["input_wait"] <= 1
 
 
 def test_a_loss_that_is_not_finite_names_the_step_it_came_from():
     broken = (*BATCH[:2], tf.constant(WEIGHTS * np.nan))
-    loop = Loop(linear(), tf.distribute.get_strategy(), settings(batch_size=24))
     with pytest.raises(HeldBack, match="loss became nan at step 2 with a learning rate of") as held:
-        loop.run(iter([BATCH, broken, BATCH, BATCH]), 4)
+        loop(linear()).run(iter([BATCH, broken, BATCH, BATCH]), 4)
     assert held.value.why and "trainer.learning_rate" in held.value.do
 
 
