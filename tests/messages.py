@@ -3,11 +3,11 @@
 A message of that file belongs to a place, see `tests.places`, and to a test, which raises it there and fails
 if it raises another. `tests/test_messages.py` fails for a place without a message. After
 
-    make test ARGS=--messages=rewrite         # only the tests that have a message run
-    .venv/bin/python -m pytest tests/test_labels.py --messages=write       # places without a message get one
+    .venv/bin/python -m pytest tests/test_labels.py --messages=write
 
-the file has the messages of the tests that passed, no places that are gone, and else what it had. To give a
-message to another test, write that test's id below it, and rewrite it.
+or `make test ARGS=--messages=write`, the file has the messages of the tests that passed, also of places that
+had none, no places that are gone, and else what it had. To give a message to another test, write that test's
+id below it, and run that.
 """
 
 import difflib
@@ -110,11 +110,6 @@ class Messages:
                 # A test whose parameters have other names now: its function fails until that is written.
                 if heir := first.get(_function_of(test)):
                     self.owned.setdefault(heir, {}).update(self.owned.pop(test))
-        if self.mode == "rewrite":
-            owners = {*map(_function_of, self.owned)}
-            others = [item for item in items if _function_of(item.nodeid) not in owners]
-            config.hook.pytest_deselected(items=others)
-            items[:] = [item for item in items if _function_of(item.nodeid) in owners]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -230,9 +225,7 @@ def has_test(test: str) -> bool:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--messages", choices=("check", "rewrite", "write"), default="check", help="see tests/messages.py"
-    )
+    parser.addoption("--messages", choices=("check", "write"), default="check", help="see tests/messages.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:
