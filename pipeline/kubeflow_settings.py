@@ -227,5 +227,5 @@ class KubeflowSettings(Group):
 
     def placement(self, step: str) -> Placement:
         """Returns the placement of one step: that of every step, with the step's own settings on top."""
-        own = next((placement for name, placement in self.steps.items() if name == step), Placement())
+        own = self.steps.get(step, Placement())
         return self.every_step.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
