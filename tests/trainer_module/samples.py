@@ -99,7 +99,6 @@ def run_arguments(
         "batch_size": 8,
         "class_weights": {"damaged": 2.0},
         "flip": False,
-        "early_stopping_patience": 0,
         **changes,
     }
     return types.SimpleNamespace(

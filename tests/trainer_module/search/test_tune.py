@@ -23,7 +23,7 @@ RATES = {"trainer.learning_rate": [0.05, 1e-7, 1e18]}
 def arguments(files, transform_output, folder, epochs=2, **tune):
     """What TFX hands to tuner_fn."""
     given = run_arguments(files, transform_output, folder)
-    trainer = TrainerSettings(epochs=epochs, batch_size=8, flip=False, early_stopping_patience=0)
+    trainer = TrainerSettings(epochs=epochs, batch_size=8, flip=False)
     settings = json.loads(given.custom_config["settings"])
     settings["trainer"] = trainer.model_dump(mode="json")
     settings["tune"] = {"max_trials": 3, "space": RATES, **tune}

@@ -83,19 +83,9 @@ def task(files, transform) -> Task:
 
 def train_whole(task: Task, folder: Path, **changes: str) -> Trained:
     """Two epochs of two variations."""
-    settings = TrainerSettings(
-        epochs=2,
-        batch_size=8,
-        learning_rate=1e-4,
-        crop=0.3,
-        variations=2,
-        early_stopping_patience=0,
-        **changes,
-    )
+    settings = TrainerSettings(epochs=2, batch_size=8, learning_rate=1e-4, crop=0.3, variations=2, **changes)
     one = tf.distribute.OneDeviceStrategy("/cpu:0")
-    return train_model(
-        task, MODEL.model_copy(update={"channels": 1}), settings, one, folder, time.monotonic()
-    )
+    return train_model(task, MODEL, settings, one, folder, time.monotonic())
 
 
 @pytest.fixture(scope="module")
