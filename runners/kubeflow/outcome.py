@@ -150,6 +150,8 @@ def _find_loss(run: str, steps: Sequence[Step], logs: _Logs) -> StepLost | None:
     if not suspects:
         return None
     outcomes = {name: find_outcome(log, name) for name, step in done.items() if (log := logs.read_step(step))}
+    if not any(outcomes.values()):
+        return None  # Logs that are cut off tell of no step.
     logged = ((name, outcomes[name]) for name in suspects if name in outcomes)
     lost = (name for name, outcome in logged if outcome is None or outcome.exit_code)
     return next((conclude(name, "had not ended") for name in lost), None)
