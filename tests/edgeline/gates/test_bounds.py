@@ -53,17 +53,13 @@ def judged(candidate, baseline=None, bounds=(), beat_majority=True, said=None, *
     return judge(Metrics(candidate, baseline), settings, said)
 
 
-def test_the_first_model_that_keeps_its_bounds_passes_without_a_baseline_and_says_so():
-    verdict = judged(metrics(), None, [bound(lower=0.85, max_drop=0.02)], beat_majority=True)
-    assert verdict.result == "no_baseline" and verdict.passed
-    assert "Accuracy 0.900 on 100 eval examples" in verdict.reasons[0]
-    assert "no baseline" in verdict.reasons[1]
-
-
-def test_a_model_as_good_as_production_passes_and_names_its_accuracy():
-    verdict = judged(metrics(), metrics(overall=0.91), [bound(max_drop=0.02)], beat_majority=True)
-    assert verdict.result == "pass"
-    assert any("0.910" in reason for reason in verdict.reasons)
+def test_a_model_that_keeps_its_bounds_passes_and_names_the_accuracy_of_production_if_there_is_one():
+    bounds = [bound(lower=0.85, max_drop=0.02)]
+    first = judged(metrics(), None, bounds)
+    assert first.result == "no_baseline" and first.passed
+    assert "Accuracy 0.900 on 100 eval examples" in first.reasons[0] and "no baseline" in first.reasons[1]
+    second = judged(metrics(), metrics(overall=0.91), bounds)
+    assert second.result == "pass" and "0.910" in second.reasons[1]
 
 
 def test_each_slice_below_its_lower_bound_is_named():
@@ -227,10 +223,10 @@ def test_models_as_good_as_production_in_each_session_are_held_at_most_as_often_
 
 
 def test_models_as_good_as_production_with_many_classes_are_held_no_more_often():
-    # Of 20, with a rate of 0.05, 5 or more are held once in 300 times.
+    # Of 10, with a rate of 0.05, 4 or more are held once in a thousand times.
     random = np.random.default_rng(5)
     held_back = 0
-    for _ in range(20):
+    for _ in range(10):
         labels = np.repeat(np.arange(30), 50)
         was = random.random(len(labels)) < 0.85
         now = np.where(random.random(len(labels)) < 0.5, was, random.random(len(labels)) < 0.85)
@@ -241,7 +237,7 @@ def test_models_as_good_as_production_with_many_classes_are_held_no_more_often()
         groups, group_names = np.arange(len(labels)), tuple(map(str, range(len(labels))))
         of_both = Answers(names, None, labels, groups, candidate, baseline, {}, group_names)
         held_back += not verdict(of_both).passed
-    assert held_back <= 4
+    assert held_back <= 3
 
 
 @pytest.mark.parametrize(("count", "size", "dead"), [(20, 20, 1), (10, 20, 3)])
@@ -281,26 +277,12 @@ def test_what_is_judged_are_answers_out_of_fold_where_there_are_any():
     assert passed.reasons[1].startswith("The model itself has an accuracy of 0.9")
 
 
-def test_of_one_session_no_interval_is_told():
-    said = replace(sessions(1, 100), baseline=None)
-    found = judge(compute_metrics(said, "session", 0.01), EvaluationSettings(beat_majority=False), said)
-    assert " on 100 eval examples of only 1 session (too few for an interval);" in found.reasons[0]
-
-
 def test_examples_in_groups_of_their_own_are_counted_alone():
     said = replace(sessions(300, 1), baseline=None)
     measured = compute_metrics(said, "group", 0.01)
     assert measured.worst_groups == ()
     found = judge(measured, EvaluationSettings(beat_majority=False), said)
     assert " on 300 eval examples (95 % CI 0.9" in found.reasons[0] and found.warnings == ()
-
-
-def test_groups_that_are_of_one_class_each_give_each_class_the_interval_of_its_groups():
-    said = sessions(12, 40)
-    said = replace(said, baseline=None, labels=(said.groups >= 10).astype(int))
-    estimates = compute_metrics(said, "machine", 0.01).estimates["class"]
-    assert (estimates["fine"].sessions, estimates["bad"].sessions) == (10, 2)
-    assert estimates["bad"].high - estimates["bad"].low > 0.3
 
 
 def test_the_recall_of_a_class_is_said_to_be_of_the_groups_with_examples_of_it():

@@ -135,11 +135,11 @@ def draw(rng, sessions, alike, examples=10, mean=300.0):
 
 
 def test_few_sessions_differ_by_chance_more_than_the_schema_allows(compare):
-    """Twenty good weeks of six sessions, each beside one of twelve."""
+    """Ten good weeks of six sessions, each beside one of twelve."""
     rng = np.random.default_rng(0)
-    drifts = [compare(draw(rng, 12, 0.9), draw(rng, 6, 0.9)) for _ in range(20)]
-    assert sum(drift.distance > 0.12 for drift in drifts) > 10
-    assert sum(drift.distance > drift.threshold for drift in drifts) <= 2
+    drifts = [compare(draw(rng, 12, 0.9), draw(rng, 6, 0.9)) for _ in range(10)]
+    assert sum(drift.distance > 0.12 for drift in drifts) > 5
+    assert sum(drift.distance > drift.threshold for drift in drifts) <= 1
     assert not any(drift.distance > (1 + drift.threshold) / 2 for drift in drifts)
 
 
@@ -251,7 +251,7 @@ def test_what_has_nothing_in_common_is_large_drift_in_however_few_sessions(compa
     assert drift.distance > (1 + drift.threshold) / 2
 
 
-def test_examples_without_a_group_are_each_their_own(compare):
+def test_examples_without_a_group_are_each_their_own():
     columns = {"span": [1] * 50 + [2] * 50, "session": [None] * 100, "x": [1.0, 2.0] * 50}
     measured = measure_group_variances(columns, {"span-00002": ["span-00001"]}, "session")
     assert measured.spans == {"span-00002": {"x": 0.0}}

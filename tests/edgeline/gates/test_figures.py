@@ -46,6 +46,7 @@ def test_each_slice_has_its_number_of_groups_and_their_interval(answers):
     assert (overall.examples, overall.sessions) == (400, 25)
     assert overall.low < overall.share < overall.high
     assert estimates["hall"]["a"].examples == 150
+    assert estimates["class"]["ok"].sessions == len(np.unique(answers.groups[answers.labels == 0]))
 
 
 def test_the_worst_groups_come_first_and_those_of_few_examples_not_at_all(answers):

@@ -49,34 +49,11 @@ def test_answers_that_are_no_numbers_and_classes_without_examples_are_left_out()
     assert find_suspects(np.zeros(0, int), np.zeros((0, 2)))[0].tolist() == []
 
 
-def test_a_span_whose_labels_were_shuffled_is_named_and_no_other_one():
-    from sklearn.datasets import load_digits
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import cross_val_predict
-
-    pixels, labels = load_digits(return_X_y=True)
-    rng = np.random.default_rng(2)
-    spans = rng.integers(1, 9, len(labels))
-    ids = np.array([f"span-{span:05d}/{number}.jpg" for number, span in enumerate(spans)])
-
-    def describe(given):
-        scores = cross_val_predict(
-            LogisticRegression(C=0.1, max_iter=500), pixels / 16, given, cv=5, method="predict_proba"
-        )
-        suspects, _ = find_suspects(given, scores)
-        return describe_bad_spans(ids, ids[suspects], "photos")
-
-    assert describe(labels) == {}
-    shuffled = labels.copy()
-    shuffled[spans == 3] = rng.permutation(labels[spans == 3])
-    ((span, sentence),) = describe(shuffled).items()
-    assert span == "span-00003" and sentence.startswith("Labels of span-00003 look wrong: ")
-    assert "edgeline data exclude span-00003" in sentence
-
-
-def test_one_span_alone_or_a_few_suspects_more_than_elsewhere_look_like_any_other():
+def test_a_span_is_named_where_far_more_of_it_is_suspect_than_of_others_and_not_where_it_is_alone():
     alone = [f"span-00001/{number}" for number in range(50)]
     assert describe_bad_spans(alone, alone[:25], "rows") == {}
     others = [f"span-00002/{number}" for number in range(500)]
     assert describe_bad_spans(alone + others, alone[:7] + others[:15], "rows") == {}
-    assert [*describe_bad_spans(alone + others, alone[:15] + others[:15], "rows")] == ["span-00001"]
+    ((span, sentence),) = describe_bad_spans(alone + others, alone[:15] + others[:15], "rows").items()
+    assert span == "span-00001" and "edgeline data exclude span-00001" in sentence
+    assert sentence.startswith("Labels of span-00001 look wrong: 15 of 50 rows are suspect, and 3.0% of")

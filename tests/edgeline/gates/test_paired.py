@@ -70,12 +70,12 @@ def test_how_often_a_drop_is_taken_for_sure_although_there_is_none_is_what_the_c
     groups = np.repeat(np.arange(120), together)
     labels = np.zeros(120 * together, int)
     sure = 0
-    for _ in range(75):
+    for _ in range(40):
         wrong = [np.repeat(random.random(120) < 0.3, together) for _ in range(2)]
         found = answers(labels, *(mistaken(labels, each) for each in wrong), groups=groups)
         sure += least_sure(found, "overall", "all", "accuracy", 0.01) < 0.05
-    # 3.75 of 75 are expected, of standard deviation 1.9.
-    assert 1 <= sure <= 10
+    # 2 of 40 are expected, of standard deviation 1.4.
+    assert 1 <= sure <= 6
 
 
 def test_a_drop_in_one_of_few_groups_is_not_sure_and_one_in_the_only_group_is_as_sure_as_its_examples():
@@ -136,15 +136,6 @@ def test_what_tells_alarms_from_what_is_normal_is_that_of_scikit_learn():
     assert value == pytest.approx(1 - false[true >= 0.9].min(), abs=1e-5)
 
 
-def test_a_session_that_broke_is_hardly_seen_in_draws_of_sessions_and_surely_in_those_of_examples():
-    labels = np.zeros(1000, int)
-    groups = np.repeat(np.arange(20), 50)
-    found = answers(labels, mistaken(labels, range(100)), mistaken(labels, range(100, 120)), groups)
-    of_examples, of_sessions = no_drop(found, "overall", "all", "accuracy", 0.01)
-    assert of_examples == 0.0
-    assert of_sessions > 0.1
-
-
 def lost(now, was, size, sessions=20):
     """What is lost where the first of some sessions of that size has so many wrong, and all others none."""
     labels = np.zeros(sessions * size, int)
@@ -164,7 +155,4 @@ def test_the_more_groups_there_are_the_more_of_one_have_to_turn_wrong():
     assert lost(now=9, was=0, size=10) == [(0, 10, 10, 1)]
     assert lost(now=9, was=0, size=10, sessions=300) == []
     assert lost(now=13, was=0, size=14, sessions=300) == [(0, 14, 14, 1)]
-
-
-def test_examples_that_are_alone_are_no_lost_groups():
     assert lost(now=1, was=0, size=1, sessions=500) == []
