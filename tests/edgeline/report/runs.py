@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 from io import BytesIO
+from typing import Any
 
 from msgspec import structs
 from PIL import Image
@@ -60,6 +61,11 @@ def spans(number: int, labels: tuple[str, ...]) -> tuple[Span, ...]:
     )
 
 
+def trial(number: int, rate: float, hidden: int, **about: Any) -> Trial:
+    values = {"trainer.learning_rate": rate, "model.hidden": hidden}
+    return Trial(number, values, epochs=16, seconds=30.5, **about)
+
+
 @cache
 def count_answers(labels: tuple[str, ...]) -> Served:
     photos = [f"span-00008/{n}.jpg" for n in range(200)]
@@ -89,6 +95,7 @@ def a_run(
     lanes_now, lanes_before = Distribution(values=shares), Distribution(values=shares[::-1])
     confused = [[90 if row == column else 5 for column in labels] for row in labels]
     photo, wrong = "span-00008/9.jpg", (labels[0], labels[-1], 0.9, 0.005)
+    copy = ("duplicate", "It is a copy of 1.jpg.")
     fp16 = structs.replace(
         MEASURED,
         size_bytes=390_000,
@@ -139,17 +146,10 @@ def a_run(
                 Feature("lane_id", lanes_now, lanes_before, 0.02, 0.1, "infinity_norm"),
                 Feature("width", Distribution(640.0, ((640.0, 640.0, 1.0),))),
             ),
-            schema=(
-                Difference(
-                    "lane_id", "values", "40 values", "also lane-77", breaks=True, values=("lane-77",)
-                ),
-            ),
+            schema=(Difference("lane_id", "values", "40 values", "also lane-77", True, values=("lane-77",)),),
             anomalies=("lane_id: Unexpected string values: lane-77 (in train and eval).",),
             thumbnails=tuple(
-                Quarantined(
-                    *("span-00008", f"{n}.jpg", "duplicate", "It is a copy of 1.jpg."),
-                    file=f"thumbnails/{n:02d}.jpg",
-                )
+                Quarantined("span-00008", f"{n}.jpg", *copy, file=f"thumbnails/{n:02d}.jpg")
                 for n in range(1, 25)
             ),
             excluded=(Excluded("span-00004", "ada@host", "2026-09-30T08:00:00Z", "A phone was broken."),),
@@ -158,30 +158,9 @@ def a_run(
             "val_loss",
             2,
             (
-                Trial(1, {"trainer.learning_rate": 0.001, "model.hidden": 64}, 16, 16, "done", 0.41, 9, 30.5),
-                Trial(
-                    2,
-                    {"trainer.learning_rate": 0.0031234, "model.hidden": 32},
-                    16,
-                    16,
-                    "done",
-                    0.305,
-                    12,
-                    31.0,
-                ),
-                Trial(
-                    *(
-                        3,
-                        {"trainer.learning_rate": 0.1, "model.hidden": 64},
-                        16,
-                        None,
-                        "failed",
-                        None,
-                        None,
-                        3.0,
-                    ),
-                    reason=f"loss became nan, {HOSTILE}",
-                ),
+                trial(1, 0.001, 64, score=0.41, best_epoch=9),
+                trial(2, 0.0031234, 32, score=0.305, best_epoch=12),
+                trial(3, 0.1, 64, state="failed", reason=f"loss became nan, {HOSTILE}"),
             ),
         ),
         training=Training(

@@ -1,13 +1,13 @@
 """The model card; the parts that it shares with the page of a run have tests there."""
 
-import re
 from dataclasses import replace
 
 import pytest
 
 from edgeline.records.evaluation import Confusion
-from edgeline.report.card import render_card
+from edgeline.report.card import list_limits, render_card
 from edgeline.report.facts import Facts
+from edgeline.report.page import View
 from tests.edgeline.report.runs import HOSTILE, a_hostile_run, a_run, a_slice
 from tests.edgeline.report.test_page import Tags, sections
 
@@ -20,20 +20,19 @@ def card() -> str:
 
 
 def limits(facts: Facts) -> list[str]:
-    section = render_card(facts, 4, LABELS, None, None).partition('id="limits"')[2].partition("</section>")[0]
-    return [each.replace("\xa0", " ") for each in re.findall("<li>(.*?)</li>", section)]
+    return [each.replace("\xa0", " ") for each in list_limits(facts, View(facts, {}).nouns)]
 
 
 def test_a_card_says_who_made_it_what_it_answers_and_on_what_terms(card):
     assert "<h1>Model card: shelf, version 4</h1>" in card
     assert "Made by run 20261005-030000 on 2026-10-05." in card
     assert "ok, misplaced, damaged" in card and "MIT" in card and "Photos of our own shelves." in card
-    unsaid = render_card(a_run(), 4, LABELS, None, None)
+    unsaid = render_card(Facts(run=a_run().run), 4, LABELS, None, None)
     assert "not stated (push.licence)" in unsaid and "not stated (push.data_statement)" in unsaid
 
 
 def test_it_has_data_metrics_files_and_settings_and_loads_nothing(card):
-    assert sections(card)[:2] == ["use", "limits"]
+    assert sections(card)[:2] == ["use", "limits"] and "<li>Weakest class: " in card
     assert {"data", "metrics", "confusion", "edge", "training", "search", "lineage"} <= {*sections(card)}
     tags = Tags(card)
     assert tags.handlers == [] and all(url.startswith("data:,") for url in tags.loads)

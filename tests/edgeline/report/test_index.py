@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from edgeline.report.index import Mark, render_index
-from edgeline.report.timelines import make_row
+from edgeline.report.timelines import Row, make_row
 from tests.edgeline.report.runs import HOSTILE, a_failed_run, a_run
 
 
@@ -26,9 +26,13 @@ def weeks(number: int):
         yield make_row(facts, f"{run['id']}/report.html")
 
 
-def plain(number: int):
-    """Rows of weeks with the chart of accuracy alone, since charts are what takes the time."""
-    return [structs.replace(row, slices=(), sizes={}, steps={}) for row in weeks(number)]
+def uncharted(row: Row) -> Row:
+    """A row for the chart of accuracy alone, since charts are what takes the time."""
+    return structs.replace(row, slices=(), sizes={}, steps={})
+
+
+def plain(number: int) -> list[Row]:
+    return [uncharted(row) for row in weeks(number)]
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +40,16 @@ def ten() -> str:
     return render_index("shelf", list(weeks(10)))
 
 
-def test_every_run_has_a_row_newest_first_with_why_it_was_not_pushed(ten):
+def test_every_run_has_a_row_newest_first_with_why_it_was_not_pushed_and_outcomes_are_counted(ten):
     links = re.findall(r'href="(\d+-\d+)/report.html"', ten)
     assert links == [f"202601{day:02d}-030000" for day in range(10, 0, -1)]
     assert ten.count("Worse.") == 2 and ten.count("Too dark.") == 1
     assert "Version 9 of shelf was pushed 1 run ago, on 2026-01-09." in ten
+    counted = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", ten))
+    assert counted == {
+        **{"Newest model": "92.5\u00a0%", "Production then": "93.0\u00a0%"},
+        **{"Runs": "10", "Pushed": "7", "Held back": "2", "Data refused": "1"},
+    }
 
 
 def test_each_version_that_was_served_is_a_row_of_the_run_that_read_most_of_its_answers():
@@ -53,7 +62,7 @@ def test_each_version_that_was_served_is_a_row_of_the_run_that_read_most_of_its_
 def test_a_later_run_that_ended_early_hides_no_accuracy_at_the_push_that_an_earlier_one_looked_up():
     facts = a_run(version=3, id="20260104-030000")
     early = replace(facts, pushed={}, run=replace(facts.run, outcome="killed"))
-    rows = [make_row(facts, None), make_row(early, None)]
+    rows = [uncharted(make_row(each, None)) for each in (facts, early)]
     tables = [render_index("shelf", rows[:number]).partition("<h2>In the field</h2>")[2] for number in (1, 2)]
     shown = [re.findall('<td class="muted minor">([^<]+)</td><td class="minor">', text) for text in tables]
     assert shown[0] == shown[1] == ["\N{EN DASH}", "93.0\u00a0%"]
@@ -80,7 +89,8 @@ def test_the_chart_of_a_single_run_spans_a_week():
 
 
 def test_what_charts_show_is_said_in_words():
-    page = render_index("shelf", list(weeks(10)), [rollback("2026-01-05T12:00:00Z")])
+    rows = [structs.replace(row, slices=()) for row in weeks(10)]
+    page = render_index("shelf", rows, [rollback("2026-01-05T12:00:00Z")])
     said = {text.split(". ")[0]: text for text in re.findall(r'aria-label="([^"]+)"', page)}
     overall = said["10 runs, 2026-01-01 to 2026-01-10"]
     assert len(said) >= 3 and "7 pushed. 2 held. 1 refused. rollback on 2026-01-05" in overall
@@ -156,14 +166,6 @@ def test_a_run_that_failed_after_its_push_has_its_version():
     failed = a_run(outcome="failed", version=4, has_pushed=True)
     assert make_row(failed, None).version == 4
     assert make_row(a_run(outcome="failed", version=4), None).version is None
-
-
-def test_outcomes_are_counted(ten):
-    counted = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", ten))
-    assert counted == {
-        **{"Newest model": "92.5\u00a0%", "Production then": "93.0\u00a0%"},
-        **{"Runs": "10", "Pushed": "7", "Held back": "2", "Data refused": "1"},
-    }
 
 
 @pytest.mark.parametrize(
