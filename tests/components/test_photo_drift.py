@@ -57,7 +57,7 @@ def measure(examples, folder: Path, rows: Rows) -> PhotoDrift | None:
 
 def test_a_share_of_sessions_that_are_unlike_earlier_ones_is_found_and_shown(examples, tmp_path):
     drift = measure(examples, tmp_path, window(unlike=0.2))
-    assert drift is not None and drift == PHOTO_DRIFT.read(tmp_path)
+    assert drift == PHOTO_DRIFT.read(tmp_path)
     assert drift.has_drifted and drift.share == pytest.approx(0.2, abs=0.03) and drift.low < 0.2 < drift.high
     assert (drift.span, drift.photos, len(drift.unlike)) == ("span-00005", PHOTOS, 10)
     for photo in drift.unlike:

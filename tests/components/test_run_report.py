@@ -93,18 +93,13 @@ def test_the_page_is_in_the_artifact_and_in_the_records(tmp_path):
     for name in ("report.html", "facts.json"):
         assert (output / name).read_bytes() == (tmp_path / "records" / "run-1" / name).read_bytes()
     facts = records.read(output)
-    assert facts is not None
     assert (facts.run.id, facts.run.engine, facts.run.outcome) == ("run-1", "kubeflow", "pushed")
     assert (facts.run.version, facts.run.reasons) == (3, ("So it is.",))
     assert facts.run.settings == {"seed": 20}
     assert "Version 3 of shelf is in production" in (output / "report.html").read_text()
-    assert facts.data is not None and [span.name for span in facts.data.spans] == ["span-00001", "span-00002"]
+    assert [span.name for span in facts.data.spans] == ["span-00001", "span-00002"]
     assert [gate.reasons for gate in facts.gates] == [("All is well.",)]
-
-
-def test_times_come_from_what_the_steps_were_stamped_with(tmp_path):
-    facts = records.read(leave(tmp_path, "run-1", tmp_path / "records"))
-    assert facts is not None
+    # Times are those that the steps were stamped with.
     (step,) = facts.run.steps
     assert (step.name, step.seconds, step.started) == ("ExampleGen", 12.5, "2026-10-05T03:00:10+00:00")
     assert facts.run.started_at == step.started
@@ -115,7 +110,6 @@ def test_artifacts_have_the_address_that_they_have_outside_the_pod(tmp_path):
     missing = artifact(ExampleStatistics, Path("/minio/mlpipeline/v2/shelf/run-1/StatisticsGen/statistics"))
     leave_record({"statistics": missing}, Run(id="run-1", workload="shelf", outcome="pushed"), "", tmp_path)
     facts = records.read(tmp_path)
-    assert facts is not None
     (found,) = facts.run.artifacts
     assert (found.step, found.uri) == (
         "StatisticsGen",
@@ -127,7 +121,7 @@ def test_on_one_machine_nothing_is_recorded_elsewhere(tmp_path):
     output = leave(tmp_path, "run-1", "")
     assert (output / "report.html").is_file() and not (tmp_path / "records").exists()
     facts = records.read(output)
-    assert facts is not None and facts.run.engine == "local"
+    assert facts.run.engine == "local"
 
 
 @pytest.mark.parametrize("place", ["a-file", "nothing://known"])
@@ -154,8 +148,7 @@ def refuse(folder: Path, place: object) -> None:
 def test_a_run_that_goes_on_leaves_what_is_known_of_it_should_it_come_to_no_end(tmp_path):
     judge(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
     facts = records.read(tmp_path / "records" / "run-9")
-    assert facts is not None and facts.run.outcome == "running"
-    assert facts.data is not None and facts.run.reasons == ()
+    assert facts.run.outcome == "running" and facts.data and facts.run.reasons == ()
     page = (tmp_path / "records" / "run-9" / "report.html").read_text()
     assert "The run is in progress." in page
 
@@ -183,9 +176,9 @@ def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_pat
     problem = Problem("No room on the disk.")
     leave_end("run-9", str(tmp_path / "records"), Outcome.of_problem(problem, "Trainer"), problem)
     facts = records.read(tmp_path / "records" / "run-9")
-    assert facts is not None and facts.run.outcome == "failed"
+    assert facts.run.outcome == "failed"
     assert facts.run.reasons == ("No room on the disk.",)
-    assert facts.data is not None and facts.run.steps[-1].name == "Trainer"
+    assert facts.data and facts.run.steps[-1].name == "Trainer"
     assert "failed in Trainer" in (tmp_path / "records" / "run-9" / "report.html").read_text()
 
 
@@ -196,7 +189,6 @@ def test_a_step_that_fails_after_the_push_does_not_say_that_nothing_was_pushed(t
     problem = Problem("No room on the disk.")
     leave_end("run-9", place, Outcome.of_problem(problem, "RunReport"), problem)
     facts = records.read(tmp_path / "push/runs/shelf/run-9")
-    assert facts is not None
     assert headline(facts.run) == "Failed after version 1 of shelf was pushed."
     page = (tmp_path / "push/runs/shelf/run-9/report.html").read_text()
     assert "failed in RunReport, after version 1 was pushed" in page
@@ -205,7 +197,7 @@ def test_a_step_that_fails_after_the_push_does_not_say_that_nothing_was_pushed(t
 def test_a_run_whose_data_is_refused_leaves_its_record_before_it_ends(tmp_path):
     refuse(tmp_path, tmp_path / "records")
     facts = records.read(tmp_path / "records" / "run-9")
-    assert facts is not None and facts.run.outcome == "refused"
+    assert facts.run.outcome == "refused"
     assert facts.gates[0].reasons == ("Far too dark.",)
     page = (tmp_path / "records" / "run-9" / "report.html").read_text()
     assert "The data was refused" in page and "Far too dark." in page

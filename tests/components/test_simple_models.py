@@ -162,7 +162,7 @@ def test_train_labels_are_judged_out_of_fold_by_the_model_that_is_best_on_eval(t
     right = {row["example_id"]: workload.labels.index(row["label"]) for row in evaluation}
     models = SimpleModels(splits, tmp_path, workload, ids)
     judged = models.judge_train(np.array([right[name] for name in ids]))
-    assert judged is not None and judged.split == "train" and len(judged.ids) == 400
+    assert judged.split == "train" and len(judged.ids) == 400
     assert judged.judge in ("logistic regression", "gradient boosting")
     suspects, _ = find_suspects(judged.labels, judged.probabilities)
     found = {judged.ids[number] for number in suspects}
@@ -184,6 +184,5 @@ def test_labels_of_a_class_from_one_group_are_not_judged_by_models_that_never_sa
     splits = {name: write_split(tmp_path / name, rows) for name in ("train", "eval")}
     models = SimpleModels(splits, tmp_path, workload, [row["example_id"] for row in rows])
     judged = models.judge_train(np.array([labels.index(row["label"]) for row in rows]))
-    assert judged is not None
     np.testing.assert_array_equal(np.isnan(judged.probabilities).any(1), judged.labels == 2)
     assert not len(find_suspects(judged.labels, judged.probabilities)[0])

@@ -231,7 +231,6 @@ def a_failed_run() -> Facts:
 def a_hostile_run() -> Facts:
     """Everything that people write is markup."""
     facts = a_run((HOSTILE, "a & b $x_1$", "損傷 «é»"), lanes=3, weeks=2)
-    assert facts.data and facts.mistakes
     run = replace(facts.run, id=HOSTILE, reasons=(HOSTILE,), warnings=(HOSTILE,), data=HOSTILE)
     thumbnails = (Quarantined("span-00002", f"{HOSTILE}.jpg", "corrupt", HOSTILE, file="thumbnails/01.jpg"),)
     feature = Feature(HOSTILE, Distribution(values=((HOSTILE, 0.5), ("</svg><img src=x>", 0.5))))

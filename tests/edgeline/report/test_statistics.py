@@ -47,11 +47,11 @@ def test_each_feature_has_its_distribution_now_and_before_and_its_distance(stati
     assert (lanes.name, lanes.distance, lanes.threshold, lanes.drifted) == ("lane_id", 0.75, 0.1, True)
     assert lanes.measure == "infinity_norm"
     assert lanes.now.values == (("a", 0.75), ("b", 0.25))
-    assert lanes.before is not None and lanes.before.values == (("b", 1.0),)
+    assert lanes.before.values == (("b", 1.0),)
     assert (brightness.name, brightness.distance, brightness.drifted) == ("brightness", None, False)
     assert brightness.now.bins == ((0.0, 10.0, 0.75), (10.0, 20.0, 0.25))
     assert brightness.now.mean == 80.0
-    assert brightness.before is not None and brightness.before.mean is None
+    assert brightness.before.mean is None
 
 
 @pytest.mark.parametrize(
