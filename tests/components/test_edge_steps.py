@@ -166,13 +166,6 @@ def test_what_the_saved_model_said_of_each_example_is_kept(trained, validated):
     assert all(sum(p["probabilities"]) == pytest.approx(1, abs=1e-5) for p in predictions)
 
 
-def test_where_no_variant_passes_the_verdict_fails_with_a_reason_each(trained, converted, tmp_path):
-    verdict, measured = validate(trained, converted, tmp_path, max_size_mb=0.001)
-    assert verdict.result == "fail" and measured["default_variant"] is None
-    assert [reason.split(":")[0] for reason in verdict.reasons] == ["fp32", "fp16"]
-    assert all(variant["reasons"] for variant in measured["variants"])
-
-
 def test_the_mistakes_that_the_model_was_surest_of_are_kept_with_their_photos(trained, tmp_path):
     examples = read(trained)
     n = len(examples.labels)
