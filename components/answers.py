@@ -1,7 +1,5 @@
 """The answers of candidate and production model to each eval example, written while TFMA evaluates them.
 
-The answers out of fold, which the Trainer left, are read here too.
-
 TFMA's own confidence intervals are no substitute: its bootstrap and its jackknife take no seed from a config,
 so that a verdict could change from run to run, and neither covers metrics counted from confusion matrices.
 """
@@ -20,8 +18,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from numpy.typing import NDArray
 
 from data.spans.tfrecords import format_value
-from edgeline.gates.answers import Answers, gather_answers, name_own_group
-from edgeline.records.edge import OUT_OF_FOLD
+from edgeline.gates.answers import Answers, name_own_group
 from edgeline.records.workload import Workload
 
 # TFX's executor finds `extractors` by this name.
@@ -94,16 +91,6 @@ def _make_row(extracts: Mapping[str, Any], id: str, group: str) -> dict[str, Any
         "features": [feature for feature, _ in slices],
         "values": [format_value(value) for _, value in slices],
     }
-
-
-def read_out_of_fold(model_run: Path, workload: Workload) -> Answers | None:
-    """Reads the answers that the Trainer left of examples that a model had not learned from.
-
-    Returns:
-        The answers in the order of the examples' ids; None if there are none.
-    """
-    lines = list(OUT_OF_FOLD.read(model_run))
-    return gather_answers(lines, workload) if lines else None
 
 
 def read_answers(evaluation: Path, workload: Workload, without: Sequence[str] = ()) -> Answers:

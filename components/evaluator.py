@@ -22,12 +22,13 @@ from components.importance import measure_importance
 from components.label_issues import Judged, write_label_issues
 from components.photo_drift import write_photo_drift
 from components.simple_models import SimpleModels
-from edgeline.gates.answers import Answers
+from edgeline.gates.answers import Answers, gather_answers
 from edgeline.gates.bounds import judge
 from edgeline.gates.figures import compute_metrics, estimate_accuracies, find_worst_groups
 from edgeline.gates.served import add_served, describe_skews
 from edgeline.gates.settings import ALARM_METRICS, EvaluationSettings, GateSettings, Severity
 from edgeline.gates.simple import compare
+from edgeline.records.edge import OUT_OF_FOLD
 from edgeline.records.evaluation import METRICS, REVIEWED, Confusion, Metrics
 from edgeline.records.ingest import TWINS
 from edgeline.records.served import PUSHED, SERVED, SKEW
@@ -66,7 +67,8 @@ class EvaluatorExecutor(Executor):
         # TFMA drops the name of a single model.
         candidate, confusion = read_metrics(evaluation, "candidate" if has_baseline else "", workload)
         on_eval = answers.read_answers(Path(evaluation), workload)
-        out_of_fold = answers.read_out_of_fold(Path(model_run.uri), workload)
+        lines = list(OUT_OF_FOLD.read(Path(model_run.uri)))
+        out_of_fold = gather_answers(lines, workload) if lines else None
         twins = TWINS.find(Path(quarantine.uri))
         distinct = None
         gate = settings.gate

@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.answers import read_answers, read_out_of_fold
-from edgeline.records.edge import OUT_OF_FOLD, Prediction
+from components.answers import read_answers
+from edgeline.gates.answers import gather_answers
+from edgeline.records.edge import Prediction
 from tests.components.steps import SHELF
 
 
@@ -57,15 +58,13 @@ def test_without_any_example_that_counts_there_are_no_answers(tmp_path: Path):
     assert not len(read_answers(tmp_path, SHELF, without=["a"]).labels)
 
 
-def test_answers_out_of_fold_have_groups_slices_and_no_baseline(tmp_path: Path):
-    assert read_out_of_fold(tmp_path, SHELF) is None
+def test_predictions_become_answers_with_groups_and_slices_and_without_a_baseline():
     lines = [
         Prediction("b", "damaged", (0.1, 0.1, 0.8), {"lane": "lane-01"}, 2, "s-2"),
         Prediction("a", "ok", (None, 0.1, 0.8), {"lane": "lane-02"}, 1, "s-2"),
         Prediction("c", "ok", (0.9, 0.1, 0.0), {"lane": "lane-01"}, 2),
     ]
-    OUT_OF_FOLD.write(tmp_path, lines)
-    answers = read_out_of_fold(tmp_path, SHELF)
+    answers = gather_answers(lines, SHELF)
     assert answers.labels.tolist() == [0, 2, 0] and answers.baseline is None
     assert answers.groups.tolist() == [1, 1, 0] and answers.group_names == ("alone c", "s-2")
     assert answers.right(answers.candidate).tolist() == [False, True, True]
