@@ -87,7 +87,6 @@ class SimpleModels:
 
         None if no model was trained, or all are slow. `eval_labels` are those of the eval examples.
         """
-        from sklearn.base import clone
         from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
         quick = [a for a in self.answers if a.name in self._models and a.seconds * _FOLDS < _PATIENCE_S]
@@ -100,11 +99,7 @@ class SimpleModels:
                 cv = list(StratifiedGroupKFold(_FOLDS).split(train.ids, train.labels, train.groups))
                 # A class may be missing in a fold: cross_val_predict gives it the probability 0 there.
                 known = cross_val_predict(
-                    clone(self._models[best.name]),
-                    train.features,
-                    train.labels,
-                    cv=cv,
-                    method="predict_proba",
+                    self._models[best.name], train.features, train.labels, cv=cv, method="predict_proba"
                 )
         except Exception as error:
             log.warning("Labels of train are not judged: %s: %s", type(error).__name__, error)

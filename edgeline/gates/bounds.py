@@ -2,11 +2,8 @@
 
 Absolute bounds are judged out of fold where the Trainer gave such answers, since these cover all groups of
 the window, else on the eval split. The comparison with the model in production is made on the eval split,
-where both answered the same examples. A metric has dropped if it is worse by more than `max_drop` and the
-difference is not noise: the trained model is no worse on less than `1 - confidence` of the resamples of the
-examples, and of the resamples of their groups (`edgeline/gates/paired.py`). Above `large_drop` times
-`max_drop` the resamples of examples alone decide; and a group that is lost holds a model back, whatever its
-metrics are.
+where both answered the same examples; `EvaluationSettings` says what a drop and a lost group are, and
+`edgeline/gates/paired.py` how they are told from noise.
 """
 
 import math
@@ -31,7 +28,6 @@ from edgeline.records.verdict import Verdict
 _FEW_GROUPS = 10
 _EVAL, _OUT_OF_FOLD = "eval examples", "out-of-fold examples"
 _WITHOUT_TWINS = "eval examples without a near twin in train"
-_NAN = float("nan")
 _WORDS = {
     "auc": "AUC",
     "f1": "F1",
@@ -275,4 +271,4 @@ def _find_lost_groups(on_eval: _Judged, settings: EvaluationSettings) -> Iterato
 def _read_value(values: Mapping[str, float | None], metric: str) -> float:
     """Returns a metric; NaN where it is None, as JSON has no NaN."""
     value = values.get(metric)
-    return _NAN if value is None else value
+    return math.nan if value is None else value

@@ -159,12 +159,11 @@ def measure_spans(folder: Path, schema: Path) -> tuple[Drift, ...]:
 
     slices = {dataset.name: dataset for dataset in tfdv.load_stats_binary(str(folder / FOR_DRIFT)).datasets}
     variances = (GROUP_VARIANCES.find(folder) or GroupVariances()).spans
-    pairs = [(name, slices[name], slices.get(_OTHERS + name)) for name in sorted(slices)]
     return tuple(
         drift
-        for name, span, others in pairs
-        if others
-        for drift in measure_drift(name, span, others, schema, variances.get(name, {}))
+        for name in sorted(slices)
+        if (others := slices.get(_OTHERS + name))
+        for drift in measure_drift(name, slices[name], others, schema, variances.get(name, {}))
     )
 
 

@@ -60,8 +60,7 @@ def _describe_drift(features: Sequence[Feature]) -> Iterator[tuple[str, str]]:
     """Yields a line for each feature and measure: distances of two measures cannot be compared."""
     for each in features:
         if each.distance is not None and each.threshold is not None:
-            measure = f", {each.measure}" if each.measure else ""  # records of earlier versions have none
-            yield f"{each.name}{measure}", f"{each.distance:.3f}, at most {each.threshold:.3f}"
+            yield f"{each.name}, {each.measure}", f"{each.distance:.3f}, at most {each.threshold:.3f}"
 
 
 def _describe_data(facts: Facts) -> Iterator[tuple[str, str]]:

@@ -136,8 +136,7 @@ def reliability(name: str, of: Reliability) -> "Markup":
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
         for each in of.bins:
             axes.plot([each.confidence] * 2, [each.confidence, each.accuracy], color=WARN, linewidth=2)
-        sizes = [20 + 160 * each.examples / of.examples for each in of.bins]
-        for each, size in zip(of.bins, sizes, strict=True):
+            size = 20 + 160 * each.examples / of.examples
             point = axes.scatter([each.confidence], [each.accuracy], size, color=ACCENT, zorder=3)
             text = (
                 f"{each.examples:,} examples: confidence {each.confidence:.1%}, accuracy {each.accuracy:.1%}"

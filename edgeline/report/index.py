@@ -47,7 +47,9 @@ def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) 
     dated = [(at, row) for row in rows if (at := _parse_moment(row.started_at)) is not None]
     aged = find_aged(rows)
     by_hand = [mark for mark in changes if mark.action != "push"]
-    marks = sorted((*by_hand, *_find_exclusions(rows)), key=lambda mark: mark.when, reverse=True)
+    excluded = {span for row in rows for span in row.excluded}
+    exclusions = [Mark(span.when, "exclude", reason=span.reason, span=span.span) for span in excluded]
+    marks = sorted((*by_hand, *exclusions), key=lambda mark: mark.when, reverse=True)
     return render(
         "index.html",
         model=model,
@@ -119,11 +121,6 @@ def _make_comparable(rows: Sequence[Row]) -> list[dict[str, object]]:
         }
         for row in rows[::-1]
     ]
-
-
-def _find_exclusions(rows: Iterable[Row]) -> set[Mark]:
-    excluded = {item for row in rows for item in row.excluded}
-    return {Mark(item.when, "exclude", reason=item.reason, span=item.span) for item in excluded}
 
 
 def _parse_moment(text: str) -> datetime | None:
