@@ -100,10 +100,10 @@ def counted_span(number, rows=400, **rejected):
     return {**span, "accepted": rows - sum(rejected.values()), "content": f"content of {number}"}
 
 
-def what_ingest_counted(folder, classes=(280, 80, 40), spans=(), **rejected):
+def what_ingest_counted(folder, spans=(), **rejected):
     folder.mkdir(parents=True)
     spans = [*spans] or [counted_span(1), counted_span(2, **rejected)]
-    counted = {"classes": dict(zip(LABELS, classes, strict=True)), "spans": spans}
+    counted = {"classes": dict(zip(LABELS, (280, 80, 40), strict=True)), "spans": spans}
     (folder / "ingest.json").write_text(json.dumps(counted))
     return artifact(Quarantine, folder)
 

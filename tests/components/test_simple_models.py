@@ -22,13 +22,17 @@ def write_split(folder: Path, rows: list[dict]) -> str:
     return str(folder)
 
 
-def answer(tmp_path: Path, workload: Workload, train: list[dict], evaluation: list[dict], ids=None) -> dict:
-    """The models' answers by name, of eval examples sorted by id."""
+def train_all(tmp_path: Path, workload: Workload, train: list[dict], evaluation: list[dict]) -> SimpleModels:
+    """Models that answer eval examples sorted by id."""
     splits = {
         name: write_split(tmp_path / name, rows) for name, rows in (("train", train), ("eval", evaluation))
     }
-    ids = sorted(row["example_id"] for row in evaluation) if ids is None else ids
-    return {model.name: model for model in SimpleModels(splits, tmp_path, workload, ids).answers}
+    return SimpleModels(splits, tmp_path, workload, sorted(row["example_id"] for row in evaluation))
+
+
+def answer(tmp_path: Path, workload: Workload, train: list[dict], evaluation: list[dict]) -> dict:
+    """The models' answers by name."""
+    return {model.name: model for model in train_all(tmp_path, workload, train, evaluation).answers}
 
 
 def accuracy(model, evaluation: list[dict], labels: tuple[str, ...]) -> float:
@@ -155,13 +159,9 @@ def test_train_labels_are_judged_out_of_fold_by_the_model_that_is_best_on_eval(t
     wrong = {row["example_id"] for row in train[:12]}
     other = {"benign": "malignant", "malignant": "benign"}
     flipped = [{**row, "label": other[row["label"]]} for row in train[:12]] + train[12:]
-    splits = {
-        name: write_split(tmp_path / name, rows) for name, rows in (("train", flipped), ("eval", evaluation))
-    }
-    ids = sorted(row["example_id"] for row in evaluation)
-    right = {row["example_id"]: workload.labels.index(row["label"]) for row in evaluation}
-    models = SimpleModels(splits, tmp_path, workload, ids)
-    judged = models.judge_train(np.array([right[name] for name in ids]))
+    in_order = sorted(evaluation, key=lambda row: row["example_id"])
+    models = train_all(tmp_path, workload, flipped, evaluation)
+    judged = models.judge_train(np.array([workload.labels.index(row["label"]) for row in in_order]))
     assert judged.split == "train" and len(judged.ids) == 400
     assert judged.judge in ("logistic regression", "gradient boosting")
     suspects, _ = find_suspects(judged.labels, judged.probabilities)
@@ -181,8 +181,8 @@ def test_labels_of_a_class_from_one_group_are_not_judged_by_models_that_never_sa
         return {"example_id": f"{number:03d}", "label": labels[label], "machine": f"m{machine}", **values}
 
     rows = [row(number) for number in range(300)]
-    splits = {name: write_split(tmp_path / name, rows) for name in ("train", "eval")}
-    models = SimpleModels(splits, tmp_path, workload, [row["example_id"] for row in rows])
-    judged = models.judge_train(np.array([labels.index(row["label"]) for row in rows]))
+    judged = train_all(tmp_path, workload, rows, rows).judge_train(
+        np.array([labels.index(row["label"]) for row in rows])
+    )
     np.testing.assert_array_equal(np.isnan(judged.probabilities).any(1), judged.labels == 2)
     assert not len(find_suspects(judged.labels, judged.probabilities)[0])

@@ -10,9 +10,9 @@ CLASSES = ("ok", "bent", "torn")
 METRICS = ("accuracy", "recall", "precision", "f1", "loss", "auc", "recall_at_false_alarms")
 
 
-def saying(said, sure=0.8):
+def saying(said):
     """Probabilities that take each example for a class."""
-    return np.where(np.eye(3)[said] > 0, sure, (1 - sure) / 2).astype(np.float32)
+    return np.where(np.eye(3)[said] > 0, 0.8, 0.1).astype(np.float32)
 
 
 def answers(labels, candidate, baseline, groups=None, **slices):

@@ -105,14 +105,6 @@ def test_two_runs_are_chosen_and_compared_without_a_server(browser, pages):
         assert opened.said == []
 
 
-def test_tables_scroll_inside_themselves_on_a_phone(browser, pages):
-    with Opened(browser, pages["wide"], PHONE) as opened:
-        wide = opened.page.evaluate(
-            "[...document.querySelectorAll('.scroll')].filter(s => s.scrollWidth > s.clientWidth).length"
-        )
-        assert wide > 0
-
-
 @pytest.mark.parametrize("name", ["run", "wide"])
 def test_the_report_fits_the_panel_of_a_cluster_s_ui_and_its_links_stay_in_it(browser, pages, tmp_path, name):
     """As the UI of Kubeflow Pipelines shows it: text handed to a frame that may run scripts alone."""
