@@ -92,23 +92,6 @@ def compared(trained, tmp_path_factory):
     return evaluate(trained, production, folder, [Bound(slice="class", lower=1.0)], served=served)
 
 
-def test_tfma_measures_what_the_saved_model_answers(trained, compared):
-    labels, answers = by_hand(trained)
-    found, _ = read_metrics(compared[0].uri, "candidate", SHELF)
-    # float32 has 7 digits.
-    assert found["overall"]["all"]["accuracy"] == pytest.approx((labels == answers).mean(), abs=1e-6)
-    assert found["overall"]["all"]["example_count"] == len(labels)
-    for number, label in enumerate(LABELS):
-        of_class = labels == number
-        assert found["class"][label]["example_count"] == of_class.sum()
-        right = (answers[of_class] == number).mean()
-        assert found["class"][label]["accuracy"] == pytest.approx(right, abs=1e-6)
-    assert set(found["span"]) == {"1", "2"}
-    assert set(found["lane"]) == {f"lane-0{n}" for n in (1, 2, 3, 4)}
-    baseline = read_metrics(compared[0].uri, "baseline", SHELF)[0]["overall"]["all"]
-    assert baseline == {k: v for k, v in found["overall"]["all"].items() if not k.endswith("_diff")}
-
-
 def test_models_of_other_labels_are_compared_by_the_names_of_labels(trained, compared, tmp_path):
     """As after a week in which the schema gained a label, and had its labels in another order."""
     labels = ("damaged", "misplaced", "broken", "ok")
@@ -131,15 +114,6 @@ def test_a_model_is_held_where_phones_show_that_production_is_bad(compared):
     assert "served overall" in verdict.slices
     assert verdict.reasons[-1].startswith("Of 100 answers of version 7 that were drawn at random, on 9 sess")
     assert any("by version 8, which the release store never had: 900." in text for text in verdict.warnings)
-
-
-def test_the_confusion_matrix_counts_what_each_class_was_taken_for(trained, compared):
-    labels, answers = by_hand(trained)
-    confusion = json.loads(Path(compared[0].uri, "metrics.json").read_text())["confusion"]
-    assert confusion["labels"] == list(LABELS)
-    assert confusion["rows"] == [
-        [int(((labels == actual) & (answers == said)).sum()) for said in range(3)] for actual in range(3)
-    ]
 
 
 def test_a_model_that_breaks_a_bound_is_not_blessed(compared):
