@@ -79,13 +79,13 @@ def judge(
     fold, since folds have near twins too; without any such example, the verdict is `fail`.
     """
     on_eval = judged = _Judged(metrics, answers, _EVAL, settings.false_alarm_rate)
-    if without_twins is not None and metrics.without_twins is None:
-        reason = (
-            "Every eval example has a near twin in train, so nothing shows how good the model is on new"
-            " examples."
-        )
-        return Verdict("evaluation", "fail", (reason,), slices=("overall",))
-    if metrics.without_twins is not None and without_twins is not None:
+    if without_twins is not None:
+        if metrics.without_twins is None:
+            reason = (
+                "Every eval example has a near twin in train, so nothing shows how good the model is on new"
+                " examples."
+            )
+            return Verdict("evaluation", "fail", (reason,), slices=("overall",))
         judged = replace(
             judged, metrics=metrics.without_twins, answers=without_twins, examples=_WITHOUT_TWINS
         )

@@ -9,8 +9,6 @@ from edgeline.records.ingest import Ingest, Span, Twins
 from edgeline.records.served import Served
 from edgeline.records.verdict import DRIFTED, Anomaly, Drift, Verdict
 
-_LABEL = "label"
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -143,5 +141,5 @@ def _check_drift(drifts: Iterable[Drift], settings: GateSettings) -> Iterator[Fi
                 f"{subject}{DRIFTED}{distance} from the spans that it was compared with (at most"
                 f" {allowed} allowed): from {drift.before} to {drift.now}."
             )
-            rule = "label_shift" if drift.feature == _LABEL else rule
+            rule = "label_shift" if drift.feature == "label" else rule
             yield Finding(rule, text, (drift.span,), drift.feature)

@@ -63,8 +63,7 @@ def find_lost_groups(
     Production answers at least the share `before` of it right, and the candidate at most `after`. `chance` is
     the largest allowed probability that equal models lose any of the groups: as a model that only answers
     other examples right turns as many answers right as wrong, enough of them have to have turned wrong by the
-    sign test, divided by the number of groups (Bonferroni): 9 of 9 if there are 20 groups, and 13 of 13 if
-    there are 300.
+    sign test, divided by the number of groups (Bonferroni).
     """
     from scipy.special import bdtr
 
@@ -93,14 +92,13 @@ def estimate_interval(
     """
     from scipy.special import stdtrit
 
+    if metric == "accuracy" or (kind, metric) == ("class", "recall"):
+        mask = answers.of(kind, name)
+        right, groups = answers.right(answers.candidate)[mask], answers.groups[mask]
+        return len(np.unique(groups)), *compute_group_interval(right, groups)
     groups, measure = build_measure(answers, answers.candidate, kind, name, metric, false_alarm_rate)
     group_numbers = np.unique(groups, return_inverse=True)[1]
     number = int(group_numbers.max()) + 1
-    if metric == "accuracy" or (kind, metric) == ("class", "recall"):
-        mask = answers.of(kind, name)
-        groups = answers.groups[mask]
-        right = answers.right(answers.candidate)[mask]
-        return len(np.unique(groups)), *compute_group_interval(right, groups)
     largest = math.inf if metric == "loss" else 1.0
     if number == 1:
         return number, 0.0, largest

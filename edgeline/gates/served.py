@@ -92,8 +92,8 @@ def describe_skews(skews: Sequence[Skew], most: float) -> tuple[str, ...]:
     devices: dict[tuple[int, str], list[str]] = {}
     for each in skews:
         if beyond := sum(difference > most for difference in each.differences):
-            counted = f"{each.device} ({beyond} of {len(each.differences)}, by up to"
-            text = f"{counted} {max(each.differences):.3f})"
+            largest = max(each.differences)
+            text = f"{each.device} ({beyond} of {len(each.differences)}, by up to {largest:.3f})"
             devices.setdefault((each.version, each.variant), []).append(text)
     return tuple(
         f"Scores that phones gave with {variant} of version {version} are more than {most:g} from those of"
