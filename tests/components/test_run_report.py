@@ -106,22 +106,16 @@ def test_the_page_is_in_the_artifact_and_in_the_records(tmp_path):
     assert {output.output for output in facts.run.artifacts} >= {"quarantine", "statistics", "pushed_model"}
 
 
-def test_artifacts_have_the_address_that_they_have_outside_the_pod(tmp_path):
+def test_without_a_place_for_records_the_page_is_in_the_artifact_with_addresses_outside_the_pod(tmp_path):
     missing = artifact(ExampleStatistics, Path("/minio/mlpipeline/v2/shelf/run-1/StatisticsGen/statistics"))
     leave_record({"statistics": missing}, Run(id="run-1", workload="shelf", outcome="pushed"), "", tmp_path)
     facts = records.read(tmp_path)
+    assert (tmp_path / "report.html").is_file() and facts.run.engine == "local"
     (found,) = facts.run.artifacts
     assert (found.step, found.uri) == (
         "StatisticsGen",
         "minio://mlpipeline/v2/shelf/run-1/StatisticsGen/statistics",
     )
-
-
-def test_on_one_machine_nothing_is_recorded_elsewhere(tmp_path):
-    output = leave(tmp_path, "run-1", "")
-    assert (output / "report.html").is_file() and not (tmp_path / "records").exists()
-    facts = records.read(output)
-    assert facts.run.engine == "local"
 
 
 @pytest.mark.parametrize("place", ["a-file", "nothing://known"])

@@ -45,7 +45,8 @@ def test_no_photo_nor_text_of_the_data_is_on_a_card(card):
 
 
 def test_what_people_wrote_is_text():
-    hostile = render_card(a_hostile_run(), 4, (HOSTILE, "ok"), HOSTILE, HOSTILE)
+    uncharted = replace(a_hostile_run(), data=None, training=None, reliability=None)
+    hostile = render_card(uncharted, 4, (HOSTILE, "ok"), HOSTILE, HOSTILE)
     assert "<script" not in hostile and "&lt;script&gt;" in hostile
 
 
