@@ -27,7 +27,7 @@ from data.settings import DataSettings
 from data.spans.layout import Span, find_files
 from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.tfrecords import format_value, list_values, read_examples
-from data.tables.windows import Reading, Windows
+from data.tables.windows import Reading, make_windows
 from edgeline.errors import DataRefused, UsageError
 from edgeline.records.columns import THOUSANDS, CellError, Column, format_time
 from edgeline.records.edge import Content
@@ -166,29 +166,21 @@ class TableSource(Source):
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """Yields the rows, or windows of them, in the order of the files, in constant memory."""
-        return map(self._make_row, self._make_windows(self._read_readings(span, self._pack_numbers)))
+        return map(self._make_row, self._read_windows(span, self._pack_numbers))
 
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
         """Yields the cells that the model reads, by column; a window has lists of cells, oldest first."""
-        for reading in self._make_windows(self._read_readings(span, self._pack_texts)):
+        for reading in self._read_windows(span, self._pack_texts):
             if reading.id in ids and not isinstance(reading, Rejected):
                 texts = zip(*map(msgspec.json.decode, reading.numbers.splitlines()), strict=True)
                 cells = dict(zip(self._names, texts, strict=True))
                 is_window = self._settings.readings > 1
                 yield reading.id, cells if is_window else {name: cell for name, (cell,) in cells.items()}
 
-    def _make_windows(self, readings: Iterator[Reading | Rejected]) -> Iterator[Reading | Rejected]:
-        """Yields windows of the readings, or with one reading a window the readings themselves."""
-        if self._settings.readings == 1:
-            yield from readings
-            return
-        windows = Windows(self._settings)
-        for reading in readings:
-            if isinstance(reading, Rejected):
-                yield reading
-            else:
-                yield from windows.add(reading)
-        yield from windows.end()
+    def _read_windows(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected]:
+        """Returns windows of the readings, or with one reading a window the readings themselves."""
+        readings = self._read_readings(span, pack)
+        return readings if self._settings.readings == 1 else make_windows(readings, self._settings)
 
     def example(self, span: Span, row: Row) -> Example:
         """Lists of numbers, NaN where one is missing, and the texts of the newest reading.

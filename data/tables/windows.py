@@ -3,7 +3,6 @@
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from statistics import median
 from typing import NamedTuple
 
@@ -56,33 +55,47 @@ class _Machine:
     block: float = float("nan")
     count: int = 0
 
+    def accept(self, reading: Reading, settings: DataSettings) -> Iterator[Reading]:
+        """Adds a reading whose time is right; yields the window that it completes, if it does."""
+        self.last = reading.time
+        block = reading.time // (settings.block_hours * 3600)
+        if block != self.block:
+            self.block, self.count = block, 0
+            self.recent.clear()
+        self.recent.append(reading.numbers)
+        self.count += 1
+        beyond = self.count - settings.readings
+        if beyond >= 0 and beyond % settings.stride == 0:
+            yield reading._replace(numbers=b"".join(self.recent))
 
-class Windows:
-    """A converter of a stream of readings to windows.
+
+def make_windows(
+    readings: Iterable[Reading | Rejected], settings: DataSettings
+) -> Iterator[Reading | Rejected]:
+    """Yields the newest reading of each complete window, with the numbers of all, and what is rejected.
 
     A reading is held until the next one of its machine. If that is earlier than the held one, but later than
     the one before, the held one has the wrong time, so that one wrong date does not cost all later readings.
     """
-
-    def __init__(self, settings: DataSettings) -> None:
-        self._settings, self._machines = settings, dict[str, _Machine]()
-
-    def add(self, reading: Reading) -> Iterator[Reading | Rejected]:
-        """Adds the next reading; yields the newest of each complete window, with the numbers of all."""
-        machine = self._machines.get(reading.group)
+    machines = dict[str, _Machine]()
+    for reading in readings:
+        if isinstance(reading, Rejected):
+            yield reading
+            continue
+        machine = machines.get(reading.group)
         if machine is None:
-            if len(self._machines) >= _MOST_MACHINES:
+            if len(machines) >= _MOST_MACHINES:
                 raise DataRefused(
                     f"There are more than {_MOST_MACHINES:,} groups ({reading.id}: {reading.group[:60]!r}).",
                     "The last readings of each are kept in memory while a span is read.",
                     "Name a column of machines as the group, or set data.readings to 1.",
                 )
-            machine = self._machines[reading.group] = _Machine(deque(maxlen=self._settings.readings))
+            machine = machines[reading.group] = _Machine(deque(maxlen=settings.readings))
         held, name = machine.held, reading.group or "the table"
         if held is None or reading.time > held.time:
             machine.held = reading
             if held is not None:
-                yield from self._accept(machine, held)
+                yield from machine.accept(held, settings)
         elif reading.time in (held.time, machine.last):
             detail = f"There is already a reading of {name} at {format_time(reading.time)}."
             yield Rejected(reading.id, "duplicate", detail)
@@ -95,33 +108,18 @@ class Windows:
             time, after = format_time(held.time), format_time(reading.time)
             detail = f"Its time {time} is after {after}, the next one of {name}."
             yield Rejected(held.id, "clock-backwards", detail)
-
-    def end(self) -> Iterator[Reading]:
-        """Yields the windows of the held readings, at the end of a span."""
-        for machine in self._machines.values():
-            if machine.held is not None:
-                yield from self._accept(machine, machine.held)
-
-    def _accept(self, machine: _Machine, reading: Reading) -> Iterator[Reading]:
-        machine.last = reading.time
-        block = reading.time // (self._settings.block_hours * 3600)
-        if block != machine.block:
-            machine.block, machine.count = block, 0
-            machine.recent.clear()
-        machine.recent.append(reading.numbers)
-        machine.count += 1
-        beyond = machine.count - self._settings.readings
-        if beyond >= 0 and beyond % self._settings.stride == 0:
-            yield reading._replace(numbers=b"".join(machine.recent))
+    for machine in machines.values():
+        if machine.held is not None:
+            yield from machine.accept(machine.held, settings)
 
 
 def count_windows(
     readings: Iterable[Reading], settings: DataSettings
 ) -> tuple[Counter[str], int, Rejected | None]:
     """Counts the windows of each label, and the rejected readings; returns the first of these too."""
-    windows, made, rejected = Windows(settings), Counter[str](), 0
+    made, rejected = Counter[str](), 0
     first: Rejected | None = None
-    for item in chain(chain.from_iterable(map(windows.add, readings)), windows.end()):
+    for item in make_windows(readings, settings):
         if isinstance(item, Rejected):
             rejected, first = rejected + 1, first or item
         else:
