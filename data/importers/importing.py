@@ -40,13 +40,11 @@ _PHOTOS_A_MESSAGE = 250
 _LAST_TIME = 253_402_300_799  # the end of the year 9999; file systems know later times
 # Limits on CPU time and memory for reading the metadata of one photo, and for its look.
 _SECONDS, _GIGABYTES, _LOOK_GIGABYTES = 2, 1, 2
-_EVAL_FRACTION: float = DataSettings.model_fields["eval_fraction"].default
 
 
 def import_photos(
     src: Path,
     data_dir: Path,
-    eval_fraction: float = _EVAL_FRACTION,
     least: int = 0,
     describe: Callable[[bytes], bytes] | None = None,
     limits: DataSettings | None = None,
@@ -57,9 +55,9 @@ def import_photos(
     content. A photo that a usable span of `data_dir` has is not added again; if its file is gone, the file is
     restored. The default lane is `unknown`, the default time the EXIF DateTimeOriginal, else that of
     its file. Photos without a session share one with those of the same object (`sessions.py`). Sessions
-    get a split such that eval has `eval_fraction` of each class (`sides.py`). The report warns of classes
-    with fewer than `least` photos, and of photos beyond `limits` (by default those of the settings), which a
-    run rejects. `describe` returns a network's features of RGB pixels, uint8 [128, 128, 3]; without it, only
+    get a split such that eval has its share of each class (`sides.py`). The report warns of classes with
+    fewer than `least` photos, and of photos that a run with these `limits`, by default those of the settings,
+    rejects. `describe` returns a network's features of RGB pixels, uint8 [128, 128, 3]; without it, only
     thumbnails are compared.
 
     Raises:
@@ -80,7 +78,9 @@ def import_photos(
     known = KnownPhotos(labels)
     source = find_source(src, {*known.labels, *in_schema})
     found = ImportReport(src, source.layout)
-    look = partial(read_look, limits=limits or DataSettings())
+    settings = limits or DataSettings()
+    look = partial(read_look, limits=settings)
+    in_use = sorted((label for label in known.labels if not find_fault(label)), key=_make_natural_key)
     try:
         with (
             closing(DecoderProcess(read_time_taken, _SECONDS, _GIGABYTES)) as when_taken,
@@ -90,11 +90,11 @@ def import_photos(
             importer = _Importer(found, source, known, when_taken, make_look)
 
             def finish(rows: list[LabelRow]) -> list[LabelRow]:
-                in_use = {label for label in known.labels if not find_fault(label)}
-                check_spelling(str(src), importer.list_labels(), in_use.union(in_schema))
+                check_spelling(str(src), importer.list_labels(), {*in_use, *in_schema})
                 if least:
                     check_classes(str(src), "photo", _count_labels(labels, found.added))
-                return _assign_sessions_and_splits(data_dir, labels, eval_fraction, importer, make_look)
+                fraction = settings.eval_fraction
+                return _assign_sessions_and_splits(data_dir, labels, fraction, importer, make_look)
 
             rows = iter(importer)
             first = next(rows, None)
@@ -116,8 +116,7 @@ def import_photos(
             "Give each photo a label, and a file below the source that is not empty.",
         )
     # A new schema also gets the labels of earlier spans; an existing one has them already.
-    in_spans = sorted((label for label in known.labels if not find_fault(label)), key=_make_natural_key)
-    schema = build_photo_schema(list(dict.fromkeys([*in_spans, *importer.list_labels()])))
+    schema = build_photo_schema(list(dict.fromkeys([*in_use, *importer.list_labels()])))
     found.written, found.new_labels = add_files(data_dir, schema, importer.list_labels(), "photo")
     found.added = {label: found.added[label] for label in sorted(found.added, key=_make_natural_key)}
     found.conflicts = importer.list_conflicts()

@@ -226,8 +226,7 @@ def load(
             from data.importers.importing import import_photos
             from trainer_module.networks.photo_features import describe_photo
 
-            limits = settings.data
-            report = import_photos(Path(source), data, limits.eval_fraction, least, describe_photo, limits)
+            report = import_photos(Path(source), data, least, describe_photo, settings.data)
     if as_json:
         span = report.span and str(report.span.path)
         print_json(to_builtins({**vars(report), "span": span}, enc_hook=str))
@@ -265,11 +264,7 @@ def _import_from_phone(source: Path, data: Path) -> int:
         def find() -> "Workload":
             return with_features(find_workload(str(own) if own.is_file() else model))
 
-        settings = _load_settings(own)
-        limits = settings.data
-        photos = partial(
-            import_photos, eval_fraction=limits.eval_fraction, describe=describe_photo, limits=limits
-        )
+        photos = partial(import_photos, describe=describe_photo, limits=_load_settings(own).data)
         for sentence in phone.import_export(folder, data, find, photos):
             say(sentence)
     return 0
