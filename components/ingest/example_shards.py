@@ -14,7 +14,7 @@ import struct
 import uuid
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -71,7 +71,7 @@ class Plan:
 class _Part(msgspec.Struct, array_like=True, frozen=True):
     """One example on its way to its shard; `place` is unique in the data folder, `span-00042/name.jpg`.
 
-    `example` lacks the feature that `_encode_newest` adds.
+    `example` lacks the feature `newest_span`.
     """
 
     digest: str
@@ -121,7 +121,7 @@ class ReadRows(_Worker):
         plan, usable, ends, sides = self._plan, 0, Ends(), dict[str, str]()
         folder = plan.scratch / span.name
         done = _read_done_ids(folder)
-        with _open_quarantine(folder, "rows") as quarantined:
+        with write_atomically(folder / "quarantined-rows.jsonl") as quarantined:
             try:
                 corrections = read_corrections(span)
                 for item in plan.source.rows(span):
@@ -270,8 +270,11 @@ class MergeShard(_Worker):
 
         plan = self._plan
         ends = Ends().merged(item.ends for item in read_all(plan.scratch, READ, SpanRead))
-        newest = {is_newest: _encode_newest(is_newest) for is_newest in (True, False)}
-        found = list(_read_parts(plan.scratch, shard))
+        # Concatenated messages of protocol buffers are read as one merged message, see "Last One Wins" on
+        # https://protobuf.dev/programming-guides/encoding/.
+        newest = {value: _serialize({"newest_span": int(value)}) for value in (True, False)}
+        paths = sorted(plan.scratch.glob(f"part-{shard:05d}-*"))
+        found = [_PARTS.decode(content) for path in paths for _, content in _read_blobs(path)]
         kept, rejected = _separate_copies(found)
         labels = {part.digest: part.label for part in kept}  # a copy is not kept, but its label is known
         truths = {
@@ -280,7 +283,7 @@ class MergeShard(_Worker):
             if part.place in plan.checked and part.digest in labels
         }
         _write_json(plan.scratch, TRUTHS.replace("*", f"{shard:05d}"), truths)
-        with _open_quarantine(plan.scratch, f"{shard:05d}") as quarantined:
+        with write_atomically(plan.scratch / f"quarantined-{shard:05d}.jsonl") as quarantined:
             for line in rejected:
                 quarantined.write(line)
         counts: Counter[tuple[str, str, str]] = Counter()
@@ -329,11 +332,6 @@ def _read_done_ids(folder: Path) -> set[str]:
     return made | {item.id for item in read_all(folder, f"unmade-{_KEPT}*", Quarantined)}
 
 
-def _read_parts(scratch: Path, shard: int) -> Iterator[_Part]:
-    for path in sorted(scratch.glob(f"part-{shard:05d}-*")):
-        yield from (_PARTS.decode(content) for _, content in _read_blobs(path))
-
-
 def _read_blobs(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yields the number that decides the shard of each part in a file, and the encoded part."""
     with path.open("rb") as file:
@@ -371,10 +369,6 @@ def _encode_rejection(*fields: str) -> bytes:
     return msgspec.json.encode(Quarantined(*fields)) + b"\n"
 
 
-def _open_quarantine(folder: Path, name: str) -> AbstractContextManager[BinaryIO]:
-    return write_atomically(folder / f"quarantined-{name}.jsonl")
-
-
 def _write_json(folder: Path, name: str, value: Any) -> None:
     with write_atomically(folder / name) as file:
         file.write(msgspec.json.encode(value) + b"\n")
@@ -390,15 +384,6 @@ def _read_truth(part: _Part, label: str, workload: Workload) -> Truth:
         for value in list_values(features[name])[:1]
     }
     return Truth(label, part.group, slices)
-
-
-def _encode_newest(is_newest: bool) -> bytes:
-    """Returns the feature `newest_span`, to append to a serialized example.
-
-    Concatenated messages of protocol buffers are read as one merged message, see "Last One Wins" on
-    https://protobuf.dev/programming-guides/encoding/.
-    """
-    return _serialize({"newest_span": int(is_newest)})
 
 
 def _serialize(values: Mapping[str, Value]) -> bytes:

@@ -17,12 +17,6 @@ TONES = (60.0, 175.0)  # Luma of the packages in even and in odd lanes: dark goo
 Color = tuple[int, int, int]
 
 
-def compute_luma(color: Color) -> float:
-    """Returns the Rec. 601 luma of an RGB colour, 0 to 255, as a grayscale model sees it."""
-    red, green, blue = color
-    return (299 * red + 587 * green + 114 * blue) / 1000
-
-
 @dataclass(frozen=True)
 class Product:
     """The front view of a package."""
@@ -64,7 +58,9 @@ def _choose_color(rng: random.Random, tone: float, saturation: float = 0.6) -> C
 
 def _design_product(rng: random.Random, shape: str, height: int, tone: float) -> Product:
     body = _choose_color(rng, tone + rng.uniform(-18, 18))
-    label = _choose_color(rng, max(15.0, compute_luma(body) + rng.choice((-1, 1)) * rng.uniform(22, 45)))
+    red, green, blue = body
+    luma = (299 * red + 587 * green + 114 * blue) / 1000  # Rec. 601, as a grayscale model sees it
+    label = _choose_color(rng, max(15.0, luma + rng.choice((-1, 1)) * rng.uniform(22, 45)))
     width = round({"bottle": 0.66, "can": 0.8}.get(shape, 0.95) * rng.uniform(42, 54))
     return Product(shape, width, height, body, label, rng.choice(PATTERNS))
 
