@@ -68,9 +68,7 @@ def check_forms(
 ) -> None:
     """Refuses a column among `names` in several forms, and a time column without readable times.
 
-    Raises:
-        UsageError: The time column holds no times.
-        DataRefused: A column is in several forms.
+    Raises DataRefused for the one, and UsageError for the other.
     """
     for name, column in table.columns.items():
         if name in names and (several := column.find_mixed_forms(forms[name])):
@@ -108,12 +106,10 @@ def find_kinds(
         time: The column of times, from which ages are computed; empty if there is none.
         chosen: The kinds that a person gave: `number` (days since 1970 for a date), `category` or
             `LEAVE_OUT`.
-        ask: Asks a person about whole numbers that may be codes; None if nobody can be asked.
+        ask: Asks a person about whole numbers that may be codes; None accepts the guess.
         reserved: Names that examples have for other features.
 
-    Raises:
-        UsageError: A column chosen as a number holds none.
-        DataRefused: No column is left to learn from.
+    Raises UsageError if a column chosen as a number holds none, and DataRefused if no column is left.
     """
     numbers, categories = dict[str, Column](), list[str]()
     left_out, guessed = list[tuple[str, str]](), list[tuple[str, str]]()
@@ -174,11 +170,8 @@ def reuse_kinds(
     """Returns the kinds that the columns have in the folder's schema.
 
     `known` has `number` or `category` for each feature of the schema, and `columns` the source of each number
-    that is not simply a number in the column of its name; the others are as in `find_kinds`.
-
-    Raises:
-        UsageError: A column is missing.
-        DataRefused: A column of numbers holds none.
+    that is not simply a number in the column of its name; the others are as in `find_kinds`. Raises
+    UsageError if a column is missing, and DataRefused if a column of numbers holds none.
     """
     numbers = {name: columns.get(name) or Column(name) for name, kind in known.items() if kind == "number"}
     categories = tuple(name for name, kind in known.items() if kind == "category")

@@ -20,9 +20,8 @@ _LAYOUTS = (
 def find_source(src: Path, known: Collection[str] = ()) -> Source:
     """Detects the layout of a folder or file, and opens it; `known` are the labels of earlier spans.
 
-    Raises:
-        UsageError: The file or folder does not exist, or a label cannot be used.
-        DataRefused: No layout fits, several do, or the source cannot be read.
+    Raises UsageError if it does not exist, or a label cannot be used, and DataRefused if no layout fits,
+    several do, or it cannot be read.
     """
     try:
         return _find_source(src, known)

@@ -38,10 +38,8 @@ def open_folders(root: Path, folders: Sequence[Path], known: Collection[str]) ->
     missing, photos are split as in a folder a class. A photo beside class folders is refused as unlabelled.
     `known` are the labels of earlier spans.
 
-    Raises:
-        DataRefused: A class folder has no photo, the folders are spans or have the classes in them, or some
-            are splits and others not.
-        UsageError: The name of a folder cannot be a label.
+    Raises DataRefused if a class folder has no photo, the folders are spans or have the classes in them, or
+    some are splits and others not, and UsageError if the name of a folder cannot be a label.
     """
     if spans := [folder for folder in folders if SPAN_NAME.fullmatch(folder.name)]:
         raise DataRefused(

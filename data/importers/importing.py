@@ -61,9 +61,8 @@ def import_photos(
     thumbnails are compared.
 
     Raises:
-        UsageError: `src` does not exist, or contains `data_dir`; a label, lane, session or time holds a
-            control character; a split is not known, or a session would be in two; the schema there has no
-            labels to add to; the last number of a span is taken.
+        UsageError: `src` does not exist, or contains `data_dir`; what it gives a photo cannot be used; the
+            schema there has no labels to add to; the last number of a span is taken.
         DataRefused: `src` has no known layout, or nothing in it can be imported.
         EdgelineError: The span cannot be written.
     """

@@ -34,11 +34,8 @@ def open_manifest(manifest: Path, known: Collection[str]) -> Source:
 
     Of several columns of labels, the first with one of the `known` labels counts, else the first.
 
-    Raises:
-        DataRefused: It is no manifest, lacks a column for the photo or the label, or has one twice, or a cell
-            is not a text, a number, true or false.
-        UsageError: A label cannot be used, a lane, session or time holds a control character, or a split is
-            not known.
+    Raises DataRefused if it cannot be read as a manifest with columns for photo and label, and UsageError if
+    a label or a split cannot be used, or a lane, session or time holds a control character.
     """
     lines = manifest.suffix.lower() in (".jsonl", ".ndjson")
     records = list(_read_json(manifest) if lines else _read_csv(manifest))

@@ -23,8 +23,7 @@ def assign_splits(
         kept_splits: The split of each session of any span; empty where the hash decides.
         fraction: Share of the examples of each class that eval should have.
 
-    Raises:
-        UsageError: A session would be in two splits.
+    Raises UsageError if a session would be in two splits.
     """
     known = list(known)
     ends = Ends()

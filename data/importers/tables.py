@@ -91,7 +91,7 @@ def import_table(
     """Imports a table, or texts, as one new span: all or nothing.
 
     Args:
-        src: A file (see `open_table`; texts may be JSON lines), or the URL of a database for SQLAlchemy.
+        src: A file (see `open_table`; texts may be JSON lines), or the URL of a database.
         data_dir: The folder of spans; made when missing. The columns of the schema that an earlier import
             wrote there are imported, and new labels are added to it.
         label: The column to learn.
@@ -105,13 +105,11 @@ def import_table(
         least: Rows per class that a run wants; the report warns of smaller classes. 0 for no limit.
         vocabulary: Values of a category that a model tells apart; the report names larger ones. 0: no limit.
         decimal: The decimal sign, `,` or `.`, where cells are ambiguous; empty to infer it from the cells.
-        chosen: As in `find_kinds`; the kinds of other columns are inferred.
-        ask: As in `find_kinds`; None accepts its guess.
+        chosen: As in `find_kinds`.
+        ask: As in `find_kinds`.
 
-    Raises:
-        UsageError: The file, database or a column does not exist, or the label has one value, or one for each
-            row, or is also the text, the group or the time.
-        DataRefused: The file cannot be read, too many of its rows are damaged, or a column mixes two forms.
+    Raises UsageError if the file, database or a column does not exist, or nothing can be learned of the
+    label, and DataRefused if the file cannot be read, or too many of its rows are damaged.
     """
     if text and time:
         raise UsageError(

@@ -38,11 +38,8 @@ def open_tfrecords(files: Sequence[Path]) -> Source:
 
     That file, labels.txt or label.labels.txt, has one label a line, the first for 0, or lines like `0:ok`.
 
-    Raises:
-        DataRefused: The files are damaged, or have no photo or label under a known name; also raised while
-            reading.
-        UsageError: A label cannot be used, or a lane, session or time holds a control character; also raised
-            while reading.
+    Raises, also while reading, DataRefused if the files are damaged, or have no photo or label under a known
+    name, and UsageError if a label cannot be used, or a lane, session or time holds a control character.
     """
     if odd := [file for file in files if not file.is_file()]:
         raise DataRefused(f"{odd[0]} is not a file.", "TFRecords are read from files.", "Move it elsewhere.")

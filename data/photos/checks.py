@@ -61,10 +61,9 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
     A plain upright JPEG within `max_side` keeps its compressed pixels untouched. Other photos are prepared as
     on a device (`photo_pixels.py`), and stored losslessly as a PNG.
 
-    Raises:
-        RowRejected: zero-byte, corrupt, truncated, oversized, too-small, not-a-photo or unsafe.
-        MemoryError: The photo takes more memory than there is. Nothing else is raised, whatever the bytes;
-            `DecoderProcess` handles slow photos and crashes of the decoder.
+    Raises RowRejected (zero-byte, corrupt, truncated, oversized, too-small, not-a-photo or unsafe) or
+    MemoryError, and nothing else, whatever the bytes; `DecoderProcess` handles slow photos and crashes of the
+    decoder.
     """
     if not data:
         raise RowRejected("zero-byte", "The file is empty.")

@@ -26,19 +26,10 @@ def clean_reason(reason: str) -> str:
 def read_entries(
     place: Location, kind: type[T], what: str, otherwise: str, spans: tuple[str, ...] = ()
 ) -> list[T]:
-    """Reads all decisions of a file, oldest first; none if there is no file.
+    """Reads all decisions of a file, dataclasses of a `kind`, oldest first; none if there is no file.
 
-    A last line without its line end is ignored: the command that wrote it was interrupted.
-
-    Args:
-        place: The file.
-        kind: The dataclass of a decision.
-        what: A decision in words, for errors.
-        otherwise: What would happen without these decisions, a sentence for errors.
-        spans: The names of the spans to blame.
-
-    Raises:
-        DataRefused: The file cannot be read, or a line is no such decision.
+    Raises DataRefused if the file cannot be read, or a line is no such decision. The error calls one `what`,
+    tells in the sentence `otherwise` what would happen without them, and blames the `spans` of these names.
     """
     try:
         content = read_bytes(place)

@@ -53,9 +53,7 @@ def decide(
 ) -> Decision:
     """Excludes one of the `known` spans from all later runs, or includes it again.
 
-    Raises:
-        UsageError: The span does not exist, is excluded or included already, or the reason is empty.
-        EdgelineError: The decision cannot be written.
+    Raises UsageError if that would change nothing, or the reason is empty; else as `append_entries` does.
     """
     excluded, place = find_excluded_spans(data_dir), shlex.quote(str(data_dir))
     candidates = sorted(excluded if action == "include" else known)

@@ -18,13 +18,7 @@ from pathlib import Path
 from data.spans.exclusions import SPAN_NAME, Decision, find_excluded_spans, read_decisions
 from edgeline.errors import DataRefused, UsageError
 from edgeline.records.ingest import CORRECTIONS, SERVED, describe_spans, name_span
-from edgeline.store.locations import (
-    Location,
-    add_path_to_errors,
-    list_folders,
-    list_names,
-    write_atomically,
-)
+from edgeline.store.locations import Location, add_path_to_errors, list_folders, list_names, write_atomically
 
 # A labels file of a million rows has a third of this; a larger file is not one.
 MOST_TEXT_BYTES = 256 * 2**20
@@ -79,9 +73,7 @@ def find_next_number(data_dir: Path, count: int = 1) -> int:
 def find_newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
     """Returns the newest `window` spans that are not excluded, oldest first.
 
-    Raises:
-        UsageError: There is no span at all.
-        DataRefused: All spans are excluded.
+    Raises UsageError if there is no span at all, and DataRefused if all are excluded.
     """
     spans, place = find_usable_spans(data_dir)[-window:], shlex.quote(str(data_dir))
     if not spans and (excluded := [span.name for span in find_spans(data_dir)]):

@@ -47,11 +47,8 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
     `corrected`. Where a span cannot be written, the spans before it are corrected; the same command goes on
     from there.
 
-    Raises:
-        UsageError: The list cannot be read, names an example, a span or a label that does not exist, or a
-            label that the example does not have.
-        DataRefused: A span cannot be read.
-        EdgelineError: The corrections cannot be written.
+    Raises UsageError if the list cannot be read, or is of other data, DataRefused if a span cannot be read,
+    and EdgelineError if the corrections cannot be written.
     """
     why = clean_reason(reason)
     try:

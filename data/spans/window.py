@@ -32,18 +32,12 @@ def compute_window_digest(contents: Mapping[str, str]) -> str:
 
 
 def compute_span_digests(spans: Iterable[Span], cache: Path | None = None) -> dict[str, str]:
-    """Computes the SHA-256 over the names and bytes of each span's files, the same on every machine.
+    """Computes the hexadecimal SHA-256 over the names and bytes of each span's files, by the span's name.
 
-    In an object store, sizes and ETags from its listing stand for the bytes, and nothing is downloaded.
-
-    Args:
-        spans: The spans, oldest first.
-        cache: A JSON file that keeps each span's digest by its files' sizes, times and inodes, so that a span
-            with unchanged files is not read again. A damaged cache is made again; one that cannot be written
-            only costs time.
-
-    Returns:
-        64 hexadecimal digits by span name. A link counts by the name of its target, and is not followed.
+    It is the same on every machine. A link counts by the name of its target, and is not followed. In an
+    object store, sizes and ETags from its listing stand for the bytes, and nothing is downloaded. The JSON
+    file `cache` keeps each digest by the files' sizes, times and inodes, so that a span with unchanged files
+    is not read again; a damaged one is made again, and one that cannot be written only costs time.
     """
     known = _read_cache(cache)
     fresh: dict[str, dict[str, str]] = {}

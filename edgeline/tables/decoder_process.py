@@ -42,9 +42,8 @@ class DecoderProcess:
     def __call__(self, photo: bytes) -> Any:
         """Returns what `work` returns for a photo, or raises what it raises.
 
-        Raises:
-            RowRejected: unsafe, if the process did not survive the photo.
-            EdgelineError: The process does not start.
+        Raises RowRejected as unsafe if the process did not survive the photo, and EdgelineError if it does
+        not start.
         """
         if sys.platform == "win32":  # which has no such limits
             return self._work(photo)

@@ -46,10 +46,7 @@ class Table:
         """Yields the place of each row, and its cells of these columns without blanks around them.
 
         Line ends are those of Unix, and whole numbers end as `endings` has it. With `any_json`, a value of
-        JSON lines that is no cell, see `read_rows`, is written as JSON; else its row is rejected.
-
-        Raises:
-            DataRefused: The file cannot be read to its end, see `read_rows`.
+        JSON lines that is no cell is written as JSON; else its row is rejected. Raises as `read_rows` does.
         """
 
         def clean(name: str, cell: str) -> str:
@@ -88,10 +85,8 @@ def open_table(
     The converted file is in `scratch`, which must exist as long as the table is read. By `columns`, which the
     table should have, its separator and its sheet are found; a sheet may also be named.
 
-    Raises:
-        UsageError: The file does not exist or is of a kind that is not read, its sheet is ambiguous, or only
-            one of query and URL is given; see `write_query`.
-        DataRefused: The table cannot be read, or its first line has no names.
+    Raises UsageError if only one of query and URL is given, or as those do that unpack and convert it, and
+    DataRefused if the table cannot be read, or its first line has no names.
     """
     if is_url(src) != bool(query):
         raise UsageError(
@@ -163,10 +158,7 @@ def _find_separator(lines: Sequence[str], columns: Collection[str]) -> str:
 def _check_first_line(table: Table, lines: Sequence[str], columns: Collection[str]) -> None:
     """Refuses lines above the names of these columns, and rows of one cell more than there are names.
 
-    `lines` are the first of its file.
-
-    Raises:
-        DataRefused: The first line is not that of the names, or lacks one.
+    `lines` are the first of its file. Raises DataRefused.
     """
     for number, line in enumerate(lines[1:], 2) if {*columns} - {*table.header} else ():
         for mark in _SEPARATORS:
@@ -193,8 +185,7 @@ def _check_first_line(table: Table, lines: Sequence[str], columns: Collection[st
 def _check_header(table: Table) -> None:
     """Refuses a first line that is a title, or data: unordered numbers, or values of the columns below it.
 
-    Raises:
-        DataRefused: The first line does not name the columns.
+    Raises DataRefused.
     """
     header = table.header
     if sum(map(bool, header)) == 1 and len(header) > 2:

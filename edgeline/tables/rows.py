@@ -29,10 +29,7 @@ Cells = tuple[str, Mapping[str, str]]
 def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",") -> list[str]:
     """Returns the names of the columns in order: the first line, or the keys of the first JSON objects.
 
-    `spans` are the names of the spans to blame if the file is damaged.
-
-    Raises:
-        DataRefused: It is empty, or cannot be read, see `read_rows`.
+    Raises DataRefused, which blames the `spans` of these names, if it is empty, or as `read_rows` does.
     """
     if is_json(path):
         objects = (row for _, _, row in _read_json_objects(path, spans) if isinstance(row, dict))
@@ -70,10 +67,8 @@ def read_rows(
     """Yields the rows below the header; with the cells `names` from JSON, and all cells from CSV.
 
     In JSON, a cell is a text, a whole number (`5.0` is read as `5`), `True` or `False`. With `any_json`,
-    another value is written as JSON.
-
-    Raises:
-        DataRefused: The file cannot be read to its end, is not UTF-8 or not CSV, or repeats its header.
+    another value is written as JSON. Raises DataRefused if the file cannot be read to its end, is not UTF-8
+    or not CSV, or repeats its header.
     """
     if is_json(path):
         yield from _read_json_rows(path, names, spans, any_json)
@@ -102,12 +97,9 @@ def read_rows(
 def read_lines(path: Location, spans: tuple[str, ...] = (), errors: str = "strict") -> Iterator[str]:
     """Yields the lines of a file with their line ends, decoded one by one, without a byte order mark.
 
-    A first line `sep=;`, which is for Excel, becomes an empty one.
-
-    `errors` is what `bytes.decode` does with bytes that are not UTF-8.
-
-    Raises:
-        DataRefused: The file cannot be read, or a line is not UTF-8 or too long.
+    A first line `sep=;`, which is for Excel, becomes an empty one. `errors` is what `bytes.decode` does with
+    bytes that are not UTF-8. Raises DataRefused if the file cannot be read, or a line is not UTF-8 or too
+    long.
     """
     try:
         with explain_errors(path), open_read(path) as file:

@@ -41,9 +41,8 @@ _DRIVERS: Mapping[str, str] = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlcl
 def write_parquet(src: Path, target: Path) -> dict[str, str]:
     """Writes the rows of a Parquet file as CSV, and returns the types of its columns.
 
-    Raises:
-        UsageError: It has photos, as Hugging Face writes them, and at most their labels beside them.
-        DataRefused: The file cannot be read, or has a column twice.
+    Raises UsageError if it has photos, as Hugging Face writes them, and at most their labels beside them, and
+    DataRefused if the file cannot be read, or has a column twice.
     """
     import pyarrow
     import pyarrow.parquet
@@ -74,12 +73,9 @@ def write_parquet(src: Path, target: Path) -> dict[str, str]:
 def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str) -> dict[str, str]:
     """Writes the rows of a sheet: the named one, or the only one with rows or with these columns.
 
-    Returns:
-        The types of its columns, without text: people keep numbers and dates as text in workbooks.
-
-    Raises:
-        UsageError: Several sheets fit, or the named one has no rows.
-        DataRefused: The workbook cannot be read, or has no rows.
+    Returns the types of its columns, without text: people keep numbers and dates as text in workbooks. Raises
+    UsageError if several sheets fit, or the named one has no rows, and DataRefused if the workbook cannot be
+    read, or has no rows.
     """
     try:
         with closing(DecoderProcess(partial(_read_sheets, sheet=sheet), _SECONDS, _GIGABYTES)) as read:
@@ -114,10 +110,8 @@ def _read_sheets(path: bytes, sheet: str) -> tuple[list[str], Mapping[str, Seque
     """Reads the names of all sheets, and the rows of the sheets that have some, or of the named one.
 
     It runs in a process of its own: the reader's Rust code panics on a damaged workbook and prints the panic,
-    and a cell in the last row and column of a sheet takes more memory than the machine has.
-
-    Raises:
-        ValueError: The workbook cannot be read.
+    and a cell in the last row and column of a sheet takes more memory than the machine has. Raises ValueError
+    if the workbook cannot be read.
     """
     from python_calamine import CalamineWorkbook
 
@@ -138,13 +132,10 @@ def _read_header(row: Sequence[object]) -> list[str]:
 def write_query(address: str, query: str, target: Path) -> tuple[str, dict[str, str]]:
     """Writes the rows of a query on the database of a URL as CSV; they are streamed in constant memory.
 
-    Returns:
-        The URL without password and options, and the types of the columns.
+    Returns the URL without password and options, and the types of the columns.
 
-    Raises:
-        UsageError: The URL is invalid, its driver is not installed, or the query is no SELECT or fails.
-        EdgelineError: The database cannot be reached.
-        DataRefused: Two columns have the same name.
+    Raises UsageError if the URL is invalid, its driver is not installed, or the query is no SELECT or fails,
+    EdgelineError if the database cannot be reached, and DataRefused if two columns have the same name.
     """
     from sqlalchemy import create_engine, exc
 

@@ -78,11 +78,9 @@ _MOST_TIMES, _MOST_BYTES = 200, 2**26
 def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
     """Returns the file itself, or the one table that is packed in it, written to `scratch`, and its kind.
 
-    The kind is `text`, `parquet` or `workbook`.
-
-    Raises:
-        UsageError: `src` is no file, or one of a kind that is not read.
-        DataRefused: It is damaged, holds no table or several, or unpacks to more than a table would.
+    The kind is `text`, `parquet` or `workbook`. Raises UsageError if `src` is no file, or one of a kind that
+    is not read, and DataRefused if it is damaged, holds no table or several, or unpacks to more than a table
+    would.
     """
     if not src.is_file():
         why = "is not a file" if src.exists() else "does not exist"
@@ -138,10 +136,8 @@ def convert_to_utf8(path: Path, scratch: Path) -> tuple[Path, str]:
 
     UTF-16 has a byte order mark. A file without a non-ASCII line in UTF-8 is Windows-1252, of which Latin-1
     is a part; one that mixes both is damaged, and its reader will name the line. A file whose lines end with
-    a carriage return alone, as those of Excel for Mac did, is copied with the line ends of Unix.
-
-    Raises:
-        DataRefused: The file has none of these encodings.
+    a carriage return alone, as those of Excel for Mac did, is copied with the line ends of Unix. Raises
+    DataRefused if the file has none of these encodings.
     """
     with path.open("rb") as source:
         encoding = _find_encoding(source)
