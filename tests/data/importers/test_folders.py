@@ -238,17 +238,10 @@ def test_folders_and_photos_that_cannot_be_read_are_refused_counted_and_named(tm
 def test_a_photo_whose_metadata_is_too_much_for_its_process_is_imported_with_the_time_of_its_file(
     tmp_path, data_dir, monkeypatch
 ):
-    class Rejecting:
-        def __init__(self, *given):
-            pass
+    def reject(photo):
+        raise RowRejected("unsafe", "It took too much memory.")
 
-        def __call__(self, photo):
-            raise RowRejected("unsafe", "It took too much memory.")
-
-        def close(self):
-            pass
-
-    monkeypatch.setattr(importing, "DecoderProcess", Rejecting)
+    monkeypatch.setattr(importing, "DecoderProcess", lambda *given: reject)
     src = write(tmp_path / "src", {"a/1.jpg": jpeg(exif=phone_exif())})
     os.utime(src / "a" / "1.jpg", (0, 86_400))
     import_photos(src, data_dir)

@@ -112,20 +112,14 @@ def test_a_corrected_window_is_one_window_of_readings(tmp_path):
     assert [item.label for item in items if isinstance(item, Row)] == ["leak"] and len(items) == 1
 
 
-def test_corrected_texts_are_rows_of_a_span(tmp_path):
-    texts = 'text,label,source,group\n"It broke, twice",negative,phone,d-2026-10-05\n'
+def test_corrected_texts_of_any_length_are_rows_of_a_span(tmp_path):
+    long = f"{'too long ' * 20_000},negative,phone,d\n"
+    texts = f'text,label,source,group\n"It broke, twice",negative,phone,d-2026-10-05\n{long}'
     assert load(export(tmp_path / "a.zip", "text", texts_csv=texts), tmp_path / "data") == 0
     (span,) = find_spans(tmp_path / "data")
-    (row,) = open_texts(with_features(find_workload("text")), DataSettings()).rows(span)
+    row, rejected = open_texts(with_features(find_workload("text")), DataSettings()).rows(span)
     assert (row.label, row.content) == ("negative", ("It broke, twice", "phone"))
-
-
-def test_a_text_of_any_length_is_a_row_which_a_run_quarantines(tmp_path):
-    texts = f"text,label,source,group\n{'too long ' * 20_000},negative,phone,d\n"
-    assert load(export(tmp_path / "a.zip", "text", texts_csv=texts), tmp_path / "data") == 0
-    (span,) = find_spans(tmp_path / "data")
-    (row,) = open_texts(with_features(find_workload("text")), DataSettings()).rows(span)
-    assert isinstance(row, Rejected) and row.reason == "oversized"
+    assert isinstance(rejected, Rejected) and rejected.reason == "oversized"
 
 
 def test_a_second_export_of_a_phone_adds_what_is_new_in_it_and_names_it_by_its_new_line(tmp_path, capsys):
