@@ -13,6 +13,7 @@ import msgspec
 
 from data.spans.layout import Span, replace_file
 from edgeline.store.locations import list_files_below
+from edgeline.store.objects import measure_file
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 # A file that changed a moment ago may change again within one tick of its file system's clock (2 s on FAT,
 # the coarsest) and keep its time and size, so such a span is read again next time.
 _CLOCK_TICK_NS = 2 * 10**9
-_CHUNK = 2**20
-# A span of ten million readings has one or two GiB.
-_MOST_BYTES = 64 * 2**30
 
 
 def compute_window_digest(contents: Mapping[str, str]) -> str:
@@ -93,20 +91,11 @@ def _digest_content(root: Path) -> str:
     digest = hashlib.sha256()
     for relative, entry in sorted(_list_files(str(root)), key=lambda item: item[0]):
         digest.update(f"{relative}\0".encode("utf-8", "surrogateescape"))
-        digest.update(
-            f"link {os.readlink(entry.path)}\0".encode() if entry.is_symlink() else _digest_file(entry.path)
-        )
+        if entry.is_symlink():
+            digest.update(f"link {os.readlink(entry.path)}\0".encode())
+        else:
+            digest.update(bytes.fromhex(measure_file(Path(entry.path))[1]))
     return digest.hexdigest()
-
-
-def _digest_file(path: str) -> bytes:
-    digest = hashlib.sha256()
-    if (size := os.path.getsize(path)) > _MOST_BYTES:  # too large for any reader
-        return f"{size} bytes".encode()
-    with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.digest()
 
 
 def _list_files(root: str) -> Iterator[tuple[str, os.DirEntry[str]]]:

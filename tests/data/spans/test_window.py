@@ -82,13 +82,3 @@ def test_a_file_of_this_very_moment_is_not_remembered(spans, tmp_path):
     (spans[2].photos / "new.jpg").write_bytes(b"may change again within one tick of the clock")
     window_digest(spans, cache)
     assert [os.path.basename(path) for path in json.loads(cache.read_text())] == ["span-00001", "span-00002"]
-
-
-@pytest.mark.timeout(20)
-def test_a_file_that_is_too_large_for_any_reader_is_told_by_its_size(spans):
-    digests = []
-    for size in (2**40, 2**40 + 1):
-        (spans[0].photos / "0.jpg").touch()
-        os.truncate(spans[0].photos / "0.jpg", size)
-        digests.append(window_digest(spans))
-    assert digests[0] != digests[1]
