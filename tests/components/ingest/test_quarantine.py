@@ -1,7 +1,6 @@
 import csv
 
 from components.ingest.quarantine import select_listed, write_quarantine
-from data.photos.labels_file import LabelRow, write_span
 from data.photos.source import PhotoSource
 from data.settings import DataSettings
 from edgeline.records.ingest import Ingest, Quarantined, Span
@@ -11,10 +10,9 @@ TEXTS = ["a.jpg", "a=b.jpg", "größe-1.jpg", "a'b", " =1", "1-2"]
 
 
 def test_no_cell_is_a_formula_and_each_can_be_told_from_every_other(tmp_path):
-    span = write_span(tmp_path, [(LabelRow("a.jpg", "ok", "", "", ""), b"")])
     names = [*FORMULAS, *TEXTS]
-    rows = [Quarantined(span.name, name, "corrupt", name) for name in names]
-    write_quarantine(tmp_path, rows, [span], PhotoSource(("ok",), DataSettings()), Ingest())
+    rows = [Quarantined("span-00001", name, "unsafe", name) for name in names]
+    write_quarantine(tmp_path, rows, [], PhotoSource(("ok",), DataSettings()), Ingest())
 
     with (tmp_path / "quarantine.csv").open(newline="", encoding="utf-8") as file:
         for name, row in zip(names, csv.DictReader(file), strict=True):

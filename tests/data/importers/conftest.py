@@ -1,4 +1,4 @@
-"""Photos of all imports of a module are opened by the same processes: each takes a second to start."""
+"""Photos of all imports are opened by the same processes: each takes a second to start."""
 
 import pickle
 from collections.abc import Iterator
@@ -17,10 +17,16 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "My Photos, 2026"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def processes() -> Iterator[None]:
-    started: dict[bytes, DecoderProcess] = {}
+@pytest.fixture(scope="session")
+def started() -> Iterator[dict[bytes, DecoderProcess]]:
+    processes = dict[bytes, DecoderProcess]()
+    yield processes
+    for process in processes.values():
+        process.close()
 
+
+@pytest.fixture(scope="module", autouse=True)
+def processes(started: dict[bytes, DecoderProcess]) -> Iterator[None]:
     def start(*given: Any) -> DecoderProcess:
         key = pickle.dumps(given)
         if key not in started:
@@ -31,5 +37,3 @@ def processes() -> Iterator[None]:
         patch.setattr(importing, "DecoderProcess", start)
         patch.setattr(importing, "closing", nullcontext)
         yield
-    for process in started.values():
-        process.close()

@@ -52,7 +52,7 @@ def test_neither_split_is_ever_empty(fraction):
         assert set(sides_of(assign_splits(rows, [], {}, fraction)).values()) == {"train", "eval"}
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(WEEKS)
 def test_no_session_changes_sides_as_weeks_come_in(weeks):
     known, sides = [], {}

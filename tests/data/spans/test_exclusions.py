@@ -99,7 +99,7 @@ def test_a_decision_that_is_written_by_half_is_told_and_counts_as_none(data):
 @pytest.mark.parametrize("place", ["disk", "bucket"])
 def test_of_decisions_made_at_once_none_is_lost(place, request, tmp_path):
     data = tmp_path if place == "disk" else locate(f"{request.getfixturevalue('bucket')}/data")
-    several = [f"span-{number:05d}" for number in range(1, 9)]
+    several = [f"span-{number:05d}" for number in range(1, 5)]
 
     def decide_some(spans):
         for span in spans:

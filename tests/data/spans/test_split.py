@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.spans.split import Ends, hash_group
@@ -22,6 +22,7 @@ def in_eval(groups, fraction):
     return {group for group in groups if ends.in_eval(group, fraction)}
 
 
+@settings(max_examples=30)
 @given(GROUPS, FRACTIONS)
 def test_the_groups_below_the_fraction_go_to_eval_but_for_one_that_a_split_would_lack(groups, fraction):
     ordered = sorted(groups, key=hash_group)
@@ -29,6 +30,7 @@ def test_the_groups_below_the_fraction_go_to_eval_but_for_one_that_a_split_would
     assert in_eval(groups, fraction) == set(below[: len(groups) - 1] or ordered[:1])
 
 
+@settings(max_examples=30)
 @given(GROUPS, st.integers(0, 60))
 def test_spans_read_apart_are_split_as_if_they_were_read_at_once(groups, cut):
     apart = [ends_of(groups[:cut]), ends_of(groups[cut:]), Ends()]
@@ -47,6 +49,7 @@ def test_one_group_is_refused_by_its_name_and_two_are_not():
     ends_of(["walk-1", "walk-2"]).check("photos")
 
 
+@settings(max_examples=30)
 @given(GROUPS, FRACTIONS)
 def test_a_split_that_the_data_says_counts_and_moves_no_other_group(groups, fraction):
     said = dict.fromkeys((f"said {group}" for group in groups), "eval")
