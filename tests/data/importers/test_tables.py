@@ -366,9 +366,8 @@ def test_a_single_group_is_refused_unless_there_are_spans_of_others(tmp_path):
 
 
 def test_a_class_may_be_called_none(tmp_path):
-    report = load(
-        tmp_path, {"age": AGES, "paid": [("None", "leak", "NaN")[n * n % 7 % 3] for n in range(300)]}
-    )
+    paid = [("None", "leak", "NaN")[n * n % 7 % 3] for n in range(300)]
+    report = load(tmp_path, {"age": AGES, "paid": paid})
     assert report.labels == ("None", "leak")
     assert any("'None' counts as a class" in note for note in report.remarks)
     assert report.unlabelled == 86 and len(written(tmp_path / "data")) == 214
@@ -598,10 +597,20 @@ def test_a_later_week_without_labels_is_refused_and_one_without_a_category_has_n
     assert load(tmp_path, week | {"town": [""] * 60}, vocabulary=2).remarks == ()
 
 
-@pytest.mark.parametrize("role", ["text", "group"])
-def test_the_label_is_nothing_else(tmp_path, role):
-    with pytest.raises(UsageError, match=f"--label and --{role} are both paid"):
-        load(tmp_path, people(), **{role: "paid"})
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"text": "paid"}, "--label and --text are both paid"),
+        ({"group": "paid"}, "--label and --group are both paid"),
+        ({"group": "since", "time": "since"}, "--group and --time are both since"),
+        ({"text": "town", "time": "since"}, "--time is given with --text"),
+        ({"text": "town", "readings": 2}, "--readings is given with --text"),
+        ({"readings": 8}, "--readings is given without --time"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(tmp_path, given, found):
+    with pytest.raises(UsageError, match=found):
+        load(tmp_path, people(), **given)
 
 
 def test_group_and_time_of_earlier_spans_are_those_of_later_ones_and_others_are_refused(tmp_path):
@@ -837,6 +846,9 @@ def test_a_table_that_names_photos_warns_that_it_does_not_read_them(tmp_path):
         load(tmp_path, {"file": names}, into="more")
 
 
+PUMPS = {"label": "state", "group": "machine", "time": "at"}
+
+
 def pump_week(first_day=1, machines=6, hours=24):
     """Hourly readings of machines, each with a label of its own; the label is that of the hour."""
     rows = [
@@ -857,8 +869,7 @@ def pump_week(first_day=1, machines=6, hours=24):
 
 
 def test_readings_of_machines_become_windows_that_the_workload_of_sensors_reads(tmp_path):
-    given = {"label": "state", "group": "machine", "time": "at"}
-    report = load(tmp_path, pump_week(), readings=8, **given)
+    report = load(tmp_path, pump_week(), readings=8, **PUMPS)
     assert (report.noun, report.numbers) == ("reading", ("heat", "flow"))
 
     workload = open_workload(tmp_path / "data")
@@ -897,27 +908,25 @@ def test_monthly_readings_have_blocks_of_years_so_that_their_windows_fit(tmp_pat
 
 
 def test_readings_of_which_a_run_makes_few_windows_are_refused(tmp_path):
-    given = {"label": "state", "group": "machine", "time": "at"}
     newest_first = {name: cells[::-1] for name, cells in pump_week().items()}
     with pytest.raises(DataRefused) as refused:
-        load(tmp_path, newest_first, readings=8, **given)
+        load(tmp_path, newest_first, readings=8, **PUMPS)
     assert refused.value.found.startswith("138 of 144 readings of ")
     days = pump_week() | {"at": [time[:10] for time in pump_week()["at"]]}
     with pytest.raises(DataRefused, match=r"a\.csv:8: There is already a reading of pump 0 at 2026-03-01"):
-        load(tmp_path, days, readings=8, **given)
+        load(tmp_path, days, readings=8, **PUMPS)
     with pytest.raises(DataRefused, match="too few examples of 25 readings: 0, with 0 labels"):
-        load(tmp_path, pump_week(), readings=25, **given)
+        load(tmp_path, pump_week(), readings=25, **PUMPS)
     assert not (tmp_path / "data").exists()
     # Of six machines, each has one example of 23 readings; the second one would end five rows later.
-    (warning,) = load(tmp_path, pump_week(), readings=23, least=5, **given).warnings
+    (warning,) = load(tmp_path, pump_week(), readings=23, least=5, **PUMPS).warnings
     assert "'normal' has 2" in warning and "'leak' has 4" in warning
     report = load(tmp_path, pump_week(first_day=8) | {"at": pump_week()["at"][::-1]}, label="state")
     assert "as they are not in the order of time: 138. a.csv:" in report.warnings[0]
 
 
 def test_the_next_week_has_windows_of_the_same_number_of_readings(tmp_path):
-    given = {"label": "state", "group": "machine", "time": "at"}
-    load(tmp_path, pump_week(), readings=8, **given)
+    load(tmp_path, pump_week(), readings=8, **PUMPS)
     report = load(tmp_path, pump_week(first_day=8), name="b.csv", label="state")
     assert (report.noun, report.rows, report.numbers) == ("reading", 144, ("heat", "flow"))
     with pytest.raises(UsageError) as refused:
@@ -926,19 +935,7 @@ def test_the_next_week_has_windows_of_the_same_number_of_readings(tmp_path):
 
 
 def test_a_workload_whose_settings_were_removed_has_the_readings_of_its_kind(tmp_path):
-    given = {"label": "state", "group": "machine", "time": "at"}
-    load(tmp_path, pump_week(), readings=16, **given)
+    load(tmp_path, pump_week(), readings=16, **PUMPS)
     workload = tmp_path / "data" / "workload.yaml"
     workload.write_text(workload.read_text().partition("settings:")[0] + "settings:\n")
     assert load(tmp_path, pump_week(first_day=8), name="b.csv", label="state").noun == "reading"
-
-
-def test_a_column_of_both_groups_and_times_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="--group and --time are both since"):
-        load(tmp_path, people(), group="since", time="since")
-
-
-def test_an_example_of_several_readings_needs_their_times(tmp_path):
-    with pytest.raises(UsageError) as refused:
-        load(tmp_path, pump_week(), label="state", group="machine", readings=8)
-    assert refused.value.found == "--readings is given without --time."

@@ -108,17 +108,10 @@ def test_other_values_of_json_lines_are_refused_as_such(tmp_path):
     assert refused.value.do == "Correct them; write fractions, lists and objects as texts."
 
 
-@pytest.mark.parametrize(
-    ("given", "kind", "found"),
-    [
-        ({"text": "review", "time": "id"}, UsageError, "--time is given with --text"),
-        ({}, DataRefused, "name a column of texts with --text"),
-    ],
-)
-def test_texts_that_cannot_be_learned_are_refused(tmp_path, given, kind, found):
+def test_a_table_of_nothing_but_texts_is_refused(tmp_path):
     texts = [(f"r{n}", f"a text of many words, {n} " * 4, ("good", "bad")[n % 2], "x") for n in range(60)]
-    with pytest.raises(kind, match=found):
-        import_table(write(tmp_path / "a.csv", texts), tmp_path / "data", **{"label": "stars", **given})
+    with pytest.raises(DataRefused, match="name a column of texts with --text"):
+        import_table(write(tmp_path / "a.csv", texts), tmp_path / "data", "stars")
     assert not (tmp_path / "data").exists()
 
 
@@ -172,8 +165,12 @@ def test_texts_of_many_authors_are_known_when_a_few_of_them_come_again(tmp_path)
 
 
 def test_where_people_write_the_same_often_the_gate_allows_for_it(tmp_path):
-    texts = [(f"r{n}", f"text number {n}", "good" if n % 2 else "bad", "") for n in range(98)]
-    texts += [("a", "Thank you", "good", ""), ("b", "thank  YOU", "good", "")]
+    texts = [(f"r{n}", f"text number {n}", "good" if n % 2 else "bad", "") for n in range(198)]
+    repeated = [("a", "Thank you", "good", ""), ("b", "thank  YOU", "good", "")]
+    few = write(tmp_path / "few.csv", [*texts, *repeated])
+    assert not import_table(few, tmp_path / "few", "stars", text="review").remarks
+    assert "gate" not in find_workload(str(tmp_path / "few" / "workload.yaml")).settings
+    texts = [*texts[:98], *repeated]
     report = import_table(write(tmp_path / "t.csv", texts), tmp_path / "d", "stars", text="review")
     remark = "2 of 100 texts are there more than once, and a run keeps one of each"
     assert report.remarks == (f"{remark}: gate.max_quarantine_fraction in workload.yaml is 0.07.",)
@@ -184,14 +181,6 @@ def test_where_people_write_the_same_often_the_gate_allows_for_it(tmp_path):
     import_table(same, tmp_path / "e", "stars", text="review")
     workload = find_workload(str(tmp_path / "e" / "workload.yaml"))
     assert workload.settings["gate"] == {"max_quarantine_fraction": 0.9}
-
-
-def test_a_few_texts_that_repeat_leave_the_gate_as_it_is(tmp_path):
-    texts = [(f"r{n}", f"text number {n}", "good" if n % 2 else "bad", "") for n in range(198)]
-    texts += [("a", "Thank you", "good", ""), ("b", "thank you", "good", "")]
-    report = import_table(write(tmp_path / "t.csv", texts), tmp_path / "d", "stars", text="review")
-    assert not report.remarks
-    assert "gate" not in find_workload(str(tmp_path / "d" / "workload.yaml")).settings
 
 
 def test_texts_that_come_again_under_another_label_are_counted_before_a_run_quarantines_them(tmp_path):
@@ -212,9 +201,3 @@ def test_labels_of_known_texts_are_compared_as_values(tmp_path):
     write_lines(tmp_path / "data" / "span-00001" / "texts.jsonl", old)
     src = write(tmp_path / "a.csv", [(1, "so so", "5.0", ""), (2, "well", "5.0", ""), (3, "fine", "4.0", "")])
     assert import_table(src, tmp_path / "data", "stars", text="review").remarks == ()
-
-
-def test_an_example_of_texts_is_one_text(tmp_path):
-    with pytest.raises(UsageError) as refused:
-        import_table(write(tmp_path / "a.csv"), tmp_path / "d", "stars", text="review", readings=2)
-    assert refused.value.found == "--readings is given with --text."

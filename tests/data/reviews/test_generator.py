@@ -1,19 +1,27 @@
+"""Generated weeks, and the thresholds of schema/text.pbtxt on what they are for, with and without faults."""
+
 import csv
 from collections import Counter
+from pathlib import Path
 
-from data.reviews.generator import LABELS, generate, write_week
+import pytest
+
+from data.reviews.generator import LABELS, SOURCES, generate
 from data.settings import DataSettings
-from data.spans.source import Rejected
-from data.texts.source import open_source
+from data.spans.source import Rejected, Row
+from data.texts.source import LENGTH_BANDS, LONGEST_BAND, UNKNOWN_SOURCE, open_source
+from edgeline.gates.data import judge
+from edgeline.gates.drift import features_to_count, measure_drift, statistics_options
+from edgeline.gates.settings import DEFAULT_SEVERITY, GateSettings
+from edgeline.records.ingest import Ingest, Span
 from edgeline.records.workload import Workload
 
+SCHEMA = Path("schema/text.pbtxt")
 WORKLOAD = Workload(
     "text", "", "trainer_module.workloads.texts", "data.texts.source", labels=tuple(LABELS.values())
 )
-
-
-def texts_of(rows):
-    return [row["text"] for row in rows]
+WEEK = 300
+WINDOW = Ingest(splits={}, classes={}, spans=(Span("span-00008", 8, WEEK, WEEK),), noun="text")
 
 
 def test_the_same_seed_gives_the_same_bytes_week_by_week(tmp_path):
@@ -47,20 +55,66 @@ def test_a_duplicate_is_typed_otherwise_and_found_by_its_digest(tmp_path):
     digests = [source.example(span, row).digest for row in source.rows(span)]
     assert len(digests) == 110
     assert len(set(digests)) <= 100
-    assert len(set(texts_of(csv.DictReader((span.path / "reviews.csv").open(encoding="utf-8"))))) >= 105
+    with (span.path / "reviews.csv").open(encoding="utf-8") as file:
+        assert len({row["text"] for row in csv.DictReader(file)}) >= 105
 
 
-def test_drift_changes_what_it_is_named_for_and_nothing_else():
-    clean = write_week(1, 200, 3, {})
-    mean = sum(len(text.split()) for text in texts_of(clean)) / 200
-    longer = write_week(1, 200, 3, {"length-shift": 0.3})
-    assert sum(len(text.split()) for text in texts_of(longer)) / 200 > 1.5 * mean
-    known = {word for text in texts_of(clean) for word in text.lower().split()}
-    for fault in ("vocabulary-drift", "unknown-tokens"):
-        words = [
-            word for text in texts_of(write_week(1, 200, 3, {fault: 0.3})) for word in text.lower().split()
-        ]
-        assert sum(word not in known for word in words) / len(words) > 0.08
-    shifted = write_week(1, 200, 3, {"label-shift": 0.5})
-    positive = [sum(row["label"] == "positive" for row in rows) / 200 for rows in (clean, shifted)]
-    assert positive[0] - positive[1] > 0.2
+def only(rule):
+    """Settings under which this rule alone does something."""
+    return GateSettings(severity={**dict.fromkeys(DEFAULT_SEVERITY, "off"), rule: "block"})
+
+
+@pytest.fixture(scope="module")
+def schema():
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    return text_format.Parse(SCHEMA.read_text(), schema_pb2.Schema())
+
+
+def test_the_schema_has_the_domains_that_source_and_generator_know(schema):
+    domains = {domain.name: list(domain.value) for domain in schema.string_domain}
+    assert domains == {
+        "label": list(LABELS.values()),
+        "source": [*SOURCES, UNKNOWN_SOURCE],
+        "length_band": [*LENGTH_BANDS, LONGEST_BAND],
+    }
+
+
+@pytest.mark.e2e
+def test_faults_that_drift_are_found_by_what_they_change_and_a_clean_week_by_nothing(schema, tmp_path):
+    import pyarrow as pa
+    from tensorflow_data_validation.statistics import stats_impl
+
+    source = open_source(WORKLOAD, DataSettings())
+    options = statistics_options(features_to_count(schema)["compared"])
+
+    def statistics(weeks, faults):
+        spans = generate(tmp_path / "weeks", weeks=weeks, per_week=WEEK, seed=20, faults=faults)
+        rows = [(span, row) for span in spans for row in source.rows(span) if isinstance(row, Row)]
+        found = [{**source.example(span, row).features, "label": row.label} for span, row in rows]
+        columns = {
+            name: [
+                [value] if not isinstance(value, list) else value for value in (one[name] for one in found)
+            ]
+            for name in found[0]
+            if name != "text"
+        }
+        batch = pa.record_batch([pa.array(values) for values in columns.values()], list(columns))
+        (counted,) = stats_impl.generate_statistics_in_memory(batch, options).datasets
+        return counted
+
+    before = statistics(7, {})
+
+    def found(**faults):
+        faults = {name.replace("_", "-"): rate for name, rate in faults.items()}
+        drifts = measure_drift("span-00008", statistics(1, faults), before, SCHEMA)
+        rules = ("drift", "label_shift", "unknown_tokens", "missing_value")
+        judged = {rule: judge(WINDOW, (), drifts, only(rule)).features for rule in rules}
+        return {rule: set(features) for rule, features in judged.items() if features}
+
+    assert found() == {}
+    assert found(vocabulary_drift=0.2) == {"drift": {"words"}, "unknown_tokens": {"words"}}
+    assert found(unknown_tokens=0.1) == {"drift": {"words"}, "unknown_tokens": {"words"}}
+    assert found(length_shift=0.2) == {"drift": {"length"}}
+    assert found(label_shift=0.3) == {"label_shift": {"label"}}

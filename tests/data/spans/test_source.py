@@ -4,11 +4,6 @@ from data.spans.source import load_source
 from edgeline.errors import UsageError
 
 
-@pytest.mark.parametrize("source", ["data.photos.source", "data.tables.source", "data.texts.source"])
-def test_each_kind_of_workload_has_a_source(source):
-    assert load_source(source).__name__ == source
-
-
 def test_a_module_that_is_no_source_is_refused_with_what_it_lacks():
     with pytest.raises(UsageError, match="json has no open_source and no check and no count"):
         load_source("json")
