@@ -175,18 +175,19 @@ def load(
     Photos of the same object stay in one split, and each class of photos gets its share of eval.
     """
     from data.importers import phone
+    from data.importers.tfrecords import is_tfrecord
 
     report: Any
-    if Path(source).is_file() and phone.is_export(Path(source)):
-        return _import_from_phone(Path(source), data)
+    path, is_file = Path(source), Path(source).is_file()
+    if is_file and phone.is_export(path):
+        return _import_from_phone(path, data)
     on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
-    given = {name: others[name] for name in ("group", "time", "query", "sheet")}
-    given["decimal"] = decimal or ""
-    readings = others["readings"] or 0
+    given: dict[str, Any] = {name: others[name] for name in ("group", "time", "query", "sheet")}
+    given |= {"decimal": decimal or "", "readings": others["readings"] or 0}
     kinds = [(option, name) for option in _KINDS for name in others[option.replace("-", "_")]]
-    table_options = [*kinds, *(item for item in given.items() if item[1])]
-    table_options += [("readings", str(readings))] if readings else []
-    looks_like_table = text or table_options or is_url(source) or _is_table(source)
+    table_options = [*kinds, *((name, str(value)) for name, value in given.items() if value)]
+    # A file without TFRecords is a table, or a manifest of photos.
+    looks_like_table = text or table_options or is_url(source) or (is_file and not is_tfrecord(path))
     if not label and not text and looks_like_table:
         from data.importers.workload_files import read_roles
 
@@ -209,16 +210,14 @@ def load(
 
             chosen = {name: option.replace("-", " ") for option, name in kinds}
             ask = partial(_ask_kind, progress) if on_terminal else None
-            most = settings.model.vocabulary
             report = import_table(
                 source,
                 data,
                 label,
                 text=text,
                 **given,
-                readings=readings,
                 least=least,
-                vocabulary=most,
+                vocabulary=settings.model.vocabulary,
                 chosen=chosen,
                 ask=ask,
             )
@@ -226,7 +225,7 @@ def load(
             from data.importers.importing import import_photos
             from trainer_module.networks.photo_features import describe_photo
 
-            report = import_photos(Path(source), data, least, describe_photo, settings.data)
+            report = import_photos(path, data, least, describe_photo, settings.data)
     if as_json:
         span = report.span and str(report.span.path)
         print_json(to_builtins({**vars(report), "span": span}, enc_hook=str))
@@ -277,13 +276,6 @@ def _ask_kind(progress: "Progress", name: str, values: str, guess: str) -> str:
     with progress.pause():
         answer: str = click.prompt(question, default=guess, type=kinds, err=True)
     return answer
-
-
-def _is_table(source: str) -> bool:
-    """Tells whether it is a file without TFRecords: a table, or a manifest of photos."""
-    from data.importers.tfrecords import is_tfrecord
-
-    return Path(source).is_file() and not is_tfrecord(Path(source))
 
 
 def _load_settings(workload: Path) -> "Settings":
