@@ -130,19 +130,14 @@ def test_what_is_a_pipe_is_refused(tmp_path, data_dir, name):
         import_photos(src, data_dir)
 
 
-@pytest.mark.parametrize(("packed", "damage"), [(True, "cut"), (False, "huge")])
-def test_a_file_that_ends_early_or_announces_more_than_any_memory_is_refused_whole(
-    tmp_path, data_dir, packed, damage
-):
-    src = source(tmp_path, dict(image=jpeg(), label=b"ok"), dict(image=jpeg(seed=1), label=b"ok"))
+def test_a_file_that_announces_more_than_any_memory_is_refused_whole(tmp_path, data_dir):
+    src = source(tmp_path, dict(image=jpeg(), label=b"ok"))
     (file,) = src.iterdir()
-    length, content = struct.pack("<Q", 2**40), file.read_bytes()
+    length = struct.pack("<Q", 2**40)
     crc = google_crc32c.value(length)
     huge = length + struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF) + b"abc"
-    content = content[:-50] if damage == "cut" else content + huge
-    file.write_bytes(gzip.compress(content) if packed else content)
-    number = r"3 cannot be read: its length" if damage == "huge" else "2 cannot be read"
-    with pytest.raises(DataRefused, match=f"record {number}"):
+    file.write_bytes(file.read_bytes() + huge)
+    with pytest.raises(DataRefused, match="record 2 cannot be read: its length"):
         import_photos(src, data_dir)
     assert not list(data_dir.glob("*"))
 

@@ -40,7 +40,7 @@ def test_a_week_without_faults_is_read_whole(tmp_path):
     assert {item.label for item in items} == {"negative", "positive"}
 
 
-def test_faults_that_are_rejected_hit_their_shares(tmp_path):
+def test_faults_that_are_rejected_hit_their_shares_of_different_texts(tmp_path):
     reasons = {name: name for name in ("unlabelled", "unknown-label", "empty", "control-character")}
     reasons["huge"] = "oversized"
     (span,) = generate(tmp_path, weeks=1, per_week=100, seed=3, faults=dict.fromkeys(reasons, 0.1))

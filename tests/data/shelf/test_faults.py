@@ -2,7 +2,6 @@
 
 import io
 import random
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,8 @@ import pytest
 from PIL import Image
 
 from data.photos.labels_file import LabelRow, read_labels
-from data.shelf.faults import ONE_PHOTO, spoil
+from data.shelf.faults import spoil
 from data.shelf.renderer import generate, plan_week, render_session
-from data.spans.sample import assign_faults
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +25,6 @@ def spoiled(name: str, photo: tuple[LabelRow, bytes]) -> tuple[LabelRow, bytes]:
 
 def gray(jpeg: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("L"), np.float32)
-
-
-def test_shares_are_exact_and_fall_on_different_photos() -> None:
-    order = random.Random(5).sample(range(200), 200)
-    hit = assign_faults({"corrupt": 0.1, "null-lane": 0.25}, ONE_PHOTO, order)
-    assert Counter(map(tuple, hit.values())) == {("corrupt",): 20, ("null-lane",): 50}
 
 
 def test_a_dark_lens_takes_the_light_and_a_blurred_one_the_edges(
