@@ -27,23 +27,8 @@ def load_sample(module: str) -> Any:
     return load_module(module, ["generate"], "data/spans/sample.py")
 
 
-def _check_rates(faults: Mapping[str, float], known: Sequence[str]) -> None:
-    for name, rate in faults.items():
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            raise UsageError(
-                f"There is no fault {name!r}.",
-                f"Did you mean {near[0]!r}?" if near else "",
-                f"Known faults: {', '.join(known)}.",
-            )
-        if not 0 <= rate <= 1:
-            raise UsageError(
-                f"The rate of the fault {name!r} is {rate}.", "It is a share.", "Pass a number from 0 to 1."
-            )
-
-
 def parse_rates(options: Iterable[str], known: Sequence[str]) -> dict[str, float]:
-    """Reads `NAME=RATE` options. Raises UsageError for another form, an unknown fault or a wrong rate."""
+    """Reads `NAME=RATE` options; a generator checks both. Raises UsageError for another form."""
     faults = {}
     for option in options:
         name, _, rate = option.partition("=")
@@ -55,7 +40,6 @@ def parse_rates(options: Iterable[str], known: Sequence[str]) -> dict[str, float
                 "A fault needs a name and the share of examples that it affects.",
                 f"Pass, for example, {known[0]}=0.05; known faults: {', '.join(known)}.",
             ) from None
-    _check_rates(faults, known)
     return faults
 
 
@@ -70,7 +54,18 @@ def check_arguments(
     most: int = 1_000_000_000,
 ) -> None:
     """Raises UsageError if a fault is unknown, or a rate, a number or the seed is out of range."""
-    _check_rates(faults, known)
+    for name, rate in faults.items():
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise UsageError(
+                f"There is no fault {name!r}.",
+                f"Did you mean {near[0]!r}?" if near else "",
+                f"Known faults: {', '.join(known)}.",
+            )
+        if not 0 <= rate <= 1:
+            raise UsageError(
+                f"The rate of the fault {name!r} is {rate}.", "It is a share.", "Pass a number from 0 to 1."
+            )
     for name, value in {"weeks": weeks, "per week": per_week, "seed": seed, "workers": workers}.items():
         least = 0 if name == "seed" else 1
         if not least <= value <= most:

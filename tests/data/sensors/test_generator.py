@@ -112,10 +112,10 @@ def test_each_fault_does_what_its_name_says(fault: str, sound, tmp_path: Path) -
         *(("ragged=nan", "0 to 1"), ("ragged", "nulls=0.05")),
     ],
 )
-def test_a_wrong_option_is_refused_with_a_hint(option: str, hint: str) -> None:
+def test_a_wrong_option_is_refused_with_a_hint(option: str, hint: str, tmp_path: Path) -> None:
     assert parse_rates(["nulls=0.05", "ragged=1"], FAULTS) == {"nulls": 0.05, "ragged": 1.0}
     with pytest.raises(UsageError, match=hint):
-        parse_rates([option], FAULTS)
+        rows_of(tmp_path, parse_rates([option], FAULTS))
 
 
 @pytest.mark.parametrize("numbers", [{"weeks": 0}, {"seed": -1}, {"per_week": 20_000_000}])
