@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from data.importers.columns import RESERVED, ColumnProfile
+from data.importers.columns import ColumnProfile
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import find_fault
 from edgeline.records.columns import AGE, DAYS, NUMBERS, TIMES, Column
@@ -53,7 +53,7 @@ class Kinds:
     guessed: tuple[tuple[str, str], ...] = ()  # columns nobody was asked about, each with its kind
 
 
-def check_names(shown: str, names: Collection[str], reserved: Collection[str] = RESERVED) -> None:
+def check_names(shown: str, names: Collection[str], reserved: Collection[str]) -> None:
     """Refuses names of columns that examples have for other features. Raises UsageError."""
     if taken := [name for name in names if name and name in reserved]:
         raise UsageError(
@@ -94,7 +94,7 @@ def find_kinds(
     time: str,
     chosen: Mapping[str, str],
     ask: Ask | None,
-    reserved: Collection[str] = RESERVED,
+    reserved: Collection[str],
 ) -> Kinds:
     """Finds the kind of each column that is not `given`.
 

@@ -188,7 +188,7 @@ class ColumnProfile:
             return next((f"{one[1]}, {two[1]}" for one, two in pairs if not one[0] & two[0]), "")
         return ""
 
-    def find_kind(self, rows: Mapping[str, int], form: str, reserved: Collection[str] = RESERVED) -> str:
+    def find_kind(self, rows: Mapping[str, int], form: str, reserved: Collection[str]) -> str:
         """Returns `number`, `time`, `category`, or why it is left out; `rows` counts those of each label."""
         if self.cells == 0:
             return "is empty in all rows"

@@ -27,10 +27,6 @@ def exclude(data, span, reason="blurred"):
     return decide(data, "exclude", span, reason, KNOWN)
 
 
-def include(data, span, reason="looked at again"):
-    return decide(data, "include", span, reason, KNOWN)
-
-
 def names(spans):
     return [span.name for span in spans]
 
@@ -42,7 +38,7 @@ def test_an_excluded_span_is_not_read_until_it_is_included_and_an_older_one_take
     assert window_digest(find_newest_spans(data, 2)) != before
     assert names(find_spans(data)) == list(KNOWN)
     written = (data / FILE_NAME).read_bytes()
-    include(data, "span-00003")
+    decide(data, "include", "span-00003", "looked at again", KNOWN)
     assert names(find_newest_spans(data, 2)) == ["span-00002", "span-00003"]
     assert find_excluded_spans(data) == {}
     # The file says who, when and why, and is only ever appended to.

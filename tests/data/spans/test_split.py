@@ -17,17 +17,14 @@ def ends_of(groups):
     return ends
 
 
-def in_eval(groups, fraction):
-    ends = ends_of(groups)
-    return {group for group in groups if ends.in_eval(group, fraction)}
-
-
 @settings(max_examples=30)
 @given(GROUPS, FRACTIONS)
 def test_the_groups_below_the_fraction_go_to_eval_but_for_one_that_a_split_would_lack(groups, fraction):
     ordered = sorted(groups, key=hash_group)
     below = [group for group in ordered if hash_group(group) < fraction]
-    assert in_eval(groups, fraction) == set(below[: len(groups) - 1] or ordered[:1])
+    ends = ends_of(groups)
+    in_eval = {group for group in groups if ends.in_eval(group, fraction)}
+    assert in_eval == set(below[: len(groups) - 1] or ordered[:1])
 
 
 @settings(max_examples=30)

@@ -153,7 +153,7 @@ def test_a_packed_table_is_read_and_places_and_refusals_name_what_a_person_has(t
     assert refused.value.found.startswith(f"{tmp_path / 'b.csv.gz'} line 14 repeats the header")
 
 
-def test_a_workbook_keeps_the_types_of_its_cells(tmp_path, scratch):
+def test_a_workbook_keeps_the_types_of_its_cells(tmp_path, scratch, monkeypatch):
     rows = [
         ["n", "day", "ok", "code", "mixed", "paid"],
         [1, date(2026, 1, 5), True, "01067", 1, "yes"],
@@ -168,13 +168,9 @@ def test_a_workbook_keeps_the_types_of_its_cells(tmp_path, scratch):
         ["2.5", "2026-01-06T07:30:00", "False", "80331", "many", "no"],
         ["", "", "True", "", "2", "no"],
     ]
-    assert read(write_ods(tmp_path / "a.ods", [["n", "paid"], [1.5, "no"]]), scratch)[1] == [["1.5", "no"]]
-
-
-def test_a_workbook_is_read_by_a_path_from_any_folder(tmp_path, scratch, monkeypatch):
-    write_xlsx(tmp_path / "a.xlsx", {"Data": [["n", "paid"], [1, "yes"]]})
-    monkeypatch.chdir(tmp_path)
-    assert read("a.xlsx", scratch)[1] == [["1", "yes"]]
+    write_ods(tmp_path / "a.ods", [["n", "paid"], [1.5, "no"]])
+    monkeypatch.chdir(tmp_path)  # the process that reads it has another folder
+    assert read("a.ods", scratch)[1] == [["1.5", "no"]]
 
 
 def test_of_several_sheets_the_one_with_the_columns_is_read_or_one_is_to_be_named(tmp_path, scratch):
