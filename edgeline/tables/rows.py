@@ -15,9 +15,8 @@ from edgeline.store.store_errors import explain_errors
 # Limit for a line and for a cell: a larger one is an unclosed quote, or the file is no text.
 _MOST_LINE_BYTES = 64 * 2**20
 _SHOWN = 300
-# JSON objects whose keys are the columns: some leave out what they have no value for.
-_FIRST_OBJECTS = 1_000
-# The first rows, whose values tell whether a text holds other rows.
+# The first rows, whose values tell whether a text holds other rows, and whose keys, in JSON, are the columns:
+# some leave out what they have no value for.
 _FIRST_ROWS = 1_000
 # A first line that tells Excel the separator; some programs quote it.
 _FOR_EXCEL = re.compile(r'"?sep=[^"]"?[\r\n]*')
@@ -33,7 +32,7 @@ def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",
     """
     if is_json(path):
         objects = (row for _, _, row in _read_json_objects(path, spans) if isinstance(row, dict))
-        header = list(dict.fromkeys(key for row in islice(objects, _FIRST_OBJECTS) for key in row))
+        header = list(dict.fromkeys(key for row in islice(objects, _FIRST_ROWS) for key in row))
     else:
         header = [name.strip() for name in next(read_csv_rows(path, spans, separator), (0, []))[1]]
     if not any(header):
