@@ -181,7 +181,7 @@ def import_table(
         is_first = not find_spans(data_dir)
         earlier, old_labels = read_schema(data_dir)
         check_label_column(table.shown, profile.columns[label], profile.rows, is_first, old_labels)
-        counts = {name: sum(by.values()) for name, by in (profile.columns[label].values or {}).items()}
+        counts = dict(profile.labels)
         noun = "text" if text else "reading" if readings > 1 else "row"
         if is_first and least:
             check_classes(table.shown, noun, counts)
@@ -345,7 +345,7 @@ def _write_span(
     windows: DataSettings,
 ) -> TableReport:
     label, group, time, text = given
-    labels = tuple(sorted(profile.columns[label].values or {}))
+    labels = tuple(sorted(profile.labels))
     numbers = tuple(kinds.numbers)
     own: dict[str, str | Mapping[str, Column]] = {"text_column": text, "group_column": group}
     if text:
@@ -436,7 +436,7 @@ def _list_remarks(profile: TableProfile, label: str, group: str) -> Iterator[str
         places = ", ".join(profile.unlabelled[:_EXAMPLES])
         places += ", ..." if len(profile.unlabelled) > _EXAMPLES else ""
         yield f"Left out because {label} is missing: {len(profile.unlabelled)} ({places})."
-    if nones := [value for value in profile.columns[label].values or () if value.lower() == "none"]:
+    if nones := [name for name in profile.labels if name.lower() == "none"]:
         yield f"{nones[0]!r} counts as a class; a missing label is an empty cell, NaN, NA or NULL."
     if not group:
         return
@@ -524,9 +524,7 @@ def _read_endings(data_dir: Path, columns: Mapping[str, str]) -> dict[str, str]:
 
 def _rewrite_cell(cell: str, form: str, column: Column) -> str:
     """Converts a cell to the form of its column in earlier spans; unreadable cells are quarantined later."""
-    if form in ("", column.form) or cell.lower() in MISSING:
-        return cell
-    try:
-        return write_cell(parse_cell(cell, form), column.form)
-    except ValueError:
-        return cell
+    if form not in ("", column.form) and cell.lower() not in MISSING:
+        with suppress(ValueError):
+            return write_cell(parse_cell(cell, form), column.form)
+    return cell
