@@ -258,45 +258,39 @@ def test_dates_of_which_day_and_month_cannot_be_told_are_no_times_and_left_out(t
         load(tmp_path, columns, into="other", time="since")
 
 
-@pytest.mark.parametrize(
-    ("form", "count"),
-    [
-        ("%d %b %Y", 300),
-        ("%b %d, %Y", 1500),
-        ("%d.%m.%y", 300),
-        ("%m/%d/%Y %I:%M %p", 300),
-        ("%G-W%V", 300),
-        ("%Y%m%d", 1500),
-    ],
-)
-def test_dates_in_a_form_that_is_not_read_are_no_category_that_never_comes_again(tmp_path, form, count):
-    days = [datetime(2020, 1, 5, 18) + timedelta(n * 5 % (count - 250)) for n in range(count)]
-    columns = {"since": [day.strftime(form) for day in days], "age": AGES * (count // 300)}
-    why = dict(load(tmp_path, columns).left_out)["since"]
-    first = columns["since"][0]
-    assert why.startswith(f"has dates in a form that is not read, such as {first!r} in a.csv:2: write")
-
-
-@pytest.mark.parametrize("form", ["{:.1f} %", "${:,.2f}", "{:.2f}kg", "USD {:.1f}"])
-def test_numbers_with_a_unit_are_left_out_with_advice_and_a_few_sizes_are_a_category(tmp_path, form):
-    unread = [form.format(1000 + n * 7 % 60 * 1.1) for n in range(300)]
+def test_dates_in_forms_that_are_not_read_are_no_categories_that_never_come_again(tmp_path):
+    days = {"%d %b %Y": 50, "%b %d, %Y": 1250, "%d.%m.%y": 50, "%m/%d/%Y %I:%M %p": 50, "%G-W%V": 50}
     columns = {
-        "x": unread,
-        "size": [form.format(n % 4) for n in range(300)],
-        "code": ["A4", "B2", "K40"] * 100,
+        form: [(datetime(2020, 1, 5, 18) + timedelta(n * 5 % count)).strftime(form) for n in range(1500)]
+        for form, count in (days | {"%Y%m%d": 1250}).items()
     }
-    report = load(tmp_path, columns)
-    why = f"such as {unread[0]!r} in a.csv:2: write the numbers alone"
-    assert why in dict(report.left_out)["x"]
-    assert report.categories == ("size", "code")
+    left_out = dict(load(tmp_path, columns | {"age": AGES * 5}).left_out)
+    for form, cells in columns.items():
+        why = f"has dates in a form that is not read, such as {cells[0]!r} in a.csv:2: write"
+        assert left_out[form].startswith(why)
 
 
-@pytest.mark.parametrize("mark", [" ", "\u202f", "'"])
-def test_numbers_with_blanks_at_thousands_are_left_out_with_advice(tmp_path, mark):
-    sums = [f"{n * 7 % 300 * 13.5:,.2f}".replace(",", mark).replace(".", ",") for n in range(80, 380)]
-    assert dict(load(tmp_path, {"x": sums, "age": AGES}, separator=";").left_out)["x"].startswith(
-        f"has numbers with a unit, or with blanks or ' at thousands, such as {sums[0]!r} in a.csv:2: write"
-    )
+def test_numbers_with_a_unit_are_left_out_with_advice_and_a_few_sizes_are_a_category(tmp_path):
+    forms = ["{:.1f} %", "${:,.2f}", "{:.2f}kg", "USD {:.1f}"]
+    unread = {form: [form.format(1000 + n * 7 % 60 * 1.1) for n in range(300)] for form in forms}
+    sizes = {f"size {form}": [form.format(n % 4) for n in range(300)] for form in forms}
+    report = load(tmp_path, unread | sizes | {"code": ["A4", "B2", "K40"] * 100})
+    left_out = dict(report.left_out)
+    for form, cells in unread.items():
+        assert f"such as {cells[0]!r} in a.csv:2: write the numbers alone" in left_out[form]
+    assert report.categories == (*sizes, "code")
+
+
+def test_numbers_with_blanks_at_thousands_are_left_out_with_advice(tmp_path):
+    sums = [f"{n * 7 % 300 * 13.5:,.2f}" for n in range(80, 380)]
+    columns = {
+        name: [cell.replace(",", mark).replace(".", ",") for cell in sums]
+        for name, mark in {"blank": " ", "narrow": "\u202f", "quote": "'"}.items()
+    }
+    left_out = dict(load(tmp_path, columns | {"age": AGES}, separator=";").left_out)
+    for name, cells in columns.items():
+        why = f"or with blanks or ' at thousands, such as {cells[0]!r} in a.csv:2: write"
+        assert why in left_out[name]
 
 
 def test_a_typing_error_in_a_column_is_quarantined_and_a_missing_cell_is_missing(tmp_path):
