@@ -11,7 +11,7 @@ from data.sensors.generator import COLUMNS, LABELS, NUMBERS, generate
 from data.spans.sample import parse_rates
 from edgeline.errors import UsageError
 
-ROWS = 6_000
+ROWS = 3_000
 
 
 def rows_of(folder: Path, faults: dict[str, float] | None = None, **options: int) -> list[dict[str, str]]:
