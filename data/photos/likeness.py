@@ -58,10 +58,7 @@ class Alike:
 
 
 def find_alike(
-    looks: Looks,
-    asked: int,
-    neighbours: _Ints = NO_PAIRS,
-    bounds: tuple[float, float] = (ALIKE, IN_BURST),
+    looks: Looks, asked: int, neighbours: _Ints = NO_PAIRS, bounds: tuple[float, float] = (ALIKE, IN_BURST)
 ) -> Alike:
     """Compares the first `asked` looks with all; memory does not grow with the number of pairs.
 

@@ -63,7 +63,6 @@ def _read_file(span: Span, file: Location) -> Iterator[Cells | Rejected]:
 
 
 def _read_files(span: Span) -> Iterator[Cells | Rejected]:
-    """Yields the rows of the files, in the order of the files' names."""
     for file in find_files(span, *_SUFFIXES):
         yield from _read_file(span, file)
 
