@@ -27,8 +27,7 @@ FirstRun = tuple[float, int | None]
 def measure_first(tflite: Path) -> FirstRun:
     """Runs a file once in each of some new processes, and returns the medians.
 
-    Raises:
-        EdgelineError: The file ends the process, hangs, or cannot be run.
+    Raises EdgelineError if the file ends the process, hangs, or cannot be run.
     """
     times, memories = zip(*(_run_first(tflite) for _ in range(_PROCESSES)), strict=True)
     peaks = [peak for peak in memories if peak is not None]

@@ -62,8 +62,7 @@ def describe_difference(actual: NDArray[Any], expected: NDArray[Any], tolerance:
 def read_vectors(bundle: Location) -> Vectors | None:
     """Reads the golden vectors of a bundle; None if it has none.
 
-    Raises:
-        EdgelineError: A file is missing or does not match golden.json.
+    Raises EdgelineError if a file is missing or does not match golden.json.
     """
     folder = bundle / GOLDEN_FOLDER
     try:

@@ -18,11 +18,7 @@ _IDENTIFIER = b"TFL3"
 
 
 def inspect(path: Path) -> FileReport:
-    """Reads a .tflite file.
-
-    Raises:
-        EdgelineError: The file is not a TFLite flatbuffer, or is damaged.
-    """
+    """Reads a .tflite file. Raises EdgelineError if it is not a TFLite flatbuffer, or is damaged."""
     from ai_edge_litert.schema_py_generated import ModelT
 
     content = path.read_bytes()

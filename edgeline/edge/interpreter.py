@@ -35,8 +35,7 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
 
     `contract` is the content of preprocessing.json; its `kind` defaults to `image`.
 
-    Raises:
-        EdgelineError: This version does not support the contract, or the content cannot be read.
+    Raises EdgelineError if this version does not support it, or the content cannot be read.
     """
     kind = contract.get("kind", "image")
     if kind not in KINDS:
@@ -77,8 +76,7 @@ def silence_stderr() -> Iterator[None]:
 def load_interpreter(path: Path, threads: int = 1) -> Any:
     """Loads an edge file into LiteRT; returns the interpreter with its tensors allocated.
 
-    Raises:
-        EdgelineError: LiteRT cannot load the file.
+    Raises EdgelineError if LiteRT cannot load it.
     """
     from ai_edge_litert.interpreter import Interpreter
 

@@ -74,8 +74,7 @@ def decode_upright(image: Image.Image, orientation: int, max_side: int) -> Image
 
     Scales with an antialiased bilinear filter and rounds to whole levels.
 
-    Raises:
-        ValueError: The pixels are floats without a range. Damaged files raise `READER_ERRORS`.
+    Raises ValueError if the pixels are floats without a range, and `READER_ERRORS` if the file is damaged.
     """
     target = scale_size(image.size, max_side) if max(image.size) > max_side else image.size
     if target != image.size and image.format in ("JPEG", "MPO"):  # a HEIC photo would give its thumbnail

@@ -24,10 +24,7 @@ _PATIENCE_S, _LONGEST_S = 120.0, 600
 def mirror(uri: str, workspace: Path, model: str, root: str) -> str:
     """Sends MLflow the runs of a model, here or on a cluster, and the releases that it lacks.
 
-    Returns the path of the model's page on an MLflow server.
-
-    Raises:
-        EdgelineError: MLflow cannot be imported or reached, or refuses them.
+    Returns the path of the model's page on an MLflow server. Raises EdgelineError as `bring` does.
     """
     from edgeline.mlflow.registry import bring
 

@@ -62,10 +62,8 @@ def bring(uri: str, artifacts: Path, model: str, root: str, runs: Iterable[tuple
     """Copies to MLflow what it lacks of a model: of these `runs`, and of the store at `root`.
 
     The store has the records of runs on a cluster, and the releases. `artifacts` is that of `Registry`.
-    Returns the id of the model's experiment.
-
-    Raises:
-        EdgelineError: MLflow cannot be imported or reached, or refuses the data.
+    Returns the id of the model's experiment. Raises EdgelineError if MLflow cannot be imported or reached,
+    or refuses the data.
     """
     try:
         artifacts.mkdir(parents=True, exist_ok=True)
@@ -178,8 +176,7 @@ class Registry:
     def register_releases(self, root: str) -> None:
         """Registers each release that was ever in production, and sets the aliases to what the store says.
 
-        Raises:
-            EdgelineError: The aliases are of another store, or the store does not answer.
+        Raises EdgelineError if the aliases are of another store, or the store does not answer.
         """
         from mlflow.exceptions import MlflowException
 
@@ -212,8 +209,7 @@ class Registry:
     def _register(self, store: PushFolder, number: int, digest: str) -> str:
         """Registers a version with the file that phones run, not the SavedModel; returns MLflow's number.
 
-        Raises:
-            EdgelineError: The store does not answer; a version is never registered again.
+        Raises EdgelineError if the store does not answer, since a version is never registered again.
         """
         tags = {_MANIFEST: digest, "version": str(number), "store": str(store.root)}
         about, name = f"Version {number} in {store.root}", digest
@@ -279,10 +275,8 @@ def read_ids(uri: str) -> dict[str, str]:
 def _migrate_own_tables(uri: str, own: Path) -> None:
     """Creates or migrates the tables of the workspace's own SQLite database, and of no other database.
 
-    MLflow by itself would migrate any database that lacks a table.
-
-    Raises:
-        EdgelineError: The tables are of another MLflow, or, in the workspace's own database, of a newer one.
+    MLflow by itself would migrate any database that lacks a table. Raises EdgelineError for tables of
+    another MLflow, or, in the workspace's own database, of a newer one.
     """
     import sqlalchemy
     from alembic.script import ScriptDirectory

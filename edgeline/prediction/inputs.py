@@ -53,8 +53,7 @@ def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
 
     Hidden files, and those of a span that hold no examples, are left out.
 
-    Raises:
-        UsageError: The folder has no such file.
+    Raises UsageError if the folder has no such file.
     """
     kind = contract.get("kind", "image")
     suffixes = {"image": sorted(PHOTO_SUFFIXES), "row": TABLES, "tokens": (*TABLES, ".txt")}[kind]

@@ -79,15 +79,9 @@ class Workload:
 
 
 def load_module(module: str, functions: Sequence[str], page: str) -> Any:
-    """Imports a module that a workload names.
+    """Imports a module that a workload names by its dotted path.
 
-    Args:
-        module: Dotted path.
-        functions: Names of the functions that it must have.
-        page: The file that documents these functions.
-
-    Raises:
-        UsageError: The module cannot be imported, or lacks a function.
+    Raises UsageError if it cannot be imported, or lacks one of `functions`, which the file `page` documents.
     """
     try:
         imported = importlib.import_module(module)

@@ -79,11 +79,7 @@ class Candidate:
 
 
 def check(candidate: Candidate) -> None:
-    """Refuses a candidate that cannot become a release.
-
-    Raises:
-        EdgelineError: The SavedModel, a TFLite file, the labels or the expiry is not valid.
-    """
+    """Raises EdgelineError if the SavedModel, a TFLite file, the labels or the expiry is not valid."""
     if not (candidate.saved_model / "saved_model.pb").is_file():
         raise _make_refusal(f"{candidate.saved_model} has no saved_model.pb", "No server could load it.")
     for name, path in candidate.edge_files.items():
@@ -107,8 +103,7 @@ def check(candidate: Candidate) -> None:
 def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: int) -> bytes:
     """Copies all files to the scratch folder of this push, synced to disk; returns the bytes of the manifest.
 
-    Raises:
-        EdgelineError: A fact that the manifest needs is missing, of the wrong type, or not JSON.
+    Raises EdgelineError if a fact that the manifest needs is missing, of the wrong type, or not JSON.
     """
     scratch = folder.push_scratch(model, version)
     files: list[manifest.FileEntry] = []

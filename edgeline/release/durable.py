@@ -78,8 +78,7 @@ def _lock(file: BinaryIO) -> None:
 def only_writer(lock: Path, wait_s: float) -> Iterator[None]:
     """Holds the lock of a push folder; the system frees it when the process ends, however it ends.
 
-    Raises:
-        WorkspaceLocked: Another process held it for `wait_s` seconds.
+    Raises WorkspaceLocked if another process held it for `wait_s` seconds.
     """
     with lock.open("ab") as file:
         end = time.monotonic() + wait_s

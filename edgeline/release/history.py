@@ -140,11 +140,7 @@ class History:
 
 
 def read_pointer(folder: PushFolder, model: str) -> Change | None:
-    """Reads the change in current.json; None if nothing is in production.
-
-    Raises:
-        EdgelineError: The file is damaged.
-    """
+    """Reads the change in current.json; None if nothing is in production. Raises EdgelineError for damage."""
     pointer = _read_current(folder, model)
     return pointer.change if pointer else None
 

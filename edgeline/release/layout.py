@@ -105,8 +105,7 @@ class PushFolder(Generic[Place]):
 def check_name(name: str, kind: str) -> str:
     """Returns `name` if it can be the name of a folder or file in a push folder.
 
-    Raises:
-        UsageError: The name has characters other than letters, digits, `.`, `_` and `-`, or is reserved.
+    Raises UsageError if it has characters other than letters, digits, `.`, `_` and `-`, or is reserved.
     """
     if not _NAME.fullmatch(name) or name == PINS:
         raise UsageError(
@@ -148,11 +147,7 @@ def missing_pointer(folder: PushFolder, model: str) -> EdgelineError:
 
 
 def read_document(folder: PushFolder, path: Location) -> bytes | None:
-    """Reads a document of a push folder; None if it does not exist.
-
-    Raises:
-        EdgelineError: The document cannot be read.
-    """
+    """Reads a document of a push folder; None if there is none. Raises EdgelineError if it is unreadable."""
     try:
         return read_bytes(path)
     except FileNotFoundError:
@@ -174,8 +169,7 @@ def parse(raw: bytes, kind: type[T], where: str) -> T:
 def render(document: object, title: str) -> bytes:
     """Renders a value of our types, or a mapping, as indented JSON with sorted keys; `title` is for errors.
 
-    Raises:
-        EdgelineError: A value is not finite or not a JSON type (such as a NumPy number).
+    Raises EdgelineError if a value is not finite or not a JSON type (such as a NumPy number).
     """
     try:
         plain = to_builtins(document)

@@ -68,11 +68,7 @@ class Lease:
                 seen, since = content, time.monotonic()
 
     def renew(self) -> None:
-        """Renews the lease of this writer.
-
-        Raises:
-            EdgelineError: Another writer took the lock, or the store cannot be used.
-        """
+        """Renews the lease. Raises EdgelineError if another writer took it, or the store cannot be used."""
         with self._mutex:
             version, content = objects.version_of(self._lock), self._read()
             if not self._is_ours(content) or not objects.replace(self._lock, self._make_content(), version):
@@ -148,8 +144,7 @@ def _parse_owner(content: bytes | None) -> str:
 def only_writer(lock: "UPath", wait_s: float) -> Iterator[Lease]:
     """Holds the lock of a push folder in an object store; the lock of a dead writer is free after `LEASE_S`.
 
-    Raises:
-        WorkspaceLocked: Another writer held it for `wait_s` seconds.
+    Raises WorkspaceLocked if another writer held it for `wait_s` seconds.
     """
     lease, stop = Lease(lock), threading.Event()
     lease.acquire(wait_s)

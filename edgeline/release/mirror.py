@@ -72,8 +72,7 @@ class Mirror:
     def publish(self) -> None:
         """Writes back the changes since the last call.
 
-        Raises:
-            EdgelineError: The store could not be written. Production is as it was before.
+        Raises EdgelineError if the store could not be written; production is as it was before.
         """
         files = set(manifest.files_below(self._local))
         documents = {name: (self._local / name).read_bytes() for name in files if _DOCUMENT.fullmatch(name)}

@@ -64,11 +64,7 @@ class Release:
         return self.edge / self.manifest.default.file
 
     def read(self, name: str) -> bytes:
-        """Reads a file of the bundle and checks its digest.
-
-        Raises:
-            EdgelineError: The file is missing, damaged, or not of this release.
-        """
+        """Reads a file of the bundle. Raises EdgelineError if it is missing, damaged, or of no release."""
         where = f"edge/{self.model}/{self.version}/{name}"
         expected = next((entry.sha256 for entry in self.manifest.files if entry.path == where), None)
         if expected is None:
@@ -232,8 +228,7 @@ def released_versions(folder: PushFolder, model: str) -> set[int]:
 def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: str | None = None) -> Release:
     """Reads one release, and checks its manifest against `manifest_sha256` if that is given.
 
-    Raises:
-        EdgelineError: The manifest is missing, damaged, has another digest, or is of another release.
+    Raises EdgelineError if it is missing, damaged, has another digest, or is of another release.
     """
     path = folder.edge(model) / str(version) / MANIFEST
     where = folder.relative(path)

@@ -79,8 +79,7 @@ def locate_folder(place: str) -> Path:
 def locate(place: "str | Location") -> Location:
     """Returns the folder or place in a store that a text names; a Path or UPath is returned as it is.
 
-    Raises:
-        UsageError: The text is a URL other than s3://BUCKET, or the library for s3:// is not installed.
+    Raises UsageError for a URL other than s3://BUCKET, or if the library for s3:// is not installed.
     """
     if not isinstance(place, str):
         return place
@@ -157,8 +156,7 @@ def add_path_to_errors(path: Path) -> Iterator[None]:
 def open_regular_file(path: str, flags: int) -> int:
     """Opens a regular file, as an opener for `open`; never waits for the writer of a pipe.
 
-    Raises:
-        OSError: The file cannot be opened, or is a device or a pipe.
+    Raises OSError if it cannot be opened, or is a device or a pipe.
     """
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no such pipes
     if not stat.S_ISDIR(mode := os.fstat(descriptor).st_mode) and not stat.S_ISREG(mode):
@@ -191,8 +189,7 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
 def open_read(path: Location) -> Any:
     """Opens a file or object as a binary stream that is read on demand; for use inside `explain_errors`.
 
-    Raises:
-        OSError: It cannot be opened, or is not a regular file.
+    Raises OSError if it cannot be opened, or is not a regular file.
     """
     if not isinstance(path, Path):
         # The `readline` of fsspec's file takes no limit.

@@ -20,12 +20,9 @@ from edgeline.edge.contracts import contract_error, find_mismatches
 
 
 def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.int32]:
-    """Turns a text into token ids, int32 [1, 2 * length].
+    """Turns a text into token ids, int32 [1, 2 * length]; bytes that are not UTF-8 count as separators.
 
-    Bytes that are not UTF-8 count as separators.
-
-    Raises:
-        EdgelineError: This version does not support the contract.
+    Raises EdgelineError if this version does not support the contract.
     """
     _check(contract)
     text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
