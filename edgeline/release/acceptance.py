@@ -12,6 +12,10 @@ from edgeline.release.signing import KEY_VARIABLE
 from edgeline.store.locations import Location, locate
 
 
+class PushRefused(UsageError):
+    """A push that phones would refuse."""
+
+
 def check_push(
     root: str | Location, model: str, epoch: int, signed: bool, percent: float | None = None
 ) -> None:
@@ -21,27 +25,37 @@ def check_push(
     if it begins as a canary.
 
     Raises:
-        UsageError: The epoch is lower than that of production, or higher and it begins as a canary; or
+        PushRefused: The epoch is lower than that of production, or higher and it begins as a canary; or
             production is signed and this push is not.
         EdgelineError: The store cannot be read.
     """
-    known, pointer = read_newest_readable(root, model), _is_pointer_signed(root, model)
-    _check_terms(known, model, epoch, signed, percent, pointer)
+    known = read_newest_readable(root, model)
+    if epoch < (lowest := find_lowest_epoch(known)):
+        raise PushRefused(
+            f"push.rollback_epoch is {epoch}, but phones with {model} have already seen {lowest}.",
+            "Phones refuse a release with a lower epoch. Nothing was pushed.",
+            f"Set push.rollback_epoch={lowest} in the profile, so that every run uses it.",
+        )
+    if not signed and (any(each.manifest.signed_by for each in known) or _is_pointer_signed(root, model)):
+        raise PushRefused(
+            f"{model} in production is signed, but no key is set.",
+            "Phones that check signatures refuse an unsigned release. Nothing was pushed.",
+            f"Set push.key=FILE or {KEY_VARIABLE}. To stop signing, promote an unsigned release first.",
+        )
+    if percent and known:
+        check_canary(known[-1], epoch)
 
 
 def check_push_early(
     root: str | Location, model: str, epoch: int, signed: bool, percent: float | None = None
 ) -> str:
-    """Does `check_push` if the store can be read; else returns the error as text: it may be readable later.
-
-    Raises:
-        UsageError: As in `check_push`.
-    """
+    """Does `check_push` if the store can be read; else returns the error as text: it may be so later."""
     try:
-        known, pointer = read_newest_readable(root, model), _is_pointer_signed(root, model)
+        check_push(root, model, epoch, signed, percent)
+    except PushRefused:
+        raise
     except (EdgelineError, OSError) as error:
         return str(error)
-    _check_terms(known, model, epoch, signed, percent, pointer)
     return ""
 
 
@@ -53,38 +67,10 @@ def _is_pointer_signed(root: str | Location, model: str) -> bool:
     return bool(envelope and envelope.signatures and actions and actions[-1] != "promote")
 
 
-def _check_terms(
-    known: tuple[Release, ...],
-    model: str,
-    epoch: int,
-    signed: bool,
-    percent: float | None,
-    is_pointer_signed: bool,
-) -> None:
-    if epoch < (lowest := find_lowest_epoch(known)):
-        raise UsageError(
-            f"push.rollback_epoch is {epoch}, but phones with {model} have already seen {lowest}.",
-            "Phones refuse a release with a lower epoch. Nothing was pushed.",
-            f"Set push.rollback_epoch={lowest} in the profile, so that every run uses it.",
-        )
-    if not signed and (is_pointer_signed or any(release.manifest.signed_by for release in known)):
-        raise UsageError(
-            f"{model} in production is signed, but no key is set.",
-            "Phones that check signatures refuse an unsigned release. Nothing was pushed.",
-            f"Set push.key=FILE or {KEY_VARIABLE}. To stop signing, promote an unsigned release first.",
-        )
-    if percent and known:
-        check_canary(known[-1], epoch)
-
-
 def check_canary(production: Release, epoch: int) -> None:
-    """Refuses a candidate with this rollback epoch if phones that ran it could not go back to production.
-
-    Raises:
-        UsageError: The epoch is higher than that of production.
-    """
+    """Raises PushRefused if phones that ran a candidate of this epoch could not go back to production."""
     if epoch > (before := production.manifest.rollback_epoch):
-        raise UsageError(
+        raise PushRefused(
             f"The candidate has rollback epoch {epoch}, and {production.model} {production.version} in"
             f" production has {before}.",
             "A phone that ran the candidate would refuse to go back. Production was not changed.",
@@ -96,8 +82,7 @@ def check_canary(production: Release, epoch: int) -> None:
 def check_switch(root: str | Location, release: Release) -> list[str]:
     """Refuses a release that every phone would refuse; returns warnings, a sentence for each reason of some.
 
-    Raises:
-        EdgelineError: The rollback epoch is lower than one that phones have seen.
+    Raises EdgelineError if its rollback epoch is lower than one that phones have seen.
     """
     model, manifest, known = release.model, release.manifest, read_newest_readable(root, release.model)
     if manifest.rollback_epoch < (lowest := find_lowest_epoch(known)):
