@@ -39,7 +39,7 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import parse_time
 from edgeline.labels import parse_labels
 from edgeline.records.edge import GOLDEN_FOLDER, UNLIKE_FROM
-from edgeline.records.json_file import JsonFile, decode
+from edgeline.records.json_file import JsonFile, convert, decode
 from edgeline.records.rejection import RowRejected, check_text
 from edgeline.release.layout import LABELS, MANIFEST, POINTER, PREPROCESSING, sha256_of_bytes
 from edgeline.release.manifest import FileEntry, Manifest, NewerManifest, parse_manifest
@@ -113,9 +113,7 @@ def load_bundle(
         variant: The variant that answers; by default the one that phones run.
         every: Whether the other variants are loaded too.
 
-    Raises:
-        UsageError: The release has no such variant.
-        EdgelineError: A file is damaged.
+    Raises UsageError if the release has no such variant, and EdgelineError if a file is damaged.
     """
     names = {each.name: each.file for each in manifest.variants}
     first = variant or manifest.default_variant
@@ -151,13 +149,8 @@ class _Seen(Struct, frozen=True):
     key: str | None
     pointer: Pointer
     epoch: int
-    client: str = ""
-    release: Production | None = None  # a file of an earlier version has none
-
-    @property
-    def digest(self) -> str:
-        """Returns the digest of the manifest of the release that was proven."""
-        return (self.release or self.pointer.production).manifest_sha256
+    client: str
+    release: Production  # that was proven
 
 
 _SEEN = JsonFile[_Seen]("seen.json", _Seen)
@@ -222,7 +215,7 @@ class Phone:
         self.bundle: Bundle | None = None
         if self._seen:
             with suppress(EdgelineError, OSError):  # a damaged one is fetched again
-                self.bundle = self._load(self._keep / self._seen.digest[:16])
+                self.bundle = self._load(self._keep / self._seen.release.manifest_sha256[:16])
 
     @_refuse_full_disk()
     def update(self, now: datetime | None = None) -> bool:
@@ -240,7 +233,7 @@ class Phone:
         release = pointer.choose(self.client)
         self._check_pointer(pointer, release, now)
         version, digest, epoch = release.version, release.manifest_sha256, seen.epoch if seen else 0
-        if seen and self.bundle and seen.digest == digest:
+        if seen and self.bundle and seen.release.manifest_sha256 == digest:
             self._write(_Seen(key, pointer, epoch, self.client, release))
             return False
         raw = self._fetch(f"{version}/{MANIFEST}")
@@ -288,7 +281,7 @@ class Phone:
         required = self._key or (self._seen.key if self._seen else None)
         try:
             document = decode(self._fetch(POINTER), Mapping[str, Any])
-            envelope: Envelope = decode(json.dumps(document.get("signed")).encode(), Envelope)
+            envelope: Envelope = convert(document.get("signed"), Envelope)
             pointer, key = envelope.read()
         except ValueError as error:
             raise Refused("pointer", f"{POINTER} has no signed pointer that is right: {error}.") from error
@@ -310,7 +303,7 @@ class Phone:
         if pointer.counter < seen.counter or (pointer.counter == seen.counter and changed):
             found = f"An old pointer was replayed: its counter is {pointer.counter}, {seen.counter} was seen."
             raise Refused("replayed", found)
-        before = (self._seen.release or seen.production).version
+        before = self._seen.release.version
         if version < before and pointer.rollbacks <= seen.rollbacks:
             found = f"Version {version} is lower than {before}, and no rollback was signed."
             raise Refused("lower", found)

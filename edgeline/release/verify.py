@@ -102,8 +102,7 @@ def find_release_problems(folder: PushFolder, model: str, version: int, history:
 def read_bundle(place: Location) -> Manifest:
     """Reads the manifest of the bundle in `place`, the part of a release for phones.
 
-    Raises:
-        EdgelineError: The manifest is missing, damaged, or newer than this code.
+    Raises EdgelineError if it is missing, damaged, or newer than this code.
     """
     try:
         raw = read_bytes(place / MANIFEST)
@@ -123,7 +122,6 @@ def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
     digests = {each.path: each.sha256 for each in select_entries(manifest.files, home)}
     if signer:
         expected[SIGNATURE] = f"the signature of {MANIFEST} with {signer}"
-    if MODEL_KEY in digests:  # releases of earlier versions have none
         expected[MODEL_SIGNATURE] = f"the signature of all files with {MODEL_KEY}"
     problems = _check_part(place, home, manifest, {MANIFEST, *expected})
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from edgeline.errors import UsageError
 from edgeline.records.run import Run
+from edgeline.release.layout import PushFolder
+from edgeline.release.releases import models, nothing_of
 from edgeline.report import records
 from edgeline.report.collect import collect
 from edgeline.report.facts import Facts
@@ -81,9 +83,6 @@ def resolve_known_place(place: Place, why: str) -> tuple[Run | None, str, str]:
         UsageError: There is no workspace; `why` says what for.
         EdgelineError: Neither the place nor the workspace has the model.
     """
-    from edgeline.release.layout import PushFolder
-    from edgeline.release.releases import models, nothing_of
-
     if place.store is None and not place.workspace.is_dir():
         raise UsageError(
             f"There is no workspace {place.workspace}.",
@@ -102,8 +101,6 @@ def resolve_place(place: Place) -> tuple[Run | None, str, str]:
 
     Without a run, the model is the only one of the store; of several or none, the default workload.
     """
-    from edgeline.release.releases import models
-
     earlier = read_runs(place.workspace, place.workload)
     last = earlier[-1] if earlier else None
     root = place.store or find_push(last, place.workspace)
@@ -176,15 +173,15 @@ def write_report(run: Run, folder: RunFolder) -> tuple[Path, Facts]:
 def _find_records(store: str, named: str | None) -> tuple[Location, str]:
     """Returns the place where a cluster keeps the records of the model's runs, and the model's name."""
     root = locate(store) / "runs"
-    models = sorted(list_folders(root))
-    model = named or (models[0] if len(models) == 1 else None)
-    if model is None and models:
+    known = sorted(list_folders(root))
+    model = named or (known[0] if len(known) == 1 else None)
+    if model is None and known:
         raise UsageError(
-            f"{store} holds the records of {' and '.join(models)}.",
+            f"{store} holds the records of {' and '.join(known)}.",
             "A report covers one model.",
-            f"Choose one: --workload {models[0]}.",
+            f"Choose one: --workload {known[0]}.",
         )
-    if model is None or model not in models:
+    if model is None or model not in known:
         what = f"run of {model}" if model else "run"
         raise UsageError(
             f"There is no record of a {what} in {root}.",

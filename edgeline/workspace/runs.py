@@ -17,8 +17,8 @@ from edgeline.records.events import EventReader, Planned, StepChanged
 from edgeline.records.run import RUN, Artifact, Run, Step
 from edgeline.records.verdict import PUSH
 from edgeline.release.manifest import files_below
+from edgeline.release.releases import current, find_version_of_run
 from edgeline.report.sources import Sources
-from edgeline.store.locations import name_place, write_atomically
 
 # The name by which commands take the run that pushed the release in production.
 PRODUCTION = "production"
@@ -35,8 +35,7 @@ class RunFolder:
 
     def write(self, run: Run) -> None:
         """Replaces the record atomically."""
-        with write_atomically(self.record, sync=True) as file:
-            file.write(RUN.to_bytes(run))
+        RUN.write(self.path, run, sync=True)
 
     def read(self) -> Run | None:
         """Reads the record; None where there is none, or, with a warning, where it cannot be read."""
@@ -69,8 +68,6 @@ def _end_killed(run: Run) -> Run:
 
 def find_pushed_version(run: Run) -> int | None:
     """Returns the version that a run pushed; None if it pushed none, or its store cannot be read."""
-    from edgeline.release.releases import find_version_of_run
-
     pushed = Sources.of(run).pushed_model
     if (push := PUSH.find_readable(pushed) if pushed else None) is not None:
         return push.version if push.outcome == "pushed" else None
@@ -191,7 +188,7 @@ def find_push(last: Run | None, workspace: Path) -> str:
     given = last.settings.get("push") if last and last.engine == "local" else None
     is_inside = isinstance(given, Mapping) and given.get("destination", "") is None
     if last and not is_inside:
-        return name_place(last.push)  # records of earlier versions may end with a slash
+        return last.push
     return str(workspace.absolute() / "push")
 
 
@@ -211,8 +208,6 @@ def find_registry(last: Run | None, workspace: Path) -> str | None:
 
 def in_production(push: str, model: str) -> str:
     """Returns the id of the run that pushed the release in production. Raises UsageError if there is none."""
-    from edgeline.release.releases import current
-
     if (release := current(push, model)) is None:
         raise UsageError(
             f"No release of {model} is in production in {push}.",

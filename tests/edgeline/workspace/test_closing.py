@@ -68,17 +68,6 @@ def test_a_model_that_was_held_back_ends_with_3_and_the_reasons_of_the_gate(fold
     assert run.details == "edgeline show latest"
 
 
-@pytest.mark.parametrize(("exit_code", "outcome"), [(4, "refused"), (5, "failed"), (130, "interrupted")])
-def test_an_error_decides_the_outcome(folder, make_run, exit_code, outcome):
-    error = Problem("No photo is labelled.", "w", "d", exit_code=exit_code)
-
-    run = closing.conclude(make_run(), folder, error, [])
-
-    assert (run.outcome, run.exit_code) == (outcome, exit_code)
-    assert run.reasons == ("No photo is labelled.",)
-    assert run.error == error
-
-
 def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, put_out, make_run):
     put_out("EdgeValidator", EDGE_FAIL)
     error = Problem("The disk is full.", "Nothing can be written.", "Free some space.")
@@ -92,30 +81,27 @@ def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, put_o
     assert all(part in page for part in (error.found, error.why, error.do, EDGE_FAIL.reasons[0]))
 
 
-def test_what_fails_after_the_push_does_not_say_that_nothing_was_pushed(folder, put_out, make_run):
+@pytest.mark.parametrize(
+    ("exit_code", "outcome", "said"),
+    [
+        (1, "failed", "The run failed in ReleaseGate, after version 3 was pushed."),
+        (130, "interrupted", "after version 3 was pushed; the same command resumes it."),
+    ],
+)
+def test_what_ends_a_run_after_its_push_does_not_say_that_nothing_was_pushed(
+    folder, put_out, make_run, exit_code, outcome, said
+):
     put_out("Pusher", Push("pushed", 3, ("Version 3 of shelf is in production.",)))
     EventWriter(folder.events)(StepChanged(Step("ReleaseGate", "failed")))
+    error = Problem("The store cannot be reached.", exit_code=exit_code)
 
-    run = closing.conclude(make_run(), folder, Problem("The store cannot be reached."), [])
+    run = closing.conclude(make_run(), folder, error, [])
 
-    assert (run.outcome, run.exit_code, run.version) == ("failed", 1, 3)
-    assert closing.headline(run) == "Failed after version 3 of shelf was pushed."
-    page = write_report(run, folder)[0].read_text()
-    assert "The run failed in ReleaseGate, after version 3 was pushed." in page
-    trouble = dict(_check_end(Facts(run), Situation("shelf", (), None, "", (), folder.path, "")))["run"]
-    assert trouble.what == closing.headline(run)
-
-
-def test_a_run_that_is_interrupted_after_its_push_says_what_it_pushed(folder, put_out, make_run):
-    put_out("Pusher", Push("pushed", 3, ("Version 3 of shelf is in production.",)))
-    EventWriter(folder.events)(StepChanged(Step("RunReport", "failed")))
-
-    run = closing.conclude(make_run(), folder, Problem("The run was stopped (Ctrl-C).", exit_code=130), [])
-
-    assert (run.outcome, run.exit_code, run.version) == ("interrupted", 130, 3)
-    assert closing.headline(run) == "Interrupted after version 3 of shelf was pushed."
-    page = write_report(run, folder)[0].read_text()
-    assert "interrupted in RunReport, after version 3 was pushed; the same command resumes it." in page
+    assert (run.outcome, run.exit_code, run.version, run.error) == (outcome, exit_code, 3, error)
+    assert closing.headline(run) == f"{outcome.capitalize()} after version 3 of shelf was pushed."
+    assert said in write_report(run, folder)[0].read_text()
+    found = _check_end(Facts(run), Situation("shelf", (), None, "", (), folder.path, ""))
+    assert [trouble.what for _, trouble in found] == [closing.headline(run)] * (outcome == "failed")
 
 
 def test_a_store_that_is_away_at_the_end_hides_nothing_of_a_run(make_run):

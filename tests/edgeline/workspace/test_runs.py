@@ -120,20 +120,16 @@ def test_a_run_that_is_killed_after_its_push_says_what_it_pushed(tmp_path, make_
         runs.mark_killed(tmp_path)
 
 
-def test_latest_is_the_newest_run_and_an_unknown_one_comes_with_the_nearest(tmp_path, make_run):
+def test_a_run_is_named_by_the_beginning_of_its_id_and_an_unknown_one_comes_with_the_nearest(
+    tmp_path, make_run
+):
     for day in (4, 5):
         write_run(tmp_path, make_run(id=f"2026100{day}-091233", outcome="pushed"))
 
     assert runs.find_run(tmp_path, "latest")[1].id == "20261005-091233"
+    assert runs.find_run(tmp_path, "20261004")[1].id == "20261004-091233"
     with pytest.raises(UsageError, match=r"Did you mean 20261004-091233\?"):
         runs.find_run(tmp_path, "20261004-091234")
-
-
-def test_the_beginning_of_an_id_names_a_run_unless_several_begin_so(tmp_path, make_run):
-    for day in (4, 5):
-        write_run(tmp_path, make_run(id=f"2026100{day}-091233", outcome="pushed"))
-
-    assert runs.find_run(tmp_path, "20261004")[1].id == "20261004-091233"
     with pytest.raises(UsageError, match="2 runs begin with '202610': 20261004-091233, 20261005-091233"):
         runs.find_run(tmp_path, "202610")
 
@@ -141,11 +137,6 @@ def test_the_beginning_of_an_id_names_a_run_unless_several_begin_so(tmp_path, ma
 def test_a_workspace_without_runs_says_how_to_make_one(tmp_path):
     with pytest.raises(UsageError, match="holds no run"):
         runs.find_run(tmp_path, "latest")
-
-
-def test_the_store_of_a_run_of_an_earlier_version_has_its_name_of_today(tmp_path, make_run):
-    given = make_run(push="s3://bucket/push/", settings={"push": {"destination": "s3://bucket/push/"}})
-    assert runs.find_push(given, tmp_path) == "s3://bucket/push"
 
 
 def test_a_run_of_a_clock_that_was_years_ahead_is_the_latest_until_the_next_one_is_made(tmp_path, make_run):
