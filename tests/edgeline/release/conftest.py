@@ -40,10 +40,13 @@ def pushed(base: Path, root: Path) -> Path:
 
 @pytest.fixture
 def push(root: Path, tmp_path: Path) -> Callable[..., Release]:
-    """Pushes a model of that content, with these settings."""
+    """Pushes models of these contents, with these settings; returns the last release."""
 
-    def do(content: str, **settings: object) -> Release:
-        return store.push(root, "shelf", make_candidate(tmp_path / content, content, 100, **settings))
+    def do(*contents: str, **settings: object) -> Release:
+        for content in contents:
+            made = make_candidate(tmp_path / content, content, 100, **settings)
+            release = store.push(root, "shelf", made)
+        return release
 
     return do
 

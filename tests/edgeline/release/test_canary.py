@@ -28,8 +28,7 @@ def read(root):
 
 
 def test_a_candidate_is_promoted_or_withdrawn_and_production_is_what_it_was_until_then(root, push):
-    for content in ("one", "two"):
-        push(content)
+    push("one", "two")
     store.rollback(root, "shelf", "two is worse", key=KEY)
     assert store.rollout(root, "shelf", 2, 10, "another try", KEY).version == 2
     assert store.current(root, "shelf").version == 1 and read(root) == (1, (2, 10), 1)
@@ -55,8 +54,7 @@ def test_a_candidate_is_promoted_or_withdrawn_and_production_is_what_it_was_unti
 
 
 def test_an_older_release_can_be_tried_and_phones_are_told_that_they_may_go_back(root, push):
-    for content in ("one", "two"):
-        push(content)
+    push("one", "two")
     store.rollout(root, "shelf", 1, 10, "was it better?", KEY)
     assert read(root) == (2, (1, 10), 1)
     store.rollback(root, "shelf", "no", key=KEY)
@@ -73,8 +71,7 @@ def test_a_push_with_a_share_begins_as_a_canary_but_the_first_one(root, push):
 
 
 def test_a_withdrawn_candidate_counts_as_rolled_back_and_a_rollback_goes_on_to_the_one_before(root, push):
-    for content in ("one", "two"):
-        push(content)
+    push("one", "two")
     push("three", canary_percent=5)
     store.rollback(root, "shelf", "three is worse", key=KEY)
     assert read_history(PushFolder(root), "shelf").rolled_back == {3}
@@ -82,8 +79,7 @@ def test_a_withdrawn_candidate_counts_as_rolled_back_and_a_rollback_goes_on_to_t
 
 
 def test_a_candidate_is_not_collected_and_stays_a_candidate(root, push):
-    for content in ("one", "two", "three", "four"):
-        push(content)
+    push("one", "two", "three", "four")
     store.rollout(root, "shelf", 1, 10, "was it better?", KEY)
     before = read(root)
     assert list(store.collect(root, "shelf", 1)) == [2]
@@ -96,8 +92,7 @@ def test_a_candidate_is_not_collected_and_stays_a_candidate(root, push):
 @pytest.mark.parametrize("content", [None, b"{"])
 def test_without_its_pointer_a_canary_goes_by_the_log(root, push, content):
     pointer = root / "edge/shelf/current.json"
-    for name in ("one", "two"):
-        push(name)
+    push("one", "two")
 
     def damage():
         pointer.write_bytes(content) if content else pointer.unlink()

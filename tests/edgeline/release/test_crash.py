@@ -97,18 +97,6 @@ def test_an_audit_line_that_finds_no_room_undoes_nothing_and_is_written_later(ro
     assert store.verify(root, "shelf") == []
 
 
-def test_on_a_full_disk_a_push_fails_and_everything_is_as_it_was(small_disk, tmp_path):
-    root = small_disk / "push"
-    store.push(root, "shelf", make_candidate(tmp_path / "old", "old"))
-    before = snapshot(root)
-    big = make_candidate(tmp_path / "big", "big", size=50_000)
-    with pytest.raises(EdgelineError, match="No space left on device") as caught:
-        store.push(root, "shelf", big)
-    assert "no room left" in caught.value.why and caught.value.do
-    assert snapshot(root) == before and store.verify(root, "shelf") == []
-    assert store.push(root, "shelf", make_candidate(tmp_path / "new", "new")).version == 2
-
-
 def test_with_not_one_free_block_neither_push_nor_rollback_changes_anything(small_disk, tmp_path):
     root = small_disk / "push"
     for content in ("one", "two"):

@@ -81,25 +81,14 @@ def test_a_missing_key_is_named(manifest):
 
 
 @pytest.mark.parametrize(
-    "path",
-    [
-        "/etc/passwd",
-        "edge/shelf/1/../../x",
-        "edge/shelf/2/labels.txt",
-        "edge/shelf/1//x",
-    ],
+    "path", ["/etc/passwd", "edge/shelf/1/../../x", "edge/shelf/2/labels.txt", "edge/shelf/1//x", "twice"]
 )
-def test_a_path_outside_the_release_is_refused(manifest, path):
+def test_a_path_outside_the_release_or_listed_twice_is_refused(manifest, path):
     document = json.loads(render(manifest, "A manifest"))
-    document["files"][0]["path"] = path
-    with pytest.raises(EdgelineError, match="not a POSIX path under serving/shelf/1/"):
-        parse_manifest(json.dumps(document).encode(), "m.json")
-
-
-def test_a_path_listed_twice_is_refused(manifest):
-    document = json.loads(render(manifest, "A manifest"))
-    document["files"].append(document["files"][0])
-    with pytest.raises(EdgelineError, match="the same path twice"):
+    files = document["files"]
+    files[0]["path"] = files[1]["path"] if path == "twice" else path
+    found = "the same path twice" if path == "twice" else "not a POSIX path under serving/shelf/1/"
+    with pytest.raises(EdgelineError, match=found):
         parse_manifest(json.dumps(document).encode(), "m.json")
 
 

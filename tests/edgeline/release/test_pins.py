@@ -5,43 +5,33 @@ from edgeline.release.layout import PushFolder
 from edgeline.release.pins import read_pins, render_pins
 
 
-def test_each_model_is_pinned_to_the_version_in_production(root, candidate):
-    store.push(root, "shelf", candidate)
-    store.push(root, "shelf", candidate)
-    store.push(root, "sentiment", candidate)
-    assert read_pins(PushFolder(root)) == {"sentiment": (1,), "shelf": (2,)}
-    store.rollback(root, "shelf", "drill")
-    assert read_pins(PushFolder(root)) == {"sentiment": (1,), "shelf": (1,)}
+def test_each_model_is_pinned_to_its_version_in_production_also_beside_one_with_a_damaged_pointer(
+    pushed, candidate
+):
+    store.rollback(pushed, "shelf", "drill")
+    assert read_pins(PushFolder(pushed)) == {"shelf": (2,)}
+    (pushed / "edge/shelf/current.json").write_text("{")
+    store.push(pushed, "sentiment", candidate)
+    assert read_pins(PushFolder(pushed)) == {"sentiment": (1,), "shelf": (2,)}
 
 
-def test_while_a_canary_is_open_both_versions_are_pinned_and_have_a_label(root, candidate):
-    for _ in range(2):
-        store.push(root, "shelf", candidate)
-    before = PushFolder(root).pins.read_bytes()
-    store.rollback(root, "shelf", "drill")
-    store.rollout(root, "shelf", 2, 10, "drill")
-    assert read_pins(PushFolder(root)) == {"shelf": (1, 2)}
-    PushFolder(root).pins.write_bytes(before)
-    (problem,) = store.verify(root, "shelf")
-    assert "found version 2. Expected version 1 and 2, as in current.json" in problem
-    store.promote(root, "shelf", 2, "drill")
-    assert PushFolder(root).pins.read_bytes() == before
+def test_while_a_canary_is_open_both_versions_are_pinned_and_have_a_label(pushed):
+    before = PushFolder(pushed).pins.read_bytes()
+    store.rollback(pushed, "shelf", "drill")
+    store.rollout(pushed, "shelf", 3, 10, "drill")
+    assert read_pins(PushFolder(pushed)) == {"shelf": (2, 3)}
+    PushFolder(pushed).pins.write_bytes(before)
+    (problem,) = store.verify(pushed, "shelf")
+    assert "found version 3. Expected version 2 and 3, as in current.json" in problem
+    store.promote(pushed, "shelf", 3, "drill")
+    assert PushFolder(pushed).pins.read_bytes() == before
 
 
-def test_a_damaged_pointer_of_one_model_leaves_its_pin_and_stops_no_other_model(root, candidate):
-    for _ in range(2):
-        store.push(root, "shelf", candidate)
-    (root / "edge/shelf/current.json").write_text("{")
-    store.push(root, "sentiment", candidate)
-    assert read_pins(PushFolder(root)) == {"sentiment": (1,), "shelf": (2,)}
-
-
-def test_a_pin_changed_by_hand_is_fixed_by_the_next_writer(root, candidate):
-    store.push(root, "shelf", candidate)
-    PushFolder(root).pins.write_bytes(render_pins({"shelf": (7, 8), "ghost": (1,)}))
-    store.repair(root)
-    assert read_pins(PushFolder(root)) == {"shelf": (1,)}
-    assert store.verify(root, "shelf") == []
+def test_a_pin_changed_by_hand_is_fixed_by_the_next_writer(pushed):
+    PushFolder(pushed).pins.write_bytes(render_pins({"shelf": (7, 8), "ghost": (1,)}))
+    store.repair(pushed)
+    assert read_pins(PushFolder(pushed)) == {"shelf": (3,)}
+    assert store.verify(pushed, "shelf") == []
 
 
 def test_tf_serving_itself_would_read_the_same_pins():

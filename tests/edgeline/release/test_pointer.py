@@ -49,8 +49,7 @@ def test_each_change_raises_the_counter_and_a_lower_version_the_count_of_rollbac
 
 
 def test_a_signed_pointer_is_not_replaced_without_a_key_and_collecting_needs_none(root, push):
-    for content in ("one", "two", "three"):
-        push(content)
+    push("one", "two", "three")
     for change in (
         lambda: store.rollback(root, "shelf", "three is worse"),
         lambda: store.promote(root, "shelf", 1, "one was better"),
@@ -111,8 +110,7 @@ def test_a_clock_that_was_set_back_lets_no_pointer_expire_early(root, push, monk
 
 
 def test_phones_may_go_back_even_if_the_log_lost_the_rollback_before(root, push):
-    for content in ("one", "two", "three"):
-        push(content)
+    push("one", "two", "three")
     store.rollback(root, "shelf", "drill", key=make_key())
     store.promote(root, "shelf", 3, "drill", make_key())
     log = root / "edge/shelf/history.jsonl"
@@ -127,8 +125,7 @@ def test_phones_may_go_back_even_if_the_log_lost_the_rollback_before(root, push)
 
 
 def test_one_that_another_key_signs_is_told(root, push, caplog):
-    for name in ("one", "two"):
-        push(name)
+    push("one", "two")
     assert caplog.messages == []
     for change in (
         lambda: push("three", signing_key=make_key(2)),

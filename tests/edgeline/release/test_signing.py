@@ -146,7 +146,7 @@ def test_of_a_bundle_in_which_one_byte_was_changed_anywhere_none_is_accepted(bun
     assert refusal(bundle, key) == ""
     for path in sorted(bundle.iterdir()):
         whole = path.read_bytes()
-        for at in range(0, len(whole), 1 if path.name == "manifest.sig" else 47):
+        for at in range(0, len(whole), 1 if path.name == "manifest.sig" else 101):
             changed = bytearray(whole)
             changed[at] ^= 1 << at % 8
             path.write_bytes(changed)
@@ -154,18 +154,15 @@ def test_of_a_bundle_in_which_one_byte_was_changed_anywhere_none_is_accepted(bun
             if not refusal(bundle, key):
                 missed.append((path.name, at))
         path.write_bytes(whole)
-    assert tried > 250 and missed == []
+    assert tried > 150 and missed == []
 
 
-@pytest.mark.parametrize("size", [0, 63, 65])
-def test_a_signature_of_another_length_is_refused(bundle, size):
+def test_a_signature_of_another_length_or_one_that_is_missing_or_a_link_is_named(bundle):
     path = bundle / "manifest.sig"
-    path.write_bytes((path.read_bytes() * 2)[:size])
-    assert "manifest.sig: found another signature. Expected the signature of" in refusal(bundle, None)
-
-
-def test_a_signature_that_is_missing_or_a_link_is_named(bundle):
-    path = bundle / "manifest.sig"
+    whole = path.read_bytes()
+    for size in (0, 63, 65):
+        path.write_bytes((whole * 2)[:size])
+        assert "manifest.sig: found another signature. Expected the signature of" in refusal(bundle, None)
     path.rename(bundle.parent / "moved")
     assert "edge/shelf/1/manifest.sig: found no readable file" in refusal(bundle, None)
     path.symlink_to(bundle.parent / "moved")
