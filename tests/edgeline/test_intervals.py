@@ -62,9 +62,9 @@ def test_the_interval_holds_the_share_where_one_group_is_far_larger_than_the_oth
 @pytest.mark.parametrize("share", [0.8, 0.97])
 def test_the_mean_of_all_groups_is_in_the_interval_about_as_often_as_it_says(groups, share):
     random, inside = np.random.default_rng(groups), 0
-    for _ in range(60):
+    for _ in range(40):
         hits = random.binomial(200, random.beta(share * 4, (1 - share) * 4, groups))
         low, high = of_groups(hits, [200] * groups)
         inside += low <= share <= high
     # A bootstrap of 5 groups, or their variance, holds a share of 0.97 in 30 to 70 %.
-    assert inside >= 50
+    assert inside >= 34

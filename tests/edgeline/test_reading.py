@@ -149,30 +149,28 @@ def test_the_model_in_production_answers_as_on_a_phone(tmp_path, workspace, hist
     assert edgeline.open(f"file://{workspace / 'push'}").model(version=1).labels == ("dark", "bright")
     with pytest.raises(UsageError, match="celsius"):
         history.model().predict({"kelvin": ["21.5", "30"]})
+    with pytest.raises(UsageError, match=r"shelf has no release 99\. Existing releases: 1\."):
+        history.model(version=99)
+
+
+def push_model(workspace, labels, preprocessing, file):
+    """Puts a release with this file and its contract into production."""
+    candidate = make_candidate(workspace.parent / "made", labels=labels, preprocessing=preprocessing)
+    for path in candidate.edge_files.values():
+        path.write_bytes(file)
+    store.push(workspace / "push", "shelf", candidate)
 
 
 def test_a_text_or_photo_that_is_not_there_is_an_error_of_edgeline(tmp_path, workspace, history, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    candidate = make_candidate(tmp_path / "made", labels=("dark", "bright"), preprocessing=TOKENS)
-    for name in ("model_fp16.tflite", "model_int8.tflite"):
-        candidate.edge_files[name].write_bytes(tflite(SHAPES["tokens"], "int32", 0.5))
-    store.push(workspace / "push", "shelf", candidate)
+    push_model(workspace, ("dark", "bright"), TOKENS, tflite(SHAPES["tokens"], "int32", 0.5))
     with pytest.raises(EdgelineError, match=rf"{tmp_path}/none\.txt") as missing:
         list(history.model().predict_file("~/none.txt"))
     assert missing.value.why and missing.value.do
 
 
-def test_the_version_of_a_release_that_never_was_is_refused_with_those_that_are(tmp_path, history):
-    push_with_golden(tmp_path)
-    with pytest.raises(UsageError, match=r"shelf has no release 99\. Existing releases: 1\."):
-        history.model(version=99)
-
-
 def test_a_model_of_a_kind_of_ones_own_says_where_its_file_is(tmp_path, workspace, history, capsys):
-    candidate = make_candidate(tmp_path / "made", labels=("a", "b"), preprocessing={"kind": "gesture"})
-    for name in ("model_fp16.tflite", "model_int8.tflite"):
-        candidate.edge_files[name].write_bytes(tflite(SHAPES["row"], "float32", 0.0))
-    store.push(workspace / "push", "shelf", candidate)
+    push_model(workspace, ("a", "b"), {"kind": "gesture"}, tflite(SHAPES["row"], "float32", 0.0))
 
     for ask in (
         lambda: history.model().predict({"samples": [0.1]}),
@@ -259,13 +257,10 @@ def by_kind():
 
 
 @pytest.fixture
-def pumps(tmp_path, by_kind, workspace, history):
+def pumps(by_kind, workspace, history):
     kind = {"name": "kind", "vocabulary": ["pump"]}
     contract = {**ROW, "readings": 1, "numbers": [], "categories": [kind], "vocabulary_size": 1}
-    candidate = make_candidate(tmp_path / "made", labels=("other", "pump"), preprocessing=contract)
-    for name in ("model_fp16.tflite", "model_int8.tflite"):
-        candidate.edge_files[name].write_bytes(by_kind)
-    store.push(workspace / "push", "shelf", candidate)
+    push_model(workspace, ("other", "pump"), contract, by_kind)
     return history.model()
 
 
@@ -294,25 +289,21 @@ def test_what_is_no_row_is_refused_by_a_model_of_rows(pumps, example):
     [
         (lambda history: history.run().predictions(), "has no predictions here"),
         (lambda history: history.run().label_issues(), "has no list of labels here"),
+        (lambda history: history.run().report(), "has no report here"),
         (lambda history: history.run().model(), "pushed no model: it was held"),
         (lambda history: history.run().step("Pusher"), "had no step 'Pusher'"),
         (lambda history: history.model(), "has no model 'shelf'"),
         (lambda history: edgeline.open("nowhere"), "There is no folder nowhere"),
     ],
 )
-def test_what_is_not_there_is_said(history, ask, found):
+def test_what_is_not_there_is_said(workspace, history, ask, found):
+    next(workspace.rglob("report.html")).unlink()
     with pytest.raises(UsageError) as refused:
         ask(history)
     assert found in refused.value.found
 
 
-def test_a_page_that_was_removed_is_said(workspace, history):
-    (next((workspace / "runs").iterdir()) / "report.html").unlink()
-    with pytest.raises(UsageError, match="has no report here"):
-        history.run().report()
-
-
-def test_the_outputs_of_a_step_are_its_folders(workspace, make_run):
+def test_the_outputs_of_a_step_are_its_folders(workspace):
     folder = RunFolder(workspace / "runs" / "20261005-091233")
     for key in ("evaluation", "blessing"):
         record_output(folder, "Trainer", key, f"/a/{key}")
