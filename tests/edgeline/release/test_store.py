@@ -106,25 +106,23 @@ def test_every_change_is_audited_by_a_line_that_is_appended(pushed):
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "message"),
+    ("change", "arguments", "error", "message"),
     [
-        (lambda root: store.rollback(root, "shelf", "why not"), EdgelineError, "before the current one"),
-        (
-            lambda root: store.rollback(root, "shelf", "why", to=9),
-            UsageError,
-            "no release 9.*There are no other releases",
-        ),
-        (lambda root: store.promote(root, "shelf", 1, "again"), UsageError, "in production already"),
-        (lambda root: store.promote(root, "shelf", 1, "  "), UsageError, "reason is empty"),
-        (lambda root: store.promote(root, "shelv", 1, "typo"), UsageError, "no model 'shelv'.*has: shelf"),
-        (lambda root: store.promote(root, "../shelf", 1, "path"), UsageError, "model name '../shelf' is not"),
+        (store.rollback, ("shelf", "why not"), EdgelineError, "before the current one"),
+        (store.rollback, ("shelf", "why", 9), UsageError, "no release 9.*There are no other releases"),
+        (store.promote, ("shelf", 1, "again"), UsageError, "in production already"),
+        (store.promote, ("shelf", 1, "  "), UsageError, "reason is empty"),
+        (store.promote, ("shelv", 1, "typo"), UsageError, "no model 'shelv'.*has: shelf"),
+        (store.promote, ("../shelf", 1, "path"), UsageError, "model name '../shelf' is not"),
     ],
 )
-def test_a_change_that_cannot_be_made_says_why_in_three_parts(root, candidate, change, error, message):
+def test_a_change_that_cannot_be_made_says_why_in_three_parts(
+    root, candidate, change, arguments, error, message
+):
     store.push(root, "shelf", candidate)
     before = snapshot(root)
     with pytest.raises(error, match=message):
-        change(root)
+        change(root, *arguments)
     assert snapshot(root) == before
 
 
