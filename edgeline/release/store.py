@@ -73,10 +73,6 @@ from edgeline.release.pointer import (
 from edgeline.release.releases import (
     Release,
     current,
-    find_collected,
-    find_rollout,
-    find_version,
-    get,
     missing_release,
     models,
     nothing_of,
@@ -84,35 +80,18 @@ from edgeline.release.releases import (
     released_versions,
     releases,
 )
+from edgeline.release.releases import find_collected as find_collected
+from edgeline.release.releases import find_rollout as find_rollout
+from edgeline.release.releases import find_version as find_version
+from edgeline.release.releases import get as get
 from edgeline.release.signing import KEY_VARIABLE, digits_of
-from edgeline.release.verify import find_release_problems, known_versions, verify
+from edgeline.release.verify import find_release_problems
+from edgeline.release.verify import known_versions as known_versions
+from edgeline.release.verify import verify as verify
 from edgeline.store.locations import Location, locate, measure_size
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-__all__ = [
-    "Candidate",
-    "Release",
-    "check_push",
-    "collect",
-    "current",
-    "find_collected",
-    "find_rollout",
-    "find_version",
-    "get",
-    "known_versions",
-    "models",
-    "promote",
-    "push",
-    "releases",
-    "renew",
-    "repair",
-    "rollback",
-    "rollout",
-    "verify",
-    "warn_of_key",
-]
 
 # A push of a few megabytes takes a second; a writer that takes longer than this is stuck.
 LOCK_WAIT_S = 60.0
