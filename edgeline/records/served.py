@@ -7,7 +7,7 @@ estimate accuracy; those that looked wrong are counted apart.
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from statistics import fmean, median
@@ -61,7 +61,6 @@ class Tally:
     expected: float  # the mean of their scores: the accuracy to expect if scores are calibrated
     drawn: int = 0  # at random, to be checked
     checked: Estimate | None = None  # accuracy of those that were; the interval allows for groups
-    expected_of_checked: float | None = None  # the mean of the scores of those
     doubted: int = 0  # checked because they looked wrong to a person
     doubted_right: int = 0
 
@@ -229,15 +228,7 @@ def _identify(answers: Iterable[Answer]) -> Iterator[tuple[object, Answer]]:
     places: dict[object, dict[str, object]] = {}
     with_example: dict[object, object] = {}
     for answer in sorted(answers, key=lambda answer: not answer.example):
-        same = (
-            answer.device,
-            answer.at,
-            answer.nth,
-            answer.version,
-            answer.variant,
-            answer.said,
-            answer.score,
-        )
+        same = replace(answer, example="", chosen="")
         span, _, name = answer.example.partition("/")
         rows = places.setdefault((same, span), {})
         key = same, rows.setdefault(name, len(rows)) if ROW.fullmatch(name) else name
@@ -281,7 +272,6 @@ def _count(answers: Sequence[Answer], truths: Mapping[str, Truth]) -> Tally:
         Estimate.of([a.said == t.label for a, t in drawn], [t.group or a.example for a, t in drawn])
         if drawn
         else None,
-        fmean(each.score for each, _ in drawn) if drawn else None,
         len(doubted),
         sum(doubted),
     )

@@ -221,7 +221,7 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace, 
     assert "answered" not in edgeline("status")[1]
     folder = RunFolder(next((workspace / "runs").iterdir()))
     checked = Estimate(200, 12, 0.93, 0.88, 0.96)
-    tally = Tally(1_530, 0.95, 230, checked, 0.94, 12, 3)
+    tally = Tally(1_530, 0.95, 230, checked, 12, 3)
     served = Served((ServedVersion(2, Tally(5, 0.5)), ServedVersion(1, tally)))
     leave(folder, "ExampleGen", "quarantine", SERVED, served)
     leave(folder, "Evaluator", "evaluation", PUSHED, {1: PushedVersion.of("", METRICS)})
