@@ -275,11 +275,11 @@ def _is_plain(relative: str) -> bool:
 
 
 def read_version(info: Mapping[str, Any]) -> str:
-    """Returns a text that changes with an object's content, from fsspec's info on it; empty for none."""
-    for key in ("ETag", "etag", "md5Hash", "generation", "LastModified", "last_modified", "mtime", "created"):
-        if info.get(key):
-            return str(info[key]).strip('"')
-    return ""
+    """Returns a text that changes with an object's content, from fsspec's info on it; empty for none.
+
+    In memory, an object of fsspec has no ETag.
+    """
+    return str(info.get("ETag") or info.get("created") or "").strip('"')
 
 
 def copy_tree(source: Location, target: Path) -> None:

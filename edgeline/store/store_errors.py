@@ -67,7 +67,7 @@ def _translate(error: Exception, place: "UPath") -> EdgelineError | None:
         return None
     signs = collect_signs(error)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    at = f" at {endpoint}" if endpoint and place.protocol == "s3" else ""
+    at = f" at {endpoint}" if endpoint else ""
     bucket = place.path.strip("/").partition("/")[0]
     text = " ".join(str(error).split())[:300] or type(error).__name__
     if isinstance(error, OSError) and _NO_BUCKET not in signs and _is_local(error):
