@@ -1,17 +1,14 @@
 import json
 import os
-import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from edgeline.errors import EdgelineError, WorkspaceLocked
 from edgeline.release import durable, store
-from tests.disks import fill, make_read_only
+from tests.disks import fill, make_read_only, no_file_larger_than
 from tests.edgeline.release.candidates import make_candidate, problems_of, snapshot
 
 pytestmark = pytest.mark.e2e
@@ -53,17 +50,6 @@ def test_a_writer_that_waits_too_long_says_so(root, candidate, monkeypatch):
     monkeypatch.setattr(store, "LOCK_WAIT_S", 0.05)
     with durable.only_writer(root / ".lock", 0), pytest.raises(WorkspaceLocked, match="Another process"):
         store.push(root, "shelf", candidate)
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """Writing more raises OSError, for an ordinary user too; Python ignores the signal that comes with it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # The files of the models have 2,000 bytes, the manifest more: 300 stop the copies, 2000 the manifest.

@@ -1,5 +1,4 @@
 import os
-import resource
 import shutil
 import stat
 import subprocess
@@ -22,6 +21,7 @@ from edgeline.release.signing import (
     signing_key,
 )
 from edgeline.release.verify import bundle_problems, read_bundle
+from tests.disks import no_file_larger_than
 from tests.edgeline.release.candidates import make_candidate, make_key
 
 
@@ -67,13 +67,9 @@ def test_a_pair_is_never_replaced_nor_half_of_one(pair, left):
 
 
 def test_of_a_pair_that_could_not_be_written_whole_nothing_is_left(tmp_path):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (115, hard))  # bytes: the private key has 119, the public 113
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            make_pair(tmp_path / "keys")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    # The private key has 119 bytes, the public one 113.
+    with no_file_larger_than(115), pytest.raises(OSError, match="File too large"):
+        make_pair(tmp_path / "keys")
     assert list((tmp_path / "keys").iterdir()) == []
 
 
