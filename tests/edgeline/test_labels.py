@@ -1,7 +1,7 @@
 import pytest
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.labels import check_labels, find_fault, join_names, parse_labels, render_labels
+from edgeline.labels import check_labels, find_fault, parse_labels, render_labels
 
 # Every character at which str.splitlines breaks a line, beside \n and \r.
 LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
@@ -25,11 +25,6 @@ def test_labels_of_any_language_are_kept_through_labels_txt(label):
     assert parse_labels(render_labels(labels), "labels.txt") == labels
 
 
-def test_a_label_that_is_there_twice_is_refused():
-    with pytest.raises(UsageError, match="'ok': it occurs 2 times"):
-        check_labels(["ok", "bad", "ok"], "The schema")
-
-
 @pytest.mark.parametrize(
     "raw", [b"", b"ok\nbad", b"ok\n\nbad\n", b"ok\r\nbad\r\n", b"ok\nok\n", b"\xff\n", b"a\xc2\x85b\n"]
 )
@@ -47,8 +42,3 @@ def test_labels_have_to_be_those_of_the_schema_and_as_many_as_the_model_has_outp
     with pytest.raises(EdgelineError, match="does not fit the model"):
         parse_labels(render_labels(labels), "labels.txt", outputs, schema)
     assert parse_labels(render_labels(schema), "labels.txt", len(schema), schema) == schema
-
-
-def test_of_several_hundred_labels_the_first_are_named_and_the_others_counted():
-    assert join_names(["a", "b"], most=2) == "a, b"
-    assert join_names([f"class-{n}" for n in range(500)], most=2) == "class-0, class-1 and 498 more"

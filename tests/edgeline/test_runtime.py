@@ -88,10 +88,9 @@ def test_each_fault_of_a_store_is_refused_by_name_and_the_last_good_release_goes
     put(edge, 1, counter=2)
     phone.update()
     put(edge, 2, counter=3)
-    faults, reason, _ = FAULTS[name]
-    for path, change in faults.items():
-        content = change((edge / path).read_bytes())
-        (edge / path).unlink() if content is None else (edge / path).write_bytes(content)
+    path, change, reason, _ = FAULTS[name]
+    content = change((edge / path).read_bytes())
+    (edge / path).unlink() if content is None else (edge / path).write_bytes(content)
     with pytest.raises(Refused) as refused:
         phone.update()
     assert refused.value.reason == reason and refused.value.found

@@ -36,12 +36,6 @@ def test_assertions_of_the_signature_leave_no_operation_behind(variant: str, fil
     assert report.outputs[0].name == "probabilities" and report.outputs[0].shape == (1, 3)
 
 
-def test_quantising_makes_files_smaller(files: dict[str, Path]):
-    sizes = {variant: file.stat().st_size for variant, file in files.items()}
-
-    assert max(sizes["fp16"], sizes["dynamic"], sizes["int8"]) < sizes["fp32"]
-
-
 def test_a_heavy_tail_of_the_calibration_examples_leaves_int8_its_steps(exported: Exported, tmp_path: Path):
     calibration = exported.images.astype(np.float32)
     calibration[0, 0, 0] = 255 * 100  # a hundred times the others

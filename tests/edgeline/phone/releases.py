@@ -233,40 +233,25 @@ def flip(content: bytes) -> bytes:
     return content[:-7] + bytes([content[-7] ^ 1]) + content[-6:]
 
 
-# What the server of a second release does, the reason that is given, and what the page says.
-FAULTS: dict[str, tuple[dict[str, Callable[[bytes], bytes | None]], str, str]] = {
-    "another key": ({"current.json": forge(make_key(2))}, "signature", "not signed with the key"),
-    "no signature": ({"current.json": forge(None)}, "signature", "not signed with the key"),
+POINTER = "current.json"
+# The file of a second release that the server changes, how, the reason that is given, and what the page says.
+FAULTS: dict[str, tuple[str, Callable[[bytes], bytes | None], str, str]] = {
+    "another key": (POINTER, forge(make_key(2)), "signature", "not signed with the key"),
+    "no signature": (POINTER, forge(None), "signature", "not signed with the key"),
     **{
-        name: ({"current.json": change}, "pointer", "no readable signed pointer")
+        name: (POINTER, change, "pointer", "no readable signed pointer")
         for name, change in (
             ("a changed payload", lambda raw: raw.replace(b'"payload": "eyJ', b'"payload": "eyI')),
             ("no signed pointer", lambda raw: b'{"version": 2}'),
             ("a captive portal", lambda raw: b"<html>log in</html>"),
         )
     },
-    "an old counter": ({"current.json": forge(counter=1)}, "replayed", "old pointer was replayed"),
-    "a pointer that is over": (
-        {"current.json": forge(issued=at(-9), expires=at(-1))},
-        "stale",
-        "the pointer expired at",
-    ),
-    "a pointer of next year": (
-        {"current.json": forge(issued=at(365), expires=at(380))},
-        "clock",
-        "in the future",
-    ),
-    "the pointer of another model": (
-        {"current.json": forge(model="shelf")},
-        "other",
-        "the model shelf, not row",
-    ),
-    "a truncated file": ({"2/model_fp32.tflite": cut}, "truncated", "model_fp32.tflite has "),
-    "a changed contract": ({"2/preprocessing.json": flip}, "swapped", "preprocessing.json is not the file"),
-    "the manifest of another release": (
-        {"2/manifest.json": flip},
-        "swapped",
-        "manifest.json is not the file",
-    ),
-    "a missing file": ({"2/golden/tensors.bin": lambda raw: None}, "missing", "tensors.bin is missing"),
+    "an old counter": (POINTER, forge(counter=1), "replayed", "old pointer was replayed"),
+    "one that is over": (POINTER, forge(issued=at(-9), expires=at(-1)), "stale", "the pointer expired at"),
+    "one of next year": (POINTER, forge(issued=at(365), expires=at(380)), "clock", "in the future"),
+    "one of another model": (POINTER, forge(model="shelf"), "other", "the model shelf, not row"),
+    "a truncated file": ("2/model_fp32.tflite", cut, "truncated", "model_fp32.tflite has "),
+    "a changed contract": ("2/preprocessing.json", flip, "swapped", "preprocessing.json is not the file"),
+    "another manifest": ("2/manifest.json", flip, "swapped", "manifest.json is not the file"),
+    "a missing file": ("2/golden/tensors.bin", lambda raw: None, "missing", "tensors.bin is missing"),
 }

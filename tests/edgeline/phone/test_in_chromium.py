@@ -340,8 +340,8 @@ def test_each_fault_of_a_server_is_refused_by_name_and_the_last_good_release_goe
             (pushed / "edge/row/current.json").read_bytes()
         )
         assert "Version 1: signature" in phone.look()
-        for name, (faults, _, reason) in FAULTS.items():
-            server.faults = {"current.json": forge(counter=3), **faults}
+        for name, (path, fault, _, reason) in FAULTS.items():
+            server.faults = {"current.json": forge(counter=3), path: fault}
             status = phone.look()
             assert reason in status and "version 1 stays" in status and not phone.is_fine, (name, status)
             assert phone.version() == "v1"

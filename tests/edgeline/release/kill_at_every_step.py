@@ -28,16 +28,8 @@ from edgeline.store.locations import locate
 from tests.edgeline.release.candidates import make_candidate, make_key, problems_of, snapshot
 
 FILE_OPERATIONS = {
-    "open",
-    "os.listdir",
-    "os.mkdir",
-    "os.remove",
-    "os.rename",
-    "os.rmdir",
-    "os.scandir",
-    "os.truncate",
-    "shutil.copyfile",
-    "shutil.rmtree",
+    *("open", "os.listdir", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.scandir", "os.truncate"),
+    *("shutil.copyfile", "shutil.rmtree"),
 }
 
 

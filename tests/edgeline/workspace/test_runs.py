@@ -4,9 +4,8 @@ import sys
 
 import pytest
 
-from edgeline.errors import Problem, UsageError
+from edgeline.errors import UsageError
 from edgeline.records.events import EventWriter, Planned, StepChanged
-from edgeline.records.ingest import Excluded
 from edgeline.records.run import Step
 from edgeline.records.verdict import PUSH, Push
 from edgeline.release import store
@@ -21,26 +20,6 @@ def dead_pid():
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
-
-
-def test_a_record_is_read_as_it_was_written(tmp_path, make_run):
-    run = make_run(
-        outcome="held",
-        exit_code=3,
-        ended_at="2026-10-05T09:15:00Z",
-        steps=(Step("ExampleGen", "cached", 0.1), Step("Trainer", "done", 60.0)),
-        reasons=("Accuracy is 0.8.",),
-        inputs={"window": "ab"},
-        spans=("span-00001", "span-00003"),
-        new_since="20260928-091233",
-        new_spans=("span-00003",),
-        blamed_spans=("span-00003",),
-        details="edgeline show latest",
-        error=Problem("Accuracy is 0.8.", "w", "d"),
-        excluded_spans=(Excluded("span-00002", reason="dirty lens"),),
-    )
-
-    assert write_run(tmp_path, run).read() == run
 
 
 def test_runs_of_one_second_stay_in_order(tmp_path, make_run):
