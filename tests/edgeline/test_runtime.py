@@ -109,9 +109,8 @@ def test_a_lower_version_needs_a_signed_rollback(edge, tmp_path):
     assert refused.value.reason == "lower"
     put(edge, 1, counter=3, rollbacks=1)
     assert phone.update() and phone.bundle.manifest.version == 1
-    assert [path.name for path in (tmp_path / "keep").iterdir() if path.is_dir()] == [
-        phone._seen.release.manifest_sha256[:16]
-    ]
+    (kept,) = (path.name for path in (tmp_path / "keep").iterdir() if path.is_dir())
+    assert kept == phone._seen.release.manifest_sha256[:16]
     put(edge, 2, counter=3, rollbacks=1)
     with pytest.raises(Refused, match="its counter is 3, 3 was seen"):
         phone.update()
@@ -125,9 +124,8 @@ def test_an_update_removes_the_bundle_before_and_leaves_the_other_folders_of_an_
     phone.update()
     put(edge, 2, counter=2)
     assert phone.update()
-    assert {path.name for path in keep.iterdir()} == {
-        *("photos", ".git", "seen.json", phone._seen.release.manifest_sha256[:16])
-    }
+    bundle = phone._seen.release.manifest_sha256[:16]
+    assert {path.name for path in keep.iterdir()} == {"photos", ".git", "seen.json", bundle}
 
 
 def test_a_folder_of_another_model_is_refused_before_anything_is_answered(pushed, tmp_path):

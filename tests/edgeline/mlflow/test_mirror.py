@@ -44,8 +44,8 @@ def workspace(tmp_path, make_run, tables):
 
 
 def test_a_workspace_that_was_copied_has_a_registry_of_its_own(workspace, tmp_path):
-    settings = load({})
-    for name in ("20261005-030000", "20261012-030000"):
+    settings, names = load({}), ["20261005-030000", "20261012-030000"]
+    for name in names:
         folder = RunFolder(workspace / "runs" / name)
         log = str(folder.path.absolute() / "run.log")
         given = settings.recorded(), settings.registry.of(workspace)
@@ -54,10 +54,7 @@ def test_a_workspace_that_was_copied_has_a_registry_of_its_own(workspace, tmp_pa
     shutil.copytree(workspace, copy)
     last, root, model = resolve_place(Place(copy, None))
     assert find_registry(last, copy) == f"sqlite:///{copy / 'mlflow.db'}"
-    assert [facts.run.id for _, facts in mirror._read_ended_runs(copy, model, root)] == [
-        "20261005-030000",
-        "20261012-030000",
-    ]
+    assert [facts.run.id for _, facts in mirror._read_ended_runs(copy, model, root)] == names
     assert find_registry(replace(last, registry="http://mlflow"), copy) == "http://mlflow"
     assert find_registry(replace(last, registry=None), copy) is None
 

@@ -129,7 +129,7 @@ class Phone:
     def is_fine(self) -> bool:
         return self.page.get_attribute("#status", "class") == "fine"
 
-    def answer(self, number: int = 0) -> tuple[str, dict[str, float]]:
+    def answer(self) -> tuple[str, dict[str, float]]:
         """Asks about the golden vector of the next number; its label and scores."""
         self.page.click("#example")
         if self.page.is_visible("#go"):
@@ -726,8 +726,8 @@ def test_a_text_that_a_run_rejects_is_not_answered(pushed, open_phone):
 def test_corrections_come_back_as_a_span(pushed, open_phone, tmp_path):
     with serving(pushed, "photo") as server:
         phone = open_phone(server.url)
-        for number, right in enumerate(("damaged", None, "ok")):
-            phone.answer(number)
+        for right in ("damaged", None, "ok"):
+            phone.answer()
             if right:
                 phone.page.select_option("#right", right)
                 phone.page.click("#save")
@@ -789,10 +789,8 @@ def test_it_fits_a_phone_has_names_for_all_controls_and_contrast(pushed, open_ph
         phone = open_phone(server.url, color_scheme=scheme, locale="de-DE")
         phone.answer()
         assert phone.page.evaluate("document.documentElement.scrollWidth") == 390
-        assert (
-            phone.page.get_attribute("html", "lang") == "de"
-            and "auf diesem Telefon geprüft" in phone.status()
-        )
+        assert phone.page.get_attribute("html", "lang") == "de"
+        assert "auf diesem Telefon geprüft" in phone.status()
         unnamed = phone.page.evaluate(
             "[...document.querySelectorAll('button, input, select')].filter(e => e.checkVisibility()"
             " && !(e.textContent.trim() || e.labels?.[0]?.textContent.trim())).map(e => e.outerHTML)"

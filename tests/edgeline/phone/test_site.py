@@ -109,7 +109,10 @@ def test_an_unsigned_release_is_told_of(tmp_path, page, capsys):
     assert "shelf 1 is not signed: the page will say" in capsys.readouterr().err
 
 
-def test_only_page_and_bundles_are_served_as_they_are_now_by_http_and_https(root, page, tmp_path):
+def test_only_page_and_bundles_are_served_as_they_are_now_by_http_and_https(
+    root, page, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(mimetypes, "guess_type", lambda *_: (None, None))  # of a machine that knows none
     site, certificate = sites.Site(str(root), "shelf"), make_certificate(tmp_path / "ca", "127.0.0.1")
     trusting = ssl.create_default_context(cadata=certificate.authority.decode())
     trusting.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 has it by default
@@ -126,6 +129,7 @@ def test_only_page_and_bundles_are_served_as_they_are_now_by_http_and_https(root
         assert get("").read() == b"this is index.html"
         assert get("wasm/a.wasm").headers["Content-Type"] == "application/wasm"
         assert get("ca.crt").read() == certificate.authority
+        assert get("ca.crt").headers["Content-Type"] == "application/x-x509-ca-cert"
         assert get("store/1/labels.txt?x").headers["Cache-Control"] == "no-cache"
         assert json.loads(get("store/current.json").read())["version"] == 1
         for path in ("history.jsonl", "1/../history.jsonl", "../../.lock", "2/a", "../x"):
@@ -173,15 +177,6 @@ def test_a_store_that_cannot_be_read_is_not_a_file_that_is_missing(root, page, m
             monkeypatch.setattr(site, "_read", fail)
             with pytest.raises(urllib.error.HTTPError, match="503"):
                 urllib.request.urlopen(f"{url}/current.json")
-        server.shutdown()
-
-
-def test_the_certificate_has_its_type_where_the_machine_knows_none(root, page, monkeypatch):
-    monkeypatch.setattr(mimetypes, "guess_type", lambda *_: (None, None))
-    with sites.Site(str(root), "shelf").serve(0, b"a certificate") as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        answer = urllib.request.urlopen(f"http://localhost:{server.server_port}/ca.crt")
-        assert answer.headers["Content-Type"] == "application/x-x509-ca-cert"
         server.shutdown()
 
 

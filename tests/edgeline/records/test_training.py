@@ -21,12 +21,9 @@ def test_the_best_of_a_search_is_a_profile_whose_runs_have_its_settings_and_sear
     workload = {"tune": {"max_trials": 8, "space": {"model.hidden": [32, 64]}}, "trainer": {"epochs": 3}}
 
     settings = load(workload, str(profile))
+    trainer = settings.trainer
     assert settings.tune.max_trials == 0
-    assert (settings.trainer.epochs, settings.trainer.learning_rate, settings.trainer.flip) == (
-        3,
-        1e-5,
-        False,
-    )
+    assert (trainer.epochs, trainer.learning_rate, trainer.flip) == (3, 1e-5, False)
     assert (settings.model.hidden, settings.model.weights) == (64, "/home/ü/no: #x.h5")
     assert yaml.safe_load(FOUND.as_profile())["tune"] == {"max_trials": 0}
     assert FOUND.as_profile().startswith(

@@ -43,13 +43,9 @@ def test_a_candidate_is_promoted_or_withdrawn_and_production_is_what_it_was_unti
     assert store.promote(root, "shelf", 2, "it is good", KEY).version == 2
     assert read(root) == (2, None, 2) and store.verify(root, "shelf") == []
     changes = read_history(PushFolder(root), "shelf").changes
-    assert [(each.action, each.from_version, each.to_version) for each in changes[3:]] == [
-        ("rollout", 1, 1),
-        ("rollout", 1, 1),
-        ("rollback", 2, 1),
-        ("rollout", 1, 1),
-        ("promote", 1, 2),
-    ]
+    assert [each.action for each in changes[3:]] == ["rollout", "rollout", "rollback", "rollout", "promote"]
+    between = [(each.from_version, each.to_version) for each in changes[3:]]
+    assert between == [(1, 1), (1, 1), (2, 1), (1, 1), (1, 2)]
     assert store.rollback(root, "shelf", "drill", key=KEY).version == 1
 
 

@@ -139,15 +139,10 @@ def test_the_bill_of_materials_is_valid_and_names_model_files_data_and_libraries
     hashes = {each["name"]: each["hashes"][0]["content"] for each in model["components"]}
     written = {each.path: each.sha256 for each in release.manifest.files}
     # Both documents are made from the manifest so far, so neither can name itself.
-    assert {*written} - {*hashes} == {
-        f"edge/shelf/1/{name}" for name in ("provenance.json", "mlbom.cdx.json")
-    }
+    assert {*written} - {*hashes} == {"edge/shelf/1/provenance.json", "edge/shelf/1/mlbom.cdx.json"}
     assert hashes.items() <= written.items()
-    assert (model["name"], model["version"], model["licenses"]) == (
-        "shelf",
-        "1",
-        [{"license": {"name": "MIT"}}],
-    )
+    assert (model["name"], model["version"]) == ("shelf", "1")
+    assert model["licenses"] == [{"license": {"name": "MIT"}}]
     assert model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"] == [
         {"type": "accuracy", "slice": "overall: all", "value": "0.94"}
     ]

@@ -23,10 +23,8 @@ from tests.edgeline.release.candidates import make_candidate, problems_of, snaps
 def test_a_push_puts_both_parts_and_the_pointer_where_readers_look(root, candidate):
     release = store.push(root, "shelf", candidate)
     assert release.version == 1 and release == store.current(root, "shelf")
-    assert (release.serving / "saved_model.pb").read_bytes() == (
-        candidate.saved_model / "saved_model.pb"
-    ).read_bytes()
-    assert (release.serving / "variables" / "variables.index").is_file()
+    for name in ("saved_model.pb", "variables/variables.index"):
+        assert (release.serving / name).read_bytes() == (candidate.saved_model / name).read_bytes()
     assert (release.edge / "labels.txt").read_text() == "ok\nmisplaced\ndamaged\n"
     assert json.loads((release.edge / "preprocessing.json").read_text()) == candidate.preprocessing
     assert release.default_file.read_bytes() == candidate.edge_files["model_fp16.tflite"].read_bytes()
@@ -93,16 +91,10 @@ def test_every_change_is_audited_by_a_line_that_is_appended(pushed):
     store.promote(pushed, "shelf", 3, "it was not")
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert log.read_text().startswith(before)
-    assert [(line["action"], line["from"], line["to"]) for line in lines] == [
-        ("push", None, 1),
-        ("push", 1, 2),
-        ("push", 2, 3),
-        ("rollback", 3, 2),
-        ("promote", 2, 3),
-    ]
-    assert (
-        lines[3]["reason"] == "three is worse" and "@" in lines[3]["who"] and lines[3]["when"].endswith("Z")
-    )
+    assert [line["action"] for line in lines] == ["push", "push", "push", "rollback", "promote"]
+    assert [(line["from"], line["to"]) for line in lines] == [(None, 1), (1, 2), (2, 3), (3, 2), (2, 3)]
+    assert lines[3]["reason"] == "three is worse" and "@" in lines[3]["who"]
+    assert lines[3]["when"].endswith("Z")
 
 
 @pytest.mark.parametrize(

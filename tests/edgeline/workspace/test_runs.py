@@ -23,15 +23,11 @@ def dead_pid():
 
 
 def test_runs_of_one_second_stay_in_order(tmp_path, make_run):
-    for name in ("20261005-091233-10", "20261005-091233", "20261005-091233-2", "20261004-000000"):
+    names = ["20261004-000000", "20261005-091233", "20261005-091233-2", "20261005-091233-10"]
+    for name in reversed(names):
         write_run(tmp_path, make_run(id=name, outcome="pushed"))
 
-    assert [run.id for run in runs.read_runs(tmp_path)] == [
-        "20261004-000000",
-        "20261005-091233",
-        "20261005-091233-2",
-        "20261005-091233-10",
-    ]
+    assert [run.id for run in runs.read_runs(tmp_path)] == names
 
 
 def test_new_folders_never_collide(tmp_path):

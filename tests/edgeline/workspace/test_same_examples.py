@@ -72,13 +72,8 @@ def test_each_slice_is_measured_on_what_both_answered(answered):
     first, second = answered("a", [False] * 6 + [True] * 44), answered("b", [True] * 50, begin=2)
     pairs, examples = same_slices(first, second)
     assert examples == 48
-    assert [(pair.kind, pair.name) for pair in pairs] == [
-        ("overall", "all"),
-        ("class", "ok"),
-        ("span", "3"),
-        ("lane", "lane-0"),
-        ("lane", "lane-1"),
-    ]
+    assert [pair.kind for pair in pairs] == ["overall", "class", "span", "lane", "lane"]
+    assert [pair.name for pair in pairs] == ["all", "ok", "3", "lane-0", "lane-1"]
     assert pairs[0].first.accuracy == pytest.approx(44 / 48) and pairs[0].second.accuracy == 1.0
     assert pairs[3].second.examples == 24
 

@@ -38,9 +38,8 @@ def as_ingested(content):
 
 def test_an_umlaut_typed_as_two_characters_is_the_one_that_was_trained_on(contract):
     spelled = {**contract, "vocabulary": ["caf\u00e9", "cafe"]}
-    assert (
-        preprocess("cafe\u0301", spelled)[0, 0] == preprocess("caf\u00e9", spelled)[0, 0] == spelled["first"]
-    )
+    for typed in ("cafe\u0301", "caf\u00e9"):
+        assert preprocess(typed, spelled)[0, 0] == spelled["first"]
 
 
 def test_pairs_of_words_come_after_the_words(contract):
