@@ -47,9 +47,8 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
             "The model reads nothing else.",
             "Leave out examples that are empty.",
         )
-    tensor: NDArray[Any] = importlib.import_module(f"edgeline.edge.contracts.{kind}").preprocess(
-        content, contract
-    )
+    module = importlib.import_module(f"edgeline.edge.contracts.{kind}")
+    tensor: NDArray[Any] = module.preprocess(content, contract)
     return tensor
 
 

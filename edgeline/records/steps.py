@@ -21,9 +21,8 @@ class StepInfo:
     page: str = ""  # title of its page in a UI; empty if the page of a later step shows as much
     sections: tuple[str, ...] = ()  # sections of the report on that page
     figures: tuple[Literal["metrics", "confusion"], ...] = ()  # shown in a UI beside the page
-    opens: tuple[
-        Literal["data", "push", "checkpoints", "spill"], ...
-    ] = ()  # places in the settings that it accesses
+    # Places in the settings that it accesses.
+    opens: tuple[Literal["data", "push", "checkpoints", "spill"], ...] = ()
     # True if it can be retried by itself: a push cannot, since it may have succeeded before the step failed,
     # nor a step that stops a run on purpose.
     repeatable: bool = True

@@ -16,12 +16,12 @@ A store without a key has the same envelope without a signature.
 import base64
 import hashlib
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct, to_builtins
 
-from edgeline.journal import format_utc, parse_time
+from edgeline.journal import parse_time
 from edgeline.records.json_file import decode
 from edgeline.release.layout import Digest, Positive
 from edgeline.release.signing import digits_of, encode_for_signing, is_signed
@@ -124,33 +124,8 @@ class Envelope(Struct, frozen=True, rename={"payload_type": "payloadType"}):
         return pointer, None
 
 
-def seal(
-    model: str,
-    counter: int,
-    rollbacks: int,
-    production: Production,
-    candidate: Canary | None,
-    days: float,
-    key: "Ed25519PrivateKey | None",
-    before: Pointer | None = None,
-) -> Envelope:
-    """Makes the envelope of a pointer that is issued now and expires in so many days.
-
-    Where the clock is behind the pointer `before`, by less than its life, it is issued at that one's time:
-    else it would expire too early.
-    """
-    now = datetime.now(timezone.utc)
-    if before and now < parse_time(before.issued) < now + timedelta(days=days):
-        now = parse_time(before.issued)
-    pointer = Pointer(
-        model,
-        counter,
-        rollbacks,
-        format_utc(now),
-        format_utc(now + timedelta(days=days)),
-        production,
-        candidate,
-    )
+def seal(pointer: Pointer, key: "Ed25519PrivateKey | None") -> Envelope:
+    """Makes the envelope of a pointer, signed if there is a key."""
     payload = json.dumps(to_builtins(pointer), sort_keys=True).encode()
     signatures: tuple[Signature, ...] = ()
     if key:

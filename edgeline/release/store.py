@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeline.errors import EdgelineError, HeldBack, UsageError
-from edgeline.journal import parse_time
+from edgeline.journal import format_utc, parse_time
 from edgeline.release import durable, lease
 from edgeline.release.acceptance import check_canary, check_push, check_switch
 from edgeline.release.candidate import Candidate, check, stage
@@ -224,7 +224,11 @@ def _seal(
     key: "Ed25519PrivateKey | None",
     days: float | None = None,
 ) -> Envelope:
-    """Signs the pointer of a change; `days` are by default those of the pointer before."""
+    """Seals a pointer for a change, which is issued now and expires in `days`, by default those before.
+
+    Where the clock is behind the pointer before, by less than its life, it is issued at that one's time: else
+    it would expire too early.
+    """
     before = known[0] if (known := find_signed(folder, model)) else None
     if days is None:
         days = before.life / timedelta(days=1) if before else DAYS
@@ -233,7 +237,12 @@ def _seal(
     if before:  # the log may have lost lines, but phones have seen the pointer
         added = change.is_lower and change.number > before.counter
         rollbacks = max(rollbacks, before.rollbacks + added)
-    return seal(model, change.number, rollbacks, change.production, change.candidate, days, key, before)
+    now, life = datetime.now(timezone.utc), timedelta(days=days)
+    if before and now < parse_time(before.issued) < now + life:
+        now = parse_time(before.issued)
+    issued, expires = format_utc(now), format_utc(now + life)
+    sides = change.production, change.candidate
+    return seal(Pointer(model, change.number, rollbacks, issued, expires, *sides), key)
 
 
 def promote(

@@ -1,6 +1,5 @@
 """Releases of every kind of workload: small real files with golden vectors, signed."""
 
-import base64
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,9 +14,9 @@ import numpy as np
 
 from edgeline.edge.inspect import inspect
 from edgeline.edge.interpreter import EdgeModel, preprocess
-from edgeline.release import pointer as pointers
+from edgeline.journal import format_utc
 from edgeline.release import store
-from edgeline.release.signing import digits_of, encode_for_signing
+from edgeline.release.pointer import Envelope, seal
 from pipeline.workloads import BUILT_IN
 from tests.edgeline.cli.test_predict import TOKENS
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
@@ -209,20 +208,15 @@ def forge(key: Any = KEY, **changes: Any) -> Callable[[bytes], bytes]:
 
     def change(content: bytes) -> bytes:
         document = json.loads(content)
-        payload = json.loads(base64.b64decode(document["signed"]["payload"])) | changes
-        raw = json.dumps(payload).encode()
-        signatures = []
-        if key:
-            signature = base64.b64encode(key.sign(encode_for_signing(pointers.PAYLOAD_TYPE, raw))).decode()
-            signatures = [{"keyid": digits_of(key.public_key()), "sig": signature}]
-        document["signed"] |= {"payload": base64.b64encode(raw).decode(), "signatures": signatures}
-        return json.dumps(document).encode()
+        pointer, _ = msgspec.convert(document["signed"], Envelope).read()
+        signed = seal(msgspec.structs.replace(pointer, **changes), key)
+        return json.dumps({**document, "signed": msgspec.to_builtins(signed)}).encode()
 
     return change
 
 
 def at(days: float) -> str:
-    return pointers.format_utc(datetime.now(timezone.utc) + timedelta(days=days))
+    return format_utc(datetime.now(timezone.utc) + timedelta(days=days))
 
 
 def cut(content: bytes) -> bytes:

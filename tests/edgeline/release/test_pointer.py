@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from edgeline.errors import UsageError
-from edgeline.release import pointer as pointers
 from edgeline.release import store
 from edgeline.release.pointer import Envelope
 from edgeline.release.signing import digits_of
@@ -78,7 +77,6 @@ def test_it_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
     assert store.renew(root, "shelf", key) == first == read(root)[0]
     later = datetime.now(timezone.utc) + timedelta(days=2, seconds=1)
     monkeypatch.setattr(store, "datetime", _Clock(later))
-    monkeypatch.setattr(pointers, "datetime", _Clock(later))
     renewed = store.renew(root, "shelf", key, days=20)
     assert (renewed.counter, renewed.production) == (first.counter, first.production)
     assert renewed.expires > first.expires and renewed.life.days == 20 and read(root)[0] == renewed
@@ -94,7 +92,7 @@ def test_it_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
 def test_one_that_was_signed_on_a_clock_ahead_is_signed_anew(root, push, monkeypatch):
     ahead = datetime.now(timezone.utc) + timedelta(days=400)
     with monkeypatch.context() as patch:
-        patch.setattr(pointers, "datetime", _Clock(ahead))
+        patch.setattr(store, "datetime", _Clock(ahead))
         push("one")
     renewed = store.renew(root, "shelf", make_key())
     assert renewed == read(root)[0] and renewed.issued < ahead.isoformat()
@@ -103,7 +101,7 @@ def test_one_that_was_signed_on_a_clock_ahead_is_signed_anew(root, push, monkeyp
 def test_a_clock_that_was_set_back_lets_no_pointer_expire_early(root, push, monkeypatch):
     push("one", pointer_days=30)
     first = read(root)[0]
-    monkeypatch.setattr(pointers, "datetime", _Clock(datetime.now(timezone.utc) - timedelta(days=16)))
+    monkeypatch.setattr(store, "datetime", _Clock(datetime.now(timezone.utc) - timedelta(days=16)))
     push("two", pointer_days=30)
     second = read(root)[0]
     assert (second.issued, second.expires) == (first.issued, first.expires) and second.counter == 2
