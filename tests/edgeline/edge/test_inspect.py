@@ -19,9 +19,8 @@ def test_an_int8_file_of_photos_takes_levels_as_they_are(files: dict[str, Path])
     assert report.outputs == (TensorContract("probabilities", (1, 3), "uint8", 1 / 256, 0),)
     assert not any(dtype.startswith("float") for dtype in report.tensor_dtypes)
     rounded = replace(report, inputs=(replace(report.inputs[0], scale=0.98),))
-    assert problems(rounded, "int8") == [
-        "The input image rounds the levels of a photo: its scale is 0.98, not 1."
-    ]
+    (problem,) = problems(rounded, "int8")
+    assert problem == "The input image rounds the levels of a photo: its scale is 0.98, not 1."
 
 
 def test_the_report_counts_operations_and_weights(files: dict[str, Path]):

@@ -331,14 +331,13 @@ def two(pushed, tmp_path_factory):
 
 def test_each_fault_of_a_server_is_refused_by_name_and_the_last_good_release_goes_on(two, pushed, open_phone):
     with serving(two, "row") as server:
-        server.faults["current.json"] = lambda raw: (pushed / "edge/row/current.json").read_bytes()
+        first = (pushed / "edge/row/current.json").read_bytes()
+        server.faults["current.json"] = lambda raw: first
         phone = open_phone(server.url)
         assert phone.is_fine and phone.version() == "v1"
         before = phone.answer()
         # A counter of the phone that is above 1, as after a change.
-        server.faults["current.json"] = lambda raw: forge(counter=2)(
-            (pushed / "edge/row/current.json").read_bytes()
-        )
+        server.faults["current.json"] = lambda raw: forge(counter=2)(first)
         assert "Version 1: signature" in phone.look()
         for name, (path, fault, _, reason) in FAULTS.items():
             server.faults = {"current.json": forge(counter=3), path: fault}
@@ -640,9 +639,8 @@ def test_a_photo_is_taken_with_the_camera(pushed, open_phone):
         phone.page.wait_for_selector("#video:not([hidden])", timeout=MS)
         phone.page.click("#camera")
         assert sum(phone.read_answer()[1].values()) == pytest.approx(1, abs=0.02)
-        assert phone.page.is_hidden("#video") and phone.page.get_attribute("#shown", "src").startswith(
-            "blob:"
-        )
+        assert phone.page.is_hidden("#video")
+        assert phone.page.get_attribute("#shown", "src").startswith("blob:")
 
 
 def test_a_photo_unlike_those_of_training_is_called_so(pushed, open_phone):
@@ -658,28 +656,19 @@ def test_a_photo_unlike_those_of_training_is_called_so(pushed, open_phone):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "content", "reason"),
+    ("kind", "content", "reason"),
     [
-        ("photo", "IMG_1.HEIC", b"\0\0\0\x18ftypheic" + bytes(50), "cannot read the photo (62 bytes"),
-        ("row", "rows.csv", b"celsius;price\n1;2\n", ""),
-        (
-            "row",
-            "rows.csv",
-            b"celsius,price,people,seen,born,at,machine\nwarm,1,2,,,,m-01\n",
-            "\u201cwarm\u201d is not a number",
-        ),
-        (
-            "window",
-            "rows.csv",
-            b"celsius,price,people,machine\n1,2,3,m-01\n",
-            "celsius has 1 readings, not 4",
-        ),
+        ("photo", b"\0\0\0\x18ftypheic" + bytes(50), "cannot read the photo (62 bytes"),
+        ("row", b"celsius;price\n1;2\n", ""),
+        ("row", b"celsius,price,people,seen,born,at,machine\nwarm,1,2,,,,m-01\n", "warm\u201d is not a"),
+        ("window", b"celsius,price,people,machine\n1,2,3,m-01\n", "celsius has 1 readings, not 4"),
     ],
 )
-def test_what_cannot_be_read_is_named(pushed, open_phone, kind, name, content, reason):
+def test_what_cannot_be_read_is_named(pushed, open_phone, kind, content, reason):
     with serving(pushed, kind) as server:
         phone = open_phone(server.url)
-        file = {"name": name, "mimeType": "image/jpeg" if kind == "photo" else "text/csv", "buffer": content}
+        name, type_ = ("IMG_1.HEIC", "image/jpeg") if kind == "photo" else ("rows.csv", "text/csv")
+        file = {"name": name, "mimeType": type_, "buffer": content}
         phone.page.set_input_files("input[type=file]", file)
         if kind != "photo":
             wait(phone.page, "document.querySelector('#input input').value != ''")

@@ -26,9 +26,7 @@ def test_the_best_of_a_search_is_a_profile_whose_runs_have_its_settings_and_sear
     assert (trainer.epochs, trainer.learning_rate, trainer.flip) == (3, 1e-5, False)
     assert (settings.model.hidden, settings.model.weights) == (64, "/home/ü/no: #x.h5")
     assert yaml.safe_load(FOUND.as_profile())["tune"] == {"max_trials": 0}
-    assert FOUND.as_profile().startswith(
-        "# The best of 2 trials, number 2: val_recall 0.2000 after epoch 3.\n"
-    )
+    assert FOUND.as_profile().startswith("# The best of 2 trials, number 2: val_recall 0.2000 after epoch 3.")
 
 
 def test_a_search_whose_best_trial_is_not_there_is_none(tmp_path):

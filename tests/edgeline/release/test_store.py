@@ -191,9 +191,7 @@ def test_a_collected_release_that_is_asked_for_is_said_to_be_collected(pushed):
     with pytest.raises(UsageError, match=r"shelf 1 was collected on .*releases: 2, 3\."):
         store.verify(pushed, "shelf", 1)
     assert store.rollback(pushed, "shelf", "drill").version == 2
-    with pytest.raises(
-        UsageError, match=r"shelf 1 was collected.*releases: 3\. Pass one of these with --to V"
-    ):
+    with pytest.raises(UsageError, match=r"shelf 1 was collected.*releases: 3\..* with --to V"):
         store.rollback(pushed, "shelf", "drill")
 
 
