@@ -5,20 +5,18 @@ from datetime import datetime, timezone
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import parse_time
 from edgeline.release.history import find_envelope, read_history
-from edgeline.release.layout import PushFolder
+from edgeline.release.layout import PushFolder, Root
 from edgeline.release.manifest import Manifest
 from edgeline.release.releases import Release, find_lowest_epoch, read_newest_readable, releases
 from edgeline.release.signing import KEY_VARIABLE
-from edgeline.store.locations import Location, locate
+from edgeline.store.locations import locate
 
 
 class PushRefused(UsageError):
     """A push that phones would refuse."""
 
 
-def check_push(
-    root: str | Location, model: str, epoch: int, signed: bool, percent: float | None = None
-) -> None:
+def check_push(root: Root, model: str, epoch: int, signed: bool, percent: float | None = None) -> None:
     """Refuses a push that phones would refuse.
 
     `epoch` is its rollback epoch, `signed` tells whether a key is set, and `percent` is its share of phones
@@ -46,9 +44,7 @@ def check_push(
         check_canary(known[-1], epoch)
 
 
-def check_push_early(
-    root: str | Location, model: str, epoch: int, signed: bool, percent: float | None = None
-) -> str:
+def check_push_early(root: Root, model: str, epoch: int, signed: bool, percent: float | None = None) -> str:
     """Does `check_push` if the store can be read; else returns the error as text: it may be so later."""
     try:
         check_push(root, model, epoch, signed, percent)
@@ -59,7 +55,7 @@ def check_push_early(
     return ""
 
 
-def _is_pointer_signed(root: str | Location, model: str) -> bool:
+def _is_pointer_signed(root: Root, model: str) -> bool:
     """Returns true if the pointer is signed, unless an unsigned release was promoted, to stop signing."""
     folder = PushFolder(locate(root))
     envelope, changes = find_envelope(folder, model), read_history(folder, model).changes
@@ -79,7 +75,7 @@ def check_canary(production: Release, epoch: int) -> None:
         )
 
 
-def check_switch(root: str | Location, release: Release) -> list[str]:
+def check_switch(root: Root, release: Release) -> list[str]:
     """Refuses a release that every phone would refuse; returns warnings, a sentence for each reason of some.
 
     Raises EdgelineError if its rollback epoch is lower than one that phones have seen.

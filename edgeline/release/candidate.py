@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -32,11 +32,8 @@ from edgeline.release.layout import (
 )
 from edgeline.release.model_signing import derive_key, render_public_key, sign_files
 from edgeline.release.provenance import render_bom, render_provenance
-from edgeline.release.signing import digits_of
+from edgeline.release.signing import Key, digits_of
 from edgeline.store.objects import measure_file
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _OWN_FILES = {
     *(MANIFEST, SIGNATURE, LABELS, PREPROCESSING, PROVENANCE, BOM, CARD),
@@ -71,7 +68,7 @@ class Candidate:
     rollback_epoch: int = 0
     licence: str | None = None
     data_statement: str | None = None
-    signing_key: "Ed25519PrivateKey | None" = None
+    signing_key: Key = None
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the run, nested by group
     tuned: Mapping[str, Any] = field(default_factory=dict)  # those that a search found, by dotted name
     libraries: Mapping[str, str] = field(default_factory=dict)  # every installed one: name -> version

@@ -36,6 +36,9 @@ PROVENANCE, BOM, CARD = "provenance.json", "mlbom.cdx.json", "model_card.html"
 
 Place = TypeVar("Place", Path, "UPath", "Path | UPath")
 
+# The root of a push folder as callers name it; a text is a folder or a URL.
+Root = str | Location
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PINS, POINTER, HISTORY = "models.config", "current.json", "history.jsonl"
 BENCHMARKS = "benchmarks"

@@ -17,17 +17,14 @@ import base64
 import hashlib
 import json
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from msgspec import Meta, Struct, to_builtins
 
 from edgeline.journal import parse_time
 from edgeline.records.json_file import decode
 from edgeline.release.layout import Digest, Positive
-from edgeline.release.signing import digits_of, encode_for_signing, is_signed
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from edgeline.release.signing import Key, digits_of, encode_for_signing, is_signed
 
 MIN_PERCENT, MAX_PERCENT = 0.01, 99.99  # of phones that run a candidate
 DAYS = 30  # until it expires, unless `push.pointer_days` says otherwise
@@ -124,7 +121,7 @@ class Envelope(Struct, frozen=True, rename={"payload_type": "payloadType"}):
         return pointer, None
 
 
-def seal(pointer: Pointer, key: "Ed25519PrivateKey | None") -> Envelope:
+def seal(pointer: Pointer, key: Key) -> Envelope:
     """Makes the envelope of a pointer, signed if there is a key."""
     payload = json.dumps(to_builtins(pointer), sort_keys=True).encode()
     signatures: tuple[Signature, ...] = ()

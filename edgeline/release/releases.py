@@ -8,6 +8,7 @@ from edgeline.release.history import Change, Collected, History, read_history, r
 from edgeline.release.layout import (
     MANIFEST,
     PushFolder,
+    Root,
     check_name,
     damaged,
     missing_pointer,
@@ -79,12 +80,12 @@ class Release:
         return content
 
 
-def models(root: str | Location) -> tuple[str, ...]:
+def models(root: Root) -> tuple[str, ...]:
     """Returns the models that were ever in production in `root`, a folder or the URL of a store, sorted."""
     return PushFolder(locate(root)).models()
 
 
-def current(root: str | Location, model: str) -> Release | None:
+def current(root: Root, model: str) -> Release | None:
     """Returns the release of `model` in production, or None before the first push.
 
     Raises:
@@ -99,7 +100,7 @@ def current(root: str | Location, model: str) -> Release | None:
     return read_release(folder, model, pointer.to_version, pointer.manifest_sha256) if pointer else None
 
 
-def get(root: str | Location, model: str, version: int | None = None) -> Release:
+def get(root: Root, model: str, version: int | None = None) -> Release:
     """Returns a release of `model`, by default the one in production.
 
     Raises:
@@ -148,17 +149,17 @@ def missing_release(
     return UsageError(found, f"`edgeline gc` removed its files to free their space. {choice}", do)
 
 
-def find_rollout(root: str | Location, model: str) -> Change | None:
+def find_rollout(root: Root, model: str) -> Change | None:
     """Returns the change that opened the open canary, or widened it; None if none is open."""
     return read_history(PushFolder(locate(root)), check_name(model, "model name")).rollout
 
 
-def find_collected(root: str | Location, model: str) -> Mapping[int, tuple[Collected, Change]]:
+def find_collected(root: Root, model: str) -> Mapping[int, tuple[Collected, Change]]:
     """Returns each collected version, with the change that collected it."""
     return read_history(PushFolder(locate(root)), check_name(model, "model name")).collected
 
 
-def releases(root: str | Location, model: str) -> tuple[Release, ...]:
+def releases(root: Root, model: str) -> tuple[Release, ...]:
     """Returns all releases of `model` whose manifest can be read, oldest first."""
     folder = PushFolder(locate(root))
     readable = []
@@ -170,7 +171,7 @@ def releases(root: str | Location, model: str) -> tuple[Release, ...]:
     return tuple(readable)
 
 
-def find_version(root: str | Location, model: str, identity: str) -> int | None:
+def find_version(root: Root, model: str, identity: str) -> int | None:
     """Returns the newest version with this model (see `manifest.identity_of`), or None.
 
     A collected version counts only if it was rolled back: a model that was taken out of production does not
@@ -190,7 +191,7 @@ def find_version(root: str | Location, model: str, identity: str) -> int | None:
     return max((version for version, each in identities.items() if each == identity), default=None)
 
 
-def find_version_of_run(root: str | Location, model: str, run: str) -> int | None:
+def find_version_of_run(root: Root, model: str, run: str) -> int | None:
     """Returns the newest version that a run pushed, or None. Raises as `current` does."""
     release = current(root, model)
     if release and release.manifest.run == run:  # mostly, and it takes one read
@@ -204,7 +205,7 @@ def find_lowest_epoch(known: Iterable[Release]) -> int:
     return max((release.manifest.rollback_epoch for release in known), default=0)
 
 
-def read_newest_readable(root: str | Location, model: str) -> tuple[Release, ...]:
+def read_newest_readable(root: Root, model: str) -> tuple[Release, ...]:
     """Returns the release in production, which has the highest epoch; if damaged, all undamaged ones."""
     try:
         release = current(root, model)

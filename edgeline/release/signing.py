@@ -8,7 +8,7 @@ can write their own. Only a public key from another source proves the origin, su
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from edgeline.errors import UsageError
 from edgeline.store.locations import read_bytes
@@ -16,12 +16,15 @@ from edgeline.store.locations import read_bytes
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+# A private key; None signs nothing.
+Key = Union["Ed25519PrivateKey", None]
+
 # The environment variable with the private key itself, as PEM, for use without a file.
 KEY_VARIABLE = "EDGELINE_SIGNING_KEY"
 PRIVATE, PUBLIC = "edgeline.key.pem", "edgeline.pub.pem"
 
 
-def signing_key(path: str | None) -> "Ed25519PrivateKey | None":
+def signing_key(path: str | None) -> Key:
     """Loads the private key from a file, else from the environment; None if neither is given.
 
     Raises UsageError, without any part of the key, if it cannot be read or is no private key of Ed25519.

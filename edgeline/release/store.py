@@ -36,7 +36,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgeline.errors import EdgelineError, HeldBack, UsageError
 from edgeline.journal import format_utc, parse_time
@@ -57,7 +56,7 @@ from edgeline.release.history import (
     read_pointer,
     render_pointer,
 )
-from edgeline.release.layout import PushFolder, check_name, sha256_of_bytes
+from edgeline.release.layout import PushFolder, Root, check_name, sha256_of_bytes
 from edgeline.release.mirror import Mirror
 from edgeline.release.pins import compute_pins, pins_match, render_pins
 from edgeline.release.pointer import (
@@ -84,14 +83,11 @@ from edgeline.release.releases import find_collected as find_collected
 from edgeline.release.releases import find_rollout as find_rollout
 from edgeline.release.releases import find_version as find_version
 from edgeline.release.releases import get as get
-from edgeline.release.signing import KEY_VARIABLE, digits_of
+from edgeline.release.signing import KEY_VARIABLE, Key, digits_of
 from edgeline.release.verify import find_release_problems
 from edgeline.release.verify import known_versions as known_versions
 from edgeline.release.verify import verify as verify
 from edgeline.store.locations import Location, locate, measure_size
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 # A push of a few megabytes takes a second; a writer that takes longer than this is stuck.
 LOCK_WAIT_S = 60.0
@@ -99,7 +95,7 @@ LOCK_WAIT_S = 60.0
 _LOG = logging.getLogger(__name__)
 
 
-def push(root: str | Location, model: str, candidate: Candidate) -> Release:
+def push(root: Root, model: str, candidate: Candidate) -> Release:
     """Pushes a copy of `candidate`, never links, as the next version of `model`, and puts it in production.
 
     With its `canary_percent` it opens a canary instead, unless it is the first release. A missing push folder
@@ -147,7 +143,7 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
     return read_release(PushFolder(place), model, version, digest)
 
 
-def repair(root: str | Location) -> None:
+def repair(root: Root) -> None:
     """Completes what a killed writer left undone, such as the line of the audit log on its push.
 
     Raises:
@@ -159,9 +155,7 @@ def repair(root: str | Location) -> None:
         pass  # opening repairs
 
 
-def renew(
-    root: str | Location, model: str, key: "Ed25519PrivateKey | None", days: float | None = None
-) -> Pointer | None:
+def renew(root: Root, model: str, key: Key, days: float | None = None) -> Pointer | None:
     """Lets the signed pointer expire later, if a fifth of its life or more is over, or its key is another.
 
     It then expires in `days`, by default as many as it was issued for; without a key, an unsigned one stays
@@ -185,9 +179,7 @@ def renew(
     return signed.read()[0]
 
 
-def _check_key(
-    folder: PushFolder, model: str, key: "Ed25519PrivateKey | None", signer: str | None = None
-) -> None:
+def _check_key(folder: PushFolder, model: str, key: Key, signer: str | None = None) -> None:
     """Refuses to replace a signed pointer without a key; `signer` counts where it cannot be read."""
     envelope = find_envelope(folder, model)
     if key is None and (envelope.signatures if envelope else signer):
@@ -200,7 +192,7 @@ def _check_key(
         _LOG.warning("%s", warning)
 
 
-def warn_of_key(folder: PushFolder, model: str, key: "Ed25519PrivateKey | None") -> str:
+def warn_of_key(folder: PushFolder, model: str, key: Key) -> str:
     """Returns a sentence if the pointer is signed with another key than this one; else ""."""
     _, signer = find_signed(folder, model) or (None, None)
     if not key or signer in (None, own := digits_of(key.public_key())):
@@ -211,19 +203,13 @@ def warn_of_key(folder: PushFolder, model: str, key: "Ed25519PrivateKey | None")
     )
 
 
-def _is_due(pointer: Pointer, signer: str | None, key: "Ed25519PrivateKey | None") -> bool:
+def _is_due(pointer: Pointer, signer: str | None, key: Key) -> bool:
     age = datetime.now(timezone.utc) - parse_time(pointer.issued)
     is_recent = timedelta() <= age < pointer.life / 5  # of the future, the clock was wrong
     return not is_recent or (key is not None and digits_of(key.public_key()) != signer)
 
 
-def _seal(
-    folder: PushFolder,
-    model: str,
-    change: Change,
-    key: "Ed25519PrivateKey | None",
-    days: float | None = None,
-) -> Envelope:
+def _seal(folder: PushFolder, model: str, change: Change, key: Key, days: float | None = None) -> Envelope:
     """Seals a pointer for a change, which is issued now and expires in `days`, by default those before.
 
     Where the clock is behind the pointer before, by less than its life, it is issued at that one's time: else
@@ -246,12 +232,7 @@ def _seal(
 
 
 def promote(
-    root: str | Location,
-    model: str,
-    version: int,
-    reason: str,
-    key: "Ed25519PrivateKey | None" = None,
-    seen: Change | None = None,
+    root: Root, model: str, version: int, reason: str, key: Key = None, seen: Change | None = None
 ) -> Release:
     """Puts an existing release, newer or older than the current one, in production; takes milliseconds.
 
@@ -268,12 +249,7 @@ def promote(
 
 
 def rollback(
-    root: str | Location,
-    model: str,
-    reason: str,
-    to: int | None = None,
-    key: "Ed25519PrivateKey | None" = None,
-    seen: Change | None = None,
+    root: Root, model: str, reason: str, to: int | None = None, key: Key = None, seen: Change | None = None
 ) -> Release:
     """Goes back to an earlier release; takes milliseconds. `key` and `seen` are as in `promote`.
 
@@ -289,14 +265,7 @@ def rollback(
     return _switch_to(root, model, "rollback", to, reason, key, seen=seen)
 
 
-def rollout(
-    root: str | Location,
-    model: str,
-    version: int,
-    percent: float,
-    reason: str,
-    key: "Ed25519PrivateKey | None" = None,
-) -> Release:
+def rollout(root: Root, model: str, version: int, percent: float, reason: str, key: Key = None) -> Release:
     """Opens a canary: a share of phones runs an existing release until `promote` or `rollback` ends it.
 
     The open canary can be widened, to a larger `percent` (0.01 to 99.99) of the same version.
@@ -314,7 +283,7 @@ def rollout(
     return _switch_to(root, model, "rollout", version, reason, key, percent)
 
 
-def collect(root: str | Location, model: str, keep: int, dry_run: bool = False) -> dict[int, int]:
+def collect(root: Root, model: str, keep: int, dry_run: bool = False) -> dict[int, int]:
     """Removes all but the newest `keep` releases, production, a candidate, and the one a rollback goes to.
 
     Returns the size in bytes of each version that is removed; with `dry_run` nothing is removed.
@@ -400,12 +369,12 @@ def _open_for_writing(place: Location, doing: str) -> Iterator[PushFolder[Path]]
 
 
 def _switch_to(
-    root: str | Location,
+    root: Root,
     model: str,
     action: Action,
     version: int | None,
     reason: str,
-    key: "Ed25519PrivateKey | None",
+    key: Key,
     percent: float = 0,
     seen: Change | None = None,
 ) -> Release:

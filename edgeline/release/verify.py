@@ -21,6 +21,7 @@ from edgeline.release.layout import (
     POINTER,
     SIGNATURE,
     PushFolder,
+    Root,
     check_name,
     sha256_of_bytes,
 )
@@ -45,7 +46,7 @@ from edgeline.store.objects import measure_file
 _READS_AT_ONCE = 8
 
 
-def verify(root: str | Location, model: str, version: int | None = None) -> list[str]:
+def verify(root: Root, model: str, version: int | None = None) -> list[str]:
     """Returns all problems of the releases of a model, or of one of them, one sentence each.
 
     Without `version` it checks every release with a folder or in the audit log, the pointer, the pins for TF
@@ -75,7 +76,7 @@ def verify(root: str | Location, model: str, version: int | None = None) -> list
     return problems
 
 
-def known_versions(root: str | Location, model: str) -> tuple[int, ...]:
+def known_versions(root: Root, model: str) -> tuple[int, ...]:
     """Returns all versions with a folder or in the audit log, sorted, but no unfinished or collected ones."""
     folder = PushFolder(locate(root))
     return tuple(sorted({*released_versions(folder, model), *read_history(folder, model).manifests}))
