@@ -42,7 +42,7 @@ from edgeline.records.edge import GOLDEN_FOLDER, UNLIKE_FROM
 from edgeline.records.json_file import JsonFile, convert, decode
 from edgeline.records.rejection import RowRejected, check_text
 from edgeline.release.layout import LABELS, MANIFEST, POINTER, PREPROCESSING, sha256_of_bytes
-from edgeline.release.manifest import FileEntry, Manifest, NewerManifest, parse_manifest
+from edgeline.release.manifest import FileEntry, Manifest, NewerManifest, parse_manifest, select_entries
 from edgeline.release.pointer import Envelope, Pointer, Production
 from edgeline.store.locations import add_path_to_errors, locate, read_bytes
 
@@ -310,13 +310,12 @@ class Phone:
 
     def _download(self, manifest: Manifest, raw: bytes, folder: Path) -> None:
         """Downloads and checks labels, contract, golden vectors and the default file."""
-        home = f"edge/{self._model}/{manifest.version}/"
-        default = next(each.file for each in manifest.variants if each.name == manifest.default_variant)
+        needed = (LABELS, PREPROCESSING, manifest.default.file)
         (folder / GOLDEN_FOLDER).mkdir()
         (folder / MANIFEST).write_bytes(raw)
-        for entry in manifest.files:
-            name = entry.path.removeprefix(home)
-            if name in (LABELS, PREPROCESSING, default) or name.startswith(f"{GOLDEN_FOLDER}/"):
+        for entry in select_entries(manifest.files, f"edge/{self._model}/{manifest.version}"):
+            name = entry.path
+            if name in needed or name.startswith(f"{GOLDEN_FOLDER}/"):
                 (folder / name).write_bytes(_check(self._fetch(f"{manifest.version}/{name}"), name, entry))
 
     def _prove(self, folder: Path) -> Bundle:
@@ -333,11 +332,9 @@ class Phone:
 
     def _load(self, folder: Path) -> Bundle:
         manifest = parse_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
-        entries = {entry.path: entry for entry in manifest.files}
-        home = f"edge/{manifest.model}/{manifest.version}/"
-        return load_bundle(
-            manifest, lambda name: _check((folder / name).read_bytes(), name, entries[f"{home}{name}"])
-        )
+        listed = select_entries(manifest.files, f"edge/{manifest.model}/{manifest.version}")
+        entries = {entry.path: entry for entry in listed}
+        return load_bundle(manifest, lambda name: _check((folder / name).read_bytes(), name, entries[name]))
 
     def _write(self, seen: _Seen) -> None:
         if seen != self._seen:

@@ -70,9 +70,8 @@ class Seen:
 
     @property
     def aliases(self):
-        return {
-            name: int(number) for name, number in self.client.get_registered_model("shelf").aliases.items()
-        }
+        found = self.client.get_registered_model("shelf").aliases
+        return {name: int(number) for name, number in found.items()}
 
     def everything(self):
         """All that a second mirroring could double, without what MLflow draws at random."""

@@ -178,9 +178,8 @@ def test_a_bundle_that_somebody_else_signed_is_refused_also_where_they_name_our_
 
 def test_an_unsigned_bundle_with_a_stray_signature_is_not_as_it_was_pushed(root, tmp_path):
     release = store.push(root, "shelf", make_candidate(tmp_path))
-    (release.edge / "manifest.sig").write_bytes(
-        make_key().sign((release.edge / "manifest.json").read_bytes())
-    )
+    raw = (release.edge / "manifest.json").read_bytes()
+    (release.edge / "manifest.sig").write_bytes(make_key().sign(raw))
     assert store.verify(root, "shelf") == ["edge/shelf/1/manifest.sig: is not in the manifest."]
 
 

@@ -14,16 +14,10 @@ def answered(tmp_path):
     """What a run left that was right or wrong on each of so many examples, `name` by `name`."""
 
     def make(run, right, sessions=None, begin=0):
-        folder = tmp_path / run
-        names = [f"{begin + number}.jpg" for number in range(len(right))]
-        lines = [
-            Prediction(
-                name, "ok", (0.9, 0.1) if was else (0.2, 0.8), {"lane": f"lane-{number % 2}"}, 3, group
-            )
-            for number, (name, was, group) in enumerate(
-                zip(names, right, sessions or [""] * len(names), strict=True)
-            )
-        ]
+        folder, lines = tmp_path / run, []
+        for number, (was, group) in enumerate(zip(right, sessions or [""] * len(right), strict=True)):
+            scores, lane = (0.9, 0.1) if was else (0.2, 0.8), f"lane-{number % 2}"
+            lines.append(Prediction(f"{begin + number}.jpg", "ok", scores, {"lane": lane}, 3, group))
         PREDICTIONS.write(folder / "verdict", lines)
         INGEST.write(folder / "ingest", Ingest(classes={"ok": 50, "bad": 50}))
         return Sources(quarantine=folder / "ingest", edge_verdict=folder / "verdict")
