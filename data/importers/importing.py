@@ -36,6 +36,7 @@ _NO_EVAL = (
     " of each class to eval, or remove the splits, and import into a new folder."
 )
 _SESSION_DIGITS = 16
+_LAST_TIME = 253_402_300_799  # the end of the year 9999; file systems know later times
 _PHOTOS_A_MESSAGE = 250
 # Limits on CPU time and memory for reading the metadata of one photo, and for its look.
 _SECONDS, _GIGABYTES, _LOOK_GIGABYTES = 2, 1, 2
@@ -234,7 +235,8 @@ class _Importer:
         self._labels.add(photo.label)
         self.report.added[photo.label] += 1
         suffix = PurePath(photo.where).suffix.lower()
-        written_at = format_utc(datetime.fromtimestamp(photo.modified, timezone.utc))
+        modified = min(max(photo.modified, 0), _LAST_TIME)
+        written_at = format_utc(datetime.fromtimestamp(modified, timezone.utc))
         taken: str | None = photo.captured_at
         if not taken:
             with suppress(RowRejected):  # ingest will judge it

@@ -3,6 +3,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pillow_heif
@@ -254,6 +255,15 @@ def test_the_time_is_read_from_each_format_that_has_exif(tmp_path, data_dir):
     }
     import_photos(write(tmp_path / "src", photos), data_dir)
     assert [row.captured_at for row in rows(data_dir)] == ["2026-10-05T09:12:33Z"] * len(forms)
+
+
+def test_a_file_of_a_year_that_no_date_has_is_imported(data_dir):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        src = write(Path(folder), {"a/1.jpg": jpeg(), "a/2.jpg": jpeg(seed=1)})
+        for name, time in (("1", 1e15), ("2", -1e15)):
+            os.utime(src / "a" / f"{name}.jpg", (time, time))
+        import_photos(src, data_dir)
+    assert [row.captured_at for row in rows(data_dir)] == ["9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z"]
 
 
 def test_classes_that_the_schema_has_are_known_in_its_spelling_though_no_span_has_them(tmp_path, data_dir):
