@@ -153,6 +153,10 @@ def test_the_answers_are_those_of_both_models_to_each_eval_example_once(trained,
         assert len(probabilities) == len(found.labels) == len(labels)
         pairs = zip(found.labels, probabilities.argmax(1), strict=True)
         assert sorted(pairs) == sorted(zip(labels, said, strict=True))
+    pairs = [*zip(found.labels, found.candidate.argmax(1), strict=True)]
+    assert METRICS.read(Path(evaluation.uri)).confusion.rows == tuple(
+        tuple(pairs.count((actual, answer)) for answer in range(3)) for actual in range(3)
+    )
     # One session of seven is in eval.
     assert set(found.groups) == {0}
 

@@ -39,7 +39,7 @@ from edgeline.records.verdict import VERDICT
 from edgeline.records.verdict import Verdict as Found
 from edgeline.release import store
 from edgeline.release.settings import PushSettings
-from edgeline.release.signing import PRIVATE, PUBLIC, make_pair, public_key
+from edgeline.release.signing import KEY_VARIABLE, PRIVATE, PUBLIC, make_pair, public_key
 from pipeline.settings import Settings
 from tests.components.steps import artifact, execute
 from tests.edgeline.gates.test_edge import GOOD
@@ -246,11 +246,13 @@ def test_a_release_says_what_the_settings_say_and_is_signed_with_the_key_that_is
     assert pushed and not any(secret in path.read_bytes() for path in pushed)
 
 
-def test_a_push_with_another_key_than_before_says_that_phones_refuse_it(push, tmp_path):
+def test_a_push_with_another_key_in_the_environment_than_before_says_that_phones_refuse_it(
+    push, tmp_path, monkeypatch
+):
     signers = [make_pair(tmp_path / name) for name in ("one", "two")]
     for number, name in enumerate(("one", "two")):
-        key = str(tmp_path / name / PRIVATE)
-        reasons = Run(tmp_path / str(number), f"model {number}").push_to(push, key=key)[2]
+        monkeypatch.setenv(KEY_VARIABLE, (tmp_path / name / PRIVATE).read_text())
+        reasons = Run(tmp_path / str(number), f"model {number}").push_to(push)[2]
         sentence = f"The pointer to shelf was signed with {signers[0]}, and is now with {signers[1]}: "
         assert any(reason.startswith(sentence) for reason in reasons) == (number == 1)
 

@@ -111,6 +111,7 @@ def test_json_has_it_as_it_is_and_steers_nothing(call, workspace):
         ["run", "--set", HOSTILE],
         [HOSTILE],
         ["data", "generate", "--data", f"s3://{HOSTILE}"],
+        ["data", "import", "photos", "--data", f"s3://{HOSTILE}"],
     ],
 )
 def test_an_error_shows_what_was_typed(call, command):

@@ -13,13 +13,13 @@ def data(tmp_path):
 
 
 def test_an_exclusion_is_listed_with_who_and_why_and_can_be_undone(data, command):
-    ended = command("data", "exclude", "span-00002", "--reason", "dirty lens", "--data", data)
+    ended = command("data", "exclude", "span-00002", "--reason", "dirty \x1blens", "--data", data)
     assert ended.code == 0 and "--undo" in ended.out
-    assert "No later run reads span-00002" in ended.out and "dirty lens" in ended.out
+    assert "No later run reads span-00002" in ended.out and r"dirty \x1blens" in ended.out
     listed = command("data", "list", "--data", data)
     first, second = listed.out.splitlines()
     assert listed.code == 0 and first.split() == ["span-00001", "1", "photos"]
-    assert "2 photos  excluded by" in second and second.endswith(": dirty lens")
+    assert "2 photos  excluded by" in second and second.endswith(r": dirty \x1blens")
 
     ended = command("data", "exclude", "span-00002", "--undo", "--reason", "it was not", "--data", data)
     assert ended.code == 0 and "again" in ended.out
