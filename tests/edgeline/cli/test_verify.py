@@ -194,6 +194,15 @@ def test_golden_vectors_are_run_of_what_is_in_production_and_of_a_bundle(verify,
     assert json.loads(verify(bundle, "--json")[1])["golden"] in expected
 
 
+def test_scores_that_the_model_does_not_give_are_named_though_the_manifest_has_their_digest(verify, bundle):
+    golden = json.loads((bundle / "golden/golden.json").read_text())
+    golden["examples"][1]["scores"]["int8"] = [0.9, 0.1]
+    put(bundle, "golden/golden.json", json.dumps(golden))
+    code, said = verify(bundle, "--json")
+    (problem,) = json.loads(said)["problems"]
+    assert code == 1 and problem.startswith("golden/golden.json, example 2: int8 gives label")
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [

@@ -193,6 +193,8 @@ def test_a_collected_release_that_is_asked_for_is_said_to_be_collected(pushed):
     assert store.rollback(pushed, "shelf", "drill").version == 2
     with pytest.raises(UsageError, match=r"shelf 1 was collected.*releases: 3\..* with --to V"):
         store.rollback(pushed, "shelf", "drill")
+    shutil.rmtree(pushed / "edge/shelf/3")  # which was lost, not collected
+    assert store.verify(pushed, "shelf")[0].startswith("edge/shelf/3/manifest.json: found no file")
 
 
 def do_at_once(root: Path, *calls: Callable[[], object]) -> list[BaseException]:
