@@ -121,10 +121,11 @@ def test_a_clock_that_is_years_off_costs_the_week_and_nothing_else():
 
 def test_what_cannot_be_counted_is_named():
     answers = [*make(5, chosen="person"), *(replace(ANSWER, version=n) for n in range(1, 61))]
-    served = count_served(["span-00001/served.csv:7: no score", *answers], {}, "photo")
-    assert len(served.versions) == 50 and served.unreadable == 1
+    faults = [f"span-00001/served.csv:{line}: no score" for line in (7, 8, 9)]
+    served = count_served([*faults, *answers], {}, "photo")
+    assert len(served.versions) == 50 and served.unreadable == 3
     assert served.warnings == (
-        "Rows of served.csv that are no answers, left out: 1 (span-00001/served.csv:7: no score).",
+        f"Rows of served.csv that are no answers, left out: 3 ({', '.join(faults)}).",
         "Checked answers whose photos are not among the usable data: 5 (span-00001/0.jpg, span-00001/1.jpg,"
         " span-00001/2.jpg and 2 more).",
         "Answers by other versions than the 50 most used, left out: 10.",
