@@ -74,6 +74,7 @@ def test_the_published_profile_is_found_by_its_name_and_needs_weights():
         ("trainer.learning_rate=5E-4", "trainer", "learning_rate", 0.0005),
         ("trainer.flip=false", "trainer", "flip", False),
         ("trainer.class_weights={no: 2.0, off: 1.5}", "trainer", "class_weights", {"no": 2.0, "off": 1.5}),
+        ("trainer.check_numerics=true", "trainer", "check_numerics", True),
         ("edge.max_size_mb=5", "edge", "max_size_mb", 5.0),
         ("beam.flags=[--runner=PortableRunner, --job_endpoint=localhost:8099]", "beam", "flags",
          ("--runner=PortableRunner", "--job_endpoint=localhost:8099")),

@@ -35,6 +35,7 @@ def through_a_cluster(step, constants, **turned):
 
 def test_tfx_gets_the_texts_again_with_what_only_a_pod_knows_and_the_parameters_of_the_run():
     assert set(take_apart("DataGate", RECORD)[0]) == {"model_name"}
+    assert take_apart("Trainer", TRAINER)[0]["custom_config"]["settings"] == {"trainer": {"n": 2}}
     found = through_a_cluster("Trainer", TRAINER, epochs=3, learning_rate=0.01, seed=7)
     assert found["run_fn"] == TRAINER["run_fn"]
     assert json.loads(found["train_args"]) == {"splits": ["train"]}

@@ -136,3 +136,4 @@ def test_a_mirror_is_told_once_after_the_run_that_goes_on_without_a_span(options
     named = NamedSettings("shelf", None, ("gate.exclude_refused=true", "data.window=1"))
     assert run(replace(options, named=named), refuse(newest)) == 4
     assert told == [2]
+    assert all("kubeflow" not in each.settings for each in read_runs(options.workspace))
