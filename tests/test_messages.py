@@ -58,7 +58,7 @@ EXEMPT = {
         trainer_module/training/input_pipeline.py open_split #1
         trainer_module/training/input_pipeline.py open_split #2
         trainer_module/training/loop.py Loop.divergence_error #1
-        trainer_module/training/loop.py Loop._add_result #1
+        trainer_module/training/loop.py Loop._read_result #1
         trainer_module/training/loop.py Loop._take_step #1
         trainer_module/training/loop.py Loop._take_step #2
         trainer_module/training/loop.py Loop._take_step #3

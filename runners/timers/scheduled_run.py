@@ -31,6 +31,9 @@ class ScheduledRun:
     def __post_init__(self) -> None:
         for text in (*self.command, *self.after, str(self.folder)):
             _check_text(text)
+        # systemd reads a folder's name to the end of its line, without quotes.
+        if str(self.folder).endswith((" ", "\\")):
+            raise _make_error(str(self.folder), "ends in a blank or a backslash")
 
 
 def schedule_name(workload: str, workspace: Path) -> str:
@@ -70,10 +73,16 @@ def crontab_line(run: ScheduledRun) -> str:
     log = shlex.quote(str(log_path(run)))
     after = f" {shlex.join(run.after)} >/dev/null;" if run.after else ""
     command = f"{{ >{log}; {shlex.join(run.command)} >>{log} 2>&1 || cat {log};{after} }}"
-    line = f"cd {shlex.quote(str(run.folder))} && {command}"
-    # In a crontab a plain % would be a line end (crontab(5)).
-    escaped = line.replace("%", "\\%")
-    return f"{run.at.cron} {escaped}"
+    return f"{run.at.cron} {_escape_for_cron(f'cd {shlex.quote(str(run.folder))} && {command}')}"
+
+
+def _escape_for_cron(command: str) -> str:
+    """Escapes a quoted command for a crontab, where a plain % would be a line end (crontab(5)).
+
+    Some crons also read two backslashes as one. All backslashes stand within single quotes, so the quotes are
+    closed and opened again after each one that a backslash or % follows: then every cron reads it as it is.
+    """
+    return re.sub(r"\\(?=[\\%])", r"\\''", command).replace("%", "\\%")
 
 
 def _check_text(text: str) -> None:

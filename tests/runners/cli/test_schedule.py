@@ -137,6 +137,14 @@ def test_what_could_not_run_on_monday_is_refused_today(team, capsys, arguments, 
     assert len([line for line in said.err.splitlines() if line]) >= 2
 
 
+def test_a_folder_that_systemd_could_not_go_to_is_told(team, capsys, monkeypatch):
+    (team / "ends in \\").mkdir()
+    monkeypatch.chdir(team / "ends in \\")
+
+    assert main(["schedule", "--systemd"]) == 2
+    assert "ends in a blank or a backslash" in capsys.readouterr().err
+
+
 def test_a_week_that_a_run_would_refuse_is_told_before_anything_is_installed(team, capsys):
     (team / "photos" / "span-00001" / "labels.csv").write_text("photo,label\n")
 

@@ -10,17 +10,23 @@ import pytest
 from runners.timers.scheduled_run import crontab_line, log_path
 
 
-def shell_command(run):
-    """What cron hands to sh: \\% as %."""
+def shell_command(run, folds_backslashes=True):
+    """What cron hands to sh: \\% as %, and where it folds them (as Debian's, unlike cronie) \\\\ as \\."""
     line = crontab_line(run)
     assert line.startswith("0 3 * * 1 ")
+    pattern = r"\\([%\\])" if folds_backslashes else r"\\(%)|\\(.)"
     command = line.removeprefix("0 3 * * 1 ")
     assert not re.search(r"(?<!\\)%", command)
-    return command.replace("\\%", "%")
+    return re.sub(pattern, lambda match: match[1] or match[0], command)
 
 
-def test_the_shell_starts_the_command_word_by_word_in_its_folder(run):
-    ended = subprocess.run(["/bin/sh", "-c", shell_command(run)], cwd="/", capture_output=True, text=True)
+@pytest.mark.parametrize("folds_backslashes", [True, False], ids=["Debian", "cronie"])
+@pytest.mark.parametrize("more", [(), ("\\\\", "\\%", "a\\\\\\%b%", "%\\", "'\\'%'")], ids=["odd", "odder"])
+def test_the_shell_starts_the_command_word_by_word_in_its_folder(run, more, folds_backslashes):
+    run = replace(run, command=(*run.command, *more))
+    command = shell_command(run, folds_backslashes)
+
+    ended = subprocess.run(["/bin/sh", "-c", command], cwd="/", capture_output=True, text=True)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert json.loads((run.folder / "called.json").read_text()) == [str(run.folder), [*run.command[1:]]]
