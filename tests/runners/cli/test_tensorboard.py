@@ -39,8 +39,8 @@ def begin(tmp_path, make_run):
 
 
 def write_log(folder, loss):
-    board = Board(folder)
-    board.epoch(1, {"loss": loss, "val_loss": loss}, np.eye(2, dtype=int), ("no", "yes"))
+    board = Board(folder, ("no", "yes"))
+    board.epoch(1, {"loss": loss, "val_loss": loss}, np.eye(2, dtype=int))
     board.close()
 
 
