@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from edgeline.gates.answers import Answers
 from edgeline.gates.bounds import judge
@@ -57,6 +58,15 @@ def test_a_difference_within_noise_is_no_warning():
     for number, is_warned in ((1, True), (3, False)):
         several = replace(metrics, simple_models=(best,) * number)
         assert bool(judge(several, EvaluationSettings(), answers).warnings) == is_warned
+
+
+def test_one_session_of_five_that_the_network_gets_wrong_is_no_proof():
+    answers = world(1.0)
+    groups = answers.groups % 5
+    wrong = np.where((groups == 0)[:, np.newaxis], answers.candidate[:, ::-1], answers.candidate)
+    (model,) = compare(replace(answers, groups=groups, candidate=wrong), [simple(answers, 1.0)])
+    # It is not drawn in (4/5)^5 of the resamples of sessions, and in none of the resamples of examples.
+    assert model.no_better == pytest.approx(0.33, abs=0.05)
 
 
 def test_columns_without_any_effect_are_named():
