@@ -19,7 +19,7 @@ from data.importers.source import LabelledPhoto, RefusedPhoto, Source
 from data.importers.workload_files import add_files, read_schema
 from data.photos.labels_file import LabelRow, PhotoSpan, get_session, read_labels, restore_photo, write_span
 from data.photos.source import UNKNOWN_LANE
-from data.photos.thumbnails import read_look, read_time_taken
+from data.photos.thumbnails import may_have_exif, read_look, read_time_taken
 from data.settings import DataSettings
 from data.spans.layout import find_spans, find_usable_spans
 from data.spans.source import SPLITS
@@ -238,7 +238,7 @@ class _Importer:
         modified = min(max(photo.modified, 0), _LAST_TIME)
         written_at = format_utc(datetime.fromtimestamp(modified, timezone.utc))
         taken: str | None = photo.captured_at
-        if not taken:
+        if not taken and may_have_exif(photo.data):
             with suppress(RowRejected):  # ingest will judge it
                 taken = self._when_taken(photo.data)
         row = LabelRow(

@@ -18,6 +18,8 @@ from edgeline.journal import format_utc
 
 # A larger photo would take a gigabyte to decode. A JPEG is scaled while it is decoded, and may have any size.
 _MOST_PIXELS = 40_000_000
+# The first bytes of a TIFF, and the marks before EXIF in a JPEG, a PNG (two ways) and a WebP.
+_TIFF, _MARKS = (b"II", b"MM"), (b"Exif", b"eXIf", b"Raw profile type ", b"EXIF")
 # Tags of the EXIF 2.32 standard.
 _EXIF, _TAKEN_TAG, _OFFSET_TAG = 0x8769, 0x9003, 0x9011
 
@@ -60,6 +62,11 @@ def _open_small(photo: bytes, side: int) -> Image.Image | None:
                 return decode_upright(image, read_orientation(image), side)
     except READER_ERRORS:
         return None
+
+
+def may_have_exif(photo: bytes) -> bool:
+    """Returns whether a photo is worth opening for its EXIF."""
+    return photo.startswith(_TIFF) or any(mark in photo for mark in _MARKS)
 
 
 def read_time_taken(photo: bytes) -> str | None:
