@@ -63,7 +63,6 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     arrays |= {f"kept_{i}": array for i, array in enumerate(checkpoint.kept_weights)}
     arrays["history"] = np.array(json.dumps(list(checkpoint.history)))
     arrays["tally"] = np.array(json.dumps(asdict(checkpoint.tally)))
-
     with write_atomically(folder / NAME, sync=True) as file:
         np.savez(file, **arrays)
 

@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -30,7 +30,13 @@ class Tally:
 
     def __add__(self, later: "Tally") -> "Tally":
         """Returns the sums over the steps of both."""
-        return Tally(*(one + other for one, other in zip(astuple(self), astuple(later), strict=True)))
+        return Tally(
+            self.steps + later.steps,
+            self.loss + later.loss,
+            self.hits + later.hits,
+            self.seconds + later.seconds,
+            self.waited_s + later.waited_s,
+        )
 
     def logs(self, batch_size: int) -> dict[str, float]:
         """Returns the epoch's metrics by the names that Keras uses."""
