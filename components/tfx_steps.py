@@ -34,8 +34,6 @@ class Late(BaseExecutor):
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
         """Imports the executor and runs it."""
-        if isinstance(self, BaseBeamExecutor):
-            speed_up_beam()
         complete_tfx()
         import_class_by_path(self.runs)(self._context).Do(input_dict, output_dict, exec_properties)
 
@@ -55,6 +53,13 @@ def speed_up_beam() -> None:
 
 class LateBeam(Late, BaseBeamExecutor):
     """A `Late` executor with a Beam pipeline."""
+
+    def Do(
+        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
+    ) -> None:
+        """Imports the executor and runs it."""
+        speed_up_beam()
+        super().Do(input_dict, output_dict, exec_properties)
 
 
 def _declare(
