@@ -17,7 +17,7 @@ from pathlib import Path
 
 from data.spans.exclusions import SPAN_NAME, Decision, find_excluded_spans, read_decisions
 from edgeline.errors import DataRefused, UsageError
-from edgeline.records.ingest import CORRECTIONS, SERVED, describe_spans, name_span
+from edgeline.records.ingest import WITHOUT_EXAMPLES, describe_spans, name_span
 from edgeline.store.locations import Location, add_path_to_errors, list_folders, list_names, write_atomically
 
 # A labels file of a million rows has a third of this; a larger file is not one.
@@ -168,8 +168,8 @@ def find_files(span: Span, *suffixes: str) -> list[Location]:
 
     Raises DataRefused without any.
     """
-    others = (SERVED, CORRECTIONS)
-    names = sorted(name for name in list_names(span.path) if not name.startswith(".") and name not in others)
+    present = (name for name in list_names(span.path) if name not in WITHOUT_EXAMPLES)
+    names = sorted(name for name in present if not name.startswith("."))
     if files := [span.path / name for name in names if name.lower().endswith(suffixes)]:
         return files
     raise DataRefused(

@@ -13,7 +13,7 @@ from edgeline.edge.contracts import row
 from edgeline.edge.interpreter import KINDS
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.columns import ISO, MISSING, CellError, parse_cell
-from edgeline.records.ingest import CORRECTIONS, SERVED
+from edgeline.records.ingest import WITHOUT_EXAMPLES
 from edgeline.records.rejection import Rejected
 from edgeline.runtime import Answer, Bundle
 from edgeline.store.locations import read_bytes
@@ -64,7 +64,7 @@ def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
         for path in place.rglob("*")
         if path.suffix.lower() in suffixes
         and path.is_file()
-        and path.name not in (SERVED, CORRECTIONS)
+        and path.name not in WITHOUT_EXAMPLES
         and not any(part.startswith(HIDDEN) for part in path.relative_to(place).parts)
     )
     if not files:

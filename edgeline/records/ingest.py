@@ -7,6 +7,7 @@ from edgeline.records.json_file import JsonFile
 
 # Files of a span that hold no examples: what phones had answered, and corrections of labels.
 SERVED, CORRECTIONS = "served.csv", "corrections.jsonl"
+WITHOUT_EXAMPLES = (SERVED, CORRECTIONS)
 
 
 def name_span(number: int) -> str:
