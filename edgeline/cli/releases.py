@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import click
 from msgspec import to_builtins
@@ -20,7 +20,7 @@ from edgeline.release import store
 from edgeline.release.history import find_signed
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import nothing_of
-from edgeline.release.signing import signing_key
+from edgeline.release.signing import Key, signing_key
 from edgeline.report.facts import ServedSlice
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
@@ -28,9 +28,6 @@ from edgeline.workspace import closing
 from edgeline.workspace.closing import STYLES, duration
 from edgeline.workspace.known_runs import Place, resolve_place
 from edgeline.workspace.runs import find_push, find_registry, find_run, read_runs
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 # The fields of a manifest that `acceptance.terms` puts into words.
 TERMS = ("expires", "signed_by", "min_app_version", "rollback_epoch")
@@ -51,8 +48,7 @@ def status(place: Place, as_json: bool) -> int:
     if place.store and isinstance(where.root, Path) and not where.root.is_dir():
         raise nothing_of(where, model)
     release, rollout = store.current(root, model), store.find_rollout(root, model)
-    # The last run says nothing of releases in another place.
-    known = last if find_push(last, place.workspace) == root else None
+    known = _find_own(last, root, place)
     if known and not Sources.of(known).quarantine:  # one that never read the data says nothing of phones
         earlier = reversed(read_runs(place.workspace, model))
         known = next((run for run in earlier if Sources.of(run).quarantine), None)
@@ -278,17 +274,21 @@ def renew(place: Place, key: str | None) -> int:
     return 0
 
 
-def _find_key(path: str | None, last: Run | None, root: str, place: Place) -> "Ed25519PrivateKey | None":
+def _find_own(last: Run | None, root: str, place: Place) -> Run | None:
+    """Returns the last run if it pushed to that place: it says nothing of releases in another one."""
+    return last if find_push(last, place.workspace) == root else None
+
+
+def _find_key(path: str | None, last: Run | None, root: str, place: Place) -> Key:
     """Returns the key in that file, or that of the last run if it pushed there, or of the environment."""
-    if path is None and last and find_push(last, place.workspace) == root:
-        path = last.settings.get("push", {}).get("key")
-    return signing_key(path)
+    own = _find_own(last, root, place)
+    return signing_key(path or (own.settings.get("push", {}).get("key") if own else None))
 
 
 def _start_mirror(last: Run | None, root: str, place: Place) -> None:
     """Starts a process that updates MLflow's aliases; nothing waits for it, since production has changed."""
-    registry = find_registry(last, place.workspace)
-    if last is not None and registry and find_push(last, place.workspace) == root:
+    last, registry = _find_own(last, root, place), find_registry(last, place.workspace)
+    if last is not None and registry:
         from edgeline.mlflow import mirror
 
         last = replace(last, registry=registry, push=root)
