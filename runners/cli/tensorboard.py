@@ -55,10 +55,7 @@ def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | N
 
 def find_log_folder(folder: RunFolder, run: Run) -> Path | None:
     """Returns the folder where the Trainer of a run left its log, or writes it now; None for none."""
-    opened = [Path(event.folder) for event in EventReader(folder.events) if isinstance(event, LogOpened)]
-    # Folds and trials have logs of their own.
-    others = ("fold-", "trial-")
-    places = [place for place in opened if not any(part.startswith(others) for part in place.parts[-3:])]
+    places = [Path(event.folder) for event in EventReader(folder.events) if isinstance(event, LogOpened)]
     places += [
         Path(artifact.uri, TENSORBOARD)
         for artifact in run.artifacts

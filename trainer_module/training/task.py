@@ -115,7 +115,9 @@ def train_model(
                 settings = settings.model_copy(update={"epochs": epochs})
                 loop = prepared.loop(settings)
         split = task.evaluation
-        inputs = split.inputs if split.only is None else None
+        # Folds and trials measure a part of the examples; nobody looks into event files of these.
+        is_whole = split.only is None
+        board = fit.BoardData(task.workload.labels, split.inputs, split.labels) if is_whole else None
         outcome = fit.train(
             loop,
             prepared.batches_of,
@@ -123,7 +125,7 @@ def train_model(
             prepared.evaluation,
             settings,
             checkpoints,
-            fit.BoardData(task.workload.labels, inputs, split.labels[split.shown]),
+            board,
             prepared.selection,
             max(1, min(_AVERAGED, settings.epochs // 2)) if prepared.fine_tuning else 1,
         )

@@ -24,8 +24,9 @@ from edgeline.records.events import LogOpened, report
 _TRAIN, _EVAL, _STEPS = "train", "eval", "steps"
 # A chart by step has each step up to this one, then ever fewer; a million steps give 6,000 points.
 _EACH_STEP = 1000
-# There is a confusion matrix for each epoch up to this one, then for ever fewer.
-_EACH_EPOCH = 20
+# There is a confusion matrix for each epoch up to this one, then for ever fewer: TensorBoard shows ten, and
+# to draw one takes as long as an epoch of a small table.
+_EACH_EPOCH = 5
 _MOST_MISTAKES = 16
 _LARGEST_PHOTO = 256  # pixels
 _MOST_CLASSES = 64  # of which a matrix is drawn

@@ -17,7 +17,6 @@ from edgeline.errors import EdgelineError
 from edgeline.records.events import EventWriter, LogOpened
 from edgeline.workspace.runs import RunFolder
 from runners.cli.server import serve
-from runners.cli.tensorboard import find_log_folder
 from tests.outputs import record_output
 from tests.runners.cli.process import ROOT
 from trainer_module.training.tensorboard import Board
@@ -142,14 +141,6 @@ def test_the_training_that_goes_on_is_shown_and_still_is_when_its_log_moved(work
             time.sleep(0.2)
         assert processes_of(server.process.pid) == []
     assert [path.name for path in server.temporary.iterdir() if "edgeline" in path.name] == []
-
-
-def test_folds_and_trials_have_logs_of_their_own(workspace):
-    live, training = RunFolder(workspace / "runs" / LIVE), workspace / "checkpoints/0123456789abcdef"
-    for other in ("fold-0", "trial-1/checkpoints"):
-        (training / other / "tensorboard").mkdir(parents=True)
-        EventWriter(live.events)(LogOpened(str(training / other / "tensorboard")))
-    assert find_log_folder(live, live.read()) == training / "tensorboard"
 
 
 @pytest.mark.e2e

@@ -51,6 +51,12 @@ def test_folds_change_nothing_of_the_model_that_is_shipped(folder, trained):
     assert not (trained / "run" / OUT_OF_FOLD.name).exists()
 
 
+def test_tensorboard_has_the_training_that_is_shipped_alone(folder):
+    (training,) = (folder / "checkpoints").iterdir()
+    assert (training / "fold-2").is_dir()
+    assert list(training.rglob("tensorboard")) == [training / "tensorboard"]
+
+
 def with_groups(train: dict[str, int], evaluation: dict[str, int], dimensions: int = 3) -> Task:
     """A task of so many groups of each label, two examples each."""
 
