@@ -25,7 +25,7 @@ from edgeline.records.json_file import UNREADABLE, decode, encode
 from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.release.durable import only_writer
-from edgeline.release.history import find_signed
+from edgeline.release.history import read_signed
 from edgeline.release.layout import PushFolder
 from edgeline.report import records
 from edgeline.report.facts import Facts
@@ -120,7 +120,7 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
 def _find_production(push: str, model: str) -> dict[str, Any]:
     """Returns the fields of a situation that tell what is in production."""
     try:
-        pointer, _ = find_signed(PushFolder(locate(push)), model) or (None, None)
+        pointer, _ = read_signed(PushFolder(locate(push)), model) or (None, None)
         return {"release": store.current(push, model), "unreadable": "", "pointer": pointer}
     except (EdgelineError, OSError) as error:
         return {"release": None, "unreadable": getattr(error, "found", None) or str(error)}

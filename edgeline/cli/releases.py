@@ -17,7 +17,7 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
-from edgeline.release.history import find_signed
+from edgeline.release.history import read_signed
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import nothing_of
 from edgeline.release.signing import Key, signing_key
@@ -55,7 +55,11 @@ def status(place: Place, as_json: bool) -> int:
     served = closing.find_served(known, release.version) if known and release else None
     tried = rollout and rollout.candidate
     tried_served = closing.find_served(known, tried.version, tried.version) if known and tried else None
-    pointer, _ = find_signed(where, model) or (None, None)
+    wrong, pointer = None, None
+    try:
+        pointer, _ = read_signed(where, model) or (None, None)
+    except EdgelineError as error:
+        wrong = error
     promised = last.settings.get("alerts", {}).get("stale_days") if last else None
     old, now = "", datetime.now(timezone.utc)
     if release and isinstance(promised, int):
@@ -73,6 +77,7 @@ def status(place: Place, as_json: bool) -> int:
             "served": _describe_served(served),
             "older_than_promised": bool(old),
             "pointer_expires": pointer.expires if pointer else None,
+            "pointer_problem": wrong.found if wrong else None,
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
         last_run = {key: getattr(last, key) if last else None for key in keys}
@@ -97,6 +102,8 @@ def status(place: Place, as_json: bool) -> int:
             say(f"  {old}", "bold yellow")
         if pointer and (expiry := pointer.warn(now)):
             say(f"  {expiry} `edgeline renew` renews it.", "bold yellow")
+        if wrong:
+            say(f"  {wrong.found} {wrong.why} {wrong.do}", "bold yellow")
     if rollout:
         say(f"{rollout.tried} Since {rollout.when}, by {rollout.who}: {rollout.reason}")
         if tried_served:

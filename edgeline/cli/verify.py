@@ -10,7 +10,7 @@ import click
 from edgeline.cli import options
 from edgeline.cli.commands import Command, Group
 from edgeline.cli.stdout import print_json, say
-from edgeline.errors import EdgelineError
+from edgeline.errors import EdgelineError, UsageError
 from edgeline.release import signing, store
 from edgeline.release.acceptance import distrust
 from edgeline.release.history import find_signed
@@ -36,6 +36,12 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     own_key = public_key(key) if key else None
     number = int(bundle) if bundle and bundle.isdecimal() else None
     if bundle and number is None:
+        if place.store:
+            raise UsageError(
+                f"{bundle} is a bundle in a folder, and --store {place.store} a place of releases.",
+                "A bundle is checked by itself.",
+                "Pass one of the two, or the number of a release beside --store.",
+            )
         kind, where, manifest = "bundle", bundle, read_bundle(locate(bundle))
         model, versions = manifest.model, [manifest.version]
         problems = bundle_problems(locate(bundle), manifest)

@@ -165,11 +165,23 @@ def find_envelope(folder: PushFolder, model: str) -> Envelope | None:
     return None
 
 
-def find_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] | None:
-    """Reads the signed pointer and its key; None if there is none, or it is not right."""
-    with suppress(ValueError):
-        envelope = find_envelope(folder, model)
+def read_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] | None:
+    """Reads the signed pointer and its key; None if there is none. Raises EdgelineError if it is wrong."""
+    envelope = find_envelope(folder, model)
+    try:
         return envelope.read() if envelope else None
+    except ValueError as error:
+        raise EdgelineError(
+            f"{folder.relative(folder.pointer(model))}: its signed pointer is not right: {error}.",
+            "Phones refuse it, and stay with the release that they have.",
+            "Sign it again: `edgeline renew`.",
+        ) from None
+
+
+def find_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] | None:
+    """Reads the signed pointer and its key; None also if it is not right."""
+    with suppress(EdgelineError):
+        return read_signed(folder, model)
     return None
 
 

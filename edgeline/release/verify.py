@@ -11,7 +11,14 @@ from pathlib import Path
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import parse_time
-from edgeline.release.history import History, find_envelope, read_history, read_pointer, render_pointer
+from edgeline.release.history import (
+    History,
+    find_envelope,
+    read_history,
+    read_pointer,
+    read_signed,
+    render_pointer,
+)
 from edgeline.release.layout import (
     BENCHMARKS,
     HISTORY,
@@ -172,13 +179,13 @@ def _check_pointer(folder: PushFolder, model: str) -> list[str]:
         return [f"{error.found} {error.why}"]
     if pointer is None:
         return [f"{folder.relative(path)}: missing, so nothing is in production."]
-    envelope, where = find_envelope(folder, model), folder.relative(path)
-    if read_bytes(path) != render_pointer(pointer, envelope):
+    where = folder.relative(path)
+    if read_bytes(path) != render_pointer(pointer, find_envelope(folder, model)):
         return [f"{where}: was changed after it was written."]
     try:
-        signed = envelope.read()[0] if envelope else None
-    except ValueError as error:
-        return [f"{where}: its signed pointer is not right: {error}."]
+        signed, _ = read_signed(folder, model) or (None, None)
+    except EdgelineError as error:
+        return [error.found]
     named = model, pointer.production, pointer.candidate
     if signed and (signed.model, signed.production, signed.candidate) != named:
         tried = f", and the candidate {signed.candidate.version}" if signed.candidate else ""

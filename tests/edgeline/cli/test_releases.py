@@ -191,7 +191,7 @@ def test_a_workspace_that_is_a_file_is_bad_usage(edgeline, tmp_path, command):
 def test_status_of_an_empty_workspace_has_all_its_keys(edgeline):
     status = json.loads(edgeline("status", "--json")[1])
 
-    field = {"served", "older_than_promised", "pointer_expires"}
+    field = {"served", "older_than_promised", "pointer_expires", "pointer_problem"}
     manifest = {"metrics", "default_variant", "expires", "signed_by", "min_app_version", "rollback_epoch"}
     assert set(status["production"]) == {"model", "version", "pushed_at", *field, *manifest}
     assert status["production"]["version"] is None

@@ -1,5 +1,6 @@
 """`edgeline verify` on a store, one release of it, and a copied bundle, on a disk and in a bucket."""
 
+import base64
 import json
 import os
 import shutil
@@ -79,6 +80,22 @@ def test_a_store_without_a_signed_pointer_does_not_pass_with_a_key(verify, push,
     assert code == 1 and "The pointer to shelf is signed with no key." in said
 
 
+def test_a_pointer_with_a_wrong_signature_is_named_by_status_too_and_signed_again(edgeline, push, keys):
+    pointer = push / "edge/shelf/current.json"
+    forged = json.loads(pointer.read_bytes())
+    forged["signed"]["signatures"][0]["sig"] = base64.b64encode(b"0" * 64).decode()
+    pointer.write_bytes(render(forged, "The pointer"))
+    problem = "edge/shelf/current.json: its signed pointer is not right: it is not signed with "
+    assert problem in edgeline("verify")[1]
+    code, said = edgeline("status")
+    assert code == 0 and problem in said and "Phones refuse it" in said and "edgeline renew" in said
+    production = json.loads(edgeline("status", "--json")[1])["production"]
+    assert production["pointer_problem"].startswith(problem) and production["pointer_expires"] is None
+    assert edgeline("renew", "--key", keys / PRIVATE)[0] == 0
+    assert edgeline("verify")[0] == 0
+    assert json.loads(edgeline("status", "--json")[1])["production"]["pointer_problem"] is None
+
+
 def test_one_release_is_checked_by_its_number(verify, push, keys):
     code, said = verify("2", "--key", keys / PUBLIC)
     assert code == 0 and said.startswith(f"{push}: every file of shelf 2 matches its manifest.")
@@ -93,6 +110,8 @@ def test_one_release_is_checked_by_its_number(verify, push, keys):
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_a_copied_bundle_is_checked_by_itself(verify, push, keys, tmp_path, version):
     shutil.copytree(push / "edge/shelf" / version, tmp_path / "copied")
+    code, said = verify(tmp_path / "copied", "--store", push)
+    assert code == 2 and "A bundle is checked by itself." in said
     shutil.rmtree(push)
     code, said = verify(tmp_path / "copied")
     assert code == 0 and f"every file of shelf {version} matches its manifest." in said
