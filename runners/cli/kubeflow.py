@@ -72,7 +72,14 @@ def kubeflow() -> None:
 
 @kubeflow.command("compile")
 @options.cluster_settings
-@click.option("-o", "--output", metavar="FILE", type=Path, required=True, help="the pipeline, as YAML")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="the pipeline, as YAML",
+)
 def compile_dag(named: NamedSettings, output: Path) -> int:
     """Writes the DAG as a pipeline of Kubeflow."""
     from runners.kubeflow.compiler import compile_pipeline

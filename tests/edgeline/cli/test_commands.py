@@ -22,6 +22,7 @@ from tests.runners.cli.process import add_week
         (["run", "--if-changed=yes"], "edgeline run: Option '--if-changed' does not take a value."),
         (["run", "--set"], "edgeline run: Option '--set' requires an argument."),
         (["kubeflow", "compile"], "Missing option '-o' / '--output'."),
+        (["kubeflow", "compile", "-o", "/tmp"], "File '/tmp' is a directory."),
         (["kubeflow", "watch", "r", "--timeout", "0"], "'0' is not a number of seconds above 0."),
         (["kubeflow", "watch", "r", "--timeout", "nan"], "'nan' is not a number of seconds above 0."),
         (["kubeflow", "watch", "r", "--timeout", "soon"], "'soon' is not a number of seconds above 0."),

@@ -277,6 +277,18 @@ def test_what_is_judged_are_answers_out_of_fold_where_there_are_any():
     assert passed.reasons[1].startswith("The model itself has an accuracy of 0.9")
 
 
+def test_that_folds_could_not_learn_a_class_of_one_group_is_said_and_what_helps():
+    on_eval = sessions(12, 40)
+    one = replace(on_eval, baseline=None, labels=(on_eval.groups >= 11).astype(int))
+    two = replace(one, labels=(on_eval.groups >= 10).astype(int))
+    for answers, advice in ((one, "They are all of one machine, "), (two, "Add examples of it, ")):
+        unable = replace(answers, candidate=np.tile(np.float32([0.9, 0.1]), (480, 1)))
+        measured = compute_metrics(unable, "machine", 0.01)
+        folds = judge(replace(measured, out_of_fold=measured), EvaluationSettings(), unable, unable)
+        assert advice in folds.reasons[-1]
+        assert "Add examples of it, " in judge(measured, EvaluationSettings(), unable).reasons[-1]
+
+
 def test_examples_in_groups_of_their_own_are_counted_alone():
     said = replace(sessions(300, 1), baseline=None)
     measured = compute_metrics(said, "group", 0.01)
