@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from data.importers.columns import ColumnProfile
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import find_fault
 from edgeline.records.columns import AGE, DAYS, NUMBERS, TIMES, Column
+from edgeline.tables.files import find_near
 
 _MOST_LABELS = 1_000
 # Numbers with more distinct values than this, each in few rows, are measurements and not classes.
@@ -177,7 +177,7 @@ def reuse_kinds(
     categories = tuple(name for name, kind in known.items() if kind == "category")
     read = {*categories, *(column.name for column in numbers.values())}
     if missing := sorted(read - {*table.columns}):
-        near = get_close_matches(missing[0], sorted({*table.columns} - read))
+        near = find_near(missing[:1], sorted({*table.columns} - read))
         raise UsageError(
             f"{shown} has no column {', '.join(missing)}, which earlier spans have.",
             "A model reads the same columns each week.",

@@ -190,6 +190,7 @@ class ColumnProfile:
 
     def find_kind(self, rows: Mapping[str, int], form: str, reserved: Collection[str]) -> str:
         """Returns `number`, `time`, `category`, or why it is left out; `rows` counts those of each label."""
+        if_group = "" if self.is_grouped else f"{_IF_GROUP}, "
         if self.cells == 0:
             return "is empty in all rows"
         if self._has_one_value() and not self._is_mark(rows):
@@ -211,8 +212,8 @@ class ColumnProfile:
                 return why
             if self.values is None and self._has_identifier_name() and self._is_whole():
                 return (
-                    f"is called like an identifier, with over {MOST_CATEGORIES:,} values ({_IF_GROUP},"
-                    " --number if they measure something, --category keeps the most frequent)"
+                    f"is called like an identifier, with over {MOST_CATEGORIES:,} values ({if_group}"
+                    "--number if they measure something, --category keeps the most frequent)"
                 )
             are_many = self.by_group is None or len(self.by_group) >= _APART_ROWS
             if are_many and self._separates_labels(self._list_ranges(form)):
@@ -240,14 +241,12 @@ class ColumnProfile:
             if self.names_photos():
                 return "names photos, which are read without --label"
             if self.values is None and not self._has_unique_cells():
-                return (
-                    f"has over {MOST_CATEGORIES:,} values (--category keeps the most frequent, {_IF_GROUP})"
-                )
+                return f"has over {MOST_CATEGORIES:,} values ({if_group}--category keeps the most frequent)"
             if self.longest > 40:
                 return "is text of many words"
             if self._has_unique_cells():
                 return "is different in nearly every row"
-            return "has few rows of each value (--group keeps those of a machine or person in one split)"
+            return f"has few rows of each value{f' ({_IF_GROUP})' if if_group else ''}"
         return "category"
 
     def _has_one_value(self) -> bool:

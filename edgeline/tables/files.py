@@ -122,13 +122,18 @@ def open_table(
 def check_columns(table: Table, names: Collection[str]) -> None:
     """Refuses a table that lacks one of these columns. Raises UsageError, which names the nearest ones."""
     if missing := [name for name in names if name not in table.header]:
-        known = {name.lower(): name for name in table.header}
-        near = [known[low] for name in missing for low in get_close_matches(name.lower(), known, 1)]
+        near = find_near(missing, table.header)
         raise UsageError(
             f"{table.shown} has no column {', '.join(missing)}.",
             f"It has: {join_names(list(filter(None, table.header)), 30)}.",
             f"Did you mean {', '.join(near)}?" if near else "Name one of these.",
         )
+
+
+def find_near(names: Iterable[str], columns: Iterable[str]) -> list[str]:
+    """Returns for each name the column that is called most like it, in any case, where there is one."""
+    known = {column.lower(): column for column in columns}
+    return [known[low] for name in names for low in get_close_matches(name.lower(), known, 1)]
 
 
 @contextmanager

@@ -169,7 +169,7 @@ def with_people(tmp_path_factory):
     ("renamed", "more", "given", "found"),
     [
         ({"town": "city"}, {}, {}, "b.csv has no column town, which earlier spans have"),
-        ({"town": "Town"}, {}, {}, "If Town is town, rename it. Else add"),
+        ({"town": "TOWN"}, {}, {}, "If TOWN is town, rename it. Else add"),
         ({}, {}, {"group": "id"}, "have no column as group, not id.*Leave out --group"),
         ({}, {}, {"text": "id"}, "The schema has no feature length"),
         ({}, {"stars": [*"12"] * 150}, {"label": "stars"}, "paid as label, not stars.*Pass --label paid"),
@@ -499,7 +499,7 @@ NAMING = {
     "i": (RNG.choices([100, 250, 500], k=300), "number"),
     # What no number is, and no date.
     "j": ([f"{n % 4 + 1}-{n % 3 + 1}-15" for n in range(300)], "category"),
-    "k": ([f"bird {n * 5 // 9}" for n in range(300)], "those of a machine or person in one split)"),
+    "k": ([f"bird {n * 5 // 9}" for n in range(300)], f"has few rows of each value ({HOW_GROUPED})"),
 }
 
 
@@ -521,7 +521,7 @@ def test_a_column_is_taken_for_the_same_in_a_large_table(tmp_path):
     report = load(tmp_path, columns)
     assert report.numbers == ("salary",) and report.categories == ()
     left_out = dict(report.left_out)
-    assert left_out["city"] == f"has over 1,000 values (--category keeps the most frequent, {HOW_GROUPED})"
+    assert left_out["city"] == f"has over 1,000 values ({HOW_GROUPED}, --category keeps the most frequent)"
     over = f"is called like an identifier, with over 1,000 values ({HOW_GROUPED}, --number"
     assert left_out["zip"].startswith(over) and left_out["reading"].endswith("like an identifier")
 
