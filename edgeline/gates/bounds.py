@@ -111,8 +111,8 @@ def judge(
             f" for {required} of the {judged.examples}."
         )
         broken.append(("overall", reason))
-    unlearned = _list_classes_of_one_group(judged.answers) if judged.examples == _OUT_OF_FOLD else []
-    unrecognised = find_unrecognised(judged.metrics, settings, judged.examples, unlearned)
+    in_folds = judged.examples == _OUT_OF_FOLD
+    unrecognised = find_unrecognised(judged.metrics, settings, judged.examples, in_folds)
     broken += [(f"class {label}", reason) for label, reason in unrecognised]
     warnings = (
         *(finding.reason for finding in findings if finding.noise),
@@ -157,11 +157,6 @@ def _find_regressions(on_eval: _Judged, settings: EvaluationSettings) -> Iterato
     for bound in settings.bounds:
         yield from _find_drops(bound, on_eval, settings)
     yield from _find_lost_groups(on_eval, settings)
-
-
-def _list_classes_of_one_group(answers: Answers) -> list[str]:
-    labels, _ = np.unique(np.stack([answers.labels, answers.groups]), axis=1)
-    return [answers.classes[label] for label in np.flatnonzero(np.bincount(labels) == 1)]
 
 
 def _format_count(number: int, group: str) -> str:

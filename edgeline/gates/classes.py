@@ -1,6 +1,6 @@
 """Checks that a model recognises each class: a good overall accuracy may hide a class that it never finds."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import EvaluationSettings
@@ -11,13 +11,13 @@ _MOST_SHOWN = 3
 
 
 def find_unrecognised(
-    metrics: Metrics, settings: EvaluationSettings, examples: str, unlearned: Collection[str] = ()
+    metrics: Metrics, settings: EvaluationSettings, examples: str, in_folds: bool = False
 ) -> Iterator[tuple[str, str]]:
     """Yields each class that the model does not recognise, with the reason.
 
     The recall of guessing is the share of all examples that the model takes for the class: a recall that is
-    not above it is no better than guessing. `examples` is what the message calls them. Of the classes
-    `unlearned`, a fold had nothing to learn from, as all their examples are of one group.
+    not above it is no better than guessing. `examples` is what the message calls them. Where each
+    was answered out of fold, `in_folds`, a class of one group was learned by no model that answered for it.
     """
     confusion, counts = metrics.confusion, _count_examples(metrics)
     if confusion is None:
@@ -37,7 +37,7 @@ def find_unrecognised(
             why = f"no better than guessing, since it is predicted for {guessed:.3f} of all examples"
         confused = _describe_confusions(dict(zip(confusion.labels, row, strict=True)), label)
         advice = "Add examples of it, or set trainer.balanced=true and, for photos, model.weights=imagenet."
-        if label in unlearned:
+        if in_folds and metrics.estimates["class"][label].sessions == 1:
             group = metrics.group
             advice = (
                 f"They are all of one {group}, so no fold learned from any: add examples of other {group}s."
