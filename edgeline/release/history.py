@@ -167,12 +167,16 @@ def find_envelope(folder: PushFolder, model: str) -> Envelope | None:
 
 def read_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] | None:
     """Reads the signed pointer and its key; None if there is none. Raises EdgelineError if it is wrong."""
-    envelope = find_envelope(folder, model)
+    return open_envelope(find_envelope(folder, model), folder.relative(folder.pointer(model)))
+
+
+def open_envelope(envelope: Envelope | None, where: str) -> tuple[Pointer, str | None] | None:
+    """Returns what `read_signed` does, of the envelope in the file `where`, and raises as it does."""
     try:
         return envelope.read() if envelope else None
     except ValueError as error:
         raise EdgelineError(
-            f"{folder.relative(folder.pointer(model))}: its signed pointer is not right: {error}.",
+            f"{where}: its signed pointer is not right: {error}.",
             "Phones refuse it, and stay with the release that they have.",
             "Sign it again: `edgeline renew`.",
         ) from None

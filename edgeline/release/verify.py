@@ -14,9 +14,9 @@ from edgeline.journal import parse_time
 from edgeline.release.history import (
     History,
     find_envelope,
+    open_envelope,
     read_history,
     read_pointer,
-    read_signed,
     render_pointer,
 )
 from edgeline.release.layout import (
@@ -179,11 +179,11 @@ def _check_pointer(folder: PushFolder, model: str) -> list[str]:
         return [f"{error.found} {error.why}"]
     if pointer is None:
         return [f"{folder.relative(path)}: missing, so nothing is in production."]
-    where = folder.relative(path)
-    if read_bytes(path) != render_pointer(pointer, find_envelope(folder, model)):
+    envelope, where = find_envelope(folder, model), folder.relative(path)
+    if read_bytes(path) != render_pointer(pointer, envelope):
         return [f"{where}: was changed after it was written."]
     try:
-        signed, _ = read_signed(folder, model) or (None, None)
+        signed, _ = open_envelope(envelope, where) or (None, None)
     except EdgelineError as error:
         return [error.found]
     named = model, pointer.production, pointer.candidate
