@@ -120,8 +120,12 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
 def _find_production(push: str, model: str) -> dict[str, Any]:
     """Returns the fields of a situation that tell what is in production."""
     try:
-        pointer, _ = read_signed(PushFolder(locate(push)), model) or (None, None)
-        return {"release": store.current(push, model), "unreadable": "", "pointer": pointer}
+        release = store.current(push, model)
+        try:
+            pointer, _ = read_signed(PushFolder(locate(push)), model) or (None, None)
+        except EdgelineError as error:
+            return {"release": release, "refused": error.problem}
+        return {"release": release, "pointer": pointer}
     except (EdgelineError, OSError) as error:
         return {"release": None, "unreadable": getattr(error, "found", None) or str(error)}
 

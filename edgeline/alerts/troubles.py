@@ -59,6 +59,7 @@ class Situation:
     begun: str = ""  # the time of the first run
     unreadable: str = ""  # why it is not known what is in production
     pointer: Pointer | None = None  # to the release in production
+    refused: Problem | None = None  # why phones refuse the pointer
 
 
 def find_troubles(situation: Situation, settings: AlertSettings, now: datetime) -> dict[str, Trouble | None]:
@@ -164,10 +165,12 @@ def _check_releases(situation: Situation, settings: AlertSettings, now: datetime
         is_soon = left <= timedelta(days=settings.expiry_days)
         yield "expiry", Trouble(what, why, same=f"{manifest.version} {word}") if is_soon else None
 
-    if situation.pointer:
+    do = f"edgeline renew {situation.place}"
+    if refused := situation.refused:
+        yield "pointer", Trouble(refused.found, (refused.why,), do, same=refused.found)
+    elif situation.pointer:
         what = situation.pointer.warn(now)
         why = ("After that, phones refuse it, and get no newer release. Every run renews it.",)
-        do = f"edgeline renew {situation.place}"
         yield "pointer", Trouble(what, why, do, same=what) if what else None
 
 

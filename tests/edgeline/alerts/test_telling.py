@@ -1,6 +1,5 @@
 """What is told over the runs of a workspace: each trouble once, that it is over once, nothing lost."""
 
-import base64
 import json
 import subprocess
 import sys
@@ -18,11 +17,10 @@ from edgeline.journal import utc_now
 from edgeline.records.run import Run, Step
 from edgeline.records.verdict import Verdict
 from edgeline.release import store
-from edgeline.release.layout import render
 from edgeline.report import records
 from edgeline.report.facts import Facts
 from edgeline.store.locations import locate
-from tests.edgeline.release.candidates import make_candidate, make_key
+from tests.edgeline.release.candidates import make_candidate, make_key, spoil_signature
 from tests.outputs import write_run
 from tests.runners.cli.process import ROOT
 
@@ -91,13 +89,11 @@ def test_the_message_answers_what_somebody_on_call_asks(workspace, hook, tmp_pat
 
 def test_a_pointer_that_phones_refuse_is_told(workspace, hook, tmp_path):
     store.push(workspace.push, "shelf", make_candidate(tmp_path / "candidate", signing_key=make_key()))
-    pointer = Path(workspace.push) / "edge/shelf/current.json"
-    forged = json.loads(pointer.read_bytes())
-    forged["signed"]["signatures"][0]["sig"] = base64.b64encode(b"0" * 64).decode()
-    pointer.write_bytes(render(forged, "The pointer"))
+    spoil_signature(Path(workspace.push))
     workspace.run("held", *HELD)
     (text,) = hook.messages
     assert "its signed pointer is not right: it is not signed with" in text
+    assert "edgeline renew " in text and "In production: version 1, " in text
 
 
 def test_the_same_trouble_is_told_once_and_that_it_is_over_once(workspace, hook):

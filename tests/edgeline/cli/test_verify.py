@@ -1,6 +1,5 @@
 """`edgeline verify` on a store, one release of it, and a copied bundle, on a disk and in a bucket."""
 
-import base64
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from edgeline.release.signing import PRIVATE, PUBLIC, make_pair, public_key, sig
 from edgeline.store.locations import get_filesystem, locate
 from edgeline.store.objects import measure_file
 from tests.edgeline.cli.test_predict import LABELS, ROW, SHAPES, tflite
-from tests.edgeline.release.candidates import make_candidate, make_key
+from tests.edgeline.release.candidates import make_candidate, make_key, spoil_signature
 from tests.edgeline.release.test_acceptance import age
 from trainer_module.export.golden_writer import RawExample, write_vectors
 
@@ -81,10 +80,7 @@ def test_a_store_without_a_signed_pointer_does_not_pass_with_a_key(verify, push,
 
 
 def test_a_pointer_with_a_wrong_signature_is_named_by_status_too_and_signed_again(edgeline, push, keys):
-    pointer = push / "edge/shelf/current.json"
-    forged = json.loads(pointer.read_bytes())
-    forged["signed"]["signatures"][0]["sig"] = base64.b64encode(b"0" * 64).decode()
-    pointer.write_bytes(render(forged, "The pointer"))
+    spoil_signature(push)
     problem = "edge/shelf/current.json: its signed pointer is not right: it is not signed with "
     assert problem in edgeline("verify")[1]
     code, said = edgeline("status")

@@ -19,7 +19,7 @@ from edgeline.phone import site as sites
 from edgeline.phone.certificate import make_certificate, wrap
 from edgeline.release import store
 from edgeline.release.signing import PUBLIC, digits_of, make_pair
-from tests.edgeline.release.candidates import make_candidate, make_key
+from tests.edgeline.release.candidates import make_candidate, make_key, spoil_signature
 
 SIGNER = digits_of(make_key().public_key())
 
@@ -44,10 +44,7 @@ def root(tmp_path):
 
 
 def test_a_pointer_whose_signature_is_not_right_is_named_and_nothing_is_written(root, page, tmp_path, capsys):
-    pointer = root / "edge/shelf/current.json"
-    content = json.loads(pointer.read_bytes())
-    content["signed"]["signatures"][0]["sig"] = "A" * 86 + "=="
-    pointer.write_text(json.dumps(content))
+    spoil_signature(root)
     assert main(["phone", "--store", str(root), "--out", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert "edge/shelf/current.json: found a wrong signed pointer" in said

@@ -1,5 +1,7 @@
 """Candidates of real files, as a run would offer them."""
 
+import base64
+import json
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -7,7 +9,7 @@ from msgspec.structs import asdict
 
 from edgeline.records.edge import ReleasedFile, TensorContract
 from edgeline.release.history import read_history
-from edgeline.release.layout import PushFolder
+from edgeline.release.layout import PushFolder, render
 from edgeline.release.manifest import Code, Data
 from edgeline.release.store import Candidate
 from edgeline.release.verify import find_release_problems
@@ -54,6 +56,14 @@ def make_candidate(folder: Path, content: str = "first", size: int = 2000, **cha
 def make_key(number: int = 1) -> Ed25519PrivateKey:
     """A key of its own for each number, the same at each call."""
     return Ed25519PrivateKey.from_private_bytes(bytes([number] * 32))
+
+
+def spoil_signature(root: Path) -> None:
+    """Replaces the signature of the pointer to `shelf` by one that is not right."""
+    pointer = root / "edge/shelf/current.json"
+    content = json.loads(pointer.read_bytes())
+    content["signed"]["signatures"][0]["sig"] = base64.b64encode(b"0" * 64).decode()
+    pointer.write_bytes(render(content, "The pointer"))
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
