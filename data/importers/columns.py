@@ -246,7 +246,7 @@ class ColumnProfile:
                 return "is text of many words"
             if self._has_unique_cells():
                 return "is different in nearly every row"
-            return f"has few rows of each value{f' ({_IF_GROUP})' if if_group else ''}"
+            return f"has few rows of each value{'' if self.is_grouped else f' ({_IF_GROUP})'}"
         return "category"
 
     def _has_one_value(self) -> bool:
