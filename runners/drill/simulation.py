@@ -133,6 +133,8 @@ class Simulation:
         if "missed" not in rates:
             week = self._run(week, drawn, at)
         later = at + timedelta(hours=6)
+        if not week.attempts:  # No run renewed the pointer, so a person does, as an alert asks.
+            self._call(later, "renew")
         week = self._end_canary(week, before, later)
         if "rollback" in rates:
             before_it = self._find_versions()
