@@ -50,24 +50,26 @@ SMALL = (
 
 
 @pytest.mark.e2e
-def test_two_weeks_with_a_full_disk_and_damaged_photos_keep_all_promises(tmp_path: Path) -> None:
-    (plan := tmp_path / "plan.yaml").write_text("1: disk-full-push\n2: corrupt\n")
+def test_a_full_disk_damaged_photos_and_a_monday_without_a_run_break_no_promise(tmp_path: Path) -> None:
+    (plan := tmp_path / "plan.yaml").write_text("1: disk-full-push\n2: corrupt\n3: missed\n")
     place = tmp_path / "drill"
-    numbers = "--weeks", "2", "--photos", "60", "--seed", "5"
-    sets = [word for setting in SMALL for word in ("--set", setting)]
+    numbers = "--weeks", "3", "--photos", "60", "--seed", "5"
+    # The pointer of a week has expired on the next Monday.
+    sets = [word for setting in (*SMALL, "push.pointer_days=6") for word in ("--set", setting)]
     words = ["drill", "--workspace", str(place), *numbers, "--faults", str(plan), *sets]
     log = tmp_path / "log"
     code = WarmRun(words, tmp_path, log, log, "edgeline").wait()
-    assert code == 0 and "Every promise held in all 2 weeks." in log.read_text(), log.read_text()
+    assert code == 0 and "Every promise held in all 3 weeks." in log.read_text(), log.read_text()
 
-    full, damaged = YEAR.read(place).weeks
+    full, damaged, missed = YEAR.read(place).weeks
     assert [each.outcome for each in full.attempts] == ["failed", "pushed"]
     assert "no file can grow" in full.attempts[0].sentences[0] and full.ran == (1,)
     assert [each.outcome for each in damaged.attempts] == ["refused", "unchanged"]
     assert "corrupt" in damaged.excluded["span-00005"] and damaged.stock == "week-02"
     assert (damaged.production, damaged.ran) == (1, ())
+    assert (missed.production, missed.attempts) == (1, ())
     page = (place / "drill.html").read_text()
-    assert "Every promise held in 2 weeks." in page and "A bad canary on 10 % of phones" in page
+    assert "Every promise held in 3 weeks." in page and "A bad canary on 10 % of phones" in page
     with (place / "data/span-00005/served.csv").open() as file:
         answers = list(csv.DictReader(file))
     assert len(answers) == 42 and {row["version"] for row in answers} == {"1"}  # 18 cannot be read
