@@ -10,7 +10,7 @@ from itertools import takewhile
 from math import comb
 
 from runners.drill.faults import COPIES, FAULTS
-from runners.drill.record import ARMS, Attempt, Broken, Week, Year
+from runners.drill.record import ARMS, KEEP, Attempt, Broken, Week, Year
 
 _BAND = 0.05  # largest loss of production against the other arms
 _GROWTH, _BASE_WEEKS = 1.2, 8
@@ -160,17 +160,26 @@ def accuracy_stays_in_its_band(year: Year) -> str:
 
 
 def nothing_grows(year: Year) -> str:
-    """Sizes and start-up are within 1.2 of the largest of the first eight weeks in which something ran.
+    """Sizes and start-up are within 1.2 of the largest of the first eight weeks that kept as much.
 
-    Not of the eighth alone: of the runs that gc keeps, those that failed early are small.
+    Of the runs that gc keeps, those that failed early are small: a week is compared with those that kept as
+    many whole ones.
     """
-    first, now = [week for week in year.weeks if week.attempts][:_BASE_WEEKS], year.weeks[-1].sizes
-    if len(first) < _BASE_WEEKS or year.weeks[-1] in first:
+
+    def count_whole(week: Week) -> int:
+        attempts = [each for before in year.weeks[: week.number] for each in before.attempts]
+        return sum(each.outcome in ("pushed", "held") for each in attempts[-KEEP:])
+
+    last = year.weeks[-1]
+    least = count_whole(last)
+    first = [week for week in year.weeks if week.attempts and count_whole(week) >= least][:_BASE_WEEKS]
+    if len(first) < _BASE_WEEKS or last in first:
         return ""
     base = {name: max(week.sizes.get(name, 0.0) for week in first) for name in _MEASURED}
-    grown = [name for name in _MEASURED if name in now and 0 < base[name] * _GROWTH < now[name]]
+    grown = [name for name, size in last.sizes.items() if 0 < base.get(name, 0.0) * _GROWTH < size]
     return "; ".join(
-        f"{name}: {now[name]:,.6g}, at most {base[name]:,.6g} until week {first[-1].number}" for name in grown
+        f"{name}: {last.sizes[name]:,.6g}, at most {base[name]:,.6g} until week {first[-1].number}"
+        for name in grown
     )
 
 

@@ -4,12 +4,13 @@ import os
 import random
 import resource
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from datetime import time as day_time
@@ -39,7 +40,7 @@ from runners.drill.harm import Harm, make_harm, refuse_everybody
 from runners.drill.hidden_tests import SCORES, score_models
 from runners.drill.photos import deliver
 from runners.drill.promises import find_broken
-from runners.drill.record import ARMS, Attempt, Week, Year
+from runners.drill.record import ARMS, KEEP, Attempt, Week, Year
 from runners.shared.inputs import ROOT
 from runners.shared.run_options import DrillOptions, NamedSettings, RunOptions
 
@@ -47,7 +48,6 @@ _OURS, _NEVER, _STOCK = ARMS
 WORKLOAD, PROFILE = "shelf", "drill"
 _HOOK = "EDGELINE_DRILL_HOOK"
 _BACK = timedelta(days=16)
-_KEEP = 4  # runs and releases that gc keeps each week
 _END_S = 60.0
 _MOST_ATTEMPTS = 3
 _LAST_LINES = 12  # of what a run printed, beside the reasons in its record
@@ -141,7 +141,7 @@ class Simulation:
             self._call(later, "rollback", "--reason", "drill")
             if self._find_versions() == before_it:
                 week = replace(week, idle=(*week.idle, "rollback"))
-        self._call(later, "gc", "--keep", str(_KEEP))
+        self._call(later, "gc", "--keep", str(KEEP))
         assert phones.stdin is not None
         phones.stdin.close()
         phones.wait()
@@ -307,7 +307,7 @@ class Simulation:
             problems=tuple(map(str, problems)),
             sizes={
                 "workspace": measure_size(self._workspace),
-                "database": measure_size(self._workspace / "metadata.sqlite"),
+                "database": _measure_rows(self._workspace / "metadata.sqlite"),
                 "page": max(measure_size(page) for page in self._workspace.glob("runs/**/*.html")),
                 "status": round(self._time_status(), 3),
                 "releases": len(store.known_versions(str(self._push), WORKLOAD)),
@@ -392,6 +392,14 @@ def find_effect(each: Drawn, rates: Mapping[str, float], year: Year, number: int
     is_new = FILMED_AGAIN & rates.keys() or between >= year.history
     is_as_unsure = "may" in copied.effects and "refused" not in copied.effects
     return "may" if is_new or is_as_unsure else each.effect
+
+
+def _measure_rows(database: Path) -> int:
+    """Returns the bytes of a SQLite file without those that it keeps free for later rows."""
+    with closing(sqlite3.connect(database)) as rows:
+        names = "page_size", "page_count", "freelist_count"
+        size, count, free = (rows.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    return int(size * (count - free))
 
 
 def _make_url(server: socket.socket) -> str:

@@ -1,8 +1,10 @@
 """What a fault does to its week, by the weeks before."""
 
 import resource
+import sqlite3
 import subprocess
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from runners.drill.faults import Drawn
 from runners.drill.record import Limits, Week, Year
-from runners.drill.simulation import Simulation, find_effect
+from runners.drill.simulation import Simulation, _measure_rows, find_effect
 from runners.shared.run_options import DrillOptions
 
 
@@ -50,6 +52,18 @@ def test_a_canary_that_no_run_began_is_idle(tmp_path: Path) -> None:
     week = Week(2, faults=("bad-canary", "kill-worker"), idle=("kill-worker",))
     ended = simulation._end_canary(week, Week(1), datetime.now(timezone.utc))
     assert ended.idle == ("kill-worker", "bad-canary") and not ended.bad
+
+
+def test_what_a_database_keeps_free_for_later_rows_is_not_counted(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "rows.sqlite")) as rows, rows:
+        rows.execute("CREATE TABLE t (text)")
+        rows.execute("INSERT INTO t VALUES ('kept')")
+    before = _measure_rows(tmp_path / "rows.sqlite")
+    for change in ("INSERT INTO t VALUES (hex(zeroblob(50000)))", "DELETE FROM t WHERE text != 'kept'"):
+        with closing(sqlite3.connect(tmp_path / "rows.sqlite")) as rows, rows:
+            rows.execute(change)
+    assert (tmp_path / "rows.sqlite").stat().st_size > 100_000 > _measure_rows(tmp_path / "rows.sqlite")
+    assert _measure_rows(tmp_path / "rows.sqlite") == before
 
 
 def test_the_start_up_of_status_is_measured_without_what_other_work_costs(
