@@ -170,16 +170,15 @@ def nothing_grows(year: Year) -> str:
         attempts = [each for before in year.weeks[: week.number] for each in before.attempts]
         return sum(each.outcome in ("pushed", "held") for each in attempts[-KEEP:])
 
-    last = year.weeks[-1]
+    last, now = year.weeks[-1], year.weeks[-1].sizes
     least = count_whole(last)
     first = [week for week in year.weeks if week.attempts and count_whole(week) >= least][:_BASE_WEEKS]
     if len(first) < _BASE_WEEKS or last in first:
         return ""
     base = {name: max(week.sizes.get(name, 0.0) for week in first) for name in _MEASURED}
-    grown = [name for name, size in last.sizes.items() if 0 < base.get(name, 0.0) * _GROWTH < size]
+    grown = [name for name in _MEASURED if name in now and 0 < base[name] * _GROWTH < now[name]]
     return "; ".join(
-        f"{name}: {last.sizes[name]:,.6g}, at most {base[name]:,.6g} until week {first[-1].number}"
-        for name in grown
+        f"{name}: {now[name]:,.6g}, at most {base[name]:,.6g} until week {first[-1].number}" for name in grown
     )
 
 

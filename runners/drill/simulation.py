@@ -130,11 +130,11 @@ class Simulation:
             tuple(each.fault.cause for each in drawn),
         )
         phones = self._fork(partial(follow, self._push, WORKLOAD, self._phones, self._scratch), "phones", at)
-        if "missed" not in rates:
-            week = self._run(week, drawn, at)
         later = at + timedelta(hours=6)
-        if not week.attempts:  # No run renewed the pointer, so a person does, as an alert asks.
+        if "missed" in rates:  # No run renews the pointer, so a person does, as an alert asks.
             self._call(later, "renew")
+        else:
+            week = self._run(week, drawn, at)
         week = self._end_canary(week, before, later)
         if "rollback" in rates:
             before_it = self._find_versions()
@@ -397,9 +397,11 @@ def find_effect(each: Drawn, rates: Mapping[str, float], year: Year, number: int
 def _measure_rows(database: Path) -> int:
     """Returns the bytes of a SQLite file without those that it keeps free for later rows."""
     with closing(sqlite3.connect(database)) as rows:
-        names = "page_size", "page_count", "freelist_count"
-        size, count, free = (rows.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
-    return int(size * (count - free))
+        [used] = rows.execute(
+            "SELECT page_size * (page_count - freelist_count)"
+            " FROM pragma_page_size, pragma_page_count, pragma_freelist_count"
+        ).fetchone()
+    return int(used)
 
 
 def _make_url(server: socket.socket) -> str:
