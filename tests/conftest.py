@@ -79,8 +79,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def bucket(s3_server: str) -> str:
     """The URL of a new bucket."""
+    from s3fs import S3FileSystem
+
     from edgeline.store.locations import get_filesystem, locate
 
+    S3FileSystem.clear_instance_cache()  # one may still have the address of the test before
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     get_filesystem(locate(f"s3://{name}")).mkdir(name)
     return f"s3://{name}"
