@@ -151,18 +151,15 @@ def test_a_serving_folder_that_somebody_removed_does_not_stop_the_next_push(push
     assert len(store.verify(pushed, "shelf")) == 6 and problems_of(pushed, "shelf", 4) == []
 
 
-def test_rollback_takes_well_under_a_second_and_no_tensorflow(pushed):
+def test_rollback_imports_neither_tensorflow_nor_pydantic(pushed):
     code = (
         "import sys, pathlib; from edgeline.release import store;"
         "r = store.rollback(pathlib.Path(sys.argv[1]), 'shelf', 'drill');"
         "print(r.version, 'tensorflow' in sys.modules, 'pydantic' in sys.modules)"
     )
-    start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code, str(pushed)], capture_output=True, text=True, check=True
     )
-    # The promise is 10 s. With the start of the interpreter it takes 0.1 s; 5 s leave room for a busy disk.
-    assert time.monotonic() - start < 5
     assert done.stdout.split() == ["2", "False", "False"]
 
 

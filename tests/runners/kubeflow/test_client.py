@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from datetime import datetime
 
 import pytest
@@ -55,10 +54,9 @@ def test_links_are_to_the_ui_where_that_is_known_and_else_it_is_said_how_to_get_
 )
 def test_a_server_that_will_not_is_told_in_three_parts_at_once(server, edgeline, fault, parts):
     server.break_("healthz", fault)
-    started = time.monotonic()
     ended = edgeline("submit")
     # kfp's own client would ask five times and sleep five seconds between them.
-    assert time.monotonic() - started < 4 and server.asked("healthz") == 1
+    assert server.asked("healthz") == 1
     assert ended.code == 1
     for part in parts:
         assert part in ended.err

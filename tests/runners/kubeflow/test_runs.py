@@ -222,12 +222,12 @@ def test_an_api_that_stays_away_ends_the_waiting_and_says_how_to_go_on(server, e
 
 
 def test_a_time_limit_holds_while_the_api_is_away_too(server, edgeline, monkeypatch):
-    monkeypatch.setattr(kubeflow_runs, "PATIENCE", replace(kubeflow_runs.PATIENCE, outage_s=20))
+    monkeypatch.setattr(kubeflow_runs, "PATIENCE", replace(kubeflow_runs.PATIENCE, outage_s=600))
     server.next_story = STEP_BY_STEP
     server.break_(r"GET .*/runs/", hang_up, after=1)
     started = time.monotonic()
     ended = edgeline("submit", "--wait", "--timeout", "0.5")
-    assert ended.code == 1 and time.monotonic() - started < 15
+    assert ended.code == 1 and time.monotonic() - started < 300  # the limit ended it, not the outage
     assert names("watch", the_run(server), ended.err)
 
 
