@@ -102,6 +102,13 @@ class Slice:
     measures: Mapping[str, float] = field(default_factory=dict)
     groups: int | None = None  # counted by its interval; None where every example is a group of its own
 
+    @property
+    def lost(self) -> float:
+        """Number of right answers that production has more than the model; 0 where it is not known."""
+        if self.before is None or self.accuracy is None:
+            return 0.0
+        return self.examples * (self.before - self.accuracy)
+
 
 @dataclass(frozen=True)
 class Evaluation:

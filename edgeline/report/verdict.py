@@ -4,8 +4,9 @@ import shlex
 from pathlib import Path
 
 from edgeline.errors import Problem
+from edgeline.records.ingest import name_span
 from edgeline.records.verdict import DRIFTED, ENDED_CANARY
-from edgeline.report.facts import Facts
+from edgeline.report.facts import Evaluation, Facts, Slice
 from edgeline.report.words import groups, percent
 from edgeline.store.locations import is_url
 
@@ -58,6 +59,10 @@ def list_next_steps(facts: Facts) -> list[str]:
     if run.log and is_here:  # WORKSPACE/runs/ID/run.log
         of += f" --workspace {shlex.quote(str(Path(run.log).parents[2]))}"
     blamed = {*run.blamed_spans, *(span for gate in failed for span in gate.spans)}
+    is_bad_model = run.outcome == "held" and any(gate.gate == "evaluation" for gate in failed)
+    worse = _find_span_of_drop(facts.evaluation) if is_bad_model and facts.evaluation else None
+    if worse is not None:
+        blamed.add(name_span(int(worse.name)))
     # A folder has another name in a pod than where people type the command.
     place = shlex.quote(run.data) if run.data and (is_here or is_url(run.data)) else "DIR"
     known = run.spans or (data.spans if data else ())
@@ -88,7 +93,14 @@ def list_next_steps(facts: Facts) -> list[str]:
     if run.outcome != "held":
         return []
     steps = exclusions if failed else ["No gate failed: the reason says what to do.", *exclusions]
-    if any(gate.gate == "evaluation" for gate in failed):
+    if worse is not None and facts.evaluation:
+        before = f"{percent(worse.before)} with version {facts.evaluation.baseline_version}"
+        steps.insert(
+            0,
+            f"Most of the drop is in {name_span(int(worse.name))}: accuracy {percent(worse.accuracy)} on its"
+            f" {worse.examples:,} eval examples, {before}.",
+        )
+    if is_bad_model:
         steps.append("Look at the weakest slices and the worst mistakes below: are their labels right?")
     if facts.evaluation and facts.evaluation.baseline_version and is_here:
         command = f"edgeline diff production {run.id} {of}"
@@ -101,6 +113,15 @@ def list_next_steps(facts: Facts) -> list[str]:
     if not any(reason.startswith(f"{ENDED_CANARY}promote ") for reason in run.reasons):
         steps.append("Production is unchanged, so nothing has to be rolled back.")
     return steps
+
+
+def _find_span_of_drop(evaluation: Evaluation) -> Slice | None:
+    """Returns the span with most of the answers lost since production, unless it has half of the examples."""
+    spans = evaluation.of("span")
+    worst = max(spans, key=lambda span: span.lost, default=None)
+    if worst is None or 2 * worst.lost <= sum(max(span.lost, 0) for span in spans):
+        return None
+    return worst if 2 * worst.examples < sum(span.examples for span in spans) else None
 
 
 def _describe_push(facts: Facts) -> str:

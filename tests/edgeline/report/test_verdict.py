@@ -5,7 +5,7 @@ import pytest
 from edgeline.errors import Problem
 from edgeline.records.ingest import Excluded
 from edgeline.records.verdict import DRIFTED, ENDED_CANARY, Verdict
-from edgeline.report.facts import Facts
+from edgeline.report.facts import Evaluation, Facts, Slice
 from edgeline.report.verdict import (
     describe_outcome,
     list_next_steps,
@@ -13,7 +13,7 @@ from edgeline.report.verdict import (
     list_other_reasons,
     list_other_warnings,
 )
-from tests.edgeline.report.runs import a_run
+from tests.edgeline.report.runs import a_run, a_slice
 
 
 def ended(outcome: str, **values: object) -> Facts:
@@ -100,6 +100,32 @@ def test_a_model_held_for_the_labels_of_a_span_leads_to_its_exclusion():
     verdict = Verdict("evaluation", "fail", ("Labels of span-00008 look wrong.",), spans=("span-00008",))
     steps = list_next_steps(replace(ended("held"), gates=(verdict,)))
     assert "`edgeline data exclude span-00008 --reason R" in steps[0] and "worst mistakes" in steps[1]
+
+
+@pytest.mark.parametrize(
+    ("right", "drop"),
+    [
+        ((0.96, 0.7, 0.94), ["span-00002: accuracy 70.0 % on its 50 eval examples, 90.0 % with version 2."]),
+        ((0.8, 0.8, 0.8), []),
+        ((0.9, 0.9, 0.9), []),
+    ],
+)
+def test_a_span_with_most_of_the_drop_is_named_with_its_exclusion(right, drop):
+    spans = tuple(a_slice("span", str(n), round(50 * share), 50) for n, share in enumerate(right, 1))
+    steps = steps_of_a_worse_model(spans)
+    assert [step.partition("Most of the drop is in ")[2] for step in steps if "drop" in step] == drop
+    assert any("data exclude span-00002" in step for step in steps) == bool(drop)
+
+
+def test_a_span_of_half_the_examples_is_not_named_for_a_drop():
+    steps = steps_of_a_worse_model((a_slice("span", "1", 70, 100), a_slice("span", "2", 90, 100)))
+    assert not any("drop" in step for step in steps)
+
+
+def steps_of_a_worse_model(slices: tuple[Slice, ...]) -> list[str]:
+    facts = replace(ended("held"), evaluation=Evaluation(slices, baseline_version=2))
+    steps = list_next_steps(replace(facts, gates=(Verdict("evaluation", "fail", ("Worse.",)),)))
+    return [step.replace("\u00a0", " ") for step in steps]
 
 
 @pytest.mark.parametrize(("action", "is_said"), [("promote", False), ("rollback", True)])
