@@ -177,6 +177,16 @@ class _Warnings(logging.Handler):
 
 
 @contextmanager
+def rewrite_commands(typed: Callable[[str], str]) -> Iterator[None]:
+    """Lets `typed` turn the commands in what is printed in the block into those that have to be typed."""
+    before = _typed.set(typed)
+    try:
+        yield
+    finally:
+        _typed.reset(before)
+
+
+@contextmanager
 def prepare_output(typed: Callable[[str], str]) -> Iterator[None]:
     """Makes the streams print characters that they cannot encode as escapes; prints warnings in the block.
 
@@ -192,10 +202,9 @@ def prepare_output(typed: Callable[[str], str]) -> Iterator[None]:
     loggers = [logging.getLogger(room) for room in ("edgeline", "runners")]
     for logger in loggers:
         logger.addHandler(handler)
-    before = _typed.set(typed)
     try:
-        yield
+        with rewrite_commands(typed):
+            yield
     finally:
-        _typed.reset(before)
         for logger in loggers:
             logger.removeHandler(handler)

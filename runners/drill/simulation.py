@@ -20,7 +20,8 @@ from pathlib import Path
 from data.spans.exclusions import find_excluded_spans
 from data.spans.layout import find_spans
 from data.spans.sample import find_monday
-from edgeline.cli.main import main, print_error
+from edgeline.cli.main import Commands, find_commands, main, print_error
+from edgeline.cli.stdout import make_rewriter, rewrite_commands
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import EDGE_FILES
 from edgeline.records.ingest import name_span
@@ -411,7 +412,10 @@ def _make_url(server: socket.socket) -> str:
 def _run_pipeline(options: RunOptions) -> int:
     from runners.local import run as local
 
-    try:
-        return local.run(options, forks.start_worker)
-    except EdgelineError as error:
-        return print_error(error)
+    # The drill's own --workspace is the folder around this one.
+    words = ["run", "--workspace", str(options.workspace)]
+    with rewrite_commands(make_rewriter(words, Commands(find_commands()).load)):
+        try:
+            return local.run(options, forks.start_worker)
+        except EdgelineError as error:
+            return print_error(error)

@@ -68,6 +68,8 @@ def test_a_full_disk_damaged_photos_and_a_monday_without_a_run_break_no_promise(
     assert "corrupt" in damaged.excluded["span-00005"] and damaged.stock == "week-02"
     assert (damaged.production, damaged.ran) == (1, ())
     assert (missed.production, missed.attempts) == (1, ())
+    commands = [each for each in full.attempts[1].sentences if "--workspace" in each]
+    assert commands and all(f"--workspace {place}/workspace" in each for each in commands)
     page = (place / "drill.html").read_text()
     assert "Every promise held in 3 weeks." in page and "A bad canary on 10 % of phones" in page
     with (place / "data/span-00005/served.csv").open() as file:
