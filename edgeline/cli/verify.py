@@ -17,7 +17,7 @@ from edgeline.release.history import find_signed
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import Manifest
 from edgeline.release.signing import public_key
-from edgeline.release.verify import bundle_problems, read_bundle
+from edgeline.release.verify import EXPIRED, bundle_problems, read_bundle
 from edgeline.store.locations import Location, locate, read_bytes
 from edgeline.workspace.known_runs import Place, resolve_place
 
@@ -62,7 +62,13 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
                 "Phones with that key stay with the release that they have.",
                 "Sign it again: `edgeline renew --key FILE`, the private key.",
             )
-    if problems:
+    if problems and all(EXPIRED in problem for problem in problems):
+        error = EdgelineError(
+            f"{where}: {problems[0]}",
+            "Every file is as pushed. Phones believe no pointer that has expired, and get no new release.",
+            "Type `edgeline renew --key FILE`, the private key; a run of each week renews it in time.",
+        )
+    elif problems:
         error = EdgelineError(
             f"{where} differs from what was pushed:\n{_format(problems)}",
             "\nA release has to be byte for byte what was evaluated, and its audit log has to be complete.",

@@ -51,6 +51,8 @@ from edgeline.store.objects import measure_file
 
 # Files of a release in a store that are read at the same time.
 _READS_AT_ONCE = 8
+# In the sentence on a pointer that is whole, and has expired.
+EXPIRED = "expired at"
 
 
 def verify(root: Root, model: str, version: int | None = None) -> list[str]:
@@ -191,7 +193,7 @@ def _check_pointer(folder: PushFolder, model: str) -> list[str]:
         tried = f", and the candidate {signed.candidate.version}" if signed.candidate else ""
         return [f"{where}: its signed pointer names {signed.model} {signed.production.version}{tried}."]
     if signed and datetime.now(timezone.utc) >= parse_time(signed.expires):
-        return [f"{where}: its signed pointer expired at {signed.expires}; `edgeline renew` renews it."]
+        return [f"{where}: its signed pointer {EXPIRED} {signed.expires}."]
     return []
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import stat
+from datetime import datetime, timedelta, timezone
 from functools import partial
 
 import numpy as np
@@ -19,6 +20,7 @@ from edgeline.store.objects import measure_file
 from tests.edgeline.cli.test_predict import LABELS, ROW, SHAPES, tflite
 from tests.edgeline.release.candidates import make_candidate, make_key, spoil_signature
 from tests.edgeline.release.test_acceptance import age
+from tests.edgeline.release.test_pointer import Clock
 from trainer_module.export.golden_writer import RawExample, write_vectors
 
 
@@ -67,6 +69,15 @@ def test_a_pointer_that_another_key_signed_does_not_pass(verify, push, keys, tmp
     assert code == 1 and "The pointer to shelf is signed with" in said and " renew --workspace " in said
     store.renew(push, "shelf", key)
     assert verify("--key", keys / PUBLIC)[0] == 0
+
+
+def test_a_pointer_that_has_expired_is_to_be_renewed_and_nothing_restored(verify, push, monkeypatch):
+    monkeypatch.setattr("edgeline.release.verify.datetime", Clock(datetime.now(timezone.utc) + timedelta(31)))
+    code, said = verify()
+    assert code == 1 and " renew " in said and "backup" not in said
+    (push / "edge/shelf/2/labels.txt").unlink()
+    code, said = verify()
+    assert code == 1 and "expired at" in said and "backup" in said
 
 
 def test_a_store_without_a_signed_pointer_does_not_pass_with_a_key(verify, push, keys):

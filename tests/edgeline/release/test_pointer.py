@@ -76,7 +76,7 @@ def test_it_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
     first = read(root)[0]
     assert store.renew(root, "shelf", key) == first == read(root)[0]
     later = datetime.now(timezone.utc) + timedelta(days=2, seconds=1)
-    monkeypatch.setattr(store, "datetime", _Clock(later))
+    monkeypatch.setattr(store, "datetime", Clock(later))
     renewed = store.renew(root, "shelf", key, days=20)
     assert (renewed.counter, renewed.production) == (first.counter, first.production)
     assert renewed.expires > first.expires and renewed.life.days == 20 and read(root)[0] == renewed
@@ -84,7 +84,7 @@ def test_it_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
     store.renew(root, "shelf", make_key(2))
     assert read(root)[1] == digits_of(make_key(2).public_key()) and store.verify(root, "shelf") == []
     assert store.renew(root, "nothing", None) is None
-    monkeypatch.setattr(store, "datetime", _Clock(later + timedelta(days=9)))
+    monkeypatch.setattr(store, "datetime", Clock(later + timedelta(days=9)))
     with pytest.raises(UsageError, match="no key is set"):
         store.renew(root, "shelf", None)
 
@@ -92,7 +92,7 @@ def test_it_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
 def test_one_that_was_signed_on_a_clock_ahead_is_signed_anew(root, push, monkeypatch):
     ahead = datetime.now(timezone.utc) + timedelta(days=400)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "datetime", _Clock(ahead))
+        patch.setattr(store, "datetime", Clock(ahead))
         push("one")
     renewed = store.renew(root, "shelf", make_key())
     assert renewed == read(root)[0] and renewed.issued < ahead.isoformat()
@@ -101,7 +101,7 @@ def test_one_that_was_signed_on_a_clock_ahead_is_signed_anew(root, push, monkeyp
 def test_a_clock_that_was_set_back_lets_no_pointer_expire_early(root, push, monkeypatch):
     push("one", pointer_days=30)
     first = read(root)[0]
-    monkeypatch.setattr(store, "datetime", _Clock(datetime.now(timezone.utc) - timedelta(days=16)))
+    monkeypatch.setattr(store, "datetime", Clock(datetime.now(timezone.utc) - timedelta(days=16)))
     push("two", pointer_days=30)
     second = read(root)[0]
     assert (second.issued, second.expires) == (first.issued, first.expires) and second.counter == 2
@@ -134,7 +134,7 @@ def test_one_that_another_key_signs_is_told(root, push, caplog):
         assert any("phones with the other key refuse it" in message for message in caplog.messages)
 
 
-class _Clock:
+class Clock:
     def __init__(self, at):
         self._at = at
 
