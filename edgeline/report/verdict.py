@@ -21,6 +21,8 @@ BADGES = {
     "interrupted": ("interrupted", "bad"),
     "killed": ("killed", "bad"),
 }
+# A span with fewer answers lost than this is not named: one model differs from the next by as many by chance.
+_FEWEST = 4
 _HELD_BY = {"evaluation": "by its evaluation", "edge": "because no file for phones passed"}
 
 
@@ -119,7 +121,7 @@ def _find_span_of_drop(evaluation: Evaluation) -> Slice | None:
     """Returns the span with most of the answers lost since production, unless it has half of the examples."""
     spans = evaluation.of("span")
     worst = max(spans, key=lambda span: span.lost, default=None)
-    if worst is None or 2 * worst.lost <= sum(max(span.lost, 0) for span in spans):
+    if worst is None or worst.lost < _FEWEST or 2 * worst.lost <= sum(max(span.lost, 0) for span in spans):
         return None
     return worst if 2 * worst.examples < sum(span.examples for span in spans) else None
 

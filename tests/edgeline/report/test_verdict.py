@@ -108,6 +108,7 @@ def test_a_model_held_for_the_labels_of_a_span_leads_to_its_exclusion():
         ((0.96, 0.7, 0.94), ["span-00002: accuracy 70.0 % on its 50 eval examples, 90.0 % with version 2."]),
         ((0.8, 0.8, 0.8), []),
         ((0.9, 0.9, 0.9), []),
+        ((0.9, 0.84, 0.9), []),  # three answers
     ],
 )
 def test_a_span_with_most_of_the_drop_is_named_with_its_exclusion(right, drop):
