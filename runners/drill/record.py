@@ -10,7 +10,6 @@ from edgeline.records.json_file import JsonFile
 
 # The arms of the comparison: who decides which model phones run.
 ARMS = ("edgeline", "never retrained", "deploys whatever trained")
-KEEP = 4  # runs and releases that gc keeps each week
 
 
 @dataclass(frozen=True)

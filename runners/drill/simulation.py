@@ -41,7 +41,7 @@ from runners.drill.harm import Harm, make_harm, refuse_everybody
 from runners.drill.hidden_tests import SCORES, score_models
 from runners.drill.photos import deliver
 from runners.drill.promises import find_broken
-from runners.drill.record import ARMS, KEEP, Attempt, Week, Year
+from runners.drill.record import ARMS, Attempt, Week, Year
 from runners.shared.inputs import ROOT
 from runners.shared.run_options import DrillOptions, NamedSettings, RunOptions
 
@@ -51,6 +51,7 @@ _HOOK = "EDGELINE_DRILL_HOOK"
 _BACK = timedelta(days=16)
 _END_S = 60.0
 _MOST_ATTEMPTS = 3
+_KEEP = 4  # runs and releases that gc keeps each week
 _LAST_LINES = 12  # of what a run printed, beside the reasons in its record
 _LOGIN = "LOGIN"  # in a setting, the address of a server that refuses every login
 # The settings of a week's runs, by fault.
@@ -142,7 +143,7 @@ class Simulation:
             self._call(later, "rollback", "--reason", "drill")
             if self._find_versions() == before_it:
                 week = replace(week, idle=(*week.idle, "rollback"))
-        self._call(later, "gc", "--keep", str(KEEP))
+        self._call(later, "gc", "--keep", str(_KEEP))
         assert phones.stdin is not None
         phones.stdin.close()
         phones.wait()
