@@ -1,6 +1,8 @@
 """The API of Kubeflow Pipelines, as far as the commands use it, through kfp's own client."""
 
+import base64
 import contextlib
+import gzip
 import json
 import textwrap
 import time
@@ -14,7 +16,7 @@ from urllib.parse import urlencode
 
 from edgeline.errors import EdgelineError, UsageError
 from runners.kubeflow.errors import explain_errors
-from runners.kubeflow.steps import ENDED, read_workload
+from runners.kubeflow.steps import ENDED, is_settled, read_workload, take_tasks
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload
@@ -209,12 +211,15 @@ class Cluster:
     def get_run(self, run: str) -> Any:
         """Returns a run with its tasks, a `V2beta1Run`.
 
+        Argo packs the nodes of a workflow of more than 1 MB. The server cannot read them then, and leaves the
+        tasks as they were: once such a run has ended, its tasks are read from the nodes.
+
         Raises:
             UsageError: There is no such run.
         """
         with self._explain_errors(f"reading the run {run}"):
             try:
-                return self._client.get_run(run)
+                answer = self._client.get_run(run)
             except Exception as error:
                 if not _is_absent(error):
                     raise
@@ -223,6 +228,9 @@ class Cluster:
                     "RUN has to be the id that `edgeline kubeflow submit` printed and the run's page shows.",
                     f"Find the id in the list of runs: {self.describe_page()}",
                 ) from error
+        if answer.state in ENDED and not is_settled(answer) and (nodes := self.list_nodes(run)):
+            take_tasks(answer, nodes)
+        return answer
 
     def retry(self, run: str) -> None:
         """Restarts a failed run from the steps that failed."""
@@ -234,11 +242,13 @@ class Cluster:
 
         Only the older API has them, and the newer one does not say why a pod does not start.
         """
-        unknown = (EdgelineError, KeyError, TypeError, ValueError)
+        unknown = (EdgelineError, KeyError, TypeError, ValueError, OSError, EOFError)
         with contextlib.suppress(*unknown), self._explain_errors(f"reading the pods of the run {run}"):
             answer = self._call_api("GET", f"/apis/v1beta1/runs/{run}")
-            manifest = json.loads(answer["pipeline_runtime"]["workflow_manifest"])
-            return list(manifest["status"]["nodes"].values())
+            status = json.loads(answer["pipeline_runtime"]["workflow_manifest"])["status"]
+            if packed := status.get("compressedNodes"):
+                return list(json.loads(gzip.decompress(base64.b64decode(packed))).values())
+            return list(status["nodes"].values())
         return []
 
     def read_log(self, run: str, pod: str) -> list[str]:

@@ -8,8 +8,10 @@ from the cache has no pod, so it ends in the second in which it starts; its stat
 import graphlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Literal
 
+from edgeline.journal import parse_time
 from edgeline.records.steps import STEPS, find_helped_step, find_step
 
 State = Literal["waiting", "running", "done", "cached", "failed"]
@@ -96,6 +98,26 @@ def is_pending(run: Any) -> bool:
 def is_settled(run: Any) -> bool:
     """Tells whether a run and its tasks have ended; the server updates the run first, and its tasks later."""
     return run.state in ENDED and not any(task.state in ("PENDING", "RUNNING") for task in _list_tasks(run))
+
+
+def take_tasks(run: Any, nodes: Sequence[Mapping[str, Any]]) -> None:
+    """Replaces the tasks of a run by the nodes of its Argo workflow, in place."""
+
+    def make_task(node: Mapping[str, Any]) -> SimpleNamespace:
+        own = [each for each in nodes if each.get("type") == "Pod" and each.get("boundaryID") == node["id"]]
+        start, end = (parse_time(node[at]) if node.get(at) else None for at in ("startedAt", "finishedAt"))
+        phase = str(node.get("phase")).upper()
+        return SimpleNamespace(
+            task_id=node["id"],
+            display_name=node.get("displayName"),
+            state="FAILED" if phase == "ERROR" else phase,
+            start_time=start,
+            end_time=end,
+            child_tasks=[SimpleNamespace(pod_name=each["id"]) for each in own],
+            state_history=None,
+        )
+
+    run.run_details = SimpleNamespace(task_details=[make_task(node) for node in nodes])
 
 
 def signature(run: Any) -> tuple[Any, ...]:

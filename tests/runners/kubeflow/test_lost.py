@@ -1,5 +1,7 @@
 """A step whose pod was lost and that the cluster counts as done, from what a real API server answered."""
 
+import base64
+import gzip
 import json
 
 import pytest
@@ -8,7 +10,7 @@ from edgeline.records.outcome import Outcome
 from pipeline.kubeflow_settings import KubeflowSettings
 from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
-from runners.kubeflow.steps import Step, read_steps
+from runners.kubeflow.steps import Step, is_settled, read_steps
 from tests.runners.kubeflow.server import STEPS, Story, status, until
 from tests.runners.kubeflow.test_runs import (
     LAUNCHER,
@@ -38,18 +40,36 @@ BEHIND_A_LOST_TRAINER = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE
 GREEN_WITH_A_LOST_LAST_STEP = green(logs={**ALL_DONE, **logs(ReleaseGate=TOLD_TO_END)})
 
 
-def replay(server, name):
-    """Has the server answer what the real one answered about a run; returns the run."""
+def replay(server, name, is_packed=False):
+    """Has the server answer what the real one answered about a run; returns the run.
+
+    With `is_packed`, its nodes are packed, and its tasks end before the Trainer.
+    """
     document = json.loads((ANSWERS / f"{name}.json").read_text())
     run = document["run"]
     run["run_details"]["task_details"] = document["tasks"]
-    manifest = json.dumps({"status": {"nodes": {node["id"]: node for node in document["nodes"]}}})
+    nodes = {node["id"]: node for node in document["nodes"]}
+    manifest = json.dumps({"status": {"nodes": nodes}})
+    if is_packed:
+        packed = base64.b64encode(gzip.compress(json.dumps(nodes).encode())).decode()
+        manifest = json.dumps({"status": {"compressedNodes": packed}})
+        left = [task for task in document["tasks"] if task["display_name"] in ("root", "ExampleGen")]
+        run["run_details"]["task_details"] = [task | {"state": "RUNNING"} for task in left]
     server.break_(f"v2beta1/runs/{run['run_id']}$", status(200, run))
     runtime = {"pipeline_runtime": {"workflow_manifest": manifest}}
     server.break_(f"v1beta1/runs/{run['run_id']}$", status(200, runtime))
     for node, text in document["logs"].items():
         server.break_(f"nodes/{node}/log$", status(200, text, "text/plain"))
     return answer(name)[0]
+
+
+@pytest.mark.parametrize("name", ["pushed", "held", "trainer_failed", "counted_as_done"])
+def test_the_steps_of_a_run_whose_workflow_is_packed_are_read_from_its_nodes(server, name):
+    whole = replay(server, name, is_packed=True)
+    run = connect(KubeflowSettings(), server.url, {}).get_run(whole.run_id)
+    assert is_settled(run)
+    names = ["ExampleGen", "Trainer", "Pusher", "ReleaseGate"]
+    assert read_steps(run, names) == read_steps(whole, names)
 
 
 def test_a_real_run_behind_a_lost_trainer_is_told_from_the_log_of_the_driver_that_missed_its_model(server):
