@@ -168,6 +168,9 @@ class KubeflowSettings(Group):
     succeeded, and not the steps that stop a run on purpose. A backend before KFP 2.5 ignores it."""
     retry_backoff_s: int = Field(30, ge=1, le=3600)
     """Seconds before the first retry; each further one waits twice as long."""
+    groups: bool = False
+    """Whether the UI draws the steps in four groups: Data, Train, Edge, Release. A group has a pod more, and
+    begins when those before it have ended. Needs a backend of KFP 2.5 or newer."""
     every_step: Placement = Placement()
     """Resources and nodes of every step's pod."""
     steps: Mapping[StepName, Placement] = {}

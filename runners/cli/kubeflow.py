@@ -87,7 +87,7 @@ def compile_dag(named: NamedSettings, output: Path) -> int:
     started = time.monotonic()
     spec = compile_pipeline(*named.load(), output)
     seconds = time.monotonic() - started
-    size = f"{len(spec['root']['dag']['tasks'])} steps, {output.stat().st_size / 1000:.0f} kB"
+    size = f"{len(spec['deploymentSpec']['executors'])} steps, {output.stat().st_size / 1000:.0f} kB"
     say(f"Wrote {output}: {spec['pipelineInfo']['name']}, {size}, in {seconds:.0f} s.")
     return 0
 

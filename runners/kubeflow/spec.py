@@ -12,6 +12,7 @@ from typing import Any
 from edgeline.records.steps import STEPS, StepInfo, find_helped_step, name_helper, name_task
 from edgeline.release.signing import KEY_VARIABLE
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
+from runners.kubeflow.groups import group_tasks
 from runners.kubeflow.parameters import FIRST, PARAMETERS, escape, read_defaults, select_for_step, take_apart
 from runners.kubeflow.pod.pages import CONFUSION, METRICS
 
@@ -83,6 +84,10 @@ def finish(
         if config := _make_kubernetes_config(step, settings):
             platform[label] = config
     _rename_gates(spec["root"]["dag"]["tasks"])
+    if settings.groups:
+        group_tasks(spec)
+        for group in spec["root"]["dag"]["tasks"].values():
+            _drop_implied(group)
     document = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}}
     return spec, document if platform else {}
 

@@ -2,8 +2,8 @@
 
 KUBECONFIG, KFP_ENDPOINT and IMAGE (with a tag, and on the nodes already) come from `make test-cluster`;
 KFP_NAMESPACE (kubeflow) is where the pipelines' pods run. S3_ENDPOINT is what they reach the store at, and
-S3_ENDPOINT_HERE (http://127.0.0.1:9000, where its port is forwarded) what this machine does. Everything made
-here has a name of its own.
+S3_ENDPOINT_HERE (http://127.0.0.1:9000, where its port is forwarded) what this machine does. With KFP_GROUPS,
+from KFP 2.5 on, the steps are in groups. Everything made here has a name of its own.
 """
 
 import base64
@@ -206,6 +206,7 @@ class Place:
             "push": self.push,
             "host": os.environ["KFP_ENDPOINT"],
             "experiment": self.name,
+            "groups": bool(os.environ.get("KFP_GROUPS")),
             "env": {item["name"]: item["value"] for item in self.env if "value" in item},
             "secrets": {
                 item["name"]: "{name}/{key}".format(**item["valueFrom"]["secretKeyRef"])

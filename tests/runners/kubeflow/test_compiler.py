@@ -21,6 +21,7 @@ from pipeline.kubeflow_settings import StepName
 from pipeline.settings import Settings, load
 from pipeline.workloads import find_workload, with_features
 from runners.kubeflow.compiler import compile_pipeline, require_gpus
+from runners.kubeflow.steps import order_steps
 
 PLATFORM = {
     "image": "registry.example/edgeline:7",
@@ -189,6 +190,50 @@ def test_dependencies_and_wiring_are_those_of_the_dag_on_one_machine(tasks):
         assert implied | alone == expected[step]
         # The UI draws an edge of each.
         assert not implied & alone
+
+
+def resolve(source, group, spec):
+    """The task and output that an input of a task comes from, through the inputs and outputs of groups."""
+    if "componentInputArtifact" in source:
+        outer = spec["root"]["dag"]["tasks"][group]
+        passed = outer["inputs"]["artifacts"][source["componentInputArtifact"]]["taskOutputArtifact"]
+        owner = spec["components"][passed["producerTask"]]
+        definitions = [owner["outputDefinitions"], spec["components"][group]["inputDefinitions"]]
+        assert all(passed["outputArtifactKey"] in each["artifacts"] for each in definitions)
+        [selector] = owner["dag"]["outputs"]["artifacts"][passed["outputArtifactKey"]]["artifactSelectors"]
+        return selector["producerSubtask"], selector["outputArtifactKey"]
+    return source["taskOutputArtifact"]["producerTask"], source["taskOutputArtifact"]["outputArtifactKey"]
+
+
+def test_in_groups_each_step_reads_what_it_reads_without_them(spec, tmp_path):
+    grouped, _ = compile_documents(tmp_path, settings(groups=True))
+    json_format.ParseDict(grouped, pipeline_spec_pb2.PipelineSpec())
+    groups, plain = grouped["root"]["dag"]["tasks"], spec["root"]["dag"]["tasks"]
+    found = {}
+    for group in groups:
+        for name, task in grouped["components"][group]["dag"]["tasks"].items():
+            inputs = task.get("inputs", {})
+            sources = inputs.get("artifacts", {}).items()
+            found[name] = {read: resolve(source, group, grouped) for read, source in sources}
+            assert inputs.get("parameters") == plain[name].get("inputs", {}).get("parameters")
+            turned = {each.get("componentInputParameter") for each in inputs.get("parameters", {}).values()}
+            assert turned - {None} <= groups[group]["inputs"].get("parameters", {}).keys()
+    assert found == {
+        name: {
+            read: resolve(source, "", spec)
+            for read, source in task.get("inputs", {}).get("artifacts", {}).items()
+        }
+        for name, task in plain.items()
+    }
+    assert order_steps(grouped) == order_steps(spec)
+    earlier: set[str] = set()
+    for group in ("Data", "Train", "Edge", "Release"):
+        sources = groups[group]["inputs"].get("artifacts", {}).values()
+        producers = {source["taskOutputArtifact"]["producerTask"] for source in sources}
+        assert {*producers, *groups[group].get("dependentTasks", ())} <= earlier
+        assert bool(producers) == (group != "Data")
+        earlier.add(group)
+    assert groups.keys() == earlier
 
 
 def test_what_the_data_gate_lets_begin_needs_what_its_gate_puts_out_and_not_only_its_end(spec, tasks):
