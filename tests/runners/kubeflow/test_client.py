@@ -233,3 +233,13 @@ def test_without_kfp_the_extra_is_named(server, edgeline, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     ended = edgeline("submit")
     assert ended.code == 2 and "edgeline[kubeflow]" in ended.err
+
+
+@pytest.mark.parametrize("is_ui", [True, False])
+def test_groups_need_a_backend_that_hands_outputs_from_one_to_another(server, is_ui):
+    server.is_ui = is_ui
+    with pytest.raises(UsageError, match=r"is Kubeflow Pipelines 2\.0\.5, and kubeflow\.groups is true"):
+        connect(KubeflowSettings(groups=True), server.url, {})
+    for version in ("2.5.0", "2.16.1", "1a2b3c"):  # a build of one's own may have any name
+        server.break_("healthz", status(200, {"tag_name": version}))
+        assert connect(KubeflowSettings(groups=True), server.url, {})
