@@ -23,8 +23,8 @@ pytestmark = pytest.mark.cluster
 
 # Any model is good enough, so that each run that trains pushes.
 NO_BOUNDS = (*SMALL, "evaluation.bounds=[]")
-# Long enough for its pod to be found and ended in the middle.
-SLOW = (*NO_BOUNDS, "trainer.epochs=60", "trainer.early_stopping_patience=0")
+# Long enough for its pod to be found and ended in the middle. KFP from 2.5 on would start another by itself.
+SLOW = (*NO_BOUNDS, "trainer.epochs=60", "trainer.early_stopping_patience=0", "kubeflow.retries=0")
 
 
 def test_a_run_that_searches_ends_in_a_pushed_release_that_verify_accepts(on_claim: Place) -> None:
