@@ -4,11 +4,13 @@ import logging
 import os
 import signal
 import socket
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -49,6 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def s3_server() -> Iterator[str]:
     """The address of an S3 server of this module's own, which the environment points to."""
     from moto import backends
+    from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
 
     modules = list(backends.list_of_moto_modules())
@@ -56,9 +59,17 @@ def s3_server() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     address = "http://{}:{}".format(*server.get_host_and_port())
+    put_object, lock = S3Response.put_object, threading.Lock()
+
+    def put_alone(self: S3Response) -> Any:
+        with lock:
+            return put_object(self)
+
     with pytest.MonkeyPatch.context() as patch:
         # The server lists its 200 folders at each request, a tenth of its time.
         patch.setattr(backends, "list_of_moto_modules", lambda: modules)
+        # Unlike S3, it lets two requests pass one condition, and one of them is lost.
+        patch.setattr(S3Response, "put_object", put_alone)
         point_to(address, patch)
         yield address
     server.stop()
