@@ -6,7 +6,7 @@ from pathlib import Path
 from edgeline.errors import Problem
 from edgeline.records.ingest import name_span
 from edgeline.records.verdict import DRIFTED, ENDED_CANARY
-from edgeline.report.facts import Evaluation, Facts, Slice
+from edgeline.report.facts import Evaluation, Facts
 from edgeline.report.words import groups, percent
 from edgeline.store.locations import is_url
 
@@ -62,9 +62,9 @@ def list_next_steps(facts: Facts) -> list[str]:
         of += f" --workspace {shlex.quote(str(Path(run.log).parents[2]))}"
     blamed = {*run.blamed_spans, *(span for gate in failed for span in gate.spans)}
     is_bad_model = run.outcome == "held" and any(gate.gate == "evaluation" for gate in failed)
-    worse = _find_span_of_drop(facts.evaluation) if is_bad_model and facts.evaluation else None
-    if worse is not None:
-        blamed.add(name_span(int(worse.name)))
+    drop = _find_drop(facts.evaluation) if is_bad_model and facts.evaluation else None
+    if drop is not None:
+        blamed.add(drop[0])
     # A folder has another name in a pod than where people type the command.
     place = shlex.quote(run.data) if run.data and (is_here or is_url(run.data)) else "DIR"
     known = run.spans or (data.spans if data else ())
@@ -95,13 +95,8 @@ def list_next_steps(facts: Facts) -> list[str]:
     if run.outcome != "held":
         return []
     steps = exclusions if failed else ["No gate failed: the reason says what to do.", *exclusions]
-    if worse is not None and facts.evaluation:
-        before = f"{percent(worse.before)} with version {facts.evaluation.baseline_version}"
-        steps.insert(
-            0,
-            f"Most of the drop is in {name_span(int(worse.name))}: accuracy {percent(worse.accuracy)} on its"
-            f" {worse.examples:,} eval examples, {before}.",
-        )
+    if drop is not None:
+        steps.insert(0, drop[1])
     if is_bad_model:
         steps.append("Look at the weakest slices and the worst mistakes below: are their labels right?")
     if facts.evaluation and facts.evaluation.baseline_version and is_here:
@@ -117,13 +112,22 @@ def list_next_steps(facts: Facts) -> list[str]:
     return steps
 
 
-def _find_span_of_drop(evaluation: Evaluation) -> Slice | None:
-    """Returns the span with most of the answers lost since production, unless it has half of the examples."""
+def _find_drop(evaluation: Evaluation) -> tuple[str, str] | None:
+    """Returns the span with most of the answers lost since production, and a sentence on it.
+
+    None if there is no such span, or it has half of the examples.
+    """
     spans = evaluation.of("span")
     worst = max(spans, key=lambda span: span.lost, default=None)
     if worst is None or worst.lost < _FEWEST or 2 * worst.lost <= sum(max(span.lost, 0) for span in spans):
         return None
-    return worst if 2 * worst.examples < sum(span.examples for span in spans) else None
+    if 2 * worst.examples >= sum(span.examples for span in spans):
+        return None
+    span = name_span(int(worst.name))
+    return span, (
+        f"Most of the drop is in {span}: accuracy {percent(worst.accuracy)} on its {worst.examples:,} eval"
+        f" examples, {percent(worst.before)} with version {evaluation.baseline_version}."
+    )
 
 
 def _describe_push(facts: Facts) -> str:
