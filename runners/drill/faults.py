@@ -211,7 +211,7 @@ def _parse_fault(word: str, week: int, mistakes: list[str]) -> Drawn | None:
         near = get_close_matches(name, FAULTS, 1)
         mistakes.append(f"week {week}: there is no fault {name!r}{f', but {near[0]}' if near else ''}")
     elif week <= fault.before:
-        mistakes.append(f"week {week}: {name} needs {fault.before} weeks before it")
+        mistakes.append(f"week {week}: {name} begins in week {fault.before + 1} at the earliest")
     elif equals and fault.rate is None:
         mistakes.append(f"week {week}: {name} takes no rate, but has {share}")
     else:

@@ -73,7 +73,7 @@ def test_a_plan_is_read_from_a_file(tmp_path: Path) -> None:
         ),
         ("9: corrupt\n", "'9' is not a week from 1 to 8"),
         ("2: missed=0.5\n", "week 2: missed takes no rate, but has 0.5"),
-        ("2: wrong-week\n", "week 2: wrong-week needs 3 weeks before it"),
+        ("2: wrong-week\n", "week 2: wrong-week begins in week 4 at the earliest"),
         ("- corrupt\n", "it is not a mapping of weeks to faults"),
         ("2: corrupt=lots\n", "the rate of corrupt is lots, not a share above 0"),
         ("2: [kill-worker, kill-worker]\n", "week 2: kill-worker is there twice"),
