@@ -55,7 +55,7 @@ class StatisticsExecutor(BaseBeamExecutor):
                 pattern = f"{artifact_utils.get_split_uri([examples], split)}/*.gz"
                 batches = pipeline | f"Read {split}" >> TFExampleRecord(pattern, ["edgeline"]).BeamSource()
                 for name, options in ((ALL_FEATURES, measured), (FOR_DRIFT, compared)):
-                    # Drift is measured in train; the spans of an anomaly, if there are several, in each split.
+                    # Drift is measured in train; which of several spans has an anomaly is found in all.
                     if split == "train" or options is measured or len(judged) > 1:
                         counted = batches | f"Count {split} {name}" >> tfdv.GenerateStatistics(options)
                         path = str(folder / name)
