@@ -47,12 +47,18 @@ def drill(options: DrillOptions) -> int:
             "A drill looks for releases in its workspace alone, and would judge none.",
             "Leave out that --set.",
         )
+    if not settings.gate.exclude_refused:
+        raise UsageError(
+            "gate.exclude_refused is false.",
+            "Nobody is there to exclude a week that is refused, and no later run would go on without it.",
+            "Leave out that --set.",
+        )
     bounds = {bound.slice: bound for bound in settings.evaluation.bounds if bound.metric == "accuracy"}
     overall, by_class = (bounds.get(kind) for kind in ("overall", "class"))
     limits = Limits(
         (overall and overall.lower) or 0.0,
         (by_class and by_class.lower) or 0.0,
-        (overall and overall.max_drop) or 1.0,
+        1.0 if overall is None or overall.max_drop is None else overall.max_drop,
         settings.evaluation.confidence,
     )
     console = Console(highlight=False)

@@ -57,7 +57,7 @@ FAULTS: Mapping[str, Fault] = {
     "empty": Fault(4, "refused", "labels.csv has a header and no row", "no row|no photo"),
     "twice": Fault(5, "refused", "the week before came again as this week", "duplicate", before=1),
     "wrong-week": Fault(5, "refused", "the week three weeks before came as this week", "duplicate", before=3),
-    "corrupt": Fault(4, "refused", "photos are damaged", "corrupt", 0.3),
+    "corrupt": Fault(4, "refused", "photos are damaged", "corrupt|not-a-photo", 0.3),
     "truncated": Fault(2, "refused", "photos are cut off", "truncated", 0.3),
     "unknown-label": Fault(4, "refused", "labels are not in the schema", "unknown-label", 0.2),
     "unlabelled": Fault(2, "refused", "photos have no label", "unlabelled|no-label|missing-label", 0.3),
@@ -92,6 +92,11 @@ FAULTS: Mapping[str, Fault] = {
 COPIES = frozenset(("twice", "wrong-week"))
 FILMED_AGAIN = frozenset(("new-camera", "dead-session"))
 CANARIES = frozenset(("canary", "bad-canary"))
+# A week that comes again as another replaces the photos of that week.
+_REPLACED = (
+    *("corrupt", "truncated", "unknown-label", "unlabelled", "label-shift", "null-lane", "new-lane"),
+    *("dark-lens", "flipped-labels"),
+)
 # Faults of a run, which need one; and of two faults that change the same, the second would undo the first.
 _EXCLUDE: Mapping[str, Collection[str]] = {
     "missed": (
@@ -103,6 +108,8 @@ _EXCLUDE: Mapping[str, Collection[str]] = {
     "blind-class": ("useless",),
     "canary": ("bad-canary",),
     "empty": ("half-copied", "new-camera", "dead-session", "flipped-labels"),
+    "twice": ("wrong-week", *_REPLACED),
+    "wrong-week": _REPLACED,
 }
 _PLACEBO = 0.4  # share of placebo weeks in a drawn plan
 _QUIET = 2  # weeks at the beginning without a fault, so that something is in production

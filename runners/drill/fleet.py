@@ -5,7 +5,7 @@ import json
 import random
 import select
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from data.spans.served import COLUMNS
 from edgeline.errors import EdgelineError
 from edgeline.records.ingest import SERVED
 from edgeline.records.json_file import JsonFile
-from edgeline.release.history import read_history
+from edgeline.release.history import find_pointer, read_history
 from edgeline.release.layout import MANIFEST, PushFolder, sha256_of_bytes
 from edgeline.runtime import Bundle, Phone, Refused
 from edgeline.store.locations import locate
@@ -55,6 +55,7 @@ def follow(push: Path, model: str, keep: Path, out: Path) -> int:
             except Exception as error:
                 wrong.append(f"A phone failed: {type(error).__name__}: {error}")
         if is_over:
+            wrong += _find_left_behind(phones, push, model)
             SEEN.write(out, Seen(tuple(dict.fromkeys(ran)), refused, tuple(dict.fromkeys(wrong))))
             return 0
 
@@ -101,6 +102,17 @@ def _ask(bundle: Bundle, photo: Path) -> Mapping[str, float]:
         return bundle.predict(photo.read_bytes()).ranked
     except (EdgelineError, OSError):
         return {}
+
+
+def _find_left_behind(phones: Sequence[Phone], push: Path, model: str) -> list[str]:
+    """Returns which phones run no release that the pointer names, after their last update."""
+    pointer = find_pointer(PushFolder(locate(push)), model) if push.exists() else None
+    versions = {phone.client: phone.bundle and phone.bundle.manifest.version for phone in phones}
+    return [
+        f"{client} runs version {version}, and the pointer names {', '.join(map(str, pointer.versions))}."
+        for client, version in versions.items()
+        if pointer and version not in pointer.versions
+    ]
 
 
 def _find_torn_parts(push: Path, model: str, keep: Path) -> list[str]:

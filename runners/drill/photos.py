@@ -17,7 +17,7 @@ from data.shelf.faults import FAULTS as RENDERED
 from data.spans.layout import Span
 from data.spans.split import hash_group
 from edgeline.records.ingest import name_span
-from runners.drill.faults import FAULTS
+from runners.drill.faults import COPIES, FAULTS
 
 # Shelves are the same with every seed, sessions and photos are not.
 _HIDDEN_SEED = 1_000_000
@@ -35,7 +35,7 @@ def deliver(
     rendered = {name: rate for name, rate in rates.items() if name in RENDERED}
     renderer.generate(data, weeks=1, per_week=photos, seed=seed, faults=rendered, roll=_SAG * number)
     span, rng = PhotoSpan(number, data / name_span(number)), random.Random(f"drill {seed} {number}")
-    for name, rate in rates.items():
+    for name, rate in sorted(rates.items(), key=lambda each: each[0] not in COPIES):
         match name:
             case "twice" | "wrong-week":
                 _copy_week(span, number - FAULTS[name].before)

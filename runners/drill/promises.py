@@ -11,12 +11,13 @@ from math import comb
 from statistics import median
 
 from runners.drill.faults import COPIES, FAULTS
-from runners.drill.record import ARMS, Attempt, Broken, Week, Year
+from runners.drill.record import ARMS, KEPT, Attempt, Broken, Week, Year
 
 _BAND = 0.05  # largest loss of production against the other arms
 _GROWTH, _BASE_WEEKS = 1.2, 8  # of sizes; as many weeks are compared with as many
 _MEASURED = ("workspace", "database", "page", "status")
 _UNLIKELY = 0.01
+_WAITS = 4  # good weeks in which a canary may wait for answers: a phone has few in small weeks
 
 
 def production_verifies(year: Year) -> str:
@@ -25,7 +26,7 @@ def production_verifies(year: Year) -> str:
 
 
 def a_phone_ran_only_whole_releases(year: Year) -> str:
-    """A phone that follows the pointer, also in the middle of a push, switches from release to release."""
+    """A phone that follows the pointer, also in the middle of a push, runs one release that it names."""
     return " ".join(year.weeks[-1].phone)
 
 
@@ -37,7 +38,7 @@ def no_bad_model_was_in_production(year: Year) -> str:
 
 
 def every_canary_ends_as_it_served(year: Year) -> str:
-    """A candidate that serves badly is withdrawn within two good weeks; one that serves well is not."""
+    """A candidate that serves badly is withdrawn, and one that serves well not, within four good weeks."""
     week, before = year.weeks[-1], year.weeks[-2] if len(year.weeks) > 1 else None
     if before is None or not week.ended:
         return ""
@@ -51,17 +52,17 @@ def every_canary_ends_as_it_served(year: Year) -> str:
     is_wrong = week.ended == "promote" if is_bad else week.ended == "rollback" and is_told
     if is_wrong and not by_hand:
         return f"{name}, and its canary ended with a {week.ended}."
-    # Too little may have come back in the first week.
-    is_read = is_told and not {"missed"} & {*week.faults, *before.faults}
-    is_late = is_bad and week.ended == before.ended == "waits" and is_read
-    return f"{name}, and phones still try it." if is_late else ""
+    waited = [each for each in (week, *open_in[:-1]) if each.is_good and "missed" not in each.faults]
+    is_late = week.ended == "waits" and len(waited) >= _WAITS
+    return f"{name}, and phones still try it after {len(waited)} good weeks." if is_late else ""
 
 
 def no_bad_week_was_trained_on(year: Year) -> str:
     """No release was made from a week that had to be refused."""
     week, bad = year.weeks[-1], {year.span(w.number) for w in year.weeks if "refused" in w.effects}
-    reached = sorted(bad & set(week.spans))
-    return f"Version {week.production} was made from {', '.join(reached)}." if reached else ""
+    pushed = {span for each in week.attempts if each.outcome == "pushed" for span in each.spans}
+    reached = sorted(bad & {*week.spans, *pushed})
+    return f"A release was made from {', '.join(reached)}." if reached else ""
 
 
 def no_good_week_was_lost(year: Year) -> str:
@@ -112,7 +113,7 @@ def every_stop_names_its_cause(year: Year) -> str:
             continue
         text = " ".join(attempt.sentences)
         if attempt.outcome == "held" and "may" in week.effects:  # what the models are worth decides
-            causes = (*causes, "accuracy|recall|answers")
+            causes = (*causes, "accuracy|recall|answers|labels|is lost|SavedModel")
         if attempt.outcome == "held" and week.ended == "waits":
             causes = (*causes, "canary")
         # A killed parent says nothing; the next run, or `edgeline status`, does.
@@ -135,10 +136,15 @@ def false_alarms_are_as_rare_as_set(year: Year) -> str:
 
 
 def find_false_alarms(year: Year) -> list[Week]:
-    """Returns the good weeks whose data was refused, or whose model was held though it is good."""
+    """Returns the good weeks whose data was refused, or whose model was held though it is good.
+
+    A model that was evaluated on photos of a week with a fault may rightly be held, and be good on others.
+    """
+    faulty = {year.span(week.number) for week in year.weeks if not week.is_good}
 
     def is_false(week: Week, attempt: Attempt) -> bool:
-        is_held = _is_judged(week, attempt) and year.is_good(attempt.trained, week.model, week.number)
+        is_judged = _is_judged(week, attempt) and not faulty.intersection(attempt.spans)
+        is_held = is_judged and year.is_good(attempt.trained, week.model, week.number)
         return is_held or (attempt.outcome == "refused" and not _find_unread(year, week))
 
     return [w for w in year.weeks if w.is_good and any(is_false(w, each) for each in w.attempts)]
@@ -147,7 +153,8 @@ def find_false_alarms(year: Year) -> list[Week]:
 def _is_judged(week: Week, attempt: Attempt) -> bool:
     """Tells whether the worth of its model held an attempt back, in a week that does not touch that."""
     # Beside a canary of which too little came back, nothing is pushed.
-    return week.is_good and attempt.outcome == "held" and week.ended != "waits"
+    waits = week.ended == "waits" and any("canary" in sentence for sentence in attempt.sentences)
+    return week.is_good and attempt.outcome == "held" and not waits
 
 
 def accuracy_stays_in_its_band(year: Year) -> str:
@@ -165,14 +172,17 @@ def nothing_grows(year: Year) -> str:
 
     The first are those from the eighth week on in which something ran: before, phones have run few versions,
     and a page has a table of each. A single week varies by a third, with how many of the runs that gc keeps
-    were whole, and with the photos that a page shows.
+    were whole, and with the photos that a page shows. Weeks that keep more whole runs than any of the first
+    are left out.
     """
-    ran = [week.sizes for week in year.weeks[_BASE_WEEKS - 1 :] if week.attempts]
-    first, last = ran[:_BASE_WEEKS], ran[_BASE_WEEKS:][-_BASE_WEEKS:]
+    ran = [week for week in year.weeks[_BASE_WEEKS - 1 :] if week.attempts]
+    first, later = ran[:_BASE_WEEKS], ran[_BASE_WEEKS:]
+    most = max((_count_whole(year, week) for week in first), default=0)
+    last = [week for week in later if _count_whole(year, week) <= most][-_BASE_WEEKS:]
     if len(last) < _BASE_WEEKS:
         return ""
     base, now = (
-        {name: of([sizes.get(name, 0.0) for sizes in weeks]) for name in _MEASURED}
+        {name: of([week.sizes.get(name, 0.0) for week in weeks]) for name in _MEASURED}
         for of, weeks in ((max, first), (median, last))
     )
     return "; ".join(
@@ -180,6 +190,12 @@ def nothing_grows(year: Year) -> str:
         for name in _MEASURED
         if 0 < base[name] * _GROWTH < now[name]
     )
+
+
+def _count_whole(year: Year, week: Week) -> int:
+    """Counts the runs that trained among those that gc kept at the end of a week."""
+    attempts = [attempt for each in year.weeks[: week.number] for attempt in each.attempts]
+    return sum(bool(attempt.trained) for attempt in attempts[-KEPT:])
 
 
 PROMISES: tuple[Callable[[Year], str], ...] = (

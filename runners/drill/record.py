@@ -8,6 +8,7 @@ from edgeline.intervals import compute_wilson_interval
 from edgeline.records.ingest import name_span
 from edgeline.records.json_file import JsonFile
 
+KEPT = 4  # runs and releases that gc keeps each week
 # The arms of the comparison: who decides which model phones run.
 ARMS = ("edgeline", "never retrained", "deploys whatever trained")
 

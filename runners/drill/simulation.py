@@ -41,7 +41,7 @@ from runners.drill.harm import Harm, make_harm, refuse_everybody
 from runners.drill.hidden_tests import SCORES, score_models
 from runners.drill.photos import deliver
 from runners.drill.promises import find_broken
-from runners.drill.record import ARMS, Attempt, Week, Year
+from runners.drill.record import ARMS, KEPT, Attempt, Week, Year
 from runners.shared.inputs import ROOT
 from runners.shared.run_options import DrillOptions, NamedSettings, RunOptions
 
@@ -51,7 +51,7 @@ _HOOK = "EDGELINE_DRILL_HOOK"
 _BACK = timedelta(days=16)
 _END_S = 60.0
 _MOST_ATTEMPTS = 3
-_KEEP = 4  # runs and releases that gc keeps each week
+_FEWEST_FOR_SHARES = 100  # photos of a week: with fewer, gates compare the labels of some weeks with none
 _LAST_LINES = 12  # of what a run printed, beside the reasons in its record
 _LOGIN = "LOGIN"  # in a setting, the address of a server that refuses every login
 # The settings of a week's runs, by fault.
@@ -71,7 +71,7 @@ _CANARY = (
 # Those of the arm that deploys whatever trained, where Edgeline refused the data.
 _NO_GATES = (
     "gate.severity={schema: off, drift: off, large_drift: off, label_shift: off, class_count: off,"
-    " empty_span: off, quarantine: off, missing_value: off, twins: off}",
+    " empty_span: off, quarantine: off, missing_value: off, twins: off, labels: off}",
     "evaluation={bounds: [], beat_majority: false, min_class_examples: 1000000}",
 )
 
@@ -143,7 +143,7 @@ class Simulation:
             self._call(later, "rollback", "--reason", "drill")
             if self._find_versions() == before_it:
                 week = replace(week, idle=(*week.idle, "rollback"))
-        self._call(later, "gc", "--keep", str(_KEEP))
+        self._call(later, "gc", "--keep", str(KEPT))
         assert phones.stdin is not None
         phones.stdin.close()
         phones.wait()
@@ -215,6 +215,7 @@ class Simulation:
         The run that ended one has begun the next, which a person promotes, unless this week is to have one.
         """
         candidate, ended = self._find_candidate(), ""
+        has_begun = candidate not in (0, before.candidate)
         if before.candidate and candidate == before.candidate:
             ended = "waits"
         elif before.candidate:
@@ -225,11 +226,11 @@ class Simulation:
                 if change.action in ("promote", "rollback")
                 and before.candidate in (change.from_version, change.to_version)
             )
-        if candidate not in (0, before.candidate) and not CANARIES & set(week.faults):
+        if has_begun and not CANARIES & set(week.faults):
             self._call(at, "promote", str(candidate), "--reason", "drill")
             candidate = 0
-        bad = candidate if "bad-canary" in week.faults else before.bad
-        idle = (*week.idle, *(name for name in week.faults if name in CANARIES and not candidate))
+        bad = candidate if has_begun and "bad-canary" in week.faults else before.bad
+        idle = (*week.idle, *(name for name in week.faults if name in CANARIES and not has_begun))
         return replace(week, candidate=candidate, ended=ended, bad=bad, idle=idle)
 
     def _start(
@@ -383,6 +384,8 @@ class Simulation:
 
 def find_effect(each: Drawn, rates: Mapping[str, float], year: Year, number: int) -> Effect:
     """Returns what a fault does to its week: a copy of a week that is not good does what that one does."""
+    if each.name == "label-shift" and year.photos < _FEWEST_FOR_SHARES:
+        return "may"
     if each.name not in COPIES:
         return each.effect
     original = copied = year.weeks[number - 1 - each.fault.before]

@@ -18,6 +18,7 @@ from tests.warm import WarmRun
         (".", (), "is not empty"),
         ("year[1]", (), "has the character"),
         ("year", ("push.destination=push",), r"push\.destination is"),
+        ("year", ("gate.exclude_refused=false",), r"gate\.exclude_refused is false"),
     ],
 )
 def test_a_place_that_no_drill_could_use_is_refused(

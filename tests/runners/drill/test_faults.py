@@ -79,6 +79,7 @@ def test_a_plan_is_read_from_a_file(tmp_path: Path) -> None:
         ("2: [kill-worker, kill-worker]\n", "week 2: kill-worker is there twice"),
         ("2: kill-worker\n02: corrupt\n", "week 2 is there twice"),
         ("2: [missed, corrupt, kill-worker]\n", "week 2: missed leaves nothing to kill-worker"),
+        ("2: [corrupt, twice, new-camera]\n", "week 2: twice leaves nothing to corrupt."),
     ],
 )
 def test_a_wrong_plan_is_refused_with_every_mistake(tmp_path: Path, text: str, named: str) -> None:

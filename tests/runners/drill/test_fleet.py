@@ -53,3 +53,11 @@ def test_phones_take_their_sides_and_send_what_they_said(tmp_path: Path) -> None
     }
     assert 0.4 < sum(each.chosen == "random" for each in bad) / PHOTOS < 0.8
     assert len({each.said for each in bad if each.version == 2}) == 3
+
+    # A phone that does not get what the pointer names is left behind.
+    store.promote(str(tmp_path / "push"), "photo", 2, "test", key=KEY)
+    (tmp_path / "push" / "edge" / "photo" / "2" / "manifest.json").write_text("{}")
+    left = {
+        f"{device} runs version 1, and the pointer names 2." for device in versions if versions[device] == {1}
+    }
+    assert left and set(follow(tmp_path).wrong) == left

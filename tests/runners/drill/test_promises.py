@@ -101,9 +101,7 @@ def test_a_stop_that_names_something_else_than_its_cause() -> None:
     worse, full = attempt("held", "Below production.", spans=(1, 2)), attempt("failed", "It went wrong.")
     assert not broken(week(1), week(2, attempts=(worse,), **clock))
     assert broken(week(1), week(2, attempts=(full, worse), **clock)) == ["every_stop_names_its_cause"]
-    assert broken(week(1), week(2, attempts=(worse,), ended="waits", **clock)) == [
-        "every_stop_names_its_cause"
-    ]
+    assert not broken(week(1), week(2, attempts=(worse,), ended="waits", **clock))
     waiting = attempt("held", "A new model waits until that canary has ended.", spans=(1, 2))
     assert not broken(week(1), week(2, attempts=(waiting,), ended="waits", **clock))
 
@@ -154,6 +152,9 @@ def test_a_single_false_alarm_is_within_what_the_settings_say_and_several_are_no
     assert not broken(*quiet, held(21))
     assert "false_alarms_are_as_rare_as_set" not in broken(*quiet[:3], *(held(n, 0.8) for n in (4, 5, 6)))
     assert "false_alarms_are_as_rare_as_set" in broken(*quiet[:3], *map(held, (4, 5, 6)))
+    # Their eval split had photos of a week with a fault.
+    quiet[1] = replace(quiet[1], faults=("dead-session",), effects=("may",))
+    assert "false_alarms_are_as_rare_as_set" not in broken(*quiet[:3], *map(held, (4, 5, 6)))
 
 
 def test_a_loss_against_another_arm() -> None:
@@ -176,6 +177,13 @@ def test_weeks_that_kept_little_or_much_have_not_shrunk_or_grown() -> None:
     idle = [week(n, attempts=(), sizes={"page": 10.0}) for n in range(1, 13)]
     weeks = [week(n, sizes={"page": 90.0 + 40 * (n % 4 == 0)}) for n in range(13, 53)]
     assert not any(promises.nothing_grows(year(*idle, *weeks[:n])) for n in range(1, 41))
+
+
+def test_weeks_that_kept_more_whole_runs_than_the_first_have_not_grown() -> None:
+    ran = attempt("failed"), attempt(trained="week-01")
+    killed = [week(n, attempts=ran, sizes={"workspace": 90.0}) for n in range(1, 16)]
+    whole = [week(n, attempts=ran[1:], sizes={"workspace": 140.0}) for n in range(16, 40)]
+    assert not promises.nothing_grows(year(*killed, *whole))
 
 
 @pytest.mark.parametrize(
@@ -215,7 +223,17 @@ def test_a_canary_that_was_rolled_back_by_hand_served_as_it_served() -> None:
     assert "every_canary_ends_as_it_served" in broken(week(1), week(2, candidate=1, bad=1), later)
 
 
-def test_a_bad_canary_may_wait_for_answers_for_one_week() -> None:
-    opened = week(1), week(2, candidate=1, bad=1), week(3, candidate=1, bad=1, ended="waits")
-    assert broken(*opened) == []
-    assert broken(*opened, week(4, bad=1, ended="waits")) == ["every_canary_ends_as_it_served"]
+@pytest.mark.parametrize("bad", [0, 1])
+def test_a_canary_may_wait_for_answers_in_three_good_weeks(bad: int) -> None:
+    waiting = [week(n, candidate=1, bad=bad, ended="waits") for n in range(3, 7)]
+    opened = [week(1), week(2, candidate=1, bad=bad), *waiting]
+    assert not broken(*opened[:-1])
+    assert broken(*opened) == ["every_canary_ends_as_it_served"]
+    opened[3] = replace(opened[3], faults=("missed",), effects=("recovers",))
+    assert not broken(*opened)
+
+
+def test_a_bad_week_in_a_release_that_was_rolled_back_at_once() -> None:
+    bad = {"faults": ("corrupt", "rollback"), "effects": ("refused", "recovers")}
+    rolled_back = week(2, attempts=(attempt(spans=(1, 2)),), spans=("span-00001",), **bad)
+    assert broken(week(1), rolled_back) == ["no_bad_week_was_trained_on"]

@@ -27,7 +27,9 @@ from runners.shared.run_options import DrillOptions
         ("twice", {}, ("may",), 7, "may"),
         ("twice", {"new-camera": 1.0}, (), 7, "may"),
         ("twice", {}, (), 0, "may"),
-        ("corrupt", {"twice": 0.0}, ("may",), 7, "refused"),
+        ("corrupt", {"new-camera": 0.3}, ("may",), 7, "refused"),
+        # Of 60 photos, too few may be in train to compare their labels.
+        ("label-shift", {}, (), 7, "may"),
     ],
 )
 def test_a_copy_is_refused_if_the_week_that_it_copies_was_read_or_is_bad(
@@ -47,10 +49,14 @@ def test_the_copy_of_a_copy_is_refused_if_its_original_is_still_in_the_window(
     assert find_effect(Drawn("wrong-week", 0.0), {"wrong-week": 0.0}, year, 7) == effect
 
 
-def test_a_canary_that_no_run_began_is_idle(tmp_path: Path) -> None:
+@pytest.mark.parametrize("open_canary", [0, 3])
+def test_a_canary_that_no_run_began_is_idle(
+    open_canary: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Simulation, "_find_candidate", lambda _: open_canary)
     simulation = Simulation(DrillOptions(2, 1, None, tmp_path, 60, ()), tmp_path, 0.2)
     week = Week(2, faults=("bad-canary", "kill-worker"), idle=("kill-worker",))
-    ended = simulation._end_canary(week, Week(1), datetime.now(timezone.utc))
+    ended = simulation._end_canary(week, Week(1, candidate=open_canary), datetime.now(timezone.utc))
     assert ended.idle == ("kill-worker", "bad-canary") and not ended.bad
 
 
