@@ -1,12 +1,11 @@
 """The DAG, top to bottom as in docs/images/dag.svg. Both engines run it as it stands here."""
 
+import io
 import json
-from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
-from unittest.mock import patch
 
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
@@ -260,9 +259,12 @@ def _check_flags(flags: Sequence[str]) -> list[str]:
     """Returns flags that Beam can read: of one that it cannot, it ends the process in the first step."""
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    def refuse(_: ArgumentParser, message: str) -> NoReturn:
-        raise UsageError(f"beam.flags: {message}.", "Beam cannot read its flags.", "Correct beam.flags.")
-
-    with patch.object(ArgumentParser, "error", refuse):
-        PipelineOptions(list(flags)).get_all_options()
+    try:
+        with redirect_stderr(io.StringIO()) as said:
+            PipelineOptions(list(flags)).get_all_options()
+    except SystemExit:
+        message = said.getvalue().partition(": error: ")[2].strip()
+        raise UsageError(
+            f"beam.flags: {message}.", "Beam cannot read its flags.", "Correct beam.flags."
+        ) from None
     return list(flags)
