@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from edgeline.errors import UsageError
 
+# croniter has other rules: it takes 7, L, 5#2, fri-mon and 15W, and refuses ? as a minute.
 _FIELDS: Sequence[tuple[str, int, int, tuple[str, ...]]] = (
     ("second", 0, 59, ()),
     ("minute", 0, 59, ()),
