@@ -4,6 +4,7 @@ Rates are shares of a week's reviews; that of `vocabulary-drift` is a share of t
 """
 
 import random
+import string
 
 ONE_REVIEW = (
     *("unlabelled", "unknown-label", "duplicate", "empty", "control-character", "huge"),
@@ -12,6 +13,7 @@ ONE_REVIEW = (
 FAULTS = (*ONE_REVIEW, "vocabulary-drift", "label-shift")
 _HUGE_CHARACTERS = 20_000
 LONG_CLAUSES = 12
+_LETTERS = string.ascii_lowercase + string.digits
 
 
 def spoil(fault: str, row: dict[str, str], rng: random.Random) -> dict[str, str]:
@@ -32,9 +34,6 @@ def spoil(fault: str, row: dict[str, str], rng: random.Random) -> dict[str, str]
             return {**row, "text": f"{text} " * (_HUGE_CHARACTERS // len(text) + 1)}
         case "unknown-tokens":
             # A broken export may write such words, of which none is in any vocabulary.
-            return {**row, "text": " ".join(_make_gibberish(len(word), rng) for word in text.split())}
+            words = ("".join(rng.choices(_LETTERS, k=max(len(word), 4))) for word in text.split())
+            return {**row, "text": " ".join(words)}
     return row
-
-
-def _make_gibberish(length: int, rng: random.Random) -> str:
-    return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=max(length, 4)))
