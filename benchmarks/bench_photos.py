@@ -107,11 +107,9 @@ def _run_dag(
         data, workspace = Path(scratch, "data"), Path(scratch, "workspace")
         run_edgeline("data", "import", options.train, "--data", data)
         settings = [f"trainer.budget={options.minutes}m", *own, *options.set]
+        command = ["run", "--workload", data / "workload.yaml", "--data", data, "--workspace", workspace]
         started = time.monotonic()
-        run_edgeline(
-            *("run", "--workload", data / "workload.yaml", "--data", data, "--workspace", workspace),
-            *(part for setting in settings for part in ("--set", setting)),
-        )
+        run_edgeline(*command, *(part for setting in settings for part in ("--set", setting)))
         taken = time.monotonic() - started
         (run,) = runs.read_runs(workspace)
         print(f"{run.outcome}: {' '.join(run.reasons)}", flush=True)

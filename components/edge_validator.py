@@ -93,7 +93,8 @@ def EdgeValidator(
     signature = tensor_signature(about.module)
     saved_model = _SavedModel(path_utils.serving_model_path(model.uri), signature)
     outputs = saved_model.answer(sample.inputs)
-    reference, unlike = outputs["probabilities"], outputs.get(UNLIKE)
+    reference = outputs["probabilities"]
+    unlike = outputs[UNLIKE][:, 0] if UNLIKE in outputs else None
     raw = (bundle / LABELS_FILE_NAME).read_bytes()
     names = parse_labels(raw, LABELS_FILE_NAME, reference.shape[1], about.labels)
     given = _Settings.model_validate_json(settings)
@@ -120,8 +121,7 @@ def EdgeValidator(
             file = bundle / conversion.file
             inspection = inspect(file)
             measurement, answers = measure(
-                *(file, sample.inputs, sample.labels, reference, sample.groups, contents, contract),
-                unlike=None if unlike is None else unlike[:, 0],
+                file, sample.inputs, sample.labels, reference, sample.groups, contents, contract, unlike
             )
             reasons = (*problems(inspection, conversion.variant), *judge(measurement, given.edge))
             if not reasons and default is None and before is not None:

@@ -25,7 +25,7 @@ _WORDS = {
     BAD: (
         *("terrible", "slow", "rude", "broken", "late", "overpriced", "dirty", "useless", "stale"),
         *("confusing", "flimsy", "a mess", "a waste of money", "unreliable", "noisy", "damaged", "awful"),
-        *("misleading",),
+        "misleading",
     ),
 }
 # Words for both moods: a cheap price, a cheap handle.
@@ -45,7 +45,7 @@ _OPENERS = ("", "", "", "honestly, ", "well, ", "ok, ", "hi, ", "update: ")
 _EMOJI = {GOOD: ("😀", "👍", "❤️"), BAD: ("😡", "👎", "🙄")}
 _NEW_THINGS = (
     *("the drone drop", "the robot till", "the face scan", "the smart cart", "the loyalty coin"),
-    *("the chat agent",),
+    "the chat agent",
 )
 _NEW_WORDS = {
     GOOD: ("slick", "lit", "next level", "frictionless", "top notch", "a vibe"),
