@@ -12,7 +12,6 @@ from edgeline.alerts.settings import AlertSettings
 from edgeline.edge.variants import ConversionSettings
 from edgeline.errors import UsageError
 from edgeline.gates.settings import ALARM_METRICS, EdgeLimits, EvaluationSettings, GateSettings
-from edgeline.records.run import flatten
 from edgeline.records.served import name_kinds_of_phones
 from edgeline.records.steps import STEPS, select_steps
 from edgeline.release.settings import PushSettings
@@ -145,7 +144,7 @@ def load(
             *_find_unknown_names(settings, labels, slices, normal),
             *_find_conflicts(settings, tree),
             *_find_search_mistakes(settings, tree),
-            *find_mistakes(settings.steps, select_steps(flatten(settings.recorded()), {})),
+            *find_mistakes(settings.steps, select_steps(settings.tune.max_trials > 0, {})),
         ]
     if mistakes or settings is None:
         count = "One setting is" if len(mistakes) == 1 else f"{len(mistakes)} settings are"

@@ -13,7 +13,7 @@ class StepInfo:
     code: tuple[str, ...] = ()  # our modules that it runs; their digest is in its cache key
     workload_code: tuple[Literal["module", "source"], ...] = ()  # modules of the workload that it runs too
     after: tuple[str, ...] = ()  # steps whose outputs it reads, if they are in the DAG
-    only_with: str = ""  # the step is in the DAG only if this setting is not 0
+    only_with_search: bool = False  # true if only the DAG of a run that searches settings has it
     inputs: tuple[str, ...] = ()  # further parts of the key, named as in `Run.inputs`; `data` is the folder
     settings: tuple[str, ...] = ()  # those that it gets, which are in the key: groups and dotted names
     each_run: bool = False  # true if the run's id is in the key: the step is never taken from the cache
@@ -130,7 +130,7 @@ STEPS: Mapping[str, StepInfo] = {
         code=("components.tuner", "trainer_module.search.tune"),
         workload_code=("module",),
         after=("ExampleGen", "ImportSchemaGen", "Transform"),
-        only_with="tune.max_trials",
+        only_with_search=True,
         inputs=("workload", "weights"),
         settings=("model", "trainer", "tune", "seed"),
         outputs={"tuner_results": "search"},
@@ -255,19 +255,15 @@ def place_own_step(order: Sequence[str], sources: Sequence[str], readers: Sequen
     return max((order.index(step) for step in before), default=-1) + 1
 
 
-def select_steps(settings: Mapping[str, str], own: Mapping[str, Any]) -> Mapping[str, StepInfo]:
+def select_steps(searches: bool, own: Mapping[str, Any]) -> Mapping[str, StepInfo]:
     """Returns the steps of a DAG in an order in which they can run; `after` has only steps of this DAG.
 
     Args:
-        settings: The settings of the run, by dotted name.
+        searches: Whether the run searches settings.
         own: The setting `steps`, in JSON's types; what it says of steps that are not there is left out, as
             of the Tuner in the record of a run without a search.
     """
-    steps = {
-        name: info
-        for name, info in STEPS.items()
-        if not info.only_with or settings.get(info.only_with, "0") != "0"
-    }
+    steps = {name: info for name, info in STEPS.items() if searches or not info.only_with_search}
     for name, step in own.items():
         sources, fed, waiting = (
             [other for place in places if (other := place.partition(".")[0]) in steps]

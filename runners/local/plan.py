@@ -60,7 +60,7 @@ class World:
     @property
     def steps(self) -> Mapping[str, StepInfo]:
         """Returns the steps of the DAG with these settings."""
-        return select_steps(self.settings, self.own)
+        return select_steps(self.settings.get("tune.max_trials", "0") != "0", self.own)
 
     def select_inputs(self, step: str) -> dict[str, str]:
         """Returns everything in the cache key of a step except the outputs of other steps."""

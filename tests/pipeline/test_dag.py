@@ -8,7 +8,6 @@ from tfx.dsl.compiler.compiler import Compiler
 
 from docs.draw_dag import find_all_before, find_waits
 from edgeline.errors import UsageError
-from edgeline.records.run import flatten
 from edgeline.records.steps import STEPS, select_steps
 from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE
 from pipeline.dag import Observed, Paths, create_pipeline
@@ -30,7 +29,7 @@ def dag(settings=None, observed=None):
 
 def list_steps(settings):
     """What the table of steps has of these settings."""
-    return select_steps(flatten(settings.recorded()), {})
+    return select_steps(settings.tune.max_trials > 0, {})
 
 
 def compiled(pipeline):
