@@ -67,7 +67,7 @@ def _run_step(options: StepOptions, folder: RunFolder, run: Run) -> tuple[Path, 
     own.path.mkdir(parents=True)
     CODE.write(own.path, CODE.read(folder.path))
     own.write(run)
-    node = f"{run.workload.replace('_', '-')}.{options.step}"
+    node = f"{workload.pipeline}.{options.step}"
     copy_without_step(options.workspace / METADATA, out / METADATA, run.id, node)
     with Progress(Console(stderr=True, highlight=False)) as progress, hold(out) as lock:
         progress.say(f"{options.step} of run {run.id}, again in {out}", "bold")
