@@ -243,7 +243,8 @@ def list_files_below(place: "UPath") -> Mapping[str, Entry]:
     for info in _query(place, lambda store: store.find(place.path, detail=True).values()):
         name = info["name"].lstrip("/")
         relative = name.removeprefix(top)
-        if info["type"] == "file" and name.startswith(top) and _is_plain(relative):
+        is_plain = PurePosixPath(relative).as_posix() == relative and not {".", ".."} & {*relative.split("/")}
+        if info["type"] == "file" and name.startswith(top) and is_plain:
             files[relative] = Entry(int(info["size"]), read_version(info))
     return dict(sorted(files.items()))
 
@@ -268,10 +269,6 @@ def _query(place: "UPath", query: Callable[[Any], Iterable[Any]]) -> Iterable[An
     with ignore_absent(place):
         infos = query(get_filesystem(place))
     return infos
-
-
-def _is_plain(relative: str) -> bool:
-    return PurePosixPath(relative).as_posix() == relative and not {".", ".."} & set(relative.split("/"))
 
 
 def read_version(info: Mapping[str, Any]) -> str:
