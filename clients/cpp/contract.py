@@ -14,8 +14,11 @@ def main(bundle: Path) -> None:
     if {each["column"]["form"] for each in numbers} != {"number"} or "boundaries" in numbers[0]:
         sys.exit("A device of this kind reads plain numbers.")
     sizes = {
-        **{"Readings": contract["readings"], "Numbers": len(numbers), "Channels": contract["channels"]},
-        **{"Categories": len(categories), "Vocabulary": contract["vocabulary_size"]},
+        "Readings": contract["readings"],
+        "Numbers": len(numbers),
+        "Channels": contract["channels"],
+        "Categories": len(categories),
+        "Vocabulary": contract["vocabulary_size"],
         "ZeroPoint": tensor["zero_point"],
     }
     print("#pragma once")

@@ -13,8 +13,12 @@ from edgeline.edge.photo_pixels import READER_ERRORS, decode_upright, open_photo
 from edgeline.errors import EdgelineError
 
 _KNOWN = {
-    **{"version": 3, "resize": "bilinear-antialias", "rounding": "nearest-uint8", "orientation": "upright"},
-    **{"luma": [0.299, 0.587, 0.114], "transparency": "on-white"},
+    "version": 3,
+    "resize": "bilinear-antialias",
+    "rounding": "nearest-uint8",
+    "orientation": "upright",
+    "luma": [0.299, 0.587, 0.114],
+    "transparency": "on-white",
 }
 _COLORS = {"luma": ("L", 1), "rgb": ("RGB", 3)}
 
