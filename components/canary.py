@@ -1,13 +1,11 @@
 """Changes of production beside a push: the end of an open canary, and a renewed pointer."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from edgeline.errors import EdgelineError
 from edgeline.gates.served import Judgement, judge_served
 from edgeline.gates.settings import EvaluationSettings, ServedBound
-from edgeline.records.json_file import encode
 from edgeline.records.served import PushedVersion, Served
 from edgeline.records.verdict import ENDED_CANARY
 from edgeline.release import store
@@ -22,18 +20,11 @@ from edgeline.store.locations import locate
 log = logging.getLogger("edgeline.canary")
 
 
-class ReleaseSettings(Group):
-    """The settings that decide what gets into production."""
+class ReleaseSettings(Group, extra="ignore"):
+    """The settings that decide what gets into production, of all settings of a run."""
 
     push: PushSettings = PushSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "ReleaseSettings":
-        """Takes its groups from all settings, nested by group."""
-        return cls.model_validate_json(
-            encode({key: settings[key] for key in cls.model_fields if key in settings})
-        )
 
 
 def judge_canary(
@@ -78,15 +69,13 @@ def find_pushed(push: str, model: str, versions: Iterable[int]) -> dict[int, Pus
 
 
 def end_canary(
-    push: str, model: str, run: str, recorded: Mapping[str, Any], served: Served | None, may_promote: bool
+    push: str, model: str, run: str, settings: ReleaseSettings, served: Served | None, may_promote: bool
 ) -> None:
     """Promotes the candidate of an open canary if what it answered is good, withdraws it if that is bad.
 
     It does nothing without the setting `push.canary_percent`: then a person opened the canary, and ends it.
-    What goes wrong is logged; the canary stays open, so the run pushes nothing. `recorded` are the settings
-    of the run, nested by group.
+    What goes wrong is logged; the canary stays open, so the run pushes nothing.
     """
-    settings = ReleaseSettings.of(recorded)
     if not settings.push.canary_percent:
         return
     try:

@@ -53,8 +53,8 @@ def DataGate(
         DataRefused: The verdict is `fail`.
         UsageError: Phones run a release of a higher rollback epoch or a signed one, or the key is not a key.
     """
-    verdict, settings = VERDICT.read(Path(data_verdict.uri)), json.loads(recorded)
-    served = SERVED.find(Path(quarantine.uri))
+    verdict, served = VERDICT.read(Path(data_verdict.uri)), SERVED.find(Path(quarantine.uri))
+    settings = ReleaseSettings.model_validate_json(recorded)
     end_canary(push, model_name, run, settings, served, may_promote=verdict.passed)
     inputs = {
         "data_verdict": data_verdict,
@@ -67,10 +67,10 @@ def DataGate(
     # On one machine the runner makes the page of every run when it has ended. On a cluster, a run that never
     # ends keeps the record of this step.
     if records:
-        known = Run(id=run, workload=model_name, data=data, settings=settings)
+        known = Run(id=run, workload=model_name, data=data, settings=json.loads(recorded))
         if not verdict.passed:
             known = replace(known, outcome="refused", reasons=verdict.reasons)
-            renew_pointer(push, model_name, ReleaseSettings.of(settings).push)
+            renew_pointer(push, model_name, settings.push)
         leave_record(inputs, known, records)
     if not verdict.passed:
         cure = "Add or fix data; a later run may have what this one lacks"
@@ -87,7 +87,7 @@ def DataGate(
             f"Details: {command_for_details(records, model_name)}. {cure}.",
         )
     if records:  # On one machine, the runner checks this before the first step.
-        given, is_signed = ReleaseSettings.of(settings).push, signing_key(None) is not None
+        given, is_signed = settings.push, signing_key(None) is not None
         warning = check_push_early(push, model_name, given.rollback_epoch, is_signed, given.canary_percent)
         if warning:
             log.warning("It is not known yet if phones will accept a release of this run: %s", warning)

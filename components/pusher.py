@@ -80,7 +80,7 @@ def Pusher(
     name is read here and written nowhere.
     """
     made_with = json.loads(settings)
-    release_settings = ReleaseSettings.of(made_with)
+    release_settings = ReleaseSettings.model_validate_json(settings)
     given, bounds = release_settings.push, release_settings.evaluation.served
     made_with.pop("push")
     verdicts = [VERDICT.read(Path(artifact.uri)) for artifact in (blessing, edge_verdict)]

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from components.canary import end_canary, find_pushed, judge_canary, list_endings
+from components.canary import ReleaseSettings, end_canary, find_pushed, judge_canary, list_endings
 from edgeline.errors import DataRefused
 from edgeline.gates.settings import ServedBound
 from edgeline.records.served import SERVED, Served, ServedVersion
@@ -48,7 +48,8 @@ def state(root):
 
 def end(root, counts, may_promote=True, settings=SETTINGS):
     served = Served((ServedVersion(2, tally(*counts)),)) if counts else None
-    end_canary(str(root), "shelf", "run-7", settings, served, may_promote)
+    given = ReleaseSettings.model_validate_json(json.dumps(settings))
+    end_canary(str(root), "shelf", "run-7", given, served, may_promote)
     return state(root)
 
 
