@@ -21,7 +21,7 @@ def find_fault(label: str) -> str:
     if not label:
         return "it is empty"
     if control := next((c for c in label if unicodedata.category(c) in _NOT_IN_A_LINE), None):
-        return f"it holds the control character U+{ord(control):04X}"
+        return f"it contains the control character U+{ord(control):04X}"
     return "it begins or ends with whitespace" if label != label.strip() else ""
 
 

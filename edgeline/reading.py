@@ -9,7 +9,7 @@ from typing import Any
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.failures import describe
-from edgeline.prediction.inputs import Input, answer, check_kind, read_inputs
+from edgeline.prediction.inputs import answer, check_kind, read_inputs
 from edgeline.project import import_from_project
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.release import store
@@ -100,7 +100,7 @@ class History:
         if len(names) != 1:
             raise UsageError(
                 f"{self.place.store} has {' and '.join(names) or 'no model'}.",
-                "A model is one of them.",
+                "It is not known which model is meant.",
                 "Name it: edgeline.open(place, model=NAME).",
             )
         return self.place.store, names[0]
@@ -237,14 +237,15 @@ class PastRun:
             raise UsageError(
                 f"Run {self.id} pushed no model: it was {self.outcome}.",
                 "Only a pushed model has the files that a phone runs.",
-                "Take that in production: edgeline.open(...).model().",
+                "Take the model in production: edgeline.open(...).model().",
             )
         run, place = self.facts.run, self.history.place
         release = store.get(place.store or find_push(run, place.workspace), run.workload, run.version)
         if release.manifest.run != run.id:
             raise UsageError(
-                f"Version {run.version} of {run.workload} is of run {release.manifest.run}, not of {run.id}.",
-                "The place of the releases was emptied since.",
+                f"Version {run.version} of {run.workload} comes from run {release.manifest.run},"
+                f" not from {run.id}.",
+                "The release store has been emptied since.",
                 "Take the model in production: edgeline.open(...).model().",
             )
         return Model(load_bundle(release.manifest, release.read, variant))
@@ -350,10 +351,10 @@ class Model:
         check_kind(self.bundle)
         if not isinstance(example, bytes | str) and hasattr(example, "keys"):  # pandas has no Mapping
             example = dict(example)
-        asked, found = answer(Input("", example), self.bundle)
-        if found is None:
-            raise UsageError(asked.problem, "It is not an example of this model.", "Pass another.")
-        return found.ranked
+        try:
+            return self.bundle.predict(example).ranked
+        except EdgelineError as error:
+            raise UsageError(error.found, error.why, error.do) from error
 
     def predict_file(self, path: str | Path) -> Iterator[dict[str, Any]]:
         """Yields the answer to each example of a file: a photo, a text, or the rows of a table.

@@ -93,7 +93,7 @@ class Bundle:
                 check_text(content if isinstance(content, str) else content.decode(errors="replace"))
             except RowRejected as error:
                 raise EdgelineError(
-                    error.detail, "The model was trained on no such texts.", "Leave it out."
+                    error.detail, "The model was not trained on such texts.", "Leave it out."
                 ) from None
         tensor = preprocess(content, self.contract)
         answers = {name: model.answer(tensor) for name, model in self.models.items()}
@@ -138,7 +138,7 @@ class Refused(EdgelineError):
     """A release that this device does not switch to; the one before goes on."""
 
     def __init__(self, reason: str, found: str) -> None:
-        why = "The release that was proven before, if any, goes on."
+        why = "The previous release, if there is one, stays in use."
         super().__init__(found, why, "Look at the store with `edgeline verify`; see docs/phone.md.")
         self.reason = reason
 
@@ -199,13 +199,13 @@ class Phone:
     ) -> None:
         if not isinstance(client, str | None):
             raise UsageError(
-                f"The client is {client!r}, which is no text.",
+                f"The client is {client!r}, which is not a text.",
                 "A phone takes its side of a canary by the hash of a text.",
                 f"Pass a text, such as client={str(client)!r}.",
             )
         if key is not None and not re.fullmatch(r"[0-9a-f]{64}", key):
             raise UsageError(
-                f"The key {key!r} is no public key.",
+                f"The key {key!r} is not a public key.",
                 "Each pointer would be refused as signed with another one.",
                 "Pass the 64 digits, 0-9 and a-f, that `edgeline keys new` printed.",
             )
@@ -271,8 +271,8 @@ class Phone:
         seen = _SEEN.find_readable(self._keep)
         if seen and seen.pointer.model != self._model:
             raise UsageError(
-                f"The folder {self._keep} is that of the model {seen.pointer.model}, not of {self._model}.",
-                "What was seen of the releases of one model would refuse those of the other.",
+                f"The folder {self._keep} belongs to the model {seen.pointer.model}, not to {self._model}.",
+                "What a phone remembers of one model would make it refuse releases of another.",
                 f"Pass a folder of its own: keep={str(self._keep / self._model)!r}.",
             )
         return seen
@@ -284,7 +284,7 @@ class Phone:
             envelope: Envelope = convert(document.get("signed"), Envelope)
             pointer, key = envelope.read()
         except ValueError as error:
-            raise Refused("pointer", f"{POINTER} has no signed pointer that is right: {error}.") from error
+            raise Refused("pointer", f"{POINTER} has no valid signed pointer: {error}.") from error
         if required and key != required:
             raise Refused("signature", f"{POINTER} is signed with {key or 'no key'}, not with {required}.")
         return pointer, key
@@ -356,9 +356,9 @@ class Phone:
             raise Refused("broken", f"The download of {path} broke off.") from error
         except (InvalidURL, ValueError) as error:
             raise UsageError(
-                f"{self._place}/{path} cannot be asked for: {error}.",
-                "The place of the releases is no URL.",
-                "Write blanks and other special characters of the place in percent encoding, such as %20.",
+                f"{self._place}/{path} cannot be requested: {error}.",
+                "The store's address is not a URL.",
+                "Write blanks and other special characters of the address in percent encoding, such as %20.",
             ) from error
         except HTTPException as error:
             raise OSError(f"{self._place} does not answer as a web server does: {error!r}") from error

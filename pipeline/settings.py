@@ -201,7 +201,7 @@ def _find_unknown_names(
         if normal == "" and bound.metric in ALARM_METRICS:
             yield (
                 f"evaluation.bounds.{number}.metric: {bound.metric} compares alarms with normal examples, and"
-                " the workload has no `normal`, the label that is no alarm."
+                " the workload has no `normal`, the label that is not an alarm."
             )
 
 

@@ -273,7 +273,7 @@ def explain_error(error: Exception) -> EdgelineError:
     # The last cause says most: the one from Python, if there is one.
     causes = re.findall(r"^(?:Caused by: |: )?(?:\w+\.)*(\w*(?:Error|Exception)\b.*)", text, re.MULTILINE)
     return EdgelineError(
-        f"Spark gave up: {(causes or [repr(error)])[-1][:300]}",
+        f"Spark failed: {(causes or [repr(error)])[-1][:300]}",
         "It retried each task as often as its settings allow.",
         "Read the log, and run the same command again.",
     )

@@ -145,7 +145,9 @@ def find_kinds(
     if not numbers and not categories:
         raise DataRefused(
             f"{shown} has no column besides {', '.join(given)} that a model could learn from.",
-            "; ".join(f"{name} {why}" for name, why in left_out) or "It has no other column.",
+            f"Of its columns, {'; '.join(f'{name} {why}' for name, why in left_out)}."
+            if left_out
+            else "It has no other column.",
             "Pass a table with numbers or categories, or name a column of texts with --text.",
         )
     return Kinds(numbers, tuple(categories), tuple(left_out), tuple(guessed))
@@ -223,7 +225,7 @@ def check_label_column(
     if values is None or len(values) > _MOST_LABELS:
         raise UsageError(
             f"The column {label} of {shown} has over {_MOST_LABELS:,} different labels.",
-            "A model tells that many classes apart at most, and needs many rows of each.",
+            "A model tells at most that many classes apart, and needs many rows of each.",
             "Name a column with fewer values, or group its values into classes.",
         )
     if is_first and len(values) == column.cells:

@@ -267,9 +267,10 @@ class ColumnProfile:
             return ""
         count = self.cells - readable
         if count == 1:
-            return f"has one cell that is no number or date, {self.find_unreadable()}: empty it"
+            return f"has one cell that is not a number or date, {self.find_unreadable()}: empty it"
         return (
-            f"has {count:,} cells that are no numbers or dates, such as {self.find_unreadable()}: empty these"
+            f"has {count:,} cells that are not numbers or dates, such as {self.find_unreadable()}:"
+            " empty these"
         )
 
     def guess_kind(self, form: str) -> str:

@@ -120,7 +120,9 @@ def _parse(text: str) -> Any:
         return text_format.Parse(text, schema_pb2.Schema())
     except text_format.ParseError as error:
         why = "The import reads the known labels and columns from it."
-        raise UsageError(f"The schema cannot be parsed: {error}.", why, "Correct it.") from None
+        raise UsageError(
+            f"The schema cannot be parsed: {str(error).rstrip('.')}.", why, "Correct it."
+        ) from None
 
 
 def read_label_domain(text: str) -> tuple[str, ...]:

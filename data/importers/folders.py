@@ -43,7 +43,9 @@ def open_folders(root: Path, folders: Sequence[Path], known: Collection[str]) ->
     """
     if spans := [folder for folder in folders if SPAN_NAME.fullmatch(folder.name)]:
         raise DataRefused(
-            f"{root} is a folder of spans.", "A span is no class.", f"Pass one of them, such as {spans[0]}."
+            f"{root} is a folder of spans.",
+            "A span is not a class.",
+            f"Pass one of them, such as {spans[0]}.",
         )
     names = {folder: _SET.sub("", folder.name.lower()) for folder in folders if find_photos(folder)}
     ends = {folder: _START.sub("", name) for folder, name in names.items()}

@@ -114,7 +114,7 @@ def _find_columns(manifest: Path, records: Sequence[Record], known: Collection[s
     if missing:
         raise DataRefused(
             f"{manifest} has no column for the {' and the '.join(missing)}.",
-            f"Its columns are {', '.join(map(ascii, present)) or 'none: it has no rows'}.",
+            f"Its columns are {', '.join(map(ascii, present))}." if present else "It has no rows.",
             "Rename the columns that hold the path of the photo and its label.",
         )
     for name in _COLUMN_NAMES["label"]:

@@ -182,7 +182,7 @@ def _check_labels(given: set[str], workload: Workload) -> None:
     if unknown := sorted(given - {"", *workload.labels}):
         raise DataRefused(
             f"The export has the label {join_names(unknown)}, which {workload.name} does not have.",
-            "A run would quarantine what has it.",
+            "A run would quarantine the examples with it.",
             "Import it into the data that the model on the phone was trained on.",
         )
 

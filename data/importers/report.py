@@ -51,8 +51,8 @@ def check_spelling(shown: str, labels: Collection[str], known: Collection[str]) 
     if known and len(new) > 1 and len(new) == len(labels):
         raise DataRefused(
             f"{shown} has the labels {join_names(new)}, and earlier spans {join_names(sorted(known))}.",
-            "Without a label in common, they are another question, or other words for the same.",
-            f"{cure} Labels that are new indeed can be added to schema.pbtxt first.",
+            "Without a label in common, they may answer another question, or name its classes differently.",
+            f"{cure} Labels that are really new can be added to schema.pbtxt first.",
         )
 
 

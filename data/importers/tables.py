@@ -325,7 +325,7 @@ def _plan_windows(
         raise DataRefused(
             f"{shown} has too few examples of {settings.readings} readings: {made.total()}, with"
             f" {len(made)} labels.",
-            f"An example is so many rows of one group within a block of {hours:,} hours; training needs two"
+            f"An example is that many rows of one group within a block of {hours:,} hours; training needs two"
             " classes, each with an example to learn from and one to evaluate on.",
             "Pass a smaller number with --readings, or import it together with more rows.",
         )

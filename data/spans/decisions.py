@@ -19,7 +19,9 @@ T = TypeVar("T")
 def clean_reason(reason: str) -> str:
     """Returns the reason of a decision as one line. Raises UsageError if it is empty."""
     if not reason.strip():
-        raise UsageError("The reason is empty.", "The next person relies on it.", "Pass it with --reason R.")
+        raise UsageError(
+            "The reason is empty.", "Others need to know why this was done.", "Pass it with --reason R."
+        )
     return " ".join(reason.split())
 
 

@@ -61,7 +61,7 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
     for decision in decisions:
         if decision.label not in workload.labels:
             raise UsageError(
-                f"{file} line {decision.line}: {decision.label!r} is no label of {workload.name}.",
+                f"{file} line {decision.line}: {workload.name} has no label {decision.label!r}.",
                 f"Its labels are: {join_names(workload.labels, 30)}.",
                 "Correct the line, and run the same command again: nothing was changed.",
             )
@@ -127,7 +127,7 @@ def _check(
             has = f"has the label {label!r}, not {decision.was!r}" if original else "is not there"
             raise UsageError(
                 f"{file} line {decision.line}: {decision.example} of {span.name} {has}.",
-                "The list is of other data, or its label was corrected since.",
+                "The list belongs to other data, or its label was corrected since.",
                 "Take the list of the newest run; nothing was changed.",
             )
         if (other := chosen.setdefault(decision.example, decision)).label != decision.label:

@@ -106,7 +106,7 @@ def send_alerts(
     if model not in known:
         raise UsageError(
             f"There is no run and no release of {model} in {store or workspace}.",
-            f"It has those of {', '.join(sorted(known)) or 'no model'}.",
+            f"It has those of {', '.join(sorted(known))}." if known else "It has none of any model.",
             "Name the model with --workload, or the right place with --workspace or --store.",
         )
     look = partial(look_at_workspace, workspace, model, push)

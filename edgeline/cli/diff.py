@@ -33,7 +33,7 @@ def diff(first: str, second: str, place: Place, as_json: bool) -> int:
     one, other = (run.facts for run in runs)
     if one.run.workload != other.run.workload:
         raise UsageError(
-            f"Run {one.run.id} is of {one.run.workload}, and run {other.run.id} of {other.run.workload}.",
+            f"Run {one.run.id} belongs to {one.run.workload}, run {other.run.id} to {other.run.workload}.",
             "Runs of two models cannot be compared.",
             "Name two runs of one model; `edgeline runs` lists them.",
         )

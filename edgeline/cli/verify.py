@@ -38,7 +38,7 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     if bundle and number is None:
         if place.store:
             raise UsageError(
-                f"{bundle} is a bundle in a folder, and --store {place.store} a place of releases.",
+                f"{bundle} is a bundle in a folder, and --store {place.store} is a release store.",
                 "A bundle is checked by itself.",
                 "Pass one of the two, or the number of a release beside --store.",
             )
@@ -65,8 +65,8 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     if problems and all(EXPIRED in problem for problem in problems):
         error = EdgelineError(
             f"{where}: {problems[0]}",
-            "Every file is as pushed. Phones believe no pointer that has expired, and get no new release.",
-            "Type `edgeline renew --key FILE`, the private key; a run of each week renews it in time.",
+            "Every file is as pushed. Phones do not trust an expired pointer, and get no new release.",
+            "Run `edgeline renew --key FILE`, the private key; weekly runs renew it in time.",
         )
     elif problems:
         error = EdgelineError(

@@ -45,7 +45,7 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
         raise EdgelineError(
             f"An example is {content!r:.60}, not {name}.",
             "The model reads nothing else.",
-            "Leave out examples that are empty.",
+            f"Pass {name}, and leave out empty examples.",
         )
     module = importlib.import_module(f"edgeline.edge.contracts.{kind}")
     tensor: NDArray[Any] = module.preprocess(content, contract)
@@ -84,7 +84,7 @@ def load_interpreter(path: Path, threads: int = 1) -> Any:
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise EdgelineError(
-            f"{name_runtime()} cannot load {path.name}: {error}.",
+            f"{name_runtime()} cannot load {path.name}: {str(error).rstrip('.')}.",
             "The file is damaged or has operations that this runtime does not support.",
             "Check its digest against the manifest, or convert the model again.",
         ) from error

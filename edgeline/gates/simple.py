@@ -50,6 +50,6 @@ def warn_of_simple_models(metrics: Metrics, settings: EvaluationSettings) -> Ite
     yield (
         f"A simple model is better: {best.name} has an accuracy of {best.accuracy:.3f} on the same"
         f" {values['example_count']:,.0f} eval examples, and the network {values['accuracy'] or 0.0:.3f}."
-        f" This is no chance: the network is as good in {100 * best.no_better:.1f} % of {RESAMPLES:,}"
+        f" This is not by chance: the network is as good in {100 * best.no_better:.1f} % of {RESAMPLES:,}"
         " resamples. Train it longer, or search for its settings (tune.max_trials)."
     )

@@ -104,7 +104,7 @@ class Registry:
         if known and known.lifecycle_stage == "deleted":
             raise EdgelineError(
                 f"The experiment {model} was deleted in MLflow.",
-                "A deleted experiment takes no runs, and MLflow makes no other one of its name.",
+                "A deleted experiment takes no runs, and MLflow does not create another one with its name.",
                 f"Restore it: `mlflow experiments restore --experiment-id {known.experiment_id}`, with that"
                 " MLflow as MLFLOW_TRACKING_URI.",
             )

@@ -48,7 +48,7 @@ class Site:
         if not (_PAGE / "index.html").is_file():
             raise UsageError(
                 "The page for phones was not built.",
-                "It is made from clients/web by Node, which only wheels and clones with Node have done.",
+                "It is built from clients/web with Node; wheels have it, and clones where `make phone` ran.",
                 "Run `make phone` in a clone of the project, with Node 20 or newer, or install its wheel.",
             )
         folder = PushFolder(locate(root))
@@ -57,7 +57,7 @@ class Site:
         try:
             self.key = key or (envelope.read()[1] if envelope else None)
         except ValueError as error:
-            where, found = folder.relative(folder.pointer(model)), f"a wrong signed pointer ({error})"
+            where, found = folder.relative(folder.pointer(model)), f"an invalid signed pointer ({error})"
             raise damaged(where, found, "the one that was signed") from error
         self._place, self._change = folder.edge(model), find_pointer(folder, model)
 

@@ -44,7 +44,7 @@ def check_kind(bundle: Bundle) -> None:
             f"{manifest.model} {manifest.version} reads inputs of the kind {kind!r}.",
             f"Only models of the kinds {', '.join(KINDS)} are predicted here.",
             f"Run its file in a program of your own: edge/{manifest.model}/{manifest.version}/"
-            f"{manifest.default.file} in the place of the releases, beside its preprocessing.json.",
+            f"{manifest.default.file} in the release store, beside its preprocessing.json.",
         )
 
 
@@ -69,7 +69,7 @@ def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
     )
     if not files:
         raise UsageError(
-            f"{place} holds no {', '.join(suffixes)} file.",
+            f"{place} has no {', '.join(suffixes)} file.",
             "The model reads only such files.",
             "Pass another folder, or a file.",
         )

@@ -34,7 +34,7 @@ def check_label(label: str, labels: Sequence[str], what: str) -> None:
 def check_text(text: str) -> None:
     """Raises RowRejected for a text that holds a control character or nothing that can be read."""
     if match := _CONTROL.search(text):
-        raise RowRejected("control-character", f"It holds the control character U+{ord(match[0]):04X}.")
+        raise RowRejected("control-character", f"It contains the control character U+{ord(match[0]):04X}.")
     # Format characters alone, such as joiners and direction marks, are no text.
     if all(c.isspace() or unicodedata.category(c) == "Cf" for c in text):
         raise RowRejected("empty", "The text is empty.")

@@ -194,7 +194,7 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
     most_used = sorted(by_version, key=lambda version: (-checked[version], -len(by_version[version])))
     others = sum(len(by_version[version]) for version in most_used[_MOST_VERSIONS:])
     warnings = (
-        (len(faults), "Rows of served.csv that are no answers, left out", f" ({join_names(faults, 3)})"),
+        (len(faults), "Rows of served.csv that are not answers, left out", f" ({join_names(faults, 3)})"),
         (repeated.total(), "Answers that came again, and count once", f", from {_name(repeated)}"),
         (
             undated.total(),

@@ -176,7 +176,7 @@ def open_envelope(envelope: Envelope | None, where: str) -> tuple[Pointer, str |
         return envelope.read() if envelope else None
     except ValueError as error:
         raise EdgelineError(
-            f"{where}: its signed pointer is not right: {error}.",
+            f"{where}: its signed pointer is not valid: {error}.",
             "Phones refuse it, and stay with the release that they have.",
             "Sign it again: `edgeline renew`.",
         ) from None

@@ -116,7 +116,7 @@ class Envelope(Struct, frozen=True, rename={"payload_type": "payloadType"}):
         for each in self.signatures[:1]:
             encoded = encode_for_signing(PAYLOAD_TYPE, payload)
             if not is_signed(encoded, base64.b64decode(each.sig), each.keyid):
-                raise ValueError(f"it is not signed with {each.keyid}, though it says so")
+                raise ValueError(f"it names the key {each.keyid}, but is not signed with it")
             return pointer, each.keyid
         return pointer, None
 

@@ -276,7 +276,7 @@ def rollout(root: Root, model: str, version: int, percent: float, reason: str, k
     """
     if not MIN_PERCENT <= percent <= MAX_PERCENT:
         raise UsageError(
-            f"{percent:g} % of phones is no canary.",
+            f"A canary cannot have {percent:g} % of the phones.",
             f"Some phones run the candidate, and some production: {MIN_PERCENT} to {MAX_PERCENT} %.",
             f"Pass such a share, or put it in production for all: `edgeline promote {version} --reason R`.",
         )

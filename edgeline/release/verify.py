@@ -118,7 +118,7 @@ def read_bundle(place: Location) -> Manifest:
         raw = read_bytes(place / MANIFEST)
     except OSError as error:
         raise UsageError(
-            f"{place} has no readable {MANIFEST}: {error.strerror or error}.",
+            f"{place} has no readable {MANIFEST}: {(error.strerror or str(error)).rstrip('.')}.",
             "The files of a bundle are checked against its manifest.",
             "Pass the number of a release, or a folder with a bundle, such as PUSH/edge/MODEL/VERSION.",
         ) from error

@@ -181,9 +181,9 @@ def _check_first_line(table: Table, lines: Sequence[str], columns: Collection[st
         raise DataRefused(
             f"The first line of {table.shown} has {len(table.header)} names, and the lines below it have"
             f" {len(table.header) + 1} cells each.",
-            "One name is missing: write.table of R gives none to the names of its rows, and some programs end"
-            " rows with a separator.",
-            "Write the table without names of rows (row.names=FALSE), or add the name.",
+            "One name is missing: R's write.table gives none to the column of row names, and some programs"
+            " end rows with a separator.",
+            "Write the table without row names (row.names=FALSE), or add the name.",
         )
 
 

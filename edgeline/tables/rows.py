@@ -106,7 +106,7 @@ def read_lines(path: Location, spans: tuple[str, ...] = (), errors: str = "stric
                 if len(raw) > _MOST_LINE_BYTES:
                     raise DataRefused(
                         f"{path} line {number} has more than {_MOST_LINE_BYTES:,} bytes.",
-                        "No row is that long.",
+                        "Longer lines are not read.",
                         "Write one row per line.",
                         spans,
                     )

@@ -90,7 +90,7 @@ def _format_variants(edge: EdgeFiles) -> Iterator[str]:
     yield f"{'Edge files':<12} {'MB':>6} {'accuracy':>9} {'agreement':>10} {'max diff':>11} {'ms':>7}"
     for variant in edge.variants:
         if (measured := variant.measured) is None:
-            yield f"  {variant.name:<10} could not be made"
+            yield f"  {variant.name:<10} could not be converted"
             continue
         mark = " (default)" if variant.name == edge.default_variant else ""
         yield (

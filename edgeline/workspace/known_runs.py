@@ -87,7 +87,7 @@ def resolve_known_place(place: Place, why: str) -> tuple[Run | None, str, str]:
         raise UsageError(
             f"There is no workspace {place.workspace}.",
             why,
-            "Pass another one with --workspace DIR, or the place of releases with --store DIR_OR_URL.",
+            "Pass another one with --workspace DIR, or a release store with --store DIR_OR_URL.",
         )
     last, root, model = resolve_place(place)
     known = {*models(root), *list_names(locate(root) / "runs")}

@@ -138,7 +138,7 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
     runs = {run.id: (folder, run) for folder, run in read_all(workspace)}
     if not runs:
         raise UsageError(
-            f"The workspace {workspace} holds no run.",
+            f"The workspace {workspace} has no run.",
             "Nothing has been run there yet.",
             "Run `edgeline run`, or name another workspace with --workspace DIR.",
         )
@@ -147,8 +147,8 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
         matches = [item for item in runs.values() if workload in (None, item[1].workload)]
         if not matches:
             raise UsageError(
-                f"The workspace {workspace} holds no run of {workload}.",
-                f"It holds those of {join_names(sorted({run.workload for _, run in runs.values()}), 10)}.",
+                f"The workspace {workspace} has no run of {workload}.",
+                f"It has those of {join_names(sorted({run.workload for _, run in runs.values()}), 10)}.",
                 "Pass one of these with --workload.",
             )
         if run_id == "latest":
@@ -211,7 +211,7 @@ def in_production(push: str, model: str) -> str:
     if (release := current(push, model)) is None:
         raise UsageError(
             f"No release of {model} is in production in {push}.",
-            "No run has pushed a release that is.",
+            "`production` is the run that pushed the release in production.",
             "Name a run by its id, or latest; `edgeline runs` lists them.",
         )
     return release.manifest.run

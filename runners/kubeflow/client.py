@@ -121,8 +121,8 @@ class Cluster:
             owner = read_workload(newest.pipeline_spec) if newest else None
             if owner not in (None, workload.name):
                 raise UsageError(
-                    f"The pipeline {pipeline!r} on {self.host} is that of {owner}, and the workload is"
-                    f" {workload.name}.",
+                    f"The pipeline {pipeline!r} on {self.host} belongs to the workload {owner},"
+                    f" not {workload.name}.",
                     "A pipeline's name has no underscores, so runs of the one would pass for the other's.",
                     "Set another `name` in the workload.yaml of one of them.",
                 )

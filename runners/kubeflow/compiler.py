@@ -75,7 +75,7 @@ def _check(workload: "Workload", settings: "Settings") -> None:
         )
     if settings.steps:
         raise UsageError(
-            f"Steps of one's own are set: {', '.join(settings.steps)}.",
+            f"Custom steps are set: {', '.join(settings.steps)}.",
             "A run on a cluster has the steps of the built-in DAG only.",
             "Run them on one machine, or remove the setting `steps`.",
         )

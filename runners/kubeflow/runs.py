@@ -139,7 +139,7 @@ def _list_steps(target: Target, run: Any) -> list[str]:
     name = read_workload(spec)
     if name not in (None, target.workload.name):
         raise UsageError(
-            f"Run {run.run_id} is of {name}, and the workload is {target.workload.name}.",
+            f"Run {run.run_id} belongs to the workload {name}, not {target.workload.name}.",
             "Its end would be recorded, and alerts sent, as that of another model.",
             "Pass its own workload with --workload.",
         )

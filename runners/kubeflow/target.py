@@ -66,8 +66,7 @@ def upload(target: Target, package: Path | None) -> Version:
         about = _read_info(package, content)
         if about["workload"] != target.workload.name:
             raise UsageError(
-                f"{package} is the pipeline of {about['workload']}, and the workload is"
-                f" {target.workload.name}.",
+                f"{package} belongs to the workload {about['workload']}, not {target.workload.name}.",
                 "The runs and the schedule of one workload would train another.",
                 "Pass the workload that it was compiled from with --workload, or compile it again.",
             )

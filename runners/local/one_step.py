@@ -114,7 +114,7 @@ def _check(step: str, run: Run) -> None:
     before = run.steps[: names.index(step)]
     if unfinished := [each for each in before if each.name not in run.finished_steps]:
         raise UsageError(
-            f"Run {run.id} ended before {step}: {unfinished[0].name} is {unfinished[0].state}.",
+            f"Run {run.id} ended before {step}: the state of {unfinished[0].name} is {unfinished[0].state}.",
             f"{step} needs the outputs of the steps before it.",
             f"Name {unfinished[0].name}, or another run with --of RUN.",
         )
@@ -122,7 +122,7 @@ def _check(step: str, run: Run) -> None:
     for artifact in run.artifacts:
         if artifact.step in needed and not os.path.isdir(artifact.uri):
             raise UsageError(
-                f"The {artifact.output} of {artifact.step} in run {run.id} is gone: {artifact.uri}",
+                f"The output {artifact.output} of {artifact.step} in run {run.id} is gone: {artifact.uri}",
                 "Artifacts of old runs are removed by `edgeline gc` and workspace.max_gb.",
                 "Name another run with --of RUN.",
             )

@@ -106,7 +106,7 @@ def _check_readings(workload: "Workload", readings: int) -> None:
         raise UsageError(
             f"data.readings is {readings}, and the numbers of {workload.schema} have the size"
             f" {', '.join(map(str, sorted(sizes)))}.",
-            "The schema describes examples of so many readings.",
+            "The schema describes examples with that many readings.",
             f"Set data.readings to that, or import the tables into a new folder with --readings {readings}.",
         )
 

@@ -105,7 +105,7 @@ def suggest(src: Path, count: int, place: Place, run: Run, workload: Workload) -
     bundle = load_bundle(release.manifest, release.read)
     if (readings := bundle.contract.get("readings", 1)) > 1:
         raise UsageError(
-            f"{model} answers to windows of {readings} rows.",
+            f"{model} reads windows of {readings} rows.",
             "A row has its label together with those before it, so single rows cannot be suggested.",
             "Label whole stretches of time: those where `edgeline predict` is not sure.",
         )

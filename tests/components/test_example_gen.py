@@ -460,7 +460,7 @@ def test_what_phones_answered_is_joined_with_the_labels_of_usable_examples(spoil
     originals = ORIGINALS.read(folder / ORIGINALS_FOLDER)
     assert {original.example_id for original in originals if original.file} == asked and len(asked) == 5
     assert [warning.split(":")[0] for warning in served.warnings] == [
-        "Rows of served.csv that are no answers, left out",
+        "Rows of served.csv that are not answers, left out",
         "Checked answers whose photos are not among the usable data",
     ]
 

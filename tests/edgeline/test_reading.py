@@ -98,7 +98,9 @@ def test_a_run_gives_the_model_that_it_pushed_and_no_other_of_that_version(tmp_p
     make_workspace(workspace, make_run, id=mine, **pushed)
     make_workspace(workspace, make_run, id=others, **pushed | {"workload": "bottles"})
     manifest = store.get(workspace / "push", "shelf").manifest
-    with pytest.raises(UsageError, match=f"Version 1 of shelf is of run {manifest.run}, not of {mine}"):
+    with pytest.raises(
+        UsageError, match=f"Version 1 of shelf comes from run {manifest.run}, not from {mine}"
+    ):
         edgeline.open(workspace).run(mine).model()
     make_workspace(workspace, make_run, id=manifest.run, **pushed)
     assert edgeline.open(workspace).run(manifest.run).model().labels == ("dark", "bright")

@@ -132,7 +132,7 @@ def test_a_folder_of_another_model_is_refused_before_anything_is_answered(pushed
     late = Phone(f"{pushed}/edge/text", "text", tmp_path / "keep")
     Phone(f"{pushed}/edge/row", "row", tmp_path / "keep").update()
     for use in (late.update, lambda: Phone(f"{pushed}/edge/text", "text", tmp_path / "keep")):
-        with pytest.raises(UsageError, match="is that of the model row, not of text"):
+        with pytest.raises(UsageError, match="belongs to the model row, not to text"):
             use()
     assert Phone("nowhere", "row", tmp_path / "keep").bundle.manifest.model == "row"
     assert Phone(f"{pushed}/edge/text", "text", tmp_path / "keep/text").update()
@@ -166,13 +166,13 @@ def test_a_phone_takes_its_side_of_a_canary_by_its_id_and_goes_back_when_it_is_w
 
 
 def test_a_client_that_is_no_text_is_refused_since_it_could_not_be_read_again(tmp_path):
-    with pytest.raises(UsageError, match="The client is 42, which is no text"):
+    with pytest.raises(UsageError, match="The client is 42, which is not a text"):
         Phone("nowhere", "row", tmp_path / "keep", client=42)
 
 
 @pytest.mark.parametrize("key", [SIGNER.upper(), "/etc/edgeline/public.pem"])
 def test_a_key_that_no_pointer_can_have_is_refused_at_once(tmp_path, key):
-    with pytest.raises(UsageError, match="is no public key"):
+    with pytest.raises(UsageError, match="is not a public key"):
         Phone("nowhere", "row", tmp_path / "keep", key=key)
 
 
@@ -291,7 +291,7 @@ def test_a_server_that_does_not_speak_http_and_a_place_that_is_no_url_are_named(
             phone.update()
         thread.join()
     for place in ("http://127.0.0.1:9/my shelf", "http://127.0.0.1:9/gr\xf6\xdfe", "http://127.0.0.1:port"):
-        with pytest.raises(UsageError, match="cannot be asked for"):
+        with pytest.raises(UsageError, match="cannot be requested"):
             Phone(place, "row", tmp_path).update()
 
 

@@ -68,7 +68,7 @@ const WORDS: Record<string, [string, string]> = {
   // Inputs that cannot be read.
   photo: ["This browser cannot read the photo ({bytes} bytes, {type}).", "Dieser Browser kann das Foto nicht lesen ({bytes} Bytes, {type})."],
   blank: ["The text is empty.", "Der Text ist leer."],
-  control: ["The text holds the control character U+{code}.", "Der Text enthält das Steuerzeichen U+{code}."],
+  control: ["The text contains the control character U+{code}.", "Der Text enthält das Steuerzeichen U+{code}."],
   column: ["The column {column} is missing.", "Die Spalte {column} fehlt."],
   cell: ["{column}: “{cell}” is not a {form}.", "{column}: „{cell}“ ist kein Wert der Form {form}."],
   count: ["{column} has {found} readings, not {readings}.", "{column} hat {found} Messwerte, nicht {readings}."],

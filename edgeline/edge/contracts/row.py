@@ -123,6 +123,6 @@ def _read_cells(content: Mapping[str, Any], name: str, readings: int, least: int
         raise EdgelineError(
             f"The column {name!r} has {len(cells)} readings.",
             f"The model takes {readings}.",
-            f"Pass {readings} readings, the oldest first.",
+            "Pass that many, the oldest first." if readings > 1 else "Pass one reading.",
         )
     return cells

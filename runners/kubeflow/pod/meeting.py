@@ -39,11 +39,12 @@ def meet(folder: Path, index: int, count: int, wait_s: float = _WAIT_S) -> str:
             return config_of(members, index)
         if time.monotonic() > end:
             # If all others have answered, it is the first that is missing.
-            absent = ", ".join(map(str, missing or [0]))
+            absent = missing or [0]
+            who = f"worker{'s' if len(absent) > 1 else ''} {' and '.join(map(str, absent))}"
             raise EdgelineError(
-                f"Worker {index} of {count} waited {wait_s / 60:.0f} min; worker {absent} did not join.",
+                f"Worker {index} of {count} waited {wait_s / 60:.0f} min; {who} did not join.",
                 "The step begins when all of its pods have joined.",
-                "Find out why its pod does not start, or lower trainer.workers;"
+                "Find out why a pod does not start, or lower trainer.workers;"
                 " if the pod started and was lost, submit the run again.",
             )
         time.sleep(_POLL_S)

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.mark.parametrize("name", ["da\nmaged", "gr\udcfcn"], ids=ascii)
 def test_a_folder_whose_name_is_no_label_is_refused_by_name_and_nothing_is_written(tmp_path, data_dir, name):
     src = write(tmp_path / "src", {"ok/1.jpg": jpeg(), f"{name}/2.jpg": jpeg(seed=1)})
-    said = f"The name of a folder in {src} is {name!a}: it holds the control character"
+    said = f"The name of a folder in {src} is {name!a}: it contains the control character"
     with pytest.raises(UsageError, match=re.escape(said)):
         import_photos(src, data_dir)
     assert not data_dir.exists()

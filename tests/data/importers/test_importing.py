@@ -173,7 +173,7 @@ def test_a_folder_that_grew_by_two_classes_is_no_other_question(tmp_path, data_d
         ({"a.csv": "x", "b.jsonl": "x"}, "2 manifests: a.csv, b.jsonl"),
         ({"train/a/1.jpg": b"x", "val/a/2.jpg": b"x", "val/b/n.txt": "x"}, "without a photo: val/b"),
         ({"a/1.jpg": b""}, "1 zero-byte"),
-        ({"m.csv": "photo,label\n"}, "no column for the photo .* it has no rows"),
+        ({"m.csv": "photo,label\n"}, "no column for the photo .* It has no rows"),
         ({"m.csv": "photo,tag\na.jpg,x\n"}, r"no column for the label \(label, class, category\)"),
         ({"m.csv": "photo,label\na.jpg,x\n"}, "1 missing"),
         ({"m.csv": 'photo,label\n"a.jpg,x\n'}, "is not CSV"),

@@ -50,9 +50,9 @@ def test_labels_are_read_of_each_form(tmp_path, name, text, labels):
 @pytest.mark.parametrize(
     ("column", "value", "error", "said"),
     [
-        ("label", "a\u2028b", UsageError, r"'a\\u2028b': it holds the control character"),
-        ("label", "a\ud800b", UsageError, r"'a\\ud800b': it holds the control character"),
-        ("session", "a\nb", UsageError, r"'a\\nb': it holds the control character"),
+        ("label", "a\u2028b", UsageError, r"'a\\u2028b': it contains the control character"),
+        ("label", "a\ud800b", UsageError, r"'a\\ud800b': it contains the control character"),
+        ("session", "a\nb", UsageError, r"'a\\nb': it contains the control character"),
         ("label", -math.inf, DataRefused, r"-inf\."),
         ("photo", [], DataRefused, r"a list\."),
         ("session_id", {"name": "ok"}, DataRefused, r"an object\."),

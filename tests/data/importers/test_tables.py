@@ -529,7 +529,7 @@ def test_a_column_is_taken_for_the_same_in_a_large_table(tmp_path):
 def test_the_cell_that_keeps_a_column_from_being_numbers_is_named(tmp_path):
     cells = [f"{n / 7:.4f}" for n in range(300)]
     cells[40:60] = ["<200"] * 20
-    fault = "has 20 cells that are no numbers or dates, such as '<200' in a.csv:42: empty these"
+    fault = "has 20 cells that are not numbers or dates, such as '<200' in a.csv:42: empty these"
     assert kind_of(tmp_path, cells) == fault
     with pytest.raises(UsageError, match=r"'<200' in a\.csv:42"):
         kind_of(tmp_path, cells, into="chosen", chosen={"x": "number"})
@@ -538,7 +538,7 @@ def test_the_cell_that_keeps_a_column_from_being_numbers_is_named(tmp_path):
 def test_numbers_with_other_cells_and_few_values_are_a_category_that_is_explained(tmp_path):
     columns = {"age": [n % 30 + 20 if n % 20 else "." for n in range(300)], "town": "ABC" * 100}
     report = load(tmp_path, columns)
-    fault = "has 15 cells that are no numbers or dates, such as '.' in a.csv:2: empty these"
+    fault = "has 15 cells that are not numbers or dates, such as '.' in a.csv:2: empty these"
     assert report.categories == ("age", "town") and report.remarks == (f"age, a category, {fault}.",)
     chosen = load(tmp_path, columns, into="chosen", chosen={"age": "category"})
     assert chosen.remarks == load(tmp_path, columns).remarks == ()

@@ -25,7 +25,7 @@ def test_a_control_character_in_a_lane_session_or_time_is_rejected_and_shown_as_
     kept, rejected = screen_rows([*odd, row("d.jpg", "ok")], LABELS)
     assert [item.photo for item in kept] == ["d.jpg"]
     assert {item.reason for item in rejected} == {"control-character"}
-    assert rejected[0].detail == r"a.jpg has the lane_id 'lane\n1': it holds the control character U+000A."
+    assert rejected[0].detail == r"a.jpg has the lane_id 'lane\n1': it contains the control character U+000A."
 
 
 def test_a_label_that_is_none_makes_no_conflict():

@@ -89,7 +89,7 @@ def test_the_newest_decision_counts_and_may_take_one_back(data, relabel):
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ("span-00001/0.jpg,ok,broken", "no label of shelf. Its labels are: ok, misplaced, damaged."),
+        ("span-00001/0.jpg,ok,broken", "has no label 'broken'. Its labels are: ok, misplaced, damaged."),
         ("span-00001/9.jpg,ok,damaged", "9.jpg of span-00001 is not there."),
         ("span-00001/0.jpg,damaged,ok", "0.jpg of span-00001 has the label 'ok', not 'damaged'."),
         ("span-00007/0.jpg,ok,damaged", "has no span-00007."),

@@ -92,7 +92,7 @@ def test_a_pointer_that_phones_refuse_is_told(workspace, hook, tmp_path):
     spoil_signature(Path(workspace.push))
     workspace.run("held", *HELD)
     (text,) = hook.messages
-    assert "its signed pointer is not right: it is not signed with" in text
+    assert "its signed pointer is not valid: it names the key" in text
     assert "edgeline renew " in text and "In production: version 1, " in text
 
 

@@ -88,7 +88,7 @@ def test_as_json_it_has_slices_with_intervals_and_every_difference(diff):
         (["nope", "latest"], "There is no run 'nope'"),
         ([FIRST], "Missing argument 'RUN'"),
         (["20261005-091234", "latest"], f"Did you mean {FIRST}?"),
-        (["latest", "production", "--workload", "crates"], "holds no run of crates"),
+        (["latest", "production", "--workload", "crates"], "has no run of crates"),
     ],
 )
 def test_a_run_that_is_not_there_is_bad_usage(diff, arguments, said):
@@ -99,7 +99,7 @@ def test_a_run_that_is_not_there_is_bad_usage(diff, arguments, said):
 def test_runs_of_two_models_are_not_compared(diff, workspace, make_run):
     write_run(workspace, make_run(id="20261020-091233", workload="crates", outcome="failed"))
     code, _, err = diff(FIRST, "20261020-091233")
-    assert code == 2 and "is of shelf, and run 20261020-091233 of crates" in err
+    assert code == 2 and "belongs to shelf, run 20261020-091233 to crates" in err
 
 
 def test_production_that_another_workspace_pushed_is_said(diff, tmp_path):

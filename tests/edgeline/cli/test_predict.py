@@ -350,7 +350,7 @@ def test_a_text_that_a_run_rejects_and_a_file_that_is_no_text_are_not_answered(p
     assert said.code == 1
     assert [answer["problem"][:35] for answer in said.json["answers"]] == [
         *["The text is empty."] * 2,
-        *["It holds the control character U+00"] * 2,
+        *["It contains the control character U"] * 2,
         *["Its text cannot be decoded: 'utf-8'"] * 2,
     ]
     model = edgeline.open(tmp_path / "push").model()

@@ -328,7 +328,7 @@ def test_the_latest_run_that_is_shown_is_one_of_the_model_that_was_named(edgelin
     assert json.loads(edgeline("show", "latest", "--json")[1])["workload"] == "bottles"
     assert json.loads(edgeline("show", "latest", "--json", "--workload", "shelf")[1])["workload"] == "shelf"
     code, said = edgeline("show", "latest", "--workload", "crates")
-    assert code == 2 and "holds no run of crates" in said and "It holds those of bottles, shelf." in said
+    assert code == 2 and "has no run of crates" in said and "It has those of bottles, shelf." in said
     for command in ("runs", "status"):
         said = edgeline(command, "--workload", "crates")[1]
         assert f"No run of crates in {tmp_path / 'workspace'} yet." in said

@@ -92,7 +92,7 @@ def test_a_store_without_a_signed_pointer_does_not_pass_with_a_key(verify, push,
 
 def test_a_pointer_with_a_wrong_signature_is_named_by_status_too_and_signed_again(edgeline, push, keys):
     spoil_signature(push)
-    problem = "edge/shelf/current.json: its signed pointer is not right: it is not signed with "
+    problem = "edge/shelf/current.json: its signed pointer is not valid: it names the key "
     assert problem in edgeline("verify")[1]
     code, said = edgeline("status")
     assert code == 0 and problem in said and "Phones refuse it" in said and "edgeline renew" in said

@@ -98,7 +98,7 @@ def test_drift_beyond_the_larger_bound_blocks_and_such_a_bound_is_never_beyond_r
 
 
 def test_what_is_wrong_with_the_answers_of_phones_warns_or_blocks():
-    served = Served(warnings=("Rows of served.csv that are no answers, left out: 1 (x).",))
+    served = Served(warnings=("Rows of served.csv that are not answers, left out: 1 (x).",))
     assert judged(served=served).warnings == served.warnings
     refused = judged(served=served, severity={"served": "block"})
     # It may come from any span of the window: the newest one is not excluded for it.

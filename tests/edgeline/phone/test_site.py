@@ -47,7 +47,7 @@ def test_a_pointer_whose_signature_is_not_right_is_named_and_nothing_is_written(
     spoil_signature(root)
     assert main(["phone", "--store", str(root), "--out", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
-    assert "edge/shelf/current.json: found a wrong signed pointer" in said
+    assert "edge/shelf/current.json: found an invalid signed pointer" in said
     assert not (tmp_path / "out").exists()
 
 

@@ -125,7 +125,7 @@ def test_what_cannot_be_counted_is_named():
     served = count_served([*faults, *answers], {}, "photo")
     assert len(served.versions) == 50 and served.unreadable == 3
     assert served.warnings == (
-        f"Rows of served.csv that are no answers, left out: 3 ({', '.join(faults)}).",
+        f"Rows of served.csv that are not answers, left out: 3 ({', '.join(faults)}).",
         "Checked answers whose photos are not among the usable data: 5 (span-00001/0.jpg, span-00001/1.jpg,"
         " span-00001/2.jpg and 2 more).",
         "Answers by other versions than the 50 most used, left out: 10.",

@@ -160,7 +160,7 @@ def test_a_pointer_that_was_changed_or_is_over_is_named(root, push, monkeypatch)
     def encode(**changes):
         return base64.b64encode(json.dumps({**payload, **changes}).encode()).decode()
 
-    assert "is not signed with " + SIGNER in problem(payload=encode(counter=9))
+    assert f"names the key {SIGNER}, but is not signed with it" in problem(payload=encode(counter=9))
     assert "its payloadType is 'text'" in problem(payloadType="text")
     assert "names other 1" in problem(payload=encode(model="other"), signatures=[])
     assert "expired at 2001-01-01" in problem(

@@ -124,7 +124,7 @@ def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
     records.write(sources.report, facts, render_run(facts, {}, None))
     assert not {name for name in step_metrics("RunReport", sources) if name.startswith("phone_file")}
     page = step_page("RunReport", sources)
-    assert "No file may ship" in page and "could not be made" in page
+    assert "No file may ship" in page and "could not be converted" in page
 
 
 def test_the_confusion_matrix_is_the_models(sources):

@@ -112,7 +112,7 @@ def test_every_edge_file_is_listed_with_the_default_marked(folder: RunFolder) ->
     leave(folder, "EdgeValidator", "verdict", EDGE_FILES, EdgeFiles("fp16", 40, (fp16, int8)))
     (line,) = [line for line in list_details(folder) if "(default)" in line]
     assert line.split() == ["fp16", "0.39", "0.920", "0.990", "1.0e-03", "0.30", "(default)"]
-    assert "int8       could not be made" in text(folder)
+    assert "int8       could not be converted" in text(folder)
 
 
 def test_probable_label_errors_and_photos_unlike_earlier_ones_are_told_with_their_list(

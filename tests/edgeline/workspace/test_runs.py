@@ -110,7 +110,7 @@ def test_a_run_is_named_by_the_beginning_of_its_id_and_an_unknown_one_comes_with
 
 
 def test_a_workspace_without_runs_says_how_to_make_one(tmp_path):
-    with pytest.raises(UsageError, match="holds no run"):
+    with pytest.raises(UsageError, match="has no run"):
         runs.find_run(tmp_path, "latest")
 
 

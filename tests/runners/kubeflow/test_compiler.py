@@ -462,7 +462,7 @@ def test_the_steps_that_are_drivers_of_spark_mount_what_they_share_with_their_ex
             r"Trainer has 2 pods, and kubeflow\.checkpoints is not set",
             "kubeflow.checkpoints=pvc://CLAIM/path",
         ),
-        ({"steps": {"Clean": {"component": "own.Clean"}}}, {}, "Steps of one's own are set: Clean", "remove"),
+        ({"steps": {"Clean": {"component": "own.Clean"}}}, {}, "Custom steps are set: Clean", "remove"),
     ],
     ids=["Spark without a shared folder", "a key in a file", "no place to meet", "steps of one's own"],
 )

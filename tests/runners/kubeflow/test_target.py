@@ -27,7 +27,7 @@ def test_a_release_that_phones_would_refuse_is_refused_before_anything_is_compil
 def test_a_pipeline_of_another_workload_is_refused_before_anything_is_sent(server, edgeline, command):
     edgeline.write_package("sensor")
     ended = edgeline(*command)
-    assert ended.code == 2 and "is the pipeline of sensor, and the workload is shelf" in ended.err
+    assert ended.code == 2 and "belongs to the workload sensor, not shelf" in ended.err
     assert not server.pipelines and not server.runs and not server.recurring
 
 
@@ -37,7 +37,7 @@ def test_a_run_of_another_workload_is_neither_concluded_nor_recorded(server, edg
     edgeline("submit", "--workload", "sensor")
     [run] = server.runs
     ended = edgeline(action, run)
-    assert ended.code == 2 and "is of sensor, and the workload is shelf" in ended.err
+    assert ended.code == 2 and "belongs to the workload sensor, not shelf" in ended.err
     assert edgeline("watch", run, "--workload", "sensor").code != 2
 
 
@@ -51,12 +51,12 @@ def test_workloads_whose_names_differ_by_an_underscore_share_no_pipeline(server,
         named[name] = ("--workload", str(path))
     edgeline.write_package("a_b")
     assert edgeline("submit", *named["a_b"]).code == edgeline("submit", *named["a_b"]).code == 0
-    assert "is the pipeline of a_b, and the workload is a-b" in edgeline("submit", *named["a-b"]).err
+    assert "belongs to the workload a_b, not a-b" in edgeline("submit", *named["a-b"]).err
     ended = edgeline("watch", next(iter(server.runs)), *named["a-b"])
-    assert ended.code == 2 and "is of a_b, and the workload is a-b" in ended.err
+    assert ended.code == 2 and "belongs to the workload a_b, not a-b" in ended.err
     edgeline.write_package("a-b")
     ended = edgeline("submit", *named["a-b"])
-    assert ended.code == 2 and "'a-b' on" in ended.err and "is that of a_b" in ended.err
+    assert ended.code == 2 and "'a-b' on" in ended.err and "belongs to the workload a_b" in ended.err
     assert len(server.runs) == 2
 
 

@@ -61,7 +61,7 @@ def test_while_a_step_runs_nothing_removes_its_inputs(workspace, monkeypatch):
 def test_a_step_whose_inputs_were_never_made_is_refused(workspace):
     finish_with(workspace, Step("Schema", "failed"), Step("Trainer", "queued"))
 
-    with pytest.raises(UsageError, match="ended before Trainer: Schema is failed"):
+    with pytest.raises(UsageError, match="ended before Trainer: the state of Schema is failed"):
         run_step(StepOptions("Trainer", "latest", workspace))
 
 

@@ -258,7 +258,7 @@ def test_an_earlier_list_of_all_photos_is_answered_again(suggest, photos):
     [
         ("nowhere", (), 2, "nowhere does not exist."),
         ("new", ("--n", "0"), 2, "--n is 0."),
-        ("empty", (), 2, "empty holds no "),
+        ("empty", (), 2, "empty has no "),
         (".", (), 2, ". holds the workspace "),
         ("broken", (), 4, "None of the photos of broken can be read: "),
         ("known", (), 4, "All photos of known that can be read are labelled already (12)."),
@@ -280,10 +280,10 @@ def test_what_cannot_be_suggested_is_said_and_nothing_is_written(
 
 
 def test_without_a_run_or_a_release_there_is_nothing_to_suggest_by(suggest, photos, tmp_path):
-    assert "holds no run" in suggest(photos, has_run=False).err
+    assert "has no run" in suggest(photos, has_run=False).err
     assert "has no models" in suggest(photos, push=tmp_path / "empty").err
 
 
 def test_single_rows_of_windows_are_not_suggested(suggest, tmp_path):
     rows = write_table(tmp_path / "new.csv", ("celsius",), [("4",), ("5",)])
-    assert "answers to windows of 2 rows" in suggest(rows, kind="windows").err
+    assert "reads windows of 2 rows" in suggest(rows, kind="windows").err

@@ -68,5 +68,5 @@ def test_who_waits_in_vain_names_those_who_did_not_come(tmp_path):
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(meet, tmp_path, index, 4, wait_s=0.2) for index in (0, 2)]
     for future in waiting:
-        with pytest.raises(EdgelineError, match="worker 1, 3 did not join"):
+        with pytest.raises(EdgelineError, match="workers 1 and 3 did not join"):
             future.result()
