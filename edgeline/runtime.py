@@ -191,7 +191,7 @@ class Phone:
         bundle: The bundle that answers; None until an update brought one.
 
     Raises:
-        UsageError: `keep` is the folder of another model, `client` is no text, or `key` no public key.
+        UsageError: `keep` is the folder of another model, `client` not a text, or `key` not a public key.
     """
 
     def __init__(
@@ -225,7 +225,7 @@ class Phone:
             Refused: The release of its side, or the pointer to it, is not accepted; see its `reason`.
             OSError: The store cannot be reached.
             EdgelineError: The bucket cannot be reached.
-            UsageError: Its place is no URL, or another model has taken the folder `keep` meanwhile.
+            UsageError: Its place is not a URL, or another model has taken the folder `keep` meanwhile.
         """
         self._read_seen()
         now, seen = now or datetime.now(timezone.utc), self._seen

@@ -78,7 +78,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     """Builds the DAG of a workload.
 
     Raises:
-        UsageError: The workload's module cannot be imported, or lacks a function; or a step of one's own
+        UsageError: The workload's module cannot be imported, or lacks a function; or a custom step
             does not fit.
     """
     load(workload.module)

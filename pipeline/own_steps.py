@@ -1,4 +1,4 @@
-"""The setting `steps`: TFX components of one's own between the steps of the DAG."""
+"""The setting `steps`: custom TFX components between the steps of the DAG."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ Dotted = Annotated[str, AfterValidator(_require_dot)]
 
 
 class OwnStep(Group):
-    """One component of one's own."""
+    """One custom component."""
 
     component: Dotted
     """Dotted path of the component: a subclass of TFX's BaseComponent, or a function under `@component`."""

@@ -84,7 +84,7 @@ class Settings(Group):
     evaluation: EvaluationSettings = EvaluationSettings()
     edge: EdgeSettings = EdgeSettings()
     steps: Mapping[str, OwnStep] = {}
-    """TFX components of one's own, between the steps of the DAG: {NAME: {component: MODULE.NAME, ...}}."""
+    """Custom TFX components between the steps of the DAG: {NAME: {component: MODULE.NAME, ...}}."""
     beam: BeamSettings = BeamSettings()
     push: PushSettings = PushSettings()
     workspace: WorkspaceSettings = WorkspaceSettings()
@@ -93,11 +93,11 @@ class Settings(Group):
     kubeflow: KubeflowSettings = KubeflowSettings()
 
     def own_modules(self) -> dict[str, str]:
-        """Returns the module of each step of one's own."""
+        """Returns the module of each custom step."""
         return {name: step.component.rpartition(".")[0] for name, step in self.steps.items()}
 
     def recorded(self) -> dict[str, Any]:
-        """Returns the recorded settings: those of a model, not of space, mirror, alerts or a cluster.
+        """Returns the settings recorded with a run: without workspace, registry, alerts and kubeflow.
 
         Of alerts, the promised age of production is recorded, for `edgeline status`.
         """

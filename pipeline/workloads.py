@@ -340,7 +340,7 @@ def _check_drift_limits(workload: Workload, schema: "schema_pb2.Schema") -> None
 
 
 def _check_names(workload: Workload, labels: Collection[str], features: Collection[str]) -> None:
-    """Refuses a `normal` that is no label, and slices by a feature that no example has."""
+    """Refuses a `normal` that is not a label, and slices by a feature that no example has."""
     if workload.normal and workload.normal not in labels:
         raise UsageError(
             f"The workload {workload.name} has the normal label {workload.normal!r}, which is not in the"

@@ -43,7 +43,7 @@ QUARANTINED, UNMADE = "**/quarantined-*.jsonl", "*/unmade-*.jsonl"
 _KEPT = "kept-"  # prefix of the files of an earlier run that was killed
 # A row rejected for these reasons may be usable next time, so it is not kept as done.
 _TRANSIENT, _TRANSIENT_PREFIX = ("unreadable", "missing"), "passing-"
-# A worker keeps its output after so many rows; an engine may end a bundle earlier.
+# A worker keeps its output after this many rows; an engine may end a bundle earlier.
 _ROWS = 2_000
 REFUSED, COUNTS, LOOKS = "refused-*.json", "counts-*.json", "looks-*.json"
 IN_EVAL, TRUTHS = "in-eval-*.json", "truths-*.json"

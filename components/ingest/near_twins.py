@@ -13,7 +13,7 @@ from edgeline.records.ingest import Twin, Twins
 # 5,000 photos of a label tell a share to 1.4 points. They are compared with 20,000 train photos at once:
 # 500 MB.
 _MOST_QUERIES, _AT_ONCE = 5_000, 20_000
-# The features of so many train photos are kept for simple models; 928 bytes each.
+# The features of this many train photos are kept for simple models; 928 bytes each.
 _MOST_TRAINED = 20_000
 
 

@@ -57,7 +57,7 @@ def build_table_schema(
     """Builds the schema of a table with these labels, in their order, and these columns; people add bounds.
 
     `passing` names the numbers that change with every week, like months, and so have no bound on drift. With
-    more than one of `readings`, an example is a window of so many rows.
+    more than one of `readings`, an example is a window of that many rows.
     """
     own = ("block", "window_id") if readings > 1 else ("group", "example_id")
     shares = ("missing_share", "stuck_share") if readings > 1 else ("missing_share",)
@@ -129,7 +129,7 @@ def read_label_domain(text: str) -> tuple[str, ...]:
     """Reads the labels of a schema, in their order.
 
     Raises UsageError if it cannot be parsed, has no domain `label` that `add_labels` can edit, or a value
-    that is no label.
+    that is not a label.
     """
     domains = {domain.name: tuple(domain.value) for domain in _parse(text).string_domain}
     if "label" not in domains:

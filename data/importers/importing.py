@@ -245,7 +245,7 @@ class _Importer:
             photo=digest + (suffix if suffix in PHOTO_SUFFIXES else ".jpg"),
             label=photo.label,
             lane_id=photo.lane_id or UNKNOWN_LANE,
-            # Copies in two splits are no session; ingest finds them.
+            # Copies in two splits do not form a session; ingest finds them.
             session_id=photo.session_id or "-".join(filter(None, (digest[:_SESSION_DIGITS], photo.split))),
             captured_at=taken or written_at,
             split=photo.split,

@@ -16,7 +16,7 @@ from edgeline.tables.rows import read_rows
 # If a smaller share of a table's rows is distinct, equal rows are chance: only a whole table is recognised.
 _DIFFERENT = 0.9
 _TEXT = {"text": ""}
-# Spans of one's own tools may have files that no import writes; records are not compared.
+# Spans written by other tools may have files that no import writes; records are not compared.
 _TABLES, _RECORDS = (".csv", ".jsonl"), (".tfrecord", ".tfrecord.gz")
 
 

@@ -1,4 +1,4 @@
-"""Reports of imports, for people and programs, and what is said of classes that a run would refuse."""
+"""Reports of imports, for people and programs, and checks of their labels."""
 
 import re
 import shlex
@@ -35,7 +35,7 @@ def warn_of_spellings(labels: Collection[str]) -> tuple[str, ...]:
 
 
 def check_spelling(shown: str, labels: Collection[str], known: Collection[str]) -> None:
-    """Refuses labels of which none is known, or one is but for capitals, blanks, zeros and Unicode's forms.
+    """Refuses labels if none is known, or one differs only in capitals, blanks, zeros or Unicode's forms.
 
     Raises DataRefused, since each of them would become a class of its own.
     """

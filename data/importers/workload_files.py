@@ -40,10 +40,10 @@ _GATE = """
     # Texts that are there more than once count too, though a run keeps one of each.
     max_quarantine_fraction: {quarantined}"""
 _WINDOWS = """
-    # An example is so many readings of a group, with the label of the newest; the next ends a stride later.
+    # An example is this many readings of a group, with the label of the newest; the next ends a stride later.
     readings: {data.readings}
     stride: {data.stride}
-    # The time of a group is divided into blocks of so many hours: no example crosses the end of one.
+    # The time of a group is divided into blocks of this many hours: no example crosses the end of one.
     block_hours: {data.block_hours}"""
 # Those of `kind: sensor`.
 _READINGS = 16

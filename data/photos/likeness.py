@@ -51,7 +51,7 @@ def stack_looks(looks: Sequence[bytes]) -> Looks:
 
 @dataclass(frozen=True)
 class Alike:
-    """The groups and twins among n looks, of which the first k are asked for."""
+    """The groups of n looks, and the twins of the first k of them."""
 
     groups: _Ints  # [n], one number for looks that chains of pairs connect; the first k have some of each
     twins: _Ints  # [k], the nearest of the other n - k looks if it is near enough, else -1

@@ -134,7 +134,7 @@ class _Evidence:
 
 
 def _whiten(features: _Floats) -> _Floats:
-    """Whitens features to length 1; with fewer photos, about which less is known, more weakly."""
+    """Whitens features to length 1, more weakly for fewer photos, since less is known about them."""
     from scipy.linalg import eigh
 
     count, size = features.shape

@@ -36,7 +36,7 @@ def open_source(workload: Workload, settings: DataSettings) -> "PhotoSource":
 
 
 def check(span: Span, workload: Workload) -> None:
-    """Reads the labels file. Raises DataRefused if it is missing, or is no labels file."""
+    """Reads the labels file. Raises DataRefused if it is missing, or is not a labels file."""
     read_labels(span)
 
 
@@ -103,7 +103,7 @@ class PhotoSource:
         return small
 
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
-        """Yields photos without metadata; one that is no plain JPEG or PNG comes as ingest stores it."""
+        """Yields photos without metadata; one that is not a plain JPEG or PNG comes as ingest stores it."""
         from data.photos.jpeg_segments import strip_metadata
 
         for id in ids:

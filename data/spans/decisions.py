@@ -30,7 +30,7 @@ def read_entries(
 ) -> list[T]:
     """Reads all decisions of a file, dataclasses of a `kind`, oldest first; none if there is no file.
 
-    Raises DataRefused if the file cannot be read, or a line is no such decision. The error calls one `what`,
+    Raises DataRefused if the file cannot be read, or a line is not a `kind`. The error calls one `what`,
     tells in the sentence `otherwise` what would happen without them, and blames the `spans` of these names.
     """
     try:

@@ -124,7 +124,7 @@ def add_span(data_dir: Path, fill: Callable[[Path], None]) -> Span:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Writes all of a file or none of it, and replaces an existing one."""
+    """Writes a file atomically, and replaces an existing one."""
     with write_atomically(path) as file:
         os.chmod(file.fileno(), 0o644)
         file.write(content)

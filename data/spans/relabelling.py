@@ -23,7 +23,7 @@ _COLUMNS = (EXAMPLE, LABEL, CORRECTED)
 
 @dataclass(frozen=True)
 class Counts:
-    """The number of rows of a list by what was done with them."""
+    """The numbers of rows of a list that were corrected, confirmed or skipped."""
 
     corrected: int
     confirmed: int
@@ -53,7 +53,7 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
     why = clean_reason(reason)
     try:
         rows = list(_read_list(file, workload.labels))
-    except DataRefused as error:  # it is no data
+    except DataRefused as error:  # the list is not data
         raise UsageError(error.found, error.why, error.do) from None
     decisions = [decision for decision in rows if decision.label]
     spans = {span.name: span for span in find_spans(data)}
@@ -111,7 +111,7 @@ def _check(
     file: Path, span: Span, decisions: list[_Decision], workload: Workload, signed: tuple[str, str, str]
 ) -> Iterator[Correction]:
     """Yields the corrections of a span, `signed` with when, who and why; the list has the present labels."""
-    # Whatever the settings of the run that wrote the list.
+    # The limits of the run that wrote the list do not matter here.
     widest = DataSettings(max_characters=1_000_000)
     source = load_source(workload.source).open_source(workload, widest)
     labels = {row.id: row.label for row in source.rows(span) if not isinstance(row, Rejected)}

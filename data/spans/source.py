@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from data.spans.layout import Span
 from edgeline.records.edge import Content
-from edgeline.records.rejection import Rejected as Rejected  # for sources of one's own
+from edgeline.records.rejection import Rejected as Rejected  # for custom sources
 from edgeline.records.workload import Workload, load_module
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Source(Protocol):
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
         """Yields the raw input of rows by id, as a person has it: a photo's bytes, a text, or cells.
 
-        Photos have no metadata. A row whose raw input cannot be read again is left out. A source of one's own
+        Photos have no metadata. A row whose raw input cannot be read again is left out. A custom source
         may lack this method; then preprocessing.json is not compared with the model's training input.
         """
         return iter(())

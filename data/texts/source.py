@@ -39,7 +39,7 @@ def open_source(workload: Workload, settings: DataSettings) -> "TextSource":
 
 
 def check(span: Span, workload: Workload) -> None:
-    """Reads the first rows of each file. Raises DataRefused for a file that is no table of texts."""
+    """Reads the first rows of each file. Raises DataRefused for a file that is not a table of texts."""
     for file in find_files(span, *_SUFFIXES):
         next(_read_file(span, file), None)
 

@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> None:
         contract = json.loads((options.bundle / "preprocessing.json").read_bytes())
         labels = (options.bundle / "labels.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, ValueError) as error:
-        sys.exit(f"{options.bundle} is no bundle, PUSH/edge/MODEL/VERSION: {error}")
+        sys.exit(f"{options.bundle} is not a bundle, PUSH/edge/MODEL/VERSION: {error}")
     try:
         signature, inputs = make_request(options.file, contract)
     except (OSError, ValueError, AttributeError) as error:

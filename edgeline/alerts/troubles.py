@@ -26,7 +26,7 @@ from edgeline.workspace.closing import describe_age, duration, headline
 
 RUN = "run"
 COMPARED = 20  # number of runs before the last
-# A median needs so many runs or spans; differences of fewer seconds or examples may be chance.
+# A median needs this many runs or spans; differences of fewer seconds or examples may be chance.
 _FEWEST, _LEAST_SECONDS, _LEAST_EXAMPLES = 3, 30.0, 5
 
 

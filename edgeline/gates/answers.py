@@ -24,7 +24,7 @@ class Answers:
     """The answers of the trained model, and of the one in production if there is one, to n examples."""
 
     classes: tuple[str, ...]
-    normal: int | None  # the class that is no alarm, where the workload has one
+    normal: int | None  # the class that is not an alarm, where the workload has one
     labels: NDArray[np.int64]  # [n]
     groups: NDArray[np.int64]  # [n], number of the group of each example, such as a session
     candidate: Floats  # probabilities, [n, classes or more]

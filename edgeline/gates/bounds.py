@@ -225,7 +225,7 @@ def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) ->
     for name, slice_name, subject, values in slices:
         value, old = _read_value(values, metric), _read_value(before[name], metric)
         worse, side = (value - old, "above") if metric == "loss" else (old - value, "below")
-        # Whatever is a number is better than what is none, which a broken production gives.
+        # Any number is better than the NaN of a broken production model.
         if worse <= most + ROUNDING or (math.isnan(old) and not math.isnan(value)):
             continue
         drop, limit = format_with_bound(worse, most)

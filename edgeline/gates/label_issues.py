@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # The labels of a span look wrong if this share of them is suspect, this many times the share in other spans,
-# and by so many standard deviations more than chance has it: sessions of hard examples have a few more too.
+# and by this many standard deviations more than chance has it: sessions of hard examples have a few more too.
 _MUCH, _TIMES, _DEVIATIONS = 0.15, 3, 4
 
 
@@ -43,7 +43,7 @@ def find_suspects(
 
 
 def describe_bad_spans(judged: Iterable[str], suspects: Iterable[str], nouns: str) -> Mapping[str, str]:
-    """Returns the spans of whose labels far more are suspect than of those of others, with a sentence each.
+    """Returns the spans with far more suspect labels than the others, with a sentence each.
 
     Args:
         judged: The ids of all judged examples, SPAN/NAME.

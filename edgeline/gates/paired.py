@@ -73,7 +73,7 @@ def find_lost_groups(
         np.bincount(answers.groups, weights=mask, minlength=len(answers.group_names)).astype(int)
         for mask in (np.ones(len(was)), was, now, was & ~now, now & ~was)
     )
-    # The probability that a fair coin turns at most so many of the changed answers right.
+    # The probability that a fair coin turns at most this many of the changed answers right.
     by_chance = bdtr(turned_right, turned_wrong + turned_right, 0.5) * (size > 0).sum()
     lost = (size > 0) & (right_before >= before * size) & (right_now <= after * size) & (by_chance < chance)
     for number in np.flatnonzero(lost):

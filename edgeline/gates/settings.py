@@ -31,7 +31,7 @@ DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
 }
 
 
-# A class is judged from so many eval examples on, and counts as recognised from such a recall on.
+# A class is judged from this many eval examples on, and counts as recognised from this recall on.
 FEWEST_OF_A_CLASS, RECOGNISED = 5, 0.3
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgeline.report.facts import Facts
 
 _ROOT = Path(__file__).parents[2]  # the folder in which Python finds this package
-# A run waits so long for MLflow at its end. Where nobody waits, the update may take the second time.
+# How long a run waits for MLflow at its end, and how long an update may take where nobody waits.
 _PATIENCE_S, _LONGEST_S = 120.0, 600
 
 

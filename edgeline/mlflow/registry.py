@@ -59,7 +59,7 @@ log = logging.getLogger(__name__)
 
 
 def bring(uri: str, artifacts: Path, model: str, root: str, runs: Iterable[tuple[Location, Facts]]) -> str:
-    """Copies to MLflow what it lacks of a model: of these `runs`, and of the store at `root`.
+    """Adds a model's missing runs and releases to MLflow: those of `runs`, and of the store at `root`.
 
     The store has the records of runs on a cluster, and the releases. `artifacts` is that of `Registry`.
     Returns the id of the model's experiment. Raises EdgelineError if MLflow cannot be imported or reached,

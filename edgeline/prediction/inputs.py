@@ -37,7 +37,7 @@ class Input:
 
 
 def check_kind(bundle: Bundle) -> None:
-    """Refuses a model of a kind of one's own, whose inputs only its owner can prepare. Raises UsageError."""
+    """Refuses a model of a custom kind, whose inputs only its owner can prepare. Raises UsageError."""
     kind, manifest = bundle.contract.get("kind", "image"), bundle.manifest
     if kind not in KINDS:
         raise UsageError(
@@ -171,6 +171,6 @@ def _convert(cell: str, kind: str | None) -> Any:
     if kind == "number":
         return float(cell)
     if kind == "time":
-        with suppress(ValueError):  # the year 1, as databases have it, is no time
+        with suppress(ValueError):  # the year 1, as databases have it, is not a time
             return datetime.fromtimestamp(parse_cell(cell, ISO), timezone.utc)
     return cell

@@ -64,7 +64,7 @@ class EpochEnded(Event, frozen=True, tag="epoch"):
 
 
 class Counted(Event, frozen=True, tag="count"):
-    """The number of examples that a step or an import has done, of so many, if that is known."""
+    """The number of examples that a step or an import has done, and of how many, if that is known."""
 
     what: str  # the noun, in plural
     done: int

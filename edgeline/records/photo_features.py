@@ -39,7 +39,7 @@ _FILE = "photo_features.npz"
 
 
 def write_features(folder: Path, photos: Iterable[tuple[str, bytes]]) -> None:
-    """Writes the features of photos, given the id and the packed features of each at the end of its look.
+    """Writes the features of photos; `photos` yields ids, and looks that end with the packed features.
 
     Nothing is written without photos, or if one has no packed features since the network is not installed.
     """

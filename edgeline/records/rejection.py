@@ -19,7 +19,7 @@ class Rejected:
     id: str  # as in `Row`
     reason: str  # a slug, for counts
     detail: str  # the fault, as one sentence
-    text: str = ""  # the beginning of the row, for people; empty if it is no text
+    text: str = ""  # the beginning of the row, for people; empty if it is not text
 
 
 def check_label(label: str, labels: Sequence[str], what: str) -> None:
@@ -35,7 +35,7 @@ def check_text(text: str) -> None:
     """Raises RowRejected for a text that holds a control character or nothing that can be read."""
     if match := _CONTROL.search(text):
         raise RowRejected("control-character", f"It contains the control character U+{ord(match[0]):04X}.")
-    # Format characters alone, such as joiners and direction marks, are no text.
+    # Format characters alone, such as joiners and direction marks, are not text.
     if all(c.isspace() or unicodedata.category(c) == "Cf" for c in text):
         raise RowRejected("empty", "The text is empty.")
 

@@ -128,7 +128,7 @@ class Served:
 
     versions: tuple[ServedVersion, ...] = ()  # the newest first
     repeated: int = 0  # answers that came again, and count once
-    unreadable: int = 0  # rows that are no answers
+    unreadable: int = 0  # rows that are not answers
     warnings: tuple[str, ...] = ()  # a sentence each
 
     def of(self, version: int) -> ServedVersion | None:
@@ -220,7 +220,7 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
 
 
 def _identify(answers: Iterable[Answer]) -> Iterator[tuple[object, Answer]]:
-    """Yields each answer with what it has in common with the same answer if that is sent again.
+    """Yields each answer with a key by which a repeated answer is recognised.
 
     A photo keeps its name; rows of one file are different answers, and have other lines in another file. An
     answer may be sent without its example first: it is the one that has the example.

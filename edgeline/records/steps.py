@@ -245,7 +245,7 @@ def find_step(task: str) -> str:
 
 
 def place_own_step(order: Sequence[str], sources: Sequence[str], readers: Sequence[str]) -> int:
-    """Returns the place of a step of one's own in the order of all steps.
+    """Returns the place of a custom step in the order of all steps.
 
     It is behind the steps that it reads from, and behind DataGate unless a step before that waits for it.
     """
@@ -270,7 +270,7 @@ def select_steps(searches: bool, own: Mapping[str, Any]) -> Mapping[str, StepInf
             for places in (step["inputs"].values(), step["feeds"], step["before"])
         )
         info = StepInfo(
-            "A step of one's own.",
+            "A custom step.",
             code=(step["component"].rpartition(".")[0],),
             after=tuple(dict.fromkeys(sources)),
             settings=(f"steps.{name}",),

@@ -171,7 +171,7 @@ def read_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] | 
 
 
 def open_envelope(envelope: Envelope | None, where: str) -> tuple[Pointer, str | None] | None:
-    """Returns what `read_signed` does, of the envelope in the file `where`, and raises as it does."""
+    """Reads the signed pointer in the envelope of the file `where`, as `read_signed` does."""
     try:
         return envelope.read() if envelope else None
     except ValueError as error:

@@ -107,7 +107,7 @@ class Envelope(Struct, frozen=True, rename={"payload_type": "payloadType"}):
     def read(self) -> tuple[Pointer, str | None]:
         """Returns the pointer, and the key that signed it, None without a signature.
 
-        Raises ValueError if it is no envelope of a pointer, or its signature is not right.
+        Raises ValueError if it is not the envelope of a pointer, or its signature is not valid.
         """
         if self.payload_type != PAYLOAD_TYPE:
             raise ValueError(f"its payloadType is {self.payload_type!r}, not {PAYLOAD_TYPE!r}")

@@ -27,7 +27,7 @@ PRIVATE, PUBLIC = "edgeline.key.pem", "edgeline.pub.pem"
 def signing_key(path: str | None) -> Key:
     """Loads the private key from a file, else from the environment; None if neither is given.
 
-    Raises UsageError, without any part of the key, if it cannot be read or is no private key of Ed25519.
+    Raises UsageError, without any part of the key, if it cannot be read or is not a private key of Ed25519.
     """
     pem = os.environ.get(KEY_VARIABLE, "").encode()
     if path is None and not pem:
@@ -39,7 +39,7 @@ def signing_key(path: str | None) -> Key:
 def public_key(path: str) -> str:
     """Loads the public key from a file, as 64 hexadecimal digits.
 
-    Raises UsageError if it cannot be read, or is no public key of Ed25519.
+    Raises UsageError if it cannot be read, or is not a public key of Ed25519.
     """
     return digits_of(_load_key(path, PUBLIC))
 

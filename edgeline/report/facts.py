@@ -94,7 +94,7 @@ class Slice:
     kind: str  # `overall`, `class`, `span`, or one of the workload
     name: str  # within its kind
     examples: int
-    accuracy: float | None = None  # None where it was no number
+    accuracy: float | None = None  # None where it was not a number
     low: float = 0.0  # lower end of its 95 % confidence interval; `high` is the upper one
     high: float = 1.0
     before: float | None = None  # the production model's, on the same examples

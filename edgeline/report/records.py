@@ -83,7 +83,7 @@ def find_old(
 ) -> dict[Location, int]:
     """Returns the folders of old records with their sizes in bytes.
 
-    The newest `keep`, those with an id in `stay`, and those of runs that go on are no old ones. `known` is
+    The newest `keep`, those with an id in `stay`, and those of runs that go on are not old. `known` is
     ordered as by `read_all`.
     """
     earliest = format_utc(datetime.now(timezone.utc) - _LONGEST)

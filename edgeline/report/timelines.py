@@ -46,7 +46,7 @@ class Row(Struct, frozen=True):
     quarantined: int | None = None  # in the newest span
     version: int | None = None  # pushed by it
     seconds: float | None = None  # wall time
-    reason: str = ""  # why it ended as it did, where that was no push
+    reason: str = ""  # why it ended as it did, where that was not a push
     slices: tuple[Slice, ...] = ()  # overall and by class
     sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of the edge files by variant
     steps: Mapping[str, float] = field(default_factory=dict)  # seconds, in the order of the DAG

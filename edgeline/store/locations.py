@@ -72,7 +72,7 @@ def name_place(place: str) -> str:
 
 
 def locate_folder(place: str) -> Path:
-    """Returns the folder that a text names which is no URL of a store; it may begin with file://."""
+    """Returns the folder named by a text that is not the URL of a store; it may begin with file://."""
     return Path(place.removeprefix("file://"))
 
 
@@ -236,7 +236,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def list_files_below(place: "UPath") -> Mapping[str, Entry]:
     """Lists all objects below a place in a store by relative path, sorted, without reading any.
 
-    Objects that stand for a folder, and names that are no plain relative path, are left out.
+    Objects that stand for a folder, and names that are not a plain relative path, are left out.
     """
     top = place.path.strip("/") + "/"
     files = {}

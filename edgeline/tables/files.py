@@ -46,7 +46,7 @@ class Table:
         """Yields the place of each row, and its cells of these columns without blanks around them.
 
         Line ends are those of Unix, and whole numbers end as `endings` has it. With `any_json`, a value of
-        JSON lines that is no cell is written as JSON; else its row is rejected. Raises as `read_rows` does.
+        JSON lines that is not a cell is written as JSON; else its row is rejected. Raises as `read_rows`.
         """
 
         def clean(name: str, cell: str) -> str:

@@ -12,7 +12,7 @@ from edgeline.records.rejection import Rejected
 from edgeline.store.locations import Location, open_read
 from edgeline.store.store_errors import explain_errors
 
-# Limit for a line and for a cell: a larger one is an unclosed quote, or the file is no text.
+# Limit for a line and for a cell: a larger one is an unclosed quote, or the file is not text.
 _MOST_LINE_BYTES = 64 * 2**20
 _SHOWN = 300
 # The first rows, whose values tell whether a text holds other rows, and whose keys, in JSON, are the columns:

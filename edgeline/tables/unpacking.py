@@ -37,7 +37,7 @@ _SAVE = "Save its table as CSV, .xlsx or Parquet."
 _PANDAS = "Write it with pandas: pandas.read_{}('{{path}}').to_parquet('table.parquet')."
 _UNPACK = "Unpack it, and pass the table or the folder of photos that is in it."
 _PHOTOS = "Pass their folder, with one folder per class in it."
-# The first bytes of files that are no text, with their kind and what to do.
+# The first bytes of files that are not text, with their kind and what to do.
 _BINARY: Mapping[bytes, tuple[str, str]] = {
     b"SQLite format 3": ("an SQLite database", "Pass it as sqlite:///{path}, with --query 'SELECT ...'."),
     b"RDX": ("an R data file", 'In R: load("{path}"); write.csv(TABLE, "table.csv", row.names = FALSE)'),
@@ -78,9 +78,9 @@ _MOST_TIMES, _MOST_BYTES = 200, 2**26
 def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
     """Returns the file itself, or the one table that is packed in it, written to `scratch`, and its kind.
 
-    The kind is `text`, `parquet` or `workbook`. Raises UsageError if `src` is no file, or one of a kind that
-    is not read, and DataRefused if it is damaged, holds no table or several, or unpacks to more than a table
-    would.
+    The kind is `text`, `parquet` or `workbook`. Raises UsageError if `src` is not a file, or is of a kind
+    that is not read, and DataRefused if it is damaged, holds no table or several, or unpacks to more than a
+    table would.
     """
     if not src.is_file():
         why = "is not a file" if src.exists() else "does not exist"

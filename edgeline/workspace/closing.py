@@ -189,9 +189,9 @@ def describe_age(created: str, promised: int, now: datetime) -> str:
 
 
 def find_served(run: Run, newest: int, oldest: int = 1) -> ServedSlice | None:
-    """Returns what phones answered with the newest of some versions that a run read answers of, if any.
+    """Returns the answers of the newest version in a range that a run read; None if it read none of these.
 
-    `newest` is at most the newest that there is: a phone can send any number.
+    `newest` is at most the newest version that exists: a phone can send any number.
     """
     sources = Sources.of(run)
     served = SERVED.find_readable(sources.quarantine) if sources.quarantine else None

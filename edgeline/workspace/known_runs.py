@@ -77,7 +77,7 @@ class KnownRun:
 
 
 def resolve_known_place(place: Place, why: str) -> tuple[Run | None, str, str]:
-    """Returns what `resolve_place` does, of a place and a model that are there.
+    """Returns what `resolve_place` does, after checking that the place and the model exist.
 
     Raises:
         UsageError: There is no workspace; `why` says what for.

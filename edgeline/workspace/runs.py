@@ -198,7 +198,7 @@ def locate_registry(workspace: Path) -> str:
 
 
 def find_registry(last: Run | None, workspace: Path) -> str | None:
-    """Returns MLflow's URI in the last run's record, or, if that is its workspace's own, that of this one."""
+    """Returns MLflow's URI in the last run's record; if that is in its workspace, the one in `workspace`."""
     if last is None:
         return locate_registry(workspace)
     # Settings of MLflow are not recorded. The log was in the workspace of then: WORKSPACE/runs/ID/run.log.

@@ -62,7 +62,7 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions, systemd: bool) -> ScheduledRun
         profile = named.profile if is_built_in else str(Path(named.profile).expanduser().absolute())
         command += ["--profile", profile]
     overrides = [word for override in named.overrides for word in ("--set", override)]
-    # A timer does not see the folders of a workload of one's own.
+    # A timer does not see the folders of a custom workload.
     folders = absolute_python_path()
     start = ["/usr/bin/env", f"PYTHONPATH={folders}", program()] if folders else [program()]
     after = [*start, "alert", *command, *overrides] if settings.alerts.channels else []

@@ -13,7 +13,7 @@ from edgeline.errors import EdgelineError
 from runners.shared.end_signals import handle_end_signals
 
 LOOK_S = 5
-# A server has so many seconds to end after it is told to.
+# A server has this many seconds to end after it is told to.
 _GRACE_S = 20
 
 

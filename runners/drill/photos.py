@@ -29,7 +29,7 @@ def deliver(
 ) -> None:
     """Writes a week's span into a folder that has those of the weeks before.
 
-    The week has so many `photos` before faults, and `rates` the share of them that each fault affects; faults
+    The week has `photos` photos before faults, and `rates` the share of them that each fault affects; faults
     of processes are ignored. `eval_share` is `data.eval_fraction` of the runs.
     """
     rendered = {name: rate for name, rate in rates.items() if name in RENDERED}

@@ -61,7 +61,7 @@ class Week:
     ended: str = ""  # how the canary of the week before went on: promote, rollback or waits
     problems: tuple[str, ...] = ()  # found by `edgeline verify`
     ran: tuple[int, ...] = ()  # versions that phones switched to
-    phone: tuple[str, ...] = ()  # what phones ran that was no whole release
+    phone: tuple[str, ...] = ()  # what phones ran that was not a whole release
     refused: Mapping[str, int] = field(default_factory=dict)  # updates that they refused, by reason
     arms: Mapping[str, str] = field(default_factory=dict)  # the model of each arm
     scores: Mapping[str, Mapping[int, Score]] = field(default_factory=dict)  # new ones, by model and test

@@ -393,7 +393,7 @@ def find_effect(each: Drawn, rates: Mapping[str, float], year: Year, number: int
         original = year.weeks[original.number - 1 - FAULTS[again[-1]].before]
     excluded = {span for week in year.weeks for span in week.excluded}
     between = sum(year.span(n) not in excluded for n in range(original.number + 1, number))
-    # Photos that are taken again, or whose originals are not in the window, are no copies.
+    # Photos that are taken again, or whose originals are not in the window, are not copies.
     is_new = FILMED_AGAIN & rates.keys() or between >= year.history
     is_as_unsure = "may" in copied.effects and "refused" not in copied.effects
     return "may" if is_new or is_as_unsure else each.effect

@@ -29,7 +29,7 @@ def find_host(settings: "KubeflowSettings", host: str | None, environ: Mapping[s
     They are tried in this order. None lets kfp's client look for the API.
 
     Raises:
-        UsageError: It is no URL, or has a user.
+        UsageError: It is not a URL, or has a user.
     """
     host = host or settings.host or environ.get("KFP_ENDPOINT") or environ.get("KF_PIPELINES_ENDPOINT")
     if host and names_user(host):
@@ -55,7 +55,7 @@ def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str
     `~/.config/kfp/context.json`, and the OAuth client of KF_PIPELINES_IAP_*.
 
     Raises:
-        UsageError: The host is no URL, kfp is not installed, or one of several namespaces has to be named.
+        UsageError: The host is not a URL, kfp is not installed, or one of several namespaces has to be named.
         EdgelineError: Nobody answers there, or the server refuses us.
     """
     chosen = find_host(settings, host, environ)
@@ -122,7 +122,7 @@ def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str
 
 
 def _require_groups(url: str, version: str) -> None:
-    """Raises UsageError for a backend that is too old for groups; a version that is no number passes."""
+    """Raises UsageError for a backend that is too old for groups; a version that is not a number passes."""
     numbers = re.match(r"(\d+)\.(\d+)", version)
     if numbers and tuple(map(int, numbers.groups())) < _GROUPS_SINCE:
         raise UsageError(

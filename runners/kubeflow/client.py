@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _NAMESPACE = "kubeflow"
 # A backend's database holds no longer description of a run or of a recurring run.
 _MOST_CHARACTERS = 255
-# A version may take so many seconds from when its name is taken to when it is listed.
+# A version may take this many seconds from when its name is taken to when it is listed.
 _UNLISTED_S = 10
 # kfp's client prints links of its own.
 _SILENT = contextlib.redirect_stdout(None)

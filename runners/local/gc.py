@@ -185,7 +185,7 @@ def collect(
     )
     if not dry_run:
         for folder in waste.runs:
-            # The record goes first: half a folder is no run.
+            # The record goes first: a partial folder is not a run.
             RunFolder(folder).record.unlink(missing_ok=True)
             shutil.rmtree(folder)
         # The store comes last: a change there needs some disk space, which the steps above have freed.

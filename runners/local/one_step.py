@@ -1,4 +1,4 @@
-"""One step of a past run again, on the inputs that it had then, in a folder of its own.
+"""Runs one step of a past run again, on its original inputs, in a folder of its own.
 
 OUT/metadata.sqlite    a copy of the workspace's ML Metadata, for the inputs
 OUT/artifacts/         the outputs of the step

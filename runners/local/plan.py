@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 Code = Mapping[str, Mapping[str, str]]
-# Values of settings, such as lists of bounds, are cut at so many characters.
+# Values of settings, such as lists of bounds, are cut at this many characters.
 _LONGEST = 60
 _WORDS = {
     "data": "the data folder",

@@ -20,7 +20,7 @@ from runners.shared.code import ROOT, absolute_python_path
 from runners.shared.end_signals import handle_end_signals
 
 POLL_S = 0.1
-# A worker has so many seconds after SIGTERM to remove its temporary folders.
+# A worker has this many seconds after SIGTERM to remove its temporary folders.
 GRACE_S = 8.0
 
 

@@ -40,7 +40,7 @@ def step_files(module: str, source: str, own: Mapping[str, str]) -> dict[str, di
     """Returns, for each step that runs code of this project, the digests of its files by name of module.
 
     `module` and `source` are the dotted paths of the workload's module and of the one that reads its spans;
-    `own` has the module of each step of one's own.
+    `own` has the module of each custom step.
 
     Raises:
         UsageError: One of them cannot be found, or one of its files is not valid Python.

@@ -71,7 +71,7 @@ class LastingOutput:
 class Progress:
     """A renderer of the events of a run; a context manager, which leaves the terminal as it was before.
 
-    A console that is no terminal gets plain lines. A terminal shows `title` until the first step starts.
+    A console that is not a terminal gets plain lines. A terminal shows `title` until the first step starts.
     """
 
     def __init__(self, console: Console, title: str = "starting") -> None:

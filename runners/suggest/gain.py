@@ -1,4 +1,4 @@
-"""Estimates what suggestions are worth beside as many random examples, on labelled ones of one's own.
+"""Estimates what suggestions are worth beside as many random examples, on one's own labelled ones.
 
 Some of the labels are hidden. Suggestions and random draws from these each teach a logistic regression on
 the same features, which others then test; groups (sessions, machines, authors) stay together.

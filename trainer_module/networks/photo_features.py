@@ -50,9 +50,9 @@ def _load_network(side: int) -> Any:
 
 
 def embed_photos(photos: Sequence[bytes]) -> NDArray[np.float32]:
-    """Returns features that tell kinds of objects apart, float32 [n, 1280], of pixels as `describe_photo`.
+    """Returns features that tell kinds of objects apart, float32 [n, 1280].
 
-    Raises as that does.
+    `photos` are pixels in the form that `describe_photo` takes; raises the same errors.
     """
     side = round((len(photos[0]) / 3) ** 0.5)
     pixels = np.frombuffer(b"".join(photos), np.uint8).reshape(len(photos), side, side, 3)

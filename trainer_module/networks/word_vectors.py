@@ -111,7 +111,7 @@ def _read_pieces() -> dict[str, int]:
 
 
 def _split(word: str, pieces: dict[str, int]) -> list[int]:
-    """Splits a word into the longest pieces from its start (WordPiece); none if a rest is no piece."""
+    """Splits a word into the longest pieces from its start (WordPiece); none if a rest is not a piece."""
     found, at = [], 0
     while at < len(word):
         ends = range(len(word), at, -1)

@@ -29,7 +29,8 @@ def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Returns the temperature by which the answers are most likely, 0.14 to 7.4.
 
-    They are float [N, classes], to examples that chose nothing of the model, whose label ids are [N].
+    `probabilities` is float [N, classes], for examples that were not used to choose the model; `labels` are
+    their label ids, [N].
     """
     costs = []
     for each in _LOG_TEMPERATURES:

@@ -21,8 +21,8 @@ from trainer_module.training.input_pipeline import Split
 from trainer_module.training.loop import Loop
 
 _progress = logging.getLogger("edgeline.progress")
-# Fine-tuning ends with the mean of the weights after each of so many epochs, at most half of all: single ones
-# differ by a point or two.
+# Fine-tuning ends with the mean of the weights after each of this many epochs, at most half of all: single
+# ones differ by a point or two.
 _AVERAGED = 6
 # Share of the groups of train that select an epoch, if early stopping is set.
 _SELECTION_SHARE = 0.1

@@ -32,7 +32,7 @@ TENSOR_SIGNATURE = "serve_image"
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """Turns raw features into the model's features, as `WorkloadModule` has it; analyses no data.
+    """Turns raw features into the model's features, as `WorkloadModule` describes; analyses no data.
 
     It reads `photo` (JPEG or PNG) and `label`, sparse or dense [N] or [N, 1], and scales a photo that is
     larger than `max_side` pixels down to these first. It returns `image`, float32 [N, image_size, image_size,

@@ -32,7 +32,7 @@ CLIP = 6.0
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """Turns raw features into the model's features, as `WorkloadModule` has it.
+    """Turns raw features into the model's features, as `WorkloadModule` describes.
 
     Numbers are dense float32 [N, readings], NaN if missing; categories and `label` are strings. It returns
     `row`, float32 [N, readings, channels], `label`, and for `edge_contract` the statistics of the data, the

@@ -51,7 +51,7 @@ def settle(custom_config: Mapping[str, Any], examples: Iterable[Mapping[str, Any
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """Turns raw features into the model's features, as `WorkloadModule` has it; analyses the words.
+    """Turns raw features into the model's features, as `WorkloadModule` describes; analyses the words.
 
     It reads `text` (UTF-8) and `label`, sparse or dense [N] or [N, 1], and returns `tokens`, int64
     [N, 2 * text_length], words and then pairs of words, and `label`.

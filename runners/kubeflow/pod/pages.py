@@ -27,7 +27,7 @@ def show(
     """Writes the outputs for the UI of a step that ended well; returns them for the executor output, by name.
 
     `wanted` are the backend's definitions of these outputs, by name; `executor_input` is the step's, in the
-    form of TFX. The other pods of a training, which are no steps of the DAG, have no page.
+    form of TFX. The other pods of a training, which are not steps of the DAG, have no page.
     """
     shown: dict[str, Json] = {}
     if step in STEPS and (name := STEPS[step].page_output) in wanted:

@@ -18,7 +18,7 @@ from edgeline.report.facts import Facts
 from edgeline.report.page import render_run
 from edgeline.store.locations import Location, locate
 
-# A run on a cluster waits so long for MLflow at its end.
+# A run on a cluster waits this long for MLflow at its end.
 _PATIENCE_S = 120.0
 _log = logging.getLogger("edgeline.kubeflow")
 

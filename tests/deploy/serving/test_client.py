@@ -50,7 +50,7 @@ def test_a_server_is_sent_the_pixels_that_ingest_would_have_stored(tmp_path, pho
     ("file", "bundle", "message"),
     [
         (b"not a photo", "1", "is not a photo that Pillow reads"),
-        (jpeg(), "", "is no bundle, PUSH/edge/MODEL/VERSION"),
+        (jpeg(), "", "is not a bundle, PUSH/edge/MODEL/VERSION"),
         (jpeg(), "1", "refused: 502: <html>Bad Gateway"),
     ],
     ids=["file", "version forgotten", "proxy"],
