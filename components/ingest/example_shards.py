@@ -378,11 +378,8 @@ def _read_truth(part: _Part, label: str, workload: Workload) -> Truth:
     import tensorflow as tf
 
     features = tf.train.Example.FromString(part.example).features.feature
-    slices = {
-        kind: format_value(value)
-        for kind, name in workload.slices.items()
-        for value in list_values(features[name])[:1]
-    }
+    values = {kind: list_values(features[name]) for kind, name in workload.slices.items()}
+    slices = {kind: format_value(listed[0]) for kind, listed in values.items() if listed}
     return Truth(label, part.group, slices)
 
 

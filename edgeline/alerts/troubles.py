@@ -182,8 +182,9 @@ def _check_store(situation: Situation) -> Findings:
 
 def _check_disks(situation: Situation, min_gb: float) -> Findings:
     """Checks the disk with the least free space."""
-    folders = (folder for folder in situation.folders if folder.is_dir())
-    for free, folder in sorted((shutil.disk_usage(each).free / 1e9, each) for each in folders)[:1]:
+    folders = [folder for folder in situation.folders if folder.is_dir()]
+    if folders:
+        free, folder = min((shutil.disk_usage(each).free / 1e9, each) for each in folders)
         what = f"{free:.1f} GB are free on the disk of {folder}."
         do = f"edgeline gc --keep 8 --dry-run {situation.place}"
         yield "disk", Trouble(what, do=do) if free < min_gb else None

@@ -113,12 +113,12 @@ class Envelope(Struct, frozen=True, rename={"payload_type": "payloadType"}):
             raise ValueError(f"its payloadType is {self.payload_type!r}, not {PAYLOAD_TYPE!r}")
         payload = base64.b64decode(self.payload, validate=True)
         pointer: Pointer = decode(payload, Pointer)
-        for each in self.signatures[:1]:
-            encoded = encode_for_signing(PAYLOAD_TYPE, payload)
-            if not is_signed(encoded, base64.b64decode(each.sig), each.keyid):
-                raise ValueError(f"it names the key {each.keyid}, but is not signed with it")
-            return pointer, each.keyid
-        return pointer, None
+        if not self.signatures:
+            return pointer, None
+        first, encoded = self.signatures[0], encode_for_signing(PAYLOAD_TYPE, payload)
+        if not is_signed(encoded, base64.b64decode(first.sig), first.keyid):
+            raise ValueError(f"it names the key {first.keyid}, but is not signed with it")
+        return pointer, first.keyid
 
 
 def seal(pointer: Pointer, key: Key) -> Envelope:

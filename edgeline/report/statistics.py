@@ -56,8 +56,7 @@ def _read_numbers(stats: Any) -> Distribution:
     # The first histogram has bins of equal width; the second one's are quantiles.
     buckets = [
         (bucket.low_value, bucket.high_value, bucket.sample_count)
-        for histogram in stats.histograms[:1]
-        for bucket in histogram.buckets
+        for bucket in (stats.histograms[0].buckets if stats.histograms else ())
         if math.isfinite(bucket.low_value) and math.isfinite(bucket.high_value)
     ]
     total = sum(count for _, _, count in buckets) or 1.0

@@ -91,7 +91,9 @@ def list_next_steps(facts: Facts) -> list[str]:
                 " gate.severity='{label_shift: warn, large_drift: warn}'`: later weeks are then compared with"
                 " the release of this run."
             )
-        return steps or ["Add or fix data, and run again."] * bool(failed)
+        if failed and not steps:
+            steps.append("Add or fix data, and run again.")
+        return steps
     if run.outcome != "held":
         return []
     steps = exclusions if failed else ["No gate failed: the reason says what to do.", *exclusions]
