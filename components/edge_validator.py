@@ -229,7 +229,7 @@ def _read_raw_examples(
         RawExample(
             id=original.example_id,
             label=labels[sample.labels[number]],
-            slices=sample.slices_of(number),
+            slices=sample.get_slices(number),
             content=(folder / original.file).read_bytes() if original.file else original.content,
             tensor=sample.inputs[number],
             answer=reference[number],

@@ -34,7 +34,7 @@ def list_predictions(
         yield Prediction(
             example_id=examples.ids[number],
             label=labels[examples.labels[number]],
-            slices=examples.slices_of(number),
+            slices=examples.get_slices(number),
             span=examples.spans[number],
             group=examples.group_of[number],
             # JSON knows no NaN.
@@ -67,7 +67,7 @@ def write_mistakes(
             predicted=labels[row.argmax()],
             probability=round(float(row.max()), _DIGITS),
             probability_of_label=round(float(row[examples.labels[number]]), _DIGITS),
-            slices=examples.slices_of(number),
+            slices=examples.get_slices(number),
         )
         mistakes.append(mistake)
     MISTAKES.write(folder, tuple(mistakes))

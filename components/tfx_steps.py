@@ -26,16 +26,16 @@ from components.light_tfx import complete_tfx
 
 
 class Late(BaseExecutor):
-    """An executor that imports and runs another one, named by `runs`."""
+    """An executor that imports and runs another one, named by `executor_path`."""
 
-    runs: str  # module and class
+    executor_path: str  # module and class
 
     def Do(
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
         """Imports the executor and runs it."""
         complete_tfx()
-        import_class_by_path(self.runs)(self._context).Do(input_dict, output_dict, exec_properties)
+        import_class_by_path(self.executor_path)(self._context).Do(input_dict, output_dict, exec_properties)
 
 
 def speed_up_beam() -> None:
@@ -64,7 +64,7 @@ class LateBeam(Late, BaseBeamExecutor):
 
 def _declare(
     name: str,
-    runs: str,
+    executor_path: str,
     *,
     uses_beam: bool = False,
     parameters: Mapping[str, type] | None = None,
@@ -72,7 +72,7 @@ def _declare(
     optional: Mapping[str, type[Artifact]] | None = None,
     outputs: Mapping[str, type[Artifact]],
 ) -> Any:
-    """Returns a component class that runs the executor `runs`; its arguments are its parameters and inputs.
+    """Returns a component class that runs the executor of that path; its arguments are parameters and inputs.
 
     A step without an id of its own has the name of the class; `optional` are inputs that may be left out.
     """
@@ -81,7 +81,7 @@ def _declare(
         if uses_beam
         else (BaseComponent, Late, ExecutorClassSpec)
     )
-    executor = type(f"{name}Executor", (late,), {"__module__": __name__, "runs": runs})
+    executor = type(f"{name}Executor", (late,), {"__module__": __name__, "executor_path": executor_path})
     globals()[executor.__name__] = executor  # TFX finds it in this module by its name
     specification = type(
         f"{name}Spec",

@@ -30,7 +30,7 @@ class TransformedExamples:
     spans: list[int]  # number of the span of each example
     group_of: list[str]  # session, machine or author of each example; empty if it has none
 
-    def slices_of(self, number: int) -> dict[str, str]:
+    def get_slices(self, number: int) -> dict[str, str]:
         """Returns the slices of an example by kind, but for its class."""
         return {kind: names[number] for kind, names in self.groups.items() if kind != "class"}
 

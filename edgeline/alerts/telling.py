@@ -45,7 +45,9 @@ class State:
     unsent: Mapping[Channel, list[Message]] = field(default_factory=dict)
 
 
-def tell(settings: AlertSettings, look: Callable[[], Situation]) -> tuple[Mapping[str, Trouble], list[str]]:
+def send_new_alerts(
+    settings: AlertSettings, look: Callable[[], Situation]
+) -> tuple[Mapping[str, Trouble], list[str]]:
     """Sends alerts about new and resolved troubles; returns the open troubles by name, and the failures.
 
     Failures contain no secrets. Raises nothing, whatever goes wrong.

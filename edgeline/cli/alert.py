@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from edgeline.alerts.channels import Message, send
 from edgeline.alerts.settings import AlertSettings
-from edgeline.alerts.telling import look_at_store, look_at_workspace, tell, written
+from edgeline.alerts.telling import look_at_store, look_at_workspace, send_new_alerts, written
 from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import note, say
@@ -113,7 +113,7 @@ def send_alerts(
     if store is not None:
         look = partial(look_at_store, locate(store) / "runs" / model)
     further = look_further() if look_further else []
-    troubles, warnings = tell(settings, look)
+    troubles, warnings = send_new_alerts(settings, look)
     warnings += further
     for trouble in troubles.values():
         say(trouble.what)

@@ -19,7 +19,7 @@ from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.release.history import read_signed
 from edgeline.release.layout import PushFolder
-from edgeline.release.releases import nothing_of
+from edgeline.release.releases import make_missing_model_error
 from edgeline.release.signing import Key, signing_key
 from edgeline.report.facts import ServedSlice
 from edgeline.report.sources import Sources
@@ -46,7 +46,7 @@ def status(place: Place, as_json: bool) -> int:
     last, root, model = resolve_place(place)
     where = PushFolder(locate(root))
     if place.store and isinstance(where.root, Path) and not where.root.is_dir():
-        raise nothing_of(where, model)
+        raise make_missing_model_error(where, model)
     release, rollout = store.current(root, model), store.find_rollout(root, model)
     known = _find_own(last, root, place)
     if known and not Sources.of(known).quarantine:  # one that never read the data says nothing of phones
@@ -275,7 +275,7 @@ def renew(place: Place, key: str | None) -> int:
     last, root, model = resolve_place(place)
     pointer = store.renew(root, model, _find_key(key, last, root, place))
     if pointer is None:
-        raise nothing_of(PushFolder(locate(root)), model)
+        raise make_missing_model_error(PushFolder(locate(root)), model)
     version = pointer.production.version
     say(f"The pointer to version {version} of {model} is valid until {pointer.expires}.")
     return 0
@@ -299,7 +299,7 @@ def _start_mirror(last: Run | None, root: str, place: Place) -> None:
         from edgeline.mlflow import mirror
 
         last = replace(last, registry=registry, push=root)
-        log = mirror.log_of(place.workspace)
+        log = mirror.locate_log(place.workspace)
         try:
             mirror.start(last, place.workspace)
         except OSError as error:  # Production has changed all the same.

@@ -48,7 +48,7 @@ class Answers:
         """Returns a mask of the examples that a model answers right, [n]."""
         return self.said(probabilities) == self.labels
 
-    def by_kind(self) -> Mapping[str, tuple[str, ...]]:
+    def list_slices(self) -> Mapping[str, tuple[str, ...]]:
         """Returns the names of the slices that have examples, by kind."""
         classes = tuple(self.classes[label] for label in np.unique(self.labels))
         kinds: dict[str, tuple[str, ...]] = {"overall": ("all",), "class": classes}

@@ -17,7 +17,7 @@ from edgeline.gates.answers import ROUNDING, Answers
 from edgeline.gates.classes import find_unrecognised, warn_of_small_classes
 from edgeline.gates.figures import compute_metrics
 from edgeline.gates.numbers import format_with_bound
-from edgeline.gates.paired import RESAMPLES, estimate_interval, find_lost_groups, no_drop
+from edgeline.gates.paired import RESAMPLES, estimate_interval, estimate_no_drop, find_lost_groups
 from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.gates.simple import warn_of_simple_models
 from edgeline.labels import join_names
@@ -236,7 +236,7 @@ def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) ->
         if math.isnan(worse):
             yield _Finding(slice_name, f"{text} {allowed}")
             continue
-        shares = no_drop(on_eval.answers, kind, name, metric, settings.false_alarm_rate)
+        shares = estimate_no_drop(on_eval.answers, kind, name, metric, settings.false_alarm_rate)
         share = max(shares)  # of the resamples without a drop
         if share < chance:
             evidence = f"The drop is real: only {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."

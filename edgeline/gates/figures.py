@@ -16,7 +16,7 @@ def compute_metrics(answers: Answers, group: str, false_alarm_rate: float) -> Me
     return Metrics(
         {
             kind: {name: _compute_slice_metrics(answers, kind, name, false_alarm_rate) for name in names}
-            for kind, names in answers.by_kind().items()
+            for kind, names in answers.list_slices().items()
         },
         confusion=_count_confusions(answers),
         group=group,
@@ -51,7 +51,7 @@ def estimate_accuracies(answers: Answers) -> dict[str, dict[str, Estimate]]:
     """Returns the candidate's accuracy by kind and slice, with its interval and the number of groups."""
     right = answers.right(answers.candidate)
     estimates: dict[str, dict[str, Estimate]] = {}
-    for kind, names in answers.by_kind().items():
+    for kind, names in answers.list_slices().items():
         for name in names:
             mask = answers.of(kind, name)
             estimates.setdefault(kind, {})[name] = Estimate.of(right[mask], answers.groups[mask])

@@ -33,7 +33,7 @@ class NoDrop(NamedTuple):
     groups: float
 
 
-def no_drop(answers: Answers, kind: str, name: str, metric: str, false_alarm_rate: float) -> NoDrop:
+def estimate_no_drop(answers: Answers, kind: str, name: str, metric: str, false_alarm_rate: float) -> NoDrop:
     """Returns the shares of resamples in which the candidate is no worse than production on a slice.
 
     Both shares are the same where each example is a group of its own. Metrics are as in

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from edgeline.gates.answers import Answers, Floats
-from edgeline.gates.paired import RESAMPLES, no_drop
+from edgeline.gates.paired import RESAMPLES, estimate_no_drop
 from edgeline.gates.settings import EvaluationSettings
 from edgeline.intervals import compute_group_interval
 from edgeline.records.evaluation import Metrics, SimpleModel
@@ -30,7 +30,7 @@ def compare(answers: Answers, models: Iterable[SimpleAnswers]) -> tuple[SimpleMo
         no_better = None
         if right.mean() > network:
             both = replace(answers, baseline=model.probabilities)
-            no_better = max(no_drop(both, "overall", "all", "accuracy", 0.0))
+            no_better = max(estimate_no_drop(both, "overall", "all", "accuracy", 0.0))
         compared.append(
             SimpleModel(
                 model.name, float(right.mean()), low, high, no_better, model.trained_on, model.seconds

@@ -24,12 +24,12 @@ _PATIENCE_S, _LONGEST_S = 120.0, 600
 def mirror(uri: str, workspace: Path, model: str, root: str) -> str:
     """Sends MLflow the runs of a model, here or on a cluster, and the releases that it lacks.
 
-    Returns the path of the model's page on an MLflow server. Raises EdgelineError as `bring` does.
+    Returns the path of the model's page on an MLflow server. Raises EdgelineError as `update_mlflow` does.
     """
-    from edgeline.mlflow.registry import bring
+    from edgeline.mlflow.registry import update_mlflow
 
     runs = _read_ended_runs(workspace, model, root)
-    return f"/#/experiments/{bring(uri, workspace.absolute() / 'mlflow', model, root, runs)}"
+    return f"/#/experiments/{update_mlflow(uri, workspace.absolute() / 'mlflow', model, root, runs)}"
 
 
 def _read_ended_runs(workspace: Path, model: str, root: str) -> Iterator[tuple[Location, "Facts"]]:
@@ -41,7 +41,7 @@ def _read_ended_runs(workspace: Path, model: str, root: str) -> Iterator[tuple[L
             yield folder.path, read_facts(run, folder)
 
 
-def log_of(workspace: Path) -> Path:
+def locate_log(workspace: Path) -> Path:
     """Returns the log of the last process that mirrored a workspace; the file is empty if all went well."""
     return workspace / "mlflow" / "mirror.log"
 
@@ -49,7 +49,7 @@ def log_of(workspace: Path) -> Path:
 def start(run: Run, workspace: Path, wait: bool = False) -> "subprocess.Popen[bytes]":
     """Starts a process that mirrors the model of a run; with `wait` it prepares, and waits for `finish`."""
     assert run.registry is not None
-    log = log_of(workspace)
+    log = locate_log(workspace)
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "edgeline.mlflow.mirror"]
     command += [run.registry, str(workspace.absolute()), run.workload, run.push, *(["wait"] if wait else [])]
@@ -69,7 +69,7 @@ def finish(process: "subprocess.Popen[bytes]", workspace: Path) -> str:
         process.kill()
         process.wait()
         return "MLflow lacks this run: the update took too long. The next run or `edgeline ui` adds it."
-    return log_of(workspace).read_text(errors="replace").strip() if process.returncode else ""
+    return locate_log(workspace).read_text(errors="replace").strip() if process.returncode else ""
 
 
 def _run(uri: str, workspace: str, model: str, root: str, wait: str = "") -> None:

@@ -58,7 +58,9 @@ _BYTES_PER_MB = 10**6
 log = logging.getLogger(__name__)
 
 
-def bring(uri: str, artifacts: Path, model: str, root: str, runs: Iterable[tuple[Location, Facts]]) -> str:
+def update_mlflow(
+    uri: str, artifacts: Path, model: str, root: str, runs: Iterable[tuple[Location, Facts]]
+) -> str:
     """Adds a model's missing runs and releases to MLflow: those of `runs`, and of the store at `root`.
 
     The store has the records of runs on a cluster, and the releases. `artifacts` is that of `Registry`.

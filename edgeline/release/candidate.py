@@ -32,7 +32,7 @@ from edgeline.release.layout import (
 )
 from edgeline.release.model_signing import derive_key, render_public_key, sign_files
 from edgeline.release.provenance import render_bom, render_provenance
-from edgeline.release.signing import Key, digits_of
+from edgeline.release.signing import Key, format_public_key
 from edgeline.store.objects import measure_file
 
 _OWN_FILES = {
@@ -153,7 +153,7 @@ def _build_manifest(
     fields = {name: getattr(candidate, name) for name in _FIELDS}
     optional = {name: value for name in _OPTIONAL_FIELDS if (value := getattr(candidate, name))}
     if candidate.signing_key:
-        optional["signed_by"] = digits_of(candidate.signing_key.public_key())
+        optional["signed_by"] = format_public_key(candidate.signing_key.public_key())
     return {
         **fields,
         **optional,

@@ -24,7 +24,7 @@ from msgspec import Meta, Struct, to_builtins
 from edgeline.journal import parse_time
 from edgeline.records.json_file import decode
 from edgeline.release.layout import Digest, Positive
-from edgeline.release.signing import Key, digits_of, encode_for_signing, is_signed
+from edgeline.release.signing import Key, encode_for_signing, format_public_key, is_signed
 
 MIN_PERCENT, MAX_PERCENT = 0.01, 99.99  # of phones that run a candidate
 DAYS = 30  # until it expires, unless `push.pointer_days` says otherwise
@@ -127,5 +127,5 @@ def seal(pointer: Pointer, key: Key) -> Envelope:
     signatures: tuple[Signature, ...] = ()
     if key:
         signature = base64.b64encode(key.sign(encode_for_signing(PAYLOAD_TYPE, payload))).decode()
-        signatures = (Signature(digits_of(key.public_key()), signature),)
+        signatures = (Signature(format_public_key(key.public_key()), signature),)
     return Envelope(PAYLOAD_TYPE, base64.b64encode(payload).decode(), signatures)

@@ -116,11 +116,11 @@ def get(root: Root, model: str, version: int | None = None) -> Release:
             raise missing_release(model, version, read_history(folder, model), known)
         release = read_release(folder, model, version) if known else None
     if release is None:
-        raise nothing_of(folder, model)
+        raise make_missing_model_error(folder, model)
     return release
 
 
-def nothing_of(folder: PushFolder, model: str) -> EdgelineError:
+def make_missing_model_error(folder: PushFolder, model: str) -> EdgelineError:
     """Returns the error for a model without a pointer; if it was never here, it lists the folder's models."""
     known = folder.models()
     if model in known:

@@ -41,10 +41,10 @@ def public_key(path: str) -> str:
 
     Raises UsageError if it cannot be read, or is not a public key of Ed25519.
     """
-    return digits_of(_load_key(path, PUBLIC))
+    return format_public_key(_load_key(path, PUBLIC))
 
 
-def digits_of(public: "Ed25519PublicKey") -> str:
+def format_public_key(public: "Ed25519PublicKey") -> str:
     """Returns a public key as 64 hexadecimal digits."""
     return public.public_bytes_raw().hex()
 
@@ -100,7 +100,7 @@ def make_pair(folder: Path) -> str:
                 "Use that pair, or make another one elsewhere with --out DIR.",
             ) from error
         raise
-    return digits_of(key.public_key())
+    return format_public_key(key.public_key())
 
 
 def _load_key(where: str, name: str, pem: bytes | None = None) -> Any:

@@ -72,9 +72,9 @@ from edgeline.release.pointer import (
 from edgeline.release.releases import (
     Release,
     current,
+    make_missing_model_error,
     missing_release,
     models,
-    nothing_of,
     read_release,
     released_versions,
     releases,
@@ -83,7 +83,7 @@ from edgeline.release.releases import find_collected as find_collected
 from edgeline.release.releases import find_rollout as find_rollout
 from edgeline.release.releases import find_version as find_version
 from edgeline.release.releases import get as get
-from edgeline.release.signing import KEY_VARIABLE, Key, digits_of
+from edgeline.release.signing import KEY_VARIABLE, Key, format_public_key
 from edgeline.release.verify import find_release_problems
 from edgeline.release.verify import known_versions as known_versions
 from edgeline.release.verify import verify as verify
@@ -195,7 +195,7 @@ def _check_key(folder: PushFolder, model: str, key: Key, signer: str | None = No
 def warn_of_key(folder: PushFolder, model: str, key: Key) -> str:
     """Returns a sentence if the pointer is signed with another key than this one; else ""."""
     _, signer = find_signed(folder, model) or (None, None)
-    if not key or signer in (None, own := digits_of(key.public_key())):
+    if not key or signer in (None, own := format_public_key(key.public_key())):
         return ""
     return (
         f"The pointer to {model} was signed with {signer}, and is now with {own}: phones with the other key"
@@ -206,7 +206,7 @@ def warn_of_key(folder: PushFolder, model: str, key: Key) -> str:
 def _is_due(pointer: Pointer, signer: str | None, key: Key) -> bool:
     age = datetime.now(timezone.utc) - parse_time(pointer.issued)
     is_recent = timedelta() <= age < pointer.life / 5  # of the future, the clock was wrong
-    return not is_recent or (key is not None and digits_of(key.public_key()) != signer)
+    return not is_recent or (key is not None and format_public_key(key.public_key()) != signer)
 
 
 def _seal(folder: PushFolder, model: str, change: Change, key: Key, days: float | None = None) -> Envelope:
@@ -387,7 +387,7 @@ def _switch_to(
         )
     place = locate(root)
     if model not in models(place):
-        raise nothing_of(PushFolder(place), model)
+        raise make_missing_model_error(PushFolder(place), model)
     seen = seen or find_pointer(PushFolder(place), model)
     with _open_for_writing(place, f"{action.capitalize()} of {model}") as folder:
         history = read_history(folder, model)

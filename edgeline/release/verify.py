@@ -43,7 +43,12 @@ from edgeline.release.manifest import (
 )
 from edgeline.release.model_signing import is_signature_of
 from edgeline.release.pins import find_pins_problem
-from edgeline.release.releases import missing_release, nothing_of, read_release, released_versions
+from edgeline.release.releases import (
+    make_missing_model_error,
+    missing_release,
+    read_release,
+    released_versions,
+)
 from edgeline.release.signing import is_signed
 from edgeline.store import locations
 from edgeline.store.locations import Location, list_names, locate, read_bytes
@@ -68,7 +73,7 @@ def verify(root: Root, model: str, version: int | None = None) -> list[str]:
     """
     folder = PushFolder(locate(root))
     if check_name(model, "model name") not in folder.models():
-        raise nothing_of(folder, model)
+        raise make_missing_model_error(folder, model)
     history = read_history(folder, model)
     known = known_versions(root, model)
     if version is not None:

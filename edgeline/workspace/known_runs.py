@@ -8,7 +8,7 @@ from pathlib import Path
 from edgeline.errors import UsageError
 from edgeline.records.run import Run
 from edgeline.release.layout import PushFolder
-from edgeline.release.releases import models, nothing_of
+from edgeline.release.releases import make_missing_model_error, models
 from edgeline.report import records
 from edgeline.report.collect import collect
 from edgeline.report.facts import Facts
@@ -92,7 +92,7 @@ def resolve_known_place(place: Place, why: str) -> tuple[Run | None, str, str]:
     last, root, model = resolve_place(place)
     known = {*models(root), *list_names(locate(root) / "runs")}
     if (place.store and not known) or (place.workload and last is None and model not in known):
-        raise nothing_of(PushFolder(locate(root)), model)
+        raise make_missing_model_error(PushFolder(locate(root)), model)
     return last, root, model
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeline.gates.answers import Answers, Floats
-from edgeline.gates.paired import no_drop
+from edgeline.gates.paired import estimate_no_drop
 from edgeline.intervals import compute_group_interval
 from edgeline.records.edge import Prediction
 from edgeline.records.evaluation import REVIEWED
@@ -83,7 +83,7 @@ def _judge(right: NDArray[np.bool_], groups: NDArray[np.int64]) -> Verdict:
 
     def chance_of_no_drop(candidate: Floats, baseline: Floats) -> float:
         answers = Answers(("right", "wrong"), None, labels, groups, candidate, baseline, {})
-        return max(no_drop(answers, "overall", "all", "accuracy", 0.0))
+        return max(estimate_no_drop(answers, "overall", "all", "accuracy", 0.0))
 
     if chance_of_no_drop(scores[1], scores[0]) < _CHANCE:
         return "worse"

@@ -34,11 +34,11 @@ def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) 
 
 def _look_at_cluster(named: NamedSettings, store: str) -> list[str]:
     """Alerts on a run whose pod was lost, so that no step of it could; returns warnings where that failed."""
-    from runners.kubeflow.runs import tell_of_last
+    from runners.kubeflow.runs import send_alerts_for_last_run
     from runners.kubeflow.target import target
 
     try:
-        tell_of_last(target(named, None), store)
+        send_alerts_for_last_run(target(named, None), store)
     except (EdgelineError, OSError) as error:
         return [f"The outcome of the last run on the cluster is not known: {error}"]
     return []

@@ -78,7 +78,7 @@ _KINDS = {
 }
 
 
-def _of_tables(command: Callable[..., int]) -> Callable[..., int]:
+def _add_table_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds the options of tables and texts to a command."""
     names = [click.option(f"--{n}", default="", metavar=m, help=text) for n, (m, text) in _NAMES.items()]
     kinds = [click.option(f"--{n}", multiple=True, metavar="COLUMN", help=t) for n, t in _KINDS.items()]
@@ -165,7 +165,7 @@ def generate(
     " or the URL of a database; texts: the same, or JSONL; what a phone's page exported",
 )
 @_target
-@_of_tables
+@_add_table_options
 @options.as_json
 def load(
     source: str, data: Path, label: str, text: str, decimal: str | None, as_json: bool, **others: Any

@@ -75,7 +75,7 @@ def drill(options: DrillOptions) -> int:
         for number in range(1, year.history + 1):
             simulation.deliver(number)
         for number in range(1, options.weeks + 1):
-            year = simulation.live_through(year, number, plan)
+            year = simulation.simulate_week(year, number, plan)
             YEAR.write(folder, year)
             page = write_page(folder, year)
             _print_week(console, year)

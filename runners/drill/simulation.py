@@ -117,7 +117,7 @@ class Simulation:
         """Writes a span."""
         deliver(self._data, number, self._options.photos, self._options.seed, rates, self._eval_share)
 
-    def live_through(self, year: Year, number: int, plan: Plan) -> Year:
+    def simulate_week(self, year: Year, number: int, plan: Plan) -> Year:
         """Returns the year with one more week: its photos, its runs, and what holds afterwards."""
         started, drawn = time.monotonic(), plan.get(number, ())
         rates = {each.name: each.rate for each in drawn}

@@ -86,7 +86,7 @@ def retry(target: Target, run_id: str, following: Following) -> int:
     return _print_started(target, run_id, message, following)
 
 
-def tell_of_last(target: Target, store: str) -> None:
+def send_alerts_for_last_run(target: Target, store: str) -> None:
     """Sends alerts about the newest ended run if it failed and no step of its own could send them.
 
     `store` is the URL of the release store.
@@ -103,15 +103,15 @@ def tell_of_last(target: Target, store: str) -> None:
 
 def _report_lost_run(target: Target, run_id: str, outcome: Outcome, store: str) -> None:
     """Writes the record of a failed run and sends alerts, unless the step that ended the run did."""
-    from runners.kubeflow.pod.record import leave_end, tell_of_end
+    from runners.kubeflow.pod.record import record_end, send_alerts_for_end
 
     root = f"{store}/runs/{target.workload.name}"
     known = records.read(locate(root) / run_id)
     if outcome.outcome == "failed" and (known is None or known.run.outcome == "running"):
         problem = Problem(" ".join(outcome.reasons), "No step of the run could report it.", outcome.do)
-        leave_end(run_id, root, outcome, problem)
+        record_end(run_id, root, outcome, problem)
         if (alerts := target.settings.alerts).channels:
-            tell_of_end(run_id, root, alerts.model_dump_json(), outcome, problem)
+            send_alerts_for_end(run_id, root, alerts.model_dump_json(), outcome, problem)
 
 
 def _print_started(target: Target, run: str, message: str, following: Following, **more: str) -> int:
@@ -175,7 +175,7 @@ def _watch(target: Target, run_id: str, names: list[str], following: Following) 
             _report_lost_run(target, run_id, outcome, store)
         except (EdgelineError, OSError) as error:
             print_line(console, f"The end of the run was not recorded or alerted: {error}", "yellow")
-    for line, style in _cut_last_lines(target, run_id, outcome, steps):
+    for line, style in _format_last_lines(target, run_id, outcome, steps):
         print_line(console, line, style)
     if following.as_json:
         document = {
@@ -211,7 +211,7 @@ def _conclude(target: Target, run: Any, steps: list[Step]) -> Outcome:
     return conclude(target.cluster, run.run_id, run.state, steps, target.workload.name, push)
 
 
-def _cut_last_lines(
+def _format_last_lines(
     target: Target, run_id: str, outcome: Outcome, steps: list[Step]
 ) -> Iterator[tuple[str, str]]:
     model, push = target.workload.name, target.settings.kubeflow.push

@@ -340,10 +340,12 @@ class _Session:
         """
         if not self.settings.alerts.channels:
             return []
-        from edgeline.alerts.telling import look_at_workspace, tell
+        from edgeline.alerts.telling import look_at_workspace, send_new_alerts
 
         place = self.workspace, self.workload.name, self.push
-        _, failures = tell(self.settings.alerts, partial(look_at_workspace, *place, not_begun, unchanged))
+        _, failures = send_new_alerts(
+            self.settings.alerts, partial(look_at_workspace, *place, not_begun, unchanged)
+        )
         for failure in failures:
             print_line(self.console, failure, "yellow")
         return failures

@@ -14,7 +14,7 @@ import pytest
 from edgeline.edge.golden import read_vectors
 from edgeline.edge.micro import write_c_array
 from edgeline.records.columns import COMMA, ISO, NUMBER, THOUSANDS, CellError, Column
-from edgeline.release.signing import digits_of
+from edgeline.release.signing import format_public_key
 from tests.edgeline.phone.releases import CANARY, CONTENTS, KEY, KINDS, push
 
 CLIENTS = Path(__file__).parents[2] / "clients"
@@ -131,7 +131,7 @@ def kotlin(tmp_path_factory):
 
 
 def test_kotlin_checks_each_bundle_and_makes_its_golden_tensors(pushed, kotlin, tmp_path):
-    signer = digits_of(KEY.public_key())
+    signer = format_public_key(KEY.public_key())
     asked = []
     for kind in KINDS:
         folder = Path(shutil.copytree(pushed / kind, tmp_path / kind))

@@ -28,7 +28,7 @@ from edgeline.release.layout import PushFolder
 from edgeline.release.signing import KEY_VARIABLE, PRIVATE, make_pair
 from edgeline.report import records
 from edgeline.workspace.closing import headline
-from runners.kubeflow.pod.record import leave_end
+from runners.kubeflow.pod.record import record_end
 from tests.components.steps import admit, artifact, execute
 from tests.edgeline.release.candidates import make_candidate, make_key
 
@@ -168,7 +168,7 @@ def test_what_the_pusher_would_refuse_after_the_training_is_told_before_it(
 def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_path):
     judge(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
     problem = Problem("No room on the disk.")
-    leave_end("run-9", str(tmp_path / "records"), Outcome.of_problem(problem, "Trainer"), problem)
+    record_end("run-9", str(tmp_path / "records"), Outcome.of_problem(problem, "Trainer"), problem)
     facts = records.read(tmp_path / "records" / "run-9")
     assert facts.run.outcome == "failed"
     assert facts.run.reasons == ("No room on the disk.",)
@@ -181,7 +181,7 @@ def test_a_step_that_fails_after_the_push_does_not_say_that_nothing_was_pushed(t
     judge(tmp_path, place, Found("data", "pass", ("All is well.",)))
     store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "made", run="run-9"))
     problem = Problem("No room on the disk.")
-    leave_end("run-9", place, Outcome.of_problem(problem, "RunReport"), problem)
+    record_end("run-9", place, Outcome.of_problem(problem, "RunReport"), problem)
     facts = records.read(tmp_path / "push/runs/shelf/run-9")
     assert headline(facts.run) == "Failed after version 1 of shelf was pushed."
     page = (tmp_path / "push/runs/shelf/run-9/report.html").read_text()

@@ -19,13 +19,13 @@ from edgeline.edge.golden import read_vectors
 from edgeline.errors import UsageError
 from edgeline.release import store
 from edgeline.release.pointer import Canary, Pointer, Production
-from edgeline.release.signing import digits_of
+from edgeline.release.signing import format_public_key
 from edgeline.runtime import Phone, Refused
 from tests.disks import fill
 from tests.edgeline.phone.releases import CANARY, CONTENTS, FAULTS, KINDS, at, forge, push
 from tests.edgeline.release.candidates import make_key
 
-SIGNER = digits_of(make_key().public_key())
+SIGNER = format_public_key(make_key().public_key())
 
 
 @pytest.fixture(scope="module")

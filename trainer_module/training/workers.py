@@ -51,7 +51,7 @@ def run(work: Callable[[], None], count: int) -> None:
     """
     own_config = _read_config(os.environ.get(_CONFIG) or "{}")
     places = free_places("127.0.0.1", 0 if own_config else count)
-    configs = [own_config] if own_config else [config_of(places, index) for index in range(count)]
+    configs = [own_config] if own_config else [format_tf_config(places, index) for index in range(count)]
     with ExitStack() as stack:
         workers = [stack.enter_context(_start_worker(work, config)) for config in configs]
         _watch(workers)
@@ -73,7 +73,7 @@ def _read_config(text: str) -> str | None:
     return text
 
 
-def config_of(places: Sequence[str], index: int) -> str:
+def format_tf_config(places: Sequence[str], index: int) -> str:
     """Returns the TF_CONFIG of the worker `index`; `places` are the `host:port` of all workers."""
     return json.dumps({"cluster": {"worker": places}, "task": {"type": "worker", "index": index}})
 

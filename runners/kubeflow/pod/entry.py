@@ -41,7 +41,7 @@ from runners.kubeflow.pod import handover, pages
 from runners.kubeflow.pod.files import move_shards, remove_shards, share_with_executors
 from runners.kubeflow.pod.handover import Json, Locations
 from runners.kubeflow.pod.meeting import meet
-from runners.kubeflow.pod.record import leave_end, mirror, tell_of_end
+from runners.kubeflow.pod.record import mirror, record_end, send_alerts_for_end
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
@@ -91,12 +91,12 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
         problem = replace(problem, do=outcome.do)
         # A run that a gate stopped has its complete record already, from DataGate or RunReport.
         if run and (options.step not in STEPS or STEPS[options.step].stops_as != outcome.outcome):
-            leave_end(run, options.records, outcome, problem)
+            record_end(run, options.records, outcome, problem)
         _log_lines(problem.why, outcome.do)
     # The first of several pods of a step reports for all.
     if not options.pod and (outcome.exit_code or options.step == RELEASE_GATE):
         if options.alerts:
-            tell_of_end(run, options.records, options.alerts, outcome, problem)
+            send_alerts_for_end(run, options.records, options.alerts, outcome, problem)
         is_gate = options.step in STEPS and STEPS[options.step].stops_as is not None
         if options.shards and is_gate and outcome.outcome != "failed":
             remove_shards(f"{options.shards}/{run}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgeline.errors import EdgelineError
 from edgeline.store.locations import write_atomically
-from trainer_module.training.workers import config_of, free_places
+from trainer_module.training.workers import format_tf_config, free_places
 
 # A cluster that adds a node for a pod takes up to a quarter of an hour.
 _WAIT_S = 1800.0
@@ -36,7 +36,7 @@ def meet(folder: Path, index: int, count: int, wait_s: float = _WAIT_S) -> str:
             _write(folder / "all", *(() if missing else (own, *(answer[0] for answer in answers.values()))))
         members = _read(folder / "all")
         if members[:1] == first and own in members:
-            return config_of(members, index)
+            return format_tf_config(members, index)
         if time.monotonic() > end:
             # If all others have answered, it is the first that is missing.
             absent = missing or [0]

@@ -23,7 +23,7 @@ _PATIENCE_S = 120.0
 _log = logging.getLogger("edgeline.kubeflow")
 
 
-def leave_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
+def record_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
     """Adds to the record of a run the outcome with which a step ended it, and the reason.
 
     DataGate writes the record; if the run did not come so far, a new one is made. `place` is the folder or
@@ -62,17 +62,19 @@ def _find_pushed(run: str, root: Location) -> int | None:
     return None
 
 
-def tell_of_end(run: str, place: str, settings: str, outcome: Outcome, problem: Problem | None) -> None:
+def send_alerts_for_end(
+    run: str, place: str, settings: str, outcome: Outcome, problem: Problem | None
+) -> None:
     """Sends alerts about the outcome of a run that a step ended; `settings` are `AlertSettings` as JSON."""
     assert outcome.outcome != "done"
     try:
         from edgeline.alerts.settings import AlertSettings
-        from edgeline.alerts.telling import look_at_store, tell
+        from edgeline.alerts.telling import look_at_store, send_new_alerts
 
         root, alerts = locate(place), AlertSettings.model_validate_json(settings)
         reasons = outcome.reasons
         ended = Run(id=run, workload=root.name, outcome=outcome.outcome, reasons=reasons, error=problem)
-        for warning in tell(alerts, partial(look_at_store, root, ended))[1]:
+        for warning in send_new_alerts(alerts, partial(look_at_store, root, ended))[1]:
             _log.warning("%s", warning)
     except Exception as error:
         _log.warning("No alert was sent: %s", type(error).__name__)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgeline.alerts.settings import AlertSettings
-from edgeline.alerts.telling import look_at_store, look_at_workspace, tell
+from edgeline.alerts.telling import look_at_store, look_at_workspace, send_new_alerts
 from edgeline.errors import Problem
 from edgeline.journal import utc_now
 from edgeline.records.run import Run, Step
@@ -38,7 +38,7 @@ class Workspace:
 
     def tell(self, not_begun=None, unchanged=False):
         look = partial(look_at_workspace, self.path, "shelf", self.push, not_begun, unchanged)
-        return tell(self.settings, look)
+        return send_new_alerts(self.settings, look)
 
     def record(self, outcome, *reasons, gates=(), **values):
         """A run that ends so, with its record and its page."""
@@ -247,7 +247,7 @@ def test_runs_on_a_cluster_keep_what_was_told_beside_their_records(hook, bucket)
             _, *earlier = [None, *(facts for _, facts in records.read_all(root))]
             number = records.number_of(run, earlier)
             records.write(root / run, Facts(replace(ended, number=number)), "<!DOCTYPE html>")
-        return tell(settings, partial(look_at_store, root, ended))
+        return send_new_alerts(settings, partial(look_at_store, root, ended))
 
     failed = {"reasons": ("Trainer: out of memory.",), "steps": (Step("Trainer", "failed"),)}
     assert end("run-1", "failed", **failed)[1] == []

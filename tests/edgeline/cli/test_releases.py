@@ -13,7 +13,7 @@ from edgeline.records.served import PUSHED, SERVED, PushedVersion, Served, Serve
 from edgeline.records.training import Estimate
 from edgeline.release import store
 from edgeline.release.settings import PushSettings
-from edgeline.release.signing import PRIVATE, digits_of, make_pair, signing_key
+from edgeline.release.signing import PRIVATE, format_public_key, make_pair, signing_key
 from edgeline.report import records
 from edgeline.store.locations import locate
 from edgeline.workspace.runs import RunFolder
@@ -208,7 +208,7 @@ def test_status_says_what_phones_go_by_where_it_is_set_and_of_another_release_on
     assert not any(word in said for word in ("Signed", "epoch", "of the app"))
     settings = {"signing_key": key, "min_app_version": "2.4.0", "rollback_epoch": 3}
     store.push(push, "shelf", make_candidate(tmp_path / "two", "two", **settings))
-    digits = digits_of(key.public_key())
+    digits = format_public_key(key.public_key())
     said = edgeline("status")[1]
     assert f"  Signed with the key {digits}.\n  For version 2.4.0 of the app or later.\n" in said
     assert "  Rollback epoch 3: " in said

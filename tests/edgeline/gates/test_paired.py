@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeline.gates.answers import Answers, build_measure
-from edgeline.gates.paired import find_lost_groups, no_drop
+from edgeline.gates.paired import estimate_no_drop, find_lost_groups
 
 CLASSES = ("ok", "bent", "torn")
 METRICS = ("accuracy", "recall", "precision", "f1", "loss", "auc", "recall_at_false_alarms")
@@ -30,7 +30,7 @@ def answers(labels, candidate, baseline, groups=None, **slices):
 
 def least_sure(*about):
     """The larger of the shares of resamples that show no drop."""
-    return max(no_drop(*about))
+    return max(estimate_no_drop(*about))
 
 
 def mistaken(labels, wrong):
@@ -89,7 +89,7 @@ def test_a_drop_in_one_of_few_groups_is_not_sure_and_one_in_the_only_group_is_as
 def test_the_same_answers_give_the_same_share_each_time():
     labels = np.arange(90) % 3
     found = answers(labels, mistaken(labels, range(9)), mistaken(labels, range(30, 36)))
-    first, second = (no_drop(found, "overall", "all", "accuracy", 0.01) for _ in range(2))
+    first, second = (estimate_no_drop(found, "overall", "all", "accuracy", 0.01) for _ in range(2))
     assert first == second
 
 

@@ -88,7 +88,7 @@ def test_a_rollback_imports_no_mlflow_and_mlflow_follows(workspace):
     assert ended.returncode == 0 and "MLflow is updated" in ended.stdout
     searched = ["pgrep", "-f", f"edgeline.mlflow.mirror .*{workspace}"]
     assert wait_for(lambda: subprocess.run(searched, capture_output=True).returncode)
-    assert mirror.log_of(workspace).read_text() == ""
+    assert mirror.locate_log(workspace).read_text() == ""
     assert asked(workspace, "SELECT alias, version FROM registered_model_aliases") == {"production": 1}
     names = ("20261005-030000", "20261012-030000")
     assert asked(workspace, "SELECT name, status FROM runs") == dict.fromkeys(names, "FINISHED")

@@ -18,10 +18,10 @@ from edgeline.errors import EdgelineError
 from edgeline.phone import site as sites
 from edgeline.phone.certificate import make_certificate, wrap
 from edgeline.release import store
-from edgeline.release.signing import PUBLIC, digits_of, make_pair
+from edgeline.release.signing import PUBLIC, format_public_key, make_pair
 from tests.edgeline.release.candidates import make_candidate, make_key, spoil_signature
 
-SIGNER = digits_of(make_key().public_key())
+SIGNER = format_public_key(make_key().public_key())
 
 
 @pytest.fixture

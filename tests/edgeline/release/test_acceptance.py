@@ -8,7 +8,7 @@ from edgeline.release import store
 from edgeline.release.acceptance import check_push_early, distrust
 from edgeline.release.layout import render, sha256_of_bytes
 from edgeline.release.manifest import model_identity
-from edgeline.release.signing import digits_of
+from edgeline.release.signing import format_public_key
 from tests.edgeline.release.candidates import make_key, snapshot
 
 
@@ -120,7 +120,7 @@ def test_going_to_a_release_that_some_phones_refuse_is_done_and_told(root, push,
 )
 def test_a_release_is_trusted_with_the_key_that_signed_it_alone(push, signer, given, found):
     manifest = push("one", signing_key=signer and make_key(signer)).manifest
-    error = distrust(manifest, given and digits_of(make_key(given).public_key()))
+    error = distrust(manifest, given and format_public_key(make_key(given).public_key()))
     assert (error is None) if found is None else error.found.startswith(found)
     assert error is None or (error.why and error.do)
 

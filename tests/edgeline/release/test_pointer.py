@@ -11,10 +11,10 @@ import pytest
 from edgeline.errors import UsageError
 from edgeline.release import store
 from edgeline.release.pointer import Envelope
-from edgeline.release.signing import digits_of
+from edgeline.release.signing import format_public_key
 from tests.edgeline.release.candidates import make_key
 
-SIGNER = digits_of(make_key().public_key())
+SIGNER = format_public_key(make_key().public_key())
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_it_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
     assert renewed.expires > first.expires and renewed.life.days == 20 and read(root)[0] == renewed
     assert len((root / "edge/shelf/history.jsonl").read_bytes().splitlines()) == 1
     store.renew(root, "shelf", make_key(2))
-    assert read(root)[1] == digits_of(make_key(2).public_key()) and store.verify(root, "shelf") == []
+    assert read(root)[1] == format_public_key(make_key(2).public_key()) and store.verify(root, "shelf") == []
     assert store.renew(root, "nothing", None) is None
     monkeypatch.setattr(store, "datetime", Clock(later + timedelta(days=9)))
     with pytest.raises(UsageError, match="no key is set"):

@@ -15,7 +15,7 @@ from edgeline.release.signing import (
     KEY_VARIABLE,
     PRIVATE,
     PUBLIC,
-    digits_of,
+    format_public_key,
     make_pair,
     public_key,
     signing_key,
@@ -53,7 +53,7 @@ def refusal(bundle: Path, key: str | None) -> str:
 def test_a_new_pair_signs_and_its_private_half_is_for_its_owner_alone(pair):
     assert stat.S_IMODE((pair / PRIVATE).stat().st_mode) == 0o600
     assert stat.S_IMODE(pair.stat().st_mode) == 0o700
-    assert digits_of(signing_key(str(pair / PRIVATE)).public_key()) == public_key(str(pair / PUBLIC))
+    assert format_public_key(signing_key(str(pair / PRIVATE)).public_key()) == public_key(str(pair / PUBLIC))
 
 
 @pytest.mark.parametrize("left", [(PRIVATE, PUBLIC), (PUBLIC,)])
@@ -76,8 +76,8 @@ def test_of_a_pair_that_could_not_be_written_whole_nothing_is_left(tmp_path):
 def test_the_key_of_the_setting_goes_before_that_of_the_environment(pair, tmp_path, monkeypatch):
     make_pair(tmp_path / "other")
     monkeypatch.setenv(KEY_VARIABLE, (tmp_path / "other" / PRIVATE).read_text())
-    assert digits_of(signing_key(None).public_key()) == public_key(str(tmp_path / "other" / PUBLIC))
-    assert digits_of(signing_key(str(pair / PRIVATE)).public_key()) == public_key(str(pair / PUBLIC))
+    assert format_public_key(signing_key(None).public_key()) == public_key(str(tmp_path / "other" / PUBLIC))
+    assert format_public_key(signing_key(str(pair / PRIVATE)).public_key()) == public_key(str(pair / PUBLIC))
     monkeypatch.delenv(KEY_VARIABLE)
     assert signing_key(None) is None
 
@@ -138,7 +138,7 @@ def test_openssl_takes_the_signature_as_it_lies_there(bundle, tmp_path):
 
 
 def test_of_a_bundle_in_which_one_byte_was_changed_anywhere_none_is_accepted(bundle):
-    key, tried, missed = digits_of(make_key().public_key()), 0, []
+    key, tried, missed = format_public_key(make_key().public_key()), 0, []
     assert refusal(bundle, key) == ""
     for path in sorted(bundle.iterdir()):
         whole = path.read_bytes()
@@ -166,7 +166,7 @@ def test_a_signature_of_another_length_or_one_that_is_missing_or_a_link_is_named
 
 
 def test_a_bundle_that_somebody_else_signed_is_refused_also_where_they_name_our_key(bundle):
-    ours, theirs = digits_of(make_key().public_key()), digits_of(make_key(2).public_key())
+    ours, theirs = format_public_key(make_key().public_key()), format_public_key(make_key(2).public_key())
     raw = (bundle / "manifest.json").read_bytes().replace(b'"MIT"', b'"our"')
     for named in (ours, theirs):
         forged = raw.replace(ours.encode(), named.encode())

@@ -115,7 +115,7 @@ def test_workers_end_with_the_process_that_started_them(files, transform_output,
 
 def test_what_a_worker_refuses_is_raised_as_it_said_it(files, transform_output, tmp_path, monkeypatch):
     """Of a worker that starts cold, and alone, since it refuses before it looks for another."""
-    monkeypatch.setenv("TF_CONFIG", workers.config_of(["localhost:1", "localhost:2"], 0))
+    monkeypatch.setenv("TF_CONFIG", workers.format_tf_config(["localhost:1", "localhost:2"], 0))
     arguments = run_arguments(files, transform_output, tmp_path, strategy="multi_worker", require_gpu=True)
     with pytest.raises(EdgelineError, match="sees no GPU") as refused:
         run.run_fn(arguments)
