@@ -141,7 +141,8 @@ def _describe_served(served: ServedSlice | None) -> dict[str, object] | None:
     "outcomes",
     type=click.Choice(get_args(Ending)),
     multiple=True,
-    help="only runs with this outcome; may be repeated",
+    metavar="OUTCOME",
+    help=f"only runs with this outcome: {', '.join(get_args(Ending))}; may be repeated",
 )
 @click.option(
     "--since", type=_DAY, metavar="DAY", help="only runs that started on this day (UTC, 2026-01-31) or later"

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 # The faults are repeated here, because importing the renderer for them takes longer than the whole help.
 FAULTS = """\
-\b
 faults: corrupt, truncated, huge, unlabelled, unknown-label, duplicate, dark-lens,
 blurred, null-lane, new-lane, label-shift
 """

@@ -12,7 +12,8 @@ _EPILOG = """\
 \b
 exit codes:
   0  every promise held
-  1  a promise was broken; the last lines name it, and the command that replays its week
+  1  a promise was broken; the last lines name it, and the
+     command that replays its week
   2  bad usage, plan of faults or settings
 
 It trains with the profile `drill`; docs/drill.md lists the faults and the promises.

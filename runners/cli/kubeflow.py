@@ -20,7 +20,6 @@ from runners.kubeflow.target import Target, target
 from runners.shared.run_options import NamedSettings
 
 ACCESS = """\
-\b
 credentials: KFP_TOKEN (a bearer token), KFP_COOKIES (of a session in a browser), or the token
 of a pod (KF_PIPELINES_SA_TOKEN_PATH); otherwise those that kfp's own client finds.
 SSL_CERT_FILE names the certificates to trust, and KF_PIPELINES_UI_ENDPOINT the URL of the user

@@ -66,7 +66,7 @@ def test_the_help_lists_every_command_and_tells_the_exit_codes(command, monkeypa
         (["run"], ["4  data refused before training", "--set a.b=c", "--profile P", "--data DIR_OR_URL"]),
         (["schedule"], ["(--systemd [--install | --remove] | --cron) [OPTIONS]", "--at T"]),
         (["data", "generate"], ["--fault NAME=RATE", "[required]"]),
-        (["kubeflow", "schedule"], ["SSL_CERT_FILE names the certificates to trust", "(--cron C | --list |"]),
+        (["kubeflow", "schedule"], ["SSL_CERT_FILE names the", "(--cron C | --list |"]),
     ],
     ids=lambda value: " ".join(value) if value[0].islower() else None,
 )
@@ -78,6 +78,14 @@ def test_the_help_of_a_command_has_its_options_and_what_stands_below_them(
     assert ended.code == 0 and ended.out.startswith(f"Usage: edgeline {' '.join(arguments)} ")
     for line in lines:
         assert line in ended.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_fits_a_narrow_terminal(command, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "60")
+    for action in getattr(load(name), "commands", {"": None}):
+        help_ = command(name, *action.split(), "--help").out
+        assert help_ and max(map(len, help_.splitlines())) <= 60
 
 
 def test_the_help_names_every_fault(command):
