@@ -3,6 +3,8 @@
 An error has three parts: what was found, why it cannot work, and what to do next.
 """
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -64,3 +66,9 @@ class WorkspaceLocked(EdgelineError):
     """A workspace that another run holds."""
 
     exit_code = 5
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Asks whether the nearest of the known words was meant; empty if none is near."""
+    near = difflib.get_close_matches(word, known, 1)
+    return f"Did you mean {near[0]}?" if near else ""

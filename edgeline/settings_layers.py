@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from edgeline.errors import suggest
 from edgeline.store.locations import open_regular_file
 
 # These limits are far beyond any handwritten file, which is still read in less than a second.
@@ -185,10 +186,8 @@ def _read_layer(option: str, source: str, profiles: Path | None) -> Mapping[Any,
     except yaml.YAMLError as error:
         return f"{option} {_escape(source)}: {_cut_first_line(error)}."
     except (OSError, ValueError):  # ValueError is for a null byte in the name
-        near = difflib.get_close_matches(source, named, 1)
-        hint = f" Did you mean {near[0]}?" if near else ""
         known = f"; the named profiles are {', '.join(named)}" if named else ""
-        return f"{option} {_escape(source)}: no readable file{known}.{hint}"
+        return f"{option} {_escape(source)}: no readable file{known}. {suggest(source, named)}".rstrip()
     if not isinstance(layer, Mapping | None):
         return f"{option} {_escape(source)}: it is not a mapping of settings."
     return layer or {}
@@ -201,7 +200,7 @@ def _cut_first_line(error: yaml.YAMLError) -> str:
 
 
 def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: Tree) -> list[str]:
-    """Returns a sentence per mistake: dotted key, value, layer, allowed values, and the nearest known key."""
+    """Returns a sentence per mistake: dotted key, value, layer, what is allowed, and the nearest name."""
     nodes = walk(schema, schema)
     known = {name: describe_allowed(schema, node) for name, node in nodes if "properties" not in node}
     sentences = []
@@ -229,7 +228,9 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
         else:
             group = [key for key in known if key.startswith(f"{dotted}.") and "[]" not in key]
             reason = f"{value} is not a group of settings: {', '.join(group)}"
-        sentences.append(f"{dotted}: {reason}{where}.")
+        one_of = mistake["ctx"]["expected"] if mistake["type"] == "literal_error" else ""
+        hint = suggest(str(mistake["input"]), re.findall("'(.*?)'", one_of))
+        sentences.append(f"{dotted}: {reason}{where}. {hint}".rstrip())
     more = len(mistakes) - _MOST_MISTAKES
     return [*sentences, f"and {more:,} more."] if more > 0 else sentences
 

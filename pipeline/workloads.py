@@ -1,6 +1,5 @@
 """The workloads: built in, or described by a YAML file."""
 
-import difflib
 import os
 import re
 import reprlib
@@ -10,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from edgeline.errors import UsageError
+from edgeline.errors import UsageError, suggest
 from edgeline.labels import check_labels
 from edgeline.records.columns import Column
 from edgeline.records.json_file import convert
@@ -205,11 +204,10 @@ def find_workload(name: str) -> Workload:
     path = Path(os.path.expanduser(name))
     if path.suffix in (".yaml", ".yml") or os.path.isfile(path):
         return _read_workload(path)
-    near = difflib.get_close_matches(name, BUILT_IN, 1)
     raise UsageError(
         f"There is no workload {name!r}.",
         f"The built-in ones are: {', '.join(sorted(BUILT_IN))}.",
-        f"Did you mean {near[0]}?" if near else "Pass one of them, or a workload.yaml of your own.",
+        suggest(name, BUILT_IN) or "Pass one of them, or a workload.yaml of your own.",
     )
 
 

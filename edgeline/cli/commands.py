@@ -5,7 +5,7 @@ import re
 
 import click
 
-from edgeline.errors import UsageError
+from edgeline.errors import UsageError, suggest
 
 _OPTION = re.compile(r"--?[A-Za-z]\S*")
 
@@ -46,10 +46,13 @@ class Group(Command, click.Group):
 
 
 def explain_usage_error(error: click.UsageError) -> UsageError:
-    """Returns a usage error of click in three parts, with the closest known name."""
+    """Returns a usage error of click in three parts, with the closest known name or value."""
     assert error.ctx is not None
-    command, message, near = error.ctx.command_path, error.format_message(), None
+    command, message, hint = error.ctx.command_path, error.format_message(), ""
     if isinstance(error, click.NoSuchOption | click.NoSuchCommand):
         message, near = error.message, error.possibilities
-    hint = f"Did you mean {near[0]}?" if near else ""
+        hint = f"Did you mean {near[0]}?" if near else ""
+    elif isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
+        value = error.message.partition(" is not ")[0].strip("'")
+        hint = suggest(value, error.param.type.choices)
     return UsageError(f"{command}: {message.rstrip('.')}.", hint, f"See `{command} --help`.")

@@ -1,10 +1,9 @@
 """The start times of a schedule: days of the week and a time of day, in the formats of systemd and cron."""
 
-import difflib
 import re
 from dataclasses import dataclass
 
-from edgeline.errors import UsageError
+from edgeline.errors import UsageError, suggest
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _SHORT = tuple(day[:3] for day in _DAYS)
@@ -66,9 +65,8 @@ def _parse_day(word: str, text: str) -> int:
     for number, day in enumerate(_DAYS):
         if word.lower() in (day.lower(), day[:3].lower()):
             return number
-    near = difflib.get_close_matches(word.capitalize(), (*_SHORT, *_DAYS), 1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise _make_error(text, f"{word!r} is not a day of the week.{hint}")
+    hint = suggest(word.capitalize(), (*_SHORT, *_DAYS))
+    raise _make_error(text, f"{word!r} is not a day of the week. {hint}".rstrip())
 
 
 def _make_error(text: str, why: str) -> UsageError:

@@ -32,6 +32,7 @@ from tests.runners.cli.process import add_week
         (["run", "--workload", "shelff"], "Did you mean shelf?"),
         # Of a setting that is given twice, both count.
         (["run", "--set", "trainer.epoch=3", "--set=data.windw=2"], "Did you mean trainer.epochs?"),
+        (["runs", "--outcome", "hold"], "Did you mean held?"),
         (["run", "--profile", "publishd"], "Did you mean published?"),
         (["show", "20261005-091234"], "Did you mean 20261005-091233?"),
     ],
