@@ -1,6 +1,6 @@
 """Updates of MLflow by a process of their own, because its import alone takes seconds."""
 
-import signal
+import faulthandler
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from edgeline.report.facts import Facts
 
 _ROOT = Path(__file__).parents[2]  # the folder in which Python finds this package
-# How long a run waits for MLflow at its end, and how long an update may take where nobody waits.
-_PATIENCE_S, _LONGEST_S = 120.0, 600
+_PATIENCE_S = 120.0  # how long a run waits for MLflow at its end
 
 
 def mirror(uri: str, workspace: Path, model: str, root: str) -> str:
@@ -73,15 +72,15 @@ def finish(process: "subprocess.Popen[bytes]", workspace: Path) -> str:
 
 
 def _run(uri: str, workspace: str, model: str, root: str, wait: str = "") -> None:
+    from edgeline.mlflow.registry import LONGEST_S, warm_up
+
     if wait:
         # Imports, tables and earlier runs are dealt with while the run goes on.
         with suppress(Exception):
             mirror(uri, Path(workspace), model, root)
-            from edgeline.mlflow.registry import warm_up
-
             warm_up()
         sys.stdin.read()
-    signal.alarm(_LONGEST_S)  # A database that hangs must not hold the lock for ever.
+    faulthandler.dump_traceback_later(LONGEST_S, exit=True)
     try:
         mirror(uri, Path(workspace), model, root)
     except EdgelineError as error:

@@ -4,7 +4,6 @@ The files stay the source of truth, so this may be killed, repeated, or done lat
 tag that it is created with, and is complete once it has the tag `outcome`; a release by a manifest's digest.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -22,6 +21,7 @@ from typing import Any
 from edgeline.errors import EdgelineError
 from edgeline.journal import parse_time
 from edgeline.records.json_file import encode
+from edgeline.release.durable import only_writer
 from edgeline.release.history import History, previous_version, read_history
 from edgeline.release.layout import LABELS, PREPROCESSING, Damaged, PushFolder
 from edgeline.release.releases import read_release
@@ -41,6 +41,7 @@ ENVIRONMENT = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "PGCONNECT_TIMEOUT": "5",
 }
+LONGEST_S = 600  # of an update: a database that hangs must not hold the lock for ever
 _KIND = "mlflow.experimentKind"
 _KEY, _ID, _OUTCOME, _MANIFEST = "edgeline.key", "edgeline.run", "outcome", "edgeline.manifest"
 # MLflow has no status for a run that a gate stopped, and shows FINISHED in green.
@@ -69,8 +70,7 @@ def update_mlflow(
     """
     try:
         artifacts.mkdir(parents=True, exist_ok=True)
-        with (artifacts / ".lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with only_writer(artifacts / ".lock", LONGEST_S):
             registry = Registry(uri, artifacts, model)
             registry.copy_runs(chain(runs, records.read_all(locate(root) / "runs" / model)))
             registry.register_releases(root)

@@ -45,7 +45,7 @@ def make_certificate(folder: Path, address: str) -> Certificate:
         authority = _sign(name, public, key, address, _AUTHORITY_DAYS, constraints, only, signs)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with write_atomically(path) as file:
-            os.fchmod(file.fileno(), 0o600)
+            os.chmod(file.name, 0o600)  # Windows has no fchmod
             file.write(_dump(key) + authority)
     raw, own = path.read_bytes(), ec.generate_private_key(ec.SECP256R1())
     authority = x509.load_pem_x509_certificate(raw).public_bytes(form.Encoding.PEM)

@@ -28,7 +28,8 @@ for command in sys.argv[1:]:
 """
 # What Windows lacks, and a lock as it has it.
 AS_ON_WINDOWS = """
-import types
+import os, signal, types
+del os.fchmod, signal.alarm
 sys.modules.update(dict.fromkeys(("fcntl", "resource", "pwd", "grp")))
 sys.modules["msvcrt"] = types.SimpleNamespace(LK_NBLCK=2, locking=lambda *lock: locks.append(lock))
 """

@@ -24,6 +24,7 @@ from edgeline.workspace.runs import RunFolder, find_registry
 from pipeline.settings import load
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run
+from tests.edgeline.test_wheel import AS_ON_WINDOWS
 from tests.runners.cli.process import ROOT, edgeline
 
 
@@ -120,6 +121,16 @@ def test_a_database_that_nobody_serves_is_told_in_three_parts(workspace):
     with pytest.raises(EdgelineError, match=r"me@127.*lacks runs or releases: .*refused") as refused:
         mirror.mirror(uri, workspace, "shelf", str(workspace / "push"))
     assert refused.value.why and "edgeline ui" in refused.value.do
+
+
+def test_an_update_needs_nothing_that_windows_lacks(workspace):
+    run = "from edgeline.mlflow.mirror import _run\n_run(*sys.argv[1:])"
+    script = f"import sys\nlocks = []{AS_ON_WINDOWS}{run}"
+    arguments = nowhere(), str(workspace), "shelf", str(workspace / "push")
+    ended = subprocess.run(
+        (sys.executable, "-c", script, *arguments), cwd=ROOT, capture_output=True, text=True
+    )
+    assert "lacks runs or releases" in ended.stderr and "refused" in ended.stderr
 
 
 def production(url):
