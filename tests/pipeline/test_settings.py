@@ -126,8 +126,8 @@ def test_every_mistake_is_in_the_one_error():
          "kubeflow.steps.Traner: there is no such setting (from --set). Did you mean"
          " kubeflow.steps.Trainer?"),
         ("trainer.strategy=mirored",
-         "trainer.strategy: 'mirored' is not one of auto, mirrored, one_device, multi_worker, tpu (from --set)."
-         " Did you mean mirrored?"),
+         "trainer.strategy: 'mirored' is not one of auto, mirrored, one_device, multi_worker, tpu"
+         " (from --set). Did you mean mirrored?"),
         ("data.window=0", "data.window: 0 is not a whole number from 1 to 1,000 (from --set)."),
         ("trainer.epochs=1.5", "trainer.epochs: 1.5 is not a whole number from 1 to 10,000 (from --set)."),
         ("trainer.flip=1", "trainer.flip: 1 is not true or false (from --set)."),
