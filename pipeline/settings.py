@@ -156,6 +156,14 @@ def load(
     return settings
 
 
+def find_changed(settings: Settings, own: Mapping[str, object]) -> dict[str, str]:
+    """Returns the recorded settings that differ from the workload's own, none where those are wrong."""
+    tree, _ = merge_layers(own, None, None, ())
+    _choose_learning_rate(tree)
+    usual = flatten((_validate(tree.values, tree)[0] or settings).recorded())
+    return {name: value for name, value in flatten(settings.recorded()).items() if usual.get(name) != value}
+
+
 def _validate(values: Mapping[str, object], tree: Tree) -> tuple[Settings | None, list[str]]:
     """Returns the settings, None if a value is wrong, and a sentence for each such value."""
     try:

@@ -61,6 +61,7 @@ class Run:
     data: str = ""  # where the examples came from
     push: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)  # nested by group
+    changed: tuple[str, ...] = ()  # settings that differ from the workload's, by dotted name; on one machine
     # Settings found by a search, by dotted name: the model was trained with these in place of the run's own.
     tuned: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     registry: str | None = None  # URI of the MLflow server that mirrors the run
@@ -120,8 +121,9 @@ class Run:
 
     @property
     def used_settings(self) -> dict[str, str]:
-        """The settings that the model was trained with, as texts by dotted name."""
-        return {**flatten(self.settings), **{name: str(value) for name, value in self.tuned.items()}}
+        """The settings that the model was trained with, as texts by dotted name; those changed come first."""
+        used = {**flatten(self.settings), **{name: str(value) for name, value in self.tuned.items()}}
+        return {**{name: used[name] for name in (*self.changed, *self.tuned) if name in used}, **used}
 
     @property
     def notes(self) -> list[str]:

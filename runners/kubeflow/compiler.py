@@ -117,11 +117,9 @@ def _check(workload: "Workload", settings: "Settings") -> None:
 
 def _describe_pipeline(workload: "Workload", settings: "Settings") -> str:
     """Describes the pipeline for people: its image, and the settings that differ from the workload's."""
-    from edgeline.records.run import flatten
-    from pipeline.settings import load
+    from pipeline.settings import find_changed
 
-    defaults, values = (flatten(each.recorded()) for each in (load(workload.settings), settings))
-    changed = [f"{name}={value}" for name, value in values.items() if defaults.get(name) != value]
+    changed = [f"{name}={value}" for name, value in find_changed(settings, workload.settings).items()]
     difference = f"changed from the workload's: {', '.join(changed)}" if changed else "as in the workload"
     return f"{workload.name} in the image {settings.kubeflow.image}; settings {difference}."
 

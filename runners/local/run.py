@@ -238,6 +238,8 @@ class _Session:
         return 0
 
     def _make_record(self, data: Location) -> Run:
+        from pipeline.settings import find_changed
+
         return Run(
             id="",
             workload=self.workload.name,
@@ -245,6 +247,7 @@ class _Session:
             data=str(data),
             push=self.push,
             settings=self.settings.recorded(),
+            changed=tuple(find_changed(self.settings, self.workload.settings)),
             registry=self.settings.registry.of(self.workspace),
             libraries=library_versions(),
             pid=os.getpid(),

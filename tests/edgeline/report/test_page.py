@@ -139,6 +139,14 @@ def test_markup_in_labels_names_and_reasons_stays_text():
     assert "a &amp; b $x_1$" in page
 
 
+def test_settings_that_differ_from_those_of_the_workload_come_first():
+    settings = {"seed": 20, "trainer": {"flip": True, "epochs": 3}}
+    facts = uncharted()
+    facts = replace(facts, run=replace(facts.run, settings=settings, changed=("trainer.epochs",), tuned={}))
+    assert list(facts.run.used_settings) == ["trainer.epochs", "seed", "trainer.flip"]
+    assert "Changed from the workload's: trainer.epochs." in render_run(facts, {}, None)
+
+
 def test_a_quote_ends_no_attribute_of_any_page(tmp_path):
     quoted = "\"'><img src=x onerror=alert(1)>"
     facts = a_run((quoted, f"b{quoted}"), lanes=2, weeks=2, id=quoted)

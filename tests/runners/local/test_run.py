@@ -57,10 +57,11 @@ def test_a_run_whose_worker_cannot_be_started_is_recorded_with_the_reason(option
     def start(*_):
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    named = NamedSettings("shelf", None, ("registry.enabled=false",))
+    named = NamedSettings("shelf", None, ("registry.enabled=false", "trainer.epochs=3"))
     assert run(replace(options, named=named), start) == 1
     (record,) = read_runs(options.workspace)
     assert record.outcome == "failed" and record.reasons == ("Resource temporarily unavailable.",)
+    assert record.changed == ("trainer.epochs",) and record.settings["trainer"]["epochs"] == 3
 
 
 def test_what_alerts_at_the_end_of_a_run_is_of_the_commit_at_its_beginning(options, monkeypatch):
