@@ -12,6 +12,7 @@ from edgeline.alerts.settings import AlertSettings
 from edgeline.edge.variants import ConversionSettings
 from edgeline.errors import UsageError
 from edgeline.gates.settings import ALARM_METRICS, EdgeLimits, EvaluationSettings, GateSettings
+from edgeline.records.run import flatten
 from edgeline.records.served import name_kinds_of_phones
 from edgeline.records.steps import STEPS, select_steps
 from edgeline.release.settings import PushSettings
