@@ -41,7 +41,11 @@ def judge_canary(
     if any(version in change.versions for change in earlier):
         text = f"Version {version} ran before this canary too, and its answers of then are not told apart."
         return rollout, Judgement(
-            "too_few", (f"{text} End it with `edgeline promote` or `edgeline rollback`.",)
+            "too_few",
+            (
+                f"{text} End it with `edgeline promote {version} --reason R` or"
+                f" `edgeline rollback --to {rollout.to_version} --reason R`.",
+            ),
         )
     pushed = find_pushed(push, model, [version]).get(version)  # a damaged one is judged, but not promoted
     return rollout, judge_served(version, served.of(version) if served else None, bounds, pushed)

@@ -12,7 +12,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import AcceptedData, Quarantine, Verdict
-from components.canary import ReleaseSettings, end_canary, renew_pointer
+from components.canary import ReleaseSettings, end_canary, list_endings, renew_pointer
 from components.run_record import command_for_details, leave_record
 from edgeline.errors import DataRefused
 from edgeline.records.run import Run
@@ -56,6 +56,9 @@ def DataGate(
     verdict, served = VERDICT.read(Path(data_verdict.uri)), SERVED.find(Path(quarantine.uri))
     settings = ReleaseSettings.model_validate_json(recorded)
     end_canary(push, model_name, run, settings, served, may_promote=verdict.passed)
+    reasons = verdict.reasons
+    if not verdict.passed:
+        reasons += list_endings(push, model_name, run)
     inputs = {
         "data_verdict": data_verdict,
         "statistics": statistics,
@@ -69,7 +72,7 @@ def DataGate(
     if records:
         known = Run(id=run, workload=model_name, data=data, settings=json.loads(recorded))
         if not verdict.passed:
-            known = replace(known, outcome="refused", reasons=verdict.reasons)
+            known = replace(known, outcome="refused", reasons=reasons)
             renew_pointer(push, model_name, settings.push)
         leave_record(inputs, known, records)
     if not verdict.passed:
@@ -82,7 +85,7 @@ def DataGate(
         elif verdict.features:
             cure = "An earlier span breaks the schema: fix or exclude it, or widen the schema"
         raise DataRefused(
-            " ".join(verdict.reasons),
+            " ".join(reasons),
             "Nothing was trained.",
             f"Details: {command_for_details(records, model_name)}. {cure}.",
         )

@@ -98,7 +98,8 @@ def Pusher(
         rollout, judgement = opened
         wait = (
             f"{rollout.tried} A new model waits until that canary has ended: with more answers, or by"
-            f" `edgeline promote {rollout.versions[1]} --reason R` or `edgeline rollback --reason R`."
+            f" `edgeline promote {rollout.versions[1]} --reason R` or"
+            f" `edgeline rollback --to {rollout.to_version} --reason R`."
         )
         outcome = Push("held", 0, (wait, *judgement.sentences))
     else:

@@ -120,7 +120,7 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
         check_push(place, model, candidate.rollback_epoch, is_signed, percent)
         last, version = read_history(folder, model).last, _choose_next_version(folder, model)
         if last and last.candidate:
-            raise _make_open_error(model, last.candidate)
+            raise _make_open_error(model, last.to_version, last.candidate)
         before = candidate.compared_with
         if last and before is not None and last.to_version > before:
             what = f"compared its model with version {before}" if before else "judged its model by itself"
@@ -278,7 +278,8 @@ def rollout(root: Root, model: str, version: int, percent: float, reason: str, k
         raise UsageError(
             f"A canary cannot have {percent:g} % of the phones.",
             f"Some phones run the candidate, and some production: {MIN_PERCENT} to {MAX_PERCENT} %.",
-            f"Pass such a share, or put it in production for all: `edgeline promote {version} --reason R`.",
+            f"Pass such a share. For all phones: `edgeline promote {version} --reason R`; for none of them:"
+            " `edgeline rollback --reason R`.",
         )
     return _switch_to(root, model, "rollout", version, reason, key, percent)
 
@@ -418,8 +419,8 @@ def _switch_to(
                 "Pass one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
             )
         ends = tried and target == (stays if action == "rollback" else tried.version)
-        if tried and not (ends and (action != "rollout" or percent > tried.percent)):
-            raise _make_open_error(model, tried)
+        if newest and tried and not (ends and (action != "rollout" or percent > tried.percent)):
+            raise _make_open_error(model, newest.to_version, tried)
         if target not in released:
             how = " with --to V" if action == "rollback" else ""
             raise missing_release(model, target, history, others, how)
@@ -460,12 +461,12 @@ def _read_production(place: Location, model: str) -> Release:
     return production
 
 
-def _make_open_error(model: str, tried: Canary) -> UsageError:
+def _make_open_error(model: str, production: int, tried: Canary) -> UsageError:
     return UsageError(
         f"A canary is open: {tried.share} run {model} {tried.version}.",
         "There is one canary at a time, and it ends before anything else gets into production.",
-        f"End it with `edgeline promote {tried.version} --reason R` or `edgeline rollback --reason R`,"
-        f" or widen it with `edgeline rollout {tried.version} --percent P --reason R`.",
+        f"End it with `edgeline promote {tried.version} --reason R` or `edgeline rollback --to {production}"
+        f" --reason R`, or widen it with `edgeline rollout {tried.version} --percent P --reason R`.",
     )
 
 

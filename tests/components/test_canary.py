@@ -116,7 +116,7 @@ def test_while_it_waits_a_new_model_is_held_and_the_same_one_is_tried_already(op
     outcome, _, reasons = Run(tmp_path / "3", "third").push_to(opened, canary_percent=10)
     assert outcome == "held" and reasons == [
         "10 % of phones run the candidate, version 2. A new model waits until that canary has ended: with"
-        " more answers, or by `edgeline promote 2 --reason R` or `edgeline rollback --reason R`.",
+        " more answers, or by `edgeline promote 2 --reason R` or `edgeline rollback --to 1 --reason R`.",
         "No bound on what is served is set: evaluation.served.",
     ]
     outcome, version, reasons = Run(tmp_path / "4", "second", run="run-4").push_to(opened)
@@ -136,8 +136,10 @@ def test_the_gate_ends_it_before_the_run_goes_on_and_a_refused_week_promotes_not
     given = {"model_name": "shelf", "push": str(opened), "recorded": json.dumps(SETTINGS), "run": "run-7"}
     try:
         admit(tmp_path, **given)
-    except DataRefused:
+    except DataRefused as refused:
         assert result == "fail"
+        ended = "This run ended a canary, rollback from version 2 to 1: Of 200 answers"
+        assert (ended in refused.found) == (counts is BAD)
     assert state(opened) == (after, counts is GOOD and result == "fail")
 
 
