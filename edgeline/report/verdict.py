@@ -61,7 +61,11 @@ def list_next_steps(facts: Facts) -> list[str]:
     if run.log and is_here:  # WORKSPACE/runs/ID/run.log
         of += f" --workspace {shlex.quote(str(Path(run.log).parents[2]))}"
     blamed = {*run.blamed_spans, *(span for gate in failed for span in gate.spans)}
-    is_bad_model = run.outcome == "held" and any(gate.gate == "evaluation" for gate in failed)
+    evaluated = [gate.slices for gate in failed if gate.gate == "evaluation"]
+    is_bad_in_field = any(name.startswith("served ") for slices in evaluated for name in slices)
+    is_bad_model = run.outcome == "held" and any(
+        not slices or not all(name.startswith("served ") for name in slices) for slices in evaluated
+    )
     drop = _find_drop(facts.evaluation) if is_bad_model and facts.evaluation else None
     if drop is not None:
         blamed.add(drop[0])
@@ -99,6 +103,12 @@ def list_next_steps(facts: Facts) -> list[str]:
     steps = exclusions if failed else ["No gate failed: the reason says what to do.", *exclusions]
     if drop is not None:
         steps.insert(0, drop[1])
+    if is_bad_in_field:
+        steps.append(
+            "Production answers worse in the field than its bounds allow. Put the release before it back, if"
+            f" that was better: `edgeline rollback --reason R {of}`. Or replace it with a new model: run once"
+            " with `--set evaluation.served=[]`."
+        )
     if is_bad_model:
         steps.append("Look at the weakest slices and the worst mistakes below: are their labels right?")
     if facts.evaluation and facts.evaluation.baseline_version and is_here:
@@ -109,7 +119,8 @@ def list_next_steps(facts: Facts) -> list[str]:
             "If a bound is wrong for this task, change it in the workload's settings, and run again: what did"
             " not change comes from the cache."
         )
-    if not any(reason.startswith(f"{ENDED_CANARY}promote ") for reason in run.reasons):
+    is_promoted = any(reason.startswith(f"{ENDED_CANARY}promote ") for reason in run.reasons)
+    if not is_promoted and not is_bad_in_field:
         steps.append("Production is unchanged, so nothing has to be rolled back.")
     return steps
 

@@ -87,6 +87,15 @@ def test_only_a_model_with_wrong_answers_is_a_reason_to_look_at_labels(gate, is_
     assert not any("If a bound is wrong" in step for step in passed) and list_next_steps(a_run()) == []
 
 
+def test_a_hold_by_what_production_answers_in_the_field_is_no_fault_of_the_new_model():
+    verdict = Verdict("evaluation", "fail", ("Of 60 answers 20 were right.",), slices=("served overall",))
+    steps = " ".join(list_next_steps(replace(ended("held"), gates=(verdict,))))
+    assert "`edgeline rollback --reason R" in steps and "`--set evaluation.served=[]`" in steps
+    assert "are their labels right?" not in steps and "nothing has to be rolled back" not in steps
+    both = replace(verdict, slices=("overall", "served overall"))
+    assert "are their labels right?" in " ".join(list_next_steps(replace(ended("held"), gates=(both,))))
+
+
 def test_the_commands_on_a_page_name_the_workspace_so_that_they_work_in_any_folder():
     place = "--workload shelf --workspace '/my work'"
     verdict = Verdict("data", "fail", spans=("span-00008",), features=("lane_id",))
