@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeline.errors import EdgelineError
+from edgeline.labels import join_names
 from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER
 from edgeline.records.served import ASKED, Answer, Skew
 from edgeline.release.history import read_history
@@ -46,7 +47,8 @@ def measure_skew(push: str, model: str, ingested: Path) -> Iterator[Skew]:
                 differences.setdefault(answer.device, []).append(difference)
         except EdgelineError as error:
             log.warning(
-                "Served scores of %s of version %d were not computed again: %s", variant, version, error
+                "Served scores of %s of version %d, which %s sent, were not computed again: %s",
+                *(variant, version, join_names(sorted({each.device for each in answers}), 3), error.found),
             )
             continue
         yield from (Skew(version, variant, device, tuple(each)) for device, each in differences.items())

@@ -48,6 +48,9 @@ def read_served(span: Span) -> Iterator[Answer | str]:
                 continue
             if not header:
                 header = cells
+                if "\ufffd" in text:
+                    yield f"{place} is not UTF-8"
+                    return
                 if missing := [name for name in COLUMNS if header.count(name) != 1]:
                     yield f"{place} does not have the column {', '.join(missing)} once"
                     return

@@ -188,6 +188,8 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
     undated = Counter(answer.device for answer in kept if not is_dated[answer])
     doubted = [each for each in kept if each.chosen == "person" and each.example not in truths]
     lost = [each.example or f"one of {each.device}" for each in doubted]
+    drawn = [each.example for each in kept if each.chosen == "random" and each.example]
+    unknown = [example for example in drawn if example not in truths]
     by_version = _group(kept, lambda answer: answer.version)
     checked = Counter(each.version for each in kept if each.chosen and each.example in truths)
     # A phone can invent answers, but not that a person checked them.
@@ -205,6 +207,11 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
             len(lost),
             f"Checked answers whose {noun}s are not among the usable data",
             f" ({join_names(lost, 3)})",
+        ),
+        (
+            len(unknown) if 2 * len(unknown) > len(drawn) else 0,
+            f"More than half of the answers drawn at random have {noun}s that are not among the usable data",
+            f" ({join_names(unknown, 3)})",
         ),
         (others, f"Answers by other versions than the {_MOST_VERSIONS} most used, left out", ""),
     )

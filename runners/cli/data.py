@@ -260,7 +260,14 @@ def _import_from_phone(source: Path, data: Path) -> int:
         own = data / "workload.yaml"
 
         def find() -> "Workload":
-            return with_features(find_workload(str(own) if own.is_file() else model))
+            workload = with_features(find_workload(str(own) if own.is_file() else model))
+            if workload.name != model:
+                raise DataRefused(
+                    f"{source} was exported from {model}, and {data} is of {workload.name}.",
+                    "Its answers are those of another model, and would count as this one's.",
+                    "Pass the folder of its model with --data.",
+                )
+            return workload
 
         photos = partial(import_photos, describe=describe_photo, limits=_load_settings(own).data)
         for sentence in phone.import_export(folder, data, find, photos):

@@ -87,8 +87,10 @@ def test_an_export_of_another_kind_or_with_other_labels_changes_nothing(tmp_path
     assert "is of kind photos" in capsys.readouterr().err
     (tmp_path / "t.csv").write_text("body,label\n" + "It works,positive\nIt broke,negative\n" * 5)
     import_table(tmp_path / "t.csv", tmp_path / "t", "label", text="body")
-    assert load(zipped, tmp_path / "t") == 0
-    other = export(tmp_path / "c.zip", "text", texts_csv=texts.replace("negative", "awful"))
+    assert load(zipped, tmp_path / "t") == 4
+    assert "was exported from text, and" in capsys.readouterr().err
+    assert load(export(tmp_path / "b.zip", "t", texts_csv=texts), tmp_path / "t") == 0
+    other = export(tmp_path / "c.zip", "t", texts_csv=texts.replace("negative", "awful"))
     assert load(other, tmp_path / "t") == 4
     assert "has the label awful, which" in capsys.readouterr().err
     assert (len(find_spans(tmp_path / "p")), len(find_spans(tmp_path / "t"))) == (1, 2)

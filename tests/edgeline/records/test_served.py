@@ -110,7 +110,7 @@ def test_what_a_device_sends_twice_counts_once_with_the_check_that_came_later():
 
 def test_a_clock_that_is_years_off_costs_the_week_and_nothing_else():
     answers = [*make(5), *(replace(each, at=0.0, device="d9") for each in make(2))]
-    served = count_served(answers, {})
+    served = count_served(answers, know(make(5), 5))
     (version,) = served.versions
     assert version.total.answers == 7 and version.weeks["2026-W41"].answers == 5 and len(version.weeks) == 1
     assert served.warnings == (
@@ -120,7 +120,7 @@ def test_a_clock_that_is_years_off_costs_the_week_and_nothing_else():
 
 
 def test_what_cannot_be_counted_is_named():
-    answers = [*make(5, chosen="person"), *(replace(ANSWER, version=n) for n in range(1, 61))]
+    answers = [*make(5, chosen="person"), *(replace(ANSWER, version=n, chosen="") for n in range(1, 61))]
     faults = [f"span-00001/served.csv:{line}: no score" for line in (7, 8, 9)]
     served = count_served([*faults, *answers], {}, "photo")
     assert len(served.versions) == 50 and served.unreadable == 3
@@ -137,6 +137,15 @@ def test_a_checked_answer_whose_example_is_nowhere_is_named_by_its_phone():
     assert served.warnings == (
         "Checked answers whose examples are not among the usable data: 1 (one of d1).",
     )
+
+
+def test_draws_that_name_other_examples_than_those_of_the_data_are_named():
+    served = count_served(make(40), know(make(19), 19))
+    assert served.warnings == (
+        "More than half of the answers drawn at random have examples that are not among the usable data: 21"
+        " (span-00001/19.jpg, span-00001/20.jpg, span-00001/21.jpg and 18 more).",
+    )
+    assert not count_served(make(40), know(make(20), 20)).warnings
 
 
 def test_nothing_served_is_nothing():
