@@ -8,6 +8,7 @@ import click
 from edgeline.cli import options as package
 from edgeline.cli.commands import Command
 from edgeline.errors import EdgelineError
+from edgeline.workspace.known_runs import Place, resolve_place
 from runners.cli import options
 from runners.shared.run_options import NamedSettings
 
@@ -26,6 +27,8 @@ def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) 
 
     workload, settings = named.load()
     push = settings.push.root(workspace.absolute())
+    if settings.push.destination is None:  # the last run may have set it
+        _, push, _ = resolve_place(Place(workspace.absolute(), workload.name))
     further = {}
     if store is not None and settings.kubeflow.host is not None:
         further = {"look_further": partial(_look_at_cluster, named, store)}

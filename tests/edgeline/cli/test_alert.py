@@ -11,10 +11,12 @@ from edgeline.cli.alert import alert
 from edgeline.cli.main import main
 from edgeline.errors import UsageError
 from edgeline.journal import utc_now
+from edgeline.release import store
 from edgeline.report import records
 from edgeline.report.facts import Facts
 from edgeline.workspace.runs import RunFolder
 from tests.edgeline.alerts.servers import SECRET
+from tests.edgeline.release.candidates import make_candidate
 
 WEBHOOK = ("--set", "alerts.webhook=$HOOK", "--set", "alerts.min_free_gb=0")
 
@@ -24,6 +26,16 @@ def test_a_timer_tells_of_the_last_run_once(workspace, hook, capsys):
         assert main(["alert", "--workspace", str(workspace), *WEBHOOK]) == 0
         assert "\nHeld back: the model was trained and not pushed" in capsys.readouterr().out
     assert len(hook.messages) == 1
+
+
+def test_the_release_is_looked_for_where_the_last_run_pushed_it(tmp_path, make_run, hook, capsys):
+    store.push(str(tmp_path / "elsewhere"), "shelf", make_candidate(tmp_path / "candidate"))
+    run = make_run(id="20261001-030000", outcome="failed", push=str(tmp_path / "elsewhere"))
+    folder = RunFolder(tmp_path / "workspace" / "runs" / run.id)
+    folder.path.mkdir(parents=True)
+    folder.write(replace(run, started_at=utc_now()))
+    assert main(["alert", "--workspace", str(tmp_path / "workspace"), *WEBHOOK]) == 0
+    assert "In production: version 1" in hook.messages[0]
 
 
 @pytest.mark.parametrize("place", ["--workspace", "--store"])
