@@ -4,6 +4,7 @@ import json
 import logging
 import shlex
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Sc
 from components.artifacts import AcceptedData, Quarantine, Verdict
 from components.canary import ReleaseSettings, end_canary, list_endings, renew_pointer
 from components.run_record import command_for_details, leave_record
-from edgeline.errors import DataRefused
+from edgeline.errors import DataRefused, EdgelineError
 from edgeline.records.run import Run
 from edgeline.records.served import SERVED
 from edgeline.records.verdict import VERDICT
@@ -57,8 +58,9 @@ def DataGate(
     settings = ReleaseSettings.model_validate_json(recorded)
     end_canary(push, model_name, run, settings, served, may_promote=verdict.passed)
     reasons = verdict.reasons
-    if not verdict.passed:
-        reasons += list_endings(push, model_name, run)
+    if not verdict.passed and settings.push.canary_percent:
+        with suppress(EdgelineError):  # a store that cannot be read hides no reason
+            reasons += list_endings(push, model_name, run)
     inputs = {
         "data_verdict": data_verdict,
         "statistics": statistics,

@@ -20,7 +20,7 @@ class Sums(BaseBeamExecutor):
 
 
 class LateSums(LateBeam):
-    runs = f"{Sums.__module__}.Sums"
+    executor_path = f"{Sums.__module__}.Sums"
 
 
 def test_beam_measures_no_size_of_side_inputs(tmp_path: Path, monkeypatch):
