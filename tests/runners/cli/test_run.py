@@ -14,6 +14,7 @@ from data.spans.exclusions import read_decisions
 from edgeline.release import store
 from edgeline.workspace.runs import read_runs
 from runners.local.lock import hold
+from runners.shared.progress import print_line
 from tests.edgeline.release.candidates import make_candidate, make_key
 from tests.runners.cli.process import ROOT, add_week, python
 
@@ -90,10 +91,17 @@ def test_if_changed_runs_again_once_the_canary_has_ended_that_a_model_waited_for
     assert [*before, *(command(*run).code for _ in range(2))] == [4, 0, 4, 0]
 
 
-def test_a_run_that_waits_names_the_one_that_holds_the_workspace_and_goes_on_after_it(tmp_path, command):
+def test_a_run_that_waits_names_the_one_that_holds_the_workspace_and_goes_on_after_it(
+    tmp_path, command, monkeypatch
+):
     with ExitStack() as held:
+
+        def print_and_release(*arguments):
+            print_line(*arguments)
+            Timer(0.5, held.close).start()
+
         held.enter_context(hold(tmp_path / "workspace")).note("20261005-091233")
-        Timer(0.5, held.close).start()
+        monkeypatch.setattr("runners.local.run.print_line", print_and_release)
         ended = command("run", "--data", "photos", "--wait")
     assert f"waits for the end of run 20261005-091233, process {os.getpid()}" in ended.out
     assert ended.code == 2 and "photos is not a folder" in ended.err
