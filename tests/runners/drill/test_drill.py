@@ -50,6 +50,8 @@ SMALL = (
 )
 
 
+# Twelve minutes of a core, where others share it.
+@pytest.mark.timeout(1200)
 @pytest.mark.e2e
 def test_a_full_disk_damaged_photos_and_a_monday_without_a_run_break_no_promise(tmp_path: Path) -> None:
     (plan := tmp_path / "plan.yaml").write_text("1: disk-full-push\n2: corrupt\n3: missed\n")
@@ -59,7 +61,7 @@ def test_a_full_disk_damaged_photos_and_a_monday_without_a_run_break_no_promise(
     sets = [word for setting in (*SMALL, "push.pointer_days=6") for word in ("--set", setting)]
     words = ["drill", "--workspace", str(place), *numbers, "--faults", str(plan), *sets]
     log = tmp_path / "log"
-    code = WarmRun(words, tmp_path, log, log, "edgeline").wait()
+    code = WarmRun(words, tmp_path, log, log, "edgeline").wait(1200)
     assert code == 0 and "Every promise held in all 3 weeks." in log.read_text(), log.read_text()
 
     full, damaged, missed = YEAR.read(place).weeks
