@@ -45,14 +45,17 @@ def DataValidator(
     """
     ingest = INGEST.read(Path(quarantine.uri))
     judged = json.loads(statistics.get_string_custom_property("judged"))
-    counted = Path(artifact_utils.get_split_uri([statistics], "train"))
     curated = next(Path(schema.uri).glob("*.pbtxt"))
-    drift = measure_spans(counted, curated)
+    drift = measure_spans(Path(artifact_utils.get_split_uri([statistics], "train")), curated)
     splits = artifact_utils.decode_split_names(anomalies.split_names)
     outcome = judge(
         ingest,
         place_anomalies(
-            read_anomalies(Path(anomalies.uri), splits), judged, ingest.spans[-1].name, counted, curated
+            read_anomalies(Path(anomalies.uri), splits),
+            judged,
+            ingest.spans[-1].name,
+            Path(statistics.uri),
+            curated,
         ),
         drift,
         _Settings.model_validate_json(settings).gate,

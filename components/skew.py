@@ -48,7 +48,10 @@ def measure_skew(push: str, model: str, ingested: Path) -> Iterator[Skew]:
         except EdgelineError as error:
             log.warning(
                 "Served scores of %s of version %d, which %s sent, were not computed again: %s",
-                *(variant, version, join_names(sorted({each.device for each in answers}), 3), error.found),
+                variant,
+                version,
+                join_names(sorted({each.device for each in answers}), 3),
+                error.found,
             )
             continue
         yield from (Skew(version, variant, device, tuple(each)) for device, each in differences.items())

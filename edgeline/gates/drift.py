@@ -174,8 +174,8 @@ def place_anomalies(
 
     StatisticsGen writes statistics of the newest span for all features, and of the other judged spans for
     those whose drift is measured. Anomalies of spans that were judged by an earlier run, such as those that
-    a narrower schema shows, come from none of the judged ones. `folder` is that of a split in StatisticsGen's
-    artifact, which has all splits, and `schema` the curated schema, a text proto.
+    a narrower schema shows, come from none of the judged ones. `folder` is StatisticsGen's artifact, and
+    `schema` the curated schema, a text proto.
     """
     import tensorflow_data_validation as tfdv
 
@@ -188,12 +188,12 @@ def place_anomalies(
         statistics = statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset])
         return {*tfdv.validate_statistics(statistics, known).anomaly_info}
 
-    for path in folder.parent.glob(f"*/{FOR_DRIFT}"):
+    for path in folder.glob(f"*/{FOR_DRIFT}"):
         for dataset in tfdv.load_stats_binary(str(path)).datasets:
             if dataset.name in broken:
                 broken[dataset.name] |= find_broken(dataset) & {_name(each) for each in dataset.features}
     if newest in broken:
-        for path in folder.parent.glob(f"*/{ALL_FEATURES}"):
+        for path in folder.glob(f"*/{ALL_FEATURES}"):
             for dataset in tfdv.load_stats_binary(str(path)).datasets:
                 if dataset.name == _NEWEST_SLICE:
                     broken[newest] |= find_broken(dataset)

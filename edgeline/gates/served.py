@@ -10,7 +10,7 @@ from edgeline.gates.settings import ServedBound
 from edgeline.labels import join_names
 from edgeline.records.evaluation import Metrics
 from edgeline.records.served import PushedVersion, Served, ServedVersion, Skew, Tally
-from edgeline.records.verdict import Verdict
+from edgeline.records.verdict import SERVED_SLICE, Verdict
 
 _RANK = ("good", "too_few", "bad")
 
@@ -128,7 +128,7 @@ def _judge_slices(
             f" {checked.high:.3f}); at least {required} required."
         )
         if checked.high < limit:
-            yield Judgement("bad", (text,), (f"served {slice_name}",))
+            yield Judgement("bad", (text,), (f"{SERVED_SLICE}{slice_name}",))
         elif checked.share >= limit - ROUNDING:
             yield Judgement("good", (text,))
         else:

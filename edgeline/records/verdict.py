@@ -32,6 +32,7 @@ class Verdict:
 
 VERDICT = JsonFile[Verdict]("verdict.json", Verdict)
 DRIFTED = " has drifted by "  # in the reason of a feature whose distance is beyond its threshold
+SERVED_SLICE = "served "  # begins the name of a slice of what phones answered
 ENDED_CANARY = "This run ended a canary, "  # begins a reason; the action in the store follows
 
 

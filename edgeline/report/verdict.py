@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgeline.errors import Problem
 from edgeline.records.ingest import name_span
-from edgeline.records.verdict import DRIFTED, ENDED_CANARY
+from edgeline.records.verdict import DRIFTED, ENDED_CANARY, SERVED_SLICE
 from edgeline.report.facts import Evaluation, Facts
 from edgeline.report.words import groups, percent
 from edgeline.store.locations import is_url
@@ -62,9 +62,10 @@ def list_next_steps(facts: Facts) -> list[str]:
         of += f" --workspace {shlex.quote(str(Path(run.log).parents[2]))}"
     blamed = {*run.blamed_spans, *(span for gate in failed for span in gate.spans)}
     evaluated = [gate.slices for gate in failed if gate.gate == "evaluation"]
-    is_bad_in_field = any(name.startswith("served ") for slices in evaluated for name in slices)
+    in_field = {name for slices in evaluated for name in slices if name.startswith(SERVED_SLICE)}
+    # A hold by those alone is the fault of production.
     is_bad_model = run.outcome == "held" and any(
-        not slices or not all(name.startswith("served ") for name in slices) for slices in evaluated
+        not slices or not in_field.issuperset(slices) for slices in evaluated
     )
     drop = _find_drop(facts.evaluation) if is_bad_model and facts.evaluation else None
     if drop is not None:
@@ -103,7 +104,7 @@ def list_next_steps(facts: Facts) -> list[str]:
     steps = exclusions if failed else ["No gate failed: the reason says what to do.", *exclusions]
     if drop is not None:
         steps.insert(0, drop[1])
-    if is_bad_in_field:
+    if in_field:
         steps.append(
             "Production answers worse in the field than its bounds allow. Put the release before it back, if"
             f" that was better: `edgeline rollback --reason R {of}`. Or replace it with a new model: run once"
@@ -120,7 +121,7 @@ def list_next_steps(facts: Facts) -> list[str]:
             " not change comes from the cache."
         )
     is_promoted = any(reason.startswith(f"{ENDED_CANARY}promote ") for reason in run.reasons)
-    if not is_promoted and not is_bad_in_field:
+    if not is_promoted and not in_field:
         steps.append("Production is unchanged, so nothing has to be rolled back.")
     return steps
 

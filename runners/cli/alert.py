@@ -27,7 +27,7 @@ def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) 
 
     workload, settings = named.load()
     push = settings.push.root(workspace.absolute())
-    if settings.push.destination is None:  # the last run may have set it
+    if store is None and settings.push.destination is None:  # the last run may have set it
         _, push, _ = resolve_place(Place(workspace.absolute(), workload.name))
     further = {}
     if store is not None and settings.kubeflow.host is not None:

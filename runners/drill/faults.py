@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
+from data.shelf.faults import FAULTS as RENDERED
 from edgeline.errors import UsageError
 
 # The things that a fault may do to its week.
@@ -92,11 +93,8 @@ FAULTS: Mapping[str, Fault] = {
 COPIES = frozenset(("twice", "wrong-week"))
 FILMED_AGAIN = frozenset(("new-camera", "dead-session"))
 CANARIES = frozenset(("canary", "bad-canary"))
-# A week that comes again as another replaces the photos of that week.
-_REPLACED = (
-    *("corrupt", "truncated", "unknown-label", "unlabelled", "label-shift", "null-lane", "new-lane"),
-    *("dark-lens", "flipped-labels"),
-)
+# A week that comes again as another replaces the photos and labels of that week.
+_REPLACED = frozenset((*RENDERED, "flipped-labels"))
 # Faults of a run, which need one; and of two faults that change the same, the second would undo the first.
 _EXCLUDE: Mapping[str, Collection[str]] = {
     "missed": (

@@ -46,13 +46,14 @@ def every_canary_ends_as_it_served(year: Year) -> str:
     name = f"Version {before.candidate} served {'badly' if is_bad else 'well'}"
     # It answered the photos of the weeks after that which began it.
     open_in = list(takewhile(lambda each: each.candidate == before.candidate, year.weeks[-2::-1]))
-    is_told = all(each.is_good for each in (week, *open_in[:-1]))
+    answered = (week, *open_in[:-1])
+    is_told = all(each.is_good for each in answered)
     # A rollback by hand comes after what the run of its week did.
     by_hand = week.ended == "rollback" and "rollback" in before.faults
     is_wrong = week.ended == "promote" if is_bad else week.ended == "rollback" and is_told
     if is_wrong and not by_hand:
         return f"{name}, and its canary ended with a {week.ended}."
-    waited = [each for each in (week, *open_in[:-1]) if each.is_good and "missed" not in each.faults]
+    waited = [each for each in answered if each.is_good and "missed" not in each.faults]
     is_late = week.ended == "waits" and len(waited) >= _WAITS
     return f"{name}, and phones still try it after {len(waited)} good weeks." if is_late else ""
 
