@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from edgeline.release import store
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.runtime import load_bundle
 from edgeline.workspace import runs
 from pipeline.settings import Settings
@@ -120,7 +120,7 @@ def _run_dag(
         bundle = load_bundle(release.manifest, release.read)
         answers = [next(iter(bundle.predict(photo).ranked)) for photo in test[0]]
         predicted = np.array([labels.index(label) for label in answers])
-        facts = records.read(workspace / "runs" / run.id)
+        facts = archive.read(workspace / "runs" / run.id)
         assert facts and facts.training and facts.edge and facts.edge.default_measured
         measured, parameters = facts.edge.default_measured, facts.training.summary.parameters or 0
         size = f"{parameters / 1e6:.2f} M, {measured.size_bytes / 1e6:.2f} MB"

@@ -15,7 +15,7 @@ from tfx.types import artifact as tfx
 from edgeline.journal import library_versions
 from edgeline.records.run import Artifact, Run, Step
 from edgeline.records.steps import STEPS
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import LAUNCHER_FOLDERS, Location, is_url, locate
@@ -46,20 +46,20 @@ def leave_record(
     earlier: list[Facts] = []
     with _warn_on_failure("Earlier runs cannot be read"):
         kept = locate(place) if place else None
-        earlier = [facts for _, facts in records.read_all(kept)][::-1] if kept is not None else []
+        earlier = [facts for _, facts in archive.read_all(kept)][::-1] if kept is not None else []
     with _warn_on_failure("The report of this run was not written"):
         folders = {name: Path(artifact.uri) for name, artifact in inputs.items()}
         if accepted_data:
             folders |= {copy.name: copy for copy in accepted_data.iterdir()}
         if kept is not None:
-            run = replace(run, engine="kubeflow", number=records.number_of(run.id, earlier))
+            run = replace(run, engine="kubeflow", number=archive.number_of(run.id, earlier))
         known = next((facts.run for facts in earlier if facts.run.id == run.id), None)
         run = _complete(run, inputs, known if accepted_data else None)
-        facts, page = records.make(run, Sources(**folders), earlier)
+        facts, page = archive.make(run, Sources(**folders), earlier)
         if folder is not None:
-            records.write(folder, facts, page)
+            archive.write(folder, facts, page)
         if kept is not None:
-            log.info("The report of this run is %s", records.write(kept / run.id, facts, page))
+            log.info("The report of this run is %s", archive.write(kept / run.id, facts, page))
 
 
 def command_for_details(records: str, model: str) -> str:

@@ -172,7 +172,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         )
         hyperparameters = {"hyperparameters": tuner.outputs["best_hyperparameters"]}
     trainer = Trainer(
-        run_fn="trainer_module.run.run_fn",
+        run_fn="trainer_module.run_fn.run_fn",
         **learning_inputs,
         **hyperparameters,
         custom_config=configure("Trainer"),

@@ -11,8 +11,14 @@ from pathlib import Path, PurePath
 
 from data.importers.curated_schema import build_photo_schema
 from data.importers.detection import find_source
+from data.importers.import_report import (
+    ImportReport,
+    check_classes,
+    check_spelling,
+    warn_of_few,
+    warn_of_spellings,
+)
 from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, read_corrected, read_known_looks
-from data.importers.report import ImportReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
 from data.importers.sessions import NewPhoto, group_photos
 from data.importers.sides import assign_splits
 from data.importers.source import LabelledPhoto, RefusedPhoto, Source

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from data.importers.report import NOTHING_NEW, ImportReport
+from data.importers.import_report import NOTHING_NEW, ImportReport
 from data.importers.workload_files import WORKLOAD, read_workload
 from data.spans.layout import Span, add_span, find_usable_spans, replace_file
 from data.spans.served import read_served

@@ -28,8 +28,14 @@ from data.importers.column_kinds import (
 )
 from data.importers.columns import MOST_CATEGORIES, MOSTLY, RESERVED, RESERVED_BY_WINDOWS, ColumnProfile
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
+from data.importers.import_report import (
+    TableReport,
+    check_classes,
+    check_spelling,
+    warn_of_few,
+    warn_of_spellings,
+)
 from data.importers.known_rows import count_relabelled, digest_row, find_known_rows, read_span
-from data.importers.report import TableReport, check_classes, check_spelling, warn_of_few, warn_of_spellings
 from data.importers.workload_files import (
     WORKLOAD,
     add_files,

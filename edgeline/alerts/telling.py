@@ -27,7 +27,7 @@ from edgeline.release import store
 from edgeline.release.durable import only_writer
 from edgeline.release.history import read_signed
 from edgeline.release.layout import PushFolder
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.facts import Facts
 from edgeline.store.locations import Location, locate, read_bytes
 from edgeline.workspace.known_runs import find_written_facts
@@ -77,7 +77,7 @@ def look_at_workspace(
     workspace, known = workspace.absolute(), read_all(workspace)
     runs = [item for item in known if item[1].workload == model and item[1].outcome != "running"]
     history = [find_written_facts(run, folder) or Facts(run) for folder, run in runs[-1 - COMPARED :]]
-    page = runs[-1][0].path / records.PAGE if runs else None
+    page = runs[-1][0].path / archive.PAGE if runs else None
     unrecorded = 1 + max((run.number for _, run in known), default=0)
     if not_begun is not None:
         run = Run(id="", workload=model, number=unrecorded, outcome="failed", error=not_begun)
@@ -100,9 +100,9 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
 
     `now` is the run that ends, in case its record could not be written.
     """
-    known, push = [facts for _, facts in records.read_all(root)], root.parent.parent
+    known, push = [facts for _, facts in archive.read_all(root)], root.parent.parent
     if now is not None:
-        number, others = records.number_of(now.id, known), [f for f in known if f.run.id != now.id]
+        number, others = archive.number_of(now.id, known), [f for f in known if f.run.id != now.id]
         written = (f for f in known if (f.run.id, f.run.outcome) == (now.id, now.outcome))
         current = next(written, Facts(now))
         known = [*others, replace(current, run=replace(current.run, number=number))]
@@ -115,7 +115,7 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
         place=f"--workload {root.name} --store {shlex.quote(str(push))}",
         folders=(push,) if isinstance(push, Path) else (),
         state=root / "alerts.json",
-        report=str(root / history[-1].run.id / records.PAGE) if history else "",
+        report=str(root / history[-1].run.id / archive.PAGE) if history else "",
     )
 
 
@@ -198,7 +198,7 @@ def written() -> str:
 def _write_state(place: Location, state: State) -> list[str]:
     """Replaces the state's file; returns a warning if that fails."""
     try:
-        records.write_file(place, encode(state) + b"\n")
+        archive.write_file(place, encode(state) + b"\n")
     except (EdgelineError, OSError) as error:
         return [f"The alerts could not be recorded, so they are sent again: {getattr(error, 'found', error)}"]
     return []

@@ -10,7 +10,7 @@ from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import UsageError
-from edgeline.report import records, words
+from edgeline.report import archive, words
 from edgeline.report.changes import Change
 from edgeline.report.compare import Comparison, SlicePair, pair_slices, render_diff
 from edgeline.report.facts import Slice
@@ -49,7 +49,7 @@ def diff(first: str, second: str, place: Place, as_json: bool) -> int:
             say(line.replace("\u00a0", " "))
     written = True
     try:
-        records.write_file(page, render_diff(comparison, [run.link for run in runs]).encode())
+        archive.write_file(page, render_diff(comparison, [run.link for run in runs]).encode())
     except OSError as error:  # The comparison itself can be read without its page.
         written = False
         note(f"The page {page} was not written: {error.strerror or error}.")

@@ -18,7 +18,7 @@ from edgeline.errors import EdgelineError
 from edgeline.prediction.inputs import Input, answer, check_kind, find_inputs, read_inputs
 from edgeline.release import store
 from edgeline.release.acceptance import terms
-from edgeline.report.records import write_file
+from edgeline.report.archive import write_file
 from edgeline.runtime import Answer, Bundle, load_bundle
 from edgeline.workspace.known_runs import Place, resolve_place
 

@@ -297,12 +297,12 @@ def _start_mirror(last: Run | None, root: str, place: Place) -> None:
     """Starts a process that updates MLflow's aliases; nothing waits for it, since production has changed."""
     last, registry = _find_own(last, root, place), find_registry(last, place.workspace)
     if last is not None and registry:
-        from edgeline.mlflow import mirror
+        from edgeline.mlflow import updates
 
         last = replace(last, registry=registry, push=root)
-        log = mirror.locate_log(place.workspace)
+        log = updates.locate_log(place.workspace)
         try:
-            mirror.start(last, place.workspace)
+            updates.start(last, place.workspace)
         except OSError as error:  # Production has changed all the same.
             note(f"The next run or `edgeline ui` updates MLflow: {error.strerror}: {error.filename}.")
         else:

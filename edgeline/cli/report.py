@@ -13,7 +13,7 @@ from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import EdgelineError
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.facts import Facts
 from edgeline.report.index import Mark, render_index
 from edgeline.report.timelines import make_row
@@ -54,7 +54,7 @@ def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
 
 def _find_in_workspace(place: Place, run_id: str) -> tuple[Path, Facts]:
     folder, run = find_run(place.workspace, run_id, place.workload)
-    page = folder.path.absolute() / records.PAGE
+    page = folder.path.absolute() / archive.PAGE
     facts = find_written_facts(run, folder)
     if facts is None or not page.is_file():
         facts = write_report(run, folder)[1]
@@ -76,10 +76,10 @@ def _find_in_store(place: Place, run_id: str) -> tuple[Path, Facts]:
 def write_index(place: Place) -> tuple[Path, dict[str, Any]]:
     """Writes the page of all runs; returns its path and JSON document. Raises as `find_known_runs` does."""
     model, pages, runs = find_known_runs(place)
-    with ThreadPoolExecutor(records.READERS) as pool:
+    with ThreadPoolExecutor(archive.READERS) as pool:
         rows = list(pool.map(lambda run: make_row(run.facts, run.link), runs))
     name = "index.html" if place.store else f"index-{model}.html"
-    records.write_file(pages / name, render_index(model, rows, _read_changes(place, model)).encode())
+    archive.write_file(pages / name, render_index(model, rows, _read_changes(place, model)).encode())
     return pages / name, {"model": model, "report": str(pages / name), "runs": to_builtins(rows)}
 
 

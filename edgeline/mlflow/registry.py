@@ -25,7 +25,7 @@ from edgeline.release.durable import only_writer
 from edgeline.release.history import History, previous_version, read_history
 from edgeline.release.layout import LABELS, PREPROCESSING, Damaged, PushFolder
 from edgeline.release.releases import read_release
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.facts import Facts, Slice
 from edgeline.report.verdict import describe_outcome
 from edgeline.store.locations import Location, locate, read_bytes
@@ -72,7 +72,7 @@ def update_mlflow(
         artifacts.mkdir(parents=True, exist_ok=True)
         with only_writer(artifacts / ".lock", LONGEST_S):
             registry = Registry(uri, artifacts, model)
-            registry.copy_runs(chain(runs, records.read_all(locate(root) / "runs" / model)))
+            registry.copy_runs(chain(runs, archive.read_all(locate(root) / "runs" / model)))
             registry.register_releases(root)
             return registry.experiment
     except Exception as error:  # Anything of MLflow, its database or the network: no decision rests on them.
@@ -170,7 +170,7 @@ class Registry:
         if datasets:
             self._client.log_inputs(run, datasets)
         with suppress(FileNotFoundError):
-            self._client.log_text(run, read_bytes(folder / records.PAGE).decode(), records.PAGE)
+            self._client.log_text(run, read_bytes(folder / archive.PAGE).decode(), archive.PAGE)
         if ours.outcome != "running":  # a cluster's run that goes on, or was lost
             self._client.set_terminated(run, _STATUS.get(ours.outcome, "FINISHED"), at)
         self._client.set_tag(run, _OUTCOME, ours.outcome)

@@ -140,7 +140,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "Trainer": StepInfo(
         "Trains the model.",
-        code=("trainer_module.run",),
+        code=("trainer_module.run_fn",),
         workload_code=("module",),
         after=("ExampleGen", "ImportSchemaGen", "Transform", "Tuner"),
         inputs=("workload", "weights"),

@@ -9,7 +9,7 @@ from edgeline.errors import UsageError
 from edgeline.records.run import Run
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import make_missing_model_error, models
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.collect import collect
 from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
@@ -56,15 +56,15 @@ class KnownRun:
         """
         folder = self.folder.absolute() if isinstance(self.folder, Path) else self.pages / self.folder.name
         try:
-            written = records.read(folder)
+            written = archive.read(folder)
             if isinstance(self.folder, Path):
                 if written and written.run.outcome != self.facts.run.outcome:
                     return None
             elif written != self.facts:
-                records.write(folder, self.facts, read_bytes(self.folder / records.PAGE).decode())
+                archive.write(folder, self.facts, read_bytes(self.folder / archive.PAGE).decode())
         except FileNotFoundError:
             return None
-        return folder / records.PAGE if (folder / records.PAGE).is_file() else None
+        return folder / archive.PAGE if (folder / archive.PAGE).is_file() else None
 
     @property
     def link(self) -> str | None:
@@ -117,7 +117,7 @@ def find_known_run(place: Place, run_id: str) -> KnownRun:
         return _read_folder(place, *find_run(place.workspace, run_id, place.workload))
     root, model = _find_records(place.store, place.workload)
     wanted = in_production(place.store, model) if run_id == PRODUCTION else run_id
-    known = records.read_all(root)
+    known = archive.read_all(root)
     wanted = complete_id(wanted, [facts.run.id for _, facts in known])
     chosen = [item for item in known if wanted in ("latest", item[1].run.id)]
     if not chosen:
@@ -141,7 +141,7 @@ def find_known_runs(place: Place) -> tuple[str, Path, list[KnownRun]]:
         return model, place.workspace.absolute() / "runs", runs
     root, model = _find_records(place.store, place.workload)
     pages = _locate_pages(place, model)
-    return model, pages, [KnownRun(facts, folder, pages) for folder, facts in records.read_all(root)]
+    return model, pages, [KnownRun(facts, folder, pages) for folder, facts in archive.read_all(root)]
 
 
 def _read_folder(place: Place, folder: RunFolder, run: Run) -> KnownRun:
@@ -150,7 +150,7 @@ def _read_folder(place: Place, folder: RunFolder, run: Run) -> KnownRun:
 
 def find_written_facts(run: Run, folder: RunFolder) -> Facts | None:
     """Returns the facts that a run's page shows; None if it has no page, or one from before the run ended."""
-    facts = records.read(folder.path)
+    facts = archive.read(folder.path)
     if facts is None or run.outcome == "running" or facts.run.outcome != run.outcome:
         return None
     return replace(facts, run=run)
@@ -164,10 +164,10 @@ def read_facts(run: Run, folder: RunFolder) -> Facts:
 def write_report(run: Run, folder: RunFolder) -> tuple[Path, Facts]:
     """Builds the page of an ended run from the outputs of its steps; returns its path, and the facts."""
     newest_first = reversed(read_all(folder.path.parent.parent))
-    earlier = filter(None, (records.read(known.path) for known, _ in newest_first))
-    facts, page = records.make(run, Sources.of(run), earlier, folder.path)
-    records.write(folder.path, facts, page)
-    return folder.path / records.PAGE, facts
+    earlier = filter(None, (archive.read(known.path) for known, _ in newest_first))
+    facts, page = archive.make(run, Sources.of(run), earlier, folder.path)
+    archive.write(folder.path, facts, page)
+    return folder.path / archive.PAGE, facts
 
 
 def _find_records(store: str, named: str | None) -> tuple[Location, str]:

@@ -18,8 +18,8 @@ from runners.cli.server import port, serve
 @port(5000, "5000")
 def ui(place: Place, port: int) -> int:
     """Updates MLflow, and serves its pages of all runs and releases."""
-    from edgeline.mlflow.mirror import mirror
     from edgeline.mlflow.registry import ENVIRONMENT
+    from edgeline.mlflow.updates import mirror
 
     last, root, model = resolve_known_place(place, "It has no runs to show.")
     uri = find_registry(last, place.workspace) or locate_registry(place.workspace)

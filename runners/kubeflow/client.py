@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from edgeline.errors import EdgelineError, UsageError
 from runners.kubeflow.errors import explain_errors
-from runners.kubeflow.steps import ENDED, is_settled, read_workload, take_tasks
+from runners.kubeflow.run_steps import ENDED, is_settled, read_workload, take_tasks
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload

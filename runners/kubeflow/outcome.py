@@ -18,7 +18,7 @@ from edgeline.records.outcome import Outcome, find_outcome
 from edgeline.records.steps import RELEASE_GATE, STEPS, find_helped_step, find_step
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.pods import Pod, explain_ending, read_pods
-from runners.kubeflow.steps import Step
+from runners.kubeflow.run_steps import Step
 
 PUSHER = "Pusher"
 _OLDER = "or the image is older than this edgeline: build it again, and submit the run with the new one."

@@ -13,11 +13,11 @@ from edgeline.records import run as record
 from edgeline.records.events import StepChanged
 from edgeline.records.outcome import Outcome
 from edgeline.records.steps import STEPS
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.store.locations import locate
 from edgeline.workspace.closing import verdict_lines
 from runners.kubeflow.outcome import PUSHER, StepLost, conclude
-from runners.kubeflow.steps import ENDED, Step, order_steps, read_steps, read_workload
+from runners.kubeflow.run_steps import ENDED, Step, order_steps, read_steps, read_workload
 from runners.kubeflow.target import Target, upload
 from runners.kubeflow.watch import Follower, Patience
 
@@ -103,10 +103,10 @@ def send_alerts_for_last_run(target: Target, store: str) -> None:
 
 def _report_lost_run(target: Target, run_id: str, outcome: Outcome, store: str) -> None:
     """Writes the record of a failed run and sends alerts, unless the step that ended the run did."""
-    from runners.kubeflow.pod.record import record_end, send_alerts_for_end
+    from runners.kubeflow.pod.run_end import record_end, send_alerts_for_end
 
     root = f"{store}/runs/{target.workload.name}"
-    known = records.read(locate(root) / run_id)
+    known = archive.read(locate(root) / run_id)
     if outcome.outcome == "failed" and (known is None or known.run.outcome == "running"):
         problem = Problem(" ".join(outcome.reasons), "No step of the run could report it.", outcome.do)
         record_end(run_id, root, outcome, problem)

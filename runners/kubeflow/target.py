@@ -13,7 +13,7 @@ from edgeline.journal import get_user_and_host
 from edgeline.release.signing import KEY_VARIABLE
 from runners.kubeflow.access import connect
 from runners.kubeflow.client import Cluster, Version
-from runners.kubeflow.steps import read_workload
+from runners.kubeflow.run_steps import read_workload
 from runners.shared.run_options import NamedSettings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from edgeline.workspace.closing import duration
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.errors import Unavailable
 from runners.kubeflow.pods import Trouble, find_troubles, read_pods
-from runners.kubeflow.steps import ENDED, Step, is_pending, is_settled, read_steps, signature
+from runners.kubeflow.run_steps import ENDED, Step, is_pending, is_settled, read_steps, signature
 
 
 @dataclass(frozen=True)

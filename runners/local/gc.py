@@ -34,7 +34,7 @@ from edgeline.journal import format_utc
 from edgeline.mlflow import registry
 from edgeline.records.run import UNFINISHED, Run
 from edgeline.release import store
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.store.locations import Location, is_url, locate, measure_size
 from edgeline.workspace import runs
 from edgeline.workspace.runs import RunFolder
@@ -88,7 +88,7 @@ class Inventory:
         self._models = (model,) if model else self._run_models or store.models(root)
         self._releases = {name: store.releases(root, name) for name in self._models}
         self._in_use = [run for name in self._models for run in self._find_runs_in_use(name)]
-        self._records = {name: records.read_all(locate(root) / "runs" / name) for name in self._models}
+        self._records = {name: archive.read_all(locate(root) / "runs" / name) for name in self._models}
 
     def _find_runs_in_use(self, model: str) -> list[str]:
         """Returns the ids of the runs that pushed the release in production and the candidate of a canary."""
@@ -121,7 +121,7 @@ class Inventory:
         for name in self._models:
             releases[name] = store.collect(self._root, name, in_store, dry_run=True)
             ids |= {each.manifest.run for each in self._releases[name] if each.version not in releases[name]}
-            old[name] = records.find_old(self._records[name], in_store, ids)
+            old[name] = archive.find_old(self._records[name], in_store, ids)
             ids |= {facts.run.id for at, facts in self._records[name] if at not in old[name]}
         pages = (
             self._workspace / "reports" / name / at.name for name, places in old.items() for at in places
@@ -192,7 +192,7 @@ def collect(
         for name in waste.releases:
             store.collect(root, name, in_store or keep)
         for record in (place for sizes in waste.records.values() for place in sizes):
-            records.remove(record)
+            archive.remove(record)
     return replace(waste, rows=rows)
 
 

@@ -21,7 +21,7 @@ from edgeline.cli.stdout import print_json
 from edgeline.errors import DataRefused, EdgelineError, Problem, UsageError, WorkspaceLocked
 from edgeline.failures import describe
 from edgeline.journal import library_versions, utc_now
-from edgeline.mlflow import mirror
+from edgeline.mlflow import updates
 from edgeline.records.events import Event, Planned, Warned, listen
 from edgeline.records.outcome import INTERRUPTED_EXIT
 from edgeline.records.run import CODE, UNFINISHED, Run
@@ -295,7 +295,7 @@ class _Session:
         # MLflow is imported meanwhile too. If the run ends before that, the next run brings it there.
         if run.registry is not None and self.mirror is None:
             try:
-                self.mirror = mirror.start(run, self.workspace, wait=True)
+                self.mirror = updates.start(run, self.workspace, wait=True)
             except OSError as error:  # No run depends on its mirror.
                 text = f"MLflow lacks this run: {error.strerror}: {error.filename}."
                 progress.say(f"{text} The next run or `edgeline ui` adds it.", "yellow")
@@ -366,7 +366,7 @@ class _Session:
                 folder.write(run)
                 log.writelines(f"{failure}\n" for failure in failures)
         # The mirror takes all runs that have ended, so a run that goes on without a span leaves it waiting.
-        if is_last and self.mirror and (problem := mirror.finish(self.mirror, self.workspace)):
+        if is_last and self.mirror and (problem := updates.finish(self.mirror, self.workspace)):
             print_line(self.console, problem, "yellow")
         if self.options.as_json and is_last:
             print_json({**to_builtins(run), "report": str(page) if page else None})

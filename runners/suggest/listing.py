@@ -8,8 +8,8 @@ from pathlib import Path
 
 from data.photos.thumbnails import make_thumbnail
 from edgeline.errors import UsageError
+from edgeline.report.archive import write_file
 from edgeline.report.page import render
-from edgeline.report.records import write_file
 from edgeline.store.locations import read_bytes
 from runners.suggest.suggestions import Suggestions
 

@@ -17,7 +17,7 @@ from data.photos.labels_file import LabelRow, write_span
 from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
 from tests.data.sample_photos import encode, phone_exif
 from tests.shared import make_once
-from trainer_module.run import run_fn
+from trainer_module.run_fn import run_fn
 from trainer_module.settings import LearningSettings, ModelSettings, TrainerSettings
 
 MODEL = ModelSettings(image_size=32)

@@ -26,9 +26,9 @@ from edgeline.release import store
 from edgeline.release.history import find_signed
 from edgeline.release.layout import PushFolder
 from edgeline.release.signing import KEY_VARIABLE, PRIVATE, make_pair
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.workspace.closing import headline
-from runners.kubeflow.pod.record import record_end
+from runners.kubeflow.pod.run_end import record_end
 from tests.components.steps import admit, artifact, execute
 from tests.edgeline.release.candidates import make_candidate, make_key
 
@@ -92,7 +92,7 @@ def test_the_page_is_in_the_artifact_and_in_the_records(tmp_path):
     output = leave(tmp_path, "run-1", tmp_path / "records")
     for name in ("report.html", "facts.json"):
         assert (output / name).read_bytes() == (tmp_path / "records" / "run-1" / name).read_bytes()
-    facts = records.read(output)
+    facts = archive.read(output)
     assert (facts.run.id, facts.run.engine, facts.run.outcome) == ("run-1", "kubeflow", "pushed")
     assert (facts.run.version, facts.run.reasons) == (3, ("So it is.",))
     assert facts.run.settings == {"seed": 20}
@@ -109,7 +109,7 @@ def test_the_page_is_in_the_artifact_and_in_the_records(tmp_path):
 def test_without_a_place_for_records_the_page_is_in_the_artifact_with_addresses_outside_the_pod(tmp_path):
     missing = artifact(ExampleStatistics, Path("/minio/mlpipeline/v2/shelf/run-1/StatisticsGen/statistics"))
     leave_record({"statistics": missing}, Run(id="run-1", workload="shelf", outcome="pushed"), "", tmp_path)
-    facts = records.read(tmp_path)
+    facts = archive.read(tmp_path)
     assert (tmp_path / "report.html").is_file() and facts.run.engine == "local"
     (found,) = facts.run.artifacts
     assert (found.step, found.uri) == (
@@ -141,7 +141,7 @@ def refuse(folder: Path, place: object) -> None:
 
 def test_a_run_that_goes_on_leaves_what_is_known_of_it_should_it_come_to_no_end(tmp_path):
     judge(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
-    facts = records.read(tmp_path / "records" / "run-9")
+    facts = archive.read(tmp_path / "records" / "run-9")
     assert facts.run.outcome == "running" and facts.data and facts.run.reasons == ()
     page = (tmp_path / "records" / "run-9" / "report.html").read_text()
     assert "The run is in progress." in page
@@ -169,7 +169,7 @@ def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_pat
     judge(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
     problem = Problem("No room on the disk.")
     record_end("run-9", str(tmp_path / "records"), Outcome.of_problem(problem, "Trainer"), problem)
-    facts = records.read(tmp_path / "records" / "run-9")
+    facts = archive.read(tmp_path / "records" / "run-9")
     assert facts.run.outcome == "failed"
     assert facts.run.reasons == ("No room on the disk.",)
     assert facts.data and facts.run.steps[-1].name == "Trainer"
@@ -182,7 +182,7 @@ def test_a_step_that_fails_after_the_push_does_not_say_that_nothing_was_pushed(t
     store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "made", run="run-9"))
     problem = Problem("No room on the disk.")
     record_end("run-9", place, Outcome.of_problem(problem, "RunReport"), problem)
-    facts = records.read(tmp_path / "push/runs/shelf/run-9")
+    facts = archive.read(tmp_path / "push/runs/shelf/run-9")
     assert headline(facts.run) == "Failed after version 1 of shelf was pushed."
     page = (tmp_path / "push/runs/shelf/run-9/report.html").read_text()
     assert "failed in RunReport, after version 1 was pushed" in page
@@ -190,7 +190,7 @@ def test_a_step_that_fails_after_the_push_does_not_say_that_nothing_was_pushed(t
 
 def test_a_run_whose_data_is_refused_leaves_its_record_before_it_ends(tmp_path):
     refuse(tmp_path, tmp_path / "records")
-    facts = records.read(tmp_path / "records" / "run-9")
+    facts = archive.read(tmp_path / "records" / "run-9")
     assert facts.run.outcome == "refused"
     assert facts.gates[0].reasons == ("Far too dark.",)
     page = (tmp_path / "records" / "run-9" / "report.html").read_text()

@@ -13,7 +13,7 @@ from edgeline.records.edge import LABELS_FILE_NAME, PREDICTIONS, Prediction
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.records.run import Run
 from edgeline.release import store
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.facts import Evaluation, Facts, Slice
 from edgeline.store.locations import locate
 from edgeline.workspace.known_runs import KnownRun
@@ -227,7 +227,7 @@ def test_the_pipeline_takes_paths_and_a_single_setting(tmp_path, given, problem)
 
 def test_who_lists_the_runs_of_a_bucket_gets_no_files(bucket, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    records.write(locate(bucket) / "runs/shelf/a-run", a_run(id="a-run"), "<p>its page")
+    archive.write(locate(bucket) / "runs/shelf/a-run", a_run(id="a-run"), "<p>its page")
 
     (run,) = edgeline.open(bucket).runs()
     assert run.id == "a-run" and not any(tmp_path.iterdir())

@@ -76,9 +76,9 @@ def trained(files, transform_output, tmp_path_factory) -> Path:
     """The folder of one whole run_fn."""
 
     def train(folder: Path) -> Path:
-        from trainer_module import run
+        from trainer_module import run_fn
 
-        run.run_fn(run_arguments(files, transform_output, folder))
+        run_fn.run_fn(run_arguments(files, transform_output, folder))
         return folder
 
     return make_once(tmp_path_factory, "trained", train)

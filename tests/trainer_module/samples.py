@@ -156,11 +156,11 @@ two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
 from edgeline.errors import EdgelineError
 from trainer_module.networks import backbones
-from trainer_module import run
+from trainer_module import run_fn
 backbones.DROPOUT = 0.0
 for arguments in json.loads(sys.argv[1]):
     try:
-        run.run_fn(types.SimpleNamespace(**arguments))
+        run_fn.run_fn(types.SimpleNamespace(**arguments))
     except EdgelineError as refused:
         print(refused)
 """

@@ -50,7 +50,7 @@ def show(
 
 def _make_page(step: str, executor_input: Json) -> str:
     try:
-        from edgeline.report.steps import step_page
+        from edgeline.report.step_pages import step_page
 
         return step_page(step, _find_sources(step, executor_input))
     except Exception as error:
@@ -65,14 +65,14 @@ def _add_week(title: str, step: str) -> str:
 
 
 def _collect_metrics(step: str, executor_input: Json) -> Json:
-    from edgeline.report.steps import step_metrics
+    from edgeline.report.step_pages import step_metrics
 
     name = _add_week(f"Figures of {step}", step)
     return {"display_name": name, **step_metrics(step, _find_sources(step, executor_input))}
 
 
 def _collect_confusion(step: str, executor_input: Json) -> Json:
-    from edgeline.report.steps import step_confusion, step_roc
+    from edgeline.report.step_pages import step_confusion, step_roc
 
     sources = _find_sources(step, executor_input)
     shown: Json = {}

@@ -17,7 +17,7 @@ from edgeline.journal import utc_now
 from edgeline.records.run import Run, Step
 from edgeline.records.verdict import Verdict
 from edgeline.release import store
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.facts import Facts
 from edgeline.store.locations import locate
 from tests.edgeline.release.candidates import make_candidate, make_key, spoil_signature
@@ -51,7 +51,7 @@ class Workspace:
             **{"started_at": utc_now(), **values},
         )
         folder = write_run(self.path, run)
-        records.write(folder.path, Facts(run, gates=gates), "<!DOCTYPE html>")
+        archive.write(folder.path, Facts(run, gates=gates), "<!DOCTYPE html>")
 
     def run(self, outcome, *reasons, **values):
         self.record(outcome, *reasons, **values)
@@ -244,9 +244,9 @@ def test_runs_on_a_cluster_keep_what_was_told_beside_their_records(hook, bucket)
     def end(run, outcome, recorded=True, **values):
         ended = Run(id=run, workload="shelf", engine="kubeflow", outcome=outcome, **values)
         if recorded:
-            _, *earlier = [None, *(facts for _, facts in records.read_all(root))]
-            number = records.number_of(run, earlier)
-            records.write(root / run, Facts(replace(ended, number=number)), "<!DOCTYPE html>")
+            _, *earlier = [None, *(facts for _, facts in archive.read_all(root))]
+            number = archive.number_of(run, earlier)
+            archive.write(root / run, Facts(replace(ended, number=number)), "<!DOCTYPE html>")
         return send_new_alerts(settings, partial(look_at_store, root, ended))
 
     failed = {"reasons": ("Trainer: out of memory.",), "steps": (Step("Trainer", "failed"),)}

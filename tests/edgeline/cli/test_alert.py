@@ -12,7 +12,7 @@ from edgeline.cli.main import main
 from edgeline.errors import UsageError
 from edgeline.journal import utc_now
 from edgeline.release import store
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.facts import Facts
 from edgeline.workspace.runs import RunFolder
 from tests.edgeline.alerts.servers import SECRET
@@ -46,7 +46,7 @@ def test_without_a_name_every_model_is_looked_at(place, tmp_path, make_run, hook
         folder = RunFolder(tmp_path / "runs" / (run.id if place == "--workspace" else f"{model}/{run.id}"))
         folder.path.mkdir(parents=True)
         folder.write(run)
-        records.write(folder.path, Facts(run), "<!DOCTYPE html>")
+        archive.write(folder.path, Facts(run), "<!DOCTYPE html>")
     # The command of the package; that of the project alerts on the workload whose settings it reads.
     assert alert.main([place, str(tmp_path), *WEBHOOK], standalone_mode=False) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgeline.release import store as releases
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.store.locations import locate
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run, a_slice
@@ -32,7 +32,7 @@ def workspace(tmp_path):
     for number, run in enumerate((FIRST, SECOND, THIRD), start=1):
         facts = worse(run) if run == THIRD else a_run(id=run)
         folder = write_run(root, replace(facts.run, number=number, push=str(tmp_path / "push")))
-        records.write(folder.path, facts, "<p>page")
+        archive.write(folder.path, facts, "<p>page")
         if run != THIRD:
             releases.push(
                 str(tmp_path / "push"), "shelf", make_candidate(tmp_path / run, run, size=100, run=run)
@@ -116,7 +116,7 @@ def store(tmp_path):
     releases.push(place, "shelf", make_candidate(tmp_path / "c", "c", size=100, run="11-uuid"))
     for number, facts in enumerate((a_run(id="11-uuid"), worse("22-uuid"))):
         facts = replace(facts, run=replace(facts.run, number=number))
-        records.write(locate(place) / "runs" / "shelf" / facts.run.id, facts, f"<p>run {number}")
+        archive.write(locate(place) / "runs" / "shelf" / facts.run.id, facts, f"<p>run {number}")
     return place
 
 

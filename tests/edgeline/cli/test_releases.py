@@ -14,7 +14,7 @@ from edgeline.records.training import Estimate
 from edgeline.release import store
 from edgeline.release.settings import PushSettings
 from edgeline.release.signing import PRIVATE, format_public_key, make_pair, signing_key
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.store.locations import locate
 from edgeline.workspace.runs import RunFolder
 from runners.local.lock import hold
@@ -64,7 +64,7 @@ def test_old_releases_of_a_bucket_and_records_of_a_cluster_are_collected_from_an
     code, said = edgeline("gc", "--keep", "1", "--store", url, "--dry-run", "--json")
     assert code == 0 and list(json.loads(said)["releases of shelf"]) == ["1"]
     for number, run in enumerate(("a", "b"), start=1):
-        records.write(locate(url) / "runs" / "shelf" / run, a_run(id=run, number=number), "<p>")
+        archive.write(locate(url) / "runs" / "shelf" / run, a_run(id=run, number=number), "<p>")
     code, said = edgeline("gc", "--keep", "1", "--store", url)
     assert "records of shelf          1" in said
     assert code == 0 and "releases of shelf         1" in said and "Freed 0.0 MB." in said

@@ -8,7 +8,7 @@ import pytest
 
 from edgeline.records.run import Step
 from edgeline.release import store as store_of_releases
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.store.locations import locate
 from edgeline.workspace.runs import read_all
 from tests.edgeline.release.candidates import make_candidate
@@ -50,7 +50,7 @@ def test_it_makes_the_page_where_it_is_missing_and_prints_its_path(call, report,
 
 def test_a_page_from_before_the_run_had_ended_is_made_again(report, workspace):
     page = workspace / "runs" / "20261005-091233" / "report.html"
-    records.write(page.parent, a_run(outcome="running"), "early")
+    archive.write(page.parent, a_run(outcome="running"), "early")
     report("20261005-091233")
     assert "early" not in page.read_text()
     (folder, run), _ = read_all(workspace)
@@ -83,7 +83,7 @@ def test_the_index_has_a_row_for_every_run_and_links_where_there_is_a_page(repor
 
 def test_the_index_does_not_link_a_page_from_before_a_run_was_killed(report, workspace):
     page = workspace / "runs" / "20261005-091233" / "report.html"
-    records.write(page.parent, a_run(outcome="running"), "early")
+    archive.write(page.parent, a_run(outcome="running"), "early")
     report("--index")
     assert "20261005-091233/report.html" not in (workspace / "runs" / "index-shelf.html").read_text()
 
@@ -94,7 +94,7 @@ def store(request, tmp_path):
     place = str(tmp_path / "push") if request.param == "folder" else request.getfixturevalue("bucket")
     for number in (1, 2, 3):
         facts = a_run(id=f"{number}{number}-uuid", started_at=f"2026-10-0{number}T03:00:00Z")
-        records.write(locate(place) / "runs" / "shelf" / facts.run.id, facts, f"<p>run {number}")
+        archive.write(locate(place) / "runs" / "shelf" / facts.run.id, facts, f"<p>run {number}")
     return place
 
 
@@ -119,10 +119,10 @@ def test_the_index_of_a_store_has_all_runs(report, store, workspace):
 @pytest.mark.parametrize("store", ["bucket"], indirect=True)
 def test_a_page_that_was_brought_while_the_run_went_on_is_brought_again(report, store):
     early = a_run(id="44-uuid", outcome="running", started_at="2026-10-04T03:00:00Z")
-    records.write(locate(store) / "runs" / "shelf" / "44-uuid", early, "<p>early")
+    archive.write(locate(store) / "runs" / "shelf" / "44-uuid", early, "<p>early")
     report("--index", "--store", store)
     ended = replace(early, run=replace(early.run, outcome="pushed"))
-    records.write(locate(store) / "runs" / "shelf" / "44-uuid", ended, "<p>whole")
+    archive.write(locate(store) / "runs" / "shelf" / "44-uuid", ended, "<p>whole")
     assert Path(report("44-uuid", "--store", store)[1].strip()).read_text() == "<p>whole"
 
 
@@ -133,7 +133,7 @@ def test_the_index_marks_what_people_did_to_production(report, tmp_path, workspa
     store_of_releases.rollback(root, "shelf", "two is worse at night")
     for folder, _ in read_all(workspace):
         folder.write(replace(folder.read(), push=root))
-    records.write(workspace / "runs" / "20261005-091233", a_run(), "<p>")
+    archive.write(workspace / "runs" / "20261005-091233", a_run(), "<p>")
     page = Path(report("--index")[1].strip()).read_text()
     assert 'rollback from version 2 to 1</td><td class="muted">two is worse at night' in page
     assert "Version 1 of shelf is in production: rollback from version" in page
@@ -159,7 +159,7 @@ def test_a_store_without_records_or_without_that_run_is_said(report, store, tmp_
 
 def test_of_several_models_one_has_to_be_named(report, tmp_path):
     for model in ("shelf", "crates"):
-        records.write(tmp_path / "runs" / model / "1", a_run(workload=model), f"<p>{model}")
+        archive.write(tmp_path / "runs" / model / "1", a_run(workload=model), f"<p>{model}")
     code, _, err = report("--store", tmp_path)
     assert code == 2 and "crates and shelf" in err and "--workload crates" in err
     assert report("--store", tmp_path, "--workload", "shelf")[0] == 0

@@ -13,7 +13,7 @@ import pytest
 from edgeline.errors import EdgelineError
 from edgeline.mlflow.registry import Registry, read_ids
 from edgeline.release import releases, store
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.workspace.runs import RunFolder
 from runners.local import gc
 from tests.edgeline.release.candidates import make_candidate
@@ -37,7 +37,7 @@ def uri_of(place):
 def record(place, run=RUN, **values):
     """The folder and the facts that a run left."""
     facts, folder = a_run(id=run, **values), place / "runs" / run
-    records.write(folder, facts, f"<!DOCTYPE html><title>{run}</title>")
+    archive.write(folder, facts, f"<!DOCTYPE html><title>{run}</title>")
     return folder, facts
 
 

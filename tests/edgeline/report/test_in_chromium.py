@@ -9,7 +9,7 @@ from edgeline.report.compare import render_diff
 from edgeline.report.index import render_index
 from edgeline.report.page import render_run
 from edgeline.report.sources import Sources
-from edgeline.report.steps import step_page
+from edgeline.report.step_pages import step_page
 from edgeline.report.timelines import make_row
 from tests.edgeline.report.runs import a_failed_run, a_hostile_run, a_run, pictures
 from tests.edgeline.report.test_compare import beside

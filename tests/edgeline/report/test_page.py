@@ -23,7 +23,7 @@ from edgeline.report.facts import Data, Distribution, Evaluation, Facts, Feature
 from edgeline.report.index import render_index
 from edgeline.report.page import SECTIONS, View, render_run
 from edgeline.report.sources import Sources
-from edgeline.report.steps import step_page
+from edgeline.report.step_pages import step_page
 from edgeline.report.timelines import make_row
 from edgeline.report.words import UNKNOWN
 from tests.edgeline.report.runs import HOSTILE, a_failed_run, a_hostile_run, a_run, pictures

@@ -15,7 +15,7 @@ from edgeline.records.evaluation import (
 )
 from edgeline.records.ingest import INGEST, Ingest, Span
 from edgeline.records.training import Estimate
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.workspace.details import detail_lines, read_details
 from edgeline.workspace.runs import RunFolder
 from tests.edgeline.report.runs import a_run
@@ -61,7 +61,7 @@ def test_of_a_run_that_goes_on_an_early_page_hides_nothing(folder: RunFolder) ->
     early = a_run(id=folder.path.name, outcome="running")
     assert early.data is not None
     folder.write(replace(early.run, host="elsewhere"))
-    records.write(folder.path, replace(early, data=replace(early.data, splits={})), "<p>early")
+    archive.write(folder.path, replace(early, data=replace(early.data, splits={})), "<p>early")
     leave(folder, "ExampleGen", "quarantine", INGEST, Ingest({"train": 15}, {"ok": 15}, ()))
     assert list_details(folder)[0] == "Photos: 15 train (15 ok)"
 
@@ -71,7 +71,7 @@ def test_of_a_run_whose_artifacts_were_removed_the_page_tells_and_no_path_is_mad
 ) -> None:
     facts = a_run(id=folder.path.name, artifacts=())
     folder.write(facts.run)
-    records.write(folder.path, facts, "<p>")
+    archive.write(folder.path, facts, "<p>")
     assert "  each with its reason: quarantine.csv, which is gone" in text(folder)
     assert "listed in label_issues.csv, which is gone" in text(folder) and "None" not in text(folder)
 

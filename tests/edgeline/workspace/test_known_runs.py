@@ -9,7 +9,7 @@ from edgeline.errors import Problem
 from edgeline.records.ingest import INGEST, Excluded, Ingest, Span
 from edgeline.records.run import Step
 from edgeline.records.verdict import VERDICT, Verdict
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.sources import Sources
 from edgeline.workspace.known_runs import Place, resolve_place, write_report
 from tests.conftest import make_workspace
@@ -93,7 +93,7 @@ def test_a_span_that_was_excluded_after_its_ingest_was_cached_is_on_the_record(w
     run, folder = workspace("20261005-091233", excluded_spans=(decision,))
     run = replace(run, spans=("span-00001",))
     write_report(run, folder)
-    facts = records.read(folder.path)
+    facts = archive.read(folder.path)
     assert facts is not None and facts.data is not None
     assert facts.data.excluded == (decision,)
 

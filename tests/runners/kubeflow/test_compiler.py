@@ -21,7 +21,7 @@ from pipeline.kubeflow_settings import StepName
 from pipeline.settings import Settings, load
 from pipeline.workloads import find_workload, with_features
 from runners.kubeflow.compiler import compile_pipeline, require_gpus
-from runners.kubeflow.steps import order_steps
+from runners.kubeflow.run_steps import order_steps
 
 PLATFORM = {
     "image": "registry.example/edgeline:7",

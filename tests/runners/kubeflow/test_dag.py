@@ -13,7 +13,7 @@ from edgeline.edge import first_run
 from edgeline.records.outcome import Outcome
 from edgeline.records.steps import STEPS, name_task
 from edgeline.release import store
-from edgeline.report import records
+from edgeline.report import archive
 from pipeline.settings import load
 from pipeline.workloads import find_workload, with_features
 from runners.kubeflow.compiler import compile_pipeline
@@ -128,7 +128,7 @@ def test_each_step_shows_a_page_and_the_measured_ones_their_figures(first):
 def test_the_record_of_a_run_that_searched_shows_its_trials_and_what_the_model_was_trained_with(
     cluster, first
 ):
-    facts = records.read(cluster.push / "runs" / "shelf" / "run-1")
+    facts = archive.read(cluster.push / "runs" / "shelf" / "run-1")
     assert facts.run.used_settings["trainer.learning_rate"] == "0.002"
     assert [trial.values for trial in facts.search.trials] == [{"trainer.learning_rate": 0.002}]
 
@@ -152,7 +152,7 @@ def test_a_worse_model_is_held_back_at_the_last_step_in_so_many_words(cluster, f
     assert "below the model in production" in gate.sentence
     assert "Traceback" not in gate.log
     assert run.outputs["RunReport", "metrics"]["metadata"]["held_back"] == 1
-    facts = records.read(cluster.push / "runs" / "shelf" / "run-2")
+    facts = archive.read(cluster.push / "runs" / "shelf" / "run-2")
     assert (facts.run.settings["trainer"]["epochs"], facts.run.settings["seed"]) == (1, 21)
     assert len(facts.training.epochs) == 1
     assert store.current(cluster.push, "shelf").version == 1

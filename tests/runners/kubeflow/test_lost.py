@@ -10,8 +10,9 @@ from edgeline.records.outcome import Outcome
 from pipeline.kubeflow_settings import KubeflowSettings
 from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
-from runners.kubeflow.steps import Step, is_settled, read_steps
+from runners.kubeflow.run_steps import Step, is_settled, read_steps
 from tests.runners.kubeflow.server import STEPS, Story, status, until
+from tests.runners.kubeflow.test_run_steps import ANSWERS, answer
 from tests.runners.kubeflow.test_runs import (
     LAUNCHER,
     PUSHED,
@@ -24,7 +25,6 @@ from tests.runners.kubeflow.test_runs import (
     red,
     the_run,
 )
-from tests.runners.kubeflow.test_steps import ANSWERS, answer
 
 NO_MODEL = (
     "I1120 18:44:39.006098      12 driver.go:775] parent DAG input parameters: map[], artifacts: map[]\n"

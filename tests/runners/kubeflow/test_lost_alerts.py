@@ -5,7 +5,7 @@ import json
 import pytest
 
 from edgeline.records.run import Run
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.facts import Facts
 from edgeline.store.locations import locate
 from runners.shared.inputs import ROOT
@@ -30,7 +30,7 @@ def record(bucket, run, outcome):
     known = Run(
         id=run, workload="shelf", engine="kubeflow", number=4, outcome=outcome, reasons=("It is full.",)
     )
-    records.write(locate(bucket) / "runs/shelf" / run, Facts(known), "<!DOCTYPE html>")
+    archive.write(locate(bucket) / "runs/shelf" / run, Facts(known), "<!DOCTYPE html>")
 
 
 def test_whoever_follows_a_run_tells_once_of_the_pod_that_could_not(server, cluster, bucket, hook):
@@ -42,7 +42,7 @@ def test_whoever_follows_a_run_tells_once_of_the_pod_that_could_not(server, clus
     [told] = hook.messages
     assert "Failed: nothing was pushed" in told and "Trainer ran out of memory (OOMKilled" in told
     assert "To do: Raise kubeflow.steps.Trainer.memory_gb" in told
-    ended = records.read(locate(bucket) / "runs/shelf" / run).run
+    ended = archive.read(locate(bucket) / "runs/shelf" / run).run
     assert (ended.outcome, ended.number, [step.name for step in ended.steps]) == ("failed", 4, ["Trainer"])
 
 
@@ -59,7 +59,7 @@ def test_a_run_that_ended_well_or_that_a_person_ended_is_no_lost_one(server, clu
     server.next_story = story
     cluster("submit", "--wait", *WEBHOOK)
     assert cluster.type("alert", "--store", bucket, *WEBHOOK).code == 0
-    assert hook.messages == [] and not records.read_all(locate(bucket) / "runs/shelf")
+    assert hook.messages == [] and not archive.read_all(locate(bucket) / "runs/shelf")
 
 
 def test_a_timer_tells_of_the_last_run_that_nobody_follows(server, cluster, bucket, hook):

@@ -5,7 +5,7 @@ import pytest
 from pipeline.kubeflow_settings import KubeflowSettings
 from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
-from runners.kubeflow.steps import read_steps
+from runners.kubeflow.run_steps import read_steps
 from tests.runners.kubeflow.server import STEPS
 from tests.runners.kubeflow.test_lost import replay
 from tests.runners.kubeflow.test_runs import failed, red

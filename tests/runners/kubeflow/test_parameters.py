@@ -19,7 +19,7 @@ TRAINER = {
             "code": f"{CODE_OF_IMAGE} {LOCK_OF_IMAGE}",
         }
     ),
-    "run_fn": "trainer_module.run.run_fn",
+    "run_fn": "trainer_module.run_fn.run_fn",
     "train_args": json.dumps({"splits": ["train"]}),
 }
 RECORD = {"run": RUN_ID, "model_name": "shelf", "recorded": "{}"}

@@ -13,7 +13,7 @@ from runners.kubeflow import runs as kubeflow_runs
 from runners.kubeflow import watch as kubeflow_watch
 from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
-from runners.kubeflow.steps import Step
+from runners.kubeflow.run_steps import Step
 from tests.edgeline.release.candidates import make_candidate
 from tests.runners.kubeflow.commands_run import ROOT
 from tests.runners.kubeflow.server import STEPS, Story, hang_up, status, until

@@ -16,7 +16,7 @@ from data.spans import exclusions
 from data.spans.exclusions import find_excluded_spans, read_decisions
 from edgeline.cli.main import main
 from edgeline.errors import EdgelineError, Problem
-from edgeline.mlflow import mirror
+from edgeline.mlflow import updates
 from edgeline.records.events import EventWriter, Failed
 from edgeline.records.run import Run
 from edgeline.workspace.runs import RunFolder, read_runs
@@ -130,9 +130,9 @@ def test_a_mirror_is_told_once_after_the_run_that_goes_on_without_a_span(options
     newest = add_week(options.data).name
     (options.data / "span-00001" / "labels.csv").write_text("photo,label\n")
     told = []
-    monkeypatch.setattr(mirror, "start", lambda *_, wait: "mirror")
+    monkeypatch.setattr(updates, "start", lambda *_, wait: "mirror")
     monkeypatch.setattr(
-        mirror, "finish", lambda process, workspace: told.append(len(read_runs(workspace))) or ""
+        updates, "finish", lambda process, workspace: told.append(len(read_runs(workspace))) or ""
     )
     named = NamedSettings("shelf", None, ("gate.exclude_refused=true", "data.window=1"))
     assert run(replace(options, named=named), refuse(newest)) == 4

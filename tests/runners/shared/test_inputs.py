@@ -10,7 +10,7 @@ from pipeline.workloads import find_workload, with_features
 from runners.shared import inputs
 from tests.runners.cli.process import add_week
 
-CODE = {"Trainer": {"trainer_module.run": "a" * 64}}
+CODE = {"Trainer": {"trainer_module.run_fn": "a" * 64}}
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def world(tmp_path):
         ({}, True),
         ({"overrides": ["kubeflow.image=other:1"]}, True),  # only a cluster reads it
         ({"overrides": ["trainer.epochs=3"]}, False),
-        ({"code": {"Trainer": {"trainer_module.run": "b" * 64}}}, False),
+        ({"code": {"Trainer": {"trainer_module.run_fn": "b" * 64}}}, False),
     ],
     ids=["nothing", "what is a cluster's", "a setting", "code"],
 )

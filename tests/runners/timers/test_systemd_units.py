@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.mlflow import mirror
+from edgeline.mlflow import updates
 from runners.local.worker_link import GRACE_S
 from runners.timers import systemd_units
 from runners.timers.weekly_time import parse_weekly_time
@@ -65,7 +65,7 @@ def test_roots_units_run_as_the_one_whom_the_workspace_belongs_to(run, scope):
 def test_a_run_that_is_stopped_has_time_for_its_worker_and_its_mirror(run):
     service = systemd_units.unit_texts(run)[f"{run.name}.service"]
     (minutes,) = re.findall(r"^TimeoutStopSec=(\d+)min$", service, re.MULTILINE)
-    assert 60 * int(minutes) > GRACE_S + mirror._PATIENCE_S + 60
+    assert 60 * int(minutes) > GRACE_S + updates._PATIENCE_S + 60
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import tensorflow as tf
 from edgeline.records.edge import OUT_OF_FOLD
 from edgeline.records.training import CROSS_VALIDATION
 from tests.trainer_module.samples import EVAL_EXAMPLES, LABELS, SHELF, TRAIN_EXAMPLES, run_arguments
-from tests.trainer_module.test_run import history
+from tests.trainer_module.test_run_fn import history
 from tests.trainer_module.training.test_input_pipeline import split_of
-from trainer_module import run
+from trainer_module import run_fn
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.training import folds, input_pipeline
 from trainer_module.training.task import Task
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def folder(files, transform_output, tmp_path_factory):
     folder = tmp_path_factory.mktemp("folds")
-    run.run_fn(run_arguments(files, transform_output, folder, folds=3))
+    run_fn.run_fn(run_arguments(files, transform_output, folder, folds=3))
     return folder
 
 

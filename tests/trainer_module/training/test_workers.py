@@ -16,9 +16,9 @@ from edgeline.errors import EdgelineError, UsageError
 from runners.drill.harm import children
 from runners.kubeflow.pod.meeting import meet
 from tests.trainer_module.samples import CALM, assert_same, run_arguments
-from tests.trainer_module.test_run import history, weights
+from tests.trainer_module.test_run_fn import history, weights
 from tests.warm import WarmRun
-from trainer_module import run
+from trainer_module import run_fn
 from trainer_module.training import workers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
@@ -35,10 +35,10 @@ def met(folder: Path, count: int = 2) -> list[str]:
 
 RUN = """
 import json, sys, types
-from trainer_module import run
+from trainer_module import run_fn
 from trainer_module.networks import backbones
 backbones.DROPOUT = 0.0  # as where two replicas train
-run.run_fn(types.SimpleNamespace(**json.loads(sys.argv[1])))
+run_fn.run_fn(types.SimpleNamespace(**json.loads(sys.argv[1])))
 """
 
 
@@ -118,7 +118,7 @@ def test_what_a_worker_refuses_is_raised_as_it_said_it(files, transform_output, 
     monkeypatch.setenv("TF_CONFIG", workers.format_tf_config(["localhost:1", "localhost:2"], 0))
     arguments = run_arguments(files, transform_output, tmp_path, strategy="multi_worker", require_gpu=True)
     with pytest.raises(EdgelineError, match="sees no GPU") as refused:
-        run.run_fn(arguments)
+        run_fn.run_fn(arguments)
     assert "require_gpu=false" in refused.value.do
 
 

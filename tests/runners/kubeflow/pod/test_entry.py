@@ -176,7 +176,7 @@ def test_any_other_error_ends_in_one_line_with_its_traceback_above_also_where_no
 
 
 def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "edgeline.report.steps", None)  # As where an image lacks it.
+    monkeypatch.setitem(sys.modules, "edgeline.report.step_pages", None)  # As where an image lacks it.
     shown = kubeflow_pages.show(
         "Trainer", {"training": {"uri": "minio://bucket/page"}}, {}, Locations(tmp_path)
     )

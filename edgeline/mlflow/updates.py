@@ -50,7 +50,7 @@ def start(run: Run, workspace: Path, wait: bool = False) -> "subprocess.Popen[by
     assert run.registry is not None
     log = locate_log(workspace)
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "edgeline.mlflow.mirror"]
+    command = [sys.executable, "-m", "edgeline.mlflow.updates"]
     command += [run.registry, str(workspace.absolute()), run.workload, run.push, *(["wait"] if wait else [])]
     stdin = subprocess.PIPE if wait else subprocess.DEVNULL
     with log.open("wb") as file:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.kubeflow_settings import StepName
 from runners.kubeflow.pods import Pod, explain_ending, find_troubles, read_pods
-from runners.kubeflow.steps import is_pending, order_steps, read_steps, signature
+from runners.kubeflow.run_steps import is_pending, order_steps, read_steps, signature
 
 ANSWERS = Path(__file__).parent / "answers"
 NAMES = ["ExampleGen", "Trainer", "Pusher"]

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from edgeline.records.training import remove_finished
 from tests.trainer_module.samples import EVAL_EXAMPLES, assert_same, run_and_die, run_arguments, without_clock
-from trainer_module import run
+from trainer_module import run_fn
 from trainer_module.training import calibration
 
 # Four trainings are one fixture here: minutes each on a machine that is very busy.
@@ -55,7 +55,7 @@ def test_checkpoints_stay_until_the_step_is_published(trained, files, transform_
     (left,) = (trained / "checkpoints").iterdir()
     assert (left / "checkpoint.npz").is_file()
     shutil.copytree(trained / "checkpoints", tmp_path / "checkpoints")
-    run.run_fn(run_arguments(files, transform_output, tmp_path))
+    run_fn.run_fn(run_arguments(files, transform_output, tmp_path))
     assert json.loads((tmp_path / "run" / "training.json").read_text())["resumed_from_epoch"] == 5
     assert_same(weights(tmp_path), weights(trained))
 
@@ -85,10 +85,10 @@ def test_a_run_killed_in_mid_epoch_goes_on_to_the_weights_of_an_unbroken_one(
 ):
     """`trained` ran with the same seed in another process, so this also proves that a seed decides all."""
     arguments = run_arguments(files, transform_output, tmp_path)
-    run_and_die("from trainer_module import run; run.run_fn(arguments)", arguments, epoch=2)
+    run_and_die("from trainer_module import run_fn; run_fn.run_fn(arguments)", arguments, epoch=2)
     assert not (tmp_path / "Format-Serving").exists()
 
-    run.run_fn(arguments)
+    run_fn.run_fn(arguments)
     training = json.loads((tmp_path / "run" / "training.json").read_text())
     assert 2 <= training["resumed_from_epoch"] < 5
     assert history(tmp_path) == history(trained)

@@ -5,7 +5,7 @@ import pytest
 
 from edgeline.errors import EdgelineError
 from edgeline.journal import utc_now
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.sources import Sources
 from edgeline.store.locations import list_folders, locate
 from tests.edgeline.report.runs import a_failed_run, a_run
@@ -22,22 +22,22 @@ def root(request, tmp_path):
 def test_records_come_back_oldest_first(root):
     for run, day in (("b", "02"), ("a", "03"), ("c", "01")):
         facts = a_run(id=run, started_at=f"2026-10-{day}T03:00:00Z")
-        place = records.write(root / run, facts, f"<p>{run}")
+        place = archive.write(root / run, facts, f"<p>{run}")
         assert place.name == "report.html" and place.read_bytes() == f"<p>{run}".encode()
-    assert [facts.run.id for _, facts in records.read_all(root)] == ["c", "b", "a"]
-    assert records.read(root / "a") == a_run(id="a", started_at="2026-10-03T03:00:00Z")
+    assert [facts.run.id for _, facts in archive.read_all(root)] == ["c", "b", "a"]
+    assert archive.read(root / "a") == a_run(id="a", started_at="2026-10-03T03:00:00Z")
 
 
 def test_a_record_of_a_clock_that_was_years_ahead_is_the_newest_until_the_next(root):
     # One of before the order was noted, then three by clocks that are right, wrong, and right again.
     for run, number, year in (("old", 0, 2026), ("a", 1, 2026), ("b", 2, 2099), ("c", 3, 2026)):
         facts = a_run(id=run, number=number, started_at=f"{year}-10-02T03:00:00Z")
-        records.write(root / run, facts, "")
-    known = records.read_all(root)
+        archive.write(root / run, facts, "")
+    known = archive.read_all(root)
     assert [facts.run.id for _, facts in known] == ["old", "a", "b", "c"]
-    assert records.number_of("d", [facts for _, facts in known]) == 4
-    assert records.number_of("b", [facts for _, facts in known]) == 2
-    assert records.number_of("first", []) == 1
+    assert archive.number_of("d", [facts for _, facts in known]) == 4
+    assert archive.number_of("b", [facts for _, facts in known]) == 2
+    assert archive.number_of("first", []) == 1
 
 
 def test_old_records_go_but_those_of_runs_in_use_and_of_runs_that_go_on(root):
@@ -48,35 +48,35 @@ def test_old_records_go_but_those_of_runs_in_use_and_of_runs_that_go_on(root):
     ):
         started = begun if run == "goes-on" else "2026-10-02T03:00:00Z"
         facts = a_run(id=run, number=number, outcome=outcome, started_at=started)
-        records.write(root / run, facts, "<p>")
-    old = records.find_old(records.read_all(root), 1, {"b"})
+        archive.write(root / run, facts, "<p>")
+    old = archive.find_old(archive.read_all(root), 1, {"b"})
     assert [folder.name for folder in old] == ["a", "killed"] and min(old.values()) > 1000
     for folder in old:
-        records.remove(folder)
-    assert [facts.run.id for _, facts in records.read_all(root)] == ["b", "goes-on", "c"]
+        archive.remove(folder)
+    assert [facts.run.id for _, facts in archive.read_all(root)] == ["b", "goes-on", "c"]
     assert sorted(list_folders(root)) == ["b", "c", "goes-on"]
 
 
 def test_where_nothing_was_written_nothing_is_found(root):
-    assert records.read_all(root) == [] and records.read(root / "a") is None
+    assert archive.read_all(root) == [] and archive.read(root / "a") is None
 
 
 def test_a_bucket_that_is_not_there_is_said(s3_server):
     with pytest.raises(EdgelineError, match="the bucket 'nowhere-at-all' does not exist"):
-        records.write(locate("s3://nowhere-at-all/runs/1"), a_run(), "")
+        archive.write(locate("s3://nowhere-at-all/runs/1"), a_run(), "")
     with pytest.raises(EdgelineError, match="the bucket 'nowhere-at-all' does not exist"):
-        records.read_all(locate("s3://nowhere-at-all/runs"))
+        archive.read_all(locate("s3://nowhere-at-all/runs"))
 
 
 def test_a_disk_that_fills_up_leaves_the_page_before_it(tmp_path, monkeypatch):
-    records.write(tmp_path, a_run(), "first")
+    archive.write(tmp_path, a_run(), "first")
 
     def full(source, target):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        records.write(tmp_path, a_run(), "second")
+        archive.write(tmp_path, a_run(), "second")
     assert (tmp_path / "report.html").read_text() == "first"
 
 
@@ -86,7 +86,7 @@ def test_a_run_is_compared_with_the_newest_one_of_its_model_that_was_made_before
         return replace(made, run=replace(made.run, number=number))
 
     def compared(facts, known):
-        page = records.make(facts.run, Sources(), known)[1]
+        page = archive.make(facts.run, Sources(), known)[1]
         return next((name for name in ("run-1", "run-4") if f"Since run {name}" in page), None)
 
     older, newest = numbered(1), numbered(4)

@@ -1,4 +1,4 @@
-"""The entry point of TFX's Trainer, by its dotted path `trainer_module.run.run_fn`."""
+"""The entry point of TFX's Trainer, by its dotted path `trainer_module.run_fn.run_fn`."""
 
 import logging
 import shutil

@@ -13,7 +13,7 @@ from edgeline.errors import EdgelineError, Problem
 from edgeline.records.outcome import Outcome
 from edgeline.records.run import Run, Step
 from edgeline.release.releases import find_version_of_run
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.facts import Facts
 from edgeline.report.page import render_run
 from edgeline.store.locations import Location, locate
@@ -33,13 +33,13 @@ def record_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None
     try:
         root = locate(place)
         now = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
-        known = records.read(root / run)
+        known = archive.read(root / run)
         facts = known or Facts(Run(id=run, workload=root.name, engine="kubeflow", started_at=now))
         pushed = _find_pushed(run, root)
         state = outcome.outcome if outcome.outcome in ("held", "refused") else "failed"
         ended = replace(
             facts.run,
-            number=records.number_of(run, [earlier for _, earlier in records.read_all(root)]),
+            number=archive.number_of(run, [earlier for _, earlier in archive.read_all(root)]),
             outcome=outcome.outcome,
             version=pushed,
             has_pushed=pushed is not None,
@@ -49,7 +49,7 @@ def record_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None
             steps=(*facts.run.steps, *([Step(outcome.step, state)] if outcome.step else [])),
         )
         facts = replace(facts, run=ended)
-        page = records.write(root / run, facts, render_run(facts, {}, None))
+        page = archive.write(root / run, facts, render_run(facts, {}, None))
         _log.info("The report of this run is %s", page)
     except Exception as error:  # Mostly the step does not mount the claim; the outcome stays.
         _log.warning("There is no report of this run: %s: %s", type(error).__name__, error)
@@ -90,7 +90,7 @@ def mirror(uri: str, place: str) -> None:
     try:
         with tempfile.TemporaryDirectory() as workspace:
             process = subprocess.run(
-                [sys.executable, "-m", "edgeline.mlflow.mirror", uri, workspace, model, root],
+                [sys.executable, "-m", "edgeline.mlflow.updates", uri, workspace, model, root],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

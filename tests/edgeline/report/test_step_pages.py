@@ -14,11 +14,11 @@ from edgeline.records.run import Run
 from edgeline.records.steps import STEPS
 from edgeline.records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
 from edgeline.records.verdict import DRIFT, PUSH, VERDICT, Drift, Push, Verdict
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.collect import collect
 from edgeline.report.page import render_run
 from edgeline.report.sources import OUTPUTS, Sources
-from edgeline.report.steps import step_confusion, step_metrics, step_page, step_roc
+from edgeline.report.step_pages import step_confusion, step_metrics, step_page, step_roc
 from tests.edgeline.records import samples
 
 MEASURED = replace(samples.MEASURED, examples=4, groups={})
@@ -50,7 +50,7 @@ def sources(tmp_path):
     facts = collect(
         sources, Run(id="run-1", workload="shelf", outcome="held", reasons=("Far < too > dark.",))
     )
-    records.write(sources.report, facts, "<!DOCTYPE html><head></head><h1>run run-1</h1>")
+    archive.write(sources.report, facts, "<!DOCTYPE html><head></head><h1>run run-1</h1>")
     return sources
 
 
@@ -121,7 +121,7 @@ def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
     files = EdgeFiles(None, 4, (Variant("int8", None, ("It could not be converted: SIGABRT.",)),))
     EDGE_FILES.write(sources.edge_verdict, files)
     facts = collect(sources, Run(id="run-1", workload="shelf"))
-    records.write(sources.report, facts, render_run(facts, {}, None))
+    archive.write(sources.report, facts, render_run(facts, {}, None))
     assert not {name for name in step_metrics("RunReport", sources) if name.startswith("phone_file")}
     page = step_page("RunReport", sources)
     assert "No file may ship" in page and "could not be converted" in page

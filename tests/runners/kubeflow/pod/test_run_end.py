@@ -16,8 +16,8 @@ import pytest
 
 from edgeline.records.verdict import PUSH, Push
 from edgeline.release import store
-from edgeline.report import records
-from runners.kubeflow.pod import record
+from edgeline.report import archive
+from runners.kubeflow.pod import run_end
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run
 from tests.runners.cli.process import python
@@ -67,7 +67,7 @@ def push(root, run, number):
     """What the steps before the last one leave of a run that pushed."""
     pushed = store.push(root / "push", "shelf", make_candidate(root / run, run, run=run))
     facts = a_run(id=run, number=number, engine="kubeflow", version=pushed.version)
-    records.write(root / "push/runs/shelf" / run, facts, f"<!DOCTYPE html><title>{run}</title>")
+    archive.write(root / "push/runs/shelf" / run, facts, f"<!DOCTYPE html><title>{run}</title>")
     PUSH.write(root / "shelf" / run / "Pusher/pushed_model", Push("pushed", pushed.version, ("It is new.",)))
 
 
@@ -138,6 +138,6 @@ def test_a_registry_that_is_broken_changes_no_exit_code_and_was_asked_with_the_l
 
 
 def test_a_registry_that_takes_too_long_is_given_up(tmp_path, nobody, monkeypatch, caplog):
-    monkeypatch.setattr(record, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(run_end, "_PATIENCE_S", 0.1)
     assert admit(tmp_path, HELD, "--registry", nobody) == 3
     assert f"MLflow at {nobody} lacks this run: no answer within 0.1 s." in caplog.text

@@ -16,9 +16,9 @@ from dataclasses import replace
 import pytest
 
 from edgeline.errors import EdgelineError
-from edgeline.mlflow import mirror
+from edgeline.mlflow import updates
 from edgeline.release import store
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.workspace.known_runs import Place, resolve_place
 from edgeline.workspace.runs import RunFolder, find_registry
 from pipeline.settings import load
@@ -38,7 +38,7 @@ def workspace(tmp_path, make_run, tables):
         folder.path.mkdir(parents=True)
         uri = f"sqlite:///{workspace / 'mlflow.db'}"
         folder.write(make_run(id=name, number=number, outcome="pushed", push=push, registry=uri))
-        records.write(folder.path, a_run(id=name, number=number), "<!DOCTYPE html>")
+        archive.write(folder.path, a_run(id=name, number=number), "<!DOCTYPE html>")
         store.push(push, "shelf", make_candidate(tmp_path / name, name, run=name))
     shutil.copy(tables, workspace / "mlflow.db")
     return workspace
@@ -55,7 +55,7 @@ def test_a_workspace_that_was_copied_has_a_registry_of_its_own(workspace, tmp_pa
     shutil.copytree(workspace, copy)
     last, root, model = resolve_place(Place(copy, None))
     assert find_registry(last, copy) == f"sqlite:///{copy / 'mlflow.db'}"
-    assert [facts.run.id for _, facts in mirror._read_ended_runs(copy, model, root)] == names
+    assert [facts.run.id for _, facts in updates._read_ended_runs(copy, model, root)] == names
     assert find_registry(replace(last, registry="http://mlflow"), copy) == "http://mlflow"
     assert find_registry(replace(last, registry=None), copy) is None
 
@@ -87,9 +87,9 @@ def test_a_rollback_imports_no_mlflow_and_mlflow_follows(workspace):
     command = [sys.executable, "-c", script, "rollback", "--reason", "r", "--workspace", str(workspace)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 0 and "MLflow is updated" in ended.stdout
-    searched = ["pgrep", "-f", f"edgeline.mlflow.mirror .*{workspace}"]
+    searched = ["pgrep", "-f", f"edgeline.mlflow.updates .*{workspace}"]
     assert wait_for(lambda: subprocess.run(searched, capture_output=True).returncode)
-    assert mirror.locate_log(workspace).read_text() == ""
+    assert updates.locate_log(workspace).read_text() == ""
     assert asked(workspace, "SELECT alias, version FROM registered_model_aliases") == {"production": 1}
     names = ("20261005-030000", "20261012-030000")
     assert asked(workspace, "SELECT name, status FROM runs") == dict.fromkeys(names, "FINISHED")
@@ -100,11 +100,11 @@ def test_a_run_ends_with_a_warning_where_mlflow_cannot_be_reached_and_the_next_m
     workspace, make_run
 ):
     run = make_run(push=str(workspace / "push"), registry=nowhere())
-    problem = mirror.finish(mirror.start(run, workspace, wait=True), workspace)
+    problem = updates.finish(updates.start(run, workspace, wait=True), workspace)
     assert "lacks runs or releases" in problem and "Traceback" not in problem
     assert "The next run, promote, rollback or `edgeline ui` adds what is missing." in problem
     run = make_run(push=run.push, registry=f"sqlite:///{workspace / 'mlflow.db'}")
-    assert mirror.finish(mirror.start(run, workspace, wait=True), workspace) == ""
+    assert updates.finish(updates.start(run, workspace, wait=True), workspace) == ""
     assert len(asked(workspace, "SELECT name, status FROM runs")) == 2
 
 
@@ -119,12 +119,12 @@ def test_where_the_last_run_had_no_mlflow_a_rollback_starts_none(tmp_path, works
 def test_a_database_that_nobody_serves_is_told_in_three_parts(workspace):
     uri = f"postgresql+psycopg://me@{nowhere()[7:]}/mlflow"
     with pytest.raises(EdgelineError, match=r"me@127.*lacks runs or releases: .*refused") as refused:
-        mirror.mirror(uri, workspace, "shelf", str(workspace / "push"))
+        updates.mirror(uri, workspace, "shelf", str(workspace / "push"))
     assert refused.value.why and "edgeline ui" in refused.value.do
 
 
 def test_an_update_needs_nothing_that_windows_lacks(workspace):
-    run = "from edgeline.mlflow.mirror import _run\n_run(*sys.argv[1:])"
+    run = "from edgeline.mlflow.updates import _run\n_run(*sys.argv[1:])"
     script = f"import sys\nlocks = []{AS_ON_WINDOWS}{run}"
     arguments = nowhere(), str(workspace), "shelf", str(workspace / "push")
     ended = subprocess.run(
@@ -150,7 +150,7 @@ def test_the_pages_are_of_what_is_on_disk_and_ctrl_c_ends_them(workspace):
         assert production(url) == "2"
         # It is a server as others are.
         store.rollback(workspace / "push", "shelf", "two is worse")
-        mirror.mirror(url, workspace, "shelf", str(workspace / "push"))
+        updates.mirror(url, workspace, "shelf", str(workspace / "push"))
         assert production(url) == "1"
         os.killpg(server.pid, signal.SIGINT)
         assert server.wait(60) == 0

@@ -9,7 +9,7 @@ from edgeline.records.evaluation import Confusion
 from edgeline.records.run import Run
 from edgeline.records.steps import STEPS
 from edgeline.records.verdict import DRIFT
-from edgeline.report import records
+from edgeline.report import archive
 from edgeline.report.collect import collect, pictures
 from edgeline.report.facts import Evaluation, Facts
 from edgeline.report.measures import compute_roc
@@ -28,7 +28,7 @@ def step_page(step: str, sources: Sources) -> str:
     summary = " ".join(f"{gate.result}: {' '.join(gate.reasons)}" for gate in facts.gates) or info.purpose
     if step == "RunReport" and sources.report is not None:
         summary = " ".join((describe_outcome(facts), *facts.run.reasons))
-        page = (sources.report / records.PAGE).read_text(encoding="utf-8")
+        page = (sources.report / archive.PAGE).read_text(encoding="utf-8")
         # Without it, a link within the page would lead to the UI's page where the frame has no address.
         page = page.replace("<head>", '<head>\n<base href="about:srcdoc">', 1)
     else:
@@ -41,7 +41,7 @@ def step_page(step: str, sources: Sources) -> str:
 @lru_cache(maxsize=1)
 def _read_facts(step: str, sources: Sources) -> Facts:
     """Returns the facts at a step, for RunReport those of its report; cached for the functions below."""
-    known = records.read(sources.report) if step == "RunReport" and sources.report is not None else None
+    known = archive.read(sources.report) if step == "RunReport" and sources.report is not None else None
     return known or collect(sources, Run(id=step, workload="model"))
 
 
