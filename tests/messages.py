@@ -62,6 +62,13 @@ _VALUES = [
     # Several workers of a pod's meeting wait in vain; it is not fixed which of them ends first.
     (r"\bWorker \d of", "Worker <number> of"),
     (r"_ssl\.c:\d+", "_ssl.c:<line>"),
+    # Keras and TensorFlow number layers, models and graphs by process.
+    (r"(?<!-)\b(conv2d|functional|lambda|__inference__on_replicas)(_\d+)*\b", r"\1_<number>"),
+    (r"(?<=\{\{node )\w*$", "<name>"),  # cut off at a length
+    (r"(?<=for epochs, but one epoch takes )\d+ s", "<number> s"),
+    (r"\bhas been writing to (\S+) for [1-9] s", r"has been writing to \1 for <number> s"),
+    # A process that ends at once closes its pipe before or after the first bytes.
+    (r"\[Errno \d+\] (Connection reset by peer|Broken pipe)", "Broken pipe"),
     (r"sqlalche\.me/e/\d+", "sqlalche.me/e/<version>"),
 ]
 

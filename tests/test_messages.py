@@ -29,46 +29,14 @@ EXEMPT = {
         components/beam_on_spark/runner.py _Run._find_cause #2
     """,
     "its tests are slow": """
-        components/example_gen.py SpanExampleGen #1
-        components/example_gen.py SpanExampleGen #2
-        components/example_gen.py SpanExampleGen #3
-        components/example_gen.py _refuse_empty_split #1
-        components/example_gen.py _refuse_empty_split #2
-        components/example_gen.py _refuse_empty_split #3
-        edgeline/tables/decoder_process.py DecoderProcess._start #1
         trainer_module/export/conversion_worker.py _load_converter #1
         edgeline/edge/interpreter.py EdgeModel.__init__ #2
-        edgeline/release/lease.py Lease.acquire #1
-        edgeline/release/lease.py Lease.renew #1
-        edgeline/release/mirror.py Mirror.publish #1
-        edgeline/release/mirror.py Mirror._write #1
-        edgeline/release/mirror.py Mirror._write #2
         edgeline/release/mirror.py Mirror._write #3
-        edgeline/release/mirror.py Mirror._make_conflict #1
         runners/local/one_step.py _run_step #2
-        trainer_module/networks/backbones.py body #1
-        trainer_module/training/budget.py Budget.plan_variations #1
-        trainer_module/training/budget.py Budget.plan_epochs #1
-        trainer_module/training/budget.py _make_budget_error #1
         trainer_module/training/devices.py _refuse_compilation #1
         trainer_module/training/devices.py _refuse_half_precision #2
-        trainer_module/networks/efficientnet_lite.py _read_package #1
-        trainer_module/networks/efficientnet_lite.py _read_package #2
         trainer_module/training/fit.py _TrainingState.end_epoch #1
-        trainer_module/training/input_pipeline.py open_split #1
-        trainer_module/training/input_pipeline.py open_split #2
-        trainer_module/training/loop.py Loop.divergence_error #1
-        trainer_module/training/loop.py Loop._read_result #1
-        trainer_module/training/loop.py Loop._take_step #1
-        trainer_module/training/loop.py Loop._take_step #2
-        trainer_module/training/loop.py Loop._take_step #3
-        trainer_module/workloads/tables.py _shape_number #1
         trainer_module/search/tune.py _replace_evaluation #1
-        trainer_module/search/tune.py TrialSearch.search #1
-        trainer_module/search/tune.py TrialSearch.search #2
-        trainer_module/networks/weights_file.py load #1
-        trainer_module/networks/weights_file.py load #2
-        trainer_module/networks/weights_file.py load #3
         trainer_module/training/workers.py _watch #1
         trainer_module/training/workers.py _watch #2
         trainer_module/training/workers.py _make_ended_error #1
@@ -83,11 +51,8 @@ EXEMPT = {
         data/importers/workload_files.py read_workload #1
         edgeline/store/locations.py locate #2
         edgeline/records/columns.py Column.seconds #1
-        edgeline/release/durable.py only_writer #1
         edgeline/release/releases.py Release.read #1
-        edgeline/release/releases.py Release.read #2
         runners/cli/data.py generate #1
-        runners/cli/options.py _parse_data_place #1
         edgeline/cli/report.py _find_in_store #1
         runners/cli/schema.py _read_differences #1
         runners/drill/simulation.py Simulation._answer #1
