@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +16,16 @@ from edgeline.release.signing import KEY_VARIABLE
 from runners.kubeflow.access import connect
 from runners.kubeflow.client import Cluster, Version
 from runners.kubeflow.run_steps import read_workload
+from runners.shared.code import digest, step_files
+from runners.shared.inputs import lock_digest
 from runners.shared.run_options import NamedSettings
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload
     from pipeline.settings import Settings
+
+# Compiled pipelines that are kept on this machine; each has about 100 kB.
+_MOST_KEPT = 20
 
 
 @dataclass(frozen=True)
@@ -57,11 +64,7 @@ def upload(target: Target, package: Path | None) -> Version:
     with tempfile.TemporaryDirectory() as folder:
         if package is None:
             _check_push(target)
-            from runners.kubeflow.compiler import compile_pipeline
-
-            note("Compiling the DAG, which takes about half a minute.")
-            package = Path(folder, "pipeline.yaml")
-            compile_pipeline(target.workload, target.settings, package)
+            package = _compile_once(target, Path(folder))
         content = package.read_bytes()
         about = _read_info(package, content)
         if about["workload"] != target.workload.name:
@@ -71,9 +74,41 @@ def upload(target: Target, package: Path | None) -> Version:
                 "Pass the workload that it was compiled from with --workload, or compile it again.",
             )
         # Twelve digits are enough to distinguish the versions of a pipeline.
-        digest = hashlib.sha256(content).hexdigest()[:12]
+        version = hashlib.sha256(content).hexdigest()[:12]
         description = f"By {get_user_and_host()}. {about.get('description', '')}".strip()
-        return target.cluster.upload(package, target.workload, digest, description, about["parameters"])
+        return target.cluster.upload(package, target.workload, version, description, about["parameters"])
+
+
+def _compile_once(target: Target, scratch: Path) -> Path:
+    """Returns the compiled pipeline; compiles the DAG if something that it is made of changed.
+
+    It is kept in the user's cache, `$XDG_CACHE_HOME/edgeline/pipelines`; in `scratch` if that cannot be made.
+    """
+    workload, settings = target.workload, target.settings
+    sources = {"compiler": "runners.kubeflow.compiler"}
+    key = digest(
+        {
+            "workload": [workload.to_json(), workload.settings, Path(workload.schema).read_text("utf-8")],
+            # Some defaults depend on whether another setting is given.
+            "settings": [settings.model_dump(mode="json", exclude_unset=given) for given in (False, True)],
+            "code": step_files(workload.module, workload.source, sources)["compiler"],
+            "libraries": [sys.prefix, lock_digest()],
+        }
+    )
+    kept = scratch
+    with suppress(OSError, RuntimeError):
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "edgeline", "pipelines")
+        cache.mkdir(parents=True, exist_ok=True)
+        kept = cache if os.access(cache, os.W_OK) else scratch
+    package = kept / f"{workload.name}-{key[:32]}.yaml"
+    if not package.is_file():
+        from runners.kubeflow.compiler import compile_pipeline
+
+        note("Compiling the DAG, which takes about half a minute.")
+        compile_pipeline(workload, settings, package)
+        for old in sorted(kept.glob("*.yaml"), key=os.path.getmtime)[:-_MOST_KEPT]:
+            old.unlink(missing_ok=True)
+    return package
 
 
 def _check_push(target: Target) -> None:

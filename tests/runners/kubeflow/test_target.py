@@ -23,6 +23,33 @@ def test_a_release_that_phones_would_refuse_is_refused_before_anything_is_compil
     assert not server.pipelines and not server.runs
 
 
+def test_a_pipeline_is_compiled_again_only_after_a_change(server, edgeline, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(edgeline.folder / "cache"))
+    schema, workload = edgeline.folder / "schema.pbtxt", edgeline.folder / "workload.yaml"
+    schema.write_text((ROOT / "schema" / "shelf.pbtxt").read_text())
+    workload.write_text("name: crates\nkind: photos\nschema: schema.pbtxt\n")
+
+    def submit(*settings):
+        ended = edgeline.type("kubeflow", "submit", "--workload", str(workload), "--json", *settings)
+        assert ended.code == 0, ended.err
+        return "Compiling" in ended.err, ended.json["pipeline_version"]
+
+    compiled, first = submit()
+    assert compiled and submit() == (False, first)
+    compiled, other = submit("--set", "trainer.epochs=2")
+    assert compiled and other != first
+    schema.write_text(schema.read_text() + "# Reviewed.\n")
+    compiled, other = submit()
+    assert compiled and other != first and len(server.versions) == 3
+
+
+def test_a_pipeline_is_compiled_where_no_cache_can_be_written(edgeline, monkeypatch):
+    (cache := edgeline.folder / "cache").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    ended = edgeline.type("kubeflow", "submit", "--json")
+    assert ended.code == 0 and "Compiling" in ended.err
+
+
 @pytest.mark.parametrize("command", [["submit"], ["schedule", "--cron", "0 0 3 * * 1"]])
 def test_a_pipeline_of_another_workload_is_refused_before_anything_is_sent(server, edgeline, command):
     edgeline.write_package("sensor")
