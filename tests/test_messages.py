@@ -44,24 +44,13 @@ EXEMPT = {
         trainer_module/training/workers.py main #1
     """,
     "no quick test was seen to raise them in its own process yet": """
-        data/importers/column_kinds.py check_label_column #4
-        data/importers/curated_schema.py _find_block #1
-        data/importers/curated_schema.py widen_schema #2
-        data/importers/tables.py import_table #8
-        data/importers/workload_files.py read_workload #1
-        edgeline/store/locations.py locate #2
-        edgeline/records/columns.py Column.seconds #1
         edgeline/release/releases.py Release.read #1
-        runners/cli/data.py generate #1
-        edgeline/cli/report.py _find_in_store #1
-        runners/cli/schema.py _read_differences #1
         runners/drill/simulation.py Simulation._answer #1
         runners/drill/simulation.py Simulation._score #1
         runners/kubeflow/watch.py Follower.follow #1
         runners/local/metadata_rows.py _open #2
         runners/local/run.py _confirm_sample #1
         runners/local/worker.py _prepare #1
-        runners/timers/scheduled_run.py program #1
     """,
 }
 EXEMPTED = {line.strip() for lines in EXEMPT.values() for line in lines.strip().splitlines()}

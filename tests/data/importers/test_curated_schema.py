@@ -76,3 +76,17 @@ def test_bounds_of_whole_numbers_are_widened_to_whole_numbers():
     seen = Difference("a", "range", "", "", True, bounds=(-5.0, 1_234_567_891_234.0))
     domain = features(parse(widen_schema(text, seen, "a new site")))["a"].int_domain
     assert (domain.min, domain.max) == (-(2**63), 1_234_567_891_234)
+
+
+@pytest.mark.parametrize(
+    ("text", "difference", "lacks"),
+    [
+        ('feature { name: "a" }', Difference("b", "range", "", "", True, bounds=(0.0, 1.0)), "feature b"),
+        ('feature { name: "a" }', Difference("a", "range", "", "", True, bounds=(0.0, 1.0)), "bounds of a"),
+        ('feature { name: "a" }', Difference("a", "values", "", "", True, values=("x",)), "domain of a"),
+        ('feature { name: "a" domain: "d" }', Difference("a", "values", "", "", True), "string_domain d"),
+    ],
+)
+def test_a_schema_in_another_form_is_left_to_people(text, difference, lacks):
+    with pytest.raises(UsageError, match=f"has no {lacks} that can be widened"):
+        widen_schema(text, difference, "a new site")

@@ -937,3 +937,29 @@ def test_a_workload_whose_settings_were_removed_has_the_readings_of_its_kind(tmp
     workload = tmp_path / "data" / "workload.yaml"
     workload.write_text(workload.read_text().partition("settings:")[0] + "settings:\n")
     assert load(tmp_path, pump_week(first_day=8), name="b.csv", label="state").noun == "reading"
+
+
+@pytest.mark.parametrize("label", ["o\tk", "o\x1bk"])
+def test_a_label_that_is_no_line_of_a_file_is_refused(tmp_path, label):
+    columns = {"age": AGES, "paid": [label if n % 2 else "no" for n in range(300)]}
+    with pytest.raises(UsageError, match="has labels that cannot be used"):
+        load(tmp_path, columns)
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_kind_of_a_column_is_chosen_at_the_first_import_only(tmp_path):
+    columns = {"age": AGES, "town": ["A", "B", "C"] * 100}
+    load(tmp_path, columns)
+    with pytest.raises(UsageError, match="has a schema, which fixes the kind of age"):
+        load(tmp_path, columns, name="b.csv", chosen={"age": "category"})
+    assert len(find_spans(tmp_path / "data")) == 1
+
+
+@pytest.mark.parametrize("text", ["columns: [", "just words", "columns: {age: {name: age, form: prose}}"])
+def test_a_workload_file_that_cannot_be_read_stops_the_next_import(tmp_path, text):
+    columns = {"age": AGES, "town": ["A", "B", "C"] * 100}
+    load(tmp_path, columns)
+    (tmp_path / "data" / "workload.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"workload\.yaml cannot be read"):
+        load(tmp_path, columns, name="b.csv")
+    assert len(find_spans(tmp_path / "data")) == 1

@@ -163,3 +163,11 @@ def test_of_several_models_one_has_to_be_named(report, tmp_path):
     code, _, err = report("--store", tmp_path)
     assert code == 2 and "crates and shelf" in err and "--workload crates" in err
     assert report("--store", tmp_path, "--workload", "shelf")[0] == 0
+
+
+def test_a_run_that_ended_before_its_page_was_written_has_its_facts(call, tmp_path):
+    folder = tmp_path / "runs" / "shelf" / "44-uuid"
+    archive.write(folder, a_run(), "<p>")
+    (folder / archive.PAGE).unlink()
+    code, out, err = call("report", "latest", "--store", tmp_path)
+    assert (code, out) == (1, "") and "has no page" in err and "--json" in err

@@ -78,3 +78,8 @@ def test_what_is_wrong_with_a_cell_goes_from_one_process_to_another() -> None:
     again = pickle.loads(pickle.dumps(error.value))
     assert (again.found, again.kind) == ("price: 'warm' is not a number.", "price, number")
     assert not again.is_time
+
+
+def test_an_empty_time_is_none() -> None:
+    with pytest.raises(CellError, match="since is empty"):
+        Column("since", form="year-month-day").seconds({"since": math.nan})

@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from fsspec.registry import _registry
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.store import locations
@@ -231,3 +232,10 @@ def test_without_the_library_for_s3_the_extra_is_named():
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 2
     assert "edgeline[s3]" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_store_whose_library_is_not_installed_is_refused_with_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(_registry, "s3", raising=False)  # a test before may have loaded it
+    with pytest.raises(UsageError, match="The library for s3:// is not installed here"):
+        locate("s3://bucket/push")

@@ -1,6 +1,7 @@
 import pytest
 
 from data.photos.labels_file import LabelRow, write_span
+from runners.shared.inputs import ROOT
 from tests.data.importers.test_folders import as_ordinary_user
 
 
@@ -134,3 +135,11 @@ def test_a_sample_is_not_put_among_spans_of_a_workload_of_ones_own(data, command
     ended = command("data", "generate", "--data", data, "--per-week", "1")
     assert ended.code == 2 and "describes spans of your own" in ended.err
     assert sorted(path.name for path in data.iterdir()) == ["span-00001", "span-00002", "workload.yaml"]
+
+
+def test_a_workload_without_a_sample_makes_none(tmp_path, command):
+    (tmp_path / "schema.pbtxt").write_bytes((ROOT / "schema" / "shelf.pbtxt").read_bytes())
+    (tmp_path / "workload.yaml").write_text("name: groceries\nkind: photos\nschema: schema.pbtxt\n")
+    ended = command("data", "generate", "--workload", "workload.yaml", "--data", "data")
+    assert ended.code == 2 and "The workload groceries has no sample" in ended.err
+    assert not (tmp_path / "data").exists()

@@ -80,3 +80,9 @@ def test_what_is_not_outside_of_the_schema_is_not_accepted_and_nothing_is_writte
     code, said, text = schema("accept", "loading site", "label", "--reason", "a second site")
     assert code == 2 and "nothing outside the curated schema in label" in said and "site." in said
     assert text == CURATED
+
+
+def test_a_run_that_made_no_schema_widens_none(tmp_path, make_run, capsys):
+    write_run(tmp_path / "workspace", make_run())
+    assert main(["schema", "diff", "--workspace", str(tmp_path / "workspace")]) == 2
+    assert "did not reach SchemaGen" in capsys.readouterr().err

@@ -2,12 +2,14 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from dataclasses import replace
 
 import pytest
 
-from runners.timers.scheduled_run import crontab_line, log_path
+from edgeline.errors import EdgelineError
+from runners.timers.scheduled_run import crontab_line, log_path, program
 
 
 def shell_command(run, folds_backslashes=True):
@@ -64,3 +66,9 @@ def test_a_run_that_the_next_one_meets_says_its_end_whole(run):
         time.sleep(0.05)
     subprocess.run(["/bin/sh", "-c", refused], stdout=subprocess.DEVNULL, check=True)
     assert first.communicate()[0] == "refused\nends\n"
+
+
+def test_a_schedule_needs_the_command_in_its_environment(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    with pytest.raises(EdgelineError, match="edgeline does not exist"):
+        program()
