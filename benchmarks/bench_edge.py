@@ -68,7 +68,7 @@ def measure_run(run: PastRun, folder: Path) -> dict[str, Measurement]:
     sample = read_examples(examples, graph, "eval", _MOST_EXAMPLES, workload)
     bundle = Path(run.step("EdgeConverter").artifacts["edge_models"])
     saved_model = path_utils.serving_model_path(run.step("Trainer").artifacts["model"])
-    signature = workload_module.tensor_signature(workload.module)
+    signature = workload_module.name_tensor_signature(workload.module)
     loaded = tf.saved_model.load(saved_model)
     serve = loaded.signatures[signature]
     ((argument, spec),) = serve.structured_input_signature[1].items()

@@ -102,7 +102,7 @@ class Run:
         keras.utils.clear_session()
         overrides = {"budget": None, "epochs": 10_000, **changes}
         settings = TrainerSettings.model_validate({**self.settings.trainer.model_dump(), **overrides})
-        with devices.numbers(settings):
+        with devices.set_precision(settings):
             yield prepare(task, self.settings.model, settings, replicas), settings
 
 

@@ -140,7 +140,7 @@ def run_edgeline(*arguments: object) -> None:
 
 def _fine_tune(train: Photos, labels: list[str], settings: ModelSettings, seconds: float) -> tuple[Any, str]:
     """Trains by the guide's recipe: a frozen body, then all at a low rate; BatchNormalization only infers."""
-    body = backbones.body(settings)
+    body = backbones.build_body(settings)
     image = keras.Input(body.input_shape[1:])
     body.trainable = False
     features = keras.layers.GlobalAveragePooling2D()(body(image, training=False))
@@ -155,7 +155,7 @@ def _train_from_scratch(
     train: Photos, labels: list[str], settings: ModelSettings, seconds: float
 ) -> tuple[Any, str]:
     small = settings.model_copy(update={"backbone": "compact", "weights": "none"})
-    model = backbones.classifier(small, len(labels))
+    model = backbones.build_classifier(small, len(labels))
     return model, str(_fit(model, train, settings, 1e-3, seconds))
 
 

@@ -47,7 +47,7 @@ class _Options(PipelineOptions):
         parser.add_argument("--answers_group")
 
 
-def beam_flags(evaluation: str, workload: Workload) -> list[str]:
+def make_beam_flags(evaluation: str, workload: Workload) -> list[str]:
     """Returns the Beam flags that have the answers written below the folder of TFMA's results."""
     names = (f"--answers_id={workload.id}", f"--answers_group={workload.group}")
     return [f"--answers_prefix={evaluation}/answers", *names]

@@ -11,9 +11,9 @@ from edgeline.records.verdict import ENDED_CANARY
 from edgeline.release import store
 from edgeline.release.history import Change, read_history
 from edgeline.release.layout import PushFolder
-from edgeline.release.releases import read_release, released_versions
+from edgeline.release.releases import list_released_versions, read_release
 from edgeline.release.settings import PushSettings
-from edgeline.release.signing import signing_key
+from edgeline.release.signing import load_signing_key
 from edgeline.settings_group import Group
 from edgeline.store.locations import locate
 
@@ -58,7 +58,7 @@ def find_pushed(push: str, model: str, versions: Iterable[int]) -> dict[int, Pus
     """
     folder = PushFolder(locate(push))
     collected = store.find_collected(push, model)
-    released = released_versions(folder, model)
+    released = list_released_versions(folder, model)
     pushed = {}
     for version in versions:
         try:
@@ -85,7 +85,7 @@ def end_canary(
     try:
         if (judged := judge_canary(push, model, served, settings.evaluation.served)) is None:
             return
-        (rollout, judgement), key = judged, signing_key(settings.push.key)
+        (rollout, judgement), key = judged, load_signing_key(settings.push.key)
         reason = f"{_name_run(run)}{' '.join(judgement.sentences)}"
         if judgement.result == "bad":
             store.rollback(push, model, reason, rollout.to_version, key, rollout)
@@ -102,7 +102,7 @@ def renew_pointer(push: str, model: str, settings: PushSettings) -> None:
     What goes wrong is logged.
     """
     try:
-        store.renew(push, model, signing_key(settings.key), settings.pointer_days)
+        store.renew(push, model, load_signing_key(settings.key), settings.pointer_days)
     except (EdgelineError, OSError) as error:
         log.warning("The pointer to production was not renewed: %s", error)
 

@@ -14,13 +14,13 @@ from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Sc
 
 from components.artifacts import AcceptedData, Quarantine, Verdict
 from components.canary import ReleaseSettings, end_canary, list_endings, renew_pointer
-from components.run_record import command_for_details, leave_record
+from components.run_record import format_details_command, leave_record
 from edgeline.errors import DataRefused, EdgelineError
 from edgeline.records.run import Run
 from edgeline.records.served import SERVED
 from edgeline.records.verdict import VERDICT
 from edgeline.release.acceptance import check_push_early
-from edgeline.release.signing import signing_key
+from edgeline.release.signing import load_signing_key
 from edgeline.store.locations import is_url
 
 log = logging.getLogger("edgeline.gate")
@@ -89,10 +89,10 @@ def DataGate(
         raise DataRefused(
             " ".join(reasons),
             "Nothing was trained.",
-            f"Details: {command_for_details(records, model_name)}. {cure}.",
+            f"Details: {format_details_command(records, model_name)}. {cure}.",
         )
     if records:  # On one machine, the runner checks this before the first step.
-        given, is_signed = settings.push, signing_key(None) is not None
+        given, is_signed = settings.push, load_signing_key(None) is not None
         warning = check_push_early(push, model_name, given.rollback_epoch, is_signed, given.canary_percent)
         if warning:
             log.warning("It is not known yet if phones will accept a release of this run: %s", warning)

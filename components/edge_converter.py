@@ -19,7 +19,7 @@ from edgeline.settings_group import Group
 from trainer_module.export.convert import convert
 from trainer_module.export.metadata import write_metadata
 from trainer_module.settings import ModelSettings
-from trainer_module.workload_module import load, tensor_signature
+from trainer_module.workload_module import load, name_tensor_signature
 
 log = logging.getLogger("edgeline.edge")
 
@@ -53,7 +53,7 @@ def EdgeConverter(
     folder = Path(edge_models.uri)
     folder.mkdir(parents=True, exist_ok=True)
     about = Workload.from_json(workload)
-    signature = tensor_signature(about.module)
+    signature = name_tensor_signature(about.module)
     # A rare label's activations count too: int8 would cut off those beyond the ranges that it is given.
     count = given.edge.calibration_examples
     sample = read_examples(examples, transform_graph.uri, "train", count, about, each_label=True)

@@ -18,7 +18,7 @@ from components import artifacts
 from components.predictions import list_predictions, write_mistakes
 from components.transformed_examples import TransformedExamples, open_records, read_examples
 from edgeline.edge.golden import TOLERANCES
-from edgeline.edge.inspect import inspect, problems
+from edgeline.edge.inspect import find_problems, inspect
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.measure import measure
 from edgeline.errors import EdgelineError
@@ -44,7 +44,7 @@ from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
 from trainer_module.export.golden_writer import RawExample, check_contract, choose_examples, write_vectors
-from trainer_module.workload_module import LABEL, tensor_signature
+from trainer_module.workload_module import LABEL, name_tensor_signature
 
 # The limit bounds memory and time on a large window: 5,000 photos of 128x128x1 are 80 MB, and a share of them
 # is known to 0.7 points.
@@ -90,7 +90,7 @@ def EdgeValidator(
     bundle, folder = Path(edge_models.uri), Path(verdict.uri)
     about = Workload.from_json(workload)
     sample = read_examples(examples, transform_graph.uri, "eval", _MOST_EXAMPLES, about)
-    signature = tensor_signature(about.module)
+    signature = name_tensor_signature(about.module)
     saved_model = _SavedModel(path_utils.serving_model_path(model.uri), signature)
     outputs = saved_model.answer(sample.inputs)
     reference = outputs["probabilities"]
@@ -123,7 +123,7 @@ def EdgeValidator(
             measurement, answers = measure(
                 file, sample.inputs, sample.labels, reference, sample.groups, contents, contract, unlike
             )
-            reasons = (*problems(inspection, conversion.variant), *judge(measurement, given.edge))
+            reasons = (*find_problems(inspection, conversion.variant), *judge(measurement, given.edge))
             if not reasons and default is None and before is not None:
                 now, then = (
                     gather_answers(list_predictions(sample, each, names), about) for each in (answers, before)

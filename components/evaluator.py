@@ -56,7 +56,7 @@ class EvaluatorExecutor(Executor):
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         workload = Workload.from_json(exec_properties["workload"])
         exec_properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
-        own_flags = answers.beam_flags(evaluation, workload)
+        own_flags = answers.make_beam_flags(evaluation, workload)
         self._beam_pipeline_args: list[str] = [*self._beam_pipeline_args, *own_flags]
         (model_run,), (quarantine,) = input_dict["model_run"], input_dict["quarantine"]
         not_for_tfma = {"model_run", "quarantine", *(() if has_baseline else ("baseline_model",))}

@@ -24,17 +24,17 @@ def import_light_tfx(beam: bool = True) -> None:
     """
     if "tensorflow" in sys.modules or "tfx.components" in sys.modules:
         return
-    with stand_ins({"tensorflow": None}):
+    with replace_modules({"tensorflow": None}):
         import tfx.dsl.io.fileio
         import tfx.utils.doc_controls
     # Beam works without Google's clients, and these two import IPython.
     if beam:
-        with stand_ins({"google.cloud.bigquery": None, "google.cloud.pubsub": None}):
+        with replace_modules({"google.cloud.bigquery": None, "google.cloud.pubsub": None}):
             importlib.import_module("apache_beam")
     _import_components_one_by_one()
-    with stand_ins({} if beam else {"apache_beam": None}):
+    with replace_modules({} if beam else {"apache_beam": None}):
         import tfx.dsl.component.experimental.decorators
-    with stand_ins({"tfx.components.example_gen.utils": {"SPAN_PROPERTY_NAME": "span"}}):
+    with replace_modules({"tfx.components.example_gen.utils": {"SPAN_PROPERTY_NAME": "span"}}):
         import tfx.dsl.input_resolution.ops.ops  # noqa: F401
 
 
@@ -48,7 +48,7 @@ def complete_tfx() -> None:
 
 
 @contextmanager
-def stand_ins(modules: Mapping[str, Mapping[str, Any] | None]) -> Iterator[None]:
+def replace_modules(modules: Mapping[str, Mapping[str, Any] | None]) -> Iterator[None]:
     """Replaces these modules, within the block, by modules with only these names; None has an import fail."""
     replaced = {name: names for name, names in modules.items() if name not in sys.modules}
     for name, names in replaced.items():

@@ -25,7 +25,7 @@ from components.artifacts import EdgeModels, Quarantine, Verdict
 from components.canary import ReleaseSettings, judge_canary, list_endings, renew_pointer
 from edgeline.edge.micro import HEADER, SOURCE
 from edgeline.errors import HeldBack
-from edgeline.journal import library_versions, list_libraries, utc_now
+from edgeline.journal import list_libraries, read_library_versions, utc_now
 from edgeline.labels import parse_labels
 from edgeline.records.edge import EDGE_FILES, GOLDEN_FOLDER, LABELS_FILE_NAME, PREPROCESSING, ReleasedFile
 from edgeline.records.evaluation import METRICS
@@ -33,11 +33,11 @@ from edgeline.records.run import Run
 from edgeline.records.served import SERVED
 from edgeline.records.verdict import PUSH, VERDICT, Push
 from edgeline.release import store
-from edgeline.release.acceptance import terms
+from edgeline.release.acceptance import list_terms
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
-from edgeline.release.manifest import Code, Data, model_identity
-from edgeline.release.signing import signing_key
+from edgeline.release.manifest import Code, Data, identify_model
+from edgeline.release.signing import load_signing_key
 from edgeline.report.card import render_card
 from edgeline.report.collect import collect
 from edgeline.report.sources import Sources
@@ -88,7 +88,7 @@ def Pusher(
     if not all(verdict.passed for verdict in verdicts):
         reasons = tuple(r for verdict in verdicts if not verdict.passed for r in verdict.reasons)
         outcome = Push("held", 0, reasons)
-    elif (known := store.find_version(push, model_name, model_identity(saved_model))) is not None:
+    elif (known := store.find_version(push, model_name, identify_model(saved_model))) is not None:
         store.repair(push)  # a push of this model may have been killed at its end
         # A cluster repeats this step if its pod was lost after the push.
         own = any(r.version == known and r.manifest.run == run for r in store.releases(push, model_name))
@@ -117,7 +117,7 @@ def Pusher(
             outcome="pushed",
             started_at=utc_now(),
             settings=made_with,
-            libraries=library_versions(),
+            libraries=read_library_versions(),
             inputs={"window": examples.get_string_custom_property("window"), "code": code, "lock": lock},
         )
         facts = collect(sources, about)
@@ -139,7 +139,7 @@ def Pusher(
             versions=facts.run.libraries,
             run=run,
             **given.model_dump(exclude={"key", "destination"}),
-            signing_key=signing_key(given.key),
+            signing_key=load_signing_key(given.key),
             settings=made_with,
             tuned=facts.run.tuned,
             libraries=list_libraries(),
@@ -155,7 +155,7 @@ def Pusher(
             tried = store.find_rollout(push, model_name)
             state = tried.tried if tried else f"Version {release.version} of {model_name} is in production."
             outcome = Push(
-                "pushed", release.version, (state, *terms(release.manifest), *filter(None, [warning]))
+                "pushed", release.version, (state, *list_terms(release.manifest), *filter(None, [warning]))
             )
     outcome = replace(outcome, reasons=(*outcome.reasons, *list_endings(push, model_name, run)))
     if outcome.outcome != "pushed":
@@ -173,7 +173,7 @@ def _explain_unchanged(version: int, root: str, name: str) -> str:
         return f"This model is tried already: {rollout.tried}"
     if current is not None and current.version == version:
         return f"This model is in production already, as version {version}."
-    if version not in store.known_versions(root, name):
+    if version not in store.list_known_versions(root, name):
         return (
             f"This model was pushed before, as version {version}, rolled back, and then garbage-collected."
             " It is not pushed again automatically: other data, settings or another seed give another model."

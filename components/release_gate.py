@@ -11,7 +11,7 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import PushedModel
 
-from components.run_record import command_for_details
+from components.run_record import format_details_command
 from edgeline.errors import EdgelineError, HeldBack
 from edgeline.records.verdict import PUSH
 from edgeline.release import store
@@ -38,7 +38,7 @@ def ReleaseGate(
         raise HeldBack(
             " ".join(pushed.reasons),
             "The model was trained but not pushed.",
-            f"Read every metric by slice in the run's report: {command_for_details(records, model_name)}.",
+            f"Read every metric by slice in the run's report: {format_details_command(records, model_name)}.",
         )
     expected = run if pushed.outcome == "pushed" else None
     if not _is_released(push, model_name, pushed.version, expected):

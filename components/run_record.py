@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tfx.types import artifact as tfx
 
-from edgeline.journal import library_versions
+from edgeline.journal import read_library_versions
 from edgeline.records.run import Artifact, Run, Step
 from edgeline.records.steps import STEPS
 from edgeline.report import archive
@@ -52,7 +52,7 @@ def leave_record(
         if accepted_data:
             folders |= {copy.name: copy for copy in accepted_data.iterdir()}
         if kept is not None:
-            run = replace(run, engine="kubeflow", number=archive.number_of(run.id, earlier))
+            run = replace(run, engine="kubeflow", number=archive.choose_number(run.id, earlier))
         known = next((facts.run for facts in earlier if facts.run.id == run.id), None)
         run = _complete(run, inputs, known if accepted_data else None)
         facts, page = archive.make(run, Sources(**folders), earlier)
@@ -62,7 +62,7 @@ def leave_record(
             log.info("The report of this run is %s", archive.write(kept / run.id, facts, page))
 
 
-def command_for_details(records: str, model: str) -> str:
+def format_details_command(records: str, model: str) -> str:
     """Returns the command that shows the record of a run; `records` is its place, empty on one machine.
 
     A store that is a folder of the pod has another name where people type the command: DIR.
@@ -91,7 +91,7 @@ def _complete(run: Run, inputs: Mapping[str, tfx.Artifact], known: Run | None) -
         started_at=started,
         ended_at=now.isoformat(),
         seconds=(now - datetime.fromisoformat(started)).total_seconds(),
-        libraries=library_versions(),
+        libraries=read_library_versions(),
         steps=steps,
         artifacts=(
             *(output for output in (known.artifacts if known else ()) if output.output not in inputs),

@@ -13,7 +13,7 @@ from tfx_bsl.public.tfxio import TFExampleRecord
 
 from components.transformed_examples import read_raw_features
 from data.spans.tfrecords import list_values
-from edgeline.gates.data import spans_to_judge
+from edgeline.gates.data import select_spans
 from edgeline.gates.design_effect import GROUP_VARIANCES
 from edgeline.gates.drift import (
     ALL_FEATURES,
@@ -21,8 +21,8 @@ from edgeline.gates.drift import (
     SHOWN_QUANTILES,
     choose_others,
     make_slicer,
+    make_stats_options,
     measure_group_variances,
-    statistics_options,
 )
 from edgeline.release import store
 
@@ -41,13 +41,13 @@ class StatisticsExecutor(BaseBeamExecutor):
         statistics.split_names, statistics.span = examples.split_names, examples.span
         release = store.current(exec_properties["push"], exec_properties["model_name"])
         contents = json.loads(examples.get_string_custom_property("spans"))
-        judged = spans_to_judge(contents, release.manifest.data.spans if release else {})
+        judged = select_spans(contents, release.manifest.data.spans if release else {})
         statistics.set_string_custom_property("judged", json.dumps(judged))
         features = json.loads(exec_properties["features"])
         newest = tfdv.experimental_get_feature_value_slicer({"newest_span": None})
-        measured = statistics_options(features["measured"], features["uncounted"], newest, SHOWN_QUANTILES)
+        measured = make_stats_options(features["measured"], features["uncounted"], newest, SHOWN_QUANTILES)
         others = choose_others([*contents], judged)
-        compared = statistics_options(["span", *features["compared"]], (), make_slicer(others))
+        compared = make_stats_options(["span", *features["compared"]], (), make_slicer(others))
         with self._make_beam_pipeline() as pipeline:
             for split in artifact_utils.decode_split_names(examples.split_names):
                 folder = Path(artifact_utils.get_split_uri([statistics], split))

@@ -109,7 +109,7 @@ def _declare(
     return type(name, (base,), members)
 
 
-# `features` is the JSON of `edgeline.gates.drift.features_to_count`. The release store tells which spans the
+# `features` is the JSON of `edgeline.gates.drift.select_features`. The release store tells which spans the
 # model in production was made from: the other spans and the newest are judged, and their drift from those is
 # measured. `unjudged` names the spans to judge, which keys the cache; empty where each step runs afresh.
 StatisticsGen = _declare(

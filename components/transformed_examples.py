@@ -12,7 +12,7 @@ from data.spans.tfrecords import list_values
 from edgeline.records.shards import find_shards
 from edgeline.records.workload import Workload
 from trainer_module.raw_features import first_text
-from trainer_module.workload_module import LABEL, find, input_feature
+from trainer_module.workload_module import LABEL, find, find_input
 
 _BATCH = 64
 # Records that are looked through for examples of rare labels.
@@ -52,7 +52,7 @@ def read_examples(
 
     transform = tft.TFTransformOutput(transform_graph_uri)
     layer, spec = transform.transform_features_layer(), transform.raw_feature_spec()
-    name = input_feature(transform)
+    name = find_input(transform)
     dtype = find(workload.module, "STORED_AS", {}).get(name)
     features = {kind: feature for kind, feature in workload.slice_features.items() if kind != "span"}
     groups: dict[str, list[str]] = {kind: [] for kind in features}

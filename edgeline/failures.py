@@ -295,7 +295,7 @@ def explain(of: str, signs: str, **values: object) -> Problem:
     return Problem(found, why, do)
 
 
-def chain(error: BaseException) -> Iterator[BaseException]:
+def walk_chain(error: BaseException) -> Iterator[BaseException]:
     """Yields an exception, and every exception that it was raised from or during.
 
     Beam raises a copy of an exception, with the name of its stage in the message: the original stands for it.
@@ -314,14 +314,14 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 def describe(error: BaseException, step: str | None = None) -> Problem:
     """Describes an exception that was raised in a step, or outside of any."""
-    for link in chain(error):
+    for link in walk_chain(error):
         if isinstance(link, EdgelineError):
             return link.problem
     if step is None and isinstance(error, OSError):
         text = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         return explain("file", f"{errno.errorcode.get(error.errno or 0)} {text}", error=text)
     where = f"The step {step}" if step else "The run"
-    for link in chain(error):
+    for link in walk_chain(error):
         is_full = isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         if is_full or _NO_SPACE.search(str(link)):
             file = getattr(link, "filename", None)
@@ -334,7 +334,7 @@ def describe(error: BaseException, step: str | None = None) -> Problem:
             why = "Its data and its network take more memory than the machine, or its GPU, has free."
             do = f"Close other programs, or lower data.window or the photos' model.image_size, and {_AGAIN}"
             return Problem(f"{where} ran out of memory{_quote(link)}", why, do)
-    root = list(chain(error))[-1]
+    root = list(walk_chain(error))[-1]
     return Problem(f"{where} failed: {type(root).__name__}{_quote(root)}", *_READ_LOG)
 
 

@@ -63,7 +63,7 @@ def list_libraries() -> dict[str, str]:
     return {metadata["Name"]: metadata["Version"] for metadata in found if "Name" in metadata}
 
 
-def library_versions() -> dict[str, str]:
+def read_library_versions() -> dict[str, str]:
     """Returns the versions of Python and of those libraries that are installed, by name."""
     versions = {"python": platform.python_version()}
     for library in _LIBRARIES:

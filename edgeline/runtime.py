@@ -33,7 +33,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from edgeline.edge.golden import golden_problems, read_vectors
+from edgeline.edge.golden import find_golden_problems, read_vectors
 from edgeline.edge.interpreter import EdgeModel, preprocess, silence_stderr
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import parse_time
@@ -41,7 +41,7 @@ from edgeline.labels import parse_labels
 from edgeline.records.edge import GOLDEN_FOLDER, UNLIKE_FROM
 from edgeline.records.json_file import JsonFile, convert, decode
 from edgeline.records.rejection import RowRejected, check_text
-from edgeline.release.layout import LABELS, MANIFEST, POINTER, PREPROCESSING, sha256_of_bytes
+from edgeline.release.layout import LABELS, MANIFEST, POINTER, PREPROCESSING, hash_bytes
 from edgeline.release.manifest import FileEntry, Manifest, NewerManifest, parse_manifest, select_entries
 from edgeline.release.pointer import Envelope, Pointer, Production
 from edgeline.store.locations import add_path_to_errors, locate, read_bytes
@@ -159,7 +159,7 @@ _SEEN = JsonFile[_Seen]("seen.json", _Seen)
 def _check(content: bytes, name: str, entry: FileEntry) -> bytes:
     if len(content) != entry.size:
         raise Refused("truncated", f"{name} has {len(content):,} of {entry.size:,} bytes.")
-    if sha256_of_bytes(content) != entry.sha256:
+    if hash_bytes(content) != entry.sha256:
         raise Refused("swapped", f"{name} is not the file that was released.")
     return content
 
@@ -237,7 +237,7 @@ class Phone:
             self._write(_Seen(key, pointer, epoch, self.client, release))
             return False
         raw = self._fetch(f"{version}/{MANIFEST}")
-        if sha256_of_bytes(raw) != digest:
+        if hash_bytes(raw) != digest:
             raise Refused("swapped", f"{version}/{MANIFEST} is not the file that was released.")
         try:
             manifest = parse_manifest(raw, MANIFEST)
@@ -323,7 +323,7 @@ class Phone:
         try:
             bundle = self._load(folder)
             vectors = read_vectors(folder)
-            problems = golden_problems(vectors, bundle.contract, bundle.models) if vectors else []
+            problems = find_golden_problems(vectors, bundle.contract, bundle.models) if vectors else []
         except EdgelineError as error:
             raise Refused("model", error.found) from error
         if problems:

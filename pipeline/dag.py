@@ -31,7 +31,7 @@ from components.tfx_steps import (
     Tuner,
 )
 from edgeline.errors import UsageError
-from edgeline.gates.drift import features_to_count
+from edgeline.gates.drift import select_features
 from edgeline.records.workload import Workload
 from pipeline.evaluation import build_evaluation_config
 from pipeline.own_steps import insert
@@ -115,7 +115,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     ).with_id("ExampleGen")
     statistics = StatisticsGen(
         examples=ingest.outputs["examples"],
-        features=json.dumps(features_to_count(read_schema(workload), workload.unmeasured, workload.group)),
+        features=json.dumps(select_features(read_schema(workload), workload.unmeasured, workload.group)),
         **store,
         unjudged=observed.unjudged,
         code=observed.code_of("StatisticsGen"),

@@ -27,10 +27,10 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def split_claim(location: str) -> tuple[str, str] | None:
     """Returns the claim of `pvc://CLAIM/path`, and the path in a pod that mounts it; None for a URL."""
     match = _CLAIM.fullmatch(location)
-    return (match[1], f"{mount_path(match[1])}{match[3]}") if match else None
+    return (match[1], f"{locate_mount(match[1])}{match[3]}") if match else None
 
 
-def mount_path(claim: str) -> str:
+def locate_mount(claim: str) -> str:
     """Returns the folder at which steps mount a claim."""
     return f"/mnt/{claim}"
 

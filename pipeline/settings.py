@@ -23,7 +23,7 @@ from pipeline.beam_settings import BeamSettings
 from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.own_steps import OwnStep, find_mistakes
 from pipeline.workloads import BY_WEIGHTS
-from trainer_module.search.tune_settings import NOT_SEARCHED, SEARCHED, TuneSettings, Values, hyperband_trials
+from trainer_module.search.tune_settings import NOT_SEARCHED, SEARCHED, TuneSettings, Values, count_trials
 from trainer_module.settings import PRETRAINED, ModelSettings, TrainerSettings
 
 # Each profile that has a name.
@@ -256,7 +256,7 @@ def _find_search_mistakes(settings: Settings, tree: Tree) -> list[str]:
         for name, values in tune.space.items()
         for sentence in _check_searched(name, values, tree)
     ]
-    least = hyperband_trials(epochs)
+    least = count_trials(epochs)
     if tune.algorithm == "hyperband" and 0 < tune.max_trials < least:
         mistakes.append(
             f"tune.max_trials: {tune.max_trials} is too few for hyperband: it needs {least} trials to train"

@@ -20,7 +20,7 @@ from edgeline.alerts import channels
 from edgeline.records.json_file import encode
 from edgeline.records.run import Run, Step
 from edgeline.report.facts import Facts
-from edgeline.workspace.runs import process_of
+from edgeline.workspace.runs import identify_process
 from tests.disks import mounted
 from tests.edgeline.alerts.servers import Hook
 from tests.outputs import write_run
@@ -127,7 +127,7 @@ def make_run():
             push="/push",
             settings={},
             pid=os.getpid(),
-            process=process_of(os.getpid()),
+            process=identify_process(os.getpid()),
             host=socket.gethostname(),
             started_at="2026-10-05T09:12:33Z",
         )

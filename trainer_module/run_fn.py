@@ -67,7 +67,7 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
     learning = LearningSettings.model_validate_json(config["settings"])
     model_settings, settings = learning.model, learning.trainer
     replicas = devices.make_strategy(settings)
-    key = checkpoint.training_key(
+    key = checkpoint.compute_training_key(
         config, fn_args.train_files, fn_args.transform_output, replicas.num_replicas_in_sync
     )
     remove_finished(Path(config["checkpoints"]), stays=key)

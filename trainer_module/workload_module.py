@@ -86,7 +86,7 @@ def load(module: str) -> WorkloadModule:
     return imported
 
 
-def input_feature(transform: tft.TFTransformOutput) -> str:
+def find_input(transform: tft.TFTransformOutput) -> str:
     """Returns the name of the transformed feature that the model reads.
 
     Raises:
@@ -107,12 +107,12 @@ def find(module: str, name: str, default: Any = None) -> Any:
     return getattr(load(module), name, default)
 
 
-def tensor_signature(module: str) -> str:
+def name_tensor_signature(module: str) -> str:
     """Returns the name of the signature that takes the model's input."""
     return str(find(module, "TENSOR_SIGNATURE", TENSOR_SIGNATURE))
 
 
-def raw_signature(module: str, features: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+def find_raw_signature(module: str, features: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     """Returns the name of the signature that takes raw values, and the raw feature of each argument."""
     if signature := find(module, "RAW_SIGNATURE"):
         name, arguments = signature

@@ -27,8 +27,8 @@ from apache_beam.runners.worker.sdk_worker import CachingStateHandler
 from apache_beam.transforms.trigger import create_trigger_driver
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 
-from edgeline.failures import chain
-from edgeline.journal import library_versions
+from edgeline.failures import walk_chain
+from edgeline.journal import read_library_versions
 
 FAILURE = "failure"
 # A side input up to this size is kept decoded while a bundle runs; a larger one is read again each time.
@@ -114,7 +114,7 @@ def run_bundle(stage: Stage, blobs: Iterator[tuple[str, bytes]]) -> Iterator[tup
 def _write_failure(spill: Path, error: Exception) -> None:
     """Writes the exception to the spill folder for the driver: Spark passes on only a traceback's text."""
     text = "".join(traceback.format_exception(error))
-    pickled = [_pickle(link) for link in chain(error)]  # a pickle keeps no causes
+    pickled = [_pickle(link) for link in walk_chain(error)]  # a pickle keeps no causes
     with contextlib.suppress(OSError):
         scratch = spill / uuid.uuid4().hex
         scratch.write_bytes(pickler.dumps((pickled, text)))
@@ -303,4 +303,4 @@ def describe_worker(spill: str) -> dict[str, str]:
         problem = "does not see"
     except OSError:
         problem = "cannot write to"
-    return {**library_versions(), "spill": problem}
+    return {**read_library_versions(), "spill": problem}

@@ -23,7 +23,7 @@ from msgspec import to_builtins
 
 from edgeline.alerts.settings import AlertSettings, Channel
 from edgeline.alerts.troubles import Trouble
-from edgeline.failures import chain
+from edgeline.failures import walk_chain
 
 # The page of the run has the rest; Slack cuts messages at 40,000 characters.
 _MOST_SENTENCES, _LONGEST = 5, 400
@@ -150,7 +150,7 @@ def _attempt(settings: AlertSettings, channel: Channel, message: Message) -> str
     except smtplib.SMTPResponseException as error:
         raise NotSent(f"the server answered {error.smtp_code}", error.smtp_code < 500) from None
     except Exception as error:
-        links = list(chain(error))
+        links = list(walk_chain(error))
         reasons = [
             link.strerror for link in links if isinstance(link, OSError) and isinstance(link.strerror, str)
         ]

@@ -102,7 +102,7 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
     """
     known, push = [facts for _, facts in archive.read_all(root)], root.parent.parent
     if now is not None:
-        number, others = archive.number_of(now.id, known), [f for f in known if f.run.id != now.id]
+        number, others = archive.choose_number(now.id, known), [f for f in known if f.run.id != now.id]
         written = (f for f in known if (f.run.id, f.run.outcome) == (now.id, now.outcome))
         current = next(written, Facts(now))
         known = [*others, replace(current, run=replace(current.run, number=number))]

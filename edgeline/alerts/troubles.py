@@ -22,7 +22,7 @@ from edgeline.release.releases import Release
 from edgeline.report.facts import Facts
 from edgeline.report.words import percent
 from edgeline.store.locations import Location
-from edgeline.workspace.closing import describe_age, duration, headline
+from edgeline.workspace.closing import describe_age, format_duration, summarise
 
 RUN = "run"
 COMPARED = 20  # number of runs before the last
@@ -91,7 +91,7 @@ def _check_end(last: Facts, situation: Situation) -> Findings:
             (gate.gate, gate.slices, gate.features, gate.spans) for gate in last.gates if not gate.passed
         ]
         same = failed if any(each[1:] != ((), (), ()) for each in failed) else reasons
-        what = headline(run) if run.has_pushed else Outcome(run.outcome).headline(run.workload, None, stays)
+        what = summarise(run) if run.has_pushed else Outcome(run.outcome).headline(run.workload, None, stays)
         why = tuple(filter(None, (*reasons, problem.why)))
         # The step that says it does not know the workspace.
         command = "edgeline show latest "
@@ -140,8 +140,8 @@ def _check_durations(last: Facts, before: Sequence[Facts], factor: float) -> Fin
         if step.state == "done" and step.seconds is not None and len(took) >= _FEWEST:
             usual = median(took)
             is_slow = step.seconds >= factor * usual and step.seconds - usual >= _LEAST_SECONDS
-            usually = f"the median of {len(took)} earlier runs is {duration(usual)}"
-            what = f"{step.name} took {duration(step.seconds)}; {usually}."
+            usually = f"the median of {len(took)} earlier runs is {format_duration(usual)}"
+            what = f"{step.name} took {format_duration(step.seconds)}; {usually}."
             yield f"slow {step.name}", Trouble(what) if is_slow else None
 
 

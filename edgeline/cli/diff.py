@@ -39,9 +39,9 @@ def diff(first: str, second: str, place: Place, as_json: bool) -> int:
         )
     comparison = Comparison(one, other, pair_slices(one, other))
     if all(run.sources.edge_verdict for run in runs):
-        from edgeline.workspace.same_examples import same_slices
+        from edgeline.workspace.same_examples import compare_slices
 
-        slices, examples = same_slices(*(run.sources for run in runs))
+        slices, examples = compare_slices(*(run.sources for run in runs))
         comparison = Comparison(one, other, slices, examples) if examples else comparison
     page = runs[0].pages / f"diff-{one.run.id}-{other.run.id}.html"
     if not as_json:

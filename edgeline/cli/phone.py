@@ -11,7 +11,7 @@ from edgeline.cli.commands import Command
 from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import note, say
 from edgeline.phone.site import Site
-from edgeline.release.signing import public_key
+from edgeline.release.signing import load_public_key
 from edgeline.workspace.known_runs import Place
 
 _BY_TLS = """\
@@ -32,7 +32,7 @@ for a web server that has https."""
 def phone(place: Place, port: int, out: Path | None, tls: bool, key: str | None) -> int:
     """Serves a page that checks the model in production and runs it on phones, also offline."""
     _, root, model = resolve_place(place)
-    site = Site(root, model, public_key(key) if key else None)
+    site = Site(root, model, load_public_key(key) if key else None)
     what = f"{model} {site.manifest.version}"
     if not site.key:
         note(f"{what} is not signed: the page will say that its origin cannot be verified.")

@@ -17,7 +17,7 @@ from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import EdgelineError
 from edgeline.prediction.inputs import Input, answer, check_kind, find_inputs, read_inputs
 from edgeline.release import store
-from edgeline.release.acceptance import terms
+from edgeline.release.acceptance import list_terms
 from edgeline.report.archive import write_file
 from edgeline.runtime import Answer, Bundle, load_bundle
 from edgeline.workspace.known_runs import Place, resolve_place
@@ -53,7 +53,7 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     if as_json:
         failed = _print_json(list(answers), bundle, explain)
         return 1 if failed else 0
-    note(f"{model} {release.version}: {' '.join(terms(release.manifest))}")
+    note(f"{model} {release.version}: {' '.join(list_terms(release.manifest))}")
     if any(path.is_dir() for path in places) and not explain:
         failed = _print_csv(answers, bundle)
     else:
@@ -139,15 +139,15 @@ def _write_picture(example: Input, found: Answer, bundle: Bundle, pictures: set[
     """
     if bundle.contract.get("kind", "image") != "image":
         return None
-    from edgeline.edge.explain import occlusion, picture
+    from edgeline.edge.explain import draw_picture, measure_occlusion
 
     name, model = next(iter(bundle.models.items()))
-    drops = occlusion(model.predict, found.tensor, int(found.scores[name][0].argmax()))
+    drops = measure_occlusion(model.predict, found.tensor, int(found.scores[name][0].argmax()))
     stem = Path(example.place).stem
     names = (Path(f"{stem}{end}.explained.png") for end in chain([""], (f"-{n}" for n in count(2))))
     path = next(name for name in names if name not in pictures)
     pictures.add(path)
-    write_file(path, picture(example.content, found.tensor, drops))
+    write_file(path, draw_picture(example.content, found.tensor, drops))
     return path
 
 

@@ -12,7 +12,7 @@ from msgspec import to_builtins
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.stdout import note, print_json, say, terminal_width
+from edgeline.cli.stdout import find_terminal_width, note, print_json, say
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
@@ -20,16 +20,16 @@ from edgeline.release import store
 from edgeline.release.history import read_signed
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import make_missing_model_error
-from edgeline.release.signing import Key, signing_key
+from edgeline.release.signing import Key, load_signing_key
 from edgeline.report.facts import ServedSlice
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
 from edgeline.workspace import closing
-from edgeline.workspace.closing import STYLES, duration
+from edgeline.workspace.closing import STYLES, format_duration
 from edgeline.workspace.known_runs import Place, resolve_place
 from edgeline.workspace.runs import find_push, find_registry, find_run, read_runs
 
-# The fields of a manifest that `acceptance.terms` puts into words.
+# The fields of a manifest that `acceptance.list_terms` puts into words.
 TERMS = ("expires", "signed_by", "min_app_version", "rollback_epoch")
 _DAY = click.DateTime(["%Y-%m-%d"])
 _reason = click.option("--reason", required=True, metavar="R", help="the reason, for the audit log")
@@ -94,7 +94,7 @@ def status(place: Place, as_json: bool) -> int:
         say(f"No release of {model} is in production in {root}{f', which has {others}' if others else ''}.")
     else:
         say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
-        for line in closing.release_lines(release):
+        for line in closing.describe_release(release):
             say(f"  {line}")
         if served:
             say(f"  {served.sentence}")
@@ -114,7 +114,7 @@ def status(place: Place, as_json: bool) -> int:
         # Another version may have taken the place of that which stayed then.
         if last.outcome != "pushed" and not last.has_pushed:
             last = replace(last, version=release.version if release else None)
-        say(f"Last run {last.id}, on {last.data}: {closing.headline(last)}", STYLES[last.outcome])
+        say(f"Last run {last.id}, on {last.data}: {closing.summarise(last)}", STYLES[last.outcome])
         for reason in last.reasons:
             say(f"  - {reason}")
         if last.warnings:
@@ -172,7 +172,7 @@ def runs(
     if not selected:
         say(f"None of {len(every):,} runs matches." if every else _describe_none(place))
     for run in selected:
-        took = duration(run.seconds) if run.seconds is not None else ""
+        took = format_duration(run.seconds) if run.seconds is not None else ""
         version = f"version {run.version}" if run.outcome == "pushed" else ""
         reason = run.reasons[0] if run.reasons and run.outcome not in ("pushed", "unchanged") else version
         start = f"{run.id:<18} {run.workload:<12} "
@@ -189,7 +189,7 @@ def runs(
 @options.as_json
 def show(run_id: str, place: Place, as_json: bool) -> int:
     """Shows one run: steps, verdicts, reasons."""
-    from edgeline.workspace.details import detail_lines, read_details
+    from edgeline.workspace.details import describe_details, read_details
 
     folder, run = find_run(place.workspace, run_id, place.workload)
     facts = read_details(folder, run)
@@ -197,14 +197,14 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
         found = to_builtins(facts)
         print_json({**found.pop("run"), "facts": found})
         return 0
-    width = terminal_width()
+    width = find_terminal_width()
     say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
     if run.resumes:
         say(f"It resumed run {run.resumes}.")
     if run.steps:
-        for line in closing.time_table(run, width):
+        for line in closing.format_times(run, width):
             say(line)
-    for line, style in closing.last_lines(run, folder, None):
+    for line, style in closing.describe_end(run, folder, None):
         if not line.startswith(closing.DETAILS):
             say(line, style)
     for verdict in facts.gates:
@@ -217,7 +217,7 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
             rollout = store.find_rollout(find_push(run, place.workspace), run.workload)
             if rollout and run.version in rollout.versions:
                 say(rollout.tried)
-    for line in detail_lines(facts, width):
+    for line in describe_details(facts, width):
         say(line)
     say(f"Files: {folder.path}")
     return 0
@@ -290,7 +290,7 @@ def _find_own(last: Run | None, root: str, place: Place) -> Run | None:
 def _find_key(path: str | None, last: Run | None, root: str, place: Place) -> Key:
     """Returns the key in that file, or that of the last run if it pushed there, or of the environment."""
     own = _find_own(last, root, place)
-    return signing_key(path or (own.settings.get("push", {}).get("key") if own else None))
+    return load_signing_key(path or (own.settings.get("push", {}).get("key") if own else None))
 
 
 def _start_mirror(last: Run | None, root: str, place: Place) -> None:

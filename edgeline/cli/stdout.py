@@ -29,7 +29,7 @@ _ON_CLUSTER = "kubeflow"
 _MODEL = ("--workload", "MODEL")  # an option and its metavar; with another one, the value may be a file
 
 
-def program() -> str:
+def name_program() -> str:
     """Returns the word or path that starts this `edgeline` in the reader's shell."""
     own, first = Path(sys.prefix, "bin", "edgeline"), shutil.which("edgeline")
     if not own.exists() or (first is not None and os.path.samefile(first, own)):
@@ -70,7 +70,7 @@ def make_rewriter(given: Sequence[str], find: Callable[[str], click.Command | No
             for option, value in typed
             if option in accepted and option in usable and f"{option} " not in f"{rest} "
         ]
-        return " ".join([program(), *words, *added]) + rest
+        return " ".join([name_program(), *words, *added]) + rest
 
     return lambda text: _TYPED.sub(replace, text) if "edgeline " in text else text
 
@@ -94,14 +94,14 @@ _KEPT_SPACE = "\x1f"
 _typed: ContextVar[Callable[[str], str]] = ContextVar("typed", default=str)
 
 
-def visible(text: str) -> str:
+def make_visible(text: str) -> str:
     """Writes out the characters of a text that a terminal would obey instead of showing."""
     return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def prepare_line(text: str) -> str:
     """Prepares a line for people: visible characters only, and commands as they have to be typed."""
-    return visible(_typed.get()(text))
+    return make_visible(_typed.get()(text))
 
 
 def wrap(text: str, width: int) -> str:
@@ -121,7 +121,7 @@ def wrap(text: str, width: int) -> str:
     return "\n".join(lines).replace(_KEPT_SPACE, " ")
 
 
-def terminal_width() -> int:
+def find_terminal_width() -> int:
     """Returns the width of the terminal in columns; 80 where it tells none."""
     return get_terminal_size().columns or 80
 
@@ -133,7 +133,7 @@ def say(text: str = "", style: str = "", part: slice = slice(None)) -> None:
 
 def say_exactly(text: str) -> None:
     """Prints text for a file: no line of it is broken, and no command in it is completed."""
-    sys.stdout.write(f"{visible(text)}\n")
+    sys.stdout.write(f"{make_visible(text)}\n")
 
 
 def note(text: str) -> None:
@@ -144,7 +144,7 @@ def note(text: str) -> None:
 def _print(stream: TextIO, text: str, style: str = "", part: slice = slice(None)) -> None:
     line = prepare_line(text)
     if stream.isatty():
-        line = wrap(line, terminal_width())
+        line = wrap(line, find_terminal_width())
         # See no-color.org.
         if style and line[part] and not os.environ.get("NO_COLOR"):
             start, end, _ = part.indices(len(line))

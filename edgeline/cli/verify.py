@@ -16,8 +16,8 @@ from edgeline.release.acceptance import distrust
 from edgeline.release.history import find_signed
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import Manifest
-from edgeline.release.signing import public_key
-from edgeline.release.verify import EXPIRED, bundle_problems, read_bundle
+from edgeline.release.signing import load_public_key
+from edgeline.release.verify import EXPIRED, find_bundle_problems, read_bundle
 from edgeline.store.locations import Location, locate, read_bytes
 from edgeline.workspace.known_runs import Place, resolve_place
 
@@ -33,7 +33,7 @@ from edgeline.workspace.known_runs import Place, resolve_place
 @options.as_json
 def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> int:
     """Checks the files, the signature and the predictions of releases, or of a copied bundle."""
-    own_key = public_key(key) if key else None
+    own_key = load_public_key(key) if key else None
     number = int(bundle) if bundle and bundle.isdecimal() else None
     if bundle and number is None:
         if place.store:
@@ -44,11 +44,11 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
             )
         kind, where, manifest = "bundle", bundle, read_bundle(locate(bundle))
         model, versions = manifest.model, [manifest.version]
-        problems = bundle_problems(locate(bundle), manifest)
+        problems = find_bundle_problems(locate(bundle), manifest)
     else:
         kind, (_, where, model), manifest = "push", resolve_place(place), None
         problems = store.verify(where, model, number)
-        versions = list(store.known_versions(where, model)) if number is None else [number]
+        versions = list(store.list_known_versions(where, model)) if number is None else [number]
         if not problems:
             release = store.get(where, model, number)
             manifest, edge = release.manifest, release.edge
@@ -116,7 +116,7 @@ def _format(problems: Sequence[str]) -> str:
 
 def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
     """Runs the golden vectors of an intact bundle; returns the problems, and what was checked."""
-    from edgeline.edge.golden import golden_problems, read_vectors
+    from edgeline.edge.golden import find_golden_problems, read_vectors
     from edgeline.runtime import load_bundle
 
     vectors = read_vectors(bundle)
@@ -125,7 +125,7 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
     if find_spec("ai_edge_litert") is None:
         return [], "golden vectors were not run: ai-edge-litert is not installed here"
     loaded = load_bundle(manifest, lambda name: read_bytes(bundle / name), every=True)
-    problems = golden_problems(vectors, loaded.contract, loaded.models)
+    problems = find_golden_problems(vectors, loaded.contract, loaded.models)
     files = ", ".join(each.name for each in manifest.variants)
     return problems, f"{len(vectors.contents)} golden vectors pass, tensors and the scores of {files}"
 

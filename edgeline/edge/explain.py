@@ -15,7 +15,7 @@ _PATCH = 1 / 6
 _PANEL = 320
 
 
-def occlusion(
+def measure_occlusion(
     predict: Callable[[NDArray[Any]], NDArray[np.float32]], image: NDArray[np.uint8], of_class: int
 ) -> NDArray[np.float32]:
     """Measures how much covering each patch with the photo's mean colour lowers the class's probability.
@@ -37,7 +37,7 @@ def occlusion(
     return drops
 
 
-def picture(photo: bytes, image: NDArray[np.uint8], drops: NDArray[np.float32]) -> bytes:
+def draw_picture(photo: bytes, image: NDArray[np.uint8], drops: NDArray[np.float32]) -> bytes:
     """Draws a PNG of three panels: the photo, the model's input, and that with its important parts red."""
     side = (_PANEL, _PANEL)
     with open_photo(photo) as opened:

@@ -36,7 +36,7 @@ class Vectors:
     tensors: NDArray[Any]  # [n, ...]
 
 
-def largest_difference(actual: NDArray[Any], expected: NDArray[Any]) -> float:
+def find_largest_difference(actual: NDArray[Any], expected: NDArray[Any]) -> float:
     """Returns the largest absolute difference between two tensors of one shape."""
     return float(np.abs(actual.astype(np.float64) - expected).max(initial=0))
 
@@ -84,7 +84,7 @@ def read_vectors(bundle: Location) -> Vectors | None:
     return Vectors(about, contents, tensors.astype(np.dtype(about.dtype)))
 
 
-def golden_problems(
+def find_golden_problems(
     vectors: Vectors, contract: Mapping[str, Any], models: Mapping[str, EdgeModel]
 ) -> list[str]:
     """Lists the golden vectors that a bundle's contract and files, by variant, do not reproduce.
@@ -107,7 +107,7 @@ def golden_problems(
 def _find_tensor_problems(vectors: Vectors, contract: Mapping[str, Any]) -> Iterator[str]:
     for number, (content, tensor) in enumerate(zip(vectors.contents, vectors.tensors, strict=True)):
         if mismatch := describe_mismatch(content, tensor, contract, vectors.about.tolerance):
-            name = example_name(vectors.about, number)
+            name = name_example(vectors.about, number)
             yield f"{name}: preprocessing.json gives a different tensor: {mismatch}."
 
 
@@ -126,7 +126,7 @@ def describe_mismatch(
 def _find_score_problems(vectors: Vectors, name: str, model: EdgeModel) -> Iterator[str]:
     most = vectors.about.score_tolerance.get(name, 0)
     for number, example in enumerate(vectors.about.examples):
-        place = example_name(vectors.about, number)
+        place = name_example(vectors.about, number)
         expected = np.array(example.scores.get(name, ()))
         (scores,), unlike = model.answer(vectors.tensors[number : number + 1])
         if scores.shape != expected.shape:
@@ -142,7 +142,7 @@ def _find_score_problems(vectors: Vectors, name: str, model: EdgeModel) -> Itera
             yield f"{place}: {name} gives unlike {unlike[0]:.4f}, not {example.unlike.get(name)}."
 
 
-def example_name(about: Golden, number: int) -> str:
+def name_example(about: Golden, number: int) -> str:
     """Returns the name of an example: its file, or its number in golden.json."""
     return f"golden/{about.examples[number].file or f'golden.json, example {number + 1}'}"
 

@@ -38,7 +38,7 @@ def inspect(path: Path) -> FileReport:
         ) from error
 
 
-def problems(report: FileReport, variant: str) -> list[str]:
+def find_problems(report: FileReport, variant: str) -> list[str]:
     """Lists, a sentence each, why a file does not fit its variant, or cannot run on a phone."""
     expected = VARIANTS[variant]
     reasons = []

@@ -39,7 +39,7 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
     """
     kind = contract.get("kind", "image")
     if kind not in KINDS:
-        raise contracts.contract_error(f"kind is {kind!r}, not one of {', '.join(KINDS)}")
+        raise contracts.make_contract_error(f"kind is {kind!r}, not one of {', '.join(KINDS)}")
     types, name = _CONTENTS[kind]
     if not isinstance(content, types):  # as pandas has None or NaN for an empty cell
         raise EdgelineError(

@@ -21,7 +21,7 @@ class Finding:
     label: str | None = None  # of the class
 
 
-def spans_to_judge(contents: Mapping[str, str], production: Mapping[str, str]) -> tuple[str, ...]:
+def select_spans(contents: Mapping[str, str], production: Mapping[str, str]) -> tuple[str, ...]:
     """Returns the names of the spans to judge: the newest, and those that are not part of production.
 
     Both have digests by name, `contents` oldest span first. The spans of the release in production passed the

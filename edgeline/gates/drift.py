@@ -42,7 +42,7 @@ _OTHERS = "others than "
 log = logging.getLogger("edgeline.gate")
 
 
-def features_to_count(
+def select_features(
     schema: schema_pb2.Schema, unmeasured: Collection[str] = (), group: str = ""
 ) -> dict[str, list[str]]:
     """Returns the names of the features to measure, not to count by value, and to compare; and `group`.
@@ -65,7 +65,7 @@ def features_to_count(
     }
 
 
-def statistics_options(
+def make_stats_options(
     measured: Sequence[str],
     uncounted: Sequence[str] = (),
     slicer: Callable[[Any], Iterator[Any]] | None = None,

@@ -22,7 +22,7 @@ from edgeline.errors import EdgelineError
 from edgeline.journal import parse_time
 from edgeline.records.json_file import encode
 from edgeline.release.durable import only_writer
-from edgeline.release.history import History, previous_version, read_history
+from edgeline.release.history import History, find_previous_version, read_history
 from edgeline.release.layout import LABELS, PREPROCESSING, Damaged, PushFolder
 from edgeline.release.releases import read_release
 from edgeline.report import archive
@@ -200,7 +200,7 @@ class Registry:
         wanted = {
             "production": history.last.to_version,
             "candidate": candidate.version if candidate else None,
-            "previous": previous_version(history.changes),
+            "previous": find_previous_version(history.changes),
         }
         for alias, release in wanted.items():
             if release not in history.manifests:  # none, or one that was collected since

@@ -78,7 +78,7 @@ class Run:
     details: str | None = None  # the command that shows more; None if the error says what to do
     log: str | None = None  # file with everything that was printed
     pid: int = 0
-    process: str = ""  # tells processes with the same pid apart; see `edgeline.workspace.runs.process_of`
+    process: str = ""  # tells processes with the same pid apart; see `workspace.runs.identify_process`
     host: str = ""
     spans: tuple[str, ...] = ()  # spans that it reads; on a cluster only the data of its facts has them
     new_since: str | None = None  # the last earlier run on this data that ended with a verdict

@@ -121,7 +121,7 @@ def distrust(manifest: Manifest, key: str | None) -> EdgelineError | None:
     return None
 
 
-def terms(manifest: Manifest) -> list[str]:
+def list_terms(manifest: Manifest) -> list[str]:
     """Returns the terms of a release for phones, a sentence each; only those that are set."""
     lines = [f"{'Expired at' if is_expired(manifest) else 'Valid until'} {manifest.expires}."]
     if manifest.signed_by:

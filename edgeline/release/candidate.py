@@ -27,8 +27,8 @@ from edgeline.release.layout import (
     SIGNATURE,
     PushFolder,
     check_name,
+    hash_bytes,
     render,
-    sha256_of_bytes,
 )
 from edgeline.release.model_signing import derive_key, render_public_key, sign_files
 from edgeline.release.provenance import render_bom, render_provenance
@@ -104,7 +104,7 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     """
     scratch = folder.push_scratch(model, version)
     files: list[manifest.FileEntry] = []
-    served = manifest.files_below(candidate.saved_model)
+    served = manifest.find_files(candidate.saved_model)
     for part, sources in (("serving", served), ("edge", candidate.edge_files)):
         durable.make_folders(scratch / part)
         for name, source in sources.items():
@@ -115,7 +115,7 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
 
     def write(name: str, content: bytes) -> None:
         durable.write_file(scratch / "edge" / name, content)
-        entry = f"edge/{model}/{version}/{name}", len(content), sha256_of_bytes(content)
+        entry = f"edge/{model}/{version}/{name}", len(content), hash_bytes(content)
         files.append(manifest.FileEntry(*entry))
 
     write(LABELS, render_labels(candidate.labels))
@@ -140,7 +140,7 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
         durable.write_file(scratch / "edge" / SIGNATURE, signature)
         bundle = manifest.select_entries(files, f"edge/{model}/{version}")
         digests = {each.path: each.sha256 for each in bundle}
-        digests |= {MANIFEST: sha256_of_bytes(raw), SIGNATURE: sha256_of_bytes(signature)}
+        digests |= {MANIFEST: hash_bytes(raw), SIGNATURE: hash_bytes(signature)}
         durable.write_file(scratch / "edge" / MODEL_SIGNATURE, sign_files(key, model, digests))
     durable.sync_folders(scratch)
     return raw

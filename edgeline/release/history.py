@@ -24,10 +24,10 @@ from edgeline.release.layout import (
     Positive,
     PushFolder,
     damaged,
+    hash_bytes,
     parse,
     read_document,
     render,
-    sha256_of_bytes,
 )
 from edgeline.release.pointer import Canary, Envelope, Pointer, Production
 
@@ -241,7 +241,7 @@ def _find_fault(change: Change, line: bytes, before: Change | None, first: bool)
         return f"is change {change.number}: the changes before it are missing."
     if before is None:
         return ""
-    if change.number != before.number + 1 or change.previous_sha256 != sha256_of_bytes(before.to_line()):
+    if change.number != before.number + 1 or change.previous_sha256 != hash_bytes(before.to_line()):
         return "does not follow the line before it: one of them was changed, or lines are missing."
     return ""
 
@@ -279,7 +279,7 @@ def make_change(
         manifest_sha256=production.manifest_sha256,
         # A terminal that is not in UTF-8 gives lone surrogates, with which many readers refuse current.json.
         reason=reason.encode(errors="backslashreplace").decode(),
-        previous_sha256=sha256_of_bytes(last.to_line()) if last else None,
+        previous_sha256=hash_bytes(last.to_line()) if last else None,
         collected=tuple(collected),
         candidate=candidate,
     )
@@ -293,7 +293,7 @@ def catch_up(folder: PushFolder[Path], model: str) -> None:
             append_line(file, newest.to_line() + b"\n")
 
 
-def previous_version(changes: Sequence[Change]) -> int | None:
+def find_previous_version(changes: Sequence[Change]) -> int | None:
     """Returns the version that a rollback goes to: the one in production before the current one, or None.
 
     A rollback never goes to a release that was rolled back, so a second rollback goes one further back.

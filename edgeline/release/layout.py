@@ -144,7 +144,7 @@ def damaged(where: str, found: str, expected: str) -> Damaged:
     )
 
 
-def missing_pointer(folder: PushFolder, model: str) -> EdgelineError:
+def make_missing_pointer_error(folder: PushFolder, model: str) -> EdgelineError:
     """Returns the error for a model whose current.json is gone."""
     return damaged(folder.relative(folder.pointer(model)), "no file", "the pointer to production")
 
@@ -185,6 +185,6 @@ def render(document: object, title: str) -> bytes:
         ) from error
 
 
-def sha256_of_bytes(raw: bytes) -> str:
+def hash_bytes(raw: bytes) -> str:
     """Returns the sha256 of `raw`, hexadecimal."""
     return hashlib.sha256(raw).hexdigest()

@@ -20,7 +20,7 @@ from edgeline.journal import parse_time
 from edgeline.records.edge import ReleasedFile
 from edgeline.records.evaluation import SliceMetrics
 from edgeline.records.training import MODEL_IDENTITY
-from edgeline.release.layout import Digest, Positive, parse, sha256_of_bytes
+from edgeline.release.layout import Digest, Positive, hash_bytes, parse
 from edgeline.store.objects import measure_file
 
 SCHEMA_VERSION = 2
@@ -130,7 +130,7 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
     return parse(raw, Manifest, where)
 
 
-def files_below(top: Path) -> dict[str, Path]:
+def find_files(top: Path) -> dict[str, Path]:
     """Returns all files below `top` by POSIX relative path, sorted; links are not followed."""
     files = {}
     for folder, folders, names in os.walk(top):
@@ -141,10 +141,10 @@ def files_below(top: Path) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def model_identity(saved_model: Path) -> str:
+def identify_model(saved_model: Path) -> str:
     """Computes `identity_of` for a SavedModel on the disk."""
     return identity_of(
-        [FileEntry(name, *measure_file(path)) for name, path in files_below(saved_model).items()]
+        [FileEntry(name, *measure_file(path)) for name, path in find_files(saved_model).items()]
     )
 
 
@@ -161,7 +161,7 @@ def identity_of(entries: Collection[FileEntry]) -> str:
 def digest_of(entries: Iterable[FileEntry]) -> str:
     """Returns the sha256 of the sorted lines `path, two spaces, sha256` of `entries`."""
     lines = sorted(f"{entry.path}  {entry.sha256}\n" for entry in entries)
-    return sha256_of_bytes("".join(lines).encode())
+    return hash_bytes("".join(lines).encode())
 
 
 def select_entries(files: Iterable[FileEntry], top: str) -> list[FileEntry]:

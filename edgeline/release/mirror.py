@@ -74,7 +74,7 @@ class Mirror:
 
         Raises EdgelineError if the store could not be written; production is as it was before.
         """
-        files = set(manifest.files_below(self._local))
+        files = set(manifest.find_files(self._local))
         documents = {name: (self._local / name).read_bytes() for name in files if _DOCUMENT.fullmatch(name)}
         new = sorted(files - self._names - documents.keys(), key=lambda name: (_is_manifest(name), name))
         removed = sorted(self._names - files)

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from edgeline.release.layout import MODEL_SIGNATURE, sha256_of_bytes
+from edgeline.release.layout import MODEL_SIGNATURE, hash_bytes
 from edgeline.release.signing import encode_for_signing
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _render_statement(model: str, digests: Mapping[str, str]) -> bytes:
 def _render_bundle(statement: bytes, signature: bytes, public: bytes) -> bytes:
     bundle = {
         "mediaType": _MEDIA_TYPE,
-        "verificationMaterial": {"publicKey": {"hint": sha256_of_bytes(public)}, "tlogEntries": []},
+        "verificationMaterial": {"publicKey": {"hint": hash_bytes(public)}, "tlogEntries": []},
         "dsseEnvelope": {
             "payload": base64.b64encode(statement).decode(),
             "payloadType": _PAYLOAD_TYPE,

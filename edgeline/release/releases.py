@@ -11,9 +11,9 @@ from edgeline.release.layout import (
     Root,
     check_name,
     damaged,
-    missing_pointer,
+    hash_bytes,
+    make_missing_pointer_error,
     read_document,
-    sha256_of_bytes,
 )
 from edgeline.release.manifest import Manifest, identity_of, parse_manifest, select_entries
 from edgeline.release.pointer import Production
@@ -75,7 +75,7 @@ class Release:
                 content = read_bytes(self.edge / name)
         except OSError as error:
             raise damaged(where, f"no readable file ({error.strerror or error})", "the file") from error
-        if (digest := sha256_of_bytes(content)) != expected:
+        if (digest := hash_bytes(content)) != expected:
             raise damaged(where, f"sha256 {digest}", expected)
         return content
 
@@ -96,7 +96,7 @@ def current(root: Root, model: str) -> Release | None:
     pointer = read_pointer(folder, check_name(model, "model name"))
     # The first push may have ended meanwhile: its pointer comes before its line in the history.
     if pointer is None and model in folder.models() and (pointer := read_pointer(folder, model)) is None:
-        raise missing_pointer(folder, model)
+        raise make_missing_pointer_error(folder, model)
     return read_release(folder, model, pointer.to_version, pointer.manifest_sha256) if pointer else None
 
 
@@ -111,9 +111,9 @@ def get(root: Root, model: str, version: int | None = None) -> Release:
     if version is None:
         release = current(root, model)
     else:
-        known = released_versions(folder, model)
+        known = list_released_versions(folder, model)
         if known and version not in known:
-            raise missing_release(model, version, read_history(folder, model), known)
+            raise make_missing_release_error(model, version, read_history(folder, model), known)
         release = read_release(folder, model, version) if known else None
     if release is None:
         raise make_missing_model_error(folder, model)
@@ -124,7 +124,7 @@ def make_missing_model_error(folder: PushFolder, model: str) -> EdgelineError:
     """Returns the error for a model without a pointer; if it was never here, it lists the folder's models."""
     known = folder.models()
     if model in known:
-        return missing_pointer(folder, model)
+        return make_missing_pointer_error(folder, model)
     models = ", ".join(known)
     return UsageError(
         f"{folder.root} has no model {model!r}.",
@@ -135,7 +135,7 @@ def make_missing_model_error(folder: PushFolder, model: str) -> EdgelineError:
     )
 
 
-def missing_release(
+def make_missing_release_error(
     model: str, version: int, history: History, others: Iterable[int], how: str = ""
 ) -> UsageError:
     """Returns the error for a release that never existed or was collected; it lists the other releases."""
@@ -163,7 +163,7 @@ def releases(root: Root, model: str) -> tuple[Release, ...]:
     """Returns all releases of `model` whose manifest can be read, oldest first."""
     folder = PushFolder(locate(root))
     readable = []
-    for version in sorted(released_versions(folder, check_name(model, "model name"))):
+    for version in sorted(list_released_versions(folder, check_name(model, "model name"))):
         try:
             readable.append(read_release(folder, model, version))
         except EdgelineError:  # one damaged old release must not hide the others; verify names it
@@ -214,7 +214,7 @@ def read_newest_readable(root: Root, model: str) -> tuple[Release, ...]:
     return (release,) if release else ()
 
 
-def released_versions(folder: PushFolder, model: str) -> set[int]:
+def list_released_versions(folder: PushFolder, model: str) -> set[int]:
     """Returns the versions with a folder, without those of unfinished pushes and collected ones.
 
     The order of the three reads matters: a push makes its scratch folder before its version folders, and
@@ -235,7 +235,7 @@ def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: 
     where = folder.relative(path)
     if (raw := read_document(folder, path)) is None:
         raise damaged(where, "no file", "the manifest of that release")
-    digest = sha256_of_bytes(raw)
+    digest = hash_bytes(raw)
     if manifest_sha256 not in (None, digest):
         raise damaged(where, f"sha256 {digest}", f"{manifest_sha256}, as when it went into production")
     manifest = parse_manifest(raw, where)

@@ -24,7 +24,7 @@ KEY_VARIABLE = "EDGELINE_SIGNING_KEY"
 PRIVATE, PUBLIC = "edgeline.key.pem", "edgeline.pub.pem"
 
 
-def signing_key(path: str | None) -> Key:
+def load_signing_key(path: str | None) -> Key:
     """Loads the private key from a file, else from the environment; None if neither is given.
 
     Raises UsageError, without any part of the key, if it cannot be read or is not a private key of Ed25519.
@@ -36,7 +36,7 @@ def signing_key(path: str | None) -> Key:
     return key
 
 
-def public_key(path: str) -> str:
+def load_public_key(path: str) -> str:
     """Loads the public key from a file, as 64 hexadecimal digits.
 
     Raises UsageError if it cannot be read, or is not a public key of Ed25519.

@@ -49,14 +49,14 @@ from edgeline.release.history import (
     catch_up,
     find_envelope,
     find_pointer,
+    find_previous_version,
     find_signed,
     make_change,
-    previous_version,
     read_history,
     read_pointer,
     render_pointer,
 )
-from edgeline.release.layout import PushFolder, Root, check_name, sha256_of_bytes
+from edgeline.release.layout import PushFolder, Root, check_name, hash_bytes
 from edgeline.release.mirror import Mirror
 from edgeline.release.pins import compute_pins, pins_match, render_pins
 from edgeline.release.pointer import (
@@ -72,11 +72,11 @@ from edgeline.release.pointer import (
 from edgeline.release.releases import (
     Release,
     current,
+    list_released_versions,
     make_missing_model_error,
-    missing_release,
+    make_missing_release_error,
     models,
     read_release,
-    released_versions,
     releases,
 )
 from edgeline.release.releases import find_collected as find_collected
@@ -85,7 +85,7 @@ from edgeline.release.releases import find_version as find_version
 from edgeline.release.releases import get as get
 from edgeline.release.signing import KEY_VARIABLE, Key, format_public_key
 from edgeline.release.verify import find_release_problems
-from edgeline.release.verify import known_versions as known_versions
+from edgeline.release.verify import list_known_versions as list_known_versions
 from edgeline.release.verify import verify as verify
 from edgeline.store.locations import Location, locate, measure_size
 
@@ -130,7 +130,7 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
                 f"Start a new run, which compares its model with version {last.to_version}.",
             )
         production = _read_production(place, model) if percent and last else None
-        digest, reason = sha256_of_bytes(stage(candidate, folder, model, version)), f"run {candidate.run}"
+        digest, reason = hash_bytes(stage(candidate, folder, model, version)), f"run {candidate.run}"
         if production and percent:
             opened = Canary(version, digest, float(percent))
             change = make_change(folder, model, "rollout", production.named, reason, candidate=opened)
@@ -322,8 +322,8 @@ def _measure_removable(place: Location, model: str, keep: int) -> dict[int, int]
             "Run `edgeline verify` for details; restore the file from a backup, or put a release in"
             " production with `edgeline promote V --reason R`.",
         )
-    released = released_versions(folder, model)
-    kept = {*pointer.versions, previous_version(changes), *sorted(released)[-keep:]}
+    released = list_released_versions(folder, model)
+    kept = {*pointer.versions, find_previous_version(changes), *sorted(released)[-keep:]}
     return {
         version: sum(map(measure_size, folder.parts(model, version).values()))
         for version in sorted(released - kept)
@@ -392,14 +392,14 @@ def _switch_to(
     seen = seen or find_pointer(PushFolder(place), model)
     with _open_for_writing(place, f"{action.capitalize()} of {model}") as folder:
         history = read_history(folder, model)
-        released = released_versions(folder, model)
+        released = list_released_versions(folder, model)
         pointer = find_pointer(folder, model)  # may be damaged: a promote repairs it
         current_version = pointer.to_version if pointer else None
         newest = pointer or history.last  # the log has the change of a damaged or missing pointer
         stays, tried = (newest.to_version, newest.candidate) if newest else (None, None)
         target = version
         if target is None:
-            target = stays if tried else previous_version(history.changes)
+            target = stays if tried else find_previous_version(history.changes)
         others = released - {current_version}
         log_state = " ".join(history.problems) or "The audit log is intact."
         choice = f"Other releases: {', '.join(map(str, sorted(others))) or 'none'}."
@@ -423,7 +423,7 @@ def _switch_to(
             raise _make_open_error(model, newest.to_version, tried)
         if target not in released:
             how = " with --to V" if action == "rollback" else ""
-            raise missing_release(model, target, history, others, how)
+            raise make_missing_release_error(model, target, history, others, how)
         if target == current_version and not tried:
             raise UsageError(
                 f"{model} {target} is in production already.", choice, "Pass another release, if any."

@@ -30,24 +30,24 @@ from edgeline.release.layout import (
     PushFolder,
     Root,
     check_name,
-    sha256_of_bytes,
+    hash_bytes,
 )
 from edgeline.release.manifest import (
     FileEntry,
     Manifest,
     NewerManifest,
     digest_of,
-    files_below,
+    find_files,
     parse_manifest,
     select_entries,
 )
 from edgeline.release.model_signing import is_signature_of
 from edgeline.release.pins import find_pins_problem
 from edgeline.release.releases import (
+    list_released_versions,
     make_missing_model_error,
-    missing_release,
+    make_missing_release_error,
     read_release,
-    released_versions,
 )
 from edgeline.release.signing import is_signed
 from edgeline.store import locations
@@ -75,10 +75,10 @@ def verify(root: Root, model: str, version: int | None = None) -> list[str]:
     if check_name(model, "model name") not in folder.models():
         raise make_missing_model_error(folder, model)
     history = read_history(folder, model)
-    known = known_versions(root, model)
+    known = list_known_versions(root, model)
     if version is not None:
         if version not in known:
-            raise missing_release(model, version, history, known)
+            raise make_missing_release_error(model, version, history, known)
         return find_release_problems(folder, model, version, history)
     problems = [*history.problems, *_check_pointer(folder, model)]
     problems += filter(None, [find_pins_problem(folder, model)])
@@ -90,10 +90,10 @@ def verify(root: Root, model: str, version: int | None = None) -> list[str]:
     return problems
 
 
-def known_versions(root: Root, model: str) -> tuple[int, ...]:
+def list_known_versions(root: Root, model: str) -> tuple[int, ...]:
     """Returns all versions with a folder or in the audit log, sorted, but no unfinished or collected ones."""
     folder = PushFolder(locate(root))
-    return tuple(sorted({*released_versions(folder, model), *read_history(folder, model).manifests}))
+    return tuple(sorted({*list_released_versions(folder, model), *read_history(folder, model).manifests}))
 
 
 def find_release_problems(folder: PushFolder, model: str, version: int, history: History) -> list[str]:
@@ -111,7 +111,7 @@ def find_release_problems(folder: PushFolder, model: str, version: int, history:
         problems.append(f"{home}: no saved_model.pb in the manifest, so no server can load it.")
     if digest_of(served) != manifest.model_digest:
         problems.append(f"edge/{model}/{version}/{MANIFEST}: model_digest does not match its files.")
-    return problems + bundle_problems(parts["edge"], manifest)
+    return problems + find_bundle_problems(parts["edge"], manifest)
 
 
 def read_bundle(place: Location) -> Manifest:
@@ -130,7 +130,7 @@ def read_bundle(place: Location) -> Manifest:
     return parse_manifest(raw, f"{place}/{MANIFEST}")
 
 
-def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
+def find_bundle_problems(place: Location, manifest: Manifest) -> list[str]:
     """Returns all problems of the bundle in `place` and of its signatures, one sentence each."""
     home = f"edge/{manifest.model}/{manifest.version}"
     signer, expected = manifest.signed_by, {}
@@ -144,7 +144,7 @@ def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
         raw = read_bytes(place / name)
         if name == SIGNATURE:
             return is_signed(read_bytes(place / MANIFEST), raw, signer or "")
-        own = {name: sha256_of_bytes(read_bytes(place / name)) for name in (MANIFEST, SIGNATURE)}
+        own = {name: hash_bytes(read_bytes(place / name)) for name in (MANIFEST, SIGNATURE)}
         return is_signature_of(raw, manifest.model, digests | own, read_bytes(place / MODEL_KEY))
 
     for name, right in expected.items():
@@ -164,7 +164,7 @@ def _check_part(top: Location, home: str, manifest: Manifest, besides: Iterable[
     entries = select_entries(manifest.files, home)
     names: Iterable[str]
     if isinstance(top, Path):
-        names = files_below(top)
+        names = find_files(top)
         problems = [_find_file_problem(top / entry.path, entry) for entry in entries]
     else:
         names = listed = locations.list_files_below(top)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from edgeline.journal import format_utc
 from edgeline.records.json_file import UNREADABLE, decode, encode
 from edgeline.records.run import Run
-from edgeline.report.collect import collect, pictures
+from edgeline.report.collect import collect, read_pictures
 from edgeline.report.facts import Facts
 from edgeline.report.page import render_run
 from edgeline.report.sources import Sources
@@ -106,7 +106,7 @@ def remove(folder: Location) -> None:
             get_filesystem(path).rm_file(path.path)
 
 
-def number_of(run: str, known: Iterable[Facts]) -> int:
+def choose_number(run: str, known: Iterable[Facts]) -> int:
     """Returns the number of a run among those with known records: its own, or the next free one."""
     numbers = {facts.run.id: facts.run.number for facts in known}
     return numbers.get(run) or max(numbers.values(), default=0) + 1
@@ -123,7 +123,7 @@ def make(
     earlier = (known for known in newest_first if known.run.order < run.order)
     of_model = (known for known in earlier if known.run.workload == run.workload and known.data is not None)
     before = next(of_model, None)
-    return facts, render_run(facts, pictures(sources), before, _find_links(run, before, folder))
+    return facts, render_run(facts, read_pictures(sources), before, _find_links(run, before, folder))
 
 
 def _find_links(run: Run, before: Facts | None, folder: Path | None) -> dict[str, str]:

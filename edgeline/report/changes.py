@@ -109,7 +109,7 @@ def _describe_edge_files(facts: Facts) -> Iterator[tuple[str, str]]:
             yield f"Failure of {variant.name}", " ".join(variant.reasons)
 
 
-def side_by_side(first: Mapping[str, Lines], second: Mapping[str, Lines], section: str) -> tuple[Change, ...]:
+def pair_lines(first: Mapping[str, Lines], second: Mapping[str, Lines], section: str) -> tuple[Change, ...]:
     """Returns the lines of a section that either of two runs has, the equal ones too."""
     before, now = first.get(section, {}), second.get(section, {})
     # A run that ended before ingest counted nothing, which is not 0.
@@ -130,7 +130,7 @@ def _compare(facts: Facts, before: Facts) -> Iterator[Change]:
             yield from _compare_metrics(facts, before)
         if section not in then or section not in now:
             continue
-        for line in side_by_side(then, now, section):
+        for line in pair_lines(then, now, section):
             is_known = section in _ABSENT or UNKNOWN not in (line.before, line.now)
             if section == "Settings":
                 yield replace(line, what=f"Setting {line.what}")

@@ -28,7 +28,7 @@ _SMALL = 270  # width of the chart of a feature
 _MOST_POINTS = 20  # epochs that have a point each
 
 
-def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Markup":
+def draw_weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Markup":
     """Draws the examples of each span, oldest first, stacked by class, with the quarantined ones on top.
 
     `classes` get a colour each; examples of others share the last one.
@@ -60,7 +60,7 @@ def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Markup":
     return render_svg(name, f"Examples of {len(spans)} spans by class, and quarantined", draw)
 
 
-def feature(name: str, of: Feature) -> "Markup":
+def draw_feature(name: str, of: Feature) -> "Markup":
     """Draws the distribution of a feature in the newest span over that in the spans before it."""
     alt = f"Distribution of {of.name}: the newest span and those before"
     draw = _draw_values if of.now.values else _draw_bins
@@ -105,7 +105,7 @@ def _draw_values(axes: "Axes", of: Feature, most: int = 6) -> None:
     axes.locator_params(axis="x", nbins=4)
 
 
-def training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) -> "Markup":
+def draw_training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) -> "Markup":
     """Draws `loss` or `accuracy` on training and eval examples by epoch, with a line at the best epoch."""
 
     def draw(axes: "Axes") -> None:
@@ -129,7 +129,7 @@ def training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) 
     return render_svg(name, f"{figure} over {len(epochs)} epochs", draw)
 
 
-def reliability(name: str, of: Reliability) -> "Markup":
+def draw_reliability(name: str, of: Reliability) -> "Markup":
     """Draws accuracy over confidence; a calibrated model lies on the dotted line."""
 
     def draw(axes: "Axes") -> None:

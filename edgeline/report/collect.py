@@ -76,7 +76,7 @@ def collect(sources: Sources, run: Run) -> facts.Facts:
     )
 
 
-def pictures(sources: Sources) -> dict[str, bytes]:
+def read_pictures(sources: Sources) -> dict[str, bytes]:
     """Reads the thumbnails, by name in the artifact: `thumbnails/01.jpg`, `mistakes/01.jpg`."""
     thumbnails = {}
     kinds = (

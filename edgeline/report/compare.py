@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgeline.report import words
-from edgeline.report.changes import Change, describe, side_by_side
+from edgeline.report.changes import Change, describe, pair_lines
 from edgeline.report.facts import Facts, Slice
 from edgeline.report.page import render
 from edgeline.report.verdict import BADGES
@@ -51,7 +51,7 @@ class Comparison:
     def sections(self) -> dict[str, tuple[Change, ...]]:
         """Returns the lines of each section that has any."""
         texts = describe(self.first), describe(self.second)
-        compared = {section: side_by_side(*texts, section) for section in SECTIONS}
+        compared = {section: pair_lines(*texts, section) for section in SECTIONS}
         for section in _DIFFERENCES_ONLY:
             compared[section] = tuple(line for line in compared[section] if line.before != line.now)
         return {section: lines for section, lines in compared.items() if lines}

@@ -10,7 +10,7 @@ from edgeline.records.run import Run
 from edgeline.records.steps import STEPS
 from edgeline.records.verdict import DRIFT
 from edgeline.report import archive
-from edgeline.report.collect import collect, pictures
+from edgeline.report.collect import collect, read_pictures
 from edgeline.report.facts import Evaluation, Facts
 from edgeline.report.measures import compute_roc
 from edgeline.report.page import View, render
@@ -18,7 +18,7 @@ from edgeline.report.sources import Sources
 from edgeline.report.verdict import describe_outcome
 
 
-def step_page(step: str, sources: Sources) -> str:
+def render_page(step: str, sources: Sources) -> str:
     """Renders the output of a step that has a page as self-contained HTML.
 
     The first line is a comment with the step's result, since a UI previews the first 255 bytes as text.
@@ -32,7 +32,7 @@ def step_page(step: str, sources: Sources) -> str:
         # Without it, a link within the page would lead to the UI's page where the frame has no address.
         page = page.replace("<head>", '<head>\n<base href="about:srcdoc">', 1)
     else:
-        view = View(facts, pictures(sources))
+        view = View(facts, read_pictures(sources))
         shown = [name for name in info.sections if view.has(name)]
         page = render("part.html", title=info.page, text=info.purpose, sections=shown, view=view)
     return f"<!-- {' '.join(summary.replace('>', '').split())} -->\n{page}"
@@ -45,7 +45,7 @@ def _read_facts(step: str, sources: Sources) -> Facts:
     return known or collect(sources, Run(id=step, workload="model"))
 
 
-def step_metrics(step: str, sources: Sources) -> dict[str, float]:
+def collect_metrics(step: str, sources: Sources) -> dict[str, float]:
     """Returns the named figures of DataValidator or RunReport by which runs are compared.
 
     Shares, accuracies and distances are 0..1, `passed`, `pushed` and `held_back` 1 or 0; four decimals each.
@@ -91,13 +91,13 @@ def _measure_run(facts: Facts) -> dict[str, Any]:
     }
 
 
-def step_confusion(sources: Sources) -> Confusion | None:
+def read_confusion(sources: Sources) -> Confusion | None:
     """Returns the confusion matrix of the model; None where there is none."""
     evaluation = _read_facts("RunReport", sources).evaluation
     return evaluation.confusion if evaluation else None
 
 
-def step_roc(sources: Sources) -> tuple[str, list[tuple[float, float, float]]]:
+def find_worst_roc(sources: Sources) -> tuple[str, list[tuple[float, float, float]]]:
     """Returns the class with the lowest recall, and its ROC against the rest; empty where there is none."""
     evaluation = _read_facts("RunReport", sources).evaluation
     worst = evaluation.worst("class") if evaluation else None

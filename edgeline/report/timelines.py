@@ -121,7 +121,7 @@ _ENDINGS = {"pushed": (GOOD, "o"), "held": (WARN, "D"), "unchanged": (BEFORE, "s
 _ACTS = {"rollback": (BAD, "<"), "promote": (ACCENT, ">"), "rollout": (ACCENT, "^"), "exclude": (MUTED, "v")}
 
 
-def timeline(
+def draw_timeline(
     name: str, width: int, runs: Sequence[Dated], marks: Sequence[Act], classes: Sequence[str] = ()
 ) -> "Markup":
     """Draws the accuracy of each run's model and of that in production over time, or the recall of classes.
@@ -205,7 +205,7 @@ def _label_days(axes: "Axes", width: int) -> None:
     axes.margins(x=0.03)
 
 
-def step_times(name: str, runs: Sequence[Dated], steps: Sequence[str]) -> "Markup":
+def draw_step_times(name: str, runs: Sequence[Dated], steps: Sequence[str]) -> "Markup":
     """Draws the minutes of each run, oldest first, stacked: the given steps from below, then all others."""
 
     def draw(axes: "Axes") -> None:
@@ -225,7 +225,7 @@ def step_times(name: str, runs: Sequence[Dated], steps: Sequence[str]) -> "Marku
     return render_svg(name, f"{alt}, on {longest[0]:%Y-%m-%d}", draw)
 
 
-def sizes(name: str, runs: Sequence[Dated], variants: Sequence[str]) -> "Markup":
+def draw_sizes(name: str, runs: Sequence[Dated], variants: Sequence[str]) -> "Markup":
     """Draws the megabytes of each edge file over the runs, oldest first."""
 
     def draw(axes: "Axes") -> None:

@@ -15,7 +15,7 @@ from edgeline.records.served import PUSHED, SERVED
 from edgeline.records.training import SEARCH, TUNED
 from edgeline.records.verdict import PUSH, VERDICT
 from edgeline.release import store
-from edgeline.release.acceptance import terms
+from edgeline.release.acceptance import list_terms
 from edgeline.release.releases import Release
 from edgeline.report import words
 from edgeline.report.facts import ServedSlice, list_served
@@ -32,14 +32,14 @@ STYLES = {
 }
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Formats seconds as `4.2 s`, `3 min 05 s` or `2 h 03 min`."""
     return words.seconds(seconds).replace("\u00a0", " ")
 
 
 def format_epoch(event: EpochEnded, width: int) -> str:
     """Formats an epoch in at most `width` columns; the least important figures are left out first."""
-    pieces = [f"{duration(event.eta_s)} left"] if event.eta_s else []
+    pieces = [f"{format_duration(event.eta_s)} left"] if event.eta_s else []
     figures = {
         "eval accuracy": event.val_accuracy,
         "loss": event.loss,
@@ -54,7 +54,7 @@ def format_epoch(event: EpochEnded, width: int) -> str:
     return text
 
 
-def verdict_lines(of: Outcome | Run, headline: str) -> Iterator[tuple[str, str]]:
+def format_verdict(of: Outcome | Run, headline: str) -> Iterator[tuple[str, str]]:
     """Yields the headline of a run and its reasons, each with its style."""
     yield headline, STYLES.get(of.outcome, "bold red")
     yield from ((f"  - {reason}", "") for reason in of.reasons)
@@ -125,7 +125,7 @@ def find_release(run: Run) -> Release | None:
     return None
 
 
-def headline(run: Run) -> str:
+def summarise(run: Run) -> str:
     """Returns the outcome of a run as one sentence."""
     if run.outcome == "running":
         return f"Run {run.id} is running."
@@ -134,7 +134,7 @@ def headline(run: Run) -> str:
     return Outcome(run.outcome, run.version).headline(run.workload, run.push, run.production)
 
 
-def time_table(run: Run, width: int) -> Iterator[str]:
+def format_times(run: Run, width: int) -> Iterator[str]:
     """Yields a table of the time that each step of a run took, in at most `width` columns."""
     total = run.seconds or 0.0
     timed = [("start (imports)", run.start_seconds, "")]
@@ -147,12 +147,12 @@ def time_table(run: Run, width: int) -> Iterator[str]:
     yield "Where the time went"
     for name, seconds, state in rows:
         share = f"{100 * seconds / total:4.0f} %" if total else ""
-        line = f"  {name[:name_width]:<{name_width}} {duration(seconds):>11} {share:>6}"
+        line = f"  {name[:name_width]:<{name_width}} {format_duration(seconds):>11} {share:>6}"
         bar = "#" * round(24 * min(1, seconds / total)) if total and width >= 80 else ""
         tail = f"  {'cached' if state == 'cached' else bar}"
         yield (line + tail if len(line + tail) <= width else line).rstrip()
     if run.seconds is not None:  # not known of a run that goes on, or was killed
-        yield f"  {'in all':<{name_width}} {duration(total):>11}"
+        yield f"  {'in all':<{name_width}} {format_duration(total):>11}"
 
 
 def suggest_exclusion(run: Run) -> str | None:
@@ -165,7 +165,7 @@ def suggest_exclusion(run: Run) -> str | None:
     return f"To go on without this span: edgeline data exclude {run.blamed_spans[0]} --reason R --data {data}"
 
 
-def release_lines(release: Release) -> Iterator[str]:
+def describe_release(release: Release) -> Iterator[str]:
     """Yields overall accuracy, recall by class, default variant and acceptance terms, as far as recorded."""
     for kind in ("overall", "class"):
         for name, values in release.manifest.metrics.get(kind, {}).items():
@@ -176,7 +176,7 @@ def release_lines(release: Release) -> Iterator[str]:
     file = release.manifest.default
     size = f"{file.size_bytes / _BYTES_PER_MB:.2f} MB, {file.latency.p50_ms:.1f} ms here"
     yield f"phones run {file.name}, {size}: {release.default_file}"
-    yield from terms(release.manifest)
+    yield from list_terms(release.manifest)
 
 
 def describe_age(created: str, promised: int, now: datetime) -> str:
@@ -200,14 +200,14 @@ def find_served(run: Run, newest: int, oldest: int = 1) -> ServedSlice | None:
     return next((each for each in slices if oldest <= each.version <= newest), None)
 
 
-def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:
+def describe_end(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:
     """Yields the last lines of an ended run with their styles; `release` is the one in production."""
     if run.warnings:
         yield "Warnings", "bold yellow"
         yield from ((f"  - {warning}", "yellow") for warning in run.warnings)
-    yield from verdict_lines(run, headline(run))
+    yield from format_verdict(run, summarise(run))
     if run.outcome == "pushed" and release is not None and release.version == run.version:
-        yield from ((f"  {line}", "") for line in release_lines(release) if line not in run.reasons)
+        yield from ((f"  {line}", "") for line in describe_release(release) if line not in run.reasons)
     # For a gate's verdict, a command that shows its details is printed further down instead.
     if run.error is not None and run.details is None:
         yield from ((f"  {part}", "") for part in (run.error.why, run.error.do) if part)

@@ -24,7 +24,7 @@ def read_details(folder: RunFolder, run: Run) -> Facts:
     return find_written_facts(run, folder) or collect(sources, run)
 
 
-def detail_lines(facts: Facts, width: int) -> Iterator[str]:
+def describe_details(facts: Facts, width: int) -> Iterator[str]:
     """Yields details of each step of a run that left its files, and names the files that cannot be read.
 
     A table leaves out a column if it would not fit into `width`.

@@ -20,7 +20,7 @@ from edgeline.workspace.runs import (
     complete_id,
     find_push,
     find_run,
-    in_production,
+    find_run_in_production,
     read_all,
     read_runs,
 )
@@ -116,7 +116,7 @@ def find_known_run(place: Place, run_id: str) -> KnownRun:
     if place.store is None:
         return _read_folder(place, *find_run(place.workspace, run_id, place.workload))
     root, model = _find_records(place.store, place.workload)
-    wanted = in_production(place.store, model) if run_id == PRODUCTION else run_id
+    wanted = find_run_in_production(place.store, model) if run_id == PRODUCTION else run_id
     known = archive.read_all(root)
     wanted = complete_id(wanted, [facts.run.id for _, facts in known])
     chosen = [item for item in known if wanted in ("latest", item[1].run.id)]

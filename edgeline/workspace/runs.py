@@ -16,7 +16,7 @@ from edgeline.labels import join_names
 from edgeline.records.events import EventReader, Planned, StepChanged
 from edgeline.records.run import RUN, Artifact, Run, Step
 from edgeline.records.verdict import PUSH
-from edgeline.release.manifest import files_below
+from edgeline.release.manifest import find_files
 from edgeline.release.releases import current, find_version_of_run
 from edgeline.report.sources import Sources
 
@@ -43,7 +43,7 @@ class RunFolder:
         if run is None or run.outcome != "running":
             return run and replace(run, id=self.path.name)
         run = self.add_events(replace(run, id=self.path.name))
-        is_killed = run.host == socket.gethostname() and run.process != process_of(run.pid)
+        is_killed = run.host == socket.gethostname() and run.process != identify_process(run.pid)
         return _end_killed(run) if is_killed else run
 
     def add_events(self, run: Run) -> Run:
@@ -78,7 +78,7 @@ def find_pushed_version(run: Run) -> int | None:
     return None
 
 
-def process_of(pid: int) -> str:
+def identify_process(pid: int) -> str:
     """Returns the id of the system's boot and the clock tick at which a process started; empty for none.
 
     The pid alone is not enough: after a restart, above all of a container, another process soon has it.
@@ -105,7 +105,7 @@ def create_folder(workspace: Path) -> RunFolder:
     raise AssertionError("a thousand runs in one second")
 
 
-def folders(workspace: Path) -> list[RunFolder]:
+def list_run_folders(workspace: Path) -> list[RunFolder]:
     """Returns all run folders of a workspace, oldest first by their names."""
     runs = workspace / "runs"
     if not runs.is_dir():
@@ -120,7 +120,7 @@ def _order(path: Path) -> tuple[str, int]:
 
 def read_all(workspace: Path) -> list[tuple[RunFolder, Run]]:
     """Returns all readable runs of a workspace with their folders, oldest first."""
-    runs = [(folder, run) for folder in folders(workspace) if (run := folder.read()) is not None]
+    runs = [(folder, run) for folder in list_run_folders(workspace) if (run := folder.read()) is not None]
     return sorted(runs, key=lambda item: item[1].number)
 
 
@@ -153,7 +153,7 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
             )
         if run_id == "latest":
             return matches[-1]
-        run_id = in_production(find_push(matches[-1][1], workspace), matches[-1][1].workload)
+        run_id = find_run_in_production(find_push(matches[-1][1], workspace), matches[-1][1].workload)
         known_as = ", which pushed the release in production,"
     run_id = complete_id(run_id, runs)
     if run_id not in runs:
@@ -206,7 +206,7 @@ def find_registry(last: Run | None, workspace: Path) -> str | None:
     return locate_registry(workspace) if then and last.registry == locate_registry(then) else last.registry
 
 
-def in_production(push: str, model: str) -> str:
+def find_run_in_production(push: str, model: str) -> str:
     """Returns the id of the run that pushed the release in production. Raises UsageError if there is none."""
     if (release := current(push, model)) is None:
         raise UsageError(
@@ -228,7 +228,7 @@ def mark_killed(workspace: Path) -> None:
 
 def list_files(uri: str) -> dict[str, int]:
     """Returns the size in bytes of every file below a folder, by POSIX relative path."""
-    return {name: path.stat().st_size for name, path in files_below(Path(uri)).items()}
+    return {name: path.stat().st_size for name, path in find_files(Path(uri)).items()}
 
 
 def discard_damaged(workspace: Path) -> list[str]:

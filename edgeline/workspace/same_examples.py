@@ -21,7 +21,7 @@ _CHANCE = 0.025  # on each side
 _RIGHT, _WRONG = [1.0, 0.0], [0.0, 1.0]
 
 
-def same_slices(first: Sources, second: Sources) -> tuple[tuple[SlicePair, ...], int]:
+def compare_slices(first: Sources, second: Sources) -> tuple[tuple[SlicePair, ...], int]:
     """Compares both models by slice on the examples that both answered; returns the slices and the number.
 
     An example counts if both runs had the same label for it. Rows of a span do not count if one of them has

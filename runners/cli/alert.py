@@ -38,10 +38,10 @@ def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) 
 def _look_at_cluster(named: NamedSettings, store: str) -> list[str]:
     """Alerts on a run whose pod was lost, so that no step of it could; returns warnings where that failed."""
     from runners.kubeflow.runs import send_alerts_for_last_run
-    from runners.kubeflow.target import target
+    from runners.kubeflow.target import load_target
 
     try:
-        send_alerts_for_last_run(target(named, None), store)
+        send_alerts_for_last_run(load_target(named, None), store)
     except (EdgelineError, OSError) as error:
         return [f"The outcome of the last run on the cluster is not known: {error}"]
     return []

@@ -16,7 +16,7 @@ from runners.kubeflow import runs
 from runners.kubeflow import schedule as recurring
 from runners.kubeflow.cron import Cron, parse_cron
 from runners.kubeflow.runs import Following
-from runners.kubeflow.target import Target, target
+from runners.kubeflow.target import Target, load_target
 from runners.shared.run_options import NamedSettings
 
 ACCESS = """\
@@ -59,7 +59,7 @@ def _on_cluster(command: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(command)
     def call(named: NamedSettings, host: str | None, **others: Any) -> int:
-        return command(where=target(named, host), **others)
+        return command(where=load_target(named, host), **others)
 
     return options.cluster_settings(_host(call))
 
@@ -149,7 +149,7 @@ def schedule(
     """Creates, lists, stops or deletes the recurring run of a workload in an experiment."""
     if [cron is not None, listed, disable, enable, delete].count(True) != 1:
         raise click.UsageError("Exactly one of --cron --list --disable --enable --delete is required.")
-    where = target(named, host)
+    where = load_target(named, host)
     if cron is not None:
         return recurring.replace(where, cron, package, as_json)
     if listed:

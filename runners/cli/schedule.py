@@ -12,10 +12,10 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.release.signing import KEY_VARIABLE
 from edgeline.store.locations import is_url
 from runners.cli import options
-from runners.shared.code import absolute_python_path
+from runners.shared.code import resolve_python_path
 from runners.shared.run_options import RunOptions
 from runners.timers import systemd_units
-from runners.timers.scheduled_run import ScheduledRun, crontab_line, log_path, program, schedule_name
+from runners.timers.scheduled_run import ScheduledRun, find_program, locate_log, name_schedule, render_crontab
 from runners.timers.weekly_time import WeeklyTime, parse_weekly_time
 
 
@@ -63,11 +63,11 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions, systemd: bool) -> ScheduledRun
         command += ["--profile", profile]
     overrides = [word for override in named.overrides for word in ("--set", override)]
     # A timer does not see the folders of a custom workload.
-    folders = absolute_python_path()
-    start = ["/usr/bin/env", f"PYTHONPATH={folders}", program()] if folders else [program()]
+    folders = resolve_python_path()
+    start = ["/usr/bin/env", f"PYTHONPATH={folders}", find_program()] if folders else [find_program()]
     after = [*start, "alert", *command, *overrides] if settings.alerts.channels else []
     if data is None:
-        inputs.sample_folder(workspace, workload)  # refuses a workload without a sample
+        inputs.locate_sample(workspace, workload)  # refuses a workload without a sample
     else:
         from data.spans.layout import find_newest_spans
 
@@ -91,7 +91,7 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions, systemd: bool) -> ScheduledRun
             f" alerts{or_file}."
         )
     return ScheduledRun(
-        name=schedule_name(workload.name, workspace),
+        name=name_schedule(workload.name, workspace),
         workload=workload.name,
         command=(*start, "run", "--if-changed", "--wait", *command, *overrides),
         after=tuple(after),
@@ -102,10 +102,10 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions, systemd: bool) -> ScheduledRun
 
 
 def _use_systemd(run: ScheduledRun, install: bool) -> int:
-    folder = systemd_units.unit_folder()
+    folder = systemd_units.locate_unit_folder()
     user = "" if os.geteuid() == 0 else " --user"
     if not install:
-        for name, text in systemd_units.unit_texts(run).items():
+        for name, text in systemd_units.render_units(run).items():
             say(f"# {folder / name}")
             say_exactly(text)
         note("Nothing was installed; run the same command with --install for that.")
@@ -124,10 +124,10 @@ def _use_systemd(run: ScheduledRun, install: bool) -> int:
 def _print_for_cron(run: ScheduledRun) -> int:
     # The shell opens the log before the run could create its folder.
     run.workspace.mkdir(parents=True, exist_ok=True)
-    say_exactly(crontab_line(run))
+    say_exactly(render_crontab(run))
     note(
         "Nothing was installed. Add that line with `crontab -e`, in place of an earlier one of this schedule."
-        f" The output of the last run is in {log_path(run)}; cron mails it when the exit code is not 0,"
+        f" The output of the last run is in {locate_log(run)}; cron mails it when the exit code is not 0,"
         " where the machine can send mail."
     )
     note(
@@ -139,8 +139,8 @@ def _print_for_cron(run: ScheduledRun) -> int:
 
 def _remove(workload: str, workspace: Path) -> int:
     model, workspace = _find_model(workload), workspace.absolute()
-    name = schedule_name(model, workspace)
-    known = systemd_units.installed()
+    name = name_schedule(model, workspace)
+    known = systemd_units.list_installed()
     if name not in known:
         raise UsageError(
             f"There is no schedule {name} of {model} in {workspace}.",

@@ -9,7 +9,7 @@ import click
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.stdout import print_json, say, terminal_width
+from edgeline.cli.stdout import find_terminal_width, print_json, say
 from edgeline.errors import UsageError
 
 _EPILOG = (
@@ -56,7 +56,7 @@ def _list_settings(name: str | None) -> list[dict[str, Any]]:
 
 
 def _format(setting: dict[str, Any]) -> Iterator[str]:
-    wrapper = TextWrapper(terminal_width(), break_long_words=False, break_on_hyphens=False)
+    wrapper = TextWrapper(find_terminal_width(), break_long_words=False, break_on_hyphens=False)
     if "allowed" not in setting:
         yield from ("", *wrapper.wrap(f"{setting['name']}: {setting['description']}"))
         return

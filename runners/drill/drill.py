@@ -69,7 +69,7 @@ def drill(options: DrillOptions) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     year = Year(options.seed, options.photos, limits, settings.data.window - 1)
     simulation = Simulation(options, folder, settings.data.eval_fraction)
-    print_line(console, _row("week", "faults", "the runs ended", "version", *ARMS), "bold")
+    print_line(console, _format_row("week", "faults", "the runs ended", "version", *ARMS), "bold")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it started ends with it
     with simulation.open_places():
         for number in range(1, year.history + 1):
@@ -83,7 +83,7 @@ def drill(options: DrillOptions) -> int:
     return _conclude(console, options, year, plan)
 
 
-def _row(*cells: str) -> str:
+def _format_row(*cells: str) -> str:
     week, faults, ended, version, *arms = cells
     return f"{week:>4}  {faults:<20}  {ended:<24}  {version:>7}  " + "  ".join(f"{a:>9.9}" for a in arms)
 
@@ -93,7 +93,7 @@ def _print_week(console: Any, year: Year) -> None:
     found = [year.accuracy(week.arms.get(arm, ""), *year.recent(week.number)) for arm in ARMS]
     cells = [f"{accuracy:.3f}" if accuracy is not None else "-" for accuracy in found]
     names = ", ".join(f"{name} (idle)" if name in week.idle else name for name in week.faults) or "-"
-    row = _row(str(week.number), names, week.outcome, str(week.production or "-"), *cells)
+    row = _format_row(str(week.number), names, week.outcome, str(week.production or "-"), *cells)
     print_line(console, f"{row}  {week.seconds:4.0f} s")
     for broken in week.broken:
         print_line(console, f"      {broken.promise}: {broken.sentence}", "bold red")

@@ -17,7 +17,7 @@ from edgeline.errors import EdgelineError
 from edgeline.records.ingest import SERVED
 from edgeline.records.json_file import JsonFile
 from edgeline.release.history import find_pointer, read_history
-from edgeline.release.layout import MANIFEST, PushFolder, sha256_of_bytes
+from edgeline.release.layout import MANIFEST, PushFolder, hash_bytes
 from edgeline.runtime import Bundle, Phone, Refused
 from edgeline.store.locations import locate
 
@@ -121,7 +121,7 @@ def _find_torn_parts(push: Path, model: str, keep: Path) -> list[str]:
     raw = (kept / MANIFEST).read_bytes()
     manifest = json.loads(raw)
     version = manifest["version"]
-    if read_history(PushFolder(locate(push)), model).manifests.get(version) != sha256_of_bytes(raw):
+    if read_history(PushFolder(locate(push)), model).manifests.get(version) != hash_bytes(raw):
         return [f"A phone runs a version {version} that the store never released."]
     home = f"edge/{model}/{version}/"
     released = {entry["path"].removeprefix(home): entry["sha256"] for entry in manifest["files"]}
@@ -129,5 +129,5 @@ def _find_torn_parts(push: Path, model: str, keep: Path) -> list[str]:
     return [
         f"A phone's {path.relative_to(kept)} is not that of version {version}."
         for path in files
-        if released.get(path.relative_to(kept).as_posix()) != sha256_of_bytes(path.read_bytes())
+        if released.get(path.relative_to(kept).as_posix()) != hash_bytes(path.read_bytes())
     ]

@@ -17,7 +17,7 @@ _ALMOST_NOTHING = 4096
 _GONE_WITHIN_S = 30.0
 
 
-def children(pid: int) -> list[int]:
+def list_children(pid: int) -> list[int]:
     """Returns the processes that a process started and that still run."""
     with suppress(OSError):
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -58,7 +58,7 @@ class _Kill:
         self._only_worker, self._instant, self.has_struck = only_worker, instant, False
 
     def __call__(self, run: Fork, seconds: float) -> None:
-        workers = children(run.pid)
+        workers = list_children(run.pid)
         if self.has_struck or seconds < self._instant or (self._only_worker and not workers):
             return
         self.has_struck = True
@@ -93,7 +93,7 @@ class _DiskFull:
                 "running",
             ):
                 self.has_struck = True
-                for pid in children(run.pid):
+                for pid in list_children(run.pid):
                     with suppress(ProcessLookupError):
                         resource.prlimit(pid, resource.RLIMIT_FSIZE, (_ALMOST_NOTHING, _ALMOST_NOTHING))
 

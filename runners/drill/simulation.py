@@ -29,7 +29,7 @@ from edgeline.records.json_file import decode
 from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.release.history import find_pointer, read_history
-from edgeline.release.layout import POINTER, PushFolder, sha256_of_bytes
+from edgeline.release.layout import POINTER, PushFolder, hash_bytes
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate, measure_size
 from edgeline.workspace import runs
@@ -283,7 +283,7 @@ class Simulation:
         variants = verdict.variants if verdict is not None else ()
         shipped = [each.file for each in variants if verdict and each.name == verdict.default_variant]
         model = next((file for file in models if file.name in shipped), models[0])
-        digest = sha256_of_bytes(model.read_bytes())
+        digest = hash_bytes(model.read_bytes())
         if digest not in self._names:
             name = f"week-{week:02d}"
             taken = sum(known.startswith(name) for known in self._names.values())
@@ -301,7 +301,7 @@ class Simulation:
             return week
         verified = decode(self._call(at, "verify", "--json").encode())
         problems = verified.get("problems", [verified.get("error")])
-        digest = sha256_of_bytes(Path(str(release.default_file)).read_bytes())
+        digest = hash_bytes(Path(str(release.default_file)).read_bytes())
         return replace(
             week,
             production=release.version,
@@ -313,7 +313,7 @@ class Simulation:
                 "database": _measure_rows(self._workspace / "metadata.sqlite"),
                 "page": max(measure_size(page) for page in self._workspace.glob("runs/**/*.html")),
                 "status": round(self._time_status(), 3),
-                "releases": len(store.known_versions(str(self._push), WORKLOAD)),
+                "releases": len(store.list_known_versions(str(self._push), WORKLOAD)),
                 "edge": measure_size(self._push / "edge"),
                 "bundle": measure_size(self._phones / CLIENTS[0]),
                 "pointer": measure_size(self._push / "edge" / WORKLOAD / POINTER),

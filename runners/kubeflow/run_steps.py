@@ -131,7 +131,7 @@ def take_tasks(run: Any, nodes: Sequence[Mapping[str, Any]]) -> None:
     run.run_details = SimpleNamespace(task_details=[make_task(node) for node in nodes])
 
 
-def signature(run: Any) -> tuple[Any, ...]:
+def compute_signature(run: Any) -> tuple[Any, ...]:
     """Returns a value that changes as soon as something happens in the run."""
     return (run.state, *sorted((task.task_id, str(task.state)) for task in _list_tasks(run)))
 

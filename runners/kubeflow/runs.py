@@ -15,7 +15,7 @@ from edgeline.records.outcome import Outcome
 from edgeline.records.steps import STEPS
 from edgeline.report import archive
 from edgeline.store.locations import locate
-from edgeline.workspace.closing import verdict_lines
+from edgeline.workspace.closing import format_verdict
 from runners.kubeflow.outcome import PUSHER, StepLost, conclude
 from runners.kubeflow.run_steps import ENDED, Step, order_steps, read_steps, read_workload
 from runners.kubeflow.target import Target, upload
@@ -218,7 +218,7 @@ def _format_last_lines(
     # Production cannot have changed before the Pusher has begun.
     is_untouched = any(step.name == PUSHER and step.state == "waiting" for step in steps)
     stays = "production is unchanged" if is_untouched or outcome.outcome in ("held", "refused") else ""
-    yield from verdict_lines(outcome, outcome.headline(model, push, stays))
+    yield from format_verdict(outcome, outcome.headline(model, push, stays))
     if outcome.do:
         yield f"  {outcome.do}", ""
     if outcome.exit_code:

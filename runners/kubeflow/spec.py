@@ -11,7 +11,7 @@ from typing import Any
 
 from edgeline.records.steps import STEPS, StepInfo, find_helped_step, name_helper, name_task
 from edgeline.release.signing import KEY_VARIABLE
-from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
+from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, locate_mount, split_claim
 from runners.kubeflow.groups import group_tasks
 from runners.kubeflow.parameters import FIRST, PARAMETERS, escape, read_defaults, select_for_step, take_apart
 from runners.kubeflow.pod.pages import CONFUSION, METRICS
@@ -201,7 +201,7 @@ def _make_kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
         by_secret.setdefault(secret, []).append({"secretKey": key, "envVar": name})
     config = {
         "pvcMount": [
-            {"constant": each, "mountPath": mount_path(each)} for each in _list_claims(step, settings)
+            {"constant": each, "mountPath": locate_mount(each)} for each in _list_claims(step, settings)
         ],
         "secretAsEnv": [{"secretName": name, "keyToEnv": keys} for name, keys in by_secret.items()],
         "nodeSelector": {"labels": dict(placement.node_selector)} if placement.node_selector else None,

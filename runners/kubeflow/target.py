@@ -42,7 +42,7 @@ class Target:
         return self.settings.kubeflow.experiment or "Default"
 
 
-def target(named: NamedSettings, host: str | None) -> Target:
+def load_target(named: NamedSettings, host: str | None) -> Target:
     """Loads the workload and its settings, and connects to the cluster.
 
     Raises:

@@ -9,11 +9,11 @@ from typing import Any
 from edgeline.errors import EdgelineError, Problem
 from edgeline.records import run as record
 from edgeline.records.events import Event, Planned, StepChanged, Warned
-from edgeline.workspace.closing import duration
+from edgeline.workspace.closing import format_duration
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.errors import Unavailable
 from runners.kubeflow.pods import Trouble, find_troubles, read_pods
-from runners.kubeflow.run_steps import ENDED, Step, is_pending, is_settled, read_steps, signature
+from runners.kubeflow.run_steps import ENDED, Step, compute_signature, is_pending, is_settled, read_steps
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class Follower:
             if has_ended:
                 return run
             self._watch_for_standstill(run)
-            timeout = self.patience.timeout_s
-            if timeout is not None and time.monotonic() > self.ends:
+            limit = self.patience.timeout_s
+            if limit is not None and time.monotonic() > self.ends:
                 if self.hopeless is not None:
                     raise self._give_up(self.hopeless.problem)
                 raise EdgelineError(
-                    f"Run {self.run} has not ended after {duration(timeout)}; its state is {run.state}.",
+                    f"Run {self.run} has not ended after {format_duration(limit)}; its state is {run.state}.",
                     "Only the wait has ended; the run itself goes on.",
                     self.again,
                 )
@@ -111,8 +111,8 @@ class Follower:
     def _watch_for_standstill(self, run: Any) -> None:
         """Warns about pods that do not begin, with the reason; gives up on a trouble that stays."""
         now = time.monotonic()
-        if signature(run) != self.seen:
-            self.seen = signature(run)
+        if compute_signature(run) != self.seen:
+            self.seen = compute_signature(run)
             self.since = self.looked = now
             self.hopeless = None
             return
@@ -121,7 +121,7 @@ class Follower:
         self.looked = now
         quiet_s = now - self.since
         if not self.states:
-            problem = f"The cluster has not started the run for {duration(quiet_s)}"
+            problem = f"The cluster has not started the run for {format_duration(quiet_s)}"
             self._warn("start", f"{problem}: is Argo's workflow-controller up?")
             return
         if not is_pending(run):
@@ -129,7 +129,7 @@ class Follower:
             if quiet_s >= self.patience.quiet_s:
                 self._warn(
                     "quiet",
-                    f"Nothing has changed for {duration(quiet_s)}. That may be a long training;"
+                    f"Nothing has changed for {format_duration(quiet_s)}. That may be a long training;"
                     " `kubectl get pods` in the run's namespace shows whether its pod was OOMKilled.",
                 )
             return
@@ -142,7 +142,7 @@ class Follower:
         if not troubles:
             self._warn(
                 "pending",
-                f"A pod of the run has been pending for {duration(quiet_s)}. `kubectl get pods` in"
+                f"A pod of the run has been pending for {format_duration(quiet_s)}. `kubectl get pods` in"
                 " its namespace shows which, and `kubectl describe pod` why.",
             )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from data.spans.layout import find_newest_spans
 from edgeline.store.locations import locate
 from runners.shared import inputs
-from runners.shared.code import digest, step_files
+from runners.shared.code import digest, digest_step_files
 from runners.shared.run_options import NamedSettings, check_path, find_own_workload
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def pipeline(
     place = given or inputs.ensure_sample(folder, chosen, print)
     push = values.push.root(folder)
     spans = find_newest_spans(place, values.data.window)
-    code = step_files(chosen.module, chosen.source, values.own_modules())
-    digests = inputs.digests(spans, folder / "window.json", chosen, values, push, code)
+    code = digest_step_files(chosen.module, chosen.source, values.own_modules())
+    digests = inputs.digest_inputs(spans, folder / "window.json", chosen, values, push, code)
     inputs.check(spans, chosen, values, push)
     run = f"tfx-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
     return build(chosen, values, folder, str(place), push, run, digests, code)

@@ -83,7 +83,7 @@ class Inventory:
         self._workspace, self._root = workspace, root
         self.known = runs.read_all(workspace)
         readable = {folder.path for folder, _ in self.known}
-        self._unreadable = [folder.path for folder in runs.folders(workspace) if folder.path not in readable]
+        self._unreadable = [run.path for run in runs.list_run_folders(workspace) if run.path not in readable]
         self._run_models = sorted({run.workload for _, run in self.known})
         self._models = (model,) if model else self._run_models or store.models(root)
         self._releases = {name: store.releases(root, name) for name in self._models}

@@ -24,7 +24,7 @@ from runners.local.lock import hold, hold_artifacts
 from runners.local.metadata_rows import copy_without_step
 from runners.local.worker_link import run_worker
 from runners.shared import inputs
-from runners.shared.code import step_files
+from runners.shared.code import digest_step_files
 from runners.shared.progress import Progress
 from runners.shared.run_options import NamedSettings, StepOptions, check_path
 
@@ -58,11 +58,11 @@ def _run_step(options: StepOptions, folder: RunFolder, run: Run) -> tuple[Path, 
     out = _make_folder(options, run)
     if options.step == "ExampleGen":  # It reads the data as they are now.
         spans = find_newest_spans(locate(run.data), settings.data.window)
-        code = step_files(workload.module, workload.source, settings.own_modules())
-        digests = inputs.digests(spans, out / "window.json", workload, settings, run.push, code)
+        code = digest_step_files(workload.module, workload.source, settings.own_modules())
+        digests = inputs.digest_inputs(spans, out / "window.json", workload, settings, run.push, code)
         run = replace(run, inputs=digests)
     run = replace(run, settings=settings.recorded(), outcome="running", ended_at=None, steps=(), artifacts=())
-    run = replace(run, pid=os.getpid(), process=runs.process_of(os.getpid()))
+    run = replace(run, pid=os.getpid(), process=runs.identify_process(os.getpid()))
     own = RunFolder(out / "runs" / run.id)
     own.path.mkdir(parents=True)
     CODE.write(own.path, CODE.read(folder.path))

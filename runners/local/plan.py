@@ -15,7 +15,7 @@ from edgeline.records.steps import StepInfo, select_steps
 from edgeline.workspace import runs
 from edgeline.workspace.runs import RunFolder
 from runners.shared import inputs
-from runners.shared.code import digest, step_files
+from runners.shared.code import digest, digest_step_files
 from runners.shared.run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -160,13 +160,13 @@ def _is_complete(run: Run, step: str) -> bool:
 def _read_world(options: RunOptions, workload: "Workload", settings: "Settings") -> World:
     workspace = options.workspace.absolute()
     push = settings.push.root(workspace)
-    data = options.data.absolute() if options.data is not None else inputs.sample_folder(workspace, workload)
-    code = step_files(workload.module, workload.source, settings.own_modules())
+    data = options.data.absolute() if options.data is not None else inputs.locate_sample(workspace, workload)
+    code = digest_step_files(workload.module, workload.source, settings.own_modules())
     has_data = options.data is not None or Path(str(data)).is_dir()
     spans = find_newest_spans(data, settings.data.window) if has_data else ()
     # A workspace is created by its first run.
     cache = workspace / "window.json" if workspace.is_dir() else None
-    digests = inputs.digests(spans, cache, workload, settings, push, code)
+    digests = inputs.digest_inputs(spans, cache, workload, settings, push, code)
     return _make_world({**digests, "data": str(data)}, settings.recorded(), code)
 
 

@@ -20,13 +20,13 @@ from data.spans.layout import find_newest_spans, find_usable_spans
 from edgeline.cli.stdout import print_json
 from edgeline.errors import DataRefused, EdgelineError, Problem, UsageError, WorkspaceLocked
 from edgeline.failures import describe
-from edgeline.journal import library_versions, utc_now
+from edgeline.journal import read_library_versions, utc_now
 from edgeline.mlflow import updates
 from edgeline.records.events import Event, Planned, Warned, listen
 from edgeline.records.outcome import INTERRUPTED_EXIT
 from edgeline.records.run import CODE, UNFINISHED, Run
 from edgeline.release import store
-from edgeline.release.signing import signing_key
+from edgeline.release.signing import load_signing_key
 from edgeline.store.locations import Location, locate
 from edgeline.workspace import closing, runs
 from edgeline.workspace.runs import RunFolder
@@ -34,7 +34,7 @@ from runners.local import catch_up, gc
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import StartWorker, run_worker, start_worker
 from runners.shared import inputs
-from runners.shared.code import step_files
+from runners.shared.code import digest_step_files
 from runners.shared.progress import LastingOutput, Progress, print_line
 from runners.shared.run_options import RunOptions, check_path
 
@@ -84,7 +84,7 @@ def run(options: RunOptions, start: StartWorker = start_worker) -> int:
 
 def _confirm_sample(workspace: Path, workload: "Workload") -> None:
     """Asks whether to make the sample, if it is missing."""
-    if inputs.sample_folder(workspace, workload).is_dir():
+    if inputs.locate_sample(workspace, workload).is_dir():
         return
     import click
 
@@ -169,7 +169,7 @@ class _Session:
         """Signs the pointer again where the Pusher did not: nothing changed, or the data was refused."""
         push = self.settings.push
         try:
-            store.renew(self.push, self.workload.name, signing_key(push.key), push.pointer_days)
+            store.renew(self.push, self.workload.name, load_signing_key(push.key), push.pointer_days)
         except (EdgelineError, OSError) as error:
             print_line(self.console, f"The pointer to production was not renewed: {error}", "yellow")
 
@@ -183,8 +183,8 @@ class _Session:
             run = catch_up.add_spans(run, data, spans, window, earlier)
             cache = self.workspace / "window.json"
             own = self.settings.own_modules()
-            self.code = step_files(self.workload.module, self.workload.source, own)
-            digests = inputs.digests(spans, cache, self.workload, self.settings, self.push, self.code)
+            self.code = digest_step_files(self.workload.module, self.workload.source, own)
+            digests = inputs.digest_inputs(spans, cache, self.workload, self.settings, self.push, self.code)
             run = replace(run, inputs=digests)
             if self.options.if_changed and last is not None and self._is_unchanged(last, digests):
                 return None
@@ -206,7 +206,7 @@ class _Session:
             return inputs.ensure_sample(self.workspace, self.workload, progress.say)
 
     def _is_unchanged(self, last: Run, digests: Mapping[str, str]) -> bool:
-        if not last.has_verdict or not inputs.same_inputs(last.inputs, digests):
+        if not last.has_verdict or not inputs.have_same_inputs(last.inputs, digests):
             return False
         if last.outcome in ("pushed", "unchanged"):
             return bool(digests["production"])
@@ -215,7 +215,7 @@ class _Session:
 
     def _can_resume(self, last: Run, digests: Mapping[str, str]) -> bool:
         is_unfinished = last.outcome in UNFINISHED and bool(last.finished_steps)
-        return is_unfinished and inputs.same_inputs(last.inputs, digests)
+        return is_unfinished and inputs.have_same_inputs(last.inputs, digests)
 
     def _report_no_change(self, last: Run) -> int:
         ending = {
@@ -249,9 +249,9 @@ class _Session:
             settings=self.settings.recorded(),
             changed=tuple(find_changed(self.settings, self.workload.settings)),
             registry=self.settings.registry.of(self.workspace),
-            libraries=library_versions(),
+            libraries=read_library_versions(),
             pid=os.getpid(),
-            process=runs.process_of(os.getpid()),
+            process=runs.identify_process(os.getpid()),
             host=socket.gethostname(),
         )
 
@@ -355,9 +355,9 @@ class _Session:
 
     def _report(self, run: Run, folder: RunFolder, is_last: bool) -> int:
         if run.steps:
-            for line in closing.time_table(run, self.console.width):
+            for line in closing.format_times(run, self.console.width):
                 print_line(self.console, line)
-        for line, style in closing.last_lines(run, folder, closing.find_release(run)):
+        for line, style in closing.describe_end(run, folder, closing.find_release(run)):
             print_line(self.console, line, style)
         page = self._write_report(run, folder)
         if failures := self.send_alerts():

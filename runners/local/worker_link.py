@@ -16,7 +16,7 @@ from edgeline.errors import Problem
 from edgeline.failures import describe_death
 from edgeline.records.events import Event, EventReader, Failed, StepChanged
 from edgeline.workspace.runs import RunFolder
-from runners.shared.code import ROOT, absolute_python_path
+from runners.shared.code import ROOT, resolve_python_path
 from runners.shared.end_signals import handle_end_signals
 
 POLL_S = 0.1
@@ -82,7 +82,7 @@ def run_worker(
     """
     reader, problem, current = EventReader(folder.events), None, None
     # The worker starts in another folder.
-    python_path = os.pathsep.join(filter(None, (str(ROOT), absolute_python_path())))
+    python_path = os.pathsep.join(filter(None, (str(ROOT), resolve_python_path())))
     # TensorFlow would take all memory of a GPU at once, but other processes here need a part of it.
     defaults = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     environment = defaults | os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": python_path}

@@ -36,7 +36,7 @@ class Place:
         return next((file for file in files if file.is_file()), None)
 
 
-def step_files(module: str, source: str, own: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def digest_step_files(module: str, source: str, own: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Returns, for each step that runs code of this project, the digests of its files by name of module.
 
     `module` and `source` are the dotted paths of the workload's module and of the one that reads its spans;
@@ -53,7 +53,7 @@ def step_files(module: str, source: str, own: Mapping[str, str]) -> dict[str, di
     return {step: _hash_files(names, read) for step, names in modules.items()}
 
 
-def absolute_python_path() -> str:
+def resolve_python_path() -> str:
     """Returns PYTHONPATH for another folder; in Python's own reading an empty entry is the current one."""
     own = os.environ.get("PYTHONPATH")
     return os.pathsep.join(map(os.path.abspath, own.split(os.pathsep))) if own else ""

@@ -15,7 +15,7 @@ from data.spans.window import compute_span_digests, compute_window_digest
 from edgeline.errors import UsageError
 from edgeline.records.ingest import describe_spans
 from edgeline.release import store
-from edgeline.release.signing import signing_key
+from edgeline.release.signing import load_signing_key
 from edgeline.store.objects import measure_file
 from runners.shared.code import ROOT, digest
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SAMPLE_WEEKS, SAMPLE_SEED = 8, 20
 
 
-def lock_digest() -> str:
+def digest_lock() -> str:
     """Returns the SHA-256 of the lock files and the Python version, which together fix every library."""
     digest = hashlib.sha256(f"{sys.version_info[:2]}".encode())
     for path in sorted((ROOT / "requirements").glob("*.txt")):
@@ -35,7 +35,7 @@ def lock_digest() -> str:
     return digest.hexdigest()
 
 
-def digests(
+def digest_inputs(
     spans: tuple[Span, ...],
     cache: Path | None,
     workload: "Workload",
@@ -49,7 +49,7 @@ def digests(
     """
     production, canary = store.current(push, workload.name), store.find_rollout(push, workload.name)
     contents = compute_span_digests(spans, cache)
-    from edgeline.gates.data import spans_to_judge  # imports pydantic, which a pod's light steps lack
+    from edgeline.gates.data import select_spans  # imports pydantic, which a pod's light steps lack
 
     own = {"workload": workload.to_json(), "settings": settings.recorded()}
     return {
@@ -59,13 +59,13 @@ def digests(
         "labels": digest(workload.labels),
         "schema": hashlib.sha256(Path(workload.schema).read_bytes()).hexdigest(),
         "code": digest(code),
-        "lock": lock_digest(),
+        "lock": digest_lock(),
         "weights": _digest_file(Path(settings.model.weights)),
         "destination": push,
         "production": f"{production.version}-{production.manifest_sha256}" if production else "",
         "candidate": str(canary.versions[1]) if canary else "",
         "unjudged": describe_spans(
-            spans_to_judge(contents, production.manifest.data.spans if production else {})
+            select_spans(contents, production.manifest.data.spans if production else {})
         ),
     }
 
@@ -75,7 +75,7 @@ def _digest_file(path: Path) -> str:
     return measure_file(path)[1] if path.is_absolute() and path.is_file() else ""
 
 
-def same_inputs(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+def have_same_inputs(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     """Tells whether two runs would do the same; production does not count, since a push itself changes it."""
     ignored = {"production": "", "candidate": "", "unjudged": ""}
     return {**one, **ignored} == {**other, **ignored}
@@ -89,7 +89,7 @@ def check(spans: tuple[Span, ...], workload: "Workload", settings: "Settings", p
         DataRefused: A span cannot be read.
     """
     _check_readings(workload, settings.data.readings)
-    given, is_signed = settings.push, signing_key(settings.push.key) is not None
+    given, is_signed = settings.push, load_signing_key(settings.push.key) is not None
     store.check_push(push, workload.name, given.rollback_epoch, is_signed, given.canary_percent)
     check_spans(spans, workload)
 
@@ -122,7 +122,7 @@ def check_spans(spans: tuple[Span, ...], workload: "Workload") -> None:
         source.check(span, workload)
 
 
-def sample_folder(workspace: Path, workload: "Workload") -> Path:
+def locate_sample(workspace: Path, workload: "Workload") -> Path:
     """Returns the folder of a workload's embedded sample in a workspace.
 
     Raises:
@@ -143,7 +143,7 @@ def ensure_sample(workspace: Path, workload: "Workload", say: Callable[[str], No
     Raises:
         UsageError: The workload has none, or its module cannot be imported.
     """
-    sample = sample_folder(workspace, workload)
+    sample = locate_sample(workspace, workload)
     if not sample.is_dir():
         per_week = workload.sample_size
         say(f"making the sample: {SAMPLE_WEEKS} weeks of {per_week:,} {workload.nouns}, into {sample}")

@@ -15,10 +15,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from edgeline.cli.stdout import prepare_line, visible, wrap
+from edgeline.cli.stdout import make_visible, prepare_line, wrap
 from edgeline.records.events import Counted, EpochEnded, Event, Planned, StepChanged, TrialReported, Warned
 from edgeline.records.run import Step
-from edgeline.workspace.closing import duration, format_epoch
+from edgeline.workspace.closing import format_duration, format_epoch
 
 _STATE_STYLE = {"done": "green", "cached": "cyan", "failed": "bold red", "running": ""}
 _STATE_STYLE |= {"held": "yellow", "refused": "yellow"}
@@ -142,17 +142,17 @@ class Progress:
         line = Text(self._format_prefix(step.name))
         line.append(step.state if step.state == "running" else f"{step.state:<8}", _STATE_STYLE[step.state])
         if step.seconds is not None:
-            line.append(f"{duration(step.seconds):>11}")
+            line.append(f"{format_duration(step.seconds):>11}")
         self._console.print(line, soft_wrap=True)
 
     def _format_prefix(self, step: str) -> str:
         number = self._steps.index(step) + 1 if step in self._steps else 0
         width = min(22, max(8, self._console.width - 29))
-        return f"[{number:>2}/{len(self._steps)}] {visible(step)[:width]:<{width}}  "
+        return f"[{number:>2}/{len(self._steps)}] {make_visible(step)[:width]:<{width}}  "
 
     def _render_live(self) -> RenderableType:
         """Returns the live line: the current step, its time so far, and how far it is."""
-        elapsed = duration(time.monotonic() - self._started_at)
+        elapsed = format_duration(time.monotonic() - self._started_at)
         row = Table.grid(padding=(0, 1))
         row.add_column(no_wrap=True)
         row.add_column(no_wrap=True, overflow="ellipsis")
@@ -177,4 +177,4 @@ class Progress:
         if event and room > 10:
             more = format_epoch(event, room) if isinstance(event, EpochEnded) else str(event)
             text += f"  {more}" if len(more) <= room else ""
-        return visible(text)
+        return make_visible(text)

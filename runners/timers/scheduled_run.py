@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeline.cli.stdout import visible
+from edgeline.cli.stdout import make_visible
 from edgeline.errors import EdgelineError, UsageError
 from runners.timers.weekly_time import WeeklyTime
 
@@ -36,13 +36,13 @@ class ScheduledRun:
             raise _make_error(str(self.folder), "ends in a blank or a backslash")
 
 
-def schedule_name(workload: str, workspace: Path) -> str:
+def name_schedule(workload: str, workspace: Path) -> str:
     """Returns the name of a workload's schedule in a workspace, the same for every spelling of its path."""
     digest = hashlib.sha256(os.fsencode(workspace.resolve())).hexdigest()
     return f"edgeline-{workload}-{digest[:8]}"
 
 
-def program() -> str:
+def find_program() -> str:
     """Returns the path of the `edgeline` command of the running Python environment.
 
     Raises:
@@ -58,19 +58,19 @@ def program() -> str:
     return str(path)
 
 
-def log_path(run: ScheduledRun) -> Path:
+def locate_log(run: ScheduledRun) -> Path:
     """Returns the file with the output of the last run."""
     return run.workspace / f"schedule-{run.workload}.log"
 
 
-def crontab_line(run: ScheduledRun) -> str:
+def render_crontab(run: ScheduledRun) -> str:
     """Returns the crontab line of a run.
 
     The workspace's lock keeps two runs apart. The output goes to a file in the workspace, where the lines of
     a run that is going on follow those of one that is refused beside it; if the run ends with an exit code
     other than 0, also to cron, which mails it.
     """
-    log = shlex.quote(str(log_path(run)))
+    log = shlex.quote(str(locate_log(run)))
     after = f" {shlex.join(run.after)} >/dev/null;" if run.after else ""
     command = f"{{ >{log}; {shlex.join(run.command)} >>{log} 2>&1 || cat {log};{after} }}"
     return f"{run.at.cron} {_escape_for_cron(f'cd {shlex.quote(str(run.folder))} && {command}')}"
@@ -91,7 +91,7 @@ def _check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise _make_error(text, "is not UTF-8") from None
-    if visible(text) != text or _LINE_END.search(text):
+    if make_visible(text) != text or _LINE_END.search(text):
         raise _make_error(text, "contains a line end or another control character")
 
 

@@ -61,7 +61,7 @@ WantedBy=timers.target
 """
 
 
-def unit_texts(run: ScheduledRun) -> dict[str, str]:
+def render_units(run: ScheduledRun) -> dict[str, str]:
     """Returns the unit files of a run, text by file name.
 
     For root these are units of the whole machine, which run as the workspace's owner; for another user they
@@ -124,7 +124,7 @@ def _find_owner(workspace: Path) -> str:
         return str(existing.stat().st_uid)
 
 
-def unit_folder() -> Path:
+def locate_unit_folder() -> Path:
     """Returns the folder of this user's units."""
     if os.geteuid() == 0:
         return SYSTEM_FOLDER
@@ -132,9 +132,9 @@ def unit_folder() -> Path:
     return Path(config, "systemd", "user")
 
 
-def installed() -> list[str]:
+def list_installed() -> list[str]:
     """Returns the names of this user's installed schedules."""
-    return sorted(path.stem for path in unit_folder().glob("edgeline-*.timer"))
+    return sorted(path.stem for path in locate_unit_folder().glob("edgeline-*.timer"))
 
 
 def install(run: ScheduledRun) -> None:
@@ -145,7 +145,7 @@ def install(run: ScheduledRun) -> None:
         OSError: The files cannot be written.
     """
     _run_systemctl("daemon-reload")
-    texts = unit_texts(run)
+    texts = render_units(run)
     before = {name: _read(name) for name in texts}
     try:
         _write(texts)
@@ -176,14 +176,14 @@ def remove(name: str) -> None:
 
 def _read(name: str) -> str | None:
     try:
-        return (unit_folder() / name).read_text(encoding="utf-8")
+        return (locate_unit_folder() / name).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
 
 
 def _write(texts: Mapping[str, str | None]) -> None:
     """Replaces each file, whole or not at all; None removes it."""
-    folder = unit_folder()
+    folder = locate_unit_folder()
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         if text is None:

@@ -16,7 +16,7 @@ from components.data_gate import DataGate
 from components.example_gen import SpanExampleGen
 from components.tfx_steps import StatisticsGen
 from data.settings import DataSettings
-from edgeline.gates.drift import features_to_count
+from edgeline.gates.drift import select_features
 from edgeline.records.workload import Workload
 from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE as IN_MEMORY
 from pipeline.settings import Settings
@@ -137,7 +137,7 @@ def count_statistics(
 ) -> Artifact:
     """Runs StatisticsGen; `push` is a release store, by default an empty one."""
     statistics = artifact(standard_artifacts.ExampleStatistics, folder / "statistics")
-    features = features_to_count(read_schema(SHELF), SHELF.unmeasured, SHELF.group)
+    features = select_features(read_schema(SHELF), SHELF.unmeasured, SHELF.group)
     about = {"features": json.dumps(features), "push": str(push or folder / "push"), "model_name": "shelf"}
     inputs, outputs = {"examples": examples}, {"statistics": statistics}
     execute(StatisticsGen, inputs, outputs, folder, beam_flags, **about, unjudged="", code="")

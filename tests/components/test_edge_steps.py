@@ -16,7 +16,7 @@ from components.edge_validator import EdgeValidator
 from components.predictions import write_mistakes
 from components.transformed_examples import _choose_of_each_label, read_examples
 from edgeline.edge import first_run
-from edgeline.edge.golden import golden_problems, read_vectors
+from edgeline.edge.golden import find_golden_problems, read_vectors
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.errors import EdgelineError
 from edgeline.gates.settings import Bound, EvaluationSettings
@@ -241,7 +241,7 @@ def test_raw_photos_give_what_the_model_was_trained_on_and_become_golden_vectors
     assert {photo.size for photo in photos} == {(64, 64), (720, 720)}
     assert next(dict(photo.getexif()) for photo in photos if photo.size == (720, 720)) == {0x0112: 3}
     models = {name: EdgeModel(bundle / f"model_{name}.tflite") for name in ("fp32", "fp16")}
-    assert golden_problems(vectors, PREPROCESSING.read(bundle), models) == []
+    assert find_golden_problems(vectors, PREPROCESSING.read(bundle), models) == []
 
 
 def test_no_file_passes_with_a_contract_that_says_another_thing_than_the_training(

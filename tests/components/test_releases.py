@@ -39,7 +39,7 @@ from edgeline.records.verdict import VERDICT
 from edgeline.records.verdict import Verdict as Found
 from edgeline.release import store
 from edgeline.release.settings import PushSettings
-from edgeline.release.signing import KEY_VARIABLE, PRIVATE, PUBLIC, make_pair, public_key
+from edgeline.release.signing import KEY_VARIABLE, PRIVATE, PUBLIC, load_public_key, make_pair
 from pipeline.settings import Settings
 from tests.components.steps import artifact, execute
 from tests.edgeline.gates.test_edge import GOOD
@@ -239,7 +239,7 @@ def test_a_release_says_what_the_settings_say_and_is_signed_with_the_key_that_is
     reasons = Run(tmp_path / "2", "second").push_to(push, rollback_epoch=4, key=key)[2]
     assert reasons[1] == f"Valid until {store.current(push, 'shelf').manifest.expires}."
     assert reasons[2] == f"Signed with the key {manifest.signed_by}." and "epoch 4" in reasons[3]
-    assert manifest.signed_by == public_key(str(tmp_path / "keys" / PUBLIC))
+    assert manifest.signed_by == load_public_key(str(tmp_path / "keys" / PUBLIC))
     assert store.verify(push, "shelf") == []
     secret = private.read_text().splitlines()[1].encode()
     pushed = [path for path in (*push.rglob("*"), *(tmp_path / "1").rglob("*")) if path.is_file()]

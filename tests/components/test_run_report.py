@@ -27,7 +27,7 @@ from edgeline.release.history import find_signed
 from edgeline.release.layout import PushFolder
 from edgeline.release.signing import KEY_VARIABLE, PRIVATE, make_pair
 from edgeline.report import archive
-from edgeline.workspace.closing import headline
+from edgeline.workspace.closing import summarise
 from runners.kubeflow.pod.run_end import record_end
 from tests.components.steps import admit, artifact, execute
 from tests.edgeline.release.candidates import make_candidate, make_key
@@ -183,7 +183,7 @@ def test_a_step_that_fails_after_the_push_does_not_say_that_nothing_was_pushed(t
     problem = Problem("No room on the disk.")
     record_end("run-9", place, Outcome.of_problem(problem, "RunReport"), problem)
     facts = archive.read(tmp_path / "push/runs/shelf/run-9")
-    assert headline(facts.run) == "Failed after version 1 of shelf was pushed."
+    assert summarise(facts.run) == "Failed after version 1 of shelf was pushed."
     page = (tmp_path / "push/runs/shelf/run-9/report.html").read_text()
     assert "failed in RunReport, after version 1 was pushed" in page
 

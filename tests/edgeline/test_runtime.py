@@ -47,9 +47,9 @@ def edge(pushed, tmp_path):
 
 def put(edge: Path, version: int, **changes):
     """Signs a pointer to that version."""
-    from edgeline.release.layout import sha256_of_bytes
+    from edgeline.release.layout import hash_bytes
 
-    digest = sha256_of_bytes((edge / f"{version}/manifest.json").read_bytes())
+    digest = hash_bytes((edge / f"{version}/manifest.json").read_bytes())
     production = {"version": version, "manifest_sha256": digest}
     pointer = edge / "current.json"
     pointer.write_bytes(forge(**{"production": production, **changes})(pointer.read_bytes()))

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import UsageError
-from pipeline.kubeflow_settings import Placement, mount_path, split_claim
+from pipeline.kubeflow_settings import Placement, locate_mount, split_claim
 from pipeline.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,7 @@ def test_a_place_on_a_claim_or_in_a_bucket_and_an_image_with_its_digest_are_take
 
 def test_a_claim_is_mounted_where_its_paths_point():
     assert split_claim("pvc://store/push/here") == ("store", "/mnt/store/push/here")
-    assert split_claim("pvc://store/") == ("store", mount_path("store"))
+    assert split_claim("pvc://store/") == ("store", locate_mount("store"))
     assert split_claim("s3://bucket/push") is None
 
 

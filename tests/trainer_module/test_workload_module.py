@@ -33,18 +33,18 @@ def test_a_module_that_lacks_functions_is_refused_with_their_names(tmp_path, mon
 def test_a_module_with_the_three_functions_needs_nothing_else(tmp_path, monkeypatch):
     write_module(tmp_path, monkeypatch, "own_module", ["preprocessing_fn", "build_model", "edge_contract"])
     assert workload_module.load("own_module").__name__ == "own_module"
-    assert workload_module.tensor_signature("own_module") == "serve_tensors"
+    assert workload_module.name_tensor_signature("own_module") == "serve_tensors"
     assert workload_module.find("own_module", "augment") is None
     columns = ("torque", "mean torque", "mean_torque", "2nd (°C)")
     names = ("torque", "mean_torque", "mean_torque_", "arg_2nd___C_")
-    assert workload_module.raw_signature("own_module", dict.fromkeys(columns)) == (
+    assert workload_module.find_raw_signature("own_module", dict.fromkeys(columns)) == (
         "serve_raw",
         dict(zip(names, columns, strict=True)),
     )
 
 
 def test_the_model_reads_the_feature_that_is_neither_label_nor_hidden(tmp_path):
-    assert workload_module.input_feature(transformed(tmp_path, ["label", "row", "_means"])) == "row"
+    assert workload_module.find_input(transformed(tmp_path, ["label", "row", "_means"])) == "row"
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_the_model_reads_the_feature_that_is_neither_label_nor_hidden(tmp_path):
 )
 def test_no_or_several_features_for_the_model_are_refused(tmp_path, names, found):
     with pytest.raises(UsageError, match=found) as refused:
-        workload_module.input_feature(transformed(tmp_path, names))
+        workload_module.find_input(transformed(tmp_path, names))
     assert refused.value.why and refused.value.do

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeline.edge.golden import TOLERANCES, describe_mismatch, largest_difference, shorten
+from edgeline.edge.golden import TOLERANCES, describe_mismatch, find_largest_difference, shorten
 from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.records.edge import GOLDEN, TENSORS, ContractCheck, Golden, GoldenExample
 
@@ -82,7 +82,7 @@ def check_contract(
     return ContractCheck(
         compared=len(examples),
         shipped=0,
-        largest_difference=largest_difference(actual, tensors),
+        largest_difference=find_largest_difference(actual, tensors),
         answer_difference=float(apart[worst]),
         problems=tuple(problems),
     )

@@ -25,7 +25,7 @@ from edgeline.records.training import MODEL_IDENTITY
 from edgeline.records.workload import Workload
 from trainer_module.export import warm_up
 from trainer_module.export.identity import compute_identity
-from trainer_module.workload_module import LABEL, find, input_feature, raw_signature, tensor_signature
+from trainer_module.workload_module import LABEL, find, find_input, find_raw_signature, name_tensor_signature
 
 PROBABILITIES = "probabilities"
 
@@ -48,10 +48,10 @@ def export(
     `trainer_module.training.novelty`, which then serves tensors.
     """
     spec, layer = transform.raw_feature_spec(), transform.transform_features_layer()
-    feature = input_feature(transform)
+    feature = find_input(transform)
     stored = find(workload.module, "STORED_AS", {}).get(feature)
     shape, dtype = model.input_shape, tf.as_dtype(model.inputs[0].dtype)
-    raw_name, arguments = raw_signature(workload.module, {name: name for name in workload.reads})
+    raw_name, arguments = find_raw_signature(workload.module, {name: name for name in workload.reads})
 
     def predict(inputs: tf.Tensor, network: keras.Model = model) -> dict[str, tf.Tensor]:
         inputs = tf.ensure_shape(tf.cast(inputs, dtype), shape)  # Transform has no int32
@@ -89,7 +89,7 @@ def export(
         return tf.TensorSpec((None, *inner), raw.dtype)
 
     raw = {name: make_spec(name) for name in (*workload.reads, LABEL)}
-    neutral = warm_up.neutral_features(workload.module, raw, {LABEL: workload.labels[0]})
+    neutral = warm_up.make_neutral_features(workload.module, raw, {LABEL: workload.labels[0]})
     neutral_inputs = {name: neutral[name] for name in workload.reads}
     strings, tensors = tf.TensorSpec((None,), tf.string), tf.TensorSpec(shape, dtype)
     # Each signature has a function, the specs of its arguments, and a warm-up request.
@@ -104,10 +104,10 @@ def export(
             {argument: raw[name] for argument, name in arguments.items()},
             {argument: neutral[name] for argument, name in arguments.items()},
         ),
-        tensor_signature(workload.module): (
+        name_tensor_signature(workload.module): (
             serve_tensors,
             {feature: tensors},
-            {feature: warm_up.neutral_tensor(tensors)},
+            {feature: warm_up.make_neutral_tensor(tensors)},
         ),
         "transform_features": (
             transform_features,

@@ -21,15 +21,15 @@ REQUESTS = "assets.extra/tf_serving_warmup_requests"
 _LOG = logging.getLogger(__name__)
 
 
-def neutral_features(
+def make_neutral_features(
     module: str, specs: Mapping[str, tf.TensorSpec], values: Mapping[str, Any]
 ) -> dict[str, tf.TensorProto]:
     """Makes raw features of one example from `values`, the workload's module, or else words and zeros."""
     values = {**find(module, "neutral_features", dict)(), **values}
-    return {name: neutral_tensor(spec, values.get(name)) for name, spec in specs.items()}
+    return {name: make_neutral_tensor(spec, values.get(name)) for name, spec in specs.items()}
 
 
-def neutral_tensor(spec: tf.TensorSpec, value: Any = None) -> tf.TensorProto:
+def make_neutral_tensor(spec: tf.TensorSpec, value: Any = None) -> tf.TensorProto:
     """Makes a batch of one in which every element is `value`, by default a word or zero."""
     if value is None:
         value = "neutral" if spec.dtype == tf.string else 0

@@ -18,7 +18,7 @@ BATCH_NORM_MOMENTUM = 0.9
 DROPOUT = 0.2
 
 
-def classifier(settings: ModelSettings, classes: int) -> keras.Model:
+def build_classifier(settings: ModelSettings, classes: int) -> keras.Model:
     """Builds a classifier on one of `BACKBONES`.
 
     If EfficientNet-Lite begins with weights, its BatchNormalization is folded into its convolutions, and its
@@ -32,7 +32,7 @@ def classifier(settings: ModelSettings, classes: int) -> keras.Model:
     Raises:
         UsageError: The weights are missing, or do not fit the backbone.
     """
-    model = body(settings)
+    model = build_body(settings)
     if any(layer.name == FRONT for layer in model.layers):
         model = _fold(model, settings)
     features = keras.layers.GlobalAveragePooling2D()(model.output)
@@ -44,8 +44,8 @@ def classifier(settings: ModelSettings, classes: int) -> keras.Model:
     return keras.Model(model.input, probabilities, name=settings.backbone)
 
 
-def body(settings: ModelSettings) -> keras.Model:
-    """Builds a classifier without its head, with its initial weights; raises as `classifier`."""
+def build_body(settings: ModelSettings) -> keras.Model:
+    """Builds a classifier without its head, with its initial weights; raises as `build_classifier`."""
     network = _build_network(settings)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -45,7 +45,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     config, began = fn_args.custom_config, time.monotonic()
     settings = _Settings.model_validate_json(config["settings"])
     replicas = make_strategy(settings.trainer)
-    key = checkpoint.training_key(
+    key = checkpoint.compute_training_key(
         config, fn_args.train_files, fn_args.transform_graph_path, replicas.num_replicas_in_sync
     )
     folder = Path(config["checkpoints"]) / key

@@ -157,7 +157,7 @@ class TuneSettings(Group):
         return self
 
 
-def hyperband_trials(epochs: int) -> int:
+def count_trials(epochs: int) -> int:
     """Returns how many trials KerasTuner's Hyperband begins until the first has had all epochs."""
     rounds = 1
     while 3**rounds <= epochs:

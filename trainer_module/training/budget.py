@@ -103,7 +103,7 @@ class Budget:
         """
         if planned := self._from_chief(self._read().epochs):
             return planned
-        variables = checkpoint.training_variables(loop.model)
+        variables = checkpoint.list_training_variables(loop.model)
         before = [variable.numpy() for variable in variables]
         timed = min(_TIMED, steps)
         loop.run(iter(batches_of(range(1), 0)), 1)

@@ -22,7 +22,7 @@ def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
     `model.predict` would share each batch among the replicas, also one that has fewer examples than there are
     replicas, and would wait for the other workers.
     """
-    batches = input_pipeline.evaluation_batches(split, batch_size)
+    batches = input_pipeline.make_eval_batches(split, batch_size)
     return np.concatenate([model(inputs, training=False).numpy() for inputs, _ in batches])
 
 

@@ -34,7 +34,7 @@ class Checkpoint:
     tally: Tally  # of the epoch in progress
 
 
-def training_key(
+def compute_training_key(
     custom_config: Mapping[str, Any], train_files: Sequence[str], transform_output: str, replicas: int
 ) -> str:
     """Returns the key of a training; only the same settings, data, code and replicas give the same key.
@@ -51,7 +51,7 @@ def training_key(
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def training_variables(model: keras.Model) -> list[Any]:
+def list_training_variables(model: keras.Model) -> list[Any]:
     """Returns the state of a compiled model whose optimizer is built: its variables and the optimizer's."""
     return [*model.variables, *model.optimizer.variables]
 
@@ -74,7 +74,7 @@ def load(model: keras.Model, folder: Path) -> Checkpoint | None:
         The checkpoint; None, with the model unchanged, if there is none, it is damaged, or it belongs to
         another model.
     """
-    path, targets = folder / NAME, training_variables(model)
+    path, targets = folder / NAME, list_training_variables(model)
     try:
         checkpoint = _read(path)
     except FileNotFoundError:

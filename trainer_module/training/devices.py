@@ -80,7 +80,7 @@ def _connect_to_tpu() -> tf.distribute.Strategy:
 
 
 @contextmanager
-def numbers(settings: TrainerSettings) -> Iterator[None]:
+def set_precision(settings: TrainerSettings) -> Iterator[None]:
     """Sets the precision of Keras's models and TensorFlow's check of numbers; resets both at the end."""
     keras.config.set_dtype_policy(settings.precision)
     if settings.check_numerics:

@@ -123,7 +123,7 @@ def train(
     model, replicas = loop.model, loop.replicas
     is_chief = devices.is_chief(replicas)
     resumed = checkpoint.load(model, folder) if is_chief else None
-    variables = checkpoint.training_variables(model)
+    variables = checkpoint.list_training_variables(model)
     values = devices.from_chief(replicas, [variable.numpy() for variable in variables])
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
@@ -183,7 +183,7 @@ def time_end_of_epoch(loop: Loop, splits: Sequence[tf.data.Dataset], folder: Pat
         seconds += took
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         started = time.monotonic()
-        values = [variable.numpy() for variable in checkpoint.training_variables(loop.model)]
+        values = [variable.numpy() for variable in checkpoint.list_training_variables(loop.model)]
         checkpoint.save(checkpoint.Checkpoint([], values, (), Tally()), Path(scratch))
         return seconds + time.monotonic() - started
 
@@ -330,7 +330,7 @@ class _TrainingState:
         self.best_answers = evaluation.probabilities
 
     def _save(self) -> None:
-        variables = [variable.numpy() for variable in checkpoint.training_variables(self.loop.model)]
+        variables = [variable.numpy() for variable in checkpoint.list_training_variables(self.loop.model)]
         state = checkpoint.Checkpoint(self.history, variables, self.kept_weights, self.tally)
         checkpoint.save(state, self.folder)
         self.saved_at = time.monotonic()

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer_module.training.input_pipeline import READ_BATCH, Split, evaluation_batches, make_draws, store
+from trainer_module.training.input_pipeline import READ_BATCH, Split, make_draws, make_eval_batches, store
 from trainer_module.workload_module import FRONT
 
 _progress = logging.getLogger("edgeline.progress")
@@ -49,7 +49,7 @@ def round_features(front: keras.Model) -> keras.Model:
     return keras.Model(front.input, features)
 
 
-def feature_bytes(front: keras.Model, split: Split, variations: int = 1) -> int:
+def count_feature_bytes(front: keras.Model, split: Split, variations: int = 1) -> int:
     """Returns the bytes of a split's float16 features in a number of variations."""
     return len(split.shown) * variations * prod(front.output_shape[1:]) * 2
 
@@ -104,7 +104,7 @@ def _compute_batches(
     for copy in range(copies):
         draws = tf.gather(make_draws(seed, copy, len(split.labels)), split.shown)
         draws = tf.data.Dataset.from_tensor_slices(draws).batch(READ_BATCH)
-        for (inputs, _), batch_draws in zip(evaluation_batches(split, READ_BATCH), draws, strict=True):
+        for (inputs, _), batch_draws in zip(make_eval_batches(split, READ_BATCH), draws, strict=True):
             computed = compute(inputs if augment is None else augment(inputs, batch_draws)).numpy()
             done += len(computed)
             if (now := time.monotonic()) - reported > _REPORT_EVERY_S:

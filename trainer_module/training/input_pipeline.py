@@ -28,7 +28,7 @@ from edgeline.records.workload import Workload
 from edgeline.store.locations import is_url
 from trainer_module.raw_features import one_string_each
 from trainer_module.training.free_memory import free_memory
-from trainer_module.workload_module import DRAWS, LABEL, find, input_feature
+from trainer_module.workload_module import DRAWS, LABEL, find, find_input
 
 # Inputs that are stored for all epochs are in memory up to this size, 130,000 photos of 128x128x1, and up to
 # a share of the free memory, of which they take twice as much while they are made. Larger ones are in a file.
@@ -134,7 +134,7 @@ def open_split(
             "Correct the labels, or add them to the schema's domain of `label`.",
         )
 
-    feature = input_feature(transform)
+    feature = find_input(transform)
     spec = transform.transformed_feature_spec()[feature]
     dtype = tf.as_dtype(find(workload.module, "STORED_AS", {}).get(feature) or spec.dtype)
     compute_feature = _make_transform(transform, workload.reads, feature)
@@ -143,7 +143,7 @@ def open_split(
         return tf.cast(compute_feature(serialized), dtype)
 
     inputs, shape = None, (labels.size, *spec.shape)
-    limit_bytes = storage_limit(scratch) if limit_bytes is None else limit_bytes
+    limit_bytes = compute_storage_limit(scratch) if limit_bytes is None else limit_bytes
     if math.prod(shape) * dtype.size <= limit_bytes:
         input_batches = read_records(files).batch(READ_BATCH).map(read_inputs, tf.data.AUTOTUNE).prefetch(2)
         inputs = store(input_batches.as_numpy_iterator(), shape, dtype.as_numpy_dtype, scratch)
@@ -176,7 +176,7 @@ def hold_out(split: Split, share: float) -> tuple[Split, Split]:
     return replace(split, only=rest), replace(split, only=held)
 
 
-def storage_limit(scratch: Path | None = None) -> int:
+def compute_storage_limit(scratch: Path | None = None) -> int:
     """Returns how many bytes can be stored for all epochs, in memory or in a file in `scratch`."""
     free = shutil.disk_usage(scratch or tempfile.gettempdir()).free
     return max(_compute_memory_limit(), int(free * _SHARE_OF_DISK))
@@ -239,7 +239,7 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
     return -(-len(split.shown) // batch_size)
 
 
-def training_batches(
+def make_train_batches(
     split: Split,
     batch_size: int,
     epochs: range,
@@ -329,7 +329,7 @@ def make_draws(seed: int, variation: tf.Tensor | int, examples: int) -> tf.Tenso
 
 
 @_as_it_is
-def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
+def make_eval_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """Makes batches of every example once, in the order of the files; the last batch may be smaller.
 
     Returns:

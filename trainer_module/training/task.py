@@ -102,7 +102,7 @@ def train_model(
         else:
             _progress.info("No class has three groups: all epochs are trained, without early stopping.")
             selection = None
-    with devices.numbers(settings):
+    with devices.set_precision(settings):
         prepared = prepare(task, model_settings, settings, replicas, selection, checkpoints, budget)
         settings = prepared.settings
         settings = settings.model_copy(update={"epochs": settings.count_epochs(prepared.steps)})
@@ -200,9 +200,9 @@ def prepare(
         settings = settings.model_copy(update={"variations": variations})
         # Features are of all examples, so that batches have the same order as without stored features.
         everything, only = replace(training, only=None), training.only
-        needed = front.feature_bytes(frozen, everything, variations)
-        needed += sum(front.feature_bytes(frozen, split) for split in measured)
-        if needed <= input_pipeline.storage_limit(scratch):
+        needed = front.count_feature_bytes(frozen, everything, variations)
+        needed += sum(front.count_feature_bytes(frozen, split) for split in measured)
+        if needed <= input_pipeline.compute_storage_limit(scratch):
             everything = front.compute_features(everything, frozen, variations, task.seed, augment, scratch)
             training = replace(everything, only=only)
             measured = [front.compute_features(split, frozen, scratch=scratch) for split in measured]
@@ -213,7 +213,7 @@ def prepare(
             _progress.info(text, needed / 1e9)
 
     batches = partial(
-        input_pipeline.training_batches,
+        input_pipeline.make_train_batches,
         training,
         batch_size,
         seed=task.seed,
@@ -224,9 +224,9 @@ def prepare(
     if parts:
         front.fit_last_layer(model, batches(range(1)), batch_front)
     if initialize := workload_module.find(task.workload.module, "initialize"):
-        examples = input_pipeline.evaluation_batches(training, settings.batch_size)
+        examples = input_pipeline.make_eval_batches(training, settings.batch_size)
         initialize(model, examples, model_settings, task.transform)
-    evaluation, *selections = [input_pipeline.evaluation_batches(split, batch_size) for split in measured]
+    evaluation, *selections = [input_pipeline.make_eval_batches(split, batch_size) for split in measured]
     return Prepared(
         model,
         trained,

@@ -52,10 +52,10 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
 def build_model(
     labels: Sequence[str], settings: ModelSettings, transform: tft.TFTransformOutput
 ) -> keras.Model:
-    """Builds the classifier: float32 [N, H, W, C] holding 0..255 to probabilities; raises as `body` does."""
+    """Builds the classifier: float32 [N, H, W, C] of 0..255 to probabilities; raises as `build_body`."""
     from trainer_module.networks import backbones
 
-    return backbones.classifier(settings, len(labels))
+    return backbones.build_classifier(settings, len(labels))
 
 
 def find_features(model: keras.Model) -> keras.KerasTensor:

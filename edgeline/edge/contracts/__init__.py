@@ -15,7 +15,7 @@ def find_mismatches(contract: Mapping[str, Any], known: Mapping[str, Any]) -> li
     ]
 
 
-def contract_error(mismatches: str) -> EdgelineError:
+def make_contract_error(mismatches: str) -> EdgelineError:
     """Makes the error for a contract that this version does not support."""
     return EdgelineError(
         f"The preprocessing contract is not supported: {mismatches}.",

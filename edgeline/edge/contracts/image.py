@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from edgeline.edge.contracts import contract_error, find_mismatches
+from edgeline.edge.contracts import find_mismatches, make_contract_error
 from edgeline.edge.photo_pixels import READER_ERRORS, decode_upright, open_photo, read_orientation
 from edgeline.errors import EdgelineError
 
@@ -88,5 +88,5 @@ def _read_color_and_sizes(contract: Mapping[str, Any]) -> tuple[str, int, int]:
         if not isinstance(side, int) or side < 1
     ]
     if mismatches:
-        raise contract_error("; ".join(mismatches))
+        raise make_contract_error("; ".join(mismatches))
     return _COLORS[color][0], size, max_side  # type: ignore[index, return-value]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeline.edge.contracts import contract_error, find_mismatches
+from edgeline.edge.contracts import find_mismatches, make_contract_error
 from edgeline.errors import EdgelineError
 from edgeline.records.columns import Column, format_cell
 
@@ -105,7 +105,7 @@ def _read_columns(contract: Mapping[str, Any]) -> list[Column]:
         except (TypeError, ValueError) as error:
             mismatches.append(f"the column of {number['name']!r}: {error}")
     if mismatches:
-        raise contract_error("; ".join(mismatches))
+        raise make_contract_error("; ".join(mismatches))
     return columns
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeline.edge.contracts import contract_error, find_mismatches
+from edgeline.edge.contracts import find_mismatches, make_contract_error
 
 
 def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.int32]:
@@ -62,4 +62,4 @@ def _check(contract: Mapping[str, Any]) -> None:
     if not isinstance(contract.get("vocabulary"), list):
         mismatches.append("vocabulary is not a list of words")
     if mismatches:
-        raise contract_error("; ".join(mismatches))
+        raise make_contract_error("; ".join(mismatches))

@@ -28,9 +28,9 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
-from components.light_tfx import import_light_tfx, stand_ins
+from components.light_tfx import import_light_tfx, replace_modules
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.failures import chain, describe
+from edgeline.failures import describe, walk_chain
 from edgeline.records.outcome import Outcome
 from edgeline.records.shards import find_cause
 from edgeline.records.steps import RELEASE_GATE, STEPS, find_helped_step
@@ -44,7 +44,7 @@ from runners.kubeflow.pod.meeting import meet
 from runners.kubeflow.pod.run_end import mirror, record_end, send_alerts_for_end
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.shared import inputs
-from runners.shared.code import digest, step_files
+from runners.shared.code import digest, digest_step_files
 from trainer_module.workload_module import load
 
 # TFX's runner imports TFMA for an output of TFX's own Evaluator, which ours never writes.
@@ -75,12 +75,12 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     executor_input = json.loads(options.json_serialized_invocation_args)
     run, problem = "", None
     try:
-        run = handover.run_id(executor_input, options.step)
+        run = handover.read_run_id(executor_input, options.step)
         _run(options, flags, executor_input, run, Locations(root))
         outcome = _conclude_success(options.step, executor_input, time.monotonic() - started)
     except Exception as error:
         problem = describe(find_cause(error), options.step)
-        if not any(isinstance(link, EdgelineError) for link in chain(error)):
+        if not any(isinstance(link, EdgelineError) for link in walk_chain(error)):
             logging.getLogger("edgeline.kubeflow").exception("%s failed", options.step)
             problem = replace(problem, do="Read the log above.")
         outcome = Outcome.of_problem(problem, options.step)
@@ -141,8 +141,8 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
     foreign = handover.take_foreign_outputs(executor_input)
     fillings = {RUN_ID: run}
     if CODE_OF_IMAGE in options.unshown:
-        fillings[CODE_OF_IMAGE] = digest(step_files(options.module, options.source, {}))
-        fillings[LOCK_OF_IMAGE] = inputs.lock_digest()
+        fillings[CODE_OF_IMAGE] = digest(digest_step_files(options.module, options.source, {}))
+        fillings[LOCK_OF_IMAGE] = inputs.digest_lock()
     given = executor_input.setdefault("inputs", {}).get("parameterValues", {})
     if options.settings:
         parameters.check(json.loads(options.settings), given)
@@ -160,7 +160,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
         # TFX's runner imports the messages of kfp, which need no clients of kfp and Kubernetes.
         kfp = importlib.util.find_spec("kfp")
         assert kfp is not None
-        with stand_ins({**unused, "kfp": {"__path__": kfp.submodule_search_locations}}):
+        with replace_modules({**unused, "kfp": {"__path__": kfp.submodule_search_locations}}):
             from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
         kubeflow_v2_run_executor.fileio = _FILES
 

@@ -59,7 +59,7 @@ def artifacts(side: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
             yield name, found[0]
 
 
-def run_id(executor_input: Json, step: str) -> str:
+def read_run_id(executor_input: Json, step: str) -> str:
     """Returns the id of the run, which stands before the step's name in the URIs of its outputs.
 
     For a step without outputs, it is the part before the name of the step that an input comes from.

@@ -50,9 +50,9 @@ def show(
 
 def _make_page(step: str, executor_input: Json) -> str:
     try:
-        from edgeline.report.step_pages import step_page
+        from edgeline.report.step_pages import render_page
 
-        return step_page(step, _find_sources(step, executor_input))
+        return render_page(step, _find_sources(step, executor_input))
     except Exception as error:
         _log.exception("The page of %s could not be created", step)
         reason = html.escape(f"{type(error).__name__}: {error}")
@@ -65,22 +65,22 @@ def _add_week(title: str, step: str) -> str:
 
 
 def _collect_metrics(step: str, executor_input: Json) -> Json:
-    from edgeline.report.step_pages import step_metrics
+    from edgeline.report.step_pages import collect_metrics
 
     name = _add_week(f"Figures of {step}", step)
-    return {"display_name": name, **step_metrics(step, _find_sources(step, executor_input))}
+    return {"display_name": name, **collect_metrics(step, _find_sources(step, executor_input))}
 
 
 def _collect_confusion(step: str, executor_input: Json) -> Json:
-    from edgeline.report.step_pages import step_confusion, step_roc
+    from edgeline.report.step_pages import find_worst_roc, read_confusion
 
     sources = _find_sources(step, executor_input)
     shown: Json = {}
-    if (confusion := step_confusion(sources)) is not None:
+    if (confusion := read_confusion(sources)) is not None:
         labels = [{"displayName": label} for label in confusion.labels]
         rows = [{"row": list(row)} for row in confusion.rows]
         shown = {"display_name": "Confusion", "confusionMatrix": {"annotationSpecs": labels, "rows": rows}}
-    label, points = step_roc(sources)
+    label, points = find_worst_roc(sources)
     if points:
         shown["display_name"] = f"Confusion, and {label} against the rest"
         shown["confidenceMetrics"] = [

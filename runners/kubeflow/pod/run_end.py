@@ -39,7 +39,7 @@ def record_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None
         state = outcome.outcome if outcome.outcome in ("held", "refused") else "failed"
         ended = replace(
             facts.run,
-            number=archive.number_of(run, [earlier for _, earlier in archive.read_all(root)]),
+            number=archive.choose_number(run, [earlier for _, earlier in archive.read_all(root)]),
             outcome=outcome.outcome,
             version=pushed,
             has_pushed=pushed is not None,

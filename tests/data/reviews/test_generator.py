@@ -11,7 +11,7 @@ from data.settings import DataSettings
 from data.spans.source import Rejected, Row
 from data.texts.source import LENGTH_BANDS, LONGEST_BAND, UNKNOWN_SOURCE, open_source
 from edgeline.gates.data import judge
-from edgeline.gates.drift import features_to_count, measure_drift, statistics_options
+from edgeline.gates.drift import make_stats_options, measure_drift, select_features
 from edgeline.gates.settings import DEFAULT_SEVERITY, GateSettings
 from edgeline.records.ingest import Ingest, Span
 from edgeline.records.workload import Workload
@@ -87,7 +87,7 @@ def test_faults_that_drift_are_found_by_what_they_change_and_a_clean_week_by_not
     from tensorflow_data_validation.statistics import stats_impl
 
     source = open_source(WORKLOAD, DataSettings())
-    options = statistics_options(features_to_count(schema)["compared"])
+    options = make_stats_options(select_features(schema)["compared"])
 
     def statistics(weeks, faults):
         spans = generate(tmp_path / "weeks", weeks=weeks, per_week=WEEK, seed=20, faults=faults)

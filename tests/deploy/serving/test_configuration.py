@@ -14,7 +14,7 @@ import yaml
 
 from edgeline.release import store
 from edgeline.release.layout import PINS, PushFolder
-from edgeline.release.manifest import files_below
+from edgeline.release.manifest import find_files
 from edgeline.release.pins import SERVING_MOUNT, read_pins
 from tests.edgeline.release.candidates import make_candidate
 
@@ -148,7 +148,7 @@ def test_the_sidecar_copies_a_version_before_the_pin_of_it(bucket, s3_server, tm
     assert sidecar["workingDir"] == SERVING_MOUNT
     assert read_pins(PushFolder(copy.parent)) == {"shelf": (2,)}
     saved = ("saved_model.pb", "variables/variables.index")
-    assert set(files_below(copy)) == {PINS, *(f"shelf/{n}/{name}" for n in (1, 2) for name in saved)}
+    assert set(find_files(copy)) == {PINS, *(f"shelf/{n}/{name}" for n in (1, 2) for name in saved)}
 
 
 def test_docker_compose_takes_the_file(tmp_path):

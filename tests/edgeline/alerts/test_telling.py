@@ -245,7 +245,7 @@ def test_runs_on_a_cluster_keep_what_was_told_beside_their_records(hook, bucket)
         ended = Run(id=run, workload="shelf", engine="kubeflow", outcome=outcome, **values)
         if recorded:
             _, *earlier = [None, *(facts for _, facts in archive.read_all(root))]
-            number = archive.number_of(run, earlier)
+            number = archive.choose_number(run, earlier)
             archive.write(root / run, Facts(replace(ended, number=number)), "<!DOCTYPE html>")
         return send_new_alerts(settings, partial(look_at_store, root, ended))
 

@@ -13,7 +13,7 @@ from edgeline.records.served import PUSHED, SERVED, PushedVersion, Served, Serve
 from edgeline.records.training import Estimate
 from edgeline.release import store
 from edgeline.release.settings import PushSettings
-from edgeline.release.signing import PRIVATE, format_public_key, make_pair, signing_key
+from edgeline.release.signing import PRIVATE, format_public_key, load_signing_key, make_pair
 from edgeline.report import archive
 from edgeline.store.locations import locate
 from edgeline.workspace.runs import RunFolder
@@ -154,7 +154,7 @@ def test_a_canary_is_opened_shown_and_ended(edgeline, tmp_path):
     make_pair(tmp_path / "keys")
     key, push = str(tmp_path / "keys" / PRIVATE), tmp_path / "workspace/push"
     for content in ("one", "two", "three"):
-        candidate = make_candidate(tmp_path / content, content, 100, signing_key=signing_key(key))
+        candidate = make_candidate(tmp_path / content, content, 100, signing_key=load_signing_key(key))
         store.push(push, "shelf", candidate)
     signed = ("--key", key, "--reason", "drill")
     edgeline("rollback", *signed)
@@ -384,7 +384,7 @@ def test_a_signed_pointer_is_renewed_and_moved_with_its_key_alone(edgeline, tmp_
     write_run(tmp_path / "workspace", run)
     push, place = tmp_path / "push", ("--store", str(tmp_path / "push"))
     for content in ("one", "two"):
-        candidate = make_candidate(tmp_path / content, content, 100, signing_key=signing_key(key))
+        candidate = make_candidate(tmp_path / content, content, 100, signing_key=load_signing_key(key))
         store.push(push, "shelf", candidate)
     code, said = edgeline("rollback", *place, "--reason", "drill")
     assert code == 2 and "no key is set" in said and "Pass --key FILE" in said

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from edgeline.cli.main import main
-from edgeline.cli.stdout import visible, wrap
+from edgeline.cli.stdout import make_visible, wrap
 from edgeline.errors import Problem
 from edgeline.records.events import Counted, Planned, StepChanged, Warned
 from edgeline.records.run import Step
@@ -37,12 +37,12 @@ def steers(text: str) -> bool:
 
 def test_letters_of_every_language_and_line_ends_stay_as_they_are():
     text = "größer, 棚卸し 상품 товар, רف מדף \u200fשבר, क्षति\u200dग्रस्त, 👩\u200d🔧 ✅,\ntwo lines\tand a tab"
-    assert visible(text) == text
+    assert make_visible(text) == text
 
 
 def test_what_a_terminal_obeys_is_shown():
-    assert visible(HOSTILE) == SHOWN
-    assert visible("a\ud800b") == r"a\ud800b"
+    assert make_visible(HOSTILE) == SHOWN
+    assert make_visible("a\ud800b") == r"a\ud800b"
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from data.photos.labels_file import LabelRow, write_span
 from edgeline.cli.main import load, main
-from edgeline.cli.stdout import make_rewriter, program
+from edgeline.cli.stdout import make_rewriter, name_program
 from runners.cli.main import COMMANDS
 from tests.data.sample_photos import jpeg
 
@@ -145,9 +145,9 @@ def test_a_command_is_printed_with_what_was_typed_to_say_where_things_are(plain,
 def test_where_edgeline_is_not_on_the_path_its_path_is_printed(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.chdir(tmp_path)
-    assert program() == str(Path(sys.prefix, "bin", "edgeline"))
+    assert name_program() == str(Path(sys.prefix, "bin", "edgeline"))
     monkeypatch.chdir(Path(sys.prefix).parent)
-    assert program() == f"{Path(sys.prefix).name}/bin/edgeline"
+    assert name_program() == f"{Path(sys.prefix).name}/bin/edgeline"
 
 
 def test_the_command_that_a_refusal_prints_does_what_it_says_in_a_shell(monkeypatch, tmp_path, capsys):

@@ -14,7 +14,7 @@ from upath import UPath
 from edgeline.edge.interpreter import preprocess
 from edgeline.release import store
 from edgeline.release.layout import render
-from edgeline.release.signing import PRIVATE, PUBLIC, make_pair, public_key, signing_key
+from edgeline.release.signing import PRIVATE, PUBLIC, load_public_key, load_signing_key, make_pair
 from edgeline.store.locations import get_filesystem, locate
 from edgeline.store.objects import measure_file
 from tests.edgeline.cli.test_predict import LABELS, ROW, SHAPES, tflite
@@ -43,7 +43,7 @@ def push(tmp_path, keys):
 
 def fill(place, work, keys):
     store.push(place, "shelf", make_candidate(work / "one", "one", 100))
-    key = signing_key(str(keys / PRIVATE))
+    key = load_signing_key(str(keys / PRIVATE))
     store.push(place, "shelf", make_candidate(work / "two", "two", 100, signing_key=key))
     return place
 
@@ -56,14 +56,14 @@ def other_key(folder):
 def test_a_signature_counts_only_where_a_key_was_given(verify, push, keys):
     code, said = verify()
     assert code == 0 and said.startswith(f"{push}: 2 releases of shelf: every file, pin and line")
-    assert f"shelf 2 is signed with {public_key(str(keys / PUBLIC))}. Pass --key FILE" in said
+    assert f"shelf 2 is signed with {load_public_key(str(keys / PUBLIC))}. Pass --key FILE" in said
     code, said = verify("--key", keys / PUBLIC)
     assert code == 0 and "shelf 2 is signed with the given key." in said
 
 
 def test_a_pointer_that_another_key_signed_does_not_pass(verify, push, keys, tmp_path):
     store.push(push, "shelf", make_candidate(tmp_path / "three", "three", 100, signing_key=make_key()))
-    key = signing_key(str(keys / PRIVATE))
+    key = load_signing_key(str(keys / PRIVATE))
     store.rollback(push, "shelf", "drill", key=make_key())
     code, said = verify("--key", keys / PUBLIC)
     assert code == 1 and "The pointer to shelf is signed with" in said and " renew --workspace " in said
@@ -153,7 +153,7 @@ def test_a_bundle_of_a_newer_schema_and_a_folder_without_one_are_told_apart(veri
 
 
 def test_as_json_it_says_what_was_looked_at_and_who_signed_it(verify, push, keys):
-    signer = public_key(str(keys / PUBLIC))
+    signer = load_public_key(str(keys / PUBLIC))
     code, said = verify("--json", "--key", keys / PUBLIC)
     facts = {"push": str(push), "model": "shelf", "versions": [1, 2], "problems": [], "signed_by": signer}
     facts["golden"] = "has no golden vectors"
@@ -255,7 +255,7 @@ def test_a_new_pair_is_told_by_its_public_key_with_the_next_command_and_never_re
     folder = tmp_path / "of mine"
     code, said, _ = call("keys", "new", "--out", folder)
     assert code == 0
-    assert f"Public key {public_key(str(folder / 'edgeline.pub.pem'))}" in said
+    assert f"Public key {load_public_key(str(folder / 'edgeline.pub.pem'))}" in said
     assert f"edgeline run --set push.key='{folder}/edgeline.key.pem'" in said
     assert f"edgeline verify --key '{folder}/edgeline.pub.pem'" in said
     first = (folder / "edgeline.key.pem").read_text()
@@ -277,4 +277,4 @@ def test_without_a_place_it_goes_to_the_settings_of_the_user_and_not_into_the_pr
     finally:
         os.umask(before)
     private = tmp_path / "home/.config/edgeline/edgeline.key.pem"
-    assert signing_key(str(private)) and stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert load_signing_key(str(private)) and stat.S_IMODE(private.stat().st_mode) == 0o600

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeline.edge.inspect import inspect, problems
+from edgeline.edge.inspect import find_problems, inspect
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.variants import VARIANTS
 from edgeline.records.edge import Conversion
@@ -30,7 +30,7 @@ def test_each_variant_says_what_the_saved_model_says(
 def test_assertions_of_the_signature_leave_no_operation_behind(variant: str, files: dict[str, Path]):
     report = inspect(files[variant])
 
-    assert problems(report, variant) == []
+    assert find_problems(report, variant) == []
     assert not {"ASSERT_OP", "IF", "WHILE"} & set(report.ops)
     assert report.inputs[0].name == "image" and report.inputs[0].shape == (1, 32, 32, 1)
     assert report.outputs[0].name == "probabilities" and report.outputs[0].shape == (1, 3)
@@ -86,6 +86,6 @@ def test_an_operation_that_phones_do_not_have_is_named(exported: Exported, tmp_p
 def test_an_operation_left_in_float_by_the_converter_is_found_in_the_file(exported: Exported, tmp_path: Path):
     assert convert_here(exported, "serve_sine", ["int8"], tmp_path) == {"int8": None}
 
-    found = " ".join(problems(inspect(tmp_path / "model_int8.tflite"), "int8"))
+    found = " ".join(find_problems(inspect(tmp_path / "model_int8.tflite"), "int8"))
 
     assert "not fully int8" in found

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgeline.edge.explain import occlusion, picture
+from edgeline.edge.explain import draw_picture, measure_occlusion
 from tests.edgeline.edge.contracts.test_image import jpeg
 
 
@@ -22,7 +22,7 @@ def image():
 
 
 def test_the_answer_hangs_on_what_it_is_made_of(image):
-    drops = occlusion(brightest, image, 0)
+    drops = measure_occlusion(brightest, image, 0)
     assert drops.shape == (11, 11) and drops.dtype == np.float32
     # The patch whose corner is that of the square covers all of it: 8 pixels, every 4.
     assert np.unravel_index(drops.argmax(), drops.shape) == (2, 2)
@@ -31,7 +31,7 @@ def test_the_answer_hangs_on_what_it_is_made_of(image):
 
 
 def test_the_picture_has_the_photo_what_is_read_of_it_and_in_red_what_matters(image):
-    panels = Image.open(io.BytesIO(picture(jpeg(64, 48), image, occlusion(brightest, image, 0))))
+    panels = Image.open(io.BytesIO(draw_picture(jpeg(64, 48), image, measure_occlusion(brightest, image, 0))))
     assert (panels.format, panels.size) == ("PNG", (960, 320))
     read, red = (np.asarray(panels)[:, at : at + 320].astype(int) for at in (320, 640))
     row, column = (12 * 320 // 48,) * 2  # the middle of the square

@@ -13,7 +13,7 @@ from edgeline.edge.golden import (
     TOLERANCES,
     describe_difference,
     describe_mismatch,
-    golden_problems,
+    find_golden_problems,
     read_vectors,
 )
 from edgeline.edge.interpreter import EdgeModel, preprocess
@@ -179,7 +179,7 @@ def test_files_are_read_as_they_were_written(tmp_path: Path):
     vectors = read_vectors(tmp_path / "row")
     assert vectors is not None and vectors.contents == [CELLS]
     np.testing.assert_array_equal(vectors.tensors, preprocess(CELLS, ROW))
-    assert golden_problems(vectors, ROW, {}) == []
+    assert find_golden_problems(vectors, ROW, {}) == []
     photo = jpeg(64, 64)
     write(tmp_path / "image", IMAGE, [photo], {})
     assert (tmp_path / "image/golden/01.jpg").read_bytes() == photo
@@ -205,14 +205,14 @@ def test_files_that_are_missing_or_cut_are_an_error(tmp_path: Path, name: str):
 def test_a_contract_of_another_version_than_the_bundles_is_refused_by_name(tmp_path: Path):
     vectors = read_vectors(write(tmp_path, ROW, [CELLS], {}))
     assert vectors is not None
-    (problem,) = golden_problems(vectors, ROW | {"version": 1}, {})
+    (problem,) = find_golden_problems(vectors, ROW | {"version": 1}, {})
     assert "is version 1 of kind row, but golden.json belongs to version 3 of kind row" in problem
 
 
 def test_a_changed_contract_is_found_by_the_vectors_of_its_bundle(tmp_path: Path):
     vectors = read_vectors(write(tmp_path, ROW, [CELLS] * 5, {}))
     assert vectors is not None
-    *told, more = golden_problems(vectors, row_with("numbers/1/mean", 1.515), {})
+    *told, more = find_golden_problems(vectors, row_with("numbers/1/mean", 1.515), {})
     assert told[0].startswith("golden/golden.json, example 1: preprocessing.json gives ")
     assert len(told) == 3 and more.startswith("2 more ")
 
@@ -224,7 +224,7 @@ def test_scores_that_a_file_does_not_give_are_found(tmp_path: Path, files: dict[
     write(tmp_path, contract, [jpeg(64, 64), jpeg(48, 96)], models)
     loaded = {name: EdgeModel(path) for name, path in models.items()}
     vectors = read_vectors(tmp_path)
-    assert vectors is not None and golden_problems(vectors, contract, loaded) == []
+    assert vectors is not None and find_golden_problems(vectors, contract, loaded) == []
     about = GOLDEN.read(tmp_path / "golden")
     first, second = about.examples
     scores = first.scores["fp32"]
@@ -232,5 +232,5 @@ def test_scores_that_a_file_does_not_give_are_found(tmp_path: Path, files: dict[
     changed = replace(
         vectors, about=structs.replace(about, examples=(structs.replace(first, scores=off), second))
     )
-    (problem,) = golden_problems(changed, contract, loaded)
+    (problem,) = find_golden_problems(changed, contract, loaded)
     assert problem.startswith("golden/01.jpg: fp32 gives label 0 ") and problem.endswith(" 0.001.")

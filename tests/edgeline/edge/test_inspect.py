@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeline.edge.inspect import TensorContract, inspect, problems
+from edgeline.edge.inspect import TensorContract, find_problems, inspect
 from edgeline.errors import EdgelineError
 
 pytestmark = pytest.mark.e2e
@@ -19,7 +19,7 @@ def test_an_int8_file_of_photos_takes_levels_as_they_are(files: dict[str, Path])
     assert report.outputs == (TensorContract("probabilities", (1, 3), "uint8", 1 / 256, 0),)
     assert not any(dtype.startswith("float") for dtype in report.tensor_dtypes)
     rounded = replace(report, inputs=(replace(report.inputs[0], scale=0.98),))
-    (problem,) = problems(rounded, "int8")
+    (problem,) = find_problems(rounded, "int8")
     assert problem == "The input image rounds the levels of a photo: its scale is 0.98, not 1."
 
 
@@ -33,9 +33,9 @@ def test_the_report_counts_operations_and_weights(files: dict[str, Path]):
 
 def test_each_mixing_up_of_variants_is_caught(files: dict[str, Path]):
     for made, claimed in (("fp32", "fp16"), ("fp16", "fp32"), ("fp32", "dynamic"), ("int8", "fp32")):
-        assert problems(inspect(files[made]), claimed)
+        assert find_problems(inspect(files[made]), claimed)
     for made in ("fp32", "fp16", "dynamic"):
-        found = " ".join(problems(inspect(files[made]), "int8"))
+        found = " ".join(find_problems(inspect(files[made]), "int8"))
         assert "not fully int8" in found
         assert "output probabilities is float32 instead of int8" in found
 
@@ -55,12 +55,12 @@ def test_an_open_batch_and_foreign_operations_are_problems(files: dict[str, Path
     file = files["fp32"].with_name("flex.tflite")
     file.write_bytes(converter.convert())
     report = inspect(file)
-    found = " ".join(problems(report, "fp32"))
+    found = " ".join(find_problems(report, "fp32"))
 
     assert report.flex_ops == ("FlexAtan",)
     assert "Flex delegate for FlexAtan" in found
     assert "input image has the open shape [-1, 4]" in found
-    assert "custom" in " ".join(problems(replace(report, custom_ops=("Mine",)), "fp32"))
+    assert "custom" in " ".join(find_problems(replace(report, custom_ops=("Mine",)), "fp32"))
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "cut in half", "cut at the end", "header overwritten"])

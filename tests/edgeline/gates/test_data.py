@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from edgeline.gates.data import judge, spans_to_judge
+from edgeline.gates.data import judge, select_spans
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import Ingest, Span, Twin, Twins
 from edgeline.records.served import Served
@@ -81,10 +81,10 @@ def test_too_many_near_twins_across_the_splits_are_warned_of_with_some_of_them_a
 def test_a_span_is_judged_until_a_release_was_made_of_it_and_the_newest_always():
     window = {"span-00001": "a", "span-00002": "b", "span-00003": "c"}
     of_two = {"span-00001": "a", "span-00002": "b"}
-    assert spans_to_judge(window, {}) == tuple(window)
-    assert spans_to_judge(window, of_two) == ("span-00003",)
-    assert spans_to_judge({**window, "span-00001": "mended"}, of_two) == ("span-00001", "span-00003")
-    assert spans_to_judge(window, window) == ("span-00003",)
+    assert select_spans(window, {}) == tuple(window)
+    assert select_spans(window, of_two) == ("span-00003",)
+    assert select_spans({**window, "span-00001": "mended"}, of_two) == ("span-00001", "span-00003")
+    assert select_spans(window, window) == ("span-00003",)
 
 
 def test_drift_beyond_the_larger_bound_blocks_and_such_a_bound_is_never_beyond_reach():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgeline.gates.drift import features_to_count, measure_drift, measure_group_variances, statistics_options
+from edgeline.gates.drift import make_stats_options, measure_drift, measure_group_variances, select_features
 
 SCHEMA = """
 feature {
@@ -19,7 +19,7 @@ def count(values, names=("words",), **options):
     from tensorflow_data_validation.statistics import stats_impl
 
     batch = pa.record_batch([pa.array(values)] * len(names), list(names))
-    options = statistics_options(**{"measured": ["words"], **options})
+    options = make_stats_options(**{"measured": ["words"], **options})
     return stats_impl.generate_statistics_in_memory(batch, options).datasets[0]
 
 
@@ -67,7 +67,7 @@ def test_ids_are_counted_without_their_values():
 
     schema = text_format.Parse(SCHEMA + 'feature { name: "id" type: BYTES }', schema_pb2.Schema())
 
-    features = features_to_count(schema)
+    features = select_features(schema)
     assert features["compared"] == ["words"]
     options = {name: features[name] for name in ("measured", "uncounted")}
     found = count([["a"]] * 9, ("words", "id"), **options)

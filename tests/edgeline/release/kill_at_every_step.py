@@ -94,7 +94,7 @@ def check_what_readers_find(root: str | Path, context: str) -> None:
     assert all("writes it" in problem for problem in store.verify(root, "shelf")), context
     assert all("models.config" in problem for problem in store.verify(root, "other")), context
     for model, versions in read_pins(PushFolder(locate(root))).items():
-        for version in {*versions} - {*store.known_versions(root, model)}:
+        for version in {*versions} - {*store.list_known_versions(root, model)}:
             assert problems_of(root, model, version) == [], (context, model, version)
 
 

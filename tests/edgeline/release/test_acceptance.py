@@ -6,8 +6,8 @@ import pytest
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.release import store
 from edgeline.release.acceptance import check_push_early, distrust
-from edgeline.release.layout import render, sha256_of_bytes
-from edgeline.release.manifest import model_identity
+from edgeline.release.layout import hash_bytes, render
+from edgeline.release.manifest import identify_model
 from edgeline.release.signing import format_public_key
 from tests.edgeline.release.candidates import make_key, snapshot
 
@@ -18,11 +18,11 @@ def age(root, version, days=100):
     document = json.loads(path.read_text())
     past = datetime.now(timezone.utc) - timedelta(days=days)
     document["expires"] = past.strftime("%Y-%m-%dT%H:%M:%SZ")
-    old, raw = sha256_of_bytes(path.read_bytes()), render(document, "A manifest")
+    old, raw = hash_bytes(path.read_bytes()), render(document, "A manifest")
     path.write_bytes(raw)
     for name in ("current.json", "history.jsonl"):
         log = root / "edge/shelf" / name
-        log.write_text(log.read_text().replace(old, sha256_of_bytes(raw)))
+        log.write_text(log.read_text().replace(old, hash_bytes(raw)))
     pointer = json.loads(log.with_name("current.json").read_text())
     del pointer["signed"]
     log.with_name("current.json").write_bytes(render(pointer, "The pointer"))
@@ -73,7 +73,7 @@ def test_a_damaged_production_does_not_lower_the_epoch_and_can_be_left(root, pus
 
 
 def test_a_model_of_before_the_epoch_can_be_pushed_again_and_is_then_a_new_release(root, push, tmp_path):
-    identity = model_identity(push("good").serving)
+    identity = identify_model(push("good").serving)
     push("bad", rollback_epoch=1)
     assert store.find_version(root, "shelf", identity) is None
     assert push("good", rollback_epoch=1).version == 3

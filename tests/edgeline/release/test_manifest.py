@@ -7,7 +7,7 @@ from edgeline.errors import EdgelineError
 from edgeline.journal import parse_time
 from edgeline.release import store
 from edgeline.release.layout import render
-from edgeline.release.manifest import SCHEMA_VERSION, files_below, model_identity, parse_manifest
+from edgeline.release.manifest import SCHEMA_VERSION, find_files, identify_model, parse_manifest
 from tests.edgeline.release.candidates import make_candidate
 
 
@@ -95,7 +95,7 @@ def test_a_path_outside_the_release_or_listed_twice_is_refused(manifest, path):
 def test_the_model_digest_knows_content_and_names_but_not_place(tmp_path):
     one = make_candidate(tmp_path / "one", "same").saved_model
     two = make_candidate(tmp_path / "two", "same").saved_model
-    assert model_identity(one) == model_identity(two)
+    assert identify_model(one) == identify_model(two)
     (two / "variables" / "variables.index").rename(two / "variables.index")
-    assert model_identity(one) != model_identity(two)
-    assert list(files_below(two)) == ["saved_model.pb", "variables.index"]
+    assert identify_model(one) != identify_model(two)
+    assert list(find_files(two)) == ["saved_model.pb", "variables.index"]

@@ -16,11 +16,11 @@ from edgeline.release.signing import (
     PRIVATE,
     PUBLIC,
     format_public_key,
+    load_public_key,
+    load_signing_key,
     make_pair,
-    public_key,
-    signing_key,
 )
-from edgeline.release.verify import bundle_problems, read_bundle
+from edgeline.release.verify import find_bundle_problems, read_bundle
 from tests.disks import no_file_larger_than
 from tests.edgeline.release.candidates import make_candidate, make_key
 
@@ -45,7 +45,7 @@ def refusal(bundle: Path, key: str | None) -> str:
     try:
         manifest = read_bundle(bundle)
         untrusted = distrust(manifest, key)
-        return " ".join([*bundle_problems(bundle, manifest), *([str(untrusted)] if untrusted else [])])
+        return " ".join([*find_bundle_problems(bundle, manifest), *([str(untrusted)] if untrusted else [])])
     except EdgelineError as error:
         return str(error)
 
@@ -53,7 +53,8 @@ def refusal(bundle: Path, key: str | None) -> str:
 def test_a_new_pair_signs_and_its_private_half_is_for_its_owner_alone(pair):
     assert stat.S_IMODE((pair / PRIVATE).stat().st_mode) == 0o600
     assert stat.S_IMODE(pair.stat().st_mode) == 0o700
-    assert format_public_key(signing_key(str(pair / PRIVATE)).public_key()) == public_key(str(pair / PUBLIC))
+    signer = load_signing_key(str(pair / PRIVATE))
+    assert format_public_key(signer.public_key()) == load_public_key(str(pair / PUBLIC))
 
 
 @pytest.mark.parametrize("left", [(PRIVATE, PUBLIC), (PUBLIC,)])
@@ -76,10 +77,10 @@ def test_of_a_pair_that_could_not_be_written_whole_nothing_is_left(tmp_path):
 def test_the_key_of_the_setting_goes_before_that_of_the_environment(pair, tmp_path, monkeypatch):
     make_pair(tmp_path / "other")
     monkeypatch.setenv(KEY_VARIABLE, (tmp_path / "other" / PRIVATE).read_text())
-    assert format_public_key(signing_key(None).public_key()) == public_key(str(tmp_path / "other" / PUBLIC))
-    assert format_public_key(signing_key(str(pair / PRIVATE)).public_key()) == public_key(str(pair / PUBLIC))
+    for key, public in ((None, tmp_path / "other" / PUBLIC), (str(pair / PRIVATE), pair / PUBLIC)):
+        assert format_public_key(load_signing_key(key).public_key()) == load_public_key(str(public))
     monkeypatch.delenv(KEY_VARIABLE)
-    assert signing_key(None) is None
+    assert load_signing_key(None) is None
 
 
 def elliptic() -> bytes:
@@ -96,7 +97,7 @@ def with_passphrase() -> bytes:
 def test_what_is_no_key_is_refused_in_three_parts_without_a_word_of_it(tmp_path, make):
     path = tmp_path / "x.pem"
     path.write_bytes(make())
-    for read, name in ((signing_key, PRIVATE), (public_key, PUBLIC)):
+    for read, name in ((load_signing_key, PRIVATE), (load_public_key, PUBLIC)):
         with pytest.raises(UsageError, match=rf"does not hold an Ed25519 .*{name}") as caught:
             read(str(path))
         assert not any(line in str(caught.value) for line in make().decode().splitlines())
@@ -104,26 +105,26 @@ def test_what_is_no_key_is_refused_in_three_parts_without_a_word_of_it(tmp_path,
 
 def test_a_private_key_in_place_of_the_public_one_is_refused_and_the_other_way_round(pair):
     with pytest.raises(UsageError, match=f"not hold an Ed25519 public key.*{PUBLIC}"):
-        public_key(str(pair / PRIVATE))
+        load_public_key(str(pair / PRIVATE))
     with pytest.raises(UsageError, match=f"not hold an Ed25519 private key.*{PRIVATE}"):
-        signing_key(str(pair / PUBLIC))
+        load_signing_key(str(pair / PUBLIC))
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
 def test_a_key_that_cannot_be_read_is_named_and_not_waited_for(tmp_path, make):
     make(tmp_path / "x.pem")
     with pytest.raises(UsageError, match=r"x\.pem cannot be read"):
-        public_key(str(tmp_path / "x.pem"))
+        load_public_key(str(tmp_path / "x.pem"))
 
 
 def test_a_key_in_place_of_its_file_is_not_in_the_message_which_asks_for_the_file(pair, monkeypatch):
     content = (pair / PRIVATE).read_text()
     with pytest.raises(UsageError, match=f"Pass the file {PRIVATE}") as caught:
-        signing_key(content)
+        load_signing_key(content)
     assert content.splitlines()[1] not in str(caught.value)
     monkeypatch.setenv(KEY_VARIABLE, "edgeline.key.pem")
     with pytest.raises(UsageError, match=f"Pass the content of {PRIVATE}"):
-        signing_key(None)
+        load_signing_key(None)
 
 
 def test_openssl_takes_the_signature_as_it_lies_there(bundle, tmp_path):
@@ -184,7 +185,7 @@ def test_an_unsigned_bundle_with_a_stray_signature_is_not_as_it_was_pushed(root,
 
 
 def test_nothing_of_the_private_key_is_in_what_is_pushed(root, pair, tmp_path):
-    key = signing_key(str(pair / PRIVATE))
+    key = load_signing_key(str(pair / PRIVATE))
     store.push(root, "shelf", make_candidate(tmp_path / "made", signing_key=key))
     secret = key.private_bytes_raw()
     for path in root.rglob("*"):

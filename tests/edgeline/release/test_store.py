@@ -16,7 +16,7 @@ from edgeline.records.json_file import decode
 from edgeline.release import durable, manifest, releases, store
 from edgeline.release.history import read_pointer
 from edgeline.release.layout import PushFolder
-from edgeline.release.manifest import model_identity
+from edgeline.release.manifest import identify_model
 from tests.edgeline.release.candidates import make_candidate, problems_of, snapshot
 
 
@@ -172,7 +172,7 @@ def test_old_releases_are_collected_and_what_phones_run_and_a_rollback_needs_sta
     assert sizes[3] == sum(len(content) for name, content in before.items() if "/shelf/3/" in name)
     assert store.collect(pushed, "shelf", 1) == sizes and store.collect(pushed, "shelf", 1) == {}
     assert store.current(pushed, "shelf").version == 2
-    assert store.verify(pushed, "shelf") == [] and store.known_versions(pushed, "shelf") == (1, 2, 4)
+    assert store.verify(pushed, "shelf") == [] and store.list_known_versions(pushed, "shelf") == (1, 2, 4)
     lines = (pushed / "edge/shelf/history.jsonl").read_text().splitlines()
     assert [json.loads(line)["action"] for line in lines] == [*["push"] * 4, "rollback", "collect"]
     assert store.rollback(pushed, "shelf", "two is worse too").version == 1
@@ -265,8 +265,8 @@ def test_equal_trainings_are_one_model_although_their_files_differ(root, tmp_pat
         (candidate.saved_model / "assets.extra").mkdir()
         (candidate.saved_model / "assets.extra" / "model_identity").write_text(identity)
     store.push(root, "shelf", one)
-    assert store.find_version(root, "shelf", model_identity(two.saved_model)) == 1
-    assert store.find_version(root, "shelf", model_identity(other.saved_model)) is None
+    assert store.find_version(root, "shelf", identify_model(two.saved_model)) == 1
+    assert store.find_version(root, "shelf", identify_model(other.saved_model)) is None
     assert store.verify(root, "shelf") == []
 
 
@@ -276,7 +276,7 @@ def test_a_model_that_was_rolled_back_does_not_come_back_when_it_was_collected(b
         store.push(pushed, "shelf", make_candidate(base.parent / content, content))
     assert list(store.collect(pushed, "shelf", 1)) == [1, 2, 3]
     found = {
-        content: store.find_version(pushed, "shelf", model_identity(base.parent / content / "saved_model"))
+        content: store.find_version(pushed, "shelf", identify_model(base.parent / content / "saved_model"))
         for content in ("one", "two", "three", "four", "five")
     }
     assert found == {"one": None, "two": None, "three": 3, "four": 4, "five": 5}

@@ -35,9 +35,9 @@ def test_a_record_of_a_clock_that_was_years_ahead_is_the_newest_until_the_next(r
         archive.write(root / run, facts, "")
     known = archive.read_all(root)
     assert [facts.run.id for _, facts in known] == ["old", "a", "b", "c"]
-    assert archive.number_of("d", [facts for _, facts in known]) == 4
-    assert archive.number_of("b", [facts for _, facts in known]) == 2
-    assert archive.number_of("first", []) == 1
+    assert archive.choose_number("d", [facts for _, facts in known]) == 4
+    assert archive.choose_number("b", [facts for _, facts in known]) == 2
+    assert archive.choose_number("first", []) == 1
 
 
 def test_old_records_go_but_those_of_runs_in_use_and_of_runs_that_go_on(root):

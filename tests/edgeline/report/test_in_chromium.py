@@ -9,7 +9,7 @@ from edgeline.report.compare import render_diff
 from edgeline.report.index import render_index
 from edgeline.report.page import render_run
 from edgeline.report.sources import Sources
-from edgeline.report.step_pages import step_page
+from edgeline.report.step_pages import render_page
 from edgeline.report.timelines import make_row
 from tests.edgeline.report.runs import a_failed_run, a_hostile_run, a_run, pictures
 from tests.edgeline.report.test_compare import beside
@@ -125,7 +125,7 @@ def test_the_report_fits_the_panel_of_a_cluster_s_ui_and_its_links_stay_in_it(br
             lambda route: route.fulfill(body=f"<!DOCTYPE html>{frame}", content_type="text/html"),
         )
         opened.page.goto("http://ui/#/runs/details/1")
-        shown = step_page("RunReport", Sources(report=tmp_path))
+        shown = render_page("RunReport", Sources(report=tmp_path))
         opened.page.eval_on_selector("iframe", "(frame, shown) => { frame.srcdoc = shown }", shown)
         panel = opened.page.frames[1]
         panel.click("nav a[href='#metrics']")

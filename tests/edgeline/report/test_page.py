@@ -23,7 +23,7 @@ from edgeline.report.facts import Data, Distribution, Evaluation, Facts, Feature
 from edgeline.report.index import render_index
 from edgeline.report.page import SECTIONS, View, render_run
 from edgeline.report.sources import Sources
-from edgeline.report.step_pages import step_page
+from edgeline.report.step_pages import render_page
 from edgeline.report.timelines import make_row
 from edgeline.report.words import UNKNOWN
 from tests.edgeline.report.runs import HOSTILE, a_failed_run, a_hostile_run, a_run, pictures
@@ -169,7 +169,7 @@ def test_a_quote_ends_no_attribute_of_any_page(tmp_path):
         render_run(facts, {quoted: b"jpeg"}, facts),
         render_index(quoted, [make_row(facts, f"file:///{quoted}"), make_row(facts, None)]),
         render_diff(Comparison(facts, facts, pair_slices(facts, facts)), [f"file:///{quoted}", None]),
-        step_page("DataValidator", Sources(data_verdict=tmp_path)),
+        render_page("DataValidator", Sources(data_verdict=tmp_path)),
     ]
     for page in pages:
         tags = Tags(page)
@@ -306,7 +306,7 @@ def test_of_hundreds_of_classes_those_with_the_most_mistakes_are_on_the_page():
 
 def test_a_training_that_resumed_or_never_improved_is_drawn():
     nothing = (Epoch(1, math.nan), Epoch(2, None))
-    assert charts.training("t", nothing, "loss", None).startswith("<svg")
+    assert charts.draw_training("t", nothing, "loss", None).startswith("<svg")
 
 
 def test_a_page_without_pictures_has_their_texts_and_leads_to_what_it_was_given(page):

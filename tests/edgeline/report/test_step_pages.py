@@ -18,7 +18,7 @@ from edgeline.report import archive
 from edgeline.report.collect import collect
 from edgeline.report.page import render_run
 from edgeline.report.sources import OUTPUTS, Sources
-from edgeline.report.step_pages import step_confusion, step_metrics, step_page, step_roc
+from edgeline.report.step_pages import collect_metrics, find_worst_roc, read_confusion, render_page
 from tests.edgeline.records import samples
 
 MEASURED = replace(samples.MEASURED, examples=4, groups={})
@@ -56,7 +56,7 @@ def sources(tmp_path):
 
 @pytest.mark.parametrize("step", [step for step, info in STEPS.items() if info.page])
 def test_every_page_has_a_sentence_even_without_an_output(step):
-    page = step_page(step, Sources())
+    page = render_page(step, Sources())
     first, second, *_ = page.splitlines()
     assert first.startswith("<!-- ") and first.endswith(" -->") and second == "<!DOCTYPE html>"
     (sentence,) = re.findall(r"</h1>\s*<p>([^<]+)</p>", page)
@@ -74,18 +74,18 @@ def test_every_page_has_a_sentence_even_without_an_output(step):
     ],
 )
 def test_the_page_of_a_step_shows_what_it_put_out(sources, step, shown):
-    assert shown in step_page(step, sources)
+    assert shown in render_page(step, sources)
 
 
 def test_the_first_line_of_a_page_says_what_came_of_the_step_to_those_who_see_no_more(sources):
-    assert step_page("DataValidator", sources).startswith("<!-- fail: Far too dark. -->\n")
+    assert render_page("DataValidator", sources).startswith("<!-- fail: Far too dark. -->\n")
     said = "<!-- A model was trained and held back; production is unchanged. Far < too dark. -->\n"
-    assert step_page("RunReport", sources).startswith(said)
+    assert render_page("RunReport", sources).startswith(said)
 
 
 def test_the_figures_of_a_run_say_whose_they_are_and_are_of_one_step(sources):
     """Each step with figures is a column of its own where runs are compared."""
-    assert step_metrics("RunReport", sources) == {
+    assert collect_metrics("RunReport", sources) == {
         **{"pushed": 0.0, "held_back": 1.0},
         **{"model_accuracy": 0.75, "model_worst_class_accuracy": 0.5, "eval_examples": 4.0},
         **{"training_epochs": 2.0, "training_seconds": 3.5},
@@ -94,14 +94,14 @@ def test_the_figures_of_a_run_say_whose_they_are_and_are_of_one_step(sources):
 
 
 def test_the_verdict_on_the_data_is_told_in_figures_before_the_step_that_is_red(sources):
-    figures = step_metrics("DataValidator", sources)
+    figures = collect_metrics("DataValidator", sources)
     assert figures == {"passed": 0.0, "newest_examples": 8.0, "quarantined_share": 0.1111}
 
 
 def test_the_worst_drift_is_the_one_nearest_to_what_is_allowed(sources):
     far, near = Drift("far", 0.4, 0.8), Drift("near", 0.09, 0.1)
     DRIFT.write(sources.data_verdict, (far, near, Drift("free", 0.9, 0.0)))
-    figures = step_metrics("DataValidator", sources)
+    figures = collect_metrics("DataValidator", sources)
     assert (figures["worst_drift"], figures["worst_drift_allowed"]) == (0.09, 0.1)
 
 
@@ -111,10 +111,10 @@ def test_the_roc_is_that_of_the_class_that_is_recognised_worst(sources):
         Prediction(str(number), label, (score, 1 - score)) for number, (label, score) in enumerate(answers)
     ]
     PREDICTIONS.write(sources.edge_verdict, [*lines, Prediction("5", "ok", (None, None))])
-    label, points = step_roc(sources)
+    label, points = find_worst_roc(sources)
     assert label == "ok"
     assert points == [(1.0, 0.0, 0.0), (0.9, 0.0, 0.5), (0.6, 0.5, 0.5), (0.4, 0.5, 1.0), (0.1, 1.0, 1.0)]
-    assert step_roc(Sources()) == ("", [])
+    assert find_worst_roc(Sources()) == ("", [])
 
 
 def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
@@ -122,14 +122,14 @@ def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
     EDGE_FILES.write(sources.edge_verdict, files)
     facts = collect(sources, Run(id="run-1", workload="shelf"))
     archive.write(sources.report, facts, render_run(facts, {}, None))
-    assert not {name for name in step_metrics("RunReport", sources) if name.startswith("phone_file")}
-    page = step_page("RunReport", sources)
+    assert not {name for name in collect_metrics("RunReport", sources) if name.startswith("phone_file")}
+    page = render_page("RunReport", sources)
     assert "No file may ship" in page and "could not be converted" in page
 
 
 def test_the_confusion_matrix_is_the_models(sources):
-    assert step_confusion(sources) == Confusion(("ok", "bad"), ((1, 1), (0, 2)))
-    assert step_confusion(Sources()) is None
+    assert read_confusion(sources) == Confusion(("ok", "bad"), ((1, 1), (0, 2)))
+    assert read_confusion(Sources()) is None
 
 
 def test_every_output_has_a_field_to_be_found_under():

@@ -75,7 +75,7 @@ def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, put_o
     run = closing.conclude(make_run(), folder, error, [])
 
     assert (run.outcome, run.reasons, run.details) == ("failed", ("The disk is full.",), None)
-    lines = [line for line, _ in closing.last_lines(run, folder, None)]
+    lines = [line for line, _ in closing.describe_end(run, folder, None)]
     assert lines[-2:] == ["  Nothing can be written.", "  Free some space."]
     page = write_report(run, folder)[0].read_text()
     assert all(part in page for part in (error.found, error.why, error.do, EDGE_FAIL.reasons[0]))
@@ -98,10 +98,10 @@ def test_what_ends_a_run_after_its_push_does_not_say_that_nothing_was_pushed(
     run = closing.conclude(make_run(), folder, error, [])
 
     assert (run.outcome, run.exit_code, run.version, run.error) == (outcome, exit_code, 3, error)
-    assert closing.headline(run) == f"{outcome.capitalize()} after version 3 of shelf was pushed."
+    assert closing.summarise(run) == f"{outcome.capitalize()} after version 3 of shelf was pushed."
     assert said in write_report(run, folder)[0].read_text()
     found = _check_end(Facts(run), Situation("shelf", (), None, "", (), folder.path, ""))
-    assert [trouble.what for _, trouble in found] == [closing.headline(run)] * (outcome == "failed")
+    assert [trouble.what for _, trouble in found] == [closing.summarise(run)] * (outcome == "failed")
 
 
 def test_a_store_that_is_away_at_the_end_hides_nothing_of_a_run(make_run):
@@ -125,7 +125,7 @@ def test_the_table_of_times_fits_and_adds_up(make_run, width):
     steps = (Step("ExampleGen", "cached", 0.5), Step("Trainer", "done", 60.0), Step("Pusher", "queued"))
     run = make_run(steps=steps, start_seconds=20.0, seconds=90.0)
 
-    lines = list(closing.time_table(run, width))
+    lines = list(closing.format_times(run, width))
 
     assert all(len(line) <= width for line in lines)
     assert "start" in lines[1] and "22 %" in lines[1]
@@ -133,7 +133,7 @@ def test_the_table_of_times_fits_and_adds_up(make_run, width):
     assert "between and after" in lines[4][:19] or width == 40
     assert "1 min 30 s" in lines[-1]
     assert not any("Pusher" in line for line in lines)
-    killed = list(closing.time_table(make_run(steps=steps), width))
+    killed = list(closing.format_times(make_run(steps=steps), width))
     assert [line.split()[0] for line in killed] == ["Where", "ExampleGen", "Trainer"]
 
 
@@ -147,7 +147,7 @@ def test_the_last_lines_repeat_warnings_reasons_and_the_command_that_shows_more(
         details="edgeline show latest",
     )
 
-    assert [line for line, _ in closing.last_lines(run, folder, None)] == [
+    assert [line for line, _ in closing.describe_end(run, folder, None)] == [
         "Warnings",
         "  - span-00007 is dark.",
         "Held back: the model was trained and not pushed; version 2 stays in production.",
@@ -158,7 +158,7 @@ def test_the_last_lines_repeat_warnings_reasons_and_the_command_that_shows_more(
 
 
 def test_after_a_push_the_last_lines_name_status_and_predict(folder, make_run):
-    lines = [line for line, _ in closing.last_lines(make_run(outcome="pushed", version=3), folder, None)]
+    lines = [line for line, _ in closing.describe_end(make_run(outcome="pushed", version=3), folder, None)]
 
     assert lines[-2:] == ["Details: edgeline status", "Try it: edgeline predict FILE"]
 
@@ -197,7 +197,7 @@ def test_the_one_week_that_stopped_a_run_comes_with_the_command_that_leaves_it_o
     spans = ("span-00001", "span-00002", "span-00003")
     run = make_run(outcome=outcome, blamed_spans=blamed, spans=spans[:known], data="/my data")
 
-    lines = [line for line, _ in closing.last_lines(run, folder, None) if "data exclude" in line]
+    lines = [line for line, _ in closing.describe_end(run, folder, None) if "data exclude" in line]
 
     command = f"To go on without this span: edgeline data exclude {span} --reason R --data '/my data'"
     assert lines == ([command] if span else [])

@@ -16,7 +16,7 @@ from edgeline.records.evaluation import (
 from edgeline.records.ingest import INGEST, Ingest, Span
 from edgeline.records.training import Estimate
 from edgeline.report import archive
-from edgeline.workspace.details import detail_lines, read_details
+from edgeline.workspace.details import describe_details, read_details
 from edgeline.workspace.runs import RunFolder
 from tests.edgeline.report.runs import a_run
 from tests.outputs import leave
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def list_details(folder: RunFolder, width: int = 80) -> list[str]:
     run = folder.read()
     assert run is not None
-    return list(detail_lines(read_details(folder, run), width))
+    return list(describe_details(read_details(folder, run), width))
 
 
 def text(folder: RunFolder) -> str:

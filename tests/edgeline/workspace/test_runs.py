@@ -10,7 +10,7 @@ from edgeline.records.run import Step
 from edgeline.records.verdict import PUSH, Push
 from edgeline.release import store
 from edgeline.workspace import runs
-from edgeline.workspace.closing import headline
+from edgeline.workspace.closing import summarise
 from edgeline.workspace.known_runs import write_report
 from tests.edgeline.release.candidates import make_candidate
 from tests.outputs import leave, write_run
@@ -34,7 +34,7 @@ def test_new_folders_never_collide(tmp_path):
     names = [runs.create_folder(tmp_path).path.name for _ in range(5)]
 
     assert len(set(names)) == 5
-    assert [folder.path.name for folder in runs.folders(tmp_path)] == names
+    assert [folder.path.name for folder in runs.list_run_folders(tmp_path)] == names
 
 
 def test_a_running_run_shows_the_steps_that_its_events_have(tmp_path, make_run):
@@ -56,7 +56,7 @@ def test_a_running_run_shows_the_steps_that_its_events_have(tmp_path, make_run):
 def test_a_run_whose_process_is_gone_or_whose_number_another_has_now_reads_as_killed(tmp_path, make_run):
     """As after a restart of a container, in which the same program soon has the same number."""
     assert write_run(tmp_path, make_run()).read().outcome == "running"
-    boot, tick = runs.process_of(os.getpid()).split()
+    boot, tick = runs.identify_process(os.getpid()).split()
     for day, other in ((6, f"{boot} {int(tick) - 1}"), (7, f"another-boot {tick}")):
         reused = make_run(id=f"2026100{day}-000000", process=other)
         assert write_run(tmp_path, reused).read().outcome == "killed"
@@ -89,7 +89,7 @@ def test_a_run_that_is_killed_after_its_push_says_what_it_pushed(tmp_path, make_
 
     for _ in range(2):
         run = folder.read()
-        assert headline(run) == "Killed after version 1 of shelf was pushed."
+        assert summarise(run) == "Killed after version 1 of shelf was pushed."
         page = write_report(run, folder)[0].read_text()
         assert f"The run was killed {where}, after version 1 was pushed; the same command" in page
         runs.mark_killed(tmp_path)
@@ -141,4 +141,4 @@ def test_production_is_the_run_that_pushed_what_is_there_and_not_the_last_one_th
     store.rollback(push, "shelf", "it is worse")
     assert runs.find_run(tmp_path / "workspace", "production")[1].id == "20261005-091233"
     with pytest.raises(UsageError, match="No release of crates is in production"):
-        runs.in_production(push, "crates")
+        runs.find_run_in_production(push, "crates")

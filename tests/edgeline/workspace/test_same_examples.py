@@ -6,7 +6,7 @@ from edgeline.records.edge import PREDICTIONS, Prediction
 from edgeline.records.evaluation import REVIEWED
 from edgeline.records.ingest import INGEST, Ingest
 from edgeline.report.sources import Sources
-from edgeline.workspace.same_examples import same_slices
+from edgeline.workspace.same_examples import compare_slices
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def answered(tmp_path):
 
 
 def verdict(first, second):
-    pairs, examples = same_slices(first, second)
+    pairs, examples = compare_slices(first, second)
     return pairs[0].verdict, examples
 
 
@@ -57,14 +57,14 @@ def test_photos_of_one_session_count_as_what_belongs_together(answered):
     sessions = ["one"] * 10 + [f"s{number}" for number in range(40)]
     then, now = answered("a", first), answered("b", [True] * 50, sessions)
     assert verdict(then, now) == ("noise", 50)
-    overall = same_slices(then, now)[0][0]
+    overall = compare_slices(then, now)[0][0]
     # What 10 photos of one session say of another is little.
     assert overall.first.groups == 41 and overall.first.low < compute_wilson_interval(40, 50)[0]
 
 
 def test_each_slice_is_measured_on_what_both_answered(answered):
     first, second = answered("a", [False] * 6 + [True] * 44), answered("b", [True] * 50, begin=2)
-    pairs, examples = same_slices(first, second)
+    pairs, examples = compare_slices(first, second)
     assert examples == 48
     assert [pair.kind for pair in pairs] == ["overall", "class", "span", "lane", "lane"]
     assert [pair.name for pair in pairs] == ["all", "ok", "3", "lane-0", "lane-1"]
@@ -73,7 +73,7 @@ def test_each_slice_is_measured_on_what_both_answered(answered):
 
 
 def test_runs_whose_eval_examples_are_mostly_others_are_not_compared_on_them(answered):
-    assert same_slices(answered("a", [True] * 50), answered("b", [True] * 50, begin=26)) == ((), 0)
+    assert compare_slices(answered("a", [True] * 50), answered("b", [True] * 50, begin=26)) == ((), 0)
 
 
 def test_rows_of_a_file_that_was_written_again_are_not_the_same_examples(answered):
@@ -90,10 +90,10 @@ def test_rows_of_a_file_that_was_written_again_are_not_the_same_examples(answere
 
     assert verdict(make("a"), make("b")) == ("noise", 50)
     assert verdict(make("a"), make("c", 1, ("span-00001/a.csv:0",))) == ("noise", 49)
-    assert same_slices(make("a"), make("d", 1)) == ((), 0)
+    assert compare_slices(make("a"), make("d", 1)) == ((), 0)
 
 
 def test_without_answers_that_can_be_read_there_is_no_comparison(answered):
     good, damaged = answered("a", [True] * 10), answered("b", [True] * 10)
     (damaged.edge_verdict / "predictions.jsonl").write_text("{")
-    assert same_slices(good, damaged) == same_slices(Sources(), good) == ((), 0)
+    assert compare_slices(good, damaged) == compare_slices(Sources(), good) == ((), 0)

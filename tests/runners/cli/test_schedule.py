@@ -1,4 +1,4 @@
-"""`edgeline schedule` as a person uses it; systemd_units and crontab_line have tests of their own."""
+"""`edgeline schedule` as a person uses it; systemd_units and render_crontab have tests of their own."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from data.photos.labels_file import LabelRow, write_span
 from edgeline.cli.main import main
 from runners.shared.inputs import ROOT
 from runners.timers import systemd_units
-from runners.timers.scheduled_run import schedule_name
+from runners.timers.scheduled_run import name_schedule
 
 EDGELINE = f"{sys.prefix}/bin/edgeline"
 BOTTLES = f"name: bottles\nschema: {ROOT}/schema/shelf.pbtxt\nmodule: trainer_module.workloads.photos\n"
@@ -171,7 +171,7 @@ def test_a_timer_is_installed_with_what_to_look_at_and_removed(team, tmp_path, c
     monkeypatch.setattr(os, "geteuid", lambda: user)
     put(tmp_path, "systemctl", "exit 0")
     folder = tmp_path / "config" / "systemd" / "user" if user else tmp_path / "system"
-    name = schedule_name("shelf", team / "workspace")
+    name = name_schedule("shelf", team / "workspace")
 
     assert main(["schedule", "--systemd", "--install", "--data", "photos"]) == 0
     assert sorted(path.name for path in folder.iterdir()) == [f"{name}.service", f"{name}.timer"]
@@ -200,4 +200,4 @@ def test_a_schedule_of_a_workload_whose_file_is_gone_is_removed_by_its_name(team
     (team / "w.yaml").unlink()
 
     assert main(["schedule", "--systemd", "--remove", "--workload", "bottles"]) == 0
-    assert systemd_units.installed() == []
+    assert systemd_units.list_installed() == []

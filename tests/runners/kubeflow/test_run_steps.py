@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.kubeflow_settings import StepName
 from runners.kubeflow.pods import Pod, explain_ending, find_troubles, read_pods
-from runners.kubeflow.run_steps import is_pending, order_steps, read_steps, signature
+from runners.kubeflow.run_steps import compute_signature, is_pending, order_steps, read_steps
 
 ANSWERS = Path(__file__).parent / "answers"
 NAMES = ["ExampleGen", "Trainer", "Pusher"]
@@ -85,10 +85,10 @@ def test_a_run_that_has_not_begun_has_no_steps():
 
 def test_any_change_of_a_task_changes_the_signature():
     run, _ = answer("waiting_for_an_image")
-    before = signature(run)
-    assert is_pending(run) and signature(answer("waiting_for_an_image")[0]) == before
+    before = compute_signature(run)
+    assert is_pending(run) and compute_signature(answer("waiting_for_an_image")[0]) == before
     next(task for task in run.run_details.task_details if task.state == "PENDING").state = "RUNNING"
-    assert signature(run) != before and not is_pending(run)
+    assert compute_signature(run) != before and not is_pending(run)
 
 
 def test_the_plan_follows_artifacts_and_order_alone():

@@ -6,7 +6,7 @@ import pytest
 from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import decide
 from data.spans.layout import find_newest_spans, find_spans
-from edgeline.cli.stdout import program
+from edgeline.cli.stdout import name_program
 from runners.local import catch_up
 
 ROW = LabelRow("a.jpg", "ok", "lane-01", "s1", "2026-10-05T09:12:33Z")
@@ -122,7 +122,7 @@ def test_a_refused_week_names_the_way_on_and_the_next_run_works_on_what_is_good(
     (data / name(2) / "labels.csv").write_text("photo,label\n")
 
     refused = command("run", "--data", "my data")
-    way_on = f"{program()} data exclude span-00002 --reason R --data '{data}'"
+    way_on = f"{name_program()} data exclude span-00002 --reason R --data '{data}'"
     assert refused.code == 4 and "Spans: span-00001, span-00002." in refused.out
     assert f"To go on without this span: {way_on}" in refused.out
     again = command("run", "--data", "my data", "--if-changed")

@@ -7,7 +7,7 @@ from edgeline.errors import UsageError
 from edgeline.records.steps import STEPS
 from pipeline.evaluation import build_evaluation_config
 from pipeline.workloads import find_workload
-from runners.shared.code import digest, step_files
+from runners.shared.code import digest, digest_step_files
 
 SHELF = ("trainer_module.workloads.photos", "data.photos.source")
 
@@ -26,10 +26,10 @@ def module(tmp_path, monkeypatch):
 
 
 def test_every_step_names_code_that_is_there():
-    found = step_files(*SHELF, {})
+    found = digest_step_files(*SHELF, {})
 
     assert set(found) == {step for step, info in STEPS.items() if info.has_code}
-    assert step_files(*SHELF, {}) == found and len(set(map(digest, found.values()))) == len(found)
+    assert digest_step_files(*SHELF, {}) == found and len(set(map(digest, found.values()))) == len(found)
 
 
 def test_the_code_of_the_edge_validator_is_that_of_the_contracts_too():
@@ -38,23 +38,23 @@ def test_the_code_of_the_edge_validator_is_that_of_the_contracts_too():
         "edgeline.edge.contracts.row",
         "edgeline.edge.contracts.tokens",
     }
-    assert contracts <= set(step_files(*SHELF, {})["EdgeValidator"])
+    assert contracts <= set(digest_step_files(*SHELF, {})["EdgeValidator"])
 
 
 def test_the_code_of_the_evaluator_is_that_of_the_metrics_too_which_a_text_names():
     config = json.loads(build_evaluation_config(find_workload("shelf"), 0.1))
     metrics = [metric for spec in config["metrics_specs"] for metric in spec["metrics"]]
     named = {metric["module"] for metric in metrics if "module" in metric}
-    assert named and named <= set(step_files(*SHELF, {})["Evaluator"])
+    assert named and named <= set(digest_step_files(*SHELF, {})["Evaluator"])
 
 
 @pytest.mark.parametrize("file", ["leaves.py", "greens/shades.py"])
 def test_an_edit_of_a_workload_of_ones_own_changes_what_runs_it_and_nothing_else(module, tmp_path, file):
-    before = step_files(module, SHELF[1], {})
+    before = digest_step_files(module, SHELF[1], {})
     path = tmp_path / file
     path.write_text(path.read_text() + "# another line\n")
 
-    after = step_files(module, SHELF[1], {})
+    after = digest_step_files(module, SHELF[1], {})
 
     assert {step for step in before if before[step] != after[step]} == {
         "Transform",
@@ -67,7 +67,7 @@ def test_an_edit_of_a_workload_of_ones_own_changes_what_runs_it_and_nothing_else
 
 def test_a_module_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError, match="no_such_module cannot be loaded") as refused:
-        step_files("no_such_module", SHELF[1], {})
+        digest_step_files("no_such_module", SHELF[1], {})
     assert "PYTHONPATH" in refused.value.do
 
 
@@ -77,7 +77,7 @@ def test_a_package_that_raises_when_it_is_imported_is_named_with_its_error(tmp_p
     (tmp_path / "broken_package" / "__init__.py").write_text("1 / 0\n")
 
     with pytest.raises(UsageError, match=r"broken_package\.model cannot be loaded") as refused:
-        step_files("broken_package.model", SHELF[1], {})
+        digest_step_files("broken_package.model", SHELF[1], {})
     assert "ZeroDivisionError" in refused.value.why
 
 
@@ -86,7 +86,7 @@ def test_a_module_that_is_no_python_is_named_with_its_line(tmp_path, monkeypatch
     (tmp_path / "half_written.py").write_text("X = 1\ndef (\n")
 
     with pytest.raises(UsageError, match=r"half_written\.py, line 2"):
-        step_files("half_written", SHELF[1], {})
+        digest_step_files("half_written", SHELF[1], {})
 
 
 def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch):
@@ -98,7 +98,7 @@ def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch
     for name in ("components", "data", "edgeline", "trainer_module"):
         shutil.copytree(code.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(code, "ROOT", tmp_path)
-    before = step_files(*SHELF, {})
+    before = digest_step_files(*SHELF, {})
     for edited, steps in {
         "edgeline/release/store.py": {"ProductionModel", "StatisticsGen"},
         "edgeline/gates/bounds.py": {"Evaluator", "EdgeValidator"},
@@ -112,6 +112,6 @@ def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch
         path = tmp_path / edited
         text = path.read_text()
         path.write_text(f"{text}# another line\n")
-        after = step_files(*SHELF, {})
+        after = digest_step_files(*SHELF, {})
         path.write_text(text)
         assert {step for step in before if before[step] != after[step]} == steps, edited

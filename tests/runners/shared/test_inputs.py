@@ -22,7 +22,7 @@ def world(tmp_path):
     def digests(workload=None, overrides=(), code=CODE):
         workload = workload or find_workload("shelf")
         settings = load(workload.settings, None, overrides)
-        return inputs.digests(
+        return inputs.digest_inputs(
             find_spans(data), tmp_path / "window.json", workload, settings, tmp_path / "push", code
         )
 
@@ -40,7 +40,7 @@ def world(tmp_path):
     ids=["nothing", "what is a cluster's", "a setting", "code"],
 )
 def test_what_a_run_depends_on_is_a_change(world, changed, is_same):
-    assert inputs.same_inputs(world(), world(**changed)) == is_same
+    assert inputs.have_same_inputs(world(), world(**changed)) == is_same
 
 
 def test_other_weights_in_the_same_file_are_a_change(world, tmp_path):
@@ -48,25 +48,25 @@ def test_other_weights_in_the_same_file_are_a_change(world, tmp_path):
     file.write_bytes(b"of last month")
     before = world(overrides=[f"model.weights={file}"])
     file.write_bytes(b"of this month")
-    assert not inputs.same_inputs(before, world(overrides=[f"model.weights={file}"]))
+    assert not inputs.have_same_inputs(before, world(overrides=[f"model.weights={file}"]))
 
 
 def test_new_data_is_a_change(world, tmp_path):
     before = world()
     add_week(tmp_path / "data")
-    assert not inputs.same_inputs(before, world())
+    assert not inputs.have_same_inputs(before, world())
 
 
 def test_another_schema_is_a_change(world, tmp_path):
     shelf = find_workload("shelf")
     schema = tmp_path / "schema.pbtxt"
     schema.write_text(Path(shelf.schema).read_text() + "\n# looked at\n")
-    assert not inputs.same_inputs(world(), world(replace(shelf, schema=str(schema))))
+    assert not inputs.have_same_inputs(world(), world(replace(shelf, schema=str(schema))))
 
 
 def test_what_a_push_changes_is_no_change(world):
     assert world()["production"] == ""
-    assert inputs.same_inputs(world(), {**world(), "production": "2-abc"})
+    assert inputs.have_same_inputs(world(), {**world(), "production": "2-abc"})
 
 
 def test_the_sample_is_rendered_once_and_not_from_what_a_killed_rendering_left(tmp_path):

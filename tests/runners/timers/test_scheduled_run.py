@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from edgeline.errors import EdgelineError
-from runners.timers.scheduled_run import crontab_line, log_path, program
+from runners.timers.scheduled_run import find_program, locate_log, render_crontab
 
 
 def shell_command(run, folds_backslashes=True):
     """What cron hands to sh: \\% as %, and where it folds them (as Debian's, unlike cronie) \\\\ as \\."""
-    line = crontab_line(run)
+    line = render_crontab(run)
     assert line.startswith("0 3 * * 1 ")
     pattern = r"\\([%\\])" if folds_backslashes else r"\\(%)|\\(.)"
     command = line.removeprefix("0 3 * * 1 ")
@@ -32,7 +32,7 @@ def test_the_shell_starts_the_command_word_by_word_in_its_folder(run, more, fold
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert json.loads((run.folder / "called.json").read_text()) == [str(run.folder), [*run.command[1:]]]
-    assert log_path(run).read_text() == "said by the run\n"
+    assert locate_log(run).read_text() == "said by the run\n"
 
 
 def test_a_run_that_does_not_end_well_says_so_to_cron_and_a_good_one_says_nothing(run):
@@ -71,4 +71,4 @@ def test_a_run_that_the_next_one_meets_says_its_end_whole(run):
 def test_a_schedule_needs_the_command_in_its_environment(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     with pytest.raises(EdgelineError, match="edgeline does not exist"):
-        program()
+        find_program()

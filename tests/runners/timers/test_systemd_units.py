@@ -32,13 +32,13 @@ def scope(request, tmp_path, monkeypatch):
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 def test_systemd_accepts_the_units_without_a_word(run, scope, tmp_path):
     run = replace(run, after=run.command)
-    for name, text in systemd_units.unit_texts(run).items():
+    for name, text in systemd_units.render_units(run).items():
         (tmp_path / name).write_text(text)
     (tmp_path / "runtime").mkdir(mode=0o700)
     flags = ["--man=no", "--recursive-errors=no", *(["--user"] if scope == "user" else [])]
 
     ended = subprocess.run(
-        ["systemd-analyze", "verify", *flags, *(tmp_path / name for name in systemd_units.unit_texts(run))],
+        ["systemd-analyze", "verify", *flags, *(tmp_path / name for name in systemd_units.render_units(run))],
         env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")},
         capture_output=True,
         text=True,
@@ -49,13 +49,13 @@ def test_systemd_accepts_the_units_without_a_word(run, scope, tmp_path):
 
 def test_a_program_that_systemd_would_not_start_is_told_before(run):
     with pytest.raises(UsageError, match="quote or a backslash"):
-        systemd_units.unit_texts(replace(run, command=("/home/o'neil/edgeline",)))
+        systemd_units.render_units(replace(run, command=("/home/o'neil/edgeline",)))
 
 
 def test_roots_units_run_as_the_one_whom_the_workspace_belongs_to(run, scope):
     import pwd
 
-    service = systemd_units.unit_texts(run)[f"{run.name}.service"]
+    service = systemd_units.render_units(run)[f"{run.name}.service"]
 
     owner = pwd.getpwuid(run.folder.stat().st_uid).pw_name
     assert (f"\nUser={owner}\n" in service) == (scope == "root")
@@ -63,7 +63,7 @@ def test_roots_units_run_as_the_one_whom_the_workspace_belongs_to(run, scope):
 
 
 def test_a_run_that_is_stopped_has_time_for_its_worker_and_its_mirror(run):
-    service = systemd_units.unit_texts(run)[f"{run.name}.service"]
+    service = systemd_units.render_units(run)[f"{run.name}.service"]
     (minutes,) = re.findall(r"^TimeoutStopSec=(\d+)min$", service, re.MULTILINE)
     assert 60 * int(minutes) > GRACE_S + updates._PATIENCE_S + 60
 
@@ -89,12 +89,12 @@ def test_installing_again_replaces_removing_takes_away_and_others_are_left_alone
     systemd_units.install(run)
     systemd_units.install(replace(run, at=parse_weekly_time("Tue 04:00")))
 
-    assert systemd_units.installed() == ["edgeline-bottles-0123abcd", "edgeline-shelf-0123abcd"]
-    folder = systemd_units.unit_folder()
+    assert systemd_units.list_installed() == ["edgeline-bottles-0123abcd", "edgeline-shelf-0123abcd"]
+    folder = systemd_units.locate_unit_folder()
     assert "OnCalendar=Tue *-*-* 04:00:00" in (folder / f"{run.name}.timer").read_text()
     assert "OnCalendar=Mon *-*-* 03:00:00" in (folder / f"{other.name}.timer").read_text()
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        [*systemd_units.unit_texts(run), *systemd_units.unit_texts(other)]
+        [*systemd_units.render_units(run), *systemd_units.render_units(other)]
     )
     user = "" if scope == "root" else "--user "
     assert systemctl.read_text().splitlines()[-4:] == [
@@ -105,8 +105,8 @@ def test_installing_again_replaces_removing_takes_away_and_others_are_left_alone
     ]
 
     systemd_units.remove(run.name)
-    assert systemd_units.installed() == ["edgeline-bottles-0123abcd"]
-    assert not list(systemd_units.unit_folder().glob("edgeline-shelf*"))
+    assert systemd_units.list_installed() == ["edgeline-bottles-0123abcd"]
+    assert not list(systemd_units.locate_unit_folder().glob("edgeline-shelf*"))
     assert f"disable --now {run.name}.timer" in systemctl.read_text()
 
 
@@ -117,14 +117,14 @@ def test_what_systemd_refuses_leaves_the_schedule_of_before(run, scope, systemct
     with pytest.raises(EdgelineError, match="no bus here") as refused:
         systemd_units.install(run)
     assert refused.value.why and "--cron" in refused.value.do
-    assert systemd_units.installed() == []
+    assert systemd_units.list_installed() == []
 
     monkeypatch.setenv("FAIL_AT", "")
     systemd_units.install(run)
     monkeypatch.setenv("FAIL_AT", step)
     with pytest.raises(EdgelineError):
         systemd_units.install(later)
-    assert "OnCalendar=Mon" in (systemd_units.unit_folder() / f"{run.name}.timer").read_text()
+    assert "OnCalendar=Mon" in (systemd_units.locate_unit_folder() / f"{run.name}.timer").read_text()
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_a_real_systemd_waits_for_monday_and_runs_the_command_word_by_word(run, 
 
 def test_a_week_that_is_held_back_or_refused_fails_the_unit_and_calls_for_somebody(run, manager, tmp_path):
     systemd_units.install(run)
-    folder = systemd_units.unit_folder()
+    folder = systemd_units.locate_unit_folder()
     (folder / "call.service").write_text(
         f"[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo called >> {tmp_path}/called'\n"
     )

@@ -65,7 +65,7 @@ def test_all_ways_to_ask_give_one_answer(served, records, images):
 
 
 def test_the_answer_is_that_of_the_keras_model(served, images):
-    model = backbones.classifier(ModelSettings(image_size=SIZE), 3)
+    model = backbones.build_classifier(ModelSettings(image_size=SIZE), 3)
     for variable, exported in zip(model.variables, served.variables, strict=True):
         variable.assign(exported)
     pixels = tf.cast(images, tf.float32)
@@ -109,7 +109,7 @@ def test_the_photo_of_the_warm_up_requests_shows_nothing_and_is_small(trained):
 
 def test_a_signature_that_refuses_neutral_values_is_named_and_gets_no_request(tmp_path, caplog):
     """As photos of a workload of one's own; TF Serving would not load the model."""
-    word = {"text": warm_up.neutral_tensor(tf.TensorSpec((None,), tf.string))}
+    word = {"text": warm_up.make_neutral_tensor(tf.TensorSpec((None,), tf.string))}
     endpoints = {"photos": lambda text: tf.io.decode_jpeg(text[0]), "texts": lambda text: text}
     warm_up.write(str(tmp_path), "own", {name: (each, word) for name, each in endpoints.items()})
     assert [request.model_spec.signature_name for request in warm_up_requests(tmp_path)] == ["texts"]

@@ -14,7 +14,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1)).astype(np.flo
 # Lite0 is made as its cut and Lite2 are.
 @pytest.mark.parametrize("backbone", sorted({*backbones.BACKBONES} - {"efficientnet_lite0"}))
 def test_pixels_become_probabilities_and_every_gradient_is_finite_and_reaches_every_weight(backbone):
-    model = backbones.classifier(ModelSettings(backbone=backbone, image_size=32), 3)
+    model = backbones.build_classifier(ModelSettings(backbone=backbone, image_size=32), 3)
     with tf.GradientTape() as tape:
         probabilities = model(IMAGES, training=True)
         loss = tf.reduce_sum(

@@ -21,7 +21,7 @@ FRUIT = {"Banana": 954, "Lemon": 951, "Granny-Smith": 948, "Pineapple": 953}
 
 
 def body(channels: int = 3, size: int = 64, backbone: str = "efficientnet_lite0"):
-    return backbones.body(
+    return backbones.build_body(
         ModelSettings(backbone=backbone, image_size=size, channels=channels, weights="imagenet")
     )
 
@@ -56,7 +56,7 @@ def test_fruit_on_real_photos_is_recognised_by_the_classes_of_imagenet():
 
 
 def classifier(**settings):
-    return backbones.classifier(ModelSettings(image_size=64, channels=3, **settings), 3)
+    return backbones.build_classifier(ModelSettings(image_size=64, channels=3, **settings), 3)
 
 
 def test_what_comes_before_the_front_and_depthwise_convolutions_stay_as_they_are():
@@ -76,7 +76,7 @@ def test_more_frozen_stages_than_a_cut_network_has_are_all_of_its_stages():
 
 def test_without_its_statistics_a_network_answers_what_it_did_with_them(tmp_path):
     drawn, backbone = np.random.default_rng(0), "efficientnet_lite0_cut"
-    with_statistics = backbones.body(ModelSettings(backbone=backbone, image_size=64, channels=3))
+    with_statistics = backbones.build_body(ModelSettings(backbone=backbone, image_size=64, channels=3))
     for layer in with_statistics.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([drawn.uniform(0.5, 2.0, weight.shape) for weight in layer.weights])

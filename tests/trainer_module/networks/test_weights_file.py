@@ -18,7 +18,7 @@ def settings(weights: Path | str = "none", backbone: str = "compact", channels: 
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
     """A classifier whose weights are not those that it began with."""
-    made = backbones.classifier(settings(), 3)
+    made = backbones.build_classifier(settings(), 3)
     random = np.random.default_rng(1)
     made.set_weights([random.random(weight.shape) for weight in made.get_weights()])
     return made
@@ -36,16 +36,16 @@ def path(request, network, tmp_path) -> Path:
 
 
 def test_weights_of_another_training_are_taken_over_its_classes_left_out(path, network):
-    body = backbones.body(settings(path))
+    body = backbones.build_body(settings(path))
     assert len(body.weights) > 20
     for ours, theirs in zip(body.get_weights(), network.get_weights(), strict=False):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_weights_for_colour_answer_the_same_for_grey_photos_in_one_channel(path):
-    colour = backbones.classifier(settings(channels=3), 3)
+    colour = backbones.build_classifier(settings(channels=3), 3)
     save(colour, path)
-    grey = backbones.body(settings(path))
+    grey = backbones.build_body(settings(path))
     photos = np.random.default_rng(2).integers(0, 256, (2, 32, 32, 1)).astype(np.float32)
     pooled = keras.Model(colour.input, colour.layers[-4].output)(np.repeat(photos, 3, axis=3))
     np.testing.assert_allclose(grey(photos), pooled, rtol=1e-4, atol=1e-4)  # sums in another order
@@ -53,10 +53,10 @@ def test_weights_for_colour_answer_the_same_for_grey_photos_in_one_channel(path)
 
 def test_the_first_layer_that_differs_is_named_with_both_shapes(path):
     with pytest.raises(UsageError, match=r"layer conv2d\S* does not fit") as refused:
-        backbones.body(settings(path, channels=3))
+        backbones.build_body(settings(path, channels=3))
     assert "has float32 [3, 3, 1, 16] instead of float32 [3, 3, 3, 16]" in refused.value.found
     with pytest.raises(UsageError, match="of mobilenet_v3_small_body"):
-        backbones.body(settings(path, "mobilenet_v3_small"))
+        backbones.build_body(settings(path, "mobilenet_v3_small"))
 
 
 def test_a_file_that_is_not_there_is_cut_off_or_holds_no_weights_is_refused(path):
@@ -64,8 +64,8 @@ def test_a_file_that_is_not_there_is_cut_off_or_holds_no_weights_is_refused(path
     for content in (whole[: len(whole) // 2], b"not weights"):
         path.write_bytes(content)
         with pytest.raises(UsageError, match="cannot be read as weights of Keras"):
-            backbones.body(settings(path))
+            backbones.build_body(settings(path))
     path.unlink()
     with pytest.raises(UsageError, match="which is not a file") as refused:
-        backbones.body(settings(path))
+        backbones.build_body(settings(path))
     assert refused.value.why and "model.weights" in refused.value.do

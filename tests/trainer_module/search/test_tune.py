@@ -11,7 +11,7 @@ from edgeline.records.training import TRIAL, Search, Trial, remove_finished
 from tests.trainer_module.samples import TRAIN_EXAMPLES, run_and_die, run_arguments
 from trainer_module.search import tune as search_module
 from trainer_module.search.tune import make_oracle, tuner_fn
-from trainer_module.search.tune_settings import TuneSettings, hyperband_trials
+from trainer_module.search.tune_settings import TuneSettings, count_trials
 from trainer_module.settings import TrainerSettings
 
 pytestmark = pytest.mark.e2e
@@ -208,6 +208,6 @@ def test_a_hyperband_that_had_too_few_values_to_give_a_trial_all_epochs_says_so(
 
 @pytest.mark.parametrize("epochs", [1, 9, 26])
 def test_hyperband_begins_with_few_epochs_and_gives_the_best_all_of_them(tmp_path, epochs):
-    least = hyperband_trials(epochs)
+    least = count_trials(epochs)
     trials = list(proposed(tmp_path, epochs, max_trials=least, algorithm="hyperband"))
     assert [trial["tuner/epochs"] == epochs for trial in trials] == [False] * (least - 1) + [True]

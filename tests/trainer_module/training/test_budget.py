@@ -37,11 +37,11 @@ def affordable(
 
 def test_as_many_epochs_are_planned_as_fit_and_the_model_is_as_it_was(tmp_path):
     model = linear()
-    before = [variable.numpy() for variable in checkpoint.training_variables(model)]
+    before = [variable.numpy() for variable in checkpoint.list_training_variables(model)]
     epochs = affordable(tmp_path, 50, 12.0, model=model)
     # An epoch takes a second and more on a busy machine, and never less.
     assert 1 <= epochs <= 11
-    for variable, value in zip(checkpoint.training_variables(model), before, strict=True):
+    for variable, value in zip(checkpoint.list_training_variables(model), before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
 
 

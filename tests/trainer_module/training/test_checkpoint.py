@@ -18,7 +18,7 @@ def model(units: int = 3) -> keras.Model:
 
 
 def state_of(one: keras.Model) -> checkpoint.Checkpoint:
-    variables = [variable.numpy() for variable in checkpoint.training_variables(one)]
+    variables = [variable.numpy() for variable in checkpoint.list_training_variables(one)]
     return checkpoint.Checkpoint([{"val_loss": 0.5}], variables, one.get_weights(), Tally(3, 1.5))
 
 
@@ -78,9 +78,9 @@ def test_a_checkpoint_of_another_model_is_left_alone(tmp_path):
 
 
 def test_the_key_names_settings_data_and_replicas_and_not_the_folder():
-    key = checkpoint.training_key(CONFIG, ["a"], "t", 1)
-    assert key == checkpoint.training_key({**CONFIG, "checkpoints": "there"}, ["a"], "t", 1)
+    key = checkpoint.compute_training_key(CONFIG, ["a"], "t", 1)
+    assert key == checkpoint.compute_training_key({**CONFIG, "checkpoints": "there"}, ["a"], "t", 1)
     others = [({**CONFIG, "seed": 2}, ["a"], "t", 1), (CONFIG, ["b"], "t", 1), (CONFIG, ["a"], "u", 1)]
     # A machine that comes back with another GPU has other steps: the learning rate would end early or never.
     others.append((CONFIG, ["a"], "t", 2))
-    assert len({key, *(checkpoint.training_key(*other) for other in others)}) == 5
+    assert len({key, *(checkpoint.compute_training_key(*other) for other in others)}) == 5

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from edgeline.errors import EdgelineError
 from trainer_module.settings import TrainerSettings
-from trainer_module.training.devices import is_first, make_strategy, numbers
+from trainer_module.training.devices import is_first, make_strategy, set_precision
 from trainer_module.training.fit import compile_model
 from trainer_module.training.loop import Loop
 
@@ -54,7 +54,7 @@ def test_a_gpu_learns_in_each_precision_with_and_without_xla(strategy, precision
     labels = np.arange(64) % 3
     batch = (tf.one_hot(labels, 3), tf.constant(labels), tf.ones(64))
     replicas = make_strategy(settings)
-    with numbers(settings):
+    with set_precision(settings):
         with replicas.scope():
             keras.utils.set_random_seed(1)
             last = keras.layers.Dense(3, "softmax", dtype="float32")

@@ -24,7 +24,7 @@ EQUAL = np.ones(TRAIN_EXAMPLES)
 
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
-    return backbones.classifier(MODEL, 3)
+    return backbones.build_classifier(MODEL, 3)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_front_and_rest_are_the_model_and_share_its_weights(model, parts):
 
 @pytest.mark.parametrize("backbone", ["compact", "efficientnet_lite0_cut"])
 def test_a_model_that_begins_with_random_weights_has_no_front(backbone):
-    made = backbones.classifier(ModelSettings(backbone=backbone, image_size=32), 3)
+    made = backbones.build_classifier(ModelSettings(backbone=backbone, image_size=32), 3)
     assert front.split_model(made) is None
     assert all(layer.trainable for layer in made.layers)
 
@@ -62,7 +62,7 @@ def test_a_model_that_begins_with_random_weights_has_no_front(backbone):
 def test_with_all_stages_frozen_training_changes_nothing_but_the_last_layer(task, tmp_path, backbone):
     path, size = tmp_path / "own.weights.h5", {"backbone": backbone, "image_size": 32}
     begun = "imagenet" if backbone in backbones.SIZES else "none"
-    own = backbones.body(ModelSettings(**size, weights=begun))
+    own = backbones.build_body(ModelSettings(**size, weights=begun))
     random = np.random.default_rng(3)
     own.set_weights([weight + random.uniform(0, 0.01, weight.shape) for weight in own.get_weights()])
     own.save_weights(path)
@@ -99,7 +99,7 @@ def test_what_fits_neither_into_memory_nor_on_the_disk_is_computed_again_and_giv
 ):
     monkeypatch.setattr(input_pipeline, "free_memory", lambda: 0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-    assert not input_pipeline.storage_limit()
+    assert not input_pipeline.compute_storage_limit()
     scarce = train_whole(task, tmp_path)
     for ours, theirs in zip(figures(scarce), figures(plenty), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)
@@ -146,7 +146,7 @@ def test_epochs_take_one_variation_after_the_other_of_every_example(train, parts
     np.testing.assert_array_equal(again.reshape(kept.shape), kept)
 
     def shown(epoch: int) -> set[bytes]:
-        dataset = input_pipeline.training_batches(found, 8, range(epoch, epoch + 1), 20, None, EQUAL)
+        dataset = input_pipeline.make_train_batches(found, 8, range(epoch, epoch + 1), 20, None, EQUAL)
         rows = np.concatenate([features for features, _, _ in dataset.as_numpy_iterator()])
         return {row.astype(np.float16).tobytes() for row in rows}
 
@@ -161,7 +161,7 @@ def test_epochs_take_one_variation_after_the_other_of_every_example(train, parts
 
 def test_without_variation_features_are_those_of_the_examples_in_order(train, parts):
     found = front.compute_features(train, parts[0])
-    (images, _), *_ = input_pipeline.evaluation_batches(train, 8)
+    (images, _), *_ = input_pipeline.make_eval_batches(train, 8)
     # float16 has 11 bits: a relative error of 5e-4, of values of up to some tens.
     np.testing.assert_allclose(found.inputs[:8], parts[0](images), rtol=1e-3, atol=1e-2)
 
@@ -169,12 +169,12 @@ def test_without_variation_features_are_those_of_the_examples_in_order(train, pa
 @pytest.mark.parametrize("kept", [True, False])
 def test_the_last_layer_is_fitted_before_training_begins(train, model, parts, kept):
     def accuracy() -> float:
-        (images, labels), *_ = input_pipeline.evaluation_batches(train, TRAIN_EXAMPLES)
+        (images, labels), *_ = input_pipeline.make_eval_batches(train, TRAIN_EXAMPLES)
         return float((model(images).numpy().argmax(1) == labels.numpy()).mean())
 
     model.layers[-1].set_weights([np.zeros_like(weight) for weight in model.layers[-1].get_weights()])
     assert accuracy() < 0.5
     split = front.compute_features(train, parts[0]) if kept else train
-    batches = input_pipeline.training_batches(split, 8, range(1), 20, None, EQUAL)
+    batches = input_pipeline.make_train_batches(split, 8, range(1), 20, None, EQUAL)
     front.fit_last_layer(model, batches, None if kept else front.round_features(parts[0]))
     assert accuracy() > 0.9

@@ -58,13 +58,13 @@ def test_what_is_in_a_store_comes_in_the_same_batches(train, in_store):
 
 
 def batches(split, epochs: range, augment=None, seed: int = 20, weights=EQUAL) -> list:
-    dataset = input_pipeline.training_batches(split, BATCH, epochs, seed, augment, weights)
+    dataset = input_pipeline.make_train_batches(split, BATCH, epochs, seed, augment, weights)
     return list(dataset.as_numpy_iterator())
 
 
 def pixels_of(split) -> np.ndarray:
     """The images that are shown, in the order of the files, one row each."""
-    images = [image for image, _ in input_pipeline.evaluation_batches(split, 50).as_numpy_iterator()]
+    images = [image for image, _ in input_pipeline.make_eval_batches(split, 50).as_numpy_iterator()]
     return np.concatenate(images).reshape(len(split.shown), -1)
 
 
@@ -73,7 +73,7 @@ def rows(images: np.ndarray) -> set[bytes]:
 
 
 def test_eval_shows_every_example_once_and_in_order(evaluation):
-    shown = list(input_pipeline.evaluation_batches(evaluation, 8).as_numpy_iterator())
+    shown = list(input_pipeline.make_eval_batches(evaluation, 8).as_numpy_iterator())
     assert [len(label) for _, label in shown] == [8, 8, 8, 8, 5]
     labels = np.concatenate([label for _, label in shown])
     np.testing.assert_array_equal(labels, np.arange(EVAL_EXAMPLES) % 3)
@@ -87,7 +87,7 @@ def test_replicas_of_all_workers_share_what_one_device_gets(train, workers):
     contexts = [tf.distribute.InputContext(workers, worker, replicas) for worker in range(workers)]
     shared = [
         list(
-            input_pipeline.training_batches(
+            input_pipeline.make_train_batches(
                 train, BATCH, epochs, 20, None, EQUAL, skip, context
             ).as_numpy_iterator()
         )
@@ -113,7 +113,7 @@ def test_an_epoch_shows_every_example_in_full_batches_with_its_label(train):
 
 
 def test_a_split_smaller_than_a_batch_still_fills_one(evaluation):
-    dataset = input_pipeline.training_batches(evaluation, 64, range(2), 1, None, EQUAL)
+    dataset = input_pipeline.make_train_batches(evaluation, 64, range(2), 1, None, EQUAL)
     assert [len(label) for _, label, _ in dataset.as_numpy_iterator()] == [64, 64]
 
 

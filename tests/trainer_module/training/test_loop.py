@@ -97,7 +97,7 @@ def test_numbers_that_are_checked_name_the_operation_that_is_not_finite():
     image = keras.Input((8, 8, 1))
     features = keras.layers.Lambda(lambda pixels: tf.math.log(-1.0 - pixels))(image)
     features = keras.layers.Flatten()(features)
-    with devices.numbers(settings(check_numerics=True)):
+    with devices.set_precision(settings(check_numerics=True)):
         model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(features))
         fit.compile_model(model, 0.01, 10)
         with pytest.raises(HeldBack, match=r"at the operation \S+/Log\."):

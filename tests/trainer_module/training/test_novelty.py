@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgeline.edge.inspect import inspect, problems
+from edgeline.edge.inspect import find_problems, inspect
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.variants import VARIANTS
 from tests.edgeline.edge.conftest import SIZE, photos, train_classifier
@@ -68,7 +68,7 @@ def test_every_file_says_it_as_the_model_does_int8_without_a_float(models, tmp_p
     for conversion in made:
         file = Path(tmp_path, str(conversion.file))
         # In so small a network most weights are of this output, which `dynamic` leaves in float.
-        assert conversion.variant == "dynamic" or not problems(inspect(file), conversion.variant)
+        assert conversion.variant == "dynamic" or not find_problems(inspect(file), conversion.variant)
         model = EdgeModel(file)
         for what, each in photos_of.items():
             expected = doubting(tf.constant(each), training=False)[1].numpy()[:, 0]

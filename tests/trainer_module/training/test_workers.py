@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 
 from edgeline.errors import EdgelineError, UsageError
-from runners.drill.harm import children
+from runners.drill.harm import list_children
 from runners.kubeflow.pod.meeting import meet
 from tests.trainer_module.samples import CALM, assert_same, run_arguments
 from tests.trainer_module.test_run_fn import history, weights
@@ -86,7 +86,7 @@ def test_a_worker_that_dies_ends_the_other_and_the_next_run_goes_on(
         assert training.poll() is None, log_of(arguments).read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    workers = children(training.pid)
+    workers = list_children(training.pid)
     assert len(workers) == 2
     os.kill(workers[1], signal.SIGKILL)
     assert training.wait(60) == 1
@@ -103,7 +103,7 @@ def test_a_worker_that_dies_ends_the_other_and_the_next_run_goes_on(
 def test_workers_end_with_the_process_that_started_them(files, transform_output, tmp_path):
     training = started(run_arguments(files, transform_output, tmp_path, strategy="multi_worker"))
     deadline = time.monotonic() + 300  # On a busy machine TensorFlow alone takes a minute to import.
-    while len(workers := children(training.pid)) < 2:
+    while len(workers := list_children(training.pid)) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     training.send_signal(signal.SIGKILL)
@@ -135,7 +135,7 @@ def test_a_worker_elsewhere_that_is_lost_ends_the_others(files, transform_output
         assert time.monotonic() < deadline
         time.sleep(0.01)
     stays, goes = trainings
-    for pid in (*children(goes.pid), goes.pid):
+    for pid in (*list_children(goes.pid), goes.pid):
         os.kill(pid, signal.SIGKILL)
     goes.wait(60)
     assert stays.wait(60) == 1

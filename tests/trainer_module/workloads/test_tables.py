@@ -18,7 +18,7 @@ from data.spans.split import hash_group
 from data.tables.source import open_source
 from deploy.serving import client
 from edgeline.edge.contracts.row import preprocess
-from edgeline.edge.inspect import inspect, problems
+from edgeline.edge.inspect import find_problems, inspect
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.micro import SOURCE, write_c_array
 from edgeline.errors import UsageError
@@ -222,7 +222,7 @@ def test_anomalies_are_found_by_a_file_without_floats_for_a_microcontroller(
 
     made = convert_int8(model, train["row"], tmp_path)
     report, size = inspect(made), made.stat().st_size
-    assert problems(report, "int8") == [] and size < 100_000
+    assert find_problems(report, "int8") == [] and size < 100_000
     assert set(report.ops) <= {"CONV_2D", "FULLY_CONNECTED", "RESHAPE", "SOFTMAX"}
     write_c_array(made, tmp_path)
     source = tmp_path / SOURCE
@@ -279,7 +279,7 @@ def test_members_learn_by_themselves_and_answer_together_without_a_float(
     assert tally.logs(300)["accuracy"] > 0.7 and (answers.argmax(1) == labels).mean() > 0.9
 
     made = convert_int8(model, rows, tmp_path)
-    assert problems(inspect(made), "int8") == []
+    assert find_problems(inspect(made), "int8") == []
     assert set(inspect(made).ops) <= {"ADD", "FULLY_CONNECTED", "MEAN", "MUL", "RESHAPE", "SOFTMAX"}
     file = EdgeModel(made)
     quantised = np.concatenate([file.predict(row[np.newaxis]) for row in rows])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import EdgelineError
-from runners.kubeflow.pod.handover import Locations, prepare, run_id, take_foreign_outputs
+from runners.kubeflow.pod.handover import Locations, prepare, read_run_id, take_foreign_outputs
 
 EXAMPLES = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}
 SPEC = {"artifacts": {"examples": {"artifactType": EXAMPLES}, "model": {"artifactType": EXAMPLES}}}
@@ -119,14 +119,14 @@ def test_artifacts_without_a_name_or_with_the_same_one_are_told_apart():
     ],
 )
 def test_the_id_of_the_run_stands_before_the_step_in_the_outputs_or_an_input(given, step):
-    assert run_id(given, step) == "0e7f"
+    assert read_run_id(given, step) == "0e7f"
 
 
 def test_outputs_that_name_no_step_are_no_guess_at_a_run():
     given = old("elsewhere")
     given["inputs"] = {}
     with pytest.raises(EdgelineError, match="outputs of ExampleGen") as error:
-        run_id(given, "ExampleGen")
+        read_run_id(given, "ExampleGen")
     assert error.value.why and error.value.do
 
 
