@@ -31,16 +31,16 @@ class TableProfile:
         """Returns the number of rows that have a label and are not damaged."""
         return sum(self.labels.values())
 
-    def find_forms(self, decimal: str, known: Mapping[str, str]) -> dict[str, str]:
+    def find_forms(self, decimal: str, forms: Mapping[str, str]) -> dict[str, str]:
         """Returns the form in which the cells of each column are written.
 
         Args:
             decimal: The decimal sign that a person gave; if empty, that of the columns that show it.
-            known: The form that each column had in an earlier span.
+            forms: The form that each column had in an earlier span.
         """
         signs = {profile.find_decimal() for profile in self.columns.values()} - {""}
         sign = decimal or (signs.pop() if len(signs) == 1 else "")
-        return {name: profile.find_form(sign, known.get(name, "")) for name, profile in self.columns.items()}
+        return {name: profile.find_form(sign, forms.get(name, "")) for name, profile in self.columns.items()}
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Kinds:
 
 def check_names(shown: str, names: Collection[str], reserved: Collection[str]) -> None:
     """Refuses names of columns that examples have for other features. Raises UsageError."""
-    if taken := [name for name in names if name and name in reserved]:
+    if clashes := [name for name in names if name and name in reserved]:
         raise UsageError(
-            f"The column {taken[0]} of {shown} was chosen, and examples have another feature of this name.",
+            f"The column {clashes[0]} of {shown} was chosen, and examples have another feature of this name.",
             "A run could not tell the two apart.",
             "Rename the column in the table, or leave it out.",
         )
@@ -90,19 +90,19 @@ def find_kinds(
     shown: str,
     table: TableProfile,
     forms: Mapping[str, str],
-    given: Sequence[str],
+    roles: Sequence[str],
     time: str,
     chosen: Mapping[str, str],
     ask: Ask | None,
     reserved: Collection[str],
 ) -> Kinds:
-    """Finds the kind of each column that is not `given`.
+    """Finds the kind of each column that is not in `roles`.
 
     Args:
         shown: The table's name in messages.
         table: The profile of the table.
         forms: The form of each column's cells, see `TableProfile.find_forms`.
-        given: The columns of label, group and time.
+        roles: The columns of label, group and time.
         time: The column of times, from which ages are computed; empty if there is none.
         chosen: The kinds that a person gave: `number` (days since 1970 for a date), `category` or
             `LEAVE_OUT`.
@@ -114,7 +114,7 @@ def find_kinds(
     numbers, categories = dict[str, Column](), list[str]()
     left_out, guessed = list[tuple[str, str]](), list[tuple[str, str]]()
     for name, column in table.columns.items():
-        if name in given:
+        if name in roles:
             continue
         form = forms[name]
         kind = chosen.get(name) or column.find_kind(table.labels, form, reserved)
@@ -144,7 +144,7 @@ def find_kinds(
             left_out.append((name, "was chosen to be left out" if kind == LEAVE_OUT else kind))
     if not numbers and not categories:
         raise DataRefused(
-            f"{shown} has no column besides {', '.join(given)} that a model could learn from.",
+            f"{shown} has no column besides {', '.join(roles)} that a model could learn from.",
             f"Of its columns, {'; '.join(f'{name} {why}' for name, why in left_out)}."
             if left_out
             else "It has no other column.",
@@ -165,21 +165,21 @@ def reuse_kinds(
     shown: str,
     table: TableProfile,
     forms: Mapping[str, str],
-    known: Mapping[str, str],
+    kinds: Mapping[str, str],
     columns: Mapping[str, Column],
-    given: Sequence[str],
+    roles: Sequence[str],
 ) -> Kinds:
     """Returns the kinds that the columns have in the folder's schema.
 
-    `known` has `number` or `category` for each feature of the schema, and `columns` the source of each number
+    `kinds` has `number` or `category` for each feature of the schema, and `columns` the source of each number
     that is not simply a number in the column of its name; the others are as in `find_kinds`. Raises
     UsageError if a column is missing, and DataRefused if a column of numbers holds none.
     """
-    numbers = {name: columns.get(name) or Column(name) for name, kind in known.items() if kind == "number"}
-    categories = tuple(name for name, kind in known.items() if kind == "category")
-    read = {*categories, *(column.name for column in numbers.values())}
-    if missing := sorted(read - {*table.columns}):
-        near = find_near(missing[:1], sorted({*table.columns} - read))
+    numbers = {name: columns.get(name) or Column(name) for name, kind in kinds.items() if kind == "number"}
+    categories = tuple(name for name, kind in kinds.items() if kind == "category")
+    used = {*categories, *(column.name for column in numbers.values())}
+    if missing := sorted(used - {*table.columns}):
+        near = find_near(missing[:1], sorted({*table.columns} - used))
         raise UsageError(
             f"{shown} has no column {', '.join(missing)}, which earlier spans have.",
             "A model reads the same columns each week.",
@@ -196,14 +196,14 @@ def reuse_kinds(
                 "All of its rows would be quarantined.",
                 "Write it in the format of the earlier spans.",
             )
-    left_out = [(n, "the schema does not have") for n in table.columns if n not in read and n not in given]
+    left_out = [(n, "the schema does not have") for n in table.columns if n not in used and n not in roles]
     return Kinds(numbers, categories, tuple(left_out))
 
 
 def check_label_column(
-    shown: str, column: ColumnProfile, rows: int, is_first: bool, known: Collection[str]
+    shown: str, column: ColumnProfile, rows: int, is_first: bool, labels: Collection[str]
 ) -> None:
-    """Refuses a column that is not a label; a folder's first import `is_first`, others have `known` labels.
+    """Refuses a column that is not a label; a folder's first import `is_first`, others know `labels`.
 
     Raises UsageError for one value, one for nearly each row, measurements, or a value that cannot be a label.
     """
@@ -214,7 +214,7 @@ def check_label_column(
     if (
         column.find_form() in NUMBERS
         and not is_few
-        and (values is None or len(values.keys() - known) > _MOST_NUMBERED_CLASSES)
+        and (values is None or len(values.keys() - labels) > _MOST_NUMBERED_CLASSES)
     ):
         raise UsageError(
             f"The column {label} of {shown} has {'over ' if values is None else ''}"

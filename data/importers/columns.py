@@ -148,16 +148,16 @@ class ColumnProfile:
         count, first = self.by_forms.get(forms := tuple(values)) or (0, f"{cell[:60]!r} in {place}")
         self.by_forms[forms] = (count + 1, first)
 
-    def find_form(self, decimal: str = "", known: str = "") -> str:
+    def find_form(self, decimal: str = "", former: str = "") -> str:
         """Returns the form that fits nearly all cells; empty if none does, or two that disagree do.
 
         Args:
             decimal: The decimal sign of the file's other columns, `,` or `.`; empty if they do not show it.
-            known: The form of the column in an earlier span, which is taken if it fits.
+            former: The form of the column in an earlier span, which is taken if it fits.
         """
-        fits = 0 < self._count_cells((known,)) >= MOSTLY * self.cells
-        if fits and not (known == NUMBER and decimal == ","):
-            return known
+        fits = 0 < self._count_cells((former,)) >= MOSTLY * self.cells
+        if fits and not (former == NUMBER and decimal == ","):
+            return former
         counts = {form: self._count_cells((form,)) for form in (*NUMBERS, *TIMES)}
         best = max(counts, key=lambda form: counts[form])
         ties = [form for form in counts if counts[form] == counts[best]]

@@ -101,14 +101,14 @@ def read_extra_columns(text: str, other: str) -> dict[str, str]:
     from tensorflow_metadata.proto.v0.schema_pb2 import BYTES
 
     kinds = {feature.name: feature.type for feature in _parse(text).feature}
-    known = {feature.name for feature in _parse(other).feature}
-    if lacks := sorted(known - kinds.keys()):
+    names = {feature.name for feature in _parse(other).feature}
+    if lacks := sorted(names - kinds.keys()):
         raise UsageError(
             f"The schema has no feature {', '.join(lacks)}.",
             "The data in this folder is of another kind, or has other columns of group and time.",
             "Import with the options of the first import, or into a folder of its own.",
         )
-    extra = {name: kind for name, kind in kinds.items() if name not in known}
+    extra = {name: kind for name, kind in kinds.items() if name not in names}
     return {name: "category" if kind == BYTES else "number" for name, kind in extra.items()}
 
 
@@ -189,7 +189,7 @@ def _find_block(text: str, kind: str, name: str) -> tuple[int, int]:
     """Returns the start and end of the block of that name."""
     # Comments and values come first, so that what looks like a block in them is none.
     starts = re.compile(rf"{_TOKENS.pattern} | (?P<start>\b{kind}\s*:?\s*\{{)", re.VERBOSE)
-    for match in (each for each in starts.finditer(text) if each["start"]):
+    for match in (start for start in starts.finditer(text) if start["start"]):
         tokens, depth, end = _TOKENS.finditer(text, match.end()), 1, len(text)
         while depth and (token := next(tokens, None)):
             depth += {"{": 1, "}": -1}.get(token[0], 0)

@@ -17,14 +17,14 @@ _LAYOUTS = (
 )
 
 
-def find_source(src: Path, known: Collection[str] = ()) -> Source:
-    """Detects the layout of a folder or file, and opens it; `known` are the labels of earlier spans.
+def find_source(src: Path, domain: Collection[str] = ()) -> Source:
+    """Detects the layout of a folder or file, and opens it; `domain` are the labels of earlier spans.
 
     Raises UsageError if it does not exist, or a label cannot be used, and DataRefused if no layout fits,
     several do, or it cannot be read.
     """
     try:
-        return _find_source(src, known)
+        return _find_source(src, domain)
     except OSError as error:
         raise DataRefused(
             f"{error.filename or src} cannot be read ({error.strerror}).",
@@ -33,9 +33,9 @@ def find_source(src: Path, known: Collection[str] = ()) -> Source:
         ) from None
 
 
-def _find_source(src: Path, known: Collection[str]) -> Source:
+def _find_source(src: Path, domain: Collection[str]) -> Source:
     if src.is_file() and src.suffix.lower() in manifest.SUFFIXES:
-        return manifest.open_manifest(src, known)
+        return manifest.open_manifest(src, domain)
     if src.is_file() and tfrecords.is_tfrecord(src):
         return tfrecords.open_tfrecords([src])
     if src.is_file():
@@ -54,7 +54,7 @@ def _find_source(src: Path, known: Collection[str]) -> Source:
             f"Name one: `edgeline data import {shlex.quote(str(manifests[0]))} --data DIR`.",
         )
     if manifests and not records:
-        return manifest.open_manifest(manifests[0], known)
+        return manifest.open_manifest(manifests[0], domain)
     with_photos = [folder for folder in folders if find_photos(folder)]
     kinds = [
         *(["a manifest"] if manifests else []),
@@ -71,7 +71,7 @@ def _find_source(src: Path, known: Collection[str]) -> Source:
     if records:
         return tfrecords.open_tfrecords(records)
     if with_photos:
-        return open_folders(src, folders, known)
+        return open_folders(src, folders, domain)
     content = f"photos ({loose[0].name}, ...) without labels" if loose else "no photo"
     raise DataRefused(
         f"{src} contains {content} ({len(entries)} entries).", "It has no known layout.", _LAYOUTS

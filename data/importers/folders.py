@@ -30,13 +30,13 @@ _UNREAD_SUFFIXES = frozenset(
 )
 
 
-def open_folders(root: Path, folders: Sequence[Path], known: Collection[str]) -> Source:
+def open_folders(root: Path, folders: Sequence[Path], domain: Collection[str]) -> Source:
     """Opens the class folders of `root`, or of each of its split folders.
 
     The model learns from the split `train`, and the first of `val`, `eval` and `test` that is there is eval;
     other splits are left out, and so is one whose photos lie in no class folder. If `train` or eval is
     missing, photos are split as in a folder a class. A photo beside class folders is refused as unlabelled.
-    `known` are the labels of earlier spans.
+    `domain` are the labels of earlier spans.
 
     Raises DataRefused if a class folder has no photo, the folders are spans or have the classes in them, or
     some are splits and others not, and UsageError if the name of a folder cannot be a label.
@@ -64,7 +64,7 @@ def open_folders(root: Path, folders: Sequence[Path], known: Collection[str]) ->
     if others or splits.keys() <= loose:
         if not others:
             _check_unlisted(root, splits.values())
-        return _open_class_folders(root, {"": folders}, known)
+        return _open_class_folders(root, {"": folders}, domain)
     if len(named) > len(splits):
         raise DataRefused(
             f"{root} has {', '.join(named)}.",
@@ -73,21 +73,21 @@ def open_folders(root: Path, folders: Sequence[Path], known: Collection[str]) ->
         )
     unlabelled = [splits.pop(name).name for name in sorted(loose)]
     sides = [next((splits[name] for name in likely if name in splits), None) for likely in (_TRAIN, _EVAL)]
-    taken = {side: folder for side, folder in zip(SPLITS, sides, strict=True) if folder}
-    classes = {side if all(sides) else "": _list_folders(folder) for side, folder in taken.items()}
-    source = _open_class_folders(root, classes, known)
-    parts = [f"{folder.name}/ is {side}" for side, folder in taken.items()] if all(sides) else []
+    folder_of = {side: folder for side, folder in zip(SPLITS, sides, strict=True) if folder}
+    classes = {side if all(sides) else "": _list_folders(folder) for side, folder in folder_of.items()}
+    source = _open_class_folders(root, classes, domain)
+    parts = [f"{folder.name}/ is {side}" for side, folder in folder_of.items()] if all(sides) else []
     parts += [
         f"{folder.name}/ ({len(find_photos(folder))} photos) is left out for trying the pushed model"
         for folder in splits.values()
-        if folder not in taken.values()
+        if folder not in folder_of.values()
     ]
     parts += [f"{name}/ is left out, as its photos have no label" for name in unlabelled]
     about = f": {', '.join(parts)}" if parts else ""
     return replace(
         source,
         layout=f"one folder per split, each with {source.layout}{about}",
-        offers=chain(source.offers, _refuse_unlabelled(root, taken.values())),
+        offers=chain(source.offers, _refuse_unlabelled(root, folder_of.values())),
     )
 
 
@@ -121,7 +121,7 @@ def _list_folders(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(HIDDEN))
 
 
-def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]], known: Collection[str]) -> Source:
+def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]], domain: Collection[str]) -> Source:
     """Opens class folders, given by their split, which is empty if the source has none."""
     classes = {folder: side for side, of_side in folders.items() for folder in of_side}
     labels = {
@@ -138,8 +138,8 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]], known
         )
     inners = [_find_inner(folder, paths) for folder, paths in photos.items()]
     inner, shared = set[str]().union(*inners), set.intersection(*inners)
-    is_known, outer = bool(filled & {*known}), join_names(sorted(filled))
-    if (inner & {*known} and not is_known) or (len(filled) == 1 < len(inner) and not known):
+    is_known, outer = bool(filled & {*domain}), join_names(sorted(filled))
+    if (inner & {*domain} and not is_known) or (len(filled) == 1 < len(inner) and not domain):
         raise DataRefused(
             f"{root} has {outer}, with folders of photos in them: {join_names(sorted(inner))}.",
             "A folder of the source is a class, whatever folders are in it.",

@@ -35,8 +35,8 @@ class Guess:
     lists_photos: bool  # whether it is the manifest of photos
 
 
-def guess_columns(src: str, query: str, sheet: str, known: Collection[str] = ()) -> Guess:
-    """Guesses from the first rows of a table, and the `known` labels of earlier ones.
+def guess_columns(src: str, query: str, sheet: str, labels: Collection[str] = ()) -> Guess:
+    """Guesses from the first rows of a table, and the `labels` labels of earlier ones.
 
     Raises as `open_table` does.
     """
@@ -62,7 +62,7 @@ def guess_columns(src: str, query: str, sheet: str, known: Collection[str] = ())
         if len(set(columns[name])) <= _MOST_CLASSES and max(map(len, columns[name])) <= _LONGEST_LABEL
     ]
     named = [name for likely in _LABELS for name in classes if name.lower() == likely]
-    counts = {name: sum(cell in known for cell in columns[name]) for name in classes}
+    counts = {name: sum(cell in labels for cell in columns[name]) for name in classes}
     earlier = [name for name, count in counts.items() if count and count == max(counts.values())]
     label = (earlier or named or classes[-1:] or [""])[0]
     return Guess(table.shown, table.header, label, text, len(few) - 1 <= _FEW_OTHERS, photos)

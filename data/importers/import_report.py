@@ -34,12 +34,12 @@ def warn_of_spellings(labels: Collection[str]) -> tuple[str, ...]:
     )
 
 
-def check_spelling(shown: str, labels: Collection[str], known: Collection[str]) -> None:
+def check_spelling(shown: str, labels: Collection[str], earlier: Collection[str]) -> None:
     """Refuses labels if none is known, or one differs only in capitals, blanks, zeros or Unicode's forms.
 
     Raises DataRefused, since each of them would become a class of its own.
     """
-    by_letters, new = {_fold(label): label for label in known}, [n for n in labels if n not in known]
+    by_letters, new = {_fold(label): label for label in earlier}, [n for n in labels if n not in earlier]
     cure = "Write labels as in earlier spans, or import into a folder of its own."
     for label in new:
         if (other := by_letters.get(_fold(label))) is not None:
@@ -48,9 +48,9 @@ def check_spelling(shown: str, labels: Collection[str], known: Collection[str]) 
                 "Each spelling would be a class of its own.",
                 cure,
             )
-    if known and len(new) > 1 and len(new) == len(labels):
+    if earlier and len(new) > 1 and len(new) == len(labels):
         raise DataRefused(
-            f"{shown} has the labels {join_names(new)}, and earlier spans {join_names(sorted(known))}.",
+            f"{shown} has the labels {join_names(new)}, and earlier spans {join_names(sorted(earlier))}.",
             "Without a label in common, they may answer another question, or name its classes differently.",
             f"{cure} Labels that are really new can be added to schema.pbtxt first.",
         )

@@ -80,31 +80,31 @@ def import_photos(
         )
     _, in_schema = read_schema(data_dir)  # one that takes no labels is refused before anything is written
     labels = {PhotoSpan.of(span): read_corrected(span) for span in find_usable_spans(data_dir)}
-    known = KnownPhotos(labels)
-    source = find_source(src, {*known.labels, *in_schema})
-    found = ImportReport(src, source.layout)
+    earlier = KnownPhotos(labels)
+    source = find_source(src, {*earlier.labels, *in_schema})
+    report = ImportReport(src, source.layout)
     settings = limits or DataSettings()
-    look = partial(read_look, limits=settings)
-    in_use = sorted((label for label in known.labels if not find_fault(label)), key=_make_natural_key)
+    read = partial(read_look, limits=settings)
+    in_use = sorted((label for label in earlier.labels if not find_fault(label)), key=_make_natural_key)
     try:
         with (
             closing(DecoderProcess(read_time_taken, _SECONDS, _GIGABYTES)) as when_taken,
-            closing(DecoderProcess(look, _SECONDS, _LOOK_GIGABYTES)) as decode,
+            closing(DecoderProcess(read, _SECONDS, _LOOK_GIGABYTES)) as decode,
         ):
             make_look = _LookMaker(decode, describe)
-            importer = _Importer(found, source, known, when_taken, make_look)
+            importer = _Importer(report, source, earlier, when_taken, make_look)
 
             def finish(rows: list[LabelRow]) -> list[LabelRow]:
                 check_spelling(str(src), importer.list_labels(), {*in_use, *in_schema})
                 if least:
-                    check_classes(str(src), "photo", _count_labels(labels, found.added))
+                    check_classes(str(src), "photo", _count_labels(labels, report.added))
                 fraction = settings.eval_fraction
                 return _assign_sessions_and_splits(data_dir, labels, fraction, importer, make_look)
 
             rows = iter(importer)
             first = next(rows, None)
             if first:
-                found.span = span = write_span(data_dir, chain([first], rows), finish)
+                report.span = span = write_span(data_dir, chain([first], rows), finish)
                 keep_looks(data_dir, span, {new.row.photo: new.look for new in importer.photos if new.look})
     except OSError as error:
         raise EdgelineError(
@@ -112,9 +112,9 @@ def import_photos(
             "Nothing was imported.",
             "Free disk space or grant write permission there, then import again.",
         ) from None
-    missing = source.searched if "missing" in found.refused else ""
-    if not found.added and not found.known and not found.relabelled:
-        refused = ", ".join(f"{len(at)} {reason} ({at[0]}, ...)" for reason, at in found.refused.items())
+    missing = source.searched if "missing" in report.refused else ""
+    if not report.added and not report.known and not report.relabelled:
+        refused = ", ".join(f"{len(at)} {reason} ({at[0]}, ...)" for reason, at in report.refused.items())
         raise DataRefused(
             f"{src} is {source.layout}, but none of its photos can be imported: {refused or 'it is empty'}.",
             f"There is nothing to train on.{f' {missing}' if missing else ''}",
@@ -122,22 +122,22 @@ def import_photos(
         )
     # A new schema also gets the labels of earlier spans; an existing one has them already.
     schema = build_photo_schema(list(dict.fromkeys([*in_use, *importer.list_labels()])))
-    found.written, found.new_labels = add_files(data_dir, schema, importer.list_labels(), "photo")
-    found.added = {label: found.added[label] for label in sorted(found.added, key=_make_natural_key)}
-    found.conflicts = importer.list_conflicts()
-    found.conflicting = len(found.conflicts)
+    report.written, report.new_labels = add_files(data_dir, schema, importer.list_labels(), "photo")
+    report.added = {label: report.added[label] for label in sorted(report.added, key=_make_natural_key)}
+    report.conflicts = importer.list_conflicts()
+    report.conflicting = len(report.conflicts)
     unusable = Counter(label for _, label in importer.unusable)
-    usable = {label: n - unusable[label] for label, n in _count_labels(labels, found.added).items()}
-    found.warnings = (
+    usable = {label: n - unusable[label] for label, n in _count_labels(labels, report.added).items()}
+    report.warnings = (
         *filter(None, [missing]),
         *source.warnings,
         *([_NO_EVAL] if importer.only_train else []),
         *importer.warn_of_unusable(),
         *warn_of_few("photo", usable, least),
-        *warn_of_spellings([label for label in found.added if label not in in_schema]),
+        *warn_of_spellings([label for label in report.added if label not in in_schema]),
         *make_look.warnings,
     )
-    return found
+    return report
 
 
 def _count_labels(labels: Mapping[PhotoSpan, Sequence[LabelRow]], added: Mapping[str, int]) -> dict[str, int]:
@@ -157,18 +157,18 @@ def _assign_sessions_and_splits(
     looks = list[tuple[LabelRow, bytes]]()
     if any(photo.look for photo in importer.photos):
         looks = list(read_known_looks(data_dir, labels, make_look, described=make_look.describe is not None))
-    found = importer.report
-    grouped, found.groups, found.joined = group_photos(importer.photos, looks)
-    known, splits = list(chain(*labels.values())), dict[str, str]()
+    report = importer.report
+    grouped, report.groups, report.joined = group_photos(importer.photos, looks)
+    earlier, splits = list(chain(*labels.values())), dict[str, str]()
     for span in map(PhotoSpan.of, find_spans(data_dir)):
         with suppress(DataRefused):  # an excluded span may be damaged
             for row in labels[span] if span in labels else read_labels(span):
                 split = row.split if row.split in SPLITS else ""
                 splits[get_session(row)] = splits.get(get_session(row)) or split
-    rows = assign_splits(grouped, known, splits, eval_fraction)
-    given = {row.split for row in (*known, *(new.row for new in importer.photos))}
-    importer.only_train = given == {"train"}
-    found.eval = dict(sorted(Counter(row.label for row in rows if row.split == "eval").items()))
+    rows = assign_splits(grouped, earlier, splits, eval_fraction)
+    sides = {row.split for row in (*earlier, *(new.row for new in importer.photos))}
+    importer.only_train = sides == {"train"}
+    report.eval = dict(sorted(Counter(row.label for row in rows if row.split == "eval").items()))
     return rows
 
 
@@ -203,7 +203,7 @@ class _Importer:
         places = defaultdict[str, list[str]](list)
         for photo in self.photos:
             places[photo.row.photo.partition(".")[0]].append(f"{photo.where} is {photo.row.label!r}")
-        return tuple(", ".join(found) for found in places.values() if len(found) > 1)
+        return tuple(", ".join(files) for files in places.values() if len(files) > 1)
 
     def warn_of_unusable(self) -> Iterator[str]:
         """Yields warnings of the photos that a run will reject."""
@@ -243,17 +243,17 @@ class _Importer:
         suffix = PurePath(photo.where).suffix.lower()
         modified = min(max(photo.modified, 0), _LAST_TIME)
         written_at = format_utc(datetime.fromtimestamp(modified, timezone.utc))
-        taken: str | None = photo.captured_at
-        if not taken and may_have_exif(photo.data):
+        captured_at: str | None = photo.captured_at
+        if not captured_at and may_have_exif(photo.data):
             with suppress(RowRejected):  # ingest will judge it
-                taken = self._when_taken(photo.data)
+                captured_at = self._when_taken(photo.data)
         row = LabelRow(
             photo=digest + (suffix if suffix in PHOTO_SUFFIXES else ".jpg"),
             label=photo.label,
             lane_id=photo.lane_id or UNKNOWN_LANE,
             # Copies in two splits do not form a session; ingest finds them.
             session_id=photo.session_id or "-".join(filter(None, (digest[:_SESSION_DIGITS], photo.split))),
-            captured_at=taken or written_at,
+            captured_at=captured_at or written_at,
             split=photo.split,
         )
         is_repeated = len(self.labels_of[digest]) > 1
@@ -266,7 +266,7 @@ class _Importer:
             except RowRejected as rejected:
                 self.unusable.add((digest, photo.label))
                 self._rejected[rejected.reason].append(f"{photo.where}: {rejected.detail}")
-        self.photos.append(NewPhoto(row, photo.where, photo.name, photo_look, taken))
+        self.photos.append(NewPhoto(row, photo.where, photo.name, photo_look, captured_at))
         return row, None if is_repeated else photo.data
 
 

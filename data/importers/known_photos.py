@@ -35,8 +35,8 @@ def hash_photo(photo: bytes) -> str:
 def read_corrected(span: Span) -> list[LabelRow]:
     """Reads the rows of a span with the labels that people corrected. Raises as `read_labels` does."""
     corrections, rows = read_corrections(span), read_labels(span)
-    made = [find_correction(corrections, row.photo, row.label) for row in rows]
-    return [replace(row, label=new.label) if new else row for row, new in zip(rows, made, strict=True)]
+    changes = [find_correction(corrections, row.photo, row.label) for row in rows]
+    return [replace(row, label=new.label) if new else row for row, new in zip(rows, changes, strict=True)]
 
 
 class KnownPhotos:
@@ -81,22 +81,22 @@ def read_known_looks(
     again, as is one of an older version; if photos are `described`, so is one without a network's features.
     """
     for span, rows in spans.items():
-        known, fresh = _Looks(), _Looks()
+        saved, fresh = _Looks(), _Looks()
         with suppress(OSError, ValueError):
-            known = msgspec.msgpack.decode(_find_file(data_dir, span).read_bytes(), type=_Looks)
+            saved = msgspec.msgpack.decode(_find_file(data_dir, span).read_bytes(), type=_Looks)
         if described:
-            known = {key: kept for key, kept in known.items() if not kept or len(kept) == SIDE * SIDE + SIZE}
+            saved = {key: look for key, look in saved.items() if not look or len(look) == SIDE * SIDE + SIZE}
         for row in rows:
             with suppress(RowRejected):
                 key = _make_key(span, row.photo)
-                if key in known:
-                    fresh[key] = known[key]
+                if key in saved:
+                    fresh[key] = saved[key]
                 else:
                     photo, fresh[key] = span.read(row.photo), None  # stays None where a run rejects the photo
                     fresh[key] = look(photo)
                 if photo_look := fresh[key]:
                     yield row, photo_look
-        if fresh != known:
+        if fresh != saved:
             _write(data_dir, span, fresh)
 
 

@@ -30,15 +30,15 @@ def find_known_rows(
     spans = find_usable_spans(data_dir)
     if not spans:
         return Counter()
-    new, held = Counter(digest_row(row, forms) for row in rows), set[bytes]()
+    new, earlier = Counter(digest_row(row, forms) for row in rows), set[bytes]()
     for span in spans:
         cells = (row for row in read_span(span, list(forms)) if forms.keys() <= row.keys())
-        known = Counter(digest_row([row[name] for name in forms], forms) for row in cells)
-        if known == new:
+        existing = Counter(digest_row([row[name] for name in forms], forms) for row in cells)
+        if existing == new:
             return new
-        held |= known.keys()
+        earlier |= existing.keys()
     are_different = len(new) >= _DIFFERENT * new.total()
-    return Counter({row: count for row, count in new.items() if are_different and row in held})
+    return Counter({row: count for row, count in new.items() if are_different and row in earlier})
 
 
 def count_relabelled(data_dir: Path, labels: Iterable[tuple[str, str]]) -> int:

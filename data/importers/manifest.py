@@ -29,17 +29,17 @@ _KNOWN_NAMES = frozenset(name for names in _COLUMN_NAMES.values() for name in na
 Record = tuple[int, Mapping[str, Any]]
 
 
-def open_manifest(manifest: Path, known: Collection[str]) -> Source:
+def open_manifest(manifest: Path, domain: Collection[str]) -> Source:
     """Opens the photos that a manifest lists by paths relative to its folder.
 
-    Of several columns of labels, the first with one of the `known` labels counts, else the first.
+    Of several columns of labels, the first with a label of `domain` counts, else the first.
 
     Raises DataRefused if it cannot be read as a manifest with columns for photo and label, and UsageError if
     a label or a split cannot be used, or a lane, session or time holds a control character.
     """
     lines = manifest.suffix.lower() in (".jsonl", ".ndjson")
     records = list(_read_json(manifest) if lines else _read_csv(manifest))
-    columns = _find_columns(manifest, records, known)
+    columns = _find_columns(manifest, records, domain)
     cells = [_read_cells(manifest, line, record, columns) for line, record in records]
     return Source(
         f"a manifest ({manifest.name}, {len(cells)} rows)",
@@ -98,7 +98,7 @@ def _make_record(manifest: Path, line: int, pairs: Iterable[tuple[str, Any]]) ->
     return record
 
 
-def _find_columns(manifest: Path, records: Sequence[Record], known: Collection[str]) -> dict[str, str]:
+def _find_columns(manifest: Path, records: Sequence[Record], domain: Collection[str]) -> dict[str, str]:
     """Returns the manifest's own name for each of our columns that it has."""
     present = dict.fromkeys(name for _, record in records for name in record)
     columns = {
@@ -119,7 +119,7 @@ def _find_columns(manifest: Path, records: Sequence[Record], known: Collection[s
         )
     for name in _COLUMN_NAMES["label"]:
         cells = (record.get(name) for _, record in records)
-        if any(unicodedata.normalize("NFC", str(cell)).strip() in known for cell in cells):
+        if any(unicodedata.normalize("NFC", str(cell)).strip() in domain for cell in cells):
             return columns | {"label": name}
     return columns
 

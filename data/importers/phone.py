@@ -134,9 +134,9 @@ def _leave_out_known(
             continue
         moved[place] = ""
         if checked[place] not in known_answers or not known_rows.issuperset(map(make_key, waiting)):
-            for each in waiting:
+            for record in waiting:
                 moved[place] = f"{name}:{line}"
-                line += 1 + sum(cell.count("\n") for cell in each.values())
+                line += 1 + sum(cell.count("\n") for cell in record.values())
             new += waiting
         waiting = []
     new += waiting
@@ -178,8 +178,8 @@ def _check_kind(name: str, data_dir: Path) -> None:
         )
 
 
-def _check_labels(given: set[str], workload: Workload) -> None:
-    if unknown := sorted(given - {"", *workload.labels}):
+def _check_labels(labels: set[str], workload: Workload) -> None:
+    if unknown := sorted(labels - {"", *workload.labels}):
         raise DataRefused(
             f"The export has the label {join_names(unknown)}, which {workload.name} does not have.",
             "A run would quarantine the examples with it.",
@@ -191,15 +191,15 @@ def _add_served(source: Path, span: Span) -> str:
     """Adds the answers that a span lacks, of all that a phone holds; returns a sentence."""
     target, file = Path(str(span.path), SERVED), io.StringIO(newline="")
     lines = read_lines(target, (span.name,), "surrogateescape") if target.is_file() else ()
-    held = [text for line in lines if (text := line.rstrip("\r\n"))]  # without the `sep=,` of Excel
-    held, known = held or source.read_text("utf-8").splitlines()[:1], {*held}
-    header = [name.strip() for name in next(csv.reader(held))]  # an app's own may be in another order
+    old_lines = [text for line in lines if (text := line.rstrip("\r\n"))]  # without the `sep=,` of Excel
+    old_lines, old_set = old_lines or source.read_text("utf-8").splitlines()[:1], {*old_lines}
+    header = [name.strip() for name in next(csv.reader(old_lines))]  # an app's own may be in another order
     writer = csv.DictWriter(file, header, extrasaction="ignore", lineterminator="\n")
     writer.writerows(_read(source))
-    new = [line for line in file.getvalue().splitlines() if line not in known]
-    content = "".join(f"{line}\n" for line in (*held, *new))
+    new = [line for line in file.getvalue().splitlines() if line not in old_set]
+    content = "".join(f"{line}\n" for line in (*old_lines, *new))
     replace_file(target, content.encode(errors="surrogateescape"))  # a row that is not UTF-8 stays as it is
-    return f"{span.name}/{SERVED} has {len(held) + len(new) - 1:,} answers of phones."
+    return f"{span.name}/{SERVED} has {len(old_lines) + len(new) - 1:,} answers of phones."
 
 
 def _read(path: Path) -> list[dict[str, str]]:

@@ -32,7 +32,7 @@ class NewPhoto:
 
 
 def group_photos(
-    photos: Sequence[NewPhoto], known: Sequence[tuple[LabelRow, bytes]]
+    photos: Sequence[NewPhoto], earlier: Sequence[tuple[LabelRow, bytes]]
 ) -> tuple[list[LabelRow], tuple[tuple[str, ...], ...], tuple[str, ...]]:
     """Gives each photo without a session that of its near twin in an earlier span, or one with its group.
 
@@ -49,7 +49,7 @@ def group_photos(
         if photo.look is not None:
             kinds[photo.row.label, photo.row.split].append(number)
     for (label, split), numbers in kinds.items():
-        others = [] if split else [item for item in known if item[0].label == label]
+        others = [] if split else [item for item in earlier if item[0].label == label]
         looks = [photos[number].look or b"" for number in numbers] + [look for _, look in others]
         pairs = _pair_neighbours([photos[number] for number in numbers])
         alike = find_same(stack_looks(looks), compute_features(looks), len(numbers), pairs)

@@ -13,19 +13,19 @@ _LACKING = 10.0
 
 
 def assign_splits(
-    rows: Sequence[LabelRow], known: Iterable[LabelRow], kept_splits: Mapping[str, str], fraction: float
+    rows: Sequence[LabelRow], earlier: Iterable[LabelRow], kept_splits: Mapping[str, str], fraction: float
 ) -> list[LabelRow]:
     """Returns the new rows with the split of their sessions; a known session keeps its split.
 
     Args:
         rows: The rows of the new span; a split that the source gives is taken as it is.
-        known: The rows of all usable spans.
+        earlier: The rows of all usable spans.
         kept_splits: The split of each session of any span; empty where the hash decides.
         fraction: Share of the examples of each class that eval should have.
 
     Raises UsageError if a session would be in two splits.
     """
-    known = list(known)
+    earlier = list(earlier)
     ends = Ends()
     for session, side in kept_splits.items():
         ends = ends if side else ends.with_group(session)
@@ -40,16 +40,16 @@ def assign_splits(
                 "A session must not be in both splits, or eval would overestimate the model.",
                 "Correct its split, or name another session; nothing was imported.",
             )
-    total, taken = Counter(row.label for row in (*known, *rows)), Counter[str]()
+    total, in_eval = Counter(row.label for row in (*earlier, *rows)), Counter[str]()
     new: dict[str, Counter[str]] = defaultdict(Counter)
     sessions_of: dict[str, set[str]] = defaultdict(set)
-    for row in (*known, *rows):
+    for row in (*earlier, *rows):
         session = get_session(row)
         sessions_of[row.label].add(session)
         if session not in splits:
             new[session][row.label] += 1
         elif splits[session] == "eval":
-            taken[row.label] += 1
+            in_eval[row.label] += 1
     total = Counter({label: count for label, count in total.items() if len(sessions_of[label]) > 1})
 
     def cost(counts: Mapping[str, int], without: float) -> float:
@@ -64,11 +64,11 @@ def assign_splits(
     by_size = sorted(by_hash, key=lambda session: new[session].total())
     for sessions, without in ((by_hash, 0.0), (by_size, _LACKING)):
         for session in sessions:
-            before = {label: taken[label] for label in new[session]}
-            after = {label: taken[label] + count for label, count in new[session].items()}
+            before = {label: in_eval[label] for label in new[session]}
+            after = {label: in_eval[label] + count for label, count in new[session].items()}
             if session not in chosen and cost(after, without) < cost(before, without):
                 chosen.add(session)
-                taken.update(new[session])
+                in_eval.update(new[session])
     if not chosen and "eval" not in splits.values() and len(splits) + len(new) > 1:
         chosen.update(by_hash[:1])  # no class has two sessions, and a run needs an eval split
     splits |= {session: "eval" if session in chosen else "train" for session in new}

@@ -145,8 +145,8 @@ def import_table(
     reserved = (*RESERVED, *(RESERVED_BY_WINDOWS if readings > 1 else ()))
     chosen = chosen or {}
     with TemporaryDirectory() as scratch:
-        given = list(dict.fromkeys(name for name in (text, label, group, time) if name))
-        table = open_table(str(src), Path(scratch), given, query, sheet)
+        own_columns = list(dict.fromkeys(name for name in (text, label, group, time) if name))
+        table = open_table(str(src), Path(scratch), own_columns, query, sheet)
         if not text and is_json(table.path):
             raise UsageError(
                 f"{src} has JSON lines, but no column of texts is named.",
@@ -155,7 +155,7 @@ def import_table(
             )
         if text and not group and own.get("group") in table.header:
             group = own["group"]
-            given = list(dict.fromkeys((*given, group)))
+            own_columns = list(dict.fromkeys((*own_columns, group)))
         for role, column in own.items():
             # A span has the group of a text under one name, whatever column it came from.
             is_read = not text or (role == "group" and not group)
@@ -165,23 +165,23 @@ def import_table(
                     f"A run reads the {role} from the same column each week.",
                     "Add or rename it, or import into a folder of its own.",
                 )
-        check_columns(table, [*given, *chosen])
+        check_columns(table, [*own_columns, *chosen])
         if not text:
-            read = [name for name, kind in chosen.items() if kind != LEAVE_OUT]
-            check_names(table.shown, [*read, time, "" if group == "group" else group], reserved)
-        check_once(table.shown, table.header, given if text else list(filter(None, table.header)), ())
+            used = [name for name, kind in chosen.items() if kind != LEAVE_OUT]
+            check_names(table.shown, [*used, time, "" if group == "group" else group], reserved)
+        check_once(table.shown, table.header, own_columns if text else list(filter(None, table.header)), ())
         if not text and len(table.header) > _MOST_COLUMNS:
             raise UsageError(
                 f"{table.shown} has {len(table.header):,} columns.",
                 f"A table may have {_MOST_COLUMNS:,} at most: each one is checked and learned separately.",
                 "Select the ones that matter, or reduce them to sums, means or principal components.",
             )
-        kept = {label: "label", group: "group"} if text else {name: name for name in table.header}
-        endings = _read_endings(data_dir, kept)
+        cell_of = {label: "label", group: "group"} if text else {name: name for name in table.header}
+        endings = _read_endings(data_dir, cell_of)
         # A number shows its form in the cells as they are.
-        profiled = replace(table, endings={name: end for name, end in endings.items() if name in given})
+        profiled = replace(table, endings={name: end for name, end in endings.items() if name in own_columns})
         profile = _profile_table(
-            profiled, given if text else table.header, label, {group, text} - {""}, group
+            profiled, own_columns if text else table.header, label, {group, text} - {""}, group
         )
         table = replace(table, endings=endings)
         is_first = not find_spans(data_dir)
@@ -214,7 +214,7 @@ def import_table(
         if text:
             kinds = Kinds({}, ())
         elif known_kinds is None:
-            kinds = find_kinds(table.shown, profile, forms, given, time, chosen, ask, reserved)
+            kinds = find_kinds(table.shown, profile, forms, own_columns, time, chosen, ask, reserved)
         elif chosen:
             raise UsageError(
                 f"{data_dir} has a schema, which fixes the kind of {', '.join(sorted(chosen))}.",
@@ -222,7 +222,7 @@ def import_table(
                 "Import without --category, --number and --leave-out, or into a folder of its own.",
             )
         else:
-            kinds = reuse_kinds(table.shown, profile, forms, known_kinds, columns, given)
+            kinds = reuse_kinds(table.shown, profile, forms, known_kinds, columns, own_columns)
         form = ISO if known_kinds is not None else forms.get(time, "")
         when = {time: columns.get(time) or Column(time, form)} if time else {}
         check_spelling(table.shown, counts, old_labels)
@@ -230,14 +230,14 @@ def import_table(
         late: tuple[str, ...] = ()
         if readings > 1:
             reread = partial(_read_readings, table, label, group, time, forms[time])
-            windows, made, late = _plan_windows(table.shown, reread, windows, profile.rows, time, is_first)
-            counts = {name: made[name] for name in counts} if is_first else counts
+            windows, sums, late = _plan_windows(table.shown, reread, windows, profile.rows, time, is_first)
+            counts = {name: sums[name] for name in counts} if is_first else counts
         new_counts = {name: count for name, count in counts.items() if name not in old_labels}
         warnings = (*late, *warn_of_few(noun, new_counts, least), *warn_of_spellings(new_counts))
         for name in (text, time, "" if text else group):
-            if name and (lost := profile.columns[label].cells - profile.columns[name].cells):
+            if name and (dropped := profile.columns[label].cells - profile.columns[name].cells):
                 warnings += (
-                    f"{noun.capitalize()}s that a run will quarantine, as {name} is empty: {lost:,}.",
+                    f"{noun.capitalize()}s that a run will quarantine, as {name} is empty: {dropped:,}.",
                 )
         unread = profile.columns.keys() - {label, group, time, *kinds.categories}
         photos = [c.name for c in profile.columns.values() if c.name in unread and c.names_photos()]
@@ -263,10 +263,10 @@ def _keep_roles(data_dir: Path, own: Mapping[str, str], label: str, group: str, 
     """Returns the columns of group and time: those of earlier spans, `own`. Raises UsageError on others."""
     group, time = group or own.get("group", ""), time or own.get("time", "")
     for role, column in (("label", label), ("group", group), ("time", time)):
-        known = own.get(role, column)
-        if known != column and (known or role != "label"):
-            has = f"the column {known}" if known else "no column"
-            cure = f"Pass --{role} {known}, rename the column," if known else f"Leave out --{role},"
+        earlier = own.get(role, column)
+        if earlier != column and (earlier or role != "label"):
+            has = f"the column {earlier}" if earlier else "no column"
+            cure = f"Pass --{role} {earlier}, rename the column," if earlier else f"Leave out --{role},"
             raise UsageError(
                 f"Earlier spans of {data_dir} have {has} as {role}, not {column}.",
                 f"A run reads the {role} from the same column each week.",
@@ -277,10 +277,10 @@ def _keep_roles(data_dir: Path, own: Mapping[str, str], label: str, group: str, 
 
 def _keep_readings(data_dir: Path, readings: int, time: str) -> int:
     """Returns the number of rows of an example: that of earlier spans. Raises UsageError on another one."""
-    known = read_readings(data_dir)
-    if readings and known not in (0, readings):
+    earlier = read_readings(data_dir)
+    if readings and earlier not in (0, readings):
         raise UsageError(
-            f"--readings is {readings}, and an example of earlier spans of {data_dir} has {known}.",
+            f"--readings is {readings}, and an example of earlier spans of {data_dir} has {earlier}.",
             "A model reads the same number of rows each week.",
             "Leave out --readings, or import into a folder of its own.",
         )
@@ -290,7 +290,7 @@ def _keep_readings(data_dir: Path, readings: int, time: str) -> int:
             "Without times, the readings of an example have no order.",
             "Name the column of times with --time COLUMN.",
         )
-    return readings or known or 1
+    return readings or earlier or 1
 
 
 def _read_readings(table: Table, label: str, group: str, time: str, form: str) -> Iterator[Reading]:
@@ -306,7 +306,7 @@ def _read_readings(table: Table, label: str, group: str, time: str, form: str) -
 
 def _plan_windows(
     shown: str,
-    read: Callable[[], Iterator[Reading]],
+    read_all: Callable[[], Iterator[Reading]],
     settings: DataSettings,
     rows: int,
     time: str,
@@ -316,27 +316,27 @@ def _plan_windows(
 
     Raises DataRefused if a run would refuse the readings of a first import.
     """
-    hours = choose_block_hours(((each.group, each.time) for each in read()), settings.readings)
+    hours = choose_block_hours(((reading.group, reading.time) for reading in read_all()), settings.readings)
     settings = settings.model_copy(update={"block_hours": hours})
-    made, late, first = count_windows(read(), settings)
-    found = f"{first.id}: {first.detail}" if first else ""
+    counts, late, first = count_windows(read_all(), settings)
+    detail = f"{first.id}: {first.detail}" if first else ""
     if is_first and late > GateSettings().max_quarantine_fraction * rows:
         raise DataRefused(
-            f"{late:,} of {rows:,} readings of {shown} are not in the order of time: {found}",
+            f"{late:,} of {rows:,} readings of {shown} are not in the order of time: {detail}",
             "A run would quarantine them: an example is the last readings of a group, in the order of rows.",
             f"Sort the rows by {time}, in which no two rows of a group may be the same, and name the machines"
             " with --group if there are several.",
         )
-    if is_first and sum(count > 1 for count in made.values()) < 2:
+    if is_first and sum(count > 1 for count in counts.values()) < 2:
         raise DataRefused(
-            f"{shown} has too few examples of {settings.readings} readings: {made.total()}, with"
-            f" {len(made)} labels.",
+            f"{shown} has too few examples of {settings.readings} readings: {counts.total()}, with"
+            f" {len(counts)} labels.",
             f"An example is that many rows of one group within a block of {hours:,} hours; training needs two"
             " classes, each with an example to learn from and one to evaluate on.",
             "Pass a smaller number with --readings, or import it together with more rows.",
         )
-    warning = f"Readings that a run will quarantine, as they are not in the order of time: {late:,}. {found}"
-    return settings, made, (warning,) if late else ()
+    warning = f"Readings that a run will quarantine, as they are not in the order of time: {late:,}. {detail}"
+    return settings, counts, (warning,) if late else ()
 
 
 def _write_span(
@@ -346,22 +346,22 @@ def _write_span(
     forms: Mapping[str, str],
     kinds: Kinds,
     when: Mapping[str, Column],
-    given: tuple[str, str, str, str],
+    roles: tuple[str, str, str, str],
     noun: str,
     windows: DataSettings,
 ) -> TableReport:
-    label, group, time, text = given
+    label, group, time, text = roles
     labels = tuple(sorted(profile.labels))
     numbers = tuple(kinds.numbers)
     own: dict[str, str | Mapping[str, Column]] = {"text_column": text, "group_column": group}
     if text:
         few = group and len(profile.columns[group].values or ()) in range(1, _MOST_SOURCES + 1)
-        kept = {"text": text, "label": label} | ({"group": group} if group else {})
-        kept |= {"source": group} if few else {}
+        cell_of = {"text": text, "label": label} | ({"group": group} if group else {})
+        cell_of |= {"source": group} if few else {}
         schema = build_text_schema(labels)
     else:
-        read = [name for column in kinds.numbers.values() for name in (column.name, column.until)]
-        kept = {name: name for name in (time, group, *read, *kinds.categories, label) if name}
+        used = [name for column in kinds.numbers.values() for name in (column.name, column.until)]
+        cell_of = {name: name for name in (time, group, *used, *kinds.categories, label) if name}
         passing = [name for name, column in kinds.numbers.items() if column.part in (MONTH, DAYS)]
         readings = windows.readings
         schema = build_table_schema(labels, numbers, kinds.categories, group, time, passing, readings)
@@ -379,16 +379,16 @@ def _write_span(
                 cells = item[1]
                 for name, column in targets.items():
                     cells[name] = _rewrite_cell(cells[name], forms[name], column)
-                yield [cells[name] for name in kept.values()]
+                yield [cells[name] for name in cell_of.values()]
 
     def fill(folder: Path) -> None:
         path = folder / ("texts.csv" if text else "table.csv")
         # A lone surrogate, which JSON can hold, becomes a question mark.
         with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(kept)
+            writer.writerow(cell_of)
             for row in read_cells():
-                if not known or digest_row(row, compared) not in known:
+                if not earlier or digest_row(row, compared) not in earlier:
                     writer.writerow(row)
                     if text:
                         times_written[digest_text(row[0])] += 1
@@ -398,9 +398,9 @@ def _write_span(
             usual = GateSettings().max_quarantine_fraction
             allowed = min(_MOST_QUARANTINED, round(usual + repeated / profile.rows, 2))
         # The files come first: a span left without them would be added again by the next attempt.
-        written, added = add_files(data_dir, schema, labels, noun, allowed, windows, **own)
+        files, added = add_files(data_dir, schema, labels, noun, allowed, windows, **own)
         new_labels.extend(added)
-        if allowed and data_dir / WORKLOAD in written:
+        if allowed and data_dir / WORKLOAD in files:
             remarks.append(
                 f"{repeated:,} of {profile.rows:,} texts are there more than once, and a run keeps one of"
                 f" each: gate.max_quarantine_fraction in {WORKLOAD} is {allowed}."
@@ -409,9 +409,9 @@ def _write_span(
     new_labels = list[str]()
     times_written, remarks = Counter[str](), list(_list_remarks(profile, label, group))
     # The last cell of a text may be its source, which is its group once more, if there are few of them.
-    compared = {n: targets[n].form if n in targets else "" for n in kept if not (text and n == "source")}
-    known = find_known_rows(data_dir, compared, read_cells())
-    count = known.total()
+    compared = {n: targets[n].form if n in targets else "" for n in cell_of if not (text and n == "source")}
+    earlier = find_known_rows(data_dir, compared, read_cells())
+    count = earlier.total()
     if text and (relabelled := count_relabelled(data_dir, ((cells[0], cells[1]) for cells in read_cells()))):
         remarks.append(
             f"{relabelled:,} texts have another label in earlier spans. A run will quarantine the old and"

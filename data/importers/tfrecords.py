@@ -43,8 +43,8 @@ def open_tfrecords(files: Sequence[Path]) -> Source:
     """
     if odd := [file for file in files if not file.is_file()]:
         raise DataRefused(f"{odd[0]} is not a file.", "TFRecords are read from files.", "Move it elsewhere.")
-    found = [file for name in _NAMES if (file := files[0].parent / name).exists()]
-    names = _read_names(found[0]) if found else {}
+    lists = [file for name in _NAMES if (file := files[0].parent / name).exists()]
+    names = _read_names(lists[0]) if lists else {}
     offers = (offer for file in files for offer in _read_photos(file, names))
     layout = "1 TFRecord file" if len(files) == 1 else f"{len(files)} TFRecord files"
     return Source(layout, offers, None, tuple(names.values()))

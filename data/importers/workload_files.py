@@ -82,13 +82,13 @@ def add_files(
     workload of rows. Returns the files that were written or changed, and the added labels. Raises as
     `read_schema` does.
     """
-    written, workload = list[Path](), data_dir / WORKLOAD
-    existing, known = read_schema(data_dir)
-    added = tuple(label for label in labels if label not in known) if existing else ()
+    files, workload = list[Path](), data_dir / WORKLOAD
+    existing, labels_before = read_schema(data_dir)
+    added = tuple(label for label in labels if label not in labels_before) if existing else ()
     if not existing or added:
         schema = add_labels(existing, added) if existing else schema
         replace_file(data_dir / SCHEMA, schema.encode())
-        written.append(data_dir / SCHEMA)
+        files.append(data_dir / SCHEMA)
     if not workload.exists():
         # JSON strings are valid YAML, in which a folder named `no` or `2026` stays a text.
         own = "".join(f"\n{key}:{_format_yaml(value)}" for key, value in columns.items() if value != {})
@@ -97,8 +97,8 @@ def add_files(
         more += _GATE.format(quarantined=quarantined) if quarantined else ""
         text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own, more=more)
         replace_file(workload, text.encode())
-        written.append(workload)
-    return tuple(written), added
+        files.append(workload)
+    return tuple(files), added
 
 
 def read_roles(data_dir: Path) -> dict[str, str]:

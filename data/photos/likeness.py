@@ -58,21 +58,21 @@ class Alike:
 
 
 def find_alike(
-    looks: Looks, asked: int, neighbours: _Ints = NO_PAIRS, bounds: tuple[float, float] = (ALIKE, IN_BURST)
+    looks: Looks, queries: int, neighbours: _Ints = NO_PAIRS, bounds: tuple[float, float] = (ALIKE, IN_BURST)
 ) -> Alike:
-    """Compares the first `asked` looks with all; memory does not grow with the number of pairs.
+    """Compares the first `queries` looks with all; memory does not grow with the number of pairs.
 
     A group of more than 24 looks and a tenth of all is compared again within itself, without its own common
     part and with bounds halfway to 1, until it falls apart: if everything looks alike, looks say nothing.
 
     Args:
         looks: uint8 [n, 256].
-        asked: k of `Alike`.
+        queries: k of `Alike`.
         neighbours: [m, 2], pairs that time or number make likely; the second bound is enough for them.
         bounds: Correlations, -1..1.
     """
     unit = normalize_looks(looks)
-    groups, twins = _link_looks(unit, asked, bounds[0])
+    groups, twins = _link_looks(unit, queries, bounds[0])
     first, second = neighbours.T
     near = np.einsum("ij,ij->i", unit[first], unit[second]) >= bounds[1]
     groups = join_pairs(groups, first[near], second[near])
@@ -80,7 +80,7 @@ def find_alike(
     sizes = np.bincount(groups)
     for group in np.flatnonzero(sizes > max(_FEW, len(looks) // _MOST_SHARE)):
         members = np.flatnonzero(groups == group)
-        within = int(np.searchsorted(members, asked))
+        within = int(np.searchsorted(members, queries))
         inner = Alike(np.arange(len(members)), np.full(within, -1))
         if bounds[0] < _STRICTEST:
             position = np.full(len(looks), -1)
@@ -106,21 +106,21 @@ def normalize_looks(looks: Looks) -> _Floats:
     return unit
 
 
-def _link_looks(unit: _Floats, asked: int, bound: float) -> tuple[_Ints, _Ints]:
-    groups, twins = np.arange(len(unit)), np.full(asked, -1)
-    nearest = np.full(asked, bound, np.float32)
-    for top in range(0, asked, _ROWS):
-        rows = slice(top, min(top + _ROWS, asked))
+def _link_looks(unit: _Floats, queries: int, bound: float) -> tuple[_Ints, _Ints]:
+    groups, twins = np.arange(len(unit)), np.full(queries, -1)
+    nearest = np.full(queries, bound, np.float32)
+    for top in range(0, queries, _ROWS):
+        rows = slice(top, min(top + _ROWS, queries))
         for left in range(top, len(unit), _COLUMNS):  # pairs to the left were compared from the other side
             alike = unit[rows] @ unit[left : left + _COLUMNS].T
             first, second = np.nonzero(alike >= bound)
             groups = join_pairs(groups, first + top, second + left)
-            if (known := max(asked - left, 0)) < alike.shape[1]:
-                best = alike[:, known:].argmax(1)
-                likeness = alike[np.arange(len(alike)), known + best]
+            if (first_known := max(queries - left, 0)) < alike.shape[1]:
+                best = alike[:, first_known:].argmax(1)
+                likeness = alike[np.arange(len(alike)), first_known + best]
                 closer = np.flatnonzero(likeness >= nearest[rows])
                 nearest[rows][closer] = likeness[closer]
-                twins[rows][closer] = left + known + best[closer]
+                twins[rows][closer] = left + first_known + best[closer]
     return groups, twins
 
 

@@ -36,33 +36,33 @@ _Ints = NDArray[np.int64]
 
 
 def find_same(
-    looks: Looks, features: _Floats, asked: int, neighbours: _Ints = NO_PAIRS, least: float = SAME
+    looks: Looks, features: _Floats, queries: int, neighbours: _Ints = NO_PAIRS, least: float = SAME
 ) -> Alike:
-    """Compares the first `asked` photos with all; fewer than 25, too few for statistics, by looks alone.
+    """Compares the first `queries` photos with all; fewer than 25, too few for statistics, by looks alone.
 
     Args:
         looks: uint8 [n, 256].
         features: float32 [n, f], or [n, 0] if there is no network.
-        asked: k of `Alike`.
+        queries: k of `Alike`.
         neighbours: [m, 2], pairs that time or number make likely.
         least: Evidence from which two photos show one object.
     """
     if len(features) < _FEWEST or not features.size:
-        return find_alike(looks, asked, neighbours)
+        return find_alike(looks, queries, neighbours)
     unit = normalize_looks(looks)
     evidence = _Evidence(features, np.sort(neighbours, 1), unit)
-    twins, pairs, strengths = np.full(asked, -1), list[_Ints](), list[_Floats]()
-    for top in range(0, asked, _ROWS):
-        rows = np.arange(top, min(top + _ROWS, asked))
+    twins, pairs, strengths = np.full(queries, -1), list[_Ints](), list[_Floats]()
+    for top in range(0, queries, _ROWS):
+        rows = np.arange(top, min(top + _ROWS, queries))
         strength = evidence.compare(rows, np.arange(len(features)))
         is_same = (strength >= least) | ((unit[rows] @ unit.T >= ALIKE) & (strength >= WITH_LOOK))
         is_same[rows - top, rows] = False
         first, second = np.nonzero(is_same)
         pairs.append(np.stack([first + top, second], 1))
         strengths.append(strength[first, second])
-        if asked < len(features):
-            best = np.where(is_same[:, asked:], strength[:, asked:], -np.inf)
-            twins[rows] = np.where(is_same[:, asked:].any(1), asked + best.argmax(1), -1)
+        if queries < len(features):
+            best = np.where(is_same[:, queries:], strength[:, queries:], -np.inf)
+            twins[rows] = np.where(is_same[:, queries:].any(1), queries + best.argmax(1), -1)
     groups = np.arange(len(features))
     _join_groups(groups, np.concatenate(pairs), np.concatenate(strengths), evidence)
     return Alike(groups, twins)

@@ -45,11 +45,11 @@ def count(span: Span) -> int:
     return len(read_labels(span))
 
 
-def make_decoder(read: Callable[[bytes], Any], settings: DataSettings) -> DecoderProcess:
-    """Makes a process that calls `read` with a photo, within what the largest allowed one may take."""
+def make_decoder(decode: Callable[[bytes], Any], settings: DataSettings) -> DecoderProcess:
+    """Makes a process that calls `decode` with a photo, within what the largest allowed one may take."""
     seconds = max(_SECONDS, round(settings.max_megapixels / _MEGAPIXELS_A_SECOND))
     gigabytes = _GIGABYTES + settings.max_megapixels * _BYTES_A_PIXEL / 1000
-    return DecoderProcess(read, seconds, gigabytes)
+    return DecoderProcess(decode, seconds, gigabytes)
 
 
 class PhotoSource:
@@ -151,24 +151,24 @@ def screen_rows(rows: Sequence[LabelRow], labels: Sequence[str]) -> tuple[list[L
         Kept rows in their order, and rejected ones: missing, unlabelled, control-character, unknown-label,
         unknown-split, duplicate-row or conflicting-label.
     """
-    known = frozenset(labels)
+    domain = frozenset(labels)
     labels_of: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        if row.label in known:
+        if row.label in domain:
             labels_of[posixpath.normpath(row.photo)].add(row.label)
-    kept, rejected, seen = list[LabelRow](), list[Rejected](), set[str]()
+    accepted, rejected, paths = list[LabelRow](), list[Rejected](), set[str]()
     for row in rows:
         try:
-            _check_row(row, labels, labels_of, seen)
+            _check_row(row, labels, labels_of, paths)
         except RowRejected as why:
             rejected.append(Rejected(row.photo, why.reason, why.detail))
         else:
-            seen.add(posixpath.normpath(row.photo))
-            kept.append(replace(row, lane_id=row.lane_id or UNKNOWN_LANE, session_id=get_session(row)))
-    return kept, rejected
+            paths.add(posixpath.normpath(row.photo))
+            accepted.append(replace(row, lane_id=row.lane_id or UNKNOWN_LANE, session_id=get_session(row)))
+    return accepted, rejected
 
 
-def _check_row(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[str]], seen: set[str]) -> None:
+def _check_row(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[str]], paths: set[str]) -> None:
     if not row.photo:
         raise RowRejected("missing", "The photo cell is empty.")
     if not row.label:
@@ -184,5 +184,5 @@ def _check_row(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[st
     if len(labels_of[photo]) > 1:
         both = " and ".join(map(repr, sorted(labels_of[photo])))
         raise RowRejected("conflicting-label", f"{row.photo} is labelled {both}.")
-    if photo in seen:
+    if photo in paths:
         raise RowRejected("duplicate-row", f"{row.photo} is listed again with the same label.")

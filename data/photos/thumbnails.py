@@ -74,8 +74,8 @@ def read_time_taken(photo: bytes) -> str | None:
     try:
         with open_photo(photo) as image:
             tags = image.getexif().get_ifd(_EXIF)
-        taken = str(tags[_TAKEN_TAG]).strip("\0 ")
+        moment = str(tags[_TAKEN_TAG]).strip("\0 ")
         offset = re.match(r"[+-]\d\d:\d\d", str(tags.get(_OFFSET_TAG, "")))
-        return format_utc(datetime.strptime(taken + (offset[0] if offset else "Z"), "%Y:%m:%d %H:%M:%S%z"))
+        return format_utc(datetime.strptime(moment + (offset[0] if offset else "Z"), "%Y:%m:%d %H:%M:%S%z"))
     except READER_ERRORS:
         return None

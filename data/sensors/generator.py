@@ -133,7 +133,7 @@ def _simulate_sensors(
     """Simulates the readings of sound sensors, [ticks, machines, numbers]."""
     ticks = len(times)
     built = np.random.default_rng(20260105)  # The machines are the same for every seed.
-    rated, drawn, pumped, filled = (
+    rated, draws, pumped, filled = (
         built.uniform(low, high, MACHINES) for low, high in ((1400, 1600), (11, 15), (110, 130), (5.5, 6.5))
     )
     warm, worn = built.normal(0, 3, MACHINES), built.permutation(MACHINES) % _SERVICED_EVERY
@@ -141,8 +141,8 @@ def _simulate_sensors(
     bearing, leak, imbalance = (severity * (kinds == kind) for kind in (1, 2, 3))
 
     def noise() -> _Floats:
-        drawn: _Floats = rng.standard_normal((ticks, MACHINES))
-        return drawn
+        values: _Floats = rng.standard_normal((ticks, MACHINES))
+        return values
 
     day, year = times / 86_400 % 1, times / (365.25 * 86_400) % 1
     shift = 0.85 + 0.12 * np.sin(2 * np.pi * (day - 0.3))
@@ -159,7 +159,7 @@ def _simulate_sensors(
     ]
     pressure = filled * (0.92 + 0.08 * load) * (1 + 0.012 * _draw_noise(rng, ticks, 0.8)) * (1 - 0.14 * leak)
     flow = pumped * load * (1 + 0.02 * noise()) * (1 + 0.12 * leak)
-    current = drawn * (0.3 + 0.6 * load + 0.05 * _draw_noise(rng, ticks, 0.8)) + 0.1 * noise()
+    current = draws * (0.3 + 0.6 * load + 0.05 * _draw_noise(rng, ticks, 0.8)) + 0.1 * noise()
     speed = rated * load * (1 + 0.004 * noise())
     pressure = pressure + 0.04 * noise()
     return np.stack([temperature, *vibration, pressure, current, flow, speed], axis=-1)

@@ -63,8 +63,8 @@ def _expose(photo: Image.Image, light: float, rng: random.Random) -> Image.Image
     return Image.fromarray(np.clip(np.rint(lit), 0, 255).astype(np.uint8))
 
 
-def _make_exif(camera: Camera, taken: datetime, lane_number: int) -> Image.Exif:
-    local = (taken + _LOCAL_TIME).strftime("%Y:%m:%d %H:%M:%S")
+def _make_exif(camera: Camera, moment: datetime, lane_number: int) -> Image.Exif:
+    local = (moment + _LOCAL_TIME).strftime("%Y:%m:%d %H:%M:%S")
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = "Google", "Pixel 7a"
     exif[0x0112], exif[0x0132] = camera.orientation, local
@@ -74,17 +74,17 @@ def _make_exif(camera: Camera, taken: datetime, lane_number: int) -> Image.Exif:
         2: (51.0, 26.0, round(49.92 + 0.144 * lane_number, 2)),
         3: "E",
         4: (7.0, 16.0, 17.4),
-        29: taken.strftime("%Y:%m:%d"),
+        29: moment.strftime("%Y:%m:%d"),
     }
     return exif
 
 
 def take_photo(
-    scene: Image.Image, camera: Camera, taken: datetime, lane_number: int, rng: random.Random
+    scene: Image.Image, camera: Camera, moment: datetime, lane_number: int, rng: random.Random
 ) -> bytes:
     """Returns a JPEG file of the scene: pixels as the sensor has them, and EXIF with their orientation.
 
-    The scene is an RGB picture of `camera.scene_size`; `taken` is in UTC, and the lane gives the place.
+    The scene is an RGB picture of `camera.scene_size`; `moment` is in UTC, and the lane gives the place.
     """
     photo = _crop(scene, camera, rng)
     photo = photo.filter(ImageFilter.GaussianBlur(0.2 + 0.5 * camera.softness + rng.uniform(0, 0.15)))
@@ -93,5 +93,5 @@ def take_photo(
     if camera.orientation in turn:
         photo = photo.transpose(turn[camera.orientation])
     file = io.BytesIO()
-    photo.save(file, "JPEG", quality=camera.quality, exif=_make_exif(camera, taken, lane_number))
+    photo.save(file, "JPEG", quality=camera.quality, exif=_make_exif(camera, moment, lane_number))
     return file.getvalue()

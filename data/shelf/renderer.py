@@ -46,7 +46,7 @@ class Session:
     lane: int
     starts: datetime
     camera: Camera
-    found: tuple[str, ...]  # the class that each photo shows
+    contents: tuple[str, ...]  # the class that each photo shows
     labels: tuple[str, ...]  # as the auditor wrote them down
     faults: tuple[tuple[str, ...], ...]  # of each photo
 
@@ -123,8 +123,8 @@ def plan_week(
             roll=roll,
         )
         faults_of = tuple(tuple(spoiled.get(photo, ())) for photo in range(first, last))
-        found, said = tuple(contents[first:last]), tuple(labels[first:last])
-        sessions.append(Session(seed, span, index, lanes[index], starts, camera, found, said, faults_of))
+        products, names = tuple(contents[first:last]), tuple(labels[first:last])
+        sessions.append(Session(seed, span, index, lanes[index], starts, camera, products, names, faults_of))
         first = last
     return sessions
 
@@ -132,17 +132,17 @@ def plan_week(
 def render_session(session: Session) -> list[_Photo]:
     """Renders all photos of one session, with their rows and faults."""
     home = make_lane(session.lane)
-    taken = session.starts
+    moment = session.starts
     photos = []
     for index, (content, label, faults) in enumerate(
-        zip(session.found, session.labels, session.faults, strict=True)
+        zip(session.contents, session.labels, session.faults, strict=True)
     ):
         rng = random.Random(f"photo {session.seed} {session.id} {index}")
-        taken += timedelta(seconds=rng.randint(6, 25))
+        moment += timedelta(seconds=rng.randint(6, 25))
         scene = draw_bay(home, session.camera.scene_size, content, rng)
-        jpeg = take_photo(scene, session.camera, taken, session.lane, rng)
+        jpeg = take_photo(scene, session.camera, moment, session.lane, rng)
         name = session.photo(index)
-        row = LabelRow(name, label, home.id, session.id, format_utc(taken))
+        row = LabelRow(name, label, home.id, session.id, format_utc(moment))
         copies = []
         for fault in faults:
             if fault == "duplicate":
@@ -154,13 +154,13 @@ def render_session(session: Session) -> list[_Photo]:
 
 
 def _render_sessions(
-    sessions: list[Session], pool: ProcessPoolExecutor | None, done: int, total: int
+    sessions: list[Session], pool: ProcessPoolExecutor | None, count: int, total: int
 ) -> Iterator[_Photo]:
     rendered = pool.map(render_session, sessions) if pool else map(render_session, sessions)
     for session, photos in zip(sessions, rendered, strict=True):
         yield from photos
-        done += len(session.found)
-        report(Counted("photos", done, total))
+        count += len(session.contents)
+        report(Counted("photos", count, total))
 
 
 def generate(
@@ -177,11 +177,11 @@ def generate(
     check_arguments(faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers)
     first = find_next_number(data_dir, weeks)
     total = weeks * per_week
-    written: list[Span] = []
+    spans: list[Span] = []
     # Spawned, so that it is safe beside the threads of a TensorFlow that the caller may have loaded.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) if workers > 1 else nullcontext() as pool:
         for week in range(weeks):
             sessions = plan_week(first + week, per_week, seed, faults, roll)
-            written.append(write_span(data_dir, _render_sessions(sessions, pool, week * per_week, total)))
-    return written
+            spans.append(write_span(data_dir, _render_sessions(sessions, pool, week * per_week, total)))
+    return spans

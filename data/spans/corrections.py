@@ -61,15 +61,15 @@ def read_corrections(span: Span) -> Mapping[str, Correction]:
     entries = read_entries(place, Correction, "a correction of a label", otherwise, (span.name,))
     newest = {correction.example: correction for correction in entries}
     digest = digest_files_of_rows(span)
-    kept = {
+    valid = {
         example: correction
         for example, correction in newest.items()
         if not correction.file or correction.file == digest(example)
     }
-    if dropped := len(newest) - len(kept):
+    if dropped := len(newest) - len(valid):
         text = "%d of %d corrections of labels in %s are not used: their files changed since."
         _log.warning(text, dropped, len(newest), span.name)
-    return kept
+    return valid
 
 
 def find_correction(corrections: Mapping[str, Correction], example: str, label: str) -> Correction | None:

@@ -49,14 +49,14 @@ def find_excluded_spans(data_dir: Location) -> dict[str, Decision]:
 
 
 def decide(
-    data_dir: Location, action: Literal["exclude", "include"], span: str, reason: str, known: Collection[str]
+    data_dir: Location, action: Literal["exclude", "include"], span: str, reason: str, names: Collection[str]
 ) -> Decision:
-    """Excludes one of the `known` spans from all later runs, or includes it again.
+    """Excludes one of the spans `names` from all later runs, or includes it again.
 
     Raises UsageError if that would change nothing, or the reason is empty; else as `append_entries` does.
     """
     excluded, place = find_excluded_spans(data_dir), shlex.quote(str(data_dir))
-    candidates = sorted(excluded if action == "include" else known)
+    candidates = sorted(excluded if action == "include" else names)
     words = clean_reason(reason)
     if action == "exclude" and span in excluded:
         before = excluded[span]

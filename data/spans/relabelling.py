@@ -77,8 +77,8 @@ def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Coun
     for name, corrections in checked.items():
         add_corrections(spans[name], corrections)
     confirmed = sum(decision.label == decision.was for decision in decisions)
-    written = sum(map(len, checked.values()))
-    return Counts(written - confirmed, confirmed, len(rows) - len(decisions), len(decisions) - written)
+    decided = sum(map(len, checked.values()))
+    return Counts(decided - confirmed, confirmed, len(rows) - len(decisions), len(decisions) - decided)
 
 
 def _read_list(file: Path, labels: Sequence[str]) -> Iterator[_Decision]:
@@ -103,7 +103,7 @@ def _read_list(file: Path, labels: Sequence[str]) -> Iterator[_Decision]:
             values = [row[name] for name in _COLUMNS]
             span, _, example = values[0].partition("/")
             line = number if table.typed else int(place.rpartition(":")[2])
-            was, label = (each if each in labels else spelling.get(each.lower(), each) for each in values[1:])
+            was, label = (cell if cell in labels else spelling.get(cell.lower(), cell) for cell in values[1:])
             yield _Decision(line, span, example, was, label)
 
 

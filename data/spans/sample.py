@@ -27,7 +27,7 @@ def load_sample(module: str) -> Any:
     return load_module(module, ["generate"], "data/spans/sample.py")
 
 
-def parse_rates(options: Iterable[str], known: Sequence[str]) -> dict[str, float]:
+def parse_rates(options: Iterable[str], names: Sequence[str]) -> dict[str, float]:
     """Reads `NAME=RATE` options; a generator checks both. Raises UsageError for another form."""
     faults = {}
     for option in options:
@@ -38,14 +38,14 @@ def parse_rates(options: Iterable[str], known: Sequence[str]) -> dict[str, float
             raise UsageError(
                 f"{option!r} is not NAME=RATE.",
                 "A fault needs a name and the share of examples that it affects.",
-                f"Pass, for example, {known[0]}=0.05; known faults: {', '.join(known)}.",
+                f"Pass, for example, {names[0]}=0.05; known faults: {', '.join(names)}.",
             ) from None
     return faults
 
 
 def check_arguments(
     faults: Mapping[str, float],
-    known: Sequence[str],
+    names: Sequence[str],
     *,
     weeks: int,
     per_week: int,
@@ -55,12 +55,12 @@ def check_arguments(
 ) -> None:
     """Raises UsageError if a fault is unknown, or a rate, a number or the seed is out of range."""
     for name, rate in faults.items():
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
+        if name not in names:
+            near = get_close_matches(name, names, n=1)
             raise UsageError(
                 f"There is no fault {name!r}.",
                 f"Did you mean {near[0]!r}?" if near else "",
-                f"Known faults: {', '.join(known)}.",
+                f"Known faults: {', '.join(names)}.",
             )
         if not 0 <= rate <= 1:
             raise UsageError(

@@ -81,8 +81,8 @@ def count(span: Span) -> int:
 def list_columns(workload: Workload) -> list[str]:
     """Returns the columns of a workload's tables."""
     numbers = [workload.column(name) for name in workload.numbers]
-    read = [name for column in numbers for name in (column.name, column.until)]
-    names = (workload.time_column, workload.group_column, *workload.categories, *read, workload.label_column)
+    used = [name for column in numbers for name in (column.name, column.until)]
+    names = (workload.time_column, workload.group_column, *workload.categories, *used, workload.label_column)
     return [name for name in dict.fromkeys(names) if name]
 
 
@@ -160,8 +160,8 @@ class TableSource(Source):
         self._workload, self._settings = workload, settings
         self._format = f"<{len(workload.numbers)}f"
         self._columns = {name: workload.column(name) for name in (workload.time_column, *workload.numbers)}
-        read = [self._columns[name] for name in workload.numbers]
-        names = (name for column in read for name in (column.name, column.until) if name)
+        used = [self._columns[name] for name in workload.numbers]
+        names = (name for column in used for name in (column.name, column.until) if name)
         self._names = list(dict.fromkeys((*names, *workload.categories)))  # of the cells that a model reads
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:

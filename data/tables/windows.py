@@ -91,12 +91,12 @@ def make_windows(
                     "Name a column of machines as the group, or set data.readings to 1.",
                 )
             machine = machines[reading.group] = _Machine(deque(maxlen=settings.readings))
-        held, name = machine.held, reading.group or "the table"
-        if held is None or reading.time > held.time:
+        waiting, name = machine.held, reading.group or "the table"
+        if waiting is None or reading.time > waiting.time:
             machine.held = reading
-            if held is not None:
-                yield from machine.accept(held, settings)
-        elif reading.time in (held.time, machine.last):
+            if waiting is not None:
+                yield from machine.accept(waiting, settings)
+        elif reading.time in (waiting.time, machine.last):
             detail = f"There is already a reading of {name} at {format_time(reading.time)}."
             yield Rejected(reading.id, "duplicate", detail)
         elif reading.time < machine.last:
@@ -105,9 +105,9 @@ def make_windows(
             yield Rejected(reading.id, "clock-backwards", detail)
         else:
             machine.held = reading
-            time, after = format_time(held.time), format_time(reading.time)
+            time, after = format_time(waiting.time), format_time(reading.time)
             detail = f"Its time {time} is after {after}, the next one of {name}."
-            yield Rejected(held.id, "clock-backwards", detail)
+            yield Rejected(waiting.id, "clock-backwards", detail)
     for machine in machines.values():
         if machine.held is not None:
             yield from machine.accept(machine.held, settings)
@@ -117,11 +117,11 @@ def count_windows(
     readings: Iterable[Reading], settings: DataSettings
 ) -> tuple[Counter[str], int, Rejected | None]:
     """Counts the windows of each label, and the rejected readings; returns the first of these too."""
-    made, rejected = Counter[str](), 0
+    counts, rejected = Counter[str](), 0
     first: Rejected | None = None
     for item in make_windows(readings, settings):
         if isinstance(item, Rejected):
             rejected, first = rejected + 1, first or item
         else:
-            made[item.label] += 1
-    return made, rejected, first
+            counts[item.label] += 1
+    return counts, rejected, first

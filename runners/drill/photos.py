@@ -61,7 +61,7 @@ def render_hidden_test(number: int, photos: int, seed: int) -> list[tuple[bytes,
     return [
         (jpeg, shown)
         for session in sessions
-        for (_, jpeg), shown in zip(renderer.render_session(session), session.found, strict=True)
+        for (_, jpeg), shown in zip(renderer.render_session(session), session.contents, strict=True)
     ]
 
 

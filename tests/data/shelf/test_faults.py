@@ -61,7 +61,7 @@ def test_new_lanes_come_as_whole_sessions() -> None:
 
 def test_label_shift_moves_class_shares_towards_damaged() -> None:
     shifted = plan_week(2, 500, 3, {"label-shift": 0.5})
-    found = [label for session in shifted for label in session.found]
+    found = [label for session in shifted for label in session.contents]
     assert found.count("damaged") == 50 + 225
 
 

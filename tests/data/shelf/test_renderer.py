@@ -57,7 +57,7 @@ def test_a_second_call_goes_on_after_the_last_span_and_changes_nothing_before_it
 
 def test_a_week_holds_the_promised_shares_and_one_per_cent_of_wrong_labels() -> None:
     sessions = week(1, 1000)
-    found = [label for session in sessions for label in session.found]
+    found = [label for session in sessions for label in session.contents]
     labels = [label for session in sessions for label in session.labels]
     assert Counter(found) == {"ok": 700, "misplaced": 200, "damaged": 100}
     assert sum(one != other for one, other in zip(found, labels, strict=True)) == 10
@@ -80,7 +80,7 @@ def test_photos_are_colour_jpegs_of_the_week_that_they_were_taken_in(spans: list
 def test_the_class_cannot_be_read_from_the_size_of_the_file() -> None:
     sizes: dict[str, list[int]] = {}
     for session in week(1, 120):
-        for (_, jpeg), found in zip(render_session(session), session.found, strict=True):
+        for (_, jpeg), found in zip(render_session(session), session.contents, strict=True):
             sizes.setdefault(found, []).append(len(jpeg))
     means = {label: np.mean(values) for label, values in sizes.items()}
     spread = np.std(np.concatenate(list(sizes.values())))
