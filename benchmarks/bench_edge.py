@@ -78,7 +78,7 @@ def measure_run(run: PastRun, folder: Path) -> dict[str, Measurement]:
     module, transform = workload_module.load(workload.module), tft.TFTransformOutput(graph)
     files = dict(convert_plainly(saved_model, signature, folder))
     files |= export_by_keras(module.build_model(labels, settings, transform), loaded, folder)
-    files |= {each.variant: bundle / each.file for each in CONVERSIONS.read(bundle) if each.file}
+    files |= {variant.variant: bundle / variant.file for variant in CONVERSIONS.read(bundle) if variant.file}
     return {
         name: measure(path, sample.inputs, sample.labels, reference, {})[0] for name, path in files.items()
     }
@@ -100,12 +100,12 @@ def main() -> None:
         print(f"\n{name}: {plain.examples:,} eval examples, {plain.machine.cpu}, {plain.machine.runtime}\n")
         print("| file | MB | to plain | accuracy | agreement | one thread, ms | to plain | two threads, ms |")
         print("|---|---|---|---|---|---|---|---|")
-        for name, each in measured.items():
-            assert each.two_threads is not None
-            size, latency = each.size_bytes / plain.size_bytes, each.latency.p50_ms / plain.latency.p50_ms
-            right = f"{each.accuracy:.3f} | {each.agreement:.3f}"
-            times = f"{each.latency.p50_ms:.3f} | {latency:.2f} | {each.two_threads.p50_ms:.3f}"
-            print(f"| {name} | {each.size_bytes / 1e6:.3f} | {size:.2f} | {right} | {times} |")
+        for name, result in measured.items():
+            assert result.two_threads is not None
+            size, latency = result.size_bytes / plain.size_bytes, result.latency.p50_ms / plain.latency.p50_ms
+            right = f"{result.accuracy:.3f} | {result.agreement:.3f}"
+            times = f"{result.latency.p50_ms:.3f} | {latency:.2f} | {result.two_threads.p50_ms:.3f}"
+            print(f"| {name} | {result.size_bytes / 1e6:.3f} | {size:.2f} | {right} | {times} |")
 
 
 if __name__ == "__main__":

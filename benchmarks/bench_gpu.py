@@ -58,7 +58,7 @@ class Run:
         transform = tft.TFTransformOutput(str(max(graphs, key=lambda path: int(path.name))))
         examples = workspace.glob("artifacts/ExampleGen/examples/*")
         files = [f"{max(examples, key=lambda path: int(path.name))}/Split-train/*"]
-        read = partial(input_pipeline.open_split, files, transform, "train", workload)
+        open_train = partial(input_pipeline.open_split, files, transform, "train", workload)
 
         def task(split: input_pipeline.Split) -> Task:
             return Task(workload, transform, split, split, 1)
@@ -67,7 +67,7 @@ class Run:
         if backbone:
             model = ModelSettings.model_validate({**settings.model.model_dump(), "backbone": backbone})
             settings = settings.model_copy(update={"model": model})
-        return Run(settings, task(read()), task(read(limit_bytes=0)))
+        return Run(settings, task(open_train()), task(open_train(limit_bytes=0)))
 
     def tally(self, task: Task, steps: int, fixed: bool, replicas: Any, **changes: object) -> Tally:
         """Times `steps` steps of training, as in a run, or with `fixed` on one batch that stays in memory.
@@ -173,9 +173,9 @@ def measure(workspace: Path, backbone: str | None, batch_size: int, steps: int, 
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
     devices = [f"/gpu:{number}" for number in range(len(gpus))] or ["/cpu:0"]
     run = Run.of(workspace, backbone)
-    look, examples = run.settings.model, len(run.cached.training.labels)
+    model, examples = run.settings.model, len(run.cached.training.labels)
     print(f"{', '.join(names) or 'CPU'}; TensorFlow {tf.__version__}; {examples} examples")
-    print(f"batches of {batch_size}, model.backbone={look.backbone}, model.image_size={look.image_size}\n")
+    print(f"batches of {batch_size}, model.backbone={model.backbone}, model.image_size={model.image_size}\n")
     compare_inputs(run, "/device:GPU:0" if gpus else "/cpu:0", batch_size, steps)
     compare_devices(run, devices, batch_size, steps)
 

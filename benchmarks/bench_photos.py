@@ -58,8 +58,8 @@ def _cut_class(source: Path, label: str, count: int, target: Path) -> Path:
     shutil.copytree(source, target)
     photos = sorted((target / label).iterdir())
     # Photos are kept at even intervals: neighbours by name often show the same object.
-    kept = {photos[at * len(photos) // count] for at in range(count)}
-    for path in set(photos) - kept:
+    sample = {photos[at * len(photos) // count] for at in range(count)}
+    for path in set(photos) - sample:
         path.unlink()
     return target
 
@@ -86,11 +86,11 @@ def compare(options: argparse.Namespace) -> None:
     for name, recipe in (("Keras' guide", _fine_tune), ("small, random weights", _train_from_scratch)):
         started = time.monotonic()
         trained, epochs = recipe(train, labels, model, 60.0 * options.minutes)
-        taken = time.monotonic() - started
+        duration = time.monotonic() - started
         report(
             f"{name}, {epochs} epochs",
             trained.predict(_make_dataset(test, model).batch(_BATCH), verbose=0).argmax(1),
-            taken,
+            duration,
         )
 
 
@@ -110,7 +110,7 @@ def _run_dag(
         command = ["run", "--workload", data / "workload.yaml", "--data", data, "--workspace", workspace]
         started = time.monotonic()
         run_edgeline(*command, *(part for setting in settings for part in ("--set", setting)))
-        taken = time.monotonic() - started
+        seconds = time.monotonic() - started
         (run,) = runs.read_runs(workspace)
         print(f"{run.outcome}: {' '.join(run.reasons)}", flush=True)
         model = Settings.model_validate_json(json.dumps(run.settings)).model
@@ -125,7 +125,7 @@ def _run_dag(
         measured, parameters = facts.edge.default_measured, facts.training.summary.parameters or 0
         size = f"{parameters / 1e6:.2f} M, {measured.size_bytes / 1e6:.2f} MB"
         speed = f"{measured.latency.p50_ms:.1f} ms, {len(facts.training.epochs)} epochs"
-        report(f"{model.backbone}, {release.default_file.name}: {size}, {speed}", predicted, taken)
+        report(f"{model.backbone}, {release.default_file.name}: {size}, {speed}", predicted, seconds)
         return model
 
 
@@ -162,7 +162,7 @@ def _train_from_scratch(
 def _fit(model: Any, train: Photos, settings: ModelSettings, rate: float, seconds: float) -> int:
     """Trains for so many seconds, restores the best epoch by a fifth of the photos; returns the epochs."""
     order = np.random.default_rng(0).permutation(len(train[1]))
-    held, used = np.split(order, [len(order) // 5])
+    validation, used = np.split(order, [len(order) // 5])
     varied = keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.1)])
     batches = _make_dataset(train, settings, used).cache().shuffle(len(used)).batch(_BATCH)
     ends = time.monotonic() + seconds
@@ -174,7 +174,7 @@ def _fit(model: Any, train: Photos, settings: ModelSettings, rate: float, second
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
     history = model.fit(
         batches.map(lambda image, label: (varied(image, training=True), label)).prefetch(tf.data.AUTOTUNE),
-        validation_data=_make_dataset(train, settings, held).cache().batch(_BATCH),
+        validation_data=_make_dataset(train, settings, validation).cache().batch(_BATCH),
         epochs=10_000,
         callbacks=[
             Stop(),

@@ -72,11 +72,11 @@ def DataGate(
     # On one machine the runner makes the page of every run when it has ended. On a cluster, a run that never
     # ends keeps the record of this step.
     if records:
-        known = Run(id=run, workload=model_name, data=data, settings=json.loads(recorded))
+        record = Run(id=run, workload=model_name, data=data, settings=json.loads(recorded))
         if not verdict.passed:
-            known = replace(known, outcome="refused", reasons=reasons)
+            record = replace(record, outcome="refused", reasons=reasons)
             renew_pointer(push, model_name, settings.push)
-        leave_record(inputs, known, records)
+        leave_record(inputs, record, records)
     if not verdict.passed:
         cure = "Add or fix data; a later run may have what this one lacks"
         if verdict.spans:
@@ -92,8 +92,8 @@ def DataGate(
             f"Details: {format_details_command(records, model_name)}. {cure}.",
         )
     if records:  # On one machine, the runner checks this before the first step.
-        given, is_signed = settings.push, load_signing_key(None) is not None
-        warning = check_push_early(push, model_name, given.rollback_epoch, is_signed, given.canary_percent)
+        rules, is_signed = settings.push, load_signing_key(None) is not None
+        warning = check_push_early(push, model_name, rules.rollback_epoch, is_signed, rules.canary_percent)
         if warning:
             log.warning("It is not known yet if phones will accept a release of this run: %s", warning)
     for name, artifact in inputs.items():

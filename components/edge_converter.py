@@ -49,18 +49,18 @@ def EdgeConverter(
     """
     from tensorflow_transform import TFTransformOutput
 
-    given = _Settings.model_validate_json(settings)
+    parsed = _Settings.model_validate_json(settings)
     folder = Path(edge_models.uri)
     folder.mkdir(parents=True, exist_ok=True)
     about = Workload.from_json(workload)
     signature = name_tensor_signature(about.module)
     # A rare label's activations count too: int8 would cut off those beyond the ranges that it is given.
-    count = given.edge.calibration_examples
+    count = parsed.edge.calibration_examples
     sample = read_examples(examples, transform_graph.uri, "train", count, about, each_label=True)
     conversions = convert(
         saved_model=Path(path_utils.serving_model_path(model.uri)),
         signature=signature,
-        variants=given.edge.variants,
+        variants=parsed.edge.variants,
         calibration=sample.inputs,
         output=folder,
     )
@@ -68,7 +68,7 @@ def EdgeConverter(
         if item.error:
             log.warning("The %s variant could not be converted: %s", item.variant, item.error)
     CONVERSIONS.write(folder, tuple(conversions))
-    contract = load(about.module).edge_contract(TFTransformOutput(transform_graph.uri), given.model, about)
+    contract = load(about.module).edge_contract(TFTransformOutput(transform_graph.uri), parsed.model, about)
     for item in conversions:
         if item.file:
             write_metadata(folder / item.file, signature, about, contract)

@@ -97,14 +97,14 @@ def EdgeValidator(
     unlike = outputs[UNLIKE][:, 0] if UNLIKE in outputs else None
     raw = (bundle / LABELS_FILE_NAME).read_bytes()
     names = parse_labels(raw, LABELS_FILE_NAME, reference.shape[1], about.labels)
-    given = _Settings.model_validate_json(settings)
+    parsed = _Settings.model_validate_json(settings)
     contract = PREPROCESSING.read(bundle)
     is_known = contract["kind"] in TOLERANCES
     raw_examples = _read_raw_examples(examples.uri, sample, reference, names) if is_known else []
     checked = check_contract(
         raw_examples, contract, lambda inputs: saved_model.answer(inputs)["probabilities"]
     )
-    contents = [] if checked.problems else [each.content for each in raw_examples]
+    contents = [] if checked.problems else [example.content for example in raw_examples]
     before: NDArray[np.float32] | None = None
     production = ""
     if not checked.problems:
@@ -123,16 +123,16 @@ def EdgeValidator(
             measurement, answers = measure(
                 file, sample.inputs, sample.labels, reference, sample.groups, contents, contract, unlike
             )
-            reasons = (*find_problems(inspection, conversion.variant), *judge(measurement, given.edge))
+            reasons = (*find_problems(inspection, conversion.variant), *judge(measurement, parsed.edge))
             if not reasons and default is None and before is not None:
                 now, then = (
-                    gather_answers(list_predictions(sample, each, names), about) for each in (answers, before)
+                    gather_answers(list_predictions(sample, side, names), about) for side in (answers, before)
                 )
-                found = judge_file(replace(now, baseline=then.candidate), given.evaluation, about.group_noun)
-                reasons = found.reasons
-                if found.passed:
-                    warnings = found.warnings
-                    right, right_before = (float(each.right(each.candidate).mean()) for each in (now, then))
+                gates = judge_file(replace(now, baseline=then.candidate), parsed.evaluation, about.group_noun)
+                reasons = gates.reasons
+                if gates.passed:
+                    warnings = gates.warnings
+                    right, right_before = (float(side.right(side.candidate).mean()) for side in (now, then))
                     compared = (
                         f"On the same {len(now.labels):,} eval examples {conversion.variant} is right on"
                         f" {right:.3f}, and {production} on {right_before:.3f}."
@@ -146,8 +146,8 @@ def EdgeValidator(
     failures = tuple(f"{v.name}: {' '.join(v.reasons)}" for v in variants if v.reasons)
     outcome = Verdict("edge", "fail", (*checked.problems, *failures))
     if default is not None:
-        if given.edge.golden_examples and raw_examples:
-            chosen = choose_examples(raw_examples, given.edge.golden_examples)
+        if parsed.edge.golden_examples and raw_examples:
+            chosen = choose_examples(raw_examples, parsed.edge.golden_examples)
             write_vectors(folder / GOLDEN_FOLDER, chosen, contract, passed)
             checked = replace(checked, shipped=len(chosen))
         unchecked = () if raw_examples else (_NOT_CHECKED,)

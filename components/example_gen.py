@@ -102,20 +102,20 @@ def SpanExampleGen(
     shutil.rmtree(scratch, ignore_errors=True)  # left by an attempt that was killed
     for directory in (scratch, *map(Path, folders.values())):
         directory.mkdir(parents=True, exist_ok=True)
-    kept = KeptSpans.of(Path(workspace), about, limits, code) if workspace else None
+    cache = KeptSpans.of(Path(workspace), about, limits, code) if workspace else None
     is_remote = not isinstance(place, Path)
-    contents = compute_span_digests(spans, Path(workspace, "window.json")) if kept or is_remote else {}
-    fresh = [s for s in spans if kept is None or not kept.take(s.name, contents[s.name], scratch / s.name)]
+    contents = compute_span_digests(spans, Path(workspace, "window.json")) if cache or is_remote else {}
+    fresh = [s for s in spans if cache is None or not cache.take(s.name, contents[s.name], scratch / s.name)]
     log.info("%d of %d spans are read; an earlier run read the others.", len(fresh), len(spans))
     for span in fresh:
         example_shards.list_span(scratch / span.name, module.count(span))
-        if kept is not None:
-            kept.take_parts(span.name, contents[span.name], scratch / span.name)
+        if cache is not None:
+            cache.take_parts(span.name, contents[span.name], scratch / span.name)
     listed = dict(zip(spans, read_all(scratch, example_shards.LISTED, int), strict=True))
     source = module.open_source(about, limits)
     served = [row for span in spans for row in read_served(span)]
     # Parts of a span are not worth keeping where examples take no time; the target of a link may change.
-    partly = [span for span in fresh if kept and source.spread and not has_links(span)]
+    partly = [span for span in fresh if cache and source.spread and not has_links(span)]
     plan = Plan(
         source=source,
         spans={span.name: span for span in fresh},
@@ -125,7 +125,7 @@ def SpanExampleGen(
         shards=min(max(1, -(-sum(listed.values()) // _EXAMPLES_PER_SHARD)), _MOST_SHARDS),
         newest=spans[-1].name,
         eval_fraction=limits.eval_fraction,
-        kept=kept,
+        kept=cache,
         contents={span.name: contents[span.name] for span in partly},
         checked=frozenset(row.example for row in served if isinstance(row, Answer) and row.chosen),
     )
@@ -137,8 +137,8 @@ def SpanExampleGen(
         read_all(scratch, example_shards.QUARANTINED, Quarantined),
         read_all(scratch, example_shards.UNMADE, Quarantined),
     )
-    read = {item.name: item for item in read_all(scratch, example_shards.READ, SpanRead)}
-    Ends().merged(item.ends for item in read.values()).check(about.nouns)
+    reads = {item.name: item for item in read_all(scratch, example_shards.READ, SpanRead)}
+    Ends().merged(item.ends for item in reads.values()).check(about.nouns)
     counts: Counter[Any] = Counter()
     for counted in read_all(scratch, example_shards.COUNTS, list[tuple[str, str, str, int]]):
         counts.update({tuple(key): count for *key, count in counted})
@@ -150,8 +150,8 @@ def SpanExampleGen(
             assigned = sorted({key[0] for key in counts})
             raise _refuse_empty_split(where, assigned, rejected, listed, limits, about)
     read_now = compute_span_digests(fresh)
-    span_contents = {**contents, **read_now}
-    digest = compute_window_digest(span_contents)
+    all_contents = {**contents, **read_now}
+    digest = compute_window_digest(all_contents)
     # Listing a store costs little, so it is done before and after.
     if window not in ("", digest) or (
         is_remote and any(contents[name] != read_now[name] for name in read_now)
@@ -163,23 +163,23 @@ def SpanExampleGen(
         )
     if served:
         truths: dict[str, Truth] = {}
-        for found in read_all(scratch, example_shards.TRUTHS, dict[str, Truth]):
-            truths |= found
+        for shard in read_all(scratch, example_shards.TRUTHS, dict[str, Truth]):
+            truths |= shard
         SERVED.write(folder, count_served(served, truths, about.noun))
-        asked = choose_answers(row for row in served if isinstance(row, Answer) and row.example in truths)
-        ASKED.write(folder, tuple(asked))
+        answers = choose_answers(row for row in served if isinstance(row, Answer) and row.example in truths)
+        ASKED.write(folder, tuple(answers))
         by_span: dict[str, list[Named]] = {}
-        for example, device in {answer.example: answer.device for answer in asked}.items():
+        for example, device in {answer.example: answer.device for answer in answers}.items():
             name, _, id = example.partition("/")
             by_span.setdefault(name, []).append((device, name, id))
         write_originals(folder, by_span, spans, source)
     in_eval = read_all(scratch, example_shards.IN_EVAL, list[Named])
     write_originals(Path(examples.uri), choose_originals(in_eval, about.labels), spans, source)
-    if kept is not None:
+    if cache is not None:
         unstable = {span for span, reason in rejected if reason == "unreadable"}  # perhaps readable next time
         unstable |= {span.name for span in fresh if has_links(span)}
         stable = [name for name in read_now if read_now[name] == contents[name] and name not in unstable]
-        kept.update(contents, [scratch / name for name in stable])
+        cache.update(contents, [scratch / name for name in stable])
     shutil.rmtree(scratch)
     excluded = tuple(
         Excluded(decision.span, decision.who, decision.when, decision.reason)
@@ -192,7 +192,7 @@ def SpanExampleGen(
         classes=classes,
         untrained=tuple(label for label, count in classes.items() if count and label not in trained),
         spans=tuple(
-            replace(_count_span(span, count, read, rejected, counts, about), content=span_contents[span.name])
+            replace(_count_span(span, count, reads, rejected, counts, about), content=all_contents[span.name])
             for span, count in listed.items()
         ),
         window=digest,
@@ -206,7 +206,7 @@ def SpanExampleGen(
     for name, value in (("first_span", spans[0].number), ("last_span", spans[-1].number)):
         examples.set_int_custom_property(name, value)
     examples.set_string_custom_property("window", digest)
-    examples.set_string_custom_property("spans", json.dumps(span_contents))
+    examples.set_string_custom_property("spans", json.dumps(all_contents))
     if quarantined:
         total = sum(span.rows for span in summary.spans)
         log.warning("%d of %d %s were quarantined.", rejected.total(), total, about.nouns)
@@ -217,11 +217,11 @@ def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span], fresh:
     with beam_pipeline as pipeline:
         rows = pipeline | "ListFresh" >> beam.Create(fresh) | "ReadRows" >> beam.ParDo(ReadRows(plan))
         rows = rows | "SpreadRows" >> beam.Reshuffle() if plan.source.spread else rows
-        made = rows | "MakeExamples" >> beam.ParDo(MakeExamples(plan))
+        examples = rows | "MakeExamples" >> beam.ParDo(MakeExamples(plan))
         parts = (
             pipeline
             | "ListSpans" >> beam.Create([span.name for span in spans])
-            | "ShardSpans" >> beam.ParDo(ShardSpan(plan), made=beam.pvalue.AsIter(made))
+            | "ShardSpans" >> beam.ParDo(ShardSpan(plan), examples=beam.pvalue.AsIter(examples))
         )
         _ = (
             pipeline
@@ -257,9 +257,9 @@ def _refuse_empty_split(
             f"A model cannot be trained and judged without {workload.nouns} in both splits.",
             f"Check the content of {shown}.",
         )
-    hours, each = limits.block_hours, f" of a {workload.group_column}" if workload.group_column else ""
+    hours, owner = limits.block_hours, f" of a {workload.group_column}" if workload.group_column else ""
     return DataRefused(
-        f"No {hours} hours{each} have {limits.readings} of the {sum(spans.values()):,} rows.",
+        f"No {hours} hours{owner} have {limits.readings} of the {sum(spans.values()):,} rows.",
         f"An example is {limits.readings} rows (data.readings) within {hours} hours (data.block_hours).",
         "Set a higher data.block_hours, such as 168 for a week, or fewer data.readings.",
     )
@@ -268,7 +268,7 @@ def _refuse_empty_split(
 def _count_span(
     span: Span,
     listed: int,
-    read: dict[str, SpanRead],
+    reads: dict[str, SpanRead],
     rejected: Counter[tuple[str, str]],
     counts: Counter[Any],
     workload: Workload,
@@ -278,7 +278,7 @@ def _count_span(
         label: sum(n for key, n in counts.items() if key[1:] == (label, span.name))
         for label in workload.labels
     }
-    usable = read[span.name].usable if span.name in read else 0
+    usable = reads[span.name].usable if span.name in reads else 0
     of_span = {reason: rejected[name, reason] for name, reason in sorted(rejected) if name == span.name}
     return SpanCounts(
         name=span.name,

@@ -73,6 +73,6 @@ def ProductionModel(
         model.set_string_custom_property("edge_file", file)
     if served := SERVED.find(Path(quarantine.uri)):
         # The Evaluator names those that the store never had.
-        versions = [each.version for each in served.versions]
+        versions = [version.version for version in served.versions]
         PUSHED.write(Path(model.uri), find_pushed(push, model_name, versions))
         SKEW.write(Path(model.uri), tuple(measure_skew(push, model_name, Path(quarantine.uri))))

@@ -81,19 +81,19 @@ def Pusher(
     """
     made_with = json.loads(settings)
     release_settings = ReleaseSettings.model_validate_json(settings)
-    given, bounds = release_settings.push, release_settings.evaluation.served
+    push_settings, bounds = release_settings.push, release_settings.evaluation.served
     made_with.pop("push")
     verdicts = [VERDICT.read(Path(artifact.uri)) for artifact in (blessing, edge_verdict)]
     saved_model = Path(path_utils.serving_model_path(model.uri))
     if not all(verdict.passed for verdict in verdicts):
         reasons = tuple(r for verdict in verdicts if not verdict.passed for r in verdict.reasons)
         outcome = Push("held", 0, reasons)
-    elif (known := store.find_version(push, model_name, identify_model(saved_model))) is not None:
+    elif (number := store.find_version(push, model_name, identify_model(saved_model))) is not None:
         store.repair(push)  # a push of this model may have been killed at its end
         # A cluster repeats this step if its pod was lost after the push.
-        own = any(r.version == known and r.manifest.run == run for r in store.releases(push, model_name))
-        reason = _explain_unchanged(known, push, model_name)
-        outcome = Push("pushed" if own else "unchanged", known, (reason,))
+        own = any(r.version == number and r.manifest.run == run for r in store.releases(push, model_name))
+        reason = _explain_unchanged(number, push, model_name)
+        outcome = Push("pushed" if own else "unchanged", number, (reason,))
     elif opened := judge_canary(push, model_name, SERVED.find(Path(quarantine.uri)), bounds):
         rollout, judgement = opened
         wait = (
@@ -122,7 +122,7 @@ def Pusher(
         )
         facts = collect(sources, about)
         bundle = _read_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels))
-        terms_of_use = (bundle["labels"], given.licence, given.data_statement)
+        terms_of_use = (bundle["labels"], push_settings.licence, push_settings.data_statement)
         metrics = METRICS.read(Path(evaluation.uri))
         candidate = store.Candidate(
             saved_model=saved_model,
@@ -138,8 +138,8 @@ def Pusher(
             code=Code(code, lock),
             versions=facts.run.libraries,
             run=run,
-            **given.model_dump(exclude={"key", "destination"}),
-            signing_key=load_signing_key(given.key),
+            **push_settings.model_dump(exclude={"key", "destination"}),
+            signing_key=load_signing_key(push_settings.key),
             settings=made_with,
             tuned=facts.run.tuned,
             libraries=list_libraries(),
@@ -159,7 +159,7 @@ def Pusher(
             )
     outcome = replace(outcome, reasons=(*outcome.reasons, *list_endings(push, model_name, run)))
     if outcome.outcome != "pushed":
-        renew_pointer(push, model_name, given)
+        renew_pointer(push, model_name, push_settings)
     for reason in outcome.reasons:
         log.info(reason)
     PUSH.write(Path(pushed_model.uri), outcome)
@@ -192,10 +192,10 @@ def _read_bundle(folder: Path, verdict: Path, labels: list[str]) -> dict[str, An
     edge = EDGE_FILES.read(verdict)
     variants = tuple(
         ReleasedFile(
-            name=each.name, inputs=file.inputs, outputs=file.outputs, ops=file.ops, **asdict(each.measured)
+            name=item.name, inputs=file.inputs, outputs=file.outputs, ops=file.ops, **asdict(item.measured)
         )
-        for each in edge.variants
-        if not each.reasons and (file := each.inspected) and each.measured
+        for item in edge.variants
+        if not item.reasons and (file := item.inspected) and item.measured
     )
     raw, outputs = (folder / LABELS_FILE_NAME).read_bytes(), variants[0].outputs[0].shape[-1]
     files = [variant.file for variant in variants]

@@ -54,12 +54,12 @@ class RowReader:
         labels: list[int] = []
         groups: list[str] = []
         blocks: list[Any] = []
-        left = read_raw_features(folder)
-        while examples := list(islice(left, _AT_ONCE if most is None else min(_AT_ONCE, most - len(ids)))):
+        rest = read_raw_features(folder)
+        while examples := list(islice(rest, _AT_ONCE if most is None else min(_AT_ONCE, most - len(ids)))):
             names = [first_text(example[workload.id]) for example in examples]
             if self._by_photo and most is not None:  # the features of a sample are kept
-                kept = [number for number, name in enumerate(names) if name in self._by_photo]
-                examples, names = [examples[number] for number in kept], [names[number] for number in kept]
+                places = [i for i, name in enumerate(names) if name in self._by_photo]
+                examples, names = [examples[i] for i in places], [names[i] for i in places]
             ids += names
             labels += [read_label(example, workload) for example in examples]
             groups += [

@@ -42,24 +42,24 @@ def leave_record(
     facts are read; it is empty on one machine, where the runner keeps the records. `accepted_data` is the
     output of DataGate, if that is before the step: its record has the times of the steps that made it.
     """
-    kept: Location | None = None
+    base: Location | None = None
     earlier: list[Facts] = []
     with _warn_on_failure("Earlier runs cannot be read"):
-        kept = locate(place) if place else None
-        earlier = [facts for _, facts in archive.read_all(kept)][::-1] if kept is not None else []
+        base = locate(place) if place else None
+        earlier = [facts for _, facts in archive.read_all(base)][::-1] if base is not None else []
     with _warn_on_failure("The report of this run was not written"):
         folders = {name: Path(artifact.uri) for name, artifact in inputs.items()}
         if accepted_data:
             folders |= {copy.name: copy for copy in accepted_data.iterdir()}
-        if kept is not None:
+        if base is not None:
             run = replace(run, engine="kubeflow", number=archive.choose_number(run.id, earlier))
-        known = next((facts.run for facts in earlier if facts.run.id == run.id), None)
-        run = _complete(run, inputs, known if accepted_data else None)
+        earlier_run = next((facts.run for facts in earlier if facts.run.id == run.id), None)
+        run = _complete(run, inputs, earlier_run if accepted_data else None)
         facts, page = archive.make(run, Sources(**folders), earlier)
         if folder is not None:
             archive.write(folder, facts, page)
-        if kept is not None:
-            log.info("The report of this run is %s", archive.write(kept / run.id, facts, page))
+        if base is not None:
+            log.info("The report of this run is %s", archive.write(base / run.id, facts, page))
 
 
 def format_details_command(records: str, model: str) -> str:
@@ -81,10 +81,10 @@ def _warn_on_failure(what: str) -> Iterator[None]:
         log.warning("%s: %s: %s", what, type(error).__name__, error)
 
 
-def _complete(run: Run, inputs: Mapping[str, tfx.Artifact], known: Run | None) -> Run:
-    """Adds times, libraries, and the steps with their outputs, also those of `known`, an earlier record."""
+def _complete(run: Run, inputs: Mapping[str, tfx.Artifact], earlier: Run | None) -> Run:
+    """Adds times, libraries, and the steps with their outputs, also those of `earlier`, an earlier record."""
     now = datetime.now(timezone.utc).replace(microsecond=0)
-    steps = _list_steps(inputs, known)
+    steps = _list_steps(inputs, earlier)
     started = steps[0].started if steps and steps[0].started else now.isoformat()
     return replace(
         run,
@@ -94,7 +94,7 @@ def _complete(run: Run, inputs: Mapping[str, tfx.Artifact], known: Run | None) -
         libraries=read_library_versions(),
         steps=steps,
         artifacts=(
-            *(output for output in (known.artifacts if known else ()) if output.output not in inputs),
+            *(output for output in (earlier.artifacts if earlier else ()) if output.output not in inputs),
             *(Artifact(_STEPS[name], name, _resolve_address(item.uri)) for name, item in inputs.items()),
         ),
     )
@@ -108,9 +108,9 @@ def _resolve_address(uri: str) -> str:
     return uri
 
 
-def _list_steps(inputs: Mapping[str, tfx.Artifact], known: Run | None) -> tuple[Step, ...]:
+def _list_steps(inputs: Mapping[str, tfx.Artifact], earlier: Run | None) -> tuple[Step, ...]:
     """Returns the steps whose output this step reads, and those known, in the order of their start."""
-    steps = {step.name: step for step in (known.steps if known else ()) if step.state == "done"}
+    steps = {step.name: step for step in (earlier.steps if earlier else ()) if step.state == "done"}
     for name, artifact in inputs.items():
         seconds = artifact.get_float_custom_property(SECONDS)
         started = artifact.get_string_custom_property(STARTED)

@@ -50,7 +50,7 @@ def RunReport(
         "edge_verdict": edge_verdict,
         "pushed_model": pushed_model,
     }
-    known = Run(
+    record = Run(
         id=run,
         workload=model_name,
         outcome=push.outcome,
@@ -61,4 +61,4 @@ def RunReport(
     )
     if search is not None:
         inputs["search"] = search
-    leave_record(inputs, known, records, folder, Path(accepted_data.uri))
+    leave_record(inputs, record, records, folder, Path(accepted_data.uri))

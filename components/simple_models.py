@@ -73,11 +73,11 @@ class SimpleModels:
             try:
                 with _ignore_warnings():
                     model.fit(features, labels)
-                    known = model.predict_proba(evaluation.features)[order]
+                    scores = model.predict_proba(evaluation.features)[order]
             except Exception as error:
                 log.warning("A %s is not compared: %s: %s", name, type(error).__name__, error)
                 continue
-            probabilities = self._spread(known, model.classes_)
+            probabilities = self._spread(scores, model.classes_)
             seconds = round(time.monotonic() - began, 3)
             self.answers.append(SimpleAnswers(name, probabilities, len(labels), seconds))
             self._models[name] = model
@@ -98,21 +98,21 @@ class SimpleModels:
             with _ignore_warnings():
                 cv = list(StratifiedGroupKFold(_FOLDS).split(train.ids, train.labels, train.groups))
                 # A class may be missing in a fold: cross_val_predict gives it the probability 0 there.
-                known = cross_val_predict(
+                scores = cross_val_predict(
                     self._models[best.name], train.features, train.labels, cv=cv, method="predict_proba"
                 )
         except Exception as error:
             log.warning("Labels of train are not judged: %s: %s", type(error).__name__, error)
             return None
-        probabilities = self._spread(known, np.unique(train.labels))
-        for learned, held in cv:  # a model that never saw a class cannot contradict it
-            probabilities[held[~np.isin(train.labels[held], train.labels[learned])]] = np.nan
+        probabilities = self._spread(scores, np.unique(train.labels))
+        for learned, held_out in cv:  # a model that never saw a class cannot contradict it
+            probabilities[held_out[~np.isin(train.labels[held_out], train.labels[learned])]] = np.nan
         return Judged(best.name, "train", train.ids, train.labels, probabilities)
 
-    def _spread(self, known: NDArray[Any], classes: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _spread(self, scores: NDArray[Any], classes: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns probabilities of some classes as those of all, 0 for a class that train does not have."""
-        probabilities = np.zeros((len(known), len(self._workload.labels)), np.float32)
-        probabilities[:, classes] = known
+        probabilities = np.zeros((len(scores), len(self._workload.labels)), np.float32)
+        probabilities[:, classes] = scores
         return probabilities
 
 

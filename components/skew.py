@@ -25,8 +25,8 @@ def measure_skew(push: str, model: str, ingested: Path) -> Iterator[Skew]:
     """
     folder = ingested / ORIGINALS_FOLDER
     contents = {
-        each.example_id: (folder / each.file).read_bytes() if each.file else each.content
-        for each in ORIGINALS.read(folder)
+        original.example_id: (folder / original.file).read_bytes() if original.file else original.content
+        for original in ORIGINALS.read(folder)
     }
     by_file: dict[tuple[int, str], list[Answer]] = {}
     for answer in ASKED.find(ingested) or ():
@@ -50,8 +50,8 @@ def measure_skew(push: str, model: str, ingested: Path) -> Iterator[Skew]:
                 "Served scores of %s of version %d, which %s sent, were not computed again: %s",
                 variant,
                 version,
-                join_names(sorted({each.device for each in answers}), 3),
+                join_names(sorted({answer.device for answer in answers}), 3),
                 error.found,
             )
             continue
-        yield from (Skew(version, variant, device, tuple(each)) for device, each in differences.items())
+        yield from (Skew(version, variant, device, tuple(values)) for device, values in differences.items())

@@ -95,7 +95,7 @@ def _choose_of_each_label(records: Iterable[bytes], limit: int, labels: Sequence
             break
     # The first of each label come first, so that the cut takes the last of the labels that have most.
     chosen = (sorted(early) + late)[:limit]
-    return [record for _, _, record in sorted(chosen, key=lambda each: each[1])]
+    return [record for _, _, record in sorted(chosen, key=lambda item: item[1])]
 
 
 def read_raw(

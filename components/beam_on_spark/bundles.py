@@ -133,7 +133,7 @@ def _pickle(error: BaseException) -> bytes:
 def read_failure(spill: Path) -> tuple[Exception, str]:
     """Returns the exception of a worker, with those that it was raised from, and its traceback."""
     pickled, text = pickler.loads((spill / FAILURE).read_bytes())
-    links = [pickler.loads(each) for each in pickled]
+    links = [pickler.loads(link) for link in pickled]
     for link, cause in itertools.pairwise(links):
         link.__context__ = cause
     return links[0], text

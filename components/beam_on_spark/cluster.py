@@ -267,9 +267,9 @@ def _check_workers(spark: Any, spill: Path) -> None:
 def explain_error(error: Exception) -> EdgelineError:
     """Returns an error of Spark as our own, in three parts and without its Java."""
     text = str(error)
-    for pattern, found, why, do in _KNOWN_ERRORS:
+    for pattern, template, why, do in _KNOWN_ERRORS:
         if match := re.search(pattern, text):
-            return EdgelineError(found.format(*match.groups()), why, do)
+            return EdgelineError(template.format(*match.groups()), why, do)
     # The last cause says most: the one from Python, if there is one.
     causes = re.findall(r"^(?:Caused by: |: )?(?:\w+\.)*(\w*(?:Error|Exception)\b.*)", text, re.MULTILINE)
     return EdgelineError(

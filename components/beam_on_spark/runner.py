@@ -127,17 +127,17 @@ class _Run:
             for stage in self.stages
         }
         running: dict[Future[None], translations.Stage] = {}
-        done: set[translations.Stage] = set()
+        finished: set[translations.Stage] = set()
         failed: BaseException | None = None
         with ThreadPoolExecutor(_STAGES_AT_ONCE) as threads:
             try:
                 while todo or running:
-                    for stage in [stage for stage, needs in todo.items() if needs <= done]:
+                    for stage in [stage for stage, needs in todo.items() if needs <= finished]:
                         del todo[stage]
                         running[threads.submit(self._run_stage, stage)] = stage
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         future.result()
-                        done.add(running.pop(future))
+                        finished.add(running.pop(future))
             except BaseException as error:
                 failed, self._has_failed = error, True
                 with contextlib.suppress(Exception):  # Spark itself may have failed
@@ -158,14 +158,14 @@ class _Run:
         task = functools.partial(bundles.run_bundle, Stage(descriptor, limits, side_inputs, str(self.spill)))
         blobs = inputs[0] if len(inputs) == 1 else self.spark.union(inputs)
         failed: Exception | None = None
-        written: list[tuple[str, Spilled]] = []
+        files: list[tuple[str, Spilled]] = []
         try:
-            written = [] if self._has_failed else blobs.mapPartitions(task).collect()
+            files = [] if self._has_failed else blobs.mapPartitions(task).collect()
         except Exception as error:
             failed = self._find_cause(error)
         if failed:
             raise failed  # raised outside of `except`, so that Java's error is not its context
-        for transform, file in written:
+        for transform, file in files:
             self._files.setdefault(writes[transform], []).append(file)
 
     def _find_cause(self, error: Exception) -> Exception:

@@ -120,7 +120,7 @@ class ReadRows(_Worker):
         """Yields (name of the span, row) for each row that may become an example."""
         plan, usable, ends, sides = self._plan, 0, Ends(), dict[str, str]()
         folder = plan.scratch / span.name
-        done = _read_done_ids(folder)
+        done_ids = _read_done_ids(folder)
         with write_atomically(folder / "quarantined-rows.jsonl") as quarantined:
             try:
                 corrections = read_corrections(span)
@@ -135,7 +135,7 @@ class ReadRows(_Worker):
                             add_side(sides, item.group, item.split)
                         else:
                             ends = ends.with_group(item.group)
-                        if item.id not in done:
+                        if item.id not in done_ids:
                             yield span.name, correct_label(item, corrections, plan.workload.labels)
             except DataRefused as error:
                 # Beam would raise another exception that begins with this message.
@@ -166,8 +166,8 @@ class MakeExamples(_Worker):
             return
         for span in self._files_by_span.keys() & plan.contents.keys():
             files = (plan.scratch / span).glob(f"*-{self._bundle}*")
-            done = [path for path in files if _TRANSIENT_PREFIX not in path.name]
-            by_name = {path.name.replace(self._bundle, _KEPT + self._bundle): path for path in done}
+            finished = [path for path in files if _TRANSIENT_PREFIX not in path.name]
+            by_name = {path.name.replace(self._bundle, _KEPT + self._bundle): path for path in finished}
             plan.kept.keep_part(span, plan.contents[span], by_name)
 
     def process(self, span_and_row: tuple[str, Row]) -> None:
@@ -248,8 +248,8 @@ class MakeExamples(_Worker):
 class ShardSpan(_Worker):
     """A DoFn that writes the examples of a span to parts of their shards."""
 
-    def process(self, name: str, made: Any) -> None:
-        """Writes the parts of the span `name`; `made` has Beam wait for all examples. Yields nothing."""
+    def process(self, name: str, examples: Any) -> None:
+        """Writes the parts of the span `name`; `examples` has Beam wait for all examples. Yields nothing."""
         plan, parts = self._plan, dict[int, BinaryIO]()
         with ExitStack() as files:
             for path in sorted((plan.scratch / name).glob(_MADE)):
@@ -274,12 +274,12 @@ class MergeShard(_Worker):
         # https://protobuf.dev/programming-guides/encoding/.
         newest = {value: _serialize({"newest_span": int(value)}) for value in (True, False)}
         paths = sorted(plan.scratch.glob(f"part-{shard:05d}-*"))
-        found = [_PARTS.decode(content) for path in paths for _, content in _read_blobs(path)]
-        kept, rejected = _separate_copies(found)
+        all_parts = [_PARTS.decode(content) for path in paths for _, content in _read_blobs(path)]
+        kept, rejected = _separate_copies(all_parts)
         labels = {part.digest: part.label for part in kept}  # a copy is not kept, but its label is known
         truths = {
             part.place: _read_truth(part, labels[part.digest], plan.workload)
-            for part in found
+            for part in all_parts
             if part.place in plan.checked and part.digest in labels
         }
         _write_json(plan.scratch, TRUTHS.replace("*", f"{shard:05d}"), truths)
@@ -328,8 +328,8 @@ def read_all(scratch: Path, pattern: str, kind: Any) -> Iterator[Any]:
 def _read_done_ids(folder: Path) -> set[str]:
     """Returns the ids of the rows of a span that an earlier run has done."""
     files = (_read_blobs(path) for path in folder.glob(_MADE.replace("*", f"{_KEPT}*")))
-    made = {_PARTS.decode(content).id for blobs in files for _, content in blobs}
-    return made | {item.id for item in read_all(folder, f"unmade-{_KEPT}*", Quarantined)}
+    ids = {_PARTS.decode(content).id for blobs in files for _, content in blobs}
+    return ids | {item.id for item in read_all(folder, f"unmade-{_KEPT}*", Quarantined)}
 
 
 def _read_blobs(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -348,7 +348,7 @@ def _separate_copies(parts: Iterable[_Part]) -> tuple[list[_Part], list[bytes]]:
     by_digest: dict[str, dict[str, _Part]] = {}
     for part in parts:  # a place comes twice if the engine tried a bundle again
         by_digest.setdefault(part.digest, {})[part.place] = part
-    kept, rejected = [], []
+    originals, rejected = [], []
     for _, by_place in sorted(by_digest.items()):
         copies = [part for _, part in sorted(by_place.items())]
         decided = [part for part in copies if part.reviewed] or copies
@@ -359,10 +359,10 @@ def _separate_copies(parts: Iterable[_Part]) -> tuple[list[_Part], list[bytes]]:
             continue
         first = decided[0]
         copies.remove(first)
-        kept.append(first)
+        originals.append(first)
         detail = f"It is a copy of {first.place}."
         rejected += [_encode_rejection(p.span, p.id, "duplicate", detail) for p in copies]
-    return kept, rejected
+    return originals, rejected
 
 
 def _encode_rejection(*fields: str) -> bytes:

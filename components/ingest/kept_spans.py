@@ -75,14 +75,14 @@ class KeptSpans:
                 "A part of %s is not kept, so it is read again if this run is killed: %s.", name, error
             )
 
-    def update(self, window: Mapping[str, str], made: Iterable[Path]) -> None:
-        """Removes spans outside of `window`, contents by name of the span, and keeps the folders `made`."""
+    def update(self, window: Mapping[str, str], done: Iterable[Path]) -> None:
+        """Removes spans outside of `window`, contents by name of the span, and keeps the folders `done`."""
         places = {self._place(*span) for span in window.items()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for path in set(self.folder.iterdir()) - places:
                 shutil.rmtree(path, ignore_errors=True)
-            for folder in made:
+            for folder in done:
                 _KEPT.write(folder, _compute_checksums(folder))
                 with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
                     _copy(_list_files(folder), whole := Path(scratch, folder.name))
@@ -97,16 +97,16 @@ class KeptSpans:
         return self.folder / f"{hidden}{name}-{key[:32]}"
 
 
-def _link_folder(name: str, kept: Path, target: Path) -> bool:
-    if not kept.is_dir():
+def _link_folder(name: str, source: Path, target: Path) -> bool:
+    if not source.is_dir():
         return False
     try:
-        _copy(_list_files(kept), target)
+        _copy(_list_files(source), target)
         if _KEPT.read(target) != _compute_checksums(target):
             raise ValueError("the checksum of a file does not match")
     except UNREADABLE as error:
         log.warning("The kept output of %s cannot be used, so it is read again: %s.", name, error)
-        for damaged in (target, kept):
+        for damaged in (target, source):
             shutil.rmtree(damaged, ignore_errors=True)
         return False
     return True

@@ -72,15 +72,15 @@ def write_originals(
 def _read_originals(
     folder: Path, chosen: Mapping[str, Sequence[Named]], spans: Mapping[str, Span], source: Source
 ) -> Iterator[Original]:
-    seen_labels, written = set[str](), 0
+    seen_labels, size = set[str](), 0
     for name, examples in chosen.items():
         labels = {id: label for label, _, id in examples}
         for number, (id, content) in enumerate(source.originals(spans[name], list(labels))):
             if not isinstance(content, bytes):
                 yield Original(f"{name}/{id}", content)
                 continue
-            written += len(content)
-            if written > _MOST_BYTES and labels[id] in seen_labels:
+            size += len(content)
+            if size > _MOST_BYTES and labels[id] in seen_labels:
                 continue
             seen_labels.add(labels[id])
             file = f"{name}-{number:03d}"

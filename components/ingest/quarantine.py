@@ -35,24 +35,24 @@ def select_listed(
         Rows by span and id, and counts by span and reason.
     """
     counts: Counter[tuple[str, str]] = Counter()
-    kept: dict[tuple[str, str], list[Quarantined]] = {}
+    groups: dict[tuple[str, str], list[Quarantined]] = {}
     for row in itertools.chain(rows, _skip_repeats(tried_again)):
         key = row.span, row.reason
         counts[key] += 1
-        same_key = kept.setdefault(key, [])
+        same_key = groups.setdefault(key, [])
         same_key.append(row)
         if len(same_key) > 2 * MOST_LISTED:
             same_key.sort(key=_sort_key)
             del same_key[MOST_LISTED:]
-    first = (row for same_key in kept.values() for row in sorted(same_key, key=_sort_key)[:MOST_LISTED])
+    first = (row for same_key in groups.values() for row in sorted(same_key, key=_sort_key)[:MOST_LISTED])
     return sorted(first, key=_sort_key), counts
 
 
 def _skip_repeats(rows: Iterable[Quarantined]) -> Iterator[Quarantined]:
-    seen = set()  # of hashes: the rows would take ten times as much memory
+    hashes = set()  # the rows themselves would take ten times as much memory
     for row in rows:
-        if (digest := hash(row)) not in seen:
-            seen.add(digest)
+        if (digest := hash(row)) not in hashes:
+            hashes.add(digest)
             yield row
 
 
@@ -76,14 +76,14 @@ def write_quarantine(
             writer.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
     INGEST.write(folder, summary)
     (folder / "thumbnails").mkdir(exist_ok=True)
-    kept: list[Quarantined] = []
+    listed: list[Quarantined] = []
     for item, thumbnail in itertools.islice(_choose_shown(rows, spans, source), _MOST_SHOWN):
         name = ""
         if isinstance(thumbnail, bytes):
-            name = f"thumbnails/{len(kept) + 1:02d}.jpg"
+            name = f"thumbnails/{len(listed) + 1:02d}.jpg"
             (folder / name).write_bytes(thumbnail)
-        kept.append(replace(item, file=name))
-    THUMBNAILS.write(folder, tuple(kept))
+        listed.append(replace(item, file=name))
+    THUMBNAILS.write(folder, tuple(listed))
 
 
 def _choose_shown(

@@ -102,7 +102,7 @@ def find_python(uv: str, machine: Machine, environ: Mapping[str, str]) -> tuple[
     Raises:
         SetupError: No Python fits, and uv could not install one; or no stack fits this machine.
     """
-    fitting, found = find_stacks(machine), [f"Python {platform.python_version()} ({sys.executable})"]
+    fitting, pythons = find_stacks(machine), [f"Python {platform.python_version()} ({sys.executable})"]
     pyenv = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME", "/"), ".pyenv"))
     # uv gives up at a shim of pyenv that does not answer, and does not look for pyenv's versions.
     folders = [
@@ -117,7 +117,7 @@ def find_python(uv: str, machine: Machine, environ: Mapping[str, str]) -> tuple[
             path = os.path.realpath(result.stdout.strip())
             if not (defect := _capture(path, "-I", "-c", _CHECK).stderr.strip()):
                 return stack, path
-            found.append(f"{path} ({defect.splitlines()[-1]})")
+            pythons.append(f"{path} ({defect.splitlines()[-1]})")
     version = format_version(fitting[0].pythons[0])
     print(f"Found no suitable Python; getting Python {version} with uv.", flush=True)
     for step in ("install", "find"):
@@ -132,8 +132,8 @@ def find_python(uv: str, machine: Machine, environ: Mapping[str, str]) -> tuple[
         system = f"a system with glibc {format_version(newest.glibc)} or newer and {newest}"
         needed += f" (or {system}, such as Debian 13 or Ubuntu 24.04)"
     do = f"{uv} python install {version} && make setup    (where the download is allowed)"
-    if _NO_HEADERS in str(found):
+    if _NO_HEADERS in str(pythons):
         do = "sudo apt-get install python3-dev && make setup"
     raise SetupError(
-        f"{machine}, and {', '.join(found)}.", f"{needed}. uv could not download one: {reason}", do
+        f"{machine}, and {', '.join(pythons)}.", f"{needed}. uv could not download one: {reason}", do
     )
