@@ -16,8 +16,8 @@ from edgeline.release.signing import KEY_VARIABLE
 from runners.kubeflow.access import connect
 from runners.kubeflow.client import Cluster, Version
 from runners.kubeflow.run_steps import read_workload
-from runners.shared.code import digest, step_files
-from runners.shared.inputs import lock_digest
+from runners.shared.code import digest, digest_step_files
+from runners.shared.inputs import digest_lock
 from runners.shared.run_options import NamedSettings
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def _compile_once(target: Target, scratch: Path) -> Path:
             "workload": [workload.to_json(), workload.settings, Path(workload.schema).read_text("utf-8")],
             # Some defaults depend on whether another setting is given.
             "settings": [settings.model_dump(mode="json", exclude_unset=given) for given in (False, True)],
-            "code": step_files(workload.module, workload.source, sources)["compiler"],
-            "libraries": [sys.prefix, lock_digest()],
+            "code": digest_step_files(workload.module, workload.source, sources)["compiler"],
+            "libraries": [sys.prefix, digest_lock()],
         }
     )
     kept = scratch

@@ -1,4 +1,4 @@
-"""A small real world for the trainer's tests: TFRecords, the graph of a real Transform, and one whole run."""
+"""Fixtures of the trainer's tests: TFRecords, the graph of a real Transform, and one complete training."""
 
 from pathlib import Path
 
@@ -30,16 +30,16 @@ string_domain { name: "label" value: "ok" value: "misplaced" value: "damaged" }
 
 @pytest.fixture(scope="session")
 def examples() -> dict[str, list[bytes]]:
-    def some(count: int, first_seed: int) -> list[bytes]:
+    def render_examples(count: int, first_seed: int) -> list[bytes]:
         labels = [LABELS[i % 3] for i in range(count)]
         return [example(render(label, first_seed + i), label) for i, label in enumerate(labels)]
 
-    return {"train": some(TRAIN_EXAMPLES, 0), "eval": some(EVAL_EXAMPLES, 1000)}
+    return {"train": render_examples(TRAIN_EXAMPLES, 0), "eval": render_examples(EVAL_EXAMPLES, 1000)}
 
 
 @pytest.fixture(scope="session")
 def files(examples, tmp_path_factory) -> dict[str, str]:
-    """File patterns of the splits, each of two files."""
+    """Writes two files for each split, and returns their patterns by split."""
 
     def write(folder: Path) -> dict[str, str]:
         for split, records in examples.items():
@@ -53,7 +53,7 @@ def files(examples, tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def transform_output(tmp_path_factory) -> str:
-    """What TFX's Transform hands on, for 32x32 luma."""
+    """Returns the output folder of TFX's Transform for grey photos of 32x32 pixels."""
 
     def make(folder: Path) -> str:
         from trainer_module.workloads import photos
@@ -72,8 +72,8 @@ def transform(transform_output):
 
 
 @pytest.fixture(scope="session")
-def trained(files, transform_output, tmp_path_factory) -> Path:
-    """The folder of one whole run_fn."""
+def run_dir(files, transform_output, tmp_path_factory) -> Path:
+    """Trains once with run_fn and returns its folder."""
 
     def train(folder: Path) -> Path:
         from trainer_module import run_fn
@@ -93,14 +93,14 @@ def replicas(files, transform_output, tmp_path_factory) -> Replicas:
 
 @pytest.fixture
 def warm_converter(monkeypatch) -> None:
-    """Forks the conversion process, which starts cold in the tests of the conversion."""
+    """Forks the conversion process; only the tests of the conversion start it as a new Python process."""
     from trainer_module.export import convert
 
     monkeypatch.setattr(convert, "subprocess", fork_conversions())
 
 
 @pytest.fixture(scope="session")
-def served(trained):
+def servable(run_dir):
     import tensorflow as tf
 
-    return tf.saved_model.load(str(trained / "Format-Serving"))
+    return tf.saved_model.load(str(run_dir / "Format-Serving"))

@@ -1,4 +1,4 @@
-"""What the trainer's tests are made of: rendered JPEGs, examples, records, and the arguments of a run."""
+"""Samples for the trainer's tests: rendered JPEGs, examples, records, and the arguments of a run."""
 
 import io
 import json
@@ -28,7 +28,7 @@ TRAIN_EXAMPLES, EVAL_EXAMPLES = 96, 37
 
 
 def render(label: str, seed: int) -> bytes:
-    """A JPEG whose bright part, the left, the top or the middle, tells the label."""
+    """Renders a JPEG whose bright part depends on the label: the left, the top or the middle."""
     pixels = np.random.default_rng(seed).integers(0, 60, (48, 48), np.uint8)
     bright = {"ok": np.s_[:, :24], "misplaced": np.s_[:24], "damaged": np.s_[12:36, 12:36]}[label]
     pixels[bright] += 150
@@ -38,7 +38,7 @@ def render(label: str, seed: int) -> bytes:
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
-    """Compares arrays, or tuples of them, one by one."""
+    """Asserts that arrays, or tuples of arrays, are equal."""
     for one, other in zip(ours, theirs, strict=True):
         if isinstance(one, tuple):
             assert_same(one, other)
@@ -46,14 +46,14 @@ def assert_same(ours: Any, theirs: Any) -> None:
             np.testing.assert_array_equal(one, other)
 
 
-def without_clock(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The logs of epochs but for what depends on the clock."""
+def drop_times(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the logs of epochs without the values that depend on the clock."""
     return [{name: logs[name] for name in logs if name not in ("input_wait", "seconds")} for logs in history]
 
 
 @contextmanager
-def dying_after(epochs: int, steps: int = 0) -> Iterator[None]:
-    """A training in this block dies once it has saved so many epochs, and steps of the next."""
+def die_after(epochs: int, steps: int = 0) -> Iterator[None]:
+    """Interrupts the training in this block once it saved `epochs` epochs and `steps` steps of the next."""
     from trainer_module.training import checkpoint
 
     save = checkpoint.save
@@ -72,8 +72,8 @@ def save_model(model: Any, signature: str, folder: Path, outputs: Sequence[str] 
     import keras
     import tensorflow as tf
 
-    (given,) = model.inputs
-    spec = tf.TensorSpec(given.shape, given.dtype, name=given.name)
+    (tensor,) = model.inputs
+    spec = tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name)
 
     @tf.function(input_signature=[spec], autograph=False)
     def serve(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -93,7 +93,7 @@ def example(photo: bytes, label: str | None) -> bytes:
 def run_arguments(
     files: dict[str, str], transform_output: str, folder: Path, **changes: object
 ) -> types.SimpleNamespace:
-    """What TFX hands to run_fn; everything that is written lies under the folder."""
+    """Returns the arguments that TFX passes to run_fn; all output is written below `folder`."""
     trainer = {
         "epochs": 5,
         "batch_size": 8,
@@ -120,7 +120,7 @@ def run_arguments(
     )
 
 
-# Dies without a word in the epoch after the one that is named, of a search in the trial that is named.
+# The process kills itself in the epoch after the given one; in a search, of the given trial.
 _DIE = """
 import json, logging, os, signal, sys, threading, types
 
@@ -141,13 +141,13 @@ arguments = types.SimpleNamespace(**json.loads(sys.argv[1]))
 
 
 def run_and_die(code: str, arguments: types.SimpleNamespace, epoch: int, trial: int = 0) -> None:
-    """Runs code that reads `arguments` in a process that is killed."""
-    words, said = [json.dumps(vars(arguments)), json.dumps([epoch, trial])], f"{arguments.model_run_dir}.log"
-    ended = WarmRun([_DIE + code, *words], ROOT, stderr=said, job="python").wait(300)
-    assert ended == -signal.SIGKILL, Path(said).read_text()
+    """Runs code that reads `arguments` in a process that kills itself."""
+    words, log = [json.dumps(vars(arguments)), json.dumps([epoch, trial])], f"{arguments.model_run_dir}.log"
+    exit_code = WarmRun([_DIE + code, *words], ROOT, stderr=log, job="python").wait(300)
+    assert exit_code == -signal.SIGKILL, Path(log).read_text()
 
 
-# Two replicas on one CPU; TensorFlow takes their number only before anything else is done.
+# Two replicas on one CPU; TensorFlow accepts their number only before any other call.
 _TWO_REPLICAS = """
 import json, sys, types
 import tensorflow as tf
@@ -161,11 +161,11 @@ backbones.DROPOUT = 0.0
 for arguments in json.loads(sys.argv[1]):
     try:
         run_fn.run_fn(types.SimpleNamespace(**arguments))
-    except EdgelineError as refused:
-        print(refused)
+    except EdgelineError as error:
+        print(error)
 """
-# At the rate of the other tests, 1e-7 in the first step is 4 % of the loss of the second epoch; at 0.0003 it
-# is 1e-3 of the fourth, at this one about 1e-5.
+# At the learning rate of the other tests, a difference of 1e-7 in the first step grows to 4 % of the loss of
+# the second epoch; at 0.0003 it is 1e-3 of the loss of the fourth, at this rate about 1e-5.
 CALM = {"learning_rate": 0.0001, "flip": True, "epochs": 3}
 # The settings of each training with two devices.
 _TRAININGS = {
@@ -177,19 +177,19 @@ _TRAININGS = {
 
 @dataclass(frozen=True)
 class Replicas:
-    """Trainings with two devices, each in a folder of its own, and why one was refused."""
+    """Trainings with two devices, each in a folder of its own, and the error of the one that is refused."""
 
     folder: Path
-    refused: str
+    error: str
 
 
 def train_on_two_devices(files: dict[str, str], transform_output: str, folder: Path) -> Replicas:
-    """Trains in one process."""
-    given = [
+    """Runs each of these trainings, all in one process."""
+    arguments = [
         vars(run_arguments(files, transform_output, folder / name, **changes))
         for name, changes in _TRAININGS.items()
     ]
-    printed, said = folder / "printed", folder / "said"
-    code = WarmRun([_TWO_REPLICAS, json.dumps(given)], ROOT, printed, said, job="python").wait()
-    assert code == 0, said.read_text()
-    return Replicas(folder, printed.read_text())
+    output, log = folder / "output", folder / "log"
+    code = WarmRun([_TWO_REPLICAS, json.dumps(arguments)], ROOT, output, log, job="python").wait()
+    assert code == 0, log.read_text()
+    return Replicas(folder, output.read_text())

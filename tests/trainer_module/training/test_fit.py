@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.trainer_module.samples import assert_same, dying_after, without_clock
+from tests.trainer_module.samples import assert_same, die_after, drop_times
 from trainer_module.settings import TrainerSettings
 from trainer_module.training import checkpoint, fit
 from trainer_module.training.loop import Loop
@@ -146,14 +146,14 @@ def test_a_training_that_was_cut_off_ends_as_an_unbroken_one(tmp_path):
     """Cut off within the epochs that are averaged."""
     unbroken = linear()
     whole = train(unbroken, settings(epochs=6), tmp_path / "whole", averaged=4)
-    with dying_after(epochs=3):
+    with die_after(epochs=3):
         train(linear(), settings(epochs=6), tmp_path / "cut", averaged=4)
     resumed = linear()
     resumed.set_weights([np.zeros_like(weight) for weight in resumed.get_weights()])
     outcome = train(resumed, settings(epochs=6), tmp_path / "cut", averaged=4)
 
     assert outcome.resumed_from_epoch == 3
-    assert without_clock(outcome.history) == without_clock(whole.history)
+    assert drop_times(outcome.history) == drop_times(whole.history)
     assert_same(resumed.get_weights(), unbroken.get_weights())
 
 
@@ -175,10 +175,10 @@ def test_a_long_epoch_that_was_cut_off_goes_on_in_its_middle(tmp_path, monkeypat
 
     unbroken = linear()
     whole = train_in_steps(unbroken, tmp_path / "whole")
-    with dying_after(epochs=1, steps=6):
+    with die_after(epochs=1, steps=6):
         train_in_steps(linear(), tmp_path / "cut")
     resumed = linear()
     outcome = train_in_steps(resumed, tmp_path / "cut")
     assert taken == [(0, 0), (0, 0), (1, 6)]
-    assert without_clock(outcome.history) == without_clock(whole.history)
+    assert drop_times(outcome.history) == drop_times(whole.history)
     assert_same(resumed.get_weights(), unbroken.get_weights())

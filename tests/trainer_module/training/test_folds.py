@@ -10,7 +10,7 @@ import tensorflow as tf
 from edgeline.records.edge import OUT_OF_FOLD
 from edgeline.records.training import CROSS_VALIDATION
 from tests.trainer_module.samples import EVAL_EXAMPLES, LABELS, SHELF, TRAIN_EXAMPLES, run_arguments
-from tests.trainer_module.test_run_fn import history
+from tests.trainer_module.test_run_fn import read_history
 from tests.trainer_module.training.test_input_pipeline import split_of
 from trainer_module import run_fn
 from trainer_module.settings import ModelSettings, TrainerSettings
@@ -46,9 +46,9 @@ def test_the_answers_are_written_with_what_the_records_say_of_each_example(folde
     assert right.mean() == pytest.approx(CROSS_VALIDATION.read(folder / "run").overall.share)
 
 
-def test_folds_change_nothing_of_the_model_that_is_shipped(folder, trained):
-    assert history(folder) == history(trained)
-    assert not (trained / "run" / OUT_OF_FOLD.name).exists()
+def test_folds_change_nothing_of_the_model_that_is_shipped(folder, run_dir):
+    assert read_history(folder) == read_history(run_dir)
+    assert not (run_dir / "run" / OUT_OF_FOLD.name).exists()
 
 
 def test_tensorboard_has_the_training_that_is_shipped_alone(folder):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.trainer_module.samples import SHELF, TRAIN_EXAMPLES, assert_same, dying_after, without_clock
+from tests.trainer_module.samples import SHELF, TRAIN_EXAMPLES, assert_same, die_after, drop_times
 from trainer_module.networks import backbones
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.training import front, input_pipeline
@@ -118,7 +118,7 @@ def test_a_front_trains_in_half_precision_to_a_model_in_single_precision(task, p
 def test_a_training_with_a_front_and_a_budget_that_was_cut_off_ends_as_an_unbroken_one(
     task, plenty, tmp_path
 ):
-    with dying_after(epochs=1):
+    with die_after(epochs=1):
         train_whole(task, tmp_path, budget="9m")
     resumed = train_whole(task, tmp_path, budget="9m")
     assert resumed.outcome.resumed_from_epoch == 1
@@ -127,7 +127,7 @@ def test_a_training_with_a_front_and_a_budget_that_was_cut_off_ends_as_an_unbrok
 
 
 def figures(trained: Trained) -> list[dict]:
-    return without_clock(trained.outcome.history)
+    return drop_times(trained.outcome.history)
 
 
 def test_the_time_of_features_is_known_after_the_first_photos(train, parts):

@@ -16,7 +16,7 @@ from edgeline.errors import EdgelineError, UsageError
 from runners.drill.harm import list_children
 from runners.kubeflow.pod.meeting import meet
 from tests.trainer_module.samples import CALM, assert_same, run_arguments
-from tests.trainer_module.test_run_fn import history, weights
+from tests.trainer_module.test_run_fn import read_history, read_weights
 from tests.warm import WarmRun
 from trainer_module import run_fn
 from trainer_module.training import workers
@@ -55,7 +55,7 @@ def joined(files, transform_output, tmp_path_factory) -> Path:
 
 def test_two_workers_learn_what_two_replicas_of_one_process_do(joined, replicas):
     """And these what one device does. Sums of float32 in another order differ by 1e-7 a step."""
-    for ours, theirs in zip(history(joined), history(replicas.folder / "mirrored"), strict=True):
+    for ours, theirs in zip(read_history(joined), read_history(replicas.folder / "mirrored"), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3)
     training = json.loads((joined / "run" / "training.json").read_text())
     assert training["devices"] == ["CPU:0", "CPU:0"]
@@ -96,8 +96,8 @@ def test_a_worker_that_dies_ends_the_other_and_the_next_run_goes_on(
     finish(arguments)
     resumed = json.loads((tmp_path / "run" / "training.json").read_text())["resumed_from_epoch"]
     assert 1 <= resumed <= 3
-    assert history(tmp_path) == history(joined)
-    assert_same(weights(tmp_path), weights(joined))
+    assert read_history(tmp_path) == read_history(joined)
+    assert_same(read_weights(tmp_path), read_weights(joined))
 
 
 def test_workers_end_with_the_process_that_started_them(files, transform_output, tmp_path):

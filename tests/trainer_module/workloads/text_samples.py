@@ -1,4 +1,4 @@
-"""What the tests of texts are made of: generated reviews, hostile texts, and a real Transform of texts."""
+"""Samples for the tests of texts: generated reviews, hostile texts, and a real Transform of texts."""
 
 import random
 from pathlib import Path
@@ -13,7 +13,7 @@ REVIEWS = [row for span in (1, 2) for row in write_week(span, 500, 3, {})]
 
 
 def hostile_texts() -> list[bytes]:
-    """Texts that trip tokenisers, and bytes that are no text; what is random is the same in every run."""
+    """Returns texts that are hard to tokenise, and bytes that are not text; the same in every run."""
     rng = random.Random(5)
     texts = [
         *("", " ", "\t\n"),
@@ -32,7 +32,7 @@ def hostile_texts() -> list[bytes]:
 
 
 def transform_texts(rows: list[dict[str, str]], folder: Path, **settings: Any) -> str:
-    """The folder of a Transform of these rows, as TFX's hands it on."""
+    """Runs a Transform on these rows and returns its output folder, as TFX writes it."""
     from trainer_module.workloads import texts
 
     feature = 'feature { name: "%s" type: BYTES value_count { min: 1 max: 1 } }'
