@@ -8,12 +8,12 @@ POOL = ("--environment_type=EXTERNAL", "--environment_config=here:50000", "--sdk
 IMAGE = ("--environment_type=DOCKER", "--environment_config=shop:1", "--sdk_container_image=shop:1")
 
 
-def flags(*given):
-    return load({}, None, [f"beam.{setting}" for setting in given]).beam.as_flags()
+def make_flags(*settings):
+    return load({}, None, [f"beam.{setting}" for setting in settings]).beam.as_flags()
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("settings", "expected"),
     [
         ((), FASTEST_ON_ONE_MACHINE),
         (("flags=[--direct_num_workers=2]",), ("--direct_num_workers=2",)),
@@ -33,12 +33,12 @@ def flags(*given):
           "--spark_conf=spark.executor.instances=8", "--sdk_container_image=none")),
     ],
 )  # fmt: skip
-def test_an_engine_and_its_settings_become_the_flags_of_beam(given, expected):
-    assert flags(*given) == expected
+def test_an_engine_and_its_settings_become_the_flags_of_beam(settings, expected):
+    assert make_flags(*settings) == expected
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("settings", "message"),
     [
         (("engine=spark",), "beam.master or, for Beam's job server, beam.endpoint is required"),
         (("engine=spark", "master=spark://host:7077"), "beam.spill is required"),
@@ -62,8 +62,8 @@ def test_an_engine_and_its_settings_become_the_flags_of_beam(given, expected):
         (("engine=hadoop",), "beam.engine: 'hadoop' is not one of direct, spark, flink"),
     ],
 )
-def test_a_missing_or_wrong_setting_of_an_engine_is_refused_with_its_key(given, said):
-    with pytest.raises(UsageError) as refused:
-        flags(*given)
-    assert said in refused.value.found
-    assert refused.value.why.strip() == "Nothing was run."
+def test_a_missing_or_wrong_setting_of_an_engine_is_refused_with_its_key(settings, message):
+    with pytest.raises(UsageError) as caught:
+        make_flags(*settings)
+    assert message in caught.value.found
+    assert caught.value.why.strip() == "Nothing was run."

@@ -23,22 +23,22 @@ BEAM_STEPS = {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"}
 
 def dag(settings=None, observed=None):
     paths = Paths("data", "artifacts", "./metadata.sqlite", "push", "checkpoints")
-    shelf, seen = with_features(BUILT_IN["shelf"]), observed or Observed("w", "p", "c", "l", "r")
-    return create_pipeline(shelf, settings or Settings(), paths, seen)
+    observed = observed or Observed("w", "p", "c", "l", "r")
+    return create_pipeline(with_features(BUILT_IN["shelf"]), settings or Settings(), paths, observed)
 
 
 def list_steps(settings):
-    """What the table of steps has of these settings."""
+    """Returns the rows of the table of steps for these settings."""
     return select_steps(settings.tune.max_trials > 0, {})
 
 
 def compiled(pipeline):
-    """The steps of a pipeline by name, and how each is run."""
-    written = Compiler().compile(pipeline)
-    deployment = json_format.MessageToDict(written)["deploymentConfig"]
+    """Returns the nodes of a pipeline by name, and its executors."""
+    intermediate = Compiler().compile(pipeline)
+    deployment = json_format.MessageToDict(intermediate)["deploymentConfig"]
     assert not deployment.get("customDriverSpecs"), "a step has a driver of its own"
     return (
-        {node.pipeline_node.node_info.id: node.pipeline_node for node in written.nodes},
+        {node.pipeline_node.node_info.id: node.pipeline_node for node in intermediate.nodes},
         deployment["executorSpecs"],
     )
 
@@ -48,7 +48,7 @@ def nodes():
     return compiled(dag(TUNED))[0]
 
 
-def parameters_of(nodes):
+def get_parameters(nodes):
     return {
         name: {key: str(value) for key, value in node.parameters.parameters.items()}
         for name, node in nodes.items()
@@ -66,8 +66,8 @@ def test_nothing_is_trained_before_the_data_is_admitted():
 )
 def test_beam_flags_arrive_untouched_at_every_beam_step(flags):
     executors = compiled(dag(Settings.model_validate({"beam": {"flags": flags}})))[1]
-    found = {name: spec["beamPipelineArgs"] for name, spec in executors.items() if "beamPipelineArgs" in spec}
-    assert found == {step: list(flags or FASTEST_ON_ONE_MACHINE) for step in BEAM_STEPS}
+    args = {name: spec["beamPipelineArgs"] for name, spec in executors.items() if "beamPipelineArgs" in spec}
+    assert args == {step: list(flags or FASTEST_ON_ONE_MACHINE) for step in BEAM_STEPS}
 
 
 def test_flags_that_beam_cannot_read_are_refused_before_the_first_step():
@@ -77,8 +77,8 @@ def test_flags_that_beam_cannot_read_are_refused_before_the_first_step():
 
 
 def test_the_cache_sees_each_change_of_the_world(nodes):
-    """What the runner observed is in the parameters of the steps that look at the world, and nowhere else."""
-    before = parameters_of(nodes)
+    """An observation of the runner is in the parameters of the steps that use it, and of no others."""
+    before = get_parameters(nodes)
     keyed = KEYED_BY_CODE & set(before)
     readers = {
         "the window": {"ExampleGen"},
@@ -90,26 +90,26 @@ def test_the_cache_sees_each_change_of_the_world(nodes):
         "the weights": {"Tuner", "Trainer"},
     }
     changed = Observed(**{words.removeprefix("the "): words for words in readers})
-    after = parameters_of(compiled(dag(TUNED, changed))[0])
+    after = get_parameters(compiled(dag(TUNED, changed))[0])
     for words, steps in readers.items():
         assert {name for name in after if words in str(after[name])} == steps
-    # Nothing else is in the key of a step, a digest of it neither.
+    # No other step has it in its key, not even as a digest.
     assert {name for name in before if before[name] != after[name]} == set().union(*readers.values())
 
     edited = replace(changed, step_code={step: f"edited {step}." for step in keyed})
-    of_each = {
-        step: set(re.findall(r"edited \w+", str(of)))
-        for step, of in parameters_of(compiled(dag(TUNED, edited))[0]).items()
+    edits = {
+        step: set(re.findall(r"edited \w+", str(parameters)))
+        for step, parameters in get_parameters(compiled(dag(TUNED, edited))[0]).items()
     }
-    assert of_each == {step: {f"edited {step}"} if step in keyed else set() for step in before}
+    assert edits == {step: {f"edited {step}"} if step in keyed else set() for step in before}
 
 
 @pytest.mark.parametrize("settings", [Settings(), TUNED], ids=["plain", "tuned"])
 def test_the_table_of_steps_has_what_each_step_reads(settings):
     pipeline, steps = dag(settings), list_steps(settings)
     for step in pipeline.components:
-        read = {channel.producer_component_id for channel in step.inputs.values()}
-        assert read == set(steps[step.id].after), step.id
+        producers = {channel.producer_component_id for channel in step.inputs.values()}
+        assert producers == set(steps[step.id].after), step.id
     assert {step.id for step in pipeline.components} == set(steps)
     order = list(STEPS)
     assert all(order.index(before) < order.index(step) for step in order for before in STEPS[step].after)
@@ -136,7 +136,7 @@ def test_the_table_of_steps_has_the_settings_that_are_in_the_key_of_each(nodes, 
     changed = TUNED.model_dump(mode="json")
     (changed[group] if leaf else changed)[leaf or group] = OTHER[name]
     other = Settings.model_validate_json(json.dumps(changed))
-    before, after = parameters_of(nodes), parameters_of(compiled(dag(other))[0])
+    before, after = get_parameters(nodes), get_parameters(compiled(dag(other))[0])
     keyed = {step for step, info in list_steps(TUNED).items() if info.each_run is False and info.takes(name)}
     different = {step for step in before if before[step] != after[step]}
     assert different - {step for step, info in STEPS.items() if info.each_run} == keyed

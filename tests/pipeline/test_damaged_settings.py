@@ -1,4 +1,4 @@
-"""Settings and workloads that chance wrote: a UsageError or a value."""
+"""Randomly damaged settings and workloads: each gives a value or a UsageError."""
 
 import json
 import random
@@ -48,7 +48,7 @@ TOKENS = (
 
 
 @pytest.mark.parametrize("kind", ["profile", "workload", "override"])
-def test_whatever_chance_writes_is_a_value_or_a_mistake(tmp_path, kind):
+def test_damaged_text_gives_a_value_or_a_usage_error(tmp_path, kind):
     chance, path = random.Random(SEED), tmp_path / "settings.yaml"
     (tmp_path / "schema.pbtxt").write_text(SCHEMA)
     platform = (ROOT / "deploy" / "kubeflow" / "settings.example.yaml").read_text().replace("  #   ", "  ")
@@ -57,14 +57,14 @@ def test_whatever_chance_writes_is_a_value_or_a_mistake(tmp_path, kind):
     for _ in range(ROUNDS):
         if chance.random() < 0.5:
             damaged = damaged_text(chance, chance.choice(texts), TOKENS)
-        else:  # JSON is YAML, and so is right as far as that goes.
+        else:  # JSON is valid YAML.
             damaged = json.dumps(damaged_value(chance, chance.choice(values)))
             damaged = f"edge={damaged}" if kind == "override" else damaged
         path.write_bytes(damaged.encode(errors=chance.choice(["surrogatepass", "replace"])))
         try:
             if kind == "workload":
-                found = find_workload(str(path))
-                load(found.settings, labels=with_features(found).labels)
+                workload = find_workload(str(path))
+                load(workload.settings, labels=with_features(workload).labels)
             elif kind == "profile":
                 load({}, str(path), labels=["a", "b"])
             else:

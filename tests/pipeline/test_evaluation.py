@@ -6,19 +6,19 @@ from edgeline.gates.settings import Metric
 from pipeline.evaluation import build_evaluation_config
 from pipeline.workloads import BUILT_IN, with_features
 
-# Of these, the matrix of confusions gives the means; TFMA computes the others.
-OF_THE_MATRIX = {"recall", "precision", "f1"}
-OF_ALARMS = {"auc", "recall_at_false_alarms"}
+# The means of these come from the confusion matrix; TFMA computes the others.
+MATRIX_METRICS = {"recall", "precision", "f1"}
+ALARM_METRICS = {"auc", "recall_at_false_alarms"}
 
 
 def list_names(workload):
-    """The names of the metrics that TFMA is asked for."""
+    """Returns the names of the metrics that TFMA computes."""
     specs = json.loads(build_evaluation_config(workload, 0.05))["metrics_specs"]
-    of_all = [metric for spec in specs for metric in spec["metrics"] if "config" in metric]
-    return {json.loads("{" + metric["config"] + "}").get("name") for metric in of_all} - {None}
+    metrics = [metric for spec in specs for metric in spec["metrics"] if "config" in metric]
+    return {json.loads("{" + metric["config"] + "}").get("name") for metric in metrics} - {None}
 
 
 def test_the_metrics_have_the_names_that_bounds_and_manifest_use():
     shelf = with_features(BUILT_IN["shelf"])
-    assert list_names(shelf) | OF_THE_MATRIX == {*get_args(Metric)} - OF_ALARMS
-    assert list_names(replace(shelf, normal="ok")) | OF_THE_MATRIX == {*get_args(Metric)}
+    assert list_names(shelf) | MATRIX_METRICS == {*get_args(Metric)} - ALARM_METRICS
+    assert list_names(replace(shelf, normal="ok")) | MATRIX_METRICS == {*get_args(Metric)}

@@ -9,14 +9,14 @@ from pipeline.settings import load
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def kubeflow(**group):
+def load_kubeflow(**group):
     return load({"kubeflow": group}).kubeflow
 
 
-def mistake(**group):
-    with pytest.raises(UsageError) as refused:
-        kubeflow(**group)
-    (sentence,) = refused.value.found.splitlines()[1:]
+def get_mistake(**group):
+    with pytest.raises(UsageError) as caught:
+        load_kubeflow(**group)
+    (sentence,) = caught.value.found.splitlines()[1:]
     return sentence.strip()
 
 
@@ -31,8 +31,8 @@ def mistake(**group):
         ("image", "edgeline@sha256:0123"),
     ],
 )
-def test_a_place_on_a_claim_or_in_a_bucket_and_an_image_with_its_digest_are_taken(name, place):
-    assert getattr(kubeflow(**{name: place}), name) == place
+def test_a_place_on_a_claim_or_in_a_bucket_and_an_image_with_its_digest_are_accepted(name, place):
+    assert getattr(load_kubeflow(**{name: place}), name) == place
 
 
 def test_a_claim_is_mounted_where_its_paths_point():
@@ -44,14 +44,14 @@ def test_a_claim_is_mounted_where_its_paths_point():
 @pytest.mark.parametrize("first", ["gpu", "gpu_type"])
 def test_a_gpu_type_and_its_count_may_be_set_for_every_step_and_for_one(first):
     every_step = {"gpu": 1, "gpu_type": "amd.com/gpu"}
-    placement = kubeflow(every_step={first: every_step.pop(first)}, steps={"Trainer": every_step}).placement(
-        "Trainer"
-    )
+    placement = load_kubeflow(
+        every_step={first: every_step.pop(first)}, steps={"Trainer": every_step}
+    ).placement("Trainer")
     assert (placement.gpu, placement.gpu_type) == (1, "amd.com/gpu")
 
 
 @pytest.mark.parametrize(
-    ("group", "said"),
+    ("group", "message"),
     [
         ({"secrets": {"AWS_SECRET_ACCESS_KEY": "minio"}}, "not of the form secret/key"),
         ({"env": {"AWS-REGION": "x"}}, "'AWS-REGION' cannot be the name of an environment variable"),
@@ -76,18 +76,18 @@ def test_a_gpu_type_and_its_count_may_be_set_for_every_step_and_for_one(first):
         ({"steps": {"Trainer": {"gpu": 1, "gpu_type": "nvidia"}}}, "not of the form vendor/name"),
     ],
 )
-def test_what_cannot_work_is_refused_with_the_reason(group, said):
-    assert said in mistake(**group)
+def test_a_setting_that_cannot_work_is_refused_with_the_reason(group, message):
+    assert message in get_mistake(**group)
 
 
 @pytest.mark.parametrize("secret", ["hunter2", 12345])
 def test_a_secret_in_place_of_its_name_is_not_shown(secret):
-    text = mistake(secrets={"PASSWORD": secret})
+    text = get_mistake(secrets={"PASSWORD": secret})
     assert "PASSWORD" in text and str(secret) not in text
 
 
-def test_a_step_takes_what_every_step_takes_but_for_what_it_says_itself():
-    group = kubeflow(
+def test_the_placement_of_a_step_overrides_that_of_every_step():
+    group = load_kubeflow(
         every_step={"cpu": 1.0, "memory_gb": 4.0, "node_selector": {"pool": "small"}},
         steps={"Trainer": {"memory_gb": 16.0, "gpu": 1, "node_selector": {"pool": "gpu"}}},
     )
@@ -110,15 +110,15 @@ NO_SECRETS = [
 
 @pytest.mark.parametrize(("name", "value"), [*((name, "hunter2") for name in SECRETS), ("MYSQL_PWD", 7)])
 def test_a_variable_that_is_a_secret_is_refused_without_its_value(name, value):
-    said = mistake(env={"AWS_REGION": "x", name: value})
+    message = get_mistake(env={"AWS_REGION": "x", name: value})
 
-    assert said.startswith("kubeflow.env: ") and f"kubeflow.secrets: {{{name}: SECRET/KEY}}" in said
-    assert "hunter2" not in said and "7" not in said.replace(name, "")
+    assert message.startswith("kubeflow.env: ") and f"kubeflow.secrets: {{{name}: SECRET/KEY}}" in message
+    assert "hunter2" not in message and "7" not in message.replace(name, "")
 
 
 def test_paths_and_addresses_are_no_secrets():
     env = dict.fromkeys(NO_SECRETS, "http://minio:9000/a@b")
-    assert kubeflow(env=env).env == env
+    assert load_kubeflow(env=env).env == env
 
 
 @pytest.mark.parametrize(
@@ -131,21 +131,21 @@ def test_paths_and_addresses_are_no_secrets():
     ],
 )
 def test_a_user_in_an_address_is_refused_without_the_password(group):
-    said = mistake(**group)
+    message = get_mistake(**group)
 
-    assert "@" in said or "kubeflow.secrets" in said
-    assert "hunter2" not in said
+    assert "@" in message or "kubeflow.secrets" in message
+    assert "hunter2" not in message
 
 
-def test_the_example_of_a_cluster_is_right_with_and_without_what_it_proposes(tmp_path):
+def test_the_example_settings_of_a_cluster_load_with_and_without_their_proposals(tmp_path):
     text = (ROOT / "deploy" / "kubeflow" / "settings.example.yaml").read_text()
     path = tmp_path / "cluster.yaml"
     path.write_text(text)
     assert load({}, platform=str(path)).kubeflow.data == "pvc://edgeline/data"
     lines = [line for line in text.splitlines() if not line.startswith(("  data: pvc", "  push: pvc"))]
     path.write_text("\n".join(lines).replace("#   ", ""))
-    found = load({}, platform=str(path)).kubeflow
-    assert found.data == "s3://BUCKET/data" and found.placement("Trainer").gpu == 1
+    settings = load({}, platform=str(path)).kubeflow
+    assert settings.data == "s3://BUCKET/data" and settings.placement("Trainer").gpu == 1
     aws = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
     ours = {"EDGELINE_SIGNING_KEY", "EDGELINE_WEBHOOK", "MLFLOW_TRACKING_TOKEN"}
-    assert set(found.secrets) == aws | ours and found.env
+    assert set(settings.secrets) == aws | ours and settings.env

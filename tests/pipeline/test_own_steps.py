@@ -32,18 +32,18 @@ CHECK = {"component": "own_components.Check", "inputs": {"examples": "Clean.clea
 
 
 @pytest.fixture(autouse=True)
-def module(tmp_path, monkeypatch):
+def write_module(tmp_path, monkeypatch):
     (tmp_path / "own_components.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     sys.modules.pop("own_components", None)
 
 
-def load(own, **groups):
+def load_steps(own, **groups):
     return settings.load({"steps": own, **groups})
 
 
 def compile_dag(own):
-    return compiled(dag(load(own)))[0]
+    return compiled(dag(load_steps(own)))[0]
 
 
 def test_a_step_of_ones_own_feeds_the_steps_that_it_names_and_waits_for_the_gate():
@@ -72,7 +72,7 @@ def test_a_step_before_the_gate_does_not_wait_for_it():
 def test_a_step_of_ones_own_may_feed_the_search_of_a_run_that_searches():
     both = {**CLEAN, "feeds": {"Tuner.examples": "cleaned", **CLEAN["feeds"]}}
     tune = {"max_trials": 2, "space": {"trainer": {"learning_rate": [0.001, 0.003]}}}
-    recorded = load({"Clean": both}, tune=tune).recorded()
+    recorded = load_steps({"Clean": both}, tune=tune).recorded()
 
     steps = select_steps(True, recorded["steps"])
 
@@ -92,7 +92,7 @@ def test_a_step_of_ones_own_may_feed_the_search_of_a_run_that_searches():
             "Trainer runs before what Clean reads, so it cannot wait for Clean",
         ),
         (
-            {"Clean": {**CLEAN, "feeds": {"Tuner.examples": "cleaned"}}},  # there is no search
+            {"Clean": {**CLEAN, "feeds": {"Tuner.examples": "cleaned"}}},  # the run has no search
             "Tuner is not one of the steps before it or of ExampleGen",
         ),
         ({"Tuner": CLEAN}, "steps.Tuner: the DAG has a step of that name"),
@@ -102,10 +102,10 @@ def test_a_step_of_ones_own_may_feed_the_search_of_a_run_that_searches():
         ),
     ],
 )
-def test_settings_of_steps_that_cannot_be_are_refused_before_anything_runs(own, problem):
-    with pytest.raises(UsageError) as refused:
-        load(own)
-    assert problem in refused.value.found
+def test_impossible_settings_of_steps_are_refused_before_anything_runs(own, problem):
+    with pytest.raises(UsageError) as caught:
+        load_steps(own)
+    assert problem in caught.value.found
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,6 @@ def test_settings_of_steps_that_cannot_be_are_refused_before_anything_runs(own, 
     ],
 )
 def test_a_component_that_does_not_fit_is_refused_with_the_names_that_do(change, problem):
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as caught:
         compile_dag({"Clean": {**CLEAN, **change}})
-    assert problem in f"{refused.value.found} {refused.value.why}"
+    assert problem in f"{caught.value.found} {caught.value.why}"

@@ -12,10 +12,10 @@ from pipeline.settings import Settings, load
 from pipeline.workloads import KINDS
 
 
-def mistakes(workload=None, profile=None, overrides=(), labels=None):
-    with pytest.raises(UsageError) as refused:
+def get_mistakes(workload=None, profile=None, overrides=(), labels=None):
+    with pytest.raises(UsageError) as caught:
         load(workload or {}, profile, overrides, labels)
-    return [line.strip() for line in refused.value.found.splitlines()[1:]]
+    return [line.strip() for line in caught.value.found.splitlines()[1:]]
 
 
 def test_each_layer_overrules_the_ones_below_it_key_by_key(tmp_path):
@@ -63,8 +63,8 @@ def test_one_rule_of_the_gate_can_be_switched_without_naming_the_others():
 def test_the_published_profile_is_found_by_its_name_and_needs_weights():
     model = load({}, "published", ["model.weights=mine.h5"]).model
     assert (model.backbone, model.image_size, model.channels) == ("mobilenet_v3_small", 128, 1)
-    (found,) = mistakes(profile="published")
-    assert "set it to a file of weights (from the profile published)" in found
+    (mistake,) = get_mistakes(profile="published")
+    assert "set it to a file of weights (from the profile published)" in mistake
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_settings_survive_json_as_the_worker_gets_them():
 
 
 def test_every_mistake_is_in_the_one_error():
-    found = mistakes(
+    mistakes = get_mistakes(
         {"trainr": {"epochs": 3}},
         "publishd",
         [
@@ -106,8 +106,8 @@ def test_every_mistake_is_in_the_one_error():
         ],
     )
 
-    assert len(found) == 9
-    text = "\n".join(found)
+    assert len(mistakes) == 9
+    text = "\n".join(mistakes)
     for key in ("trainr:", "--profile publishd:", "trainer.epoch:", "data.window:", "--set seed:", "flip:"):
         assert key in text
     assert "edge.variants.0: 'fp8' is not one of int8, dynamic, fp16, fp32 (from --set)." in text
@@ -154,29 +154,29 @@ def test_every_mistake_is_in_the_one_error():
     ],
 )  # fmt: skip
 def test_a_bad_value_is_named_with_what_is_allowed(override, sentence):
-    (found,) = mistakes(overrides=[override])
+    (mistake,) = get_mistakes(overrides=[override])
 
-    assert found.startswith(sentence)
+    assert mistake.startswith(sentence)
 
 
 def test_a_mistake_names_the_layer_that_made_it(tmp_path):
     profile = tmp_path / "night.yaml"
     profile.write_text("trainer: {epochs: 0}\n")
 
-    found = mistakes({"data": {"window": 0}}, str(profile), ["seed=-1"])
+    lines = get_mistakes({"data": {"window": 0}}, str(profile), ["seed=-1"])
 
-    assert any(line.startswith("data.window") and "from the workload" in line for line in found)
-    assert any(line.startswith("trainer.epochs") and f"from the profile {profile}" in line for line in found)
-    assert any(line.startswith("seed") and "from --set" in line for line in found)
+    assert any(line.startswith("data.window") and "from the workload" in line for line in lines)
+    assert any(line.startswith("trainer.epochs") and f"from the profile {profile}" in line for line in lines)
+    assert any(line.startswith("seed") and "from --set" in line for line in lines)
 
 
 def test_a_key_that_a_profile_has_twice_is_refused(tmp_path):
     profile = tmp_path / "night.yaml"
     profile.write_text("trainer:\n  epochs: 3\n  epochs: 4\n")
 
-    (found,) = mistakes(profile=str(profile))
+    (mistake,) = get_mistakes(profile=str(profile))
 
-    assert "the key epochs twice, line 3" in found
+    assert "the key epochs twice, line 3" in mistake
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_workload_with_slices_by_device_has_those_of_phones_under_another_name
 
 
 @pytest.mark.parametrize("metric", ["auc", "recall_at_false_alarms"])
-def test_a_bound_on_a_metric_of_alarms_is_refused_where_no_label_is_none(metric):
+def test_a_bound_on_a_metric_of_alarms_is_refused_without_a_normal_label(metric):
     bounds = [f"evaluation.bounds=[{{slice: overall, metric: {metric}, lower: 0.9}}]"]
     assert load({}, None, bounds, normal="ok").evaluation.bounds
     with pytest.raises(UsageError, match=rf"bounds\.0\.metric: {metric} .* no `normal`"):
@@ -208,9 +208,9 @@ def test_a_bound_on_a_metric_of_alarms_is_refused_where_no_label_is_none(metric)
 
 
 def test_a_class_weight_for_a_label_that_the_schema_lacks_is_refused():
-    (found,) = mistakes({"trainer": {"class_weights": {"broken": 2.0}}}, labels=["ok", "damaged"])
+    (text,) = get_mistakes({"trainer": {"class_weights": {"broken": 2.0}}}, labels=["ok", "damaged"])
 
-    assert found == "trainer.class_weights.broken: the schema has no label 'broken'; its labels: ok, damaged."
+    assert text == "trainer.class_weights.broken: the schema has no label 'broken'; its labels: ok, damaged."
 
 
 BOMB = "\n".join(
@@ -219,7 +219,7 @@ BOMB = "\n".join(
         *(f"{b}: &{b} [{', '.join([f'*{a}'] * 20)}]" for a, b in zip("abcdef", "bcdefg", strict=True)),
     ]
 )
-CANNOT_BE_READ = {
+UNREADABLE = {
     "an int that is none": ("!!int abc", "a value with the tag !!int"),
     "code": ("!!python/object/apply:os.getpid []", "a value with the tag !!python/object/apply:os.getpid"),
     "an alias of itself": ("&a [*a]", "an alias, *a"),
@@ -236,47 +236,47 @@ CANNOT_BE_READ = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "said"), CANNOT_BE_READ.values(), ids=CANNOT_BE_READ)
-def test_yaml_that_no_setting_needs_is_a_mistake_of_its_layer_at_once(text, said, tmp_path):
+@pytest.mark.parametrize(("text", "message"), UNREADABLE.values(), ids=UNREADABLE)
+def test_yaml_that_no_setting_needs_is_a_mistake_of_its_layer_at_once(text, message, tmp_path):
     profile = tmp_path / "night.yaml"
     profile.write_text(text, encoding="utf-8", errors="surrogatepass")
     started = time.process_time()
     tracemalloc.start()
 
-    *layers, window = mistakes({"data": {"window": 0}}, str(profile), [f"seed={text}"])
+    *layers, window = get_mistakes({"data": {"window": 0}}, str(profile), [f"seed={text}"])
 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert [found.split()[0] for found in layers] == ["--profile", "--set"] and window.startswith("data")
-    for found in layers:
-        assert said in found or (text == "\ud800" and "a byte that is not utf-8" in found)
-        assert len(found) < 400
-    # Tracing memory takes most of it; both layers are read.
+    assert [mistake.split()[0] for mistake in layers] == ["--profile", "--set"] and window.startswith("data")
+    for mistake in layers:
+        assert message in mistake or (text == "\ud800" and "a byte that is not utf-8" in mistake)
+        assert len(mistake) < 400
+    # Tracing memory takes most of the time; both layers are read.
     assert time.process_time() - started < 10 and peak < 20e6
 
 
 def test_a_key_that_is_nested_thousands_deep_is_a_mistake():
-    (found,) = mistakes(overrides=[".".join(["a"] * 5000) + "=1"])
+    (mistake,) = get_mistakes(overrides=[".".join(["a"] * 5000) + "=1"])
 
-    assert found.startswith("--set a.a.a.") and "nested 5,000 deep" in found and len(found) < 400
+    assert mistake.startswith("--set a.a.a.") and "nested 5,000 deep" in mistake and len(mistake) < 400
 
 
-def test_a_key_is_the_text_that_stands_there():
+def test_a_key_stays_the_text_that_was_written():
     weights = load({}, None, ["trainer.class_weights={1e3: 1, true: 2, 2026-10-05: 3, ~: 4, <<: 5}"])
 
     assert list(weights.trainer.class_weights) == ["1e3", "true", "2026-10-05", "~", "<<"]
 
 
 @pytest.mark.parametrize("key", ["tr\udcffiner.epochs", "a\x1b[2J.b", "a\0"])
-def test_a_key_with_what_no_key_has_is_a_mistake_that_can_be_printed(key):
-    (found,) = mistakes(overrides=[f"{key}=1"])
+def test_a_key_with_a_forbidden_character_is_a_mistake_that_can_be_printed(key):
+    (mistake,) = get_mistakes(overrides=[f"{key}=1"])
 
-    assert "U+" in found
-    assert found.isprintable()
+    assert "U+" in mistake
+    assert mistake.isprintable()
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda path: path.mkdir(), "no readable file"),
         (os.mkfifo, "no readable file"),
@@ -287,23 +287,23 @@ def test_a_key_with_what_no_key_has_is_a_mistake_that_can_be_printed(key):
     ],
     ids=["folder", "fifo", "device", "circle", "not UTF-8", "terabyte"],
 )
-def test_a_file_of_settings_that_is_none_is_said_at_once(make, said, tmp_path):
+def test_a_file_of_settings_that_cannot_be_read_is_refused_at_once(make, message, tmp_path):
     path = tmp_path / "night.yaml"
     make(path)
 
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as caught:
         load({"data": {"window": 0}}, profile=str(path), platform=str(path))
 
-    _, *found = refused.value.found.splitlines()
-    assert [line.split()[0] for line in found] == ["--profile", "--settings", "data.window:"]
-    assert all(said in line for line in found[:2])
+    _, *mistakes = caught.value.found.splitlines()
+    assert [line.split()[0] for line in mistakes] == ["--profile", "--settings", "data.window:"]
+    assert all(message in line for line in mistakes[:2])
 
 
 @pytest.mark.parametrize("name", ["a" * 5000, "~nobody-of-that-name/x", ""])
 def test_a_name_that_no_file_can_have_is_a_mistake(name):
-    (found,) = mistakes(profile=name)
+    (mistake,) = get_mistakes(profile=name)
 
-    assert found.startswith("--profile ") and "no readable file" in found
+    assert mistake.startswith("--profile ") and "no readable file" in mistake
 
 
 @pytest.mark.parametrize(
@@ -320,14 +320,14 @@ def test_a_name_that_no_file_can_have_is_a_mistake(name):
         "push.key=-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n",
     ],
 )
-def test_what_every_run_would_record_holds_no_secret(override):
-    (found,) = mistakes(overrides=[override])
+def test_a_secret_in_a_recorded_setting_is_refused(override):
+    (mistake,) = get_mistakes(overrides=[override])
 
-    assert "every run would record" in found and "hunter2" not in found
+    assert "every run would record" in mistake and "hunter2" not in mistake
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         (
             "space.trainer.learning_rat=[1]",
@@ -368,47 +368,47 @@ def test_what_every_run_would_record_holds_no_secret(override):
         ("budget=5", "tune.budget: 5 is not a text or null"),
     ],
 )
-def test_a_mistake_in_a_search_is_told_before_its_first_trial(override, said):
-    (found,) = mistakes(overrides=[f"tune.{override}"])
-    assert found.startswith("tune") and said in found
+def test_a_mistake_in_a_search_is_refused_before_its_first_trial(override, message):
+    (mistake,) = get_mistakes(overrides=[f"tune.{override}"])
+    assert mistake.startswith("tune") and message in mistake
 
 
 def test_weights_of_imagenet_are_refused_before_a_run_for_a_backbone_without_them():
     photos = {"model": {"backbone": "efficientnet_lite0", "weights": "imagenet"}}
-    (found,) = mistakes(workload=photos, overrides=["model.backbone=compact"])
-    assert found.startswith("model.backbone: ") and "set model.weights=none" in found
+    (mistake,) = get_mistakes(workload=photos, overrides=["model.backbone=compact"])
+    assert mistake.startswith("model.backbone: ") and "set model.weights=none" in mistake
     assert load(photos, None, ["model.backbone=compact", "model.weights=none"]).model.backbone == "compact"
 
 
-def test_what_several_workers_cannot_do_is_told_before_they_begin():
+def test_settings_that_several_workers_cannot_use_are_refused_before_they_begin():
     overrides = ["trainer.strategy=multi_worker", "trainer.folds=3", "tune.max_trials=2"]
-    folds, search = mistakes(overrides=[*overrides, "tune.space.trainer.flip=[true, false]"])
-    for found, key in ((folds, "trainer.folds"), (search, "tune.max_trials")):
-        assert found.startswith(f"{key}: ") and "trainer.strategy is multi_worker" in found
-        assert "(from --set)" in found
+    folds, search = get_mistakes(overrides=[*overrides, "tune.space.trainer.flip=[true, false]"])
+    for mistake, key in ((folds, "trainer.folds"), (search, "tune.max_trials")):
+        assert mistake.startswith(f"{key}: ") and "trainer.strategy is multi_worker" in mistake
+        assert "(from --set)" in mistake
 
 
-def test_the_registry_is_the_workspaces_own_a_place_of_ones_choice_or_none(tmp_path, monkeypatch):
+def test_the_registry_is_in_the_workspace_or_at_a_chosen_uri_or_off(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load({}).registry.of(Path("workspace")) == f"sqlite:///{tmp_path}/workspace/mlflow.db"
     assert load({}, None, ["registry.enabled=false"]).registry.of(Path("workspace")) is None
-    for given, uri in (
+    for setting, uri in (
         ("postgresql+psycopg://me@host:5432/db", "postgresql+psycopg://me@host:5432/db"),
         ("https://mlflow.example.com:5000", "https://mlflow.example.com:5000"),
         ("sqlite:///all.db", f"sqlite:///{tmp_path}/all.db"),
     ):
-        settings = load({}, None, [f"registry.uri={given}"])
+        settings = load({}, None, [f"registry.uri={setting}"])
         assert settings.registry.of(Path("workspace")) == uri
-        # A run that is mirrored elsewhere is the same run.
+        # The record of a run does not depend on its registry.
         assert settings.recorded() == Settings().recorded()
 
 
-def test_hyperband_has_trials_enough_to_train_one_to_the_end():
+def test_hyperband_needs_enough_trials_to_train_one_to_the_end():
     search = ["tune.algorithm=hyperband", "tune.space.trainer.flip=[true, false]", "tune.max_trials=16"]
-    (found,) = mistakes(overrides=[*search, "tune.space.trainer.epochs=[4, 8]"])
-    assert "remove trainer.epochs from space" in found
-    (found,) = mistakes(overrides=[*search, "trainer.epochs=16"])
-    assert found.startswith("tune.max_trials: 16 is too few for hyperband: it needs 17 trials to train")
+    (mistake,) = get_mistakes(overrides=[*search, "tune.space.trainer.epochs=[4, 8]"])
+    assert "remove trainer.epochs from space" in mistake
+    (mistake,) = get_mistakes(overrides=[*search, "trainer.epochs=16"])
+    assert mistake.startswith("tune.max_trials: 16 is too few for hyperband: it needs 17 trials to train")
     assert load({}, None, [*search, "trainer.epochs=9"]).tune.max_trials == 16
 
 
@@ -423,10 +423,10 @@ def test_a_space_is_read_nested_or_by_dotted_names_with_its_values_as_the_settin
     assert Settings.model_validate_json(Settings(tune=tune).model_dump_json()).tune == tune
 
 
-def test_the_search_that_the_documentation_shows_is_one(tmp_path):
+def test_the_search_of_the_documentation_can_be_loaded(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "start" / "search.md").read_text(encoding="utf-8")
-    shown = page.split("\n    tune:\n")[1].split("\n\n")[0]
-    (tmp_path / "tune.yaml").write_text(f"    tune:\n{shown}\n", encoding="utf-8")
+    example = page.split("\n    tune:\n")[1].split("\n\n")[0]
+    (tmp_path / "tune.yaml").write_text(f"    tune:\n{example}\n", encoding="utf-8")
     tune = load({}, str(tmp_path / "tune.yaml")).tune
     assert (tune.max_trials, len(tune.space)) == (12, 3)
 

@@ -52,12 +52,12 @@ def test_every_mistake_of_a_workload_file_is_in_the_one_error(tmp_path):
     text = "name: My Bottles\nshema: photos.pbtxt\nmodule: 3\nsettings: [1]\nslices: {span: shop}\n"
     path = write_workload(tmp_path, text)
 
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as caught:
         find_workload(path)
 
     mistakes = ("name: 'My Bottles'", "schema: missing", "shema: not one of", "module: 3", "settings: [1]")
     for key in (*mistakes, "slices.span: every workload has"):
-        assert key in refused.value.found
+        assert key in caught.value.found
 
 
 def test_a_file_of_hundreds_of_columns_as_an_import_writes_it_is_read(tmp_path):
@@ -74,7 +74,7 @@ def test_a_name_that_no_file_can_have_is_refused(name):
         find_workload(name)
 
 
-def test_a_pipe_is_no_workload_and_nobody_waits_for_it(tmp_path):
+def test_a_pipe_is_refused_as_a_workload_without_waiting_for_it(tmp_path):
     os.mkfifo(tmp_path / "workload.yaml")
 
     with pytest.raises(UsageError, match="not a regular file"):
@@ -121,17 +121,17 @@ def test_labels_that_phones_could_not_tell_apart_are_refused_before_anything_run
     schema = f'feature {{ name: "label" domain: "labels" }} string_domain {{ name: "labels" {values} }}'
     path = write_workload(tmp_path, "name: a\nschema: photos.pbtxt\nmodule: m\n", schema)
     assert main(["run", "--workload", path, "--workspace", str(tmp_path / "workspace")]) == 2
-    said = capsys.readouterr().err
-    assert fault in said and "photos.pbtxt has labels that cannot be used" in said
+    error = capsys.readouterr().err
+    assert fault in error and "photos.pbtxt has labels that cannot be used" in error
     assert not (tmp_path / "workspace").exists()
 
 
-@pytest.mark.parametrize("type_of", ["INT int_domain { is_categorical: true }", "FLOAT"])
-def test_a_limit_of_drift_that_no_number_reaches_is_refused(tmp_path, type_of):
+@pytest.mark.parametrize("feature_type", ["INT int_domain { is_categorical: true }", "FLOAT"])
+def test_a_limit_of_drift_that_no_number_reaches_is_refused(tmp_path, feature_type):
     """TFDV measures an infinity_norm of 0 between any numbers."""
     limit = "drift_comparator { infinity_norm { threshold: 0.1 } }"
     text = "name: a\nschema: photos.pbtxt\n"
-    schema = f'{SCHEMA} feature {{ name: "gear" type: {type_of} {limit} }}'
+    schema = f'{SCHEMA} feature {{ name: "gear" type: {feature_type} {limit} }}'
     with pytest.raises(UsageError, match="infinity_norm for gear"):
         with_features(find_workload(write_workload(tmp_path, text, schema)))
     schema = schema.replace("infinity_norm", "jensen_shannon_divergence")
@@ -139,19 +139,19 @@ def test_a_limit_of_drift_that_no_number_reaches_is_refused(tmp_path, type_of):
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "message"),
     [
         ("normal: fine", "normal label 'fine', which is not in"),
         ("slices: {shop: shop_ic}", "slices by 'shop_ic', which"),
     ],
 )
 def test_a_normal_label_or_a_slice_that_the_schema_lacks_is_refused_before_a_run(
-    tmp_path, capsys, line, found
+    tmp_path, capsys, line, message
 ):
     schema = f'{SCHEMA} feature {{ name: "shop_id" type: BYTES }}'
     path = write_workload(tmp_path, f"name: a\nschema: photos.pbtxt\n{line}\n", schema)
     assert main(["run", "--workload", path, "--workspace", str(tmp_path / "workspace")]) == 2
-    assert found in capsys.readouterr().err and not (tmp_path / "workspace").exists()
+    assert message in capsys.readouterr().err and not (tmp_path / "workspace").exists()
     right = line.replace("fine", "whole").replace("_ic", "_id")
     assert with_features(
         find_workload(write_workload(tmp_path, f"name: a\nschema: photos.pbtxt\n{right}\n", schema))
@@ -165,17 +165,17 @@ def test_a_missing_schema_is_refused(tmp_path):
         with_features(find_workload(path))
 
 
-def resolved(workload):
+def resolve(workload):
     return load(with_features(workload).settings).recorded()
 
 
-def by_hand(folder, kind, settings="{}"):
+def load_handwritten(folder, kind, settings="{}"):
     text = f"name: mine\nkind: {kind}\nschema: photos.pbtxt\nsettings: {settings}\n"
     return find_workload(write_workload(folder, text))
 
 
 @pytest.mark.parametrize(
-    ("column", "found"),
+    ("column", "message"),
     [
         ("{name: since, form: roman}", "roman, year-month-day: not one of number"),
         ("{name: since, part: weekday}", "weekday is not a part of a number"),
@@ -183,9 +183,9 @@ def by_hand(folder, kind, settings="{}"):
         ("{name: at, form: iso, parts: weekday}", r"columns\.x\.parts: not one of name, form, part"),
     ],
 )
-def test_a_column_that_cannot_be_read_so_is_refused_before_a_run(tmp_path, column, found):
+def test_a_column_that_cannot_be_read_is_refused_before_a_run(tmp_path, column, message):
     path = write_workload(tmp_path, f"name: a\nschema: photos.pbtxt\nkind: table\ncolumns: {{x: {column}}}\n")
-    with pytest.raises(UsageError, match=found):
+    with pytest.raises(UsageError, match=message):
         find_workload(path)
 
 
@@ -194,22 +194,23 @@ def test_a_file_written_by_hand_has_the_settings_of_an_imported_one(tmp_path, ki
     cells = [f"{'some more words' * (n % 3)},{n % 7},{'ab'[n % 2]}" for n in range(60)]
     (tmp_path / "rows.csv").write_text("\n".join(["body,number,label", *cells]), encoding="utf-8")
     import_table(tmp_path / "rows.csv", tmp_path / "data", "label", text=text)
-    imported = resolved(find_workload(str(tmp_path / "data" / "workload.yaml")))
-    written = resolved(by_hand(tmp_path, kind))
+    imported = resolve(find_workload(str(tmp_path / "data" / "workload.yaml")))
+    written = resolve(load_handwritten(tmp_path, kind))
     for group in ("data", "model", "trainer", "edge"):
         assert written[group] == imported[group]
 
 
 @pytest.mark.parametrize("name", ["text", "sensor"])
 def test_a_file_written_by_hand_has_the_settings_of_the_built_in_one_of_its_kind(tmp_path, name):
-    written, built_in = resolved(by_hand(tmp_path, name)), resolved(find_workload(name))
+    written, built_in = resolve(load_handwritten(tmp_path, name)), resolve(find_workload(name))
     built_in["trainer"]["class_weights"] = {}
     for group in ("data", "model", "trainer", "edge"):
         assert written[group] == built_in[group]
 
 
-def test_a_workload_counts_for_more_than_its_kind_and_set_for_more_than_both(tmp_path):
-    workload = by_hand(tmp_path, "table", "{trainer: {epochs: 3, batch_size: 8}, edge: {variants: [fp16]}}")
+def test_a_workload_overrides_its_kind_and_set_overrides_both(tmp_path):
+    settings = "{trainer: {epochs: 3, batch_size: 8}, edge: {variants: [fp16]}}"
+    workload = load_handwritten(tmp_path, "table", settings)
     trainer = load(workload.settings, overrides=["trainer.batch_size=4"]).trainer
     assert (trainer.learning_rate, trainer.epochs, trainer.batch_size) == (0.003, 3, 4)
     assert load(workload.settings).edge.variants == ("fp16",)
