@@ -40,5 +40,5 @@ def fill(disk: Path) -> None:
 
 
 def make_read_only(disk: Path) -> None:
-    """What is there can be read, and nothing be written, by root neither."""
+    """Makes a folder that can be read, and not be written, not even by root."""
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)

@@ -32,7 +32,7 @@ from tests.places import all_places, place_at
 
 GOLDEN = ROOT / "tests" / "messages.txt"
 _HEAD = "An example of each error message, by its place in the code. To update them, see tests/messages.py."
-# What differs from run to run, or from machine to machine.
+# Values that differ from run to run, or from machine to machine.
 _DAYS = "|".join(str(date.today() + timedelta(days)) for days in (-1, 0, 1))
 _TMP = re.escape(tempfile.gettempdir())
 _HOST = re.escape(socket.gethostname())

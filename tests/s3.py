@@ -1,4 +1,4 @@
-"""What tests do to the environment of a client of S3, and to what is between it and the server."""
+"""The environment of a client of S3, and a proxy between it and the server."""
 
 import asyncio
 import os

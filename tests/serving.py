@@ -24,7 +24,7 @@ def warm_up_requests(saved_model: Path) -> list[predict_pb2.PredictRequest]:
 
 
 def answer(served: Any, request: predict_pb2.PredictRequest) -> dict[str, Any]:
-    """What the signature that a request names gives, by output."""
+    """Returns the outputs, by name, of the signature that a request names."""
     inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
     return dict(served.signatures[request.model_spec.signature_name](**inputs))
 
@@ -90,7 +90,7 @@ def serving(served: Any, model: str, version: int) -> Iterator[tuple[str, str]]:
 
 
 def write_bundle(folder: Path, model: str, labels: list[str], contract: Mapping[str, Any]) -> Path:
-    """Of a pushed bundle, what a client reads."""
+    """Writes the files of a pushed bundle that a client reads."""
     folder.mkdir()
     (folder / "manifest.json").write_text(json.dumps({"model": model, "version": 3}))
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels))

@@ -73,7 +73,7 @@ def _connect(controller: int | None) -> Connection:
     address = f"\0edgeline-tests-{controller}"  # abstract: no file is left
     with suppress(ConnectionRefusedError):
         return Client(address, "AF_UNIX")
-    # Of several that are started at once, one gets the address, and the others end.
+    # If several are started at once, one gets the address, and the others end.
     command = [sys.executable, "-m", "tests.warm", address[1:], str(controller)]
     subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + _START_S

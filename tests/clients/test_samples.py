@@ -19,7 +19,7 @@ from tests.edgeline.phone.releases import CANARY, CONTENTS, KEY, KINDS, push
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 KOTLIN = "2.2.20"
-# What the compiler is made of, and the org.json that Android has, which is not that of the JVM's programs.
+# The parts of the compiler, and the org.json that Android has, which differs from that of the JVM's programs.
 ARTIFACTS = (
     f"org.jetbrains.kotlin:kotlin-compiler-embeddable:{KOTLIN}",
     f"org.jetbrains.kotlin:kotlin-stdlib:{KOTLIN}",

@@ -124,7 +124,7 @@ def end_by_sigterm(pod: str) -> None:
 
 
 class Place:
-    """Where one test's spans and releases lie, and a way to run `edgeline` beside them.
+    """The place of one test's spans and releases, and a way to run `edgeline` beside them.
 
     Args:
         name: Unique on the cluster.
@@ -185,7 +185,7 @@ class Place:
         assert ended.code == 0, ended.stdout
 
     def production(self) -> dict[str, Any]:
-        """What `edgeline status` says is in production."""
+        """Returns the version that `edgeline status` calls the one in production."""
         ended = self.in_pod(f"python -m runners.cli status --json --store {self.at(self.push)} 2>&1")
         assert ended.code == 0, ended.stdout
         production: dict[str, Any] = json.loads(ended.stdout)["production"]

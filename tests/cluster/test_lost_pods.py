@@ -22,14 +22,14 @@ from tests.cluster.stand_in import pipeline
 pytestmark = pytest.mark.cluster
 
 DELETED, ENDED_BY_SIGTERM, AT_ONCE = 10, 3, 5
-# What is to be lost trains until it is; what is made again, for a moment.
+# A step to be lost trains until it is lost; one that is made again, for a moment.
 SECRET, LONG_S, SHORT_S = f"edgeline-test-{uuid.uuid4().hex[:8]}", 900, 5
 HOLD = "edgeline.test/hold"
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What became of a run whose Trainer lost its pod.
+    """The end of a run whose Trainer lost its pod.
 
     Attributes:
         run: Its id.
@@ -101,7 +101,7 @@ class Node:
         return str(workflow["status"]["nodes"][self.id]["phase"])
 
     def came_again(self) -> bool:
-        """Whether Argo made the pod again by itself, because it had not seen yet that it ran."""
+        """Returns true if Argo made the pod again by itself, because it had not seen yet that it ran."""
         end = time.monotonic() + 600
         while self.phase() in ("Pending", "Running"):
             assert time.monotonic() < end, kubectl("get", "workflow", self.workflow, "-o", "yaml")
@@ -139,7 +139,7 @@ def pick_up(place: Place, loss: Loss) -> None:
 
 
 def lose_and_pick_up(place: Place, ways: Sequence[Callable[[str], None]]) -> None:
-    """As many at once as make the machine busy."""
+    """Starts as many runs at once as make the machine busy."""
     losses: list[Loss] = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for first in range(0, len(ways), AT_ONCE):

@@ -28,7 +28,7 @@ def test_data_steps_run_in_two_executors_each_and_go_on_after_one_was_lost(on_cl
         "beam.engine=spark",
         "beam.master=k8s://https://kubernetes.default.svc",
         "beam.workers=2",
-        # What the cluster has free for each may be less than a core.
+        # The cluster may have less than a core free for each.
         "beam.flags=[--spark_conf=spark.kubernetes.executor.request.cores=0.1]",
         f"kubeflow.spill=pvc://{on_claim.claim}/spill",
     )

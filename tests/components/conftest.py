@@ -26,7 +26,7 @@ LOOK = {"labels": LABELS, "image_size": 32, "channels": 1, "max_side": 512}
 
 @dataclass(frozen=True)
 class Trained:
-    """What the steps up to the Trainer put out."""
+    """The outputs of the steps up to the Trainer."""
 
     examples: Artifact
     transform_graph: Artifact

@@ -63,7 +63,7 @@ def execute(
 
 @dataclass(frozen=True)
 class Ingested:
-    """What ingest put out."""
+    """The output of ingest."""
 
     examples: Artifact
     quarantine: Artifact

@@ -27,7 +27,7 @@ SHARES = (0.7, 0.2, 0.1)
 
 
 def week(span, newest, photos=400, shares=SHARES, brightness=120.0, strange_lanes=0):
-    """What ingest writes of a week, without its pixels, which the gate does not look at."""
+    """Returns what ingest writes of a week, without its pixels, which the gate does not read."""
     rng = np.random.default_rng(span)
     labels = np.repeat(LABELS, (np.array(shares) * photos).round().astype(int))
     for n, label in enumerate(labels):
@@ -178,7 +178,7 @@ def counted_in_three(folder, **rejected):
 
 
 def test_of_several_weeks_that_are_judged_the_one_at_fault_is_blamed(three_weeks, tmp_path):
-    """As after a pause: production was made of the first."""
+    """Production was made of the first week only, as after a pause."""
     judged = Week(three_weeks, tmp_path, pushed(tmp_path, 1))
     verdict = judged.judge(tmp_path / "1", counted_in_three(tmp_path / "q"))
     assert "lane_id breaks the schema" in verdict.reasons[0] and verdict.spans == ("span-00002",)

@@ -112,7 +112,7 @@ def test_examples_are_read_as_the_model_sees_them_with_their_slices(trained):
 
 @pytest.mark.parametrize(
     ("limit", "counts"),
-    # Of 90 `ok`, 9 `misplaced` and one `damaged`, the last of all.
+    # There are 90 `ok`, 9 `misplaced` and one `damaged`, the last of all.
     [(3, [1, 1, 1]), (30, [20, 9, 1]), (500, [90, 9, 1])],
 )
 def test_files_are_calibrated_on_each_label_however_rare_it_is(limit, counts):
@@ -267,7 +267,7 @@ def test_a_contract_of_ones_own_kind_is_passed_on_with_a_warning(trained, conver
 
 
 def in_production(trained, folder, file, labels=LABELS, edge_file="model_fp32.tflite"):
-    """What ProductionModel puts out: the trained SavedModel, and a file."""
+    """Returns the output of ProductionModel: the trained SavedModel, and a file."""
     shutil.copytree(trained.model.uri, folder)
     (folder / "edge").mkdir()
     shutil.copy(file, folder / "edge" / "model_fp32.tflite")

@@ -93,7 +93,7 @@ def compared(trained, tmp_path_factory):
 
 
 def test_models_of_other_labels_are_compared_by_the_names_of_labels(trained, compared, tmp_path):
-    """As after a week in which the schema gained a label, and had its labels in another order."""
+    """The schema gained a label in the week before, and had its labels in another order."""
     labels = ("damaged", "misplaced", "broken", "ok")
     shutil.copytree(trained.model.uri, tmp_path / "aligned")
     align_labels(tmp_path / "aligned" / "Format-Serving", LABELS, labels)

@@ -34,7 +34,7 @@ print("port", address.split(":")[1], flush=True)
 
 @pytest.fixture(scope="module")
 def flags(tmp_path_factory):
-    """What the settings make of a job service and a pool on this machine."""
+    """Returns the flags of Beam for a job service and a pool on this machine."""
     try:
         socket.getaddrinfo(socket.getfqdn(), None)
     except OSError:
@@ -67,7 +67,7 @@ def flags(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def both(flags, tmp_path_factory):
-    """What ingest and the statistics of it give, in memory and there."""
+    """Returns the outputs of ingest and of its statistics, in memory and on the service."""
     folder = tmp_path_factory.mktemp("steps")
     first = [*good(range(15), "walk-1"), *good(range(15, 30), "walk-2"), (row("missing.jpg"), None)]
     for week in (first, good(range(30, 45), "walk-3")):

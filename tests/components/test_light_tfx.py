@@ -1,4 +1,4 @@
-"""What is imported where."""
+"""The modules that light commands and the description of the DAG import."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_a_dag_is_described_without_tensorflow_and_what_was_left_out_can_be_imported_later():
-    """Its steps are also found in the cache without it; a process of its own, since this one has it."""
+    """The cache finds its steps without it too; in a process of its own, since this one has it."""
     code = (
         "import sys; from components.light_tfx import import_light_tfx; import_light_tfx(); "
         "from tests.pipeline.test_dag import compiled, dag; "

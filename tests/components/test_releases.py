@@ -60,7 +60,7 @@ def push(tmp_path):
 
 @dataclass
 class Run:
-    """What the steps before the pusher put out in one run; the model's files start with `content`."""
+    """The outputs of the steps before the pusher in one run; the model's files start with `content`."""
 
     folder: Path
     content: str = "first"

@@ -1,4 +1,4 @@
-"""What a step of a cluster leaves of its run: RunReport of one that ended, DataGate of one it stops."""
+"""The record that a step of a cluster leaves: RunReport of a run that ended, DataGate of one it stops."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ from tests.edgeline.release.candidates import make_candidate, make_key
 
 
 def window(folder: Path, spans: int):
-    """What ingest leaves of a window, stamped as a cluster's entry point does."""
+    """Returns the output of ingest for a window, stamped as a cluster's entry point does."""
     folder.mkdir(parents=True)
     counted = [
         {"name": f"span-{n:05d}", "number": n, "rows": 100, "accepted": 90, "rejected": {"corrupt": 10}}

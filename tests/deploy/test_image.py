@@ -1,4 +1,4 @@
-"""What is in the image that every step runs in on Kubeflow."""
+"""The image that every step runs in on Kubeflow."""
 
 import runpy
 from pathlib import Path

@@ -20,7 +20,7 @@ from tests.warm import WarmRun
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = str(ROOT / "runners" / "local_runner.py")
 
-# What is tested is the weekly run, not how well a model can get.
+# The weekly run is tested, not how good a model can get.
 QUICK = (
     "trainer.folds=0",
     "gate.min_examples_per_class=5",
@@ -48,7 +48,7 @@ def workspace(data: Path) -> Path:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """The end of a command."""
 
     code: int
     stdout: str

@@ -23,7 +23,7 @@ SETTINGS = (
 
 
 def write_week(path: Path, week: int, first: date, days: int, towns: Sequence[str]) -> Path:
-    """As a German Excel has it: decimal commas, points at thousands, ids, two dates, a leak, empty cells."""
+    """Writes a week as a German Excel does: decimal commas, points at thousands, two dates, empty cells."""
     rng = random.Random(week)
     lines = [HEADER]
     for number in range(300):

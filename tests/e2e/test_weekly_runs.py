@@ -33,7 +33,7 @@ from tests.warm import WarmRun
 pytestmark = pytest.mark.e2e
 
 UNREACHABLE = "evaluation.bounds=[{slice: overall, lower: 1.0}]"
-# Of the run that is killed twice.
+# Settings of the run that is killed twice.
 REPAIRED = (
     *SMALL,
     "trainer.epochs=6",
@@ -385,7 +385,7 @@ def test_the_next_run_says_that_it_resumes_makes_again_what_is_gone_and_its_mode
     assert ended.states["Trainer"] == "cached"
     assert "EdgeConverter runs again" in ended.stderr
     assert ended.states["EdgeConverter"] == "done"
-    # Of this run, which ended well, and of those before, which were killed.
+    # Neither this run, which ended well, nor those before, which were killed, left anything.
     assert list(temporary.iterdir()) == []
     assert edgeline(workspace, "verify", "--workspace", str(workspace)).code == 0
     evaluation = newest(workspace, "Evaluator/blessing/*/verdict.json")

@@ -39,7 +39,7 @@ def pushed(tmp_path_factory):
 
 @pytest.fixture
 def edge(pushed, tmp_path):
-    """What is for phones of `row`, with version 1 in production, and 2 there."""
+    """Makes the bundles of `row`, with version 1 in production, and 2 beside it."""
     shutil.copytree(pushed / "edge/row", tmp_path / "row")
     put(tmp_path / "row", 1, counter=1)
     return tmp_path / "row"

@@ -26,7 +26,7 @@ for command in sys.argv[1:]:
     code = main(command.split())
     print(f"ended with {{code}} and {{len(locks)}} locks", end="\\0", flush=True)
 """
-# What Windows lacks, and a lock as it has it.
+# Removes the modules that Windows lacks, and locks as it does.
 AS_ON_WINDOWS = """
 import os, signal, types
 del os.fchmod, signal.alarm

@@ -11,7 +11,7 @@ from tests.runners.kubeflow.commands_run import Ended, Terminal
 from tests.runners.kubeflow.server import serving
 
 QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, settle_s=2.0, outage_s=0.3)
-# What a path or a setting may well have in it, and systemd, cron or a shell would replace, split or swallow.
+# Characters that a path or a setting may have, and that systemd, cron or a shell replace, split or swallow.
 ODD = "a \"b\" 'c' 100% $HOME ${HOME} \\ ü"
 ODD_ARGUMENTS = (
     ODD,

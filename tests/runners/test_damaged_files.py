@@ -90,7 +90,7 @@ OF_EACH_READER = (
     "events.jsonl",
     "facts.json",
 )
-# What still is JSON of the right outline, so that each type has to refuse it or to do without.
+# Still JSON of the right outline, so that each type has to refuse it or to do without.
 OF_EACH_TYPE = ("no keys", "values of no sense", "values of null")
 DAMAGE = {
     "cut": lambda whole: whole[: len(whole) // 2],

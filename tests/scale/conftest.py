@@ -22,7 +22,7 @@ def environment() -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYSPARK_PYTHON", PYTHON)
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")  # of drivers
-        # What Spark's processes need longest for is to compile themselves.
+        # Spark's processes take longest to compile themselves.
         patch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
         patch.setattr(beam_on_spark, "_WORKERS_WITHIN_S", 600)  # on a machine that is busy
         patch.setenv("TMPDIR", folder)  # short, because sockets lie in it

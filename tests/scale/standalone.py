@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-# What the driver calls for, and each worker finds in a folder of its own: so they may differ.
+# The driver calls this name, and each worker finds it in a folder of its own: so they may differ.
 PYTHON = "python-of-this-machine"
 
 

@@ -10,7 +10,7 @@ from tests.components.steps import IN_MEMORY, execute
 from tests.e2e.conftest import SMALL, edgeline
 
 _IN_ORDER = ("ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "Transform", "Trainer")
-# Of each workload, the examples of a week, and settings: tested is where steps run, not how good a model is.
+# The examples of a week of each workload, and settings. Tested is where steps run, not how good a model is.
 WORKLOADS = {
     "shelf": (80, (*SMALL, "trainer.epochs=1", "gate.max_quarantine_fraction=0.2")),
     "sensor": (4000, ("trainer.epochs=1", "trainer.folds=0")),
@@ -29,7 +29,7 @@ def generated(folder: Path, workload: str) -> Path:
 
 
 class Steps:
-    """What the steps of a workload put out in memory, to be done again elsewhere."""
+    """The outputs of a workload's steps in memory, to be made again elsewhere."""
 
     def __init__(self, folder: Path, workload: str) -> None:
         self.workload, settings = NamedSettings(workload, None, WORKLOADS[workload][1]).load()

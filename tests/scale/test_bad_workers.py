@@ -1,4 +1,4 @@
-"""What a cluster lacks is said in three parts, with what to do; each worker here is the only one."""
+"""Errors about a cluster that lacks something; each worker here is the only one."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ def begin(master, spill, *settings):
 
 
 def refused(cluster, spill, name, *settings, **worker):
-    """What is said where the only worker is like that."""
+    """Returns the refusal where the only worker is like that."""
     cluster.add_worker(name, **worker)
     try:
         with pytest.raises(EdgelineError) as raised:

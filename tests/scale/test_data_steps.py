@@ -127,7 +127,7 @@ def test_statistics_count_the_same_and_examples_are_found_as_valid(steps, flags,
 
 
 def same_transform(there, here, steps):
-    """Whether each example goes into the model as the same numbers."""
+    """Returns true if each example goes into the model as the same numbers."""
     examples, workload = steps.outputs["ExampleGen"]["examples"], steps.workload
     found, expected = (
         read_examples(examples, made["transform_graph"].uri, "eval", 500, workload) for made in (there, here)

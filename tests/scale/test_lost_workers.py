@@ -1,4 +1,4 @@
-"""What is lost with an executor or a worker in the middle of a step is done again elsewhere, and once."""
+"""Work lost with an executor or a worker in the middle of a step is done again elsewhere, once."""
 
 import threading
 from pathlib import Path

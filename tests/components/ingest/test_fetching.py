@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def local(folder, tmp_path_factory):
-    """What ingest makes of it on a disk."""
+    """Returns what ingest makes of it on a disk."""
     return ingest(folder, tmp_path_factory.mktemp("local"))
 
 
@@ -68,7 +68,7 @@ def test_each_photo_is_asked_for_once_several_at_a_time_and_by_a_later_run_no_mo
     same(ingest(data, tmp_path / "1", workspace=tmp_path / "workspace"), local)
     photos = [asked for asked in proxy.asked if "/photos/" in asked[1]]
     fetched = [path for method, path in photos if method == "GET" and "walk" in path]
-    # Of each label twenty at most are looked at and read again, as they are, for golden vectors.
+    # At most twenty of each label are looked at and read again, as they are, for golden vectors.
     assert len(set(fetched)) == 40 and len(fetched) <= 40 + 20
     assert 2 <= proxy.most <= 8
     # The empty one is looked at again, and so is what is shown of the quarantined.
@@ -80,7 +80,7 @@ def test_each_photo_is_asked_for_once_several_at_a_time_and_by_a_later_run_no_mo
     assert len([path for method, path in proxy.asked if method == "GET" and "walk" in path]) <= 20
 
 
-# Of photos by the last digit of their number: oftener than botocore tries, or than a connection is cut.
+# By the last digit of a photo's number: oftener than botocore tries, or than a connection is cut.
 FAULTS = {"1": ("busy", 4), "2": ("reset", 4), "3": ("cut", 2)}
 
 

@@ -175,7 +175,7 @@ def test_another_run_may_remove_what_this_one_has_begun_with(data, tmp_path, mon
 def test_spans_of_which_not_all_could_be_read_or_vouched_for_are_read_again_and_alone(
     data, tmp_path, opened, monkeypatch
 ):
-    """Those with content behind a link, with a photo that could not be opened, or changed meanwhile."""
+    """Their content lies behind a link, a photo could not be opened, or they changed meanwhile."""
     add_week(data, 4)
     labels, elsewhere = find_spans(data)[0].path / "labels.csv", tmp_path / "labels.csv"
     shutil.move(labels, elsewhere)

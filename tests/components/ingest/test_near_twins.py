@@ -6,7 +6,7 @@ from edgeline.records.ingest import Twin, Twins
 
 
 def looks(split: str, label: str, seeds: range) -> list[Look]:
-    """Of one seed, the look of one object; no two of these are alike."""
+    """Returns photos of one object for one seed; no two of these are alike."""
     drawn = (np.random.default_rng(seed).integers(0, 255, 256, np.uint8).tobytes() for seed in seeds)
     return [Look(f"{split}/{seed}", label, split, look) for seed, look in zip(seeds, drawn, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Which raw inputs ingest keeps, and what lies there of them."""
+"""The raw inputs that ingest keeps of a span, and its damaged ones."""
 
 from collections import Counter
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_of_many_labels_there_are_two_hundred_or_one_each(labels: int, kept: int
 
 
 def write(folder: Path, source: Source, *named: Named) -> dict[str, object]:
-    """What lies there of a span: by id the content, or the bytes of the file."""
+    """Writes the raw inputs of a span: the content by id, or the bytes of the file."""
     spans = find_spans(folder / "data")
     write_originals(folder / "examples", choose_originals([list(named)], ("ok", "bad")), spans, source)
     kept = folder / "examples" / ORIGINALS_FOLDER

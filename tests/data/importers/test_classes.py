@@ -1,4 +1,4 @@
-"""What a run would refuse is said at the import: of tables, texts and photos alike."""
+"""Refusals of a run that the import makes already, for tables, texts and photos."""
 
 import pytest
 

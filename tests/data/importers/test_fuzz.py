@@ -61,7 +61,7 @@ def fill(folder, **files):
 
 
 def imported(src, data):
-    """What is imported can be read again, and has labels that are some."""
+    """Checks that an import can be read again, and has labels."""
     import_photos(src, data)
     for span in find_spans(data):
         assert not any(find_fault(row.label) for row in read_labels(span))

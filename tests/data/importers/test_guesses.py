@@ -1,4 +1,4 @@
-"""What a table is taken for where nobody says it."""
+"""The kinds that the import infers for the columns of a table."""
 
 import json
 import random

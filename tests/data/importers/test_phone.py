@@ -1,4 +1,4 @@
-"""What a phone's page exports becomes a span that a run reads, with served.csv beside it."""
+"""Exports of a phone's page become a span that a run reads, with served.csv beside it."""
 
 import csv
 import zipfile

@@ -21,7 +21,7 @@ from pipeline.workloads import find_workload, read_schema, with_features
 from tests.data.importers.workbooks import write_xlsx
 
 RNG = random.Random(5)
-# Of people, which are no running numbers.
+# The ages of people, which are no running numbers.
 AGES = [n * 7 % 61 + 18 for n in range(300)]
 HOW_GROUPED = "--group COLUMN if each is a machine, person or customer"
 
@@ -70,7 +70,7 @@ def open_workload(data_dir):
 
 
 def read(data_dir):
-    """What a run reads of the newest span, with the labels."""
+    """Returns what a run reads of the newest span, with the labels."""
     source, span = open_source(open_workload(data_dir), DataSettings()), find_spans(data_dir)[-1]
     return [
         item if isinstance(item, Rejected) else {**source.example(span, item).features, "": item.label}
@@ -378,7 +378,7 @@ MARKS = [n * n % 7 in (1, 2) for n in range(300)]
 
 
 def kind_of(tmp_path, cells, name="x", **given):
-    """What a column of these cells is taken for, beside one of ages."""
+    """Returns the kind that the import infers for a column of these cells, beside one of ages."""
     report = load(tmp_path, {name: cells, "age": AGES}, **given)
     kinds = {"number": report.numbers, "category": report.categories}
     return next((kind for kind, names in kinds.items() if name in names), dict(report.left_out).get(name, ""))
@@ -497,7 +497,7 @@ NAMING = {
     "g": ([round(RNG.lognormvariate(10.5, 0.5)) for _ in range(300)], "number"),
     "h": (RNG.choices(range(1990, 2026), k=300), "number"),
     "i": (RNG.choices([100, 250, 500], k=300), "number"),
-    # What no number is, and no date.
+    # Neither a number nor a date.
     "j": ([f"{n % 4 + 1}-{n % 3 + 1}-15" for n in range(300)], "category"),
     "k": ([f"bird {n * 5 // 9}" for n in range(300)], f"has few rows of each value ({HOW_GROUPED})"),
 }
@@ -546,7 +546,7 @@ def test_numbers_with_other_cells_and_few_values_are_a_category_that_is_explaine
 
 @pytest.mark.parametrize(("first", "later"), [("", ".0"), (".0", "")])
 def test_whole_numbers_are_the_same_labels_categories_and_groups_however_they_end(tmp_path, first, later):
-    """As pandas writes them: with a point where the column has a gap."""
+    """Pandas writes whole numbers with a point where the column has a gap."""
     rng = random.Random(7)
 
     def week(name, ending, **given):
@@ -916,7 +916,7 @@ def test_readings_of_which_a_run_makes_few_windows_are_refused(tmp_path):
     with pytest.raises(DataRefused, match="too few examples of 25 readings: 0, with 0 labels"):
         load(tmp_path, pump_week(), readings=25, **PUMPS)
     assert not (tmp_path / "data").exists()
-    # Of six machines, each has one example of 23 readings; the second one would end five rows later.
+    # Each of six machines has one example of 23 readings; the second one would end five rows later.
     (warning,) = load(tmp_path, pump_week(), readings=23, least=5, **PUMPS).warnings
     assert "'normal' has 2" in warning and "'leak' has 4" in warning
     report = load(tmp_path, pump_week(first_day=8) | {"at": pump_week()["at"][::-1]}, label="state")

@@ -69,7 +69,7 @@ def test_each_anomaly_shows_where_a_machine_would_have_it(sound) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_does_what_its_name_says(fault: str, sound, tmp_path: Path) -> None:
     rows = rows_of(tmp_path, {fault: 0.1})
-    # Of one length but for two faults.
+    # All have one length, but for two faults.
     changed = [(row, twin) for row, twin in zip(rows, sound, strict=False) if row != twin]
     rows_with = {
         "out-of-range": sum(row["temperature"] == "-999.0" for row in rows),

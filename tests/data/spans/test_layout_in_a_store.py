@@ -20,7 +20,7 @@ def data(bucket):
 
 
 def upload(data, folder):
-    """What `aws s3 sync` does."""
+    """Copies files as `aws s3 sync` does."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             put(data, path.relative_to(folder).as_posix(), path.read_bytes())

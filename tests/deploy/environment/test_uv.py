@@ -55,7 +55,7 @@ def test_where_no_python_makes_environments_debians_package_is_named(root, tmp_p
 def test_a_uv_that_pip_cannot_download_is_installed_by_the_next_set_up(root, tmp_path):
     new = uv_that(tmp_path / "new", "echo uv 0.13.8")
     allowed = tmp_path / "allowed"
-    # What the Python of the small environment does when it is asked to run pip, and what makes it.
+    # The Python of the small environment does the first when it is asked to run pip; the second makes it.
     installs = f"[ -e {allowed} ] || {{ echo 'ERROR: no route' >&2; exit 1; }}; cp {new} {root}/.uv/bin/uv"
     pip = uv_that(tmp_path / "pip", installs)
     python = uv_that(tmp_path / "python", f'mkdir -p "$4/bin" && cp {pip} "$4/bin/python"')

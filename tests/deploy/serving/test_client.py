@@ -1,4 +1,4 @@
-"""What the client of TF Serving makes of photos."""
+"""Answers of TF Serving to the client's photos."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What deploy/serving gives to TF Serving, Docker Compose and Kubernetes, read as each of them reads it."""
+"""The files of deploy/serving, read as TF Serving, Docker Compose and Kubernetes read them."""
 
 import json
 import os

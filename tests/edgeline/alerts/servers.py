@@ -49,7 +49,7 @@ class Hook:
 
 
 class Mailbox:
-    """What a mail server's users got; `answers` are given to a message before it is taken.
+    """The mail that a server's users got; `answers` are given to a message before it is taken.
 
     Nothing is taken for `strangers`.
     """

@@ -26,7 +26,7 @@ def settings(**given):
 
 
 def sent(given, channel, messages=(MESSAGE,)):
-    """How many messages a channel took, and why no more."""
+    """Returns how many messages a channel took, and why it took no more."""
     queue = list(messages)
     failure = send(given, {channel: queue})[channel]
     assert SECRET not in failure and PASSWORD not in failure
@@ -117,7 +117,7 @@ def test_a_server_that_hangs_holds_nothing_up(hook, webhook, hurried):
 
 
 def test_what_does_not_end_at_all_is_left_alone_at_the_bound(monkeypatch, patient):
-    """As with a server that sends a byte now and then, which keeps every timeout of a socket from passing."""
+    """The server sends a byte now and then, which keeps every timeout of a socket from passing."""
     monkeypatch.setattr(channels, "PATIENCE", replace(channels.PATIENCE, bound_s=0.2))
     given = settings(command=[sys.executable, "-c", "import time; time.sleep(2)"])
     assert sent(given, "command") == (0, "it did not end within 0.2 s")

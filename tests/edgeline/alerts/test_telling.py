@@ -1,4 +1,4 @@
-"""What is told over the runs of a workspace: each trouble once, that it is over once, nothing lost."""
+"""The alerts over the runs of a workspace: each trouble once, its end once, and none is lost."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What click finds wrong on a command line, told in three parts; and what it must not take for a value."""
+"""Mistakes on a command line that click finds, as errors in three parts; values like options."""
 
 import json
 
@@ -30,7 +30,7 @@ from tests.runners.cli.process import add_week
         (["kubeflow", "schedule", "--list", "--delete"], "Exactly one of --cron --list"),
         (["schedule", "--systemd", "--cron"], "Exactly one of the options --systemd --cron"),
         (["run", "--workload", "shelff"], "Did you mean shelf?"),
-        # Of a setting that is given twice, both count.
+        # Both values of a setting that is given twice count.
         (["run", "--set", "trainer.epoch=3", "--set=data.windw=2"], "Did you mean trainer.epochs?"),
         (["runs", "--outcome", "hold"], "Did you mean held?"),
         (["run", "--profile", "publishd"], "Did you mean published?"),

@@ -111,7 +111,7 @@ def test_production_that_another_workspace_pushed_is_said(diff, tmp_path):
 
 @pytest.fixture
 def store(tmp_path):
-    """Where a cluster pushes to, with a release and the records of two of its runs."""
+    """Makes a store that a cluster pushes to, with a release and the records of two of its runs."""
     place = str(tmp_path / "cluster")
     releases.push(place, "shelf", make_candidate(tmp_path / "c", "c", size=100, run="11-uuid"))
     for number, facts in enumerate((a_run(id="11-uuid"), worse("22-uuid"))):

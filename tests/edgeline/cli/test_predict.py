@@ -384,7 +384,7 @@ def test_neither_tensorflow_nor_the_noise_of_an_interpreter_is_there(push, tmp_p
 
 
 def test_what_mlflow_loads_answers_as_predict_does(push, predict, tmp_path):
-    """Where neither this project nor TensorFlow is there."""
+    """Neither this project nor TensorFlow is installed there."""
     release = push("image", tmp_path / "push")
     registry = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlflow", "shelf")
     registry.register_releases(str(tmp_path / "push"))

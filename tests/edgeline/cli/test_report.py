@@ -90,7 +90,7 @@ def test_the_index_does_not_link_a_page_from_before_a_run_was_killed(report, wor
 
 @pytest.fixture(params=["folder", "bucket"])
 def store(request, tmp_path):
-    """Where a cluster pushes to, with the records of three of its runs."""
+    """Makes a store that a cluster pushes to, with the records of three of its runs."""
     place = str(tmp_path / "push") if request.param == "folder" else request.getfixturevalue("bucket")
     for number in (1, 2, 3):
         facts = a_run(id=f"{number}{number}-uuid", started_at=f"2026-10-0{number}T03:00:00Z")

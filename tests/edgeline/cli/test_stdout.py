@@ -19,7 +19,7 @@ from runners.shared.progress import Progress
 from tests.outputs import leave, write_run
 
 ROOT = Path(__file__).resolve().parents[3]
-# What a terminal obeys: clear the screen, set the title, one-byte CSI, back to the line's start, rub out, a
+# A terminal obeys these: clear the screen, set the title, one-byte CSI, back to the line's start, rub out, a
 # bell, and what turns the direction of all that follows.
 STEERING = (
     *("\x1b[2J", "\x1b]0;owned\x07", "\x9b2J", "\r", "\x08", "\x7f", "\x85"),

@@ -23,7 +23,7 @@ PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROO
 SHELL = re.compile(
     r"^    (?:PYTHONPATH=\S+ )?((?:\S*/)?edgeline .*|python runners/local_runner\.py .*)$", re.MULTILINE
 )
-# What stands for something that only the reader knows, or is filled in: a number goes for all of it.
+# Stands for a value that only the reader knows, or that is filled in: a number goes for all of it.
 FILLED_IN = "\x00"
 QUOTED = re.compile(r"`((?:\S*/)?edgeline [^`]+|python runners/local_runner\.py[^`]*)`", re.DOTALL)
 LINE = re.compile(r"(?:^|[:;,] |  )((?:\S*/)?edgeline (?!command)[a-z][^`\n]*)$", re.MULTILINE)

@@ -37,7 +37,7 @@ def keys(tmp_path):
 
 @pytest.fixture
 def push(tmp_path, keys):
-    """Where one unsigned release, and a signed one in production, lie in the workspace."""
+    """Makes a push folder in the workspace with one unsigned release, and a signed one in production."""
     return fill(tmp_path / "workspace/push", tmp_path, keys)
 
 

@@ -94,7 +94,7 @@ def test_decoding_and_resizing_are_timed_apart(exported: Exported, files: dict[s
 @pytest.mark.parametrize(
     ("inputs", "ended"),
     [
-        # What lies there decides whether it ends the process or is an error, such as MemoryError.
+        # The memory there decides whether it ends the process or is an error, such as MemoryError.
         ([-1, -1], r"(was ended by SIG|ended with exit code 1: \w)"),
         ([], r"ended with exit code 1: .* cannot load model_fp32\.tflite"),
     ],

@@ -217,13 +217,13 @@ def test_a_large_drop_on_few_examples_that_may_be_chance_is_noise():
     ],
 )
 def test_models_as_good_as_production_in_each_session_are_held_at_most_as_often_as_the_confidence_says(world):
-    # Of 1,000 draws of each of 20 worlds at most 0.03 were held (`tests.edgeline.gates.worlds 1000` at
+    # In 1,000 draws of each of 20 worlds at most 0.03 were held (`tests.edgeline.gates.worlds 1000` at
     # 70dafbe2). Of 40, with a rate of 0.05, 7 or more are held once in 300 times.
     assert held(40, **world) <= 6 / 40
 
 
 def test_models_as_good_as_production_with_many_classes_are_held_no_more_often():
-    # Of 10, with a rate of 0.05, 4 or more are held once in a thousand times.
+    # With a rate of 0.05, 4 or more of 10 are held once in a thousand times.
     random = np.random.default_rng(5)
     held_back = 0
     for _ in range(10):

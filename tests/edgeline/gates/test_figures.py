@@ -10,7 +10,7 @@ CLASSES = ("ok", "bent", "torn")
 
 @pytest.fixture
 def answers():
-    """Of 400 examples of 25 machines in two halls, of a model that is right on most."""
+    """Makes answers of a model that is right on most of 400 examples of 25 machines in two halls."""
     random = np.random.default_rng(4)
     labels = random.integers(0, 3, 400)
     said = random.dirichlet((1, 1, 1), 400) + np.eye(3)[labels] * 0.6

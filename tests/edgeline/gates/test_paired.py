@@ -137,7 +137,7 @@ def test_what_tells_alarms_from_what_is_normal_is_that_of_scikit_learn():
 
 
 def lost(now, was, size, sessions=20):
-    """What is lost where the first of some sessions of that size has so many wrong, and all others none."""
+    """Returns the loss if the first of some sessions of that size has so many wrong, the others none."""
     labels = np.zeros(sessions * size, int)
     found = answers(labels, mistaken(labels, range(now)), mistaken(labels, range(size - was, size)))
     names = tuple(f"s-{number}" for number in range(sessions))

@@ -1,4 +1,4 @@
-"""How often the gate holds a model that is as good as production, or one that lost whole sessions."""
+"""Simulated weeks: how often the gate holds a model as good as production, or one that lost sessions."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.records.evaluation import Metrics
 
 CLASSES = ("fine", "bad")
-# What an import gives a workload, beside the rules that hold for any.
+# The bounds that an import gives a workload, beside the rules that hold for any.
 BOUNDS = (
     Bound(slice="overall", metric="accuracy", max_drop=0.02, min_support=50),
     Bound(slice="class", metric="recall", max_drop=0.1, min_support=50),
@@ -37,7 +37,7 @@ def draw(random, sessions, size, accuracy=0.97, correlation=0.1, same=0.5, dead=
 
 
 def verdict(answers, settings=SETTINGS):
-    """What the gate says of the candidate beside production, by the bounds alone."""
+    """Returns the verdict on the candidate beside production, by the bounds alone."""
     classes = {name: answers.of("class", name) for name in answers.classes}
 
     def measure(right, here):

@@ -52,7 +52,7 @@ def mirror(place, *found, uri=None):
 
 
 class Seen:
-    """What MLflow's own client says."""
+    """The runs, models and files that MLflow's own client lists."""
 
     def __init__(self, uri):
         from mlflow import MlflowClient
@@ -152,7 +152,7 @@ def test_gc_takes_the_files_of_runs_that_go_and_leaves_all_figures(place, make_r
 
 
 def test_a_database_that_cannot_be_read_keeps_its_files(place, caplog):
-    """As `gc` asks, which then knows of no folder whose it is."""
+    """`gc` asks for the owners of folders, and then learns of none."""
     assert read_ids(f"sqlite:///{place / 'none.db'}") == {} and not (place / "none.db").exists()
     (place / "torn.db").write_bytes(b"x" * 5000)
     assert read_ids(f"sqlite:///{place / 'torn.db'}") == {}

@@ -1,4 +1,4 @@
-"""What cells mean, and that what is written in a form is read in it."""
+"""The numbers and times in cells; what is written in a form is read in it."""
 
 import math
 import pickle

@@ -1,4 +1,4 @@
-"""What phones answered is counted once, by version and slice; only drawn answers estimate accuracy."""
+"""Counts of the answers of phones by version and slice; only drawn answers estimate accuracy."""
 
 from dataclasses import replace
 

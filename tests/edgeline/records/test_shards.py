@@ -36,7 +36,7 @@ def moved(folder, bucket):
 
 @pytest.fixture
 def patience(monkeypatch):
-    """Of a reader that has little."""
+    """Gives readers little patience."""
     monkeypatch.setattr(shards, "_PATIENCE_S", (0.1, 0.1))
     shards._failures.clear()
     yield

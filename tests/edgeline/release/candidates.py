@@ -76,6 +76,6 @@ def snapshot(root: Path) -> dict[str, bytes]:
 
 
 def problems_of(root: str | Location, model: str, version: int) -> list[str]:
-    """What is wrong with the files of one release."""
+    """Returns the problems of the files of one release."""
     folder = PushFolder(locate(root))
     return find_release_problems(folder, model, version, read_history(folder, model))

@@ -34,7 +34,7 @@ FILE_OPERATIONS = {
 
 
 def run_in_child(write: Callable[[], object], at_operation: Callable[[int], None]) -> bool:
-    """Whether `write` was killed in a child, which calls `at_operation` with the number of each operation."""
+    """Runs `write` in a child, which calls `at_operation` with each operation's number; true if killed."""
     child = os.fork()
     if child == 0:
         number, inside = 0, False
@@ -56,7 +56,7 @@ def run_in_child(write: Callable[[], object], at_operation: Callable[[int], None
 
 
 def run_killed(write: Callable[[], object], at: int) -> bool:
-    """Whether `write` was killed at its operation number `at`, in a child."""
+    """Returns true if `write` was killed at its operation number `at`, in a child."""
     return run_in_child(write, lambda number: os.kill(os.getpid(), signal.SIGKILL) if number == at else None)
 
 

@@ -21,7 +21,7 @@ def push(push):
 
 
 def read(root):
-    """What phones read: the version in production, the candidate's with its share, and the rollbacks."""
+    """Returns what phones read: the version in production, the candidate and its share, the rollbacks."""
     pointer, _ = find_envelope(PushFolder(root), "shelf").read()
     tried = pointer.candidate
     return pointer.production.version, tried and (tried.version, tried.percent), pointer.rollbacks
@@ -131,7 +131,7 @@ def test_a_candidate_that_is_withdrawn_vouches_for_no_changed_manifest_of_produc
 
 @pytest.fixture(scope="module")
 def open_canary(base, tmp_path_factory):
-    """Of three releases the first is in production, and 10 % of phones run the second."""
+    """Pushes three releases; the first is in production, and 10 % of phones run the second."""
     root = tmp_path_factory.mktemp("canary") / "push"
     shutil.copytree(base, root)
     store.rollback(root, "shelf", "drill", 1, KEY)

@@ -1,4 +1,4 @@
-"""What tools that know nothing of Edgeline say of a release, from an environment of their own."""
+"""Checks of a release by tools that know nothing of Edgeline, in an environment of their own."""
 
 import json
 import os

@@ -43,7 +43,7 @@ def test_a_wrong_value_is_refused_with_what_was_found_and_expected(manifest, key
     assert caught.value.found.startswith("edge/shelf/1/manifest.json")
 
 
-# What a release had to say before there was a setting for more.
+# The manifest of a release before there was a setting for more.
 OF_VERSION_1 = {
     *("schema_version", "min_reader_version", "model", "version", "run", "created", "expires", "files"),
     *("model_digest", "default_variant", "variants", "metrics", "data", "code", "versions"),

@@ -42,7 +42,7 @@ def test_each_change_raises_the_counter_and_a_lower_version_the_count_of_rollbac
         assert signer == SIGNER and signed.production.manifest_sha256 == release.manifest_sha256
         assert plain["version"] == signed.production.version and plain["change"]["number"] == signed.counter
         seen.append((signed.counter, signed.rollbacks, signed.production.version, signed.life.days))
-    # What gives no days keeps the days of the pointer before it.
+    # A change that gives no days keeps those of the pointer before it.
     assert seen == [(1, 0, 1, 30), (2, 0, 2, 7), (3, 1, 1, 7), (4, 1, 2, 7), (5, 1, 3, 7)]
     assert store.verify(root, "shelf") == []
 

@@ -34,14 +34,14 @@ def pair(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bundle(root: Path, tmp_path: Path) -> Path:
-    """What is for phones of a signed release, copied to a laptop."""
+    """Copies the bundle of a signed release to a laptop."""
     candidate = make_candidate(tmp_path / "made", size=60, signing_key=make_key(), licence="MIT")
     release = store.push(root, "shelf", candidate)
     return Path(shutil.copytree(release.edge, tmp_path / "copied"))
 
 
 def refusal(bundle: Path, key: str | None) -> str:
-    """Why a bundle is refused, however that is found; empty where it is accepted."""
+    """Returns why a bundle is refused by each way to check it; empty where it is accepted."""
     try:
         manifest = read_bundle(bundle)
         untrusted = distrust(manifest, key)
@@ -128,7 +128,7 @@ def test_a_key_in_place_of_its_file_is_not_in_the_message_which_asks_for_the_fil
 
 
 def test_openssl_takes_the_signature_as_it_lies_there(bundle, tmp_path):
-    """As anybody would check it who has none of our code."""
+    """Anybody can check it so who has none of our code."""
     public = make_key().public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / PUBLIC).write_bytes(public)
     command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(tmp_path / PUBLIC), "-rawin"]

@@ -13,7 +13,7 @@ from tests.edgeline.report.runs import a_failed_run, a_run
 
 @pytest.fixture(params=["folder", "store"])
 def root(request, tmp_path):
-    """Where records lie: a folder, or an object store."""
+    """Yields the place of records: a folder, or an object store."""
     if request.param == "folder":
         return tmp_path / "runs" / "shelf"
     return locate(request.getfixturevalue("bucket") + "/push/runs/shelf")

@@ -1,4 +1,4 @@
-"""What production loses by waiting is measured on newest spans that it had not seen."""
+"""The loss of production by waiting is measured on newest spans that it had not seen."""
 
 import pytest
 from msgspec.structs import replace

@@ -115,7 +115,7 @@ def test_two_runs_are_chosen_and_compared_without_a_server(browser, pages):
 
 @pytest.mark.parametrize("name", ["run", "wide"])
 def test_the_report_fits_the_panel_of_a_cluster_s_ui_and_its_links_stay_in_it(browser, pages, tmp_path, name):
-    """As the UI of Kubeflow Pipelines shows it: text handed to a frame that may run scripts alone."""
+    """The UI of Kubeflow Pipelines hands its text to a frame that may run scripts alone."""
     (tmp_path / "report.html").write_text(pages[name].read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "facts.json").write_bytes(encode(a_run()))
     frame = '<iframe src="about:blank" sandbox="allow-scripts" width="480" height="600"></iframe>'

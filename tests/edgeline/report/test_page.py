@@ -109,7 +109,7 @@ def test_the_page_holds_all_that_it_shows(page):
     assert all(load.startswith("data:") for load in tags.loads)
     assert tags.tags.count("img") == 24 + 12
     assert len(tags.ids) > 50 and len(set(tags.ids)) == len(tags.ids)
-    # Of style.css and of the charts.
+    # The URLs of style.css and of the charts.
     assert not re.search(r"url\((?!#)|@import", page)
 
 

@@ -1,4 +1,4 @@
-"""What a UI shows of each step; here of steps with hand-written outputs."""
+"""The pages of steps in a UI, made from hand-written outputs."""
 
 import re
 from dataclasses import fields
@@ -26,7 +26,7 @@ MEASURED = replace(samples.MEASURED, examples=4, groups={})
 
 @pytest.fixture
 def sources(tmp_path):
-    """What the steps of a small run put out."""
+    """Makes the outputs of the steps of a small run."""
     names = {field.name for field in fields(Sources)} - {"statistics", "anomalies", "schema", "inferred"}
     sources = Sources(**{name: tmp_path / name for name in names})
     span = Span("span-00001", 1, rows=9, accepted=8, rejected={"corrupt": 1})

@@ -54,7 +54,7 @@ def test_a_running_run_shows_the_steps_that_its_events_have(tmp_path, make_run):
 
 
 def test_a_run_whose_process_is_gone_or_whose_number_another_has_now_reads_as_killed(tmp_path, make_run):
-    """As after a restart of a container, in which the same program soon has the same number."""
+    """After a restart of a container, the same program soon has the same number."""
     assert write_run(tmp_path, make_run()).read().outcome == "running"
     boot, tick = runs.identify_process(os.getpid()).split()
     for day, other in ((6, f"{boot} {int(tick) - 1}"), (7, f"another-boot {tick}")):

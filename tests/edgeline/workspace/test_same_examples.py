@@ -11,7 +11,7 @@ from edgeline.workspace.same_examples import compare_slices
 
 @pytest.fixture
 def answered(tmp_path):
-    """What a run left that was right or wrong on each of so many examples, `name` by `name`."""
+    """Writes the answers of a run that was right or wrong on each of so many examples, `name` by `name`."""
 
     def make(run, right, sessions=None, begin=0):
         folder, lines = tmp_path / run, []
@@ -58,7 +58,7 @@ def test_photos_of_one_session_count_as_what_belongs_together(answered):
     then, now = answered("a", first), answered("b", [True] * 50, sessions)
     assert verdict(then, now) == ("noise", 50)
     overall = compare_slices(then, now)[0][0]
-    # What 10 photos of one session say of another is little.
+    # Ten photos of one session tell little about another.
     assert overall.first.groups == 41 and overall.first.low < compute_wilson_interval(40, 50)[0]
 
 

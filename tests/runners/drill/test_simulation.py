@@ -1,4 +1,4 @@
-"""What a fault does to its week, by the weeks before."""
+"""The effect of a fault on its week, given the weeks before."""
 
 import resource
 import sqlite3
@@ -28,7 +28,7 @@ from runners.shared.run_options import DrillOptions
         ("twice", {"new-camera": 1.0}, (), 7, "may"),
         ("twice", {}, (), 0, "may"),
         ("corrupt", {"new-camera": 0.3}, ("may",), 7, "refused"),
-        # Of 60 photos, too few may be in train to compare their labels.
+        # With 60 photos, too few may be in train to compare their labels.
         ("label-shift", {}, (), 7, "may"),
     ],
 )

@@ -26,7 +26,7 @@ OBJECT_STORE = "minio://mlpipeline/v2"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a step ended."""
+    """The end of a step."""
 
     code: int
     log: str
@@ -110,7 +110,7 @@ class Backend:
         ]
 
     def executor_input(self, step: str, pod: Path) -> dict[str, Any]:
-        """What the driver makes."""
+        """Returns the input of an executor, as the driver makes it."""
         task = self.tasks[step]
         component = self.spec["components"][task["componentRef"]["name"]]
         given = self.tasks[step].get("inputs", {})
@@ -174,7 +174,7 @@ class Backend:
         return {"name": str(number), "type": {"instanceSchema": ""}, "uri": made["uri"], "metadata": metadata}
 
     def stored(self, uri: str) -> Path:
-        """Where the object store keeps a URI."""
+        """Returns the path in the object store of a URI."""
         return self.folder / "objects" / uri.removeprefix("minio://")
 
     def _download(self, uri: str, pod: Path) -> None:

@@ -15,7 +15,7 @@ ROOT = "minio://mlpipeline/v2"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """The end of a command."""
 
     code: int
     out: str

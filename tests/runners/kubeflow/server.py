@@ -24,7 +24,7 @@ import yaml
 Things = dict[str, dict[str, Any]]  # by id
 STEPS = ("ExampleGen", "DataGate", "Trainer", "Pusher", "ReleaseGate")
 NEVER = "0001-01-01T00:00:00Z"
-# What follows the first line of a real answer with status 500.
+# Follows the first line of a real answer with status 500.
 GO_STACK = "\n".join(
     f"github.com/kubeflow/pipelines/backend/src/apiserver/resource.(*ResourceManager).Frame{n}\n\t/go/src/x.go:{n}"
     for n in range(200)
@@ -33,7 +33,7 @@ GO_STACK = "\n".join(
 
 @dataclass
 class Story:
-    """How a run goes: the state of the run and of its steps, a frame a look; the last one stays.
+    """The states of a run and of its steps, one frame for each request; the last one stays.
 
     A step whose driver failed is UNPREPARED.
     """
@@ -85,7 +85,7 @@ class Server:
         self._faults.append((what, do, [after, times]))
 
     def fix(self) -> None:
-        """From now on all goes well again."""
+        """Ends all troubles."""
         self._faults.clear()
 
     def fault(self, request: str) -> Callable[["Answer"], None] | None:
@@ -99,7 +99,7 @@ class Server:
         return None
 
     def asked(self, what: str) -> int:
-        """How many requests were `METHOD path`, a regular expression."""
+        """Returns how many requests were `METHOD path`, a regular expression."""
         return sum(bool(re.search(what, f"{method} {path}")) for method, path in self.requests)
 
     def fire(self, recurring: str, state: str = "RUNNING") -> str:

@@ -115,7 +115,7 @@ def tasks(spec):
 
 @pytest.fixture(scope="module")
 def kubernetes(documents):
-    """What the platform document says, by step."""
+    """Returns the platform document, by step."""
     return by_step(documents[1])
 
 

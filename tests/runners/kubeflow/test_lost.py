@@ -163,7 +163,7 @@ def test_a_run_of_a_pipeline_that_was_never_uploaded_is_started_again_with_what_
             "F1120 18:44:39.064541      12 main.go:76] KFP driver: failed: connection refused\n",
             "Pusher failed: KFP driver: failed: connection refused",
         ),
-        # What it needs was never to be made.
+        # Its input was never made.
         (NO_MODEL.replace("Trainer", "Elsewhere"), "Pusher failed: KFP driver: "),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_green_run_that_pushed_is_not_started_again(server, edgeline):
 
 
 def judge_both(server, states, trainer, worker):
-    """How a run ends whose Trainer has a second pod, with what the two of them say."""
+    """Returns the end of a run whose Trainer has a second pod, given the logs of both."""
     said = {"Trainer": trainer, "Trainer-worker-1": worker}
     nodes = {"failed": "FAILED", "done": "SUCCEEDED"}
     frame = {name: nodes[state] for name, state in zip(said, states, strict=True)}

@@ -1,4 +1,4 @@
-"""Who is told of a run whose pod was lost before it could speak, and that its record says so."""
+"""The alerts on a run whose pod was lost before it could send one, and their place in its record."""
 
 import json
 
@@ -26,7 +26,7 @@ def cluster(server, edgeline, bucket):
 
 
 def record(bucket, run, outcome):
-    """What a step left of a run."""
+    """Writes the record that a step left of a run."""
     known = Run(
         id=run, workload="shelf", engine="kubeflow", number=4, outcome=outcome, reasons=("It is full.",)
     )

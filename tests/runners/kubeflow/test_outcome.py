@@ -1,4 +1,4 @@
-"""How a run ended, from what a real API server answered about it."""
+"""The outcome of a run, from the answers of a real API server."""
 
 import pytest
 

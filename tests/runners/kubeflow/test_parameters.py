@@ -1,4 +1,4 @@
-"""What a UI shows of the parameters of a step, and what TFX gets of that."""
+"""The parameters of a step as a UI shows them, and as TFX gets them."""
 
 import json
 

@@ -33,7 +33,7 @@ def failed(reason, **more):
 
 
 def log_of(step, said):
-    """What our entry and KFP's launcher leave of a step."""
+    """Returns the log of a step: of our entry and of KFP's launcher."""
     said = replace(said, step=step)
     return f"{LAUNCHER}{said.sentence}\n{said.to_line()}\n{PUBLISHED}"
 
@@ -64,7 +64,7 @@ def the_run(server):
 
 
 def names(action, run, text):
-    """Whether a text names the command for a run, with the options that were just typed."""
+    """Returns true if a text names the command for a run, with the options that were just typed."""
     return re.search(rf"edgeline kubeflow {action} (-\S+ \S+ )*{run}", text)
 
 
@@ -302,7 +302,7 @@ def test_a_lost_step_is_picked_up_again_by_retry(server, edgeline):
     again = edgeline("retry", the_run(server), "--wait")
     assert again.code == 0, again.err
     assert "Pushed version 7" in again.out
-    # What the server still shows of the first attempt is no news.
+    # The server still shows the first attempt, which is no news.
     assert "failed" not in again.out
     assert "[ 3/5] Trainer                 running\n" in again.out
     assert len(server.runs) == 1
@@ -328,7 +328,7 @@ def test_a_package_that_is_no_pipeline_is_refused_before_it_is_sent(server, edge
     assert not server.asked("POST")
 
 
-# What a release store that can be read from here has to say.
+# Answers of a release store that can be read from here.
 
 
 ALL_DONE = [Step(step, "done", 3.0) for step in STEPS]

@@ -1,4 +1,4 @@
-"""What a submission looks at before anything is compiled."""
+"""The checks of a submission, and its compiled pipeline."""
 
 import pytest
 

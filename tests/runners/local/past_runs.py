@@ -79,7 +79,7 @@ class PastRuns:
         return found
 
     def cached(self, step: str, text: str) -> pb.Artifact | None:
-        """What TFX would take from the cache, by its rule: of a done execution, with its folder there."""
+        """Returns what TFX takes from the cache: outputs of a done execution whose folder is there."""
         context = self.store.get_context_by_type_and_name("execution_cache", f"{step} {text}")
         for execution in self.store.get_executions_by_context(context.id) if context else ():
             for event in self.store.get_events_by_execution_ids([execution.id]):

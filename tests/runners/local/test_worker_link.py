@@ -1,4 +1,4 @@
-"""What the worker's process leaves, here one that ends before TFX; tests/e2e has the whole DAG."""
+"""The end of the worker's process, before it imports TFX; tests/e2e has the whole DAG."""
 
 import os
 import subprocess

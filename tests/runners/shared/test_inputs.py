@@ -15,7 +15,7 @@ CODE = {"Trainer": {"trainer_module.run_fn": "a" * 64}}
 
 @pytest.fixture
 def world(tmp_path):
-    """What a run depends on, with a way to ask for its digests after a change."""
+    """Makes all that a run depends on, with a way to ask for its digests after a change."""
     data = tmp_path / "data"
     add_week(data)
 

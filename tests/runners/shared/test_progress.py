@@ -30,7 +30,7 @@ RUN = [
 
 
 def plain(events, width, warnings=None):
-    """What comes out where there is no terminal."""
+    """Returns the output without a terminal."""
     out = io.StringIO()
     with Progress(Console(file=out, width=width, highlight=False)) as progress:
         for event in events:
@@ -59,7 +59,7 @@ def in_a_terminal(events, width, **environment):
 
 
 def all_of(controller):
-    """What a terminal got until it was closed."""
+    """Returns the output of a terminal until it was closed."""
     said = b""
     with contextlib.suppress(OSError):  # How Linux says that it is closed.
         while piece := os.read(controller, 65536):

@@ -13,7 +13,7 @@ from runners.timers.scheduled_run import find_program, locate_log, render_cronta
 
 
 def shell_command(run, folds_backslashes=True):
-    """What cron hands to sh: \\% as %, and where it folds them (as Debian's, unlike cronie) \\\\ as \\."""
+    """Returns what cron hands to sh: \\% as %, and in Debian's, unlike cronie, \\\\ as \\."""
     line = render_crontab(run)
     assert line.startswith("0 3 * * 1 ")
     pattern = r"\\([%\\])" if folds_backslashes else r"\\(%)|\\(.)"

@@ -108,7 +108,7 @@ def test_the_photo_of_the_warm_up_requests_shows_nothing_and_is_small(run_dir):
 
 
 def test_a_signature_that_refuses_neutral_values_is_named_and_gets_no_request(tmp_path, caplog):
-    """As photos of a workload of one's own; TF Serving would not load the model."""
+    """A user's own workload of photos may have one; TF Serving would not load the model."""
     word = {"text": warm_up.make_neutral_tensor(tf.TensorSpec((None,), tf.string))}
     endpoints = {"photos": lambda text: tf.io.decode_jpeg(text[0]), "texts": lambda text: text}
     warm_up.write(str(tmp_path), "own", {name: (each, word) for name, each in endpoints.items()})

@@ -21,7 +21,7 @@ RATES = {"trainer.learning_rate": [0.05, 1e-7, 1e18]}
 
 
 def arguments(files, transform_output, folder, epochs=2, **tune):
-    """What TFX hands to tuner_fn."""
+    """Returns the arguments that TFX hands to tuner_fn."""
     given = run_arguments(files, transform_output, folder)
     trainer = TrainerSettings(epochs=epochs, batch_size=8, flip=False)
     settings = json.loads(given.custom_config["settings"])
@@ -45,7 +45,7 @@ def search(files, transform_output, tmp_path_factory):
 
 @pytest.fixture
 def given(files, transform_output, tmp_path):
-    """What TFX hands to tuner_fn for a search in a folder of its own."""
+    """Returns the arguments that TFX hands to tuner_fn for a search in a folder of its own."""
     return partial(arguments, files, transform_output, tmp_path)
 
 

@@ -62,7 +62,7 @@ def test_a_damaged_plan_is_said_and_made_again(tmp_path, caplog):
 
 
 def test_an_epoch_is_trained_where_less_than_one_is_left_of_the_budget_and_that_is_said(tmp_path):
-    """As after a busy hour, in which features took all of it."""
+    """In a busy hour, features may have taken all of the budget."""
     assert affordable(tmp_path, 3, 600.0, spent_s=601.0) == 1
     (note,) = budget_of(tmp_path, 600.0).notes
     assert "trainer.budget leaves only 0 s: one epoch is trained" in note

@@ -72,7 +72,7 @@ def kept_by_choice(folder, **changes):
 
 
 def test_nothing_is_chosen_by_eval_and_the_model_ends_with_the_weights_of_its_last_epoch(tmp_path):
-    """Of a rate as high as this the last epoch is not the one with the lowest eval loss."""
+    """With a rate as high as this the last epoch is not the one with the lowest eval loss."""
     model = linear(learning_rate=0.5)
     outcome = train(model, settings(epochs=12), tmp_path)
     losses = [logs["val_loss"] for logs in outcome.history]

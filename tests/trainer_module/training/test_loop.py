@@ -87,7 +87,7 @@ def test_a_batch_too_large_for_memory_is_refused_with_one_that_is_not(limited_me
 
 
 def test_memory_that_does_not_suffice_for_one_example_asks_for_a_smaller_model(limited_memory):
-    # Of two, since TensorFlow tries for 10 s to get the memory of each.
+    # A batch of two, since TensorFlow tries for 10 s to get the memory of each step.
     with pytest.raises(EdgelineError, match="nor for a step of one example") as refused:
         steps(hungry(1, 10**12), batch=tuple(part[:2] for part in BATCH))
     assert "image_size" in refused.value.do

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def met(folder: Path, count: int = 2) -> list[str]:
-    """What each of several pods, processes of this machine, is told of the others."""
+    """Returns what each of several pods, processes of this machine, is told of the others."""
     # Unlike a pod, a machine may not know its own name.
     with mock.patch("socket.gethostname", return_value="localhost"), ThreadPoolExecutor(count) as pool:
         return list(pool.map(partial(meet, folder, count=count), range(count)))
@@ -114,7 +114,7 @@ def test_workers_end_with_the_process_that_started_them(files, transform_output,
 
 
 def test_what_a_worker_refuses_is_raised_as_it_said_it(files, transform_output, tmp_path, monkeypatch):
-    """Of a worker that starts cold, and alone, since it refuses before it looks for another."""
+    """The worker starts cold, and alone, since it refuses before it looks for another."""
     monkeypatch.setenv("TF_CONFIG", workers.format_tf_config(["localhost:1", "localhost:2"], 0))
     arguments = run_arguments(files, transform_output, tmp_path, strategy="multi_worker", require_gpu=True)
     with pytest.raises(EdgelineError, match="sees no GPU") as refused:
@@ -123,7 +123,7 @@ def test_what_a_worker_refuses_is_raised_as_it_said_it(files, transform_output, 
 
 
 def test_a_worker_elsewhere_that_is_lost_ends_the_others(files, transform_output, tmp_path):
-    """As on several machines, where nothing but TensorFlow sees the others."""
+    """On several machines, nothing but TensorFlow sees the others."""
     changes = {"strategy": "multi_worker", "batch_size": 4, "epochs": 1000}
     folders = [tmp_path / "0", tmp_path / "1"]
     for folder in folders:

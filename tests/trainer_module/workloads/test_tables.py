@@ -1,4 +1,4 @@
-"""What a real Transform makes of rows, and that a device without TensorFlow makes the same of them."""
+"""Rows through a real Transform; a device without TensorFlow makes the same numbers of them."""
 
 import json
 import re
@@ -63,7 +63,7 @@ def config(workload: Workload, settings: ModelSettings) -> dict:
 
 
 def analyze(examples: list[dict], folder: Path, config: dict, schema: str) -> tft.TFTransformOutput:
-    """What TFX's Transform hands on."""
+    """Returns the output of TFX's Transform."""
     return tft.TFTransformOutput(run_transform(tables.preprocessing_fn, config, examples, schema, folder))
 
 
@@ -116,7 +116,7 @@ def table_transform(tmp_path_factory):
 
 
 def transformed(transform, examples: list[dict], workload: Workload = SENSOR) -> dict[str, np.ndarray]:
-    """What the graph makes of examples, whose texts the schema leaves sparse."""
+    """Returns the graph's outputs for examples, whose texts the schema leaves sparse."""
     raw = {n: tf.constant([e[n] for e in examples], tf.float32) for n in workload.numbers}
     texts = [*workload.categories, *(["label"] if "label" in examples[0] else [])]
     raw |= {n: tf.sparse.from_dense([[e[n]] for e in examples]) for n in texts}

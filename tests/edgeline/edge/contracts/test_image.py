@@ -91,7 +91,7 @@ def photos() -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def stored(photos: dict[str, bytes]) -> list[bytes]:
-    """What ingest makes of them."""
+    """Returns the photos as ingest stores them."""
     return [check_photo(photo, DataSettings()).stored for photo in photos.values()]
 
 
@@ -183,7 +183,7 @@ def test_a_png_that_names_its_transparent_color_is_laid_on_white(mode, clear):
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_a_photo_taken_sideways_is_turned_upright(orientation: int):
     upright = Image.open(io.BytesIO(jpeg(128, 128, quality=100)))
-    # What a phone does: the sensor's rows are stored as they come, with a note how to turn them back.
+    # A phone stores the sensor's rows as they come, with a note how to turn them back.
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
     stored = upright.transpose(Image.Transpose(undo))
     exif = Image.Exif()

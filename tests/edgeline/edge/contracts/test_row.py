@@ -1,4 +1,4 @@
-"""What a device makes of the cells of a row."""
+"""The numbers that a device makes of the cells of a row."""
 
 from datetime import date, datetime
 

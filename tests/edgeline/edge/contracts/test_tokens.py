@@ -23,7 +23,7 @@ def transform(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def contract(transform):
-    """As a bundle has it: through JSON."""
+    """Returns the contract as a bundle has it: through JSON."""
     workload = Workload("text", "", "trainer_module.workloads.texts", "data.texts.source")
     return json.loads(json.dumps(texts.edge_contract(transform, ModelSettings(**SETTINGS), workload)))
 

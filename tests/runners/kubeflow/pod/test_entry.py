@@ -1,4 +1,4 @@
-"""How a step ends on Kubeflow: its exit code, and what its log says last."""
+"""The end of a step on Kubeflow: its exit code, and the last lines of its log."""
 
 import json
 import math
@@ -33,7 +33,7 @@ def run_step(root, step, executor, parameters, *options, **inputs):
 
 
 def arguments(root, step, executor, parameters, *options, at=FOLDER, **inputs):
-    """What its container gives the entry, with the artifacts of the run `at` a URI."""
+    """Returns the arguments of the entry in its container, with the artifacts of the run `at` a URI."""
     outputs = OUTPUTS.get(executor, {})
     executor_input = {
         "inputs": {

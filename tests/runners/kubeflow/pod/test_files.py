@@ -1,4 +1,4 @@
-"""Which files a step shares with its executors, and which steps find shards of examples in a store."""
+"""The files that a step shares with its executors, and the steps that find shards of examples in a store."""
 
 import pytest
 
@@ -15,7 +15,7 @@ OUTPUT = {
 
 @pytest.fixture
 def pod(tmp_path):
-    """Where the launcher has copied an input to."""
+    """Returns the folder to which the launcher has copied an input."""
     examples = tmp_path / "pod/minio/bucket/shelf/run-1/ExampleGen/examples/Split-train"
     examples.mkdir(parents=True)
     (examples / "data.gz").write_bytes(b"examples")
@@ -58,7 +58,7 @@ def test_what_has_no_executors_of_its_own_stays_where_the_launcher_has_it(pod, t
 
 @pytest.fixture
 def examples(tmp_path):
-    """What ExampleGen puts out."""
+    """Returns the output of ExampleGen."""
     folder = tmp_path / "examples"
     for split in ("Split-train", "Split-eval"):
         (folder / split).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What a backend hands over, as the sources of KFP 2.0.5 and 2.17 have it, becomes what TFX reads."""
+"""The input of a step from a backend, as KFP 2.0.5 and 2.17 hand it over, becomes what TFX reads."""
 
 from copy import deepcopy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the pods of one training find one another."""
+"""The meeting of the pods of one training."""
 
 import json
 import shutil

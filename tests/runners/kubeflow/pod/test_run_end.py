@@ -64,7 +64,7 @@ def nobody():
 
 
 def push(root, run, number):
-    """What the steps before the last one leave of a run that pushed."""
+    """Makes the outputs of the steps before the last one, of a run that pushed."""
     pushed = store.push(root / "push", "shelf", make_candidate(root / run, run, run=run))
     facts = a_run(id=run, number=number, engine="kubeflow", version=pushed.version)
     archive.write(root / "push/runs/shelf" / run, facts, f"<!DOCTYPE html><title>{run}</title>")

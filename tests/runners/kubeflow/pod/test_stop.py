@@ -1,4 +1,4 @@
-"""How a step ends that is told to, in processes of their own."""
+"""Stopped steps, in processes of their own."""
 
 import os
 import signal
