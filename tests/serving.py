@@ -47,12 +47,14 @@ def serving(served: Any, model: str, version: int) -> Iterator[tuple[str, str]]:
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             found = self.path == f"/v1/models/{model}/versions/{version}:predict"
-            reply = self.said(asked) if found else {"error": f"Servable not found for request: {self.path}"}
+            reply = (
+                self.predict(asked) if found else {"error": f"Servable not found for request: {self.path}"}
+            )
             self.send_response(200 if found else 404)
             self.end_headers()
             self.wfile.write(json.dumps(reply).encode())
 
-        def said(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        def predict(self, asked: Mapping[str, Any]) -> dict[str, Any]:
             signature = served.signatures[asked["signature_name"]]
             specs = signature.structured_input_signature[1]
             plain = {

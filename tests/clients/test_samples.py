@@ -138,8 +138,8 @@ def test_kotlin_checks_each_bundle_and_makes_its_golden_tensors(pushed, kotlin, 
         with (folder / "1/labels.txt").open("a") as file:
             file.write("x\n")
         asked += [f"{pushed / kind};{signer}", f"{folder};{signer}", f"{pushed / kind};{'0' * 64}"]
-    said = run(*JAVA, "-cp", kotlin, "GoldensKt", *asked).splitlines()
-    for kind, whole, changed, other in zip(KINDS, said[0::3], said[1::3], said[2::3], strict=True):
+    output = run(*JAVA, "-cp", kotlin, "GoldensKt", *asked).splitlines()
+    for kind, whole, changed, other in zip(KINDS, output[0::3], output[1::3], output[2::3], strict=True):
         count, _, _, close, _, values, *_ = whole.replace(":", "").split()
         assert int(count) == len(CONTENTS[kind]) and int(close) >= 0.999 * int(values)
         assert "was swapped" in changed and "another key" in other
@@ -167,9 +167,9 @@ def test_kotlin_refuses_a_cell_that_python_refuses_and_reads_the_others_alike(ko
         except CellError:
             return "refused"
 
-    said = run(*JAVA, "-cp", kotlin, "CellsKt", tmp_path / "cells").splitlines()
+    output = run(*JAVA, "-cp", kotlin, "CellsKt", tmp_path / "cells").splitlines()
     read_here = [read(*each) for each in cells]
-    assert [each if each == "refused" else float(each) for each in said] == read_here
+    assert [each if each == "refused" else float(each) for each in output] == read_here
     assert 10 < read_here.count("refused") < len(cells) - 10
 
 
@@ -190,8 +190,8 @@ def test_kotlin_refuses_a_window_of_another_length(kotlin, pushed, tmp_path):
 
 
 def test_kotlin_takes_the_side_of_a_canary_that_the_examples_name(kotlin):
-    said = run(*JAVA, "-cp", kotlin, "SidesKt", CANARY)
-    assert len(said.splitlines()) == len(json.loads(CANARY.read_text()))
+    output = run(*JAVA, "-cp", kotlin, "SidesKt", CANARY)
+    assert len(output.splitlines()) == len(json.loads(CANARY.read_text()))
 
 
 MAIN = """

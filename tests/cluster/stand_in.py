@@ -54,9 +54,9 @@ def pipeline(image: str, secret: str) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     _add(spec, image, "Trainer", None, _TRAINER)
     before = "Trainer"
-    for said in _SAID:
-        _add(spec, image, said.step, before, {"command": ["printf", "%s\n", said.to_line()]})
-        before = said.step
+    for outcome in _SAID:
+        _add(spec, image, outcome.step, before, {"command": ["printf", "%s\n", outcome.to_line()]})
+        before = outcome.step
     seconds = {"secretName": secret, "keyToEnv": [{"secretKey": "seconds", "envVar": "TRAINING_S"}]}
     executors = {"Trainer": {"secretAsEnv": [seconds]}}
     return spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}

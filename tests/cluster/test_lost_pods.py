@@ -154,8 +154,8 @@ def lose_and_pick_up(place: Place, ways: Sequence[Callable[[str], None]]) -> Non
     print(*losses, f"lost {len(losses)}, counted as done {counted}, all told and picked up", sep="\n")
     for loss in losses:
         assert "Trainer" in loss.reasons and "pod" in loss.reasons
-        said = "Trainer was counted as done but left no model: its pod was lost."
-        assert (loss.reasons == said) == loss.counted_as_done
+        reason = "Trainer was counted as done but left no model: its pod was lost."
+        assert (loss.reasons == reason) == loss.counted_as_done
 
 
 def test_ten_trainers_whose_pods_were_deleted_are_told_and_picked_up(stand_in: Place) -> None:

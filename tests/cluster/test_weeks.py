@@ -105,8 +105,8 @@ def test_a_gate_whose_pod_was_lost_lets_nothing_begin_and_retry_makes_it_in_a_ne
     states = ended.states
     assert not {states[step] for step in ("Trainer", "Pusher")} - {"waiting"}
     if states["DataGate"] == "done":
-        said = "DataGate was counted as done but left no accepted_data: its pod was lost."
-        assert ended.json["reasons"] == [said]
+        reason = "DataGate was counted as done but left no accepted_data: its pod was lost."
+        assert ended.json["reasons"] == [reason]
 
     again = on_claim.kubeflow("retry", run, "--wait", settings=own)
     assert again.code == 0, again.stdout + again.stderr

@@ -286,12 +286,12 @@ def test_a_file_as_good_as_that_in_production_is_the_default_and_both_figures_ar
     production = in_production(trained, tmp_path / "production", Path(converted.uri, "model_fp32.tflite"))
     verdict, measured = validate(trained, converted, tmp_path, production, EVERY_DROP)
     accuracy = f"{measured['variants'][0]['measured']['accuracy']:.3f}"
-    said = (
+    message = (
         f"On the same 18 eval examples fp32 is right on {accuracy}, and model_fp32.tflite of version 7 on"
         f" {accuracy}."
     )
-    assert verdict.passed and verdict.reasons == ("fp32 is the default variant.", said)
-    assert verdict.warnings == () and measured["production"] == said
+    assert verdict.passed and verdict.reasons == ("fp32 is the default variant.", message)
+    assert verdict.warnings == () and measured["production"] == message
 
 
 def test_files_worse_than_that_in_production_are_held_with_slice_figures_and_interval(

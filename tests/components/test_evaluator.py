@@ -149,10 +149,10 @@ def test_the_answers_are_those_of_both_models_to_each_eval_example_once(trained,
     (evaluation, _), always_rarest = worse
     found = read_answers(Path(evaluation.uri), SHELF)
     for model, probabilities in ((always_rarest, found.candidate), (trained, found.baseline)):
-        labels, said = by_hand(model)
+        labels, predicted = by_hand(model)
         assert len(probabilities) == len(found.labels) == len(labels)
         pairs = zip(found.labels, probabilities.argmax(1), strict=True)
-        assert sorted(pairs) == sorted(zip(labels, said, strict=True))
+        assert sorted(pairs) == sorted(zip(labels, predicted, strict=True))
     pairs = [*zip(found.labels, found.candidate.argmax(1), strict=True)]
     assert METRICS.read(Path(evaluation.uri)).confusion.rows == tuple(
         tuple(pairs.count((actual, answer)) for answer in range(3)) for actual in range(3)
@@ -165,10 +165,10 @@ def test_what_is_resampled_are_the_metrics_that_tfma_finds(worse):
     (evaluation, _), _ = worse
     answers, metrics = read_answers(Path(evaluation.uri), SHELF), METRICS.read(Path(evaluation.uri))
     compared = 0
-    for said, values in ((answers.candidate, metrics.candidate), (answers.baseline, metrics.baseline)):
+    for predicted, values in ((answers.candidate, metrics.candidate), (answers.baseline, metrics.baseline)):
         for kind, name in ((kind, name) for kind, slices in values.items() for name in slices):
             for metric in ("accuracy", "loss", "recall", "precision", "f1"):
-                groups, measure = build_measure(answers, said, kind, name, metric, 0.05)
+                groups, measure = build_measure(answers, predicted, kind, name, metric, 0.05)
                 value = measure(np.ones((1, len(groups)), np.float32))
                 assert value[0] == pytest.approx(values[kind][name][metric], abs=1e-5), (kind, name, metric)
                 compared += 1
@@ -208,39 +208,39 @@ def out_of_fold(trained, tmp_path_factory):
     nothing = artifact(Model, folder / "nothing", has_model=0, version=0)
     files = sorted(str(path) for path in Path(trained.examples.uri, "Split-eval").iterdir())
     label_of = dict(zip(example_ids(files), by_hand(trained)[0], strict=True))
-    said, wrong = {name: label_of[name] for name in sorted(label_of)}, sorted(label_of)[:2]
-    said |= {name: (label_of[name] + 1) % 3 for name in wrong}
+    predicted, wrong = {name: label_of[name] for name in sorted(label_of)}, sorted(label_of)[:2]
+    predicted |= {name: (label_of[name] + 1) % 3 for name in wrong}
     of_train = {f"{n}.jpg": n % 3 for n in range(60)}
-    label_of, said = {**label_of, **of_train}, {**said, **of_train}
+    label_of, predicted = {**label_of, **of_train}, {**predicted, **of_train}
     lane = {"lane": "lane-01"}
     lines = [
         Prediction(name, LABELS[label_of[name]], tuple(np.eye(3)[label].tolist()), lane, 1, f"s-{n % 12}")
-        for n, (name, label) in enumerate(said.items())
+        for n, (name, label) in enumerate(predicted.items())
     ]
     bounds = [Bound(slice="overall", lower=1.0)]
     evaluated = evaluate(trained, nothing, folder, bounds, lines, reviewed=wrong[:1])
-    return *evaluated, label_of, said, wrong[1]
+    return *evaluated, label_of, predicted, wrong[1]
 
 
 def test_bounds_are_held_against_answers_out_of_fold_where_the_trainer_left_some(out_of_fold):
-    evaluation, blessing, label_of, said, _ = out_of_fold
-    count = len(said)
+    evaluation, blessing, label_of, predicted, _ = out_of_fold
+    count = len(predicted)
     (reason,) = VERDICT.read(Path(blessing.uri)).reasons
     share = f"Accuracy is {(count - 2) / count:.3f} on {count} out-of-fold examples of 12 sessions ("
     assert reason.startswith(share)
     written = METRICS.read(Path(evaluation.uri))
     assert written.out_of_fold.estimates["overall"]["all"].sessions == 12
-    pairs = [(label_of[name], said[name]) for name in said]
+    pairs = [(label_of[name], predicted[name]) for name in predicted]
     assert written.out_of_fold.confusion.rows == tuple(
         tuple(pairs.count((actual, answer)) for answer in range(3)) for actual in range(3)
     )
 
 
 def test_examples_whose_label_is_probably_wrong_are_listed_unless_somebody_looked_at_them(out_of_fold):
-    evaluation, _, label_of, said, wrong = out_of_fold
+    evaluation, _, label_of, predicted, wrong = out_of_fold
     issues = LABEL_ISSUES.read(Path(evaluation.uri))
     (issue,) = issues.shown
-    assert (issue.example, issue.split, issues.judged) == (wrong, "eval", len(said))
+    assert (issue.example, issue.split, issues.judged) == (wrong, "eval", len(predicted))
     assert issue.suggested == LABELS[(label_of[issue.example] + 1) % 3]
     assert (Path(evaluation.uri) / issue.file).read_bytes()[:2] == b"\xff\xd8"
     listed = Path(evaluation.uri, "label_issues.csv").read_text().splitlines()

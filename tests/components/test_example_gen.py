@@ -442,8 +442,8 @@ def test_what_phones_answered_is_joined_with_the_labels_of_usable_examples(spoil
     data = tmp_path / "data"
     shutil.copytree(spoiled, data, symlinks=True)
     lines = [
-        f"{name},2,int8,{said},0.5,2026-10-05T09:{n:02d}:00Z,d1,{chosen}"
-        for n, (name, said, chosen) in enumerate(rows)
+        f"{name},2,int8,{output},0.5,2026-10-05T09:{n:02d}:00Z,d1,{chosen}"
+        for n, (name, output, chosen) in enumerate(rows)
     ]
     header = "example,version,variant,said,score,captured_at,device,chosen"
     (data / "span-00002" / "served.csv").write_text("\n".join([header, *lines, "broken"]) + "\n")

@@ -221,21 +221,23 @@ def test_card_provenance_and_bill_of_materials_are_of_the_run_and_its_search(pus
     made = json.loads(release.read("provenance.json"))["predicate"]["buildDefinition"]
     assert made["internalParameters"]["tuned"] == {"model.hidden": 32}
     settings = Settings().model_dump(mode="json")
-    said = made["externalParameters"]["settings"]
-    assert said == {name: settings[name] for name in said} and {"seed", "data", "trainer"} <= {*said}
+    recorded = made["externalParameters"]["settings"]
+    assert recorded == {name: settings[name] for name in recorded} and {"seed", "data", "trainer"} <= {
+        *recorded
+    }
     # Where releases go to, and the place of the key, are nobody else's business.
-    assert "push" not in said
+    assert "push" not in recorded
     assert '"tensorflow"' in release.read("mlbom.cdx.json").decode()
 
 
 def test_a_release_says_what_the_settings_say_and_is_signed_with_the_key_that_is_set(push, tmp_path):
     make_pair(tmp_path / "keys")
     private = tmp_path / "keys" / PRIVATE
-    said = {"min_app_version": "2.4.0", "rollback_epoch": 3, "licence": "MIT", "data_statement": "Ours."}
+    options = {"min_app_version": "2.4.0", "rollback_epoch": 3, "licence": "MIT", "data_statement": "Ours."}
     key = str(private)
-    assert Run(tmp_path / "1").push_to(push, expires_days=7, key=key, **said)[:2] == ("pushed", 1)
+    assert Run(tmp_path / "1").push_to(push, expires_days=7, key=key, **options)[:2] == ("pushed", 1)
     manifest = store.current(push, "shelf").manifest
-    assert {name: getattr(manifest, name) for name in said} == said
+    assert {name: getattr(manifest, name) for name in options} == options
     reasons = Run(tmp_path / "2", "second").push_to(push, rollback_epoch=4, key=key)[2]
     assert reasons[1] == f"Valid until {store.current(push, 'shelf').manifest.expires}."
     assert reasons[2] == f"Signed with the key {manifest.signed_by}." and "epoch 4" in reasons[3]
@@ -327,7 +329,7 @@ def test_labels_that_are_not_those_of_the_schema_and_the_model_are_not_pushed(pu
 
 
 def admit(pushed: tuple[str, int], root: Path, folder: Path, run: str = "run-1") -> None:
-    """Runs ReleaseGate after a pusher that said `pushed`, an outcome and a version."""
+    """Runs ReleaseGate after a pusher with the result `pushed`, an outcome and a version."""
     folder.mkdir(parents=True)
     record = {"outcome": pushed[0], "version": pushed[1], "reasons": ["The int8 file is too large."]}
     (folder / "push.json").write_text(json.dumps(record))
@@ -365,14 +367,14 @@ def test_a_run_whose_model_was_rolled_back_and_collected_ends_as_unchanged(push,
 
 
 @pytest.mark.parametrize(
-    ("said", "run"), [(("pushed", 2), "run-1"), (("unchanged", 2), "run-1"), (("pushed", 1), "another run")]
+    ("result", "run"), [(("pushed", 2), "run-1"), (("unchanged", 2), "run-1"), (("pushed", 1), "another run")]
 )
 def test_a_release_that_is_not_in_the_store_as_the_pusher_says_ends_the_run(
-    pushed, push, tmp_path, said, run
+    pushed, push, tmp_path, result, run
 ):
     """A pod that is deleted in the middle of its push can count as done."""
-    with pytest.raises(EdgelineError, match=f"Version {said[1]} of shelf is not in the release store"):
-        admit(said, push, tmp_path / "pushed", run)
+    with pytest.raises(EdgelineError, match=f"Version {result[1]} of shelf is not in the release store"):
+        admit(result, push, tmp_path / "pushed", run)
 
 
 def test_what_was_compared_with_a_version_that_was_rolled_back_since_is_pushed(push, tmp_path):

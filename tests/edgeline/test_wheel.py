@@ -108,9 +108,9 @@ def test_its_commands_work_without_the_project(python, here):
         "keys --help": (0, "Makes the keys"),
         "run": (2, "The command run needs the project, and only its package is installed here."),
     }
-    for command, said in call(python, here, expected).items():
+    for command, output in call(python, here, expected).items():
         code, text = expected[command]
-        assert text in said and said.endswith(f"ended with {code} and 0 locks"), (command, said)
+        assert text in output and output.endswith(f"ended with {code} and 0 locks"), (command, output)
 
 
 def test_its_command_does_not_list_the_commands_of_the_project(python, here):
@@ -142,5 +142,5 @@ except edgeline.errors.UsageError as error:
 
 def test_it_works_without_the_modules_that_windows_lacks(python, here):
     expected = {"status": (0, 0), "verify": (0, 0), "promote 1 --reason again": (2, 1)}
-    for command, said in call(python, here, expected, AS_ON_WINDOWS).items():
-        assert said.endswith("ended with {} and {} locks".format(*expected[command])), (command, said)
+    for command, output in call(python, here, expected, AS_ON_WINDOWS).items():
+        assert output.endswith("ended with {} and {} locks".format(*expected[command])), (command, output)

@@ -152,13 +152,13 @@ def damage(path, how):
 
 
 def test_a_whole_run_has_nothing_that_cannot_be_read(edgeline, workspace, caplog):
-    said = ""
+    output = ""
     for command in (["show", RUN], ["status"], ["runs"], ["report", RUN]):
         code, out, err = edgeline(*command)
         assert code == 0
-        said += out + err
-    said += (workspace / "runs" / RUN / "report.html").read_text()
-    assert "be read" not in said + caplog.text
+        output += out + err
+    output += (workspace / "runs" / RUN / "report.html").read_text()
+    assert "be read" not in output + caplog.text
 
 
 @pytest.mark.parametrize(
@@ -188,10 +188,10 @@ def test_a_damaged_file_hides_nothing_else(edgeline, workspace, file, name):
 )
 def test_a_damaged_file_leaves_a_page_which_says_what_cannot_be_read(edgeline, workspace, file, how):
     damage(workspace / "runs" / RUN / file, how)
-    said = "".join(edgeline("show", RUN)[1:])
+    output = "".join(edgeline("show", RUN)[1:])
     for command in (["report", RUN], ["report", "--index"]):
         code, out, err = edgeline(*command)
-        said += err
+        output += err
 
         if file == "run.json" and RUN in command:
             assert code == 2
@@ -201,9 +201,9 @@ def test_a_damaged_file_leaves_a_page_which_says_what_cannot_be_read(edgeline, w
             assert code == 0 and out.endswith(".html\n"), err
         assert "Traceback" not in err
     page = workspace / "runs" / RUN / "report.html"
-    said += page.read_text() if page.is_file() else ""
+    output += page.read_text() if page.is_file() else ""
     if how is DAMAGE["cut"] and not file.endswith(("push.json", "events.jsonl")):
-        assert "could not be read" in said or f"{file} cannot be read" in said
+        assert "could not be read" in output or f"{file} cannot be read" in output
 
 
 @pytest.mark.parametrize(

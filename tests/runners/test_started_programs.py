@@ -19,5 +19,5 @@ server.stop(None).wait()
 
 def test_a_program_that_is_started_beside_grpc_starts() -> None:
     # Without what `runners` sets, one in a hundred ended before they were the program.
-    said = subprocess.run([sys.executable, "-c", _STARTS], capture_output=True, text=True, check=True)
-    assert said.stdout == "not started: 0\n"
+    printed = subprocess.run([sys.executable, "-c", _STARTS], capture_output=True, text=True, check=True)
+    assert printed.stdout == "not started: 0\n"

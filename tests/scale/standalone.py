@@ -33,9 +33,9 @@ class Standalone:
 
     def start_master(self) -> None:
         self._start("master", (), "master.Master")
-        said = self._folder / "master.log"
-        wait(lambda: "Starting Spark master at" in said.read_text(), "the master did not start")
-        (self.url,) = set(re.findall(r"spark://127\.0\.0\.1:\d+", said.read_text()))
+        printed = self._folder / "master.log"
+        wait(lambda: "Starting Spark master at" in printed.read_text(), "the master did not start")
+        (self.url,) = set(re.findall(r"spark://127\.0\.0\.1:\d+", printed.read_text()))
 
     def add_worker(
         self,
@@ -53,8 +53,8 @@ class Standalone:
         script.chmod(0o755)
         given = ("--cores", "1", "--memory", memory, "--work-dir", str(here), self.url)
         self._start(name, within, "worker.Worker", *given, PATH=f"{here}:{os.environ['PATH']}")
-        said = self._folder / f"{name}.log"
-        wait(lambda: "Successfully registered with master" in said.read_text(), f"{name} did not start")
+        printed = self._folder / f"{name}.log"
+        wait(lambda: "Successfully registered with master" in printed.read_text(), f"{name} did not start")
 
     def executors(self, worker: str) -> list[psutil.Process]:
         """The executors that a worker has now."""
@@ -88,9 +88,13 @@ class Standalone:
             "SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false",
             **environment,
         }
-        with (self._folder / f"{name}.log").open("wb") as said:
+        with (self._folder / f"{name}.log").open("wb") as printed:
             self._processes[name] = subprocess.Popen(
-                command, env={**os.environ, **about}, stdout=said, stderr=subprocess.STDOUT, cwd=self._folder
+                command,
+                env={**os.environ, **about},
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
             )
 
 

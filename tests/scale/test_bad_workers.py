@@ -45,9 +45,9 @@ def refused(cluster, spill, name, *settings, **worker):
 
 def test_a_worker_without_our_package(cluster, tmp_path):
     bare = f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
-    said = refused(cluster, tmp_path, "bare", python=bare)
-    assert said.found.startswith("A Spark worker has no ")
-    assert "environment" in said.do
+    message = refused(cluster, tmp_path, "bare", python=bare)
+    assert message.found.startswith("A Spark worker has no ")
+    assert "environment" in message.do
 
 
 def test_a_worker_with_another_python(cluster, tmp_path):
@@ -56,22 +56,22 @@ def test_a_worker_with_another_python(cluster, tmp_path):
     other = next((found for found in others if found), None)
     if other is None:
         pytest.skip("needs another Python of 3.10 to 3.13")
-    said = refused(cluster, tmp_path, "other", python=other)
-    assert f"the driver runs 3.{here}" in said.found and "PYSPARK_PYTHON" in said.do
+    message = refused(cluster, tmp_path, "other", python=other)
+    assert f"the driver runs 3.{here}" in message.found and "PYSPARK_PYTHON" in message.do
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 def test_a_spill_folder_that_is_another_one_for_workers(cluster, tmp_path):
     elsewhere = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(tmp_path))
-    said = refused(cluster, tmp_path, "elsewhere", within=elsewhere)
-    assert said.found == f"A Spark worker does not see the spill folder {tmp_path}."
-    assert "beam.spill" in said.do
+    message = refused(cluster, tmp_path, "elsewhere", within=elsewhere)
+    assert message.found == f"A Spark worker does not see the spill folder {tmp_path}."
+    assert "beam.spill" in message.do
 
 
 def test_a_worker_with_less_memory_than_is_asked_for(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(beam_on_spark, "_WORKERS_WITHIN_S", 5)
-    said = refused(cluster, tmp_path, "small", "beam.memory_gb=2", memory="1g")
-    assert "started no executor" in said.found and "beam.memory_gb" in said.do
+    message = refused(cluster, tmp_path, "small", "beam.memory_gb=2", memory="1g")
+    assert "started no executor" in message.found and "beam.memory_gb" in message.do
 
 
 def test_a_master_that_takes_no_application(tmp_path):

@@ -186,15 +186,15 @@ def test_state_is_refused_before_anything_runs():
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ("beam.master=spark://127.0.0.1:9", r"spark://127\.0\.0\.1:9 does not answer.*beam\.master"),
         ("beam.spill=/proc/spill", r"spill folder /proc/spill cannot be written.*beam\.spill"),
     ],
 )
-def test_what_spark_cannot_reach_is_named_with_its_setting(setting, said):
+def test_what_spark_cannot_reach_is_named_with_its_setting(setting, message):
     given = flags("beam.spill=/tmp", setting)
-    with pytest.raises(EdgelineError, match=said), pipeline(given) as made:
+    with pytest.raises(EdgelineError, match=message), pipeline(given) as made:
         _ = made | beam.Create([1])
 
 
@@ -208,16 +208,16 @@ def refused(port):
 def test_a_page_is_no_master():
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as page:
         threading.Thread(target=page.serve_forever).start()
-        said = refused(page.server_port)
+        message = refused(page.server_port)
         page.shutdown()
-    assert said.found.endswith("is not a Spark master.") and "beam.master" in said.do
+    assert message.found.endswith("is not a Spark master.") and "beam.master" in message.do
 
 
 def test_what_takes_a_connection_and_says_nothing_is_no_master(monkeypatch):
     monkeypatch.setattr(cluster, "_ANSWERS_WITHIN_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        said = refused(mute.getsockname()[1])
-    assert said.found.endswith("does not answer: timed out.") and "beam.master" in said.do
+        message = refused(mute.getsockname()[1])
+    assert message.found.endswith("does not answer: timed out.") and "beam.master" in message.do
 
 
 def test_a_java_that_does_not_start_is_told(monkeypatch):
@@ -230,5 +230,5 @@ def test_a_java_that_does_not_start_is_told(monkeypatch):
 
 
 def test_a_java_that_ended_in_the_middle_is_told():
-    said = cluster.explain_error(RuntimeError("Job 4 cancelled because SparkContext was shut down"))
-    assert "ended during the run" in said.found and "beam.memory_gb" in said.do
+    message = cluster.explain_error(RuntimeError("Job 4 cancelled because SparkContext was shut down"))
+    assert "ended during the run" in message.found and "beam.memory_gb" in message.do

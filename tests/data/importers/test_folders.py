@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.mark.parametrize("name", ["da\nmaged", "gr\udcfcn"], ids=ascii)
 def test_a_folder_whose_name_is_no_label_is_refused_by_name_and_nothing_is_written(tmp_path, data_dir, name):
     src = write(tmp_path / "src", {"ok/1.jpg": jpeg(), f"{name}/2.jpg": jpeg(seed=1)})
-    said = f"The name of a folder in {src} is {name!a}: it contains the control character"
-    with pytest.raises(UsageError, match=re.escape(said)):
+    message = f"The name of a folder in {src} is {name!a}: it contains the control character"
+    with pytest.raises(UsageError, match=re.escape(message)):
         import_photos(src, data_dir)
     assert not data_dir.exists()
 
@@ -83,7 +83,7 @@ BOTH = [(split, label) for split in ("eval", "train") for label in "ab"]
 
 
 @pytest.mark.parametrize(
-    ("places", "found", "said"),
+    ("places", "found", "message"),
     [
         ("train/a train/b/deep Valid/a Valid/b", BOTH, "(2 classes): train/ is train, Valid/ is eval"),
         ("training_set/a training_set/b testset/a testset/b", BOTH, "testset/ is eval"),
@@ -103,9 +103,11 @@ BOTH = [(split, label) for split in ("eval", "train") for label in "ab"]
         ("train test", [("", "test"), ("", "train")], "one folder per class (2 classes)"),
     ],
 )
-def test_splits_that_folders_have_are_taken_as_they_are_and_others_are_classes(tmp_path, places, found, said):
+def test_splits_that_folders_have_are_taken_as_they_are_and_others_are_classes(
+    tmp_path, places, found, message
+):
     src = empty_photos(tmp_path, *(f"{place}/1" for place in places.split()))
-    assert said in find_source(src).layout
+    assert message in find_source(src).layout
     if "is eval" not in find_source(src).layout:
         found = [("", label) for _, label in found]
     assert offered(src) == found
@@ -224,15 +226,15 @@ def test_folders_and_photos_that_cannot_be_read_are_refused_counted_and_named(tm
     for path, mode in modes.items():
         path.chmod(mode)
     try:
-        said = as_ordinary_user(IMPORT, *closed, src, data_dir)
+        output = as_ordinary_user(IMPORT, *closed, src, data_dir)
     finally:
         for path in modes:
             path.chmod(0o755)
-    for line in said[:2]:
+    for line in output[:2]:
         assert line.startswith("DataRefused") and "cannot be read (Permission denied)" in line
-    assert f"{data_dir}/span-00001 holds 1 new photos: 1 a." in said
-    assert "2 refused as unreadable-folder: a/deep; b." in said
-    assert "2 refused as unreadable: a/4.jpg; a/list/5.jpg." in said
+    assert f"{data_dir}/span-00001 holds 1 new photos: 1 a." in output
+    assert "2 refused as unreadable-folder: a/deep; b." in output
+    assert "2 refused as unreadable: a/4.jpg; a/list/5.jpg." in output
 
 
 def test_a_photo_whose_metadata_is_too_much_for_its_process_is_imported_with_the_time_of_its_file(

@@ -123,8 +123,8 @@ def test_a_photo_that_is_there_under_another_label_is_left_alone_and_reported(sr
     (span,) = find_spans(data_dir)
     moved = (src / "nuts" / "a.jpg").read_bytes()
     (name,) = (path.name for path in (span.path / "photos").iterdir() if path.read_bytes() == moved)
-    said = "\n".join(report.sentences())
-    assert f"nuts/a.jpg (span-00001/{name}) is 'fruit' there, 'nuts' here" in said and "data relabel" in said
+    text = "\n".join(report.sentences())
+    assert f"nuts/a.jpg (span-00001/{name}) is 'fruit' there, 'nuts' here" in text and "data relabel" in text
     assert labels(data_dir) == ("Gemüse, grün", "fruit")
     add_corrections(span, [Correction(name, "fruit", "nuts", "", "", "")])
     assert import_photos(src, data_dir).relabelled == []

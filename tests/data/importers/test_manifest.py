@@ -48,7 +48,7 @@ def test_labels_are_read_of_each_form(tmp_path, name, text, labels):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "error", "said"),
+    ("column", "value", "error", "message"),
     [
         ("label", "a\u2028b", UsageError, r"'a\\u2028b': it contains the control character"),
         ("label", "a\ud800b", UsageError, r"'a\\ud800b': it contains the control character"),
@@ -59,10 +59,10 @@ def test_labels_are_read_of_each_form(tmp_path, name, text, labels):
     ],
 )
 def test_a_cell_that_cannot_be_used_is_refused_by_line_and_column(
-    tmp_path, data_dir, column, value, error, said
+    tmp_path, data_dir, column, value, error, message
 ):
     src = source(tmp_path, "m.jsonl", lines(**{column: value}))
-    with pytest.raises(error, match=rf"m\.jsonl line 2: the {column} is {said}"):
+    with pytest.raises(error, match=rf"m\.jsonl line 2: the {column} is {message}"):
         import_photos(src, data_dir)
     assert not data_dir.exists()
 

@@ -169,7 +169,7 @@ def test_windows_of_another_phone_are_new_also_where_their_readings_are_those_of
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "message"),
     [
         ({"texts_csv": "text,label,source,group\n"}, "no answer in it was checked by a person"),
         ({"texts_csv": "text,label,source,group\nIt broke,x\n"}, "has not as many cells as its header"),
@@ -177,7 +177,7 @@ def test_windows_of_another_phone_are_new_also_where_their_readings_are_those_of
         ({"rows_csv": f"a,{','.join(OWN)}\n1,x,d,2026-10-05\n"}, "no column temp"),
     ],
 )
-def test_an_export_without_a_check_or_of_other_columns_is_refused(tmp_path, capsys, files, said):
+def test_an_export_without_a_check_or_of_other_columns_is_refused(tmp_path, capsys, files, message):
     zipped = export(tmp_path / "a.zip", "sensor", **files)
     assert is_export(zipped) and load(zipped, tmp_path / "data") == 4
-    assert said in capsys.readouterr().err and not find_spans(tmp_path / "data")
+    assert message in capsys.readouterr().err and not find_spans(tmp_path / "data")

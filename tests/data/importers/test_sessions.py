@@ -125,9 +125,12 @@ def test_sessions_of_spans_without_a_split_stay_without(tmp_path, data_dir):
 def test_sessions_and_splits_of_a_manifest_are_taken_as_they_are(tmp_path, data_dir):
     photos = dict(zip(["a.jpg", "b.jpg", "c.jpg", "d.jpg"], exposures(4), strict=True))
     lines = "photo,label,session,split\na.jpg,ok,s1,train\nb.jpg,ok,s2,eval\nc.jpg,ok,,eval\nd.jpg,ok,,"
-    for wrong, said in {"test": "m.csv line 4: the split is 'test'", "train": "'s2' is in eval and"}.items():
+    for wrong, message in {
+        "test": "m.csv line 4: the split is 'test'",
+        "train": "'s2' is in eval and",
+    }.items():
         text = lines.replace("c.jpg,ok,,eval", f"c.jpg,ok,s2,{wrong}")
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=message):
             import_photos(write(tmp_path / "src", {**photos, "m.csv": text}), data_dir)
         assert not find_spans(data_dir)
     import_photos(write(tmp_path / "src", {**photos, "m.csv": lines}), data_dir)

@@ -753,17 +753,17 @@ def test_numbers_are_classes_where_they_are_few_or_those_of_earlier_weeks(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("groups", "said"),
+    ("groups", "message"),
     [
         ([f"g{n}" for n in range(300)], "The group who differs in nearly every row"),
         (["a", "b"] * 150, "Each of the 2 groups of who has one label"),
         (["a", "b", "c"] * 100, ""),
     ],
 )
-def test_what_groups_are_worth_is_said_at_once(tmp_path, groups, said):
+def test_what_groups_are_worth_is_said_at_once(tmp_path, groups, message):
     notes = load(tmp_path, {"age": AGES, "who": groups, "paid": ["yes", "no"] * 150}, group="who").remarks
-    assert [note for note in notes if said and note.startswith(said)] == list(notes)
-    assert bool(notes) == bool(said)
+    assert [note for note in notes if message and note.startswith(message)] == list(notes)
+    assert bool(notes) == bool(message)
 
 
 def test_more_columns_than_can_be_checked_are_refused_before_anything_is_read(tmp_path):

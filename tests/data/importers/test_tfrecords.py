@@ -103,7 +103,7 @@ def test_an_example_with_several_values_is_refused_by_record(tmp_path, data_dir)
 
 
 @pytest.mark.parametrize(
-    ("names", "error", "said"),
+    ("names", "error", "message"),
     [
         ("gr\xfcn\n".encode("latin-1"), DataRefused, "labels.txt cannot be read"),
         ("a\u2028b\nc\n".encode(), UsageError, r"labels.txt line 1 is 'a\\u2028b'"),
@@ -114,10 +114,10 @@ def test_an_example_with_several_values_is_refused_by_record(tmp_path, data_dir)
     ids=ascii,
 )
 def test_a_labels_file_that_would_give_numbers_another_name_is_refused(
-    tmp_path, data_dir, names, error, said
+    tmp_path, data_dir, names, error, message
 ):
     src = source(tmp_path, dict(image=jpeg(), label=0), names=names)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         import_photos(src, data_dir)
 
 

@@ -49,13 +49,13 @@ def corrections(data, span=0):
 
 def test_labels_are_corrected_and_confirmed_beside_the_files_of_their_spans(data, relabel):
     before = window_digest(find_spans(data)), (find_spans(data)[0].path / "labels.csv").read_bytes()
-    code, said = relabel(
+    code, output = relabel(
         ("span-00001/0.jpg", "ok", "damaged"),
         ("span-00001/1.jpg", "ok", "ok"),
         ("span-00002/2.jpg", "ok", "misplaced"),
         ("span-00002/1.jpg", "ok", ""),
     )
-    assert code == 0 and "2 labels corrected, 1 confirmed, 1 row skipped." in said
+    assert code == 0 and "2 labels corrected, 1 confirmed, 1 row skipped." in output
     assert corrections(data) == {"0.jpg": ("ok", "damaged"), "1.jpg": ("ok", "ok")}
     assert corrections(data, 1) == {"2.jpg": ("ok", "misplaced")}
     item = read_corrections(find_spans(data)[0])["0.jpg"]
@@ -87,7 +87,7 @@ def test_the_newest_decision_counts_and_may_take_one_back(data, relabel):
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         ("span-00001/0.jpg,ok,broken", "has no label 'broken'. Its labels are: ok, misplaced, damaged."),
         ("span-00001/9.jpg,ok,damaged", "9.jpg of span-00001 is not there."),
@@ -102,10 +102,10 @@ def test_the_newest_decision_counts_and_may_take_one_back(data, relabel):
     ],
     ids=["label", "example", "present label", "span", "open quote", "short row", "two labels"],
 )
-def test_a_wrong_line_is_named_and_changes_nothing(data, tmp_path, capsys, lines, said):
+def test_a_wrong_line_is_named_and_changes_nothing(data, tmp_path, capsys, lines, message):
     (tmp_path / "list.csv").write_text(f"example,label,corrected\nspan-00002/1.jpg,ok,damaged\n{lines}\n")
     code = main(["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", "r"])
-    assert code == 2 and said in " ".join(capsys.readouterr().err.split())
+    assert code == 2 and message in " ".join(capsys.readouterr().err.split())
     assert corrections(data) == corrections(data, 1) == {}
 
 
@@ -120,8 +120,8 @@ def test_after_a_span_that_could_not_be_written_the_same_command_goes_on(data, r
 
     with monkeypatch.context() as patch:
         patch.setattr(decisions, "_append", refuse)
-        code, said = relabel(*rows)
-    assert code != 0 and "No correction of span-00002 was recorded" in " ".join(said.split())
+        code, output = relabel(*rows)
+    assert code != 0 and "No correction of span-00002 was recorded" in " ".join(output.split())
     assert corrections(data) == {"0.jpg": ("ok", "damaged")}
     assert "1 label corrected, 0 confirmed, 0 rows skipped, 1 corrected before." in relabel(*rows)[1]
     assert "0 labels corrected, 0 confirmed, 0 rows skipped, 2 corrected before." in relabel(*rows)[1]
@@ -132,10 +132,10 @@ def test_after_a_span_that_could_not_be_written_the_same_command_goes_on(data, r
 
 
 def test_a_list_without_its_columns_or_a_reason_is_refused(data, relabel, tmp_path, capsys):
-    code, said = relabel(header=("photo", "label", "a", "b", "c", "d"))
-    assert code == 2 and "has no column example and no corrected." in said
-    code, said = relabel(("span-00001/0.jpg", "ok", "damaged"), reason=" ")
-    assert code == 2 and "The reason is empty." in said
+    code, output = relabel(header=("photo", "label", "a", "b", "c", "d"))
+    assert code == 2 and "has no column example and no corrected." in output
+    code, output = relabel(("span-00001/0.jpg", "ok", "damaged"), reason=" ")
+    assert code == 2 and "The reason is empty." in output
     arguments = ["data", "relabel", str(tmp_path / "none.csv"), "--data", str(data), "--reason", "r"]
     assert main(arguments) == 2 and "none.csv does not exist." in capsys.readouterr().err
 

@@ -79,9 +79,9 @@ def test_a_row_that_is_no_answer_is_named_and_the_others_count(tmp_path, column,
     bad = ",".join(
         cell if name == column else good for name, good in zip(COLUMNS, GOOD.split(","), strict=True)
     )
-    first, said, last = read(tmp_path, f"{HEADER}\n{GOOD}\n{bad}\n{GOOD}\n")
+    first, problem, last = read(tmp_path, f"{HEADER}\n{GOOD}\n{bad}\n{GOOD}\n")
     assert first == last == ANSWER
-    assert said.startswith("span-00007/served.csv:3: ") and fault in said
+    assert problem.startswith("span-00007/served.csv:3: ") and fault in problem
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,9 @@ def test_one_group_is_refused_by_its_name_and_two_are_not():
 @settings(max_examples=30)
 @given(GROUPS, FRACTIONS)
 def test_a_split_that_the_data_says_counts_and_moves_no_other_group(groups, fraction):
-    said = dict.fromkeys((f"said {group}" for group in groups), "eval")
-    alone, beside = ends_of(groups), ends_of(groups).merged([Ends(sides=said)])
-    assert all(beside.in_eval(group, fraction) for group in said)
+    splits = dict.fromkeys((f"said {group}" for group in groups), "eval")
+    alone, beside = ends_of(groups), ends_of(groups).merged([Ends(sides=splits)])
+    assert all(beside.in_eval(group, fraction) for group in splits)
     assert all(beside.in_eval(group, fraction) == alone.in_eval(group, fraction) for group in groups)
 
 

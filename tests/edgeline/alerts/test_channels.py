@@ -151,8 +151,8 @@ def test_nobody_at_the_address_is_said_in_the_systems_words(monkeypatch, patient
 def test_a_secret_that_is_none_is_not_shown(tmp_path, patient, content, reason):
     if content is not None:
         (tmp_path / "hook").write_text(content)
-    count, said = sent(settings(webhook=str(tmp_path / "hook")), "webhook")
-    assert count == 0 and reason in said
+    count, printed = sent(settings(webhook=str(tmp_path / "hook")), "webhook")
+    assert count == 0 and reason in printed
 
 
 def test_a_variable_that_is_not_set_is_named_by_its_setting(monkeypatch, patient):
@@ -210,8 +210,8 @@ def test_to_a_server_without_starttls_nothing_is_sent(mail):
 def test_to_a_server_whose_certificate_nobody_vouches_for_nothing_is_sent(mail, monkeypatch):
     mailbox, given = mail()
     monkeypatch.delenv("SSL_CERT_FILE")
-    count, said = sent(given, "email")
-    assert count == 0 and "certificate verify failed" in said
+    count, reason = sent(given, "email")
+    assert count == 0 and "certificate verify failed" in reason
     assert mailbox.mails == []
 
 

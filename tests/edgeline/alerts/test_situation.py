@@ -16,8 +16,8 @@ def run(tmp_path, capsys, monkeypatch, hook):
 
     def run(*more):
         code = main(["run", "--data", "photos", "--set", "alerts.webhook=$HOOK", *more])
-        said = capsys.readouterr()
-        return code, said.out + said.err
+        output = capsys.readouterr()
+        return code, output.out + output.err
 
     return run
 
@@ -43,19 +43,19 @@ def test_a_channel_that_fails_is_a_warning_and_the_next_run_sends_it_also_when_n
 ):
     add_week(tmp_path / "photos", "photo,label")
     hook.statuses = [500] * 3
-    code, said = run()
+    code, output = run()
     warning = "The alert was not sent by webhook: the server answered 500. It is kept for the next run."
     record, folder = last_run(tmp_path)
     assert code == record["exit_code"] == 4
-    assert warning in said
+    assert warning in output
     assert record["warnings"] == [warning]
     assert warning in (folder / "run.log").read_text()
 
-    code, said = run("--if-changed")
-    assert code == 0 and "Nothing changed since run" in said
+    code, output = run("--if-changed")
+    assert code == 0 and "Nothing changed since run" in output
     assert len(hook.messages) == 1
     everything = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    assert not any(SECRET.encode() in content for content in (*everything, said.encode()))
+    assert not any(SECRET.encode() in content for content in (*everything, output.encode()))
 
 
 def test_what_keeps_a_run_from_beginning_is_told_although_nothing_records_it(run, tmp_path, hook):

@@ -42,8 +42,8 @@ def test_bad_usage_ends_with_2_and_a_hint(workspace, monkeypatch, capsys, argume
     monkeypatch.chdir(workspace.parent)
 
     assert main(arguments) == 2
-    said = capsys.readouterr().err
-    assert hint in said and len(said.splitlines()) in (2, 3, 4, 5)
+    output = capsys.readouterr().err
+    assert hint in output and len(output.splitlines()) in (2, 3, 4, 5)
 
 
 def test_bad_usage_with_json_is_json_too_in_the_same_three_parts(capsys):

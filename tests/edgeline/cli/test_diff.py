@@ -83,7 +83,7 @@ def test_as_json_it_has_slices_with_intervals_and_every_difference(diff):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["nope", "latest"], "There is no run 'nope'"),
         ([FIRST], "Missing argument 'RUN'"),
@@ -91,9 +91,9 @@ def test_as_json_it_has_slices_with_intervals_and_every_difference(diff):
         (["latest", "production", "--workload", "crates"], "has no run of crates"),
     ],
 )
-def test_a_run_that_is_not_there_is_bad_usage(diff, arguments, said):
+def test_a_run_that_is_not_there_is_bad_usage(diff, arguments, message):
     code, out, err = diff(*arguments)
-    assert (code, out) == (2, "") and said in err and len(err.splitlines()) <= 3
+    assert (code, out) == (2, "") and message in err and len(err.splitlines()) <= 3
 
 
 def test_runs_of_two_models_are_not_compared(diff, workspace, make_run):

@@ -76,38 +76,38 @@ def test_the_medians_of_a_phone_are_read_and_kept_beside_the_releases(bench, pho
 
 def test_times_are_kept_in_a_bucket_too(bucket, tmp_path, phone, call):
     store.push(f"{bucket}/push", "shelf", make_candidate(tmp_path / "made"))
-    code, said, _ = call("edge", "bench", "--adb", "--store", f"{bucket}/push", "--workload", "shelf")
+    code, output, _ = call("edge", "bench", "--adb", "--store", f"{bucket}/push", "--workload", "shelf")
     assert code == 0
-    assert "one thread 14.56 ms (p95 15.02), two threads 14.56 ms" in said and "memory 9.2 MB" in said
+    assert "one thread 14.56 ms (p95 15.02), two threads 14.56 ms" in output and "memory 9.2 MB" in output
     assert len([*locate(f"{bucket}/push/edge/shelf/benchmarks").iterdir()]) == 1
     assert store.verify(f"{bucket}/push", "shelf") == []
 
 
 def test_an_average_is_not_taken_for_a_median(bench, phone, root, monkeypatch):
     monkeypatch.setenv("PRINTED", RUNS.partition(" p5=")[0])
-    code, _, said = bench("--adb")
-    assert code == 1 and "printed no median for model_fp16.tflite" in said and "--tool FILE" in said
+    code, _, output = bench("--adb")
+    assert code == 1 and "printed no median for model_fp16.tflite" in output and "--tool FILE" in output
     assert not (root / "edge/shelf/benchmarks").exists()
 
 
 def test_what_lacks_on_the_way_to_a_phone_is_named(bench, phone, tmp_path, monkeypatch):
-    code, _, said = bench("--adb", "--tool", str(tmp_path / "none"))
-    assert code == 1 and "no devices/emulators found" in said
+    code, _, output = bench("--adb", "--tool", str(tmp_path / "none"))
+    assert code == 1 and "no devices/emulators found" in output
     monkeypatch.setenv("TOOL", "")
-    code, _, said = bench("--adb")
-    assert code == 2 and "The phone has no /data/local/tmp/benchmark_model." in said
+    code, _, output = bench("--adb")
+    assert code == 2 and "The phone has no /data/local/tmp/benchmark_model." in output
     monkeypatch.setenv("PATH", str(tmp_path))
-    code, _, said = bench("--adb")
-    assert code == 2 and said.startswith("adb was not found.")
+    code, _, output = bench("--adb")
+    assert code == 2 and output.startswith("adb was not found.")
 
 
 def test_what_cannot_be_timed_here_is_said(bench):
-    code, _, said = bench()
-    assert code == 2 and "shelf 1 has no golden vectors." in said
-    code, _, said = bench("--tool", "benchmark_model")
-    assert code == 2 and "--tool is for a phone." in said
+    code, _, output = bench()
+    assert code == 2 and "shelf 1 has no golden vectors." in output
+    code, _, output = bench("--tool", "benchmark_model")
+    assert code == 2 and "--tool is for a phone." in output
 
 
 def test_a_model_that_was_never_pushed_is_refused(tmp_path, call):
-    code, _, said = call("edge", "bench", "--store", tmp_path, "--workload", "shelf")
-    assert code == 2 and "has no model 'shelf'" in said
+    code, _, output = call("edge", "bench", "--store", tmp_path, "--workload", "shelf")
+    assert code == 2 and "has no model 'shelf'" in output

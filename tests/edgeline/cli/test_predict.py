@@ -130,9 +130,9 @@ def photo(path, level):
 def test_a_photo_gets_its_label_and_what_else_it_might_be(push, predict, tmp_path):
     push("image", tmp_path / "push")
     bright = photo(tmp_path / "lamp.png", 101)
-    said = predict(bright)
+    output = predict(bright)
     # softmax of -1 and 1
-    assert (said.code, said.out) == (0, f"{bright}: bright 0.88  (dark 0.12)\n")
+    assert (output.code, output.out) == (0, f"{bright}: bright 0.88  (dark 0.12)\n")
     (answer,) = predict(bright, "--json").json["answers"]
     assert answer["probabilities"] == pytest.approx({"bright": 0.880797, "dark": 0.119203}, abs=1e-5)
 
@@ -155,8 +155,8 @@ def test_a_photo_unlike_those_of_training_is_called_so(push, predict, tmp_path, 
     week, model = tmp_path / "week", tmp_path / "model"
     known, other = photo(week / "known.png", 101), photo(week / "other.png", 250)
     assert predict(known).out == f"{known}: bright 0.88  (dark 0.12)\n"
-    said = predict(other).out
-    assert said == f"{other}: bright 1.00  (dark 0.00)  unlike what it was trained on (0.88)\n"
+    output = predict(other).out
+    assert output == f"{other}: bright 1.00  (dark 0.00)  unlike what it was trained on (0.88)\n"
     (answer,) = predict(other, "--json").json["answers"]
     assert answer["unlike"] == pytest.approx(0.8808, abs=1e-4)
     (week / "broken.png").write_bytes(b"x")
@@ -179,8 +179,10 @@ def test_rows_beyond_what_was_trained_on_are_clipped_and_counted(push, predict, 
     push("row", tmp_path / "push")
     table = tmp_path / "week.csv"
     table.write_text("celsius\n20\n30\n99\n-5\n20\n")
-    said = predict(table)
-    assert said.err.endswith("celsius is beyond 0 to 30, its range in training, in 2 rows; it was clipped.\n")
+    output = predict(table)
+    assert output.err.endswith(
+        "celsius is beyond 0 to 30, its range in training, in 2 rows; it was clipped.\n"
+    )
     answers = predict(table, "--json").json["answers"]
     assert [answer.get("clipped") for answer in answers] == [None, ["celsius"], ["celsius"], None]
     # The z-scores of 30 and of 99, read as 30, are 1, which the mean takes with two that are not missing.
@@ -193,8 +195,8 @@ def test_a_photo_of_a_new_phone_is_asked_about_and_a_broken_one_says_so(push, pr
     broken = bright.with_name("broken.heic")
     broken.write_bytes(bright.read_bytes()[:-20])
     assert predict(bright).out == f"{bright}: bright 0.88  (dark 0.12)\n"
-    said = predict(bright.parent, "--json").json["answers"]
-    assert "cannot be read: Invalid input: Unexpected end of file" in said[0]["problem"]
+    output = predict(bright.parent, "--json").json["answers"]
+    assert "cannot be read: Invalid input: Unexpected end of file" in output[0]["problem"]
     assert predict(bright, "--explain").code == 0
 
 
@@ -209,9 +211,9 @@ def test_another_file_of_the_release_can_be_asked(push, predict, tmp_path):
 
 def test_explained_are_all_files_side_by_side_and_a_picture(push, predict, tmp_path):
     push("image", tmp_path / "push")
-    said = predict(photo(tmp_path / "lamp.png", 101), "--explain")
-    assert "read as uint8 [1, 16, 16, 1], 101 to 101" in said.out
-    lines = [line.split() for line in said.out.splitlines()]
+    output = predict(photo(tmp_path / "lamp.png", 101), "--explain")
+    assert "read as uint8 [1, 16, 16, 1], 101 to 101" in output.out
+    lines = [line.split() for line in output.out.splitlines()]
     assert ["fp16", "int8"] in lines and ["bright", "0.8808", "0.0000"] in lines
     assert Image.open("lamp.explained.png").size == (960, 320)
 
@@ -235,9 +237,9 @@ def test_a_folder_gives_a_table_in_which_what_cannot_be_read_stands_too(push, pr
     # As a Mac packs them, and as a Synology server adds them.
     for name in ("._a.png", "__MACOSX/._b.png", "@eaDir/b.png/SYNOPHOTO_THUMB_M.png"):
         (folder / name).write_bytes(b"\0\5\x16\7")
-    said = predict(folder)
-    rows = list(csv.DictReader(io.StringIO(said.out)))
-    assert said.code == 1
+    output = predict(folder)
+    rows = list(csv.DictReader(io.StringIO(output.out)))
+    assert output.code == 1
     assert [(Path(row["input"]).name, row["label"]) for row in rows] == [
         ("a.png", "dark"),
         ("b.png", "bright"),
@@ -248,23 +250,25 @@ def test_a_folder_gives_a_table_in_which_what_cannot_be_read_stands_too(push, pr
 
 def test_of_several_files_those_that_can_be_read_are_answered(push, predict, tmp_path):
     push("image", tmp_path / "push")
-    said = predict(tmp_path / "gone.png", photo(tmp_path / "lamp.png", 101))
-    assert said.code == 1
-    assert said.out.startswith(f"{tmp_path / 'lamp.png'}: bright") and "gone.png: No such file" in said.err
+    output = predict(tmp_path / "gone.png", photo(tmp_path / "lamp.png", 101))
+    assert output.code == 1
+    assert (
+        output.out.startswith(f"{tmp_path / 'lamp.png'}: bright") and "gone.png: No such file" in output.err
+    )
 
 
 def test_rows_are_answered_from_the_reading_on_with_which_there_are_enough(push, predict, tmp_path):
     push("row", tmp_path / "push")
     table = tmp_path / "boiler.csv"
     table.write_text("celsius,note\n10,a\n20,b\n40,c\nwarm,d\n")
-    said = predict(table)
-    assert said.code == 1
+    output = predict(table)
+    assert output.code == 1
     # Means of two z-scores and their two marks of what is missing: -0.25 and 0.5.
-    assert said.out.splitlines() == [
+    assert output.out.splitlines() == [
         "boiler.csv:3: dark 0.62  (bright 0.38)",
         "boiler.csv:4: bright 0.73  (dark 0.27)",
     ]
-    assert "boiler.csv:5: celsius: 'warm' is not a number" in said.err
+    assert "boiler.csv:5: celsius: 'warm' is not a number" in output.err
     table.write_text("celsius,note\n10,a\n")
     few = predict(table)
     assert few.code == 1 and "boiler.csv: It has too few rows: an answer is of 2." in few.err
@@ -278,9 +282,9 @@ def test_equal_problems_of_rows_are_told_once_with_their_count_and_first_places(
     push("row", tmp_path / "push")
     table = tmp_path / "boiler.csv"
     table.write_text("celsius\n" + "10\n" * 4 + "".join(f"warm {n}\n" for n in range(1500)) + "1;2\n")
-    said = predict(table)
-    assert (said.code, len(said.out.splitlines())) == (1, 3)
-    problems = said.err.splitlines()[1:]
+    output = predict(table)
+    assert (output.code, len(output.out.splitlines())) == (1, 3)
+    problems = output.err.splitlines()[1:]
     assert problems[:2] == [
         "boiler.csv:6: celsius: 'warm 0' is not a number.",
         "  1500 more with this problem: boiler.csv:7, boiler.csv:8, ...",
@@ -346,9 +350,9 @@ def test_a_text_that_a_run_rejects_and_a_file_that_is_no_text_are_not_answered(p
     (tmp_path / "week").mkdir()
     for number, content in enumerate(contents):
         (tmp_path / "week" / f"{number}.txt").write_bytes(content)
-    said = predict(tmp_path / "week", "--json")
-    assert said.code == 1
-    assert [answer["problem"][:35] for answer in said.json["answers"]] == [
+    output = predict(tmp_path / "week", "--json")
+    assert output.code == 1
+    assert [answer["problem"][:35] for answer in output.json["answers"]] == [
         *["The text is empty."] * 2,
         *["It contains the control character U"] * 2,
         *["Its text cannot be decoded: 'utf-8'"] * 2,
@@ -407,9 +411,9 @@ def test_what_mlflow_loads_answers_as_predict_does(push, predict, tmp_path):
     answers = list(csv.DictReader(io.StringIO("\n".join(tables[:3]))))
     assert (tables[:3], tensorflow) == (tables[3:6], "False"), ended.stderr
     assert [(row[""], row["label"]) for row in answers] == [("7", "dark"), ("7", "bright")]
-    (said,) = predict(lamps[1], "--json").json["answers"]
+    (output,) = predict(lamps[1], "--json").json["answers"]
     assert {name: float(answers[1][name]) for name in LABELS} == pytest.approx(
-        said["probabilities"], abs=1e-6
+        output["probabilities"], abs=1e-6
     )
     assert not list((tmp_path / "mlflow").rglob("saved_model.pb")) and release.version == 1
 

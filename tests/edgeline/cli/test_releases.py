@@ -36,16 +36,16 @@ def url(bucket, tmp_path):
 
 @pytest.mark.e2e
 def test_what_is_in_production_in_a_bucket_is_seen_checked_and_changed_from_anywhere(edgeline, url):
-    code, said = edgeline("status", "--store", url)
-    assert code == 0 and "shelf: version 2 is in production" in said
-    assert f" ms here: {url}/edge/shelf/2/model_fp16.tflite" in said
-    code, said = edgeline("status", "--store", url, "--json")
-    assert code == 0 and json.loads(said)["production"]["version"] == 2
+    code, output = edgeline("status", "--store", url)
+    assert code == 0 and "shelf: version 2 is in production" in output
+    assert f" ms here: {url}/edge/shelf/2/model_fp16.tflite" in output
+    code, output = edgeline("status", "--store", url, "--json")
+    assert code == 0 and json.loads(output)["production"]["version"] == 2
     assert edgeline("rollback", "--store", url, "--reason", "two is worse")[0] == 0
     assert "version 1 is in production" in edgeline("status", "--store", url)[1]
     assert edgeline("promote", "2", "--store", url, "--reason", "it was not")[0] == 0
-    code, said = edgeline("verify", "--store", url)
-    assert code == 0 and said.startswith(f"{url}: 2 releases of shelf: every file, pin and line")
+    code, output = edgeline("verify", "--store", url)
+    assert code == 0 and output.startswith(f"{url}: 2 releases of shelf: every file, pin and line")
 
 
 def test_the_only_model_of_a_store_needs_no_name(edgeline, tmp_path):
@@ -61,16 +61,16 @@ def test_old_releases_of_a_bucket_and_records_of_a_cluster_are_collected_from_an
     # Where processes that other tests kill leave nothing that is freed here.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     store.push(url, "shelf", make_candidate(tmp_path / "three", "three", size=100))
-    code, said = edgeline("gc", "--keep", "1", "--store", url, "--dry-run", "--json")
-    assert code == 0 and list(json.loads(said)["releases of shelf"]) == ["1"]
+    code, output = edgeline("gc", "--keep", "1", "--store", url, "--dry-run", "--json")
+    assert code == 0 and list(json.loads(output)["releases of shelf"]) == ["1"]
     for number, run in enumerate(("a", "b"), start=1):
         archive.write(locate(url) / "runs" / "shelf" / run, a_run(id=run, number=number), "<p>")
-    code, said = edgeline("gc", "--keep", "1", "--store", url)
-    assert "records of shelf          1" in said
-    assert code == 0 and "releases of shelf         1" in said and "Freed 0.0 MB." in said
+    code, output = edgeline("gc", "--keep", "1", "--store", url)
+    assert "records of shelf          1" in output
+    assert code == 0 and "releases of shelf         1" in output and "Freed 0.0 MB." in output
     assert "2 releases of shelf" in edgeline("verify", "--store", url)[1]
-    code, said = edgeline("promote", "1", "--store", url, "--reason", "drill")
-    assert code == 2 and "shelf 1 was collected on" in said
+    code, output = edgeline("promote", "1", "--store", url, "--reason", "drill")
+    assert code == 2 and "shelf 1 was collected on" in output
 
 
 def test_gc_of_a_store_needs_no_workspace_where_a_killed_command_left_files(edgeline, tmp_path, monkeypatch):
@@ -80,28 +80,28 @@ def test_gc_of_a_store_needs_no_workspace_where_a_killed_command_left_files(edge
     left = tmp_path / "edgeline-push-killed"
     left.mkdir()
     os.utime(left, (1e9, 1e9))
-    code, said = edgeline("gc", "--keep", "1", "--store", tmp_path / "push")
-    assert code == 0 and "releases of shelf         1" in said
+    code, output = edgeline("gc", "--keep", "1", "--store", tmp_path / "push")
+    assert code == 0 and "releases of shelf         1" in output
     assert not left.exists() and not (tmp_path / "workspace").exists()
 
 
 def test_gc_of_a_workspace_that_a_run_holds_or_that_is_not_there_removes_nothing(edgeline, workspace):
     before = snapshot(workspace)
     with hold(workspace):
-        code, said = edgeline("gc", "--keep", "1")
-    assert code == 5 and "Another run holds the workspace" in said
+        code, output = edgeline("gc", "--keep", "1")
+    assert code == 5 and "Another run holds the workspace" in output
     (workspace / "lock").unlink()
     assert snapshot(workspace) == before
     workspace.rename(workspace.with_name("elsewhere"))
-    code, said = edgeline("gc", "--keep", "1")
-    assert code == 2 and "There is no workspace" in said and not workspace.exists()
+    code, output = edgeline("gc", "--keep", "1")
+    assert code == 2 and "There is no workspace" in output and not workspace.exists()
 
 
 @pytest.mark.parametrize("command", [["--dry-run"], []])
 def test_gc_of_a_store_that_is_not_there_removes_no_run_and_says_so(edgeline, workspace, tmp_path, command):
     before = snapshot(workspace)
-    code, said = edgeline("gc", "--keep", "1", "--store", str(tmp_path / "elsewhere"), *command)
-    assert code == 2 and "elsewhere has no model 'shelf'" in said and "the place is wrong" in said
+    code, output = edgeline("gc", "--keep", "1", "--store", str(tmp_path / "elsewhere"), *command)
+    assert code == 2 and "elsewhere has no model 'shelf'" in output and "the place is wrong" in output
     (workspace / "lock").unlink()
     assert snapshot(workspace) == before
 
@@ -109,45 +109,45 @@ def test_gc_of_a_store_that_is_not_there_removes_no_run_and_says_so(edgeline, wo
 def test_gc_of_a_model_that_is_not_there_removes_nothing_and_says_so(edgeline, workspace):
     leftover = workspace / "artifacts/Trainer/.system/1"
     leftover.mkdir(parents=True)
-    code, said = edgeline("gc", "--keep", "1", "--workload", "shelv")
-    assert code == 2 and "has no model 'shelv'" in said and leftover.is_dir()
+    code, output = edgeline("gc", "--keep", "1", "--workload", "shelv")
+    assert code == 2 and "has no model 'shelv'" in output and leftover.is_dir()
 
 
 @pytest.mark.parametrize(("option", "value"), [("--workload", "shelv"), ("--store", "/elsewhere")])
 def test_pages_of_a_model_that_is_not_there_are_not_made_in_mlflow(edgeline, workspace, option, value):
-    code, said = edgeline("ui", option, value)
-    assert code == 2 and "has no model" in said and not (workspace / "mlflow").exists()
+    code, output = edgeline("ui", option, value)
+    assert code == 2 and "has no model" in output and not (workspace / "mlflow").exists()
 
 
 def test_status_of_a_folder_that_is_not_there_says_so(edgeline, tmp_path):
-    code, said = edgeline("status", "--store", str(tmp_path / "elsewhere"))
-    assert code == 2 and "elsewhere has no model 'shelf'" in said and "the place is wrong" in said
+    code, output = edgeline("status", "--store", str(tmp_path / "elsewhere"))
+    assert code == 2 and "elsewhere has no model 'shelf'" in output and "the place is wrong" in output
 
 
 def test_a_bucket_without_a_release_says_so(edgeline, bucket):
     assert edgeline("status", "--store", bucket)[1].startswith(
         f"No release of shelf is in production in {bucket}"
     )
-    code, said = edgeline("verify", "--store", bucket)
-    assert code == 2 and f"{bucket}/ has no model 'shelf'" in said
+    code, output = edgeline("verify", "--store", bucket)
+    assert code == 2 and f"{bucket}/ has no model 'shelf'" in output
 
 
 def test_verify_of_what_is_not_there_is_bad_usage_and_names_what_is(edgeline, url, tmp_path):
-    code, said = edgeline("verify", "--store", url, "--workload", "shelv")
-    assert code == 2 and "has no model 'shelv'" in said and "It has: shelf." in said
-    code, said = edgeline("verify", "--store", str(tmp_path / "elsewhere"))
-    assert code == 2 and "It has no models" in said
-    code, said = edgeline("verify")
-    assert code == 2 and "workspace/push has no model 'shelf'" in said
+    code, output = edgeline("verify", "--store", url, "--workload", "shelv")
+    assert code == 2 and "has no model 'shelv'" in output and "It has: shelf." in output
+    code, output = edgeline("verify", "--store", str(tmp_path / "elsewhere"))
+    assert code == 2 and "It has no models" in output
+    code, output = edgeline("verify")
+    assert code == 2 and "workspace/push has no model 'shelf'" in output
     assert "which has shelf" in edgeline("status", "--store", url, "--workload", "shelv")[1]
 
 
 @pytest.mark.parametrize("command", [["status"], ["rollback", "--reason", "r"], ["run", "--data"]])
 def test_a_bucket_that_is_not_there_ends_a_command_with_three_parts(edgeline, s3_server, command):
     option = [] if command[0] == "run" else ["--store"]
-    code, said = edgeline(*command, *option, "s3://no-such-bucket/x")
-    assert code == 1 and len(said.splitlines()) == 3 and "Traceback" not in said
-    assert "the bucket 'no-such-bucket' does not exist" in said
+    code, output = edgeline(*command, *option, "s3://no-such-bucket/x")
+    assert code == 1 and len(output.splitlines()) == 3 and "Traceback" not in output
+    assert "the bucket 'no-such-bucket' does not exist" in output
 
 
 def test_a_canary_is_opened_shown_and_ended(edgeline, tmp_path):
@@ -158,24 +158,27 @@ def test_a_canary_is_opened_shown_and_ended(edgeline, tmp_path):
         store.push(push, "shelf", candidate)
     signed = ("--key", key, "--reason", "drill")
     edgeline("rollback", *signed)
-    code, said = edgeline("rollout", "3", "--percent", "10", *signed)
-    assert code == 0 and said == "10 % of phones run version 3 of shelf from now on.\n"
-    said = edgeline("status")[1]
-    assert "version 2 is in production" in said
+    code, output = edgeline("rollout", "3", "--percent", "10", *signed)
+    assert code == 0 and output == "10 % of phones run version 3 of shelf from now on.\n"
+    output = edgeline("status")[1]
+    assert "version 2 is in production" in output
     assert (
-        "\n10 % of phones run the candidate, version 3. Since 2" in said and "@" in said and ": drill" in said
+        "\n10 % of phones run the candidate, version 3. Since 2" in output
+        and "@" in output
+        and ": drill" in output
     )
     candidate = json.loads(edgeline("status", "--json")[1])["candidate"]
     assert (candidate["version"], candidate["percent"], candidate["reason"]) == (3, 10, "drill")
-    code, said = edgeline("rollout", "3", "--percent", "101", *signed)
-    assert code == 2 and len(said.splitlines()) == 3
-    code, said = edgeline("rollback", *signed)
+    code, output = edgeline("rollout", "3", "--percent", "101", *signed)
+    assert code == 2 and len(output.splitlines()) == 3
+    code, output = edgeline("rollback", *signed)
     assert (
-        code == 0 and said == "Version 2 of shelf is in production on all phones; version 3 was withdrawn.\n"
+        code == 0
+        and output == "Version 2 of shelf is in production on all phones; version 3 was withdrawn.\n"
     )
     assert json.loads(edgeline("status", "--json")[1])["candidate"] == dict.fromkeys(candidate)
-    code, said = edgeline("rollout", "2", "--percent", "10", *signed)
-    assert code == 2 and "shelf 2 is in production already." in said
+    code, output = edgeline("rollout", "2", "--percent", "10", *signed)
+    assert code == 2 and "shelf 2 is in production already." in output
     edgeline("rollout", "3", "--percent", "0.5", *signed)
     assert "Version 3 of shelf is in production." in edgeline("promote", "3", *signed)[1]
     assert edgeline("verify")[0] == 0
@@ -184,8 +187,8 @@ def test_a_canary_is_opened_shown_and_ended(edgeline, tmp_path):
 @pytest.mark.parametrize("command", ["runs", "verify"])
 def test_a_workspace_that_is_a_file_is_bad_usage(edgeline, tmp_path, command):
     (tmp_path / "workspace").touch()
-    code, said = edgeline(command)
-    assert code == 2 and "workspace is a file. A workspace is the folder" in " ".join(said.split())
+    code, output = edgeline(command)
+    assert code == 2 and "workspace is a file. A workspace is the folder" in " ".join(output.split())
 
 
 def test_status_of_an_empty_workspace_has_all_its_keys(edgeline):
@@ -203,15 +206,15 @@ def test_status_says_what_phones_go_by_where_it_is_set_and_of_another_release_on
 ):
     push, key = tmp_path / "workspace/push", make_key()
     store.push(push, "shelf", make_candidate(tmp_path / "one"))
-    code, said = edgeline("status")
-    assert code == 0 and "  Valid until 2" in said
-    assert not any(word in said for word in ("Signed", "epoch", "of the app"))
+    code, output = edgeline("status")
+    assert code == 0 and "  Valid until 2" in output
+    assert not any(word in output for word in ("Signed", "epoch", "of the app"))
     settings = {"signing_key": key, "min_app_version": "2.4.0", "rollback_epoch": 3}
     store.push(push, "shelf", make_candidate(tmp_path / "two", "two", **settings))
     digits = format_public_key(key.public_key())
-    said = edgeline("status")[1]
-    assert f"  Signed with the key {digits}.\n  For version 2.4.0 of the app or later.\n" in said
-    assert "  Rollback epoch 3: " in said
+    output = edgeline("status")[1]
+    assert f"  Signed with the key {digits}.\n  For version 2.4.0 of the app or later.\n" in output
+    assert "  Rollback epoch 3: " in output
     production = json.loads(edgeline("status", "--json")[1])["production"]
     assert (production["signed_by"], production["rollback_epoch"]) == (digits, 3)
 
@@ -237,8 +240,8 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace, 
     assert "answered" not in edgeline("status", "--store", str(tmp_path / "other"))[1]
     canary = make_candidate(tmp_path / "two", "two", signing_key=make_key(), canary_percent=10)
     store.push(tmp_path / "workspace/push", "shelf", canary)
-    said = edgeline("status")[1]
-    assert "  Version 1 answered 1,530 times" in said and "\n  Version 2 answered 5 times; 50.0 %" in said
+    output = edgeline("status")[1]
+    assert "  Version 1 answered 1,530 times" in output and "\n  Version 2 answered 5 times; 50.0 %" in output
     push = str(tmp_path / "workspace/push")
     early = make_run(id="20261012-091233", number=9, outcome="failed", exit_code=1, push=push)
     write_run(tmp_path / "workspace", early)
@@ -267,8 +270,8 @@ def test_a_store_without_a_name_is_not_taken_for_that_of_the_last_run(edgeline, 
     push = tmp_path / "workspace/push"
     for name in ("one", "two"):
         store.push(push, "shelf", make_candidate(tmp_path / name, name, size=100))
-    code, said = edgeline("rollback", "--store", "", "--reason", "drill")
-    assert code == 2 and "The name after --store is empty." in said
+    code, output = edgeline("rollback", "--store", "", "--reason", "drill")
+    assert code == 2 and "The name after --store is empty." in output
     assert store.get(push, "shelf").version == 2
 
 
@@ -280,22 +283,24 @@ def test_status_says_when_production_and_its_pointer_are_older_than_was_promised
     for days, line in ((8, ""), (21, "  Production is 21 days old; 8 were promised.\n")):
         later = type("Later", (), {"now": lambda zone, days=days: datetime.now(zone) + timedelta(days)})
         monkeypatch.setattr("edgeline.cli.releases.datetime", later)
-        said = edgeline("status")[1]
-        assert line in said and ("promised" in said) == bool(line)
+        output = edgeline("status")[1]
+        assert line in output and ("promised" in output) == bool(line)
         production = json.loads(edgeline("status", "--json")[1])["production"]
         assert production["older_than_promised"] == bool(line)
         warning = f"  The pointer to version 1 expires at {production['pointer_expires']}. `"
-        assert (warning in said) == ("The pointer" in said) == bool(line)
+        assert (warning in output) == ("The pointer" in output) == bool(line)
 
 
 def test_status_names_the_last_run_its_outcome_and_its_reasons(edgeline, workspace):
     last = json.loads(edgeline("status", "--json")[1])["last_run"]
-    said = edgeline("status")[1]
+    output = edgeline("status")[1]
 
     assert (last["id"], last["outcome"]) == ("20261005-091233", "held")
     assert last["reasons"] == ["Accuracy is 0.8 on 400 eval examples; at least 0.850 is needed."]
-    assert "Held back" in said and "at least 0.850 is needed.\nWarnings\n  - span-00007 is dark.\n" in said
-    assert "No release of shelf is in production" in said
+    assert (
+        "Held back" in output and "at least 0.850 is needed.\nWarnings\n  - span-00007 is dark.\n" in output
+    )
+    assert "No release of shelf is in production" in output
 
 
 def test_status_says_the_same_of_production_after_a_rollback_as_before_it(edgeline, tmp_path, make_run):
@@ -305,8 +310,8 @@ def test_status_says_the_same_of_production_after_a_rollback_as_before_it(edgeli
     make_workspace(tmp_path / "workspace", make_run, version=2)
     assert "version 2 stays in production" in edgeline("status")[1]
     store.rollback(push, "shelf", "bad in the field")
-    said = edgeline("status")[1]
-    assert "version 1 stays in production" in said and "version 2" not in said
+    output = edgeline("status")[1]
+    assert "version 1 stays in production" in output and "version 2" not in output
 
 
 def test_runs_and_show_tell_of_the_run(edgeline, workspace):
@@ -327,11 +332,11 @@ def test_the_latest_run_that_is_shown_is_one_of_the_model_that_was_named(edgelin
 
     assert json.loads(edgeline("show", "latest", "--json")[1])["workload"] == "bottles"
     assert json.loads(edgeline("show", "latest", "--json", "--workload", "shelf")[1])["workload"] == "shelf"
-    code, said = edgeline("show", "latest", "--workload", "crates")
-    assert code == 2 and "has no run of crates" in said and "It has those of bottles, shelf." in said
+    code, output = edgeline("show", "latest", "--workload", "crates")
+    assert code == 2 and "has no run of crates" in output and "It has those of bottles, shelf." in output
     for command in ("runs", "status"):
-        said = edgeline(command, "--workload", "crates")[1]
-        assert f"No run of crates in {tmp_path / 'workspace'} yet." in said
+        output = edgeline(command, "--workload", "crates")[1]
+        assert f"No run of crates in {tmp_path / 'workspace'} yet." in output
 
 
 @pytest.fixture
@@ -360,7 +365,7 @@ def test_a_filter_that_leaves_no_run_says_that_there_are_some(edgeline, four_run
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--outcome", "hold"], "'hold' is not one of 'running', 'pushed'"),
         (["--since", "2026-02-30"], "'2026-02-30' does not match the format"),
@@ -370,9 +375,9 @@ def test_a_filter_that_leaves_no_run_says_that_there_are_some(edgeline, four_run
         ),
     ],
 )
-def test_a_filter_that_means_nothing_is_bad_usage(edgeline, four_runs, arguments, said):
+def test_a_filter_that_means_nothing_is_bad_usage(edgeline, four_runs, arguments, message):
     code, out = edgeline("runs", *arguments)
-    assert code == 2 and said in out
+    assert code == 2 and message in out
 
 
 def test_a_signed_pointer_is_renewed_and_moved_with_its_key_alone(edgeline, tmp_path, make_run):
@@ -386,13 +391,13 @@ def test_a_signed_pointer_is_renewed_and_moved_with_its_key_alone(edgeline, tmp_
     for content in ("one", "two"):
         candidate = make_candidate(tmp_path / content, content, 100, signing_key=load_signing_key(key))
         store.push(push, "shelf", candidate)
-    code, said = edgeline("rollback", *place, "--reason", "drill")
-    assert code == 2 and "no key is set" in said and "Pass --key FILE" in said
+    code, output = edgeline("rollback", *place, "--reason", "drill")
+    assert code == 2 and "no key is set" in output and "Pass --key FILE" in output
     assert edgeline("rollback", *place, "--reason", "drill", "--key", key)[0] == 0
-    code, said = edgeline("renew", *place, "--key", key)
-    assert code == 0 and said.startswith("The pointer to version 1 of shelf is valid until 20")
-    code, said = edgeline("renew", *place, "--workload", "other")
-    assert code == 2 and "has no model 'other'" in said
+    code, output = edgeline("renew", *place, "--key", key)
+    assert code == 0 and output.startswith("The pointer to version 1 of shelf is valid until 20")
+    code, output = edgeline("renew", *place, "--workload", "other")
+    assert code == 2 and "has no model 'other'" in output
     pointer = push / "edge/shelf/current.json"
     for damage, found in (
         (lambda: pointer.write_bytes(b"{"), "current.json"),
@@ -400,7 +405,7 @@ def test_a_signed_pointer_is_renewed_and_moved_with_its_key_alone(edgeline, tmp_
     ):
         damage()
         for command in (("renew", "--key", key), ("status",)):
-            code, said = edgeline(*command, *place)
-            assert code == 1 and found in said and " promote " in said
+            code, output = edgeline(*command, *place)
+            assert code == 1 and found in output and " promote " in output
     with pytest.raises(EdgelineError, match="found no file"):
         store.get(push, "shelf")

@@ -156,8 +156,8 @@ def test_a_terminal_without_the_letters_gets_their_numbers(workspace, tmp_path):
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     assert ended.returncode == 0
-    *said, rest = re.split("ended with [02]\n", ended.stdout.decode("ascii"))
-    for text, letters in zip(said, (r"gr\xf6\xdfe \u68da", r"gr\xf6\xdfe \u68da", r"\udcff"), strict=True):
+    *parts, rest = re.split("ended with [02]\n", ended.stdout.decode("ascii"))
+    for text, letters in zip(parts, (r"gr\xf6\xdfe \u68da", r"gr\xf6\xdfe \u68da", r"\udcff"), strict=True):
         assert letters in text and "Traceback" not in text
     assert rest == ""
 
@@ -187,8 +187,8 @@ def test_a_closed_output_is_no_failure(tmp_path, words, code, closed):
 @pytest.mark.parametrize(("words", "unbuffered"), [("status", ""), ("status --json", "1")])
 def test_output_to_a_full_disk_is_said_in_three_parts(tmp_path, words, unbuffered):
     ended = redirected(tmp_path, words, "> /dev/full", unbuffered)
-    said = ended.stderr.decode().splitlines()
-    assert (ended.returncode, said[0], len(said)) == (1, "No space left on device.", 3)
+    lines = ended.stderr.decode().splitlines()
+    assert (ended.returncode, lines[0], len(lines)) == (1, "No space left on device.", 3)
 
 
 PROSE = "  - span-00007: 41 of 300 photos are corrupt, more than data.max_quarantined allows, which is 0.05"

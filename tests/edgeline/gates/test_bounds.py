@@ -35,35 +35,39 @@ def answers(worse, better=0):
     labels = np.repeat((0, 1), (60, 40))
     at = np.r_[0:60, 0:40]  # the place within the class
     right = {"candidate": at >= worse, "baseline": ~((at >= worse) & (at < worse + better))}
-    said = {
+    responses = {
         model: np.eye(2, dtype=np.float32)[np.where(held, labels, 1 - labels)]
         for model, held in right.items()
     }
     slices = {("lane", "lane-01"): np.ones(100, bool), ("span", "42"): np.ones(100, bool)}
     names = tuple(map(str, range(100)))
-    return Answers(("ok", "damaged"), None, labels, np.arange(100), slices=slices, group_names=names, **said)
+    return Answers(
+        ("ok", "damaged"), None, labels, np.arange(100), slices=slices, group_names=names, **responses
+    )
 
 
-def judged(candidate, baseline=None, bounds=(), beat_majority=True, said=None, **settings):
+def judge_metrics(candidate, baseline=None, bounds=(), beat_majority=True, responses=None, **settings):
     """The verdict; where answers are not given, those of production are better beyond doubt."""
-    said = said or answers(worse=30)
+    responses = responses or answers(worse=30)
     if baseline is None:
-        said = replace(said, baseline=None)
+        responses = replace(responses, baseline=None)
     settings = EvaluationSettings(bounds=bounds, beat_majority=beat_majority, **settings)
-    return judge(Metrics(candidate, baseline), settings, said)
+    return judge(Metrics(candidate, baseline), settings, responses)
 
 
 def test_a_model_that_keeps_its_bounds_passes_and_names_the_accuracy_of_production_if_there_is_one():
     bounds = [bound(lower=0.85, max_drop=0.02)]
-    first = judged(metrics(), None, bounds)
+    first = judge_metrics(metrics(), None, bounds)
     assert first.result == "no_baseline" and first.passed
     assert "Accuracy 0.900 on 100 eval examples" in first.reasons[0] and "no baseline" in first.reasons[1]
-    second = judged(metrics(), metrics(overall=0.91), bounds)
+    second = judge_metrics(metrics(), metrics(overall=0.91), bounds)
     assert second.result == "pass" and "0.910" in second.reasons[1]
 
 
 def test_each_slice_below_its_lower_bound_is_named():
-    verdict = judged(metrics(damaged=0.5, lane=0.4), None, [bound("class", 0.55), bound("lane", 0.5)], True)
+    verdict = judge_metrics(
+        metrics(damaged=0.5, lane=0.4), None, [bound("class", 0.55), bound("lane", 0.5)], True
+    )
     assert verdict.result == "fail"
     assert [reason.split(" is ")[0] for reason in verdict.reasons] == [
         "Recall of class damaged",
@@ -84,13 +88,13 @@ def test_each_slice_below_its_lower_bound_is_named():
 def test_a_bound_on_another_metric_names_it(kind, metric, words):
     measured, name = metrics(), {"overall": "all", "class": "damaged"}[kind]
     measured[kind][name][metric] = 0.4
-    said, bounds = replace(answers(worse=30), normal=0), [Bound(slice=kind, metric=metric, lower=0.5)]
-    (reason,) = judged(measured, None, bounds, said=said).reasons
+    responses, bounds = replace(answers(worse=30), normal=0), [Bound(slice=kind, metric=metric, lower=0.5)]
+    (reason,) = judge_metrics(measured, None, bounds, responses=responses).reasons
     assert reason.startswith(words)
 
 
 def test_a_drop_below_production_is_named_with_both_numbers():
-    verdict = judged(metrics(0.85), metrics(0.9), [bound(max_drop=0.02)], beat_majority=True)
+    verdict = judge_metrics(metrics(0.85), metrics(0.9), [bound(max_drop=0.02)], beat_majority=True)
     (reason,) = verdict.reasons
     assert reason == (
         "Accuracy is 0.850 on 100 eval examples (95 % CI 0.309 to 0.498), 0.050 below the model in production"
@@ -101,7 +105,7 @@ def test_a_drop_below_production_is_named_with_both_numbers():
 def test_a_drop_within_noise_is_told_and_holds_nothing_back():
     noise = answers(worse=4, better=3)
     bounds = [bound(max_drop=0.02), bound("class", max_drop=0.02)]
-    verdict = judged(metrics(0.85, damaged=0.75), metrics(0.9, damaged=0.8), bounds, said=noise)
+    verdict = judge_metrics(metrics(0.85, damaged=0.75), metrics(0.9, damaged=0.8), bounds, responses=noise)
     assert verdict.result == "pass" and verdict.slices == ()
     overall, damaged = verdict.warnings
     assert overall.startswith("Accuracy is 0.850 on 100 eval examples (95 % CI 0.850 to 0.959), 0.050 below")
@@ -117,16 +121,18 @@ def test_how_sure_a_drop_has_to_be_is_a_setting():
     doubtful = answers(worse=4, better=1)
     for confidence, passed in ((0.7, False), (0.999, True)):
         drop = metrics(0.85), metrics(0.9), [bound(max_drop=0.0)]
-        assert judged(*drop, said=doubtful, confidence=confidence).passed == passed
-    assert judged(metrics(), metrics(), [bound(max_drop=0.0)], said=doubtful).warnings == ()
+        assert judge_metrics(*drop, responses=doubtful, confidence=confidence).passed == passed
+    assert judge_metrics(metrics(), metrics(), [bound(max_drop=0.0)], responses=doubtful).warnings == ()
 
 
 def test_a_drop_within_noise_does_not_hide_one_that_is_sure():
     found = metrics(0.85, lane=0.6)
-    said = answers(worse=4, better=3)
-    sure = replace(said, slices={("lane", "lane-01"): said.labels < 0})
+    responses = answers(worse=4, better=3)
+    sure = replace(responses, slices={("lane", "lane-01"): responses.labels < 0})
     sure.slices["lane", "lane-01"][:4] = True
-    verdict = judged(found, metrics(0.9), [bound(max_drop=0.02), bound("lane", max_drop=0.02)], said=sure)
+    verdict = judge_metrics(
+        found, metrics(0.9), [bound(max_drop=0.02), bound("lane", max_drop=0.02)], responses=sure
+    )
     assert verdict.result == "fail" and verdict.slices == ("lane lane-01",)
     assert "within noise" in verdict.warnings[0] and "The drop is real" in verdict.reasons[0]
 
@@ -134,42 +140,42 @@ def test_a_drop_within_noise_does_not_hide_one_that_is_sure():
 @pytest.mark.parametrize(("photos", "passed"), [(49, True), (50, False)])
 def test_a_slice_with_too_few_photos_is_not_judged(photos, passed):
     found = metrics(lane=0.1, lane_photos=photos)
-    assert judged(found, None, [bound("lane", 0.5, min_support=50)], True).passed == passed
+    assert judge_metrics(found, None, [bound("lane", 0.5, min_support=50)], True).passed == passed
 
 
 # float32 has no 0.9 or 0.6: the nearest ones lie below and above.
 @pytest.mark.parametrize("value", [0.9, 0.6, 2 / 3])
 def test_a_value_at_its_lower_bound_holds(value):
-    assert judged(metrics(value), None, [bound(lower=value)], beat_majority=False).passed
-    assert not judged(metrics(value - 0.001), None, [bound(lower=value)], beat_majority=False).passed
+    assert judge_metrics(metrics(value), None, [bound(lower=value)], beat_majority=False).passed
+    assert not judge_metrics(metrics(value - 0.001), None, [bound(lower=value)], beat_majority=False).passed
 
 
 @pytest.mark.parametrize(("before", "now"), [(0.93, 0.91), (0.62, 0.6)])
 def test_a_drop_of_just_what_is_allowed_holds(before, now):
-    assert judged(metrics(now), metrics(before), [bound(max_drop=0.02)], beat_majority=False).passed
+    assert judge_metrics(metrics(now), metrics(before), [bound(max_drop=0.02)], beat_majority=False).passed
     worse = metrics(now - 0.001)
-    assert not judged(worse, metrics(before), [bound(max_drop=0.02)], beat_majority=False).passed
+    assert not judge_metrics(worse, metrics(before), [bound(max_drop=0.02)], beat_majority=False).passed
 
 
 def test_a_bound_on_the_drop_says_nothing_of_a_slice_that_production_has_not_seen():
     before = metrics()
     del before["lane"]["lane-01"]
-    assert judged(metrics(lane=0.1), before, [bound("lane", max_drop=0.1)], beat_majority=True).passed
+    assert judge_metrics(metrics(lane=0.1), before, [bound("lane", max_drop=0.1)], beat_majority=True).passed
 
 
 @pytest.mark.parametrize(("accuracy", "passed"), [(0.6, False), (0.55, False), (0.61, True)])
 def test_a_model_has_to_beat_always_saying_the_most_frequent_class(accuracy, passed):
-    verdict = judged(metrics(accuracy), None, [], beat_majority=True)
+    verdict = judge_metrics(metrics(accuracy), None, [], beat_majority=True)
     assert verdict.passed == passed
     assert passed or "always predicting ok is right for 0.600" in verdict.reasons[0]
-    assert judged(metrics(accuracy), None, [], beat_majority=False).passed
+    assert judge_metrics(metrics(accuracy), None, [], beat_majority=False).passed
 
 
 def test_an_accuracy_that_is_no_number_holds_no_bound():
     nothing = metrics(None)
-    assert not judged(nothing, None, [bound(lower=0.1)], beat_majority=False).passed
-    assert not judged(nothing, metrics(), [bound(max_drop=0.9)], beat_majority=False).passed
-    assert not judged(nothing, None, [], beat_majority=True).passed
+    assert not judge_metrics(nothing, None, [bound(lower=0.1)], beat_majority=False).passed
+    assert not judge_metrics(nothing, metrics(), [bound(max_drop=0.9)], beat_majority=False).passed
+    assert not judge_metrics(nothing, None, [], beat_majority=True).passed
 
 
 def test_a_production_whose_loss_is_no_number_holds_back_no_model_whose_loss_is_one():
@@ -177,8 +183,8 @@ def test_a_production_whose_loss_is_no_number_holds_back_no_model_whose_loss_is_
         return {"overall": {"all": {**slice_of(0.9, 100), "loss": loss}}, "class": metrics()["class"]}
 
     limit = [Bound(slice="overall", metric="loss", max_drop=0.1)]
-    assert judged(with_loss(0.2), with_loss(None), limit).result == "pass"
-    assert judged(with_loss(None), with_loss(0.2), limit).result == "fail"
+    assert judge_metrics(with_loss(0.2), with_loss(None), limit).result == "pass"
+    assert judge_metrics(with_loss(None), with_loss(0.2), limit).result == "fail"
 
 
 def sessions(count, size, dead=0):
@@ -187,8 +193,8 @@ def sessions(count, size, dead=0):
 
 
 def test_two_of_twenty_sessions_that_broke_hold_a_model_although_draws_of_sessions_excuse_it():
-    said = sessions(20, 50, dead=2)
-    found = verdict(said)
+    responses = sessions(20, 50, dead=2)
+    found = verdict(responses)
     assert not found.passed
     assert set(found.slices) >= {"overall", "session s-0", "session s-1"}
     assert ", 0.084 below the model in production (0.969); at most 0.020 allowed. " in found.reasons[0]
@@ -198,14 +204,14 @@ def test_two_of_twenty_sessions_that_broke_hold_a_model_although_draws_of_sessio
     lenient = EvaluationSettings(
         bounds=[bound(max_drop=0.02)], large_drop=1000, group_right_after=0, beat_majority=False
     )
-    excused = verdict(said, lenient)
+    excused = verdict(responses, lenient)
     assert excused.passed and "within noise" in excused.warnings[0]
 
 
 def test_a_large_drop_on_few_examples_that_may_be_chance_is_noise():
     # 4 of 100 became wrong and 1 right: three points, and 3 times 0.01 would be none.
     drop = metrics(0.85), metrics(0.89), [bound(max_drop=0.01)]
-    verdict = judged(*drop, said=answers(worse=2, better=1))
+    verdict = judge_metrics(*drop, responses=answers(worse=2, better=1))
     assert verdict.passed and "within noise" in verdict.warnings[0]
 
 
@@ -290,39 +296,46 @@ def test_that_folds_could_not_learn_a_class_of_one_group_is_said_and_what_helps(
 
 
 def test_examples_in_groups_of_their_own_are_counted_alone():
-    said = replace(sessions(300, 1), baseline=None)
-    measured = compute_metrics(said, "group", 0.01)
+    responses = replace(sessions(300, 1), baseline=None)
+    measured = compute_metrics(responses, "group", 0.01)
     assert measured.worst_groups == ()
-    found = judge(measured, EvaluationSettings(beat_majority=False), said)
+    found = judge(measured, EvaluationSettings(beat_majority=False), responses)
     assert " on 300 eval examples (95 % CI 0.9" in found.reasons[0] and found.warnings == ()
 
 
 def test_the_recall_of_a_class_is_said_to_be_of_the_groups_with_examples_of_it():
-    said = sessions(12, 40)
-    said = replace(said, baseline=None, labels=(said.groups >= 11).astype(int))
+    responses = sessions(12, 40)
+    responses = replace(responses, baseline=None, labels=(responses.groups >= 11).astype(int))
     settings = EvaluationSettings(bounds=(Bound(slice="class", metric="recall", lower=0.99),))
-    found = judge(compute_metrics(said, "machine", 0.01), settings, said).reasons
+    found = judge(compute_metrics(responses, "machine", 0.01), settings, responses).reasons
     assert " on 440 eval examples of 11 machines (95 % CI " in found[0]
     assert " on 40 eval examples of only 1 machine (too few for an interval); at least" in found[1]
 
 
 def test_a_model_is_judged_without_near_twins_and_held_where_there_is_nothing_else():
-    said, settings = answers(worse=10), EvaluationSettings(bounds=(bound(lower=0.75),), beat_majority=False)
-    whole = Metrics(compute_metrics(said, "session", 0.01).candidate)
-    assert judge(whole, settings, said).passed
-    apart = [picked(said, np.r_[0:35, 60:75]), picked(said, np.arange(0))]
+    responses, settings = (
+        answers(worse=10),
+        EvaluationSettings(bounds=(bound(lower=0.75),), beat_majority=False),
+    )
+    whole = Metrics(compute_metrics(responses, "session", 0.01).candidate)
+    assert judge(whole, settings, responses).passed
+    apart = [pick(responses, np.r_[0:35, 60:75]), pick(responses, np.arange(0))]
     flattered = replace(whole, without_twins=compute_metrics(apart[0], "session", 0.01))
-    verdict = judge(flattered, settings, said, None, apart[0])
+    verdict = judge(flattered, settings, responses, None, apart[0])
     assert not verdict.passed and "0.600" in verdict.reasons[0]
-    few, few_apart = (replace(each, groups=each.groups % 5) for each in (said, apart[0]))
+    few, few_apart = (replace(each, groups=each.groups % 5) for each in (responses, apart[0]))
     advice = [judge(whole, settings, few), judge(flattered, settings, few, None, few_apart)]
     # Answers out of fold would not be judged instead of those without twins.
     assert ["trainer.folds" in each.warnings[-1] for each in advice] == [True, False]
-    nothing_left = judge(whole, settings, said, None, apart[1])
+    nothing_left = judge(whole, settings, responses, None, apart[1])
     assert not nothing_left.passed and "Every eval example has a near twin" in nothing_left.reasons[0]
 
 
-def picked(said, here):
+def pick(responses, here):
     return replace(
-        said, labels=said.labels[here], groups=said.groups[here], candidate=said.candidate[here], slices={}
+        responses,
+        labels=responses.labels[here],
+        groups=responses.groups[here],
+        candidate=responses.candidate[here],
+        slices={},
     )

@@ -11,11 +11,16 @@ LABELS = ("free", "dent", "fray")
 
 def answers_of(*rows):
     """Answers of which so many of each class are taken for each class."""
-    pairs = [(label, said) for label, row in enumerate(rows) for said, n in enumerate(row) for _ in range(n)]
-    labels, said = np.array(pairs).T
+    pairs = [
+        (label, predicted)
+        for label, row in enumerate(rows)
+        for predicted, n in enumerate(row)
+        for _ in range(n)
+    ]
+    labels, predicted = np.array(pairs).T
     alone = np.arange(len(labels))
     return Answers(
-        LABELS, None, labels, alone, np.eye(3, dtype=np.float32)[said], None, {}, tuple(map(str, alone))
+        LABELS, None, labels, alone, np.eye(3, dtype=np.float32)[predicted], None, {}, tuple(map(str, alone))
     )
 
 

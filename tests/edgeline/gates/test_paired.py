@@ -10,9 +10,9 @@ CLASSES = ("ok", "bent", "torn")
 METRICS = ("accuracy", "recall", "precision", "f1", "loss", "auc", "recall_at_false_alarms")
 
 
-def saying(said):
+def saying(classes):
     """Probabilities that take each example for a class."""
-    return np.where(np.eye(3)[said] > 0, 0.8, 0.1).astype(np.float32)
+    return np.where(np.eye(3)[classes] > 0, 0.8, 0.1).astype(np.float32)
 
 
 def answers(labels, candidate, baseline, groups=None, **slices):
@@ -35,9 +35,9 @@ def least_sure(*about):
 
 def mistaken(labels, wrong):
     """The labels, but for the examples in `wrong`, which are taken for the next class."""
-    said = np.array(labels)
-    said[wrong] = (said[wrong] + 1) % 3
-    return said
+    predicted = np.array(labels)
+    predicted[wrong] = (predicted[wrong] + 1) % 3
+    return predicted
 
 
 def test_a_drop_of_ten_points_on_500_examples_is_found():
@@ -106,9 +106,9 @@ def test_only_the_examples_of_a_slice_count():
 
 def test_a_class_is_judged_by_what_others_are_taken_for_too():
     labels = np.repeat((0, 1), 100)
-    said = labels.copy()
-    said[:30] = 1  # `bent` is still found each time, but is one of 1.3 alarms
-    found = answers(labels, said, labels)
+    predicted = labels.copy()
+    predicted[:30] = 1  # `bent` is still found each time, but is one of 1.3 alarms
+    found = answers(labels, predicted, labels)
     assert least_sure(found, "class", "bent", "recall", 0.01) == 1.0
     assert least_sure(found, "class", "bent", "precision", 0.01) == 0.0
     assert least_sure(found, "class", "bent", "f1", 0.01) == 0.0

@@ -14,15 +14,17 @@ from edgeline.records.evaluation import Importance, Metrics, SimpleModel
 def world(network_right: float, count: int = 2_000) -> Answers:
     rng, groups = np.random.default_rng(3), 200
     labels = rng.integers(0, 2, count)
-    said = np.where(rng.random(count) < network_right, labels, 1 - labels)
+    predicted = np.where(rng.random(count) < network_right, labels, 1 - labels)
     names, group_of = tuple(map(str, range(groups))), np.arange(count) % groups
-    return Answers(("no", "yes"), None, labels, group_of, np.eye(2, dtype=np.float32)[said], None, {}, names)
+    return Answers(
+        ("no", "yes"), None, labels, group_of, np.eye(2, dtype=np.float32)[predicted], None, {}, names
+    )
 
 
 def simple(answers: Answers, right: float, name: str = "logistic regression") -> SimpleAnswers:
     rng = np.random.default_rng(4)
-    said = np.where(rng.random(len(answers.labels)) < right, answers.labels, 1 - answers.labels)
-    return SimpleAnswers(name, np.eye(2, dtype=np.float32)[said], 900, 0.5)
+    predicted = np.where(rng.random(len(answers.labels)) < right, answers.labels, 1 - answers.labels)
+    return SimpleAnswers(name, np.eye(2, dtype=np.float32)[predicted], 900, 0.5)
 
 
 def warnings_of(answers: Answers, *models: SimpleAnswers) -> tuple[str, ...]:

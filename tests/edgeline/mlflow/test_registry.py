@@ -138,8 +138,8 @@ def test_gc_takes_the_files_of_runs_that_go_and_leaves_all_figures(place, make_r
         push(place, name)
     mirror(place, *found)
     before = Seen(uri_of(place)).everything()
-    said = gc.collect(place, store_root, 1, dry_run=True)
-    assert gc.collect(place, store_root, 1) == said and sum(said.mlflow.values()) > 1000
+    plan = gc.collect(place, store_root, 1, dry_run=True)
+    assert gc.collect(place, store_root, 1) == plan and sum(plan.mlflow.values()) > 1000
     # The second is what a rollback goes to; what is gone does not come back with the next run.
     mirror(place, found[2])
     seen = Seen(uri_of(place))

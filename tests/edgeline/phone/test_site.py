@@ -46,8 +46,8 @@ def root(tmp_path):
 def test_a_pointer_whose_signature_is_not_right_is_named_and_nothing_is_written(root, page, tmp_path, capsys):
     spoil_signature(root)
     assert main(["phone", "--store", str(root), "--out", str(tmp_path / "out")]) == 1
-    said = capsys.readouterr().err
-    assert "edge/shelf/current.json: found an invalid signed pointer" in said
+    output = capsys.readouterr().err
+    assert "edge/shelf/current.json: found an invalid signed pointer" in output
     assert not (tmp_path / "out").exists()
 
 

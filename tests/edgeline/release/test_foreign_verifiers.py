@@ -63,9 +63,9 @@ class Tools:
         flags = ("--signature", str(signature), "--public_key", str(key))
         command = (self.folder / "bin" / "model_signing", "verify", "key", *flags, str(signed))
         done = subprocess.run(command, capture_output=True, text=True)
-        said = done.stdout + done.stderr
-        assert ("Verification succeeded" in said) == (done.returncode == 0), said
-        assert done.returncode == 0 or "Verification failed" in said, said
+        output = done.stdout + done.stderr
+        assert ("Verification succeeded" in output) == (done.returncode == 0), output
+        assert done.returncode == 0 or "Verification failed" in output, output
         return done.returncode == 0
 
 

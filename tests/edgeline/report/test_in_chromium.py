@@ -55,17 +55,17 @@ def pages(tmp_path_factory) -> dict[str, Path]:
 
 
 class Opened:
-    """A page in a context of its own, and what it said and asked for."""
+    """A page in a context of its own, its messages and its requests."""
 
     def __init__(self, browser, path, width=DESK, scheme="light"):
         self.context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         self.context.set_offline(True)
         self.page = self.context.new_page()
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.messages.append(dialog.message), dialog.dismiss()))
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(path.as_uri())
 
@@ -84,7 +84,7 @@ def test_a_page_is_silent_asks_for_nothing_and_fits_a_phone_and_a_desk(browser, 
     with Opened(browser, pages[name], PHONE) as opened:
         outside = [url for url in opened.asked if not url.startswith("data:")]
         assert outside == [pages[name].as_uri()]
-        assert opened.said == []
+        assert opened.messages == []
         assert opened.page.evaluate("document.documentElement.scrollWidth") == PHONE
         # Text of the charts too stays readable: 11 pixels on a desk, and at least 9 here.
         sizes = opened.page.evaluate(
@@ -110,7 +110,7 @@ def test_two_runs_are_chosen_and_compared_without_a_server(browser, pages):
         second.select_option(index=6)
         assert "within noise" in opened.page.inner_text("#compare table")
         assert opened.page.evaluate("document.documentElement.scrollWidth") == PHONE
-        assert opened.said == []
+        assert opened.messages == []
 
 
 @pytest.mark.parametrize("name", ["run", "wide"])

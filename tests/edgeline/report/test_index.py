@@ -91,13 +91,13 @@ def test_the_chart_of_a_single_run_spans_a_week():
 def test_what_charts_show_is_said_in_words():
     rows = [structs.replace(row, slices=()) for row in weeks(10)]
     page = render_index("shelf", rows, [rollback("2026-01-05T12:00:00Z")])
-    said = {text.split(". ")[0]: text for text in re.findall(r'aria-label="([^"]+)"', page)}
-    overall = said["10 runs, 2026-01-01 to 2026-01-10"]
-    assert len(said) >= 3 and "7 pushed. 2 held. 1 refused. rollback on 2026-01-05" in overall
+    charts = {text.split(". ")[0]: text for text in re.findall(r'aria-label="([^"]+)"', page)}
+    overall = charts["10 runs, 2026-01-01 to 2026-01-10"]
+    assert len(charts) >= 3 and "7 pushed. 2 held. 1 refused. rollback on 2026-01-05" in overall
     assert any(
-        text.startswith("Time by step of 10 runs; the longest took 1\u00a0min 41\u00a0s") for text in said
+        text.startswith("Time by step of 10 runs; the longest took 1\u00a0min 41\u00a0s") for text in charts
     )
-    assert any(text.endswith("last: fp16 0.39\u00a0MB") for text in said)
+    assert any(text.endswith("last: fp16 0.39\u00a0MB") for text in charts)
 
 
 def test_a_push_whose_run_was_killed_or_is_gone_is_in_production_all_the_same():
@@ -169,15 +169,15 @@ def test_a_run_that_failed_after_its_push_has_its_version():
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         ([], "No run of shelf yet."),
         ([make_row(a_failed_run(), None)], "No run of shelf has pushed a version yet; runs so far: 1."),
     ],
 )
-def test_without_a_model_there_is_no_chart(rows, said):
+def test_without_a_model_there_is_no_chart(rows, message):
     page = render_index("shelf", rows)
-    assert said in page and "<svg" not in page
+    assert message in page and "<svg" not in page
 
 
 def test_a_run_of_a_cluster_is_named_by_its_day_too():

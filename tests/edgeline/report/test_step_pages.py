@@ -79,8 +79,8 @@ def test_the_page_of_a_step_shows_what_it_put_out(sources, step, shown):
 
 def test_the_first_line_of_a_page_says_what_came_of_the_step_to_those_who_see_no_more(sources):
     assert render_page("DataValidator", sources).startswith("<!-- fail: Far too dark. -->\n")
-    said = "<!-- A model was trained and held back; production is unchanged. Far < too dark. -->\n"
-    assert render_page("RunReport", sources).startswith(said)
+    comment = "<!-- A model was trained and held back; production is unchanged. Far < too dark. -->\n"
+    assert render_page("RunReport", sources).startswith(comment)
 
 
 def test_the_figures_of_a_run_say_whose_they_are_and_are_of_one_step(sources):

@@ -34,8 +34,8 @@ def test_a_push_says_how_good_it_is_and_how_good_production_was():
 )
 def test_a_model_that_is_held_back_names_the_gate_and_what_stays(gate, by):
     facts = replace(ended("held", version=2), gates=(Verdict(gate, "fail", ("Too bad.",)),))
-    said = f"A model was trained and held back {by}; version 2 stays in production."
-    assert describe_outcome(facts) == said
+    message = f"A model was trained and held back {by}; version 2 stays in production."
+    assert describe_outcome(facts) == message
 
 
 def test_refused_data_says_that_nothing_was_trained():
@@ -63,10 +63,10 @@ def test_refused_data_says_that_nothing_was_trained():
 def test_refused_data_comes_with_the_next_step_for_what_was_found(verdict, blamed, steps):
     gates = (Verdict("data", "fail", **verdict),) if verdict else ()
     facts = replace(ended("refused", blamed_spans=blamed, error=Problem("Bad.")), gates=gates)
-    for said, step in zip(list_next_steps(facts), steps, strict=True):
-        assert step in said
+    for sentence, step in zip(list_next_steps(facts), steps, strict=True):
+        assert step in sentence
     only = replace(facts, run=replace(facts.run, spans=facts.run.spans[:1]))
-    assert not any("data exclude" in said for said in list_next_steps(only))
+    assert not any("data exclude" in sentence for sentence in list_next_steps(only))
 
 
 @pytest.mark.parametrize(("data", "place"), [("/data", "DIR"), ("s3://bucket/data", "s3://bucket/data")])

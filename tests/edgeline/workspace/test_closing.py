@@ -82,14 +82,14 @@ def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, put_o
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "outcome", "said"),
+    ("exit_code", "outcome", "message"),
     [
         (1, "failed", "The run failed in ReleaseGate, after version 3 was pushed."),
         (130, "interrupted", "after version 3 was pushed; the same command resumes it."),
     ],
 )
 def test_what_ends_a_run_after_its_push_does_not_say_that_nothing_was_pushed(
-    folder, put_out, make_run, exit_code, outcome, said
+    folder, put_out, make_run, exit_code, outcome, message
 ):
     put_out("Pusher", Push("pushed", 3, ("Version 3 of shelf is in production.",)))
     EventWriter(folder.events)(StepChanged(Step("ReleaseGate", "failed")))
@@ -99,7 +99,7 @@ def test_what_ends_a_run_after_its_push_does_not_say_that_nothing_was_pushed(
 
     assert (run.outcome, run.exit_code, run.version, run.error) == (outcome, exit_code, 3, error)
     assert closing.summarise(run) == f"{outcome.capitalize()} after version 3 of shelf was pushed."
-    assert said in write_report(run, folder)[0].read_text()
+    assert message in write_report(run, folder)[0].read_text()
     found = _check_end(Facts(run), Situation("shelf", (), None, "", (), folder.path, ""))
     assert [trouble.what for _, trouble in found] == [closing.summarise(run)] * (outcome == "failed")
 

@@ -26,8 +26,8 @@ def test_an_artifact_with_a_file_missing_or_truncated_is_removed_and_named(tmp_p
     (transform_graph / "transform_fn" / "saved_model.pb").write_bytes(b"x" * 999)
     (transform_graph / "metadata.txt").unlink()
 
-    (said,) = discard_damaged(tmp_path)
-    assert said == "Transform runs again: metadata.txt of its transform_graph is gone (and 1 more)."
+    (sentence,) = discard_damaged(tmp_path)
+    assert sentence == "Transform runs again: metadata.txt of its transform_graph is gone (and 1 more)."
     assert not transform_graph.exists()
 
 

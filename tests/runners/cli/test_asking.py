@@ -25,9 +25,9 @@ def reviews(tmp_path):
 def test_the_printed_command_works_as_it_is_typed(reviews, tmp_path, capsys, more):
     data = str(tmp_path / "data")
     assert main(["data", "import", str(reviews), "--data", data, *more]) == 2
-    said = capsys.readouterr().err
-    assert "--label is missing." in said and not (tmp_path / "data").exists()
-    command = shlex.split(said.partition("Run: ")[2].strip())
+    output = capsys.readouterr().err
+    assert "--label is missing." in output and not (tmp_path / "data").exists()
+    command = shlex.split(output.partition("Run: ")[2].strip())
     assert command[0].endswith("edgeline") and command[command.index("--text") + 1] == "body"
     assert main(command[1:]) == 0
     assert "60 texts" in capsys.readouterr().out
@@ -36,8 +36,8 @@ def test_the_printed_command_works_as_it_is_typed(reviews, tmp_path, capsys, mor
 def test_where_no_column_looks_like_a_label_all_are_told(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("\n".join(["x,y", *(f"{n}.5,{n}.25" for n in range(60))]))
     assert main(["data", "import", str(tmp_path / "a.csv"), "--data", str(tmp_path / "data")]) == 2
-    said = capsys.readouterr().err
-    assert "No column looks like it. Columns: x, y." in said and "--label COLUMN" in said
+    output = capsys.readouterr().err
+    assert "No column looks like it. Columns: x, y." in output and "--label COLUMN" in output
 
 
 def test_a_terminal_is_asked_with_the_guess_to_take(reviews, tmp_path):
@@ -60,8 +60,8 @@ def test_a_terminal_is_asked_with_the_guess_to_take(reviews, tmp_path):
 @pytest.mark.parametrize(("given", "near"), [("Stars", "stars"), ("bodi", "body")])
 def test_a_misspelt_column_gets_the_nearest(reviews, tmp_path, capsys, given, near):
     assert main(["data", "import", str(reviews), "--label", given, "--data", str(tmp_path / "data")]) == 2
-    said = capsys.readouterr().err
-    assert f"has no column {given}." in said and f"Did you mean {near}?" in said
+    output = capsys.readouterr().err
+    assert f"has no column {given}." in output and f"Did you mean {near}?" in output
 
 
 def test_a_zip_of_photos_is_told_how_to_unpack_it(tmp_path, capsys):
@@ -72,8 +72,8 @@ def test_a_zip_of_photos_is_told_how_to_unpack_it(tmp_path, capsys):
             archive.writestr(f"ok/{n}.jpg", b"\xff\xd8\xff")
     src = str(tmp_path / "my photos.zip")
     assert main(["data", "import", src, "--data", str(tmp_path / "data")]) == 2
-    said = capsys.readouterr().err
-    assert "holds 3 photos." in said and f"unzip {shlex.quote(src)} -d photos" in said
+    output = capsys.readouterr().err
+    assert "holds 3 photos." in output and f"unzip {shlex.quote(src)} -d photos" in output
 
 
 @pytest.mark.parametrize("name", ["photos.tar.gz", "tfrecords.tar.gz"])
@@ -81,5 +81,5 @@ def test_a_packed_folder_is_no_tfrecord_and_is_to_be_unpacked(tmp_path, capsys, 
     with tarfile.open(tmp_path / name, "w:gz") as archive:
         archive.add(__file__, "photos/ok/1.jpg")
     assert main(["data", "import", str(tmp_path / name), "--data", str(tmp_path / "data")]) == 2
-    said = capsys.readouterr().err
-    assert "is a tar archive." in said and "Unpack it, and pass the table or the folder of photos" in said
+    output = capsys.readouterr().err
+    assert "is a tar archive." in output and "Unpack it, and pass the table or the folder of photos" in output

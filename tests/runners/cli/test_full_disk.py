@@ -60,13 +60,13 @@ def test_a_command_on_a_disk_that_takes_nothing_works_or_says_so_and_changes_not
     before = snapshot(disk)
     for command in (*READS, *WRITES):
         code = main(command.replace("D/", f"{disk}/").split())
-        said = capsys.readouterr().err.strip()
+        output = capsys.readouterr().err.strip()
         if command in READS:
-            assert code == 0, (command, said)
+            assert code == 0, (command, output)
             continue
-        assert code == 1 and len(said.splitlines()) == 3, (command, said)
-        assert "No space left" in said or "Read-only" in said, (command, said)
-        assert str(disk) in said or "workspace" in said, (command, said)
+        assert code == 1 and len(output.splitlines()) == 3, (command, output)
+        assert "No space left" in output or "Read-only" in output, (command, output)
+        assert str(disk) in output or "workspace" in output, (command, output)
         after = {name: content for name, content in snapshot(disk).items() if content or name in before}
         assert {**after, "workspace/lock": b""} == {**before, "workspace/lock": b""}, command
 
@@ -80,9 +80,9 @@ def test_tensorboard_that_finds_no_room_for_its_links_says_where_to_make_some(di
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(disk)])
     assert main(["tensorboard"]) == 1
-    said = capsys.readouterr()
-    assert str(log) in said.out
-    found, _, do = said.err.splitlines()
+    output = capsys.readouterr()
+    assert str(log) in output.out
+    found, _, do = output.err.splitlines()
     assert "No usable temporary directory" in found and str(disk) in found and "set TMPDIR" in do
 
 
@@ -95,9 +95,9 @@ def test_a_rollback_whose_workspace_takes_nothing_is_done_and_says_that_mlflow_c
     make_workspace(disk / "workspace", make_run, push=str(push), registry="sqlite:///mlflow.db")
     make_read_only(disk)
     assert main(["rollback", "--reason", "r"]) == 0
-    said = capsys.readouterr()
-    assert said.out == "Version 1 of shelf is in production again.\n"
-    assert re.search(r"next run or `\S*edgeline ui.*` updates MLflow: Read-only file system", said.err)
+    output = capsys.readouterr()
+    assert output.out == "Version 1 of shelf is in production again.\n"
+    assert re.search(r"next run or `\S*edgeline ui.*` updates MLflow: Read-only file system", output.err)
     assert store.current(push, "shelf").version == 1
 
 

@@ -35,10 +35,10 @@ def test_light_commands_import_no_tensorflow(tmp_path, workspace):
         "    code = main(arguments.split())\n"
         "    print('LIGHT', arguments, code, sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
-    said = python("-c", script, cwd=tmp_path).stderr.splitlines()
+    output = python("-c", script, cwd=tmp_path).stderr.splitlines()
     # There is no store to verify in this workspace.
     expected = [f"LIGHT {each} {2 if each.startswith('verify') else 0} []" for each in LIGHT]
-    assert [line for line in said if line.startswith("LIGHT")] == expected
+    assert [line for line in output if line.startswith("LIGHT")] == expected
 
 
 @pytest.mark.parametrize("name", COMMANDS)

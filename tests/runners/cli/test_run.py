@@ -22,15 +22,17 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [(lambda data: None, "is not a folder"), (lambda data: data.mkdir(), "has no span-NNNNN folder")],
     ids=["missing", "empty"],
 )
-def test_a_folder_without_spans_ends_with_2_says_what_to_do_and_records_no_run(tmp_path, command, make, said):
+def test_a_folder_without_spans_ends_with_2_says_what_to_do_and_records_no_run(
+    tmp_path, command, make, message
+):
     make(tmp_path / "photos")
     ended = command("run", "--data", "photos")
     assert ended.code == 2
-    for part in (said, "nothing to train on", "edgeline data import"):
+    for part in (message, "nothing to train on", "edgeline data import"):
         assert part in ended.out + ended.err
     assert not list(tmp_path.glob("workspace/runs/*"))
     assert command("status", "--json").json["last_run"]["id"] is None
@@ -50,19 +52,19 @@ def test_refused_weeks_are_excluded_by_the_run_itself_where_a_setting_says_so_bu
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ("push.rollback_epoch=1", "phones with shelf have already seen 2"),
         ("push.rollback_epoch=2", "shelf in production is signed, but no key is set"),
         ("push.key=nowhere.pem", "nowhere.pem cannot be read"),
     ],
 )
-def test_what_no_phone_would_take_is_told_before_the_training(tmp_path, command, setting, said):
+def test_what_no_phone_would_take_is_told_before_the_training(tmp_path, command, setting, message):
     add_week(tmp_path / "photos", "photo,label")
     candidate = make_candidate(tmp_path / "made", rollback_epoch=2, signing_key=make_key())
     store.push(tmp_path / "workspace/push", "shelf", candidate)
     ended = command("run", "--data", "photos", "--set", setting)
-    assert ended.code == 2 and said in ended.err and len(ended.err.splitlines()) == 3
+    assert ended.code == 2 and message in ended.err and len(ended.err.splitlines()) == 3
 
 
 def test_if_changed_ends_at_once_and_repeats_what_the_last_run_said(tmp_path, command):
@@ -146,10 +148,10 @@ def worker_of(tmp_path):
 def test_a_run_that_is_asked_to_end_takes_its_worker_along_and_is_recorded(tmp_path):
     process = start_run(tmp_path)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=100)
+    output, _ = process.communicate(timeout=100)
 
     assert process.returncode == 130
-    assert "Interrupted" in said and "Traceback" not in said
+    assert "Interrupted" in output and "Traceback" not in output
     assert not worker_of(tmp_path)
     assert read_runs(tmp_path / "workspace")[-1].outcome == "interrupted"
 
@@ -198,9 +200,9 @@ def test_a_run_whose_reader_goes_away_ends_as_one_that_is_asked_to_and_has_its_p
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(writer)
-    said = b""
-    while b"ExampleGen" not in said:
-        said += os.read(reader, 4096)
+    output = b""
+    while b"ExampleGen" not in output:
+        output += os.read(reader, 4096)
     if number:
         process.send_signal(number)
     os.close(reader)

@@ -41,14 +41,16 @@ def test_the_units_start_this_environments_command_with_absolute_paths(team, cap
 
     assert main(["schedule", "--systemd", "--data", "photos", "--profile", "mine.yaml"]) == 0
 
-    said = capsys.readouterr()
-    assert command_of(said.out) == (
+    output = capsys.readouterr()
+    assert command_of(output.out) == (
         f'{EDGELINE} run --if-changed --wait --workload shelf --workspace "{team}/workspace"'
         f' --profile "{team}/mine.yaml" --data "{team}/photos"'
     )
-    assert f"WorkingDirectory={team}\n" in said.out
-    assert {"OnCalendar=Mon *-*-* 03:00:00", "Persistent=true", "Type=oneshot"} <= set(said.out.splitlines())
-    assert "--install" in said.err
+    assert f"WorkingDirectory={team}\n" in output.out
+    assert {"OnCalendar=Mon *-*-* 03:00:00", "Persistent=true", "Type=oneshot"} <= set(
+        output.out.splitlines()
+    )
+    assert "--install" in output.err
 
 
 def test_the_folders_of_a_workload_of_ones_own_go_along(team, capsys, monkeypatch):
@@ -79,12 +81,12 @@ def test_where_somebody_is_to_be_told_that_follows_the_run(team, capsys, form):
     override = "alerts.webhook=/run/hook"
     assert main(["schedule", form, "--data", "photos", "--set", override]) == 0
 
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     after = f"{EDGELINE} alert --workload shelf --workspace "
-    (line,) = [line for line in said.out.splitlines() if after in line]
+    (line,) = [line for line in output.out.splitlines() if after in line]
     assert line.endswith(f"--set {override}" if form == "--systemd" else f"--set {override} >/dev/null; }}")
-    assert "name files for the secrets of alerts" in said.err
-    assert ("systemctl edit" in said.err) == (form == "--systemd")
+    assert "name files for the secrets of alerts" in output.err
+    assert ("systemctl edit" in output.err) == (form == "--systemd")
 
 
 def test_a_key_that_only_this_shell_has_is_said(team, capsys, monkeypatch):
@@ -97,10 +99,10 @@ def test_a_key_that_only_this_shell_has_is_said(team, capsys, monkeypatch):
 def test_cron_gets_the_same_time_and_what_it_lacks_is_said(team, capsys):
     assert main(["schedule", "--cron", "--at", "Tue,Fri 14:30", "--data", "photos"]) == 0
 
-    said = capsys.readouterr()
-    assert said.out.startswith("30 14 * * 2,5 cd ") and len(said.out.splitlines()) == 1
-    assert "crontab -e" in said.err and f"{team}/workspace/schedule-shelf.log" in said.err
-    assert "does not repeat a run that it missed" in said.err and "--at 03:00" in said.err
+    output = capsys.readouterr()
+    assert output.out.startswith("30 14 * * 2,5 cd ") and len(output.out.splitlines()) == 1
+    assert "crontab -e" in output.err and f"{team}/workspace/schedule-shelf.log" in output.err
+    assert "does not repeat a run that it missed" in output.err and "--at 03:00" in output.err
     assert (team / "workspace").is_dir()
 
 
@@ -132,9 +134,9 @@ def test_what_could_not_run_on_monday_is_refused_today(team, capsys, arguments, 
     (team / "w.yaml").write_text(BOTTLES)
     assert main(["schedule", *arguments]) == 2
 
-    said = capsys.readouterr()
-    assert hint in said.err and said.out == ""
-    assert len([line for line in said.err.splitlines() if line]) >= 2
+    output = capsys.readouterr()
+    assert hint in output.err and output.out == ""
+    assert len([line for line in output.err.splitlines() if line]) >= 2
 
 
 def test_a_folder_that_systemd_could_not_go_to_is_told(team, capsys, monkeypatch):
@@ -155,8 +157,8 @@ def test_a_week_that_a_run_would_refuse_is_told_before_anything_is_installed(tea
 def test_a_machine_without_systemd_is_told_of_cron(team, tmp_path, capsys):
     assert main(["schedule", "--systemd", "--install", "--data", "photos"]) == 1
 
-    said = capsys.readouterr().err
-    assert "systemctl" in said and "--cron" in said
+    output = capsys.readouterr().err
+    assert "systemctl" in output and "--cron" in output
     assert not (tmp_path / "system").exists() and not (tmp_path / "config").exists()
 
 
@@ -176,8 +178,11 @@ def test_a_timer_is_installed_with_what_to_look_at_and_removed(team, tmp_path, c
     assert main(["schedule", "--systemd", "--install", "--data", "photos"]) == 0
     assert sorted(path.name for path in folder.iterdir()) == [f"{name}.service", f"{name}.timer"]
     scope = " --user" if user else ""
-    said = capsys.readouterr().out
-    assert f"journalctl{scope} -u {name}.service" in said and f"systemctl{scope} start {name}.service" in said
+    output = capsys.readouterr().out
+    assert (
+        f"journalctl{scope} -u {name}.service" in output
+        and f"systemctl{scope} start {name}.service" in output
+    )
 
     assert main(["schedule", "--systemd", "--remove", "--workspace", "elsewhere"]) == 2
     assert f"Installed schedules: {name}." in capsys.readouterr().err
@@ -189,8 +194,8 @@ def test_a_timer_is_installed_with_what_to_look_at_and_removed(team, tmp_path, c
 def test_no_crontab_is_changed(team, capsys, change):
     assert main(["schedule", "--cron", change, "--data", "photos"]) == 2
 
-    said = capsys.readouterr()
-    assert change in said.err and "crontab -e" in said.err and said.out == ""
+    output = capsys.readouterr()
+    assert change in output.err and "crontab -e" in output.err and output.out == ""
 
 
 def test_a_schedule_of_a_workload_whose_file_is_gone_is_removed_by_its_name(team, tmp_path):

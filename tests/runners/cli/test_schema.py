@@ -59,26 +59,26 @@ def schema(tmp_path, make_run, capsys):
 
 
 def test_what_the_window_has_and_the_schema_lacks_is_shown_with_the_command_that_takes_it(schema):
-    code, said, text = schema("diff")
+    code, output, text = schema("diff")
     assert code == 0 and text == CURATED
-    assert said.startswith("Run 20261005-091233 on /data:\n")
-    assert "! loading site" in said and "also south" in said
-    assert re.search(r"edgeline schema accept --workspace \S+ 'loading site' --reason R", said)
+    assert output.startswith("Run 20261005-091233 on /data:\n")
+    assert "! loading site" in output and "also south" in output
+    assert re.search(r"edgeline schema accept --workspace \S+ 'loading site' --reason R", output)
     (found,) = json.loads(schema("diff", "--json")[1])
     assert (found["feature"], found["values"]) == ("loading site", ["south"])
 
 
 def test_what_is_accepted_is_in_the_schema_under_who_did_it_and_why(schema):
-    code, said, text = schema("accept", "loading site", "--reason", "a second  site")
-    assert code == 0 and "schema.pbtxt now accepts loading site" in said
+    code, output, text = schema("accept", "loading site", "--reason", "a second  site")
+    assert code == 0 and "schema.pbtxt now accepts loading site" in output
     added = [line for line in text.decode().splitlines() if line not in CURATED.decode().splitlines()]
     assert len(added) == 2 and added[1] == '  value: "south"'
     assert added[0].strip().startswith("# Widened") and added[0].endswith(": a second site")
 
 
 def test_what_is_not_outside_of_the_schema_is_not_accepted_and_nothing_is_written(schema):
-    code, said, text = schema("accept", "loading site", "label", "--reason", "a second site")
-    assert code == 2 and "nothing outside the curated schema in label" in said and "site." in said
+    code, output, text = schema("accept", "loading site", "label", "--reason", "a second site")
+    assert code == 2 and "nothing outside the curated schema in label" in output and "site." in output
     assert text == CURATED
 
 

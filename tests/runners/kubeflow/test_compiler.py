@@ -431,8 +431,8 @@ def test_each_of_several_pods_of_the_trainer_reads_the_same_and_the_first_puts_o
             assert tasks[name][same] == tasks[step][same]
         container = containers(spec)[name]
         assert container["resources"] == containers(spec)[step]["resources"]
-        said = " ".join(container["command"])
-        assert f"--meeting /mnt/scratch/meetings --pods 3 --pod {number} --step {name}" in said
+        text = " ".join(container["command"])
+        assert f"--meeting /mnt/scratch/meetings --pods 3 --pod {number} --step {name}" in text
         assert pods[name] == pods[step]
         assert set(outputs(spec, name)) == (set() if number else own)
 

@@ -86,12 +86,12 @@ def first(cluster):
     return cluster.run("run-1", *SEARCH)
 
 
-def said(run):
+def find_logs_of_failures(run):
     return {step: ended.log for step, ended in run.ended.items() if ended.code}
 
 
 def test_every_step_ends_well_and_a_release_is_in_production(cluster, first):
-    assert not said(first)
+    assert not find_logs_of_failures(first)
     assert set(first.ended) == set(first.tasks)
     words = {step: ended.sentence.split()[0] for step, ended in first.ended.items()}
     assert words.pop("ReleaseGate") == "Pushed:" and set(words.values()) == {"Done:"}
@@ -145,7 +145,7 @@ def test_outputs_are_where_the_launcher_looks_and_say_how_long_their_step_took(f
 def test_a_worse_model_is_held_back_at_the_last_step_in_so_many_words(cluster, first):
     """On the newest backend known, so that both ways to hand over have seen every step but the Tuner."""
     run = cluster.run("run-2", *USELESS, version="2.17", epochs=1, seed=21)
-    assert set(said(run)) == {"ReleaseGate"}
+    assert set(find_logs_of_failures(run)) == {"ReleaseGate"}
     gate = run.ended["ReleaseGate"]
     assert gate.code == 3
     assert gate.sentence.startswith("Held back: ")
@@ -161,7 +161,7 @@ def test_a_worse_model_is_held_back_at_the_last_step_in_so_many_words(cluster, f
 def test_a_bad_week_ends_at_its_gate_before_anything_is_trained(cluster, first):
     cluster.add_weeks(1, corrupt=0.3)
     run = cluster.run("run-3", version="2.17")
-    assert set(said(run)) == {"DataGate"}
+    assert set(find_logs_of_failures(run)) == {"DataGate"}
     assert run.ended["DataGate"].code == 4
     assert run.ended["DataGate"].sentence.startswith("Data refused: ")
     assert run.outputs["DataValidator", "metrics"]["metadata"]["passed"] == 0

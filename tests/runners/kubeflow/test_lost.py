@@ -157,7 +157,7 @@ def test_a_run_of_a_pipeline_that_was_never_uploaded_is_started_again_with_what_
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("log", "reason"),
     [
         (
             "F1120 18:44:39.064541      12 main.go:76] KFP driver: failed: connection refused\n",
@@ -168,9 +168,9 @@ def test_a_run_of_a_pipeline_that_was_never_uploaded_is_started_again_with_what_
     ],
 )
 def test_a_driver_that_fails_for_another_reason_is_started_again_in_the_same_run(
-    server, edgeline, said, reason
+    server, edgeline, log, reason
 ):
-    story = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": said})
+    story = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": log})
     story.retried = PUSHED
     server.next_story = story
     failed = edgeline("submit", "--wait")
@@ -205,14 +205,14 @@ def test_a_green_run_that_pushed_is_not_started_again(server, edgeline):
 
 def judge_both(server, states, trainer, worker):
     """Returns the end of a run whose Trainer has a second pod, given the logs of both."""
-    said = {"Trainer": trainer, "Trainer-worker-1": worker}
+    outcomes = {"Trainer": trainer, "Trainer-worker-1": worker}
     nodes = {"failed": "FAILED", "done": "SUCCEEDED"}
-    frame = {name: nodes[state] for name, state in zip(said, states, strict=True)}
+    frame = {name: nodes[state] for name, state in zip(outcomes, states, strict=True)}
     server.runs["run-1"] = {"run_id": "run-1"}
     server.stories["run-1"] = Story(
-        [("FAILED", frame)], logs={name: log_of(name, outcome) for name, outcome in said.items()}
+        [("FAILED", frame)], logs={name: log_of(name, outcome) for name, outcome in outcomes.items()}
     )
-    pods = zip(said, states, strict=True)
+    pods = zip(outcomes, states, strict=True)
     steps = [Step(name, state, 3.0, (f"run-1-{name}-pod",)) for name, state in pods]
     where = connect(KubeflowSettings(), server.url, {})
     return conclude(where, "run-1", "FAILED", steps, "shelf", None)

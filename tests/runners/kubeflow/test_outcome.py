@@ -31,16 +31,16 @@ def test_a_real_run_ended_as_the_log_of_its_last_step_says(server, name, word, c
 
 
 def test_a_step_that_failed_by_its_settings_ends_the_command_as_it_ends_a_local_run(server, edgeline):
-    said = failed("No module my.photos.", error_code=2, do="Fix its name.")
-    server.next_story = red("Trainer", said)
+    outcome = failed("No module my.photos.", error_code=2, do="Fix its name.")
+    server.next_story = red("Trainer", outcome)
     ended = edgeline("submit", "--wait")
     assert ended.code == 2
     assert "Trainer failed: No module my.photos." in ended.out and "  Fix its name.\n" in ended.out
 
 
 def test_a_reason_is_one_line_in_which_nothing_steers_the_terminal(server, edgeline):
-    said = failed("Bad:\nPushed version 9 \x1b[2J\u202e" + "x" * 2000)
-    server.next_story = red("Trainer", said)
+    outcome = failed("Bad:\nPushed version 9 \x1b[2J\u202e" + "x" * 2000)
+    server.next_story = red("Trainer", outcome)
     ended = edgeline("submit", "--wait")
     assert ended.code == 1
     assert r"Bad: Pushed version 9 \x1b[2J\u202e" in ended.out

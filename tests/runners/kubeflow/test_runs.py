@@ -32,26 +32,29 @@ def failed(reason, **more):
     return Outcome("failed", reasons=(reason,), **more)
 
 
-def log_of(step, said):
+def log_of(step, outcome):
     """Returns the log of a step: of our entry and of KFP's launcher."""
-    said = replace(said, step=step)
-    return f"{LAUNCHER}{said.sentence}\n{said.to_line()}\n{PUBLISHED}"
+    outcome = replace(outcome, step=step)
+    return f"{LAUNCHER}{outcome.sentence}\n{outcome.to_line()}\n{PUBLISHED}"
 
 
-def logs(**said):
-    return {step: log_of(step, outcome) for step, outcome in said.items()}
+def logs(**outcomes):
+    return {step: log_of(step, outcome) for step, outcome in outcomes.items()}
 
 
-def green(said=None, **options):
-    """A run that ends well, with what its last step said."""
-    options = {"logs": logs(ReleaseGate=said) if said else {}, **options}
+def green(outcome=None, **options):
+    """A run that ends well, with the outcome of its last step."""
+    options = {"logs": logs(ReleaseGate=outcome) if outcome else {}, **options}
     return until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", **options)
 
 
-def red(step, said=None, message=None, **options):
-    """A run that ends at a step that failed, with what the step or Kubernetes said of it."""
-    told = {"logs": logs(**{step: said}) if said else {}, "messages": {step: message} if message else {}}
-    return until(step, "FAILED", "FAILED", **{**told, **options})
+def red(step, outcome=None, message=None, **options):
+    """A run that ends at a step that failed, with the outcome of the step or the message of Kubernetes."""
+    texts = {
+        "logs": logs(**{step: outcome}) if outcome else {},
+        "messages": {step: message} if message else {},
+    }
+    return until(step, "FAILED", "FAILED", **{**texts, **options})
 
 
 PUSHED = green(SAID["pushed"])
@@ -344,8 +347,8 @@ def released(tmp_path):
     return str(root)
 
 
-def judge(server, run, push, said=None, state="SUCCEEDED", steps=ALL_DONE):
-    server.stories[run] = Story([], logs=logs(ReleaseGate=said) if said else {})
+def judge(server, run, push, outcome=None, state="SUCCEEDED", steps=ALL_DONE):
+    server.stories[run] = Story([], logs=logs(ReleaseGate=outcome) if outcome else {})
     server.runs[run] = {"run_id": run}
     steps = [Step(step.name, step.state, step.seconds, (f"{run}-{step.name}-pod",)) for step in steps]
     return conclude(connect(KubeflowSettings(), server.url, {}), run, state, steps, "shelf", push)

@@ -57,9 +57,9 @@ def test_the_newest_runs_stay_with_what_they_made_and_took_over(past):
 
 def test_a_dry_run_says_the_same_and_removes_nothing(past):
     before, rows_before = snapshot(past.workspace), rows(past)
-    said = gc.collect(past.workspace, past.push, 1, dry_run=True)
+    plan = gc.collect(past.workspace, past.push, 1, dry_run=True)
     assert snapshot(past.workspace) == before and rows(past) == rows_before
-    assert gc.collect(past.workspace, past.push, 1) == said
+    assert gc.collect(past.workspace, past.push, 1) == plan
 
 
 def test_what_stays_is_still_checked_file_by_file_when_the_run_that_made_it_is_gone(past):

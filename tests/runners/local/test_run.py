@@ -122,8 +122,8 @@ def test_an_exclusion_that_fails_after_another_one_does_not_deny_that(options, m
     named = NamedSettings("shelf", None, ("gate.exclude_refused=true", "registry.enabled=false"))
     assert run(replace(options, named=named), refuse(*blamed[:2])) == 4
     assert [each.span for each in read_decisions(options.data)] == ["span-00001"]
-    said = capsys.readouterr().out
-    assert "span-00001 is excluded" in said and "No other span was excluded: The disk is full." in said
+    output = capsys.readouterr().out
+    assert "span-00001 is excluded" in output and "No other span was excluded: The disk is full." in output
 
 
 def test_a_mirror_is_told_once_after_the_run_that_goes_on_without_a_span(options, monkeypatch):

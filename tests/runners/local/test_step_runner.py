@@ -30,17 +30,17 @@ def run(name, folder):
     # The test's own folder is on the path by now.
     from nodes import Judge, Write
 
-    said = []
+    events = []
     write = Write(text="bad")
     judge = Judge(schema=write.outputs["schema"])
     metadata = sqlite_metadata_connection_config(f"{folder}/metadata.sqlite")
     pipeline = Pipeline(
         "drill", f"{folder}/artifacts", metadata, components=[write, judge], enable_cache=True
     )
-    runner = StepRunner(name, said.append, folder / "checkpoints")
+    runner = StepRunner(name, events.append, folder / "checkpoints")
     with pytest.raises(Exception) as raised:
         runner.run(pipeline)
-    return said, describe(raised.value, runner.step)
+    return events, describe(raised.value, runner.step)
 
 
 @pytest.mark.e2e
@@ -51,8 +51,8 @@ def test_steps_are_told_as_they_run_with_their_outputs_and_the_parts_of_an_error
     second, _ = run("two", tmp_path)
 
     assert planned == Planned(("Write", "Judge"))
-    for said, write in ((first, "done"), (second[1:], "cached")):
-        states = [(event.step.name, event.step.state) for event in said]
+    for events, write in ((first, "done"), (second[1:], "cached")):
+        states = [(event.step.name, event.step.state) for event in events]
         assert states == [("Write", "running"), ("Write", write), ("Judge", "running"), ("Judge", "held")]
     (written,) = first[1].artifacts
     assert (written.step, written.output, written.files) == ("Write", "schema", {"schema.pbtxt": 3})

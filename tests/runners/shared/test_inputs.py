@@ -71,16 +71,16 @@ def test_what_a_push_changes_is_no_change(world):
 
 def test_the_sample_is_rendered_once_and_not_from_what_a_killed_rendering_left(tmp_path):
     add_week(tmp_path / "sample.writing")
-    said = []
+    messages = []
 
     sample, again = (
-        inputs.ensure_sample(tmp_path, replace(find_workload("shelf"), sample_size=4), said.append)
+        inputs.ensure_sample(tmp_path, replace(find_workload("shelf"), sample_size=4), messages.append)
         for _ in range(2)
     )
 
     assert sample == again == tmp_path / "sample"
     assert [span.number for span in find_spans(sample)] == [*range(1, 9)]
-    assert len(said) == 1 and "8 weeks of 4 photos" in said[0]
+    assert len(messages) == 1 and "8 weeks of 4 photos" in messages[0]
 
 
 def test_a_sample_whose_module_is_misspelt_names_it(tmp_path):

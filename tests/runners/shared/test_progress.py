@@ -60,18 +60,18 @@ def in_a_terminal(events, width, **environment):
 
 def all_of(controller):
     """Returns the output of a terminal until it was closed."""
-    said = b""
+    printed = b""
     with contextlib.suppress(OSError):  # How Linux says that it is closed.
         while piece := os.read(controller, 65536):
-            said += piece
+            printed += piece
     os.close(controller)
-    return said.decode()
+    return printed.decode()
 
 
-def frames(said):
+def frames(message):
     """The lines of a terminal, without its control sequences."""
     return [
-        line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said)) if line.strip()
+        line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", message)) if line.strip()
     ]
 
 
@@ -120,9 +120,9 @@ def test_a_terminal_gets_its_cursor_back_when_a_run_breaks():
         with pytest.raises(RuntimeError), Progress(console) as progress:
             progress.handle(RUN[0])
             raise RuntimeError("the disk is gone")
-    said = all_of(controller)
+    output = all_of(controller)
 
-    assert said.rindex("\x1b[?25h") > said.rindex("\x1b[?25l")
+    assert output.rindex("\x1b[?25h") > output.rindex("\x1b[?25l")
 
 
 def test_a_dumb_terminal_gets_plain_lines():

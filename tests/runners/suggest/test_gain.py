@@ -54,7 +54,7 @@ def test_one_group_or_one_label_tells_nothing(random):
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "worth", "said"),
+    ("accuracy", "worth", "sentence_end"),
     [
         (0.91, 140.4, "were worth 140 random ones: accuracy 0.910 against 0.880, +3.0 ± 1.0 points."),
         (0.91, 300.0, "were worth at least 300 random ones"),
@@ -62,6 +62,6 @@ def test_one_group_or_one_label_tells_nothing(random):
         (0.85, 30.0, "were worse than as many random ones"),
     ],
 )
-def test_a_gain_is_said_only_where_it_is_sure(accuracy, worth, said):
+def test_a_gain_is_said_only_where_it_is_sure(accuracy, worth, sentence_end):
     sentence = Gain(1200, 100, accuracy, 0.88, 0.01, worth).sentence("photos")
-    assert sentence.startswith("Beside 1,200 of your own labelled photos, 100 suggested ones " + said)
+    assert sentence.startswith("Beside 1,200 of your own labelled photos, 100 suggested ones " + sentence_end)

@@ -254,7 +254,7 @@ def test_an_earlier_list_of_all_photos_is_answered_again(suggest, photos):
 
 
 @pytest.mark.parametrize(
-    ("source", "options", "code", "said"),
+    ("source", "options", "code", "message"),
     [
         ("nowhere", (), 2, "nowhere does not exist."),
         ("new", ("--n", "0"), 2, "--n is 0."),
@@ -267,7 +267,7 @@ def test_an_earlier_list_of_all_photos_is_answered_again(suggest, photos):
     ],
 )
 def test_what_cannot_be_suggested_is_said_and_nothing_is_written(
-    suggest, made, photos, tmp_path, source, options, code, said
+    suggest, made, photos, tmp_path, source, options, code, message
 ):
     for name in ("empty", "broken"):
         (tmp_path / name).mkdir()
@@ -275,7 +275,7 @@ def test_what_cannot_be_suggested_is_said_and_nothing_is_written(
     shutil.copytree(made / "image" / "photos" / "dark", tmp_path / "known")
     write_table(tmp_path / "table.csv", ("celsius",), [("4",)])
     ended = suggest(source, *options)
-    assert ended.code == code and said in ended.err, ended.err
+    assert ended.code == code and message in ended.err, ended.err
     assert not Path("out").exists()
 
 
