@@ -1,9 +1,9 @@
-"""A real cluster with Kubeflow Pipelines, seen through kubectl and its API; whatever cluster that is.
+"""Helpers for a real cluster of any kind with Kubeflow Pipelines, through kubectl and its API.
 
-KUBECONFIG, KFP_ENDPOINT and IMAGE (with a tag, and on the nodes already) come from `make test-cluster`;
-KFP_NAMESPACE (kubeflow) is where the pipelines' pods run. S3_ENDPOINT is what they reach the store at, and
-S3_ENDPOINT_HERE (http://127.0.0.1:9000, where its port is forwarded) what this machine does. With KFP_GROUPS,
-from KFP 2.5 on, the steps are in groups. Everything made here has a name of its own.
+KUBECONFIG, KFP_ENDPOINT and IMAGE (with a tag, and on the nodes already) come from `make test-cluster`. The
+pods of pipelines run in KFP_NAMESPACE (kubeflow). They reach the store at S3_ENDPOINT, and this machine
+reaches it at S3_ENDPOINT_HERE (http://127.0.0.1:9000, a forwarded port). With KFP_GROUPS, from KFP 2.5 on,
+the steps are in groups. Everything made here has a name of its own.
 """
 
 import base64
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def kubectl(*arguments: str, manifest: object = None, check: bool = True) -> str:
-    done = subprocess.run(
+    result = subprocess.run(
         ["kubectl", "--namespace", NAMESPACE, *arguments],
         input=None if manifest is None else json.dumps(manifest),
         capture_output=True,
@@ -51,55 +51,55 @@ def kubectl(*arguments: str, manifest: object = None, check: bool = True) -> str
         timeout=900,
         check=False,
     )
-    if check and done.returncode:
-        raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
-    return done.stdout
+    if check and result.returncode:
+        raise AssertionError(f"kubectl {' '.join(arguments)}: {result.stderr}")
+    return result.stdout
 
 
-def run_id(ended: Ended) -> str:
-    """The id of the last run that a command printed: in a link where it has the UI, else in words."""
-    found = re.findall(r"[Rr]uns?(?:/details/| )([0-9a-f-]{36})", ended.stdout + ended.stderr)
-    assert found, ended.stdout + ended.stderr
-    return str(found[-1])
+def find_run_id(result: Ended) -> str:
+    """Returns the id of the last run that a command printed, in a link to the UI or in words."""
+    ids = re.findall(r"[Rr]uns?(?:/details/| )([0-9a-f-]{36})", result.stdout + result.stderr)
+    assert ids, result.stdout + result.stderr
+    return str(ids[-1])
 
 
-def pods_of(step: str, run: str = "") -> dict[str, str]:
-    """The pod that runs a step in our entry, by the id of its run: of all runs, or of one."""
+def find_pods(step: str, run: str = "") -> dict[str, str]:
+    """Returns the pods that run a step in our entry point, by the id of the run: of all runs, or of one."""
     label = f"pipeline/runid={run}" if run else "pipeline/runid"
     pods = json.loads(kubectl("get", "pods", "-l", label, "-o", "json"))["items"]
     return {
         pod["metadata"]["labels"]["pipeline/runid"]: pod["metadata"]["name"]
         for pod in pods
-        if any(_runs(step, container) for container in pod["spec"]["containers"])
+        if any(_runs_step(step, container) for container in pod["spec"]["containers"])
     }
 
 
-def _runs(step: str, container: dict[str, list[str]]) -> bool:
+def _runs_step(step: str, container: dict[str, list[str]]) -> bool:
     command = " ".join([*container.get("command", []), *container.get("args", []), ""])
     return "runners.kubeflow.pod.entry" in command and f"--step {step} " in command
 
 
-def uid(pod: str) -> str:
-    """Tells a pod from the one that a retry makes under the same name."""
+def get_uid(pod: str) -> str:
+    """Returns the uid of a pod; a pod that a retry makes under the same name has another."""
     return kubectl("get", "pod", pod, "-o", "jsonpath={.metadata.uid}")
 
 
-def log_of(pod: str) -> str:
+def read_log(pod: str) -> str:
     return kubectl("logs", pod, "-c", "main", check=False)
 
 
-def working(run: str, step: str, sign: str) -> str:
-    """The pod of a step of a run, as soon as its log has the sign that it is at work."""
+def wait_for_pod(run: str, step: str, sign: str) -> str:
+    """Waits until the log of a step's pod has a sign of its work; returns the pod."""
     end = time.monotonic() + 1800
     while time.monotonic() < end:
-        pod = pods_of(step, run).get(run)
-        if pod is not None and sign in log_of(pod):
+        pod = find_pods(step, run).get(run)
+        if pod is not None and sign in read_log(pod):
             return pod
         time.sleep(2)
     raise AssertionError(kubectl("get", "pods", "-l", f"pipeline/runid={run}"))
 
 
-# All that Argo's own first process in a container has started.
+# Ends everything that Argo's first process in a container has started.
 _SIGTERM = """
 import glob, os
 for path in glob.glob("/proc/[0-9]*/stat"):
@@ -111,11 +111,11 @@ for path in glob.glob("/proc/[0-9]*/stat"):
 
 
 def end_by_sigterm(pod: str) -> None:
-    """Ends the program in a pod as Argo does, with SIGTERM to KFP's launcher and what it started.
+    """Ends the program in a pod as Argo does, with SIGTERM to KFP's launcher and its children.
 
-    Where an image names no other stop signal, a pod that is deleted gets the same.
+    A deleted pod gets the same signal, unless its image names another one.
     """
-    # It may go down with the container; and a step may end seconds after it has begun.
+    # The command may end with the container, and a step may end seconds after its start.
     for _ in range(600):
         if "found" in kubectl("exec", pod, "-c", "main", "--", "python", "-c", _SIGTERM, check=False):
             return
@@ -124,14 +124,14 @@ def end_by_sigterm(pod: str) -> None:
 
 
 class Place:
-    """The place of one test's spans and releases, and a way to run `edgeline` beside them.
+    """The place of a test's spans and releases, and a way to run `edgeline` beside them.
 
     Args:
         name: Unique on the cluster.
         data: `pvc://...` or `s3://...`, as the settings have it.
         push: The same.
-        claim: The claim to mount; None where there is none.
-        env: Environment of pods, in the words of Kubernetes.
+        claim: The claim to mount; None for a bucket.
+        env: Environment of pods, as Kubernetes writes it.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Place:
         self.name, self.data, self.push, self.claim, self.env = name, data, push, claim, env
         self.folder = folder
 
-    def in_pod(self, command: str) -> Ended:
+    def run_in_pod(self, command: str) -> Ended:
         """Runs a shell command in the image, on the cluster."""
         pod = f"edgeline-test-{uuid.uuid4().hex[:8]}"
         mounts = [{"name": "claim", "mountPath": f"/mnt/{self.claim}"}] if self.claim else []
@@ -154,7 +154,7 @@ class Place:
             "volumeMounts": mounts,
         }
         spec = {"restartPolicy": "Never", "containers": [container], "volumes": [claim] if self.claim else []}
-        kubectl("create", "-f", "-", manifest=_object("v1", "Pod", pod, spec=spec))
+        kubectl("create", "-f", "-", manifest=_make_object("v1", "Pod", pod, spec=spec))
         phase = ""
         try:
             end = time.monotonic() + 600
@@ -167,13 +167,13 @@ class Place:
             kubectl("delete", "pod", pod, "--wait=false", check=False)
         return Ended(0 if phase == "Succeeded" else 1, output, "")
 
-    def at(self, location: str) -> str:
-        """A location of the settings as a pod sees it."""
+    def get_path(self, location: str) -> str:
+        """Returns a location of the settings as a pod sees it."""
         return location.replace("pvc://", "/mnt/")
 
     def generate(self, weeks: int = 1, fault: str = "") -> None:
         """Adds weeks of photos to the data."""
-        target = self.at(self.data)
+        target = self.get_path(self.data)
         local = target if self.claim else "/tmp/data"
         command = f"python -m runners.cli data generate --data {local} --weeks {weeks}"
         command += f" --photos-per-week {PHOTOS}" + (f" --fault {fault}" if fault else "")
@@ -181,23 +181,24 @@ class Place:
             copy = "import fsspec, sys; fsspec.filesystem('s3').{}(*sys.argv[1:], recursive=True)"
             existing = f"""python -c "{copy.format("get")}" {target}/ {local}/ 2>/dev/null || true"""
             command = f"""{existing}; {command} && python -c "{copy.format("put")}" {local}/ {target}/"""
-        ended = self.in_pod(command)
-        assert ended.code == 0, ended.stdout
+        result = self.run_in_pod(command)
+        assert result.code == 0, result.stdout
 
-    def production(self) -> dict[str, Any]:
-        """Returns the version that `edgeline status` calls the one in production."""
-        ended = self.in_pod(f"python -m runners.cli status --json --store {self.at(self.push)} 2>&1")
-        assert ended.code == 0, ended.stdout
-        production: dict[str, Any] = json.loads(ended.stdout)["production"]
+    def read_production(self) -> dict[str, Any]:
+        """Returns the production entry of `edgeline status`."""
+        store = self.get_path(self.push)
+        result = self.run_in_pod(f"python -m runners.cli status --json --store {store} 2>&1")
+        assert result.code == 0, result.stdout
+        production: dict[str, Any] = json.loads(result.stdout)["production"]
         return production
 
     def verify(self) -> Ended:
-        """`edgeline verify` on what was pushed."""
-        store = self.at(self.push)
-        return self.in_pod(f"python -m runners.cli verify --workload shelf --store {store} 2>&1")
+        """Runs `edgeline verify` on the releases."""
+        store = self.get_path(self.push)
+        return self.run_in_pod(f"python -m runners.cli verify --workload shelf --store {store} 2>&1")
 
-    def settings(self) -> Path:
-        """The file for `--settings`."""
+    def write_settings(self) -> Path:
+        """Writes the file for `--settings`."""
         path = self.folder / "kubeflow.yaml"
         kubeflow = {
             "image": os.environ["IMAGE"],
@@ -218,22 +219,22 @@ class Place:
         return path
 
     def kubeflow(self, command: str, *arguments: str, settings: tuple[str, ...] = SMALL) -> Ended:
-        """`edgeline kubeflow COMMAND` on this machine."""
+        """Runs `edgeline kubeflow COMMAND` on this machine."""
         sets = [part for setting in settings for part in ("--set", setting)]
         return edgeline(
-            self.folder, "kubeflow", command, "--settings", str(self.settings()), *sets, *arguments
+            self.folder, "kubeflow", command, "--settings", str(self.write_settings()), *sets, *arguments
         )
 
 
 @contextmanager
-def listening(command: str) -> Iterator[tuple[str, str]]:
-    """A pod of the image with a server at port 5000, which a shell command starts; and its URL for others."""
+def serve_in_pod(command: str) -> Iterator[tuple[str, str]]:
+    """Starts a server at port 5000 in a pod, with a shell command; yields the pod and its URL for others."""
     pod = f"edgeline-test-{uuid.uuid4().hex[:8]}"
     probe = {"tcpSocket": {"port": 5000}, "periodSeconds": 2}
     container = {"name": "main", "image": os.environ["IMAGE"], "imagePullPolicy": "IfNotPresent"}
     container |= {"command": ["sh", "-c", command], "readinessProbe": probe}
     spec = {"restartPolicy": "Never", "containers": [container]}
-    kubectl("create", "-f", "-", manifest=_object("v1", "Pod", pod, spec=spec))
+    kubectl("create", "-f", "-", manifest=_make_object("v1", "Pod", pod, spec=spec))
     try:
         kubectl("wait", "--for=condition=Ready", f"pod/{pod}", "--timeout=600s")
         yield pod, f"http://{kubectl('get', 'pod', pod, '-o', 'jsonpath={.status.podIP}')}:5000"
@@ -241,8 +242,8 @@ def listening(command: str) -> Iterator[tuple[str, str]]:
         kubectl("delete", "pod", pod, "--wait=false", check=False)
 
 
-def within_reach(place: Place) -> dict[str, str]:
-    """The environment in which a command on this machine reaches the bucket that the pods of a place use."""
+def make_bucket_env(place: Place) -> dict[str, str]:
+    """Returns the environment in which a command on this machine reaches the bucket of a place."""
     secret = json.loads(kubectl("get", "secret", _SECRET, "-o", "json"))["data"]
     keys = {
         item["name"]: item["valueFrom"]["secretKeyRef"]["key"] for item in place.env if "valueFrom" in item
@@ -251,17 +252,17 @@ def within_reach(place: Place) -> dict[str, str]:
     return env | {"AWS_ENDPOINT_URL": os.environ.get("S3_ENDPOINT_HERE", "http://127.0.0.1:9000")}
 
 
-def _object(version: str, kind: str, name: str, **content: Any) -> dict[str, Any]:
+def _make_object(version: str, kind: str, name: str, **content: Any) -> dict[str, Any]:
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **content}
 
 
 @pytest.fixture(scope="module")
 def on_claim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """Data and releases on one volume claim."""
+    """A place with data and releases on one volume claim."""
     name = f"edgeline-test-{uuid.uuid4().hex[:8]}"
     size = {"requests": {"storage": "2Gi"}}
     spec = {"accessModes": [os.environ.get("KFP_ACCESS_MODE", "ReadWriteOnce")], "resources": size}
-    kubectl("create", "-f", "-", manifest=_object("v1", "PersistentVolumeClaim", name, spec=spec))
+    kubectl("create", "-f", "-", manifest=_make_object("v1", "PersistentVolumeClaim", name, spec=spec))
     place = Place(name, f"pvc://{name}/data", f"pvc://{name}/push", name, [], tmp_path_factory.mktemp(name))
     try:
         # A new volume may belong to root; the image runs as another user.
@@ -273,7 +274,7 @@ def on_claim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def on_bucket(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """Data and releases in an object store: by default the one that Kubeflow Pipelines itself brings."""
+    """A place with data and releases in an object store, by default that of Kubeflow Pipelines."""
     name = f"edgeline-test-{uuid.uuid4().hex[:8]}"
     bucket = os.environ.get("S3_BUCKET", "mlpipeline")
     env: list[dict[str, Any]] = [

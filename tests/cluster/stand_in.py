@@ -1,7 +1,7 @@
-"""A pipeline of four steps in place of the whole DAG: minutes less for each pod that is lost.
+"""A pipeline of four steps in place of the whole DAG, which saves minutes for each lost pod.
 
-Real are KFP's driver and launcher, Argo and its pods, the image, and our entry point with TFX behind it, in
-which the Trainer runs. What it trains is a stand-in, and the steps behind it only say the words of ours.
+KFP's driver and launcher, Argo and its pods, the image, and our entry point with TFX are real; the Trainer
+runs in them. Its training is a stand-in, and the later steps only print the lines of ours.
 """
 
 from pathlib import Path
@@ -16,14 +16,8 @@ _TRAINER = {
     "command": [
         *("sh", "-c", 'printf %s "$TRAINING" > stand_in_training.py && exec "$@"', "sh"),
         *("python", "-m", "runners.kubeflow.pod.entry", "--records", "/tmp/shelf"),
-        *(
-            "--module",
-            "trainer_module.workloads.photos",
-            "--source",
-            "data.photos.source",
-            "--step",
-            "Trainer",
-        ),
+        *("--module", "trainer_module.workloads.photos", "--source", "data.photos.source"),
+        *("--step", "Trainer"),
     ],
     "args": [
         *("--executor_class_path", "stand_in_training.Training"),
@@ -31,19 +25,19 @@ _TRAINER = {
     ],
     "env": [{"name": "TRAINING", "value": _TRAINING.read_text(encoding="utf-8")}],
 }
-_SAID = (
+_OUTCOMES = (
     Outcome("done", step="Evaluator"),
     Outcome("done", step="Pusher"),
     Outcome("pushed", 1, ("Version 1 of shelf is in production.",), step="ReleaseGate"),
 )
 
 
-def pipeline(image: str, secret: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The two documents of a package.
+def make_pipeline(image: str, secret: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the two documents of a package.
 
     Args:
-        image: Ours.
-        secret: A Secret of Kubernetes, whose `seconds` is how long a Trainer trains that starts from now on.
+        image: The image of the pods.
+        secret: A Secret of Kubernetes, whose `seconds` is the training time of Trainers that start now.
     """
     spec: dict[str, Any] = {
         "pipelineInfo": {"name": "shelf"},
@@ -54,7 +48,7 @@ def pipeline(image: str, secret: str) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     _add(spec, image, "Trainer", None, _TRAINER)
     before = "Trainer"
-    for outcome in _SAID:
+    for outcome in _OUTCOMES:
         _add(spec, image, outcome.step, before, {"command": ["printf", "%s\n", outcome.to_line()]})
         before = outcome.step
     seconds = {"secretName": secret, "keyToEnv": [{"secretKey": "seconds", "envVar": "TRAINING_S"}]}
@@ -74,9 +68,9 @@ def _add(spec: dict[str, Any], image: str, step: str, before: str | None, contai
         "cachingOptions": {"enableCache": False},
     }
     if before is not None:
-        given = {"taskOutputArtifact": {"producerTask": before, "outputArtifactKey": "model"}}
+        source = {"taskOutputArtifact": {"producerTask": before, "outputArtifactKey": "model"}}
         component["inputDefinitions"] = {"artifacts": {"model": _MODEL}}
-        task |= {"inputs": {"artifacts": {"model": given}}, "dependentTasks": [before]}
+        task |= {"inputs": {"artifacts": {"model": source}}, "dependentTasks": [before]}
     spec["components"][step] = component
     spec["deploymentSpec"]["executors"][step] = {"container": {"image": image, **container}}
     spec["root"]["dag"]["tasks"][step] = task

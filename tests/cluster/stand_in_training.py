@@ -1,4 +1,4 @@
-"""A step whose training is some seconds of TensorFlow; its text goes into the pods of a stand-in pipeline."""
+"""A step whose training is some seconds of TensorFlow; its text goes to the pods of the stand-in pipeline."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The manifests of TF Serving, as a real API server takes them."""
+"""The manifests of TF Serving on a real API server."""
 
 import pytest
 

@@ -7,7 +7,7 @@ import pytest
 
 from components.beam_on_spark import cluster as beam_on_spark
 from pipeline.settings import load
-from tests.scale.standalone import PYTHON, Standalone, standalone
+from tests.scale.standalone import PYTHON, Standalone, run_standalone
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -17,12 +17,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def environment() -> Iterator[None]:
+def set_environment() -> Iterator[None]:
     assert shutil.which("java"), "Spark needs a Java of 17 or newer"
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYSPARK_PYTHON", PYTHON)
-        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")  # of drivers
-        # Spark's processes take longest to compile themselves.
+        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")  # for drivers
+        # Spark's processes spend most of their time on compiling themselves.
         patch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
         patch.setattr(beam_on_spark, "_WORKERS_WITHIN_S", 600)  # on a machine that is busy
         patch.setenv("TMPDIR", folder)  # short, because sockets lie in it
@@ -31,8 +31,8 @@ def environment() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
-    with standalone(tmp_path_factory.mktemp("cluster")) as made:
-        yield made
+    with run_standalone(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +41,11 @@ def spill(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def on_cluster(cluster: Standalone, spill: Path) -> tuple[str, ...]:
-    """The settings for it."""
+def spark_settings(cluster: Standalone, spill: Path) -> tuple[str, ...]:
+    """The settings of a run on the cluster."""
     return ("beam.engine=spark", f"beam.master={cluster.url}", f"beam.spill={spill}")
 
 
 @pytest.fixture(scope="session")
-def flags(on_cluster: tuple[str, ...]) -> tuple[str, ...]:
-    return load({}, None, list(on_cluster)).beam.as_flags()
+def flags(spark_settings: tuple[str, ...]) -> tuple[str, ...]:
+    return load({}, None, list(spark_settings)).beam.as_flags()
