@@ -1,4 +1,4 @@
-"""Shared by all tests: a quiet TensorFlow, servers, a workspace, and the order in which tests end soonest."""
+"""Fixtures of all tests: servers, buckets, records and workspaces. The slow tests run first."""
 
 import logging
 import os
@@ -21,35 +21,35 @@ from edgeline.records.json_file import encode
 from edgeline.records.run import Run, Step
 from edgeline.report.facts import Facts
 from edgeline.workspace.runs import identify_process
-from tests.disks import mounted
+from tests.disks import mount_disk
 from tests.edgeline.alerts.servers import Hook
 from tests.outputs import write_run
 from tests.postgres import serve
 from tests.s3 import Proxy, point_to
 
 pytest_plugins = ["tests.messages"]
-# How long an example takes says more of the machine than of the code.
+# The time of an example depends on the machine more than on the code.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
-# A script's shell begins what it puts into the background deaf to these, and a run honours that.
+# The shell of a script starts background processes with these ignored, and a run keeps that.
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# Read when OpenMP, OpenBLAS and TensorFlow are first loaded. Where several processes share the cores, their
-# threads wait for one another and use up the cores meanwhile: gradient boosting takes five times the CPU.
+# OpenMP, OpenBLAS and TensorFlow read these when they are loaded. Where several processes share the cores,
+# their threads wait for one another and use the cores meanwhile: gradient boosting takes five times the CPU.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-# Read when TensorFlow is first imported; 2 keeps its errors.
+# TensorFlow reads this when it is imported; 2 keeps its errors.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Minutes each: begun last, one would run alone at the end while the other cores wait.
+    # Each takes minutes: one that begins last would run alone while the other cores wait.
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[str]:
-    """The address of an S3 server of this module's own, which the environment points to."""
+    """Starts an S3 server for a module, points the environment to it, and yields its address."""
     from moto import backends
     from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
@@ -68,7 +68,7 @@ def s3_server() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         # The server lists its 200 folders at each request, a tenth of its time.
         patch.setattr(backends, "list_of_moto_modules", lambda: modules)
-        # Unlike S3, it lets two requests pass one condition, and one of them is lost.
+        # Unlike S3, the server lets two requests pass the same condition, and one is lost.
         patch.setattr(S3Response, "put_object", put_alone)
         point_to(address, patch)
         yield address
@@ -77,32 +77,32 @@ def s3_server() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL of this module's own, with its password."""
+    """Starts a PostgreSQL for a module and yields its URL, with the password."""
     yield from serve()
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB, which only root may mount."""
-    yield from mounted(tmp_path / "disk")
+    """Mounts a file system of 256 KiB, which only root may do."""
+    yield from mount_disk(tmp_path / "disk")
 
 
 @pytest.fixture
 def bucket(s3_server: str) -> str:
-    """The URL of a new bucket."""
+    """Makes a bucket and returns its URL."""
     from s3fs import S3FileSystem
 
     from edgeline.store.locations import get_filesystem, locate
 
-    S3FileSystem.clear_instance_cache()  # one may still have the address of the test before
+    S3FileSystem.clear_instance_cache()  # a cached one may have the address of an earlier test
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     get_filesystem(locate(f"s3://{name}")).mkdir(name)
     return f"s3://{name}"
 
 
 @pytest.fixture
-def through(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
-    """Starts a proxy, with a fault, which all clients of S3 go through."""
+def start_proxy(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
+    """Returns a function that starts a proxy, with a fault, for all clients of S3."""
     with ExitStack() as proxies:
 
         def start(fault: Callable[[str, int], str | None] = lambda key, times: None) -> Proxy:
@@ -116,7 +116,7 @@ def through(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 @pytest.fixture
 def make_run():
-    """A record, as a run of the shelf would have it; what a test cares for is given by name."""
+    """Returns a function that builds the record of a run of the shelf; arguments replace its values."""
 
     def make(**values):
         run = Run(
@@ -138,7 +138,7 @@ def make_run():
 
 @pytest.fixture
 def workspace(tmp_path, make_run):
-    """A workspace with one run in it, which was held back."""
+    """Makes a workspace with one run, which was held back."""
     return make_workspace(tmp_path / "workspace", make_run)
 
 
@@ -164,14 +164,14 @@ def make_workspace(workspace, make_run, **values):
 
 @pytest.fixture
 def patient(monkeypatch):
-    """Attempts to send that follow one another at once, and time for each on a machine that is busy."""
+    """Repeats attempts to send at once, and gives each enough time on a busy machine."""
     patience = channels.Patience(timeout_s=60.0, attempts=3, wait_s=0.01, bound_s=120.0)
     monkeypatch.setattr(channels, "PATIENCE", patience)
 
 
 @pytest.fixture
 def hook(patient, monkeypatch):
-    """A webhook, whose URL the environment has as HOOK."""
+    """Starts a webhook and sets the environment variable HOOK to its URL."""
     with Hook() as hook:
         monkeypatch.setenv("HOOK", hook.url)
         yield hook

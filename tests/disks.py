@@ -1,4 +1,4 @@
-"""A small file system of its own for a test, and what fills it to the last block."""
+"""Small file systems for tests, and limits on what can be written."""
 
 import resource
 import shutil
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 
-def mounted(folder: Path, kib: int = 256) -> Iterator[Path]:
-    """Mounts a file system of so many KiB, which only root may."""
+def mount_disk(folder: Path, kib: int = 256) -> Iterator[Path]:
+    """Mounts a file system of `kib` KiB, which only root may do."""
     folder.mkdir()
     mount = shutil.which("mount")
     options = ["-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(folder)]
@@ -22,8 +22,8 @@ def mounted(folder: Path, kib: int = 256) -> Iterator[Path]:
 
 
 @contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """Writing more raises OSError, for an ordinary user too; Python ignores the signal that comes with it."""
+def limit_file_size(size: int) -> Iterator[None]:
+    """Makes larger files raise OSError, also for an ordinary user; Python ignores the signal for it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -33,12 +33,12 @@ def no_file_larger_than(size: int) -> Iterator[None]:
 
 
 def fill(disk: Path) -> None:
-    """Leaves no block free."""
+    """Fills a disk to its last block."""
     with pytest.raises(OSError), (disk / "filler").open("wb", buffering=0) as filler:
         while filler.write(b"." * 4096):
             pass
 
 
 def make_read_only(disk: Path) -> None:
-    """Makes a folder that can be read, and not be written, not even by root."""
+    """Makes a disk read-only, also for root."""
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)

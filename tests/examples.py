@@ -6,10 +6,10 @@ from typing import Any
 
 
 def serialize(features: Mapping[str, Any]) -> bytes:
-    """An example; each value is a text, bytes or a number, or a list of these."""
+    """Serializes an example; each value is a text, bytes, a number, or a list of these."""
     import tensorflow as tf
 
-    def feature(value: Any) -> tf.train.Feature:
+    def build_feature(value: Any) -> tf.train.Feature:
         values = value if isinstance(value, list) else [value]
         if values and isinstance(values[0], str | bytes):
             texts = [text.encode() if isinstance(text, str) else text for text in values]
@@ -17,8 +17,8 @@ def serialize(features: Mapping[str, Any]) -> bytes:
         kind = "int64_list" if values and isinstance(values[0], int) else "float_list"
         return tf.train.Feature(**{kind: {"value": values}})
 
-    made = {name: feature(value) for name, value in features.items()}
-    return tf.train.Example(features=tf.train.Features(feature=made)).SerializeToString()
+    feature = {name: build_feature(value) for name, value in features.items()}
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
 def write_records(path: Path, records: Iterable[bytes]) -> None:
@@ -37,7 +37,7 @@ def transform(
     schema_text: str,
     folder: Path,
 ) -> str:
-    """The folder that TFX's Transform hands on."""
+    """Runs Transform on examples; returns its output folder."""
     import apache_beam as beam
     import tensorflow_transform.beam as tft_beam
     from apache_beam.options.pipeline_options import PipelineOptions

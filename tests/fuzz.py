@@ -1,4 +1,4 @@
-"""Damage by chance, the same for the same seed: to texts, and to values within JSON."""
+"""Random damage to texts and to values of JSON, the same for the same seed."""
 
 import copy
 import os
@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-# How many times a test damages something; a large run sets it to thousands.
+# The number of times that a test damages something; a large run sets it to thousands.
 ROUNDS, SEED = int(os.environ.get("FUZZ_ROUNDS", "150")), int(os.environ.get("FUZZ_SEED", "20"))
 _ENDLESS = (float("nan"), float("inf"), 10**300, 10**4200, 1e308)
 _TEXTS = ("", "x", "fp16", "pushed", "\ud800", "\x1b[2J", "\0", "a\nb", "é" * 300, "=1", "../..", "span-x")
@@ -14,8 +14,8 @@ _NESTED = ([], {}, [[]], [{}], {"": None}, {"all": 1}, [None, "a", 1.5], ["a"] *
 VALUES = (None, True, False, 0, -1, 1, 2**31, 2**63, 0.5, -0.0, "9999-99-99", *_ENDLESS, *_TEXTS, *_NESTED)
 
 
-def damaged_text(chance: random.Random, text: str, tokens: Sequence[str]) -> str:
-    """A text after one to four pieces were put in, taken out, repeated, turned round or cut off."""
+def damage_text(chance: random.Random, text: str, tokens: Sequence[str]) -> str:
+    """Inserts, removes, repeats, reverses or cuts off one to four pieces of a text."""
     for _ in range(chance.randint(1, 4)):
         start = chance.randint(0, len(text))
         before, piece, after = text[:start], text[start : start + 20], text[start + 20 :]
@@ -25,18 +25,18 @@ def damaged_text(chance: random.Random, text: str, tokens: Sequence[str]) -> str
     return text
 
 
-def damaged_value(chance: random.Random, value: Any) -> Any:
-    """A value of JSON with one to three of the values in it replaced, added or gone."""
+def damage_value(chance: random.Random, value: Any) -> Any:
+    """Replaces, adds or removes one to three values within a value of JSON; returns a copy."""
     value = copy.deepcopy(value)
     for _ in range(chance.randint(1, 3)):
         inner: Any = value
         while isinstance(inner, dict | list) and inner:
             key = chance.choice(list(inner) if isinstance(inner, dict) else range(len(inner)))
             if not isinstance(inner[key], dict | list) or not inner[key] or chance.random() < 0.3:
-                how = chance.random()
-                if how < 0.7:
+                draw = chance.random()
+                if draw < 0.7:
                     inner[key] = copy.deepcopy(chance.choice(VALUES))
-                elif how < 0.85:
+                elif draw < 0.85:
                     del inner[key]
                 elif isinstance(inner, dict):
                     inner[chance.choice(["", "extra", "\ud800", "all"])] = inner[key]

@@ -28,7 +28,7 @@ import pytest
 
 from edgeline.errors import EdgelineError
 from tests.docstrings import ROOT
-from tests.places import all_places, place_at
+from tests.places import find_all_places, find_place_at
 
 GOLDEN = ROOT / "tests" / "messages.txt"
 _HEAD = "An example of each error message, by its place in the code. To update them, see tests/messages.py."
@@ -99,7 +99,7 @@ class Messages:
         while frame and (frame.f_code.co_name == "from_problem" or frame.f_locals.get("self") is error):
             frame = frame.f_back
         places = list[str]()
-        while frame and (place := place_at(frame.f_code.co_filename, frame.f_lineno)):
+        while frame and (place := find_place_at(frame.f_code.co_filename, frame.f_lineno)):
             places.insert(0, f"{place.path} {place.name}")
             frame = frame.f_back if place.returned else None
         if places:
@@ -203,7 +203,7 @@ def read_golden() -> dict[str, Message]:
 
 def format_golden(messages: dict[str, Message]) -> str:
     """Returns the text of the file, in the order of the code, without messages of places that are gone."""
-    order = {f"{place.path} {place.name}": number for number, place in enumerate(all_places())}
+    order = {f"{place.path} {place.name}": number for number, place in enumerate(find_all_places())}
     chains = (place.split(" > ") for place in messages)
     chains = sorted((c for c in chains if order.keys() >= set(c)), key=lambda c: [order[part] for part in c])
     blocks = [_HEAD]
@@ -219,7 +219,7 @@ def format_golden(messages: dict[str, Message]) -> str:
 def find_missing() -> Iterator[str]:
     """Yields the places without a message."""
     known = {part for place in read_golden() for part in place.split(" > ")}
-    for place in all_places():
+    for place in find_all_places():
         if f"{place.path} {place.name}" not in known:
             yield f"{place.path} {place.name}"
 

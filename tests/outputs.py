@@ -22,7 +22,7 @@ def write_run(workspace: Path, run: Run) -> RunFolder:
 def record_output(
     folder: RunFolder, step: str, output: str, uri: str | Path, files: Mapping[str, int] | None = None
 ) -> Run:
-    """Adds an output to the record of a run, which may go on or not be there yet; returns the record."""
+    """Adds an output to the record of a run, which is made if it is missing; returns the record."""
     artifact = Artifact(step, output, str(uri), files or {})
     run = RUN.find_readable(folder.path) or Run(id=folder.path.name, workload="shelf", outcome="pushed")
     if run.outcome == "running":
@@ -35,7 +35,7 @@ def record_output(
 def leave(
     folder: RunFolder, step: str, output: str, file: JsonFile[Any] | JsonLines[Any] | str, content: Any
 ) -> Run:
-    """Writes a file of an output, or bytes under a name, and adds the output to the record of the run."""
+    """Writes a file to an output, or bytes under a name, and adds the output to the record of the run."""
     place = folder.path / step / output
     place.mkdir(parents=True)
     if isinstance(file, str):

@@ -1,4 +1,4 @@
-"""Finds the places that make errors: the calls of `EdgelineError` and of functions that return one."""
+"""The places that make errors: the calls of `EdgelineError` and of functions that return one."""
 
 import ast
 import re
@@ -27,15 +27,15 @@ class Place:
         return f"{self.function} #{self.number}"
 
 
-def all_places() -> Iterator[Place]:
+def find_all_places() -> Iterator[Place]:
     for path in find_sources():
         yield from find_places(path)
 
 
-def place_at(path: str, line: int) -> Place | None:
+def find_place_at(path: str, line: int) -> Place | None:
     """Returns the innermost place on a line of a file, None where there is none."""
-    found = [place for place in find_places(Path(path)) if place.first_line <= line <= place.last_line]
-    return min(found, key=lambda place: place.last_line - place.first_line, default=None)
+    places = [place for place in find_places(Path(path)) if place.first_line <= line <= place.last_line]
+    return min(places, key=lambda place: place.last_line - place.first_line, default=None)
 
 
 @cache
@@ -48,13 +48,13 @@ def find_places(path: Path) -> list[Place]:
     names |= {*_find_makers(text)}
     if not re.search(rf"\b(?:{'|'.join(names)})\(", text):
         return []
-    found, counts = [], Counter[str]()
+    places, counts = [], Counter[str]()
     calls = sorted(_find_calls(ast.parse(text), names), key=lambda call: call[0].lineno)
     for call, function, returned in calls:
         counts[function] += 1
         lines = call.lineno, call.end_lineno or call.lineno
-        found.append(Place(path.relative_to(ROOT).as_posix(), function, counts[function], *lines, returned))
-    return found
+        places.append(Place(path.relative_to(ROOT).as_posix(), function, counts[function], *lines, returned))
+    return places
 
 
 @cache
@@ -92,10 +92,10 @@ def _find_calls(
             yield from _find_calls(child, names, (*inside, child.name), is_maker)
             continue
         if isinstance(child, ast.Call):
-            made = child.func.func if isinstance(child.func, ast.Call) else child.func
-            name = getattr(made, "attr", getattr(made, "id", ""))
+            function = child.func.func if isinstance(child.func, ast.Call) else child.func
+            name = getattr(function, "attr", getattr(function, "id", ""))
             # click.UsageError is another class.
-            other = isinstance(made, ast.Attribute) and name in _find_classes().split("|")
-            if name in names and not other and (name == "type") == (made is not child.func):
+            is_other_class = isinstance(function, ast.Attribute) and name in _find_classes().split("|")
+            if name in names and not is_other_class and (name == "type") == (function is not child.func):
                 yield child, ".".join(inside), returned
         yield from _find_calls(child, names, inside, returned)

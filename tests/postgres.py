@@ -15,9 +15,9 @@ QUOTED = "s3cret%20p%40ss"
 
 
 def serve() -> Iterator[str]:
-    """The URL of a cluster of its own."""
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    search = os.pathsep.join([*map(str, places), os.environ["PATH"]])
+    """Starts a cluster and yields its URL."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    search = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
     initdb, pg_ctl = (shutil.which(name, path=search) for name in ("initdb", "pg_ctl"))
     if not initdb or not pg_ctl:
         pytest.skip("initdb and pg_ctl of PostgreSQL are not here: apt-get install postgresql")

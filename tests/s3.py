@@ -1,4 +1,4 @@
-"""The environment of a client of S3, and a proxy between it and the server."""
+"""The environment of clients of S3, and a proxy between them and the server."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from yarl import URL
 
 
 def point_to(address: str, patch: pytest.MonkeyPatch) -> None:
-    """Let every client of this process and its children use the server at `address`."""
+    """Makes every client of this process and its children use the server at `address`."""
     import s3fs
 
     for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -23,25 +23,25 @@ def point_to(address: str, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("AWS_CONFIG_FILE", os.devnull)
     patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    # Instances are kept by their arguments, and the environment is none of them.
+    # Instances are cached by their arguments, to which the environment does not belong.
     s3fs.S3FileSystem.clear_instance_cache()
 
 
 class Proxy:
-    """Stands before a server of S3, in a thread of this process, and lets each GET of an object go wrong.
+    """A proxy of an S3 server, in a thread of this process, that makes GETs of objects fail.
 
     Args:
         server: The server's address.
-        fault: Told the object's key and how many GETs of it there were before; gives `busy` (503 SlowDown),
-            `reset` (no answer), `cut` (half of one), `hang`, or None.
+        fault: Takes an object's key and the number of earlier GETs of it; returns `busy` (503 SlowDown),
+            `reset` (no answer), `cut` (half an answer), `hang`, or None.
     """
 
     def __init__(
         self, server: str, fault: Callable[[str, int], str | None] = lambda key, times: None
     ) -> None:
         self._server, self._fault = server, fault
-        self.asked: list[tuple[str, str]] = []  # method and path of each request, listings as LIST
-        self.most = 0  # GETs of objects at the same time
+        self.requests: list[tuple[str, str]] = []  # method and path of each request, listings as LIST
+        self.most = 0  # largest number of GETs of objects at the same time
         self._now = 0
         self._loop = asyncio.new_event_loop()
 
@@ -70,19 +70,19 @@ class Proxy:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         listing = "list-type" in request.query
-        of_object = request.method == "GET" and not listing
+        is_object = request.method == "GET" and not listing
         fault = None
-        if of_object:
-            fault = self._fault(request.path, self.asked.count(("GET", request.path)))
-        self.asked.append(("LIST" if listing else request.method, request.path))
-        if "Expect" in request.headers:  # of an upload, which begins after this
+        if is_object:
+            fault = self._fault(request.path, self.requests.count(("GET", request.path)))
+        self.requests.append(("LIST" if listing else request.method, request.path))
+        if "Expect" in request.headers:  # an upload begins after this
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._now += of_object
+        self._now += is_object
         self.most = max(self.most, self._now)
         try:
             return await self._forward(request, fault)
         finally:
-            self._now -= of_object
+            self._now -= is_object
 
     async def _forward(self, request: web.BaseRequest, fault: str | None) -> web.StreamResponse:
         if fault == "busy":
@@ -97,13 +97,13 @@ class Proxy:
                 request.method, url, headers=headers, data=await request.read()
             ) as answer:
                 content = await answer.read()
-                whole = web.StreamResponse(status=answer.status, headers=answer.headers)
+                response = web.StreamResponse(status=answer.status, headers=answer.headers)
             if not fault:
-                await whole.prepare(request)
-                await whole.write(content)
-                return whole
-            await whole.prepare(request)
-            await whole.write(content[: len(content) // 2])
+                await response.prepare(request)
+                await response.write(content)
+                return response
+            await response.prepare(request)
+            await response.write(content[: len(content) // 2])
         assert request.transport is not None
         request.transport.abort()
         return web.Response()

@@ -1,4 +1,4 @@
-"""A SavedModel as TF Serving has it: its warm-up requests, and its signatures over REST and gRPC."""
+"""A SavedModel as TF Serving serves it: its warm-up requests, and its signatures over REST and gRPC."""
 
 import base64
 import json
@@ -17,49 +17,49 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_
 from trainer_module.export.warm_up import REQUESTS
 
 
-def warm_up_requests(saved_model: Path) -> list[predict_pb2.PredictRequest]:
-    """The requests in a SavedModel, in their order."""
+def read_warm_up_requests(saved_model: Path) -> list[predict_pb2.PredictRequest]:
+    """Returns the warm-up requests in a SavedModel, in their order."""
     records = tf.data.TFRecordDataset(str(saved_model / REQUESTS)).as_numpy_iterator()
     return [prediction_log_pb2.PredictionLog.FromString(record).predict_log.request for record in records]
 
 
-def answer(served: Any, request: predict_pb2.PredictRequest) -> dict[str, Any]:
-    """Returns the outputs, by name, of the signature that a request names."""
+def call_signature(served: Any, request: predict_pb2.PredictRequest) -> dict[str, Any]:
+    """Calls the signature that a request names; returns its outputs by name."""
     inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
     return dict(served.signatures[request.model_spec.signature_name](**inputs))
 
 
-def warmed(saved_model: Path, served: Any) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Sends each warm-up request; the shapes of what came, by signature and output."""
+def send_warm_up(saved_model: Path, served: Any) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Sends each warm-up request; returns the shapes of the answers by signature and output."""
     return {
         request.model_spec.signature_name: {
-            name: tuple(value.shape) for name, value in answer(served, request).items()
+            name: tuple(value.shape) for name, value in call_signature(served, request).items()
         }
-        for request in warm_up_requests(saved_model)
+        for request in read_warm_up_requests(saved_model)
     }
 
 
 @contextmanager
-def serving(served: Any, model: str, version: int) -> Iterator[tuple[str, str]]:
-    """Answers as TF Serving does, by its guide to REST and its service of gRPC; the addresses of both."""
+def serve_model(served: Any, model: str, version: int) -> Iterator[tuple[str, str]]:
+    """Answers as TF Serving does, over REST and gRPC; yields the addresses of both."""
 
     class Rest(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            found = self.path == f"/v1/models/{model}/versions/{version}:predict"
-            reply = (
-                self.predict(asked) if found else {"error": f"Servable not found for request: {self.path}"}
-            )
-            self.send_response(200 if found else 404)
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.path == f"/v1/models/{model}/versions/{version}:predict":
+                status, reply = 200, self.predict(request)
+            else:
+                status, reply = 404, {"error": f"Servable not found for request: {self.path}"}
+            self.send_response(status)
             self.end_headers()
             self.wfile.write(json.dumps(reply).encode())
 
-        def predict(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-            signature = served.signatures[asked["signature_name"]]
+        def predict(self, request: Mapping[str, Any]) -> dict[str, Any]:
+            signature = served.signatures[request["signature_name"]]
             specs = signature.structured_input_signature[1]
             plain = {
                 name: [base64.b64decode(v["b64"]) if isinstance(v, dict) else v for v in values]
-                for name, values in asked["inputs"].items()
+                for name, values in request["inputs"].items()
             }
             inputs = {name: tf.constant(values, specs[name].dtype) for name, values in plain.items()}
             (output,) = signature(**inputs).values()
@@ -72,7 +72,7 @@ def serving(served: Any, model: str, version: int) -> Iterator[tuple[str, str]]:
         def Predict(self, request: Any, context: grpc.ServicerContext) -> predict_pb2.PredictResponse:
             if (request.model_spec.name, request.model_spec.version.value) != (model, version):
                 context.abort(grpc.StatusCode.NOT_FOUND, "Servable not found for request")
-            outputs = answer(served, request).items()
+            outputs = call_signature(served, request).items()
             return predict_pb2.PredictResponse(
                 outputs={name: tf.make_tensor_proto(value) for name, value in outputs}
             )

@@ -1,4 +1,4 @@
-"""Makes what several test files need once for all processes of a session."""
+"""Values that several test files need, made once for all processes of a session."""
 
 import fcntl
 import os
@@ -10,19 +10,19 @@ from typing import TypeVar
 
 import pytest
 
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 
 
-def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Made]) -> Made:
-    """Returns what `make` returns, with files in its folder; other processes of pytest-xdist read it."""
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Value]) -> Value:
+    """Calls `make` with a folder in one process of pytest-xdist, and returns its result in each."""
     base = factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     with Path(f"{folder}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        value = folder / "value.pickle"
-        if not value.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+        file = folder / "value.pickle"
+        if not file.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # a process that failed may have left it
             folder.mkdir()
-            value.write_bytes(pickle.dumps(make(folder)))
-        made: Made = pickle.loads(value.read_bytes())
-        return made
+            file.write_bytes(pickle.dumps(make(folder)))
+        value: Value = pickle.loads(file.read_bytes())
+        return value

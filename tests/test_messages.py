@@ -6,7 +6,7 @@ import pytest
 
 from tests.docstrings import ROOT
 from tests.messages import GOLDEN, find_missing, format_golden, has_test, read_golden
-from tests.places import all_places
+from tests.places import find_all_places
 
 # Places without a message, by reason; --messages=write with a slow test gives one to what it raises itself.
 EXEMPT = {
@@ -98,7 +98,7 @@ def test_a_place_that_may_lack_a_message_exists_and_lacks_it():
 
 
 def test_each_message_has_a_place_and_a_test():
-    places = {f"{place.path} {place.name}" for place in all_places()}
+    places = {f"{place.path} {place.name}" for place in find_all_places()}
     for place, message in read_golden().items():
         assert places >= {*place.split(" > ")}, place
         assert has_test(message.test), place

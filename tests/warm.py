@@ -26,7 +26,7 @@ class WarmRun:
     """A run, or another job, in a process of its own, with the parts of `subprocess.Popen` that tests need.
 
     Args:
-        arguments: Those of `job`.
+        arguments: The arguments of `job`.
         cwd: Its working folder.
         stdout: The file for its output.
         stderr: The file for its messages.
@@ -106,7 +106,7 @@ def _serve(address: str, controller: int) -> None:
 
 
 def _follow(connection: Connection, controller: int) -> None:
-    """Starts a run and tells of it: its process id, then its exit code."""
+    """Starts a job; sends its process id, and its exit code when it ends."""
     job, arguments, cwd, stdout, stderr, environment = connection.recv()
     with open(stdout, "ab") as output:
         run = forks.Fork(partial(_run, job, arguments, cwd, stderr, controller), output, environment)
@@ -128,11 +128,11 @@ def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int)
     if job == "convert":
         conversion_worker.main(arguments)
         return 0
-    first_run._PROCESSES = 1  # for each file, not three: the median is not what these tests are about
+    first_run._PROCESSES = 1  # for each file, not three: these tests do not need the median
     vars(convert)["subprocess"] = fork_conversions(controller)
     one_step.run_worker = partial(one_step.run_worker, start=forks.start_worker)
     if job == "python":
-        # Not in a run, whose earlier steps have TensorFlow's threads, which a fork would lack.
+        # A run does not fork these: its earlier steps have TensorFlow's threads, which a fork would lack.
         vars(workers)["subprocess"] = SimpleNamespace(
             Popen=_TrainingWorker, TimeoutExpired=subprocess.TimeoutExpired
         )
@@ -146,7 +146,7 @@ def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int)
 
 
 def fork_conversions(controller: int | None = None) -> SimpleNamespace:
-    """Returns what `trainer_module.export.convert` has for `subprocess` where its processes are forked."""
+    """Returns a replacement for `subprocess` in `trainer_module.export.convert` that forks processes."""
     return SimpleNamespace(
         run=partial(_convert, controller), DEVNULL=subprocess.DEVNULL, STDOUT=subprocess.STDOUT
     )

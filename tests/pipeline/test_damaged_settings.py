@@ -10,7 +10,7 @@ import yaml
 from edgeline.errors import UsageError
 from pipeline.settings import load
 from pipeline.workloads import find_workload, with_features
-from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value
+from tests.fuzz import ROUNDS, SEED, damage_text, damage_value
 
 pytestmark = pytest.mark.e2e
 
@@ -56,9 +56,9 @@ def test_damaged_text_gives_a_value_or_a_usage_error(tmp_path, kind):
     values = [yaml.safe_load(text if kind != "override" else "{a: 1, b: [c]}") for text in texts]
     for _ in range(ROUNDS):
         if chance.random() < 0.5:
-            damaged = damaged_text(chance, chance.choice(texts), TOKENS)
+            damaged = damage_text(chance, chance.choice(texts), TOKENS)
         else:  # JSON is valid YAML.
-            damaged = json.dumps(damaged_value(chance, chance.choice(values)))
+            damaged = json.dumps(damage_value(chance, chance.choice(values)))
             damaged = f"edge={damaged}" if kind == "override" else damaged
         path.write_bytes(damaged.encode(errors=chance.choice(["surrogatepass", "replace"])))
         try:

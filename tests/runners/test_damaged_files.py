@@ -27,7 +27,7 @@ from edgeline.records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, T
 from edgeline.records.verdict import DRIFT, PUSH, VERDICT, Drift, Push, Verdict
 from edgeline.workspace.runs import RunFolder, discard_damaged
 from tests.edgeline.records.samples import MEASURED
-from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value
+from tests.fuzz import ROUNDS, SEED, damage_text, damage_value
 from tests.outputs import record_output
 
 pytestmark = pytest.mark.e2e
@@ -263,11 +263,11 @@ def test_whatever_chance_writes_into_the_files_of_a_run_breaks_no_command(edgeli
 
 def damaged_content(chance, whole):
     if chance.random() < 0.3:
-        return damaged_text(
+        return damage_text(
             chance, whole.decode(), ["\0", "{", "[", '"', ",", "9", "\ud800", "-", "e9"]
         ).encode(errors="surrogatepass")
     try:
-        return json.dumps(damaged_value(chance, json.loads(whole))).encode()
+        return json.dumps(damage_value(chance, json.loads(whole))).encode()
     except ValueError:  # One value a line.
         lines = [json.loads(line) for line in whole.splitlines()]
         return "\n".join(json.dumps(line) for line in map_one(chance, lines)).encode() + b"\n"
@@ -275,4 +275,4 @@ def damaged_content(chance, whole):
 
 def map_one(chance, lines):
     number = chance.randrange(len(lines))
-    return [damaged_value(chance, line) if n == number else line for n, line in enumerate(lines)]
+    return [damage_value(chance, line) if n == number else line for n, line in enumerate(lines)]

@@ -61,23 +61,23 @@ def same(stored, local):
 
 
 def test_each_photo_is_asked_for_once_several_at_a_time_and_by_a_later_run_no_more(
-    data, through, local, tmp_path, monkeypatch
+    data, start_proxy, local, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(example_shards, "MOST_FETCHES", 8)
-    proxy = through()
+    proxy = start_proxy()
     same(ingest(data, tmp_path / "1", workspace=tmp_path / "workspace"), local)
-    photos = [asked for asked in proxy.asked if "/photos/" in asked[1]]
+    photos = [request for request in proxy.requests if "/photos/" in request[1]]
     fetched = [path for method, path in photos if method == "GET" and "walk" in path]
     # At most twenty of each label are looked at and read again, as they are, for golden vectors.
     assert len(set(fetched)) == 40 and len(fetched) <= 40 + 20
     assert 2 <= proxy.most <= 8
     # The empty one is looked at again, and so is what is shown of the quarantined.
     assert len(photos) - len(fetched) < 15 + 20
-    assert sum(method == "LIST" for method, _ in proxy.asked) < 15
-    proxy = through()
+    assert sum(method == "LIST" for method, _ in proxy.requests) < 15
+    proxy = start_proxy()
     ingest(data, tmp_path / "2", workspace=tmp_path / "workspace")
     # But for the raw inputs of golden vectors.
-    assert len([path for method, path in proxy.asked if method == "GET" and "walk" in path]) <= 20
+    assert len([path for method, path in proxy.requests if method == "GET" and "walk" in path]) <= 20
 
 
 # By the last digit of a photo's number: oftener than botocore tries, or than a connection is cut.
@@ -85,7 +85,7 @@ FAULTS = {"1": ("busy", 4), "2": ("reset", 4), "3": ("cut", 2)}
 
 
 def test_what_passes_is_tried_again_and_changes_no_byte_and_what_waits_is_bounded(
-    data, through, local, tmp_path, monkeypatch
+    data, start_proxy, local, tmp_path, monkeypatch
 ):
     def fault(key, times):
         if key.endswith("walk-1-7.jpg"):
@@ -95,9 +95,10 @@ def test_what_passes_is_tried_again_and_changes_no_byte_and_what_waits_is_bounde
 
     monkeypatch.setattr(fetching, "_PATIENCE_S", (0.1, 0.1, 0.1))
     monkeypatch.setattr(example_shards, "MOST_FETCHED_BYTES", 3 * len(jpeg(seed=1)))
-    proxy = through(fault)
+    proxy = start_proxy(fault)
     same(ingest(data, tmp_path), local)
-    assert {proxy.asked.count(("GET", path)) for _, path in proxy.asked if "walk" in path} >= {1, 2, 3, 5}
+    tries = {proxy.requests.count(("GET", path)) for _, path in proxy.requests if "walk" in path}
+    assert tries >= {1, 2, 3, 5}
     assert proxy.most < 12  # some of which the client gave up
 
 
@@ -109,18 +110,18 @@ def test_what_passes_is_tried_again_and_changes_no_byte_and_what_waits_is_bounde
         ("hang", "did not answer in time", "run the same command again"),
     ],
 )
-def test_what_does_not_pass_is_told_with_what_to_do(data, through, monkeypatch, fault, found, do):
+def test_what_does_not_pass_is_told_with_what_to_do(data, start_proxy, monkeypatch, fault, found, do):
     monkeypatch.setattr(fetching, "_PATIENCE_S", (0.1,))
     monkeypatch.setitem(locations.S3_OPTIONS, "read_timeout", 0.5 if fault == "hang" else 8)
-    proxy = through(lambda key, times: fault)
+    proxy = start_proxy(lambda key, times: fault)
     content = PhotoSpan(1, locate(data) / "span-00001").fetch("walk-1-7.jpg", 100)
     with pytest.raises(EdgelineError, match=rf"walk-1-7.jpg.*({found}).*{do}") as told:
         content()
-    assert told.value.found and told.value.why and told.value.do and len(proxy.asked) >= 6
+    assert told.value.found and told.value.why and told.value.do and len(proxy.requests) >= 6
 
 
 @pytest.mark.parametrize("change", ["replaced", "deleted"])
-def test_a_bucket_that_changes_after_it_was_listed_is_refused(folder, bucket, through, tmp_path, change):
+def test_a_bucket_that_changes_after_it_was_listed_is_refused(folder, bucket, start_proxy, tmp_path, change):
     """Also where nobody has told ingest what the window was, as on Kubeflow."""
     upload(folder, f"{bucket}/data")
     (span,) = find_spans(locate(f"{bucket}/data"))
@@ -132,6 +133,6 @@ def test_a_bucket_that_changes_after_it_was_listed_is_refused(folder, bucket, th
         elif key.endswith("walk-1-7.jpg"):
             store.pipe_file(late, jpeg(seed=99) + b"longer")
 
-    through(meanwhile)
+    start_proxy(meanwhile)
     with pytest.raises(DataRefused, match=r"changed while they were read.*Run again"):
         ingest(f"{bucket}/data", tmp_path)

@@ -20,7 +20,7 @@ from edgeline.records.rejection import RowRejected
 from tests.components.steps import SHELF, ingest
 from tests.components.test_example_gen import good, row
 from tests.data.sample_photos import jpeg
-from tests.disks import fill, mounted
+from tests.disks import fill, mount_disk
 
 pytestmark = pytest.mark.e2e
 
@@ -139,7 +139,7 @@ def flip(path):
 
 @pytest.fixture
 def disk(tmp_path):
-    yield from mounted(tmp_path / "disk", kib=2048)  # of a photo, 8 kB are kept beside its example
+    yield from mount_disk(tmp_path / "disk", kib=2048)  # of a photo, 8 kB are kept beside its example
 
 
 def test_a_full_disk_costs_the_next_run_time_and_this_one_nothing(data, tmp_path, disk, opened, caplog):

@@ -61,17 +61,17 @@ def test_what_is_brought_back_is_as_it_was_before(moved):
     bring_back(moved)  # as of a folder that had them all along
 
 
-def test_a_reader_goes_on_where_a_store_broke_off(moved, through, patience):
+def test_a_reader_goes_on_where_a_store_broke_off(moved, start_proxy, patience):
     # More often than botocore and fsspec try again by themselves.
     faults = ["reset"] * 6 + ["cut", None, "busy"]
-    proxy = through(lambda _, times: faults[times] if times < len(faults) else None)
+    proxy = start_proxy(lambda _, times: faults[times] if times < len(faults) else None)
     assert read(moved) == [*SHARDS.values()]
-    assert len([path for method, path in proxy.asked if method == "GET"]) > len(faults)
+    assert len([path for method, path in proxy.requests if method == "GET"]) > len(faults)
     assert not shards._failures
 
 
-def test_a_store_that_stays_away_is_told_and_not_waited_for_for_ever(moved, through, patience):
-    proxy = through(lambda *_: "reset")
+def test_a_store_that_stays_away_is_told_and_not_waited_for_for_ever(moved, start_proxy, patience):
+    proxy = start_proxy(lambda *_: "reset")
     with pytest.raises(tf.errors.OpError) as failed:
         read(moved)
     assert proxy.address in find_cause(failed.value).found

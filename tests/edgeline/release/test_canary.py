@@ -196,18 +196,18 @@ def test_a_pointer_with_another_candidate_is_named(root, push):
     assert "its signed pointer names shelf 1, and the candidate 2" in " ".join(store.verify(root, "shelf"))
 
 
-def test_a_canary_in_a_bucket_begins_and_ends_within_fifty_requests(bucket, through, tmp_path):
+def test_a_canary_in_a_bucket_begins_and_ends_within_fifty_requests(bucket, start_proxy, tmp_path):
     """A request takes some 40 ms, so a bad canary is withdrawn within two seconds."""
     push = f"{bucket}/push"
     for content in ("one", "two"):
         store.push(push, "shelf", make_candidate(tmp_path / content, content, 400_000))
     store.rollback(push, "shelf", "drill")
-    proxy = through()
+    proxy = start_proxy()
     for change in (
         lambda: store.rollout(push, "shelf", 2, 10, "drill"),
         lambda: store.rollback(push, "shelf", "drill"),
     ):
-        proxy.asked.clear()
+        proxy.requests.clear()
         change()
-        print(len(proxy.asked))
-        assert len(proxy.asked) <= 50
+        print(len(proxy.requests))
+        assert len(proxy.requests) <= 50

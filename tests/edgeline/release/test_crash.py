@@ -8,7 +8,7 @@ import pytest
 
 from edgeline.errors import EdgelineError, WorkspaceLocked
 from edgeline.release import durable, store
-from tests.disks import fill, make_read_only, no_file_larger_than
+from tests.disks import fill, limit_file_size, make_read_only
 from tests.edgeline.release.candidates import make_candidate, problems_of, snapshot
 
 pytestmark = pytest.mark.e2e
@@ -58,7 +58,7 @@ def test_a_write_that_finds_no_room_leaves_everything_as_it_was(root, tmp_path, 
     store.push(root, "shelf", make_candidate(tmp_path / "old", "old"))
     candidate = make_candidate(tmp_path / "new", "new")
     before = snapshot(root)
-    with no_file_larger_than(limit), pytest.raises(EdgelineError, match="File too large") as caught:
+    with limit_file_size(limit), pytest.raises(EdgelineError, match="File too large") as caught:
         store.push(root, "shelf", candidate)
     assert "no room left" in caught.value.why and caught.value.do
     assert snapshot(root) == before and store.verify(root, "shelf") == []
@@ -73,7 +73,7 @@ def test_an_audit_line_that_finds_no_room_undoes_nothing_and_is_written_later(ro
         store.rollback(root, "shelf", "a long story " * 20)
         store.promote(root, "shelf", 2, "a long story " * 20)
     before = log.read_bytes()
-    with no_file_larger_than(len(before) + 10):
+    with limit_file_size(len(before) + 10):
         assert store.rollback(root, "shelf", "drill").version == 1
     assert store.current(root, "shelf").version == 1
     assert all("the next push, promote or rollback writes it" in p for p in store.verify(root, "shelf"))

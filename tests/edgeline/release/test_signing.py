@@ -21,7 +21,7 @@ from edgeline.release.signing import (
     make_pair,
 )
 from edgeline.release.verify import find_bundle_problems, read_bundle
-from tests.disks import no_file_larger_than
+from tests.disks import limit_file_size
 from tests.edgeline.release.candidates import make_candidate, make_key
 
 
@@ -69,7 +69,7 @@ def test_a_pair_is_never_replaced_nor_half_of_one(pair, left):
 
 def test_of_a_pair_that_could_not_be_written_whole_nothing_is_left(tmp_path):
     # The private key has 119 bytes, the public one 113.
-    with no_file_larger_than(115), pytest.raises(OSError, match="File too large"):
+    with limit_file_size(115), pytest.raises(OSError, match="File too large"):
         make_pair(tmp_path / "keys")
     assert list((tmp_path / "keys").iterdir()) == []
 

@@ -39,7 +39,7 @@ def test_an_object_is_fetched_by_one_signed_request_whatever_its_name(bucket, st
         place.fs.clear_instance_cache()
         monkeypatch.setattr(type(place.fs), "_cat_file", None)
         assert fetch(locate(bucket) / "data", name, 100)() == name.encode()
-        assert [method for method, _ in proxy.asked] == ["GET"]
+        assert [method for method, _ in proxy.requests] == ["GET"]
 
 
 def test_wrong_keys_are_said_to_be_wrong_where_an_object_is_fetched(bucket, strict, monkeypatch):

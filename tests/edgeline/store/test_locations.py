@@ -186,11 +186,11 @@ def test_an_endpoint_that_nobody_listens_at_is_named(monkeypatch):
     assert "cannot be reached" in error.found and address in error.found
 
 
-def test_a_busy_store_is_asked_three_times(bucket, through):
-    proxy = through(lambda key, times: "busy")
+def test_a_busy_store_is_asked_three_times(bucket, start_proxy):
+    proxy = start_proxy(lambda key, times: "busy")
     error = told(lambda: read_bytes(locate(f"{bucket}/data")))
     assert "SlowDown" in error.found or "reduce your request rate" in error.found
-    assert [method for method, _ in proxy.asked] == ["GET"] * 3
+    assert [method for method, _ in proxy.requests] == ["GET"] * 3
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch):

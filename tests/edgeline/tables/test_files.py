@@ -14,7 +14,7 @@ from data.spans.source import Rejected
 from edgeline.errors import DataRefused, UsageError
 from edgeline.tables.files import open_table
 from tests.data.importers.workbooks import write_ods, write_xlsx
-from tests.disks import mounted
+from tests.disks import mount_disk
 
 HEADER = ["name", "age", "paid"]
 ROWS = [["Jürgen", "34", "yes"], ["Zoë, the 2nd", "29", "no"], ["O'Hara", "", "yes"]] * 4
@@ -330,7 +330,7 @@ def test_a_header_with_years_or_numbers_in_order_is_one(tmp_path, scratch, heade
 
 @pytest.fixture
 def small(tmp_path):
-    yield from mounted(tmp_path / "small", 16)
+    yield from mount_disk(tmp_path / "small", 16)
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv.gz"])

@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deploy.serving import client
-from tests.serving import serving, warm_up_requests, warmed, write_bundle
+from tests.serving import read_warm_up_requests, send_warm_up, serve_model, write_bundle
 from tests.trainer_module.samples import LABELS, SIZE, example, render
 from trainer_module.export import warm_up
 from trainer_module.networks import backbones
@@ -91,7 +91,7 @@ def test_an_image_that_is_not_finite_or_of_another_size_is_refused(servable):
 
 def test_every_signature_answers_a_warm_up_request_of_its_own(run_dir, servable):
     probabilities = {"probabilities": (1, 3)}
-    assert warmed(run_dir / "Format-Serving", servable) == {
+    assert send_warm_up(run_dir / "Format-Serving", servable) == {
         "serving_default": probabilities,
         "serve_jpeg": probabilities,
         "serve_image": {**probabilities, "unlike": (1, 1)},
@@ -101,7 +101,7 @@ def test_every_signature_answers_a_warm_up_request_of_its_own(run_dir, servable)
 
 def test_the_photo_of_the_warm_up_requests_shows_nothing_and_is_small(run_dir):
     saved_model = run_dir / "Format-Serving"
-    jpeg = next(r for r in warm_up_requests(saved_model) if r.model_spec.signature_name == "serve_jpeg")
+    jpeg = next(r for r in read_warm_up_requests(saved_model) if r.model_spec.signature_name == "serve_jpeg")
     photo = Image.open(io.BytesIO(tf.make_ndarray(jpeg.inputs["jpeg"])[0]))
     assert photo.getcolors() == [(photo.width * photo.height, (128, 128, 128))]
     assert (saved_model / warm_up.REQUESTS).stat().st_size < 20_000
@@ -112,7 +112,7 @@ def test_a_signature_that_refuses_neutral_values_is_named_and_gets_no_request(tm
     word = {"text": warm_up.make_neutral_tensor(tf.TensorSpec((None,), tf.string))}
     endpoints = {"photos": lambda text: tf.io.decode_jpeg(text[0]), "texts": lambda text: text}
     warm_up.write(str(tmp_path), "own", {name: (each, word) for name, each in endpoints.items()})
-    assert [request.model_spec.signature_name for request in warm_up_requests(tmp_path)] == ["texts"]
+    assert [request.model_spec.signature_name for request in read_warm_up_requests(tmp_path)] == ["texts"]
     assert "signature photos" in caplog.text and "neutral_features" in caplog.text
 
 
@@ -127,7 +127,7 @@ def test_the_client_of_tf_serving_is_told_the_label_of_a_photo_turned_as_its_exi
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     turned = upright.transpose(Image.Transpose.ROTATE_90)
     turned.save(tmp_path / "misplaced", "JPEG", exif=exif, quality=95)
-    with serving(servable, "shelf", 3) as servers:
+    with serve_model(servable, "shelf", 3) as servers:
         for server in servers:
             for label, photo in photos.items():
                 client.main([str(bundle), str(tmp_path / label), "--server", server])
@@ -141,7 +141,7 @@ def test_the_client_of_tf_serving_is_told_the_label_of_a_photo_turned_as_its_exi
 def test_the_client_says_what_the_server_does_not_serve(servable, tmp_path):
     bundle = write_bundle(tmp_path / "bundle", "another", LABELS, {"kind": "image", "max_side": 512})
     (tmp_path / "photo.jpg").write_bytes(render("ok", 5))
-    with serving(servable, "shelf", 3) as servers:
+    with serve_model(servable, "shelf", 3) as servers:
         for server in servers:
             with pytest.raises(SystemExit, match=r"refused: .*Servable not found"):
                 client.main([str(bundle), str(tmp_path / "photo.jpg"), "--server", server])

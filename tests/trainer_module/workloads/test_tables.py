@@ -26,7 +26,7 @@ from edgeline.records.edge import PREPROCESSING
 from edgeline.records.workload import Workload
 from pipeline.workloads import BUILT_IN, with_features
 from tests.examples import transform as run_transform
-from tests.serving import serving, warmed, write_bundle
+from tests.serving import send_warm_up, serve_model, write_bundle
 from tests.trainer_module.samples import assert_same, save_model
 from trainer_module.export.convert import convert
 from trainer_module.export.signatures import export
@@ -243,7 +243,7 @@ def test_a_row_is_served_whatever_its_columns_are_called(table_transform, tmp_pa
     probabilities = asked["probabilities"].numpy()[0]
     np.testing.assert_allclose(probabilities.sum(), 1, rtol=1e-5)
 
-    shapes = warmed(tmp_path / "model", loaded)
+    shapes = send_warm_up(tmp_path / "model", loaded)
     assert {shape["probabilities"] for name, shape in shapes.items() if name != "transform_features"} == {
         (1, 2)
     }
@@ -252,7 +252,7 @@ def test_a_row_is_served_whatever_its_columns_are_called(table_transform, tmp_pa
     bundle = write_bundle(tmp_path / "bundle", "table", list(TABLE.labels), {"kind": "row"})
     row = {"income": [2e3], "constant": [2e3], "empty": [2e3], "city": "Ulm", "any_col_umn": "b"}
     (tmp_path / "row.json").write_text(json.dumps(row))
-    with serving(loaded, "table", 3) as servers:
+    with serve_model(loaded, "table", 3) as servers:
         for server in servers:
             client.main([str(bundle), str(tmp_path / "row.json"), "--server", server])
             said, score = capsys.readouterr().out.split()

@@ -11,7 +11,7 @@ from edgeline.edge.inspect import inspect
 from edgeline.edge.interpreter import EdgeModel
 from pipeline.workloads import BUILT_IN, with_features
 from tests.examples import serialize
-from tests.serving import serving, warmed, write_bundle
+from tests.serving import send_warm_up, serve_model, write_bundle
 from tests.trainer_module.samples import save_model
 from tests.trainer_module.workloads.text_samples import (
     LABELS,
@@ -175,7 +175,7 @@ def test_the_edge_file_needs_builtin_operations_alone_and_says_what_the_model_sa
 def test_a_text_is_served_to_a_client_that_has_nothing_but_python(model, transform, tmp_path):
     export(model, transform, str(tmp_path / "model"), with_features(BUILT_IN["text"]))
     served = tf.saved_model.load(str(tmp_path / "model"))
-    assert warmed(tmp_path / "model", served) == {
+    assert send_warm_up(tmp_path / "model", served) == {
         **{name: {"probabilities": (1, 2)} for name in ("serving_default", "serve_raw", "serve_tensors")},
         "transform_features": {"tokens": (1, 64), "label": (1,)},
     }
@@ -185,7 +185,7 @@ def test_a_text_is_served_to_a_client_that_has_nothing_but_python(model, transfo
     expected = served.signatures["serve_raw"](text=tf.constant(["Great staff 👍"]))["probabilities"].numpy()[
         0
     ]
-    with serving(served, "text", 3) as (rest, _):
+    with serve_model(served, "text", 3) as (rest, _):
         asked = [str(bundle), str(tmp_path / "text.txt"), "--server", rest]
         said = subprocess.run(
             [sys.executable, "-I", "-S", client.__file__, *asked], capture_output=True, text=True, check=True
