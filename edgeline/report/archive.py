@@ -74,22 +74,22 @@ def read_all(root: Location) -> list[tuple[Location, Facts]]:
     folders = [root / name for name in list_folders(root)]
     with ThreadPoolExecutor(READERS) as pool:
         pairs = zip(folders, pool.map(read, folders), strict=True)
-        known = [(folder, facts) for folder, facts in pairs if facts is not None]
-    return sorted(known, key=lambda item: item[1].run.order)
+        records = [(folder, facts) for folder, facts in pairs if facts is not None]
+    return sorted(records, key=lambda item: item[1].run.order)
 
 
 def find_old(
-    known: Sequence[tuple[Location, Facts]], keep: int, stay: Collection[str]
+    records: Sequence[tuple[Location, Facts]], keep: int, stay: Collection[str]
 ) -> dict[Location, int]:
     """Returns the folders of old records with their sizes in bytes.
 
-    The newest `keep`, those with an id in `stay`, and those of runs that go on are not old. `known` is
+    The newest `keep`, those with an id in `stay`, and those of runs that go on are not old. `records` is
     ordered as by `read_all`.
     """
     earliest = format_utc(datetime.now(timezone.utc) - _LONGEST)
     return {
         folder: measure_size(folder)
-        for folder, facts in known[:-keep]
+        for folder, facts in records[:-keep]
         if facts.run.id not in stay
         and not (facts.run.outcome == "running" and facts.run.started_at > earliest)
     }
@@ -106,9 +106,9 @@ def remove(folder: Location) -> None:
             get_filesystem(path).rm_file(path.path)
 
 
-def choose_number(run: str, known: Iterable[Facts]) -> int:
+def choose_number(run: str, records: Iterable[Facts]) -> int:
     """Returns the number of a run among those with known records: its own, or the next free one."""
-    numbers = {facts.run.id: facts.run.number for facts in known}
+    numbers = {facts.run.id: facts.run.number for facts in records}
     return numbers.get(run) or max(numbers.values(), default=0) + 1
 
 
@@ -120,8 +120,8 @@ def make(
     It is compared with the model's newest earlier run that got as far as its data.
     """
     facts = collect(sources, run)
-    earlier = (known for known in newest_first if known.run.order < run.order)
-    of_model = (known for known in earlier if known.run.workload == run.workload and known.data is not None)
+    earlier = (facts for facts in newest_first if facts.run.order < run.order)
+    of_model = (facts for facts in earlier if facts.run.workload == run.workload and facts.data is not None)
     before = next(of_model, None)
     return facts, render_run(facts, read_pictures(sources), before, _find_links(run, before, folder))
 
@@ -136,7 +136,7 @@ def _find_links(run: Run, before: Facts | None, folder: Path | None) -> dict[str
     names = {"Log": "run.log"}
     if before is not None:
         names["The run before"] = f"../{before.run.id}/{PAGE}"
-    local = (each.uri for each in run.artifacts if os.path.isabs(each.uri))
+    local = (artifact.uri for artifact in run.artifacts if os.path.isabs(artifact.uri))
     names |= {uri: os.path.relpath(uri, folder) for uri in local}
     existing = {name: path for name, path in names.items() if (folder / path).exists()}
     links = {"All runs": f"../index-{run.workload}.html", **existing}

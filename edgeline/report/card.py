@@ -43,16 +43,16 @@ def list_limits(facts: Facts, nouns: str) -> Iterator[str]:
     if facts.data and facts.data.spans:
         yield f"It learned from {facts.data.span_ranges}; nothing is known of {nouns} unlike these."
     if evaluation := facts.evaluation:
-        for kind in (each for each in evaluation.kinds[1:] if each != evaluation.group):
+        for kind in (other for other in evaluation.kinds[1:] if other != evaluation.group):
             if worst := evaluation.worst(kind):
                 interval = f"95 % CI {percent(worst.low)} to {percent(worst.high)}"
                 if worst.groups == 1:  # there is no interval
                     interval = f"of one {evaluation.group}"
                 share = f"{percent(worst.accuracy)} of {count(worst.examples)} {nouns} ({interval})"
                 yield f"Weakest {kind}: {worst.name}, right on {share}."
-            if few := [each.name for each in evaluation.of(kind) if each.examples < _FEW]:
+            if few := [item.name for item in evaluation.of(kind) if item.examples < _FEW]:
                 yield f"Measured on fewer than {_FEW} {nouns}, by {kind}: {join_names(few, 10)}."
-        matrix, present = evaluation.confusion, {each.name for each in evaluation.of("class")}
+        matrix, present = evaluation.confusion, {item.name for item in evaluation.of("class")}
         if absent := [label for label in (matrix.labels if matrix else ()) if label not in present]:
             yield f"Not measured, for lack of eval {nouns}: {join_names(absent, 10)}."
     if facts.label_issues and facts.label_issues.total:

@@ -58,9 +58,9 @@ def describe(facts: Facts) -> dict[str, Lines]:
 
 def _describe_drift(features: Sequence[Feature]) -> Iterator[tuple[str, str]]:
     """Yields a line for each feature and measure: distances of two measures cannot be compared."""
-    for each in features:
-        if each.distance is not None and each.threshold is not None:
-            yield f"{each.name}, {each.measure}", f"{each.distance:.3f}, at most {each.threshold:.3f}"
+    for item in features:
+        if item.distance is not None and item.threshold is not None:
+            yield f"{item.name}, {item.measure}", f"{item.distance:.3f}, at most {item.threshold:.3f}"
 
 
 def _describe_data(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -78,14 +78,14 @@ def _describe_data(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _describe_training(facts: Facts) -> Iterator[tuple[str, str]]:
-    if facts.training is None or (kept := facts.training.kept) is None:
+    if facts.training is None or (best := facts.training.kept) is None:
         return
     averaged = facts.training.summary.averaged
-    which = f"the mean of the last {averaged}" if averaged > 1 else kept.epoch
+    which = f"the mean of the last {averaged}" if averaged > 1 else best.epoch
     yield "Epochs", f"{len(facts.training.epochs)}, kept {which}"
     for split, loss, accuracy in (
-        ("train", kept.loss, kept.accuracy),
-        ("eval", kept.val_loss, kept.val_accuracy),
+        ("train", best.loss, best.accuracy),
+        ("eval", best.val_loss, best.val_accuracy),
     ):
         if loss is not None:
             yield f"Loss in {split}", f"{loss:.4f}"

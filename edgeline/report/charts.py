@@ -89,15 +89,15 @@ def _draw_values(axes: "Axes", of: Feature, most: int = 6) -> None:
     names = {**now, **before}
     if before:
         risen = sorted(names, key=lambda v: before.get(v, 0.0) - now.get(v, 0.0))
-        shown = risen if len(risen) <= most else [*risen[: most // 2], *risen[-(most // 2) :]]
+        values = risen if len(risen) <= most else [*risen[: most // 2], *risen[-(most // 2) :]]
     else:
-        shown = list(now)[:most]
-    for place, value in enumerate(shown):
+        values = list(now)[:most]
+    for place, value in enumerate(values):
         shares = ((before, 0.76, BEFORE, "earlier spans"), (now, 0.30, ACCENT, "newest span"))
         for of_value, height, colour, spans in shares:
             [bar] = axes.barh(place, of_value.get(value, 0.0) * 100, height, color=colour)
             add_tooltip(bar, f"{value}: {of_value.get(value, 0.0):.1%} of the {spans}")
-    axes.set_yticks(range(len(shown)), [cut(value, 16) for value in shown], color=INK)
+    axes.set_yticks(range(len(values)), [cut(value, 16) for value in values], color=INK)
     axes.invert_yaxis()
     axes.grid(False)
     axes.grid(True, axis="x")
@@ -113,8 +113,8 @@ def draw_training(name: str, epochs: Sequence[Epoch], figure: str, best: int | N
         for key, colour in ((figure, BEFORE), (f"val_{figure}", ACCENT)):
             values = [getattr(epoch, key) for epoch in epochs]
             axes.plot(numbers, values, color=colour, linewidth=2)
-            known = [(at, value) for at, value in zip(numbers, values, strict=True) if value is not None]
-            for number, value in known if len(epochs) <= _MOST_POINTS else ():
+            points = [(at, value) for at, value in zip(numbers, values, strict=True) if value is not None]
+            for number, value in points if len(epochs) <= _MOST_POINTS else ():
                 [point] = axes.plot([number], [value], "o", color=colour, markersize=3.5)
                 text = f"{value:.1%}" if figure == "accuracy" else f"{value:.4g}"
                 add_tooltip(point, f"epoch {number}, {'eval' if key != figure else 'train'}: {figure} {text}")
@@ -134,12 +134,12 @@ def draw_reliability(name: str, of: Reliability) -> "Markup":
 
     def draw(axes: "Axes") -> None:
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
-        for each in of.bins:
-            axes.plot([each.confidence] * 2, [each.confidence, each.accuracy], color=WARN, linewidth=2)
-            size = 20 + 160 * each.examples / of.examples
-            point = axes.scatter([each.confidence], [each.accuracy], size, color=ACCENT, zorder=3)
+        for bin_ in of.bins:
+            axes.plot([bin_.confidence] * 2, [bin_.confidence, bin_.accuracy], color=WARN, linewidth=2)
+            size = 20 + 160 * bin_.examples / of.examples
+            point = axes.scatter([bin_.confidence], [bin_.accuracy], size, color=ACCENT, zorder=3)
             text = (
-                f"{each.examples:,} examples: confidence {each.confidence:.1%}, accuracy {each.accuracy:.1%}"
+                f"{bin_.examples:,} examples: confidence {bin_.confidence:.1%}, accuracy {bin_.accuracy:.1%}"
             )
             add_tooltip(point, text)
         for axis in (axes.xaxis, axes.yaxis):

@@ -179,7 +179,7 @@ def _read_twins(sources: Sources) -> facts.TwinAccuracy | None:
     ids = {twin.example_id for twin in twins.found}
     answers = list(read_answers(sources))
     everyone = [is_right for _, _, is_right in answers]
-    without = [is_right for asked, _, is_right in answers if asked.example_id not in ids]
+    without = [is_right for line, _, is_right in answers if line.example_id not in ids]
     return facts.TwinAccuracy(
         twins=len(twins.found),
         compared=twins.compared,
@@ -199,10 +199,10 @@ def read_answers(sources: Sources) -> Iterator[tuple[Prediction, float, bool]]:
     """Yields the answer to each eval example, its highest probability 0..1, and whether it is right."""
     labels = read_labels(sources)
     for line in PREDICTIONS.read(sources.edge_verdict):
-        known = [p for p in line.probabilities if p is not None]
-        if labels and len(known) == len(line.probabilities):
-            confidence = max(known)
-            yield line, confidence, labels[known.index(confidence)] == line.label
+        numbers = [p for p in line.probabilities if p is not None]
+        if labels and len(numbers) == len(line.probabilities):
+            confidence = max(numbers)
+            yield line, confidence, labels[numbers.index(confidence)] == line.label
 
 
 def read_labels(sources: Sources) -> list[str]:

@@ -34,8 +34,8 @@ class SlicePair:
     @property
     def difference(self) -> float | None:
         """Returns the accuracy of the second minus that of the first, -1..1."""
-        known = [side.accuracy for side in (self.first, self.second) if side and side.accuracy is not None]
-        return known[1] - known[0] if len(known) == 2 else None
+        pair = [side.accuracy for side in (self.first, self.second) if side and side.accuracy is not None]
+        return pair[1] - pair[0] if len(pair) == 2 else None
 
 
 @dataclass(frozen=True)

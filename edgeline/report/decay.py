@@ -35,15 +35,15 @@ class Aged:
 def find_aged(rows: Sequence[Row]) -> list[Aged]:
     """Returns the runs whose newest span production had not seen, oldest first; the last of repeated ones."""
     trained_on = {row.version: row.newest_span for row in rows if row.version and row.newest_span}
-    found: dict[tuple[int, int], Aged] = {}
+    aged: dict[tuple[int, int], Aged] = {}
     for row in rows:
-        seen, newest = trained_on.get(row.baseline or 0), row.newest
-        if seen is None or newest is None or newest.accuracy is None or newest.before is None:
+        trained_until, newest = trained_on.get(row.baseline or 0), row.newest
+        if trained_until is None or newest is None or newest.accuracy is None or newest.before is None:
             continue
-        if row.baseline and (weeks := row.newest_span - seen) > 0:
+        if row.baseline and (weeks := row.newest_span - trained_until) > 0:
             figures = newest.examples, newest.before, newest.accuracy
-            found[row.newest_span, row.baseline] = Aged(row.run, row.baseline, weeks, *figures)
-    return list(found.values())
+            aged[row.newest_span, row.baseline] = Aged(row.run, row.baseline, weeks, *figures)
+    return list(aged.values())
 
 
 def describe_cost(aged: Sequence[Aged]) -> str:
@@ -54,10 +54,10 @@ def describe_cost(aged: Sequence[Aged]) -> str:
         )
     from scipy.special import stdtrit
 
-    weights = sum(each.examples * each.weeks**2 for each in aged)
-    slope = sum(each.examples * each.weeks * each.cost for each in aged) / weights
+    weights = sum(a.examples * a.weeks**2 for a in aged)
+    slope = sum(a.examples * a.weeks * a.cost for a in aged) / weights
     freedom = len(aged) - 1
-    rest = sum(each.examples * (each.cost - slope * each.weeks) ** 2 for each in aged) / freedom
+    rest = sum(a.examples * (a.cost - slope * a.weeks) ** 2 for a in aged) / freedom
     half = float(stdtrit(freedom, 0.975)) * (rest / weights) ** 0.5
     return (
         f"A week without retraining costs {100 * slope:.1f} points of accuracy (95 % CI"
@@ -67,12 +67,12 @@ def describe_cost(aged: Sequence[Aged]) -> str:
 
 def draw_decay(aged: Sequence[Aged]) -> "Markup":
     """Draws the mean accuracy of production and of the retrained models by weeks since production's data."""
-    weeks = sorted({each.weeks for each in aged})
-    by_week = {week: [each for each in aged if each.weeks == week] for week in weeks}
+    weeks = sorted({a.weeks for a in aged})
+    by_week = {week: [a for a in aged if a.weeks == week] for week in weeks}
 
     def draw(axes: "Axes") -> None:
         for colour, name in ((BEFORE, "retrained"), (ACCENT, "production")):
-            means = [fmean(getattr(each, name) for each in by_week[week]) for week in weeks]
+            means = [fmean(getattr(a, name) for a in by_week[week]) for week in weeks]
             axes.plot(weeks, means, color=colour, linewidth=1.5)
             for week, mean in zip(weeks, means, strict=True):
                 (point,) = axes.plot([week], [mean], "o", color=colour, markersize=4.5)

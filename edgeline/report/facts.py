@@ -129,8 +129,8 @@ class Evaluation:
     @property
     def kinds(self) -> tuple[str, ...]:
         """Returns the kinds of slices, `overall`, `class` and `span` first."""
-        known = ("overall", "class", "span")
-        return tuple(dict.fromkeys((*known, *(item.kind for item in self.slices))))
+        first = ("overall", "class", "span")
+        return tuple(dict.fromkeys((*first, *(item.kind for item in self.slices))))
 
     @property
     def overall(self) -> Slice | None:
@@ -145,8 +145,8 @@ class Evaluation:
     def worst(self, kind: str, judged: bool = False) -> Slice | None:
         """Returns the slice of a kind with the lowest accuracy; if `judged`, out of fold where possible."""
         slices = self.out_of_fold if judged and self.out_of_fold else self.slices
-        known = [item for item in slices if item.kind == kind and item.accuracy is not None]
-        return min(known, key=lambda item: (item.accuracy or 0.0, item.name), default=None)
+        rated = [item for item in slices if item.kind == kind and item.accuracy is not None]
+        return min(rated, key=lambda item: (item.accuracy or 0.0, item.name), default=None)
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def list_served(served: Served | None, pushed: Mapping[int, PushedVersion]) -> I
             for name, tally in islice(tallies.items(), _MOST_DEVICES if tallies is version.devices else None):
                 before = release.accuracy_of(kind, name) if release else None
                 drawn = Slice(kind, name, 0, before=before)
-                if found := tally.checked:
-                    share, groups = (found.share, found.low, found.high), found.sessions
-                    drawn = Slice(kind, name, found.examples, *share, before=before, groups=groups)
+                if checked := tally.checked:
+                    share, groups = (checked.share, checked.low, checked.high), checked.sessions
+                    drawn = Slice(kind, name, checked.examples, *share, before=before, groups=groups)
                 yield ServedSlice(version.version, tally, drawn)

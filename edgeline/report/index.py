@@ -73,12 +73,12 @@ def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) 
 def _select_served(rows: Iterable[Row]) -> list[ServedSlice]:
     """Returns each version as the run that read most of its answers counted it, the newest first."""
     most: dict[int, ServedSlice] = {}
-    for each in (each for row in rows for each in row.served):
-        known = most.get(each.version)
-        if known and each.drawn.before is None:  # that run ended before it looked up the accuracy at the push
-            each = replace(each, drawn=replace(each.drawn, before=known.drawn.before))
-        if known is None or each.tally.answers >= known.tally.answers:
-            most[each.version] = each
+    for served in (item for row in rows for item in row.served):
+        best = most.get(served.version)
+        if best and served.drawn.before is None:  # it ended before it looked up the accuracy at the push
+            served = replace(served, drawn=replace(served.drawn, before=best.drawn.before))
+        if best is None or served.tally.answers >= best.tally.answers:
+            most[served.version] = served
     return [most[version] for version in sorted(most, reverse=True)]
 
 
@@ -134,8 +134,8 @@ def _parse_moment(text: str) -> datetime | None:
 def _describe_production(model: str, rows: Sequence[Row], changes: Sequence[Mark]) -> str:
     pushed = [row for row in rows if row.outcome == "pushed"]
     # The run of a push has no such row if it was killed right after it, or is gone.
-    told = ("push", pushed[-1].version) if pushed else ()
-    if changes and (changes[-1].action, changes[-1].to_version) != told:
+    newest = ("push", pushed[-1].version) if pushed else ()
+    if changes and (changes[-1].action, changes[-1].to_version) != newest:
         last, what = changes[-1], f"Version {changes[-1].to_version} of {model} is in production"
         if last.tried:
             return f"{what}. Since {words.day(last.when)}, {last.tried}"

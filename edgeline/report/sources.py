@@ -33,5 +33,5 @@ class Sources:
     @classmethod
     def of(cls, run: Run) -> "Sources":
         """Returns the folders of a run's artifacts that are on this machine."""
-        named = {OUTPUTS.get((each.step, each.output)): each.uri for each in run.artifacts}
+        named = {OUTPUTS.get((artifact.step, artifact.output)): artifact.uri for artifact in run.artifacts}
         return cls(**{name: Path(uri) for name, uri in named.items() if name and os.path.isdir(uri)})

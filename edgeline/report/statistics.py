@@ -83,13 +83,13 @@ def find_differences(curated: Path, inferred: Path, statistics: Path) -> tuple[D
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
-    known, seen = (
+    schema, inferred_schema = (
         text_format.Parse((folder / "schema.pbtxt").read_text(encoding="utf-8"), schema_pb2.Schema())
         for folder in (curated, inferred)
     )
-    new = (*_find_new_features(known, seen), *_find_new_values(known, seen))
-    found = (*new, *_compare_ranges(known, statistics))
-    return tuple(sorted(found, key=lambda item: (not item.breaks, item.kind == "range", item.feature)))
+    new = (*_find_new_features(schema, inferred_schema), *_find_new_values(schema, inferred_schema))
+    differences = (*new, *_compare_ranges(schema, statistics))
+    return tuple(sorted(differences, key=lambda item: (not item.breaks, item.kind == "range", item.feature)))
 
 
 def _list_values(schema: Any, feature: Any) -> list[str]:
@@ -98,20 +98,20 @@ def _list_values(schema: Any, feature: Any) -> list[str]:
     return list(domain.value)
 
 
-def _find_new_features(known: Any, seen: Any) -> Iterator[Difference]:
+def _find_new_features(schema: Any, inferred: Any) -> Iterator[Difference]:
     from tensorflow_metadata.proto.v0 import schema_pb2
 
-    names = {feature.name for feature in known.feature}
-    for feature in seen.feature:
+    names = {feature.name for feature in schema.feature}
+    for feature in inferred.feature:
         if feature.name not in names:
             kind = schema_pb2.FeatureType.Name(feature.type)
             yield Difference(feature.name, "feature", "absent", f"of type {kind}", breaks=True, type=kind)
 
 
-def _find_new_values(known: Any, seen: Any) -> Iterator[Difference]:
-    values = {feature.name: set(_list_values(seen, feature)) for feature in seen.feature}
-    for feature in known.feature:
-        allowed = _list_values(known, feature)
+def _find_new_values(schema: Any, inferred: Any) -> Iterator[Difference]:
+    values = {feature.name: set(_list_values(inferred, feature)) for feature in inferred.feature}
+    for feature in schema.feature:
+        allowed = _list_values(schema, feature)
         new = sorted(values.get(feature.name, set()) - set(allowed))
         if allowed and new:
             some = join_names(new, _MOST_NEW_VALUES)
@@ -119,13 +119,13 @@ def _find_new_values(known: Any, seen: Any) -> Iterator[Difference]:
             yield Difference(feature.name, "values", curated, f"also {some}", breaks=True, values=tuple(new))
 
 
-def _compare_ranges(known: Any, statistics: Path) -> Iterator[Difference]:
-    seen = _read_ranges(statistics)
-    for feature in known.feature:
+def _compare_ranges(schema: Any, statistics: Path) -> Iterator[Difference]:
+    ranges = _read_ranges(statistics)
+    for feature in schema.feature:
         kind = feature.WhichOneof("domain_info")
-        if kind not in ("int_domain", "float_domain") or feature.name not in seen:
+        if kind not in ("int_domain", "float_domain") or feature.name not in ranges:
             continue
-        domain, (low, high) = getattr(feature, kind), seen[feature.name]
+        domain, (low, high) = getattr(feature, kind), ranges[feature.name]
         least = domain.min if domain.HasField("min") else None
         most = domain.max if domain.HasField("max") else None
         breaks = (least is not None and low < least) or (most is not None and high > most)

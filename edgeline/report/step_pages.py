@@ -41,8 +41,8 @@ def render_page(step: str, sources: Sources) -> str:
 @lru_cache(maxsize=1)
 def _read_facts(step: str, sources: Sources) -> Facts:
     """Returns the facts at a step, for RunReport those of its report; cached for the functions below."""
-    known = archive.read(sources.report) if step == "RunReport" and sources.report is not None else None
-    return known or collect(sources, Run(id=step, workload="model"))
+    facts = archive.read(sources.report) if step == "RunReport" and sources.report is not None else None
+    return facts or collect(sources, Run(id=step, workload="model"))
 
 
 def collect_metrics(step: str, sources: Sources) -> dict[str, float]:

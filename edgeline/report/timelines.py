@@ -105,10 +105,10 @@ def make_row(facts: Facts, link: str | None) -> Row:
         excluded=data.excluded,
         said=describe(facts),
         newest_span=number,
-        newest=next((each for each in evaluation.of("span") if each.name == str(number)), None),
+        newest=next((span for span in evaluation.of("span") if span.name == str(number)), None),
         baseline=evaluation.baseline_version,
         served=tuple(
-            each for each in list_served(facts.served, facts.pushed) if each.drawn.kind == "overall"
+            item for item in list_served(facts.served, facts.pushed) if item.drawn.kind == "overall"
         ),
     )
 
@@ -173,17 +173,17 @@ def _describe_timeline(runs: Sequence[Dated], marks: Sequence[Act], classes: Seq
     return ". ".join((*sentences, *(f"{what} on {at:%Y-%m-%d}" for at, what in marks)))
 
 
-def _draw_line(axes: "Axes", number: int, known: Sequence[tuple[float, float]]) -> None:
+def _draw_line(axes: "Axes", number: int, points: Sequence[tuple[float, float]]) -> None:
     """Draws one of several lines, which also differ in the shape of their points."""
     colour, marker = CLASSES[number], MARKERS[number]
-    axes.plot(*zip(*known, strict=True), color=colour, linewidth=1.5, marker=marker, markersize=4.5)
+    axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.5, marker=marker, markersize=4.5)
 
 
 def _draw_accuracy(axes: "Axes", places: Sequence[float], rows: Sequence[Row]) -> None:
     compared = [(at, row.before) for at, row in zip(places, rows, strict=True) if row.before is not None]
     axes.plot([at for at, _ in compared], [value for _, value in compared], color=BEFORE, linewidth=2)
-    known = [value for row in rows for value in (row.accuracy, row.before) if value is not None]
-    low, high = min(known, default=0.0), max(known, default=1.0)
+    values = [value for row in rows for value in (row.accuracy, row.before) if value is not None]
+    low, high = min(values, default=0.0), max(values, default=1.0)
     # A run without a model has no accuracy: it is drawn at the foot.
     foot = low - max(0.01, 0.15 * (high - low))
     for at, row in zip(places, rows, strict=True):
@@ -230,10 +230,10 @@ def draw_sizes(name: str, runs: Sequence[Dated], variants: Sequence[str]) -> "Ma
 
     def draw(axes: "Axes") -> None:
         for number, variant in enumerate(variants):
-            known = [
+            points = [
                 (at, row.sizes[variant] / 1e6) for at, (_, row) in enumerate(runs) if variant in row.sizes
             ]
-            _draw_line(axes, number, known)
+            _draw_line(axes, number, points)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} MB")
         _label_runs(axes, runs)

@@ -72,12 +72,12 @@ def list_next_steps(facts: Facts) -> list[str]:
         blamed.add(drop[0])
     # A folder has another name in a pod than where people type the command.
     place = shlex.quote(run.data) if run.data and (is_here or is_url(run.data)) else "DIR"
-    known = run.spans or (data.spans if data else ())
+    spans = run.spans or (data.spans if data else ())
     exclusions = [
         f"If {span} is bad, leave it out and run again:"
         f" `edgeline data exclude {span} --reason R --data {place}`."
         for span in sorted(blamed)
-        if len(known) > 1  # without any there is nothing to train on
+        if len(spans) > 1  # without any there is nothing to train on
     ]
     if run.outcome == "refused":
         steps = exclusions
@@ -195,8 +195,8 @@ def list_notes(facts: Facts, before: Facts | None) -> list[str]:
     if sentences or facts.data is None:
         return sentences
     if before is not None and before.data is not None:
-        seen = {span.name for span in before.data.spans}
-        new = [span.name for span in facts.data.spans if span.name not in seen]
+        earlier = {span.name for span in before.data.spans}
+        new = [span.name for span in facts.data.spans if span.name not in earlier]
         since = f"since run {before.run.id}"
         sentences.append(f"New {since}: {', '.join(new)}." if new else f"No new span {since}.")
     return sentences + [excluded.sentence for excluded in facts.data.excluded]

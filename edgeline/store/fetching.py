@@ -79,13 +79,13 @@ def _find_bucket(store: Any, bucket: str) -> "_Bucket | None":
     """Returns the awscrt client of a bucket; None where botocore finds no keys or no address."""
     from fsspec.asyn import sync
 
-    known = _BUCKETS.setdefault(store.session, {})
-    if bucket not in known:
+    buckets = _BUCKETS.setdefault(store.session, {})
+    if bucket not in buckets:
         try:
-            known[bucket] = _Bucket(*sync(store.loop, _resolve_address, store, bucket))
+            buckets[bucket] = _Bucket(*sync(store.loop, _resolve_address, store, bucket))
         except Exception:  # s3fs fails in the same way, with a clear error
-            known[bucket] = None
-    return known[bucket]
+            buckets[bucket] = None
+    return buckets[bucket]
 
 
 async def _resolve_address(store: Any, bucket: str) -> tuple[str, str]:

@@ -74,7 +74,7 @@ def find_endings(cells: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, cell in cells:
         if WHOLE.fullmatch(cell):
             endings.setdefault(name, set()).add(".0" if cell.endswith(".0") else "")
-    return {name: seen.pop() for name, seen in endings.items() if len(seen) == 1}
+    return {name: lines.pop() for name, lines in endings.items() if len(lines) == 1}
 
 
 def open_table(
@@ -94,18 +94,18 @@ def open_table(
             "An import reads a local file, or the rows of a query on a database.",
             "Write: edgeline data import 'sqlite:///plant.db' --query 'SELECT ...' --label COLUMN --data DIR",
         )
-    written = scratch / "rows.csv"
+    target = scratch / "rows.csv"
     if query:
-        src, types = write_query(src, query, written)
-        return Table(written, src, ",", read_header(written), types, typed=True)
+        src, types = write_query(src, query, target)
+        return Table(target, src, ",", read_header(target), types, typed=True)
     path, kind = unpack_table(Path(src), scratch)
     with _name_source(src, path):
         if kind == "parquet":
-            types = write_parquet(path, written)
-            return Table(written, src, ",", read_header(written), types, typed=True)
+            types = write_parquet(path, target)
+            return Table(target, src, ",", read_header(target), types, typed=True)
         if kind == "workbook":
-            types = write_workbook(path, written, columns, sheet)
-            table = Table(written, src, ",", read_header(written), types, typed=True)
+            types = write_workbook(path, target, columns, sheet)
+            table = Table(target, src, ",", read_header(target), types, typed=True)
         else:
             text, encoding = convert_to_utf8(path, scratch)
             with _name_source(src, text):
@@ -132,8 +132,8 @@ def check_columns(table: Table, names: Collection[str]) -> None:
 
 def find_near(names: Iterable[str], columns: Iterable[str]) -> list[str]:
     """Returns for each name the column that is called most like it, in any case, where there is one."""
-    known = {column.lower(): column for column in columns}
-    return [known[low] for name in names for low in get_close_matches(name.lower(), known, 1)]
+    by_lower = {column.lower(): column for column in columns}
+    return [by_lower[low] for name in names for low in get_close_matches(name.lower(), by_lower, 1)]
 
 
 @contextmanager

@@ -139,7 +139,7 @@ def read_csv_rows(
     lines = (line.replace("\0", "\1") for line in read_lines(path, spans))
     reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     # The values of each column in the first rows.
-    seen: list[set[str]] = []
+    columns: list[set[str]] = []
     while True:
         begins = reader.line_num + 1
         try:
@@ -157,8 +157,8 @@ def read_csv_rows(
             ) from None
         if cells is None:
             return
-        seen = seen or [set() for _ in cells]
-        if reader.line_num > begins + 2 and _swallows_rows(cells, seen, separator):
+        columns = columns or [set() for _ in cells]
+        if reader.line_num > begins + 2 and _swallows_rows(cells, columns, separator):
             raise DataRefused(
                 f"{path} line {begins} has a quote that ends only in line {reader.line_num}.",
                 "The lines between them look like rows, which would be lost as the text of one cell.",
@@ -166,23 +166,23 @@ def read_csv_rows(
                 spans,
             )
         if begins < _FIRST_ROWS:
-            for values, cell in zip(seen, cells, strict=False):
+            for values, cell in zip(columns, cells, strict=False):
                 values.add(cell[:_SHOWN])
         if cells:
             yield begins, cells
 
 
-def _swallows_rows(cells: Sequence[str], seen: Sequence[Collection[str]], separator: str) -> bool:
+def _swallows_rows(cells: Sequence[str], columns: Sequence[Collection[str]], separator: str) -> bool:
     """Returns whether the lines of a row are rows themselves, as those between two stray quotes are.
 
     Lines of code, prices or tables within a text may have as many separators as a row; but most of them do
     not have a value in a column that other rows have there, as rows have their label.
     """
     inner = [line.split(separator) for line in separator.join(cells).split("\n")[1:-1]]
-    rows = [row for row in inner if len(row) == len(seen)]
-    return len(seen) > 1 and any(
+    rows = [row for row in inner if len(row) == len(columns)]
+    return len(columns) > 1 and any(
         2 * sum(row[column].strip() in values for row in rows if row[column].strip()) > len(inner)
-        for column, values in enumerate(seen)
+        for column, values in enumerate(columns)
     )
 
 

@@ -78,8 +78,8 @@ def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str
     read, or has no rows.
     """
     try:
-        with closing(DecoderProcess(partial(_read_sheets, sheet=sheet), _SECONDS, _GIGABYTES)) as read:
-            known, filled = read(os.fsencode(src.absolute()))  # the process has another working directory
+        with closing(DecoderProcess(partial(_read_sheets, sheet=sheet), _SECONDS, _GIGABYTES)) as decode:
+            sheets, filled = decode(os.fsencode(src.absolute()))  # the process has another working directory
     except (OSError, ValueError, RowRejected) as error:
         raise DataRefused(
             f"{src} cannot be read: {error.detail if isinstance(error, RowRejected) else error}",
@@ -90,9 +90,9 @@ def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str
     names = fitting if len(fitting) == 1 else list(filled)
     if len(names) > 1 or (sheet and not names):
         raise UsageError(
-            f"{src} has the sheets {', '.join(names or known)}.",
+            f"{src} has the sheets {', '.join(names or sheets)}.",
             f"The sheet {sheet} is missing or empty." if sheet else "It is ambiguous which is the table.",
-            f"Name one for an import: --sheet {shlex.quote((names or known)[0])}."
+            f"Name one for an import: --sheet {shlex.quote((names or sheets)[0])}."
             " Else save it as a file of its own.",
         )
     if not names:

@@ -96,7 +96,7 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
         if outcome.outcome not in ("held", "refused"):
             failed = []  # something else ended the run
         if failed:
-            reasons = _drop_repeats(reason for each in failed for reason in each.reasons)
+            reasons = _drop_repeats(reason for verdict in failed for reason in verdict.reasons)
             outcome = replace(outcome, reasons=reasons)
     assert outcome.outcome != "done"
     release = None if version else find_release(run)
@@ -197,7 +197,7 @@ def find_served(run: Run, newest: int, oldest: int = 1) -> ServedSlice | None:
     served = SERVED.find_readable(sources.quarantine) if sources.quarantine else None
     pushed = PUSHED.find_readable(sources.evaluation) if sources.evaluation else None
     slices = list_served(served, pushed or {})
-    return next((each for each in slices if oldest <= each.version <= newest), None)
+    return next((item for item in slices if oldest <= item.version <= newest), None)
 
 
 def describe_end(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:

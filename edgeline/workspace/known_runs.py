@@ -56,11 +56,11 @@ class KnownRun:
         """
         folder = self.folder.absolute() if isinstance(self.folder, Path) else self.pages / self.folder.name
         try:
-            written = archive.read(folder)
+            archived = archive.read(folder)
             if isinstance(self.folder, Path):
-                if written and written.run.outcome != self.facts.run.outcome:
+                if archived and archived.run.outcome != self.facts.run.outcome:
                     return None
-            elif written != self.facts:
+            elif archived != self.facts:
                 archive.write(folder, self.facts, read_bytes(self.folder / archive.PAGE).decode())
         except FileNotFoundError:
             return None
@@ -90,8 +90,8 @@ def resolve_known_place(place: Place, why: str) -> tuple[Run | None, str, str]:
             "Pass another one with --workspace DIR, or a release store with --store DIR_OR_URL.",
         )
     last, root, model = resolve_place(place)
-    known = {*models(root), *list_names(locate(root) / "runs")}
-    if (place.store and not known) or (place.workload and last is None and model not in known):
+    models_there = {*models(root), *list_names(locate(root) / "runs")}
+    if (place.store and not models_there) or (place.workload and last is None and model not in models_there):
         raise make_missing_model_error(PushFolder(locate(root)), model)
     return last, root, model
 
@@ -106,8 +106,8 @@ def resolve_place(place: Place) -> tuple[Run | None, str, str]:
     root = place.store or find_push(last, place.workspace)
     model = place.workload or (last.workload if last else "")
     if not model:
-        known = models(root)
-        model = known[0] if len(known) == 1 else "shelf"
+        names = models(root)
+        model = names[0] if len(names) == 1 else "shelf"
     return last, root, model
 
 
@@ -117,13 +117,13 @@ def find_known_run(place: Place, run_id: str) -> KnownRun:
         return _read_folder(place, *find_run(place.workspace, run_id, place.workload))
     root, model = _find_records(place.store, place.workload)
     wanted = find_run_in_production(place.store, model) if run_id == PRODUCTION else run_id
-    known = archive.read_all(root)
-    wanted = complete_id(wanted, [facts.run.id for _, facts in known])
-    chosen = [item for item in known if wanted in ("latest", item[1].run.id)]
+    records = archive.read_all(root)
+    wanted = complete_id(wanted, [facts.run.id for _, facts in records])
+    chosen = [item for item in records if wanted in ("latest", item[1].run.id)]
     if not chosen:
         raise UsageError(
             f"There is no record of a run {wanted!r} of {model} in {place.store}.",
-            f"The store has the records of {len(known):,} runs of {model}.",
+            f"The store has the records of {len(records):,} runs of {model}.",
             f"List them: `edgeline report --index --workload {model} --store {shlex.quote(place.store)}`.",
         )
     return KnownRun(chosen[-1][1], chosen[-1][0], _locate_pages(place, model))
@@ -164,7 +164,7 @@ def read_facts(run: Run, folder: RunFolder) -> Facts:
 def write_report(run: Run, folder: RunFolder) -> tuple[Path, Facts]:
     """Builds the page of an ended run from the outputs of its steps; returns its path, and the facts."""
     newest_first = reversed(read_all(folder.path.parent.parent))
-    earlier = filter(None, (archive.read(known.path) for known, _ in newest_first))
+    earlier = filter(None, (archive.read(folder.path) for folder, _ in newest_first))
     facts, page = archive.make(run, Sources.of(run), earlier, folder.path)
     archive.write(folder.path, facts, page)
     return folder.path / archive.PAGE, facts
@@ -173,15 +173,15 @@ def write_report(run: Run, folder: RunFolder) -> tuple[Path, Facts]:
 def _find_records(store: str, named: str | None) -> tuple[Location, str]:
     """Returns the place where a cluster keeps the records of the model's runs, and the model's name."""
     root = locate(store) / "runs"
-    known = sorted(list_folders(root))
-    model = named or (known[0] if len(known) == 1 else None)
-    if model is None and known:
+    names = sorted(list_folders(root))
+    model = named or (names[0] if len(names) == 1 else None)
+    if model is None and names:
         raise UsageError(
-            f"{store} holds the records of {' and '.join(known)}.",
+            f"{store} holds the records of {' and '.join(names)}.",
             "A report covers one model.",
-            f"Choose one: --workload {known[0]}.",
+            f"Choose one: --workload {names[0]}.",
         )
-    if model is None or model not in known:
+    if model is None or model not in names:
         what = f"run of {model}" if model else "run"
         raise UsageError(
             f"There is no record of a {what} in {root}.",

@@ -168,16 +168,16 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
 
 def complete_id(beginning: str, ids: Collection[str]) -> str:
     """Returns the id that begins so; without one the beginning. Raises UsageError if several begin so."""
-    begun = [each for each in ids if beginning and each.startswith(beginning)]
-    if beginning in ids or not begun:
+    matches = [name for name in ids if beginning and name.startswith(beginning)]
+    if beginning in ids or not matches:
         return beginning
-    if len(begun) > 1:
+    if len(matches) > 1:
         raise UsageError(
-            f"{len(begun):,} runs begin with {beginning!r}: {join_names(begun, 5)}.",
+            f"{len(matches):,} runs begin with {beginning!r}: {join_names(matches, 5)}.",
             "It is ambiguous which one is meant.",
             "Write more of its id.",
         )
-    return begun[0]
+    return matches[0]
 
 
 def find_push(last: Run | None, workspace: Path) -> str:
@@ -185,8 +185,8 @@ def find_push(last: Run | None, workspace: Path) -> str:
 
     A workspace may have been copied or moved since: the record has the place of then.
     """
-    given = last.settings.get("push") if last and last.engine == "local" else None
-    is_inside = isinstance(given, Mapping) and given.get("destination", "") is None
+    push = last.settings.get("push") if last and last.engine == "local" else None
+    is_inside = isinstance(push, Mapping) and push.get("destination", "") is None
     if last and not is_inside:
         return last.push
     return str(workspace.absolute() / "push")
