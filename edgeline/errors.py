@@ -68,7 +68,7 @@ class WorkspaceLocked(EdgelineError):
     exit_code = 5
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, names: Iterable[str]) -> str:
     """Asks whether the nearest of the known words was meant; empty if none is near."""
-    near = difflib.get_close_matches(word, known, 1)
+    near = difflib.get_close_matches(word, names, 1)
     return f"Did you mean {near[0]}?" if near else ""

@@ -284,7 +284,7 @@ _MEANINGS: Mapping[str, tuple[Meaning, ...]] = {
 
 def find_meaning(of: str, signs: str) -> Meaning | None:
     """Returns the meaning of an error of `of` by its signs; None if it is not known."""
-    return next((each for each in _MEANINGS[of] if re.search(each.signs, signs)), None)
+    return next((entry for entry in _MEANINGS[of] if re.search(entry.signs, signs)), None)
 
 
 def explain(of: str, signs: str, **values: object) -> Problem:
@@ -300,12 +300,12 @@ def walk_chain(error: BaseException) -> Iterator[BaseException]:
 
     Beam raises a copy of an exception, with the name of its stage in the message: the original stands for it.
     """
-    seen: set[int] = set()
+    ids: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
         link = waiting.pop(0)
-        if link is not None and id(link) not in seen:
-            seen.add(id(link))
+        if link is not None and id(link) not in ids:
+            ids.add(id(link))
             before = [link.__cause__, link.__context__]
             if not (hasattr(link, "_tagged_with_step") and any(before)):
                 yield link

@@ -59,8 +59,8 @@ _LIBRARIES = ("tensorflow", "keras", "tfx", "tensorflow-transform", "apache-beam
 def list_libraries() -> dict[str, str]:
     """Returns the version of each installed library by its name."""
     # Python imports the first of two with a name; half-removed ones have no name. Each access reads the file.
-    found = [each.metadata for each in reversed([*distributions()])]
-    return {metadata["Name"]: metadata["Version"] for metadata in found if "Name" in metadata}
+    entries = [package.metadata for package in reversed([*distributions()])]
+    return {metadata["Name"]: metadata["Version"] for metadata in entries if "Name" in metadata}
 
 
 def read_library_versions() -> dict[str, str]:

@@ -54,8 +54,8 @@ class History:
 
     def runs(self) -> "list[PastRun]":
         """Returns all runs of the model, newest first."""
-        _, _, known = find_known_runs(self.place)
-        return [PastRun(self, run) for run in reversed(known)]
+        _, _, records = find_known_runs(self.place)
+        return [PastRun(self, run) for run in reversed(records)]
 
     def decay(self) -> list[dict[str, Any]]:
         """Returns how production did on each newest span that it had not seen, a dictionary a run.
@@ -63,7 +63,7 @@ class History:
         Keys: run, version (in production), weeks (spans since the newest that it was trained on), examples,
         production and retrained, the accuracies of the two models on these, 0..1.
         """
-        return [vars(each) for each in find_aged([make_row(each.facts, None) for each in self.runs()[::-1]])]
+        return [vars(aged) for aged in find_aged([make_row(run.facts, None) for run in self.runs()[::-1]])]
 
     def run(self, name: str = "latest") -> "PastRun":
         """Returns the run of that id or of an unambiguous beginning of it, `latest` or `production`.
@@ -146,7 +146,7 @@ class PastRun:
         slices = self.facts.evaluation.slices if self.facts.evaluation else ()
         names = ("kind", "examples", "groups", "accuracy", "low", "high", "before")
         return [
-            {"slice": each.name, **{k: getattr(each, k) for k in names}, **each.measures} for each in slices
+            {"slice": part.name, **{k: getattr(part, k) for k in names}, **part.measures} for part in slices
         ]
 
     def served(self) -> list[dict[str, Any]]:
@@ -159,22 +159,22 @@ class PastRun:
         """
         return [
             {
-                "version": each.version,
-                "kind": each.drawn.kind,
-                "slice": each.drawn.name,
-                "answers": each.tally.answers,
-                "expected": each.tally.expected,
-                "drawn": each.tally.drawn,
-                "checked": each.drawn.examples,
-                "groups": each.drawn.groups,
-                "accuracy": each.drawn.accuracy,
-                "low": each.drawn.low,
-                "high": each.drawn.high,
-                "on_eval": each.drawn.before,
-                "doubted": each.tally.doubted,
-                "doubted_right": each.tally.doubted_right,
+                "version": item.version,
+                "kind": item.drawn.kind,
+                "slice": item.drawn.name,
+                "answers": item.tally.answers,
+                "expected": item.tally.expected,
+                "drawn": item.tally.drawn,
+                "checked": item.drawn.examples,
+                "groups": item.drawn.groups,
+                "accuracy": item.drawn.accuracy,
+                "low": item.drawn.low,
+                "high": item.drawn.high,
+                "on_eval": item.drawn.before,
+                "doubted": item.tally.doubted,
+                "doubted_right": item.tally.doubted_right,
             }
-            for each in list_served(self.facts.served, self.facts.pushed)
+            for item in list_served(self.facts.served, self.facts.pushed)
         ]
 
     def predictions(self) -> list[dict[str, Any]]:
@@ -257,7 +257,7 @@ class PastRun:
             raise UsageError(
                 f"Run {self.id} had no step {name!r}.", f"Its steps: {', '.join(steps)}.", "Name one of them."
             )
-        outputs = {each.output: each.uri for each in self.facts.run.artifacts if each.step == name}
+        outputs = {item.output: item.uri for item in self.facts.run.artifacts if item.step == name}
         return PastStep(name, steps[name].state, steps[name].seconds, outputs, self)
 
 
@@ -366,14 +366,14 @@ class Model:
         check_kind(self.bundle)
         try:
             for example in read_inputs(Path(path).expanduser(), self.bundle.contract):
-                asked, found = answer(example, self.bundle)
-                ranked = found.ranked if found else {}
+                checked, answered = answer(example, self.bundle)
+                ranked = answered.ranked if answered else {}
                 yield {
-                    "input": asked.place,
+                    "input": checked.place,
                     "label": next(iter(ranked), None),
                     "probabilities": ranked,
-                    "unlike": found.unlike if found else None,
-                    "problem": asked.problem or None,
+                    "unlike": answered.unlike if answered else None,
+                    "problem": checked.problem or None,
                 }
         except OSError as error:
             raise EdgelineError.from_problem(describe(error)) from error

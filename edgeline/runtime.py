@@ -103,19 +103,19 @@ class Bundle:
 
 
 def load_bundle(
-    manifest: Manifest, read: Callable[[str], bytes], variant: str | None = None, every: bool = False
+    manifest: Manifest, read_file: Callable[[str], bytes], variant: str | None = None, every: bool = False
 ) -> Bundle:
     """Loads the files of a bundle.
 
     Args:
         manifest: Its manifest.
-        read: Reads a file of the bundle by its path, and checks it, as `Release.read` does.
+        read_file: Reads a file of the bundle by its path, and checks it, as `Release.read` does.
         variant: The variant that answers; by default the one that phones run.
         every: Whether the other variants are loaded too.
 
     Raises UsageError if the release has no such variant, and EdgelineError if a file is damaged.
     """
-    names = {each.name: each.file for each in manifest.variants}
+    names = {variant.name: variant.file for variant in manifest.variants}
     first = variant or manifest.default_variant
     if first not in names:
         raise UsageError(
@@ -123,15 +123,15 @@ def load_bundle(
             f"Its variants are {', '.join(names)}.",
             f"Leave it out to use {manifest.default_variant}, which phones run.",
         )
-    contract, models = json.loads(read(PREPROCESSING)), {}
+    contract, models = json.loads(read_file(PREPROCESSING)), {}
     scratch = tempfile.TemporaryDirectory(prefix="edgeline-models-")
     with scratch as folder, add_path_to_errors(Path(folder)), silence_stderr():
         for name in dict.fromkeys((first, *(names if every else ()))):
             # The interpreter trusts and maps its file, so it gets a copy of the checked bytes.
             path = Path(folder, f"{name}.tflite")
-            path.write_bytes(read(names[name]))
+            path.write_bytes(read_file(names[name]))
             models[name] = EdgeModel(path)
-    return Bundle(manifest, contract, parse_labels(read(LABELS), LABELS, models[first].classes), models)
+    return Bundle(manifest, contract, parse_labels(read_file(LABELS), LABELS, models[first].classes), models)
 
 
 class Refused(EdgelineError):
@@ -228,12 +228,12 @@ class Phone:
             UsageError: Its place is not a URL, or another model has taken the folder `keep` meanwhile.
         """
         self._read_seen()
-        now, seen = now or datetime.now(timezone.utc), self._seen
+        now, last = now or datetime.now(timezone.utc), self._seen
         pointer, key = self._read_pointer()
         release = pointer.choose(self.client)
         self._check_pointer(pointer, release, now)
-        version, digest, epoch = release.version, release.manifest_sha256, seen.epoch if seen else 0
-        if seen and self.bundle and seen.release.manifest_sha256 == digest:
+        version, digest, epoch = release.version, release.manifest_sha256, last.epoch if last else 0
+        if last and self.bundle and last.release.manifest_sha256 == digest:
             self._write(_Seen(key, pointer, epoch, self.client, release))
             return False
         raw = self._fetch(f"{version}/{MANIFEST}")
@@ -268,14 +268,14 @@ class Phone:
         return True
 
     def _read_seen(self) -> _Seen | None:
-        seen = _SEEN.find_readable(self._keep)
-        if seen and seen.pointer.model != self._model:
+        last = _SEEN.find_readable(self._keep)
+        if last and last.pointer.model != self._model:
             raise UsageError(
-                f"The folder {self._keep} belongs to the model {seen.pointer.model}, not to {self._model}.",
+                f"The folder {self._keep} belongs to the model {last.pointer.model}, not to {self._model}.",
                 "What a phone remembers of one model would make it refuse releases of another.",
                 f"Pass a folder of its own: keep={str(self._keep / self._model)!r}.",
             )
-        return seen
+        return last
 
     def _read_pointer(self) -> tuple[Pointer, str | None]:
         required = self._key or (self._seen.key if self._seen else None)
@@ -290,21 +290,21 @@ class Phone:
         return pointer, key
 
     def _check_pointer(self, pointer: Pointer, release: Production, now: datetime) -> None:
-        seen, version = self._seen.pointer if self._seen else None, release.version
+        last, version = self._seen.pointer if self._seen else None, release.version
         if pointer.model != self._model:
             raise Refused("other", f"The store has the model {pointer.model}, not {self._model}.")
         if parse_time(pointer.issued) > now + _CLOCKS_APART:
             raise Refused("clock", f"The pointer was signed at {pointer.issued}; here it is {now:%F %T}.")
         if now >= parse_time(pointer.expires):
             raise Refused("stale", f"The pointer expired at {pointer.expires}; here it is {now:%F %T}.")
-        if self._seen is None or seen is None:
+        if self._seen is None or last is None:
             return
-        changed = (pointer.production, pointer.candidate) != (seen.production, seen.candidate)
-        if pointer.counter < seen.counter or (pointer.counter == seen.counter and changed):
-            found = f"An old pointer was replayed: its counter is {pointer.counter}, {seen.counter} was seen."
+        changed = (pointer.production, pointer.candidate) != (last.production, last.candidate)
+        if pointer.counter < last.counter or (pointer.counter == last.counter and changed):
+            found = f"An old pointer was replayed: its counter is {pointer.counter}, {last.counter} was seen."
             raise Refused("replayed", found)
         before = self._seen.release.version
-        if version < before and pointer.rollbacks <= seen.rollbacks:
+        if version < before and pointer.rollbacks <= last.rollbacks:
             found = f"Version {version} is lower than {before}, and no rollback was signed."
             raise Refused("lower", found)
 
@@ -336,10 +336,10 @@ class Phone:
         entries = {entry.path: entry for entry in listed}
         return load_bundle(manifest, lambda name: _check((folder / name).read_bytes(), name, entries[name]))
 
-    def _write(self, seen: _Seen) -> None:
-        if seen != self._seen:
-            _SEEN.write(self._keep, seen)
-            self._seen = seen
+    def _write(self, last: _Seen) -> None:
+        if last != self._seen:
+            _SEEN.write(self._keep, last)
+            self._seen = last
 
     def _fetch(self, path: str) -> bytes:
         try:

@@ -186,8 +186,8 @@ def _read_layer(option: str, source: str, profiles: Path | None) -> Mapping[Any,
     except yaml.YAMLError as error:
         return f"{option} {_escape(source)}: {_cut_first_line(error)}."
     except (OSError, ValueError):  # ValueError is for a null byte in the name
-        known = f"; the named profiles are {', '.join(named)}" if named else ""
-        return f"{option} {_escape(source)}: no readable file{known}. {suggest(source, named)}".rstrip()
+        choices = f"; the named profiles are {', '.join(named)}" if named else ""
+        return f"{option} {_escape(source)}: no readable file{choices}. {suggest(source, named)}".rstrip()
     if not isinstance(layer, Mapping | None):
         return f"{option} {_escape(source)}: it is not a mapping of settings."
     return layer or {}
@@ -202,7 +202,7 @@ def _cut_first_line(error: yaml.YAMLError) -> str:
 def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: Tree) -> list[str]:
     """Returns a sentence per mistake: dotted key, value, layer, what is allowed, and the nearest name."""
     nodes = walk(schema, schema)
-    known = {name: describe_allowed(schema, node) for name, node in nodes if "properties" not in node}
+    rules = {name: describe_allowed(schema, node) for name, node in nodes if "properties" not in node}
     sentences = []
     mistakes = error.errors(include_url=False)
     deeper = {mistake["loc"][:depth] for mistake in mistakes for depth in range(1, len(mistake["loc"]))}
@@ -216,9 +216,9 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
         value = "it" if keys[0] == "alerts" or "secrets" in keys else _cut(repr(mistake["input"]))
         where = f" (from {tree.origin(dotted)})"
         if is_unknown:
-            sentences.append(f"{dotted}: there is no such setting{where}.{suggest_key(dotted, known)}")
+            sentences.append(f"{dotted}: there is no such setting{where}.{suggest_key(dotted, rules)}")
             continue
-        allowed = next((known[pattern] for pattern in match_patterns(keys) if pattern in known), None)
+        allowed = next((rules[pattern] for pattern in match_patterns(keys) if pattern in rules), None)
         if mistake["type"] in ("value_error", "assertion_error"):
             reason = str(mistake["msg"]).removeprefix("Value error, ")
         elif mistake["type"] == "missing":
@@ -226,7 +226,7 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
         elif allowed:
             reason = f"{value} is not {allowed}"
         else:
-            group = [key for key in known if key.startswith(f"{dotted}.") and "[]" not in key]
+            group = [key for key in rules if key.startswith(f"{dotted}.") and "[]" not in key]
             reason = f"{value} is not a group of settings: {', '.join(group)}"
         one_of = mistake["ctx"]["expected"] if mistake["type"] == "literal_error" else ""
         hint = suggest(str(mistake["input"]), re.findall("'(.*?)'", one_of))
@@ -241,9 +241,9 @@ def match_patterns(keys: Sequence[str]) -> list[str]:
     return [re.sub(r"\.\d+(?=\.|$)", "[]", pattern) for pattern in (".".join(keys), *patterns)]
 
 
-def suggest_key(dotted: str, known: Collection[str]) -> str:
+def suggest_key(dotted: str, settings: Collection[str]) -> str:
     """Returns a sentence with the nearest of the known keys, or with all keys of the same group."""
-    names = [name for name in known if "[]" not in name and "*" not in name]
+    names = [name for name in settings if "[]" not in name and "*" not in name]
     groups = list(dict.fromkeys(name.partition(".")[0] for name in names))
     if "." not in dotted and (near := difflib.get_close_matches(dotted, groups, 1)):
         return f" Did you mean {near[0]}?"
@@ -312,9 +312,9 @@ def describe_allowed(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
     if kind == "object":
         if "properties" in node:
             return f"{{{', '.join(node['properties'])}}}"
-        each = f"each value {describe_allowed(schema, node['additionalProperties'])}"
+        entry = f"each value {describe_allowed(schema, node['additionalProperties'])}"
         if "propertyNames" in node:
-            each = f"each name {describe_allowed(schema, node['propertyNames'])}, {each}"
-        return f"a mapping, {{name: value}}, {each}"
+            entry = f"each name {describe_allowed(schema, node['propertyNames'])}, {entry}"
+        return f"a mapping, {{name: value}}, {entry}"
     text = "a path" if node.get("format") else "a text"
     return {"boolean": "true or false", "null": "null", "string": text}[str(kind)]

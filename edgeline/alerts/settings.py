@@ -85,5 +85,5 @@ class AlertSettings(Group):
     @property
     def channels(self) -> tuple[Channel, ...]:
         """Returns the channels that are set."""
-        given = zip(get_args(Channel), (self.webhook, self.email.host, self.command), strict=True)
-        return tuple(channel for channel, setting in given if setting)
+        pairs = zip(get_args(Channel), (self.webhook, self.email.host, self.command), strict=True)
+        return tuple(channel for channel, setting in pairs if setting)

@@ -74,11 +74,11 @@ def look_at_workspace(
     `not_begun` is the problem that kept a run from beginning, and `unchanged` is true after a run that found
     nothing new; such runs have no record.
     """
-    workspace, known = workspace.absolute(), read_all(workspace)
-    runs = [item for item in known if item[1].workload == model and item[1].outcome != "running"]
+    workspace, records = workspace.absolute(), read_all(workspace)
+    runs = [item for item in records if item[1].workload == model and item[1].outcome != "running"]
     history = [find_written_facts(run, folder) or Facts(run) for folder, run in runs[-1 - COMPARED :]]
     page = runs[-1][0].path / archive.PAGE if runs else None
-    unrecorded = 1 + max((run.number for _, run in known), default=0)
+    unrecorded = 1 + max((run.number for _, run in records), default=0)
     if not_begun is not None:
         run = Run(id="", workload=model, number=unrecorded, outcome="failed", error=not_begun)
         history.append(Facts(run))
@@ -100,13 +100,13 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
 
     `now` is the run that ends, in case its record could not be written.
     """
-    known, push = [facts for _, facts in archive.read_all(root)], root.parent.parent
+    records, push = [facts for _, facts in archive.read_all(root)], root.parent.parent
     if now is not None:
-        number, others = archive.choose_number(now.id, known), [f for f in known if f.run.id != now.id]
-        written = (f for f in known if (f.run.id, f.run.outcome) == (now.id, now.outcome))
-        current = next(written, Facts(now))
-        known = [*others, replace(current, run=replace(current.run, number=number))]
-    history = [facts for facts in known if facts.run.outcome != "running"]
+        number, others = archive.choose_number(now.id, records), [f for f in records if f.run.id != now.id]
+        own = (f for f in records if (f.run.id, f.run.outcome) == (now.id, now.outcome))
+        current = next(own, Facts(now))
+        records = [*others, replace(current, run=replace(current.run, number=number))]
+    history = [facts for facts in records if facts.run.outcome != "running"]
     return Situation(
         model=root.name,
         history=history,
@@ -152,22 +152,22 @@ def _send_changes(settings: AlertSettings, situation: Situation) -> tuple[Mappin
     is_kept = not warnings
     for name, failure in failures.items():
         if failure:
-            kept = " It is kept for the next run." if is_kept and queues[name] else ""
-            warnings.append(f"The alert was not sent by {name}: {failure}.{kept}")
+            note = " It is kept for the next run." if is_kept and queues[name] else ""
+            warnings.append(f"The alert was not sent by {name}: {failure}.{note}")
     return still_open, warnings
 
 
 def compare(
-    known: Mapping[str, Trouble], troubles: Mapping[str, Trouble | None], number: int
+    earlier: Mapping[str, Trouble], troubles: Mapping[str, Trouble | None], number: int
 ) -> tuple[tuple[Trouble, ...], tuple[str, ...], dict[str, Trouble]]:
     """Returns the troubles that are new or differ from before, those that are over, and those open now.
 
     `number` is that of the last run. A run that could not begin has no record: its trouble stays open
     until a later run has ended, also one that found nothing new.
     """
-    still_open, new, over = dict(known), list[Trouble](), list[str]()
+    still_open, new, over = dict(earlier), list[Trouble](), list[str]()
     for name, trouble in troubles.items():
-        before = known.get(name)
+        before = earlier.get(name)
         if before is not None and name == RUN and number < before.number:
             continue
         if trouble is not None and (before is None or before.same != trouble.same):

@@ -90,7 +90,7 @@ def _check_end(last: Facts, situation: Situation) -> Findings:
         failed = [
             (gate.gate, gate.slices, gate.features, gate.spans) for gate in last.gates if not gate.passed
         ]
-        same = failed if any(each[1:] != ((), (), ()) for each in failed) else reasons
+        same = failed if any(verdict[1:] != ((), (), ()) for verdict in failed) else reasons
         what = summarise(run) if run.has_pushed else Outcome(run.outcome).headline(run.workload, None, stays)
         why = tuple(filter(None, (*reasons, problem.why)))
         # The step that says it does not know the workspace.
@@ -158,11 +158,11 @@ def _check_releases(situation: Situation, settings: AlertSettings, now: datetime
         do = "Check that new data arrives, and that the timer still starts runs."
         yield "stale", Trouble(old, do=do, same=since) if old else None
     if manifest:
-        left = parse_time(manifest.expires) - now
-        word = "expires" if left > timedelta() else "expired"
+        remaining = parse_time(manifest.expires) - now
+        word = "expires" if remaining > timedelta() else "expired"
         what = f"Version {manifest.version}, in production, {word} at {manifest.expires}."
         why = ("After that, phones should no longer trust it. Push a new version.",)
-        is_soon = left <= timedelta(days=settings.expiry_days)
+        is_soon = remaining <= timedelta(days=settings.expiry_days)
         yield "expiry", Trouble(what, why, same=f"{manifest.version} {word}") if is_soon else None
 
     do = f"edgeline renew {situation.place}"
@@ -184,7 +184,7 @@ def _check_disks(situation: Situation, min_gb: float) -> Findings:
     """Checks the disk with the least free space."""
     folders = [folder for folder in situation.folders if folder.is_dir()]
     if folders:
-        free, folder = min((shutil.disk_usage(each).free / 1e9, each) for each in folders)
+        free, folder = min((shutil.disk_usage(folder).free / 1e9, folder) for folder in folders)
         what = f"{free:.1f} GB are free on the disk of {folder}."
         do = f"edgeline gc --keep 8 --dry-run {situation.place}"
         yield "disk", Trouble(what, do=do) if free < min_gb else None

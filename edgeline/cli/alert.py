@@ -102,11 +102,11 @@ def send_alerts(
     if store is None and not workspace.is_dir():
         why, do = "It has no runs to check.", "Pass another --workspace DIR, or a --store DIR_OR_URL."
         raise UsageError(f"There is no workspace {workspace}.", why, do)
-    known = _find_models(workspace, store, push) if look_further is None else {model}
-    if model not in known:
+    models = _find_models(workspace, store, push) if look_further is None else {model}
+    if model not in models:
         raise UsageError(
             f"There is no run and no release of {model} in {store or workspace}.",
-            f"It has those of {', '.join(sorted(known))}." if known else "It has none of any model.",
+            f"It has those of {', '.join(sorted(models))}." if models else "It has none of any model.",
             "Name the model with --workload, or the right place with --workspace or --store.",
         )
     look = partial(look_at_workspace, workspace, model, push)

@@ -47,15 +47,15 @@ def diff(first: str, second: str, place: Place, as_json: bool) -> int:
     if not as_json:
         for line in _format_lines(comparison):
             say(line.replace("\u00a0", " "))
-    written = True
+    has_page = True
     try:
         archive.write_file(page, render_diff(comparison, [run.link for run in runs]).encode())
     except OSError as error:  # The comparison itself can be read without its page.
-        written = False
+        has_page = False
         note(f"The page {page} was not written: {error.strerror or error}.")
     if as_json:
-        print_json(_make_document(comparison, str(page) if written else None))
-    elif written:
+        print_json(_make_document(comparison, str(page) if has_page else None))
+    elif has_page:
         say(f"Page: {page}")
     return 0
 

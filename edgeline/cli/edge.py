@@ -44,7 +44,7 @@ def bench(version: int | None, adb: bool, tool: Path | None, place: Place, as_js
     folder = PushFolder(locate(root))
     release = store.get(root, model, version)
     with TemporaryDirectory(prefix="edgeline-models-") as scratch:
-        files = {each.name: Path(scratch, each.file) for each in release.manifest.variants}
+        files = {variant.name: Path(scratch, variant.file) for variant in release.manifest.variants}
         for path in files.values():
             path.write_bytes(release.read(path.name))
         machine, speeds = bench_on_phone(files, tool) if adb else _bench_here(release, files)

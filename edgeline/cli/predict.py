@@ -47,7 +47,7 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     bundle = load_bundle(release.manifest, release.read, variant, explain)
     check_kind(bundle)
     places = [Path(name) for name in files]
-    paths = [path for each in places for path in find_inputs(each, bundle.contract)]
+    paths = [path for place in places for path in find_inputs(place, bundle.contract)]
     clipped: Counter[str] = Counter()
     answers = _predict_files(paths, bundle, clipped)
     if as_json:
@@ -71,10 +71,10 @@ def _predict_files(paths: Sequence[Path], bundle: Bundle, clipped: Counter[str])
     for path in _track(paths):
         has_examples = False
         try:
-            for each in read_inputs(path, bundle.contract):
+            for example in read_inputs(path, bundle.contract):
                 has_examples = True
-                clipped.update(each.clipped)
-                yield answer(each, bundle)
+                clipped.update(example.clipped)
+                yield answer(example, bundle)
             if not has_examples:
                 rows = bundle.contract.get("readings", 1)
                 yield Input(str(path), problem=f"It has too few rows: an answer is of {rows:,}."), None
@@ -98,18 +98,18 @@ def _track(paths: Sequence[Path]) -> Iterable[Path]:
 def _print_lines(answers: Iterable[Answered], bundle: Bundle, explain: bool) -> int:
     problems: dict[str, list[Input]] = {}
     pictures: set[Path] = set()
-    for example, found in answers:
-        if found is None:
+    for example, answered in answers:
+        if answered is None:
             problems.setdefault(example.fault or example.problem, []).append(example)
             continue
-        (label, score), *others = found.ranked.items()
+        (label, score), *others = answered.ranked.items()
         rest = ", ".join(f"{name} {value:.2f}" for name, value in others[:4])
-        said = f"{example.place}: {label} {score:.2f}" + (f"  ({rest})" if rest else "")
-        if found.is_unlike:
-            said += f"  unlike what it was trained on ({found.unlike:.2f})"
-        say(said)
+        text = f"{example.place}: {label} {score:.2f}" + (f"  ({rest})" if rest else "")
+        if answered.is_unlike:
+            text += f"  unlike what it was trained on ({answered.unlike:.2f})"
+        say(text)
         if explain:
-            for line in _explain(example, found, bundle, pictures):
+            for line in _explain(example, answered, bundle, pictures):
                 say(f"  {line}")
     for first, *more in problems.values():
         note(f"{first.place}: {first.problem}")
@@ -120,19 +120,19 @@ def _print_lines(answers: Iterable[Answered], bundle: Bundle, explain: bool) -> 
     return sum(map(len, problems.values()))
 
 
-def _explain(example: Input, found: Answer, bundle: Bundle, pictures: set[Path]) -> Iterator[str]:
-    tensor, scores = found.tensor, found.scores
+def _explain(example: Input, answered: Answer, bundle: Bundle, pictures: set[Path]) -> Iterator[str]:
+    tensor, scores = answered.tensor, answered.scores
     values = f"{tensor.min():g} to {tensor.max():g}, mean {tensor.mean():.4g}"
     yield f"read as {tensor.dtype} {list(tensor.shape)}, {values}"
     width = max(map(len, bundle.labels))
     yield " " * width + "".join(f"{name:>9}" for name in scores)
     for number, label in enumerate(bundle.labels):
-        yield f"{label:<{width}}" + "".join(f"{each[0, number]:>9.4f}" for each in scores.values())
-    if (path := _write_picture(example, found, bundle, pictures)) is not None:
+        yield f"{label:<{width}}" + "".join(f"{values[0, number]:>9.4f}" for values in scores.values())
+    if (path := _write_picture(example, answered, bundle, pictures)) is not None:
         yield f"{path}: the photo, the input of the model, and in red what the answer depends on"
 
 
-def _write_picture(example: Input, found: Answer, bundle: Bundle, pictures: set[Path]) -> Path | None:
+def _write_picture(example: Input, answered: Answer, bundle: Bundle, pictures: set[Path]) -> Path | None:
     """Writes the picture that explains a photo's answer into the current folder; None for other examples.
 
     `pictures` are the paths that were written before.
@@ -142,12 +142,12 @@ def _write_picture(example: Input, found: Answer, bundle: Bundle, pictures: set[
     from edgeline.edge.explain import draw_picture, measure_occlusion
 
     name, model = next(iter(bundle.models.items()))
-    drops = measure_occlusion(model.predict, found.tensor, int(found.scores[name][0].argmax()))
+    drops = measure_occlusion(model.predict, answered.tensor, int(answered.scores[name][0].argmax()))
     stem = Path(example.place).stem
     names = (Path(f"{stem}{end}.explained.png") for end in chain([""], (f"-{n}" for n in count(2))))
     path = next(name for name in names if name not in pictures)
     pictures.add(path)
-    write_file(path, draw_picture(example.content, found.tensor, drops))
+    write_file(path, draw_picture(example.content, answered.tensor, drops))
     return path
 
 
@@ -155,36 +155,36 @@ def _print_csv(answers: Iterable[Answered], bundle: Bundle) -> int:
     writer, failed = csv.writer(sys.stdout, lineterminator="\n"), 0
     also = ["unlike"] if next(iter(bundle.models.values())).has_unlike else []
     writer.writerow(("input", "label", "probability", *bundle.labels, *also, "problem"))
-    for example, found in answers:
-        if found is None:
+    for example, answered in answers:
+        if answered is None:
             writer.writerow((example.place, "", "", *("" for _ in (*bundle.labels, *also)), example.problem))
             failed += 1
             continue
-        label, probability = next(iter(found.ranked.items()))
-        each = (found.ranked[name] for name in bundle.labels)
-        writer.writerow((example.place, label, probability, *each, *(found.unlike for _ in also), ""))
+        label, probability = next(iter(answered.ranked.items()))
+        shares = (answered.ranked[name] for name in bundle.labels)
+        writer.writerow((example.place, label, probability, *shares, *(answered.unlike for _ in also), ""))
     return failed
 
 
 def _print_json(answers: Sequence[Answered], bundle: Bundle, explain: bool) -> int:
     entries, pictures = [], set[Path]()
-    for example, found in answers:
+    for example, answered in answers:
         entry: dict[str, Any] = {"input": example.place, "problem": example.problem or None}
         if example.clipped:
             entry["clipped"] = example.clipped
-        if found is not None:
-            entry |= {"label": next(iter(found.ranked)), "probabilities": found.ranked}
-            if found.unlike is not None:
-                entry["unlike"] = found.unlike
+        if answered is not None:
+            entry |= {"label": next(iter(answered.ranked)), "probabilities": answered.ranked}
+            if answered.unlike is not None:
+                entry["unlike"] = answered.unlike
             if explain:
                 entry["variants"] = {
                     name: dict(zip(bundle.labels, map(float, scores[0]), strict=True))
-                    for name, scores in found.scores.items()
+                    for name, scores in answered.scores.items()
                 }
-                path = _write_picture(example, found, bundle, pictures)
+                path = _write_picture(example, answered, bundle, pictures)
                 entry["picture"] = None if path is None else str(path)
         entries.append(entry)
     manifest = bundle.manifest
     about = {"model": manifest.model, "version": manifest.version, "variant": next(iter(bundle.models))}
     print_json({**about, **{key: getattr(manifest, key) for key in TERMS}, "answers": entries})
-    return sum(found is None for _, found in answers)
+    return sum(answered is None for _, answered in answers)

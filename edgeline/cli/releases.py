@@ -48,13 +48,13 @@ def status(place: Place, as_json: bool) -> int:
     if place.store and isinstance(where.root, Path) and not where.root.is_dir():
         raise make_missing_model_error(where, model)
     release, rollout = store.current(root, model), store.find_rollout(root, model)
-    known = _find_own(last, root, place)
-    if known and not Sources.of(known).quarantine:  # one that never read the data says nothing of phones
+    chosen = _find_own(last, root, place)
+    if chosen and not Sources.of(chosen).quarantine:  # one that never read the data says nothing of phones
         earlier = reversed(read_runs(place.workspace, model))
-        known = next((run for run in earlier if Sources.of(run).quarantine), None)
-    served = closing.find_served(known, release.version) if known and release else None
+        chosen = next((run for run in earlier if Sources.of(run).quarantine), None)
+    served = closing.find_served(chosen, release.version) if chosen and release else None
     tried = rollout and rollout.candidate
-    tried_served = closing.find_served(known, tried.version, tried.version) if known and tried else None
+    tried_served = closing.find_served(chosen, tried.version, tried.version) if chosen and tried else None
     wrong, pointer = None, None
     try:
         pointer, _ = read_signed(where, model) or (None, None)
@@ -194,8 +194,8 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
     folder, run = find_run(place.workspace, run_id, place.workload)
     facts = read_details(folder, run)
     if as_json:
-        found = to_builtins(facts)
-        print_json({**found.pop("run"), "facts": found})
+        document = to_builtins(facts)
+        print_json({**document.pop("run"), "facts": document})
         return 0
     width = find_terminal_width()
     say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")

@@ -39,19 +39,19 @@ def name_program() -> str:
     return shlex.quote(str(own))
 
 
-def make_rewriter(given: Sequence[str], find: Callable[[str], click.Command | None]) -> Callable[[str], str]:
+def make_rewriter(argv: Sequence[str], find: Callable[[str], click.Command | None]) -> Callable[[str], str]:
     """Returns a function that rewrites the commands in a text to those that have to be typed.
 
-    `given` are the arguments of the running command; `find` returns a command by its name, None where there
+    `argv` are the arguments of the running command; `find` returns a command by its name, None where there
     is none.
     """
-    names = (*_PLACES, *(_CLUSTER if _ON_CLUSTER in given[:1] else _MODEL[:1]))
-    typed = list(_read_options(given, names))
+    names = (*_PLACES, *(_CLUSTER if _ON_CLUSTER in argv[:1] else _MODEL[:1]))
+    typed = list(_read_options(argv, names))
 
     def names_model(command: click.Command | None, action: str) -> bool:
         if isinstance(command, click.Group):
             command = command.commands.get(action)
-        return any((each.opts[0], each.metavar) == _MODEL for each in (command.params if command else ()))
+        return any((param.opts[0], param.metavar) == _MODEL for param in (command.params if command else ()))
 
     def replace(match: re.Match[str]) -> str:
         name, _, action = match["words"].partition(" ")
@@ -63,7 +63,7 @@ def make_rewriter(given: Sequence[str], find: Callable[[str], click.Command | No
             command, words, rest = command.commands[action], [name, action], match["rest"]
         accepted = {option for parameter in command.params for option in parameter.opts}
         usable = (*_PLACES, *(_CLUSTER if name == _ON_CLUSTER else ()))
-        if names_model(command, "") and names_model(find("".join(given[:1])), "".join(given[1:2])):
+        if names_model(command, "") and names_model(find("".join(argv[:1])), "".join(argv[1:2])):
             usable += _MODEL[:1]
         added = [
             f"{option} {shlex.quote(value)}"
@@ -148,8 +148,8 @@ def _print(stream: TextIO, text: str, style: str = "", part: slice = slice(None)
         # See no-color.org.
         if style and line[part] and not os.environ.get("NO_COLOR"):
             start, end, _ = part.indices(len(line))
-            shown = click.style(line[start:end], style.split()[-1], bold="bold" in style or None)
-            line = f"{line[:start]}{shown}{line[end:]}"
+            styled = click.style(line[start:end], style.split()[-1], bold="bold" in style or None)
+            line = f"{line[:start]}{styled}{line[end:]}"
     stream.write(line + "\n")
 
 

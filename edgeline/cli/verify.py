@@ -126,7 +126,7 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
         return [], "golden vectors were not run: ai-edge-litert is not installed here"
     loaded = load_bundle(manifest, lambda name: read_bytes(bundle / name), every=True)
     problems = find_golden_problems(vectors, loaded.contract, loaded.models)
-    files = ", ".join(each.name for each in manifest.variants)
+    files = ", ".join(variant.name for variant in manifest.variants)
     return problems, f"{len(vectors.contents)} golden vectors pass, tensors and the scores of {files}"
 
 

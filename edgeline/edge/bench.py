@@ -44,26 +44,26 @@ def bench_on_phone(files: Mapping[str, Path], tool: Path | None) -> tuple[Machin
             "Build or download it (tensorflow/lite/tools/benchmark), and pass it with --tool FILE.",
         )
     properties = ("ro.product.manufacturer", "ro.product.model", "ro.board.platform")
-    named = [_call_adb("shell", f"getprop {each}").strip() for each in properties]
+    named = [_call_adb("shell", f"getprop {name}").strip() for name in properties]
     system = _call_adb("shell", "getprop ro.build.version.release").strip()
     speeds = {name: _bench_file_on_phone(path) for name, path in files.items()}
     return Machine(" ".join(filter(None, named)), f"benchmark_model, Android {system}"), speeds
 
 
 def _bench_file_on_phone(file: Path) -> Speed:
-    there = TOOL.parent / f"edgeline-{file.name}"
-    _call_adb("push", str(file), str(there))
+    remote = TOOL.parent / f"edgeline-{file.name}"
+    _call_adb("push", str(file), str(remote))
     try:
         one, two = (
             _call_adb(
                 "shell",
-                f"{TOOL} --graph={there} --num_threads={threads} --warmup_runs={WARM_UP} --num_runs={RUNS}"
+                f"{TOOL} --graph={remote} --num_threads={threads} --warmup_runs={WARM_UP} --num_runs={RUNS}"
                 " 2>&1",
             )
             for threads in (1, 2)
         )
     finally:
-        _call_adb("shell", f"rm -f {there}")
+        _call_adb("shell", f"rm -f {remote}")
     first, memory = _FIRST.search(one), _MEMORY.search(one)
     return Speed(
         latency=_read_latency(one, file.name),
@@ -89,15 +89,15 @@ def _read_latency(output: str, file: str) -> Latency:
 def _call_adb(*arguments: str) -> str:
     """Calls adb; returns what it prints."""
     try:
-        done = subprocess.run(
+        call = subprocess.run(
             ["adb", *arguments], capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
         failed = f"did not end within {_TIMEOUT_S} s"
     else:
-        if not done.returncode:
-            return done.stdout
-        failed = f"ended with exit code {done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}"
+        if not call.returncode:
+            return call.stdout
+        failed = f"ended with exit code {call.returncode}: {(call.stderr or call.stdout).strip()[-500:]}"
     raise EdgelineError(
         f"`adb {' '.join(arguments)}` {failed}.",
         "Files are timed on one phone that is connected, with USB debugging allowed.",

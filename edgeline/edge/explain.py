@@ -44,11 +44,11 @@ def draw_picture(photo: bytes, image: NDArray[np.uint8], drops: NDArray[np.float
         whole = ImageOps.pad(
             decode_upright(opened, read_orientation(opened), 2 * _PANEL).convert("RGB"), side
         )
-    seen = Image.fromarray(image[0].squeeze()).convert("RGB").resize(side, Image.Resampling.NEAREST)
+    view = Image.fromarray(image[0].squeeze()).convert("RGB").resize(side, Image.Resampling.NEAREST)
     strength = np.clip(drops / max(float(drops.max()), 1e-6), 0, 1) * 200
     mask = Image.fromarray(strength.astype(np.uint8)).resize(side, Image.Resampling.BILINEAR)
     panels = Image.new("RGB", (3 * _PANEL, _PANEL))
-    for number, panel in enumerate((whole, seen, Image.composite(Image.new("RGB", side, "red"), seen, mask))):
+    for number, panel in enumerate((whole, view, Image.composite(Image.new("RGB", side, "red"), view, mask))):
         panels.paste(panel, (number * _PANEL, 0))
     png = io.BytesIO()
     panels.save(png, "PNG")

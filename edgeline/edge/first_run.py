@@ -48,17 +48,17 @@ def _run_first(tflite: Path) -> FirstRun:
             env={**os.environ, "PYTHONPATH": path},
         )
     except subprocess.TimeoutExpired:
-        ended = f"gave no answer in {_TIMEOUT_S} s"
+        end = f"gave no answer in {_TIMEOUT_S} s"
     else:
         if result.returncode == 0:
             first: FirstRun = decode(result.stdout.encode(), FirstRun)
             return first
         name, _, text = "".join(result.stderr.splitlines()[-1:]).partition(": ")  # of the error
-        ended = f"ended with exit code {result.returncode}: {(text or name).rstrip('.')}"
+        end = f"ended with exit code {result.returncode}: {(text or name).rstrip('.')}"
         if result.returncode < 0:
-            ended = f"was ended by {signal.Signals(-result.returncode).name}"
+            end = f"was ended by {signal.Signals(-result.returncode).name}"
     raise EdgelineError(
-        f"A process that ran {tflite.name} once {ended}.",
+        f"A process that ran {tflite.name} once {end}.",
         "An app that opens this file would end in the same way.",
         "Convert the model again; leave its variant out of edge.variants if that does not help.",
     )

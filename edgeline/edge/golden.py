@@ -74,7 +74,7 @@ def read_vectors(bundle: Location) -> Vectors | None:
         shape = (len(about.examples), *about.shape)
         dtype = np.dtype(about.dtype).newbyteorder("<")
         tensors = np.frombuffer(read_bytes(folder / TENSORS), dtype).reshape(shape)
-        contents = [read_bytes(folder / each.file) if each.file else each.content for each in about.examples]
+        contents = [read_bytes(folder / e.file) if e.file else e.content for e in about.examples]
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise EdgelineError(
             f"{folder} cannot be read: {error}.",

@@ -47,7 +47,7 @@ def find_problems(report: FileReport, variant: str) -> list[str]:
     if report.custom_ops:
         reasons.append(f"The file has custom operations, unknown to phones: {', '.join(report.custom_ops)}.")
     for kind, tensors in (("input", report.inputs), ("output", report.outputs)):
-        if sum(kind == "input" or each.name != UNLIKE for each in tensors) != 1:
+        if sum(kind == "input" or tensor.name != UNLIKE for tensor in tensors) != 1:
             reasons.append(f"The file has {len(tensors)} {kind}s instead of one.")
         for tensor in tensors:
             reasons.extend(_find_tensor_problems(kind, tensor, expected))

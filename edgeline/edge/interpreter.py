@@ -160,9 +160,9 @@ class EdgeModel:
             with self._lock:  # two threads would take each other's answers
                 self._interpreter.set_tensor(self._input["index"], values)
                 self._interpreter.invoke()
-                answers = [self._interpreter.get_tensor(each["index"]) for each in self._outputs]
+                answers = [self._interpreter.get_tensor(output["index"]) for output in self._outputs]
             probabilities[row], *others = (
-                _dequantise(tensor, each)[0] for tensor, each in zip(answers, self._outputs, strict=True)
+                _dequantise(tensor, output)[0] for tensor, output in zip(answers, self._outputs, strict=True)
             )
             if unlike is not None:
                 unlike[row] = others[0][0]
@@ -181,7 +181,7 @@ def _measure_saturation(values: NDArray[Any], tensor: Mapping[str, Any]) -> floa
         return None
     limits = np.iinfo(tensor["dtype"])
     levels = (_quantise(example, tensor) for example in values)
-    return float(np.mean([np.mean((each == limits.min) | (each == limits.max)) for each in levels]))
+    return float(np.mean([np.mean((level == limits.min) | (level == limits.max)) for level in levels]))
 
 
 def _quantise(values: NDArray[Any], tensor: Mapping[str, Any]) -> NDArray[Any]:

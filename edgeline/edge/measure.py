@@ -117,11 +117,11 @@ def _measure_preparation(contents: Sequence[Any], contract: Mapping[str, Any]) -
     if not contents:
         return {}
     if contract.get("kind", "image") != "image":
-        return {"preprocess": float(np.median(_time(lambda each: preprocess(each, contract), contents)))}
-    photos = [image.decode(each, contract) for each in contents]
+        return {"preprocess": float(np.median(_time(lambda item: preprocess(item, contract), contents)))}
+    photos = [image.decode(item, contract) for item in contents]
     return {
-        "decode": float(np.median(_time(lambda each: image.decode(each, contract), contents))),
-        "resize": float(np.median(_time(lambda each: image.resize(each, contract), photos))),
+        "decode": float(np.median(_time(lambda item: image.decode(item, contract), contents))),
+        "resize": float(np.median(_time(lambda item: image.resize(item, contract), photos))),
     }
 
 

@@ -112,19 +112,19 @@ def build_measure(
         scores = _Scores(labels == answers.normal, probabilities[:, answers.normal])
         if metric == "auc":
             return groups, scores.auc
-        return groups, lambda drawn: scores.alarm_recall(drawn, 1 - false_alarm_rate)
+        return groups, lambda counts: scores.alarm_recall(counts, 1 - false_alarm_rate)
     predicted = Answers.said(probabilities)
     if metric in ("accuracy", "loss"):
         of_label = np.take_along_axis(probabilities, labels[:, None], 1)[:, 0]
         losses = -np.log(of_label.clip(_LEAST_PROBABILITY, 1))
         values = predicted == labels if metric == "accuracy" else losses
-        return groups, lambda drawn: drawn @ values.astype(np.float32) / drawn.sum(1)
+        return groups, lambda counts: counts @ values.astype(np.float32) / counts.sum(1)
     classes = np.arange(probabilities.shape[1])
     is_label, is_predicted = labels[:, None] == classes, predicted[:, None] == classes
 
-    def measure_classes(drawn: Floats) -> Floats:
+    def measure_classes(counts: Floats) -> Floats:
         masks = (is_label & is_predicted, is_label, is_predicted)
-        hits, actual, answered = (drawn @ mask.astype(np.float32) for mask in masks)
+        hits, actual, answered = (counts @ mask.astype(np.float32) for mask in masks)
         value = {
             "recall": _divide(hits, actual),
             "precision": _divide(hits, answered),
@@ -147,22 +147,22 @@ class _Scores:
         ordered = scores[self._order]
         self._starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
 
-    def auc(self, drawn: Floats) -> Floats:
-        normal, alarms = self._count_steps(drawn)
+    def auc(self, counts: Floats) -> Floats:
+        normal, alarms = self._count_steps(counts)
         below = alarms.cumsum(1) - alarms / 2
         return _divide((normal * below).sum(1), normal.sum(1) * alarms.sum(1))
 
-    def alarm_recall(self, drawn: Floats, sensitivity: float) -> Floats:
+    def alarm_recall(self, counts: Floats, sensitivity: float) -> Floats:
         """Returns the share of alarms below the highest threshold that keeps `sensitivity` of the normal."""
-        normal, alarms = self._count_steps(drawn)
+        normal, alarms = self._count_steps(counts)
         total = normal.sum(1, keepdims=True)
-        kept = total - normal.cumsum(1) + normal >= sensitivity * total - ROUNDING
-        highest = kept.sum(1, keepdims=True) - 1
+        is_kept = total - normal.cumsum(1) + normal >= sensitivity * total - ROUNDING
+        highest = is_kept.sum(1, keepdims=True) - 1
         below = np.take_along_axis(alarms.cumsum(1) - alarms, highest, 1)[:, 0]
         return _divide(below, alarms.sum(1))
 
-    def _count_steps(self, drawn: Floats) -> tuple[Floats, Floats]:
-        ordered = drawn[:, self._order]
+    def _count_steps(self, counts: Floats) -> tuple[Floats, Floats]:
+        ordered = counts[:, self._order]
         normal = np.add.reduceat(ordered * self._normal, self._starts, axis=1)
         return normal, np.add.reduceat(ordered, self._starts, axis=1) - normal
 

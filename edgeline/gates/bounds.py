@@ -166,9 +166,9 @@ def _format_count(number: int, group: str) -> str:
 def _warn_of_unused_columns(metrics: Metrics) -> Iterator[str]:
     unused = [item.column for item in metrics.importance if item.largest_change < ROUNDING]
     if unused:
-        each, are_they = ("it", "Is it") if len(unused) == 1 else ("each", "Are they")
+        them, are_they = ("it", "Is it") if len(unused) == 1 else ("each", "Are they")
         yield (
-            f"The network makes no use of {join_names(sorted(unused))}: shuffling {each} changes no"
+            f"The network makes no use of {join_names(sorted(unused))}: shuffling {them} changes no"
             f" probability. {are_they} constant, or filled in wrongly?"
         )
 
@@ -218,7 +218,7 @@ def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) ->
     before = (on_eval.metrics.baseline or {}).get(kind, {})
     if most is None:
         return
-    slices = [each for each in _list_slices(bound, on_eval.metrics) if metric in before.get(each[0], {})]
+    slices = [item for item in _list_slices(bound, on_eval.metrics) if metric in before.get(item[0], {})]
     # Each slice of each bound may find a drop by chance: together they may do so no more often than one.
     bounds = sum(other.max_drop is not None for other in settings.bounds)
     chance = (1 - settings.confidence) / bounds / max(len(slices), 1)

@@ -93,13 +93,13 @@ def choose_others(spans: Sequence[str], judged: Collection[str]) -> dict[str, li
     These are the spans that are not judged, or all others if none is. With two spans that are both judged,
     the newer one is compared with the older one.
     """
-    known = [span for span in spans if span not in judged]
-    if len(spans) == 2 and not known:
-        known = [spans[0]]
+    others = [span for span in spans if span not in judged]
+    if len(spans) == 2 and not others:
+        others = [spans[0]]
     return {
-        span: known or [other for other in spans if other != span]
+        span: others or [other for other in spans if other != span]
         for span in (spans if len(spans) > 1 else ())
-        if span not in known
+        if span not in others
     }
 
 
@@ -181,17 +181,17 @@ def place_anomalies(
 
     if not anomalies:
         return []
-    known = tfdv.load_schema_text(str(schema))
+    domain = tfdv.load_schema_text(str(schema))
     broken: dict[str, set[str]] = {name: set() for name in judged}
 
     def find_broken(dataset: Any) -> set[str]:
         statistics = statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset])
-        return {*tfdv.validate_statistics(statistics, known).anomaly_info}
+        return {*tfdv.validate_statistics(statistics, domain).anomaly_info}
 
     for path in folder.glob(f"*/{FOR_DRIFT}"):
         for dataset in tfdv.load_stats_binary(str(path)).datasets:
             if dataset.name in broken:
-                broken[dataset.name] |= find_broken(dataset) & {_name(each) for each in dataset.features}
+                broken[dataset.name] |= find_broken(dataset) & {_name(item) for item in dataset.features}
     if newest in broken:
         for path in folder.glob(f"*/{ALL_FEATURES}"):
             for dataset in tfdv.load_stats_binary(str(path)).datasets:
@@ -260,7 +260,7 @@ def _count_in_tenths(*datasets: Any) -> list[Any]:
         pair = [features[name].num_stats for features in by_name]
         if not all(stats.histograms for stats in pair):
             continue
-        quantiles = [max(stats.histograms, key=lambda each: each.type) for stats in pair]
+        quantiles = [max(stats.histograms, key=lambda hist: hist.type) for stats in pair]
         edges = _find_tenths(quantiles)
         for stats, histogram in zip(pair, quantiles, strict=True):
             counts = np.diff(_count_up_to(edges, histogram), prepend=0.0)
@@ -279,10 +279,10 @@ def _find_tenths(quantiles: Sequence[Any]) -> NDArray[np.float64]:
 
     A number that more than a tenth have is apart from those below it.
     """
-    places = np.unique(np.concatenate([end for each in quantiles for end in _read_buckets(each)[:2]]))
+    places = np.unique(np.concatenate([end for hist in quantiles for end in _read_buckets(hist)[:2]]))
     if not len(places):
         return places
-    shares = [_count_up_to(places, each) for each in quantiles if each.buckets]
+    shares = [_count_up_to(places, hist) for hist in quantiles if hist.buckets]
     share = np.mean([counts / counts[-1] for counts in shares], axis=0)
     tenths = np.searchsorted(share, np.linspace(0, 1, BINS + 1)[1:-1] - 1e-9)
     below = np.flatnonzero(np.diff(share) > 1 / BINS)
@@ -328,8 +328,8 @@ def _estimate_noise(others: Any, span: Any, group_variance: float, compares_shar
 def _find_gone(others: Any, span: Any, ratio: float) -> tuple[str, ...]:
     """Returns the texts that the span lacks, though it should have many by their share in the others."""
     now, least = _read_counts(span), _LEAST_TO_COMPARE * ratio
-    gone = (text for text, count in _read_counts(others).items() if count >= least and text not in now)
-    return tuple(sorted(text or _EMPTY for text in gone))
+    texts = (text for text, count in _read_counts(others).items() if count >= least and text not in now)
+    return tuple(sorted(text or _EMPTY for text in texts))
 
 
 def _find_unseen(others: Any, span: Any) -> tuple[float, float, tuple[str, ...]]:
@@ -368,7 +368,7 @@ def _name(stats: Any) -> str:
 def _describe(stats: Any) -> str:
     """Returns mean and deviation of a number, or the shares of the commonest values of a text."""
     if stats.HasField("num_stats"):
-        missing = max((each.num_nan for each in stats.num_stats.histograms), default=0)
+        missing = max((item.num_nan for item in stats.num_stats.histograms), default=0)
         share = missing / max(_count_values(stats), 1)
         if share == 1:
             return "no number"

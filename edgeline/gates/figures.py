@@ -42,8 +42,8 @@ def _compute_slice_metrics(
 def _count_confusions(answers: Answers) -> Confusion:
     rows = np.zeros((len(answers.classes), len(answers.classes)), int)
     predicted = answers.said(answers.candidate)
-    known = (predicted >= 0) & (predicted < len(answers.classes))
-    np.add.at(rows, (answers.labels[known], predicted[known]), 1)
+    has_answer = (predicted >= 0) & (predicted < len(answers.classes))
+    np.add.at(rows, (answers.labels[has_answer], predicted[has_answer]), 1)
     return Confusion(answers.classes, tuple(map(tuple, rows.tolist())))
 
 

@@ -27,19 +27,19 @@ def find_suspects(
         probabilities: The probabilities by a model that did not learn from the example, [n, classes]; an
             example with a NaN is not judged.
     """
-    known = np.flatnonzero(np.isfinite(probabilities).all(1))
-    given, scores = labels[known], probabilities[known]
+    numbers = np.flatnonzero(np.isfinite(probabilities).all(1))
+    observed, scores = labels[numbers], probabilities[numbers]
     # A class without an example has no confident mean, and nothing is suspected to belong to it.
     thresholds = np.array(
-        [scores[given == c, c].mean() if (given == c).any() else np.inf for c in range(scores.shape[1])]
+        [scores[observed == c, c].mean() if (observed == c).any() else np.inf for c in range(scores.shape[1])]
     )
     confident = np.where(scores >= thresholds, scores, 0.0)
-    confident[np.arange(len(given)), given] = 0.0
+    confident[np.arange(len(observed)), observed] = 0.0
     suggested = confident.argmax(1)
-    margins = confident.max(1) - scores[np.arange(len(given)), given]
+    margins = confident.max(1) - scores[np.arange(len(observed)), observed]
     suspect = np.flatnonzero(margins > 0)
     suspect = suspect[np.argsort(-margins[suspect], kind="stable")]
-    return known[suspect], suggested[suspect]
+    return numbers[suspect], suggested[suspect]
 
 
 def describe_bad_spans(judged: Iterable[str], suspects: Iterable[str], nouns: str) -> Mapping[str, str]:
@@ -51,7 +51,7 @@ def describe_bad_spans(judged: Iterable[str], suspects: Iterable[str], nouns: st
         nouns: The workload's word for examples.
     """
     bad = dict[str, str]()
-    counts, suspected = (Counter(each.partition("/")[0] for each in ids) for ids in (judged, suspects))
+    counts, suspected = (Counter(name.partition("/")[0] for name in ids) for ids in (judged, suspects))
     for span, wrong in sorted(suspected.items()):
         others = counts.total() - counts[span]
         if not others:

@@ -47,8 +47,8 @@ def estimate_no_drop(answers: Answers, kind: str, name: str, metric: str, false_
 
     def share(drawn_together: NDArray[np.int64]) -> float:
         draws = _draw_resamples(drawn_together)
-        held = [sign * (baseline(drawn) - candidate(drawn)) <= ROUNDING for drawn in draws]
-        return float(np.concatenate(held).mean())
+        no_drops = [sign * (baseline(counts) - candidate(counts)) <= ROUNDING for counts in draws]
+        return float(np.concatenate(no_drops).mean())
 
     alone, together = np.arange(len(groups)), np.unique(groups, return_inverse=True)[1]
     of_examples = share(alone)
@@ -75,8 +75,8 @@ def find_lost_groups(
     )
     # The probability that a fair coin turns at most this many of the changed answers right.
     by_chance = bdtr(turned_right, turned_wrong + turned_right, 0.5) * (size > 0).sum()
-    lost = (size > 0) & (right_before >= before * size) & (right_now <= after * size) & (by_chance < chance)
-    for number in np.flatnonzero(lost):
+    worse = (size > 0) & (right_before >= before * size) & (right_now <= after * size) & (by_chance < chance)
+    for number in np.flatnonzero(worse):
         yield int(number), int(size[number]), int(right_before[number]), int(right_now[number])
 
 
@@ -102,7 +102,7 @@ def estimate_interval(
     largest = math.inf if metric == "loss" else 1.0
     if number == 1:
         return number, 0.0, largest
-    values = np.concatenate([measure(drawn) for drawn in _draw_resamples(group_numbers)])
+    values = np.concatenate([measure(counts) for counts in _draw_resamples(group_numbers)])
     value = float(measure(np.ones((1, len(groups)), np.float32))[0])
     half = float(stdtrit(number - 1, 0.975) * values.std() * math.sqrt(number / (number - 1)))
     return number, max(0.0, value - half), min(largest, value + half)
@@ -114,6 +114,6 @@ def _draw_resamples(groups: NDArray[np.int64]) -> Iterator[Floats]:
     at_once = max(1, min(RESAMPLES, _MOST_WEIGHTS // len(groups)))
     for start in range(0, RESAMPLES, at_once):
         draws = min(at_once, RESAMPLES - start)
-        drawn = random.integers(count, size=(draws, count)) + count * np.arange(draws)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=draws * count)
+        choices = random.integers(count, size=(draws, count)) + count * np.arange(draws)[:, None]
+        counts = np.bincount(choices.ravel(), minlength=draws * count)
         yield counts.reshape(draws, count).astype(np.float32)[:, groups]

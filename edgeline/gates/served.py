@@ -37,18 +37,18 @@ def judge_served(
     with too few answers are left out; a bound without any other slice makes the judgement `too_few`. `served`
     is None where nothing came back; `pushed` has the eval accuracy at the push, for `max_drop`.
     """
-    found = [
+    verdicts = [
         finding
         for bound in bounds
         for finding in _judge_slices(bound, f"version {version}", served, pushed, group)
     ]
-    if not found:
+    if not verdicts:
         return Judgement("too_few", ("No bound on what is served is set: evaluation.served.",))
-    result = max((each.result for each in found), key=_RANK.index)
+    result = max((item.result for item in verdicts), key=_RANK.index)
     return Judgement(
         result,
-        tuple(sentence for each in found if each.result == result for sentence in each.sentences),
-        tuple(dict.fromkeys(name for each in found for name in each.slices)),
+        tuple(sentence for item in verdicts if item.result == result for sentence in item.sentences),
+        tuple(dict.fromkeys(name for item in verdicts for name in item.slices)),
     )
 
 
@@ -65,15 +65,15 @@ def add_served(
     that are damaged there.
     """
     warnings = [
-        f"Answers by version {each.version}, which the release store never had: {each.total.answers:,}. A"
+        f"Answers by version {item.version}, which the release store never had: {item.total.answers:,}. A"
         " phone runs something else, or the version was removed by hand."
-        for each in served.versions
-        if each.version not in pushed
+        for item in served.versions
+        if item.version not in pushed
     ]
     warnings += [
-        f"The release of version {version}, which answered, is damaged: {each.damage}"
-        for version, each in pushed.items()
-        if each.damage
+        f"The release of version {version}, which answered, is damaged: {release.damage}"
+        for version, release in pushed.items()
+        if release.damage
     ]
     version = metrics.baseline_version
     if bounds and version:
@@ -90,11 +90,11 @@ def add_served(
 def describe_skews(skews: Sequence[Skew], most: float) -> tuple[str, ...]:
     """Returns a warning for each file whose served scores differ by more than `most`, with the devices."""
     devices: dict[tuple[int, str], list[str]] = {}
-    for each in skews:
-        if beyond := sum(difference > most for difference in each.differences):
-            largest = max(each.differences)
-            text = f"{each.device} ({beyond} of {len(each.differences)}, by up to {largest:.3f})"
-            devices.setdefault((each.version, each.variant), []).append(text)
+    for skew in skews:
+        if beyond := sum(difference > most for difference in skew.differences):
+            largest = max(skew.differences)
+            text = f"{skew.device} ({beyond} of {len(skew.differences)}, by up to {largest:.3f})"
+            devices.setdefault((skew.version, skew.variant), []).append(text)
     return tuple(
         f"Scores that phones gave with {variant} of version {version} are more than {most:g} from those of"
         f" the stored file for the same examples: {join_names(named, 5)}. Another decoder, another runtime, a"

@@ -102,17 +102,17 @@ class Registry:
         if not is_server:
             _migrate_own_tables(uri, artifacts.with_suffix(".db"))
         self._client, self._model = MlflowClient(uri), model
-        known = self._client.get_experiment_by_name(model)
-        if known and known.lifecycle_stage == "deleted":
+        stored = self._client.get_experiment_by_name(model)
+        if stored and stored.lifecycle_stage == "deleted":
             raise EdgelineError(
                 f"The experiment {model} was deleted in MLflow.",
                 "A deleted experiment takes no runs, and MLflow does not create another one with its name.",
-                f"Restore it: `mlflow experiments restore --experiment-id {known.experiment_id}`, with that"
+                f"Restore it: `mlflow experiments restore --experiment-id {stored.experiment_id}`, with that"
                 " MLflow as MLFLOW_TRACKING_URI.",
             )
         place = None if is_server else (artifacts / model).as_uri()
-        self.experiment = known.experiment_id if known else self._client.create_experiment(model, place)
-        if known is None or _KIND not in known.tags:  # without it, MLflow shows the columns of chat models
+        self.experiment = stored.experiment_id if stored else self._client.create_experiment(model, place)
+        if stored is None or _KIND not in stored.tags:  # without it, MLflow shows the columns of chat models
             self._client.set_experiment_tag(self.experiment, _KIND, "custom_model_development")
         self._runs: dict[str, Any] = {}  # MLflow's runs, by key and by the run's id in this project
         token = None
@@ -189,10 +189,10 @@ class Registry:
         with suppress(MlflowException):  # Mostly it exists; where it cannot be created, the next call fails.
             client.create_registered_model(model)
         versions = client.search_model_versions(f"name = '{model}'")
-        known = {each.tags.get(_MANIFEST): str(each.version) for each in versions}
+        number_of = {v.tags.get(_MANIFEST): str(v.version) for v in versions}
         for number, digest in sorted(history.manifests.items()):
-            if digest not in known:
-                known[digest] = self._register(store, number, digest)
+            if digest not in number_of:
+                number_of[digest] = self._register(store, number, digest)
         aliases = client.get_registered_model(model).aliases
         if alias := aliases.get("production"):
             _check_owner(client.get_model_version(model, alias), history, store.root)
@@ -205,7 +205,7 @@ class Registry:
         for alias, release in wanted.items():
             if release not in history.manifests:  # none, or one that was collected since
                 client.delete_registered_model_alias(model, alias)
-            elif str(aliases.get(alias)) != (wanted_version := known[history.manifests[release]]):
+            elif str(aliases.get(alias)) != (wanted_version := number_of[history.manifests[release]]):
                 client.set_registered_model_alias(model, alias, wanted_version)
 
     def _register(self, store: PushFolder, number: int, digest: str) -> str:
@@ -242,8 +242,8 @@ def _check_owner(production: Any, history: History, root: Location) -> None:
     So a store that moved keeps its aliases, and so does one whose history was begun anew.
     """
     digest, owner = (production.tags.get(tag) for tag in (_MANIFEST, "store"))
-    known = {change.manifest_sha256 for change in history.changes}
-    if owner not in (None, str(root)) and digest not in known:
+    digests = {change.manifest_sha256 for change in history.changes}
+    if owner not in (None, str(root)) and digest not in digests:
         raise EdgelineError(
             f"The aliases of {production.name} in MLflow are those of another store, {owner}.",
             f"It and {root} would take them from each other.",
@@ -288,16 +288,16 @@ def _migrate_own_tables(uri: str, own: Path) -> None:
     revision, is_empty = utils._get_schema_version(engine), utils._is_empty_database(engine)
     engine.dispose()
     script = ScriptDirectory.from_config(utils._get_alembic_config(""))
-    is_own, known = uri == f"sqlite:///{own}", {each.revision for each in script.walk_revisions()}
+    is_own, revisions = uri == f"sqlite:///{own}", {entry.revision for entry in script.walk_revisions()}
     if revision == script.get_current_head() or (is_empty and not is_own):
         return
-    if not is_empty and (revision not in known or not is_own):
-        age = "an older" if revision in known else "a newer"
+    if not is_empty and (revision not in revisions or not is_own):
+        age = "an older" if revision in revisions else "a newer"
         raise EdgelineError(
             f"The tables of {uri} are of {age} MLflow ({revision}) than the installed {version('mlflow')}.",
             "Other programs may use them, so Edgeline does not change them.",
             f"Back them up and run `mlflow db upgrade {uri}`."
-            if revision in known
+            if revision in revisions
             else "Install that version of MLflow, or set registry.uri to another place.",
         )
     # A copy is migrated, since SQLite would keep half of an interrupted migration.
@@ -355,9 +355,9 @@ def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
         yield "data/quarantined", sum(span.quarantined for span in facts.data.spans)
     if facts.training is not None:
         yield "epochs", len(facts.training.epochs)
-        if (kept := facts.training.kept) is not None:
-            yield "loss", kept.loss
-            yield "eval_loss", kept.val_loss
+        if (best := facts.training.kept) is not None:
+            yield "loss", best.loss
+            yield "eval_loss", best.val_loss
     for prefix, item in _select_slices(facts).items():
         yield f"{prefix}examples", item.examples
         yield f"{prefix}groups", item.groups

@@ -82,9 +82,9 @@ def _sign(subject: str, public: Any, signer: Any, address: str, days: int, *exte
         x509.SubjectKeyIdentifier.from_public_key(public),
         x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()),
     )
-    for each in (*extensions, *ids):
-        critical = isinstance(each, x509.BasicConstraints | x509.NameConstraints | x509.KeyUsage)
-        builder = builder.add_extension(each, critical)
+    for extension in (*extensions, *ids):
+        critical = isinstance(extension, x509.BasicConstraints | x509.NameConstraints | x509.KeyUsage)
+        builder = builder.add_extension(extension, critical)
     return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 

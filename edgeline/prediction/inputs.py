@@ -90,28 +90,28 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
         names = row.list_columns(contract)
         recent: deque[list[Any]] = deque(maxlen=contract["readings"])
         # A category is the text that an import writes, whatever type its source has.
-        numbers = {*names} - {each["name"] for each in contract["categories"]}
+        numbers = {*names} - {column["name"] for column in contract["categories"]}
         # As the import of another week has them.
         endings = find_endings(
-            (each["name"], value) for each in contract["categories"] for value in each["vocabulary"]
+            (column["name"], value) for column in contract["categories"] for value in column["vocabulary"]
         )
-        for read in _read_rows(path, names, typed=numbers, endings=endings):
-            if read.problem:
-                yield read
+        for record in _read_rows(path, names, typed=numbers, endings=endings):
+            if record.problem:
+                yield record
                 continue
             try:
-                clipped = tuple(row.find_beyond(read.content, contract))
+                clipped = tuple(row.find_beyond(record.content, contract))
             except CellError as error:
-                yield Input(read.place, problem=error.found, fault=error.kind)
+                yield Input(record.place, problem=error.found, fault=error.kind)
                 continue
-            recent.append([read.content[name] for name in names])
+            recent.append([record.content[name] for name in names])
             if len(recent) == recent.maxlen:
                 content = dict(zip(names, map(list, zip(*recent, strict=True)), strict=True))
-                yield Input(read.place, content, clipped=clipped)
+                yield Input(record.place, content, clipped=clipped)
     elif kind == "tokens" and path.suffix.lower() != ".txt":
         # The column of texts has one name in spans, and another in the file that they were imported from.
-        for read in _read_rows(path, [contract.get("column", contract["input"])], contract["input"]):
-            yield read if read.problem else Input(read.place, *read.content.values())
+        for record in _read_rows(path, [contract.get("column", contract["input"])], contract["input"]):
+            yield record if record.problem else Input(record.place, *record.content.values())
     elif kind == "tokens":
         try:
             yield Input(str(path), decode_text(read_bytes(path, _MOST_BYTES)))
@@ -155,12 +155,12 @@ def _read_rows(
                 "The model was trained on these columns.",
                 "Name the columns as in the training data; additional columns are ignored.",
             )
-        for each in table.rows(names):
-            if isinstance(each, Rejected):
-                yield Input(each.id, problem=each.detail, fault=each.reason)
+        for row_or_fault in table.rows(names):
+            if isinstance(row_or_fault, Rejected):
+                yield Input(row_or_fault.id, problem=row_or_fault.detail, fault=row_or_fault.reason)
             else:
                 types = {name: kind for name, kind in table.types.items() if name in typed}
-                place, cells = each
+                place, cells = row_or_fault
                 yield Input(place, {name: _convert(cell, types.get(name)) for name, cell in cells.items()})
 
 

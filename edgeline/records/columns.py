@@ -31,8 +31,8 @@ def parse_time(text: str) -> float:
     """Returns an ISO 8601 time, UTC without zone, in seconds since 1970; a ValueError names another form."""
     match = _ISO.fullmatch(text)
     if match is None:
-        meant = next((kind for form, kind in _OTHERS if form.fullmatch(text)), "not a time")
-        raise ValueError(f"{text[:60]!r} is {meant}; times are ISO 8601, such as 2026-01-05T06:00:00Z")
+        meaning = next((kind for form, kind in _OTHERS if form.fullmatch(text)), "not a time")
+        raise ValueError(f"{text[:60]!r} is {meaning}; times are ISO 8601, such as 2026-01-05T06:00:00Z")
     day, minute, second, fraction, zone = match.groups(default="")
     zone = "+00:00" if zone in ("", "Z") else f"{zone[:3]}:{zone[3:].lstrip(':') or '00'}"
     try:

@@ -26,8 +26,8 @@ def check_label(label: str, labels: Sequence[str], what: str) -> None:
     """Raises RowRejected for a label that is not in the schema; `what` begins the sentence."""
     if label not in labels:
         near = difflib.get_close_matches(label, labels, n=1)
-        known = f"the known labels are {', '.join(map(repr, labels))}"
-        hint = f"the nearest known label is {near[0]!r}" if near else known
+        choices = f"the known labels are {', '.join(map(repr, labels))}"
+        hint = f"the nearest known label is {near[0]!r}" if near else choices
         raise RowRejected("unknown-label", f"{what} has the label {label[:_SHOWN]!r}; {hint}.")
 
 

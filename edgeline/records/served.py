@@ -110,8 +110,8 @@ class PushedVersion:
             {
                 kind: {
                     name: share
-                    for name, each in slices.items()
-                    if (share := each.get("accuracy")) is not None
+                    for name, item in slices.items()
+                    if (share := item.get("accuracy")) is not None
                 }
                 for kind, slices in metrics.items()
             },
@@ -133,7 +133,7 @@ class Served:
 
     def of(self, version: int) -> ServedVersion | None:
         """Returns what a version answered, None if nothing is known."""
-        return next((each for each in self.versions if each.version == version), None)
+        return next((item for item in self.versions if item.version == version), None)
 
 
 @dataclass(frozen=True)
@@ -182,16 +182,16 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
             if (answer.example in truths, answer.chosen) <= (first.example in truths, first.chosen):
                 continue
         unique[key] = answer
-    kept = list(unique.values())
-    middle = median(answer.at for answer in kept) if kept else 0.0
-    is_dated = {answer: abs(answer.at - middle) <= _MOST_SECONDS_OFF for answer in kept}
-    undated = Counter(answer.device for answer in kept if not is_dated[answer])
-    doubted = [each for each in kept if each.chosen == "person" and each.example not in truths]
-    lost = [each.example or f"one of {each.device}" for each in doubted]
-    drawn = [each.example for each in kept if each.chosen == "random" and each.example]
-    unknown = [example for example in drawn if example not in truths]
-    by_version = _group(kept, lambda answer: answer.version)
-    checked = Counter(each.version for each in kept if each.chosen and each.example in truths)
+    answers_once = list(unique.values())
+    middle = median(answer.at for answer in answers_once) if answers_once else 0.0
+    is_dated = {answer: abs(answer.at - middle) <= _MOST_SECONDS_OFF for answer in answers_once}
+    undated = Counter(answer.device for answer in answers_once if not is_dated[answer])
+    doubted = [a for a in answers_once if a.chosen == "person" and a.example not in truths]
+    unmatched = [a.example or f"one of {a.device}" for a in doubted]
+    random = [a.example for a in answers_once if a.chosen == "random" and a.example]
+    unknown = [example for example in random if example not in truths]
+    by_version = _group(answers_once, lambda answer: answer.version)
+    checked = Counter(a.version for a in answers_once if a.chosen and a.example in truths)
     # A phone can invent answers, but not that a person checked them.
     most_used = sorted(by_version, key=lambda version: (-checked[version], -len(by_version[version])))
     others = sum(len(by_version[version]) for version in most_used[_MOST_VERSIONS:])
@@ -204,12 +204,12 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
             f", from {_name(undated)}",
         ),
         (
-            len(lost),
+            len(unmatched),
             f"Checked answers whose {noun}s are not among the usable data",
-            f" ({join_names(lost, 3)})",
+            f" ({join_names(unmatched, 3)})",
         ),
         (
-            len(unknown) if 2 * len(unknown) > len(drawn) else 0,
+            len(unknown) if 2 * len(unknown) > len(random) else 0,
             f"More than half of the answers drawn at random have {noun}s that are not among the usable data",
             f" ({join_names(unknown, 3)})",
         ),
@@ -256,28 +256,28 @@ def _count_version(
         return {**truth.slices, "class": truth.label}.get(kind) if truth else None
 
     devices = sorted(tally(lambda answer: answer.device).items(), key=lambda item: item[1].order)
-    left_out = set([name for name, each in devices if not each.checked][_MOST_DEVICES:])
+    left_out = set([name for name, device in devices if not device.checked][_MOST_DEVICES:])
     kinds = dict.fromkeys(["class", *(kind for truth in truths.values() for kind in truth.slices)])
     return ServedVersion(
         version,
         _count(answers, truths),
         variants=tally(lambda answer: answer.variant),
-        devices={name: each for name, each in devices if name not in left_out},
+        devices={name: device for name, device in devices if name not in left_out},
         weeks=tally(lambda answer: _name_week(answer.at) if is_dated[answer] else None),
         slices={kind: tally(partial(find, kind)) for kind in kinds},
     )
 
 
 def _count(answers: Sequence[Answer], truths: Mapping[str, Truth]) -> Tally:
-    checked = [(each, truths[each.example]) for each in answers if each.chosen and each.example in truths]
-    drawn = [pair for pair in checked if pair[0].chosen == "random"]
-    doubted = [each.said == truth.label for each, truth in checked if each.chosen == "person"]
+    checked = [(a, truths[a.example]) for a in answers if a.chosen and a.example in truths]
+    random = [pair for pair in checked if pair[0].chosen == "random"]
+    doubted = [a.said == truth.label for a, truth in checked if a.chosen == "person"]
     return Tally(
         len(answers),
-        fmean(each.score for each in answers),
-        sum(each.chosen == "random" for each in answers),
-        Estimate.of([a.said == t.label for a, t in drawn], [t.group or a.example for a, t in drawn])
-        if drawn
+        fmean(a.score for a in answers),
+        sum(a.chosen == "random" for a in answers),
+        Estimate.of([a.said == t.label for a, t in random], [t.group or a.example for a, t in random])
+        if random
         else None,
         len(doubted),
         sum(doubted),

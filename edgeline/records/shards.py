@@ -107,13 +107,13 @@ def _stream_examples(shard: bytes) -> Iterator["np.ndarray"]:
     """Yields serialized examples, object [<=64]; resumes if a store that did not answer does so again."""
     import numpy as np
 
-    place, taken, waits = locate(shard.decode()), 0, iter(_PATIENCE_S)
+    place, count, waits = locate(shard.decode()), 0, iter(_PATIENCE_S)
     while True:
         try:
             with _explain_errors(place):
-                for records in _read_batches(place, taken):
+                for records in _read_batches(place, count):
                     yield np.array(records, object)
-                    taken, waits = taken + len(records), iter(_PATIENCE_S)
+                    count, waits = count + len(records), iter(_PATIENCE_S)
             return
         except Exception as error:
             wait = next(waits, None) if is_temporary(error) else None

@@ -27,21 +27,21 @@ def check_push(root: Root, model: str, epoch: int, signed: bool, percent: float 
             production is signed and this push is not.
         EdgelineError: The store cannot be read.
     """
-    known = read_newest_readable(root, model)
-    if epoch < (lowest := find_lowest_epoch(known)):
+    newest = read_newest_readable(root, model)
+    if epoch < (lowest := find_lowest_epoch(newest)):
         raise PushRefused(
             f"push.rollback_epoch is {epoch}, but phones with {model} have already seen {lowest}.",
             "Phones refuse a release with a lower epoch. Nothing was pushed.",
             f"Set push.rollback_epoch={lowest} in the profile, so that every run uses it.",
         )
-    if not signed and (any(each.manifest.signed_by for each in known) or _is_pointer_signed(root, model)):
+    if not signed and (any(item.manifest.signed_by for item in newest) or _is_pointer_signed(root, model)):
         raise PushRefused(
             f"{model} in production is signed, but no key is set.",
             "Phones that check signatures refuse an unsigned release. Nothing was pushed.",
             f"Set push.key=FILE or {KEY_VARIABLE}. To stop signing, promote an unsigned release first.",
         )
-    if percent and known:
-        check_canary(known[-1], epoch)
+    if percent and newest:
+        check_canary(newest[-1], epoch)
 
 
 def check_push_early(root: Root, model: str, epoch: int, signed: bool, percent: float | None = None) -> str:
@@ -80,10 +80,10 @@ def check_switch(root: Root, release: Release) -> list[str]:
 
     Raises EdgelineError if its rollback epoch is lower than one that phones have seen.
     """
-    model, manifest, known = release.model, release.manifest, read_newest_readable(root, release.model)
-    if manifest.rollback_epoch < (lowest := find_lowest_epoch(known)):
-        accepted = [each for each in releases(root, model) if each.manifest.rollback_epoch >= lowest]
-        others = ", ".join(str(each.version) for each in accepted if known != (each,)) or "none"
+    model, manifest, newest = release.model, release.manifest, read_newest_readable(root, release.model)
+    if manifest.rollback_epoch < (lowest := find_lowest_epoch(newest)):
+        accepted = [item for item in releases(root, model) if item.manifest.rollback_epoch >= lowest]
+        others = ", ".join(str(item.version) for item in accepted if newest != (item,)) or "none"
         raise EdgelineError(
             f"{model} {release.version} has rollback epoch {manifest.rollback_epoch}, but phones have"
             f" already seen {lowest}.",
@@ -93,7 +93,7 @@ def check_switch(root: Root, release: Release) -> list[str]:
             f" push.rollback_epoch={lowest}: this pushes a new release, which phones accept.",
         )
     warnings = []
-    signers = {each.manifest.signed_by for each in known}
+    signers = {item.manifest.signed_by for item in newest}
     if signers and manifest.signed_by not in signers:
         how = f"signed with {manifest.signed_by}" if manifest.signed_by else "not signed"
         warnings.append(f"It is {how}, unlike the release before it. Phones with another key refuse it.")

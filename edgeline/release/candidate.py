@@ -124,7 +124,7 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
         write(CARD, candidate.card(version).encode())
     if key := candidate.signing_key:
         saved_model = manifest.select_entries(files, f"serving/{model}/{version}")
-        write(SERVING_SIGNATURE, sign_files(key, model, {each.path: each.sha256 for each in saved_model}))
+        write(SERVING_SIGNATURE, sign_files(key, model, {file.path: file.sha256 for file in saved_model}))
         write(MODEL_KEY, render_public_key(derive_key(key).public_key()))
     raw = render(_build_manifest(candidate, files, model, version), "The manifest")
     try:
@@ -139,7 +139,7 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
         signature = key.sign(raw)
         durable.write_file(scratch / "edge" / SIGNATURE, signature)
         bundle = manifest.select_entries(files, f"edge/{model}/{version}")
-        digests = {each.path: each.sha256 for each in bundle}
+        digests = {file.path: file.sha256 for file in bundle}
         digests |= {MANIFEST: hash_bytes(raw), SIGNATURE: hash_bytes(signature)}
         durable.write_file(scratch / "edge" / MODEL_SIGNATURE, sign_files(key, model, digests))
     durable.sync_folders(scratch)

@@ -82,8 +82,8 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
     @property
     def tried(self) -> str:
         """Returns a sentence on the open canary; empty if there is none."""
-        each = self.candidate
-        return f"{each.share} run the candidate, version {each.version}." if each else ""
+        canary = self.candidate
+        return f"{canary.share} run the candidate, version {canary.version}." if canary else ""
 
     def to_line(self) -> bytes:
         """Returns its line in history.jsonl, without the line end."""
@@ -124,7 +124,7 @@ class History:
     @property
     def collected(self) -> dict[int, tuple[Collected, Change]]:
         """Each collected version, with the change that collected it."""
-        return {each.version: (each, change) for change in self.changes for each in change.collected}
+        return {release.version: (release, change) for change in self.changes for release in change.collected}
 
     @property
     def rolled_back(self) -> set[int]:

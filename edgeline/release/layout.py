@@ -101,8 +101,8 @@ class PushFolder(Generic[Place]):
     def models(self) -> tuple[str, ...]:
         """Returns the models that were ever in production here, sorted."""
         names = [name for name in list_names(self.root / "edge") if _NAME.fullmatch(name)]
-        known = (name for name in names if _DOCUMENTS.intersection(list_names(self.edge(name))))
-        return tuple(sorted(known))
+        models = (name for name in names if _DOCUMENTS.intersection(list_names(self.edge(name))))
+        return tuple(sorted(models))
 
 
 def check_name(name: str, kind: str) -> str:

@@ -50,22 +50,22 @@ class Lease:
             EdgelineError: The store cannot be used.
         """
         end = time.monotonic() + wait_s
-        seen, since = self._read(), time.monotonic()
+        holder, since = self._read(), time.monotonic()
         while True:
-            if seen is None and objects.create(self._lock, self._make_content()) and self._is_only_ours():
+            if holder is None and objects.create(self._lock, self._make_content()) and self._is_only_ours():
                 return
-            if seen is not None and time.monotonic() - since >= LEASE_S and self._take_over(seen):
+            if holder is not None and time.monotonic() - since >= LEASE_S and self._take_over(holder):
                 return
             if time.monotonic() >= end:
                 raise WorkspaceLocked(
-                    f"{_parse_owner(seen)} has been writing to {self._lock.parent} for {wait_s:.0f} s.",
+                    f"{_parse_owner(holder)} has been writing to {self._lock.parent} for {wait_s:.0f} s.",
                     "Only one writer at a time may push or change production.",
                     "Wait until it ends, or stop it, and run this again.",
                 )
             time.sleep(min(1.0, LEASE_S / 10))
             content = self._read()
-            if content != seen:
-                seen, since = content, time.monotonic()
+            if content != holder:
+                holder, since = content, time.monotonic()
 
     def renew(self) -> None:
         """Renews the lease. Raises EdgelineError if another writer took it, or the store cannot be used."""
@@ -93,13 +93,13 @@ class Lease:
             if self._is_ours(self._read()):
                 objects.remove(self._lock)
 
-    def _take_over(self, seen: bytes) -> bool:
+    def _take_over(self, holder: bytes) -> bool:
         version = objects.version_of(self._lock)
-        if self._read() != seen or not objects.replace(self._lock, self._make_content(), version):
+        if self._read() != holder or not objects.replace(self._lock, self._make_content(), version):
             return False
         _LOG.warning(
             "%s has not renewed its lock for %g s and is taken for dead; taking over the lock %s.",
-            _parse_owner(seen),
+            _parse_owner(holder),
             LEASE_S,
             self._lock,
         )

@@ -110,9 +110,9 @@ class Mirror:
             self._lease.renew()
         try:
             if name in self._versions:
-                written = objects.replace(path, content, self._versions[name])
+                is_written = objects.replace(path, content, self._versions[name])
             else:
-                written = objects.create(path, content)
+                is_written = objects.create(path, content)
         except EdgelineError as error:
             if not is_pointer:
                 raise
@@ -122,7 +122,7 @@ class Mirror:
                 " release is in production now, and both are complete.",
                 f"Look with `edgeline status --store {self._remote}`, and run this again.",
             ) from error
-        if not written:
+        if not is_written:
             raise self._make_conflict(name)
         if not is_pointer:  # a pointer is written only once
             self._versions[name] = objects.version_of(path)

@@ -75,7 +75,7 @@ def is_signature_of(raw: bytes, model: str, digests: Mapping[str, str], public: 
 def _render_statement(model: str, digests: Mapping[str, str]) -> bytes:
     # The tool expects the digest of all digests in the order of the resources.
     resources = [{"name": name, "algorithm": "sha256", "digest": digests[name]} for name in sorted(digests)]
-    root = hashlib.sha256(b"".join(bytes.fromhex(each["digest"]) for each in resources)).hexdigest()
+    root = hashlib.sha256(b"".join(bytes.fromhex(resource["digest"]) for resource in resources)).hexdigest()
     serialization = {
         "method": "files",
         "hash_type": "sha256",

@@ -72,9 +72,9 @@ class Pointer(Struct, frozen=True, omit_defaults=True):
 
     def warn(self, now: datetime) -> str:
         """Returns a sentence if a third of its life or less is left, as weekly runs prevent; else ""."""
-        if (left := parse_time(self.expires) - now) > self.life / 3:
+        if (remaining := parse_time(self.expires) - now) > self.life / 3:
             return ""
-        word = "expires" if left > timedelta() else "expired"
+        word = "expires" if remaining > timedelta() else "expired"
         return f"The pointer to version {self.production.version} {word} at {self.expires}."
 
     def choose(self, client: str) -> Production:

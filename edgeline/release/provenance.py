@@ -27,7 +27,7 @@ def render_provenance(manifest: Manifest, settings: Mapping[str, Any], tuned: Ma
     return render(
         {
             "_type": "https://in-toto.io/Statement/v1",
-            "subject": [{"name": each.path, "digest": {"sha256": each.sha256}} for each in manifest.files],
+            "subject": [{"name": file.path, "digest": {"sha256": file.sha256}} for file in manifest.files],
             "predicateType": "https://slsa.dev/provenance/v1",
             "predicate": {
                 "buildDefinition": {
@@ -79,7 +79,7 @@ def render_bom(manifest: Manifest, libraries: Mapping[str, str]) -> bytes:
             "quantitativeAnalysis": {"performanceMetrics": accuracies},
         },
         "components": [
-            {"type": "file", "name": each.path, "hashes": _hash(each.sha256)} for each in manifest.files
+            {"type": "file", "name": file.path, "hashes": _hash(file.sha256)} for file in manifest.files
         ],
     }
     data = {
@@ -94,8 +94,8 @@ def render_bom(manifest: Manifest, libraries: Mapping[str, str]) -> bytes:
             for name, digest in manifest.data.spans.items()
         ],
     }
-    packages = [_describe_package(*each) for each in sorted(libraries.items())]
-    depends_on = ["data", *(each["bom-ref"] for each in packages)]
+    packages = [_describe_package(*item) for item in sorted(libraries.items())]
+    depends_on = ["data", *(package["bom-ref"] for package in packages)]
     return render(
         {
             "bomFormat": "CycloneDX",

@@ -111,10 +111,10 @@ def get(root: Root, model: str, version: int | None = None) -> Release:
     if version is None:
         release = current(root, model)
     else:
-        known = list_released_versions(folder, model)
-        if known and version not in known:
-            raise make_missing_release_error(model, version, read_history(folder, model), known)
-        release = read_release(folder, model, version) if known else None
+        versions = list_released_versions(folder, model)
+        if versions and version not in versions:
+            raise make_missing_release_error(model, version, read_history(folder, model), versions)
+        release = read_release(folder, model, version) if versions else None
     if release is None:
         raise make_missing_model_error(folder, model)
     return release
@@ -122,10 +122,10 @@ def get(root: Root, model: str, version: int | None = None) -> Release:
 
 def make_missing_model_error(folder: PushFolder, model: str) -> EdgelineError:
     """Returns the error for a model without a pointer; if it was never here, it lists the folder's models."""
-    known = folder.models()
-    if model in known:
+    names = folder.models()
+    if model in names:
         return make_missing_pointer_error(folder, model)
-    models = ", ".join(known)
+    models = ", ".join(names)
     return UsageError(
         f"{folder.root} has no model {model!r}.",
         f"It has: {models}."
@@ -188,7 +188,7 @@ def find_version(root: Root, model: str, identity: str) -> int | None:
     for version, (entry, _) in history.collected.items():
         if version in history.rolled_back:
             identities[version] = entry.identity or ""
-    return max((version for version, each in identities.items() if each == identity), default=None)
+    return max((version for version, other in identities.items() if other == identity), default=None)
 
 
 def find_version_of_run(root: Root, model: str, run: str) -> int | None:
@@ -196,13 +196,13 @@ def find_version_of_run(root: Root, model: str, run: str) -> int | None:
     release = current(root, model)
     if release and release.manifest.run == run:  # mostly, and it takes one read
         return release.version
-    own = [each.version for each in releases(root, model) if each.manifest.run == run]
+    own = [release.version for release in releases(root, model) if release.manifest.run == run]
     return max(own, default=None)
 
 
-def find_lowest_epoch(known: Iterable[Release]) -> int:
+def find_lowest_epoch(accepted: Iterable[Release]) -> int:
     """Returns the lowest rollback epoch accepted by phones that have seen these releases: their highest."""
-    return max((release.manifest.rollback_epoch for release in known), default=0)
+    return max((release.manifest.rollback_epoch for release in accepted), default=0)
 
 
 def read_newest_readable(root: Root, model: str) -> tuple[Release, ...]:

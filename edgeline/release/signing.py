@@ -117,8 +117,8 @@ def _load_key(where: str, name: str, pem: bytes | None = None) -> Any:
         if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey):
             return key
     except OSError as error:
-        shown = "in place of a file" if "-----BEGIN" in where else where
-        found = f"The key {shown} cannot be read: {error.strerror or error}."
+        source = "in place of a file" if "-----BEGIN" in where else where
+        found = f"The key {source} cannot be read: {error.strerror or error}."
     except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError if it has a passphrase
         pass
     way = "the content of" if where == KEY_VARIABLE else "the file"

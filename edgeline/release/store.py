@@ -166,8 +166,8 @@ def renew(root: Root, model: str, key: Key, days: float | None = None) -> Pointe
         EdgelineError: The push folder cannot be written.
     """
     place = locate(root)
-    if (known := find_signed(PushFolder(place), model)) and not _is_due(*known, key):
-        return known[0]
+    if (previous := find_signed(PushFolder(place), model)) and not _is_due(*previous, key):
+        return previous[0]
     if read_pointer(PushFolder(place), model) is None:
         return None
     with _open_for_writing(place, f"Renewing the pointer to {model}") as folder:
@@ -215,11 +215,11 @@ def _seal(folder: PushFolder, model: str, change: Change, key: Key, days: float 
     Where the clock is behind the pointer before, by less than its life, it is issued at that one's time: else
     it would expire too early.
     """
-    before = known[0] if (known := find_signed(folder, model)) else None
+    before = signed[0] if (signed := find_signed(folder, model)) else None
     if days is None:
         days = before.life / timedelta(days=1) if before else DAYS
-    changes = {each.number: each for each in (*read_history(folder, model).changes, change)}
-    rollbacks = sum(each.is_lower for each in changes.values())
+    changes = {item.number: item for item in (*read_history(folder, model).changes, change)}
+    rollbacks = sum(item.is_lower for item in changes.values())
     if before:  # the log may have lost lines, but phones have seen the pointer
         added = change.is_lower and change.number > before.counter
         rollbacks = max(rollbacks, before.rollbacks + added)
@@ -300,7 +300,7 @@ def collect(root: Root, model: str, keep: int, dry_run: bool = False) -> dict[in
             sizes = _measure_removable(place, model, keep)  # again, now that no other writer can interfere
             last = read_history(folder, model).last
             assert last is not None
-            identities = {each.version: each.identity for each in releases(place, model)}
+            identities = {release.version: release.identity for release in releases(place, model)}
             removed = [Collected(version, identities.get(version)) for version in sizes]
             reason = f"all but the newest {keep}, production and the one before it"
             change = make_change(folder, model, "collect", last.production, reason, removed, last.candidate)
@@ -323,10 +323,10 @@ def _measure_removable(place: Location, model: str, keep: int) -> dict[int, int]
             " production with `edgeline promote V --reason R`.",
         )
     released = list_released_versions(folder, model)
-    kept = {*pointer.versions, find_previous_version(changes), *sorted(released)[-keep:]}
+    needed = {*pointer.versions, find_previous_version(changes), *sorted(released)[-keep:]}
     return {
         version: sum(map(measure_size, folder.parts(model, version).values()))
-        for version in sorted(released - kept)
+        for version in sorted(released - needed)
     }
 
 
@@ -403,13 +403,13 @@ def _switch_to(
         others = released - {current_version}
         log_state = " ".join(history.problems) or "The audit log is intact."
         choice = f"Other releases: {', '.join(map(str, sorted(others))) or 'none'}."
-        meant = seen.candidate if seen else None
-        ended = meant is not None and (tried is None or tried.version != meant.version)
-        if pointer and (ended or (version is None and pointer != seen)):
+        canary = seen.candidate if seen else None
+        is_over = canary is not None and (tried is None or tried.version != canary.version)
+        if pointer and (is_over or (version is None and pointer != seen)):
             too_far = "A rollback from there would go back one release too far."
             raise EdgelineError(
                 f"{pointer.who} put {model} {current_version} in production meanwhile: {pointer.action}.",
-                f"{'The canary is over.' if ended else too_far} Nothing was changed.",
+                f"{'The canary is over.' if is_over else too_far} Nothing was changed.",
                 "Look with `edgeline status`, and repeat the command if you still want to.",
             )
         if target is None:
@@ -521,9 +521,9 @@ def _repair(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
             if part.exists():
                 shutil.rmtree(part)
                 durable.sync_folder(part.parent)
-    kept = {folder.push_scratch(model, version) for model, version in alive}
+    needed = {folder.push_scratch(model, version) for model, version in alive}
     for path in folder.scratch.iterdir() if folder.scratch.exists() else ():
-        if path not in kept:
+        if path not in needed:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if not kept and folder.scratch.exists():
+    if not needed and folder.scratch.exists():
         folder.scratch.rmdir()

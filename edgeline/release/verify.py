@@ -75,18 +75,18 @@ def verify(root: Root, model: str, version: int | None = None) -> list[str]:
     if check_name(model, "model name") not in folder.models():
         raise make_missing_model_error(folder, model)
     history = read_history(folder, model)
-    known = list_known_versions(root, model)
+    versions = list_known_versions(root, model)
     if version is not None:
-        if version not in known:
-            raise make_missing_release_error(model, version, history, known)
+        if version not in versions:
+            raise make_missing_release_error(model, version, history, versions)
         return find_release_problems(folder, model, version, history)
     problems = [*history.problems, *_check_pointer(folder, model)]
     problems += filter(None, [find_pins_problem(folder, model)])
     problems += _check_names(folder, model)
-    for each in known:
-        if each not in history.manifests:
-            problems.append(f"edge/{model}/{each}: {HISTORY} has no line for this push.")
-        problems += find_release_problems(folder, model, each, history)
+    for number in versions:
+        if number not in history.manifests:
+            problems.append(f"edge/{model}/{number}: {HISTORY} has no line for this push.")
+        problems += find_release_problems(folder, model, number, history)
     return problems
 
 
@@ -134,7 +134,7 @@ def find_bundle_problems(place: Location, manifest: Manifest) -> list[str]:
     """Returns all problems of the bundle in `place` and of its signatures, one sentence each."""
     home = f"edge/{manifest.model}/{manifest.version}"
     signer, expected = manifest.signed_by, {}
-    digests = {each.path: each.sha256 for each in select_entries(manifest.files, home)}
+    digests = {file.path: file.sha256 for file in select_entries(manifest.files, home)}
     if signer:
         expected[SIGNATURE] = f"the signature of {MANIFEST} with {signer}"
         expected[MODEL_SIGNATURE] = f"the signature of all files with {MODEL_KEY}"
@@ -207,12 +207,12 @@ def _check_names(folder: PushFolder, model: str) -> list[str]:
     versions = {str(version) for version in folder.version_folders(model)}
     strays = [
         f"{folder.relative(top)}/{name}: is not part of a release."
-        for top, known in (
+        for top, names in (
             (folder.serving(model), set()),
             (folder.edge(model), {POINTER, HISTORY, BENCHMARKS}),
         )
         for name in list_names(top)
-        if name not in versions | known
+        if name not in versions | names
     ]
     return sorted(strays)
 

@@ -6,11 +6,11 @@ from typing import Any
 from edgeline.errors import EdgelineError
 
 
-def find_mismatches(contract: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+def find_mismatches(contract: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
     """Lists the values of a contract that this version does not support, as text."""
     return [
         f"{key} is {contract.get(key)!r}, not {value!r}"
-        for key, value in known.items()
+        for key, value in expected.items()
         if contract.get(key) != value
     ]
 

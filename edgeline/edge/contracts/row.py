@@ -83,7 +83,7 @@ def find_beyond(cells: Mapping[str, Any], contract: Mapping[str, Any]) -> list[s
 
 def list_columns(contract: Mapping[str, Any]) -> list[str]:
     """Returns the names of the columns whose cells are read. Raises the contract errors of `preprocess`."""
-    categories = [each["name"] for each in contract.get("categories", ())]
+    categories = [category["name"] for category in contract.get("categories", ())]
     return list(dict.fromkeys((*_list_cell_names(_read_columns(contract)), *categories)))
 
 
@@ -96,8 +96,8 @@ def _read_columns(contract: Mapping[str, Any]) -> list[Column]:
     mismatches = find_mismatches(contract, {"kind": "row", "version": 3})
     mismatches += [f"{key} is missing" for key in _KEYS if key not in contract]
     for kind, needed in _ITEM_KEYS.items():
-        for each in contract.get(kind, ()):
-            mismatches += [f"{key} of {each.get('name')!r} is missing" for key in needed if key not in each]
+        for item in contract.get(kind, ()):
+            mismatches += [f"{key} of {item.get('name')!r} is missing" for key in needed if key not in item]
     columns = []
     for number in () if mismatches else contract["numbers"]:
         try:

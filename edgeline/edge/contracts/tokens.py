@@ -54,8 +54,8 @@ def _index_words(vocabulary: tuple[str, ...]) -> Mapping[str, int]:
 
 def _check(contract: Mapping[str, Any]) -> None:
     actual = {**contract, "tokenizer.version": contract.get("tokenizer", {}).get("version")}
-    known = {"version": 3, "kind": "tokens", "tokenizer.version": 1, "normalization": "NFC"}
-    mismatches = find_mismatches(actual, known)
+    expected = {"version": 3, "kind": "tokens", "tokenizer.version": 1, "normalization": "NFC"}
+    mismatches = find_mismatches(actual, expected)
     length = contract.get("length")
     if not isinstance(length, int) or length < 1:
         mismatches.append(f"length is {length!r}, not a number of words")
