@@ -87,17 +87,17 @@ class BeamSettings(Group):
         needed, allowed = _ENGINES["portable" if self.endpoint and self._has_job_server else self.engine]
         if self.engine == "spark" and self.master and not self.master.startswith(("local", "k8s")):
             needed += ("spill",)
-        given = {name for name in type(self).model_fields if getattr(self, name) is not None}
+        names = {name for name in type(self).model_fields if getattr(self, name) is not None}
         mistakes = [
             f"beam.{' or beam.'.join(keys)} is required"
             for keys in (need.split("|") for need in needed)
-            if not given & {*keys}
+            if not names & {*keys}
         ]
         if self._has_job_server and not self.endpoint and not self.master:
             mistakes[0] = "beam.master or, for Beam's job server, beam.endpoint is required"
-        known = {"engine", "flags", *allowed, *(key for need in needed for key in need.split("|"))}
+        applicable = {"engine", "flags", *allowed, *(key for need in needed for key in need.split("|"))}
         mistakes += [
-            f"beam.{name} does not apply" for name in type(self).model_fields if name in given - known
+            f"beam.{name} does not apply" for name in type(self).model_fields if name in names - applicable
         ]
         if self.in_pods and self.spill:
             mistakes.append("where beam.master is k8s://, set kubeflow.spill instead of beam.spill")

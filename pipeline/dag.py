@@ -260,10 +260,10 @@ def _check_flags(flags: Sequence[str]) -> list[str]:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     try:
-        with redirect_stderr(io.StringIO()) as said:
+        with redirect_stderr(io.StringIO()) as stderr:
             PipelineOptions(list(flags)).get_all_options()
     except SystemExit:
-        message = said.getvalue().partition(": error: ")[2].strip()
+        message = stderr.getvalue().partition(": error: ")[2].strip()
         raise UsageError(
             f"beam.flags: {message}.", "Beam cannot read its flags.", "Correct beam.flags."
         ) from None

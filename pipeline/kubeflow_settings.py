@@ -217,7 +217,7 @@ class KubeflowSettings(Group):
         placed = {f"steps.{step}": (own, [self.placement(step)]) for step, own in self.steps.items()}
         placed["every_step"] = self.every_step, [self.every_step, *map(self.placement, self.steps)]
         for name, (own, placements) in placed.items():
-            if own.gpu_type is not None and not any(each.gpu for each in placements):
+            if own.gpu_type is not None and not any(placement.gpu for placement in placements):
                 raise ValueError(
                     f"{name}.gpu_type is {own.gpu_type}, but gpu, the number of GPUs, is not set"
                 )

@@ -71,10 +71,10 @@ def find_mistakes(own: Mapping[str, OwnStep], steps: Collection[str]) -> Iterato
             if late := [reader for reader in step.readers if order.index(reader) < place]:
                 yield f"steps.{name}: {late[0]} runs before what {name} reads, so it cannot wait for {name}."
             order.insert(place, name)
-        if taken := [target for target in step.feeds if target in feeders]:
-            feeder = feeders[taken[0]]
+        if occupied := [target for target in step.feeds if target in feeders]:
+            feeder = feeders[occupied[0]]
             cure = f"let {name} read what {feeder} makes, and let only {name} feed it"
-            yield f"steps.{name}: {feeder} feeds {taken[0]} already: {cure}."
+            yield f"steps.{name}: {feeder} feeds {occupied[0]} already: {cure}."
         feeders |= dict.fromkeys(step.feeds, name)
 
 
@@ -101,8 +101,8 @@ def insert(
             channel = _get(name, node.outputs, output, f"outputs of {name}")
             read_type = _get(name, by_id[reader].spec.INPUTS, key, f"inputs of {reader}").type
             if channel.type is not read_type:
-                read, given = read_type.TYPE_NAME, channel.type_name
-                raise _make_error(name, f"{target} takes {read}, but {name}.{output} is {given}")
+                wanted, offered = read_type.TYPE_NAME, channel.type_name
+                raise _make_error(name, f"{target} takes {wanted}, but {name}.{output} is {offered}")
             by_id[reader].spec.inputs[key] = channel
         for other in step.before:
             by_id[other].add_upstream_node(node)

@@ -197,8 +197,8 @@ def _find_unknown_names(
     """Yields a sentence for each class weight and bound whose label, slice or metric the workload lacks."""
     for label in settings.trainer.class_weights:
         if labels is not None and label not in labels:
-            known = ", ".join(labels)
-            yield f"trainer.class_weights.{label}: the schema has no label {label!r}; its labels: {known}."
+            names = ", ".join(labels)
+            yield f"trainer.class_weights.{label}: the schema has no label {label!r}; its labels: {names}."
     kinds = ("overall", *(slices or ()))
     in_field = (*(kind for kind in kinds if kind != "span"), *name_kinds_of_phones(kinds))
     for name, allowed in (("bounds", kinds), ("served", in_field)) if slices is not None else ():

@@ -181,10 +181,10 @@ def load(
     if is_file and phone.is_export(path):
         return _import_from_phone(path, data)
     on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
-    given: dict[str, Any] = {name: others[name] for name in ("group", "time", "query", "sheet")}
-    given |= {"decimal": decimal or "", "readings": others["readings"] or 0}
+    named: dict[str, Any] = {name: others[name] for name in ("group", "time", "query", "sheet")}
+    named |= {"decimal": decimal or "", "readings": others["readings"] or 0}
     kinds = [(option, name) for option in _KINDS for name in others[option.replace("-", "_")]]
-    table_options = [*kinds, *((name, str(value)) for name, value in given.items() if value)]
+    table_options = [*kinds, *((name, str(value)) for name, value in named.items() if value)]
     # A file without TFRecords is a table, or a manifest of photos.
     looks_like_table = text or table_options or is_url(source) or (is_file and not is_tfrecord(path))
     if not label and not text and looks_like_table:
@@ -196,11 +196,11 @@ def load(
         from data.importers.workload_files import read_schema
         from runners.cli.asking import ask_columns
 
-        guess = guess_columns(source, given["query"], given["sheet"], read_schema(data)[1])
+        guess = guess_columns(source, named["query"], named["sheet"], read_schema(data)[1])
         if text or table_options or not guess.lists_photos:
             label, text = ask_columns(guess, text, [*table_options, ("data", str(data))], on_terminal)
     if label:
-        _check_uses([("label", label), ("group", given["group"]), ("time", given["time"]), *kinds])
+        _check_uses([("label", label), ("group", named["group"]), ("time", named["time"]), *kinds])
     settings = _load_settings(data / "workload.yaml")
     least = settings.gate.min_examples_per_class
     with _show_progress("importing") as progress:
@@ -214,7 +214,7 @@ def load(
                 data,
                 label,
                 text=text,
-                **given,
+                **named,
                 least=least,
                 vocabulary=settings.model.vocabulary,
                 chosen=chosen,
@@ -412,15 +412,15 @@ def _format_entry(entry: dict[str, Any], nouns: str) -> str:
 @click.option("--undo", is_flag=True, help="read the span again from now on")
 def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
     """Excludes a span from all later runs, and records who did so, when and why."""
-    known = [span.name for span in find_spans(data)]
-    if not known:
+    names = [span.name for span in find_spans(data)]
+    if not names:
         raise UsageError(
             f"{data} has no span-NNNNN folder.",
             "There is nothing to exclude.",
             "Pass the data folder that runs read with --data DIR.",
         )
     action: Literal["include", "exclude"] = "include" if undo else "exclude"
-    decision = decide(data, action, span, reason, known)
+    decision = decide(data, action, span, reason, names)
     if undo:
         say(f"Later runs read {decision.span} of {data} again ({decision.who}: {decision.reason}).")
     else:

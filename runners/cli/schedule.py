@@ -140,12 +140,12 @@ def _print_for_cron(run: ScheduledRun) -> int:
 def _remove(workload: str, workspace: Path) -> int:
     model, workspace = _find_model(workload), workspace.absolute()
     name = name_schedule(model, workspace)
-    known = systemd_units.list_installed()
-    if name not in known:
+    schedules = systemd_units.list_installed()
+    if name not in schedules:
         raise UsageError(
             f"There is no schedule {name} of {model} in {workspace}.",
-            f"Installed schedules: {', '.join(known)}."
-            if known
+            f"Installed schedules: {', '.join(schedules)}."
+            if schedules
             else "No schedule is installed for this user.",
             "Pass the --workload and --workspace that it was installed with, as the same user.",
         )

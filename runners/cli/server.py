@@ -23,8 +23,8 @@ def port(default: int | None, shown: str) -> Callable[[Any], Any]:
     return click.option("--port", type=click.IntRange(0, 65535), default=default, metavar="N", help=text)
 
 
-def serve(name: str, command: Sequence[str], look: Callable[[], None] = lambda: None, **options: Any) -> int:
-    """Runs a server and calls `look` every `LOOK_S` seconds; returns 0 once this process is asked to end.
+def serve(name: str, command: Sequence[str], check: Callable[[], None] = lambda: None, **options: Any) -> int:
+    """Runs a server and calls `check` every `LOOK_S` seconds; returns 0 once this process is asked to end.
 
     `options` are those of `subprocess.Popen`.
 
@@ -37,7 +37,7 @@ def serve(name: str, command: Sequence[str], look: Callable[[], None] = lambda: 
             while server.poll() is None:
                 with suppress(subprocess.TimeoutExpired):
                     server.wait(LOOK_S)
-                look()
+                check()
         except KeyboardInterrupt:
             return 0
         finally:

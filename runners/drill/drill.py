@@ -84,14 +84,14 @@ def drill(options: DrillOptions) -> int:
 
 
 def _format_row(*cells: str) -> str:
-    week, faults, ended, version, *arms = cells
-    return f"{week:>4}  {faults:<20}  {ended:<24}  {version:>7}  " + "  ".join(f"{a:>9.9}" for a in arms)
+    week, faults, outcome, version, *arms = cells
+    return f"{week:>4}  {faults:<20}  {outcome:<24}  {version:>7}  " + "  ".join(f"{a:>9.9}" for a in arms)
 
 
 def _print_week(console: Any, year: Year) -> None:
     week = year.weeks[-1]
-    found = [year.accuracy(week.arms.get(arm, ""), *year.recent(week.number)) for arm in ARMS]
-    cells = [f"{accuracy:.3f}" if accuracy is not None else "-" for accuracy in found]
+    accuracies = [year.accuracy(week.arms.get(arm, ""), *year.recent(week.number)) for arm in ARMS]
+    cells = [f"{accuracy:.3f}" if accuracy is not None else "-" for accuracy in accuracies]
     names = ", ".join(f"{name} (idle)" if name in week.idle else name for name in week.faults) or "-"
     row = _format_row(str(week.number), names, week.outcome, str(week.production or "-"), *cells)
     print_line(console, f"{row}  {week.seconds:4.0f} s")

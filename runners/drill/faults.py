@@ -146,8 +146,8 @@ def draw_plan(weeks: int, seed: int) -> Plan:
         [name] = rng.choices(names, [FAULTS[name].weight for name in names])
         if week in plan or is_placebo:
             continue
-        for each in range(week, min(week + 3, weeks + 1) if name == "missed" else week + 1):
-            plan[each] = (Drawn(name, FAULTS[name].rate or 0.0),)
+        for number in range(week, min(week + 3, weeks + 1) if name == "missed" else week + 1):
+            plan[number] = (Drawn(name, FAULTS[name].rate or 0.0),)
     return plan
 
 
@@ -180,15 +180,15 @@ def read_plan(path: Path, weeks: int) -> Plan:
             continue
         named = words if isinstance(words, list) else [words]
         faults = [_parse_fault(str(word), int(week), mistakes) for word in named]
-        names = [drawn.name for drawn in faults if drawn is not None]
+        names = [fault.name for fault in faults if fault is not None]
         twice = dict.fromkeys(name for name in names if names.count(name) > 1)
         mistakes += [f"week {week}: {name} is there twice" for name in twice]
         for alone, others in _EXCLUDE.items():
-            if alone in names and (lost := [name for name in names if name in others]):
-                mistakes.append(f"week {week}: {alone} leaves nothing to {', '.join(lost)}")
+            if alone in names and (without_effect := [name for name in names if name in others]):
+                mistakes.append(f"week {week}: {alone} leaves nothing to {', '.join(without_effect)}")
         if int(week) in plan:
             mistakes.append(f"week {int(week)} is there twice")
-        plan[int(week)] = tuple(drawn for drawn in faults if drawn is not None)
+        plan[int(week)] = tuple(fault for fault in faults if fault is not None)
     if mistakes:
         raise UsageError(
             f"{path}: {'; '.join(mistakes)}.",
@@ -201,7 +201,7 @@ def read_plan(path: Path, weeks: int) -> Plan:
 def format_plan(plan: Plan, weeks: int) -> str:
     """Returns the faults of the first weeks as the text of a plan's file."""
     words = {
-        week: [each.name if each.fault.rate is None else f"{each.name}={each.rate}" for each in faults]
+        week: [item.name if item.fault.rate is None else f"{item.name}={item.rate}" for item in faults]
         for week, faults in sorted(plan.items())
         if week <= weeks
     }

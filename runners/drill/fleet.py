@@ -76,12 +76,12 @@ def answer(path: Path, number: int, push: Path, model: str, keep: Path, bad: int
     for row in rows:
         place = sessions[get_session(row)] % len(CLIENTS)
         if (bundle := bundles[place]) is None or not (
-            said := _ask(bundle, Path(str(span.photos), row.photo))
+            scores := _ask(bundle, Path(str(span.photos), row.photo))
         ):
             continue
-        label, score = next(iter(said.items()))
+        label, score = next(iter(scores.items()))
         if bundle.manifest.version == bad:
-            label = rng.choice(list(said))
+            label = rng.choice(list(scores))
         chosen = "random" if rng.random() < _CHECKED else ""
         version, variant = bundle.manifest.version, bundle.manifest.default_variant
         answers.append((row.photo, version, variant, label, score, row.captured_at, CLIENTS[place], chosen))
@@ -117,17 +117,17 @@ def _find_left_behind(phones: Sequence[Phone], push: Path, model: str) -> list[s
 
 def _find_torn_parts(push: Path, model: str, keep: Path) -> list[str]:
     """Returns what of the kept bundle was never released, by the store's own list of releases."""
-    [kept] = (folder for folder in keep.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-    raw = (kept / MANIFEST).read_bytes()
+    [release] = (folder for folder in keep.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    raw = (release / MANIFEST).read_bytes()
     manifest = json.loads(raw)
     version = manifest["version"]
     if read_history(PushFolder(locate(push)), model).manifests.get(version) != hash_bytes(raw):
         return [f"A phone runs a version {version} that the store never released."]
     home = f"edge/{model}/{version}/"
     released = {entry["path"].removeprefix(home): entry["sha256"] for entry in manifest["files"]}
-    files = [path for path in kept.rglob("*") if path.is_file() and path.name != MANIFEST]
+    files = [path for path in release.rglob("*") if path.is_file() and path.name != MANIFEST]
     return [
-        f"A phone's {path.relative_to(kept)} is not that of version {version}."
+        f"A phone's {path.relative_to(release)} is not that of version {version}."
         for path in files
-        if released.get(path.relative_to(kept).as_posix()) != hash_bytes(path.read_bytes())
+        if released.get(path.relative_to(release).as_posix()) != hash_bytes(path.read_bytes())
     ]

@@ -54,13 +54,13 @@ class Fork:
     ) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        read, write = os.pipe()
+        source, write = os.pipe()
         self.returncode: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
             os.close(write)
-            _become(job, read, output, environment, at)
-        os.close(read)
+            _become(job, source, output, environment, at)
+        os.close(source)
         self.stdin: IO[bytes] | None = os.fdopen(write, "wb")
 
     def poll(self) -> int | None:

@@ -47,10 +47,10 @@ def score_models(
         model = EdgeModel(path)
         labels = np.array(parse_labels((models[name] / LABELS).read_bytes(), LABELS, model.classes))
         for week in weeks:
-            inputs, shown = prepared[week]
+            inputs, truth = prepared[week]
             answers = labels[model.predict(inputs).argmax(1)]
-            total = Counter(shown.tolist())
-            right = Counter(shown[answers == shown].tolist())
+            total = Counter(truth.tolist())
+            right = Counter(truth[answers == truth].tolist())
             scores.setdefault(name, {})[week] = Score({label: right[label] for label in total}, total)
     SCORES.write(out, scores)
     return 0

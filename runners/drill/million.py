@@ -26,10 +26,10 @@ def estimate_fleet(year: Year) -> Iterator[tuple[str, str]]:
     yield "Polls of the pointer", f"{polls / _DAY_S:,.0f} a second, {pointer:,.0f} bytes each"
     yield "Pointers sent in a day", f"{polls * pointer / 1e9:,.0f} GB"
     yield "Held for phones", f"{megabytes(sizes['edge'])} in {count(sizes['releases'])} releases"
-    sent = PHONES * bundle
-    rate = megabytes(sent * POLLS_A_DAY / _DAY_S)
-    yield "Sent for one release", f"{sent / _TB:,.2f} TB, {rate} a second in the first hour"
-    yield f"Sent in {len(year.weeks)} weeks", f"{switches * sent / _TB:,.1f} TB for {switches} releases"
+    size = PHONES * bundle
+    rate = megabytes(size * POLLS_A_DAY / _DAY_S)
+    yield "Sent for one release", f"{size / _TB:,.2f} TB, {rate} a second in the first hour"
+    yield f"Sent in {len(year.weeks)} weeks", f"{switches * size / _TB:,.1f} TB for {switches} releases"
     weeks = max(1, find_longest_bad_canary(year))
     for share in _SHARES:
         days = count(PHONES * share // 100 * 7 * weeks)

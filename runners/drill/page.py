@@ -25,7 +25,7 @@ def write_page(folder: Path, year: Year) -> Path:
     first = find_first_broken(year)
     harm = {arm: _count_bad_weeks(year, arm) for arm in ARMS}
     good = [week for week in year.weeks if week.is_good]
-    broken = {each.promise for week in year.weeks for each in week.broken}
+    broken = {item.promise for week in year.weeks for item in week.broken}
     figures = [
         Figure("Weeks", words.count(len(year.weeks)), f"{len(good)} of them with good photos and training"),
         Figure("Broken promises", words.count(len(broken)), f"of {len(PROMISES)}"),
@@ -50,7 +50,7 @@ def write_page(folder: Path, year: Year) -> Path:
         rows=[_make_row(year, week) for week in year.weeks[::-1]],
         kinds=_count_kinds(year),
         fleet=list(estimate_fleet(year)),
-        promises=[(each.__name__.replace("_", " "), each.__doc__) for each in PROMISES],
+        promises=[(promise.__name__.replace("_", " "), promise.__doc__) for promise in PROMISES],
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
     return folder / PAGE
@@ -61,12 +61,12 @@ def _make_row(year: Year, week: Week) -> tuple[Week, str, list[float | None], st
 
     The sentence is the first reason of an attempt that failed, or of the last one.
     """
-    said = next((each for each in week.attempts if each.exit_code and each.sentences), week.last)
+    attempt = next((item for item in week.attempts if item.exit_code and item.sentences), week.last)
     return (
         week,
         f"{find_monday(year.history + week.number + 1):%Y-%m-%d}",
         [year.accuracy(week.arms.get(arm, ""), week.number) for arm in ARMS],
-        said.sentences[0] if said is not None and said.sentences else "",
+        attempt.sentences[0] if attempt is not None and attempt.sentences else "",
     )
 
 
@@ -91,7 +91,7 @@ def _count_kinds(year: Year) -> list[tuple[str, str, int, int, int, int]]:
             name,
             FAULTS[name].summary,
             len(struck),
-            sum(any(each.exit_code for each in week.attempts) for week in struck),
+            sum(any(attempt.exit_code for attempt in week.attempts) for week in struck),
             sum(week.last is not None and week.last.outcome == "pushed" for week in struck),
             sum(bool(week.broken) for week in struck),
         )
@@ -104,13 +104,13 @@ def _draw_arms(name: str, width: int, year: Year) -> "Markup":
 
     def draw(axes: "Axes") -> None:
         for arm, colour, marker in zip(ARMS, CLASSES, MARKERS, strict=False):
-            known = [
+            points = [
                 (week.number, accuracy, week)
                 for week in year.weeks
                 if (accuracy := year.accuracy(week.arms.get(arm, ""), week.number)) is not None
             ]
-            axes.plot([n for n, _, _ in known], [a for _, a, _ in known], color=colour, linewidth=1.5)
-            for number, accuracy, week in known:
+            axes.plot([n for n, _, _ in points], [a for _, a, _ in points], color=colour, linewidth=1.5)
+            for number, accuracy, week in points:
                 [point] = axes.plot([number], [accuracy], marker, color=colour, markersize=4)
                 add_tooltip(point, f"week {number}, {arm} ({week.arms[arm]}): {accuracy:.1%}")
         for week in year.weeks:

@@ -35,7 +35,7 @@ def deliver(
     rendered = {name: rate for name, rate in rates.items() if name in RENDERED}
     renderer.generate(data, weeks=1, per_week=photos, seed=seed, faults=rendered, roll=_SAG * number)
     span, rng = PhotoSpan(number, data / name_span(number)), random.Random(f"drill {seed} {number}")
-    for name, rate in sorted(rates.items(), key=lambda each: each[0] not in COPIES):
+    for name, rate in sorted(rates.items(), key=lambda item: item[0] not in COPIES):
         match name:
             case "twice" | "wrong-week":
                 _copy_week(span, number - FAULTS[name].before)
@@ -59,9 +59,9 @@ def render_hidden_test(number: int, photos: int, seed: int) -> list[tuple[bytes,
     """Renders photos of the same shelves in the week of a span, each with the class that it really shows."""
     sessions = renderer.plan_week(number, photos, seed + _HIDDEN_SEED, {}, _SAG * number)
     return [
-        (jpeg, shown)
+        (jpeg, label)
         for session in sessions
-        for (_, jpeg), shown in zip(renderer.render_session(session), session.contents, strict=True)
+        for (_, jpeg), label in zip(renderer.render_session(session), session.contents, strict=True)
     ]
 
 
@@ -106,8 +106,8 @@ def _film_again(
         file = Path(str(span.photos), row.photo)
         # Another fault may have damaged it, or taken it away.
         with suppress(OSError), Image.open(file) as photo:
-            taken, scratch = change(photo), io.BytesIO()
-            taken.save(scratch, "JPEG", quality=95, exif=photo.info["exif"])
+            changed, scratch = change(photo), io.BytesIO()
+            changed.save(scratch, "JPEG", quality=95, exif=photo.info["exif"])
             file.write_bytes(scratch.getvalue())
     return filmed
 

@@ -45,15 +45,15 @@ def every_canary_ends_as_it_served(year: Year) -> str:
     is_bad = before.candidate == before.bad
     name = f"Version {before.candidate} served {'badly' if is_bad else 'well'}"
     # It answered the photos of the weeks after that which began it.
-    open_in = list(takewhile(lambda each: each.candidate == before.candidate, year.weeks[-2::-1]))
+    open_in = list(takewhile(lambda item: item.candidate == before.candidate, year.weeks[-2::-1]))
     answered = (week, *open_in[:-1])
-    is_told = all(each.is_good for each in answered)
+    is_told = all(item.is_good for item in answered)
     # A rollback by hand comes after what the run of its week did.
     by_hand = week.ended == "rollback" and "rollback" in before.faults
     is_wrong = week.ended == "promote" if is_bad else week.ended == "rollback" and is_told
     if is_wrong and not by_hand:
         return f"{name}, and its canary ended with a {week.ended}."
-    waited = [each for each in answered if each.is_good and "missed" not in each.faults]
+    waited = [item for item in answered if item.is_good and "missed" not in item.faults]
     is_late = week.ended == "waits" and len(waited) >= _WAITS
     return f"{name}, and phones still try it after {len(waited)} good weeks." if is_late else ""
 
@@ -61,7 +61,7 @@ def every_canary_ends_as_it_served(year: Year) -> str:
 def no_bad_week_was_trained_on(year: Year) -> str:
     """No release was made from a week that had to be refused."""
     week, bad = year.weeks[-1], {year.span(w.number) for w in year.weeks if "refused" in w.effects}
-    pushed = {span for each in week.attempts if each.outcome == "pushed" for span in each.spans}
+    pushed = {span for attempt in week.attempts if attempt.outcome == "pushed" for span in attempt.spans}
     reached = sorted(bad & {*week.spans, *pushed})
     return f"A release was made from {', '.join(reached)}." if reached else ""
 
@@ -91,8 +91,8 @@ def _find_stuck(year: Year) -> str:
 
 def _find_unread(year: Year, week: Week) -> list[Week]:
     """Returns the bad weeks right before this one in which nothing ran: its run is the first to read them."""
-    before = takewhile(lambda each: not each.attempts, year.weeks[: week.number - 1][::-1])
-    return [each for each in before if not each.is_good]
+    before = takewhile(lambda item: not item.attempts, year.weeks[: week.number - 1][::-1])
+    return [item for item in before if not item.is_good]
 
 
 def _find_copied(year: Year, week: Week) -> Iterator[Week]:
@@ -107,7 +107,7 @@ def every_stop_names_its_cause(year: Year) -> str:
     """An attempt that a fault stopped says why in its words."""
     week = year.weeks[-1]
     others = [*_find_copied(year, week), *_find_unread(year, week)]
-    causes = (*week.causes, *(cause for each in others for cause in each.causes))
+    causes = (*week.causes, *(cause for attempt in others for cause in attempt.causes))
     # The later ones run without the fault: what stops them is judged as in other weeks.
     for attempt in week.attempts[:1] if week.causes else ():
         if _is_judged(week, attempt):  # by its gates, as in a week without a fault: see false alarms
@@ -148,7 +148,7 @@ def find_false_alarms(year: Year) -> list[Week]:
         is_held = is_judged and year.is_good(attempt.trained, week.model, week.number)
         return is_held or (attempt.outcome == "refused" and not _find_unread(year, week))
 
-    return [w for w in year.weeks if w.is_good and any(is_false(w, each) for each in w.attempts)]
+    return [w for w in year.weeks if w.is_good and any(is_false(w, a) for a in w.attempts)]
 
 
 def _is_judged(week: Week, attempt: Attempt) -> bool:
@@ -195,7 +195,7 @@ def nothing_grows(year: Year) -> str:
 
 def _count_whole(year: Year, week: Week) -> int:
     """Counts the runs that trained among those that gc kept at the end of a week."""
-    attempts = [attempt for each in year.weeks[: week.number] for attempt in each.attempts]
+    attempts = [attempt for item in year.weeks[: week.number] for attempt in item.attempts]
     return sum(bool(attempt.trained) for attempt in attempts[-KEPT:])
 
 

@@ -82,7 +82,7 @@ class Week:
     @property
     def outcome(self) -> str:
         """The outcomes of its attempts, in their order."""
-        return ", ".join(each.outcome or f"exit {each.exit_code}" for each in self.attempts) or "no run"
+        return ", ".join(item.outcome or f"exit {item.exit_code}" for item in self.attempts) or "no run"
 
 
 @dataclass(frozen=True)

@@ -119,24 +119,24 @@ class Simulation:
 
     def simulate_week(self, year: Year, number: int, plan: Plan) -> Year:
         """Returns the year with one more week: its photos, its runs, and what holds afterwards."""
-        started, drawn = time.monotonic(), plan.get(number, ())
-        rates = {each.name: each.rate for each in drawn}
+        started, faults = time.monotonic(), plan.get(number, ())
+        rates = {item.name: item.rate for item in faults}
         self.deliver(year.history + number, rates)
         before = year.weeks[-1] if year.weeks else Week(0)
         self._answer(year.history + number, before)
         at = datetime.combine(find_monday(year.history + number + 1), day_time(3), timezone.utc)
         week = Week(
             number,
-            tuple(each.name for each in drawn),
-            tuple(find_effect(each, rates, year, number) for each in drawn),
-            tuple(each.fault.cause for each in drawn),
+            tuple(item.name for item in faults),
+            tuple(find_effect(item, rates, year, number) for item in faults),
+            tuple(item.fault.cause for item in faults),
         )
         phones = self._fork(partial(follow, self._push, WORKLOAD, self._phones, self._scratch), "phones", at)
         later = at + timedelta(hours=6)
         if "missed" in rates:  # No run renews the pointer, so a person does, as an alert asks.
             self._call(later, "renew")
         else:
-            week = self._run(week, drawn, at)
+            week = self._run(week, faults, at)
         week = self._end_canary(week, before, later)
         if "rollback" in rates:
             before_it = self._find_versions()
@@ -147,17 +147,17 @@ class Simulation:
         assert phones.stdin is not None
         phones.stdin.close()
         phones.wait()
-        seen = SEEN.read(self._scratch)
-        week = replace(week, ran=seen.ran, refused=seen.refused, phone=seen.wrong)
+        observed = SEEN.read(self._scratch)
+        week = replace(week, ran=observed.ran, refused=observed.refused, phone=observed.wrong)
         week = self._look(week, later)
         week = self._score(year, week)
         year = replace(year, weeks=(*year.weeks, replace(week, seconds=time.monotonic() - started)))
         week = replace(year.weeks[-1], broken=tuple(find_broken(year)))
         return replace(year, weeks=(*year.weeks[:-1], week))
 
-    def _run(self, week: Week, drawn: Sequence[Drawn], at: datetime) -> Week:
+    def _run(self, week: Week, faults: Sequence[Drawn], at: datetime) -> Week:
         """Runs the pipeline, and again where a fault stopped it."""
-        names = [each.name for each in drawn]
+        names = [fault.name for fault in faults]
         overrides = tuple(word for name in names for word in _SETTINGS.get(name, ()))
         overrides = tuple(word.replace(_LOGIN, self._login) for word in overrides)
         overrides += _CANARY if CANARIES & set(names) or self._find_candidate() else ()
@@ -169,7 +169,7 @@ class Simulation:
         for count in range(_MOST_ATTEMPTS):
             attempts = self._start(week, overrides, clock, () if count else tuple(harms.values()))
             week = replace(week, attempts=(*week.attempts, *attempts))
-            if any(each.outcome == "refused" for each in attempts):
+            if any(attempt.outcome == "refused" for attempt in attempts):
                 week = self._run_without_gates(week, clock)
             if attempts[-1].outcome == "pushed":
                 self._usual_s = attempts[-1].seconds
@@ -214,13 +214,13 @@ class Simulation:
 
         The run that ended one has begun the next, which a person promotes, unless this week is to have one.
         """
-        candidate, ended = self._find_candidate(), ""
+        candidate, ending = self._find_candidate(), ""
         has_begun = candidate not in (0, before.candidate)
         if before.candidate and candidate == before.candidate:
-            ended = "waits"
+            ending = "waits"
         elif before.candidate:
             changes = read_history(PushFolder(locate(self._push)), WORKLOAD).changes[::-1]
-            ended = next(
+            ending = next(
                 change.action
                 for change in changes
                 if change.action in ("promote", "rollback")
@@ -231,7 +231,7 @@ class Simulation:
             candidate = 0
         bad = candidate if has_begun and "bad-canary" in week.faults else before.bad
         idle = (*week.idle, *(name for name in week.faults if name in CANARIES and not has_begun))
-        return replace(week, candidate=candidate, ended=ended, bad=bad, idle=idle)
+        return replace(week, candidate=candidate, ended=ending, bad=bad, idle=idle)
 
     def _start(
         self,
@@ -246,7 +246,7 @@ class Simulation:
         place = workspace or self._workspace
         named = NamedSettings(WORKLOAD, PROFILE, (*self._options.overrides, *overrides))
         options = RunOptions(named, data or self._data, place)
-        known = {run.id for run in runs.read_runs(place)} if place.exists() else set()
+        before = {run.id for run in runs.read_runs(place)} if place.exists() else set()
         started, log = time.monotonic(), f"week-{week.number:02d}-{len(week.attempts) + 1}"
         log += "-no-gates" if workspace else ""
         process = self._fork(partial(_run_pipeline, options), log, at)
@@ -255,7 +255,7 @@ class Simulation:
                 harm(process, time.monotonic() - started)
             time.sleep(0.05)
         seconds = time.monotonic() - started
-        new = [run for run in runs.read_runs(place) if run.id not in known]
+        new = [run for run in runs.read_runs(place) if run.id not in before]
         printed = (self._logs / f"{log}.log").read_text(errors="replace").splitlines()[-_LAST_LINES:]
         attempts = [
             Attempt(
@@ -281,13 +281,13 @@ class Simulation:
             return ""
         verdict = EDGE_FILES.find(sources.edge_verdict) if sources.edge_verdict is not None else None
         variants = verdict.variants if verdict is not None else ()
-        shipped = [each.file for each in variants if verdict and each.name == verdict.default_variant]
+        shipped = [item.file for item in variants if verdict and item.name == verdict.default_variant]
         model = next((file for file in models if file.name in shipped), models[0])
         digest = hash_bytes(model.read_bytes())
         if digest not in self._names:
             name = f"week-{week:02d}"
-            taken = sum(known.startswith(name) for known in self._names.values())
-            self._names[digest] = f"{name}-{taken + 1}" if taken else name
+            count = sum(other.startswith(name) for other in self._names.values())
+            self._names[digest] = f"{name}-{count + 1}" if count else name
             target = self._models / self._names[digest]
             target.mkdir(parents=True)
             for file in {*files} - {*models} | {model}:
@@ -323,13 +323,13 @@ class Simulation:
     def _score(self, year: Year, week: Week) -> Week:
         """Returns the week with its arms, and the scores of all models on hidden tests that are missing."""
         before = year.weeks[-1].arms if year.weeks else {}
-        trained = [week.stock, *(each.trained for each in week.attempts)]
+        trained = [week.stock, *(attempt.trained for attempt in week.attempts)]
         arms = {
             _OURS: week.model,
             _NEVER: before.get(_NEVER) or week.model,
             _STOCK: next(filter(None, trained), before.get(_STOCK, "")),
         }
-        scored = {name for each in year.weeks for name in each.scores}
+        scored = {name for item in year.weeks for name in item.scores}
         tests = {
             name: [week.number] if name in scored else list(range(1, week.number + 1))
             for name in self._names.values()
@@ -378,17 +378,17 @@ class Simulation:
     def _fork(self, job: Callable[[], int], name: str, at: datetime | None = None) -> Fork:
         with (self._logs / f"{name}.log").open("ab") as output:
             fork = Fork(job, output, self._environment, at)
-        self._forks = [each for each in self._forks if each.poll() is None] + [fork]
+        self._forks = [other for other in self._forks if other.poll() is None] + [fork]
         return fork
 
 
-def find_effect(each: Drawn, rates: Mapping[str, float], year: Year, number: int) -> Effect:
+def find_effect(fault: Drawn, rates: Mapping[str, float], year: Year, number: int) -> Effect:
     """Returns what a fault does to its week: a copy of a week that is not good does what that one does."""
-    if each.name == "label-shift" and year.photos < _FEWEST_FOR_SHARES:
+    if fault.name == "label-shift" and year.photos < _FEWEST_FOR_SHARES:
         return "may"
-    if each.name not in COPIES:
-        return each.effect
-    original = copied = year.weeks[number - 1 - each.fault.before]
+    if fault.name not in COPIES:
+        return fault.effect
+    original = copied = year.weeks[number - 1 - fault.fault.before]
     while again := [name for name in original.faults if name in COPIES]:
         original = year.weeks[original.number - 1 - FAULTS[again[-1]].before]
     excluded = {span for week in year.weeks for span in week.excluded}
@@ -396,7 +396,7 @@ def find_effect(each: Drawn, rates: Mapping[str, float], year: Year, number: int
     # Photos that are taken again, or whose originals are not in the window, are not copies.
     is_new = FILMED_AGAIN & rates.keys() or between >= year.history
     is_as_unsure = "may" in copied.effects and "refused" not in copied.effects
-    return "may" if is_new or is_as_unsure else each.effect
+    return "may" if is_new or is_as_unsure else fault.effect
 
 
 def _measure_rows(database: Path) -> int:

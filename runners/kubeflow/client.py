@@ -89,8 +89,8 @@ class Cluster:
             return str(self._client.create_experiment(name, namespace=self._namespace).experiment_id)
 
         with self._explain_errors(f"creating the experiment {name!r}"), _SILENT:
-            made: str = _make_or_find(make, partial(self.find_experiment, name))
-        return made
+            identity: str = _make_or_find(make, partial(self.find_experiment, name))
+        return identity
 
     def get_experiment_name(self, experiment: str) -> str:
         """Returns the name of an experiment; its id if it no longer exists."""
@@ -379,11 +379,11 @@ def _make_or_find(make: Callable[[], Any], find: Callable[[], Any]) -> Any:
         if not _is_taken(error):
             raise
         until = time.monotonic() + _UNLISTED_S
-        while (found := find()) is None and time.monotonic() < until:
+        while (item := find()) is None and time.monotonic() < until:
             time.sleep(0.5)
-        if found is None:
+        if item is None:
             raise
-        return found
+        return item
 
 
 def _is_taken(error: Exception) -> bool:

@@ -26,17 +26,17 @@ def group_tasks(spec: Spec) -> None:
     for name, task in tasks.items():
         group = owners[name]
         inputs, declared = task.get("inputs", {}), components[task["componentRef"]["name"]]
-        for read, source in inputs.get("artifacts", {}).items():
+        for argument, source in inputs.get("artifacts", {}).items():
             output = source["taskOutputArtifact"]
             if (owner := owners[output["producerTask"]]) != group:
-                kind = declared["inputDefinitions"]["artifacts"][read]
+                kind = declared["inputDefinitions"]["artifacts"][argument]
                 passed = _pass_out(components[owner], output, kind)
                 outside = {"taskOutputArtifact": {"producerTask": owner, "outputArtifactKey": passed}}
                 _pass_in(groups[group], components[group], "artifacts", {passed: outside}, kind)
-                inputs["artifacts"][read] = {"componentInputArtifact": passed}
-        for read, source in inputs.get("parameters", {}).items():
+                inputs["artifacts"][argument] = {"componentInputArtifact": passed}
+        for argument, source in inputs.get("parameters", {}).items():
             if parameter := source.get("componentInputParameter"):
-                kind = declared["inputDefinitions"]["parameters"][read]
+                kind = declared["inputDefinitions"]["parameters"][argument]
                 _pass_in(groups[group], components[group], "parameters", {parameter: dict(source)}, kind)
         waits_for = task.pop("dependentTasks", [])
         if within := [other for other in waits_for if owners[other] == group]:

@@ -153,8 +153,8 @@ def _find_loss(run: str, steps: Sequence[Step], logs: _Logs) -> StepLost | None:
     if not any(outcomes.values()):
         return None  # Logs that are cut off tell of no step.
     logged = ((name, outcomes[name]) for name in suspects if name in outcomes)
-    lost = (name for name, outcome in logged if outcome is None or outcome.exit_code)
-    return next((conclude(name, "had not ended") for name in lost), None)
+    failed = (name for name, outcome in logged if outcome is None or outcome.exit_code)
+    return next((conclude(name, "had not ended") for name in failed), None)
 
 
 def _conclude_failure(run: str, logs: _Logs, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
@@ -163,16 +163,16 @@ def _conclude_failure(run: str, logs: _Logs, steps: Sequence[Step], pods: Sequen
     again = f"Run `edgeline kubeflow retry {run}` to go on from the steps that failed."
     failed = [step for step in steps if step.state == "failed"]
     if not failed:
-        ended = (pod for pod in pods if pod.phase in ("Error", "Failed") and not pod.ended_by_itself)
+        stopped = (pod for pod in pods if pod.phase in ("Error", "Failed") and not pod.ended_by_itself)
         last = next((step.name for step in steps[::-1] if step.state in ("done", "cached")), None)
         where = f"after {last}" if last else "before its first step"
         unexplained = f"Run {run} ended {where} and logged no reason."
-        reasons = tuple(pod.message for pod in ended) or (unexplained,)
+        reasons = tuple(pod.message for pod in stopped) or (unexplained,)
         return Outcome("failed", None, reasons, "Look at its page and at `kubectl get workflows`.")
     outcomes = [_conclude_failed_step(step, again, logs, pods) for step in failed]
     # If one of several pods of a step fails, the others log only that it is gone, so all are given.
-    reasons = tuple(reason for each in outcomes for reason in each.reasons)
-    do = " ".join(dict.fromkeys(each.do for each in outcomes if each.do))
+    reasons = tuple(reason for item in outcomes for reason in item.reasons)
+    do = " ".join(dict.fromkeys(item.do for item in outcomes if item.do))
     return replace(outcomes[0], reasons=reasons, do=do, step=failed[0].name)
 
 

@@ -82,25 +82,25 @@ def take_apart(step: str, constants: Mapping[str, Any]) -> tuple[Values, Values]
     return shown, unshown
 
 
-def put_together(step: str, given: Mapping[str, Any], unshown: str, fillings: Mapping[str, str]) -> Values:
+def put_together(step: str, passed: Mapping[str, Any], unshown: str, fillings: Mapping[str, str]) -> Values:
     """Returns the constants of a step in TFX's form, from the values that a backend passes.
 
-    `given` has the step's parameters and those of the run. `unshown` is JSON of the values that the UI does
+    `passed` has the step's parameters and those of the run. `unshown` is JSON of the values that the UI does
     not show, and `fillings` the value of each placeholder in it.
     """
     for mark, filling in fillings.items():
         unshown = unshown.replace(mark, filling)
-    constants = {name: value for name, value in given.items() if name not in select_for_step(step)}
+    constants = {name: value for name, value in passed.items() if name not in select_for_step(step)}
     values = _merge(constants, json.loads(unshown))
     for name, (*keys, last) in _find_places(step).items():
-        if name in given:
-            _look_up(values, keys)[last] = _to_number(given[name])
+        if name in passed:
+            _look_up(values, keys)[last] = _to_number(passed[name])
     if isinstance(custom := values.get(_CUSTOM), dict):
         values[_CUSTOM] = {name: _to_text(value, (dict,)) for name, value in custom.items()}
     return {name: _to_text(value, (dict, list)) for name, value in values.items()}
 
 
-def check(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+def check(recorded: Mapping[str, Any], passed: Mapping[str, Any]) -> None:
     """Checks the parameters of a run as settings, laid over the settings that it was compiled with.
 
     Raises:
@@ -110,12 +110,12 @@ def check(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
     changed: Values = {}
     for name, parameter in PARAMETERS.items():
-        if name in given:
+        if name in passed:
             *groups, leaf = parameter.setting.split(".")
             below = changed
             for group in groups:
                 below = below.setdefault(group, {})
-            below[leaf] = _to_number(given[name])
+            below[leaf] = _to_number(passed[name])
     try:
         load(recorded, parameters=changed)
     except UsageError as error:
@@ -141,7 +141,7 @@ def _split(values: Mapping[str, Any], objects: tuple[type, ...]) -> tuple[Values
         if value == "" or name == _RECORDED or is_marked:
             unshown[name] = value
         elif name == _CUSTOM:
-            assert not any(isinstance(each, dict) for each in value.values()), "it would become a text"
+            assert not any(isinstance(item, dict) for item in value.values()), "it would become a text"
             shown[name], inside = _split(value, (dict,))
             unshown |= {name: inside} if inside else {}
         else:

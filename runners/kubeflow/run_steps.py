@@ -59,14 +59,14 @@ def order_steps(spec: Mapping[str, Any]) -> list[str]:
     `spec` is the pipeline as it was uploaded.
     """
     tasks = _read_tasks(_find_pipeline(spec))
-    known = {name: number for number, name in enumerate(STEPS)}
+    rank_of = {name: number for number, name in enumerate(STEPS)}
     waiting = graphlib.TopologicalSorter({find_step(name): _find_upstream(tasks[name]) for name in tasks})
     waiting.prepare()
     order: list[str] = []
     ready: set[str] = set()
     while waiting.is_active():
         ready |= {*waiting.get_ready()}
-        order.append(min(ready, key=lambda name: (known.get(find_helped_step(name), len(known)), name)))
+        order.append(min(ready, key=lambda name: (rank_of.get(find_helped_step(name), len(rank_of)), name)))
         ready.remove(order[-1])
         waiting.done(order[-1])
     return order
@@ -115,7 +115,7 @@ def take_tasks(run: Any, nodes: Sequence[Mapping[str, Any]]) -> None:
     """Replaces the tasks of a run by the nodes of its Argo workflow, in place."""
 
     def make_task(node: Mapping[str, Any]) -> SimpleNamespace:
-        own = [each for each in nodes if each.get("type") == "Pod" and each.get("boundaryID") == node["id"]]
+        own = [pod for pod in nodes if pod.get("type") == "Pod" and pod.get("boundaryID") == node["id"]]
         start, end = (parse_time(node[at]) if node.get(at) else None for at in ("startedAt", "finishedAt"))
         phase = str(node.get("phase")).upper()
         return SimpleNamespace(
@@ -124,7 +124,7 @@ def take_tasks(run: Any, nodes: Sequence[Mapping[str, Any]]) -> None:
             state="FAILED" if phase == "ERROR" else phase,
             start_time=start,
             end_time=end,
-            child_tasks=[SimpleNamespace(pod_name=each["id"]) for each in own],
+            child_tasks=[SimpleNamespace(pod_name=pod["id"]) for pod in own],
             state_history=None,
         )
 

@@ -106,8 +106,8 @@ def _report_lost_run(target: Target, run_id: str, outcome: Outcome, store: str) 
     from runners.kubeflow.pod.run_end import record_end, send_alerts_for_end
 
     root = f"{store}/runs/{target.workload.name}"
-    known = archive.read(locate(root) / run_id)
-    if outcome.outcome == "failed" and (known is None or known.run.outcome == "running"):
+    record = archive.read(locate(root) / run_id)
+    if outcome.outcome == "failed" and (record is None or record.run.outcome == "running"):
         problem = Problem(" ".join(outcome.reasons), "No step of the run could report it.", outcome.do)
         record_end(run_id, root, outcome, problem)
         if (alerts := target.settings.alerts).channels:

@@ -41,7 +41,7 @@ def replace(target: Target, cron: Cron, package: Path | None, as_json: bool) -> 
     )
     # The list is read after the new one exists, so it has all that a killed call or another user created.
     ours = filter(_is_ours, _list_named(target, experiment))
-    old = [each for each in ours if each.recurring_run_id != identity]
+    old = [other for other in ours if other.recurring_run_id != identity]
     active = _remove(target, experiment, old)
     # A cron that never fires was refused when it was parsed.
     fires = cron.next(datetime.now(timezone.utc))
@@ -51,7 +51,7 @@ def replace(target: Target, cron: Cron, package: Path | None, as_json: bool) -> 
         "One run at a time. A missed run is not repeated: the next one reads all new spans anyway.",
     ]
     if old:
-        lines.append(f"It replaces the earlier schedule: {', '.join(_format_trigger(each) for each in old)}")
+        lines.append(f"It replaces the earlier schedule: {', '.join(_format_trigger(item) for item in old)}")
     more = {"cron": cron.text, "version": version.name, "replaced": len(old), "going_on": active}
     return _print_result(target, "scheduled", identity, [*lines, *_describe_kept(active)], as_json, **more)
 
@@ -61,20 +61,20 @@ def _remove(target: Target, experiment: str, old: Sequence[Any]) -> list[str]:
     if not old:
         return []
     try:
-        for each in old:
-            target.cluster.disable_schedule(each.recurring_run_id)
+        for item in old:
+            target.cluster.disable_schedule(item.recurring_run_id)
         # The runs are listed afterwards, when none of the recurring runs can fire another.
         active = target.cluster.find_fired_runs(experiment)
-        for each in old:
-            if each.recurring_run_id not in active:
-                target.cluster.delete_schedule(each.recurring_run_id)
+        for item in old:
+            if item.recurring_run_id not in active:
+                target.cluster.delete_schedule(item.recurring_run_id)
     except EdgelineError as error:
         raise EdgelineError(
             error.found,
             f"{error.why} So an earlier recurring run is still there.",
             "Run the same command again.",
         ) from error
-    return [active[each.recurring_run_id] for each in old if each.recurring_run_id in active]
+    return [active[item.recurring_run_id] for item in old if item.recurring_run_id in active]
 
 
 def _describe_kept(active: Sequence[str]) -> list[str]:
@@ -84,9 +84,9 @@ def _describe_kept(active: Sequence[str]) -> list[str]:
 
 def show_all(target: Target, as_json: bool) -> int:
     """Prints all recurring runs on the cluster that Edgeline created; returns the exit code."""
-    ours = [each for each in target.cluster.list_schedules() if _is_ours(each)]
-    names = {each.experiment_id: target.cluster.get_experiment_name(each.experiment_id) for each in ours}
-    records = [_describe(each, names[each.experiment_id]) for each in ours]
+    ours = [item for item in target.cluster.list_schedules() if _is_ours(item)]
+    names = {item.experiment_id: target.cluster.get_experiment_name(item.experiment_id) for item in ours}
+    records = [_describe(item, names[item.experiment_id]) for item in ours]
     if as_json:
         print_json(records)
         return 0
@@ -95,7 +95,7 @@ def show_all(target: Target, as_json: bool) -> int:
     for record in records:
         line = f"{record['name']:<16} {record['cron']:<20} {record['state']:<9} {record['experiment']:<24}"
         say(f"{line} since {record['created_at']}")
-    enabled = [(each.display_name, each.experiment_id) for each in ours if each.status == "ENABLED"]
+    enabled = [(item.display_name, item.experiment_id) for item in ours if item.status == "ENABLED"]
     for name, experiment in sorted({pair for pair in enabled if enabled.count(pair) > 1}):
         say(f"{name} fires more than once in {names[experiment]}: `--cron` again keeps only one.")
     return 0
@@ -128,8 +128,8 @@ def switch(target: Target, enable: bool, as_json: bool) -> int:
         target.cluster.enable_schedule(newest.recurring_run_id)
         lines = [f"{name} fires again: {_format_trigger(newest)}", *_describe_kept(active)]
     else:
-        for each in (newest, *older):
-            target.cluster.disable_schedule(each.recurring_run_id)
+        for item in (newest, *older):
+            target.cluster.disable_schedule(item.recurring_run_id)
         lines = [f"{name} no longer fires; `edgeline kubeflow schedule --enable` undoes it."]
     return _print_result(target, "enabled" if enable else "disabled", newest.recurring_run_id, lines, as_json)
 
@@ -153,26 +153,26 @@ def _list_named(target: Target, experiment: str) -> list[Any]:
     """Returns the recurring runs with the workload's name in an experiment, whoever created them."""
     name = (target.workload.name, experiment)
     schedules = target.cluster.list_schedules()
-    return [each for each in schedules if (each.display_name, each.experiment_id) == name]
+    return [item for item in schedules if (item.display_name, item.experiment_id) == name]
 
 
-def _is_ours(each: Any) -> bool:
-    return str(each.description).startswith(_MARK)
+def _is_ours(schedule: Any) -> bool:
+    return str(schedule.description).startswith(_MARK)
 
 
-def _format_trigger(each: Any) -> str:
-    schedule = each.trigger.cron_schedule if each.trigger else None
+def _format_trigger(run: Any) -> str:
+    schedule = run.trigger.cron_schedule if run.trigger else None
     return f"'{schedule.cron}'" if schedule else "by an interval"
 
 
-def _describe(each: Any, experiment: str) -> dict[str, Any]:
+def _describe(schedule: Any, experiment: str) -> dict[str, Any]:
     return {
-        "id": each.recurring_run_id,
-        "name": each.display_name,
-        "cron": _format_trigger(each).strip("'"),
-        "state": "enabled" if each.status == "ENABLED" else "disabled",
+        "id": schedule.recurring_run_id,
+        "name": schedule.display_name,
+        "cron": _format_trigger(schedule).strip("'"),
+        "state": "enabled" if schedule.status == "ENABLED" else "disabled",
         "experiment": experiment,
-        "created_at": f"{each.created_at:%Y-%m-%d %H:%M}" if each.created_at else None,
+        "created_at": f"{schedule.created_at:%Y-%m-%d %H:%M}" if schedule.created_at else None,
     }
 
 

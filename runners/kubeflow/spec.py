@@ -123,7 +123,7 @@ def _add_ui_outputs(component: Spec, info: StepInfo) -> None:
 def _set_parameters(step: str, task: Spec, component: Spec) -> list[str]:
     """Sets the parameters of a step in the UI's form; returns the entry's options for those not shown."""
     inputs = task.get("inputs", {}).get("parameters", {})
-    constants = {name: each["runtimeValue"]["constant"] for name, each in inputs.items()}
+    constants = {name: value["runtimeValue"]["constant"] for name, value in inputs.items()}
     shown, unshown = take_apart(step, constants)
     if inputs:
         declared = component["inputDefinitions"]["parameters"]
@@ -201,7 +201,7 @@ def _make_kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
         by_secret.setdefault(secret, []).append({"secretKey": key, "envVar": name})
     config = {
         "pvcMount": [
-            {"constant": each, "mountPath": locate_mount(each)} for each in _list_claims(step, settings)
+            {"constant": claim, "mountPath": locate_mount(claim)} for claim in _list_claims(step, settings)
         ],
         "secretAsEnv": [{"secretName": name, "keyToEnv": keys} for name, keys in by_secret.items()],
         "nodeSelector": {"labels": dict(placement.node_selector)} if placement.node_selector else None,

@@ -128,7 +128,7 @@ def _read_info(path: Path, content: bytes) -> dict[str, Any]:
     try:
         document: Any = next(yaml.load_all(content, getattr(yaml, "CSafeLoader", yaml.SafeLoader)), None)
         parameters = document["root"].get("inputDefinitions", {}).get("parameters", {})
-        values = {name: each["defaultValue"] for name, each in parameters.items()}
+        values = {name: item["defaultValue"] for name, item in parameters.items()}
         return {**document["pipelineInfo"], "workload": str(read_workload(document)), "parameters": values}
     except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(

@@ -17,20 +17,20 @@ def add_spans(run: Run, data: Location, spans: Sequence[Span], window: int, earl
     """
     names = tuple(span.name for span in spans)
     excluded = tuple(
-        Excluded(each.span, each.who, each.when, each.reason)
-        for each in find_excluded_in_window(data, spans, window)
+        Excluded(entry.span, entry.who, entry.when, entry.reason)
+        for entry in find_excluded_in_window(data, spans, window)
     )
     run = replace(run, spans=names, excluded_spans=excluded)
-    judged = [each for each in earlier if each.spans and each.data == str(data) and each.has_verdict]
+    judged = [run for run in earlier if run.spans and run.data == str(data) and run.has_verdict]
     if not judged:
         return run
-    seen, last = {name for before in judged for name in before.spans}, judged[-1]
+    judged_spans, last = {name for before in judged for name in before.spans}, judged[-1]
     # Numbers in span names have leading zeros, so the names sort like the numbers.
     usable = (span.name for span in find_usable_spans(data))
     return replace(
         run,
         new_since=last.id,
-        new_spans=tuple(name for name in names if name not in seen),
+        new_spans=tuple(name for name in names if name not in judged_spans),
         missed_spans=tuple(name for name in usable if max(last.spans) < name < names[0]),
     )
 

@@ -94,7 +94,7 @@ class Inventory:
         """Returns the ids of the runs that pushed the release in production and the candidate of a canary."""
         release, rollout = store.current(self._root, model), store.find_rollout(self._root, model)
         versions = {*(rollout.versions if rollout else ()), release.version if release else 0}
-        return [each.manifest.run for each in self._releases[model] if each.version in versions]
+        return [item.manifest.run for item in self._releases[model] if item.version in versions]
 
     def find_kept_runs(self, keep: int) -> list[tuple[RunFolder, Run]]:
         """Returns the runs to keep when the newest `keep` of each of these models are kept.
@@ -120,7 +120,7 @@ class Inventory:
         ids = {run.id for _, run in kept}
         for name in self._models:
             releases[name] = store.collect(self._root, name, in_store, dry_run=True)
-            ids |= {each.manifest.run for each in self._releases[name] if each.version not in releases[name]}
+            ids |= {item.manifest.run for item in self._releases[name] if item.version not in releases[name]}
             old[name] = archive.find_old(self._records[name], in_store, ids)
             ids |= {facts.run.id for at, facts in self._records[name] if at not in old[name]}
         pages = (
@@ -150,13 +150,11 @@ class Inventory:
             path for name in self._models for path in (self._workspace / "mlflow" / name).glob("*/artifacts")
         ]
         own = f"sqlite:///{self._workspace / 'mlflow.db'}"
-        known: dict[str, str] = {}
+        ids: dict[str, str] = {}
         for uri in {own, *(run.registry for _, run in self.known if run.registry)} if folders else ():
-            known |= registry.read_ids(uri)
+            ids |= registry.read_ids(uri)
         return {
-            path: (known[path.parent.name], measure_size(path))
-            for path in folders
-            if path.parent.name in known
+            path: (ids[path.parent.name], measure_size(path)) for path in folders if path.parent.name in ids
         }
 
 

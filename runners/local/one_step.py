@@ -98,7 +98,7 @@ def print_step(options: StepOptions) -> int:
 
 
 def _check(step: str, run: Run) -> None:
-    names = [each.name for each in run.steps]
+    names = [step_record.name for step_record in run.steps]
     if step not in names:
         raise UsageError(
             f"Run {run.id} had no step {step!r}.",
@@ -112,13 +112,13 @@ def _check(step: str, run: Run) -> None:
             _INSTEAD[step],
         )
     before = run.steps[: names.index(step)]
-    if unfinished := [each for each in before if each.name not in run.finished_steps]:
+    if unfinished := [item for item in before if item.name not in run.finished_steps]:
         raise UsageError(
             f"Run {run.id} ended before {step}: the state of {unfinished[0].name} is {unfinished[0].state}.",
             f"{step} needs the outputs of the steps before it.",
             f"Name {unfinished[0].name}, or another run with --of RUN.",
         )
-    needed = {each.name for each in before}
+    needed = {item.name for item in before}
     for artifact in run.artifacts:
         if artifact.step in needed and not os.path.isdir(artifact.uri):
             raise UsageError(

@@ -104,7 +104,7 @@ def plan(options: RunOptions) -> int:
 
 def make_plan(now: World, earlier: Sequence[tuple[RunFolder, Run]]) -> list[PlannedStep]:
     """Plans the steps of a run in the world `now`, given the earlier runs of its model, oldest first."""
-    wanted, done = now.make_keys(), set[str]()
+    wanted, finished = now.make_keys(), set[str]()
     last: dict[str, World] = {}
     for folder, run in earlier:
         code = CODE.find_readable(folder.path) or {}
@@ -113,14 +113,14 @@ def make_plan(now: World, earlier: Sequence[tuple[RunFolder, Run]]) -> list[Plan
         for step in run.finished_steps:
             if step in wanted and step in keys:
                 last[step] = world
-                if step not in done and keys[step] == wanted[step] and _is_complete(run, step):
-                    done.add(step)
+                if step not in finished and keys[step] == wanted[step] and _is_complete(run, step):
+                    finished.add(step)
     planned: dict[str, PlannedStep] = {}
     for name, info in now.steps.items():
         after = [before for before in info.after if not planned[before].cached]
         if info.each_run:
             planned[name] = PlannedStep(name, False, ("it runs every time",))
-        elif name in done and not after:
+        elif name in finished and not after:
             planned[name] = PlannedStep(name, True)
         else:
             why = list(_list_changes(name, now, last.get(name)))

@@ -151,13 +151,13 @@ class _Session:
             return False
         data, others = locate(run.data), ""
         try:
-            known = [span.name for span in find_usable_spans(data)]
-            blamed = [span for span in run.blamed_spans if span in known]
-            if len(blamed) == len(known):
+            names = [span.name for span in find_usable_spans(data)]
+            blamed = [span for span in run.blamed_spans if span in names]
+            if len(blamed) == len(names):
                 return False
             for span in blamed:
                 why = next((reason for reason in run.reasons if span in reason), run.reasons[0])
-                decide(data, "exclude", span, f"Run {run.id}: {why}", known)
+                decide(data, "exclude", span, f"Run {run.id}: {why}", names)
                 print_line(self.console, f"{span} is excluded, as gate.exclude_refused says.", "yellow")
                 others = "other "
         except (EdgelineError, OSError) as error:
@@ -271,8 +271,8 @@ class _Session:
             progress.say(note)
         self._warn_of_missed(run, progress)
         if resumed is not None:
-            done, steps = len(resumed.finished_steps), len(resumed.steps)
-            progress.say(f"resuming run {resumed.id}: {done} of {steps} steps are done")
+            count, steps = len(resumed.finished_steps), len(resumed.steps)
+            progress.say(f"resuming run {resumed.id}: {count} of {steps} steps are done")
         for sentence in runs.discard_damaged(self.workspace):
             progress.say(sentence, "yellow")
 

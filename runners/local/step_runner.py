@@ -48,14 +48,14 @@ class StepRunner(LocalDagRunner):
         connection = getattr(connections, connections.WhichOneof("connection_config"))
         chosen = [node for node in pipeline.nodes if self._only in (None, node.pipeline_node.node_info.id)]
         self._tell(Planned(tuple(node.pipeline_node.node_info.id for node in chosen)))
-        for each in chosen:
-            node = each.pipeline_node
+        for item in chosen:
+            node = item.pipeline_node
             if self._only is not None:
                 node.execution_options.caching_options.enable_cache = False
             alone = pipeline_pb2.Pipeline()
             alone.CopyFrom(pipeline)
             del alone.nodes[:]
-            alone.nodes.append(each)
+            alone.nodes.append(item)
             self.step = node.node_info.id
             self._tell(StepChanged(Step(self.step, "running")))
             started = time.monotonic()

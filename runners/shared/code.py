@@ -47,10 +47,10 @@ def digest_step_files(module: str, source: str, own: Mapping[str, str]) -> dict[
     """
     workload = {"module": module, "source": source}
     places = (Place(ROOT), *dict.fromkeys(map(_find_place, [*workload.values(), *own.values()])))
-    read = cache(partial(_read_module, places=places))
+    read_module = cache(partial(_read_module, places=places))
     modules = {step: info.modules(workload) for step, info in STEPS.items() if info.has_code}
     modules |= {step: (module,) for step, module in own.items()}
-    return {step: _hash_files(names, read) for step, names in modules.items()}
+    return {step: _hash_files(names, read_module) for step, names in modules.items()}
 
 
 def resolve_python_path() -> str:
@@ -90,7 +90,7 @@ def _make_error(module: str, why: str) -> UsageError:
 _Read = tuple[str, tuple[str, ...]] | None
 
 
-def _hash_files(modules: Iterable[str], read: Callable[[str], _Read]) -> dict[str, str]:
+def _hash_files(modules: Iterable[str], read_module: Callable[[str], _Read]) -> dict[str, str]:
     """Returns the SHA-256 of the files of modules, and of all that they import, by name of module."""
     digests: dict[str, str] = {}
     waiting = list(modules)
@@ -98,7 +98,7 @@ def _hash_files(modules: Iterable[str], read: Callable[[str], _Read]) -> dict[st
         module = waiting.pop()
         if module in digests:
             continue
-        if (entry := read(module)) is not None:
+        if (entry := read_module(module)) is not None:
             digests[module], imports = entry
             waiting += imports
             if "." in module:

@@ -89,8 +89,8 @@ def check(spans: tuple[Span, ...], workload: "Workload", settings: "Settings", p
         DataRefused: A span cannot be read.
     """
     _check_readings(workload, settings.data.readings)
-    given, is_signed = settings.push, load_signing_key(settings.push.key) is not None
-    store.check_push(push, workload.name, given.rollback_epoch, is_signed, given.canary_percent)
+    rules, is_signed = settings.push, load_signing_key(settings.push.key) is not None
+    store.check_push(push, workload.name, rules.rollback_epoch, is_signed, rules.canary_percent)
     check_spans(spans, workload)
 
 

@@ -156,23 +156,23 @@ class Progress:
         row = Table.grid(padding=(0, 1))
         row.add_column(no_wrap=True)
         row.add_column(no_wrap=True, overflow="ellipsis")
-        event, done, total = self._latest, 0, None
+        event, completed, total = self._latest, 0, None
         if event is not None:
-            done, total = (
+            completed, total = (
                 (event.epoch, event.epochs) if isinstance(event, EpochEnded) else (event.done, event.total)
             )
         if total and self._console.width >= _BAR_FROM_WIDTH:
             row.add_column(no_wrap=True)
-            bar = ProgressBar(total=total, completed=done, width=_BAR_WIDTH)
+            bar = ProgressBar(total=total, completed=completed, width=_BAR_WIDTH)
             row.add_row(self._spinner, self._format_live_text(elapsed, _BAR_WIDTH), bar)
         else:
             row.add_row(self._spinner, self._format_live_text(elapsed, 0))
         return row
 
-    def _format_live_text(self, elapsed: str, taken: int) -> str:
+    def _format_live_text(self, elapsed: str, used: int) -> str:
         head = self._format_prefix(self._step).rstrip() if self._step else self._title
         text = f"{head}  {elapsed}"
-        room = self._console.width - len(text) - taken - 8
+        room = self._console.width - len(text) - used - 8
         event = self._latest
         if event and room > 10:
             more = format_epoch(event, room) if isinstance(event, EpochEnded) else str(event)

@@ -92,33 +92,33 @@ def read_candidates(
 
     Raises UsageError if it has no example of the model's kind, DataRefused if a table or span cannot be read.
     """
-    pool, seen, is_photo = Pool(), set[str](), _is_photo(bundle.contract)
+    pool, digests, is_photo = Pool(), set[str](), _is_photo(bundle.contract)
     is_known = _index_photos(spans) if is_photo else _index_rows(spans, workload, settings, bundle.contract)
-    read = _read_photos if is_photo else _read_rows
-    look = partial(read_look, limits=settings)
-    with closing(make_decoder(look, settings)) as decode:
-        for example, cells in read(src, bundle.contract):
+    read_files = _read_photos if is_photo else _read_rows
+    decode_look = partial(read_look, limits=settings)
+    with closing(make_decoder(decode_look, settings)) as decode:
+        for example, cells in read_files(src, bundle.contract):
             if example.problem:
                 pool.problems.append(f"{example.place}: {example.problem}")
                 continue
             content = example.content if is_photo else _prepare(example.content, bundle.contract)
             digest = hash_photo(content) if is_photo else _digest(content)
-            if is_known(content, digest) or digest in seen:
-                pool.repeated += digest in seen
-                pool.labelled += digest not in seen
+            if is_known(content, digest) or digest in digests:
+                pool.repeated += digest in digests
+                pool.labelled += digest not in digests
                 continue
-            seen.add(digest)
+            digests.add(digest)
             if is_photo:
                 try:
                     _, content = decode(content) or (None, None)
                 except RowRejected as rejected:
                     example = replace(example, problem=rejected.detail)
-            example, found = answer(example, bundle)
-            if found is None or content is None:
+            example, result = answer(example, bundle)
+            if result is None or content is None:
                 pool.problems.append(f"{example.place}: {example.problem or 'It is too large.'}")
                 continue
             own = {name: cell for name, cell in cells.items() if name not in (_PHOTO, workload.label_column)}
-            bare, photo = replace(found, tensor=found.tensor[:0]), Path(example.place) if is_photo else None
+            bare, photo = replace(result, tensor=result.tensor[:0]), Path(example.place) if is_photo else None
             pool.candidates.append(Candidate(example.place, own, bare, content, digest, photo))
     pool.candidates.sort(key=lambda candidate: candidate.digest)  # suggestions do not depend on names
     return pool
@@ -160,16 +160,16 @@ def _is_photo(contract: Mapping[str, Any]) -> bool:
 
 
 def _index_photos(spans: Sequence[Span]) -> Callable[[bytes, str], bool]:
-    known = KnownPhotos({PhotoSpan.of(span): read_corrected(span) for span in spans})
-    return lambda content, digest: known.find(content, digest) is not None
+    photos = KnownPhotos({PhotoSpan.of(span): read_corrected(span) for span in spans})
+    return lambda content, digest: photos.find(content, digest) is not None
 
 
 def _index_rows(
     spans: Sequence[Span], workload: Workload, settings: DataSettings, contract: Mapping[str, Any]
 ) -> Callable[[Any, str], bool]:
     source = load_source(workload.source).open_source(workload, settings)
-    known = set(map(_digest, _read_originals(source, spans, contract).values()))
-    return lambda content, digest: digest in known
+    digests = set(map(_digest, _read_originals(source, spans, contract).values()))
+    return lambda content, digest: digest in digests
 
 
 def _read_photos(src: Path, contract: Mapping[str, Any]) -> Iterator[tuple[Input, Mapping[str, str]]]:

@@ -88,7 +88,7 @@ def estimate_gain(
         return None
     accuracy, at_random, *others = map(float, np.mean(outcomes, axis=0))
     labelled, added = map(round, np.mean(sizes, axis=0))
-    differences = np.array([each[0] - each[1] for each in outcomes])
+    differences = np.array([pair[0] - pair[1] for pair in outcomes])
     # Divisions share examples, so their differences are alike (Nadeau and Bengio, 2003: Machine Learning 52,
     # 239-281, with the examples tested and those that take part in learning).
     error = float(np.sqrt(differences.var(ddof=1) * (1 / len(outcomes) + _TESTED / (1 - _TESTED))))

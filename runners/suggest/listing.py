@@ -33,37 +33,37 @@ def write(suggestions: Suggestions, out: Path) -> Path:
     """Writes the list, the page, and copies of suggested photos into a folder; returns the list's path."""
     rows, shown, columns = [], [], dict[str, None]()
     for how, candidates in {"useful": suggestions.useful, "random": suggestions.drawn}.items():
-        for each in candidates:
+        for item in candidates:
             # An earlier list is a source too; its answers are those of then.
-            answers = {f"model_{name}" if f"model_{name}" in each.cells else name for name in _ABOUT}
-            earlier = answers if each.cells.keys() >= answers else set()
-            own = {name: cell for name, cell in each.cells.items() if name not in earlier}
+            answers = {f"model_{name}" if f"model_{name}" in item.cells else name for name in _ABOUT}
+            earlier = answers if item.cells.keys() >= answers else set()
+            own = {name: cell for name, cell in item.cells.items() if name not in earlier}
             picture, row = b"", {**own, suggestions.workload.label_column: ""}
-            if each.photo is not None:
-                photo = read_bytes(each.photo)
-                row = {"photo": f"{each.digest}{each.photo.suffix.lower()}", **row}
+            if item.photo is not None:
+                photo = read_bytes(item.photo)
+                row = {"photo": f"{item.digest}{item.photo.suffix.lower()}", **row}
                 write_file(out / "photos" / row["photo"], photo)
                 picture = make_thumbnail(photo, _SHOWN_SIDE) or b""
-            (said, score), (_, second), *_ = each.answer.ranked.items()
-            about = {"place": each.place, "said": said, "score": score, "margin": round(score - second, 6)}
+            (label, score), (_, second), *_ = item.answer.ranked.items()
+            about = {"place": item.place, "said": label, "score": score, "margin": round(score - second, 6)}
             about |= {"version": suggestions.version, "variant": suggestions.variant, "chosen": how}
             columns |= dict.fromkeys(row)
             rows.append((row, about))
-            text = "" if picture else ", ".join(map(str, each.cells.values()))[:_SHOWN_TEXT]
+            text = "" if picture else ", ".join(map(str, item.cells.values()))[:_SHOWN_TEXT]
             shown.append((about, b64encode(picture).decode(), text))
     file = io.StringIO(newline="")
     # A column of the source keeps its name.
     names = {name: _find_free(name, columns) for name in _ABOUT}
     writer = csv.DictWriter(file, [*columns, *names.values()], restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row, **{names[name]: each for name, each in about.items()}} for row, about in rows)
+    writer.writerows({**row, **{names[name]: value for name, value in about.items()}} for row, about in rows)
     write_file(out / LIST, file.getvalue().encode(errors="replace"))
     page = render("suggestions.html", suggestions=suggestions, shown=shown)
     write_file(out / PAGE, page.encode(errors="replace"))
     return out / LIST
 
 
-def _find_free(name: str, taken: Collection[str]) -> str:
-    while name in taken:
+def _find_free(name: str, names: Collection[str]) -> str:
+    while name in names:
         name = f"model_{name}"
     return name

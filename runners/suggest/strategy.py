@@ -55,19 +55,19 @@ def choose(
         count: At most n.
         random: The source of the draws.
     """
-    drawn = random.permutation(len(features))[: math.ceil(_DRAWN * count)]
-    rest = np.setdiff1d(np.arange(len(features)), drawn)
+    sample = random.permutation(len(features))[: math.ceil(_DRAWN * count)]
+    rest = np.setdiff1d(np.arange(len(features)), sample)
     of_slice = slices[rest]
     names, sizes = np.unique(of_slice, return_counts=True)
-    shares = (count - len(drawn)) * sizes / max(1, len(rest))
+    shares = (count - len(sample)) * sizes / max(1, len(rest))
     quotas = np.floor(shares).astype(int)
-    quotas[np.argsort(quotas - shares, kind="stable")[: count - len(drawn) - quotas.sum()]] += 1
-    useful = [drawn[:0]]
+    quotas[np.argsort(quotas - shares, kind="stable")[: count - len(sample) - quotas.sum()]] += 1
+    useful = [sample[:0]]
     for name, quota in zip(names, quotas, strict=True):
         members = rest[of_slice == name]
         doubts = None if margins is None else margins[members]
         useful.append(members[_choose_useful(features[members], doubts, quota)])
-    return np.concatenate(useful), drawn
+    return np.concatenate(useful), sample
 
 
 def _choose_useful(features: Floats, margins: Floats | None, count: int) -> Places:

@@ -60,14 +60,14 @@ class Suggestions:
             "gain": self.gain and asdict(self.gain),
         }
 
-    def sentences(self, asked: int, listed: Path, data: str) -> Iterator[str]:
+    def sentences(self, wanted: int, listed: Path, data: str) -> Iterator[str]:
         """Yields what was suggested and left out, for people, and what to do next."""
         nouns, pool, workload = self.workload.nouns, self.pool, self.workload
         count = len(self.useful) + len(self.drawn)
-        columns = {name for each in (*self.useful, *self.drawn) for name in each.cells}
+        columns = {name for item in (*self.useful, *self.drawn) for name in item.cells}
         yield f"{count:,} of {len(pool.candidates):,} {nouns} to label next: {listed}"
-        if asked > count:
-            yield f"{asked:,} were asked for; these are all."
+        if wanted > count:
+            yield f"{wanted:,} were asked for; these are all."
         if pool.labelled or pool.repeated:
             yield f"Left out: {pool.labelled:,} labelled already, {pool.repeated:,} copies of others."
         if pool.problems:
@@ -82,8 +82,8 @@ class Suggestions:
         options = {"group": "" if is_alone else workload.group_column, "time": workload.time_column}
         options |= {"text": next((name for name in (workload.text_column, "text") if name in columns), "")}
         options |= {"label": workload.label_column} if "photo" not in workload.reads else {}
-        given = "".join(f" --{option} {shlex.quote(name)}" for option, name in options.items() if name)
-        place = f"{shlex.quote(str(listed))}{given} --data {shlex.quote(data)}"
+        flags = "".join(f" --{option} {shlex.quote(name)}" for option, name in options.items() if name)
+        place = f"{shlex.quote(str(listed))}{flags} --data {shlex.quote(data)}"
         yield f"Write the labels into its column {workload.label_column}, then: edgeline data import {place}"
 
 
@@ -117,22 +117,22 @@ def suggest(src: Path, count: int, place: Place, run: Run, workload: Workload) -
     sliced = next((name for name in workload.slices.values() if name in candidates[0].cells), "")
     window = find_newest_spans(data, settings.window)
     examples, labelled = read_labelled(window, workload, settings, bundle.contract, sliced)
-    contents = [*(each.content for each in candidates), *(each.content for each in examples)]
+    contents = [*(item.content for item in candidates), *(item.content for item in examples)]
     features = compute_features(bundle.contract, contents)
     few, count = labelled < ENOUGH_LABELS * len(bundle.labels), min(count, len(candidates))
-    margins = measure_margins(np.array([[*each.answer.ranked.values()] for each in candidates]))
+    margins = measure_margins(np.array([[*item.answer.ranked.values()] for item in candidates]))
     # The same examples get the same suggestions.
-    digest = hashlib.sha256("".join(each.digest for each in candidates).encode()).digest()
-    random, slices = np.random.default_rng([*digest]), [each.cells.get(sliced, "") for each in candidates]
-    useful, drawn = choose(
+    digest = hashlib.sha256("".join(item.digest for item in candidates).encode()).digest()
+    random, slices = np.random.default_rng([*digest]), [item.cells.get(sliced, "") for item in candidates]
+    useful, sample = choose(
         features[: len(candidates)], None if few else margins, np.array(slices), count, random
     )
     labels, groups, values = (
-        np.array([getattr(each, name) for each in examples]) for name in ("label", "group", "slice")
+        np.array([getattr(item, name) for item in examples]) for name in ("label", "group", "slice")
     )
     return Suggestions(
         [candidates[number] for number in useful[np.argsort(margins[useful])]],
-        [candidates[number] for number in drawn],
+        [candidates[number] for number in sample],
         pool,
         few,
         labelled,

@@ -143,10 +143,10 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
     if CODE_OF_IMAGE in options.unshown:
         fillings[CODE_OF_IMAGE] = digest(digest_step_files(options.module, options.source, {}))
         fillings[LOCK_OF_IMAGE] = inputs.digest_lock()
-    given = executor_input.setdefault("inputs", {}).get("parameterValues", {})
+    arguments = executor_input.setdefault("inputs", {}).get("parameterValues", {})
     if options.settings:
-        parameters.check(json.loads(options.settings), given)
-    values = parameters.put_together(find_helped_step(options.step), given, options.unshown, fillings)
+        parameters.check(json.loads(options.settings), arguments)
+    values = parameters.put_together(find_helped_step(options.step), arguments, options.unshown, fillings)
     executor_input["inputs"]["parameterValues"] = values
     with share_with_executors(
         find_helped_step(options.step), run, flags, executor_input, locations
@@ -176,8 +176,8 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
         if options.pod:
             output["artifacts"] = {}
         handover.hand_back(output, places, {"step_started": started.isoformat(), "step_seconds": seconds})
-        shown = pages.show(options.step, foreign, executor_input, locations)
-    output.setdefault("artifacts", {}).update(shown)
+        added = pages.show(options.step, foreign, executor_input, locations)
+    output.setdefault("artifacts", {}).update(added)
     file.write_text(json.dumps(output), encoding="utf-8")
 
 

@@ -55,8 +55,8 @@ class Locations:
 def artifacts(side: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
     """Yields name and artifact of each input or output; our channels never have more than one artifact."""
     for name, listed in side.get("artifacts", {}).items():
-        if found := listed.get("artifacts"):
-            yield name, found[0]
+        if entries := listed.get("artifacts"):
+            yield name, entries[0]
 
 
 def read_run_id(executor_input: Json, step: str) -> str:

@@ -29,22 +29,22 @@ def show(
     `wanted` are the backend's definitions of these outputs, by name; `executor_input` is the step's, in the
     form of TFX. The other pods of a training, which are not steps of the DAG, have no page.
     """
-    shown: dict[str, Json] = {}
+    outputs: dict[str, Json] = {}
     if step in STEPS and (name := STEPS[step].page_output) in wanted:
         page = Path(locations.local(wanted[name]["uri"]))
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(_make_page(step, executor_input), encoding="utf-8")
-        shown[name] = {"display_name": _add_week(STEPS[step].page, step)}
+        outputs[name] = {"display_name": _add_week(STEPS[step].page, step)}
     for name, collect in ((METRICS, _collect_metrics), (CONFUSION, _collect_confusion)):
         if name in wanted:
             try:
-                shown[name] = collect(step, executor_input)
+                outputs[name] = collect(step, executor_input)
             except Exception:
                 _log.exception("The UI will show no %s of %s", name, step)
-                shown[name] = {}
+                outputs[name] = {}
     return {
         name: {"artifacts": [{"uri": wanted[name]["uri"], "metadata": metadata}]}
-        for name, metadata in shown.items()
+        for name, metadata in outputs.items()
     }
 
 
@@ -75,19 +75,19 @@ def _collect_confusion(step: str, executor_input: Json) -> Json:
     from edgeline.report.step_pages import find_worst_roc, read_confusion
 
     sources = _find_sources(step, executor_input)
-    shown: Json = {}
+    page: Json = {}
     if (confusion := read_confusion(sources)) is not None:
         labels = [{"displayName": label} for label in confusion.labels]
         rows = [{"row": list(row)} for row in confusion.rows]
-        shown = {"display_name": "Confusion", "confusionMatrix": {"annotationSpecs": labels, "rows": rows}}
+        page = {"display_name": "Confusion", "confusionMatrix": {"annotationSpecs": labels, "rows": rows}}
     label, points = find_worst_roc(sources)
     if points:
-        shown["display_name"] = f"Confusion, and {label} against the rest"
-        shown["confidenceMetrics"] = [
+        page["display_name"] = f"Confusion, and {label} against the rest"
+        page["confidenceMetrics"] = [
             {"confidenceThreshold": round(t, 4), "falsePositiveRate": round(f, 4), "recall": round(r, 4)}
             for t, f, r in points
         ]
-    return shown
+    return page
 
 
 def _find_sources(step: str, executor_input: Json) -> "Sources":
@@ -97,5 +97,5 @@ def _find_sources(step: str, executor_input: Json) -> "Sources":
     by_name = dict(artifacts(executor_input.get("inputs", {})))
     for name, artifact in artifacts(executor_input.get("outputs", {})):
         by_name[OUTPUTS.get((step, name), "")] = artifact
-    known = Sources.__dataclass_fields__
-    return Sources(**{name: Path(artifact["uri"]) for name, artifact in by_name.items() if name in known})
+    fields = Sources.__dataclass_fields__
+    return Sources(**{name: Path(artifact["uri"]) for name, artifact in by_name.items() if name in fields})

@@ -33,11 +33,11 @@ def record_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None
     try:
         root = locate(place)
         now = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
-        known = archive.read(root / run)
-        facts = known or Facts(Run(id=run, workload=root.name, engine="kubeflow", started_at=now))
+        record = archive.read(root / run)
+        facts = record or Facts(Run(id=run, workload=root.name, engine="kubeflow", started_at=now))
         pushed = _find_pushed(run, root)
         state = outcome.outcome if outcome.outcome in ("held", "refused") else "failed"
-        ended = replace(
+        run_at_end = replace(
             facts.run,
             number=archive.choose_number(run, [earlier for _, earlier in archive.read_all(root)]),
             outcome=outcome.outcome,
@@ -48,7 +48,7 @@ def record_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None
             error=problem,
             steps=(*facts.run.steps, *([Step(outcome.step, state)] if outcome.step else [])),
         )
-        facts = replace(facts, run=ended)
+        facts = replace(facts, run=run_at_end)
         page = archive.write(root / run, facts, render_run(facts, {}, None))
         _log.info("The report of this run is %s", page)
     except Exception as error:  # Mostly the step does not mount the claim; the outcome stays.
@@ -73,8 +73,8 @@ def send_alerts_for_end(
 
         root, alerts = locate(place), AlertSettings.model_validate_json(settings)
         reasons = outcome.reasons
-        ended = Run(id=run, workload=root.name, outcome=outcome.outcome, reasons=reasons, error=problem)
-        for warning in send_new_alerts(alerts, partial(look_at_store, root, ended))[1]:
+        run_at_end = Run(id=run, workload=root.name, outcome=outcome.outcome, reasons=reasons, error=problem)
+        for warning in send_new_alerts(alerts, partial(look_at_store, root, run_at_end))[1]:
             _log.warning("%s", warning)
     except Exception as error:
         _log.warning("No alert was sent: %s", type(error).__name__)
