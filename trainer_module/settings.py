@@ -185,9 +185,9 @@ class LearningSettings(Group):
 
     def with_values(self, values: Mapping[str, Any]) -> "LearningSettings":
         """Returns the settings with the values of a search, by dotted name (`trainer.learning_rate`)."""
-        given: dict[str, dict[str, Any]] = {"model": {}, "trainer": {}}
+        updates: dict[str, dict[str, Any]] = {"model": {}, "trainer": {}}
         for name, value in values.items():
             group, _, leaf = name.partition(".")
-            given[group][leaf] = value
-        changed = {group: getattr(self, group).model_copy(update=update) for group, update in given.items()}
+            updates[group][leaf] = value
+        changed = {group: getattr(self, group).model_copy(update=update) for group, update in updates.items()}
         return self.model_copy(update=changed)

@@ -105,7 +105,7 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
             if spec.dtype == tf.float32:  # word ids stay whole numbers
                 converter.inference_input_type = converter.inference_output_type
             calibration = choose_calibration().astype(spec.dtype.as_numpy_dtype, copy=False)
-            converter.representative_dataset = lambda: ([each[np.newaxis]] for each in calibration)
+            converter.representative_dataset = lambda: ([example[np.newaxis]] for example in calibration)
         return bytes(converter.convert())
 
     return convert

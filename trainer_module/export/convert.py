@@ -82,13 +82,13 @@ def _run_worker(
     lines = journal.read_bytes().rpartition(b"\n")[0].splitlines()
     entries: list[Conversion] = [decode(line, Conversion) for line in lines]
     result = {entry.variant: entry for entry in entries}
-    lost = next((variant for variant in remaining if variant.name not in result), None)
-    if lost is not None:
+    failed = next((variant for variant in remaining if variant.name not in result), None)
+    if failed is not None:
         tail = "\n".join(text.splitlines()[-_LOG_LINES:])
-        ended = _describe_exit(worker.returncode, timeout)
-        error = f"The conversion process {ended} while converting {lost.name}. Its log ends with:\n{tail}"
-        result[lost.name] = Conversion(lost.name, None, error=error)
-        _remove(lost, output)
+        end = _describe_exit(worker.returncode, timeout)
+        error = f"The conversion process {end} while converting {failed.name}. Its log ends with:\n{tail}"
+        result[failed.name] = Conversion(failed.name, None, error=error)
+        _remove(failed, output)
     return result
 
 

@@ -68,8 +68,8 @@ def check_contract(
         return ContractCheck(
             len(examples), 0, problems=(" ".join((summary, *shorten(problems, "examples"))),)
         )
-    actual = np.concatenate([preprocess(each.content, contract) for each in examples])
-    answers, expected = predict(actual), np.stack([each.answer for each in examples])
+    actual = np.concatenate([preprocess(e.content, contract) for e in examples])
+    answers, expected = predict(actual), np.stack([e.answer for e in examples])
     apart = np.abs(answers - expected).max(axis=1)
     worst = int(np.argmax(apart))
     if not apart[worst] <= _ANSWERS_APART:
@@ -78,7 +78,7 @@ def check_contract(
             f" preprocessing.json, and {np.round(expected[worst], 3)} with the tensor of Transform;"
             f" the largest allowed difference is {_ANSWERS_APART:g}."
         ]
-    tensors = np.stack([each.tensor for each in examples])
+    tensors = np.stack([e.tensor for e in examples])
     return ContractCheck(
         compared=len(examples),
         shipped=0,
@@ -93,12 +93,12 @@ def choose_examples(examples: Sequence[RawExample], count: int) -> list[RawExamp
 
     The smallest example of each class is always chosen. More are added up to `count` examples and 4 MB.
     """
-    support = Counter(facet for each in examples for facet in each.facets)
-    classes = sorted({each.facets[0] for each in examples}, key=lambda facet: (support[facet], facet))
+    support = Counter(facet for e in examples for facet in e.facets)
+    classes = sorted({e.facets[0] for e in examples}, key=lambda facet: (support[facet], facet))
     chosen = [min((e for e in examples if e.facets[0] == name), key=lambda e: e.size) for name in classes]
-    covered, total = Counter(f for each in chosen for f in each.facets), sum(each.size for each in chosen)
+    covered, total = Counter(f for e in chosen for f in e.facets), sum(e.size for e in chosen)
     while len(chosen) < count:
-        ids = {each.id for each in chosen}
+        ids = {e.id for e in chosen}
         remaining = [e for e in examples if e.id not in ids and total + e.size <= _MOST_BYTES]
         if not remaining:
             break
@@ -115,25 +115,25 @@ def write_vectors(
 ) -> None:
     """Writes golden vectors into a new folder, with the answers of `models`, the files that ship."""
     folder.mkdir(parents=True)
-    tensors = np.stack([each.tensor for each in examples])
+    tensors = np.stack([e.tensor for e in examples])
     answers = {name: EdgeModel(path).answer(tensors) for name, path in models.items()}
     golden_examples = []
-    for number, each in enumerate(examples):
+    for number, item in enumerate(examples):
         file = ""
-        if isinstance(each.content, bytes):
-            file = f"{number + 1:02d}.{'png' if each.content.startswith(_PNG) else 'jpg'}"
-            (folder / file).write_bytes(each.content)
+        if isinstance(item.content, bytes):
+            file = f"{number + 1:02d}.{'png' if item.content.startswith(_PNG) else 'jpg'}"
+            (folder / file).write_bytes(item.content)
         example = GoldenExample(
-            label=each.label,
-            saved_model=_round(each.answer),
+            label=item.label,
+            saved_model=_round(item.answer),
             scores={name: _round(values[number]) for name, (values, _) in answers.items()},
             unlike={
                 name: round(float(unlike[number]), _DIGITS)
                 for name, (_, unlike) in answers.items()
                 if unlike is not None
             },
-            slices=each.slices,
-            content=None if file else each.content,
+            slices=item.slices,
+            content=None if file else item.content,
             file=file,
         )
         golden_examples.append(example)

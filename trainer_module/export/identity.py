@@ -44,7 +44,7 @@ def compute_identity(saved_model: Path) -> str:
             _digest(str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest())
             for array in arrays
         ),
-        sorted(_digest_function(each) for each in functions if not _SAVING.match(each.signature.name)),
+        sorted(_digest_function(item) for item in functions if not _SAVING.match(item.signature.name)),
         sorted([path.name, path.read_bytes().hex()] for path in assets if path.is_file()),
     )
 
@@ -63,14 +63,14 @@ def _digest_function(function: Any) -> str:
         return [digests[name], port, source[:1] if source.startswith("^") else ""]
 
     sources = {
-        name: [each.lstrip("^").partition(":")[0] for each in node.input] for name, node in nodes.items()
+        name: [source.lstrip("^").partition(":")[0] for source in node.input] for name, node in nodes.items()
     }
     for name in TopologicalSorter(sources).static_order():
         if name in digests:  # an argument
             continue
         inputs = nodes[name].input
-        data = [identify_input(each) for each in inputs if not each.startswith("^")]
-        control = sorted(identify_input(each) for each in inputs if each.startswith("^"))
+        data = [identify_input(source) for source in inputs if not source.startswith("^")]
+        control = sorted(identify_input(source) for source in inputs if source.startswith("^"))
         digests[name] = _digest(nodes[name].op, _list_attributes(nodes[name].attr), data, control)
     returned = sorted([name, identify_input(source)] for name, source in function.ret.items())
     return _digest(_strip_number(function.signature.name), returned, sorted(digests.values()))
@@ -83,7 +83,7 @@ def _list_attributes(attributes: Any) -> list[tuple[str, Any]]:
         if kind == "func":
             contents[name] = _strip_number(value.func.name)
         elif kind == "list" and value.list.func:
-            contents[name] = [_strip_number(each.name) for each in value.list.func]
+            contents[name] = [_strip_number(function.name) for function in value.list.func]
         elif name not in _VARYING_NAMES:
             contents[name] = value.SerializeToString(deterministic=True).hex()
     return sorted(contents.items())

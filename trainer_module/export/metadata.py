@@ -51,10 +51,10 @@ def write_metadata(path: Path, signature: str, workload: Workload, contract: Map
     model = ModelT.InitFromPackedBuf(path.read_bytes())
     graph, (signature_def,) = model.subgraphs[0], model.signatureDefs  # other graphs are bodies of loops
     signature_def.signatureKey = signature
-    names = {each.tensorIndex: each.name.decode() for each in (*signature_def.inputs, *signature_def.outputs)}
+    names = {item.tensorIndex: item.name.decode() for item in (*signature_def.inputs, *signature_def.outputs)}
     # Readers that know of no output `unlike` take the first one.
     graph.outputs = sorted(graph.outputs, key=lambda index: names[index] == UNLIKE)
-    (source,), outputs = ([names[index] for index in each] for each in (graph.inputs, graph.outputs))
+    (source,), outputs = ([names[index] for index in group] for group in (graph.inputs, graph.outputs))
     builder = flatbuffers.Builder()
     description = _describe(workload, contract, source, outputs)
     builder.Finish(_write(builder, description), file_identifier=_IDENTIFIER)
@@ -131,16 +131,16 @@ def _write(builder: Any, value: Any) -> int:
     if isinstance(value, list):
         if isinstance(value[0], float):
             return builder.CreateNumpyVector(np.array(value, np.float32))
-        offsets = [_write(builder, each) for each in value]
+        offsets = [_write(builder, item) for item in value]
         builder.StartVector(4, len(offsets), 4)
         for offset in reversed(offsets):
             builder.PrependUOffsetTRelative(offset)
         return builder.EndVector()
-    written = {slot: each if isinstance(each, int) else _write(builder, each) for slot, each in value.items()}
+    slots = {slot: item if isinstance(item, int) else _write(builder, item) for slot, item in value.items()}
     builder.StartObject(max(value, default=-1) + 1)
-    for slot, each in written.items():
+    for slot, item in slots.items():
         if isinstance(value[slot], int):
-            builder.PrependUint8Slot(slot, each, 0)
+            builder.PrependUint8Slot(slot, item, 0)
         else:
-            builder.PrependUOffsetTRelativeSlot(slot, each, 0)
+            builder.PrependUOffsetTRelativeSlot(slot, item, 0)
     return builder.EndObject()

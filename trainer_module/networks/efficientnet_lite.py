@@ -194,8 +194,8 @@ class _Unpickler(pickle.Unpickler):
     """An unpickler that creates only tensors, each as (storage, offset, shape, strides)."""
 
     def find_class(self, module: str, name: str) -> Any:
-        known: dict[str, Any] = {"OrderedDict": OrderedDict, "FloatStorage": "<f4", "LongStorage": "<i8"}
-        return (lambda *parts: parts[:4]) if name == "_rebuild_tensor_v2" else known[name]
+        classes: dict[str, Any] = {"OrderedDict": OrderedDict, "FloatStorage": "<f4", "LongStorage": "<i8"}
+        return (lambda *parts: parts[:4]) if name == "_rebuild_tensor_v2" else classes[name]
 
     def persistent_load(self, pid: Any) -> tuple[str, np.dtype[Any]]:
         return pid[2], np.dtype(pid[1])

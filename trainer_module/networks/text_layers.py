@@ -40,12 +40,12 @@ class BidirectionalLSTM(keras.layers.Layer):
         steps, present = tf.transpose(sequence, (1, 0, 2)), tf.transpose(mask)[:, :, tf.newaxis]
         if training:
             # The gradient of a look-up is as large as all steps together; a TensorArray has a smaller one.
-            read = tf.TensorArray(steps.dtype, length, clear_after_read=False).unstack(steps).read
+            read_step = tf.TensorArray(steps.dtype, length, clear_after_read=False).unstack(steps).read
         else:
-            read = lambda step: tf.gather(steps, step)  # noqa: E731
+            read_step = lambda step: tf.gather(steps, step)  # noqa: E731
 
         def advance(cell: Any, step: tf.Tensor, state: list[tf.Tensor]) -> list[tf.Tensor]:
-            _, after = cell(read(step), state)
+            _, after = cell(read_step(step), state)
             is_word = tf.gather(present, step)
             return [tf.where(is_word, new, old) for new, old in zip(after, state, strict=True)]
 

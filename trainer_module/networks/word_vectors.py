@@ -51,8 +51,8 @@ def read_vectors(words: Sequence[str]) -> NDArray[np.float32]:
     vectors = np.zeros((len(words), table.shape[1]), np.float32)
     for number, word in enumerate(words):
         parts = re.findall(r"[^\W_]+|[^\w\s]", word)
-        if found := [piece for part in parts for piece in _split(part, pieces)]:
-            vectors[number] = table[found].mean(axis=0)
+        if tokens := [piece for part in parts for piece in _split(part, pieces)]:
+            vectors[number] = table[tokens].mean(axis=0)
     return vectors
 
 
@@ -112,12 +112,12 @@ def _read_pieces() -> dict[str, int]:
 
 def _split(word: str, pieces: dict[str, int]) -> list[int]:
     """Splits a word into the longest pieces from its start (WordPiece); none if a rest is not a piece."""
-    found, at = [], 0
+    tokens, at = [], 0
     while at < len(word):
         ends = range(len(word), at, -1)
         piece = next((p for p in (("##" if at else "") + word[at:end] for end in ends) if p in pieces), None)
         if piece is None:
             return []
-        found.append(pieces[piece])
+        tokens.append(pieces[piece])
         at += len(piece.removeprefix("##")) if at else len(piece)
-    return found
+    return tokens

@@ -58,14 +58,14 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
 
 def _replace_evaluation(task: Task) -> Task:
     """Replaces the eval split by groups that are held out of train, which judge the trials."""
-    rest, held = hold_out(task.training, _JUDGE_SHARE)
-    if not len(held.shown):
+    rest, held_out = hold_out(task.training, _JUDGE_SHARE)
+    if not len(held_out.shown):
         raise UsageError(
             "No class has examples of three groups to train on.",
             "Trials are judged on groups held out of train, because eval judges the model.",
             "Set tune.max_trials=0, or add examples of other groups.",
         )
-    return replace(task, training=rest, evaluation=held)
+    return replace(task, training=rest, evaluation=held_out)
 
 
 def make_oracle(tune: TuneSettings, epochs: int, seed: int) -> keras_tuner.Oracle:
@@ -137,8 +137,8 @@ class TrialSearch(BaseTuner):
                     "Without a finished trial there are no best settings to train with.",
                     "Set a longer budget, a smaller data.window or trainer.epochs, or use a GPU.",
                 )
-            done = f"{len(self._trials)} of {self._tune.max_trials} trials"
-            report(TrialReported(f"tune.budget is spent after {done}"))
+            progress = f"{len(self._trials)} of {self._tune.max_trials} trials"
+            report(TrialReported(f"tune.budget is spent after {progress}"))
         if self._best is None:
             raise HeldBack(
                 f"Each of {len(self._trials)} trials failed; the last one: {self._trials[-1].reason}",

@@ -163,7 +163,7 @@ def count_trials(epochs: int) -> int:
     while 3**rounds <= epochs:
         rounds += 1
     most = math.ceil(1 + math.log(epochs, 3)) / rounds
-    return sum(math.ceil(most * 3**left) for left in range(1, rounds)) + 1
+    return sum(math.ceil(most * 3**round_) for round_ in range(1, rounds)) + 1
 
 
 def _convert_values(name: str, values: Values) -> Values:

@@ -73,14 +73,14 @@ class Budget:
         """
         if planned := self._from_chief(self._read().variations):
             return planned
-        each = seconds_each()
-        time_for = self.left_s * _FEATURE_SHARE - others * each
-        count = max(1, min(most, int(time_for / (examples * each))))
-        needed = (others + examples * count) * each
+        seconds = seconds_each()
+        time_for = self.left_s * _FEATURE_SHARE - others * seconds
+        count = max(1, min(most, int(time_for / (examples * seconds))))
+        needed = (others + examples * count) * seconds
         if needed > self.left_s + self.overrun_s:
             raise _make_budget_error("the features of the photos take", needed, self.left_s)
         note = (
-            f"The features of one variation of each photo take about {examples * each:.0f} s:"
+            f"The features of one variation of each photo take about {examples * seconds:.0f} s:"
             f" trainer.budget has time for {count} of {most} trainer.variations."
         )
         return self._write_plan("variations", count, note if count < most else "")

@@ -33,9 +33,9 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     their label ids, [N].
     """
     costs = []
-    for each in _LOG_TEMPERATURES:
-        of_label = divide_logits(probabilities, np.exp(each))[np.arange(len(labels)), labels]
-        costs.append((each / _LOG_DEVIATION) ** 2 / 2 - np.log(np.maximum(of_label, _SMALLEST)).sum())
+    for value in _LOG_TEMPERATURES:
+        of_label = divide_logits(probabilities, np.exp(value))[np.arange(len(labels)), labels]
+        costs.append((value / _LOG_DEVIATION) ** 2 / 2 - np.log(np.maximum(of_label, _SMALLEST)).sum())
     return float(np.exp(_LOG_TEMPERATURES[np.argmin(costs)]))
 
 

@@ -264,19 +264,19 @@ class _TrainingState:
 
     @property
     def finished(self) -> bool:
-        done = len(self.history)
-        if done >= self.settings.epochs:
+        epochs = len(self.history)
+        if epochs >= self.settings.epochs:
             return True
         patience = self.settings.early_stopping_patience if self.select else 0
-        return bool(done and patience) and done - 1 - self.best_epoch >= patience
+        return bool(epochs and patience) and epochs - 1 - self.best_epoch >= patience
 
-    def take_steps(self, batches: Iterator[Any], steps: int, done: int) -> None:
-        """Takes `steps` steps; `done` counts the steps of all epochs, including these."""
-        taken = self.loop.run(batches, steps)
-        self.tally += taken
+    def take_steps(self, batches: Iterator[Any], steps: int, total: int) -> None:
+        """Takes `steps` steps; `total` counts the steps of all epochs, including these."""
+        result = self.loop.run(batches, steps)
+        self.tally += result
         if self.board:
-            logs = taken.logs(self.loop.batch_size)
-            self.board.steps(done, {**logs, "learning_rate": self.loop.learning_rate})
+            logs = result.logs(self.loop.batch_size)
+            self.board.steps(total, {**logs, "learning_rate": self.loop.learning_rate})
 
     def save_when_due(self) -> None:
         """Writes a checkpoint within an epoch if the last one is old."""

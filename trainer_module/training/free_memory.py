@@ -17,9 +17,9 @@ def free_memory(root: Path = Path("/")) -> int:
         try:
             most = (group / limit).read_text().strip()
             if most != "max":
-                taken = int((group / used).read_text())
+                in_use = int((group / used).read_text())
                 reclaimable = _read_numbers((group / limit).with_name("memory.stat")).get(file_cache, 0)
-                available = min(available, int(most) - taken + reclaimable)
+                available = min(available, int(most) - in_use + reclaimable)
         except OSError:
             continue
     return max(available, 0)

@@ -100,17 +100,17 @@ def _compute_batches(
         autograph=False,
     )
     examples, began = len(split.shown), time.monotonic()
-    reported, done = began, 0
+    reported, count = began, 0
     for copy in range(copies):
         draws = tf.gather(make_draws(seed, copy, len(split.labels)), split.shown)
         draws = tf.data.Dataset.from_tensor_slices(draws).batch(READ_BATCH)
         for (inputs, _), batch_draws in zip(make_eval_batches(split, READ_BATCH), draws, strict=True):
             computed = compute(inputs if augment is None else augment(inputs, batch_draws)).numpy()
-            done += len(computed)
+            count += len(computed)
             if (now := time.monotonic()) - reported > _REPORT_EVERY_S:
-                reported, left_s = now, (now - began) * (copies * examples / done - 1)
+                reported, left_s = now, (now - began) * (copies * examples / count - 1)
                 text = "Features of %d of %d examples, variation %d of %d, %.0f s to go."
-                _progress.info(text, done - copy * examples, examples, copy + 1, copies, left_s)
+                _progress.info(text, count - copy * examples, examples, copy + 1, copies, left_s)
             yield computed
 
 

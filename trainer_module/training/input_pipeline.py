@@ -170,10 +170,10 @@ def hold_out(split: Split, share: float) -> tuple[Split, Split]:
         members = np.flatnonzero(rarest == class_rank)
         if len(members) >= _FEWEST_GROUPS:
             is_held[members[: max(1, round(share * len(members)))]] = True
-    held = np.zeros(len(split.labels), bool)
-    held[shown] = is_held[group]
-    rest = ~held if split.only is None else split.only & ~held
-    return replace(split, only=rest), replace(split, only=held)
+    is_out = np.zeros(len(split.labels), bool)
+    is_out[shown] = is_held[group]
+    rest = ~is_out if split.only is None else split.only & ~is_out
+    return replace(split, only=rest), replace(split, only=is_out)
 
 
 def compute_storage_limit(scratch: Path | None = None) -> int:

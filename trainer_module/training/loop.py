@@ -177,8 +177,8 @@ class Loop:
         with tf.GradientTape() as tape:
             probabilities = tf.cast(model(inputs, training=True), tf.float32)
             if probabilities.shape.rank == 3:  # an ensemble, each member of which learns by itself
-                each = tf.repeat(labels[:, tf.newaxis], probabilities.shape[1], axis=1)
-                losses = keras.losses.sparse_categorical_crossentropy(each, probabilities)
+                targets = tf.repeat(labels[:, tf.newaxis], probabilities.shape[1], axis=1)
+                losses = keras.losses.sparse_categorical_crossentropy(targets, probabilities)
                 losses, probabilities = tf.reduce_mean(losses, 1), tf.reduce_mean(probabilities, 1)
             else:
                 losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)

@@ -45,9 +45,9 @@ def add_unlike(
     trained on, `evaluation`, 5 % get more than 0.5; of large splits, a sample is taken.
     """
     reader, (training, evaluation) = keras.Model(model.input, features), map(_sample, (training, evaluation))
-    seen = calibration.predict(reader, training, batch_size)
-    gain = _GAIN / max(float(np.abs(seen).mean()), 1e-6)
-    space = _fit(np.tanh(gain * seen), training.labels[training.shown])
+    trained = calibration.predict(reader, training, batch_size)
+    gain = _GAIN / max(float(np.abs(trained).mean()), 1e-6)
+    space = _fit(np.tanh(gain * trained), training.labels[training.shown])
     new = space.measure(np.tanh(gain * calibration.predict(reader, evaluation, batch_size)))
     middles = np.median(new, axis=0) + 1e-6
     threshold = np.quantile((new / middles).sum(axis=1), 1 - _FALSE_ALARMS)
@@ -108,7 +108,7 @@ class _Unlike(keras.layers.Layer):
     def call(self, features: keras.KerasTensor) -> keras.KerasTensor:
         constants = (self._far, *astuple(self._space), *(1 / self._scales))
         far, center, directions, whitening, means, inside, rest = (
-            ops.convert_to_tensor(each, "float32") for each in constants
+            ops.convert_to_tensor(constant, "float32") for constant in constants
         )
         centered = ops.concatenate([features, far]) - center
         apart = ops.matmul(centered, whitening)[:, np.newaxis] - means

@@ -122,9 +122,9 @@ def draw_confusion(confusion: NDArray[np.integer[Any]], labels: Sequence[str]) -
     return file.getvalue()
 
 
-def _is_due(number: int, each: int) -> bool:
-    """Tells whether a number is due: each one up to `each`, every second up to twice that, and so on."""
-    return number % (1 << max(0, (number - 1) // each).bit_length()) == 0
+def _is_due(number: int, interval: int) -> bool:
+    """Tells whether a number is due: each one up to `interval`, every second up to twice that, and so on."""
+    return number % (1 << max(0, (number - 1) // interval).bit_length()) == 0
 
 
 class _EventFile:

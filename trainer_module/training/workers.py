@@ -82,7 +82,7 @@ def free_places(host: str, count: int) -> list[str]:
     """Returns `count` addresses `host:port` with different free ports of this machine."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server((host, 0))) for _ in range(count)]
-        return [f"{host}:{each.getsockname()[1]}" for each in sockets]
+        return [f"{host}:{socket_.getsockname()[1]}" for socket_ in sockets]
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def _watch(workers: Sequence[_Worker]) -> None:
                 continue
             # The cause is a worker that died, not the error that another one raises about it.
             until = time.monotonic() + _SEEN_DEAD_S
-            for other in (each for each in running.values() if each.pipe is not ready):
+            for other in (item for item in running.values() if item.pipe is not ready):
                 with suppress(subprocess.TimeoutExpired):
                     if (code := other.process.wait(max(0.0, until - time.monotonic()))) < 0:
                         raise _make_ended_error(other, code) from None
@@ -134,9 +134,9 @@ def _watch(workers: Sequence[_Worker]) -> None:
 
 
 def _make_ended_error(worker: _Worker, code: int) -> EdgelineError:
-    ended = signal.Signals(-code).name if code < 0 else f"code {code}"
+    end = signal.Signals(-code).name if code < 0 else f"code {code}"
     return EdgelineError(
-        f"{worker.name} of the training ended with {ended}.",
+        f"{worker.name} of the training ended with {end}.",
         "The other workers cannot continue without its part of each batch, and were stopped.",
         "Run the same command again: it continues from the last checkpoint. SIGKILL usually means memory.",
     )

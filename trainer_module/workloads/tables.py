@@ -158,8 +158,8 @@ def edge_contract(
     }
     numbers: list[dict[str, Any]] = [
         {"name": name, "column": asdict(workload.column(name))}
-        | dict(zip(statistics, map(float, each), strict=True))
-        for name, *each in zip(workload.numbers, *statistics.values(), strict=True)
+        | dict(zip(statistics, map(float, values), strict=True))
+        for name, *values in zip(workload.numbers, *statistics.values(), strict=True)
     ]
     for number, boundaries in zip(numbers, constants.get("_boundaries", ()), strict=False):
         number["boundaries"] = boundaries.tolist()

@@ -124,8 +124,8 @@ def build_model(
         shape = (None, embedded.shape[1], 1)
         return keras.layers.Dropout(settings.word_dropout, noise_shape=shape)(embedded)
 
-    known = FIRST_WORD + len(words) + len(pairs)
-    votes = keras.layers.Embedding(known, len(labels), mask_zero=True, name=_VOTES)(ids)
+    count = FIRST_WORD + len(words) + len(pairs)
+    votes = keras.layers.Embedding(count, len(labels), mask_zero=True, name=_VOTES)(ids)
     scale = keras.layers.Dense(len(labels), kernel_initializer="identity", name=_SCALE)
     logits = scale(PooledWords()(drop_words(votes)))
     if settings.lstm_units:
@@ -162,14 +162,14 @@ def initialize(
     words, pairs = list_vocabulary(transform)
     votes = model.get_layer(_VOTES)
     counts = np.zeros(votes.embeddings.shape, np.float32)
-    kept: list[np.ndarray] = []
+    rows: list[np.ndarray] = []
     labels: list[int] = []
     for batch, label in batches:
         ids = np.sort(batch.numpy(), axis=1)
         once = np.diff(ids, axis=1, prepend=-1) != 0
         np.add.at(counts, (ids[once], np.repeat(label.numpy(), once.sum(axis=1))), 1)
         if len(labels) < _MOST_FITTED:
-            kept += list(ids)
+            rows += list(ids)
             labels += label.numpy().tolist()
     counts[:FIRST_WORD] = 0
     # Rare words that are not public, such as one person's, are not shipped.
@@ -181,10 +181,10 @@ def initialize(
 
     def pool(values: np.ndarray) -> np.ndarray:
         """Sums the values of each text's ids as `PooledWords` does, text by text to save memory."""
-        sizes = [max(int(np.count_nonzero(ids)), 1) for ids in kept]
-        return np.stack([values[ids].sum(axis=0) / n**0.5 for ids, n in zip(kept, sizes, strict=True)])
+        sizes = [max(int(np.count_nonzero(ids)), 1) for ids in rows]
+        return np.stack([values[ids].sum(axis=0) / n**0.5 for ids, n in zip(rows, sizes, strict=True)])
 
-    if settings.weights == "minilm" and kept:
+    if settings.weights == "minilm" and rows:
         vectors = np.zeros((len(table), word_vectors.SIZE), np.float32)
         vectors[FIRST_WORD : FIRST_WORD + len(words)] = word_vectors.read_vectors(words)
         vectors[rare] = 0
