@@ -132,7 +132,7 @@ def EdgeValidator(
                 reasons = gates.reasons
                 if gates.passed:
                     warnings = gates.warnings
-                    right, right_before = (float(side.right(side.candidate).mean()) for side in (now, then))
+                    right, right_before = (float(a.find_right(a.candidate).mean()) for a in (now, then))
                     compared = (
                         f"On the same {len(now.labels):,} eval examples {conversion.variant} is right on"
                         f" {right:.3f}, and {production} on {right_before:.3f}."

@@ -125,7 +125,7 @@ def SpanExampleGen(
         shards=min(max(1, -(-sum(listed.values()) // _EXAMPLES_PER_SHARD)), _MOST_SHARDS),
         newest=spans[-1].name,
         eval_fraction=limits.eval_fraction,
-        kept=cache,
+        cache=cache,
         contents={span.name: contents[span.name] for span in partly},
         checked=frozenset(row.example for row in served if isinstance(row, Answer) and row.chosen),
     )

@@ -63,7 +63,7 @@ class Plan:
     shards: int  # how many files a split gets
     newest: str  # name of the newest span
     eval_fraction: float  # share of the groups that goes to `eval`
-    kept: KeptSpans | None  # keeps parts of spans for the run after one that is killed
+    cache: KeptSpans | None  # keeps parts of spans for the run after one that is killed
     contents: Mapping[str, str]  # digests of the spans that are kept in parts
     checked: frozenset[str] = frozenset()  # places of the examples that phones had answered
 
@@ -162,13 +162,13 @@ class MakeExamples(_Worker):
     def _end_files(self) -> None:
         self._files.close()
         plan = self._plan
-        if plan.kept is None:
+        if plan.cache is None:
             return
         for span in self._files_by_span.keys() & plan.contents.keys():
             files = (plan.scratch / span).glob(f"*-{self._bundle}*")
             finished = [path for path in files if _TRANSIENT_PREFIX not in path.name]
             by_name = {path.name.replace(self._bundle, _KEPT + self._bundle): path for path in finished}
-            plan.kept.keep_part(span, plan.contents[span], by_name)
+            plan.cache.keep_part(span, plan.contents[span], by_name)
 
     def process(self, span_and_row: tuple[str, Row]) -> None:
         """Writes examples; yields nothing."""
@@ -275,8 +275,8 @@ class MergeShard(_Worker):
         newest = {value: _serialize({"newest_span": int(value)}) for value in (True, False)}
         paths = sorted(plan.scratch.glob(f"part-{shard:05d}-*"))
         all_parts = [_PARTS.decode(content) for path in paths for _, content in _read_blobs(path)]
-        kept, rejected = _separate_copies(all_parts)
-        labels = {part.digest: part.label for part in kept}  # a copy is not kept, but its label is known
+        originals, rejected = _separate_copies(all_parts)
+        labels = {part.digest: part.label for part in originals}  # a copy is not kept, but its label is known
         truths = {
             part.place: _read_truth(part, labels[part.digest], plan.workload)
             for part in all_parts
@@ -294,7 +294,7 @@ class MergeShard(_Worker):
             # An engine may begin a second attempt while the first still writes; a lost one leaves its file.
             scratch = plan.scratch / f"shard-{uuid.uuid4().hex}"
             with tf.io.TFRecordWriter(str(scratch), options="GZIP") as writer:
-                for part in kept:
+                for part in originals:
                     if ends.in_eval(part.group, plan.eval_fraction) == (split == "eval"):
                         writer.write(part.example + newest[part.span == plan.newest])
                         counts[split, part.label, part.span] += 1

@@ -84,12 +84,12 @@ def import_photos(
     source = find_source(src, {*earlier.labels, *in_schema})
     report = ImportReport(src, source.layout)
     settings = limits or DataSettings()
-    read = partial(read_look, limits=settings)
+    read_one = partial(read_look, limits=settings)
     in_use = sorted((label for label in earlier.labels if not find_fault(label)), key=_make_natural_key)
     try:
         with (
             closing(DecoderProcess(read_time_taken, _SECONDS, _GIGABYTES)) as when_taken,
-            closing(DecoderProcess(read, _SECONDS, _LOOK_GIGABYTES)) as decode,
+            closing(DecoderProcess(read_one, _SECONDS, _LOOK_GIGABYTES)) as decode,
         ):
             make_look = _LookMaker(decode, describe)
             importer = _Importer(report, source, earlier, when_taken, make_look)

@@ -63,10 +63,10 @@ class PhotoSource:
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """Yields the rejected rows of the labels file, then those whose photo may be opened."""
-        kept, rejected = screen_rows(read_labels(span), self._labels)
+        accepted, rejected = screen_rows(read_labels(span), self._labels)
         yield from rejected
         in_store, sizes = not isinstance(span.path, Path), PhotoSpan.of(span).sizes()
-        for row in kept:
+        for row in accepted:
             # A photo that is not listed counts as one byte, and is fetched too: it may be there by now.
             size = sizes.get(PurePosixPath(row.photo).as_posix(), 1) if in_store else 0
             size = size if size <= MOST_BYTES else 0

@@ -37,15 +37,15 @@ def compute_span_digests(spans: Iterable[Span], cache: Path | None = None) -> di
     file `cache` keeps each digest by the files' sizes, times and inodes, so that a span with unchanged files
     is not read again; a damaged one is made again, and one that cannot be written only costs time.
     """
-    known = _read_cache(cache)
+    cached = _read_cache(cache)
     fresh: dict[str, dict[str, str]] = {}
     contents = {}
     for span in spans:
         path = span.path
         contents[span.name] = (
-            _digest_cached(path, known, fresh) if isinstance(path, Path) else _digest_listing(path)
+            _digest_cached(path, cached, fresh) if isinstance(path, Path) else _digest_listing(path)
         )
-    if cache is not None and fresh != known:
+    if cache is not None and fresh != cached:
         _write_cache(cache, fresh)
     return contents
 
@@ -55,11 +55,11 @@ def has_links(span: Span) -> bool:
     return isinstance(span.path, Path) and any(it.is_symlink() for _, it in _list_files(str(span.path)))
 
 
-def _digest_cached(root: Path, known: Mapping[str, dict[str, str]], fresh: dict[str, dict[str, str]]) -> str:
-    """Returns a span's digest, from `known` if its files are unchanged; adds it to `fresh` if it is final."""
+def _digest_cached(root: Path, cached: Mapping[str, dict[str, str]], fresh: dict[str, dict[str, str]]) -> str:
+    """Returns a span's digest, from `cached` if its files are unchanged; adds it to `fresh` if final."""
     started_ns = time.time_ns()
     signature, newest_ns = _digest_status(root)
-    entry = known.get(str(root.absolute()), {})
+    entry = cached.get(str(root.absolute()), {})
     content = entry.get("content") if entry.get("signature") == signature else None
     content = content or _digest_content(root)
     if newest_ns < started_ns - _CLOCK_TICK_NS:

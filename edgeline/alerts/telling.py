@@ -187,10 +187,10 @@ def _compose_message(situation: Situation, new: tuple[Trouble, ...], over: tuple
         production += f", eval accuracy {accuracy:.3f}" if accuracy is not None else ""
     facts = [f"In production: {production}.", f"Details: edgeline report latest {situation.place}"]
     facts += [f"Report: {situation.report}"] if situation.report else []
-    return Message(situation.model, written(), new, over, tuple(facts))
+    return Message(situation.model, name_host(), new, over, tuple(facts))
 
 
-def written() -> str:
+def name_host() -> str:
     """Returns a sentence that says on which host and when a message is written."""
     return f"Written on {socket.gethostname()} at {utc_now()}."
 

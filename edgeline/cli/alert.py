@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from edgeline.alerts.channels import Message, send
 from edgeline.alerts.settings import AlertSettings
-from edgeline.alerts.telling import look_at_store, look_at_workspace, send_new_alerts, written
+from edgeline.alerts.telling import look_at_store, look_at_workspace, name_host, send_new_alerts
 from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import note, say
@@ -95,7 +95,7 @@ def send_alerts(
             "Set one in the workload's file, a profile, or here: --set 'alerts.webhook=$EDGELINE_WEBHOOK'.",
         )
     if test:
-        failures = send(settings, {channel: [Message(model, written())] for channel in settings.channels})
+        failures = send(settings, {channel: [Message(model, name_host())] for channel in settings.channels})
         for channel, failure in failures.items():
             say(f"{channel}: {f'not sent: {failure}' if failure else 'sent'}")
         return 1 if any(failures.values()) else 0

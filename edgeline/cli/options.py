@@ -32,9 +32,9 @@ def gather(name: str, into: Any, *options: Decorator) -> Decorator:
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(command)
-        def call(**given: Any) -> int:
-            values = {field.name: given.pop(field.name) for field in fields(into) if field.name in given}
-            return command(**{name: into(**values)}, **given)
+        def call(**named: Any) -> int:
+            values = {field.name: named.pop(field.name) for field in fields(into) if field.name in named}
+            return command(**{name: into(**values)}, **named)
 
         decorated: Callable[..., int] = call
         for add in reversed(options):

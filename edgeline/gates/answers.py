@@ -40,13 +40,13 @@ class Answers:
         return len(np.unique(self.groups)) < len(self.groups)
 
     @staticmethod
-    def said(probabilities: Floats) -> NDArray[np.int64]:
+    def choose_classes(probabilities: Floats) -> NDArray[np.int64]:
         """Returns the most probable class, [n]; -1 where a probability is not a finite number."""
         return np.where(np.isfinite(probabilities).all(1), probabilities.argmax(1), -1)
 
-    def right(self, probabilities: Floats) -> NDArray[np.bool_]:
+    def find_right(self, probabilities: Floats) -> NDArray[np.bool_]:
         """Returns a mask of the examples that a model answers right, [n]."""
-        return self.said(probabilities) == self.labels
+        return self.choose_classes(probabilities) == self.labels
 
     def list_slices(self) -> Mapping[str, tuple[str, ...]]:
         """Returns the names of the slices that have examples, by kind."""
@@ -113,7 +113,7 @@ def build_measure(
         if metric == "auc":
             return groups, scores.auc
         return groups, lambda counts: scores.alarm_recall(counts, 1 - false_alarm_rate)
-    predicted = Answers.said(probabilities)
+    predicted = Answers.choose_classes(probabilities)
     if metric in ("accuracy", "loss"):
         of_label = np.take_along_axis(probabilities, labels[:, None], 1)[:, 0]
         losses = -np.log(of_label.clip(_LEAST_PROBABILITY, 1))

@@ -41,7 +41,7 @@ def _compute_slice_metrics(
 
 def _count_confusions(answers: Answers) -> Confusion:
     rows = np.zeros((len(answers.classes), len(answers.classes)), int)
-    predicted = answers.said(answers.candidate)
+    predicted = answers.choose_classes(answers.candidate)
     has_answer = (predicted >= 0) & (predicted < len(answers.classes))
     np.add.at(rows, (answers.labels[has_answer], predicted[has_answer]), 1)
     return Confusion(answers.classes, tuple(map(tuple, rows.tolist())))
@@ -49,7 +49,7 @@ def _count_confusions(answers: Answers) -> Confusion:
 
 def estimate_accuracies(answers: Answers) -> dict[str, dict[str, Estimate]]:
     """Returns the candidate's accuracy by kind and slice, with its interval and the number of groups."""
-    right = answers.right(answers.candidate)
+    right = answers.find_right(answers.candidate)
     estimates: dict[str, dict[str, Estimate]] = {}
     for kind, names in answers.list_slices().items():
         for name in names:
@@ -68,7 +68,7 @@ def find_worst_groups(answers: Answers) -> tuple[GroupShare, ...]:
     sizes = np.bincount(answers.groups)
     enough = sizes >= min(FEWEST_OF_A_CLASS, sizes.max())
     shares = [
-        np.bincount(answers.groups, weights=answers.right(probabilities)) / np.maximum(sizes, 1)
+        np.bincount(answers.groups, weights=answers.find_right(probabilities)) / np.maximum(sizes, 1)
         for probabilities in (answers.candidate, answers.baseline)
         if probabilities is not None
     ]

@@ -68,7 +68,7 @@ def find_lost_groups(
     from scipy.special import bdtr
 
     assert answers.baseline is not None
-    was, now = answers.right(answers.baseline), answers.right(answers.candidate)
+    was, now = answers.find_right(answers.baseline), answers.find_right(answers.candidate)
     size, right_before, right_now, turned_wrong, turned_right = (
         np.bincount(answers.groups, weights=mask, minlength=len(answers.group_names)).astype(int)
         for mask in (np.ones(len(was)), was, now, was & ~now, now & ~was)
@@ -94,7 +94,7 @@ def estimate_interval(
 
     if metric == "accuracy" or (kind, metric) == ("class", "recall"):
         mask = answers.of(kind, name)
-        right, groups = answers.right(answers.candidate)[mask], answers.groups[mask]
+        right, groups = answers.find_right(answers.candidate)[mask], answers.groups[mask]
         return len(np.unique(groups)), *compute_group_interval(right, groups)
     groups, measure = build_measure(answers, answers.candidate, kind, name, metric, false_alarm_rate)
     group_numbers = np.unique(groups, return_inverse=True)[1]

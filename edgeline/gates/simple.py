@@ -23,9 +23,9 @@ class SimpleAnswers:
 def compare(answers: Answers, models: Iterable[SimpleAnswers]) -> tuple[SimpleModel, ...]:
     """Measures simple models on the examples that the network answered; the worst comes first."""
     compared = []
-    network = answers.right(answers.candidate).mean()
+    network = answers.find_right(answers.candidate).mean()
     for model in models:
-        right = answers.right(model.probabilities)
+        right = answers.find_right(model.probabilities)
         low, high = compute_group_interval(right, answers.groups)
         no_better = None
         if right.mean() > network:

@@ -49,7 +49,7 @@ def test_without_a_production_model_there_are_the_answers_of_the_candidate(tmp_p
     write(tmp_path / "answers-00000-of-00001.parquet", row, ("b", "s-1", 0, [0.8, 0.1, 0.1], None, [], []))
     answers = read_answers(tmp_path, SHELF)
     assert answers.baseline is None and answers.group_names == ("s-1",)
-    assert answers.right(answers.candidate).tolist() == [True, True]
+    assert answers.find_right(answers.candidate).tolist() == [True, True]
 
 
 def test_without_any_example_that_counts_there_are_no_answers(tmp_path: Path):
@@ -67,6 +67,6 @@ def test_predictions_become_answers_with_groups_and_slices_and_without_a_baselin
     answers = gather_answers(lines, SHELF)
     assert answers.labels.tolist() == [0, 2, 0] and answers.baseline is None
     assert answers.groups.tolist() == [1, 1, 0] and answers.group_names == ("alone c", "s-2")
-    assert answers.right(answers.candidate).tolist() == [False, True, True]
+    assert answers.find_right(answers.candidate).tolist() == [False, True, True]
     assert answers.of("lane", "lane-01").tolist() == [False, True, True]
     assert answers.of("span", "1").tolist() == [True, False, False]

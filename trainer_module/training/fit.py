@@ -296,7 +296,7 @@ class _TrainingState:
             logs |= {f"held_out_{name}": held_out[f"val_{name}"] for name in ("loss", "recall")}
         for name in ("val_loss", "held_out_loss"):
             if not math.isfinite(logs.get(name, 0.0)):
-                raise self.loop.divergence_error(name, logs[name])
+                raise self.loop.make_divergence_error(name, logs[name])
         seconds = tally.seconds + time.monotonic() - started
         self.history.append({**logs, "seconds": round(seconds, 3)})
         if self.averaged > 1:

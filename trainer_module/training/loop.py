@@ -95,7 +95,7 @@ class Loop:
         """Returns the learning rate of the next step."""
         return float(self.model.optimizer.learning_rate)
 
-    def divergence_error(self, name: str, value: float, later: int = 0) -> HeldBack:
+    def make_divergence_error(self, name: str, value: float, later: int = 0) -> HeldBack:
         """Makes the error for a metric that stopped being a finite number `later` steps ago."""
         step = int(self.model.optimizer.iterations.numpy()) - later
         return HeldBack(
@@ -107,7 +107,7 @@ class Loop:
     def _read_result(self, result: Any, later: int = 0) -> Tally:
         loss, hits = (float(value) for value in result)
         if not math.isfinite(loss):
-            raise self.divergence_error("loss", loss, later)
+            raise self.make_divergence_error("loss", loss, later)
         return Tally(1, loss, hits)
 
     def _take_step(self, batch: Any) -> Any:

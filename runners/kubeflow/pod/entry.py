@@ -176,7 +176,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
         if options.pod:
             output["artifacts"] = {}
         handover.hand_back(output, places, {"step_started": started.isoformat(), "step_seconds": seconds})
-        added = pages.show(options.step, foreign, executor_input, locations)
+        added = pages.make_pages(options.step, foreign, executor_input, locations)
     output.setdefault("artifacts", {}).update(added)
     file.write_text(json.dumps(output), encoding="utf-8")
 

@@ -21,7 +21,7 @@ METRICS, CONFUSION = "metrics", "confusion"
 _log = logging.getLogger("edgeline.kubeflow")
 
 
-def show(
+def make_pages(
     step: str, wanted: Mapping[str, Json], executor_input: Json, locations: Locations
 ) -> dict[str, Json]:
     """Writes the outputs for the UI of a step that ended well; returns them for the executor output, by name.

@@ -45,7 +45,7 @@ def verdict(answers, settings=SETTINGS):
         return {"accuracy": share, "recall": share, "example_count": float(len(right[here]))}
 
     both = []
-    for right in map(answers.right, (answers.candidate, answers.baseline)):
+    for right in map(answers.find_right, (answers.candidate, answers.baseline)):
         by_class = {name: measure(right, here) for name, here in classes.items()}
         both.append({"overall": {"all": measure(right, slice(None))}, "class": by_class})
     return judge(Metrics(*both, baseline_version=1, group="session"), settings, answers)

@@ -177,7 +177,7 @@ def test_any_other_error_ends_in_one_line_with_its_traceback_above_also_where_no
 
 def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "edgeline.report.step_pages", None)  # As where an image lacks it.
-    shown = kubeflow_pages.show(
+    shown = kubeflow_pages.make_pages(
         "Trainer", {"training": {"uri": "minio://bucket/page"}}, {}, Locations(tmp_path)
     )
     assert [made["uri"] for made in shown["training"]["artifacts"]] == ["minio://bucket/page"]
@@ -197,7 +197,7 @@ def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
     METRICS.write(folder, Metrics(candidate, confusion=Confusion(("ok", "bad"), ((4, 1), (2, 3)))))
     given = {"inputs": {"artifacts": {"evaluation": {"artifacts": [{"uri": str(folder)}]}}}}
     wanted = {name: {"uri": f"minio://bucket/{name}"} for name in ("metrics", "confusion")}
-    shown = kubeflow_pages.show("RunReport", wanted, given, Locations(tmp_path))
+    shown = kubeflow_pages.make_pages("RunReport", wanted, given, Locations(tmp_path))
     (figures,) = shown["metrics"]["artifacts"]
     assert figures["uri"] == "minio://bucket/metrics"
     # With its ISO week: the cluster has names of its own for the runs that a schedule starts.
