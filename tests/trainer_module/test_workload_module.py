@@ -48,9 +48,9 @@ def test_the_model_reads_the_feature_that_is_neither_label_nor_hidden(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "found"), [(["label", "_means"], "label: none"), (["row", "label", "image"], "image, row")]
+    ("names", "message"), [(["label", "_means"], "label: none"), (["row", "label", "image"], "image, row")]
 )
-def test_no_or_several_features_for_the_model_are_refused(tmp_path, names, found):
-    with pytest.raises(UsageError, match=found) as error:
+def test_no_or_several_features_for_the_model_are_refused(tmp_path, names, message):
+    with pytest.raises(UsageError, match=message) as error:
         workload_module.find_input(write_transform(tmp_path, names))
     assert error.value.why and error.value.do

@@ -1,4 +1,4 @@
-"""A SavedModel of earlier labels answers with the ids of today's."""
+"""A SavedModel with older labels is changed to answer with the current ones."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ ANSWER = (0.5, 0.3, 0.2)
 
 @pytest.fixture
 def saved_model(tmp_path: Path) -> Path:
-    """A SavedModel with the signatures of an export: it answers the same to each example."""
+    """Saves a model with the signatures of an export; it gives each example the same answer."""
     module = tf.Module()
     spec = [tf.TensorSpec((None,), tf.string, name="examples")]
     module.answer = tf.Variable([ANSWER])
@@ -50,10 +50,10 @@ def saved_model(tmp_path: Path) -> Path:
 def test_probabilities_and_labels_are_matched_by_name(saved_model, labels, answer):
     align_labels(saved_model, OWN, labels)
     signatures = tf.saved_model.load(str(saved_model)).signatures
-    asked = tf.constant([serialize({"label": label}) for label in (*labels, "unknown")])
-    given = signatures["serving_default"](examples=asked)["probabilities"]
-    np.testing.assert_allclose(given, [answer] * len(asked), atol=1e-7)
-    features = signatures["transform_features"](examples=asked)
+    examples = tf.constant([serialize({"label": label}) for label in (*labels, "unknown")])
+    probabilities = signatures["serving_default"](examples=examples)["probabilities"]
+    np.testing.assert_allclose(probabilities, [answer] * len(examples), atol=1e-7)
+    features = signatures["transform_features"](examples=examples)
     assert features["label"].numpy().tolist() == [*range(len(labels)), -1]
-    assert features["image"].shape == (len(asked), 2)
+    assert features["image"].shape == (len(examples), 2)
     assert [path.name for path in saved_model.parent.iterdir()] == ["model"]

@@ -4,7 +4,7 @@ import tensorflow as tf
 from trainer_module.export.identity import compute_identity
 
 
-def export(
+def export_model(
     folder,
     weight=2.0,
     constant=0.5,
@@ -13,7 +13,7 @@ def export(
     names=("one", "two"),
     traced_before=0,
 ):
-    """A SavedModel of two weights of one shape, a vocabulary and a signature with a loop."""
+    """Exports two weights of one shape, a vocabulary and a signature with a loop; returns the identity."""
     for _ in range(traced_before):
         tf.function(lambda x: x + 1).get_concrete_function(1.0)
     vocabulary = folder.parent / "words"
@@ -47,12 +47,12 @@ def first_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def first(first_folder):
-    return export(first_folder)
+    return export_model(first_folder)
 
 
-def test_the_same_weights_and_graph_are_one_model_whatever_their_files_say(first, first_folder, tmp_path):
+def test_the_same_weights_and_graph_have_one_identity_in_different_files(first, first_folder, tmp_path):
     """Keras' ExportArchive numbers variables by the addresses of objects."""
-    assert export(tmp_path / "again", names=("two", "one"), traced_before=3) == first
+    assert export_model(tmp_path / "again", names=("two", "one"), traced_before=3) == first
     files = [path / "variables/variables.index" for path in (tmp_path / "again", first_folder)]
     assert files[0].read_bytes() != files[1].read_bytes()
 
@@ -60,5 +60,5 @@ def test_the_same_weights_and_graph_are_one_model_whatever_their_files_say(first
 @pytest.mark.parametrize(
     "change", [{"weight": 2.5}, {"constant": 0.25}, {"swapped": True}, {"words": ("ok", "broken")}]
 )
-def test_another_weight_constant_connection_or_vocabulary_is_another_model(first, tmp_path, change):
-    assert export(tmp_path / "other", **change) != first
+def test_another_weight_constant_connection_or_vocabulary_has_another_identity(first, tmp_path, change):
+    assert export_model(tmp_path / "other", **change) != first

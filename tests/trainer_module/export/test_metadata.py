@@ -41,9 +41,9 @@ def saved_model(tmp_path_factory):
     return save_model(model, "serve_image", tmp_path_factory.mktemp("saved") / "model")
 
 
-def make(saved_model, photos, folder, variants=VARIANTS) -> dict[str, Path]:
-    made = convert(saved_model, "serve_image", list(variants), photos, folder)
-    files = {each.variant: folder / each.file for each in made}
+def convert_all(saved_model, photos, folder, variants=VARIANTS) -> dict[str, Path]:
+    conversions = convert(saved_model, "serve_image", list(variants), photos, folder)
+    files = {conversion.variant: folder / conversion.file for conversion in conversions}
     for path in files.values():
         write_metadata(path, "serve_image", WORKLOAD, contract(image_size=SIZE, channels=3))
     return files
@@ -53,23 +53,23 @@ def make(saved_model, photos, folder, variants=VARIANTS) -> dict[str, Path]:
 def files(saved_model, photos, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("trainer_module.export.convert.subprocess", fork_conversions())
-        return make(saved_model, photos, tmp_path_factory.mktemp("files"))
+        return convert_all(saved_model, photos, tmp_path_factory.mktemp("files"))
 
 
-def test_one_saved_model_gives_the_same_bytes_in_another_process(files, saved_model, photos, tmp_path):
-    """In one that starts cold, unlike the first."""
-    (again,) = make(saved_model, photos, tmp_path, ["int8"]).values()
+def test_conversion_in_another_process_gives_the_same_bytes(files, saved_model, photos, tmp_path):
+    """The second process is not forked."""
+    (again,) = convert_all(saved_model, photos, tmp_path, ["int8"]).values()
     assert again.read_bytes() == files["int8"].read_bytes()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_file_takes_levels_by_the_name_of_its_signature(files, variant, photos):
+def test_a_file_takes_pixel_levels_by_the_name_of_its_signature(files, variant, photos):
     from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(str(files[variant])).get_signature_runner("serve_image")
     (tensor,) = runner.get_input_details().values()
     assert (tensor["dtype"], tensor["shape"].tolist()) == (np.uint8, [1, SIZE, SIZE, 3])
-    # A quantised level is that level.
+    # The quantised value of a level is the level itself.
     assert tensor["quantization"] == ((1, 0) if variant == "int8" else (0, 0))
     (answer,) = runner(image=photos[:1]).values()
     (output,) = runner.get_output_details().values()
@@ -121,29 +121,29 @@ print(json.dumps([spell(described), answers]))
 
 @pytest.fixture(scope="module")
 def mediapipe(tmp_path_factory):
-    """The Python of an environment with MediaPipe, which does not install beside TFX."""
+    """Returns the Python of an environment with MediaPipe, which cannot be installed beside TFX."""
     uv, folder = find_uv(ROOT, os.environ["PATH"]), tmp_path_factory.mktemp("mediapipe")
     for command in (["venv", folder], ["pip", "install", "--python", folder, "mediapipe==1.2.3"]):
         if subprocess.run([uv, "--quiet", *command], cwd=ROOT).returncode:
             pytest.skip("MediaPipe cannot be installed here")
     python = folder / "bin/python"
-    tried = subprocess.run([python, "-c", "import mediapipe"], capture_output=True, text=True)
-    if "cannot open shared object file" in tried.stderr:  # those of a desktop, which a server may lack
-        pytest.skip(f"MediaPipe lacks a library of the system: {tried.stderr.splitlines()[-1]}")
+    result = subprocess.run([python, "-c", "import mediapipe"], capture_output=True, text=True)
+    if "cannot open shared object file" in result.stderr:  # libraries of a desktop
+        pytest.skip(f"MediaPipe lacks a library of the system: {result.stderr.splitlines()[-1]}")
     return python
 
 
 @pytest.mark.parametrize("variant", ["fp32", "int8"])
 def test_mediapipe_reads_labels_and_answers_without_the_contract(files, variant, photos, mediapipe, tmp_path):
     np.save(tmp_path / "photos.npy", photos[:5])
-    done = subprocess.run(
+    result = subprocess.run(
         [mediapipe, "-c", READ, files[variant], tmp_path / "photos.npy"], capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
-    described, answers = json.loads(done.stdout)
-    (graph,) = described["subgraphMetadata"]
+    assert result.returncode == 0, result.stderr
+    metadata, answers = json.loads(result.stdout)
+    (graph,) = metadata["subgraphMetadata"]
     (image,), probabilities = graph["inputTensorMetadata"], graph["outputTensorMetadata"][0]
-    assert described["name"] == "fruit" and "grüne Birne" in described["description"]
+    assert metadata["name"] == "fruit" and "grüne Birne" in metadata["description"]
     assert image["name"] == "image" and image["content"]["contentProperties"] == {"colorSpace": 1}
     assert image["processUnits"] == [{"optionsType": 1, "options": {"mean": [0.0], "std": [1.0]}}]
     assert probabilities["associatedFiles"][0]["name"] == "labels.txt"

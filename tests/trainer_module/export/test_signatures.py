@@ -14,10 +14,10 @@ from trainer_module.settings import ModelSettings
 
 pytestmark = pytest.mark.e2e
 
-TOLERANCE = 1e-6  # What is promised between any signature and the Keras model.
+TOLERANCE = 1e-6  # the promised difference between any signature and the Keras model
 
 
-def answers(servable, name: str, **inputs) -> np.ndarray:
+def ask(servable, name: str, **inputs) -> np.ndarray:
     return servable.signatures[name](**inputs)["probabilities"].numpy()
 
 
@@ -32,7 +32,7 @@ def images(servable, records) -> tf.Tensor:
 
 
 def test_every_signature_has_the_shapes_that_are_promised(servable):
-    def described(specs) -> dict:
+    def describe(specs) -> dict:
         return {name: (spec.shape.as_list(), spec.dtype) for name, spec in specs.items()}
 
     image, strings = [None, SIZE, SIZE, 1], ([None], tf.string)
@@ -46,19 +46,19 @@ def test_every_signature_has_the_shapes_that_are_promised(servable):
             {"image": (image, tf.uint8), "label": ([None], tf.int64)},
         ),
     }
-    found = {
-        name: (described(signature.structured_input_signature[1]), described(signature.structured_outputs))
+    signatures = {
+        name: (describe(signature.structured_input_signature[1]), describe(signature.structured_outputs))
         for name, signature in servable.signatures.items()
     }
-    assert found == expected
+    assert signatures == expected
 
 
-def test_all_ways_to_ask_give_one_answer(servable, records, images):
-    by_example = answers(servable, "serving_default", examples=tf.constant(records))
+def test_all_signatures_give_the_same_answer(servable, records, images):
+    by_example = ask(servable, "serving_default", examples=tf.constant(records))
     jpegs = [tf.train.Example.FromString(r).features.feature["photo"].bytes_list.value[0] for r in records]
     for other in (
-        answers(servable, "serve_jpeg", jpeg=tf.constant(jpegs)),
-        answers(servable, "serve_image", image=tf.cast(images, tf.float32)),
+        ask(servable, "serve_jpeg", jpeg=tf.constant(jpegs)),
+        ask(servable, "serve_image", image=tf.cast(images, tf.float32)),
     ):
         np.testing.assert_allclose(other, by_example, atol=TOLERANCE, rtol=0)
     np.testing.assert_allclose(by_example.sum(axis=1), 1.0, atol=TOLERANCE)
@@ -70,23 +70,23 @@ def test_the_answer_is_that_of_the_keras_model(servable, images):
         variable.assign(exported)
     pixels = tf.cast(images, tf.float32)
     np.testing.assert_allclose(
-        answers(servable, "serve_image", image=pixels), model(pixels, training=False), atol=TOLERANCE, rtol=0
+        ask(servable, "serve_image", image=pixels), model(pixels, training=False), atol=TOLERANCE, rtol=0
     )
 
 
 def test_a_photo_needs_no_label_to_be_served(servable):
     photo = render("damaged", 5)
-    asked = tf.constant([example(photo, None), example(photo, "ok"), example(photo, "damaged")])
-    probabilities = answers(servable, "serving_default", examples=asked)
+    inputs = tf.constant([example(photo, None), example(photo, "ok"), example(photo, "damaged")])
+    probabilities = ask(servable, "serving_default", examples=inputs)
     np.testing.assert_array_equal(probabilities[0], probabilities[1])
     np.testing.assert_array_equal(probabilities[0], probabilities[2])
 
 
 def test_an_image_that_is_not_finite_or_of_another_size_is_refused(servable):
     with pytest.raises(tf.errors.InvalidArgumentError, match="image is not finite"):
-        answers(servable, "serve_image", image=tf.fill([1, SIZE, SIZE, 1], float("nan")))
+        ask(servable, "serve_image", image=tf.fill([1, SIZE, SIZE, 1], float("nan")))
     with pytest.raises((tf.errors.InvalidArgumentError, TypeError, ValueError)):
-        answers(servable, "serve_image", image=tf.zeros([1, SIZE, SIZE + 1, 1]))
+        ask(servable, "serve_image", image=tf.zeros([1, SIZE, SIZE + 1, 1]))
 
 
 def test_every_signature_answers_a_warm_up_request_of_its_own(run_dir, servable):
@@ -108,7 +108,7 @@ def test_the_photo_of_the_warm_up_requests_shows_nothing_and_is_small(run_dir):
 
 
 def test_a_signature_that_refuses_neutral_values_is_named_and_gets_no_request(tmp_path, caplog):
-    """A user's own workload of photos may have one; TF Serving would not load the model."""
+    """The photos of a custom workload are an example; TF Serving would not load such a model."""
     word = {"text": warm_up.make_neutral_tensor(tf.TensorSpec((None,), tf.string))}
     endpoints = {"photos": lambda text: tf.io.decode_jpeg(text[0]), "texts": lambda text: text}
     warm_up.write(str(tmp_path), "own", {name: (each, word) for name, each in endpoints.items()})
@@ -116,9 +116,7 @@ def test_a_signature_that_refuses_neutral_values_is_named_and_gets_no_request(tm
     assert "signature photos" in caplog.text and "neutral_features" in caplog.text
 
 
-def test_the_client_of_tf_serving_is_told_the_label_of_a_photo_turned_as_its_exif_says(
-    servable, tmp_path, capsys
-):
+def test_the_client_of_tf_serving_gets_the_label_of_a_photo_turned_by_its_exif(servable, tmp_path, capsys):
     bundle = write_bundle(tmp_path / "bundle", "shelf", LABELS, {"kind": "image", "max_side": 512})
     photos = {label: render(label, 5) for label in LABELS}
     for label, photo in photos.items():
@@ -131,14 +129,14 @@ def test_the_client_of_tf_serving_is_told_the_label_of_a_photo_turned_as_its_exi
         for server in servers:
             for label, photo in photos.items():
                 client.main([str(bundle), str(tmp_path / label), "--server", server])
-                said, score = capsys.readouterr().out.split()
-                expected = answers(servable, "serve_jpeg", jpeg=tf.constant([photo])).max()
-                # The turned one was encoded again.
-                apart = 0.1 if label == "misplaced" else 1e-4
-                assert (said, float(score)) == (label, pytest.approx(expected, abs=apart))
+                prediction, score = capsys.readouterr().out.split()
+                expected = ask(servable, "serve_jpeg", jpeg=tf.constant([photo])).max()
+                # The turned photo was encoded again.
+                tolerance = 0.1 if label == "misplaced" else 1e-4
+                assert (prediction, float(score)) == (label, pytest.approx(expected, abs=tolerance))
 
 
-def test_the_client_says_what_the_server_does_not_serve(servable, tmp_path):
+def test_the_client_reports_a_missing_model_and_a_missing_server(servable, tmp_path):
     bundle = write_bundle(tmp_path / "bundle", "another", LABELS, {"kind": "image", "max_side": 512})
     (tmp_path / "photo.jpg").write_bytes(render("ok", 5))
     with serve_model(servable, "shelf", 3) as servers:

@@ -1,4 +1,4 @@
-"""Real searches of KerasTuner; where only its proposals matter, no trial trains."""
+"""Real searches of KerasTuner; no trial trains if only its proposals matter."""
 
 import json
 from functools import partial
@@ -16,42 +16,42 @@ from trainer_module.settings import TrainerSettings
 
 pytestmark = pytest.mark.e2e
 
-# The second learns next to nothing in two epochs, and the third is beyond what any setting may be.
+# The second rate learns next to nothing in two epochs; with the third the loss is not finite.
 RATES = {"trainer.learning_rate": [0.05, 1e-7, 1e18]}
 
 
-def arguments(files, transform_output, folder, epochs=2, **tune):
-    """Returns the arguments that TFX hands to tuner_fn."""
-    given = run_arguments(files, transform_output, folder)
+def search_arguments(files, transform_output, folder, epochs=2, **tune):
+    """Returns the arguments that TFX passes to tuner_fn."""
+    fn_args = run_arguments(files, transform_output, folder)
     trainer = TrainerSettings(epochs=epochs, batch_size=8, flip=False)
-    settings = json.loads(given.custom_config["settings"])
+    settings = json.loads(fn_args.custom_config["settings"])
     settings["trainer"] = trainer.model_dump(mode="json")
     settings["tune"] = {"max_trials": 3, "space": RATES, **tune}
-    given.custom_config["settings"] = json.dumps(settings)
-    given.working_dir = str(folder / "tmp")
-    return given
+    fn_args.custom_config["settings"] = json.dumps(settings)
+    fn_args.working_dir = str(folder / "tmp")
+    return fn_args
 
 
-def searched(given):
-    search = tuner_fn(given).tuner
+def run_search(arguments):
+    search = tuner_fn(arguments).tuner
     search.search()
     return search
 
 
 @pytest.fixture(scope="module")
 def search(files, transform_output, tmp_path_factory):
-    return searched(arguments(files, transform_output, tmp_path_factory.mktemp("search")))
+    return run_search(search_arguments(files, transform_output, tmp_path_factory.mktemp("search")))
 
 
 @pytest.fixture
-def given(files, transform_output, tmp_path):
-    """Returns the arguments that TFX hands to tuner_fn for a search in a folder of its own."""
-    return partial(arguments, files, transform_output, tmp_path)
+def arguments(files, transform_output, tmp_path):
+    """Returns a function for the arguments of a search in a folder of its own."""
+    return partial(search_arguments, files, transform_output, tmp_path)
 
 
 @pytest.fixture
-def untrained(monkeypatch):
-    """Trials take no time; the loss of each is its learning rate."""
+def instant_trials(monkeypatch):
+    """Replaces the training of trials; the loss of each is its learning rate."""
 
     def train_model(task, model, trainer, *_, **__):
         history = [{"val_loss": trainer.learning_rate}] * trainer.epochs
@@ -60,94 +60,94 @@ def untrained(monkeypatch):
     monkeypatch.setattr(search_module, "train_model", train_model)
 
 
-def by_rate(result):
+def group_by_rate(result):
     return {trial.values["trainer.learning_rate"]: trial for trial in result.trials}
 
 
-def test_the_trial_with_the_lowest_loss_is_the_best_and_keras_tuner_says_the_same(search):
+def test_the_trial_with_the_lowest_loss_is_the_best_in_the_result_and_in_keras_tuner(search):
     assert [trial.number for trial in search.result.trials] == [1, 2, 3]
-    trials = by_rate(search.result)
+    trials = group_by_rate(search.result)
     best = min(trials[0.05], trials[1e-7], key=lambda trial: trial.score)
     assert search.result.found == best and trials[0.05].score != trials[1e-7].score
     assert search.get_best_hyperparameters()[0].values == best.values
     assert search.oracle.get_best_trials()[0].score == best.score
 
 
-def test_no_example_of_eval_has_a_part_in_the_search(search):
-    """A fifth of train judges the trials."""
+def test_no_example_of_eval_is_used_in_the_search(search):
+    """Trials are evaluated on a fifth of train."""
     task = search._task
     assert not set(task.training.shown) & set(task.evaluation.shown)
     assert len(task.training.shown) + len(task.evaluation.shown) == TRAIN_EXAMPLES
     assert task.evaluation.files == task.training.files
 
 
-def test_a_trial_that_diverges_failed_and_the_search_went_on(search):
-    failed = by_rate(search.result)[1e18]
+def test_a_trial_that_diverges_fails_and_the_search_goes_on(search):
+    failed = group_by_rate(search.result)[1e18]
     assert (failed.state, failed.score) == ("failed", None)
     assert "became" in failed.reason
 
 
-def test_of_a_search_that_ended_nothing_is_left_once_it_is_published(search):
+def test_the_folder_of_a_search_is_removed_once_it_is_published(search):
     remove_finished(search._folder.parent)
     assert not search._folder.exists()
     assert all(trial.seconds > 0 for trial in search.result.trials)
 
 
-def test_a_search_that_was_killed_goes_on_in_the_trial_that_was_cut_off(given, tmp_path, search):
-    """`search` is the unbroken one: the same trials in the same order with the same scores."""
+def test_a_killed_search_goes_on_in_its_unfinished_trial(arguments, tmp_path, search):
+    """It has the same trials in the same order with the same scores as `search`, the unbroken one."""
     code = "from trainer_module.search.tune import tuner_fn; tuner_fn(arguments).tuner.search()"
-    run_and_die(code, given(), epoch=1, trial=2)
+    run_and_die(code, arguments(), epoch=1, trial=2)
     (first,) = (tmp_path / "checkpoints").glob("*/trial-1")
     before = TRIAL.read(first)
-    cut_off = first.with_name("trial-2") / "checkpoints"
-    assert (cut_off / "checkpoint.npz").is_file() and not (cut_off.parent / TRIAL.name).exists()
+    second = first.with_name("trial-2")
+    assert (second / "checkpoints" / "checkpoint.npz").is_file() and not (second / TRIAL.name).exists()
 
-    result = searched(given()).result
+    result = run_search(arguments()).result
     assert result.trials[0] == before
     assert [(trial.values, trial.score) for trial in result.trials] == [
         (trial.values, trial.score) for trial in search.result.trials
     ]
 
 
-def test_where_every_trial_diverges_the_search_is_held_back(given, monkeypatch):
+def test_a_search_whose_trials_all_diverge_is_held_back(arguments, monkeypatch):
     def diverge(*_, **__):
         raise HeldBack("The loss became nan.", "", "")
 
     monkeypatch.setattr(search_module, "train_model", diverge)
     space = {"trainer.learning_rate": [1e18, 2e18]}
-    with pytest.raises(HeldBack, match="Each of 2 trials failed; the last one: The loss became nan") as held:
-        searched(given(epochs=1, max_trials=2, space=space))
-    assert "tune.space" in held.value.do
+    with pytest.raises(HeldBack, match="Each of 2 trials failed; the last one: The loss became nan") as error:
+        run_search(arguments(epochs=1, max_trials=2, space=space))
+    assert "tune.space" in error.value.do
 
 
-def test_a_budget_that_no_trial_fits_into_is_refused(given):
+def test_a_budget_too_short_for_one_trial_is_refused(arguments):
     with pytest.raises(UsageError, match=r"tune\.budget, 1s, is too short for one trial"):
-        searched(given(budget="1s", space={"trainer.learning_rate": [0.001, 0.01]}))
+        run_search(arguments(budget="1s", space={"trainer.learning_rate": [0.001, 0.01]}))
 
 
 @pytest.mark.parametrize("used", [3600.0, 3599.0], ids=["all of it", "all but a second"])
-def test_a_budget_that_trials_of_before_a_kill_have_used_ends_the_search_with_their_best(given, caplog, used):
-    search = tuner_fn(given(budget="1h")).tuner
+def test_a_search_with_a_budget_used_before_a_kill_ends_with_the_best_trial(arguments, caplog, used):
+    search = tuner_fn(arguments(budget="1h")).tuner
     first = make_oracle(search._tune, 2, 20).populate_space("0")["values"]
-    done = Trial(number=1, values=first, epochs=2, score=0.5, best_epoch=1, seconds=used)
-    TRIAL.write(search._folder / "trial-1", done)
+    trial = Trial(number=1, values=first, epochs=2, score=0.5, best_epoch=1, seconds=used)
+    TRIAL.write(search._folder / "trial-1", trial)
 
     search.search()
-    assert search.result == Search("val_loss", 1, (done,))
+    assert search.result == Search("val_loss", 1, (trial,))
     assert "Only trial 1 succeeded" in caplog.text
 
 
-def test_what_is_wrong_with_more_than_one_trial_ends_the_search_with_its_own_words(given):
+def test_an_error_of_all_trials_ends_the_search_with_its_own_message(arguments):
     space = {"model.weights": ["imagenet"]}
     with pytest.raises(UsageError, match=r"model\.weights is imagenet, but .* no such weights"):
-        searched(given(max_trials=1, space=space))
+        run_search(arguments(max_trials=1, space=space))
 
 
-def proposed(tmp_path, epochs, **tune):
-    """The trials of an oracle that is told that a higher rate is better."""
+def propose_trials(tmp_path, epochs, **tune):
+    """Yields the trials that an oracle proposes; the score of each is its learning rate."""
     space = {"trainer.learning_rate": {"min": 1e-5, "max": 1e-1, "log": True}}
-    given = {"objective": "val_recall", "space": space, **tune}
-    oracle = make_oracle(TuneSettings.model_validate(given), epochs=epochs, seed=0)
+    config = {"objective": "val_recall", "space": space, **tune}
+    oracle = make_oracle(TuneSettings.model_validate(config), epochs=epochs, seed=0)
     oracle._set_project_dir(str(tmp_path), "oracle")
     while (trial := oracle.create_trial("one")).status == "RUNNING":
         rate = trial.hyperparameters.values["trainer.learning_rate"]
@@ -157,16 +157,16 @@ def proposed(tmp_path, epochs, **tune):
         yield dict(trial.hyperparameters.values)
 
 
-def test_an_oracle_that_is_told_the_same_scores_proposes_the_same_trials(tmp_path):
-    """Past its first three trials, which are random."""
-    once, again = (list(proposed(tmp_path, 9, max_trials=8)) for _ in range(2))
+def test_an_oracle_with_the_same_scores_proposes_the_same_trials(tmp_path):
+    """There are more trials than the first three, which are random."""
+    once, again = (list(propose_trials(tmp_path, 9, max_trials=8)) for _ in range(2))
     assert once == again and len(once) == 8
 
 
-def test_settings_that_are_proposed_again_are_not_trained_with_again(given, untrained):
-    # The first three, which are random, differ.
+def test_settings_that_are_proposed_again_are_not_trained_again(arguments, instant_trials):
+    # The first three trials are random and differ.
     space = {"trainer.learning_rate": [0.01, 0.001, 0.002]}
-    search = searched(given(epochs=1, max_trials=5, space=space))
+    search = run_search(arguments(epochs=1, max_trials=5, space=space))
     trials = search.result.trials
     again = [trial for trial in trials if trial.seconds == 0.0]
     assert again and len(trials) - len(again) == len(
@@ -176,13 +176,14 @@ def test_settings_that_are_proposed_again_are_not_trained_with_again(given, untr
         assert {one.score for one in trials if one.values == trial.values} == {trial.score}
 
 
-def test_a_trial_says_how_many_epochs_its_limit_of_steps_made_of_those_that_it_was_given(given):
-    (trial,) = searched(given(epochs=1, max_trials=1, space={"trainer.min_steps": [600]})).result.trials
+def test_a_trial_records_its_epochs_and_how_many_its_limit_of_steps_allowed(arguments):
+    search = run_search(arguments(epochs=1, max_trials=1, space={"trainer.min_steps": [600]}))
+    (trial,) = search.result.trials
     assert (trial.epochs, trial.allowed_epochs, trial.best_epoch) == (1, 3, 3)
 
 
-def test_the_values_of_a_trial_are_those_that_a_person_would_write(given, untrained):
-    """A word for false, and no more digits than can be read; the Trainer is given the same."""
+def test_the_values_of_a_trial_are_written_as_in_a_settings_file(arguments, instant_trials):
+    """Booleans stay booleans and numbers have few digits; the Trainer gets the same values."""
     space = {
         "trainer.learning_rate": {"min": 1e-3, "max": 1e-2, "log": True},
         "trainer.batch_size": {"min": 8, "max": 16, "step": 8},
@@ -190,7 +191,7 @@ def test_the_values_of_a_trial_are_those_that_a_person_would_write(given, untrai
         "trainer.balanced": [False],
         "trainer.brightness": [0, 0.123456789],
     }
-    search = searched(given(epochs=1, max_trials=1, space=space))
+    search = run_search(arguments(epochs=1, max_trials=1, space=space))
     (trial,) = search.result.trials
     assert trial.values == search.get_best_hyperparameters()[0].values
     assert len(str(trial.values["trainer.learning_rate"])) <= len("0.00123457")
@@ -199,9 +200,9 @@ def test_the_values_of_a_trial_are_those_that_a_person_would_write(given, untrai
     assert trial.values["trainer.brightness"] in (0.0, 0.123456789)
 
 
-def test_a_hyperband_that_had_too_few_values_to_give_a_trial_all_epochs_says_so(given, caplog, untrained):
+def test_a_hyperband_with_too_few_values_to_give_a_trial_all_epochs_warns(arguments, caplog, instant_trials):
     space = {"trainer.flip": [True, False]}
-    search = searched(given(epochs=4, max_trials=7, algorithm="hyperband", space=space))
+    search = run_search(arguments(epochs=4, max_trials=7, algorithm="hyperband", space=space))
     assert max(trial.epochs for trial in search.result.trials) < 4
     assert "No trial had all 4 epochs" in caplog.text
 
@@ -209,5 +210,5 @@ def test_a_hyperband_that_had_too_few_values_to_give_a_trial_all_epochs_says_so(
 @pytest.mark.parametrize("epochs", [1, 9, 26])
 def test_hyperband_begins_with_few_epochs_and_gives_the_best_all_of_them(tmp_path, epochs):
     least = count_trials(epochs)
-    trials = list(proposed(tmp_path, epochs, max_trials=least, algorithm="hyperband"))
+    trials = list(propose_trials(tmp_path, epochs, max_trials=least, algorithm="hyperband"))
     assert [trial["tuner/epochs"] == epochs for trial in trials] == [False] * (least - 1) + [True]

@@ -5,8 +5,8 @@ import pytest
 from trainer_module.training.calibration import can_scale, divide_logits, fit_temperature, set_temperature
 
 
-def answer_too_surely(factor, examples=4000, classes=4, seed=0):
-    """Answers whose logits are too large by a factor, with labels drawn from what they should have been."""
+def make_overconfident(factor, examples=4000, classes=4, seed=0):
+    """Returns probabilities whose logits are too large by a factor, and labels drawn from the right ones."""
     random = np.random.default_rng(seed)
     logits = random.normal(0, 2, (examples, classes))
     right = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -15,9 +15,9 @@ def answer_too_surely(factor, examples=4000, classes=4, seed=0):
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.5])
-def test_the_temperature_undoes_answers_that_are_too_sure_or_too_unsure(factor):
+def test_the_temperature_corrects_answers_that_are_too_sure_or_too_unsure(factor):
     # With 4,000 answers the logarithm of the temperature has a standard error of about 0.03.
-    assert fit_temperature(*answer_too_surely(factor)) == pytest.approx(factor, rel=0.1)
+    assert fit_temperature(*make_overconfident(factor)) == pytest.approx(factor, rel=0.1)
 
 
 def test_few_answers_that_are_all_right_do_not_become_certain():
@@ -26,7 +26,7 @@ def test_few_answers_that_are_all_right_do_not_become_certain():
 
 
 def test_a_temperature_changes_no_answer():
-    probabilities, _ = answer_too_surely(3.0, 200)
+    probabilities, _ = make_overconfident(3.0, 200)
     softened = divide_logits(probabilities, 3.0)
     assert (softened.argmax(axis=1) == probabilities.argmax(axis=1)).all()
     np.testing.assert_allclose(softened.sum(axis=1), 1.0)

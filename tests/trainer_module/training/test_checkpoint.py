@@ -12,31 +12,31 @@ CONFIG = {"seed": 1, "checkpoints": "here"}
 def model(units: int = 3) -> keras.Model:
     image = keras.Input((4, 4, 1))
     features = keras.layers.Dropout(0.5)(keras.layers.Flatten()(image))
-    built = keras.Model(image, keras.layers.Dense(units, activation="softmax")(features))
-    fit.compile_model(built, 0.01, 100)
-    return built
+    network = keras.Model(image, keras.layers.Dense(units, activation="softmax")(features))
+    fit.compile_model(network, 0.01, 100)
+    return network
 
 
-def state_of(one: keras.Model) -> checkpoint.Checkpoint:
-    variables = [variable.numpy() for variable in checkpoint.list_training_variables(one)]
-    return checkpoint.Checkpoint([{"val_loss": 0.5}], variables, one.get_weights(), Tally(3, 1.5))
+def get_state(model: keras.Model) -> checkpoint.Checkpoint:
+    variables = [variable.numpy() for variable in checkpoint.list_training_variables(model)]
+    return checkpoint.Checkpoint([{"val_loss": 0.5}], variables, model.get_weights(), Tally(3, 1.5))
 
 
-def test_what_is_saved_comes_back_equal(tmp_path):
+def test_a_saved_checkpoint_is_loaded_unchanged(tmp_path):
     first, second = model(), model()
     first.fit(np.ones((8, 4, 4, 1)), np.zeros(8), verbose=0)
-    saved = state_of(first)
-    checkpoint.save(saved, tmp_path)
+    state = get_state(first)
+    checkpoint.save(state, tmp_path)
     loaded = checkpoint.load(second, tmp_path)
     assert loaded.history == [{"val_loss": 0.5}]
     assert loaded.tally == Tally(3, 1.5)
-    assert_same(state_of(second).variables, saved.variables)
-    assert_same(loaded.kept_weights, saved.kept_weights)
+    assert_same(get_state(second).variables, state.variables)
+    assert_same(loaded.kept_weights, state.kept_weights)
 
 
-def test_a_checkpoint_with_any_wrong_byte_is_damaged_or_as_it_was(tmp_path):
+def test_a_checkpoint_with_any_wrong_byte_raises_no_error(tmp_path):
     first = model()
-    checkpoint.save(state_of(first), tmp_path)
+    checkpoint.save(get_state(first), tmp_path)
     (newest,), content = list(tmp_path.iterdir()), next(tmp_path.iterdir()).read_bytes()
     directory = content.rindex(b"PK\x01\x02")
     for place in range(directory, directory + 20):
@@ -44,43 +44,43 @@ def test_a_checkpoint_with_any_wrong_byte_is_damaged_or_as_it_was(tmp_path):
         checkpoint.load(first, tmp_path)
 
 
-@pytest.mark.parametrize("left", [0, -40])
-def test_a_damaged_checkpoint_is_said_and_the_model_stays_as_it_was(tmp_path, caplog, left):
+@pytest.mark.parametrize("end", [0, -40])
+def test_a_damaged_checkpoint_is_reported_and_the_model_stays_as_it_was(tmp_path, caplog, end):
     first, second = model(), model()
-    checkpoint.save(state_of(first), tmp_path)
+    checkpoint.save(get_state(first), tmp_path)
     newest = tmp_path / "checkpoint.npz"
-    newest.write_bytes(newest.read_bytes()[:left])
-    before = state_of(second)
+    newest.write_bytes(newest.read_bytes()[:end])
+    before = get_state(second)
     assert checkpoint.load(second, tmp_path) is checkpoint.load(second, tmp_path / "nothing") is None
     assert f"{newest} is damaged" in caplog.text
-    assert_same(state_of(second).variables, before.variables)
+    assert_same(get_state(second).variables, before.variables)
 
 
-def test_a_checkpoint_stays_until_the_next_one_is_whole(tmp_path, monkeypatch):
+def test_a_checkpoint_stays_until_the_next_one_is_complete(tmp_path, monkeypatch):
     first = model()
-    before = state_of(first)
+    before = get_state(first)
     checkpoint.save(before, tmp_path)
     first.fit(np.ones((8, 4, 4, 1)), np.zeros(8), verbose=0)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(np, "savez", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
-        checkpoint.save(state_of(first), tmp_path)  # killed while it is written
+        checkpoint.save(get_state(first), tmp_path)  # killed while it is written
     second = model()
     assert checkpoint.load(second, tmp_path).tally == before.tally
-    assert_same(state_of(second).variables, before.variables)
+    assert_same(get_state(second).variables, before.variables)
 
 
-def test_a_checkpoint_of_another_model_is_left_alone(tmp_path):
-    checkpoint.save(state_of(model(units=5)), tmp_path)
+def test_a_checkpoint_of_another_model_is_ignored(tmp_path):
+    checkpoint.save(get_state(model(units=5)), tmp_path)
     other = model(units=3)
     before = other.get_weights()
     assert checkpoint.load(other, tmp_path) is None
     assert_same(other.get_weights(), before)
 
 
-def test_the_key_names_settings_data_and_replicas_and_not_the_folder():
+def test_the_key_depends_on_settings_data_and_replicas_and_not_on_the_folder():
     key = checkpoint.compute_training_key(CONFIG, ["a"], "t", 1)
     assert key == checkpoint.compute_training_key({**CONFIG, "checkpoints": "there"}, ["a"], "t", 1)
     others = [({**CONFIG, "seed": 2}, ["a"], "t", 1), (CONFIG, ["b"], "t", 1), (CONFIG, ["a"], "u", 1)]
-    # A machine that comes back with another GPU has other steps: the learning rate would end early or never.
+    # With another number of GPUs an epoch has other steps: the learning rate would end early or never.
     others.append((CONFIG, ["a"], "t", 2))
     assert len({key, *(checkpoint.compute_training_key(*other) for other in others)}) == 5

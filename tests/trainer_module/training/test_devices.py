@@ -16,17 +16,17 @@ NO_GPU = not tf.config.list_physical_devices("GPU")
 
 @pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
 @pytest.mark.parametrize(
-    ("setting", "found", "cure"),
+    ("setting", "message", "cure"),
     [
         ({"strategy": "mirrored", "require_gpu": True}, "sees no GPU", "require_gpu=false"),
         ({"precision": "mixed_float16"}, "mixed_float16, but there is no GPU", "precision=float32"),
         ({"jit_compile": True}, "jit_compile is true, but there is no GPU", "jit_compile=false"),
     ],
 )
-def test_what_needs_a_gpu_is_refused_where_there_is_none(setting, found, cure):
-    with pytest.raises(EdgelineError, match=found) as refused:
+def test_settings_that_need_a_gpu_are_refused_without_one(setting, message, cure):
+    with pytest.raises(EdgelineError, match=message) as error:
         make_strategy(TrainerSettings(**setting))
-    assert cure in refused.value.do
+    assert cure in error.value.do
 
 
 @pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
@@ -68,7 +68,7 @@ def test_a_gpu_learns_in_each_precision_with_and_without_xla(strategy, precision
 
 
 @pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
-def test_what_trains_is_said_and_that_one_device_has_nothing_to_mirror(caplog):
+def test_devices_are_logged_and_one_device_has_nothing_to_mirror(caplog):
     with caplog.at_level("INFO", logger="edgeline.progress"):
         make_strategy(TrainerSettings(strategy="mirrored"))
     assert "GPUs found by TensorFlow: 0; replicas: 1, here on" in caplog.text
@@ -85,13 +85,13 @@ def test_what_trains_is_said_and_that_one_device_has_nothing_to_mirror(caplog):
         ((), (None, None), True),
     ],
 )
-def test_of_several_workers_one_is_the_chief(jobs, task, chief):
+def test_one_of_several_workers_is_the_chief(jobs, task, chief):
     spec = tf.train.ClusterSpec({job: ["127.0.0.1:1", "127.0.0.1:2"] for job in jobs})
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(spec, task_type=task[0], task_id=task[1])
     assert is_first(resolver) == chief
 
 
-def test_the_tpu_is_the_one_that_the_environment_names(monkeypatch):
+def test_the_tpu_is_the_one_named_by_the_environment(monkeypatch):
     monkeypatch.setenv("TPU_NAME", "grpc://192.0.2.1:8470")
     resolvers = []
     monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", resolvers.append)
@@ -101,8 +101,8 @@ def test_the_tpu_is_the_one_that_the_environment_names(monkeypatch):
     assert resolvers[0].cluster_spec().as_dict() == {"worker": ["192.0.2.1:8470"]}
 
 
-def test_a_tpu_that_nothing_names_is_refused(monkeypatch):
+def test_a_tpu_without_a_name_is_refused(monkeypatch):
     monkeypatch.delenv("TPU_NAME", raising=False)
-    with pytest.raises(EdgelineError, match="TensorFlow finds no TPU") as refused:
+    with pytest.raises(EdgelineError, match="TensorFlow finds no TPU") as error:
         make_strategy(TrainerSettings(strategy="tpu"))
-    assert "TPU_NAME" in refused.value.do
+    assert "TPU_NAME" in error.value.do

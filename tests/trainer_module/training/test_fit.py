@@ -17,8 +17,8 @@ def settings(**changes) -> TrainerSettings:
     return TrainerSettings(**{"epochs": 3, "batch_size": 8, **changes})
 
 
-def linear(learning_rate: float = 0.01) -> keras.Model:
-    """The quickest model there is: it compiles in no time."""
+def linear_model(learning_rate: float = 0.01) -> keras.Model:
+    """Builds the smallest model, which compiles quickly."""
     keras.utils.set_random_seed(3)
     image = keras.Input((8, 8, 1))
     features = keras.layers.Dropout(0.2)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image)))
@@ -27,8 +27,8 @@ def linear(learning_rate: float = 0.01) -> keras.Model:
     return model
 
 
-def test_weight_decay_is_of_kernels_alone():
-    model = linear()
+def test_weight_decay_applies_to_kernels_only():
+    model = linear_model()
     fit.compile_model(model, 0.01, 10**6, weight_decay=0.5)
     kernel, bias = model.trainable_variables
     bias.assign(np.ones(3))
@@ -39,10 +39,10 @@ def test_weight_decay_is_of_kernels_alone():
 
 
 def batches(epochs: range) -> tf.data.Dataset:
-    """Epochs of one batch each; the images of an epoch are its own."""
-    one = tf.data.Dataset.from_tensors((IMAGES, LABELS, np.ones(len(LABELS), np.float32)))
+    """Returns epochs of one batch each; each epoch has images of its own."""
+    batch = tf.data.Dataset.from_tensors((IMAGES, LABELS, np.ones(len(LABELS), np.float32)))
     return tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
-        lambda epoch: one.map(
+        lambda epoch: batch.map(
             lambda image, label, weight: (image + tf.cast(epoch, tf.float32), label, weight)
         )
     )
@@ -51,10 +51,10 @@ def batches(epochs: range) -> tf.data.Dataset:
 LABELS = np.arange(24) % 3
 
 
-def train(model, chosen, folder, **options) -> fit.Outcome:
+def train(model, config, folder, **options) -> fit.Outcome:
     evaluation = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(10)
     return fit.train(
-        loop(model), lambda epochs, skip: batches(epochs).skip(skip), 1, evaluation, chosen, folder, **options
+        loop(model), lambda epochs, skip: batches(epochs).skip(skip), 1, evaluation, config, folder, **options
     )
 
 
@@ -62,18 +62,18 @@ def loop(model) -> Loop:
     return Loop(model, tf.distribute.get_strategy(), settings(batch_size=len(LABELS)))
 
 
-def kept_by_choice(folder, **changes):
-    """A training whose labels have nothing to do with what chooses its epoch, and that choice's answers."""
+def train_with_selection(folder, **changes):
+    """Trains with a selection split of other labels; returns outcome, predictions and these labels."""
     labels = np.array([0] * 12 + [1] * 9 + [2] * 3)
-    choosing = tf.data.Dataset.from_tensor_slices((IMAGES, labels)).batch(10)
-    model, chosen = linear(learning_rate=0.3), settings(epochs=12, early_stopping_patience=12, **changes)
-    outcome = train(model, chosen, folder, selection=choosing)
+    selection = tf.data.Dataset.from_tensor_slices((IMAGES, labels)).batch(10)
+    model, config = linear_model(0.3), settings(epochs=12, early_stopping_patience=12, **changes)
+    outcome = train(model, config, folder, selection=selection)
     return outcome, model.predict(IMAGES, verbose=0), labels
 
 
-def test_nothing_is_chosen_by_eval_and_the_model_ends_with_the_weights_of_its_last_epoch(tmp_path):
-    """With a rate as high as this the last epoch is not the one with the lowest eval loss."""
-    model = linear(learning_rate=0.5)
+def test_eval_selects_no_epoch_and_the_model_ends_with_the_weights_of_the_last_one(tmp_path):
+    """With a learning rate this high the last epoch is not the one with the lowest eval loss."""
+    model = linear_model(learning_rate=0.5)
     outcome = train(model, settings(epochs=12), tmp_path)
     losses = [logs["val_loss"] for logs in outcome.history]
     assert outcome.best_epoch == 11 != int(np.argmin(losses))
@@ -82,16 +82,16 @@ def test_nothing_is_chosen_by_eval_and_the_model_ends_with_the_weights_of_its_la
     assert measured == pytest.approx(losses[-1], rel=1e-4)  # float32, summed in another order
 
 
-def test_what_is_held_out_chooses_the_epoch_whose_weights_are_kept(tmp_path):
-    outcome, probabilities, labels = kept_by_choice(tmp_path)
+def test_held_out_examples_select_the_epoch_whose_weights_are_kept(tmp_path):
+    outcome, probabilities, labels = train_with_selection(tmp_path)
     losses = [logs["held_out_loss"] for logs in outcome.history]
     assert outcome.best_epoch == int(np.argmin(losses)) < 11
     measured = -np.log(probabilities[np.arange(24), labels]).mean()
     assert measured == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_of_balanced_classes_the_epoch_with_the_best_mean_recall_is_kept(tmp_path):
-    outcome, probabilities, labels = kept_by_choice(tmp_path, balanced=True)
+def test_with_balanced_classes_the_epoch_with_the_best_mean_recall_is_kept(tmp_path):
+    outcome, probabilities, labels = train_with_selection(tmp_path, balanced=True)
     recalls = [logs["held_out_recall"] for logs in outcome.history]
     assert recalls[outcome.best_epoch] == max(recalls)
     right = probabilities.argmax(1) == labels
@@ -100,14 +100,14 @@ def test_of_balanced_classes_the_epoch_with_the_best_mean_recall_is_kept(tmp_pat
     assert outcome.best_epoch != int(np.argmin(losses))
 
 
-def test_training_stops_when_what_is_held_out_has_not_improved_for_the_patience(tmp_path):
-    model, choosing = linear(learning_rate=0.5), tf.data.Dataset.from_tensors((IMAGES, LABELS))
-    chosen = settings(epochs=40, early_stopping_patience=2)
-    outcome = train(model, chosen, tmp_path, selection=choosing)
+def test_training_stops_if_held_out_examples_do_not_improve_for_the_patience(tmp_path):
+    model, selection = linear_model(learning_rate=0.5), tf.data.Dataset.from_tensors((IMAGES, LABELS))
+    config = settings(epochs=40, early_stopping_patience=2)
+    outcome = train(model, config, tmp_path, selection=selection)
     assert len(outcome.history) == outcome.best_epoch + 3 < 40
 
 
-def test_weights_are_in_label_order_and_balanced_classes_count_as_much_in_all_as_one_another():
+def test_weights_are_in_label_order_and_balanced_classes_have_equal_total_weight():
     labels, counts = ["ok", "misplaced", "damaged"], [60, 0, 20]
     assert settings(class_weights={"damaged": 2}).sample_weights(labels, counts) == [1, 1, 2]
     ok, _, doubled = settings(balanced=True, class_weights={"damaged": 2}).sample_weights(labels, counts)
@@ -124,31 +124,31 @@ def test_weights_are_in_label_order_and_balanced_classes_count_as_much_in_all_as
         ({"max_steps": 100}, 500, 1),
     ],
 )
-def test_few_steps_an_epoch_make_more_epochs_and_many_fewer(limits, steps, epochs):
+def test_short_epochs_are_more_in_number_and_long_ones_fewer(limits, steps, epochs):
     assert settings(epochs=12, **limits).count_epochs(steps) == epochs
 
 
 def test_the_last_epochs_are_averaged(tmp_path, monkeypatch):
-    model, after_each = linear(learning_rate=0.3), []
-    monkeypatch.setattr(checkpoint, "save", lambda *_: after_each.append(model.get_weights()))
+    model, weights = linear_model(learning_rate=0.3), []
+    monkeypatch.setattr(checkpoint, "save", lambda *_: weights.append(model.get_weights()))
     outcome = train(model, settings(epochs=9), tmp_path, averaged=3)
-    kernels, biases = zip(*after_each[-3:], strict=True)
+    kernels, biases = zip(*weights[-3:], strict=True)
     kernel, bias = model.get_weights()
     np.testing.assert_allclose(kernel, np.mean(kernels, axis=0), rtol=1e-4)  # float32, in another order
     np.testing.assert_allclose(bias, np.mean(biases, axis=0), rtol=1e-4)
-    # The last epoch's figures on eval are those of the mean.
+    # The metrics of the last epoch on eval are those of the averaged weights.
     assert outcome.averaged == 3
     measured = -np.log(model.predict(IMAGES, verbose=0)[np.arange(24), LABELS]).mean()
     assert outcome.history[-1]["val_loss"] == pytest.approx(measured, rel=1e-4)
 
 
-def test_a_training_that_was_cut_off_ends_as_an_unbroken_one(tmp_path):
-    """Cut off within the epochs that are averaged."""
-    unbroken = linear()
+def test_an_interrupted_training_ends_as_an_unbroken_one(tmp_path):
+    """The training is interrupted within the epochs that are averaged."""
+    unbroken = linear_model()
     whole = train(unbroken, settings(epochs=6), tmp_path / "whole", averaged=4)
     with die_after(epochs=3):
-        train(linear(), settings(epochs=6), tmp_path / "cut", averaged=4)
-    resumed = linear()
+        train(linear_model(), settings(epochs=6), tmp_path / "cut", averaged=4)
+    resumed = linear_model()
     resumed.set_weights([np.zeros_like(weight) for weight in resumed.get_weights()])
     outcome = train(resumed, settings(epochs=6), tmp_path / "cut", averaged=4)
 
@@ -157,28 +157,28 @@ def test_a_training_that_was_cut_off_ends_as_an_unbroken_one(tmp_path):
     assert_same(resumed.get_weights(), unbroken.get_weights())
 
 
-def test_a_long_epoch_that_was_cut_off_goes_on_in_its_middle(tmp_path, monkeypatch):
-    """A step is a batch; a checkpoint is due after each of the three that are taken at once."""
+def test_an_interrupted_long_epoch_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch):
+    """A checkpoint is written after every three steps."""
     monkeypatch.setattr(fit, "_STEPS_AT_ONCE", 3)
     monkeypatch.setattr(fit, "CHECKPOINT_S", 0.0)
     images = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS, np.ones(24, np.float32)))
     evaluation = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(10)
-    taken = []
+    requests = []
 
     def train_in_steps(model, folder):
         def batches_of(epochs: range, skip: int) -> tf.data.Dataset:
-            taken.append((epochs.start, skip))
+            requests.append((epochs.start, skip))
             return images.batch(2).repeat(len(epochs)).skip(skip)
 
         steps = Loop(model, tf.distribute.get_strategy(), settings(batch_size=2))
         return fit.train(steps, batches_of, 12, evaluation, settings(epochs=2), folder)
 
-    unbroken = linear()
+    unbroken = linear_model()
     whole = train_in_steps(unbroken, tmp_path / "whole")
     with die_after(epochs=1, steps=6):
-        train_in_steps(linear(), tmp_path / "cut")
-    resumed = linear()
+        train_in_steps(linear_model(), tmp_path / "cut")
+    resumed = linear_model()
     outcome = train_in_steps(resumed, tmp_path / "cut")
-    assert taken == [(0, 0), (0, 0), (1, 6)]
+    assert requests == [(0, 0), (0, 0), (1, 6)]
     assert drop_times(outcome.history) == drop_times(whole.history)
     assert_same(resumed.get_weights(), unbroken.get_weights())

@@ -11,7 +11,7 @@ from edgeline.records.edge import OUT_OF_FOLD
 from edgeline.records.training import CROSS_VALIDATION
 from tests.trainer_module.samples import EVAL_EXAMPLES, LABELS, SHELF, TRAIN_EXAMPLES, run_arguments
 from tests.trainer_module.test_run_fn import read_history
-from tests.trainer_module.training.test_input_pipeline import split_of
+from tests.trainer_module.training.test_input_pipeline import make_split
 from trainer_module import run_fn
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.training import folds, input_pipeline
@@ -27,15 +27,15 @@ def folder(files, transform_output, tmp_path_factory):
     return folder
 
 
-def test_every_example_is_measured_by_a_model_that_has_not_seen_its_session(folder):
-    found = CROSS_VALIDATION.read(folder / "run")
-    assert found.folds == 3
-    assert found.overall.examples == TRAIN_EXAMPLES + EVAL_EXAMPLES
-    assert sum(one.examples for one in found.classes.values()) == found.overall.examples
-    assert 0.8 < found.overall.low <= found.overall.share <= found.overall.high <= 1
+def test_every_example_is_measured_by_a_model_that_was_not_trained_on_its_session(folder):
+    result = CROSS_VALIDATION.read(folder / "run")
+    assert result.folds == 3
+    assert result.overall.examples == TRAIN_EXAMPLES + EVAL_EXAMPLES
+    assert sum(one.examples for one in result.classes.values()) == result.overall.examples
+    assert 0.8 < result.overall.low <= result.overall.share <= result.overall.high <= 1
 
 
-def test_the_answers_are_written_with_what_the_records_say_of_each_example(folder):
+def test_predictions_are_written_with_label_and_slices_of_each_example(folder):
     predictions = list(OUT_OF_FOLD.read(folder / "run"))
     labels = [LABELS[number % 3] for count in (TRAIN_EXAMPLES, EVAL_EXAMPLES) for number in range(count)]
     assert [one.label for one in predictions] == labels
@@ -46,34 +46,34 @@ def test_the_answers_are_written_with_what_the_records_say_of_each_example(folde
     assert right.mean() == pytest.approx(CROSS_VALIDATION.read(folder / "run").overall.share)
 
 
-def test_folds_change_nothing_of_the_model_that_is_shipped(folder, run_dir):
+def test_folds_do_not_change_the_model_that_is_shipped(folder, run_dir):
     assert read_history(folder) == read_history(run_dir)
     assert not (run_dir / "run" / OUT_OF_FOLD.name).exists()
 
 
-def test_tensorboard_has_the_training_that_is_shipped_alone(folder):
+def test_tensorboard_has_only_the_training_that_is_shipped(folder):
     (training,) = (folder / "checkpoints").iterdir()
     assert (training / "fold-2").is_dir()
     assert list(training.rglob("tensorboard")) == [training / "tensorboard"]
 
 
-def with_groups(train: dict[str, int], evaluation: dict[str, int], dimensions: int = 3) -> Task:
-    """A task of so many groups of each label, two examples each."""
+def make_task(train: dict[str, int], evaluation: dict[str, int], dimensions: int = 3) -> Task:
+    """Makes a task with these numbers of groups for each label, two examples each."""
 
-    def made(groups: dict[str, int], first: int) -> input_pipeline.Split:
+    def make_groups(groups: dict[str, int], first: int) -> input_pipeline.Split:
         labels = np.repeat([LABELS.index(label) for label, count in groups.items() for _ in range(count)], 2)
         numbers = np.repeat(np.arange(first, first + len(labels) // 2), 2)
         inputs = tf.zeros([len(labels), *[1] * (dimensions - 1)])
-        return replace(split_of(labels.tolist(), numbers.tolist()), inputs=inputs)
+        return replace(make_split(labels.tolist(), numbers.tolist()), inputs=inputs)
 
-    return Task(SHELF, None, made(train, 0), made(evaluation, 1000), 20)
+    return Task(SHELF, None, make_groups(train, 0), make_groups(evaluation, 1000), 20)
 
 
 MANY = {"ok": 50, "misplaced": 50, "damaged": 30}
 
 
 @pytest.mark.parametrize(
-    ("evaluation", "dimensions", "changes", "count", "said"),
+    ("evaluation", "dimensions", "changes", "count", "message"),
     [
         ({"ok": 8, "misplaced": 8, "damaged": 5}, 3, {}, 0, ""),
         ({"ok": 8, "misplaced": 8, "damaged": 5}, 3, {"folds": 4}, 4, ""),
@@ -89,44 +89,44 @@ MANY = {"ok": 50, "misplaced": 50, "damaged": 30}
         ({"ok": 3}, 3, {"strategy": "multi_worker"}, 0, "trainer.strategy is multi_worker"),
     ],
 )
-def test_folds_are_trained_where_eval_has_few_groups_and_where_they_are_cheap(
-    evaluation, dimensions, changes, count, said
+def test_folds_are_trained_if_eval_has_few_groups_and_if_they_are_cheap(
+    evaluation, dimensions, changes, count, message
 ):
     settings = TrainerSettings(**changes)
-    task = with_groups(MANY, evaluation, dimensions)
+    task = make_task(MANY, evaluation, dimensions)
     folds_, note = folds.count_folds(task, settings, trained_s=10.0, left_s=settings.budget_s - 30.0)
     assert folds_ == count
-    assert bool(note) == bool(said)
-    assert re.search(said, note)
+    assert bool(note) == bool(message)
+    assert re.search(message, note)
 
 
-def test_a_fold_has_the_epochs_that_the_model_had(tmp_path, monkeypatch):
+def test_a_fold_has_as_many_epochs_as_the_model(tmp_path, monkeypatch):
     def begin(task, model, settings, *_):
         raise LookupError(settings.count_epochs(steps=1))
 
     monkeypatch.setattr(folds, "train_model", begin)
     settings = TrainerSettings(epochs=4, min_steps=600, max_steps=2, budget="5m")
-    task = with_groups(dict.fromkeys(LABELS, 5), dict.fromkeys(LABELS, 5))
+    task = make_task(dict.fromkeys(LABELS, 5), dict.fromkeys(LABELS, 5))
     with pytest.raises(LookupError, match=r"^4$"):
         folds.cross_validate(
             task, ModelSettings(), settings, 3, tf.distribute.get_strategy(), tmp_path, False
         )
 
 
-def test_there_are_no_more_folds_than_groups_and_none_of_two():
-    four, two = with_groups({"ok": 2, "damaged": 1}, {"ok": 1}), with_groups({"ok": 1}, {"ok": 1})
+def test_there_are_no_more_folds_than_groups_and_none_with_two_groups():
+    four, two = make_task({"ok": 2, "damaged": 1}, {"ok": 1}), make_task({"ok": 1}, {"ok": 1})
     assert folds.count_folds(four, TrainerSettings(), 1.0, 0.0) == (4, "")
     count, note = folds.count_folds(four, TrainerSettings(folds=5), 1.0, 0.0)
     assert (count, note) == (4, "trainer.folds is 5: there are only enough groups and examples for 4.")
-    few = with_groups({"ok": 4, "damaged": 4, "misplaced": 3}, {"ok": 3, "damaged": 3, "misplaced": 3})
-    # As many as the largest class has examples.
+    few = make_task({"ok": 4, "damaged": 4, "misplaced": 3}, {"ok": 3, "damaged": 3, "misplaced": 3})
+    # The largest class has 14 examples.
     assert folds.count_folds(few, TrainerSettings(folds=20), 1.0, 0.0)[0] == 14
     count, note = folds.count_folds(two, TrainerSettings(), 1.0, 0.0)
     assert count == 0 and "too few groups (2)" in note
 
 
-def test_what_is_too_large_for_memory_has_no_folds():
-    task = with_groups(MANY, {"ok": 3})
+def test_splits_too_large_for_memory_have_no_folds():
+    task = make_task(MANY, {"ok": 3})
     streamed = replace(task, training=replace(task.training, inputs=None))
     count, note = folds.count_folds(streamed, TrainerSettings(), 1.0, 0.0)
     assert count == 0 and "do not fit into memory" in note
@@ -134,7 +134,7 @@ def test_what_is_too_large_for_memory_has_no_folds():
 
 def test_a_session_is_in_one_fold_and_a_class_in_all():
     groups = np.repeat(np.arange(40), 5)
-    labels = np.repeat(np.arange(40) % 8 == 0, 5).astype(int)  # of five sessions
+    labels = np.repeat(np.arange(40) % 8 == 0, 5).astype(int)  # five sessions have label 1
     fold_of = folds._assign_folds(labels, groups, 5)
     for group in range(40):
         assert len(set(fold_of[groups == group])) == 1

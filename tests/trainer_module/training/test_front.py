@@ -37,7 +37,7 @@ def train(task) -> input_pipeline.Split:
     return task.training
 
 
-def test_front_and_rest_are_the_model_and_share_its_weights(model, parts):
+def test_front_and_rest_give_the_same_as_the_model_and_share_its_weights(model, parts):
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1)).astype(np.float32)
     before, rest = parts
     np.testing.assert_allclose(rest(before(images)), model(images), atol=1e-6)
@@ -53,16 +53,16 @@ def test_front_and_rest_are_the_model_and_share_its_weights(model, parts):
 
 @pytest.mark.parametrize("backbone", ["compact", "efficientnet_lite0_cut"])
 def test_a_model_that_begins_with_random_weights_has_no_front(backbone):
-    made = backbones.build_classifier(ModelSettings(backbone=backbone, image_size=32), 3)
-    assert front.split_model(made) is None
-    assert all(layer.trainable for layer in made.layers)
+    model = backbones.build_classifier(ModelSettings(backbone=backbone, image_size=32), 3)
+    assert front.split_model(model) is None
+    assert all(layer.trainable for layer in model.layers)
 
 
 @pytest.mark.parametrize("backbone", ["compact", "efficientnet_lite0_cut"])
 def test_with_all_stages_frozen_training_changes_nothing_but_the_last_layer(task, tmp_path, backbone):
     path, size = tmp_path / "own.weights.h5", {"backbone": backbone, "image_size": 32}
-    begun = "imagenet" if backbone in backbones.SIZES else "none"
-    own = backbones.build_body(ModelSettings(**size, weights=begun))
+    weights = "imagenet" if backbone in backbones.SIZES else "none"
+    own = backbones.build_body(ModelSettings(**size, weights=weights))
     random = np.random.default_rng(3)
     own.set_weights([weight + random.uniform(0, 0.01, weight.shape) for weight in own.get_weights()])
     own.save_weights(path)
@@ -70,8 +70,8 @@ def test_with_all_stages_frozen_training_changes_nothing_but_the_last_layer(task
     training = TrainerSettings(epochs=1, batch_size=8, learning_rate=0.01)
     replicas = tf.distribute.OneDeviceStrategy("/cpu:0")
     trained = train_model(task, settings, training, replicas, tmp_path, time.monotonic()).model
-    *kept, kernel, _ = trained.get_weights()
-    assert_same(kept, own.get_weights())
+    *body, kernel, _ = trained.get_weights()
+    assert_same(body, own.get_weights())
     assert np.abs(kernel).max() > 0
 
 
@@ -82,99 +82,97 @@ def task(files, transform) -> Task:
 
 
 def train_whole(task: Task, folder: Path, **changes: str) -> Trained:
-    """Two epochs of two variations."""
+    """Trains for two epochs with two variations."""
     settings = TrainerSettings(epochs=2, batch_size=8, learning_rate=1e-4, crop=0.3, variations=2, **changes)
     one = tf.distribute.OneDeviceStrategy("/cpu:0")
     return train_model(task, MODEL, settings, one, folder, time.monotonic())
 
 
 @pytest.fixture(scope="module")
-def plenty(task, tmp_path_factory) -> Trained:
-    """An unbroken training on a machine with room."""
-    return train_whole(task, tmp_path_factory.mktemp("plenty"))
+def reference(task, tmp_path_factory) -> Trained:
+    """Trains without a break and with enough memory."""
+    return train_whole(task, tmp_path_factory.mktemp("reference"))
 
 
-def test_what_fits_neither_into_memory_nor_on_the_disk_is_computed_again_and_gives_the_same_model(
-    task, plenty, tmp_path, monkeypatch
+def test_features_too_large_for_memory_and_disk_are_computed_again_and_give_the_same_model(
+    task, reference, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(input_pipeline, "free_memory", lambda: 0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     assert not input_pipeline.compute_storage_limit()
-    scarce = train_whole(task, tmp_path)
-    for ours, theirs in zip(figures(scarce), figures(plenty), strict=True):
+    recomputed = train_whole(task, tmp_path)
+    for ours, theirs in zip(get_logs(recomputed), get_logs(reference), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)
-    for ours, theirs in zip(scarce.model.get_weights(), plenty.model.get_weights(), strict=True):
+    for ours, theirs in zip(recomputed.model.get_weights(), reference.model.get_weights(), strict=True):
         # Batches of another size are summed in another order.
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-def test_a_front_trains_in_half_precision_to_a_model_in_single_precision(task, plenty, tmp_path):
+def test_a_front_trains_in_half_precision_to_a_model_in_single_precision(task, reference, tmp_path):
     half = train_whole(task, tmp_path, precision="mixed_float16")
     # float16 has three digits.
-    assert figures(half)[-1]["val_loss"] == pytest.approx(figures(plenty)[-1]["val_loss"], abs=0.01)
+    assert get_logs(half)[-1]["val_loss"] == pytest.approx(get_logs(reference)[-1]["val_loss"], abs=0.01)
     assert half.model.compute_dtype == "float32"
 
 
-def test_a_training_with_a_front_and_a_budget_that_was_cut_off_ends_as_an_unbroken_one(
-    task, plenty, tmp_path
-):
+def test_an_interrupted_training_with_a_front_and_a_budget_ends_as_an_unbroken_one(task, reference, tmp_path):
     with die_after(epochs=1):
         train_whole(task, tmp_path, budget="9m")
     resumed = train_whole(task, tmp_path, budget="9m")
     assert resumed.outcome.resumed_from_epoch == 1
-    assert figures(resumed) == figures(plenty)
-    assert_same(resumed.model.get_weights(), plenty.model.get_weights())
+    assert get_logs(resumed) == get_logs(reference)
+    assert_same(resumed.model.get_weights(), reference.model.get_weights())
 
 
-def figures(trained: Trained) -> list[dict]:
+def get_logs(trained: Trained) -> list[dict]:
     return drop_times(trained.outcome.history)
 
 
 def test_the_time_of_features_is_known_after_the_first_photos(train, parts):
-    varied = partial(photos.augment, settings=TrainerSettings(crop=0.5))
+    augment = partial(photos.augment, settings=TrainerSettings(crop=0.5))
     began = time.monotonic()
-    each = front.measure_seconds_each(train, parts[0], varied)
+    each = front.measure_seconds_each(train, parts[0], augment)
     assert 0 < each * TRAIN_EXAMPLES < time.monotonic() - began
 
 
-def test_epochs_take_one_variation_after_the_other_of_every_example(train, parts):
-    varied = partial(photos.augment, settings=TrainerSettings(crop=0.5))
-    found = front.compute_features(train, parts[0], 2, 20, varied)
-    kept = found.inputs.numpy().reshape(2, TRAIN_EXAMPLES, -1)
-    assert not np.array_equal(kept[0], kept[1])
-    again = front.compute_features(train, parts[0], 2, 20, varied).inputs.numpy()
-    np.testing.assert_array_equal(again.reshape(kept.shape), kept)
+def test_epochs_use_one_variation_of_every_example_after_the_other(train, parts):
+    augment = partial(photos.augment, settings=TrainerSettings(crop=0.5))
+    features = front.compute_features(train, parts[0], 2, 20, augment)
+    copies = features.inputs.numpy().reshape(2, TRAIN_EXAMPLES, -1)
+    assert not np.array_equal(copies[0], copies[1])
+    again = front.compute_features(train, parts[0], 2, 20, augment).inputs.numpy()
+    np.testing.assert_array_equal(again.reshape(copies.shape), copies)
 
-    def shown(epoch: int) -> set[bytes]:
-        dataset = input_pipeline.make_train_batches(found, 8, range(epoch, epoch + 1), 20, None, EQUAL)
-        rows = np.concatenate([features for features, _, _ in dataset.as_numpy_iterator()])
+    def list_rows(epoch: int) -> set[bytes]:
+        dataset = input_pipeline.make_train_batches(features, 8, range(epoch, epoch + 1), 20, None, EQUAL)
+        rows = np.concatenate([batch for batch, _, _ in dataset.as_numpy_iterator()])
         return {row.astype(np.float16).tobytes() for row in rows}
 
-    first, second, third = (shown(epoch) for epoch in range(3))
-    every = {row.tobytes() for copy in kept for row in copy}
+    first, second, third = (list_rows(epoch) for epoch in range(3))
+    every = {row.tobytes() for copy in copies for row in copy}
     assert first | second == every
     assert not first & second
     assert third == first
-    # Not all examples are of the same variation in one epoch.
-    assert first != {row.tobytes() for row in kept[0]}
+    # In one epoch not all examples have the same variation.
+    assert first != {row.tobytes() for row in copies[0]}
 
 
-def test_without_variation_features_are_those_of_the_examples_in_order(train, parts):
-    found = front.compute_features(train, parts[0])
+def test_features_without_variation_have_the_order_of_the_examples(train, parts):
+    features = front.compute_features(train, parts[0])
     (images, _), *_ = input_pipeline.make_eval_batches(train, 8)
-    # float16 has 11 bits: a relative error of 5e-4, of values of up to some tens.
-    np.testing.assert_allclose(found.inputs[:8], parts[0](images), rtol=1e-3, atol=1e-2)
+    # float16 has 11 bits, a relative error of 5e-4; values are some tens at most.
+    np.testing.assert_allclose(features.inputs[:8], parts[0](images), rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_the_last_layer_is_fitted_before_training_begins(train, model, parts, kept):
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_the_last_layer_is_fitted_before_training_begins(train, model, parts, in_memory):
     def accuracy() -> float:
         (images, labels), *_ = input_pipeline.make_eval_batches(train, TRAIN_EXAMPLES)
         return float((model(images).numpy().argmax(1) == labels.numpy()).mean())
 
     model.layers[-1].set_weights([np.zeros_like(weight) for weight in model.layers[-1].get_weights()])
     assert accuracy() < 0.5
-    split = front.compute_features(train, parts[0]) if kept else train
+    split = front.compute_features(train, parts[0]) if in_memory else train
     batches = input_pipeline.make_train_batches(split, 8, range(1), 20, None, EQUAL)
-    front.fit_last_layer(model, batches, None if kept else front.round_features(parts[0]))
+    front.fit_last_layer(model, batches, None if in_memory else front.round_features(parts[0]))
     assert accuracy() > 0.9

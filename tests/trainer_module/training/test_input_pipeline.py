@@ -21,8 +21,6 @@ pytestmark = pytest.mark.e2e
 
 BATCH = 20
 EQUAL = np.ones(TRAIN_EXAMPLES)
-
-
 VARIED = partial(photos.augment, settings=TrainerSettings(flip=True, brightness=0.15))
 
 
@@ -38,7 +36,7 @@ def evaluation(files, transform):
 
 @pytest.fixture(scope="module")
 def in_store(files, transform, tmp_path_factory, s3_server):
-    """The same examples, in shards that are in a bucket."""
+    """Opens the same examples as `train`, from shards in a bucket."""
     folder, name = tmp_path_factory.mktemp("store") / "Split-train", "shards-of-train"
     folder.mkdir()
     for file in glob.glob(files["train"]):
@@ -48,13 +46,13 @@ def in_store(files, transform, tmp_path_factory, s3_server):
     return input_pipeline.open_split([f"{folder}/*"], transform, "train", SHELF, 0)
 
 
-def test_what_is_in_a_store_comes_in_the_same_batches(train, in_store):
+def test_shards_in_a_store_give_the_same_batches(train, in_store):
     assert in_store.inputs is None and all(file.startswith("s3://") for file in in_store.files)
-    begun, resumed = batches(in_store, range(2), VARIED), batches(in_store, range(1, 2), VARIED)
+    unbroken, resumed = batches(in_store, range(2), VARIED), batches(in_store, range(1, 2), VARIED)
     expected = batches(train, range(2), VARIED)
-    for found in (begun, begun[: len(begun) // 2] + resumed):
-        assert_same(found, expected)
-    np.testing.assert_array_equal(pixels_of(in_store), pixels_of(train))
+    for result in (unbroken, unbroken[: len(unbroken) // 2] + resumed):
+        assert_same(result, expected)
+    np.testing.assert_array_equal(read_pixels(in_store), read_pixels(train))
 
 
 def batches(split, epochs: range, augment=None, seed: int = 20, weights=EQUAL) -> list:
@@ -62,13 +60,13 @@ def batches(split, epochs: range, augment=None, seed: int = 20, weights=EQUAL) -
     return list(dataset.as_numpy_iterator())
 
 
-def pixels_of(split) -> np.ndarray:
-    """The images that are shown, in the order of the files, one row each."""
+def read_pixels(split) -> np.ndarray:
+    """Reads the images of a split in the order of its files, as one row each."""
     images = [image for image, _ in input_pipeline.make_eval_batches(split, 50).as_numpy_iterator()]
     return np.concatenate(images).reshape(len(split.shown), -1)
 
 
-def rows(images: np.ndarray) -> set[bytes]:
+def get_rows(images: np.ndarray) -> set[bytes]:
     return {image.tobytes() for image in images.astype(np.float32)}
 
 
@@ -77,12 +75,12 @@ def test_eval_shows_every_example_once_and_in_order(evaluation):
     assert [len(label) for _, label in shown] == [8, 8, 8, 8, 5]
     labels = np.concatenate([label for _, label in shown])
     np.testing.assert_array_equal(labels, np.arange(EVAL_EXAMPLES) % 3)
-    assert len(rows(np.concatenate([image for image, _ in shown]))) == EVAL_EXAMPLES
+    assert len(get_rows(np.concatenate([image for image, _ in shown]))) == EVAL_EXAMPLES
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_replicas_of_all_workers_share_what_one_device_gets(train, workers):
-    """Four replicas with a quarter of each batch; those of one worker take turns."""
+def test_replicas_of_all_workers_share_the_batches_of_one_device(train, workers):
+    """Four replicas get a quarter of each batch; those of one worker take turns."""
     replicas, epochs, skip = 4, range(1, 3), 2
     contexts = [tf.distribute.InputContext(workers, worker, replicas) for worker in range(workers)]
     shared = [
@@ -105,11 +103,11 @@ def test_replicas_of_all_workers_share_what_one_device_gets(train, workers):
 def test_an_epoch_shows_every_example_in_full_batches_with_its_label(train):
     shown = batches(train, range(1))
     assert len(shown) == input_pipeline.steps_per_epoch(train, BATCH) == 5
-    label_of = {pixels.tobytes(): label for pixels, label in zip(pixels_of(train), train.labels, strict=True)}
+    label_of = {row.tobytes(): label for row, label in zip(read_pixels(train), train.labels, strict=True)}
     for images, labels, _ in shown:
         assert images.shape == (BATCH, 32, 32, 1)
         assert [label_of[one.tobytes()] for one in images] == labels.tolist()
-    assert rows(np.concatenate([images for images, _, _ in shown])) == rows(pixels_of(train))
+    assert get_rows(np.concatenate([images for images, _, _ in shown])) == get_rows(read_pixels(train))
 
 
 def test_a_split_smaller_than_a_batch_still_fills_one(evaluation):
@@ -125,11 +123,11 @@ def test_a_resumed_run_sees_what_an_unbroken_one_sees(train):
 def test_each_epoch_and_each_seed_has_its_own_order_and_variation(train):
     first, second = batches(train, range(2), VARIED)[0][0], batches(train, range(2), VARIED)[5][0]
     other_seed = batches(train, range(1), VARIED, seed=21)[0][0]
-    assert not rows(first) & rows(second)
-    assert not rows(first) & rows(other_seed)
+    assert not get_rows(first) & get_rows(second)
+    assert not get_rows(first) & get_rows(other_seed)
 
 
-def test_a_variation_of_ones_own_may_have_an_if_on_a_tensor(train):
+def test_a_custom_variation_may_have_an_if_on_a_tensor(train):
     def darken(images, draws):
         if tf.reduce_mean(images) > limit:
             images *= 0.0
@@ -143,14 +141,14 @@ def test_a_variation_of_ones_own_may_have_an_if_on_a_tensor(train):
 
 def test_each_example_keeps_its_weight_in_every_order(train):
     weights = np.arange(TRAIN_EXAMPLES, dtype=np.float32)
-    weight_of = {pixels.tobytes(): weight for pixels, weight in zip(pixels_of(train), weights, strict=True)}
+    weight_of = {pixels.tobytes(): weight for pixels, weight in zip(read_pixels(train), weights, strict=True)}
     for images, _, weight in batches(train, range(2), weights=weights):
         assert [weight_of[one.tobytes()] for one in images] == weight.tolist()
 
 
-def test_groups_count_alike_within_a_class_and_classes_as_before(train):
+def test_groups_have_equal_weight_within_a_class_and_classes_keep_theirs(train):
     labels = np.repeat([0, 1, 2], [12, 60, TRAIN_EXAMPLES - 72])
-    # Class 0: groups of 1, 3 and 8; class 1: groups of 1 and 59; class 2: one group, which class 1 has too.
+    # Class 0 has groups of 1, 3 and 8, class 1 of 1 and 59; class 2 shares its only group with class 1.
     groups = np.concatenate([np.repeat([1, 2, 3, 4, 5], [1, 3, 8, 1, 59]), np.full(TRAIN_EXAMPLES - 72, 5)])
     split = replace(train, labels=labels, groups=groups)
     weights = input_pipeline.weigh_groups(split)
@@ -162,8 +160,8 @@ def test_groups_count_alike_within_a_class_and_classes_as_before(train):
     np.testing.assert_array_equal(without, np.where(labels == 0, 0, weights))
 
 
-def test_what_a_run_sees_does_not_depend_on_where_inputs_are_kept(examples, transform, tmp_path, monkeypatch):
-    """Seven shards, one of them empty, more than are read in turn; and fewer in the buffer than there are."""
+def test_batches_do_not_depend_on_where_inputs_are_kept(examples, transform, tmp_path, monkeypatch):
+    """There are more shards than are read in turn, one is empty, and the buffer is smaller than the split."""
     monkeypatch.setattr(input_pipeline, "_SHUFFLE_BUFFER", 10)
     for number, (start, end) in enumerate(pairwise((0, 1, 1, 8, 30, 31, 60, TRAIN_EXAMPLES))):
         write_records(tmp_path / f"train-{number}.gz", examples["train"][start:end])
@@ -174,18 +172,17 @@ def test_what_a_run_sees_does_not_depend_on_where_inputs_are_kept(examples, tran
     monkeypatch.setattr(input_pipeline, "CACHE_LIMIT_BYTES", 0)
     in_a_file = input_pipeline.open_split(pattern, transform, "train", SHELF)
     assert isinstance(in_a_file.inputs, np.memmap)
-    for parts in zip(*map(whole_and_parts, (in_memory, streamed, in_a_file)), strict=True):
-        expected, pixels = batches(parts[0], range(2), VARIED), pixels_of(parts[0])
+    for parts in zip(*map(split_off_parts, (in_memory, streamed, in_a_file)), strict=True):
+        expected, pixels = batches(parts[0], range(2), VARIED), read_pixels(parts[0])
         for split in parts[1:]:
             assert_same(batches(split, range(2), VARIED), expected)
-            np.testing.assert_array_equal(pixels_of(split), pixels)
-    assert rows(np.concatenate([image for image, _, _ in batches(streamed, range(1))])) == rows(
-        pixels_of(in_memory)
-    )
+            np.testing.assert_array_equal(read_pixels(split), pixels)
+    images = np.concatenate([image for image, _, _ in batches(streamed, range(1))])
+    assert get_rows(images) == get_rows(read_pixels(in_memory))
 
 
-def whole_and_parts(split) -> tuple[input_pipeline.Split, ...]:
-    """A split, what is not held out of it, and what is."""
+def split_off_parts(split) -> tuple[input_pipeline.Split, ...]:
+    """Returns a split, the part of it that is not held out, and the part that is."""
     return split, *input_pipeline.hold_out(split, 0.25)
 
 
@@ -196,48 +193,48 @@ def test_a_split_without_examples_is_refused(transform, tmp_path):
             input_pipeline.open_split([str(tmp_path / pattern)], transform, "eval", SHELF)
 
 
-def test_labels_that_the_schema_does_not_know_are_refused_with_their_number(transform, tmp_path):
+def test_labels_that_the_schema_lacks_are_refused_with_their_number(transform, tmp_path):
     records = [example(render("ok", 1), label) for label in ("ok", "torn", None)]
     write_records(tmp_path / "some-00000.gz", records)
     with pytest.raises(EdgelineError, match="2 of 3 examples of the train split"):
         input_pipeline.open_split([str(tmp_path / "some-*")], transform, "train", SHELF)
 
 
-def split_of(labels: list[int], groups: list[int]) -> input_pipeline.Split:
-    """A split that is nothing but labels and groups."""
+def make_split(labels: list[int], groups: list[int]) -> input_pipeline.Split:
+    """Returns a split of labels and groups only."""
     counts = (len(labels),)
     return input_pipeline.Split(
         ("",), counts, 1, np.array(labels), None, tf.identity, groups=np.array(groups, np.int64)
     )
 
 
-def test_what_is_held_out_are_whole_groups_and_one_at_least_of_each_class_with_three():
-    """Class 0 has 40 groups, class 1 four and class 2 two, and a group of class 1 has some of class 0."""
+def test_whole_groups_are_held_out_and_at_least_one_of_each_class_with_three():
+    """Class 0 has 40 groups, class 1 four and class 2 two; a group of class 1 has examples of class 0."""
     groups = np.repeat(np.arange(46), 5)
     labels = np.where(groups < 40, 0, np.where(groups < 44, 1, 2))
     labels[200:203] = 0
-    rest, held = input_pipeline.hold_out(split_of(labels, groups), 0.1)
-    assert not set(groups[rest.shown]) & set(groups[held.shown])
-    assert len(rest.shown) + len(held.shown) == len(labels)
-    counts = {label: len(set(groups[held.shown][labels[held.shown] == label])) for label in range(3)}
+    rest, held_out = input_pipeline.hold_out(make_split(labels, groups), 0.1)
+    assert not set(groups[rest.shown]) & set(groups[held_out.shown])
+    assert len(rest.shown) + len(held_out.shown) == len(labels)
+    counts = {label: len(set(groups[held_out.shown][labels[held_out.shown] == label])) for label in range(3)}
     assert counts[0] in (4, 5) and counts[1] == 1 and counts[2] == 0
 
-    again, chosen = input_pipeline.hold_out(rest, 0.1)
-    assert len(chosen.shown) and not set(held.shown) & {*again.shown, *chosen.shown}
+    again, second = input_pipeline.hold_out(rest, 0.1)
+    assert len(second.shown) and not set(held_out.shown) & {*again.shown, *second.shown}
 
 
-def test_where_no_class_has_three_groups_nothing_is_held_out():
-    rest, held = input_pipeline.hold_out(split_of([0, 0, 1, 1], [1, 2, 3, 4]), 0.1)
-    assert len(rest.shown) == 4 and len(held.shown) == 0
+def test_nothing_is_held_out_if_no_class_has_three_groups():
+    rest, held_out = input_pipeline.hold_out(make_split([0, 0, 1, 1], [1, 2, 3, 4]), 0.1)
+    assert len(rest.shown) == 4 and len(held_out.shown) == 0
 
 
-def test_batches_have_what_is_not_held_out_and_the_others_can_be_measured(train):
+def test_batches_have_the_examples_that_are_not_held_out_and_the_others_can_be_measured(train):
     """Each photo here is a session of its own."""
-    rest, held = input_pipeline.hold_out(train, 0.25)
-    every = pixels_of(train)
-    assert 20 <= len(held.shown) <= 28
-    for part in (rest, held):
-        np.testing.assert_array_equal(pixels_of(part), every[part.shown])
-    seen = batches(rest, range(2))
-    assert len(seen) == 2 * input_pipeline.steps_per_epoch(rest, BATCH) == 8
-    assert rows(np.concatenate([images for images, _, _ in seen])) == rows(every[rest.shown])
+    rest, held_out = input_pipeline.hold_out(train, 0.25)
+    every = read_pixels(train)
+    assert 20 <= len(held_out.shown) <= 28
+    for part in (rest, held_out):
+        np.testing.assert_array_equal(read_pixels(part), every[part.shown])
+    shown = batches(rest, range(2))
+    assert len(shown) == 2 * input_pipeline.steps_per_epoch(rest, BATCH) == 8
+    assert get_rows(np.concatenate([images for images, _, _ in shown])) == get_rows(every[rest.shown])

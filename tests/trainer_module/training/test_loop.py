@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from edgeline.errors import EdgelineError, HeldBack
-from tests.trainer_module.training.test_fit import IMAGES, LABELS, linear, loop, settings
+from tests.trainer_module.training.test_fit import IMAGES, LABELS, linear_model, loop, settings
 from trainer_module.training import devices, fit
 from trainer_module.training.loop import Loop
 
@@ -18,14 +18,14 @@ WEIGHTS = np.linspace(0.5, 4.0, 24, dtype=np.float32)
 BATCH = (tf.constant(IMAGES), tf.constant(LABELS), tf.constant(WEIGHTS))
 
 
-def steps(model: keras.Model, count: int = 1, batch=BATCH, **changes):
-    chosen = settings(batch_size=len(batch[0]), **changes)
-    return Loop(model, tf.distribute.get_strategy(), chosen).run(iter([batch] * count), count)
+def run_steps(model: keras.Model, count: int = 1, batch=BATCH, **changes):
+    config = settings(batch_size=len(batch[0]), **changes)
+    return Loop(model, tf.distribute.get_strategy(), config).run(iter([batch] * count), count)
 
 
 def test_a_step_does_what_keras_fit_does_with_weights():
-    ours, keras_own = linear(), linear()
-    tally = steps(ours, 3)
+    ours, keras_own = linear_model(), linear_model()
+    tally = run_steps(ours, 3)
     history = keras_own.fit(IMAGES, LABELS, 24, 3, 0, sample_weight=WEIGHTS, shuffle=False).history
     assert tally.loss == pytest.approx(sum(history["loss"]), rel=1e-5)
     assert tally.hits == pytest.approx(24 * sum(history["accuracy"]), rel=1e-5)
@@ -33,22 +33,22 @@ def test_a_step_does_what_keras_fit_does_with_weights():
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_what_is_waited_for_input_is_part_of_the_time_of_a_step():
+def test_waiting_for_input_is_part_of_the_time_of_a_step():
     def slow():
         for _ in range(4):
             time.sleep(0.2)
             yield BATCH
 
-    tally = loop(linear()).run(slow(), 4)
+    tally = loop(linear_model()).run(slow(), 4)
     assert 0.8 <= tally.waited_s <= tally.seconds
     assert 0 < tally.logs(24)["input_wait"] <= 1
 
 
-def test_a_loss_that_is_not_finite_names_the_step_it_came_from():
+def test_a_loss_that_is_not_finite_is_reported_with_its_step():
     broken = (*BATCH[:2], tf.constant(WEIGHTS * np.nan))
-    with pytest.raises(HeldBack, match="loss became nan at step 2 with a learning rate of") as held:
-        loop(linear()).run(iter([BATCH, broken, BATCH, BATCH]), 4)
-    assert held.value.why and "trainer.learning_rate" in held.value.do
+    with pytest.raises(HeldBack, match="loss became nan at step 2 with a learning rate of") as error:
+        loop(linear_model()).run(iter([BATCH, broken, BATCH, BATCH]), 4)
+    assert error.value.why and "trainer.learning_rate" in error.value.do
 
 
 class Hungry(keras.layers.Layer):
@@ -61,8 +61,8 @@ class Hungry(keras.layers.Layer):
         return inputs + 1e-9 * tf.reduce_mean(tf.random.uniform([count**self.power * self.factor]))
 
 
-def hungry(power: int, factor: int) -> keras.Model:
-    """A model that asks for that power of its batch, so many times, of four bytes each."""
+def hungry_model(power: int, factor: int) -> keras.Model:
+    """Builds a model that allocates `factor` times its batch size to `power`, in values of four bytes."""
     image = keras.Input((8, 8, 1))
     features = keras.layers.Flatten()(Hungry(power, factor)(image))
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(features))
@@ -72,28 +72,28 @@ def hungry(power: int, factor: int) -> keras.Model:
 
 @pytest.fixture
 def limited_memory() -> Iterator[None]:
-    """At most 100 GB may be allocated, also where the kernel grants any amount, as on nodes of Kubernetes."""
+    """Limits memory to 100 GB, also where the kernel grants any amount, as on nodes of Kubernetes."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (100 * 10**9, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def test_a_batch_too_large_for_memory_is_refused_with_one_that_is_not(limited_memory):
+def test_a_batch_too_large_for_memory_is_refused_with_a_size_that_fits(limited_memory):
     """The tenth power is 247 GB for twelve examples, and 242 MB for six."""
-    with pytest.raises(EdgelineError, match="a step of 24 examples; a step of 6 fits") as refused:
-        steps(hungry(10, 1))
-    assert "trainer.batch_size=6" in refused.value.do
+    with pytest.raises(EdgelineError, match="a step of 24 examples; a step of 6 fits") as error:
+        run_steps(hungry_model(10, 1))
+    assert "trainer.batch_size=6" in error.value.do
 
 
-def test_memory_that_does_not_suffice_for_one_example_asks_for_a_smaller_model(limited_memory):
-    # A batch of two, since TensorFlow tries for 10 s to get the memory of each step.
-    with pytest.raises(EdgelineError, match="nor for a step of one example") as refused:
-        steps(hungry(1, 10**12), batch=tuple(part[:2] for part in BATCH))
-    assert "image_size" in refused.value.do
+def test_memory_too_small_for_one_example_needs_a_smaller_model(limited_memory):
+    # A batch of two, since TensorFlow tries for 10 s to allocate the memory at each size.
+    with pytest.raises(EdgelineError, match="nor for a step of one example") as error:
+        run_steps(hungry_model(1, 10**12), batch=tuple(part[:2] for part in BATCH))
+    assert "image_size" in error.value.do
 
 
-def test_numbers_that_are_checked_name_the_operation_that_is_not_finite():
+def test_check_numerics_names_the_operation_that_is_not_finite():
     image = keras.Input((8, 8, 1))
     features = keras.layers.Lambda(lambda pixels: tf.math.log(-1.0 - pixels))(image)
     features = keras.layers.Flatten()(features)
@@ -101,16 +101,16 @@ def test_numbers_that_are_checked_name_the_operation_that_is_not_finite():
         model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(features))
         fit.compile_model(model, 0.01, 10)
         with pytest.raises(HeldBack, match=r"at the operation \S+/Log\."):
-            steps(model, check_numerics=True)
+            run_steps(model, check_numerics=True)
 
 
-def test_xla_that_cannot_compile_a_model_is_refused_with_what_it_says():
+def test_a_model_that_xla_cannot_compile_is_refused():
     image = keras.Input((8, 8, 1))
     features = keras.layers.Lambda(
         lambda pixels: tf.strings.to_number(tf.strings.as_string(pixels)), output_shape=(8, 8, 1)
     )(image)
     model = keras.Model(image, keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(features)))
     fit.compile_model(model, 0.01, 10)
-    with pytest.raises(EdgelineError, match="XLA cannot compile this model") as refused:
-        steps(model, jit_compile=True)
-    assert "jit_compile=false" in refused.value.do
+    with pytest.raises(EdgelineError, match="XLA cannot compile this model") as error:
+        run_steps(model, jit_compile=True)
+    assert "jit_compile=false" in error.value.do

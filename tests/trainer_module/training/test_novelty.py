@@ -1,4 +1,4 @@
-"""The output `unlike` on photos of stripes, in the model and in each file that is made of it."""
+"""The output `unlike` on photos of stripes, in the model and in each file converted from it."""
 
 from pathlib import Path
 
@@ -24,8 +24,8 @@ def split(count: int, seed: int) -> Split:
     return Split((), (count,), 1, labels, tf.constant(images), lambda records: records, np.arange(count))
 
 
-def others() -> dict[str, np.ndarray]:
-    """Photos of other things, uint8 [40, SIZE, SIZE, 1] each."""
+def other_photos() -> dict[str, np.ndarray]:
+    """Returns photos of other things by kind, each uint8 [40, SIZE, SIZE, 1]."""
     rng, shape = np.random.default_rng(7), (40, SIZE, SIZE, 1)
     checks = np.kron(rng.integers(0, 256, (40, SIZE // 8, SIZE // 8)), np.ones((8, 8)))
     return {
@@ -37,42 +37,42 @@ def others() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def models() -> tuple[keras.Model, keras.Model]:
-    """A classifier, and the same with the output."""
+    """Trains a classifier; returns it and the same one with the output."""
     training = split(1_000, 1)
     model = train_classifier(training.inputs, training.labels)
     return model, novelty.add_unlike(model, model.layers[-1].input, training, split(400, 2), 64)
 
 
-def test_the_answers_stay_and_one_of_twenty_eval_photos_is_a_false_alarm(models):
-    model, doubting = models
+def test_probabilities_stay_the_same_and_one_of_twenty_eval_photos_is_a_false_alarm(models):
+    model, with_unlike = models
     images = tf.constant(photos(400, 2)[0])
-    probabilities, unlike = doubting(images, training=False)
+    probabilities, unlike = with_unlike(images, training=False)
     assert np.array_equal(probabilities, model(images, training=False))
     assert unlike.shape == (400, 1)
     assert np.mean(unlike.numpy() > 0.5) == pytest.approx(0.05, abs=0.005)
-    never_seen = doubting(tf.constant(photos(400, 3)[0]), training=False)[1]
-    assert np.mean(never_seen.numpy() > 0.5) < 0.1
+    unlike_new = with_unlike(tf.constant(photos(400, 3)[0]), training=False)[1]
+    assert np.mean(unlike_new.numpy() > 0.5) < 0.1
 
 
-@pytest.mark.parametrize("what", others())
-def test_photos_of_other_things_are_unlike(models, what):
-    unlike = models[1](tf.constant(others()[what]), training=False)[1].numpy()
+@pytest.mark.parametrize("kind", other_photos())
+def test_photos_of_other_things_are_unlike(models, kind):
+    unlike = models[1](tf.constant(other_photos()[kind]), training=False)[1].numpy()
     assert np.mean(unlike > 0.5) >= 0.9
 
 
-def test_every_file_says_it_as_the_model_does_int8_without_a_float(models, tmp_path, warm_converter):
-    doubting, (images, _) = models[1], photos(100, 2)
-    saved = save_model(doubting, "serve_image", tmp_path / "model", ("probabilities", "unlike"))
-    made = convert(saved, "serve_image", list(VARIANTS), photos(100, 1)[0], tmp_path)
-    photos_of = {"eval": images, **others()}
-    for conversion in made:
+def test_every_file_gives_the_output_of_the_model_and_int8_has_no_float(models, tmp_path, warm_converter):
+    with_unlike, (images, _) = models[1], photos(100, 2)
+    saved = save_model(with_unlike, "serve_image", tmp_path / "model", ("probabilities", "unlike"))
+    conversions = convert(saved, "serve_image", list(VARIANTS), photos(100, 1)[0], tmp_path)
+    photos_of = {"eval": images, **other_photos()}
+    for conversion in conversions:
         file = Path(tmp_path, str(conversion.file))
-        # In so small a network most weights are of this output, which `dynamic` leaves in float.
+        # In a network this small most weights belong to this output, which `dynamic` keeps in float.
         assert conversion.variant == "dynamic" or not find_problems(inspect(file), conversion.variant)
         model = EdgeModel(file)
-        for what, each in photos_of.items():
-            expected = doubting(tf.constant(each), training=False)[1].numpy()[:, 0]
-            _, unlike = model.answer(each)
-            apart = np.abs(unlike - expected)
+        for kind, batch in photos_of.items():
+            expected = with_unlike(tf.constant(batch), training=False)[1].numpy()[:, 0]
+            _, unlike = model.answer(batch)
+            difference = np.abs(unlike - expected)
             bound = 0.08 if conversion.variant == "int8" else 0.02
-            assert apart.mean() < bound, (conversion.variant, what)
+            assert difference.mean() < bound, (conversion.variant, kind)

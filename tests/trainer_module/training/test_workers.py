@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[3]
 
 
-def met(folder: Path, count: int = 2) -> list[str]:
-    """Returns what each of several pods, processes of this machine, is told of the others."""
+def meet_all(folder: Path, count: int = 2) -> list[str]:
+    """Returns the TF_CONFIG of each of several pods, which are processes of this machine here."""
     # Unlike a pod, a machine may not know its own name.
     with mock.patch("socket.gethostname", return_value="localhost"), ThreadPoolExecutor(count) as pool:
         return list(pool.map(partial(meet, folder, count=count), range(count)))
@@ -37,71 +37,70 @@ RUN = """
 import json, sys, types
 from trainer_module import run_fn
 from trainer_module.networks import backbones
-backbones.DROPOUT = 0.0  # as where two replicas train
+backbones.DROPOUT = 0.0  # as in the training with two replicas
 run_fn.run_fn(types.SimpleNamespace(**json.loads(sys.argv[1])))
 """
-
-
-JOINED = {"strategy": "multi_worker", "batch_size": 4, **CALM}
+TWO_WORKERS = {"strategy": "multi_worker", "batch_size": 4, **CALM}
 
 
 @pytest.fixture(scope="module")
-def joined(files, transform_output, tmp_path_factory) -> Path:
-    """A training of two workers."""
-    folder = tmp_path_factory.mktemp("joined")
-    finish(run_arguments(files, transform_output, folder, **JOINED))
+def two_workers(files, transform_output, tmp_path_factory) -> Path:
+    """Trains with two workers."""
+    folder = tmp_path_factory.mktemp("workers")
+    finish(run_arguments(files, transform_output, folder, **TWO_WORKERS))
     return folder
 
 
-def test_two_workers_learn_what_two_replicas_of_one_process_do(joined, replicas):
-    """And these what one device does. Sums of float32 in another order differ by 1e-7 a step."""
-    for ours, theirs in zip(read_history(joined), read_history(replicas.folder / "mirrored"), strict=True):
+def test_two_workers_learn_the_same_as_two_replicas_of_one_process(two_workers, replicas):
+    """Sums of float32 in another order differ by 1e-7 a step."""
+    mirrored = read_history(replicas.folder / "mirrored")
+    for ours, theirs in zip(read_history(two_workers), mirrored, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3)
-    training = json.loads((joined / "run" / "training.json").read_text())
+    training = json.loads((two_workers / "run" / "training.json").read_text())
     assert training["devices"] == ["CPU:0", "CPU:0"]
     assert training["global_batch_size"] == 8
 
 
-def started(arguments: SimpleNamespace, config: str = "") -> WarmRun:
-    """A training in a process of its own, forked as its workers are; they start cold in one test below."""
+def start(arguments: SimpleNamespace, config: str = "") -> WarmRun:
+    """Starts a training in a forked process, which forks its workers."""
     with mock.patch.dict(os.environ, TF_CONFIG=config):
-        return WarmRun([RUN, json.dumps(vars(arguments))], ROOT, stderr=log_of(arguments), job="python")
+        return WarmRun([RUN, json.dumps(vars(arguments))], ROOT, stderr=get_log(arguments), job="python")
 
 
-def log_of(arguments: SimpleNamespace) -> Path:
+def get_log(arguments: SimpleNamespace) -> Path:
     return Path(f"{arguments.serving_model_dir}.log")
 
 
 def finish(arguments: SimpleNamespace) -> None:
-    assert started(arguments).wait() == 0, log_of(arguments).read_text()
+    assert start(arguments).wait() == 0, get_log(arguments).read_text()
 
 
-def test_a_worker_that_dies_ends_the_other_and_the_next_run_goes_on(
-    joined, files, transform_output, tmp_path
+def test_the_death_of_a_worker_ends_the_other_and_the_next_run_goes_on(
+    two_workers, files, transform_output, tmp_path
 ):
-    arguments = run_arguments(files, transform_output, tmp_path, **JOINED)
-    training = started(arguments)
+    arguments = run_arguments(files, transform_output, tmp_path, **TWO_WORKERS)
+    training = start(arguments)
     deadline = time.monotonic() + 200
     while not list(tmp_path.glob("checkpoints/*/checkpoint.npz")):
-        assert training.poll() is None, log_of(arguments).read_text()
+        assert training.poll() is None, get_log(arguments).read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)
     workers = list_children(training.pid)
     assert len(workers) == 2
     os.kill(workers[1], signal.SIGKILL)
     assert training.wait(60) == 1
-    assert "worker 1 of the training ended with SIGKILL." in log_of(arguments).read_text()
+    assert "worker 1 of the training ended with SIGKILL." in get_log(arguments).read_text()
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
     finish(arguments)
     resumed = json.loads((tmp_path / "run" / "training.json").read_text())["resumed_from_epoch"]
     assert 1 <= resumed <= 3
-    assert read_history(tmp_path) == read_history(joined)
-    assert_same(read_weights(tmp_path), read_weights(joined))
+    assert read_history(tmp_path) == read_history(two_workers)
+    assert_same(read_weights(tmp_path), read_weights(two_workers))
 
 
 def test_workers_end_with_the_process_that_started_them(files, transform_output, tmp_path):
-    training = started(run_arguments(files, transform_output, tmp_path, strategy="multi_worker"))
+    training = start(run_arguments(files, transform_output, tmp_path, strategy="multi_worker"))
     deadline = time.monotonic() + 300  # On a busy machine TensorFlow alone takes a minute to import.
     while len(workers := list_children(training.pid)) < 2:
         assert time.monotonic() < deadline
@@ -113,33 +112,33 @@ def test_workers_end_with_the_process_that_started_them(files, transform_output,
         time.sleep(0.05)
 
 
-def test_what_a_worker_refuses_is_raised_as_it_said_it(files, transform_output, tmp_path, monkeypatch):
-    """The worker starts cold, and alone, since it refuses before it looks for another."""
+def test_the_error_of_a_worker_is_raised_unchanged(files, transform_output, tmp_path, monkeypatch):
+    """This worker is not forked; it is alone, since it fails before it connects to another."""
     monkeypatch.setenv("TF_CONFIG", workers.format_tf_config(["localhost:1", "localhost:2"], 0))
     arguments = run_arguments(files, transform_output, tmp_path, strategy="multi_worker", require_gpu=True)
-    with pytest.raises(EdgelineError, match="sees no GPU") as refused:
+    with pytest.raises(EdgelineError, match="sees no GPU") as error:
         run_fn.run_fn(arguments)
-    assert "require_gpu=false" in refused.value.do
+    assert "require_gpu=false" in error.value.do
 
 
-def test_a_worker_elsewhere_that_is_lost_ends_the_others(files, transform_output, tmp_path):
-    """On several machines, nothing but TensorFlow sees the others."""
+def test_the_loss_of_a_worker_on_another_machine_ends_the_others(files, transform_output, tmp_path):
+    """The two trainings know of each other only through TensorFlow, as on two machines."""
     changes = {"strategy": "multi_worker", "batch_size": 4, "epochs": 1000}
     folders = [tmp_path / "0", tmp_path / "1"]
     for folder in folders:
         folder.mkdir()
     arguments = [run_arguments(files, transform_output, folder, **changes) for folder in folders]
-    trainings = [started(*pair) for pair in zip(arguments, met(tmp_path / "meeting"), strict=True)]
+    trainings = [start(*pair) for pair in zip(arguments, meet_all(tmp_path / "meeting"), strict=True)]
     deadline = time.monotonic() + 200
     while not list(tmp_path.glob("0/checkpoints/*/checkpoint.npz")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    stays, goes = trainings
-    for pid in (*list_children(goes.pid), goes.pid):
+    survivor, victim = trainings
+    for pid in (*list_children(victim.pid), victim.pid):
         os.kill(pid, signal.SIGKILL)
-    goes.wait(60)
-    assert stays.wait(60) == 1
-    assert "Worker 1 of the training can no longer be reached." in log_of(arguments[0]).read_text()
+    victim.wait(60)
+    assert survivor.wait(60) == 1
+    assert "Worker 1 of the training can no longer be reached." in get_log(arguments[0]).read_text()
 
 
 @pytest.mark.parametrize(

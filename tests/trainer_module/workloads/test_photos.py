@@ -25,17 +25,17 @@ def jpeg(width: int, height: int, mode: str = "L") -> bytes:
 
 @pytest.mark.parametrize("size", [(100, 60), (20, 90)])
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
-def test_pixels_are_those_that_pillow_gives(size, channels, mode):
+def test_pixels_are_those_of_pillow(size, channels, mode):
     photo = jpeg(*size, mode)
     ours = photos.decode_photos(tf.constant([photo]), 32, channels, 512)[0]
     pillow = Image.open(io.BytesIO(photo)).convert(mode).resize((32, 32), Image.Resampling.BILINEAR)
     assert ours.dtype == tf.uint8
-    # Pillow rounds after each of its two passes, TensorFlow once: one level of 255 apart at the most.
+    # Pillow rounds after each of its two passes, TensorFlow once: they differ by one level of 255 at most.
     difference = np.abs(ours.numpy().astype(int) - np.asarray(pillow).reshape(32, 32, channels))
     assert difference.max() <= 1
 
 
-def test_a_label_is_its_place_in_the_given_order_and_an_unknown_or_missing_one_minus_one():
+def test_a_label_becomes_its_index_and_an_unknown_or_missing_one_minus_one():
     labels = tf.sparse.from_dense([["damaged"], [""], ["torn"], ["ok"]])
     features = photos.preprocessing_fn(
         {"photo": tf.sparse.from_dense([[jpeg(32, 32)]] * 4), "label": labels}, CONFIG
@@ -43,7 +43,7 @@ def test_a_label_is_its_place_in_the_given_order_and_an_unknown_or_missing_one_m
     assert features["label"].numpy().tolist() == [2, -1, -1, 0]
 
 
-def test_the_transform_graph_gives_the_image_where_no_label_is_known(transform):
+def test_the_transform_graph_needs_no_label(transform):
     raw = {"photo": tf.sparse.from_dense([[jpeg(50, 50)]])}
     transformed = transform.transform_features_layer()(raw)
     assert set(transformed) == {"image", "_max_side"}
@@ -51,29 +51,29 @@ def test_the_transform_graph_gives_the_image_where_no_label_is_known(transform):
     assert transformed["image"].dtype == tf.float32
 
 
-def test_the_contract_for_phones_says_what_the_graph_does(transform):
-    made = photos.edge_contract(transform, ModelSettings(image_size=32), SHELF)
-    assert json.loads(json.dumps(made)) == contract(image_size=32)
+def test_the_contract_for_phones_describes_the_graph(transform):
+    result = photos.edge_contract(transform, ModelSettings(image_size=32), SHELF)
+    assert json.loads(json.dumps(result)) == contract(image_size=32)
 
 
 STILL = {"flip": False, "brightness": 0.0}
 
 
-def varied(images: np.ndarray, **settings) -> np.ndarray:
+def augment(images: np.ndarray, **settings) -> np.ndarray:
     draws = tf.random.stateless_uniform((len(images), DRAWS), (1, 2))
     return photos.augment(
         tf.constant(images, tf.float32), draws, TrainerSettings(**{**STILL, **settings})
     ).numpy()
 
 
-def test_photos_that_nothing_varies_stay_as_they_are():
+def test_photos_without_variation_stay_the_same():
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3))
-    np.testing.assert_array_equal(varied(images), images)
+    np.testing.assert_array_equal(augment(images), images)
 
 
 def test_about_half_of_the_photos_are_mirrored_and_nothing_else_changes():
     images = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 1))
-    changed = varied(images, flip=True)
+    changed = augment(images, flip=True)
     mirrored = (changed == images[:, :, ::-1]).all((1, 2, 3))
     np.testing.assert_array_equal(changed[~mirrored], images[~mirrored])
     assert 70 <= mirrored.sum() <= 130
@@ -81,7 +81,7 @@ def test_about_half_of_the_photos_are_mirrored_and_nothing_else_changes():
 
 def test_brightness_moves_a_whole_photo_within_its_bound():
     images = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 1))
-    changed = varied(images, brightness=0.15)
+    changed = augment(images, brightness=0.15)
     assert changed.min() >= 0 and changed.max() <= 255
     unclipped = (changed > 0) & (changed < 255)
     shift = np.where(unclipped, changed - images, np.nan).reshape(200, -1)
@@ -89,22 +89,22 @@ def test_brightness_moves_a_whole_photo_within_its_bound():
     assert 0.14 * 255 < np.nanmax(np.abs(shift)) <= 0.15 * 255 + 1e-4
 
 
-def test_a_cut_photo_is_a_part_of_it_in_the_same_size():
+def test_a_crop_is_a_part_of_the_photo_in_the_same_size():
     columns = np.broadcast_to(np.linspace(0, 255, 64)[None, None, :, None], (200, 64, 64, 1))
-    cut = varied(columns, crop=0.5)
-    assert cut.shape == columns.shape
-    steps = np.diff(cut[:, 32, :, 0], axis=1)
+    crops = augment(columns, crop=0.5)
+    assert crops.shape == columns.shape
+    steps = np.diff(crops[:, 32, :, 0], axis=1)
     assert (steps > 0).all()
-    # A share of the width of 0.5 / 1.22 to 1, and so of the steps between columns.
+    # A crop has 0.5 / 1.22 to 1 of the width; steps between columns shrink by the same share.
     share = steps.mean(axis=1) / (255 / 63)
     assert 0.4 < share.min() < 0.55
     assert 0.9 < share.max() <= 1.001
-    assert {round(float(left)) for left in cut[:, 32, 0, 0]} > {0, 20, 40}
+    assert {round(float(left)) for left in crops[:, 32, 0, 0]} > {0, 20, 40}
 
 
-def test_contrast_leaves_the_mean_of_each_photo_as_it_is():
+def test_contrast_keeps_the_mean_of_each_photo():
     images = np.random.default_rng(0).uniform(100, 150, (200, 8, 8, 1))
-    changed = varied(images, contrast=0.3)
+    changed = augment(images, contrast=0.3)
     np.testing.assert_allclose(changed.mean((1, 2, 3)), images.mean((1, 2, 3)), rtol=1e-5)  # float32
     factor = changed.std((1, 2, 3)) / images.std((1, 2, 3))
     assert 0.7 <= factor.min() < 0.75

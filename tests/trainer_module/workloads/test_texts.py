@@ -40,38 +40,38 @@ def transform(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tokens(transform):
+def tokenize(transform):
     layer = transform.transform_features_layer()
 
-    def of(contents):
+    def tokenize_all(contents):
         raw = {"text": tf.sparse.from_dense([[content] for content in contents])}
         return layer(raw)["tokens"].numpy()
 
-    return of
+    return tokenize_all
 
 
 @pytest.fixture(scope="module", params=[MODEL, WITH_LSTM], ids=["votes", "LSTM"])
-def model(request, transform, tokens):
-    """Trained for a moment, so that its probabilities differ."""
+def model(request, transform, tokenize):
+    """Trains a model for a few steps, so that its probabilities differ."""
     import keras
 
     keras.utils.set_random_seed(1)
     model = texts.build_model(LABELS, request.param, transform)
     model.compile("adam", "sparse_categorical_crossentropy")
-    ids, labels = learned_from(REVIEWS, tokens)
+    ids, labels = encode_rows(REVIEWS, tokenize)
     texts.initialize(model, [(tf.constant(ids), tf.constant(labels))], request.param, transform)
     model.fit(ids, labels, epochs=5, batch_size=100, verbose=0)
     return model
 
 
-def learned_from(rows, tokens):
-    ids = tokens([row["text"].encode() for row in rows]).astype(np.int32)
+def encode_rows(rows, tokenize):
+    ids = tokenize([row["text"].encode() for row in rows]).astype(np.int32)
     return ids, np.array([LABELS.index(row["label"]) for row in rows])
 
 
-def test_words_vote_as_the_texts_that_are_learned_from_use_them_and_no_others(transform, tokens):
-    """Transform knows the words of all texts; how they are spread over labels is counted of these alone."""
-    ids, labels = learned_from(REVIEWS[:200], tokens)
+def test_the_votes_of_words_are_counted_in_the_training_texts_only(transform, tokenize):
+    """Transform has the words of all texts; words by label are counted in these texts only."""
+    ids, labels = encode_rows(REVIEWS[:200], tokenize)
     model = texts.build_model(LABELS, MODEL, transform)
     batches = [
         (tf.constant(ids[at : at + 64]), tf.constant(labels[at : at + 64])) for at in (0, 64, 128, 192)
@@ -79,8 +79,8 @@ def test_words_vote_as_the_texts_that_are_learned_from_use_them_and_no_others(tr
     texts.initialize(model, batches, MODEL, transform)
     votes = model.get_layer("votes_of_words").get_weights()[0]
 
-    has = np.array([(ids == word).any(axis=1) for word in range(len(votes))])
-    counts = np.stack([has[:, labels == label].sum(axis=1) for label in (0, 1)], axis=1)
+    contains = np.array([(ids == word).any(axis=1) for word in range(len(votes))])
+    counts = np.stack([contains[:, labels == label].sum(axis=1) for label in (0, 1)], axis=1)
     counts[:2] = 0
     unseen = counts.sum(axis=1) < SETTINGS["vocabulary_min_count"]
     counts[unseen] = 0
@@ -90,13 +90,13 @@ def test_words_vote_as_the_texts_that_are_learned_from_use_them_and_no_others(tr
     assert np.abs(votes[~unseen]).max() > 1
 
 
-def test_a_pair_of_words_tells_what_its_words_do_not_and_the_most_frequent_ones_are_known(tmp_path):
-    """`not good` and `not bad` are told from `good` and `bad`."""
-    said = {"positive": ["good food", "food not bad"], "negative": ["bad food", "food not good"]}
-    texts_of = [
-        (f"{text} word{n} word{n}", label) for label in LABELS for n, text in enumerate(said[label] * 20)
+def test_pairs_of_words_are_learned_and_the_most_frequent_words_are_known(tmp_path):
+    """`not good` and `not bad` differ in label from `good` and `bad`."""
+    contents = {"positive": ["good food", "food not bad"], "negative": ["bad food", "food not good"]}
+    labelled = [
+        (f"{text} word{n} word{n}", label) for label in LABELS for n, text in enumerate(contents[label] * 20)
     ]
-    rows = [{"text": text, "label": label} for text, label in texts_of]
+    rows = [{"text": text, "label": label} for text, label in labelled]
     transform = tft.TFTransformOutput(transform_texts(rows, tmp_path, vocabulary_size=10))
     words = transform.vocabulary_by_name("words")
     assert len(words) == 10 and set(words[:4]) == {b"food", b"good", b"bad", b"not"}
@@ -109,7 +109,7 @@ def test_a_pair_of_words_tells_what_its_words_do_not_and_the_most_frequent_ones_
     assert (model(ids).numpy().argmax(axis=1) == labels).all()
 
 
-def test_the_length_is_that_of_95_of_100_texts():
+def test_the_length_fits_95_of_100_texts():
     lengths = [20] * 94 + [30] * 2 + [900] * 4
     examples = [
         tf.train.Example.FromString(serialize({"text": "word " * length})).features.feature
@@ -120,9 +120,9 @@ def test_the_length_is_that_of_95_of_100_texts():
     assert texts.settle({"text_length": 5}, examples)["text_length"] == 5
 
 
-def test_a_words_id_is_its_place_in_the_vocabulary_and_a_short_text_is_filled_up(transform, tokens):
+def test_the_id_of_a_word_is_its_place_in_the_vocabulary_and_a_short_text_is_padded(transform, tokenize):
     vocabulary = [word.decode() for word in transform.vocabulary_by_name("words")]
-    ids = tokens([b"The STAFF, unheardof!"])
+    ids = tokenize([b"The STAFF, unheardof!"])
     known = [2 + vocabulary.index(word) for word in ("the", "staff", "!")]
     pair = 2 + len(vocabulary) + list(transform.vocabulary_by_name("pairs")).index(b"the staff")
     assert ids.shape == (1, 64)
@@ -130,26 +130,26 @@ def test_a_words_id_is_its_place_in_the_vocabulary_and_a_short_text_is_filled_up
 
 
 def test_tokens_do_not_depend_on_the_locale(tmp_path, monkeypatch):
-    """`tf.strings.lower` gives a dotless i for I in a Turkish one, if the process began with that."""
+    """In a process with a Turkish locale `tf.strings.lower` gives a dotless i for I."""
     code = (
         "import tensorflow as tf; from trainer_module.workloads.tokens import split_words;"
         "print(split_words(tf.constant(['I İi'])).to_list()[0])"
     )
     monkeypatch.setenv("LC_ALL", "tr_TR.UTF-8")
-    assert WarmRun([code], tmp_path, tmp_path / "printed", tmp_path / "said", job="python").wait() == 0
+    assert WarmRun([code], tmp_path, tmp_path / "output", tmp_path / "log", job="python").wait() == 0
     here = split_words(tf.constant(["I İi"])).to_list()[0]
-    assert here == [b"i", b"ii"] and (tmp_path / "printed").read_text() == "[b'i', b'ii']\n"
+    assert here == [b"i", b"ii"] and (tmp_path / "output").read_text() == "[b'i', b'ii']\n"
 
 
 @pytest.fixture(scope="module")
 def files(model, tmp_path_factory):
-    """Edge files by variant, with metadata as EdgeConverter writes it."""
+    """Converts the model and returns its edge files by variant, with the metadata of EdgeConverter."""
     folder = tmp_path_factory.mktemp("files")
     saved = save_model(model, "serve_tensors", folder / "model")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("trainer_module.export.convert.subprocess", fork_conversions())
-        made = convert(saved, "serve_tensors", list(TOLERANCES), np.zeros((1, 64), np.int32), folder)
-    paths = {each.variant: folder / each.file for each in made}
+        conversions = convert(saved, "serve_tensors", list(TOLERANCES), np.zeros((1, 64), np.int32), folder)
+    paths = {conversion.variant: folder / conversion.file for conversion in conversions}
     for path in paths.values():
         write_metadata(path, "serve_tensors", with_features(BUILT_IN["text"]), {"kind": "tokens"})
     return paths
@@ -159,35 +159,33 @@ TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "dynamic": 3e-2}
 
 
 @pytest.mark.parametrize("variant", TOLERANCES)
-def test_the_edge_file_needs_builtin_operations_alone_and_says_what_the_model_says(
-    model, tokens, files, variant
+def test_the_edge_file_needs_only_builtin_operations_and_answers_as_the_model(
+    model, tokenize, files, variant
 ):
     report = inspect(files[variant])
     assert report.custom_ops == report.flex_ops == ()
-    ids = tokens([row["text"].encode() for row in REVIEWS[:50]] + hostile_texts()[:50]).astype(np.int32)
+    ids = tokenize([row["text"].encode() for row in REVIEWS[:50]] + hostile_texts()[:50]).astype(np.int32)
     expected = model(ids).numpy()
     assert np.ptp(expected[:50, 0]) > 0.3
-    said = EdgeModel(files[variant]).predict(ids)
-    np.testing.assert_allclose(said, expected, atol=TOLERANCES[variant])
+    predictions = EdgeModel(files[variant]).predict(ids)
+    np.testing.assert_allclose(predictions, expected, atol=TOLERANCES[variant])
 
 
 @pytest.mark.parametrize("model", [MODEL], indirect=True)
-def test_a_text_is_served_to_a_client_that_has_nothing_but_python(model, transform, tmp_path):
+def test_a_text_is_served_to_a_client_with_plain_python(model, transform, tmp_path):
     export(model, transform, str(tmp_path / "model"), with_features(BUILT_IN["text"]))
-    served = tf.saved_model.load(str(tmp_path / "model"))
-    assert send_warm_up(tmp_path / "model", served) == {
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    assert send_warm_up(tmp_path / "model", loaded) == {
         **{name: {"probabilities": (1, 2)} for name in ("serving_default", "serve_raw", "serve_tensors")},
         "transform_features": {"tokens": (1, 64), "label": (1,)},
     }
 
     bundle = write_bundle(tmp_path / "bundle", "text", LABELS, {"kind": "tokens", "input": "text"})
     (tmp_path / "text.txt").write_text("Great staff 👍", encoding="utf-8")
-    expected = served.signatures["serve_raw"](text=tf.constant(["Great staff 👍"]))["probabilities"].numpy()[
-        0
-    ]
-    with serve_model(served, "text", 3) as (rest, _):
-        asked = [str(bundle), str(tmp_path / "text.txt"), "--server", rest]
-        said = subprocess.run(
-            [sys.executable, "-I", "-S", client.__file__, *asked], capture_output=True, text=True, check=True
-        ).stdout
-    assert said.split() == [LABELS[expected.argmax()], f"{expected.max():.4f}"]
+    answer = loaded.signatures["serve_raw"](text=tf.constant(["Great staff 👍"]))
+    expected = answer["probabilities"].numpy()[0]
+    with serve_model(loaded, "text", 3) as (rest, _):
+        arguments = [str(bundle), str(tmp_path / "text.txt"), "--server", rest]
+        command = [sys.executable, "-I", "-S", client.__file__, *arguments]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.split() == [LABELS[expected.argmax()], f"{expected.max():.4f}"]
