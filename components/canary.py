@@ -54,7 +54,7 @@ def judge_canary(
 def find_pushed(push: str, model: str, versions: Iterable[int]) -> dict[int, PushedVersion]:
     """Returns versions as the release store has them, without those that were never there.
 
-    Of one that was collected, nothing is known but that it was there, and of a damaged one what is wrong.
+    A collected one has only its number here, and a damaged one a description of the damage.
     """
     folder = PushFolder(locate(push))
     collected = store.find_collected(push, model)

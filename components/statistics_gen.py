@@ -26,7 +26,7 @@ from edgeline.gates.drift import (
 )
 from edgeline.release import store
 
-# Examples that tell how alike those of a group are.
+# Examples from which the correlation within a group is estimated.
 _SAMPLED = 5_000
 
 

@@ -69,6 +69,6 @@ class WorkspaceLocked(EdgelineError):
 
 
 def suggest(word: str, names: Iterable[str]) -> str:
-    """Asks whether the nearest of the known words was meant; empty if none is near."""
+    """Asks whether the nearest of `names` was meant; empty if none is near."""
     near = difflib.get_close_matches(word, names, 1)
     return f"Did you mean {near[0]}?" if near else ""

@@ -36,7 +36,7 @@ def compute_group_interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tup
     Args:
         right: Whether each of n examples is right, [n].
         groups: The group of each example, [n]. Where each example is a group of its own, the interval is
-            Wilson's; for a single group it is (0, 1), since nothing tells how another one would differ.
+            Wilson's; for a single group it is (0, 1), since the variance between groups is unknown.
     """
     import numpy as np
     from scipy.special import stdtrit

@@ -1,6 +1,6 @@
 """The rules for labels, and labels.txt: one label a line, in the order of the model's outputs.
 
-Apps on phones split that file at whatever they take for a line end. So a label contains nothing that any
+Apps on phones differ in what ends a line of that file. So a label contains nothing that any
 reader takes for one, and no reader here uses `str.splitlines`, which splits at ten different characters.
 """
 

@@ -320,7 +320,7 @@ def read_schema(workload: Workload) -> "schema_pb2.Schema":
 
 
 def _check_drift_limits(workload: Workload, schema: "schema_pb2.Schema") -> None:
-    """Refuses an `infinity_norm` of numbers, categorical ones too: TFDV takes it for 0 whatever they are."""
+    """Refuses an `infinity_norm` of numbers, categorical ones too: TFDV always measures 0."""
     types = type(schema).DESCRIPTOR.file.enum_types_by_name["FeatureType"].values_by_name
     unlimited = [
         feature.name

@@ -394,7 +394,7 @@ class ColumnProfile:
         """Returns the one of two labels whose rows, and no others, are all empty; else nothing."""
         empty = [label for label in rows if not self.labels[label]]
         is_enough = min(rows.values()) >= _APART_ROWS_A_LABEL and sum(rows.values()) >= _APART_ROWS
-        # A mark has two values, of which one is nothing.
+        # A mark has two values, and one of them is the empty cell.
         is_enough |= self._has_one_value() and sum(rows.values()) >= 2 * _ROWS_A_VALUE
         is_whole = len(rows) == 2 and len(empty) == 1 and self.cells + rows[empty[0]] == sum(rows.values())
         return empty[0] if is_whole and is_enough else ""

@@ -187,7 +187,7 @@ def _add_values(text: str, domain: str, values: Sequence[str], before: str = "")
 
 def _find_block(text: str, kind: str, name: str) -> tuple[int, int]:
     """Returns the start and end of the block of that name."""
-    # Comments and values come first, so that what looks like a block in them is none.
+    # Comments and values come first, so that text that looks like a block is skipped in them.
     starts = re.compile(rf"{_TOKENS.pattern} | (?P<start>\b{kind}\s*:?\s*\{{)", re.VERBOSE)
     for match in (start for start in starts.finditer(text) if start["start"]):
         tokens, depth, end = _TOKENS.finditer(text, match.end()), 1, len(text)

@@ -112,7 +112,7 @@ def _refuse_unlabelled(root: Path, splits: Iterable[Path]) -> Offers:
 
 
 def _enter(folder: Path) -> Path:
-    """Returns the folder within of the same name if there is nothing else, as some archives have it."""
+    """Returns the inner folder of the same name if a folder has no other content, as in some archives."""
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(HIDDEN)]
     return entries[0] if [entry.name for entry in entries] == [folder.name] else folder
 

@@ -35,7 +35,7 @@ def warn_of_spellings(labels: Collection[str]) -> tuple[str, ...]:
 
 
 def check_spelling(shown: str, labels: Collection[str], earlier: Collection[str]) -> None:
-    """Refuses labels if none is known, or one differs only in capitals, blanks, zeros or Unicode's forms.
+    """Refuses labels if all are new, or one differs only in capitals, blanks, zeros or Unicode's forms.
 
     Raises DataRefused, since each of them would become a class of its own.
     """

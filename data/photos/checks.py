@@ -62,7 +62,7 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
     on a device (`photo_pixels.py`), and stored losslessly as a PNG.
 
     Raises RowRejected (zero-byte, corrupt, truncated, oversized, too-small, not-a-photo or unsafe) or
-    MemoryError, and nothing else, whatever the bytes; `DecoderProcess` handles slow photos and crashes of the
+    MemoryError, and nothing else for any bytes; `DecoderProcess` handles slow photos and crashes of the
     decoder.
     """
     if not data:

@@ -95,7 +95,7 @@ class _Evidence:
         for top in range(0, count, _ROWS):
             similar = self._white[top : top + _ROWS] @ references.T
             is_alike = looks[top : top + _ROWS] @ looks[::step].T >= ALIKE
-            # Those may show the same object; if most photos look alike, looks tell nothing.
+            # Those may show the same object; where most photos look alike, looks are no evidence.
             similar[is_alike & (is_alike.mean(1, keepdims=True) < _MOST_ALIKE)] = -1
             near = -np.sort(-similar, 1)
             start = near[:, self._ranks]

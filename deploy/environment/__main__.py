@@ -78,12 +78,12 @@ def read_stamp(root: Path) -> Stamp | None:
 
 
 def name_extra(name: str, stack: str) -> str:
-    """Returns the lock file of an extra, which of `cuda` is another one for each stack."""
+    """Returns the lock file of an extra; `cuda` has one for each stack."""
     return f"requirements/{stack}-cuda.txt" if name == "cuda" else f"requirements/{name}.txt"
 
 
 def find_extras(root: Path, packages: Iterable[str], stack: str) -> list[str]:
-    """Finds the lock files of what `make cuda`, `scale` and `words` have added, by packages of theirs."""
+    """Finds the lock files of the extras that are installed, by one of their packages."""
 
     def read_names(file: str) -> set[str]:
         text = (root / file).read_text() if (root / file).exists() else ""

@@ -43,7 +43,7 @@ _MODULES |= {"keys": "verify"}
 COMMANDS: Mapping[str, tuple[str, str]] = {
     name: (f"edgeline.cli.{_MODULES.get(name, name)}", summary) for name, summary in _SUMMARIES.items()
 }
-# The variable by which a shell asks for what a word may become, as click's pages on completion describe.
+# A shell sets this variable to ask for completions of a word, as click's pages on completion describe.
 _COMPLETE = "_EDGELINE_COMPLETE"
 # The commands of the project around this package, which has its own table of them.
 _OF_THE_PROJECT = (

@@ -122,7 +122,7 @@ def wrap(text: str, width: int) -> str:
 
 
 def find_terminal_width() -> int:
-    """Returns the width of the terminal in columns; 80 where it tells none."""
+    """Returns the width of the terminal in columns; 80 where it is unknown."""
     return get_terminal_size().columns or 80
 
 

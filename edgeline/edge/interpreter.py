@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from edgeline.edge import contracts
 from edgeline.errors import EdgelineError
 
-# By kind of contract, the content of an example: its types, and what to call them.
+# The content of an example by kind of contract: its types, and their name in messages.
 _CONTENTS: Mapping[str, tuple[Any, str]] = {
     "image": ((bytes, bytearray, memoryview), "the bytes of a photo"),
     "row": (Mapping, "cells by column"),
     "tokens": ((str, bytes), "a text"),
 }
 KINDS = tuple(_CONTENTS)
-# The standard error is the process's: of two threads, the later would restore what the earlier had set.
+# All threads share the standard error: the second would restore what the first had set.
 _STDERR_LOCK = threading.RLock()
 
 
@@ -61,7 +61,7 @@ def name_runtime() -> str:
 def silence_stderr() -> Iterator[None]:
     """Discards what libraries write to the standard error during the block."""
     with _STDERR_LOCK, ExitStack() as stack:
-        with suppress(OSError, ValueError):  # there is none where it was closed
+        with suppress(OSError, ValueError):  # it may be closed
             if sys.stderr:
                 sys.stderr.flush()
             original = os.dup(2)

@@ -119,7 +119,7 @@ def _check_twins(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
 
 
 def _check_drift(drifts: Iterable[Drift], settings: GateSettings) -> Iterator[Finding]:
-    """Yields what is gone from a feature or new in it, and distances beyond those that the schema allows."""
+    """Yields values that are gone from a feature or new in it, and distances beyond the schema's limits."""
     for drift in drifts:
         subject = f"{drift.feature} of {drift.span}"
         if drift.gone:

@@ -76,7 +76,7 @@ def make_stats_options(
 
     schema = schema_pb2.Schema()
     for name in uncounted:
-        # TFDV takes an image for bytes, whose values it does not count.
+        # TFDV does not count the values of images.
         schema.feature.add(name=name, type=schema_pb2.BYTES).image_domain.SetInParent()
     return tfdv.StatsOptions(
         feature_allowlist=list(measured),

@@ -1,4 +1,4 @@
-"""A mirror of runs and releases in MLflow: whatever MLflow lacks is copied there from their files.
+"""A mirror of runs and releases in MLflow: what MLflow lacks is copied there from their files.
 
 The files stay the source of truth, so this may be killed, repeated, or done late. A run is recognised by a
 tag that it is created with, and is complete once it has the tag `outcome`; a release by a manifest's digest.

@@ -150,7 +150,7 @@ SERVED = JsonFile[Served]("served.json", Served)
 # The versions that were served, as far as the release store has them.
 PUSHED = JsonFile[Mapping[int, PushedVersion]]("pushed.json", Mapping[int, PushedVersion])
 
-# Answers whose scores are computed again, and what comes of it.
+# The answers whose scores are computed again, and the differences that this finds.
 ASKED = JsonFile[tuple[Answer, ...]]("asked.json", tuple[Answer, ...])
 SKEW = JsonFile[tuple[Skew, ...]]("skew.json", tuple[Skew, ...])
 

@@ -120,7 +120,7 @@ class Lease:
             return None
 
     def _make_content(self) -> bytes:
-        self._writes += 1  # no two contents are alike, so that a watcher notices each renewal
+        self._writes += 1  # each content is unique, so that a watcher notices each renewal
         document = {
             "owner": get_user_and_host(),
             "token": self._token,

@@ -16,7 +16,7 @@ after the change, never one between:
 
 All of these but the marks are written on a condition that the store checks: files only if they do not exist,
 documents only if nobody else wrote them since they were fetched. So a writer that was paused for so long that
-another took over its lock can change nothing when it wakes up, at whatever request. For the same reason a
+another took over its lock can change nothing when it wakes up, with any request. For the same reason a
 version that another writer had begun is removed only by a writer that has since switched its model's pointer.
 
 If a writer is killed before 4, the next one finds its mark and removes what it wrote; if it is killed after

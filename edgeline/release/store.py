@@ -212,7 +212,7 @@ def _is_due(pointer: Pointer, signer: str | None, key: Key) -> bool:
 def _seal(folder: PushFolder, model: str, change: Change, key: Key, days: float | None = None) -> Envelope:
     """Seals a pointer for a change, which is issued now and expires in `days`, by default those before.
 
-    Where the clock is behind the pointer before, by less than its life, it is issued at that one's time: else
+    Where the clock is behind the earlier pointer, by less than its life, it is issued at that time: else
     it would expire too early.
     """
     before = signed[0] if (signed := find_signed(folder, model)) else None

@@ -22,7 +22,7 @@ from edgeline.report.sources import Sources
 from edgeline.report.statistics import find_differences, read_features
 
 _Part = TypeVar("_Part")
-# Raised for a file whose values are of the right type and make no sense.
+# Raised for a file whose values have the right type but make no sense.
 _SENSELESS = (LookupError, ArithmeticError)
 # Protobuf's errors are named, since they have no base class that is known without importing protobuf.
 _PROTOBUF = ("DecodeError", "ParseError")

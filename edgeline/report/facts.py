@@ -175,7 +175,7 @@ class Facts:
     reliability: Reliability | None = None  # measured on the SavedModel's probabilities of eval examples
     mistakes: tuple[Mistake, ...] | None = None  # the wrong answers with the highest probabilities
     label_issues: LabelIssues | None = None
-    served: Served | None = None  # None where no phone told what it answered
+    served: Served | None = None  # None where no phone reported its answers
     pushed: Mapping[int, PushedVersion] = field(default_factory=dict)  # the served versions
     skews: tuple[Skew, ...] = ()  # where served scores were computed again
     photo_drift: PhotoDrift | None = None

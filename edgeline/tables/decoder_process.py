@@ -1,4 +1,4 @@
-"""A process that opens photos, so that one which is too much for its decoder costs only itself.
+"""A process that opens photos, so that a photo that crashes its decoder is the only one lost.
 
 A few kilobytes can ask a decoder for minutes or for all memory, and no limit of one format covers the others.
 So the process has a limit of CPU time a photo, which does not depend on what else runs, and one of memory.

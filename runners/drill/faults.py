@@ -209,7 +209,7 @@ def format_plan(plan: Plan, weeks: int) -> str:
 
 
 def _parse_fault(word: str, week: int, mistakes: list[str]) -> Drawn | None:
-    """Reads `NAME` or `NAME=RATE`; adds what is wrong with it to the mistakes."""
+    """Reads `NAME` or `NAME=RATE`; adds its mistakes to `mistakes`."""
     name, equals, share = word.partition("=")
     fault = FAULTS.get(name)
     if fault is None:

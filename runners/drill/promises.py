@@ -113,7 +113,7 @@ def every_stop_names_its_cause(year: Year) -> str:
         if _is_judged(week, attempt):  # by its gates, as in a week without a fault: see false alarms
             continue
         text = " ".join(attempt.sentences)
-        if attempt.outcome == "held" and "may" in week.effects:  # what the models are worth decides
+        if attempt.outcome == "held" and "may" in week.effects:  # the accuracy of the models decides
             causes = (*causes, "accuracy|recall|answers|labels|is lost|SavedModel")
         if attempt.outcome == "held" and week.ended == "waits":
             causes = (*causes, "canary")

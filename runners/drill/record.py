@@ -57,11 +57,11 @@ class Week:
     spans: tuple[str, ...] = ()  # those that the model in production was made from
     stock: str = ""  # the model that trained without gates, where they refused the data
     candidate: int = 0  # version of the canary that is open at its end; 0 for none
-    bad: int = 0  # version that serves badly, whatever the run said of it; 0 for none
+    bad: int = 0  # version that serves badly, as hidden tests show; 0 for none
     ended: str = ""  # how the canary of the week before went on: promote, rollback or waits
     problems: tuple[str, ...] = ()  # found by `edgeline verify`
     ran: tuple[int, ...] = ()  # versions that phones switched to
-    phone: tuple[str, ...] = ()  # what phones ran that was not a whole release
+    phone: tuple[str, ...] = ()  # files that phones ran and that were not a whole release
     refused: Mapping[str, int] = field(default_factory=dict)  # updates that they refused, by reason
     arms: Mapping[str, str] = field(default_factory=dict)  # the model of each arm
     scores: Mapping[str, Mapping[int, Score]] = field(default_factory=dict)  # new ones, by model and test

@@ -68,7 +68,7 @@ _CANARY = (
     "push.canary_percent=50",
     "evaluation.served=[{slice: overall, max_drop: 0.15, min_checked: 20, min_groups: 4}]",
 )
-# Those of the arm that deploys whatever trained, where Edgeline refused the data.
+# Models of the arm that deploys every training, where Edgeline refused the data.
 _NO_GATES = (
     "gate.severity={schema: off, drift: off, large_drift: off, label_shift: off, class_count: off,"
     " empty_span: off, quarantine: off, missing_value: off, twins: off, labels: off}",
@@ -383,7 +383,7 @@ class Simulation:
 
 
 def find_effect(fault: Drawn, rates: Mapping[str, float], year: Year, number: int) -> Effect:
-    """Returns what a fault does to its week: a copy of a week that is not good does what that one does."""
+    """Returns the effect of a fault on its week; a copy of a bad week has the effect of that week."""
     if fault.name == "label-shift" and year.photos < _FEWEST_FOR_SHARES:
         return "may"
     if fault.name not in COPIES:

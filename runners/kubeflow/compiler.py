@@ -50,7 +50,7 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore")
     # The file is opened first, so that a folder that cannot be written to is reported before the wait.
-    # TensorFlow 2.21 has no setting for what it says at its import, on which nobody can act.
+    # TensorFlow 2.21 has no setting that hides the messages of its import, on which nobody can act.
     with write_atomically(output) as file, silence_stderr():
         compiled, meeting = _compile(workload, settings), f"{_locate_checkpoints(settings.kubeflow)}/meetings"
         workers, description = _count_workers(settings), _describe_pipeline(workload, settings)

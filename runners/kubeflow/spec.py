@@ -17,7 +17,7 @@ from runners.kubeflow.parameters import FIRST, PARAMETERS, escape, read_defaults
 from runners.kubeflow.pod.pages import CONFUSION, METRICS
 
 _FIGURE_TYPES: Mapping[str, str] = {METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
-# A cluster can count a step as done whose pod was lost. So the steps behind the gate also need its output,
+# A cluster can count a step whose pod was lost as done. So the steps behind the gate also need its output,
 # which it writes only if it ended well.
 _GATE, _GATE_OUTPUT, _ADMISSION = "DataGate", "accepted_data", "gate"
 _KINDS: Mapping[type, str] = {dict: "STRUCT", list: "LIST"}

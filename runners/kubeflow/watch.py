@@ -125,7 +125,7 @@ class Follower:
             self._warn("start", f"{problem}: is Argo's workflow-controller up?")
             return
         if not is_pending(run):
-            # A pod that ran out of memory can look as if it were running for ever (Argo 3.3).
+            # A pod that ran out of memory can stay in the state Running for ever (Argo 3.3).
             if quiet_s >= self.patience.quiet_s:
                 self._warn(
                     "quiet",

@@ -145,7 +145,7 @@ class _Session:
     def _exclude_refused(self, run: Run) -> bool:
         """Takes the spans that stopped a run out where the settings say so; returns whether it did.
 
-        The last span that is left stays: without any there is nothing to train on.
+        The last span stays: without one a run has nothing to train on.
         """
         if not self.settings.gate.exclude_refused or run.outcome not in ("refused", "held"):
             return False

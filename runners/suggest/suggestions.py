@@ -26,7 +26,7 @@ from runners.suggest.strategy import ENOUGH_LABELS, choose, measure_margins
 
 @dataclass(frozen=True)
 class Suggestions:
-    """Suggested examples, and what is known of them."""
+    """Suggested examples, and the facts about them."""
 
     useful: Sequence[Candidate]
     drawn: Sequence[Candidate]  # at random
@@ -34,7 +34,7 @@ class Suggestions:
     few: bool  # whether the labels are too few for margins
     labelled: int  # labelled examples of the window
     gain: Gain | None  # None if these are too few to estimate it
-    slice: str  # the column each of whose values gets its share; empty if there is none
+    slice: str  # each value of this column gets its share; empty without a column
     workload: Workload
     version: int  # the release that answered
     variant: str

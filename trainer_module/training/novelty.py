@@ -26,7 +26,7 @@ _FEWEST_EXAMPLES = 30
 _GAIN = 2.0
 # Deviation of a feature by the rounding in an int8 file; no component is taken for more precise.
 _ROUNDING = 0.02
-# The largest distance that is told apart, in thresholds, and the steepness of the output.
+# The largest distance that the output shows, in thresholds, and the steepness of the output.
 _FAR, _STEEPNESS = 2.0, 8.0
 _SEED = 30
 

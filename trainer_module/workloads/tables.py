@@ -61,7 +61,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         both = tf.concat([-rows, rows], axis=1)
         ends = tft.max(tf.where(tf.math.is_nan(both), tf.constant(float("-inf"), tf.float64), both), False)
         low, high = (_replace_nan(end) for end in (-ends[: len(numbers)], ends[len(numbers) :]))
-        # The analyzers read what is not clipped: TFX 1.16 fails on analyzers that need results of others.
+        # The analyzers read unclipped values: TFX 1.16 fails on analyzers that need results of others.
         clipped = tf.clip_by_value(values, low, high)
         scores = tf.clip_by_value((clipped - mean) / deviation, -CLIP, CLIP)
         channels += [tf.where(missing, 0.0, scores), tf.cast(missing, tf.float32)]
