@@ -11,7 +11,7 @@ from tests.runners.kubeflow.commands_run import Ended, Terminal
 from tests.runners.kubeflow.server import serving
 
 QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, settle_s=2.0, outage_s=0.3)
-# Characters that a path or a setting may have, and that systemd, cron or a shell replace, split or swallow.
+# Characters of paths and settings that systemd, cron or a shell would replace, split or drop.
 ODD = "a \"b\" 'c' 100% $HOME ${HOME} \\ ü"
 ODD_ARGUMENTS = (
     ODD,
@@ -46,7 +46,7 @@ def server():
 
 @pytest.fixture
 def edgeline(server, tmp_path, capsys, monkeypatch):
-    """`edgeline kubeflow` in a terminal where nothing but that server is known."""
+    """A terminal for `edgeline kubeflow` that knows no server but this one."""
     monkeypatch.setattr(kubeflow_runs, "PATIENCE", QUICK)
     for name in ("KFP_ENDPOINT", "KFP_TOKEN", "KFP_COOKIES", "KF_PIPELINES_UI_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
@@ -55,7 +55,7 @@ def edgeline(server, tmp_path, capsys, monkeypatch):
 
 @pytest.fixture
 def run(tmp_path):
-    """A scheduled run, its folder and arguments odd, of a program that writes down how it was called."""
+    """A scheduled run with odd characters in its folder and arguments, of a program that notes its call."""
     folder, programs = tmp_path / ODD, tmp_path / "100% $HOME ü"
     folder.mkdir()
     programs.mkdir()
@@ -65,7 +65,7 @@ def run(tmp_path):
         f"#!{sys.executable}\n"
         "import json, os, sys\n"
         "json.dump([os.getcwd(), sys.argv[1:]], open('called.json', 'w'))\n"
-        "print('said by the run')\n"
+        "print('printed by the run')\n"
         "sys.exit(int(os.environ.get('CODE', '0')))\n"
     )
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""`edgeline` and other programs as processes of their own, and what they are given."""
+"""Runs `edgeline` and other programs as processes of their own, and writes their data."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from runners.shared.inputs import ROOT
 
 
 def python(*arguments, cwd=ROOT, **variables):
-    """A Python that finds the project wherever it stands."""
+    """Runs Python, which finds the project from any folder."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,

@@ -1,4 +1,4 @@
-"""An import without --label: asked on a terminal, and told the whole command where there is none."""
+"""An import without --label: it asks on a terminal, and else prints the whole command."""
 
 import os
 import pty
@@ -25,22 +25,22 @@ def reviews(tmp_path):
 def test_the_printed_command_works_as_it_is_typed(reviews, tmp_path, capsys, more):
     data = str(tmp_path / "data")
     assert main(["data", "import", str(reviews), "--data", data, *more]) == 2
-    output = capsys.readouterr().err
-    assert "--label is missing." in output and not (tmp_path / "data").exists()
-    command = shlex.split(output.partition("Run: ")[2].strip())
+    error = capsys.readouterr().err
+    assert "--label is missing." in error and not (tmp_path / "data").exists()
+    command = shlex.split(error.partition("Run: ")[2].strip())
     assert command[0].endswith("edgeline") and command[command.index("--text") + 1] == "body"
     assert main(command[1:]) == 0
     assert "60 texts" in capsys.readouterr().out
 
 
-def test_where_no_column_looks_like_a_label_all_are_told(tmp_path, capsys):
+def test_all_columns_are_named_if_none_looks_like_a_label(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("\n".join(["x,y", *(f"{n}.5,{n}.25" for n in range(60))]))
     assert main(["data", "import", str(tmp_path / "a.csv"), "--data", str(tmp_path / "data")]) == 2
-    output = capsys.readouterr().err
-    assert "No column looks like it. Columns: x, y." in output and "--label COLUMN" in output
+    error = capsys.readouterr().err
+    assert "No column looks like it. Columns: x, y." in error and "--label COLUMN" in error
 
 
-def test_a_terminal_is_asked_with_the_guess_to_take(reviews, tmp_path):
+def test_a_question_on_a_terminal_has_the_guess_as_its_default(reviews, tmp_path):
     ours, theirs = pty.openpty()
     script = "import sys; from edgeline.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", script, "data", "import", str(reviews), "--data", str(tmp_path / "data")]
@@ -49,22 +49,22 @@ def test_a_terminal_is_asked_with_the_guess_to_take(reviews, tmp_path):
     ) as process:
         os.write(ours, b"\n\n")  # the guess, twice
         out, _ = process.communicate(timeout=100)
-    asked = os.read(ours, 2**16).decode()
+    questions = os.read(ours, 2**16).decode()
     os.close(ours)
     os.close(theirs)
     assert process.returncode == 0 and "60 texts" in out
-    assert "Which column should the model learn [stars]:" in asked
-    assert "learned from the texts in body alone [Y/n]:" in asked
+    assert "Which column should the model learn [stars]:" in questions
+    assert "learned from the texts in body alone [Y/n]:" in questions
 
 
-@pytest.mark.parametrize(("given", "near"), [("Stars", "stars"), ("bodi", "body")])
-def test_a_misspelt_column_gets_the_nearest(reviews, tmp_path, capsys, given, near):
-    assert main(["data", "import", str(reviews), "--label", given, "--data", str(tmp_path / "data")]) == 2
-    output = capsys.readouterr().err
-    assert f"has no column {given}." in output and f"Did you mean {near}?" in output
+@pytest.mark.parametrize(("column", "nearest"), [("Stars", "stars"), ("bodi", "body")])
+def test_a_misspelt_column_gets_the_nearest(reviews, tmp_path, capsys, column, nearest):
+    assert main(["data", "import", str(reviews), "--label", column, "--data", str(tmp_path / "data")]) == 2
+    error = capsys.readouterr().err
+    assert f"has no column {column}." in error and f"Did you mean {nearest}?" in error
 
 
-def test_a_zip_of_photos_is_told_how_to_unpack_it(tmp_path, capsys):
+def test_the_error_for_a_zip_of_photos_has_the_command_that_unpacks_it(tmp_path, capsys):
     import zipfile
 
     with zipfile.ZipFile(tmp_path / "my photos.zip", "w") as archive:
@@ -72,8 +72,8 @@ def test_a_zip_of_photos_is_told_how_to_unpack_it(tmp_path, capsys):
             archive.writestr(f"ok/{n}.jpg", b"\xff\xd8\xff")
     src = str(tmp_path / "my photos.zip")
     assert main(["data", "import", src, "--data", str(tmp_path / "data")]) == 2
-    output = capsys.readouterr().err
-    assert "holds 3 photos." in output and f"unzip {shlex.quote(src)} -d photos" in output
+    error = capsys.readouterr().err
+    assert "holds 3 photos." in error and f"unzip {shlex.quote(src)} -d photos" in error
 
 
 @pytest.mark.parametrize("name", ["photos.tar.gz", "tfrecords.tar.gz"])
@@ -81,5 +81,5 @@ def test_a_packed_folder_is_no_tfrecord_and_is_to_be_unpacked(tmp_path, capsys, 
     with tarfile.open(tmp_path / name, "w:gz") as archive:
         archive.add(__file__, "photos/ok/1.jpg")
     assert main(["data", "import", str(tmp_path / name), "--data", str(tmp_path / "data")]) == 2
-    output = capsys.readouterr().err
-    assert "is a tar archive." in output and "Unpack it, and pass the table or the folder of photos" in output
+    error = capsys.readouterr().err
+    assert "is a tar archive." in error and "Unpack it, and pass the table or the folder of photos" in error

@@ -14,32 +14,32 @@ def data(tmp_path):
 
 
 def test_an_exclusion_is_listed_with_who_and_why_and_can_be_undone(data, command):
-    ended = command("data", "exclude", "span-00002", "--reason", "dirty \x1blens", "--data", data)
-    assert ended.code == 0 and "--undo" in ended.out
-    assert "No later run reads span-00002" in ended.out and r"dirty \x1blens" in ended.out
-    listed = command("data", "list", "--data", data)
-    first, second = listed.out.splitlines()
-    assert listed.code == 0 and first.split() == ["span-00001", "1", "photos"]
+    result = command("data", "exclude", "span-00002", "--reason", "dirty \x1blens", "--data", data)
+    assert result.code == 0 and "--undo" in result.out
+    assert "No later run reads span-00002" in result.out and r"dirty \x1blens" in result.out
+    listing = command("data", "list", "--data", data)
+    first, second = listing.out.splitlines()
+    assert listing.code == 0 and first.split() == ["span-00001", "1", "photos"]
     assert "2 photos  excluded by" in second and second.endswith(r": dirty \x1blens")
 
-    ended = command("data", "exclude", "span-00002", "--undo", "--reason", "it was not", "--data", data)
-    assert ended.code == 0 and "again" in ended.out
-    listed = command("data", "list", "--data", data, "--json").json
-    assert [each["excluded"] for each in listed] == [None, None]
+    result = command("data", "exclude", "span-00002", "--undo", "--reason", "it was not", "--data", data)
+    assert result.code == 0 and "again" in result.out
+    listing = command("data", "list", "--data", data, "--json").json
+    assert [each["excluded"] for each in listing] == [None, None]
 
 
-def test_a_span_whose_labels_cannot_be_read_is_listed_with_that(data, command):
+def test_a_span_whose_labels_cannot_be_read_is_listed_with_the_reason(data, command):
     (data / "span-00001" / "labels.csv").unlink()
-    listed = command("data", "list", "--data", data)
-    first, second = listed.out.splitlines()
-    assert listed.code == 4
+    listing = command("data", "list", "--data", data)
+    first, second = listing.out.splitlines()
+    assert listing.code == 4
     assert "labels.csv is missing" in first and second.split() == ["span-00002", "2", "photos"]
 
     command("data", "exclude", "span-00001", "--reason", "lost", "--data", data)
     assert command("data", "list", "--data", data).code == 0
 
 
-def test_a_span_that_a_run_refuses_is_listed_with_why(tmp_path, command):
+def test_a_span_that_a_run_refuses_is_listed_with_the_reason(tmp_path, command):
     for week in range(3):
         rows = "".join(f"{n * n % 7 + week / 10},{'on' if n % 2 else 'off'}\n" for n in range(20))
         (tmp_path / "a.csv").write_text(f"celsius,state\n{rows}")
@@ -47,13 +47,13 @@ def test_a_span_that_a_run_refuses_is_listed_with_why(tmp_path, command):
     table = tmp_path / "data" / "span-00001" / "table.csv"
     table.write_text(table.read_text().replace("celsius", "kelvin"))
     (tmp_path / "data" / "span-00002" / "corrections.jsonl").write_text("{}\n")
-    listed = command("data", "list", "--data", "data")
-    first, second, third = listed.out.splitlines()
-    assert listed.code == 4 and third.split() == ["span-00003", "20", "rows"]
+    listing = command("data", "list", "--data", "data")
+    first, second, third = listing.out.splitlines()
+    assert listing.code == 4 and third.split() == ["span-00003", "20", "rows"]
     assert "lacks 'celsius'" in first and "line 1 is not a correction of a label" in second
 
 
-def test_a_span_whose_folder_cannot_be_read_is_listed_with_that(data):
+def test_a_span_whose_folder_cannot_be_read_is_listed_with_the_reason(data):
     code = "import sys, edgeline.cli.main as cli; print(cli.main(['data', 'list', '--data', sys.argv[1]]))"
     (data / "span-00001").chmod(0)
     try:
@@ -74,41 +74,41 @@ def test_a_span_whose_folder_cannot_be_read_is_listed_with_that(data):
     ],
 )
 def test_bad_usage_ends_with_2_and_changes_nothing(data, command, arguments, hint):
-    ended = command("data", "exclude", *arguments, "--data", data)
-    assert ended.code == 2 and hint in ended.err
+    result = command("data", "exclude", *arguments, "--data", data)
+    assert result.code == 2 and hint in result.err
     assert not (data / "excluded.jsonl").exists()
 
 
 def test_a_folder_without_spans_has_nothing_to_exclude(tmp_path, command):
-    ended = command("data", "exclude", "span-00001", "--reason", "r", "--data", tmp_path)
-    assert ended.code == 2 and "has no span-NNNNN folder" in ended.err
-    ended = command("data", "list", "--data", tmp_path)
-    assert ended.code == 0 and "has no span-NNNNN folder" in ended.out
+    result = command("data", "exclude", "span-00001", "--reason", "r", "--data", tmp_path)
+    assert result.code == 2 and "has no span-NNNNN folder" in result.err
+    result = command("data", "list", "--data", tmp_path)
+    assert result.code == 0 and "has no span-NNNNN folder" in result.out
 
 
 def test_a_category_with_more_values_than_a_model_tells_apart_is_named(tmp_path, command):
     rows = [f"p{n % 40},{n % 7},{'ab'[n * n % 7 % 2]}" for n in range(400)]
     (tmp_path / "a.csv").write_text("product,plan,paid\n" + "\n".join(rows) + "\n")
-    words = "data", "import", "a.csv", "--label", "paid", "--data", "data"
+    command_line = "data", "import", "a.csv", "--label", "paid", "--data", "data"
     sentence = "product has 40 values, and a model tells the 32 most frequent ones apart; model.vocabulary in"
-    ended = command(*words, "--category", "plan")
-    assert ended.code == 0 and sentence in ended.out and "plan has" not in ended.out
+    result = command(*command_line, "--category", "plan")
+    assert result.code == 0 and sentence in result.out and "plan has" not in result.out
 
     own = tmp_path / "data" / "workload.yaml"
     own.write_text(own.read_text().replace("settings:", "settings:\n  model: {vocabulary: 40}"))
     (tmp_path / "a.csv").write_text("product,plan,paid\n" + "\n".join(rows[1:]) + "\n")
-    ended = command(*words)
-    assert ended.code == 0 and "most frequent ones" not in ended.out
+    result = command(*command_line)
+    assert result.code == 0 and "most frequent ones" not in result.out
 
 
-@pytest.mark.parametrize("place, found", [("", "--data is empty."), ("a.csv", "--data is the file a.csv.")])
+@pytest.mark.parametrize("place, message", [("", "--data is empty."), ("a.csv", "--data is the file a.csv.")])
 def test_spans_are_written_to_no_file_and_to_no_folder_without_a_name(
-    tmp_path, monkeypatch, command, place, found
+    tmp_path, monkeypatch, command, place, message
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.csv").write_text("plan,paid\n" + "1,yes\n2,no\n" * 20)
-    ended = command("data", "import", "a.csv", "--label", "paid", "--data", place)
-    assert ended.code == 2 and found in ended.err
+    result = command("data", "import", "a.csv", "--label", "paid", "--data", place)
+    assert result.code == 2 and message in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
@@ -117,23 +117,23 @@ def test_a_column_has_one_use(tmp_path, command, first, second):
     (tmp_path / "a.csv").write_text("plan,paid\n" + "1,yes\n2,no\n" * 20)
     label = [] if first == "label" else ["--label", "paid"]
     options = *label, f"--{first}", "plan", f"--{second}", "plan", f"--{second}", "plan"
-    ended = command("data", "import", "a.csv", *options, "--data", "data")
-    assert (ended.code, (tmp_path / "data").exists()) == (2, False)
-    assert {f"--{first}", f"--{second}"} <= {*ended.err.replace("\n", " ").split()}
+    result = command("data", "import", "a.csv", *options, "--data", "data")
+    assert (result.code, (tmp_path / "data").exists()) == (2, False)
+    assert {f"--{first}", f"--{second}"} <= {*result.err.replace("\n", " ").split()}
 
 
-@pytest.mark.parametrize("given", [[], ["--label", "a", "--query", "SELECT 1"]])
-def test_a_password_in_a_url_is_never_printed(tmp_path, command, given):
+@pytest.mark.parametrize("options", [[], ["--label", "a", "--query", "SELECT 1"]])
+def test_a_password_in_a_url_is_never_printed(tmp_path, command, options):
     url = "postgresql+psycopg://me:geheim@127.0.0.1:1/db"
-    ended = command("data", "import", url, "--data", "data", *given)
-    assert ended.code in (1, 2) and ended.err and "geheim" not in ended.out + ended.err
-    assert len(ended.err.splitlines()) <= 4 and not (tmp_path / "data").exists()
+    result = command("data", "import", url, "--data", "data", *options)
+    assert result.code in (1, 2) and result.err and "geheim" not in result.out + result.err
+    assert len(result.err.splitlines()) <= 4 and not (tmp_path / "data").exists()
 
 
 def test_a_sample_is_not_put_among_spans_of_a_workload_of_ones_own(data, command):
     (data / "workload.yaml").write_text("name: groceries\nschema: schema.pbtxt\n")
-    ended = command("data", "generate", "--data", data, "--per-week", "1")
-    assert ended.code == 2 and "describes spans of your own" in ended.err
+    result = command("data", "generate", "--data", data, "--per-week", "1")
+    assert result.code == 2 and "describes spans of your own" in result.err
     assert sorted(path.name for path in data.iterdir()) == ["span-00001", "span-00002", "workload.yaml"]
 
 

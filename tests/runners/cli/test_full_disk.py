@@ -1,4 +1,4 @@
-"""Commands on a full disk, or one mounted read-only: they work, or say why not, and leave nothing torn."""
+"""Commands on a full or read-only disk: they work, or say why not, and leave no half-written file."""
 
 import json
 import re
@@ -25,7 +25,7 @@ READS = [
     "report latest",
     "verify",
     "data list --data D/data",
-    "diff latest latest",  # but for its page
+    "diff latest latest",  # without its page
 ]
 WRITES = [
     "rollback --reason r",
@@ -55,18 +55,18 @@ def disk(small_disk, tmp_path, make_run, monkeypatch):
 
 
 @pytest.mark.parametrize("make", [fill, make_read_only])
-def test_a_command_on_a_disk_that_takes_nothing_works_or_says_so_and_changes_nothing(disk, make, capsys):
+def test_a_command_on_a_full_or_read_only_disk_works_or_says_why_not_and_changes_nothing(disk, make, capsys):
     make(disk)
     before = snapshot(disk)
     for command in (*READS, *WRITES):
         code = main(command.replace("D/", f"{disk}/").split())
-        output = capsys.readouterr().err.strip()
+        error = capsys.readouterr().err.strip()
         if command in READS:
-            assert code == 0, (command, output)
+            assert code == 0, (command, error)
             continue
-        assert code == 1 and len(output.splitlines()) == 3, (command, output)
-        assert "No space left" in output or "Read-only" in output, (command, output)
-        assert str(disk) in output or "workspace" in output, (command, output)
+        assert code == 1 and len(error.splitlines()) == 3, (command, error)
+        assert "No space left" in error or "Read-only" in error, (command, error)
+        assert str(disk) in error or "workspace" in error, (command, error)
         after = {name: content for name, content in snapshot(disk).items() if content or name in before}
         assert {**after, "workspace/lock": b""} == {**before, "workspace/lock": b""}, command
 
@@ -86,7 +86,7 @@ def test_tensorboard_that_finds_no_room_for_its_links_says_where_to_make_some(di
     assert "No usable temporary directory" in found and str(disk) in found and "set TMPDIR" in do
 
 
-def test_a_rollback_whose_workspace_takes_nothing_is_done_and_says_that_mlflow_comes_later(
+def test_a_rollback_with_a_read_only_workspace_is_done_and_leaves_mlflow_for_later(
     disk, make_run, tmp_path, capsys
 ):
     shutil.rmtree(disk / "workspace/runs")
@@ -108,15 +108,15 @@ def test_gc_frees_a_full_disk_that_has_the_temporary_files_too(disk, make_run):
         "import sys, tempfile; tempfile._candidate_tempdir_list = lambda: [sys.argv[1]]\n"
         "from edgeline.cli.main import main; sys.exit(main(['gc', '--keep', '1', '--json']))"
     )
-    ended = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, str(disk)],
         cwd=disk,
         env={"PYTHONPATH": str(ROOT), "TMPDIR": str(disk), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
     )
-    assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout)["freed_bytes"] > 0
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["freed_bytes"] > 0
     assert not (disk / "workspace/runs/20261004-091233").exists()
 
 

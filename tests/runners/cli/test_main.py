@@ -9,7 +9,7 @@ from tests.runners.cli.process import add_week, edgeline, python
 
 BARE = {"tensorflow", "tfx", "apache_beam", "ml_metadata", "keras", "numpy"}
 HEAVY = {*BARE, "pydantic"}
-# Commands, and what they do not import; each runs after those above it, which import less.
+# Packages that commands must not import; each command runs after those above it, which import less.
 LIGHT = {
     "kubeflow submit --help": {*HEAVY, "kfp", "yaml", "rich"},
     "--help": HEAVY,
@@ -35,10 +35,10 @@ def test_light_commands_import_no_tensorflow(tmp_path, workspace):
         "    code = main(arguments.split())\n"
         "    print('LIGHT', arguments, code, sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
-    output = python("-c", script, cwd=tmp_path).stderr.splitlines()
+    lines = python("-c", script, cwd=tmp_path).stderr.splitlines()
     # There is no store to verify in this workspace.
     expected = [f"LIGHT {each} {2 if each.startswith('verify') else 0} []" for each in LIGHT]
-    assert [line for line in output if line.startswith("LIGHT")] == expected
+    assert [line for line in lines if line.startswith("LIGHT")] == expected
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -70,14 +70,14 @@ def test_the_help_lists_every_command_and_tells_the_exit_codes(command, monkeypa
     ],
     ids=lambda value: " ".join(value) if value[0].islower() else None,
 )
-def test_the_help_of_a_command_has_its_options_and_what_stands_below_them(
+def test_the_help_of_a_command_has_its_options_and_the_text_below_them(
     command, monkeypatch, arguments, lines
 ):
     monkeypatch.setenv("COLUMNS", "200")
-    ended = command(*arguments, "--help")
-    assert ended.code == 0 and ended.out.startswith(f"Usage: edgeline {' '.join(arguments)} ")
+    result = command(*arguments, "--help")
+    assert result.code == 0 and result.out.startswith(f"Usage: edgeline {' '.join(arguments)} ")
     for line in lines:
-        assert line in ended.out
+        assert line in result.out
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -97,7 +97,7 @@ def test_the_version_is_that_of_the_package(command):
     assert command("--version").out.startswith(f"edgeline {version('edgeline')}, Python 3.")
 
 
-def test_a_shell_is_told_what_a_word_may_become(tmp_path, monkeypatch):
+def test_a_shell_gets_the_completions_of_a_word(tmp_path, monkeypatch):
     monkeypatch.setenv("COMP_WORDS", "edgeline run --wo")
     monkeypatch.setenv("COMP_CWORD", "2")
     monkeypatch.setenv("_EDGELINE_COMPLETE", "bash_complete")

@@ -26,27 +26,23 @@ pytestmark = pytest.mark.e2e
     [(lambda data: None, "is not a folder"), (lambda data: data.mkdir(), "has no span-NNNNN folder")],
     ids=["missing", "empty"],
 )
-def test_a_folder_without_spans_ends_with_2_says_what_to_do_and_records_no_run(
-    tmp_path, command, make, message
-):
+def test_a_folder_without_spans_ends_with_2_and_advice_and_records_no_run(tmp_path, command, make, message):
     make(tmp_path / "photos")
-    ended = command("run", "--data", "photos")
-    assert ended.code == 2
+    result = command("run", "--data", "photos")
+    assert result.code == 2
     for part in (message, "nothing to train on", "edgeline data import"):
-        assert part in ended.out + ended.err
+        assert part in result.out + result.err
     assert not list(tmp_path.glob("workspace/runs/*"))
     assert command("status", "--json").json["last_run"]["id"] is None
 
 
-def test_refused_weeks_are_excluded_by_the_run_itself_where_a_setting_says_so_but_for_the_last(
-    tmp_path, command
-):
+def test_a_run_excludes_all_refused_weeks_but_the_last_if_a_setting_says_so(tmp_path, command):
     for _ in range(3):
         add_week(tmp_path / "photos", "photo,label")
-    ended = command("run", "--data", "photos", "--json", "--set", "gate.exclude_refused=true")
+    result = command("run", "--data", "photos", "--json", "--set", "gate.exclude_refused=true")
     first, second = read_decisions(tmp_path / "photos")
-    assert ended.code == 4 and ended.json["outcome"] == "refused"
-    assert first.span != second.span and f"{second.span} is excluded" in ended.err
+    assert result.code == 4 and result.json["outcome"] == "refused"
+    assert first.span != second.span and f"{second.span} is excluded" in result.err
     assert "has no column lane_id" in first.reason
     assert [run.outcome for run in read_runs(tmp_path / "workspace")] == ["refused"] * 3
 
@@ -59,15 +55,17 @@ def test_refused_weeks_are_excluded_by_the_run_itself_where_a_setting_says_so_bu
         ("push.key=nowhere.pem", "nowhere.pem cannot be read"),
     ],
 )
-def test_what_no_phone_would_take_is_told_before_the_training(tmp_path, command, setting, message):
+def test_a_release_that_phones_would_refuse_is_refused_before_the_training(
+    tmp_path, command, setting, message
+):
     add_week(tmp_path / "photos", "photo,label")
     candidate = make_candidate(tmp_path / "made", rollback_epoch=2, signing_key=make_key())
     store.push(tmp_path / "workspace/push", "shelf", candidate)
-    ended = command("run", "--data", "photos", "--set", setting)
-    assert ended.code == 2 and message in ended.err and len(ended.err.splitlines()) == 3
+    result = command("run", "--data", "photos", "--set", setting)
+    assert result.code == 2 and message in result.err and len(result.err.splitlines()) == 3
 
 
-def test_if_changed_ends_at_once_and_repeats_what_the_last_run_said(tmp_path, command):
+def test_if_changed_ends_at_once_and_repeats_the_reasons_of_the_last_run(tmp_path, command):
     run = "run", "--data", "photos", "--if-changed"
     add_week(tmp_path / "photos", "photo,label")
     assert command(*run[:3]).code == 4
@@ -76,13 +74,13 @@ def test_if_changed_ends_at_once_and_repeats_what_the_last_run_said(tmp_path, co
     assert "Nothing changed since run" in second.out and "has no column lane_id" in second.out
     add_week(tmp_path / "photos", "photo,label")
     assert command(*run).code == 4
-    # Beside what is in production now, the run may end otherwise.
+    # With another release in production, the run may end otherwise.
     store.push(tmp_path / "workspace/push", "shelf", make_candidate(tmp_path / "made"))
     assert [command(*run).code for _ in range(2)] == [4, 0]
     assert len(command("runs", "--json").json) == 3
 
 
-def test_if_changed_runs_again_once_the_canary_has_ended_that_a_model_waited_for(tmp_path, command):
+def test_if_changed_runs_again_after_the_canary_for_which_a_model_waited(tmp_path, command):
     add_week(tmp_path / "photos", "photo,label")
     push = tmp_path / "workspace/push"
     for folder, percent in (("first", None), ("second", 10)):
@@ -96,77 +94,77 @@ def test_if_changed_runs_again_once_the_canary_has_ended_that_a_model_waited_for
 def test_a_run_that_waits_names_the_one_that_holds_the_workspace_and_goes_on_after_it(
     tmp_path, command, monkeypatch
 ):
-    with ExitStack() as held:
+    with ExitStack() as stack:
 
         def print_and_release(*arguments):
             print_line(*arguments)
-            Timer(0.5, held.close).start()
+            Timer(0.5, stack.close).start()
 
-        held.enter_context(hold(tmp_path / "workspace")).note("20261005-091233")
+        stack.enter_context(hold(tmp_path / "workspace")).note("20261005-091233")
         monkeypatch.setattr("runners.local.run.print_line", print_and_release)
-        ended = command("run", "--data", "photos", "--wait")
-    assert f"waits for the end of run 20261005-091233, process {os.getpid()}" in ended.out
-    assert ended.code == 2 and "photos is not a folder" in ended.err
+        result = command("run", "--data", "photos", "--wait")
+    assert f"waits for the end of run 20261005-091233, process {os.getpid()}" in result.out
+    assert result.code == 2 and "photos is not a folder" in result.err
 
 
 def start_run(tmp_path, hangup=signal.SIG_DFL):
-    """A run whose worker has just begun to import TFX."""
+    """Starts a run; returns its process once its worker imports TFX."""
     add_week(tmp_path / "photos")
-    words = ["-m", "runners.cli", "run", "--data", "photos", "--set", "registry.enabled=false"]
+    arguments = ["-m", "runners.cli", "run", "--data", "photos", "--set", "registry.enabled=false"]
     process = subprocess.Popen(
-        [sys.executable, *words],
+        [sys.executable, *arguments],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # Tests that a shell started in its background ignore Ctrl-C, and what they start would too.
+        # Tests in the background of a shell ignore Ctrl-C, and the processes that they start would do so too.
         preexec_fn=lambda: (
             signal.signal(signal.SIGINT, signal.SIG_DFL),
             signal.signal(signal.SIGHUP, hangup),
         ),
     )
     deadline = time.monotonic() + 30
-    while not worker_of(tmp_path) and time.monotonic() < deadline:
+    while not find_workers(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
     return process
 
 
-def worker_of(tmp_path):
-    """Processes of the worker of this workspace."""
+def find_workers(tmp_path):
+    """Returns the processes of this workspace's worker."""
     mark = f"runners.local.worker\0{tmp_path}".encode()
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if mark in path.read_bytes():
-                found.append(int(path.parent.name))
+                pids.append(int(path.parent.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
-def test_a_run_that_is_asked_to_end_takes_its_worker_along_and_is_recorded(tmp_path):
+def test_an_interrupted_run_ends_its_worker_and_is_recorded(tmp_path):
     process = start_run(tmp_path)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=100)
 
     assert process.returncode == 130
     assert "Interrupted" in output and "Traceback" not in output
-    assert not worker_of(tmp_path)
+    assert not find_workers(tmp_path)
     assert read_runs(tmp_path / "workspace")[-1].outcome == "interrupted"
 
 
-# A run whose worker begins a step and ends it, for five seconds.
+# A worker that begins and ends a step again and again for five seconds.
 WORKER = """
 import sys, time
 from pathlib import Path
 from edgeline.records.events import EventWriter, Planned, StepChanged
 from edgeline.records.run import Step
-tell = EventWriter(Path(sys.argv[1]) / "events.jsonl")
-tell(Planned(("ExampleGen",)))
+write = EventWriter(Path(sys.argv[1]) / "events.jsonl")
+write(Planned(("ExampleGen",)))
 for _ in range(50):
-    tell(StepChanged(Step("ExampleGen", "running")))
-    tell(StepChanged(Step("ExampleGen", "done", 0.1)))
+    write(StepChanged(Step("ExampleGen", "running")))
+    write(StepChanged(Step("ExampleGen", "done", 0.1)))
     time.sleep(0.1)
 """
 RUN = """
@@ -179,8 +177,8 @@ def start(arguments, log, environment, lock):
     streams = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
     return subprocess.Popen(command, env=environment, start_new_session=True, **streams)
 
-given = local.run
-local.run = lambda options: given(options, start)
+original = local.run
+local.run = lambda options: original(options, start)
 sys.exit(main(["run", "--data", "photos", "--set", "registry.enabled=false"]))
 """
 
@@ -188,7 +186,7 @@ sys.exit(main(["run", "--data", "photos", "--set", "registry.enabled=false"]))
 @pytest.mark.parametrize(
     ("make", "number"), [(os.pipe, None), (pty.openpty, signal.SIGINT)], ids=["pipe", "terminal and Ctrl-C"]
 )
-def test_a_run_whose_reader_goes_away_ends_as_one_that_is_asked_to_and_has_its_page(tmp_path, make, number):
+def test_a_run_whose_reader_goes_away_ends_as_interrupted_and_has_its_page(tmp_path, make, number):
     add_week(tmp_path / "photos")
     reader, writer = make()
     process = subprocess.Popen(
@@ -220,41 +218,39 @@ def test_a_run_under_nohup_outlives_its_terminal_and_ends_when_its_pod_is_stoppe
         process.communicate(timeout=1)
     process.send_signal(signal.SIGQUIT)
     process.communicate(timeout=100)
-    assert process.returncode == 130 and not worker_of(tmp_path)
+    assert process.returncode == 130 and not find_workers(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "words"),
+    ("module", "name", "arguments"),
     [
         ("runners.shared.inputs", "digests", ["run", "--data", "photos"]),
         ("runners.local.one_step", "run_step", ["step", "Trainer"]),
     ],
 )
-def test_a_command_that_has_no_worker_yet_ends_alike_when_its_service_manager_asks(
-    tmp_path, module, name, words
-):
+def test_a_command_without_a_worker_ends_as_interrupted_on_sigterm(tmp_path, module, name, arguments):
     add_week(tmp_path / "photos")
     script = (
         f"import signal, sys\nimport {module} as it\nfrom edgeline.cli.main import main\n"
         f"it.{name} = lambda *_: signal.raise_signal(signal.SIGTERM)\nsys.exit(main(sys.argv[1:]))"
     )
-    ended = python("-c", script, *words, cwd=tmp_path)
-    assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
+    result = python("-c", script, *arguments, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (130, "Interrupted.\n")
 
 
 def test_a_password_in_the_place_of_the_data_is_refused_before_a_run_records_it(tmp_path, command):
-    for words in (["run"], ["schedule", "--cron"]):
-        ended = command(*words, "--data", "s3://me:hunter2@bucket/x")
-        assert ended.code == 2 and "AWS_ACCESS_KEY_ID" in ended.err
-        assert "hunter2" not in ended.out + ended.err
+    for arguments in (["run"], ["schedule", "--cron"]):
+        result = command(*arguments, "--data", "s3://me:hunter2@bucket/x")
+        assert result.code == 2 and "AWS_ACCESS_KEY_ID" in result.err
+        assert "hunter2" not in result.out + result.err
     assert not (tmp_path / "workspace").exists()
 
 
-def answer(tmp_path, *arguments, typed=b"n\n"):
-    """Runs `edgeline run` on a terminal; returns its exit code and what it showed until it ended or asked."""
+def run_on_terminal(tmp_path, *arguments, keys=b"n\n"):
+    """Runs `edgeline run` on a terminal, with keys as its input; returns its exit code and its output."""
     controller, terminal = pty.openpty()
     command = [sys.executable, "-m", "runners.cli", "run", "--workspace", str(tmp_path / "workspace")]
-    os.write(controller, typed)
+    os.write(controller, keys)
     process = subprocess.run(
         [*command, *arguments],
         stdin=terminal,
@@ -264,17 +260,17 @@ def answer(tmp_path, *arguments, typed=b"n\n"):
         timeout=100,
     )
     os.close(terminal)
-    shown = os.read(controller, 2**16).decode()
+    output = os.read(controller, 2**16).decode()
     os.close(controller)
-    return process.returncode, " ".join(shown.split())
+    return process.returncode, " ".join(output.split())
 
 
 def test_on_a_terminal_a_run_without_data_asks_before_it_makes_a_sample(tmp_path):
-    code, shown = answer(tmp_path)
-    assert code == 2 and "Make 2,400 photos as a sample, and train on these [Y/n]" in shown
-    assert "the sample was declined" in shown and not (tmp_path / "workspace").exists()
+    code, output = run_on_terminal(tmp_path)
+    assert code == 2 and "Make 2,400 photos as a sample, and train on these [Y/n]" in output
+    assert "the sample was declined" in output and not (tmp_path / "workspace").exists()
 
 
 def test_a_question_that_is_interrupted_ends_like_any_other_interrupt(tmp_path):
-    code, shown = answer(tmp_path, typed=b"\x04")
-    assert code == 130 and "Interrupted." in shown and not (tmp_path / "workspace").exists()
+    code, output = run_on_terminal(tmp_path, keys=b"\x04")
+    assert code == 130 and "Interrupted." in output and not (tmp_path / "workspace").exists()

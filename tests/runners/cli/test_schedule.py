@@ -17,7 +17,7 @@ BOTTLES = f"name: bottles\nschema: {ROOT}/schema/shelf.pbtxt\nmodule: trainer_mo
 
 @pytest.fixture
 def team(tmp_path, monkeypatch):
-    """A team's folder with a week of photos, and no way to this machine's own systemd and cron."""
+    """A team's folder with a week of photos, without access to this machine's systemd and cron."""
     folder = tmp_path / "a team"
     folder.mkdir()
     write_span(folder / "photos", [(LabelRow("a.jpg", "ok", "", "", ""), b"not decoded here")])
@@ -30,9 +30,9 @@ def team(tmp_path, monkeypatch):
     return folder
 
 
-def command_of(printed):
-    """The words after ExecStart=, which hold no blank here but in quotes."""
-    (line,) = [line for line in printed.splitlines() if line.startswith("ExecStart=")]
+def get_command(output):
+    """Returns the words after ExecStart=."""
+    (line,) = [line for line in output.splitlines() if line.startswith("ExecStart=")]
     return line.removeprefix("ExecStart=")
 
 
@@ -42,21 +42,19 @@ def test_the_units_start_this_environments_command_with_absolute_paths(team, cap
     assert main(["schedule", "--systemd", "--data", "photos", "--profile", "mine.yaml"]) == 0
 
     output = capsys.readouterr()
-    assert command_of(output.out) == (
+    assert get_command(output.out) == (
         f'{EDGELINE} run --if-changed --wait --workload shelf --workspace "{team}/workspace"'
         f' --profile "{team}/mine.yaml" --data "{team}/photos"'
     )
     assert f"WorkingDirectory={team}\n" in output.out
-    assert {"OnCalendar=Mon *-*-* 03:00:00", "Persistent=true", "Type=oneshot"} <= set(
-        output.out.splitlines()
-    )
+    assert {"OnCalendar=Mon *-*-* 03:00:00", "Persistent=true", "Type=oneshot"} <= {*output.out.splitlines()}
     assert "--install" in output.err
 
 
-def test_the_folders_of_a_workload_of_ones_own_go_along(team, capsys, monkeypatch):
+def test_the_pythonpath_of_a_workload_of_ones_own_goes_along(team, capsys, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"gestures:{ROOT}")
     assert main(["schedule", "--systemd", "--data", "photos"]) == 0
-    assert command_of(capsys.readouterr().out).startswith(
+    assert get_command(capsys.readouterr().out).startswith(
         f'/usr/bin/env "PYTHONPATH={team}/gestures:{ROOT}" {EDGELINE} run'
     )
     # An empty entry is the current folder.
@@ -71,13 +69,13 @@ def test_a_workload_of_ones_own_is_named_by_its_whole_path_and_a_named_profile_b
     own = ("--workload", "w.yaml", "--data", "photos")
     assert main(["schedule", "--cron", *own, "--profile", "drill"]) == 0
 
-    printed = capsys.readouterr().out
-    assert f"--workload '{team}/w.yaml'" in printed and "--profile drill" in printed
-    assert f"{team}/workspace/schedule-bottles.log" in printed
+    output = capsys.readouterr().out
+    assert f"--workload '{team}/w.yaml'" in output and "--profile drill" in output
+    assert f"{team}/workspace/schedule-bottles.log" in output
 
 
 @pytest.mark.parametrize("form", ["--systemd", "--cron"])
-def test_where_somebody_is_to_be_told_that_follows_the_run(team, capsys, form):
+def test_the_command_that_sends_alerts_follows_the_run(team, capsys, form):
     override = "alerts.webhook=/run/hook"
     assert main(["schedule", form, "--data", "photos", "--set", override]) == 0
 
@@ -89,14 +87,14 @@ def test_where_somebody_is_to_be_told_that_follows_the_run(team, capsys, form):
     assert ("systemctl edit" in output.err) == (form == "--systemd")
 
 
-def test_a_key_that_only_this_shell_has_is_said(team, capsys, monkeypatch):
-    for key, is_said in (("", False), ("a key", True)):
+def test_a_warning_names_a_key_that_only_this_shell_has(team, capsys, monkeypatch):
+    for key, is_warned in (("", False), ("a key", True)):
         monkeypatch.setenv("EDGELINE_SIGNING_KEY", key)
         assert main(["schedule", "--systemd", "--data", "photos"]) == 0
-        assert ("does not see EDGELINE_SIGNING_KEY" in capsys.readouterr().err) == is_said
+        assert ("does not see EDGELINE_SIGNING_KEY" in capsys.readouterr().err) == is_warned
 
 
-def test_cron_gets_the_same_time_and_what_it_lacks_is_said(team, capsys):
+def test_cron_gets_the_same_time_and_a_warning_names_its_limits(team, capsys):
     assert main(["schedule", "--cron", "--at", "Tue,Fri 14:30", "--data", "photos"]) == 0
 
     output = capsys.readouterr()
@@ -106,14 +104,14 @@ def test_cron_gets_the_same_time_and_what_it_lacks_is_said(team, capsys):
     assert (team / "workspace").is_dir()
 
 
-def test_what_is_meant_for_a_file_is_printed_as_it_is(team, capsys, monkeypatch):
+def test_text_for_a_file_is_printed_without_line_breaks(team, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     place = team / "our edgeline data"
     for form in ("--cron", "--systemd"):
         assert main(["schedule", form, "--workspace", str(place), "--data", "photos"]) == 0
-        printed = capsys.readouterr().out
-        assert str(place) in printed.replace('"', "") and ".venv/bin/edgeline data" not in printed
-        assert form != "--cron" or len(printed.splitlines()) == 1
+        output = capsys.readouterr().out
+        assert str(place) in output.replace('"', "") and ".venv/bin/edgeline data" not in output
+        assert form != "--cron" or len(output.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -130,7 +128,7 @@ def test_what_is_meant_for_a_file_is_printed_as_it_is(team, capsys, monkeypatch)
     ],
     ids=[*"01234567"],
 )
-def test_what_could_not_run_on_monday_is_refused_today(team, capsys, arguments, hint):
+def test_a_schedule_that_could_not_run_is_refused_at_once(team, capsys, arguments, hint):
     (team / "w.yaml").write_text(BOTTLES)
     assert main(["schedule", *arguments]) == 2
 
@@ -139,7 +137,7 @@ def test_what_could_not_run_on_monday_is_refused_today(team, capsys, arguments, 
     assert len([line for line in output.err.splitlines() if line]) >= 2
 
 
-def test_a_folder_that_systemd_could_not_go_to_is_told(team, capsys, monkeypatch):
+def test_a_folder_that_systemd_could_not_go_to_is_refused(team, capsys, monkeypatch):
     (team / "ends in \\").mkdir()
     monkeypatch.chdir(team / "ends in \\")
 
@@ -147,23 +145,23 @@ def test_a_folder_that_systemd_could_not_go_to_is_told(team, capsys, monkeypatch
     assert "ends in a blank or a backslash" in capsys.readouterr().err
 
 
-def test_a_week_that_a_run_would_refuse_is_told_before_anything_is_installed(team, capsys):
+def test_a_week_that_a_run_would_refuse_is_refused_before_anything_is_installed(team, capsys):
     (team / "photos" / "span-00001" / "labels.csv").write_text("photo,label\n")
 
     assert main(["schedule", "--systemd", "--install", "--data", "photos"]) == 4
     assert "has no column lane_id" in capsys.readouterr().err
 
 
-def test_a_machine_without_systemd_is_told_of_cron(team, tmp_path, capsys):
+def test_the_error_without_systemd_names_cron(team, tmp_path, capsys):
     assert main(["schedule", "--systemd", "--install", "--data", "photos"]) == 1
 
-    output = capsys.readouterr().err
-    assert "systemctl" in output and "--cron" in output
+    error = capsys.readouterr().err
+    assert "systemctl" in error and "--cron" in error
     assert not (tmp_path / "system").exists() and not (tmp_path / "config").exists()
 
 
 def put(folder, name, script):
-    """A command in the place of the machine's own."""
+    """Puts a command in the place of the machine's own."""
     (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
     (folder / "bin" / name).chmod(0o755)
 
@@ -178,11 +176,8 @@ def test_a_timer_is_installed_with_what_to_look_at_and_removed(team, tmp_path, c
     assert main(["schedule", "--systemd", "--install", "--data", "photos"]) == 0
     assert sorted(path.name for path in folder.iterdir()) == [f"{name}.service", f"{name}.timer"]
     scope = " --user" if user else ""
-    output = capsys.readouterr().out
-    assert (
-        f"journalctl{scope} -u {name}.service" in output
-        and f"systemctl{scope} start {name}.service" in output
-    )
+    text = capsys.readouterr().out
+    assert f"journalctl{scope} -u {name}.service" in text and f"systemctl{scope} start {name}.service" in text
 
     assert main(["schedule", "--systemd", "--remove", "--workspace", "elsewhere"]) == 2
     assert f"Installed schedules: {name}." in capsys.readouterr().err

@@ -37,8 +37,8 @@ INFERRED = CURATED.replace(b'"north"', b'"north"\n  value: "south"')
 
 
 @pytest.fixture
-def schema(tmp_path, make_run, capsys):
-    """Runs `edgeline schema` on a run whose window has a new site; its code, what it says, and the schema."""
+def run_schema(tmp_path, make_run, capsys):
+    """Runs `edgeline schema` for a window with a new site; returns the exit code, output and schema."""
     path = tmp_path / "schema.pbtxt"
     path.write_bytes(CURATED)
     workload = tmp_path / "workload.yaml"
@@ -58,26 +58,26 @@ def schema(tmp_path, make_run, capsys):
     return call
 
 
-def test_what_the_window_has_and_the_schema_lacks_is_shown_with_the_command_that_takes_it(schema):
-    code, output, text = schema("diff")
+def test_a_value_that_the_schema_lacks_is_shown_with_the_command_that_accepts_it(run_schema):
+    code, output, text = run_schema("diff")
     assert code == 0 and text == CURATED
     assert output.startswith("Run 20261005-091233 on /data:\n")
     assert "! loading site" in output and "also south" in output
     assert re.search(r"edgeline schema accept --workspace \S+ 'loading site' --reason R", output)
-    (found,) = json.loads(schema("diff", "--json")[1])
-    assert (found["feature"], found["values"]) == ("loading site", ["south"])
+    (difference,) = json.loads(run_schema("diff", "--json")[1])
+    assert (difference["feature"], difference["values"]) == ("loading site", ["south"])
 
 
-def test_what_is_accepted_is_in_the_schema_under_who_did_it_and_why(schema):
-    code, output, text = schema("accept", "loading site", "--reason", "a second  site")
+def test_an_accepted_value_is_in_the_schema_with_its_author_and_reason(run_schema):
+    code, output, text = run_schema("accept", "loading site", "--reason", "a second  site")
     assert code == 0 and "schema.pbtxt now accepts loading site" in output
     added = [line for line in text.decode().splitlines() if line not in CURATED.decode().splitlines()]
     assert len(added) == 2 and added[1] == '  value: "south"'
     assert added[0].strip().startswith("# Widened") and added[0].endswith(": a second site")
 
 
-def test_what_is_not_outside_of_the_schema_is_not_accepted_and_nothing_is_written(schema):
-    code, output, text = schema("accept", "loading site", "label", "--reason", "a second site")
+def test_a_feature_that_does_not_differ_from_the_schema_is_refused_and_nothing_is_written(run_schema):
+    code, output, text = run_schema("accept", "loading site", "label", "--reason", "a second site")
     assert code == 2 and "nothing outside the curated schema in label" in output and "site." in output
     assert text == CURATED
 

@@ -9,8 +9,8 @@ from pipeline.settings import Settings
 
 
 @pytest.fixture
-def settings(capsys, monkeypatch):
-    """Returns the exit code and the two outputs of `edgeline settings`."""
+def run_settings(capsys, monkeypatch):
+    """Runs `edgeline settings`; returns its exit code and its two outputs."""
 
     def call(*arguments, width=80):
         monkeypatch.setenv("COLUMNS", str(width))
@@ -32,13 +32,13 @@ def test_every_setting_and_every_group_has_a_description():
 
 
 @pytest.mark.parametrize("group", ["data", "edge", "push", "alerts.email", "kubeflow.every_step"])
-def test_a_description_is_a_sentence_also_of_an_inherited_setting(settings, group):
-    for setting in json.loads(settings(group, "--json")[1]):
+def test_a_description_is_a_sentence_also_of_an_inherited_setting(run_settings, group):
+    for setting in json.loads(run_settings(group, "--json")[1]):
         assert setting["description"].endswith(".") and setting["description"][:1].isupper(), setting["name"]
 
 
-def test_all_settings_are_listed_by_group_in_the_order_of_their_definition(settings):
-    code, out, _ = settings(width=110)
+def test_all_settings_are_listed_by_group_in_the_order_of_their_definition(run_settings):
+    code, out, _ = run_settings(width=110)
 
     assert code == 0 and max(map(len, out.splitlines())) > 90
     assert re.findall(r"^(\w+)(?: =|:) ", out, re.MULTILINE) == list(Settings.model_fields)
@@ -55,20 +55,20 @@ def test_all_settings_are_listed_by_group_in_the_order_of_their_definition(setti
         ("kubeflow.steps.Trainer.gpu", ["kubeflow.steps.*.gpu = null (a whole number from 0 to 64 or null)"]),
     ],
 )
-def test_one_setting_is_shown_with_its_default_its_range_and_its_meaning(settings, name, lines):
-    code, out, _ = settings(name, width=500)
+def test_one_setting_is_shown_with_its_default_its_range_and_its_meaning(run_settings, name, lines):
+    code, out, _ = run_settings(name, width=500)
 
     assert code == 0 and len(out.splitlines()) == 2
     for line in lines:
         assert line in out
 
 
-def test_the_lines_fit_the_terminal(settings):
-    assert 30 < max(map(len, settings("trainer", width=50)[1].splitlines())) <= 50
+def test_the_lines_fit_the_terminal(run_settings):
+    assert 30 < max(map(len, run_settings("trainer", width=50)[1].splitlines())) <= 50
 
 
-def test_as_json_there_are_the_default_itself_and_no_group(settings):
-    _, out, _ = settings("edge", "--json")
+def test_json_has_defaults_as_values_and_no_groups(run_settings):
+    _, out, _ = run_settings("edge", "--json")
 
     document = {setting["name"]: setting for setting in json.loads(out)}
     assert "edge" not in document
@@ -77,10 +77,10 @@ def test_as_json_there_are_the_default_itself_and_no_group(settings):
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("trainr", "trainer"), ("learning_rate", "trainer.learning_rate")]
+    ("name", "nearest"), [("trainr", "trainer"), ("learning_rate", "trainer.learning_rate")]
 )
-def test_an_unknown_name_comes_with_the_nearest_known_one(settings, name, near):
-    code, out, err = settings(name)
+def test_an_unknown_name_comes_with_the_nearest_known_one(run_settings, name, nearest):
+    code, out, err = run_settings(name)
 
     assert (code, out) == (2, "")
-    assert name in err and f"{near}?" in err
+    assert name in err and f"{nearest}?" in err

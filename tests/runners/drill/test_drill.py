@@ -1,4 +1,4 @@
-"""Bad input of a drill."""
+"""Bad input of a drill, and a small drill of three weeks."""
 
 import csv
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.warm import WarmRun
 
 
 @pytest.mark.parametrize(
-    ("place", "sets", "found"),
+    ("place", "sets", "message"),
     [
         (".", (), "is not empty"),
         ("year[1]", (), "has the character"),
@@ -22,11 +22,11 @@ from tests.warm import WarmRun
     ],
 )
 def test_a_place_that_no_drill_could_use_is_refused(
-    tmp_path: Path, place: str, sets: tuple[str, ...], found: str
+    tmp_path: Path, place: str, sets: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "theirs").touch()
     options = DrillOptions(2, 1, faults=None, workspace=tmp_path / place, photos=60, overrides=sets)
-    with pytest.raises(UsageError, match=found):
+    with pytest.raises(UsageError, match=message):
         drill(options)
     assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
 
@@ -38,7 +38,7 @@ def test_a_plan_with_an_unknown_fault_is_refused_before_anything_is_written(tmp_
     assert not (tmp_path / "drill").exists()
 
 
-# So small that a week takes half a minute; what the models are worth is not judged.
+# So small that a week takes half a minute; the quality of the models is not tested.
 SMALL = (
     "data.window=4",
     "model.image_size=32",
@@ -50,7 +50,7 @@ SMALL = (
 )
 
 
-# Twelve minutes of a core, where others share it.
+# It needs twelve minutes of a core, which others share.
 @pytest.mark.timeout(1200)
 @pytest.mark.e2e
 def test_a_full_disk_damaged_photos_and_a_monday_without_a_run_break_no_promise(tmp_path: Path) -> None:
@@ -59,9 +59,9 @@ def test_a_full_disk_damaged_photos_and_a_monday_without_a_run_break_no_promise(
     numbers = "--weeks", "3", "--photos", "60", "--seed", "5"
     # The pointer of a week has expired on the next Monday.
     sets = [word for setting in (*SMALL, "push.pointer_days=6") for word in ("--set", setting)]
-    words = ["drill", "--workspace", str(place), *numbers, "--faults", str(plan), *sets]
+    arguments = ["drill", "--workspace", str(place), *numbers, "--faults", str(plan), *sets]
     log = tmp_path / "log"
-    code = WarmRun(words, tmp_path, log, log, "edgeline").wait(1200)
+    code = WarmRun(arguments, tmp_path, log, log, "edgeline").wait(1200)
     assert code == 0 and "Every promise held in all 3 weeks." in log.read_text(), log.read_text()
 
     full, damaged, missed = YEAR.read(place).weeks
@@ -77,4 +77,4 @@ def test_a_full_disk_damaged_photos_and_a_monday_without_a_run_break_no_promise(
     assert "Every promise held in 3 weeks." in page and "A bad canary on 10 % of phones" in page
     with (place / "data/span-00005/served.csv").open() as file:
         answers = list(csv.DictReader(file))
-    assert len(answers) == 42 and {row["version"] for row in answers} == {"1"}  # 18 cannot be read
+    assert len(answers) == 42 and {row["version"] for row in answers} == {"1"}  # 18 photos cannot be read

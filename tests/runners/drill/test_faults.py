@@ -1,4 +1,4 @@
-"""The plan of faults: drawn, read, and refused in words."""
+"""Plans of faults: random ones, those of a file, and mistakes in them."""
 
 from collections import Counter
 from pathlib import Path
@@ -16,9 +16,9 @@ def test_the_same_seed_draws_the_same_plan_and_another_seed_another() -> None:
 
 def test_faults_are_drawn_by_their_weights_beside_placebo_weeks() -> None:
     plans = [draw_plan(52, seed) for seed in range(200)]
-    drawn = Counter(each.name for plan in plans for faults in plan.values() for each in faults)
-    assert set(drawn) == set(FAULTS)
-    assert drawn["kill-worker"] > 1.5 * drawn["disk-full-push"] > drawn["unlabelled"]
+    counts = Counter(each.name for plan in plans for faults in plan.values() for each in faults)
+    assert set(counts) == set(FAULTS)
+    assert counts["kill-worker"] > 1.5 * counts["disk-full-push"] > counts["unlabelled"]
     assert 0.3 < 1 - sum(map(len, plans)) / (200 * 50) < 0.5
 
 
@@ -47,7 +47,7 @@ def test_a_replay_has_the_faults_of_the_weeks_up_to_the_broken_one(tmp_path: Pat
         ("kill-worker", "recovers"),
     ],
 )
-def test_a_share_that_gates_may_let_through_is_judged_by_none(tmp_path: Path, word: str, effect: str) -> None:
+def test_the_effect_of_a_fault_depends_on_its_rate(tmp_path: Path, word: str, effect: str) -> None:
     (file := tmp_path / "plan.yaml").write_text(f"4: {word}\n")
     assert read_plan(file, 8)[4][0].effect == effect
 
@@ -64,7 +64,7 @@ def test_a_plan_is_read_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "message"),
     [
         ("3: kill-wrker\n", "week 3: there is no fault 'kill-wrker', but kill-worker"),
         (
@@ -82,11 +82,11 @@ def test_a_plan_is_read_from_a_file(tmp_path: Path) -> None:
         ("2: [corrupt, twice, new-camera]\n", "week 2: twice leaves nothing to corrupt."),
     ],
 )
-def test_a_wrong_plan_is_refused_with_every_mistake(tmp_path: Path, text: str, named: str) -> None:
+def test_a_wrong_plan_is_refused_with_every_mistake(tmp_path: Path, text: str, message: str) -> None:
     (file := tmp_path / "plan.yaml").write_text(text)
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as caught:
         read_plan(file, 8)
-    assert named in refused.value.found and "kill-worker" in refused.value.do
+    assert message in caught.value.found and "kill-worker" in caught.value.do
 
 
 @pytest.mark.parametrize("content", [b"2: [corrupt", None])

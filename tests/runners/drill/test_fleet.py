@@ -1,4 +1,4 @@
-"""The phones of a drill: they follow real releases, and their answers are as ingest reads them."""
+"""The phones of a drill: they follow real releases, and ingest reads their answers."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def send(place: Path, number: int, bad: int = 0) -> list[Answer]:
     return answers
 
 
-def test_phones_take_their_sides_and_send_what_they_said(tmp_path: Path) -> None:
+def test_phones_follow_their_side_of_a_rollout_and_send_their_answers(tmp_path: Path) -> None:
     push(tmp_path / "push", tmp_path / "first", "photo")
     assert follow(tmp_path) == Seen((1,), {}, ())
     assert {each.version for each in send(tmp_path, 1)} == {1}
@@ -54,10 +54,10 @@ def test_phones_take_their_sides_and_send_what_they_said(tmp_path: Path) -> None
     assert 0.4 < sum(each.chosen == "random" for each in bad) / PHOTOS < 0.8
     assert len({each.said for each in bad if each.version == 2}) == 3
 
-    # A phone that does not get what the pointer names is left behind.
+    # A phone that cannot get the release of the pointer is reported.
     store.promote(str(tmp_path / "push"), "photo", 2, "test", key=KEY)
     (tmp_path / "push" / "edge" / "photo" / "2" / "manifest.json").write_text("{}")
-    left = {
+    expected = {
         f"{device} runs version 1, and the pointer names 2." for device in versions if versions[device] == {1}
     }
-    assert left and set(follow(tmp_path).wrong) == left
+    assert expected and set(follow(tmp_path).wrong) == expected

@@ -1,4 +1,4 @@
-"""The year on paper for a million phones."""
+"""Estimates of a year for a million phones."""
 
 from runners.drill.million import estimate_fleet, find_longest_bad_canary
 from tests.runners.drill.test_promises import week, year
@@ -20,5 +20,5 @@ def test_a_bad_canary_that_stays_open_for_two_weeks_costs_twice_as_much() -> Non
     assert find_longest_bad_canary(year(*weeks)) == 2
 
 
-def test_nothing_is_said_before_a_release() -> None:
+def test_there_is_no_estimate_before_a_release() -> None:
     assert not list(estimate_fleet(year(week(1))))

@@ -1,4 +1,4 @@
-"""Each promise: what breaks it, and what does not. A year is its record, so no run is needed."""
+"""Each promise, with years that break it and years that keep it. A year is a record, so nothing runs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,25 +20,25 @@ def attempt(
 
 
 def week(number: int, accuracy: float = 0.95, **fields: Any) -> Week:
-    """A week whose model has this accuracy on its own test of 1,000 photos, half of them damaged."""
+    """Makes a week whose model has this accuracy on its test of 1,000 photos, half of them damaged."""
     right = round(500 * accuracy)
     score = Score({"ok": right, "damaged": right}, {"ok": 500, "damaged": 500})
     name = fields.pop("model", f"week-{number:02d}")
-    given = {
+    defaults = {
         "attempts": (attempt(spans=range(1, number + 1)),),
         "production": number,
         "arms": dict.fromkeys(ARMS, name),
         "scores": {name: {number: score}},
         "spans": tuple(f"span-{n:05d}" for n in range(1, number + 1)),
     }
-    return Week(number, model=name, **{**given, **fields})
+    return Week(number, model=name, **{**defaults, **fields})
 
 
 def year(*weeks: Week) -> Year:
     return Year(1, 1000, LIMITS, weeks=weeks)
 
 
-def broken(*weeks: Week) -> list[str]:
+def find_broken(*weeks: Week) -> list[str]:
     return [each.promise for each in promises.find_broken(year(*weeks))]
 
 
@@ -58,13 +58,13 @@ def test_quiet_weeks_break_nothing_and_the_record_reads_back_equal(tmp_path: Any
         ({"attempts": (attempt("failed", "No space."),)}, "no_good_week_was_lost"),
     ],
 )
-def test_what_is_found_in_a_week_breaks_its_promise_alone(fields: dict[str, Any], promise: str) -> None:
-    assert broken(week(1, **fields)) == [promise]
+def test_a_problem_in_a_week_breaks_one_promise_alone(fields: dict[str, Any], promise: str) -> None:
+    assert find_broken(week(1, **fields)) == [promise]
 
 
 @pytest.mark.parametrize(("accuracy", "is_bad"), [(0.8, True), (0.84, False)])
 def test_a_model_below_a_bound_beyond_chance(accuracy: float, is_bad: bool) -> None:
-    assert ("no_bad_model_was_in_production" in broken(week(1, accuracy))) == is_bad
+    assert ("no_bad_model_was_in_production" in find_broken(week(1, accuracy))) == is_bad
 
 
 def test_a_model_that_is_blind_to_a_class() -> None:
@@ -86,24 +86,24 @@ def test_a_good_week_that_no_run_reads() -> None:
 def test_a_stop_that_names_something_else_than_its_cause() -> None:
     fields = {"faults": ("corrupt",), "effects": ("refused",), "causes": ("corrupt",), "spans": ()}
     good, bad = attempt("refused", "12 corrupt."), attempt("refused", "Label drifted.")
-    assert not broken(week(1, attempts=(good,), **fields))
-    assert broken(week(1, attempts=(bad,), **fields)) == ["every_stop_names_its_cause"]
+    assert not find_broken(week(1, attempts=(good,), **fields))
+    assert find_broken(week(1, attempts=(bad,), **fields)) == ["every_stop_names_its_cause"]
     again = {"faults": ("twice",), "effects": ("refused",), "causes": ("duplicate",), "spans": ()}
     # The week before comes again with its own fault.
-    assert not broken(week(1, attempts=(good,), **fields), week(2, attempts=(good,), **again))
-    assert broken(week(1), week(2, attempts=(good,), **again)) == ["every_stop_names_its_cause"]
-    # So it does where the copy came once more.
+    assert not find_broken(week(1, attempts=(good,), **fields), week(2, attempts=(good,), **again))
+    assert find_broken(week(1), week(2, attempts=(good,), **again)) == ["every_stop_names_its_cause"]
+    # A copy of the copy has that fault too.
     copies = week(1, attempts=(good,), **fields), *(week(n, attempts=(bad,), **again) for n in (2, 3))
-    assert broken(*copies) == ["every_stop_names_its_cause"]
-    assert not broken(*copies[:1], *(replace(each, attempts=(good,)) for each in copies[1:]))
-    # Where a fault leaves photos and training as they are, a model that is held is judged as in a good week.
+    assert find_broken(*copies) == ["every_stop_names_its_cause"]
+    assert not find_broken(*copies[:1], *(replace(each, attempts=(good,)) for each in copies[1:]))
+    # If a fault changes neither photos nor training, a held model counts as in a good week.
     clock = {"faults": ("clock-back",), "effects": ("recovers",), "causes": ("clock",)}
     worse, full = attempt("held", "Below production.", spans=(1, 2)), attempt("failed", "It went wrong.")
-    assert not broken(week(1), week(2, attempts=(worse,), **clock))
-    assert broken(week(1), week(2, attempts=(full, worse), **clock)) == ["every_stop_names_its_cause"]
-    assert not broken(week(1), week(2, attempts=(worse,), ended="waits", **clock))
+    assert not find_broken(week(1), week(2, attempts=(worse,), **clock))
+    assert find_broken(week(1), week(2, attempts=(full, worse), **clock)) == ["every_stop_names_its_cause"]
+    assert not find_broken(week(1), week(2, attempts=(worse,), ended="waits", **clock))
     waiting = attempt("held", "A new model waits until that canary has ended.", spans=(1, 2))
-    assert not broken(week(1), week(2, attempts=(waiting,), ended="waits", **clock))
+    assert not find_broken(week(1), week(2, attempts=(waiting,), ended="waits", **clock))
 
 
 def test_a_bad_week_on_which_nothing_ran_is_refused_by_the_next_run() -> None:
@@ -117,17 +117,16 @@ def test_a_bad_week_on_which_nothing_ran_is_refused_by_the_next_run() -> None:
     full = {"faults": ("disk-full-push",), "effects": ("recovers",), "causes": ("disk is full",)}
     ran = week(3, attempts=(refused, attempt(spans=(1, 3))), spans=("span-00001", "span-00003"), **full)
     missed = week(2, causes=("corrupt", "span"), model="week-01", **unread)
-    assert not broken(week(1), missed, ran)
+    assert not find_broken(week(1), missed, ran)
     assert not promises.find_false_alarms(year(week(1), missed, ran))
-    assert broken(week(1), week(2), ran)
+    assert find_broken(week(1), week(2), ran)
 
 
 def test_a_model_that_is_held_for_its_accuracy_is_no_stop_without_a_cause() -> None:
     dark = {"faults": ("dark-lens",), "effects": ("may",), "causes": ("brightness",)}
-    assert not broken(
-        week(1), week(2, attempts=(attempt("held", "The accuracy is below.", spans=(1, 2)),), **dark)
-    )
-    assert broken(week(1), week(2, attempts=(attempt("held", "No.", spans=(1, 2)),), **dark))
+    held = attempt("held", "The accuracy is below.", spans=(1, 2))
+    assert not find_broken(week(1), week(2, attempts=(held,), **dark))
+    assert find_broken(week(1), week(2, attempts=(attempt("held", "No.", spans=(1, 2)),), **dark))
 
 
 def test_a_week_that_gates_may_refuse_is_refused_by_the_next_run_if_none_read_it() -> None:
@@ -139,34 +138,35 @@ def test_a_week_that_gates_may_refuse_is_refused_by_the_next_run_if_none_read_it
 
 def test_a_bad_week_whose_second_attempt_fails() -> None:
     fields = {"faults": ("corrupt",), "effects": ("refused",), "causes": ("corrupt",), "spans": ()}
-    ended = attempt("refused", "12 corrupt."), attempt("failed", "It went wrong.")
-    assert broken(week(1, attempts=ended, **fields)) == ["no_good_week_was_lost"]
+    attempts = attempt("refused", "12 corrupt."), attempt("failed", "It went wrong.")
+    assert find_broken(week(1, attempts=attempts, **fields)) == ["no_good_week_was_lost"]
 
 
-def test_a_single_false_alarm_is_within_what_the_settings_say_and_several_are_not() -> None:
-    def held(n: int, accuracy: float = 0.95) -> Week:
+def test_a_single_false_alarm_is_within_the_settings_and_several_are_not() -> None:
+    def make_held(n: int, accuracy: float = 0.95) -> Week:
         stop = attempt("held", "Below production.", spans=range(1, n + 1), trained=f"week-{n:02d}")
         return week(n, accuracy, attempts=(stop,))
 
     quiet = [week(n) for n in range(1, 21)]
-    assert not broken(*quiet, held(21))
-    assert "false_alarms_are_as_rare_as_set" not in broken(*quiet[:3], *(held(n, 0.8) for n in (4, 5, 6)))
-    assert "false_alarms_are_as_rare_as_set" in broken(*quiet[:3], *map(held, (4, 5, 6)))
+    assert not find_broken(*quiet, make_held(21))
+    name = "false_alarms_are_as_rare_as_set"
+    assert name not in find_broken(*quiet[:3], *(make_held(n, 0.8) for n in (4, 5, 6)))
+    assert name in find_broken(*quiet[:3], *map(make_held, (4, 5, 6)))
     # Their eval split had photos of a week with a fault.
     quiet[1] = replace(quiet[1], faults=("dead-session",), effects=("may",))
-    assert "false_alarms_are_as_rare_as_set" not in broken(*quiet[:3], *map(held, (4, 5, 6)))
+    assert name not in find_broken(*quiet[:3], *map(make_held, (4, 5, 6)))
 
 
 def test_a_loss_against_another_arm() -> None:
     first = week(1)
     later = week(2, 0.89, arms={**dict.fromkeys(ARMS, "week-02"), "never retrained": "week-01"})
     scored = {**later.scores, "week-01": {2: first.scores["week-01"][1]}}
-    assert broken(first, replace(later, scores=scored)) == ["accuracy_stays_in_its_band"]
+    assert find_broken(first, replace(later, scores=scored)) == ["accuracy_stays_in_its_band"]
 
 
-def test_what_grows_from_the_eighth_week_on() -> None:
+def test_sizes_that_grow_after_the_first_eight_weeks() -> None:
     weeks = [week(n, sizes={"database": 100.0 + n}) for n in range(1, 24)]
-    assert not broken(*weeks)
+    assert not find_broken(*weeks)
     grown = [week(n, sizes={"database": 140.0}) for n in range(24, 29)]
     assert not promises.nothing_grows(year(*weeks, *grown[:4]))
     sentence = "database: 140 in the median of eight weeks, at most 115 in the first eight"
@@ -199,7 +199,7 @@ def test_weeks_that_kept_more_whole_runs_than_the_first_have_not_grown() -> None
 )
 def test_a_canary_has_to_end_as_it_served(bad: int, ended: str, is_broken: bool) -> None:
     weeks = week(1), week(2, candidate=1, bad=bad), week(3, ended=ended, bad=bad)
-    assert ("every_canary_ends_as_it_served" in broken(*weeks)) == is_broken
+    assert ("every_canary_ends_as_it_served" in find_broken(*weeks)) == is_broken
 
 
 @pytest.mark.parametrize("effect", ["may", "refused"])
@@ -207,33 +207,33 @@ def test_a_canary_is_not_judged_by_answers_to_photos_that_a_fault_changed(effect
     fault = {"faults": ("flipped-labels",), "effects": (effect,), "causes": ("",)}
     opened = week(1), week(2, candidate=1)
     name = "every_canary_ends_as_it_served"
-    assert name not in broken(*opened, week(3, ended="rollback", **fault))
+    assert name not in find_broken(*opened, week(3, ended="rollback", **fault))
     waiting = *opened, week(3, candidate=1, ended="waits", **fault)
-    assert name not in broken(*waiting, week(4, ended="rollback"))
-    assert name in broken(week(1), week(2, candidate=1, **fault), week(3, ended="rollback"))
+    assert name not in find_broken(*waiting, week(4, ended="rollback"))
+    assert name in find_broken(week(1), week(2, candidate=1, **fault), week(3, ended="rollback"))
     late = week(2, candidate=1, bad=1), week(3, candidate=1, bad=1, ended="waits", **fault)
-    assert name not in broken(week(1), *late, week(4, candidate=1, bad=1, ended="waits"))
+    assert name not in find_broken(week(1), *late, week(4, candidate=1, bad=1, ended="waits"))
 
 
-def test_a_canary_that_was_rolled_back_by_hand_served_as_it_served() -> None:
+def test_a_canary_that_was_rolled_back_by_hand_breaks_no_promise() -> None:
     by_hand = {"faults": ("canary", "rollback"), "effects": ("recovers", "recovers")}
-    assert not broken(week(1), week(2, candidate=1, **by_hand), week(3, ended="rollback"))
-    # One in a later week excuses no run that promotes a bad model.
+    assert not find_broken(week(1), week(2, candidate=1, **by_hand), week(3, ended="rollback"))
+    # A rollback in a later week excuses no run that promotes a bad model.
     later = week(3, ended="promote", bad=1, faults=("rollback",), effects=("recovers",))
-    assert "every_canary_ends_as_it_served" in broken(week(1), week(2, candidate=1, bad=1), later)
+    assert "every_canary_ends_as_it_served" in find_broken(week(1), week(2, candidate=1, bad=1), later)
 
 
 @pytest.mark.parametrize("bad", [0, 1])
 def test_a_canary_may_wait_for_answers_in_three_good_weeks(bad: int) -> None:
     waiting = [week(n, candidate=1, bad=bad, ended="waits") for n in range(3, 7)]
     opened = [week(1), week(2, candidate=1, bad=bad), *waiting]
-    assert not broken(*opened[:-1])
-    assert broken(*opened) == ["every_canary_ends_as_it_served"]
+    assert not find_broken(*opened[:-1])
+    assert find_broken(*opened) == ["every_canary_ends_as_it_served"]
     opened[3] = replace(opened[3], faults=("missed",), effects=("recovers",))
-    assert not broken(*opened)
+    assert not find_broken(*opened)
 
 
 def test_a_bad_week_in_a_release_that_was_rolled_back_at_once() -> None:
     bad = {"faults": ("corrupt", "rollback"), "effects": ("refused", "recovers")}
     rolled_back = week(2, attempts=(attempt(spans=(1, 2)),), spans=("span-00001",), **bad)
-    assert broken(week(1), rolled_back) == ["no_bad_week_was_trained_on"]
+    assert find_broken(week(1), rolled_back) == ["no_bad_week_was_trained_on"]

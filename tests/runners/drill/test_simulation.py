@@ -1,4 +1,4 @@
-"""The effect of a fault on its week, given the weeks before."""
+"""The effect of a fault on its week, which depends on the weeks before."""
 
 import resource
 import sqlite3
@@ -23,12 +23,12 @@ from runners.shared.run_options import DrillOptions
     [
         ("twice", {}, (), 7, "refused"),
         ("twice", {}, ("refused", "may"), 7, "refused"),
-        # Gates may have refused the week before, and so not know its copy as one; or pass both.
+        # Gates may have refused the week before and then not know the copy, or pass both.
         ("twice", {}, ("may",), 7, "may"),
         ("twice", {"new-camera": 1.0}, (), 7, "may"),
         ("twice", {}, (), 0, "may"),
         ("corrupt", {"new-camera": 0.3}, ("may",), 7, "refused"),
-        # With 60 photos, too few may be in train to compare their labels.
+        # Too few of the 60 photos may be in train to compare their labels.
         ("label-shift", {}, (), 7, "may"),
     ],
 )
@@ -56,11 +56,11 @@ def test_a_canary_that_no_run_began_is_idle(
     monkeypatch.setattr(Simulation, "_find_candidate", lambda _: open_canary)
     simulation = Simulation(DrillOptions(2, 1, None, tmp_path, 60, ()), tmp_path, 0.2)
     week = Week(2, faults=("bad-canary", "kill-worker"), idle=("kill-worker",))
-    ended = simulation._end_canary(week, Week(1, candidate=open_canary), datetime.now(timezone.utc))
-    assert ended.idle == ("kill-worker", "bad-canary") and not ended.bad
+    result = simulation._end_canary(week, Week(1, candidate=open_canary), datetime.now(timezone.utc))
+    assert result.idle == ("kill-worker", "bad-canary") and not result.bad
 
 
-def test_what_a_database_keeps_free_for_later_rows_is_not_counted(tmp_path: Path) -> None:
+def test_space_that_a_database_keeps_for_later_rows_is_not_counted(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "rows.sqlite")) as rows, rows:
         rows.execute("CREATE TABLE t (text)")
         rows.execute("INSERT INTO t VALUES ('kept')")
@@ -72,7 +72,7 @@ def test_what_a_database_keeps_free_for_later_rows_is_not_counted(tmp_path: Path
     assert _measure_rows(tmp_path / "rows.sqlite") == before
 
 
-def test_the_start_up_of_status_is_measured_without_what_other_work_costs(
+def test_the_start_up_time_of_status_does_not_depend_on_other_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used, slower = 0.0, 1.0

@@ -1,8 +1,8 @@
-"""Run `gc` again and again, killed at its first file operation, its second, ..., until it gets through.
+"""Runs `gc` again and again, killed at its first file operation, its second, ..., until it gets through.
 
     python -m tests.runners.local.kill_gc_at_every_step WORKSPACE
 
-A process of its own, as `kill_at_every_step.py` of the releases is. Prints how many kills there were.
+It is a process of its own, as `kill_at_every_step.py` of the releases is. It prints the number of kills.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from tests.edgeline.release.kill_at_every_step import run_killed
 
 
 def check(workspace: Path, at: str) -> None:
-    """Whatever ML Metadata names and is there is whole, and so is all that the newest run has."""
+    """Checks that folders which ML Metadata names are gone or whole, and those of the newest run whole."""
     with closing(sqlite3.connect(workspace / "metadata.sqlite")) as rows:
         assert rows.execute("PRAGMA integrity_check").fetchone() == ("ok",), at
         for (uri,) in rows.execute("SELECT uri FROM Artifact"):
@@ -26,7 +26,7 @@ def check(workspace: Path, at: str) -> None:
     assert newest.artifacts and all(Path(each.uri).is_dir() for each in newest.artifacts), at
 
 
-def names(workspace: Path) -> set[str]:
+def list_names(workspace: Path) -> set[str]:
     return {str(path.relative_to(workspace)) for path in workspace.rglob("*")}
 
 
@@ -37,7 +37,7 @@ def main(workspace: Path) -> None:
         gc.collect(workspace, str(workspace / "push"), 1)
 
     collect()
-    expected, kills, killed = names(workspace), 0, True
+    expected, kills, killed = list_names(workspace), 0, True
     while killed:
         shutil.rmtree(workspace)
         shutil.copytree(base, workspace)
@@ -45,7 +45,7 @@ def main(workspace: Path) -> None:
         kills += killed
         check(workspace, f"killed at operation {kills}")
         collect()
-        assert names(workspace) == expected, (kills, names(workspace) ^ expected)
+        assert list_names(workspace) == expected, (kills, list_names(workspace) ^ expected)
     print(kills)
 
 

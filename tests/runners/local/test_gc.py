@@ -16,67 +16,65 @@ from tests.runners.local.past_runs import PastRuns
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path, monkeypatch):
-    """A temporary folder of the test's own: `gc` tidies that up too."""
+    """A temporary folder of the test's own, because `gc` cleans that folder too."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
 @pytest.fixture
 def past(tmp_path):
-    """Four weeks: the schema stays the same, and is made once."""
+    """Four weeks of runs with one schema, which is made once."""
     past = PastRuns(tmp_path / "workspace")
     for number in (1, 2, 3, 4):
         past.add(number, {"Schema": "s", "Trainer": f"week {number}"})
     return past
 
 
-def ids(past):
+def list_numbers(past):
     return [run.number for run in read_runs(past.workspace)]
 
 
-def rows(past):
-    of_store = past.store
-    return tuple(map(len, (of_store.get_artifacts(), of_store.get_executions(), of_store.get_contexts())))
+def count_rows(past):
+    metadata = past.store
+    return tuple(map(len, (metadata.get_artifacts(), metadata.get_executions(), metadata.get_contexts())))
 
 
-def test_the_newest_runs_stay_with_what_they_made_and_took_over(past):
+def test_the_newest_runs_stay_with_the_outputs_that_they_made_or_reused(past):
     before = measure_size(past.workspace)
     waste = gc.collect(past.workspace, past.push, 2)
-    assert ids(past) == [3, 4]
-    assert (
-        past.cached("Schema", "s") and past.cached("Trainer", "week 3") and past.cached("Trainer", "week 4")
-    )
-    assert past.cached("Trainer", "week 2") is None and past.cached("Trainer", "week 1") is None
-    # Schema and two models; the executions of both runs, and the one that made the schema, each with its run.
-    assert rows(past) == (3, 5, 3 + 3)
+    assert list_numbers(past) == [3, 4]
+    assert past.find("Schema", "s") and past.find("Trainer", "week 3") and past.find("Trainer", "week 4")
+    assert past.find("Trainer", "week 2") is None and past.find("Trainer", "week 1") is None
+    # The schema and two models; the executions of both runs and that of the schema, each with its run.
+    assert count_rows(past) == (3, 5, 3 + 3)
     assert len(waste.artifacts) == len(waste.runs) == 2 and waste.rows > 20
-    # Rows leave their room in the file to those that come.
+    # Later rows reuse the space of removed rows in the file.
     assert before - measure_size(past.workspace) == pytest.approx(waste.size, rel=0.05)
     assert gc.collect(past.workspace, past.push, 2).size == 0
 
 
-def test_a_dry_run_says_the_same_and_removes_nothing(past):
-    before, rows_before = snapshot(past.workspace), rows(past)
-    plan = gc.collect(past.workspace, past.push, 1, dry_run=True)
-    assert snapshot(past.workspace) == before and rows(past) == rows_before
-    assert gc.collect(past.workspace, past.push, 1) == plan
+def test_a_dry_run_reports_the_same_waste_and_removes_nothing(past):
+    before, rows_before = snapshot(past.workspace), count_rows(past)
+    waste = gc.collect(past.workspace, past.push, 1, dry_run=True)
+    assert snapshot(past.workspace) == before and count_rows(past) == rows_before
+    assert gc.collect(past.workspace, past.push, 1) == waste
 
 
-def test_what_stays_is_still_checked_file_by_file_when_the_run_that_made_it_is_gone(past):
+def test_outputs_that_stay_are_checked_file_by_file_after_their_run_is_gone(past):
     gc.collect(past.workspace, past.push, 1)
     assert discard_damaged(past.workspace) == []
-    os.truncate(Path(past.cached("Schema", "s").uri) / "more", 0)
+    os.truncate(Path(past.find("Schema", "s").uri) / "more", 0)
     assert discard_damaged(past.workspace) == ["Schema runs again: more of its made has a different size."]
 
 
 @pytest.mark.parametrize("outcome", ["refused", "held"])
-def test_runs_that_pushed_nothing_do_not_push_out_the_last_push_and_what_the_next_run_can_use(past, outcome):
+def test_runs_without_a_push_do_not_displace_the_last_push_and_reusable_outputs(past, outcome):
     for number in (5, 6, 7):
         trained = {"Trainer": f"week {number}"} if outcome == "held" else {}
         past.add(number, {"Schema": f"s{number}", **trained}, outcome)
     gc.collect(past.workspace, past.push, 1)
-    assert ids(past) == [4, 7]
-    assert past.cached("Trainer", "week 4") and past.cached("Schema", "s") and past.cached("Schema", "s7")
+    assert list_numbers(past) == [4, 7]
+    assert past.find("Trainer", "week 4") and past.find("Schema", "s") and past.find("Schema", "s7")
 
 
 def test_the_runs_of_production_and_candidate_stay_after_a_rollback(past, tmp_path):
@@ -85,24 +83,24 @@ def test_the_runs_of_production_and_candidate_stay_after_a_rollback(past, tmp_pa
     store.rollback(past.push, "shelf", "the newest two are bad", 2)
     store.rollout(past.push, "shelf", 3, 10, "a canary")
     gc.collect(past.workspace, past.push, 1, in_store=3)
-    assert ids(past) == [2, 3, 4]
+    assert list_numbers(past) == [2, 3, 4]
 
 
 def test_each_model_keeps_its_own(past):
     past.add(5, {"Schema": "s", "Trainer": "other"}, model="sensor")
     gc.collect(past.workspace, past.push, 1, model="sensor")
-    assert ids(past) == [1, 2, 3, 4, 5]
+    assert list_numbers(past) == [1, 2, 3, 4, 5]
     gc.collect(past.workspace, past.push, 1)
-    assert ids(past) == [4, 5]
+    assert list_numbers(past) == [4, 5]
 
 
-def test_leftovers_of_killed_runs_go_and_what_the_next_run_goes_on_from_stays(past, temporary):
+def test_leftovers_of_killed_runs_go_and_checkpoints_for_the_next_run_stay(past, temporary):
     killed = past.workspace / "artifacts" / "Trainer" / "made" / "99"
     notes = past.workspace / "artifacts" / "Trainer" / ".system" / "executor_execution" / "7"
     torn = past.workspace / f".window.json.{'0' * 32}"
     old, new = (past.workspace / "checkpoints" / name for name in ("old", "new"))
     push, living = (temporary / f"edgeline-push-{name}" for name in ("dead", "living"))
-    models = temporary / "edgeline-models-dead"  # of `edgeline predict`
+    models = temporary / "edgeline-models-dead"  # from `edgeline predict`
     for folder in (killed, notes, old, new, push, living, models):
         folder.mkdir(parents=True)
         (folder / "x").write_bytes(b"x" * 500)
@@ -122,18 +120,18 @@ def test_a_run_keeps_itself_within_the_limit_by_the_oldest_runs_and_releases_fir
     for number in (1, 2, 3, 4):
         store.push(past.workspace / "push", "shelf", make_candidate(tmp_path / str(number), str(number)))
     push, size = str(past.workspace / "push"), measure_size(past.workspace)
-    assert gc.keep_within(past.workspace, (size + 1) / 1e9, push) == [] and ids(past) == [1, 2, 3, 4]
-    # A little less: one run goes, and the release that three runs back is not.
-    assert gc.keep_within(past.workspace, (size - 5000) / 1e9, push) == [] and ids(past) == [2, 3, 4]
+    assert gc.keep_within(past.workspace, (size + 1) / 1e9, push) == [] and list_numbers(past) == [1, 2, 3, 4]
+    # With a little less, the oldest run and the oldest release go.
+    assert gc.keep_within(past.workspace, (size - 5000) / 1e9, push) == [] and list_numbers(past) == [2, 3, 4]
     assert [release.version for release in store.releases(push, "shelf")] == [2, 3, 4]
     (tmp_path / "link").symlink_to(past.workspace)
     (warning,) = gc.keep_within(tmp_path / "link", 1e-6, push)
-    assert "workspace.max_gb is 1e-06" in warning and ids(past) == [4]
+    assert "workspace.max_gb is 1e-06" in warning and list_numbers(past) == [4]
     assert [release.version for release in store.releases(push, "shelf")] == [3, 4]
     assert store.verify(push, "shelf") == []
 
 
-def test_what_is_kept_of_spans_stays_with_its_model_and_goes_last_where_room_is_short(past):
+def test_cached_spans_stay_with_their_model_and_go_last_where_room_is_short(past):
     ours, gone = (past.workspace / "spans" / model / "span-00001-0" for model in ("shelf", "gone"))
     for folder in (ours, gone):
         folder.mkdir(parents=True)
@@ -141,26 +139,26 @@ def test_what_is_kept_of_spans_stays_with_its_model_and_goes_last_where_room_is_
     assert gc.collect(past.workspace, past.push, 4).leftovers.keys() == {gone.parent}
     assert ours.exists() and not gone.exists()
     gc.keep_within(past.workspace, (measure_size(past.workspace) - 1) / 1e9, past.push)
-    assert ours.exists() and len(ids(past)) < 4
+    assert ours.exists() and len(list_numbers(past)) < 4
     gc.keep_within(past.workspace, 1e-6, past.push)
-    assert not ours.exists() and ids(past) == [4]
+    assert not ours.exists() and list_numbers(past) == [4]
 
 
 def test_another_version_of_ml_metadata_is_left_alone(past):
     import sqlite3
 
-    with sqlite3.connect(past.workspace / "metadata.sqlite") as rows_of:
-        rows_of.execute("UPDATE MLMDEnv SET schema_version = 11")
+    with sqlite3.connect(past.workspace / "metadata.sqlite") as database:
+        database.execute("UPDATE MLMDEnv SET schema_version = 11")
     with pytest.raises(Exception, match="has schema 11 of ML Metadata"):
         gc.collect(past.workspace, past.push, 1, dry_run=True)
 
 
 @pytest.mark.e2e
-def test_killed_at_any_file_operation_the_next_gc_ends_where_an_undisturbed_one_does(tmp_path):
+def test_a_gc_after_one_that_was_killed_at_any_file_operation_ends_like_an_undisturbed_one(tmp_path):
     past = PastRuns(tmp_path / "workspace")
     for number in (1, 2):
         past.add(number, {"Schema": "s", "Trainer": f"week {number}"})
     shutil.copytree(past.workspace, tmp_path / "base")
-    done = python("-m", "tests.runners.local.kill_gc_at_every_step", past.workspace)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 20
+    result = python("-m", "tests.runners.local.kill_gc_at_every_step", past.workspace)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) > 20

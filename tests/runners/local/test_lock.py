@@ -27,8 +27,8 @@ with hold(Path(sys.argv[1])) as lock:
 
 
 @contextmanager
-def holding(workspace, *options):
-    """A process that holds a workspace; the lines that it prints before."""
+def hold_in_process(workspace, *options):
+    """Holds a workspace in another process; yields the process and the lines that it prints before."""
     command = [sys.executable, "-c", HOLD, str(workspace), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
@@ -37,18 +37,18 @@ def holding(workspace, *options):
             process.kill()
 
 
-def test_a_second_process_is_refused_and_told_who_holds_the_workspace_until_that_one_is_killed(tmp_path):
-    with holding(tmp_path) as (first, _):
-        with pytest.raises(WorkspaceLocked) as refused, hold(tmp_path):
+def test_a_second_process_is_refused_with_the_name_of_the_first_until_that_is_killed(tmp_path):
+    with hold_in_process(tmp_path) as (first, _):
+        with pytest.raises(WorkspaceLocked) as caught, hold(tmp_path):
             pass
-        assert refused.value.exit_code == 5
-        assert f"run 20261005-091233, process {first.pid} on " in refused.value.found
+        assert caught.value.exit_code == 5
+        assert f"run 20261005-091233, process {first.pid} on " in caught.value.found
     with hold(tmp_path) as lock:
         assert lock.descriptor > 0
 
 
 def test_a_child_that_inherited_the_lock_keeps_it_when_its_parent_is_killed(tmp_path):
-    with holding(tmp_path, "child") as (_, [child]):
+    with hold_in_process(tmp_path, "child") as (_, [child]):
         pass
     try:
         with pytest.raises(WorkspaceLocked), hold(tmp_path):
@@ -69,11 +69,11 @@ def test_the_note_of_an_earlier_holder_does_not_outlive_it(tmp_path):
 def test_a_workspace_that_is_a_file_is_refused_in_three_parts(tmp_path):
     (tmp_path / "workspace").write_text("")
 
-    with pytest.raises(EdgelineError) as refused, hold(tmp_path / "workspace"):
+    with pytest.raises(EdgelineError) as caught, hold(tmp_path / "workspace"):
         pass
 
-    assert "cannot be written to" in refused.value.found
-    assert refused.value.why and "--workspace" in refused.value.do
+    assert "cannot be written to" in caught.value.found
+    assert caught.value.why and "--workspace" in caught.value.do
 
 
 def test_a_mount_without_locks_is_refused_in_three_parts(tmp_path, monkeypatch):
@@ -82,8 +82,8 @@ def test_a_mount_without_locks_is_refused_in_three_parts(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", refuse)
 
-    with pytest.raises(EdgelineError) as refused, hold(tmp_path):
+    with pytest.raises(EdgelineError) as caught, hold(tmp_path):
         pass
 
-    assert "cannot be locked (No locks available)" in refused.value.found
-    assert "network mounts" in refused.value.why and "--workspace" in refused.value.do
+    assert "cannot be locked (No locks available)" in caught.value.found
+    assert "network mounts" in caught.value.why and "--workspace" in caught.value.do

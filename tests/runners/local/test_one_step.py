@@ -33,7 +33,7 @@ def finish_with(workspace, *steps):
         ("DataGate", "latest", "DataGate does not run again by itself.*DataValidator"),
     ],
 )
-def test_what_cannot_run_again_is_refused_by_name(workspace, step, run, problem):
+def test_a_step_that_cannot_run_again_is_refused_by_name(workspace, step, run, problem):
     finish_with(workspace, *map(Step, ("Schema", "DataGate", "Trainer", "Pusher")))
 
     with pytest.raises(UsageError, match=problem):
@@ -67,8 +67,8 @@ def test_a_step_whose_inputs_were_never_made_is_refused(workspace):
 
 def test_a_step_whose_inputs_were_removed_is_refused(workspace):
     folder, run = find_run(workspace, "latest")
-    gone = (replace(each, uri=each.uri.replace("workspace", "workspace/gone")) for each in run.artifacts)
-    folder.write(replace(run, artifacts=tuple(gone)))
+    artifacts = (replace(each, uri=each.uri.replace("workspace", "workspace/gone")) for each in run.artifacts)
+    folder.write(replace(run, artifacts=tuple(artifacts)))
 
     with pytest.raises(UsageError, match=r"of Schema in run 20260001-120000 is gone: "):
         run_step(StepOptions("Trainer", "latest", workspace))

@@ -20,7 +20,7 @@ EACH_RUN = {step for step, info in STEPS.items() if info.each_run}
 
 @pytest.fixture
 def done(tmp_path, make_run):
-    """A run whose steps are all done, with what they left."""
+    """A run whose steps are all done, with their outputs."""
     inputs = {name: value for name, value in INPUTS.items() if name != "data"}
     run = make_run(
         outcome="pushed",
@@ -32,17 +32,17 @@ def done(tmp_path, make_run):
     folder = write_run(tmp_path, run)
     CODE.write(folder.path, CODES)
     for step in STEPS:
-        left = tmp_path / "artifacts" / step
-        left.mkdir(parents=True)
-        run = record_output(folder, step, "output", left)
+        output = tmp_path / "artifacts" / step
+        output.mkdir(parents=True)
+        run = record_output(folder, step, "output", output)
     return folder, run
 
 
-def running(plan):
+def list_running(plan):
     return {step.name for step in plan if not step.cached} - EACH_RUN
 
 
-def why(plan, name):
+def get_reason(plan, name):
     return next(step.why for step in plan if step.name == name)
 
 
@@ -51,29 +51,29 @@ def test_before_the_first_run_every_step_runs():
 
     assert [step.name for step in plan] == list(select_steps(False, {}))
     assert not any(step.cached for step in plan)
-    assert why(plan, "ExampleGen") == ("it has not run yet",)
+    assert get_reason(plan, "ExampleGen") == ("it has not run yet",)
 
 
-def test_where_nothing_changed_only_what_each_run_does_runs(done):
+def test_without_a_change_only_the_steps_of_each_run_run(done):
     plan = make_plan(NOW, [done])
 
-    assert running(plan) == set()
-    assert why(plan, "Pusher") == ("it runs every time",)
+    assert list_running(plan) == set()
+    assert get_reason(plan, "Pusher") == ("it runs every time",)
 
 
 def test_another_setting_runs_the_steps_that_have_it_and_those_after_them(done):
     plan = make_plan(replace(NOW, settings={**FLAT, "trainer.epochs": "5"}), [done])
 
-    assert running(plan) == {"Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
-    assert why(plan, "Trainer") == ("trainer.epochs 3 -> 5",)
-    assert why(plan, "EdgeValidator") == ("after Trainer, EdgeConverter",)
+    assert list_running(plan) == {"Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
+    assert get_reason(plan, "Trainer") == ("trainer.epochs 3 -> 5",)
+    assert get_reason(plan, "EdgeValidator") == ("after Trainer, EdgeConverter",)
 
 
 @pytest.mark.parametrize(
     "part",
     [{"feeds": {"Tuner.examples": "out"}}, {"before": ["Tuner"]}, {"inputs": {"x": "Tuner.tuner_results"}}],
 )
-def test_a_recorded_step_of_ones_own_that_named_a_step_that_was_not_there_leaves_the_plan_whole(done, part):
+def test_a_recorded_step_of_ones_own_with_a_step_that_was_not_there_leaves_the_plan_whole(done, part):
     folder, run = done
     own = {"Own": {"component": "a.B", "inputs": {}, "feeds": {}, "before": [], **part}}
 
@@ -83,57 +83,57 @@ def test_a_recorded_step_of_ones_own_that_named_a_step_that_was_not_there_leaves
 
 
 def test_another_flag_of_beam_runs_the_steps_on_beam_and_another_schema_the_statistics_too(done):
-    beam = make_plan(replace(NOW, settings={**FLAT, "beam.flags": '["--x"]'}), [done])
-    schema = make_plan(replace(NOW, inputs={**NOW.inputs, "schema": "another"}), [done])
+    beam = list_running(make_plan(replace(NOW, settings={**FLAT, "beam.flags": '["--x"]'}), [done]))
+    schema = list_running(make_plan(replace(NOW, inputs={**NOW.inputs, "schema": "another"}), [done]))
 
-    assert {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"} <= running(beam)
-    assert {"ImportSchemaGen", "StatisticsGen"} <= running(schema) and "ExampleGen" not in running(schema)
+    assert {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"} <= beam
+    assert {"ImportSchemaGen", "StatisticsGen"} <= schema and "ExampleGen" not in schema
 
 
-def test_a_search_that_is_asked_for_runs_before_the_trainer_and_one_that_is_not_is_told(done):
+def test_a_search_runs_before_the_trainer_and_its_removal_is_a_reason_to_train(done):
     searching = {**FLAT, "tune.max_trials": "8"}
     plan = make_plan(replace(NOW, settings=searching), [done])
 
-    assert running(plan) == {"Tuner", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
-    assert why(plan, "Tuner") == ("it has not run yet",)
-    assert why(plan, "Trainer") == ("after Tuner",)
+    assert list_running(plan) == {"Tuner", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
+    assert get_reason(plan, "Tuner") == ("it has not run yet",)
+    assert get_reason(plan, "Trainer") == ("after Tuner",)
 
     folder, run = done
-    folder_of_search = (folder, replace(run, settings={**SETTINGS, "tune": {"max_trials": 8}}))
-    assert why(make_plan(NOW, [folder_of_search]), "Trainer") == ("Tuner no longer runs",)
-    assert running(make_plan(replace(NOW, settings=searching), [folder_of_search])) == set()
+    search_run = (folder, replace(run, settings={**SETTINGS, "tune": {"max_trials": 8}}))
+    assert get_reason(make_plan(NOW, [search_run]), "Trainer") == ("Tuner no longer runs",)
+    assert list_running(make_plan(replace(NOW, settings=searching), [search_run])) == set()
 
 
 def test_new_photos_run_all_but_the_import_of_the_schema(done):
     plan = make_plan(replace(NOW, inputs={**INPUTS, "window": "b"}), [done])
 
     assert {step.name for step in plan if step.cached} == {"ImportSchemaGen"}
-    assert why(plan, "ExampleGen") == ("the data of the window changed",)
+    assert get_reason(plan, "ExampleGen") == ("the data of the window changed",)
 
 
-def test_an_edit_names_the_file_and_runs_only_what_runs_it(done):
+def test_an_edit_is_named_and_runs_only_the_steps_with_that_code(done):
     edited = {**CODES, "EdgeValidator": {"code_of.EdgeValidator": "b"}}
     plan = make_plan(replace(NOW, code=edited), [done])
 
-    assert running(plan) == {"EdgeValidator"}
-    assert why(plan, "EdgeValidator") == ("code of code_of.EdgeValidator changed",)
+    assert list_running(plan) == {"EdgeValidator"}
+    assert get_reason(plan, "EdgeValidator") == ("code of code_of.EdgeValidator changed",)
 
 
-def test_what_an_earlier_run_than_the_last_did_is_taken_from_the_cache(done, tmp_path):
+def test_outputs_of_a_run_before_the_last_are_taken_from_the_cache(done, tmp_path):
     other = replace(done[1], id="20261006-091233", settings={**SETTINGS, "seed": 21})
     folder = write_run(tmp_path, other)
     CODE.write(folder.path, CODES)
 
-    assert running(make_plan(NOW, [done, (folder, other)])) == set()
+    assert list_running(make_plan(NOW, [done, (folder, other)])) == set()
 
 
-def test_a_step_whose_output_is_gone_runs_and_so_does_what_reads_it(done, tmp_path):
+def test_a_step_whose_output_is_gone_runs_and_so_do_its_readers(done, tmp_path):
     (tmp_path / "artifacts" / "Trainer").rmdir()
 
     plan = make_plan(NOW, [done])
 
-    assert running(plan) == {"Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
-    assert why(plan, "Trainer") == ("its outputs are gone or damaged",)
+    assert list_running(plan) == {"Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
+    assert get_reason(plan, "Trainer") == ("its outputs are gone or damaged",)
 
 
 def test_a_step_whose_output_lost_bytes_runs_as_the_run_that_discards_it_does(done, tmp_path):
@@ -141,9 +141,9 @@ def test_a_step_whose_output_lost_bytes_runs_as_the_run_that_discards_it_does(do
     file = tmp_path / "artifacts" / "Trainer" / "weights"
     file.write_text("whole")
     run = record_output(folder, "Trainer", "model", file.parent, {"weights": 5})
-    assert running(make_plan(NOW, [(folder, run)])) == set()
+    assert list_running(make_plan(NOW, [(folder, run)])) == set()
     file.write_text("cut")
-    assert "Trainer" in running(make_plan(NOW, [(folder, run)]))
+    assert "Trainer" in list_running(make_plan(NOW, [(folder, run)]))
 
 
 def test_a_step_that_did_not_get_done_runs(done):
@@ -152,5 +152,5 @@ def test_a_step_that_did_not_get_done_runs(done):
 
     plan = make_plan(NOW, [(folder, replace(run, steps=steps))])
 
-    assert running(plan) == {"EdgeConverter", "EdgeValidator"}
-    assert why(plan, "EdgeConverter") == ("it has not run yet",)
+    assert list_running(plan) == {"EdgeConverter", "EdgeValidator"}
+    assert get_reason(plan, "EdgeConverter") == ("it has not run yet",)

@@ -1,4 +1,4 @@
-"""Places where no run can work, or only its mirror cannot, and runs that exclude what they refused."""
+"""Places where a run or its mirror cannot work, and runs that exclude the spans that they refused."""
 
 import errno
 import os
@@ -42,14 +42,14 @@ def options(tmp_path, monkeypatch):
 def test_a_run_goes_on_without_a_mirror_where_that_cannot_write(options, capsys):
     options.workspace.mkdir()
     (options.workspace / "mlflow").write_text("in the way")
-    began = []
+    runs = []
 
     def start(arguments, *_):
-        began.append(Path(arguments[0]).name)
+        runs.append(Path(arguments[0]).name)
         return subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE, start_new_session=True)
 
     assert run(options, start) == 1
-    assert began == [read_runs(options.workspace)[-1].id]
+    assert runs == [read_runs(options.workspace)[-1].id]
     assert "MLflow lacks this run: File exists: " in capsys.readouterr().out
 
 
@@ -64,18 +64,18 @@ def test_a_run_whose_worker_cannot_be_started_is_recorded_with_the_reason(option
     assert record.changed == ("trainer.epochs",) and record.settings["trainer"]["epochs"] == 3
 
 
-def test_what_alerts_at_the_end_of_a_run_is_of_the_commit_at_its_beginning(options, monkeypatch):
-    imported, end = [], time.monotonic() + 10
+def test_the_code_of_alerts_is_imported_at_the_beginning_of_a_run(options, monkeypatch):
+    modules, end = [], time.monotonic() + 10
 
     def start(*_):
-        while "edgeline.alerts.telling" not in imported and time.monotonic() < end:
+        while "edgeline.alerts.telling" not in modules and time.monotonic() < end:
             time.sleep(0.01)
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr("runners.local.run.import_module", imported.append)
+    monkeypatch.setattr("runners.local.run.import_module", modules.append)
     named = NamedSettings("shelf", None, ("registry.enabled=false",))
     assert run(replace(options, named=named), start) == 1
-    assert "edgeline.alerts.telling" in imported
+    assert "edgeline.alerts.telling" in modules
 
 
 @pytest.mark.parametrize("outcome", ["refused", "held"])
@@ -93,14 +93,14 @@ def test_each_span_that_a_run_excludes_has_the_reason_that_names_it(tmp_path, ou
         blamed_spans=tuple(spans[1:]),
     )
     gate = SimpleNamespace(exclude_refused=True)
-    own = SimpleNamespace(settings=SimpleNamespace(gate=gate), console=Console(stderr=True))
-    assert _Session._exclude_refused(own, record)
-    found = {name: each.reason for name, each in find_excluded_spans(tmp_path).items()}
-    assert found == {spans[1]: f"Run r: {reasons[0]}", spans[2]: f"Run r: {reasons[1]}"}
+    session = SimpleNamespace(settings=SimpleNamespace(gate=gate), console=Console(stderr=True))
+    assert _Session._exclude_refused(session, record)
+    reasons_by_span = {name: each.reason for name, each in find_excluded_spans(tmp_path).items()}
+    assert reasons_by_span == {spans[1]: f"Run r: {reasons[0]}", spans[2]: f"Run r: {reasons[1]}"}
 
 
-def refuse(*spans):
-    """A worker that refuses these spans."""
+def make_start(*spans):
+    """Returns the start of a worker that refuses these spans."""
 
     def start(arguments, *_):
         EventWriter(RunFolder(Path(arguments[0])).events)(Failed(Problem("Bad.", spans=spans, exit_code=4)))
@@ -120,21 +120,21 @@ def test_an_exclusion_that_fails_after_another_one_does_not_deny_that(options, m
 
     monkeypatch.setattr(exclusions, "append_entries", append)
     named = NamedSettings("shelf", None, ("gate.exclude_refused=true", "registry.enabled=false"))
-    assert run(replace(options, named=named), refuse(*blamed[:2])) == 4
+    assert run(replace(options, named=named), make_start(*blamed[:2])) == 4
     assert [each.span for each in read_decisions(options.data)] == ["span-00001"]
     output = capsys.readouterr().out
     assert "span-00001 is excluded" in output and "No other span was excluded: The disk is full." in output
 
 
-def test_a_mirror_is_told_once_after_the_run_that_goes_on_without_a_span(options, monkeypatch):
+def test_a_mirror_is_updated_once_after_the_run_that_goes_on_without_a_span(options, monkeypatch):
     newest = add_week(options.data).name
     (options.data / "span-00001" / "labels.csv").write_text("photo,label\n")
-    told = []
+    counts = []
     monkeypatch.setattr(updates, "start", lambda *_, wait: "mirror")
     monkeypatch.setattr(
-        updates, "finish", lambda process, workspace: told.append(len(read_runs(workspace))) or ""
+        updates, "finish", lambda process, workspace: counts.append(len(read_runs(workspace))) or ""
     )
     named = NamedSettings("shelf", None, ("gate.exclude_refused=true", "data.window=1"))
-    assert run(replace(options, named=named), refuse(newest)) == 4
-    assert told == [2]
+    assert run(replace(options, named=named), make_start(newest)) == 4
+    assert counts == [2]
     assert all("kubeflow" not in each.settings for each in read_runs(options.workspace))

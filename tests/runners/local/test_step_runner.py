@@ -7,7 +7,7 @@ from edgeline.failures import describe
 from edgeline.records.events import Planned
 from runners.local.step_runner import StepRunner
 
-# A module of its own, since TFX imports executors by name.
+# It is a module of its own, since TFX imports executors by name.
 NODES = """
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -27,7 +27,7 @@ def Judge(schema: InputArtifact[Schema], model: OutputArtifact[Model]):
 
 
 def run(name, folder):
-    # The test's own folder is on the path by now.
+    # The folder of the test is on the path by now.
     from nodes import Judge, Write
 
     events = []
@@ -38,23 +38,23 @@ def run(name, folder):
         "drill", f"{folder}/artifacts", metadata, components=[write, judge], enable_cache=True
     )
     runner = StepRunner(name, events.append, folder / "checkpoints")
-    with pytest.raises(Exception) as raised:
+    with pytest.raises(Exception) as caught:
         runner.run(pipeline)
-    return events, describe(raised.value, runner.step)
+    return events, describe(caught.value, runner.step)
 
 
 @pytest.mark.e2e
-def test_steps_are_told_as_they_run_with_their_outputs_and_the_parts_of_an_error(tmp_path, monkeypatch):
+def test_steps_are_reported_as_they_run_with_their_outputs_and_the_parts_of_an_error(tmp_path, monkeypatch):
     (tmp_path / "nodes.py").write_text(NODES)
     monkeypatch.syspath_prepend(tmp_path)
     (planned, *first), problem = run("one", tmp_path)
     second, _ = run("two", tmp_path)
 
     assert planned == Planned(("Write", "Judge"))
-    for events, write in ((first, "done"), (second[1:], "cached")):
+    for events, state in ((first, "done"), (second[1:], "cached")):
         states = [(event.step.name, event.step.state) for event in events]
-        assert states == [("Write", "running"), ("Write", write), ("Judge", "running"), ("Judge", "held")]
-    (written,) = first[1].artifacts
-    assert (written.step, written.output, written.files) == ("Write", "schema", {"schema.pbtxt": 3})
+        assert states == [("Write", "running"), ("Write", state), ("Judge", "running"), ("Judge", "held")]
+    (artifact,) = first[1].artifacts
+    assert (artifact.step, artifact.output, artifact.files) == ("Write", "schema", {"schema.pbtxt": 3})
     assert second[2].artifacts == first[1].artifacts
     assert problem == Problem("It is bad.", "Bad is not good.", "Fix it.", exit_code=3)

@@ -1,4 +1,4 @@
-"""The end of the worker's process, before it imports TFX; tests/e2e has the whole DAG."""
+"""Leftovers of the worker's process, which ends before TFX here; tests/e2e has the whole DAG."""
 
 import os
 import subprocess
@@ -16,8 +16,8 @@ from runners.local.worker_link import run_worker
 from runners.shared.inputs import ROOT
 from tests.outputs import write_run
 
-# Run by Python in each process before all else: the worker leaves a file, and ends as the test wants it to.
-LEAVES_A_FILE = """\
+# Python runs this first in each process: the worker leaves a file, and ends as the test sets it.
+WORKER = """\
 import os, sys, tempfile
 if "runners.local.worker" in sys.orig_argv:
     place = os.path.join(tempfile.gettempdir(), "__autograph_generated_file.py")
@@ -46,7 +46,7 @@ with hold(folder.path.parent.parent) as lock:
 
 @pytest.fixture
 def start(tmp_path, make_run, monkeypatch):
-    """Prepares a run whose worker ends in one of those ways; returns its folder and the temporary folder."""
+    """A function that prepares a run whose worker ends in one of those ways, and the temporary folder."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
@@ -54,8 +54,8 @@ def start(tmp_path, make_run, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     def prepare(name, end):
-        (tmp_path / "sitecustomize.py").write_text(LEAVES_A_FILE.format(end=ENDS[end]))
-        # Deeper than a socket's path may be long.
+        (tmp_path / "sitecustomize.py").write_text(WORKER.format(end=ENDS[end]))
+        # Longer than the path of a socket may be.
         return write_run(tmp_path / ("a" * 100), make_run(id=name, workload_source="no-such-workload"))
 
     return prepare, temporary
@@ -67,21 +67,21 @@ def link(folder):
 
 
 @pytest.mark.parametrize(
-    ("end", "found"), [("fails", "no-such-workload"), ("exits", "exit code 7"), ("is killed", "SIGKILL")]
+    ("end", "message"), [("fails", "no-such-workload"), ("exits", "exit code 7"), ("is killed", "SIGKILL")]
 )
-def test_a_run_leaves_nothing_in_the_temporary_folder_however_its_worker_ends(start, end, found):
+def test_a_run_leaves_nothing_in_the_temporary_folder_however_its_worker_ends(start, end, message):
     prepare, temporary = start
     folder = prepare("20261005-091233", end)
 
-    assert found in link(folder).found
+    assert message in link(folder).found
     place = Path(next(line for line in folder.log.read_text().splitlines() if line.startswith("left"))[5:])
     assert temporary in place.parents
-    # A socket in it has a path that the system takes.
+    # The path of a socket in it is short enough.
     assert len(str(place.parent.relative_to(temporary))) < 48
     assert list(temporary.iterdir()) == []
 
 
-def test_folders_of_pythonpath_are_those_of_the_folder_in_which_the_run_was_started(
+def test_folders_of_pythonpath_are_relative_to_the_folder_in_which_the_run_was_started(
     start, tmp_path, monkeypatch
 ):
     prepare, _ = start
@@ -94,13 +94,13 @@ def test_folders_of_pythonpath_are_those_of_the_folder_in_which_the_run_was_star
     assert "exit code 7" in link(folder).found
 
 
-def test_a_thread_that_is_not_the_main_one_runs_a_worker_too(start):
+def test_another_thread_than_the_main_one_runs_a_worker_too(start):
     prepare, _ = start
     with ThreadPoolExecutor() as threads:
         assert "exit code 7" in threads.submit(link, prepare("20261005-091233", "exits")).result().found
 
 
-def test_what_a_killed_parent_left_is_removed_by_the_next_run_of_its_workspace_alone(start):
+def test_leftovers_of_a_killed_parent_are_removed_by_the_next_run_of_its_workspace_alone(start):
     prepare, temporary = start
     folder = prepare("20261005-091233", "waits for its parent")
     (temporary / "edgeline-1-2-of-another").mkdir()

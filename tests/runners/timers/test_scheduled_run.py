@@ -32,7 +32,7 @@ def test_the_shell_starts_the_command_word_by_word_in_its_folder(run, more, fold
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert json.loads((run.folder / "called.json").read_text()) == [str(run.folder), [*run.command[1:]]]
-    assert locate_log(run).read_text() == "said by the run\n"
+    assert locate_log(run).read_text() == "printed by the run\n"
 
 
 def test_a_run_that_does_not_end_well_says_so_to_cron_and_a_good_one_says_nothing(run):
@@ -41,7 +41,7 @@ def test_a_run_that_does_not_end_well_says_so_to_cron_and_a_good_one_says_nothin
         ["/bin/sh", "-c", shell_command(run)], env=environment, capture_output=True, text=True
     )
 
-    assert ended.stdout == "said by the run\n"
+    assert ended.stdout == "printed by the run\n"
 
 
 @pytest.mark.parametrize("code", ["0", "4"])
@@ -53,7 +53,7 @@ def test_who_is_to_be_told_is_told_however_the_run_ended(run, code):
     ended = subprocess.run(["/bin/sh", "-c", command], env=environment, capture_output=True, text=True)
 
     assert (run.folder / "told.json").is_file()
-    assert ended.stdout == ("said by the run\n" if code == "4" else "")
+    assert ended.stdout == ("printed by the run\n" if code == "4" else "")
 
 
 def test_a_run_that_the_next_one_meets_says_its_end_whole(run):
