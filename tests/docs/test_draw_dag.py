@@ -1,4 +1,4 @@
-"""The picture of the DAG is drawn from the code, and is the one that README and docs show."""
+"""The picture of the DAG in README and docs, which is drawn from the code."""
 
 import pytest
 
@@ -14,10 +14,10 @@ def test_the_picture_in_the_repository_is_that_of_the_code(waits):
     assert PICTURE.read_text(encoding="utf-8") == draw(waits), "Draw it again: python -m docs.draw_dag"
 
 
-def test_along_the_arrows_each_step_waits_for_all_that_it_waits_for(waits):
+def test_the_arrows_reach_each_step_from_all_the_steps_it_waits_for(waits):
     arrows = find_arrows(waits)
-    drawn = {step: frozenset(before for before, to in arrows if to == step) for step in waits}
-    assert {step: find_all_before(drawn, step) for step in waits} == {
+    direct = {step: frozenset(before for before, to in arrows if to == step) for step in waits}
+    assert {step: find_all_before(direct, step) for step in waits} == {
         step: find_all_before(waits, step) for step in waits
     }
     assert set(PLACES) == set(waits)

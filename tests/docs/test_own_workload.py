@@ -1,4 +1,4 @@
-"""The source on the page of a workload of one's own, which people copy, on lines as they come."""
+"""The data source on the page of a custom workload, which people copy, with broken lines."""
 
 import importlib
 import json
@@ -47,15 +47,15 @@ def gestures(tmp_path_factory):
         yield importlib.import_module("gestures_data").Gestures(("tap", "shake"))
 
 
-def read(gestures, folder, *lines):
+def read_rows(gestures, folder, *lines):
     (folder / "gestures.jsonl").write_bytes(b"\n".join((*lines, json.dumps(GOOD).encode())) + b"\n")
     span = Span(1, folder)
     return span, list(gestures.rows(span))
 
 
 @pytest.mark.parametrize("line", BROKEN, ids=lambda line: line[:60].decode(errors="replace"))
-def test_a_line_that_cannot_be_trained_on_is_quarantined_and_the_next_is_read(gestures, tmp_path, line):
-    span, (rejected, row) = read(gestures, tmp_path, line)
+def test_a_broken_line_is_quarantined_and_the_next_is_read(gestures, tmp_path, line):
+    span, (rejected, row) = read_rows(gestures, tmp_path, line)
 
     assert isinstance(rejected, Rejected) and rejected.reason == "broken-line"
     assert (row.id, row.label, row.group) == ("gestures.jsonl:2", "tap", "d-01")
@@ -66,7 +66,7 @@ def test_a_line_that_cannot_be_trained_on_is_quarantined_and_the_next_is_read(ge
     ("part", "reason"), [({"label": "knock"}, "unknown-label"), ({"samples": [1]}, "wrong-length")]
 )
 def test_a_row_that_is_no_example_is_rejected_with_its_reason(gestures, tmp_path, part, reason):
-    span, (row, _) = read(gestures, tmp_path, json.dumps({**GOOD, **part}).encode())
+    span, (row, _) = read_rows(gestures, tmp_path, json.dumps({**GOOD, **part}).encode())
 
     with pytest.raises(RowRejected, match=reason):
         gestures.example(span, row)

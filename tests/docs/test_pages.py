@@ -1,4 +1,4 @@
-"""The documentation: it is built without a warning, needs no network, and names what the code has."""
+"""The documentation: it is built without a warning, needs no network, and matches the code."""
 
 import ast
 import re
@@ -27,12 +27,12 @@ def name(path):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The built pages; a link or an anchor that leads nowhere fails the build."""
+    """Builds the pages; a link or an anchor that leads nowhere fails the build."""
     folder = tmp_path_factory.mktemp("site")
     # With --quiet, MkDocs does not count warnings.
     command = (sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder))
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
     return folder
 
 
@@ -72,16 +72,16 @@ def test_links_outside_of_docs_lead_somewhere(page):
             assert anchor in {slugify(heading, "-") for heading in headings}, link
 
 
-def test_each_setting_that_a_page_names_is_one():
+def test_each_setting_on_a_page_exists():
     named = re.compile(rf"(?:`|--set '?)((?:{'|'.join(GROUPS)})\.(?!py`|sig`|pub\.)[a-z_]+)(?=[`=.{{])")
-    found = {
+    names = {
         (name(page), match) for page in PAGES for match in named.findall(page.read_text(encoding="utf-8"))
     }
-    assert len(found) > 50
-    assert not sorted(each for each in found if each[1] not in SETTINGS)
+    assert len(names) > 50
+    assert not sorted(each for each in names if each[1] not in SETTINGS)
 
 
-def test_each_target_of_make_that_a_page_names_is_one():
+def test_each_target_of_make_on_a_page_exists():
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     for page in PAGES:
         assert set(re.findall(r"(?:^    |`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.M)) <= {
@@ -90,7 +90,7 @@ def test_each_target_of_make_that_a_page_names_is_one():
 
 
 def find_private_names():
-    """Returns each private name that we take from others, with the file: those that none of our own has."""
+    """Returns the private names of libraries that the code uses, each with its file."""
     rooms = ("components", "data", "edgeline", "pipeline", "runners", "trainer_module")
     trees = {
         path: ast.parse(path.read_text("utf-8")) for room in rooms for path in (ROOT / room).rglob("*.py")
@@ -110,7 +110,7 @@ def find_private_names():
     }
 
 
-def test_the_list_of_private_functions_of_libraries_is_that_of_the_code():
+def test_the_page_lists_the_private_functions_of_libraries_that_the_code_uses():
     page = (ROOT / "docs" / "building.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(_\w+)` \| [\w-]+ \| `(\S+)` \| `(\S+)` \|$", page, re.MULTILINE)
     assert {(private, path) for private, path, _ in rows} == find_private_names()

@@ -18,7 +18,7 @@ ROOMS = ("runners", "pipeline", "components", "trainer_module", "data", "edgelin
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
-def test_a_lock_pins_every_package_with_hashes_and_names_no_index_and_no_path(lock):
+def test_a_lock_pins_every_package_with_hashes_and_has_no_index_and_no_path(lock):
     text = re.sub(r"(?m)^\s*#.*\n", "", lock.read_text())
     for requirement in re.sub(r"\\\n", "", text).splitlines():
         assert re.match(r"[a-z0-9-]+==[\w.]+( ; [^#]+?)?(\s+--hash=sha256:[0-9a-f]{64})+$", requirement)
@@ -43,19 +43,19 @@ def test_make_lock_resolves_every_set_of_requirements_with_the_pinned_uv(tmp_pat
     environ = {**os.environ, "PATH": f"{tmp_path / 'tools'}:{os.environ['PATH']}"}
     subprocess.run(["make", "lock", f"PYTHON={sys.executable}"], cwd=tmp_path, env=environ, check=True)
     sets = {path.stem for path in (ROOT / "requirements").glob("*.in")} - {"tools"}
-    written = re.findall(
+    outputs = re.findall(
         r"pip compile .* --output-file requirements/(\S+)\.txt", (tmp_path / "calls").read_text()
     )
-    assert sorted(written) == sorted(sets)
+    assert sorted(outputs) == sorted(sets)
 
 
-@pytest.mark.skipif(not sys.prefix.startswith(str(ROOT)), reason="is about the project's own environment")
-def test_every_room_is_imported_from_the_checkout_wherever_one_stands(tmp_path):
-    question = f"import importlib.util as u\nfor room in {ROOMS!r}: print(u.find_spec(room).origin)"
-    answer = subprocess.run(
-        [sys.executable, "-c", question], cwd=tmp_path, capture_output=True, text=True, check=True
+@pytest.mark.skipif(not sys.prefix.startswith(str(ROOT)), reason="tests the project's own environment")
+def test_every_room_is_imported_from_the_checkout_in_any_working_folder(tmp_path):
+    code = f"import importlib.util as u\nfor room in {ROOMS!r}: print(u.find_spec(room).origin)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert all(line.startswith(f"{ROOT}/") for line in answer.stdout.splitlines()), answer.stdout
-    # A finder hook would cost each start some 20 ms; a path costs none.
+    assert all(line.startswith(f"{ROOT}/") for line in result.stdout.splitlines()), result.stdout
+    # A finder hook would add about 20 ms to each start; a path adds nothing.
     assert "__editable___edgeline" not in " ".join(sys.modules)
     assert importlib.metadata.version("edgeline")

@@ -9,8 +9,8 @@ import pytest
 from deploy.environment.__main__ import ROOT, STAMP, add_extra, is_current, name_extra, set_up
 from deploy.environment.stacks import Machine, SetupError, detect_machine
 
-# Notes each call, and makes what the real one would: where `slow` is, slowly enough for a second set-up to
-# come in between.
+# Records each call and creates the files of the real uv. If the file `slow` exists, it is slow enough for a
+# second set-up to start meanwhile.
 UV = """#!/bin/sh
 [ "$1" = --quiet ] && shift
 case "$1 $2" in
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def root(tmp_path):
-    """A checkout, with what makes an environment on PATH."""
+    """Writes a checkout, and the tools that create an environment."""
     root = tmp_path / "checkout"
     (root / "requirements").mkdir(parents=True)
     write_locks(root, "tfx\n")
@@ -54,10 +54,10 @@ def environ(root):
 
 
 @pytest.fixture
-def finished(root, environ):
-    """A checkout with an environment that is whole."""
+def checkout(root, environ):
+    """Sets up an environment in the checkout."""
     set_up(root, environ)
-    calls(root)
+    read_calls(root)
     return root
 
 
@@ -66,11 +66,12 @@ def write_locks(root: Path, text: str) -> None:
         (root / "requirements" / f"{name}.txt").write_text(text)
 
 
-def calls(root: Path) -> list[str]:
+def read_calls(root: Path) -> list[str]:
+    """Returns the calls of uv since the last reading."""
     file = root / "calls"
-    made = file.read_text().splitlines()
+    lines = file.read_text().splitlines()
     file.unlink()
-    return made
+    return lines
 
 
 def start(root: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -82,48 +83,48 @@ def start(root: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:
 
 def test_a_second_set_up_calls_nothing(root, environ, capsys):
     set_up(root, environ)
-    assert calls(root) == FROM_NOTHING
-    assert "packages" in capsys.readouterr().out, "where the time went is printed"
+    assert read_calls(root) == FROM_NOTHING
+    assert "packages" in capsys.readouterr().out, "the time of each part is not printed"
     set_up(root, environ)
     assert not (root / "calls").exists()
 
 
-def test_a_new_lock_is_installed_into_the_environment_that_is_there(finished, environ):
-    write_locks(finished, "tfx\nrich\n")
-    set_up(finished, environ)
-    assert calls(finished) == FROM_NOTHING[1:]
+def test_a_new_lock_is_installed_into_the_existing_environment(checkout, environ):
+    write_locks(checkout, "tfx\nrich\n")
+    set_up(checkout, environ)
+    assert read_calls(checkout) == FROM_NOTHING[1:]
 
 
 @pytest.mark.parametrize("extra", ["words", "cuda"])
-def test_an_extra_that_was_added_stays_when_the_lock_changes(finished, environ, extra):
-    lock = name_extra(extra, json.loads((finished / STAMP).read_text())["stack"])
-    (finished / lock).write_text(
+def test_an_extra_stays_when_the_lock_changes(checkout, environ, extra):
+    lock = name_extra(extra, json.loads((checkout / STAMP).read_text())["stack"])
+    (checkout / lock).write_text(
         "rich==1 \\\n    --hash=sha256:0\nall-vectors==0.1 \\\n    --hash=sha256:0\n"
     )
-    write_locks(finished, "tfx==1\nrich==1\n")
-    set_up(finished, environ)
-    assert extra not in (finished / "synced").read_text()
-    (finished / ".venv/lib/python3.10/site-packages/all_vectors-0.1.dist-info").mkdir()
-    with (finished / lock).open("a") as text:
+    write_locks(checkout, "tfx==1\nrich==1\n")
+    set_up(checkout, environ)
+    assert extra not in (checkout / "synced").read_text()
+    (checkout / ".venv/lib/python3.10/site-packages/all_vectors-0.1.dist-info").mkdir()
+    with (checkout / lock).open("a") as text:
         text.write("more-vectors==0.1 \\\n    --hash=sha256:0\n")
-    write_locks(finished, "rich==1\n")
-    set_up(finished, environ)
-    assert (finished / "synced").read_text().split()[-1] == lock
+    write_locks(checkout, "rich==1\n")
+    set_up(checkout, environ)
+    assert (checkout / "synced").read_text().split()[-1] == lock
 
 
-def test_cusolver_is_also_where_tensorflow_looks_for_it(finished, environ):
-    nvidia = finished / ".venv/lib/python3.10/site-packages/nvidia"
+def test_cusolver_is_linked_where_tensorflow_looks_for_it(checkout, environ):
+    nvidia = checkout / ".venv/lib/python3.10/site-packages/nvidia"
     for name in ("cusolver", "cusparse"):
         (nvidia / name / "lib").mkdir(parents=True)
     (nvidia / "cusolver/lib/libcusolver.so.11").write_text("one")
-    linked = nvidia / "cusparse/lib/libcusolver.so.11"
+    link = nvidia / "cusparse/lib/libcusolver.so.11"
     for _ in range(2):
-        add_extra(finished, environ["PATH"], "cuda")
-        assert linked.read_text() == "one"
-    linked.unlink()
-    write_locks(finished, "tfx\nrich\n")
-    set_up(finished, environ)
-    assert linked.read_text() == "one"
+        add_extra(checkout, environ["PATH"], "cuda")
+        assert link.read_text() == "one"
+    link.unlink()
+    write_locks(checkout, "tfx\nrich\n")
+    set_up(checkout, environ)
+    assert link.read_text() == "one"
 
 
 def test_an_interrupted_set_up_is_made_again_by_the_next(root, environ):
@@ -133,9 +134,9 @@ def test_an_interrupted_set_up_is_made_again_by_the_next(root, environ):
     (root / "fail").unlink()
     half = root / ".venv" / "half"
     half.mkdir()
-    calls(root)
+    read_calls(root)
     set_up(root, environ)
-    assert calls(root) == FROM_NOTHING
+    assert read_calls(root) == FROM_NOTHING
     assert not half.exists()
 
 
@@ -148,24 +149,24 @@ def test_an_environment_on_a_larger_disk_stays_there(root, environ):
     assert (elsewhere / Path(STAMP).name).exists()
 
 
-def test_of_two_set_ups_at_once_one_works_and_the_other_waits(root, environ):
+def test_the_second_of_two_set_ups_at_once_waits_for_the_first(root, environ):
     (root / "slow").touch()
     both = [start(root, environ) for _ in range(2)]
-    said = [process.communicate(timeout=60)[0].decode() for process in both]
+    outputs = [process.communicate(timeout=60)[0].decode() for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert calls(root) == FROM_NOTHING
-    assert sum("waiting for it" in text for text in said) == 1
+    assert read_calls(root) == FROM_NOTHING
+    assert sum("waiting for it" in text for text in outputs) == 1
 
 
 def test_the_uv_of_a_killed_set_up_ends_before_the_next_begins(root, environ):
     (root / "slow").touch()
-    killed = start(root, environ)
+    process = start(root, environ)
     while not (root / "syncing").exists():
         time.sleep(0.01)
-    killed.kill()
-    killed.wait()
+    process.kill()
+    process.wait()
     set_up(root, environ)
-    assert calls(root) == [*FROM_NOTHING[:2], *FROM_NOTHING]
+    assert read_calls(root) == [*FROM_NOTHING[:2], *FROM_NOTHING]
 
 
 def test_without_a_compiler_the_package_is_named(root, environ):
@@ -175,10 +176,10 @@ def test_without_a_compiler_the_package_is_named(root, environ):
     assert not (root / ".venv").exists()
 
 
-def test_more_packages_than_the_lock_has_are_a_persons_own_business(finished):
-    assert is_current(finished, detect_machine())
-    (finished / ".venv/lib/python3.10/site-packages/ipython-9.0.dist-info").mkdir()
-    assert is_current(finished, detect_machine())
+def test_an_environment_with_more_packages_than_the_lock_is_current(checkout):
+    assert is_current(checkout, detect_machine())
+    (checkout / ".venv/lib/python3.10/site-packages/ipython-9.0.dist-info").mkdir()
+    assert is_current(checkout, detect_machine())
 
 
 @pytest.mark.parametrize(
@@ -194,13 +195,13 @@ def test_more_packages_than_the_lock_has_are_a_persons_own_business(finished):
     ],
     ids=["lock", "no lock", "setup.py", "package gone", "interrupted", "torn", "other version"],
 )
-def test_an_environment_is_stale_when_what_it_is_made_from_changed(finished, change):
-    change(finished)
-    assert not is_current(finished, detect_machine())
+def test_an_environment_is_stale_when_its_sources_changed(checkout, change):
+    change(checkout)
+    assert not is_current(checkout, detect_machine())
 
 
-def test_an_environment_is_stale_on_another_system(finished):
-    assert not is_current(finished, Machine("Linux", "x86_64", (2, 99)))
+def test_an_environment_is_stale_on_another_system(checkout):
+    assert not is_current(checkout, Machine("Linux", "x86_64", (2, 99)))
 
 
 def move(root: Path) -> Path:
@@ -221,8 +222,8 @@ def lose_python(root: Path) -> Path:
 
 
 @pytest.mark.parametrize("change", [move, lock_another_python, lose_python])
-def test_an_environment_of_another_place_or_python_is_made_again(finished, environ, change):
-    root = change(finished)
+def test_an_environment_of_another_place_or_python_is_made_again(checkout, environ, change):
+    root = change(checkout)
     assert not is_current(root, detect_machine())
     set_up(root, environ)
-    assert calls(root) == FROM_NOTHING
+    assert read_calls(root) == FROM_NOTHING

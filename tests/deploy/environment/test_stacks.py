@@ -8,12 +8,12 @@ from deploy.environment.stacks import Machine, SetupError, find_stacks
     [((2, 28), ["tfx-1.16"]), ((2, 38), ["tfx-1.16"]), ((2, 39), ["tfx-1.21", "tfx-1.16"]), ((3, 0), None)],
 )
 def test_the_newest_stack_whose_wheels_fit_comes_first(glibc, stacks):
-    found = find_stacks(Machine("Linux", "x86_64", glibc))
-    assert [stack.name for stack in found] == (stacks or ["tfx-1.21", "tfx-1.16"])
+    available = find_stacks(Machine("Linux", "x86_64", glibc))
+    assert [stack.name for stack in available] == (stacks or ["tfx-1.21", "tfx-1.16"])
 
 
 @pytest.mark.parametrize(
-    ("machine", "found", "command"),
+    ("machine", "description", "command"),
     [
         (Machine("Darwin", "arm64", None), "macOS on arm64", "docker run"),
         (Machine("Windows", "AMD64", None), "Windows on AMD64", "wsl --install"),
@@ -22,11 +22,11 @@ def test_the_newest_stack_whose_wheels_fit_comes_first(glibc, stacks):
         (Machine("Linux", "x86_64", (2, 27)), "glibc 2.27", "docker run"),
     ],
 )
-def test_a_machine_without_wheels_is_told_what_it_is_what_is_needed_and_one_command(machine, found, command):
-    with pytest.raises(SetupError) as refusal:
+def test_the_error_on_a_machine_without_wheels_has_found_needed_and_a_command(machine, description, command):
+    with pytest.raises(SetupError) as error:
         find_stacks(machine)
-    first, second, third = str(refusal.value).splitlines()
-    assert first.startswith("Found: ") and found in first
+    first, second, third = str(error.value).splitlines()
+    assert first.startswith("Found: ") and description in first
     assert second.startswith("Needed: ") and "Linux on x86_64 with glibc 2.28 or newer" in second
     assert third.startswith("Do: ") and command in third
-    assert refusal.value.exit_code == 2
+    assert error.value.exit_code == 2

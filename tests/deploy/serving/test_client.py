@@ -1,4 +1,4 @@
-"""Answers of TF Serving to the client's photos."""
+"""The requests of the client of TF Serving, and its errors."""
 
 import io
 import json
@@ -17,7 +17,8 @@ from tests.data.sample_photos import encode, jpeg, phone_exif, pixels
 from tests.edgeline.edge.contracts.test_image import contract, with_alpha
 
 
-def sent(tmp_path, photo, contract):
+def request_jpeg(tmp_path, photo, contract):
+    """Returns the JPEG in the request for a photo."""
     (tmp_path / "photo").write_bytes(photo)
     signature, inputs = make_request(tmp_path / "photo", json.loads(json.dumps(contract)))
     assert signature == "serve_jpeg"
@@ -38,12 +39,12 @@ def sent(tmp_path, photo, contract):
     ],
     ids=["plain", "sideways", "large", "alpha", "CMYK", "grey", "16 bits"],
 )
-def test_a_server_is_sent_the_pixels_that_ingest_would_have_stored(tmp_path, photo):
+def test_a_request_has_the_pixels_that_ingest_would_have_stored(tmp_path, photo):
     stored = Image.open(io.BytesIO(check_photo(photo, DataSettings()).stored))
-    seen = Image.open(io.BytesIO(sent(tmp_path, photo, contract())))
-    assert seen.size == stored.size
+    image = Image.open(io.BytesIO(request_jpeg(tmp_path, photo, contract())))
+    assert image.size == stored.size
     # Ingest turns a photo after it has scaled it, and Pillow rounds between its two passes.
-    assert np.abs(np.asarray(seen.convert("RGB"), int) - np.asarray(stored.convert("RGB"), int)).max() <= 1
+    assert np.abs(np.asarray(image.convert("RGB"), int) - np.asarray(stored.convert("RGB"), int)).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_a_server_is_sent_the_pixels_that_ingest_would_have_stored(tmp_path, pho
     ],
     ids=["file", "version forgotten", "proxy"],
 )
-def test_what_cannot_be_asked_is_said_in_a_sentence(tmp_path, file, bundle, message):
+def test_a_request_that_is_impossible_ends_with_one_sentence(tmp_path, file, bundle, message):
     (tmp_path / "1").mkdir()
     for name, content in (("manifest", {"model": "shelf", "version": 1}), ("preprocessing", contract())):
         (tmp_path / f"1/{name}.json").write_text(json.dumps(content))
@@ -71,7 +72,7 @@ def test_what_cannot_be_asked_is_said_in_a_sentence(tmp_path, file, bundle, mess
     [b"HTTP/1.1 200 OK\r\n\r\n<html>", b"HTTP/1.1 200 OK\r\n\r\n{}", b"\0\0\x12\4\0\0\0\0\0"],
     ids=["a page", "other JSON", "gRPC"],
 )
-def test_an_answer_of_another_server_is_said_in_a_sentence(answer):
+def test_an_answer_of_another_server_ends_with_one_sentence(answer):
     with serve_answer(answer) as server, pytest.raises(SystemExit, match="not answer as TF Serving"):
         ask_rest(server, "shelf", 1, "serve_raw", {})
 
@@ -91,8 +92,8 @@ def serve_answer(content):
         server.shutdown()
 
 
-def test_a_server_is_sent_a_text_as_the_model_read_it_in_training(tmp_path):
-    """Letter and accent in one character, which are two where a Mac wrote it."""
+def test_a_text_is_sent_as_the_model_read_it_in_training(tmp_path):
+    """Letter and accent become one character; a Mac writes two."""
     (tmp_path / "review").write_text("e\u0301clair", encoding="utf-8")
     signature, inputs = make_request(tmp_path / "review", {"kind": "tokens", "input": "text"})
     assert (signature, inputs) == ("serve_raw", {"text": ["\u00e9clair".encode()]})
