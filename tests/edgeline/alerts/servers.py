@@ -1,4 +1,4 @@
-"""A web server and a mail server, as alerts are sent to."""
+"""A web server and a mail server that take alerts."""
 
 import json
 import socket
@@ -13,10 +13,10 @@ SECRET = "T00000000/B00000000/s3cr3t-of-the-hook"
 
 
 class Hook:
-    """Takes what is posted to it; answers each of `statuses` once and then 200; hangs while told to."""
+    """A webhook that answers each of `statuses` once and then 200; while `hangs` is set, it hangs."""
 
     def __init__(self):
-        self.messages, self.statuses, self.hangs, self.when_told = [], [], False, lambda: None
+        self.messages, self.statuses, self.hangs, self.on_message = [], [], False, lambda: None
         self._ended = threading.Event()
         hook = self
 
@@ -28,7 +28,7 @@ class Hook:
                 status = hook.statuses.pop(0) if hook.statuses else 200
                 if status == 200:
                     hook.messages.append(json.loads(body)["text"])
-                    hook.when_told()
+                    hook.on_message()
                 self.send_response(status)
                 self.end_headers()
 
@@ -49,10 +49,7 @@ class Hook:
 
 
 class Mailbox:
-    """The mail that a server's users got; `answers` are given to a message before it is taken.
-
-    Nothing is taken for `strangers`.
-    """
+    """The mails that a server took; it first gives each of `answers`, and refuses mail to `strangers`."""
 
     def __init__(self, *answers):
         self.mails, self.answers, self.strangers = [], list(answers), set()
@@ -70,8 +67,8 @@ class Mailbox:
         return "250 OK"
 
 
-def mail_server(mailbox, certificate=None, password="right"):
-    """A mail server on a free port, not yet started; without a certificate it knows no STARTTLS."""
+def make_mail_server(mailbox, certificate=None, password="right"):
+    """Makes a mail server on a free port and does not start it; without a certificate it has no STARTTLS."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -81,8 +78,8 @@ def mail_server(mailbox, certificate=None, password="right"):
     context.load_cert_chain(certificate)
 
     def login(server, session, envelope, mechanism, data):
-        right = (data.login, data.password) == (b"edgeline", password.encode())
-        return AuthResult(success=right, handled=False)
+        is_right = (data.login, data.password) == (b"edgeline", password.encode())
+        return AuthResult(success=is_right, handled=False)
 
-    secured = {"tls_context": context, "require_starttls": True, "authenticator": login}
-    return Controller(mailbox, hostname="127.0.0.1", port=port, auth_required=True, **secured)
+    options = {"tls_context": context, "require_starttls": True, "authenticator": login}
+    return Controller(mailbox, hostname="127.0.0.1", port=port, auth_required=True, **options)

@@ -1,4 +1,4 @@
-"""Alerts as settings: what is a place of a secret, what is no channel, and that no mistake shows a secret."""
+"""The settings of alerts: which are valid, and that no error shows a secret."""
 
 import pytest
 
@@ -8,16 +8,16 @@ from pipeline.settings import load
 SECRET = "https://hooks.example.com/services/s3cr3t"
 
 
-def alerts(*overrides):
+def load_alerts(*overrides):
     return load({}, overrides=[f"alerts.{override}" for override in overrides]).alerts
 
 
 def test_each_channel_is_set_by_itself():
     email = "email={host: mail.example.com, to: [a@example.com], user: /u, password: $PASSWORD}"
-    every = alerts("webhook=$HOOK", email, "command=[notify, --urgent]")
-    assert every.channels == ("webhook", "email", "command")
-    assert alerts("webhook=/run/secrets/hook").channels == ("webhook",)
-    assert alerts().channels == ()
+    settings = load_alerts("webhook=$HOOK", email, "command=[notify, --urgent]")
+    assert settings.channels == ("webhook", "email", "command")
+    assert load_alerts("webhook=/run/secrets/hook").channels == ("webhook",)
+    assert load_alerts().channels == ()
 
 
 @pytest.mark.parametrize(
@@ -33,22 +33,22 @@ def test_each_channel_is_set_by_itself():
     ],
 )
 def test_a_secret_where_its_place_should_be_is_refused_and_not_shown(overrides):
-    with pytest.raises(UsageError) as refused:
-        alerts(*overrides)
-    assert "s3cr3t" not in str(refused.value)
+    with pytest.raises(UsageError) as caught:
+        load_alerts(*overrides)
+    assert "s3cr3t" not in str(caught.value)
     for override in overrides:
-        assert f"alerts.{override.partition('=')[0]}" in str(refused.value)
+        assert f"alerts.{override.partition('=')[0]}" in str(caught.value)
 
 
-def test_what_could_not_be_sent_is_told_before_a_run():
-    with pytest.raises(UsageError) as refused:
-        alerts("email={host: mail.example.com}", "stale_days=0", "stale_day=3")
+def test_settings_that_could_send_nothing_are_refused_before_a_run():
+    with pytest.raises(UsageError) as caught:
+        load_alerts("email={host: mail.example.com}", "stale_days=0", "stale_day=3")
     for reason in ("needs both host and to", "not a whole number from 1", "Did you mean alerts.stale_days?"):
-        assert reason in str(refused.value)
+        assert reason in str(caught.value)
     with pytest.raises(UsageError, match="a login needs both user and password"):
-        alerts("email={host: h, to: [a@b], user: $U}")
+        load_alerts("email={host: h, to: [a@b], user: $U}")
 
 
-def test_whom_a_run_tells_is_no_reason_to_train_again():
+def test_a_change_of_alerts_is_no_reason_to_train_again():
     one, other = load({}, overrides=["alerts.webhook=$HOOK"]), load({})
     assert one.recorded() == other.recorded()

@@ -1,4 +1,4 @@
-"""Runs that end before TensorFlow is needed, and what they tell whom."""
+"""The alerts of runs that end before they need TensorFlow."""
 
 import json
 
@@ -11,41 +11,41 @@ from tests.runners.cli.process import add_week
 
 @pytest.fixture
 def run(tmp_path, capsys, monkeypatch, hook):
-    """Runs on the data of a team, which tell a webhook; returns the exit code and what was printed."""
+    """Runs on the data of a team, with alerts to a webhook; returns the exit code and what was printed."""
     monkeypatch.chdir(tmp_path)
 
     def run(*more):
         code = main(["run", "--data", "photos", "--set", "alerts.webhook=$HOOK", *more])
-        output = capsys.readouterr()
-        return code, output.out + output.err
+        return code, "".join(capsys.readouterr())
 
     return run
 
 
-def last_run(tmp_path):
+def read_last_run(tmp_path):
     folder = max((tmp_path / "workspace/runs").glob("2*"))
     return json.loads((folder / "run.json").read_text()), folder
 
 
-def test_a_run_whose_data_is_refused_says_so_to_who_is_on_call(run, tmp_path, hook):
+def test_a_run_whose_data_is_refused_alerts_who_is_on_call(run, tmp_path, hook):
     add_week(tmp_path / "photos", "photo,label")
     code, _ = run("--set", "alerts.min_free_gb=0")
     assert code == 4
     (text,) = hook.messages
     assert text.startswith("[edgeline] shelf: Data refused: nothing was trained or pushed;")
     assert "has no column lane_id" in text
-    assert f"Report: {last_run(tmp_path)[1]}/report.html" in text
-    assert last_run(tmp_path)[0]["warnings"] == []
+    record, folder = read_last_run(tmp_path)
+    assert f"Report: {folder}/report.html" in text
+    assert record["warnings"] == []
 
 
-def test_a_channel_that_fails_is_a_warning_and_the_next_run_sends_it_also_when_nothing_changed(
+def test_an_alert_that_could_not_be_sent_is_a_warning_and_the_next_run_sends_it_even_if_nothing_changed(
     run, tmp_path, hook
 ):
     add_week(tmp_path / "photos", "photo,label")
     hook.statuses = [500] * 3
     code, output = run()
     warning = "The alert was not sent by webhook: the server answered 500. It is kept for the next run."
-    record, folder = last_run(tmp_path)
+    record, folder = read_last_run(tmp_path)
     assert code == record["exit_code"] == 4
     assert warning in output
     assert record["warnings"] == [warning]
@@ -54,11 +54,11 @@ def test_a_channel_that_fails_is_a_warning_and_the_next_run_sends_it_also_when_n
     code, output = run("--if-changed")
     assert code == 0 and "Nothing changed since run" in output
     assert len(hook.messages) == 1
-    everything = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    assert not any(SECRET.encode() in content for content in (*everything, output.encode()))
+    contents = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(SECRET.encode() in content for content in (*contents, output.encode()))
 
 
-def test_what_keeps_a_run_from_beginning_is_told_although_nothing_records_it(run, tmp_path, hook):
+def test_an_error_that_keeps_a_run_from_beginning_is_sent_although_nothing_records_it(run, tmp_path, hook):
     add_week(tmp_path / "photos")
     pointer = tmp_path / "workspace/push/edge/shelf/current.json"
     pointer.parent.mkdir(parents=True)
@@ -71,7 +71,7 @@ def test_what_keeps_a_run_from_beginning_is_told_although_nothing_records_it(run
     assert "It is not known which version of shelf is in production." in text
 
 
-def test_a_run_that_tells_nobody_notes_nothing(tmp_path, capsys):
+def test_a_run_without_alerts_notes_nothing(tmp_path, capsys):
     add_week(tmp_path / "refused", "photo,label")
     assert main(["run", "--data", str(tmp_path / "refused"), "--workspace", str(tmp_path)]) == 4
     assert list((tmp_path / "runs").glob("alerts*")) == []

@@ -1,4 +1,4 @@
-"""The rules, on records as runs leave them: what each tells, and what it lets be."""
+"""The rules that find troubles in the records of runs."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -24,18 +24,18 @@ SETTINGS = AlertSettings(min_free_gb=0.0)
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):
-    """A release that was pushed just now, and expires in 60 days."""
+    """Pushes a release, which expires in 60 days."""
     folder = tmp_path_factory.mktemp("store")
     return store.push(str(folder / "push"), "shelf", make_candidate(folder / "candidate"))
 
 
-def found(*history, release=None, settings=SETTINGS, later=timedelta(), folders=(), **values):
+def find(*history, release=None, settings=SETTINGS, later=timedelta(), folders=(), **values):
     history = [replace(facts, run=replace(facts.run, number=n)) for n, facts in enumerate(history, start=1)]
     situation = Situation("shelf", history, release, "--workspace w", folders, Path("state"), "", **values)
     return find_troubles(situation, settings, NOW + later)
 
 
-def run(outcome="pushed", data=None, evaluation=None, **values):
+def a_run(outcome="pushed", data=None, evaluation=None, **values):
     return Facts(
         Run(id="run", workload="shelf", outcome=outcome, version=2, **values),
         data=data,
@@ -48,61 +48,61 @@ def week(number, rejected, rows=200):
     return Span(f"span-{number:05d}", number, rows, rows - rejected, {}, counts)
 
 
-def trained(seconds, state="done"):
-    return run(steps=(Step("ExampleGen", "done", 2.0), Step("Trainer", state, seconds)))
+def make_trained(seconds, state="done"):
+    return a_run(steps=(Step("ExampleGen", "done", 2.0), Step("Trainer", state, seconds)))
 
 
 @pytest.mark.parametrize("outcome", ["failed", "held", "refused", "killed"])
-def test_an_end_without_a_push_is_told_with_its_reasons_and_what_stays(outcome, release):
-    assert found(run("pushed"))["run"] is None and found(run("unchanged"))["run"] is None
-    trouble = found(run(outcome, reasons=("Because.",)), release=release)["run"]
+def test_an_end_without_a_push_is_a_trouble_with_its_reasons_and_what_stays(outcome, release):
+    assert find(a_run("pushed"))["run"] is None and find(a_run("unchanged"))["run"] is None
+    trouble = find(a_run(outcome, reasons=("Because.",)), release=release)["run"]
     assert trouble.why == ("Because.",)
     assert outcome == "killed" or "version 1 stays in production" in trouble.what
 
 
-def test_the_command_that_a_gate_names_is_told_with_the_workspace():
-    do = "Details: `edgeline show latest --workload shelf`. Add or fix data."  # as components/data_gate.py
-    trouble = found(run("refused", error=Problem("Too dark.", do=do)))["run"]
+def test_the_command_that_a_gate_names_gets_the_workspace():
+    do = "Details: `edgeline show latest --workload shelf`. Add or fix data."  # components/data_gate.py
+    trouble = find(a_run("refused", error=Problem("Too dark.", do=do)))["run"]
     assert trouble.do == "Details: `edgeline show latest --workspace w`. Add or fix data."
 
 
 def test_a_release_is_stale_after_so_many_days_without_a_push(release):
-    assert found(release=release, later=timedelta(days=20))["stale"] is None
-    stale = found(release=release, later=timedelta(days=22, hours=1))["stale"]
+    assert find(release=release, later=timedelta(days=20))["stale"] is None
+    stale = find(release=release, later=timedelta(days=22, hours=1))["stale"]
     assert stale.what == "Production is 22 days old; 21 were promised."
 
 
-def test_where_production_cannot_be_read_that_is_told_and_not_that_there_is_none():
-    assert "stale" not in found(run("held"), begun="no time")
-    troubles = found(run("failed"), begun="2026-01-05T03:00:00Z", unreadable="current.json cannot be read.")
+def test_production_that_cannot_be_read_is_not_taken_for_none():
+    assert "stale" not in find(a_run("held"), begun="no time")
+    troubles = find(a_run("failed"), begun="2026-01-05T03:00:00Z", unreadable="current.json cannot be read.")
     assert "stale" not in troubles and "production is unchanged" in troubles["run"].what
     assert troubles["unreadable"].what == "It is not known which version of shelf is in production."
     assert troubles["unreadable"].why == ("current.json cannot be read.",)
-    assert found(run())["unreadable"] is None
+    assert find(a_run())["unreadable"] is None
 
 
-def test_a_release_that_expires_soon_is_told_before_and_once_more_when_it_has(release):
-    assert found(release=release, later=timedelta(days=45))["expiry"] is None
-    soon = found(release=release, later=timedelta(days=47))["expiry"]
-    over = found(release=release, later=timedelta(days=61))["expiry"]
+def test_a_release_is_a_trouble_before_it_expires_and_another_one_after(release):
+    assert find(release=release, later=timedelta(days=45))["expiry"] is None
+    soon = find(release=release, later=timedelta(days=47))["expiry"]
+    over = find(release=release, later=timedelta(days=61))["expiry"]
     assert "expires at" in soon.what and "expired at" in over.what
     assert soon.same != over.same
 
 
-def test_a_pointer_that_no_run_has_renewed_is_told_before_phones_refuse_it_and_once_they_do(release):
+def test_a_pointer_that_no_run_renews_is_a_trouble_before_phones_refuse_it_and_another_one_after(release):
     pointer, _ = find_signed(PushFolder(release.root), "shelf")  # for 30 days
-    assert found(pointer=pointer, later=timedelta(days=19))["pointer"] is None
-    soon = found(pointer=pointer, later=timedelta(days=21))["pointer"]
-    over = found(pointer=pointer, later=timedelta(days=31))["pointer"]
+    assert find(pointer=pointer, later=timedelta(days=19))["pointer"] is None
+    soon = find(pointer=pointer, later=timedelta(days=21))["pointer"]
+    over = find(pointer=pointer, later=timedelta(days=31))["pointer"]
     assert soon.what == f"The pointer to version 1 expires at {pointer.expires}."
     assert soon.do == "edgeline renew --workspace w"
     assert "expired at" in over.what and soon.same != over.same
 
 
-def test_a_pushed_model_that_is_worse_than_production_is_told_by_class():
+def test_a_pushed_model_that_is_worse_than_production_is_reported_by_class():
     slices = (a_slice("overall", "all", 380, 400, 0.96), a_slice("class", "ok", 80, 100, 0.9))
-    assert "degraded" not in found(run("held", evaluation=Evaluation(slices, 1)))
-    trouble = found(run(evaluation=Evaluation(slices, 1)))["degraded"]
+    assert "degraded" not in find(a_run("held", evaluation=Evaluation(slices, 1)))
+    trouble = find(a_run(evaluation=Evaluation(slices, 1)))["degraded"]
     assert trouble.why == ("Recall of ok 0.800, in production 0.900, on 100 examples.",)
     assert trouble.do == 'edgeline rollback --reason "WHY" --workspace w'
 
@@ -112,12 +112,12 @@ def test_a_pushed_model_that_is_worse_than_production_is_told_by_class():
 )
 def test_a_model_that_is_better_or_worse_by_a_few_examples_is_in_order(right, examples, before):
     slices = (a_slice("overall", "all", right, examples, before),)
-    assert found(run(evaluation=Evaluation(slices, 1)))["degraded"] is None
+    assert find(a_run(evaluation=Evaluation(slices, 1)))["degraded"] is None
 
 
-def test_a_newest_span_with_more_in_quarantine_than_usual_is_told():
+def test_a_newest_span_with_more_in_quarantine_than_usual_is_reported():
     window = (week(1, 2), week(2, 3), week(3, 2), week(4, 9))
-    trouble = found(run(data=Data(spans=window)))["quarantine"]
+    trouble = find(a_run(data=Data(spans=window)))["quarantine"]
     assert trouble.what.replace("\u00a0", " ") == (
         "4.5 % of span-00004 is in quarantine, usually 1.0 % of a span."
     )
@@ -125,18 +125,18 @@ def test_a_newest_span_with_more_in_quarantine_than_usual_is_told():
 
 
 def test_spans_that_left_the_window_count_as_earlier_runs_had_them():
-    earlier = [run(data=Data(spans=(week(number, 20),))) for number in (1, 2, 3)]
-    assert found(*earlier, run(data=Data(spans=(week(4, 21),))))["quarantine"] is None
-    assert found(*earlier, run(data=Data(spans=(week(4, 40),))))["quarantine"] is not None
+    earlier = [a_run(data=Data(spans=(week(number, 20),))) for number in (1, 2, 3)]
+    assert find(*earlier, a_run(data=Data(spans=(week(4, 21),))))["quarantine"] is None
+    assert find(*earlier, a_run(data=Data(spans=(week(4, 40),))))["quarantine"] is not None
 
 
 @pytest.mark.parametrize("window", [(week(1, 0), week(2, 0), week(3, 40)), (week(1, 0, rows=0),), ()])
-def test_of_too_few_spans_nothing_can_be_said(window):
-    assert "quarantine" not in found(run(data=Data(spans=window)))
+def test_too_few_spans_show_no_trouble(window):
+    assert "quarantine" not in find(a_run(data=Data(spans=window)))
 
 
-def test_a_step_that_took_twice_its_median_is_told_by_name():
-    troubles = found(*map(trained, (60.0, 62.0, 61.0, 130.0)))
+def test_a_step_that_took_twice_its_median_is_reported_by_name():
+    troubles = find(*map(make_trained, (60.0, 62.0, 61.0, 130.0)))
     slow = troubles["slow Trainer"]
     assert slow.what == "Trainer took 2 min 10 s; the median of 3 earlier runs is 1 min 01 s."
     assert troubles["slow ExampleGen"] is None
@@ -144,17 +144,17 @@ def test_a_step_that_took_twice_its_median_is_told_by_name():
 
 @pytest.mark.parametrize("seconds", [(60.0, 62.0, 61.0, 115.0), (10.0, 10.0, 10.0, 39.0)])
 def test_a_step_that_took_little_longer_is_in_order(seconds):
-    assert found(*map(trained, seconds))["slow Trainer"] is None
+    assert find(*map(make_trained, seconds))["slow Trainer"] is None
 
 
 def test_runs_that_took_a_step_from_the_cache_say_nothing_of_its_time():
-    cached = [trained(0.1, "cached")] * 3
-    assert "slow Trainer" not in found(*cached, trained(130.0))
-    assert "slow Trainer" not in found(*map(trained, (60.0, 62.0, 61.0)), *cached)
+    cached = [make_trained(0.1, "cached")] * 3
+    assert "slow Trainer" not in find(*cached, make_trained(130.0))
+    assert "slow Trainer" not in find(*map(make_trained, (60.0, 62.0, 61.0)), *cached)
 
 
-def test_a_disk_that_is_nearly_full_is_told(tmp_path):
+def test_a_disk_that_is_nearly_full_is_reported(tmp_path):
     folders = (tmp_path, tmp_path / "gone")
-    full = found(folders=folders, settings=AlertSettings(min_free_gb=1_000_000.0))["disk"]
+    full = find(folders=folders, settings=AlertSettings(min_free_gb=1_000_000.0))["disk"]
     assert str(tmp_path) in full.what and full.do.startswith("edgeline gc --keep 8 --dry-run ")
-    assert found(folders=folders)["disk"] is None
+    assert find(folders=folders)["disk"] is None

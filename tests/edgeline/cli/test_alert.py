@@ -1,4 +1,4 @@
-"""`edgeline alert` as a timer calls it, and as a person tries the channels."""
+"""`edgeline alert`, by a timer and by a person who tries the channels."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ from tests.edgeline.release.candidates import make_candidate
 WEBHOOK = ("--set", "alerts.webhook=$HOOK", "--set", "alerts.min_free_gb=0")
 
 
-def test_a_timer_tells_of_the_last_run_once(workspace, hook, capsys):
+def test_a_timer_alerts_on_the_last_run_once(workspace, hook, capsys):
     for _ in range(2):
         assert main(["alert", "--workspace", str(workspace), *WEBHOOK]) == 0
         assert "\nHeld back: the model was trained and not pushed" in capsys.readouterr().out
@@ -54,18 +54,18 @@ def test_without_a_name_every_model_is_looked_at(place, tmp_path, make_run, hook
     assert ["Too large." in text for text in hook.messages] == [True, False]
 
 
-def test_a_check_that_failed_does_not_find_that_all_is_well(workspace, hook, capsys, monkeypatch):
+def test_a_check_that_fails_does_not_say_that_all_is_well(workspace, hook, capsys, monkeypatch):
     monkeypatch.setattr(telling, "find_troubles", lambda *_: 1 / 0)
     assert main(["alert", "--workspace", str(workspace), *WEBHOOK]) == 1
-    printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", "No alert was sent: ZeroDivisionError.\n")
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("", "No alert was sent: ZeroDivisionError.\n")
 
 
-def test_each_channel_is_tried_and_each_failure_said(tmp_path, monkeypatch, hook, capsys):
+def test_each_channel_is_tried_and_each_failure_printed(tmp_path, monkeypatch, hook, capsys):
     monkeypatch.chdir(tmp_path)
-    failing = json.dumps([sys.executable, "-c", "raise SystemExit(7)"])
+    command = json.dumps([sys.executable, "-c", "raise SystemExit(7)"])
     assert main(["alert", "--test", *WEBHOOK]) == 0
-    assert main(["alert", "--test", *WEBHOOK, "--set", f"alerts.command={failing}"]) == 1
+    assert main(["alert", "--test", *WEBHOOK, "--set", f"alerts.command={command}"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         *("webhook: sent", "webhook: sent", "command: not sent: it ended with exit code 7")
     ]
@@ -82,7 +82,7 @@ def test_each_channel_is_tried_and_each_failure_said(tmp_path, monkeypatch, hook
         ([*WEBHOOK, "--workspace", "nowhere"], "There is no workspace nowhere."),
     ],
 )
-def test_what_tells_nobody_is_bad_usage(tmp_path, monkeypatch, capsys, arguments, reason):
+def test_an_alert_that_can_go_to_nobody_is_bad_usage(tmp_path, monkeypatch, capsys, arguments, reason):
     monkeypatch.chdir(tmp_path)
     assert main(["alert", *arguments]) == 2
     assert reason in capsys.readouterr().err
@@ -91,14 +91,14 @@ def test_what_tells_nobody_is_bad_usage(tmp_path, monkeypatch, capsys, arguments
 
 @pytest.mark.parametrize("place", ["--workspace", "--store"])
 def test_a_model_that_is_not_there_is_not_without_problems(workspace, hook, capsys, tmp_path, place):
-    where = workspace if place == "--workspace" else tmp_path / "not-mounted"
-    assert main(["alert", place, str(where), "--workload", "text", *WEBHOOK]) == 2
+    folder = workspace if place == "--workspace" else tmp_path / "not-mounted"
+    assert main(["alert", place, str(folder), "--workload", "text", *WEBHOOK]) == 2
     assert "There is no run and no release of text in" in capsys.readouterr().err
     assert not (tmp_path / "not-mounted").exists()
 
 
 @pytest.mark.parametrize("name", ["alerts.webhok=$HOOK", "alerts.webhook=3"])
 def test_without_the_project_settings_of_alerts_are_checked_too(tmp_path, name):
-    with pytest.raises(UsageError, match=r"alerts\.webhook") as refused:
+    with pytest.raises(UsageError, match=r"alerts\.webhook") as caught:
         alert.main(["--workspace", str(tmp_path), "--set", name], standalone_mode=False)
-    assert refused.value.why == "Nothing was sent."
+    assert caught.value.why == "Nothing was sent."

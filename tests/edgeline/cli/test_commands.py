@@ -1,4 +1,4 @@
-"""Mistakes on a command line that click finds, as errors in three parts; values like options."""
+"""Bad usage, which is an error in three parts, and options that are not taken for values."""
 
 import json
 
@@ -30,7 +30,7 @@ from tests.runners.cli.process import add_week
         (["kubeflow", "schedule", "--list", "--delete"], "Exactly one of --cron --list"),
         (["schedule", "--systemd", "--cron"], "Exactly one of the options --systemd --cron"),
         (["run", "--workload", "shelff"], "Did you mean shelf?"),
-        # Both values of a setting that is given twice count.
+        # Both settings count where the option comes twice.
         (["run", "--set", "trainer.epoch=3", "--set=data.windw=2"], "Did you mean trainer.epochs?"),
         (["runs", "--outcome", "hold"], "Did you mean held?"),
         (["run", "--profile", "publishd"], "Did you mean published?"),
@@ -42,8 +42,8 @@ def test_bad_usage_ends_with_2_and_a_hint(workspace, monkeypatch, capsys, argume
     monkeypatch.chdir(workspace.parent)
 
     assert main(arguments) == 2
-    output = capsys.readouterr().err
-    assert hint in output and len(output.splitlines()) in (2, 3, 4, 5)
+    err = capsys.readouterr().err
+    assert hint in err and len(err.splitlines()) in (2, 3, 4, 5)
 
 
 def test_bad_usage_with_json_is_json_too_in_the_same_three_parts(capsys):

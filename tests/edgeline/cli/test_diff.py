@@ -15,7 +15,7 @@ from tests.outputs import write_run
 FIRST, SECOND, THIRD = "20261005-091233", "20261012-091233", "20261019-091233"
 
 
-def worse(run: str):
+def a_worse_run(run: str):
     facts = a_run(id=run, outcome="held", reasons=("Accuracy is 0.75 on 400 eval examples. " * 3,))
     assert facts.evaluation
     settings = {"trainer": {"epochs": 3}, "seed": 20, "note": "long " * 40}
@@ -27,10 +27,10 @@ def worse(run: str):
 
 @pytest.fixture
 def workspace(tmp_path):
-    """A run that pushed, one that did too, and one that was held back."""
+    """Writes two runs that pushed and one that was held back."""
     root = tmp_path / "workspace"
     for number, run in enumerate((FIRST, SECOND, THIRD), start=1):
-        facts = worse(run) if run == THIRD else a_run(id=run)
+        facts = a_worse_run(run) if run == THIRD else a_run(id=run)
         folder = write_run(root, replace(facts.run, number=number, push=str(tmp_path / "push")))
         archive.write(folder.path, facts, "<p>page")
         if run != THIRD:
@@ -63,7 +63,7 @@ def test_two_runs_side_by_side_fit_80_columns_and_leave_a_page(diff, workspace):
     assert page.read_text().count(f'href="{SECOND}/report.html"') == 1
 
 
-def test_where_the_page_cannot_be_written_the_comparison_is_printed_all_the_same(diff, workspace):
+def test_the_comparison_is_printed_although_its_page_cannot_be_written(diff, workspace):
     (workspace / "runs" / f"diff-{SECOND}-{THIRD}.html").mkdir()
     code, out, err = diff("production", "latest")
     assert code == 0 and "trainer.epochs" in out and "Page: " not in out
@@ -73,13 +73,13 @@ def test_where_the_page_cannot_be_written_the_comparison_is_printed_all_the_same
 
 
 def test_as_json_it_has_slices_with_intervals_and_every_difference(diff):
-    found = json.loads(diff(FIRST, THIRD, "--json")[1])
-    assert (found["first"]["run"], found["second"]["outcome"]) == (FIRST, "held")
-    overall = found["slices"][0]
+    document = json.loads(diff(FIRST, THIRD, "--json")[1])
+    assert (document["first"]["run"], document["second"]["outcome"]) == (FIRST, "held")
+    overall = document["slices"][0]
     assert overall["verdict"] == "worse" and overall["difference"] == pytest.approx(-0.175)
     assert overall["second"]["low"] < overall["second"]["accuracy"] < overall["second"]["high"]
-    assert {"what": "trainer.epochs", "before": "16", "now": "3"} in found["sections"]["Settings"]
-    assert Path(found["report"]).is_file()
+    assert {"what": "trainer.epochs", "before": "16", "now": "3"} in document["sections"]["Settings"]
+    assert Path(document["report"]).is_file()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_runs_of_two_models_are_not_compared(diff, workspace, make_run):
     assert code == 2 and "belongs to shelf, run 20261020-091233 to crates" in err
 
 
-def test_production_that_another_workspace_pushed_is_said(diff, tmp_path):
+def test_production_that_another_workspace_pushed_is_named(diff, tmp_path):
     candidate = make_candidate(tmp_path / "other", "other", size=100, run="of-another-machine")
     releases.push(str(tmp_path / "push"), "shelf", candidate)
     code, _, err = diff("production", "latest")
@@ -111,10 +111,10 @@ def test_production_that_another_workspace_pushed_is_said(diff, tmp_path):
 
 @pytest.fixture
 def store(tmp_path):
-    """Makes a store that a cluster pushes to, with a release and the records of two of its runs."""
+    """Writes the store of a cluster, with a release and the records of two runs."""
     place = str(tmp_path / "cluster")
     releases.push(place, "shelf", make_candidate(tmp_path / "c", "c", size=100, run="11-uuid"))
-    for number, facts in enumerate((a_run(id="11-uuid"), worse("22-uuid"))):
+    for number, facts in enumerate((a_run(id="11-uuid"), a_worse_run("22-uuid"))):
         facts = replace(facts, run=replace(facts.run, number=number))
         archive.write(locate(place) / "runs" / "shelf" / facts.run.id, facts, f"<p>run {number}")
     return place
@@ -125,7 +125,7 @@ def test_runs_of_a_cluster_are_compared_from_its_store(diff, store, workspace):
     page = workspace / "reports" / "shelf" / "diff-11-uuid-22-uuid.html"
     assert (code, err) == (0, "") and out.endswith(f"Page: {page}\n")
     links = [part.split('"')[0] for part in page.read_text().split('href="')[2:]]
-    shown = [(page.parent / link.removeprefix("file://")).read_text() for link in links]
-    assert shown == ["<p>run 0", "<p>run 1"]
+    pages = [(page.parent / link.removeprefix("file://")).read_text() for link in links]
+    assert pages == ["<p>run 0", "<p>run 1"]
     code, _, err = diff("latest", "44-uuid", "--store", store)
     assert code == 2 and "There is no record of a run '44-uuid'" in err

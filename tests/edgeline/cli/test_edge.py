@@ -1,4 +1,4 @@
-"""Files of a release on a phone, which a script in place of adb answers for, as benchmark_model prints it."""
+"""Times of files on a phone; a script in place of adb prints the lines of benchmark_model."""
 
 import json
 import os
@@ -52,22 +52,22 @@ def bench(call, root):
 
 @pytest.fixture
 def root(tmp_path) -> Path:
-    store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "made"))
+    store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "candidate"))
     return tmp_path / "push"
 
 
 def test_the_medians_of_a_phone_are_read_and_kept_beside_the_releases(bench, phone, root):
     code, out, _ = bench("--adb", "--json")
     assert code == 0
-    measured = json.loads(out)
-    assert measured["machine"]["cpu"] == "Pixel" and set(measured["files"]) == {"fp16", "int8"}
-    speed = measured["files"]["fp16"]
+    document = json.loads(out)
+    assert document["machine"]["cpu"] == "Pixel" and set(document["files"]) == {"fp16", "int8"}
+    speed = document["files"]["fp16"]
     assert (speed["latency"]["p50_ms"], speed["latency"]["p95_ms"]) == (14.56, 15.02)
     assert speed["latency"]["p99_ms"] is None and speed["latency"]["runs"] == 100
     assert speed["cold_start_ms"] == pytest.approx(5.685 + 18.535)
     assert speed["peak_memory_bytes"] == 9_250_000
-    (kept,) = (root / "edge/shelf/benchmarks").iterdir()
-    assert json.loads(kept.read_text()) == measured
+    (file,) = (root / "edge/shelf/benchmarks").iterdir()
+    assert json.loads(file.read_text()) == document
     assert store.verify(root, "shelf") == []
     graphs = [line for line in phone() if "--graph" in line]
     assert len(graphs) == 4 and {"--num_threads=1" in line for line in graphs} == {True, False}
@@ -75,39 +75,39 @@ def test_the_medians_of_a_phone_are_read_and_kept_beside_the_releases(bench, pho
 
 
 def test_times_are_kept_in_a_bucket_too(bucket, tmp_path, phone, call):
-    store.push(f"{bucket}/push", "shelf", make_candidate(tmp_path / "made"))
-    code, output, _ = call("edge", "bench", "--adb", "--store", f"{bucket}/push", "--workload", "shelf")
+    store.push(f"{bucket}/push", "shelf", make_candidate(tmp_path / "candidate"))
+    code, out, _ = call("edge", "bench", "--adb", "--store", f"{bucket}/push", "--workload", "shelf")
     assert code == 0
-    assert "one thread 14.56 ms (p95 15.02), two threads 14.56 ms" in output and "memory 9.2 MB" in output
+    assert "one thread 14.56 ms (p95 15.02), two threads 14.56 ms" in out and "memory 9.2 MB" in out
     assert len([*locate(f"{bucket}/push/edge/shelf/benchmarks").iterdir()]) == 1
     assert store.verify(f"{bucket}/push", "shelf") == []
 
 
 def test_an_average_is_not_taken_for_a_median(bench, phone, root, monkeypatch):
     monkeypatch.setenv("PRINTED", RUNS.partition(" p5=")[0])
-    code, _, output = bench("--adb")
-    assert code == 1 and "printed no median for model_fp16.tflite" in output and "--tool FILE" in output
+    code, _, err = bench("--adb")
+    assert code == 1 and "printed no median for model_fp16.tflite" in err and "--tool FILE" in err
     assert not (root / "edge/shelf/benchmarks").exists()
 
 
-def test_what_lacks_on_the_way_to_a_phone_is_named(bench, phone, tmp_path, monkeypatch):
-    code, _, output = bench("--adb", "--tool", str(tmp_path / "none"))
-    assert code == 1 and "no devices/emulators found" in output
+def test_each_thing_that_is_missing_to_time_a_phone_is_named(bench, phone, tmp_path, monkeypatch):
+    code, _, err = bench("--adb", "--tool", str(tmp_path / "none"))
+    assert code == 1 and "no devices/emulators found" in err
     monkeypatch.setenv("TOOL", "")
-    code, _, output = bench("--adb")
-    assert code == 2 and "The phone has no /data/local/tmp/benchmark_model." in output
+    code, _, err = bench("--adb")
+    assert code == 2 and "The phone has no /data/local/tmp/benchmark_model." in err
     monkeypatch.setenv("PATH", str(tmp_path))
-    code, _, output = bench("--adb")
-    assert code == 2 and output.startswith("adb was not found.")
+    code, _, err = bench("--adb")
+    assert code == 2 and err.startswith("adb was not found.")
 
 
-def test_what_cannot_be_timed_here_is_said(bench):
-    code, _, output = bench()
-    assert code == 2 and "shelf 1 has no golden vectors." in output
-    code, _, output = bench("--tool", "benchmark_model")
-    assert code == 2 and "--tool is for a phone." in output
+def test_a_release_that_cannot_be_timed_here_is_bad_usage(bench):
+    code, _, err = bench()
+    assert code == 2 and "shelf 1 has no golden vectors." in err
+    code, _, err = bench("--tool", "benchmark_model")
+    assert code == 2 and "--tool is for a phone." in err
 
 
 def test_a_model_that_was_never_pushed_is_refused(tmp_path, call):
-    code, _, output = call("edge", "bench", "--store", tmp_path, "--workload", "shelf")
-    assert code == 2 and "has no model 'shelf'" in output
+    code, _, err = call("edge", "bench", "--store", tmp_path, "--workload", "shelf")
+    assert code == 2 and "has no model 'shelf'" in err

@@ -69,7 +69,7 @@ pillow_heif.register_heif_opener()
 
 @cache
 def tflite(shape, dtype, middle):
-    """A file that says how sure it is that the mean of its input is above `middle`."""
+    """Makes a file that gives the probability that the mean of its input is above `middle`."""
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec(shape, dtype)])
@@ -83,7 +83,7 @@ def tflite(shape, dtype, middle):
 
 @pytest.fixture(scope="module")
 def files():
-    """By kind of input its file, and for photos one that draws the line elsewhere."""
+    """Makes a file for each kind of input, and for photos another one with another middle."""
     return {
         "image": tflite(SHAPES["image"], "float32", 100.0),
         "other": tflite(SHAPES["image"], "float32", 200.0),
@@ -94,7 +94,7 @@ def files():
 
 @pytest.fixture
 def push(files, tmp_path):
-    """Puts a release of that kind of input into production."""
+    """Pushes a release with a kind of input."""
 
     def make(kind, root):
         candidate = make_candidate(tmp_path / "candidate", labels=LABELS)
@@ -127,17 +127,17 @@ def photo(path, level):
     return path
 
 
-def test_a_photo_gets_its_label_and_what_else_it_might_be(push, predict, tmp_path):
+def test_a_photo_gets_its_label_and_the_next_probable_one(push, predict, tmp_path):
     push("image", tmp_path / "push")
     bright = photo(tmp_path / "lamp.png", 101)
-    output = predict(bright)
+    result = predict(bright)
     # softmax of -1 and 1
-    assert (output.code, output.out) == (0, f"{bright}: bright 0.88  (dark 0.12)\n")
+    assert (result.code, result.out) == (0, f"{bright}: bright 0.88  (dark 0.12)\n")
     (answer,) = predict(bright, "--json").json["answers"]
     assert answer["probabilities"] == pytest.approx({"bright": 0.880797, "dark": 0.119203}, abs=1e-5)
 
 
-def test_a_photo_unlike_those_of_training_is_called_so(push, predict, tmp_path, files, monkeypatch):
+def test_a_photo_unlike_those_of_training_is_marked(push, predict, tmp_path, files, monkeypatch):
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec(SHAPES["image"], tf.float32)])
@@ -155,8 +155,8 @@ def test_a_photo_unlike_those_of_training_is_called_so(push, predict, tmp_path, 
     week, model = tmp_path / "week", tmp_path / "model"
     known, other = photo(week / "known.png", 101), photo(week / "other.png", 250)
     assert predict(known).out == f"{known}: bright 0.88  (dark 0.12)\n"
-    output = predict(other).out
-    assert output == f"{other}: bright 1.00  (dark 0.00)  unlike what it was trained on (0.88)\n"
+    out = predict(other).out
+    assert out == f"{other}: bright 1.00  (dark 0.00)  unlike what it was trained on (0.88)\n"
     (answer,) = predict(other, "--json").json["answers"]
     assert answer["unlike"] == pytest.approx(0.8808, abs=1e-4)
     (week / "broken.png").write_bytes(b"x")
@@ -171,7 +171,7 @@ def test_a_photo_unlike_those_of_training_is_called_so(push, predict, tmp_path, 
     assert list(table["unlike"] > 0.5) == [False, True]
 
 
-def test_rows_beyond_what_was_trained_on_are_clipped_and_counted(push, predict, tmp_path, monkeypatch):
+def test_rows_beyond_the_range_of_training_are_clipped_and_counted(push, predict, tmp_path, monkeypatch):
     (number,) = ROW["numbers"]
     number = number | {"column": {"name": "celsius"}, "low": 0.0, "high": 30.0}
     for key, value in {"version": 3, "missing": [""], "numbers": [number]}.items():
@@ -179,41 +179,41 @@ def test_rows_beyond_what_was_trained_on_are_clipped_and_counted(push, predict, 
     push("row", tmp_path / "push")
     table = tmp_path / "week.csv"
     table.write_text("celsius\n20\n30\n99\n-5\n20\n")
-    output = predict(table)
-    assert output.err.endswith(
+    result = predict(table)
+    assert result.err.endswith(
         "celsius is beyond 0 to 30, its range in training, in 2 rows; it was clipped.\n"
     )
     answers = predict(table, "--json").json["answers"]
     assert [answer.get("clipped") for answer in answers] == [None, ["celsius"], ["celsius"], None]
-    # The z-scores of 30 and of 99, read as 30, are 1, which the mean takes with two that are not missing.
+    # Both z-scores are 1, as 99 is read as 30; with two marks of missing values, both 0, the mean is 0.5.
     assert answers[1]["probabilities"]["bright"] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-5)
 
 
-def test_a_photo_of_a_new_phone_is_asked_about_and_a_broken_one_says_so(push, predict, tmp_path):
+def test_a_photo_of_a_new_phone_is_answered_and_a_broken_one_is_named(push, predict, tmp_path):
     push("image", tmp_path / "push")
     bright = photo(tmp_path / "week" / "lamp.heic", 101)
     broken = bright.with_name("broken.heic")
     broken.write_bytes(bright.read_bytes()[:-20])
     assert predict(bright).out == f"{bright}: bright 0.88  (dark 0.12)\n"
-    output = predict(bright.parent, "--json").json["answers"]
-    assert "cannot be read: Invalid input: Unexpected end of file" in output[0]["problem"]
+    answers = predict(bright.parent, "--json").json["answers"]
+    assert "cannot be read: Invalid input: Unexpected end of file" in answers[0]["problem"]
     assert predict(bright, "--explain").code == 0
 
 
-def test_another_file_of_the_release_can_be_asked(push, predict, tmp_path):
+def test_another_file_of_the_release_can_be_chosen(push, predict, tmp_path):
     push("image", tmp_path / "push")
     document = predict(photo(tmp_path / "lamp.png", 101), "--variant", "int8", "--json").json
     assert (document["version"], document["variant"]) == (1, "int8")
     assert document["answers"][0]["label"] == "dark"
-    refused = predict(tmp_path / "lamp.png", "--variant", "int4")
-    assert refused.code == 2 and "fp16, int8." in refused.err
+    result = predict(tmp_path / "lamp.png", "--variant", "int4")
+    assert result.code == 2 and "fp16, int8." in result.err
 
 
-def test_explained_are_all_files_side_by_side_and_a_picture(push, predict, tmp_path):
+def test_an_explanation_has_all_files_side_by_side_and_a_picture(push, predict, tmp_path):
     push("image", tmp_path / "push")
-    output = predict(photo(tmp_path / "lamp.png", 101), "--explain")
-    assert "read as uint8 [1, 16, 16, 1], 101 to 101" in output.out
-    lines = [line.split() for line in output.out.splitlines()]
+    result = predict(photo(tmp_path / "lamp.png", 101), "--explain")
+    assert "read as uint8 [1, 16, 16, 1], 101 to 101" in result.out
+    lines = [line.split() for line in result.out.splitlines()]
     assert ["fp16", "int8"] in lines and ["bright", "0.8808", "0.0000"] in lines
     assert Image.open("lamp.explained.png").size == (960, 320)
 
@@ -226,7 +226,7 @@ def test_photos_of_one_name_have_a_picture_each(push, predict, tmp_path):
     assert sorted(path.name for path in Path().iterdir()) == ["1-2.explained.png", "1.explained.png"]
 
 
-def test_a_folder_gives_a_table_in_which_what_cannot_be_read_stands_too(push, predict, tmp_path):
+def test_a_folder_gives_a_table_with_the_files_that_cannot_be_read(push, predict, tmp_path):
     push("image", tmp_path / "push")
     folder = photo(tmp_path / "week" / "a.png", 99).parent
     photo(folder / "b.png", 101)
@@ -234,12 +234,12 @@ def test_a_folder_gives_a_table_in_which_what_cannot_be_read_stands_too(push, pr
     (folder / "notes.txt").write_text("nor this")
     for name in ("__MACOSX", "@eaDir/b.png"):
         (folder / name).mkdir(parents=True)
-    # As a Mac packs them, and as a Synology server adds them.
+    # A Mac packs such files, and a Synology server adds them.
     for name in ("._a.png", "__MACOSX/._b.png", "@eaDir/b.png/SYNOPHOTO_THUMB_M.png"):
         (folder / name).write_bytes(b"\0\5\x16\7")
-    output = predict(folder)
-    rows = list(csv.DictReader(io.StringIO(output.out)))
-    assert output.code == 1
+    result = predict(folder)
+    rows = list(csv.DictReader(io.StringIO(result.out)))
+    assert result.code == 1
     assert [(Path(row["input"]).name, row["label"]) for row in rows] == [
         ("a.png", "dark"),
         ("b.png", "bright"),
@@ -248,43 +248,43 @@ def test_a_folder_gives_a_table_in_which_what_cannot_be_read_stands_too(push, pr
     assert "cannot be read: unknown format" in rows[2]["problem"]
 
 
-def test_of_several_files_those_that_can_be_read_are_answered(push, predict, tmp_path):
+def test_files_that_can_be_read_are_answered_beside_a_missing_one(push, predict, tmp_path):
     push("image", tmp_path / "push")
-    output = predict(tmp_path / "gone.png", photo(tmp_path / "lamp.png", 101))
-    assert output.code == 1
+    result = predict(tmp_path / "gone.png", photo(tmp_path / "lamp.png", 101))
+    assert result.code == 1
     assert (
-        output.out.startswith(f"{tmp_path / 'lamp.png'}: bright") and "gone.png: No such file" in output.err
+        result.out.startswith(f"{tmp_path / 'lamp.png'}: bright") and "gone.png: No such file" in result.err
     )
 
 
-def test_rows_are_answered_from_the_reading_on_with_which_there_are_enough(push, predict, tmp_path):
+def test_rows_are_answered_from_the_first_one_with_enough_readings(push, predict, tmp_path):
     push("row", tmp_path / "push")
     table = tmp_path / "boiler.csv"
     table.write_text("celsius,note\n10,a\n20,b\n40,c\nwarm,d\n")
-    output = predict(table)
-    assert output.code == 1
-    # Means of two z-scores and their two marks of what is missing: -0.25 and 0.5.
-    assert output.out.splitlines() == [
+    result = predict(table)
+    assert result.code == 1
+    # Means of two z-scores and their two marks of missing values: -0.25 and 0.5.
+    assert result.out.splitlines() == [
         "boiler.csv:3: dark 0.62  (bright 0.38)",
         "boiler.csv:4: bright 0.73  (dark 0.27)",
     ]
-    assert "boiler.csv:5: celsius: 'warm' is not a number" in output.err
+    assert "boiler.csv:5: celsius: 'warm' is not a number" in result.err
     table.write_text("celsius,note\n10,a\n")
     few = predict(table)
     assert few.code == 1 and "boiler.csv: It has too few rows: an answer is of 2." in few.err
     for index in ("", ","):  # as pandas writes its own
         table.write_text(f"{index}kelvin\n{index}10\n")
-        refused = predict(table)
-        assert refused.code == 2 and f"has no column 'celsius'; found: {index and ', '}kelvin." in refused.err
+        result = predict(table)
+        assert result.code == 2 and f"has no column 'celsius'; found: {index and ', '}kelvin." in result.err
 
 
-def test_equal_problems_of_rows_are_told_once_with_their_count_and_first_places(push, predict, tmp_path):
+def test_equal_problems_of_rows_are_printed_once_with_their_count_and_first_places(push, predict, tmp_path):
     push("row", tmp_path / "push")
     table = tmp_path / "boiler.csv"
     table.write_text("celsius\n" + "10\n" * 4 + "".join(f"warm {n}\n" for n in range(1500)) + "1;2\n")
-    output = predict(table)
-    assert (output.code, len(output.out.splitlines())) == (1, 3)
-    problems = output.err.splitlines()[1:]
+    result = predict(table)
+    assert (result.code, len(result.out.splitlines())) == (1, 3)
+    problems = result.err.splitlines()[1:]
     assert problems[:2] == [
         "boiler.csv:6: celsius: 'warm 0' is not a number.",
         "  1500 more with this problem: boiler.csv:7, boiler.csv:8, ...",
@@ -292,7 +292,7 @@ def test_equal_problems_of_rows_are_told_once_with_their_count_and_first_places(
     assert len(problems) == 2
 
 
-def test_the_folder_of_a_span_is_answered_without_what_phones_had_answered(push, predict, tmp_path):
+def test_the_folder_of_a_span_is_answered_without_its_served_answers(push, predict, tmp_path):
     push("row", tmp_path / "push")
     (span := tmp_path / "span-00007").mkdir()
     (span / "table.csv").write_text("celsius\n10\n20\n")
@@ -302,7 +302,7 @@ def test_the_folder_of_a_span_is_answered_without_what_phones_had_answered(push,
     assert [answer["input"] for answer in answers] == ["table.csv:3"]
 
 
-def test_a_table_is_asked_as_it_was_imported(push, predict, tmp_path, monkeypatch):
+def test_a_table_is_read_as_an_import_reads_it(push, predict, tmp_path, monkeypatch):
     column = {"name": "Wärme", "form": "number with decimal comma"}
     number = {"name": "Wärme", "column": column, "mean": 1000.0, "deviation": 1000.0, **WIDE}
     german = {**ROW, "missing": ["", "na"], "numbers": [number]}
@@ -312,7 +312,7 @@ def test_a_table_is_asked_as_it_was_imported(push, predict, tmp_path, monkeypatc
     table.write_bytes("Ort;Wärme;Notiz\nKöln;1.000,0;a\nUlm;2.000,0;b\nUlm;NA;c\n".encode("cp1252"))
     answers = predict(table, "--json").json["answers"]
     assert [answer["input"] for answer in answers] == ["kessel.csv:3", "kessel.csv:4"]
-    # Means of 0 and 1, and of 1 and 0 with a mark of what is missing.
+    # Means of 0 and 1, and of 1 and 0 with a mark of a missing value.
     bright = [answer["probabilities"]["bright"] for answer in answers]
     assert bright == pytest.approx([1 / (1 + np.exp(-0.5)), 1 / (1 + np.exp(-1.0))], abs=1e-5)
 
@@ -334,7 +334,7 @@ def test_texts_are_read_from_a_file_or_from_the_column_that_the_model_was_traine
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
 def test_a_text_is_the_same_in_each_encoding(push, predict, tmp_path, encoding):
     release = push("tokens", tmp_path / "push")
-    # The unknown word is not lost, as one that is read in another encoding would be.
+    # The unknown word counts: read in another encoding it would be lost.
     expected = edgeline.open(tmp_path / "push").model(release.version).predict("sun \xe9 lamp")
     (tmp_path / "week").mkdir()
     for name, content in (("a.txt", "sun \xe9 lamp"), ("b.csv", "text\nsun \xe9 lamp\n")):
@@ -350,9 +350,9 @@ def test_a_text_that_a_run_rejects_and_a_file_that_is_no_text_are_not_answered(p
     (tmp_path / "week").mkdir()
     for number, content in enumerate(contents):
         (tmp_path / "week" / f"{number}.txt").write_bytes(content)
-    output = predict(tmp_path / "week", "--json")
-    assert output.code == 1
-    assert [answer["problem"][:35] for answer in output.json["answers"]] == [
+    result = predict(tmp_path / "week", "--json")
+    assert result.code == 1
+    assert [answer["problem"][:35] for answer in result.json["answers"]] == [
         *["The text is empty."] * 2,
         *["It contains the control character U"] * 2,
         *["Its text cannot be decoded: 'utf-8'"] * 2,
@@ -369,13 +369,13 @@ def test_a_damaged_file_is_named_before_anything_reads_it(push, predict, tmp_pat
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 255
     file.write_bytes(content)
-    refused = predict(photo(tmp_path / "lamp.png", 101))
-    found, why, do = refused.err.splitlines()
-    assert refused.code == 1 and refused.out == ""
+    result = predict(photo(tmp_path / "lamp.png", 101))
+    found, why, do = result.err.splitlines()
+    assert result.code == 1 and result.out == ""
     assert f"edge/shelf/1/{name}: found sha256" in found and why and "edgeline verify" in do
 
 
-def test_neither_tensorflow_nor_the_noise_of_an_interpreter_is_there(push, tmp_path):
+def test_predict_imports_no_tensorflow_and_prints_no_noise_of_an_interpreter(push, tmp_path):
     push("image", tmp_path / "push")
     lamp = photo(tmp_path / "lamp.png", 101)
     script = (
@@ -383,12 +383,12 @@ def test_neither_tensorflow_nor_the_noise_of_an_interpreter_is_there(push, tmp_p
         "sys.exit(99 if {'tensorflow', 'pandas', 'pydantic', 'rich'} & set(sys.modules) else code)"
     )
     command = [sys.executable, "-c", script, "predict", lamp, "--store", tmp_path / "push"]
-    ended = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 0 and re.fullmatch(r"shelf 1: Valid until \S+Z\.\n", ended.stderr)
+    process = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0 and re.fullmatch(r"shelf 1: Valid until \S+Z\.\n", process.stderr)
 
 
-def test_what_mlflow_loads_answers_as_predict_does(push, predict, tmp_path):
-    """Neither this project nor TensorFlow is installed there."""
+def test_a_model_that_mlflow_loads_answers_as_predict_does(push, predict, tmp_path):
+    """It needs neither this project nor TensorFlow."""
     release = push("image", tmp_path / "push")
     registry = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlflow", "shelf")
     registry.register_releases(str(tmp_path / "push"))
@@ -406,14 +406,14 @@ def test_what_mlflow_loads_answers_as_predict_does(push, predict, tmp_path):
         "print('tensorflow' in sys.modules)\n"
     )
     command = [sys.executable, "-c", script, f"sqlite:///{tmp_path / 'mlflow.db'}", str(ROOT), *lamps]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    *tables, tensorflow = ended.stdout.splitlines()
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    *tables, tensorflow = process.stdout.splitlines()
     answers = list(csv.DictReader(io.StringIO("\n".join(tables[:3]))))
-    assert (tables[:3], tensorflow) == (tables[3:6], "False"), ended.stderr
+    assert (tables[:3], tensorflow) == (tables[3:6], "False"), process.stderr
     assert [(row[""], row["label"]) for row in answers] == [("7", "dark"), ("7", "bright")]
-    (output,) = predict(lamps[1], "--json").json["answers"]
+    (answer,) = predict(lamps[1], "--json").json["answers"]
     assert {name: float(answers[1][name]) for name in LABELS} == pytest.approx(
-        output["probabilities"], abs=1e-6
+        answer["probabilities"], abs=1e-6
     )
     assert not list((tmp_path / "mlflow").rglob("saved_model.pb")) and release.version == 1
 
@@ -431,6 +431,6 @@ def test_rows_and_texts_are_columns_to_mlflow(push, tmp_path, kind, examples, ex
     (tmp_path / "bundle").mkdir()
     for name in (release.default_file.name, "preprocessing.json", "labels.txt"):
         (tmp_path / "bundle" / name).write_bytes(release.read(name))
-    found = Model(tmp_path / "bundle").predict(pandas.DataFrame(examples))
-    assert found["label"].to_dict() == expected
-    assert found["probability"].tolist() == pytest.approx(found[list(LABELS)].max(axis=1).tolist())
+    table = Model(tmp_path / "bundle").predict(pandas.DataFrame(examples))
+    assert table["label"].to_dict() == expected
+    assert table["probability"].tolist() == pytest.approx(table[list(LABELS)].max(axis=1).tolist())

@@ -35,17 +35,17 @@ def url(bucket, tmp_path):
 
 
 @pytest.mark.e2e
-def test_what_is_in_production_in_a_bucket_is_seen_checked_and_changed_from_anywhere(edgeline, url):
-    code, output = edgeline("status", "--store", url)
-    assert code == 0 and "shelf: version 2 is in production" in output
-    assert f" ms here: {url}/edge/shelf/2/model_fp16.tflite" in output
-    code, output = edgeline("status", "--store", url, "--json")
-    assert code == 0 and json.loads(output)["production"]["version"] == 2
+def test_production_in_a_bucket_is_shown_checked_and_changed_from_anywhere(edgeline, url):
+    code, out = edgeline("status", "--store", url)
+    assert code == 0 and "shelf: version 2 is in production" in out
+    assert f" ms here: {url}/edge/shelf/2/model_fp16.tflite" in out
+    code, out = edgeline("status", "--store", url, "--json")
+    assert code == 0 and json.loads(out)["production"]["version"] == 2
     assert edgeline("rollback", "--store", url, "--reason", "two is worse")[0] == 0
     assert "version 1 is in production" in edgeline("status", "--store", url)[1]
     assert edgeline("promote", "2", "--store", url, "--reason", "it was not")[0] == 0
-    code, output = edgeline("verify", "--store", url)
-    assert code == 0 and output.startswith(f"{url}: 2 releases of shelf: every file, pin and line")
+    code, out = edgeline("verify", "--store", url)
+    assert code == 0 and out.startswith(f"{url}: 2 releases of shelf: every file, pin and line")
 
 
 def test_the_only_model_of_a_store_needs_no_name(edgeline, tmp_path):
@@ -58,50 +58,50 @@ def test_the_only_model_of_a_store_needs_no_name(edgeline, tmp_path):
 def test_old_releases_of_a_bucket_and_records_of_a_cluster_are_collected_from_anywhere(
     edgeline, url, tmp_path, monkeypatch
 ):
-    # Where processes that other tests kill leave nothing that is freed here.
+    # Other tests kill processes that leave files in the common folder, which would be freed too.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     store.push(url, "shelf", make_candidate(tmp_path / "three", "three", size=100))
-    code, output = edgeline("gc", "--keep", "1", "--store", url, "--dry-run", "--json")
-    assert code == 0 and list(json.loads(output)["releases of shelf"]) == ["1"]
+    code, out = edgeline("gc", "--keep", "1", "--store", url, "--dry-run", "--json")
+    assert code == 0 and list(json.loads(out)["releases of shelf"]) == ["1"]
     for number, run in enumerate(("a", "b"), start=1):
         archive.write(locate(url) / "runs" / "shelf" / run, a_run(id=run, number=number), "<p>")
-    code, output = edgeline("gc", "--keep", "1", "--store", url)
-    assert "records of shelf          1" in output
-    assert code == 0 and "releases of shelf         1" in output and "Freed 0.0 MB." in output
+    code, out = edgeline("gc", "--keep", "1", "--store", url)
+    assert "records of shelf          1" in out
+    assert code == 0 and "releases of shelf         1" in out and "Freed 0.0 MB." in out
     assert "2 releases of shelf" in edgeline("verify", "--store", url)[1]
-    code, output = edgeline("promote", "1", "--store", url, "--reason", "drill")
-    assert code == 2 and "shelf 1 was collected on" in output
+    code, out = edgeline("promote", "1", "--store", url, "--reason", "drill")
+    assert code == 2 and "shelf 1 was collected on" in out
 
 
 def test_gc_of_a_store_needs_no_workspace_where_a_killed_command_left_files(edgeline, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for name in ("one", "two", "three"):
         store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / name, name, size=100))
-    left = tmp_path / "edgeline-push-killed"
-    left.mkdir()
-    os.utime(left, (1e9, 1e9))
-    code, output = edgeline("gc", "--keep", "1", "--store", tmp_path / "push")
-    assert code == 0 and "releases of shelf         1" in output
-    assert not left.exists() and not (tmp_path / "workspace").exists()
+    leftover = tmp_path / "edgeline-push-killed"
+    leftover.mkdir()
+    os.utime(leftover, (1e9, 1e9))
+    code, out = edgeline("gc", "--keep", "1", "--store", tmp_path / "push")
+    assert code == 0 and "releases of shelf         1" in out
+    assert not leftover.exists() and not (tmp_path / "workspace").exists()
 
 
 def test_gc_of_a_workspace_that_a_run_holds_or_that_is_not_there_removes_nothing(edgeline, workspace):
     before = snapshot(workspace)
     with hold(workspace):
-        code, output = edgeline("gc", "--keep", "1")
-    assert code == 5 and "Another run holds the workspace" in output
+        code, out = edgeline("gc", "--keep", "1")
+    assert code == 5 and "Another run holds the workspace" in out
     (workspace / "lock").unlink()
     assert snapshot(workspace) == before
     workspace.rename(workspace.with_name("elsewhere"))
-    code, output = edgeline("gc", "--keep", "1")
-    assert code == 2 and "There is no workspace" in output and not workspace.exists()
+    code, out = edgeline("gc", "--keep", "1")
+    assert code == 2 and "There is no workspace" in out and not workspace.exists()
 
 
 @pytest.mark.parametrize("command", [["--dry-run"], []])
 def test_gc_of_a_store_that_is_not_there_removes_no_run_and_says_so(edgeline, workspace, tmp_path, command):
     before = snapshot(workspace)
-    code, output = edgeline("gc", "--keep", "1", "--store", str(tmp_path / "elsewhere"), *command)
-    assert code == 2 and "elsewhere has no model 'shelf'" in output and "the place is wrong" in output
+    code, out = edgeline("gc", "--keep", "1", "--store", str(tmp_path / "elsewhere"), *command)
+    assert code == 2 and "elsewhere has no model 'shelf'" in out and "the place is wrong" in out
     (workspace / "lock").unlink()
     assert snapshot(workspace) == before
 
@@ -109,45 +109,45 @@ def test_gc_of_a_store_that_is_not_there_removes_no_run_and_says_so(edgeline, wo
 def test_gc_of_a_model_that_is_not_there_removes_nothing_and_says_so(edgeline, workspace):
     leftover = workspace / "artifacts/Trainer/.system/1"
     leftover.mkdir(parents=True)
-    code, output = edgeline("gc", "--keep", "1", "--workload", "shelv")
-    assert code == 2 and "has no model 'shelv'" in output and leftover.is_dir()
+    code, out = edgeline("gc", "--keep", "1", "--workload", "shelv")
+    assert code == 2 and "has no model 'shelv'" in out and leftover.is_dir()
 
 
 @pytest.mark.parametrize(("option", "value"), [("--workload", "shelv"), ("--store", "/elsewhere")])
 def test_pages_of_a_model_that_is_not_there_are_not_made_in_mlflow(edgeline, workspace, option, value):
-    code, output = edgeline("ui", option, value)
-    assert code == 2 and "has no model" in output and not (workspace / "mlflow").exists()
+    code, out = edgeline("ui", option, value)
+    assert code == 2 and "has no model" in out and not (workspace / "mlflow").exists()
 
 
 def test_status_of_a_folder_that_is_not_there_says_so(edgeline, tmp_path):
-    code, output = edgeline("status", "--store", str(tmp_path / "elsewhere"))
-    assert code == 2 and "elsewhere has no model 'shelf'" in output and "the place is wrong" in output
+    code, out = edgeline("status", "--store", str(tmp_path / "elsewhere"))
+    assert code == 2 and "elsewhere has no model 'shelf'" in out and "the place is wrong" in out
 
 
 def test_a_bucket_without_a_release_says_so(edgeline, bucket):
     assert edgeline("status", "--store", bucket)[1].startswith(
         f"No release of shelf is in production in {bucket}"
     )
-    code, output = edgeline("verify", "--store", bucket)
-    assert code == 2 and f"{bucket}/ has no model 'shelf'" in output
+    code, out = edgeline("verify", "--store", bucket)
+    assert code == 2 and f"{bucket}/ has no model 'shelf'" in out
 
 
-def test_verify_of_what_is_not_there_is_bad_usage_and_names_what_is(edgeline, url, tmp_path):
-    code, output = edgeline("verify", "--store", url, "--workload", "shelv")
-    assert code == 2 and "has no model 'shelv'" in output and "It has: shelf." in output
-    code, output = edgeline("verify", "--store", str(tmp_path / "elsewhere"))
-    assert code == 2 and "It has no models" in output
-    code, output = edgeline("verify")
-    assert code == 2 and "workspace/push has no model 'shelf'" in output
+def test_verify_of_a_missing_model_is_bad_usage_and_names_the_others(edgeline, url, tmp_path):
+    code, out = edgeline("verify", "--store", url, "--workload", "shelv")
+    assert code == 2 and "has no model 'shelv'" in out and "It has: shelf." in out
+    code, out = edgeline("verify", "--store", str(tmp_path / "elsewhere"))
+    assert code == 2 and "It has no models" in out
+    code, out = edgeline("verify")
+    assert code == 2 and "workspace/push has no model 'shelf'" in out
     assert "which has shelf" in edgeline("status", "--store", url, "--workload", "shelv")[1]
 
 
 @pytest.mark.parametrize("command", [["status"], ["rollback", "--reason", "r"], ["run", "--data"]])
 def test_a_bucket_that_is_not_there_ends_a_command_with_three_parts(edgeline, s3_server, command):
     option = [] if command[0] == "run" else ["--store"]
-    code, output = edgeline(*command, *option, "s3://no-such-bucket/x")
-    assert code == 1 and len(output.splitlines()) == 3 and "Traceback" not in output
-    assert "the bucket 'no-such-bucket' does not exist" in output
+    code, out = edgeline(*command, *option, "s3://no-such-bucket/x")
+    assert code == 1 and len(out.splitlines()) == 3 and "Traceback" not in out
+    assert "the bucket 'no-such-bucket' does not exist" in out
 
 
 def test_a_canary_is_opened_shown_and_ended(edgeline, tmp_path):
@@ -158,27 +158,22 @@ def test_a_canary_is_opened_shown_and_ended(edgeline, tmp_path):
         store.push(push, "shelf", candidate)
     signed = ("--key", key, "--reason", "drill")
     edgeline("rollback", *signed)
-    code, output = edgeline("rollout", "3", "--percent", "10", *signed)
-    assert code == 0 and output == "10 % of phones run version 3 of shelf from now on.\n"
-    output = edgeline("status")[1]
-    assert "version 2 is in production" in output
-    assert (
-        "\n10 % of phones run the candidate, version 3. Since 2" in output
-        and "@" in output
-        and ": drill" in output
-    )
+    code, out = edgeline("rollout", "3", "--percent", "10", *signed)
+    assert code == 0 and out == "10 % of phones run version 3 of shelf from now on.\n"
+    out = edgeline("status")[1]
+    assert "version 2 is in production" in out
+    assert "\n10 % of phones run the candidate, version 3. Since 2" in out and "@" in out and ": drill" in out
     candidate = json.loads(edgeline("status", "--json")[1])["candidate"]
     assert (candidate["version"], candidate["percent"], candidate["reason"]) == (3, 10, "drill")
-    code, output = edgeline("rollout", "3", "--percent", "101", *signed)
-    assert code == 2 and len(output.splitlines()) == 3
-    code, output = edgeline("rollback", *signed)
+    code, out = edgeline("rollout", "3", "--percent", "101", *signed)
+    assert code == 2 and len(out.splitlines()) == 3
+    code, out = edgeline("rollback", *signed)
     assert (
-        code == 0
-        and output == "Version 2 of shelf is in production on all phones; version 3 was withdrawn.\n"
+        code == 0 and out == "Version 2 of shelf is in production on all phones; version 3 was withdrawn.\n"
     )
     assert json.loads(edgeline("status", "--json")[1])["candidate"] == dict.fromkeys(candidate)
-    code, output = edgeline("rollout", "2", "--percent", "10", *signed)
-    assert code == 2 and "shelf 2 is in production already." in output
+    code, out = edgeline("rollout", "2", "--percent", "10", *signed)
+    assert code == 2 and "shelf 2 is in production already." in out
     edgeline("rollout", "3", "--percent", "0.5", *signed)
     assert "Version 3 of shelf is in production." in edgeline("promote", "3", *signed)[1]
     assert edgeline("verify")[0] == 0
@@ -187,8 +182,8 @@ def test_a_canary_is_opened_shown_and_ended(edgeline, tmp_path):
 @pytest.mark.parametrize("command", ["runs", "verify"])
 def test_a_workspace_that_is_a_file_is_bad_usage(edgeline, tmp_path, command):
     (tmp_path / "workspace").touch()
-    code, output = edgeline(command)
-    assert code == 2 and "workspace is a file. A workspace is the folder" in " ".join(output.split())
+    code, out = edgeline(command)
+    assert code == 2 and "workspace is a file. A workspace is the folder" in " ".join(out.split())
 
 
 def test_status_of_an_empty_workspace_has_all_its_keys(edgeline):
@@ -201,20 +196,18 @@ def test_status_of_an_empty_workspace_has_all_its_keys(edgeline):
     assert {"id", "outcome", "reasons"} <= set(status["last_run"])
 
 
-def test_status_says_what_phones_go_by_where_it_is_set_and_of_another_release_only_how_long_it_is_good(
-    edgeline, tmp_path
-):
+def test_status_prints_key_app_version_and_epoch_only_of_a_release_that_has_them(edgeline, tmp_path):
     push, key = tmp_path / "workspace/push", make_key()
     store.push(push, "shelf", make_candidate(tmp_path / "one"))
-    code, output = edgeline("status")
-    assert code == 0 and "  Valid until 2" in output
-    assert not any(word in output for word in ("Signed", "epoch", "of the app"))
+    code, out = edgeline("status")
+    assert code == 0 and "  Valid until 2" in out
+    assert not any(word in out for word in ("Signed", "epoch", "of the app"))
     settings = {"signing_key": key, "min_app_version": "2.4.0", "rollback_epoch": 3}
     store.push(push, "shelf", make_candidate(tmp_path / "two", "two", **settings))
     digits = format_public_key(key.public_key())
-    output = edgeline("status")[1]
-    assert f"  Signed with the key {digits}.\n  For version 2.4.0 of the app or later.\n" in output
-    assert "  Rollback epoch 3: " in output
+    out = edgeline("status")[1]
+    assert f"  Signed with the key {digits}.\n  For version 2.4.0 of the app or later.\n" in out
+    assert "  Rollback epoch 3: " in out
     production = json.loads(edgeline("status", "--json")[1])["production"]
     assert (production["signed_by"], production["rollback_epoch"]) == (digits, 3)
 
@@ -240,8 +233,8 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace, 
     assert "answered" not in edgeline("status", "--store", str(tmp_path / "other"))[1]
     canary = make_candidate(tmp_path / "two", "two", signing_key=make_key(), canary_percent=10)
     store.push(tmp_path / "workspace/push", "shelf", canary)
-    output = edgeline("status")[1]
-    assert "  Version 1 answered 1,530 times" in output and "\n  Version 2 answered 5 times; 50.0 %" in output
+    out = edgeline("status")[1]
+    assert "  Version 1 answered 1,530 times" in out and "\n  Version 2 answered 5 times; 50.0 %" in out
     push = str(tmp_path / "workspace/push")
     early = make_run(id="20261012-091233", number=9, outcome="failed", exit_code=1, push=push)
     write_run(tmp_path / "workspace", early)
@@ -251,7 +244,7 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace, 
 
 
 @pytest.mark.parametrize(
-    ("given", "store"),
+    ("text", "store"),
     [
         ("s3://bucket/push/", "s3://bucket/push"),
         ("s3:///", "s3:///"),
@@ -259,23 +252,23 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace, 
         ("file:///push/", "/push"),
     ],
 )
-def test_a_store_is_named_as_runs_record_it(given, store, tmp_path, monkeypatch):
+def test_a_store_is_named_as_runs_record_it(text, store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     option = next(option for option in status.params if option.name == "store")
-    assert option.type.convert(given, option, None) == store.format(here=tmp_path)
-    assert PushSettings(destination=given).destination == store.format(here=tmp_path)
+    assert option.type.convert(text, option, None) == store.format(here=tmp_path)
+    assert PushSettings(destination=text).destination == store.format(here=tmp_path)
 
 
 def test_a_store_without_a_name_is_not_taken_for_that_of_the_last_run(edgeline, tmp_path):
     push = tmp_path / "workspace/push"
     for name in ("one", "two"):
         store.push(push, "shelf", make_candidate(tmp_path / name, name, size=100))
-    code, output = edgeline("rollback", "--store", "", "--reason", "drill")
-    assert code == 2 and "The name after --store is empty." in output
+    code, out = edgeline("rollback", "--store", "", "--reason", "drill")
+    assert code == 2 and "The name after --store is empty." in out
     assert store.get(push, "shelf").version == 2
 
 
-def test_status_says_when_production_and_its_pointer_are_older_than_was_promised(
+def test_status_says_if_production_is_older_than_promised_or_its_pointer_expires(
     edgeline, tmp_path, make_run, monkeypatch
 ):
     store.push(tmp_path / "workspace/push", "shelf", make_candidate(tmp_path / "one"))
@@ -283,45 +276,43 @@ def test_status_says_when_production_and_its_pointer_are_older_than_was_promised
     for days, line in ((8, ""), (21, "  Production is 21 days old; 8 were promised.\n")):
         later = type("Later", (), {"now": lambda zone, days=days: datetime.now(zone) + timedelta(days)})
         monkeypatch.setattr("edgeline.cli.releases.datetime", later)
-        output = edgeline("status")[1]
-        assert line in output and ("promised" in output) == bool(line)
+        out = edgeline("status")[1]
+        assert line in out and ("promised" in out) == bool(line)
         production = json.loads(edgeline("status", "--json")[1])["production"]
         assert production["older_than_promised"] == bool(line)
         warning = f"  The pointer to version 1 expires at {production['pointer_expires']}. `"
-        assert (warning in output) == ("The pointer" in output) == bool(line)
+        assert (warning in out) == ("The pointer" in out) == bool(line)
 
 
 def test_status_names_the_last_run_its_outcome_and_its_reasons(edgeline, workspace):
     last = json.loads(edgeline("status", "--json")[1])["last_run"]
-    output = edgeline("status")[1]
+    out = edgeline("status")[1]
 
     assert (last["id"], last["outcome"]) == ("20261005-091233", "held")
     assert last["reasons"] == ["Accuracy is 0.8 on 400 eval examples; at least 0.850 is needed."]
-    assert (
-        "Held back" in output and "at least 0.850 is needed.\nWarnings\n  - span-00007 is dark.\n" in output
-    )
-    assert "No release of shelf is in production" in output
+    assert "Held back" in out and "at least 0.850 is needed.\nWarnings\n  - span-00007 is dark.\n" in out
+    assert "No release of shelf is in production" in out
 
 
-def test_status_says_the_same_of_production_after_a_rollback_as_before_it(edgeline, tmp_path, make_run):
+def test_status_names_the_version_in_production_after_a_rollback(edgeline, tmp_path, make_run):
     push = tmp_path / "workspace/push"
     for name in ("one", "two"):
         store.push(push, "shelf", make_candidate(tmp_path / name, name))
     make_workspace(tmp_path / "workspace", make_run, version=2)
     assert "version 2 stays in production" in edgeline("status")[1]
     store.rollback(push, "shelf", "bad in the field")
-    output = edgeline("status")[1]
-    assert "version 1 stays in production" in output and "version 2" not in output
+    out = edgeline("status")[1]
+    assert "version 1 stays in production" in out and "version 2" not in out
 
 
-def test_runs_and_show_tell_of_the_run(edgeline, workspace):
-    listed, shown = edgeline("runs")[1], edgeline("show")[1]
+def test_runs_and_show_print_the_run(edgeline, workspace):
+    table, details = edgeline("runs")[1], edgeline("show")[1]
 
-    assert "20261005-091233" in listed and "held" in listed and "1 min 35 s" in listed
+    assert "20261005-091233" in table and "held" in table and "1 min 35 s" in table
     for text in ("Trainer", "1 min 00 s", "span-00007 is dark.", "at least 0.850 is needed"):
-        assert text in shown
-    found = json.loads(edgeline("show", "20261005-091233", "--json")[1])
-    assert found["exit_code"] == 3 and {"gates", "data", "evaluation", "edge"} <= set(found["facts"])
+        assert text in details
+    document = json.loads(edgeline("show", "20261005-091233", "--json")[1])
+    assert document["exit_code"] == 3 and {"gates", "data", "evaluation", "edge"} <= set(document["facts"])
     (run,) = json.loads(edgeline("runs", "--json")[1])
     assert run["id"] == "20261005-091233"
 
@@ -332,11 +323,11 @@ def test_the_latest_run_that_is_shown_is_one_of_the_model_that_was_named(edgelin
 
     assert json.loads(edgeline("show", "latest", "--json")[1])["workload"] == "bottles"
     assert json.loads(edgeline("show", "latest", "--json", "--workload", "shelf")[1])["workload"] == "shelf"
-    code, output = edgeline("show", "latest", "--workload", "crates")
-    assert code == 2 and "has no run of crates" in output and "It has those of bottles, shelf." in output
+    code, out = edgeline("show", "latest", "--workload", "crates")
+    assert code == 2 and "has no run of crates" in out and "It has those of bottles, shelf." in out
     for command in ("runs", "status"):
-        output = edgeline(command, "--workload", "crates")[1]
-        assert f"No run of crates in {tmp_path / 'workspace'} yet." in output
+        out = edgeline(command, "--workload", "crates")[1]
+        assert f"No run of crates in {tmp_path / 'workspace'} yet." in out
 
 
 @pytest.fixture
@@ -356,8 +347,8 @@ def four_runs(tmp_path, make_run):
     ],
 )
 def test_runs_are_filtered_by_outcome_and_day_both_ends_included(edgeline, four_runs, arguments, days):
-    listed = json.loads(edgeline("runs", *arguments, "--json")[1])
-    assert [int(run["id"][6:8]) for run in listed] == days
+    runs = json.loads(edgeline("runs", *arguments, "--json")[1])
+    assert [int(run["id"][6:8]) for run in runs] == days
 
 
 def test_a_filter_that_leaves_no_run_says_that_there_are_some(edgeline, four_runs):
@@ -375,7 +366,7 @@ def test_a_filter_that_leaves_no_run_says_that_there_are_some(edgeline, four_run
         ),
     ],
 )
-def test_a_filter_that_means_nothing_is_bad_usage(edgeline, four_runs, arguments, message):
+def test_an_invalid_filter_is_bad_usage(edgeline, four_runs, arguments, message):
     code, out = edgeline("runs", *arguments)
     assert code == 2 and message in out
 
@@ -391,21 +382,21 @@ def test_a_signed_pointer_is_renewed_and_moved_with_its_key_alone(edgeline, tmp_
     for content in ("one", "two"):
         candidate = make_candidate(tmp_path / content, content, 100, signing_key=load_signing_key(key))
         store.push(push, "shelf", candidate)
-    code, output = edgeline("rollback", *place, "--reason", "drill")
-    assert code == 2 and "no key is set" in output and "Pass --key FILE" in output
+    code, out = edgeline("rollback", *place, "--reason", "drill")
+    assert code == 2 and "no key is set" in out and "Pass --key FILE" in out
     assert edgeline("rollback", *place, "--reason", "drill", "--key", key)[0] == 0
-    code, output = edgeline("renew", *place, "--key", key)
-    assert code == 0 and output.startswith("The pointer to version 1 of shelf is valid until 20")
-    code, output = edgeline("renew", *place, "--workload", "other")
-    assert code == 2 and "has no model 'other'" in output
+    code, out = edgeline("renew", *place, "--key", key)
+    assert code == 0 and out.startswith("The pointer to version 1 of shelf is valid until 20")
+    code, out = edgeline("renew", *place, "--workload", "other")
+    assert code == 2 and "has no model 'other'" in out
     pointer = push / "edge/shelf/current.json"
-    for damage, found in (
+    for damage, message in (
         (lambda: pointer.write_bytes(b"{"), "current.json"),
         (pointer.unlink, "found no file"),
     ):
         damage()
         for command in (("renew", "--key", key), ("status",)):
-            code, output = edgeline(*command, *place)
-            assert code == 1 and found in output and " promote " in output
+            code, out = edgeline(*command, *place)
+            assert code == 1 and message in out and " promote " in out
     with pytest.raises(EdgelineError, match="found no file"):
         store.get(push, "shelf")

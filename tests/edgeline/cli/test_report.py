@@ -18,14 +18,14 @@ from tests.outputs import write_run
 
 @pytest.fixture
 def workspace(tmp_path, make_run):
-    """A workspace with two runs of one model, whose pages were not made yet."""
+    """Writes two runs of one model without their pages."""
     for name, outcome in (("20261005-091233", "pushed"), ("20261012-091233", "failed")):
-        started = f"{name[:4]}-{name[4:6]}-{name[6:8]}T09:12:33Z"
+        start = f"{name[:4]}-{name[4:6]}-{name[6:8]}T09:12:33Z"
         run = make_run(
             id=name,
             outcome=outcome,
             exit_code=int(outcome == "failed"),
-            started_at=started,
+            started_at=start,
             version=1,
             steps=(Step("ExampleGen", "failed", 1.0),),
         )
@@ -62,9 +62,9 @@ def test_a_page_from_before_the_run_had_ended_is_made_again(report, workspace):
 
 def test_as_json_it_gives_the_facts(report):
     code, out, _ = report("latest", "--json")
-    found = json.loads(out)
-    assert (code, found["run"], found["facts"]["run"]["outcome"]) == (0, "20261012-091233", "failed")
-    assert found["report"].endswith("20261012-091233/report.html")
+    document = json.loads(out)
+    assert (code, document["run"], document["facts"]["run"]["outcome"]) == (0, "20261012-091233", "failed")
+    assert document["report"].endswith("20261012-091233/report.html")
 
 
 def test_the_index_has_a_row_for_every_run_and_links_where_there_is_a_page(report, workspace):
@@ -90,7 +90,7 @@ def test_the_index_does_not_link_a_page_from_before_a_run_was_killed(report, wor
 
 @pytest.fixture(params=["folder", "bucket"])
 def store(request, tmp_path):
-    """Makes a store that a cluster pushes to, with the records of three of its runs."""
+    """Writes the store of a cluster, with the records of three runs."""
     place = str(tmp_path / "push") if request.param == "folder" else request.getfixturevalue("bucket")
     for number in (1, 2, 3):
         facts = a_run(id=f"{number}{number}-uuid", started_at=f"2026-10-0{number}T03:00:00Z")
@@ -112,17 +112,17 @@ def test_the_index_of_a_store_has_all_runs(report, store, workspace):
     page = workspace / "reports" / "shelf" / "index.html"
     assert (code, out) == (0, f"{page}\n")
     links = re.findall(r'href="([^"]+)">\d\d-uuid</|href="([^"]+)">[^<]+-uuid</', page.read_text())
-    opened = [(page.parent / "".join(link).removeprefix("file://")).read_text() for link in links]
-    assert opened == ["<p>run 3", "<p>run 2", "<p>run 1"]
+    pages = [(page.parent / "".join(link).removeprefix("file://")).read_text() for link in links]
+    assert pages == ["<p>run 3", "<p>run 2", "<p>run 1"]
 
 
 @pytest.mark.parametrize("store", ["bucket"], indirect=True)
-def test_a_page_that_was_brought_while_the_run_went_on_is_brought_again(report, store):
+def test_a_page_that_was_fetched_during_the_run_is_fetched_again(report, store):
     early = a_run(id="44-uuid", outcome="running", started_at="2026-10-04T03:00:00Z")
     archive.write(locate(store) / "runs" / "shelf" / "44-uuid", early, "<p>early")
     report("--index", "--store", store)
-    ended = replace(early, run=replace(early.run, outcome="pushed"))
-    archive.write(locate(store) / "runs" / "shelf" / "44-uuid", ended, "<p>whole")
+    whole = replace(early, run=replace(early.run, outcome="pushed"))
+    archive.write(locate(store) / "runs" / "shelf" / "44-uuid", whole, "<p>whole")
     assert Path(report("44-uuid", "--store", store)[1].strip()).read_text() == "<p>whole"
 
 
@@ -151,13 +151,13 @@ def test_an_index_is_made_where_the_history_of_releases_cannot_be_read(report, w
     assert err.startswith("The history of releases cannot be read") and "nosuch://" in err
 
 
-def test_a_store_without_records_or_without_that_run_is_said(report, store, tmp_path):
+def test_a_store_without_records_or_without_the_run_is_bad_usage(report, store, tmp_path):
     for arguments in (["--store", tmp_path / "empty"], ["44-uuid", "--store", store]):
         code, out, err = report(*arguments)
         assert (code, out) == (2, "") and len(err.splitlines()) == 3
 
 
-def test_of_several_models_one_has_to_be_named(report, tmp_path):
+def test_one_of_several_models_has_to_be_named(report, tmp_path):
     for model in ("shelf", "crates"):
         archive.write(tmp_path / "runs" / model / "1", a_run(workload=model), f"<p>{model}")
     code, _, err = report("--store", tmp_path)

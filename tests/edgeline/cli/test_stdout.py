@@ -19,8 +19,8 @@ from runners.shared.progress import Progress
 from tests.outputs import leave, write_run
 
 ROOT = Path(__file__).resolve().parents[3]
-# A terminal obeys these: clear the screen, set the title, one-byte CSI, back to the line's start, rub out, a
-# bell, and what turns the direction of all that follows.
+# A terminal obeys these: clear the screen, set the title, one-byte CSI, back to the line's start, rub out,
+# next line, and characters that turn the direction of all that follows.
 STEERING = (
     *("\x1b[2J", "\x1b]0;owned\x07", "\x9b2J", "\r", "\x08", "\x7f", "\x85"),
     *("\u202e", "\u2066", "\u2069"),
@@ -40,14 +40,14 @@ def test_letters_of_every_language_and_line_ends_stay_as_they_are():
     assert make_visible(text) == text
 
 
-def test_what_a_terminal_obeys_is_shown():
+def test_characters_that_a_terminal_obeys_are_escaped():
     assert make_visible(HOSTILE) == SHOWN
     assert make_visible("a\ud800b") == r"a\ud800b"
 
 
 @pytest.fixture
 def workspace(tmp_path, make_run):
-    """A workspace whose one run says what people wrote, wherever a run can."""
+    """Writes a run with hostile text in each place for texts of people."""
     spans = ({"span": "span-00001", "who": HOSTILE, "when": HOSTILE, "reason": HOSTILE},)
     run = make_run(
         outcome="refused",
@@ -89,7 +89,7 @@ def workspace(tmp_path, make_run):
 
 
 @pytest.mark.parametrize("command", [["status"], ["runs"], ["show", "latest"], ["show", HOSTILE], ["report"]])
-def test_no_light_command_lets_what_people_wrote_steer_the_terminal(call, workspace, command):
+def test_no_light_command_lets_texts_of_people_steer_the_terminal(call, workspace, command):
     code, out, err = call(*command, "--workspace", workspace)
 
     assert code == (2 if HOSTILE in command else 0)
@@ -97,7 +97,7 @@ def test_no_light_command_lets_what_people_wrote_steer_the_terminal(call, worksp
     assert command == ["report"] or SHOWN[:10] in out + err
 
 
-def test_json_has_it_as_it_is_and_steers_nothing(call, workspace):
+def test_json_has_texts_of_people_as_they_are_and_steers_nothing(call, workspace):
     _, out, _ = call("show", "latest", "--json", "--workspace", workspace)
 
     assert json.loads(out)["reasons"] == [HOSTILE]
@@ -114,14 +114,14 @@ def test_json_has_it_as_it_is_and_steers_nothing(call, workspace):
         ["data", "import", "photos", "--data", f"s3://{HOSTILE}"],
     ],
 )
-def test_an_error_shows_what_was_typed(call, command):
+def test_an_error_escapes_what_was_typed(call, command):
     code, out, err = call(*command)
 
     assert code == 2 and not out and r"\x1b[2J" in err and not steers(err)
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_progress_shows_what_people_wrote(terminal):
+def test_progress_escapes_texts_of_people(terminal):
     out = io.StringIO()
     events = [
         Planned((HOSTILE,)),
@@ -152,17 +152,17 @@ def test_a_terminal_without_the_letters_gets_their_numbers(workspace, tmp_path):
     )
     commands = ("status", "--workspace", photos, "run", "--workload", photos, "run", "--workload", b"\xff")
     command = [sys.executable, "-c", script, *commands]
-    ended = subprocess.run(
+    process = subprocess.run(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    assert ended.returncode == 0
-    *parts, rest = re.split("ended with [02]\n", ended.stdout.decode("ascii"))
-    for text, letters in zip(parts, (r"gr\xf6\xdfe \u68da", r"gr\xf6\xdfe \u68da", r"\udcff"), strict=True):
+    assert process.returncode == 0
+    *outputs, rest = re.split("ended with [02]\n", process.stdout.decode("ascii"))
+    for text, letters in zip(outputs, (r"gr\xf6\xdfe \u68da", r"gr\xf6\xdfe \u68da", r"\udcff"), strict=True):
         assert letters in text and "Traceback" not in text
     assert rest == ""
 
 
-def redirected(folder, words, redirect, unbuffered=""):
+def run_redirected(folder, words, redirect, unbuffered=""):
     """Runs a command in a shell that redirects its output."""
     command = f"{shlex.quote(sys.executable)} -m runners.cli {words} {redirect}"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
@@ -174,21 +174,21 @@ def redirected(folder, words, redirect, unbuffered=""):
 # With and without a buffer, the output is written at its end or at once.
 @pytest.mark.parametrize(("words", "unbuffered"), [("status --json", ""), ("--help", "1")])
 def test_a_closed_pipe_is_no_error_of_python(tmp_path, words, unbuffered):
-    ended = redirected(tmp_path, words, "| true", unbuffered)
-    assert ended.returncode == 1 and b"BrokenPipe" not in ended.stderr
+    process = run_redirected(tmp_path, words, "| true", unbuffered)
+    assert process.returncode == 1 and b"BrokenPipe" not in process.stderr
 
 
 @pytest.mark.parametrize(("words", "code", "closed"), [("status --json", 0, ">&-"), ("show", 2, ">&- 2>&-")])
 def test_a_closed_output_is_no_failure(tmp_path, words, code, closed):
-    ended = redirected(tmp_path, words, closed)
-    assert ended.returncode == code and b"Traceback" not in ended.stderr
+    process = run_redirected(tmp_path, words, closed)
+    assert process.returncode == code and b"Traceback" not in process.stderr
 
 
 @pytest.mark.parametrize(("words", "unbuffered"), [("status", ""), ("status --json", "1")])
-def test_output_to_a_full_disk_is_said_in_three_parts(tmp_path, words, unbuffered):
-    ended = redirected(tmp_path, words, "> /dev/full", unbuffered)
-    lines = ended.stderr.decode().splitlines()
-    assert (ended.returncode, lines[0], len(lines)) == (1, "No space left on device.", 3)
+def test_output_to_a_full_disk_is_an_error_in_three_parts(tmp_path, words, unbuffered):
+    process = run_redirected(tmp_path, words, "> /dev/full", unbuffered)
+    lines = process.stderr.decode().splitlines()
+    assert (process.returncode, lines[0], len(lines)) == (1, "No space left on device.", 3)
 
 
 PROSE = "  - span-00007: 41 of 300 photos are corrupt, more than data.max_quarantined allows, which is 0.05"

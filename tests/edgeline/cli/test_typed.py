@@ -23,15 +23,15 @@ PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROO
 SHELL = re.compile(
     r"^    (?:PYTHONPATH=\S+ )?((?:\S*/)?edgeline .*|python runners/local_runner\.py .*)$", re.MULTILINE
 )
-# Stands for a value that only the reader knows, or that is filled in: a number goes for all of it.
+# This marks a value that is filled in, or that only the reader knows; it is parsed as a number.
 FILLED_IN = "\x00"
 QUOTED = re.compile(r"`((?:\S*/)?edgeline [^`]+|python runners/local_runner\.py[^`]*)`", re.DOTALL)
 LINE = re.compile(r"(?:^|[:;,] |  )((?:\S*/)?edgeline (?!command)[a-z][^`\n]*)$", re.MULTILINE)
 ELSEWHERE = re.compile(r"\.\.\.|[()\[\]]| \| ")
 
 
-def texts(path):
-    """The texts of a source but docstrings, each with the places that are filled in marked."""
+def find_texts(path):
+    """Yields the texts of a source but docstrings, with a mark for each value that is filled in."""
     source = path.read_text(encoding="utf-8")
     if "edgeline " not in source and "local_runner.py" not in source:
         return
@@ -51,15 +51,15 @@ def texts(path):
             yield node.value
 
 
-def printed():
+def find_printed():
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
-            for text in texts(path):
+            for text in find_texts(path):
                 for match in (*QUOTED.finditer(text), *LINE.finditer(text)):
                     yield str(path.relative_to(ROOT)), match[1]
 
 
-def documented():
+def find_documented():
     for page in PAGES:
         text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
         for match in (*QUOTED.finditer(text), *SHELL.finditer(text)):
@@ -68,37 +68,37 @@ def documented():
 
 
 def parse(command):
-    """Has the real command line parse it, and do nothing."""
+    """Parses a command as the real command line does, and runs nothing."""
     words = shlex.split(command.replace(FILLED_IN, "1").rstrip(".,"), comments=True)
     words = [re.sub(r"^[A-Z]+(_[A-Z]+)*$", "1", word) for word in words]
     if words[0] == "python":
         words = ["edgeline", "run", *words[2:]]
     name, *arguments = words[1:]
-    found = load(name)
-    if isinstance(found, click.Group) and arguments:
-        found, arguments = found.commands[arguments[0]], arguments[1:]
-    if found.name == "schedule":
+    target = load(name)
+    if isinstance(target, click.Group) and arguments:
+        target, arguments = target.commands[arguments[0]], arguments[1:]
+    if target.name == "schedule":
         arguments = [*arguments, *(["--cron", "0 0 3 * * 1"] if "kubeflow" in words else [])]
-    shown = [parameter.name for parameter in found.params if parameter.required]
-    if not arguments and shown:  # named and not spelt out, as `edgeline keys new`
+    required = [parameter.name for parameter in target.params if parameter.required]
+    if not arguments and required:  # named and not spelt out, as `edgeline keys new`
         return
     try:
-        found.make_context(name, [*arguments])
+        target.make_context(name, [*arguments])
     except click.UsageError:
         if not command.endswith(f" {FILLED_IN}"):
             raise
         if arguments[:-1]:  # options are filled in there
-            found.make_context(name, arguments[:-1])
+            target.make_context(name, arguments[:-1])
 
 
-def test_each_command_that_is_printed_or_documented_is_one():
-    commands = sorted({*printed(), *documented()})
+def test_each_command_that_is_printed_or_documented_can_be_parsed():
+    commands = sorted({*find_printed(), *find_documented()})
     wrong = []
-    for where, command in commands:
+    for place, command in commands:
         try:
             parse(command)
         except Exception as error:
-            wrong.append(f"{where}: {command!r}: {type(error).__name__} {error}")
+            wrong.append(f"{place}: {command!r}: {type(error).__name__} {error}")
     assert wrong == [] and len(commands) > 100
 
 
@@ -108,7 +108,7 @@ def find(name):
 
 @pytest.fixture
 def plain(monkeypatch):
-    """Lets `edgeline` be on the PATH."""
+    """Puts `edgeline` on the PATH."""
     monkeypatch.setenv("PATH", f"{Path(sys.prefix, 'bin')}{os.pathsep}{os.environ['PATH']}")
 
 
@@ -138,11 +138,11 @@ def plain(monkeypatch):
         (["run"], "the edgeline command, edgeline nothing", "the edgeline command, edgeline nothing"),
     ],
 )
-def test_a_command_is_printed_with_what_was_typed_to_say_where_things_are(plain, given, text, typed):
+def test_a_printed_command_has_the_options_of_the_place_that_were_typed(plain, given, text, typed):
     assert make_rewriter(given, find)(text) == typed
 
 
-def test_where_edgeline_is_not_on_the_path_its_path_is_printed(monkeypatch, tmp_path):
+def test_edgeline_is_printed_with_its_path_if_it_is_not_on_the_path(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.chdir(tmp_path)
     assert name_program() == str(Path(sys.prefix, "bin", "edgeline"))
@@ -150,7 +150,7 @@ def test_where_edgeline_is_not_on_the_path_its_path_is_printed(monkeypatch, tmp_
     assert name_program() == f"{Path(sys.prefix).name}/bin/edgeline"
 
 
-def test_the_command_that_a_refusal_prints_does_what_it_says_in_a_shell(monkeypatch, tmp_path, capsys):
+def test_the_command_that_an_error_prints_works_in_a_shell(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.chdir(tmp_path)
     for week in range(2):
@@ -159,5 +159,5 @@ def test_the_command_that_a_refusal_prints_does_what_it_says_in_a_shell(monkeypa
     assert main(exclude) == 0 and main(exclude) == 2
     lead = "To include it again: "
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith(lead))
-    done = subprocess.run(line.removeprefix(lead), shell=True, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    process = subprocess.run(line.removeprefix(lead), shell=True, capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (0, "")

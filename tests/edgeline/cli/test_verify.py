@@ -37,7 +37,7 @@ def keys(tmp_path):
 
 @pytest.fixture
 def push(tmp_path, keys):
-    """Makes a push folder in the workspace with one unsigned release, and a signed one in production."""
+    """Pushes an unsigned release and then a signed one to the workspace."""
     return fill(tmp_path / "workspace/push", tmp_path, keys)
 
 
@@ -48,36 +48,36 @@ def fill(place, work, keys):
     return place
 
 
-def other_key(folder):
+def make_other_key(folder):
     make_pair(folder / "other")
     return folder / "other" / PUBLIC
 
 
 def test_a_signature_counts_only_where_a_key_was_given(verify, push, keys):
-    code, output = verify()
-    assert code == 0 and output.startswith(f"{push}: 2 releases of shelf: every file, pin and line")
-    assert f"shelf 2 is signed with {load_public_key(str(keys / PUBLIC))}. Pass --key FILE" in output
-    code, output = verify("--key", keys / PUBLIC)
-    assert code == 0 and "shelf 2 is signed with the given key." in output
+    code, out = verify()
+    assert code == 0 and out.startswith(f"{push}: 2 releases of shelf: every file, pin and line")
+    assert f"shelf 2 is signed with {load_public_key(str(keys / PUBLIC))}. Pass --key FILE" in out
+    code, out = verify("--key", keys / PUBLIC)
+    assert code == 0 and "shelf 2 is signed with the given key." in out
 
 
 def test_a_pointer_that_another_key_signed_does_not_pass(verify, push, keys, tmp_path):
     store.push(push, "shelf", make_candidate(tmp_path / "three", "three", 100, signing_key=make_key()))
     key = load_signing_key(str(keys / PRIVATE))
     store.rollback(push, "shelf", "drill", key=make_key())
-    code, output = verify("--key", keys / PUBLIC)
-    assert code == 1 and "The pointer to shelf is signed with" in output and " renew --workspace " in output
+    code, out = verify("--key", keys / PUBLIC)
+    assert code == 1 and "The pointer to shelf is signed with" in out and " renew --workspace " in out
     store.renew(push, "shelf", key)
     assert verify("--key", keys / PUBLIC)[0] == 0
 
 
-def test_a_pointer_that_has_expired_is_to_be_renewed_and_nothing_restored(verify, push, monkeypatch):
+def test_a_pointer_that_has_expired_has_to_be_renewed_and_nothing_restored(verify, push, monkeypatch):
     monkeypatch.setattr("edgeline.release.verify.datetime", Clock(datetime.now(timezone.utc) + timedelta(31)))
-    code, output = verify()
-    assert code == 1 and " renew " in output and "backup" not in output
+    code, out = verify()
+    assert code == 1 and " renew " in out and "backup" not in out
     (push / "edge/shelf/2/labels.txt").unlink()
-    code, output = verify()
-    assert code == 1 and "expired at" in output and "backup" in output
+    code, out = verify()
+    assert code == 1 and "expired at" in out and "backup" in out
 
 
 def test_a_store_without_a_signed_pointer_does_not_pass_with_a_key(verify, push, keys):
@@ -86,16 +86,16 @@ def test_a_store_without_a_signed_pointer_does_not_pass_with_a_key(verify, push,
     del stripped["signed"]
     pointer.write_bytes(render(stripped, "The pointer"))
     assert verify()[0] == 0
-    code, output = verify("--key", keys / PUBLIC)
-    assert code == 1 and "The pointer to shelf is signed with no key." in output
+    code, out = verify("--key", keys / PUBLIC)
+    assert code == 1 and "The pointer to shelf is signed with no key." in out
 
 
 def test_a_pointer_with_a_wrong_signature_is_named_by_status_too_and_signed_again(edgeline, push, keys):
     spoil_signature(push)
     problem = "edge/shelf/current.json: its signed pointer is not valid: it names the key "
     assert problem in edgeline("verify")[1]
-    code, output = edgeline("status")
-    assert code == 0 and problem in output and "Phones refuse it" in output and "edgeline renew" in output
+    code, out = edgeline("status")
+    assert code == 0 and problem in out and "Phones refuse it" in out and "edgeline renew" in out
     production = json.loads(edgeline("status", "--json")[1])["production"]
     assert production["pointer_problem"].startswith(problem) and production["pointer_expires"] is None
     assert edgeline("renew", "--key", keys / PRIVATE)[0] == 0
@@ -104,31 +104,31 @@ def test_a_pointer_with_a_wrong_signature_is_named_by_status_too_and_signed_agai
 
 
 def test_one_release_is_checked_by_its_number(verify, push, keys):
-    code, output = verify("2", "--key", keys / PUBLIC)
-    assert code == 0 and output.startswith(f"{push}: every file of shelf 2 matches its manifest.")
-    code, output = verify("1")
-    assert code == 0 and "signed" not in output
-    code, output = verify("1", "--key", keys / PUBLIC)
-    assert code == 1 and output.startswith("shelf 1 is not signed. Expected a signature with")
-    code, output = verify("7")
-    assert code == 2 and "shelf has no release 7." in output and "Existing releases: 1, 2." in output
+    code, out = verify("2", "--key", keys / PUBLIC)
+    assert code == 0 and out.startswith(f"{push}: every file of shelf 2 matches its manifest.")
+    code, out = verify("1")
+    assert code == 0 and "signed" not in out
+    code, out = verify("1", "--key", keys / PUBLIC)
+    assert code == 1 and out.startswith("shelf 1 is not signed. Expected a signature with")
+    code, out = verify("7")
+    assert code == 2 and "shelf has no release 7." in out and "Existing releases: 1, 2." in out
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_a_copied_bundle_is_checked_by_itself(verify, push, keys, tmp_path, version):
     shutil.copytree(push / "edge/shelf" / version, tmp_path / "copied")
-    code, output = verify(tmp_path / "copied", "--store", push)
-    assert code == 2 and "A bundle is checked by itself." in output
+    code, out = verify(tmp_path / "copied", "--store", push)
+    assert code == 2 and "A bundle is checked by itself." in out
     shutil.rmtree(push)
-    code, output = verify(tmp_path / "copied")
-    assert code == 0 and f"every file of shelf {version} matches its manifest." in output
-    assert ("shelf 1 is not signed" in output) is (version == "1")
+    code, out = verify(tmp_path / "copied")
+    assert code == 0 and f"every file of shelf {version} matches its manifest." in out
+    assert ("shelf 1 is not signed" in out) is (version == "1")
     assert verify(tmp_path / "copied", "--key", keys / PUBLIC)[0] == (0 if version == "2" else 1)
     with (tmp_path / "copied/labels.txt").open("a") as file:
         file.write("x\n")
-    code, output = verify(tmp_path / "copied")
-    assert code == 1 and f"edge/shelf/{version}/labels.txt: found 23 bytes" in output
-    assert "copy a bundle again" in output
+    code, out = verify(tmp_path / "copied")
+    assert code == 1 and f"edge/shelf/{version}/labels.txt: found 23 bytes" in out
+    assert "copy a bundle again" in out
 
 
 def test_an_expired_release_is_named_and_does_not_pass(verify, tmp_path):
@@ -136,47 +136,45 @@ def test_an_expired_release_is_named_and_does_not_pass(verify, tmp_path):
     store.push(root, "shelf", make_candidate(tmp_path / "one", "one", 100))
     age(root, 1)
     for arguments in ([], ["1"], [root / "edge/shelf/1"]):
-        code, output = verify(*arguments)
-        assert code == 1 and output.startswith("shelf 1 expired at 20") and len(output.splitlines()) == 3
-    code, output = verify("--json")
-    assert code == 1 and json.loads(output)["problems"][0].startswith("shelf 1 expired at")
+        code, out = verify(*arguments)
+        assert code == 1 and out.startswith("shelf 1 expired at 20") and len(out.splitlines()) == 3
+    code, out = verify("--json")
+    assert code == 1 and json.loads(out)["problems"][0].startswith("shelf 1 expired at")
 
 
-def test_a_bundle_of_a_newer_schema_and_a_folder_without_one_are_told_apart(verify, push, tmp_path):
+def test_a_bundle_of_a_newer_schema_and_a_folder_without_one_are_different_errors(verify, push, tmp_path):
     path = push / "edge/shelf/2/manifest.json"
     path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3'))
-    code, output = verify(path.parent)
-    assert code == 1 and "found schema_version 3" in output and "Update Edgeline" in output
+    code, out = verify(path.parent)
+    assert code == 1 and "found schema_version 3" in out and "Update Edgeline" in out
     for nothing in (tmp_path / "nowhere", tmp_path, path):
-        code, output = verify(nothing)
-        assert code == 2 and f"{nothing} has no readable man" in output and len(output.splitlines()) == 3
+        code, out = verify(nothing)
+        assert code == 2 and f"{nothing} has no readable man" in out and len(out.splitlines()) == 3
 
 
-def test_as_json_it_says_what_was_looked_at_and_who_signed_it(verify, push, keys):
+def test_json_has_the_releases_their_problems_and_their_signer(verify, push, keys):
     signer = load_public_key(str(keys / PUBLIC))
-    code, output = verify("--json", "--key", keys / PUBLIC)
+    code, out = verify("--json", "--key", keys / PUBLIC)
     facts = {"push": str(push), "model": "shelf", "versions": [1, 2], "problems": [], "signed_by": signer}
     facts["golden"] = "has no golden vectors"
-    assert code == 0 and json.loads(output) == facts
+    assert code == 0 and json.loads(out) == facts
     bundle = str(push / "edge/shelf/1")
-    code, output = verify(bundle, "--json", "--key", keys / PUBLIC)
-    (problem,) = json.loads(output)["problems"]
-    assert (
-        code == 1 and json.loads(output)["bundle"] == bundle and problem.startswith("shelf 1 is not signed.")
-    )
+    code, out = verify(bundle, "--json", "--key", keys / PUBLIC)
+    (problem,) = json.loads(out)["problems"]
+    assert code == 1 and json.loads(out)["bundle"] == bundle and problem.startswith("shelf 1 is not signed.")
 
 
-def test_in_a_bucket_it_is_as_on_a_disk(verify, bucket, keys, tmp_path):
+def test_a_bucket_is_verified_as_a_disk_is(verify, bucket, keys, tmp_path):
     url = fill(f"{bucket}/push", tmp_path, keys)
     places = (["--store", url], ["2", "--store", url], [f"{url}/edge/shelf/2"])
     for arguments in places:
         assert verify(*arguments, "--key", keys / PUBLIC)[0] == 0
-    assert verify(*places[2], "--key", other_key(tmp_path))[0] == 1
+    assert verify(*places[2], "--key", make_other_key(tmp_path))[0] == 1
     place: UPath = locate(places[2][0])
     get_filesystem(place).pipe_file((place / "manifest.sig").path, make_key().sign(b"something else"))
     for arguments in places:
-        code, output = verify(*arguments)
-        assert code == 1 and "edge/shelf/2/manifest.sig: found another signature" in output
+        code, out = verify(*arguments)
+        assert code == 1 and "edge/shelf/2/manifest.sig: found another signature" in out
     assert verify(f"{url}/edge/shelf/9")[0] == 2
 
 
@@ -197,7 +195,7 @@ def push_with_golden(tmp_path):
         for n, content in enumerate(contents)
     ]
     write_vectors(tmp_path / "golden", examples, ROW, files)
-    candidate = make_candidate(tmp_path / "made", labels=LABELS, preprocessing=ROW)
+    candidate = make_candidate(tmp_path / "candidate", labels=LABELS, preprocessing=ROW)
     golden = {f"golden/{path.name}": path for path in (tmp_path / "golden").iterdir()}
     candidate.edge_files.update({path.name: path for path in files.values()} | golden)
     store.push(tmp_path / "workspace/push", "shelf", candidate)
@@ -205,7 +203,7 @@ def push_with_golden(tmp_path):
 
 
 def put(bundle, name, content):
-    """Changes a file of a bundle and its digest in the manifest, as who is to be found out would."""
+    """Changes a file of a bundle, and its digest in the manifest."""
     (bundle / name).write_text(content)
     size, digest = measure_file(bundle / name)
     manifest = json.loads((bundle / "manifest.json").read_text())
@@ -214,11 +212,11 @@ def put(bundle, name, content):
     (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_golden_vectors_are_run_of_what_is_in_production_and_of_a_bundle(verify, bundle):
+def test_golden_vectors_of_production_and_of_a_bundle_are_run(verify, bundle):
     expected = "shelf 1: 2 golden vectors pass, tensors and the scores of fp16, int8."
     for arguments in ([], ["1"], [bundle]):
-        code, output = verify(*arguments)
-        assert code == 0 and expected in output
+        code, out = verify(*arguments)
+        assert code == 0 and expected in out
     assert json.loads(verify(bundle, "--json")[1])["golden"] in expected
 
 
@@ -226,8 +224,8 @@ def test_scores_that_the_model_does_not_give_are_named_though_the_manifest_has_t
     golden = json.loads((bundle / "golden/golden.json").read_text())
     golden["examples"][1]["scores"]["int8"] = [0.9, 0.1]
     put(bundle, "golden/golden.json", json.dumps(golden))
-    code, output = verify(bundle, "--json")
-    (problem,) = json.loads(output)["problems"]
+    code, out = verify(bundle, "--json")
+    (problem,) = json.loads(out)["problems"]
     assert code == 1 and problem.startswith("golden/golden.json, example 2: int8 gives label")
 
 
@@ -243,38 +241,34 @@ def test_scores_that_the_model_does_not_give_are_named_though_the_manifest_has_t
 )
 def test_a_contract_that_is_not_the_bundles_is_named(verify, bundle, change, found):
     put(bundle, "preprocessing.json", json.dumps(ROW | change))
-    code, output = verify(bundle)
-    assert code == 1 and "fails its golden vectors" in output and found in output
+    code, out = verify(bundle)
+    assert code == 1 and "fails its golden vectors" in out and found in out
 
 
-def test_without_the_runtime_it_says_that_they_were_not_run(verify, bundle, monkeypatch):
+def test_golden_vectors_are_not_run_without_the_runtime(verify, bundle, monkeypatch):
     monkeypatch.setattr("edgeline.cli.verify.find_spec", lambda name: None)
-    code, output = verify(bundle)
-    assert (
-        code == 0 and "shelf 1: golden vectors were not run: ai-edge-litert is not installed here." in output
-    )
+    code, out = verify(bundle)
+    assert code == 0 and "shelf 1: golden vectors were not run: ai-edge-litert is not installed here." in out
 
 
-def test_a_new_pair_is_told_by_its_public_key_with_the_next_command_and_never_replaced(tmp_path, call):
+def test_a_new_pair_is_printed_by_its_public_key_with_the_next_command_and_never_replaced(tmp_path, call):
     folder = tmp_path / "of mine"
-    code, output, _ = call("keys", "new", "--out", folder)
+    code, out, _ = call("keys", "new", "--out", folder)
     assert code == 0
-    assert f"Public key {load_public_key(str(folder / 'edgeline.pub.pem'))}" in output
-    assert f"edgeline run --set push.key='{folder}/edgeline.key.pem'" in output
-    assert f"edgeline verify --key '{folder}/edgeline.pub.pem'" in output
+    assert f"Public key {load_public_key(str(folder / 'edgeline.pub.pem'))}" in out
+    assert f"edgeline run --set push.key='{folder}/edgeline.key.pem'" in out
+    assert f"edgeline verify --key '{folder}/edgeline.pub.pem'" in out
     first = (folder / "edgeline.key.pem").read_text()
-    assert first.splitlines()[1] not in output
-    code, _, output = call("keys", "new", "--out", folder)
-    assert code == 2 and len(output.splitlines()) == 3
+    assert first.splitlines()[1] not in out
+    code, _, err = call("keys", "new", "--out", folder)
+    assert code == 2 and len(err.splitlines()) == 3
     assert (folder / "edgeline.key.pem").read_text() == first
 
 
-def test_without_a_place_it_goes_to_the_settings_of_the_user_and_not_into_the_project(
-    tmp_path, call, monkeypatch
-):
+def test_a_new_pair_goes_to_the_settings_of_the_user_by_default(tmp_path, call, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home/.config"))
-    # Nobody's umask makes a private key readable for others.
+    # No umask makes a private key readable for others.
     before = os.umask(0)
     try:
         assert call("keys", "new")[0] == 0

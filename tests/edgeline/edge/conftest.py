@@ -26,7 +26,7 @@ CLASSES = 3
 
 @dataclass(frozen=True)
 class Exported:
-    """A SavedModel with the photos it was trained on, and what it says of them."""
+    """A SavedModel, photos with labels, and the probabilities that it gives them."""
 
     folder: Path
     images: NDArray[np.uint8]
@@ -35,7 +35,7 @@ class Exported:
 
 
 def photos(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Stripes lying, standing or slanting, under noise and changing light, uint8 [count, 32, 32, 1]."""
+    """Draws lying, standing or slanting stripes with noise and changing light, uint8 [count, 32, 32, 1]."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, CLASSES, count)
     y, x = np.mgrid[0:SIZE, 0:SIZE]
@@ -70,7 +70,7 @@ def train_classifier(images: NDArray[Any], labels: NDArray[Any]) -> Any:
     return model
 
 
-def _export(made: Path) -> Exported:
+def _export(folder: Path) -> Exported:
     import keras
     import tensorflow as tf
 
@@ -99,12 +99,12 @@ def _export(made: Path) -> Exported:
     spec = [tf.TensorSpec([None, SIZE, SIZE, 1], tf.float32, name="image")]
     for function in (serve_image, serve_arctan, serve_sine, serve_nan):
         archive.add_endpoint(function.__name__, function, input_signature=spec)
-    folder = made / "model"
-    archive.write_out(folder, verbose=False)
+    model_folder = folder / "model"
+    archive.write_out(model_folder, verbose=False)
 
     images, labels = photos(200, seed=2)
     probabilities = serve_image(tf.constant(images, tf.float32))["probabilities"].numpy()
-    return Exported(folder, images, labels, probabilities)
+    return Exported(model_folder, images, labels, probabilities)
 
 
 def convert_here(
@@ -114,7 +114,7 @@ def convert_here(
     output: Path,
     calibration: NDArray[Any] | None = None,
 ) -> dict[str, str | None]:
-    """Runs the worker in this process, which saves the seconds of loading TensorFlow; gives the errors."""
+    """Runs the worker in this process, where TensorFlow is loaded already; returns the errors by variant."""
     np.save(output / "calibration.npy", exported.images if calibration is None else calibration)
     paths = [str(output / name) for name in ("calibration.npy", "", "journal")]
     conversion_worker.main([str(exported.folder), signature, *paths, "600", *variants])
@@ -126,22 +126,23 @@ def convert_here(
 def converted(
     exported: Exported, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, Conversion], dict[str, Path]]:
-    """Every variant, by a worker that was killed at the first and another that did the rest; and files."""
+    """Converts each variant, by a worker that is killed at the first and another that makes the rest."""
 
     def make(folder: Path) -> tuple[dict[str, Conversion], dict[str, Path]]:
-        made: list[Conversion] = []
+        conversions: list[Conversion] = []
         variants, calibration = list(VARIANTS), photos(100, seed=3)[0]
         run = threading.Thread(
-            target=lambda: made.extend(convert(exported.folder, "serve_image", variants, calibration, folder))
+            target=lambda: conversions.extend(
+                convert(exported.folder, "serve_image", variants, calibration, folder)
+            )
         )
         run.start()
-        os.kill(_worker_writing_to(folder), signal.SIGKILL)
+        os.kill(_find_worker(folder), signal.SIGKILL)
         run.join()
-        lost = folder / "fp32"
-        lost.mkdir()
-        assert convert_here(exported, "serve_image", ["fp32"], lost) == {"fp32": None}
-        files = {each.variant: folder / each.file for each in made if each.file}
-        return {each.variant: each for each in made}, {"fp32": lost / "model_fp32.tflite", **files}
+        (fp32 := folder / "fp32").mkdir()
+        assert convert_here(exported, "serve_image", ["fp32"], fp32) == {"fp32": None}
+        files = {each.variant: folder / each.file for each in conversions if each.file}
+        return {each.variant: each for each in conversions}, {"fp32": fp32 / "model_fp32.tflite", **files}
 
     return make_once(tmp_path_factory, "converted", make)
 
@@ -156,7 +157,7 @@ def files(converted: tuple[dict[str, Conversion], dict[str, Path]]) -> dict[str,
     return converted[1]
 
 
-def _worker_writing_to(output: Path) -> int:
+def _find_worker(output: Path) -> int:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for process in Path("/proc").glob("[0-9]*/cmdline"):

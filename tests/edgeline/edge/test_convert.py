@@ -18,7 +18,7 @@ _TOLERANCE = {"fp32": 1e-5, "fp16": 5e-3, "dynamic": 0.1, "int8": 0.1}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_each_variant_says_what_the_saved_model_says(
+def test_each_variant_predicts_what_the_saved_model_predicts(
     variant: str, exported: Exported, files: dict[str, Path]
 ):
     probabilities = EdgeModel(files[variant]).predict(exported.images)
@@ -58,8 +58,8 @@ def test_a_killed_worker_costs_one_variant_and_another_makes_the_rest(conversion
 
 
 def test_an_exception_in_one_variant_does_not_stop_the_next(exported: Exported, tmp_path: Path):
-    of_another_size = np.zeros((4, 16, 16, 1), np.uint8)
-    errors = convert_here(exported, "serve_image", ["int8", "fp16"], tmp_path, of_another_size)
+    calibration = np.zeros((4, 16, 16, 1), np.uint8)
+    errors = convert_here(exported, "serve_image", ["int8", "fp16"], tmp_path, calibration)
 
     assert "[16, 16, 1]" in str(errors["int8"]) and "[32, 32, 1]" in str(errors["int8"])
     assert errors["fp16"] is None
@@ -70,9 +70,9 @@ def test_a_variant_that_takes_too_long_says_so_and_leaves_nothing(exported: Expo
     (tmp_path / "model_fp32.tflite").write_bytes(b"of an earlier run")
     (tmp_path / "model_fp32.tflite.part").write_bytes(b"half")
 
-    (made,) = convert(exported.folder, "serve_image", ["fp32"], exported.images, tmp_path, timeout=0.2)
+    (conversion,) = convert(exported.folder, "serve_image", ["fp32"], exported.images, tmp_path, timeout=0.2)
 
-    assert made.file is None and made.error is not None and "took more than" in made.error
+    assert conversion.file is None and conversion.error is not None and "took more than" in conversion.error
     assert list(tmp_path.iterdir()) == []
 
 
@@ -86,6 +86,6 @@ def test_an_operation_that_phones_do_not_have_is_named(exported: Exported, tmp_p
 def test_an_operation_left_in_float_by_the_converter_is_found_in_the_file(exported: Exported, tmp_path: Path):
     assert convert_here(exported, "serve_sine", ["int8"], tmp_path) == {"int8": None}
 
-    found = " ".join(find_problems(inspect(tmp_path / "model_int8.tflite"), "int8"))
+    text = " ".join(find_problems(inspect(tmp_path / "model_int8.tflite"), "int8"))
 
-    assert "not fully int8" in found
+    assert "not fully int8" in text

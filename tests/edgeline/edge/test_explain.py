@@ -9,7 +9,7 @@ from tests.edgeline.edge.contracts.test_image import jpeg
 
 
 def brightest(image):
-    """The share of white in the left upper quarter, and the rest."""
+    """Returns the share of white in the left upper quarter, and the rest."""
     share = (image[0, :24, :24] > 200).mean()
     return np.array([[share, 1 - share]], np.float32)
 
@@ -21,7 +21,7 @@ def image():
     return image
 
 
-def test_the_answer_hangs_on_what_it_is_made_of(image):
+def test_the_map_shows_the_place_that_the_answer_depends_on(image):
     drops = measure_occlusion(brightest, image, 0)
     assert drops.shape == (11, 11) and drops.dtype == np.float32
     # The patch whose corner is that of the square covers all of it: 8 pixels, every 4.
@@ -30,11 +30,11 @@ def test_the_answer_hangs_on_what_it_is_made_of(image):
     assert (drops[6:] == 0).all() and (drops[:, 6:] == 0).all()
 
 
-def test_the_picture_has_the_photo_what_is_read_of_it_and_in_red_what_matters(image):
+def test_the_picture_has_the_photo_the_input_and_in_red_what_matters(image):
     panels = Image.open(io.BytesIO(draw_picture(jpeg(64, 48), image, measure_occlusion(brightest, image, 0))))
     assert (panels.format, panels.size) == ("PNG", (960, 320))
-    read, red = (np.asarray(panels)[:, at : at + 320].astype(int) for at in (320, 640))
+    pixels, red = (np.asarray(panels)[:, at : at + 320].astype(int) for at in (320, 640))
     row, column = (12 * 320 // 48,) * 2  # the middle of the square
-    assert read[row, column].tolist() == [250, 250, 250]
+    assert pixels[row, column].tolist() == [250, 250, 250]
     assert red[row, column, 0] > red[row, column, 1] + 100
-    np.testing.assert_array_equal(red[-1, -1], read[-1, -1])
+    np.testing.assert_array_equal(red[-1, -1], pixels[-1, -1])

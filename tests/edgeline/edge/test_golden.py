@@ -1,4 +1,4 @@
-"""Golden vectors: which are chosen, what is found where a contract or a model is another, and their files."""
+"""Golden vectors: their choice, their files, and the problems of contracts and models that they show."""
 
 import json
 from dataclasses import replace
@@ -42,8 +42,8 @@ CELLS = {"load": ("21.5", ""), "heat": ("1.45", "1.9"), "machine": ("m-02", "m-0
 IMAGE = image_contract(image_size=32, channels=3, color="rgb")
 
 
-def made_by(contract: dict[str, Any], content: Any, number: int = 0, **changes: Any) -> RawExample:
-    """An example whose tensor this very contract made."""
+def make_example(contract: dict[str, Any], content: Any, number: int = 0, **changes: Any) -> RawExample:
+    """Makes an example with the tensor of the contract."""
     answer = np.array([0.75, 0.25], np.float32)
     example = RawExample(f"span/{number}", "ok", {}, content, preprocess(content, contract)[0], answer, True)
     return replace(example, **changes)
@@ -53,23 +53,23 @@ def predict(tensors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.tile(np.array([0.75, 0.25], np.float32), (len(tensors), 1))
 
 
-def row_with(path: str, value: Any) -> dict[str, Any]:
-    """The contract of rows with another value at `numbers/0/mean` or the like."""
+def change_row(path: str, value: Any) -> dict[str, Any]:
+    """Returns the contract of rows with another value at a path such as `numbers/0/mean`."""
     changed = json.loads(json.dumps(ROW))
-    *way, last = (int(part) if part.isdecimal() else part for part in path.split("/"))
+    *parts, last = (int(part) if part.isdecimal() else part for part in path.split("/"))
     place = changed
-    for part in way:
+    for part in parts:
         place = place[part]
     place[last] = value
     return changed
 
 
 def test_a_contract_that_says_what_was_trained_on_passes_with_its_largest_difference():
-    example = made_by(ROW, CELLS)
-    checked = check_contract([replace(example, tensor=example.tensor + np.float32(1e-6))], ROW, predict)
-    assert checked.problems == () and checked.compared == 1
-    assert checked.largest_difference == pytest.approx(1e-6, rel=0.2)
-    assert "agree on 1 raw inputs" in checked.summary
+    example = make_example(ROW, CELLS)
+    result = check_contract([replace(example, tensor=example.tensor + np.float32(1e-6))], ROW, predict)
+    assert result.problems == () and result.compared == 1
+    assert result.largest_difference == pytest.approx(1e-6, rel=0.2)
+    assert "agree on 1 raw inputs" in result.summary
 
 
 @pytest.mark.parametrize(
@@ -84,19 +84,19 @@ def test_a_contract_that_says_what_was_trained_on_passes_with_its_largest_differ
     ],
 )
 def test_a_contract_of_rows_that_was_changed_fails_by_example_place_and_values(path, value, found):
-    changed = row_with(path, value)
-    (problem,) = check_contract([made_by(ROW, CELLS)], changed, predict).problems
+    changed = change_row(path, value)
+    (problem,) = check_contract([make_example(ROW, CELLS)], changed, predict).problems
     assert problem.startswith("preprocessing.json does not give the tensors ")
     assert found in problem.partition(" span/0: ")[2]
 
 
-def test_of_a_contract_of_ones_own_kind_nothing_is_said():
+def test_a_contract_of_another_kind_is_not_checked():
     assert check_contract([], {"kind": "gesture"}, predict).compared == 0
 
 
-def test_equal_problems_are_told_three_times_and_counted():
-    examples = [made_by(ROW, CELLS, number) for number in range(20)]
-    (problem,) = check_contract(examples, row_with("numbers/1/mean", 1.515), predict).problems
+def test_equal_problems_are_listed_three_times_and_counted():
+    examples = [make_example(ROW, CELLS, number) for number in range(20)]
+    (problem,) = check_contract(examples, change_row("numbers/1/mean", 1.515), predict).problems
     assert problem.count(" span/") == 3 and " 17 more " in problem
 
 
@@ -110,12 +110,12 @@ def test_another_order_of_colours_and_a_photo_that_was_not_turned_are_found():
     )
 
 
-def test_of_a_photo_one_value_in_a_thousand_may_be_off_by_a_few_levels():
+def test_one_value_in_a_thousand_of_a_photo_may_be_off_by_a_few_levels():
     tensor = np.full((100, 100, 1), 100, np.uint8)
     for off, count, passes in [(1, 10_000, True), (3, 10, True), (3, 11, False), (9, 1, False)]:
-        made = tensor.copy()
-        made.reshape(-1)[:count] += np.uint8(off)
-        assert (describe_difference(made, tensor, TOLERANCES["image"]) == "") is passes, (off, count)
+        other = tensor.copy()
+        other.reshape(-1)[:count] += np.uint8(off)
+        assert (describe_difference(other, tensor, TOLERANCES["image"]) == "") is passes, (off, count)
 
 
 def test_words_have_to_be_the_same_and_nan_is_no_agreement():
@@ -129,15 +129,15 @@ def test_words_have_to_be_the_same_and_nan_is_no_agreement():
     )
 
 
-def test_an_answer_that_hangs_on_what_no_one_sees_is_found():
-    example = made_by(ROW, CELLS, answer=np.array([0.6, 0.4], np.float32))
+def test_an_answer_that_the_model_does_not_give_is_found():
+    example = make_example(ROW, CELLS, answer=np.array([0.6, 0.4], np.float32))
     (problem,) = check_contract([example], ROW, predict).problems
     assert problem.startswith("For span/0 ") and " [0.6 0.4] " in problem and problem.endswith(" 0.05.")
 
 
 def test_examples_are_of_each_class_each_slice_and_right_and_wrong():
     examples = [
-        made_by(
+        make_example(
             ROW,
             CELLS,
             n,
@@ -147,28 +147,28 @@ def test_examples_are_of_each_class_each_slice_and_right_and_wrong():
         )
         for n in range(200)
     ]
-    chosen = choose_examples(examples, 20)
-    assert [each.id for each in choose_examples(examples, 20)] == [each.id for each in chosen]
-    assert len({each.id for each in chosen}) == len(chosen) == 20
-    assert chosen[0].label == "rare" and {each.label for each in chosen} == {"rare", "ok", "bad"}
-    assert len({each.slices["lane"] for each in chosen}) == 20
-    assert {each.right for each in chosen if each.label == "ok"} == {True, False}
+    choice = choose_examples(examples, 20)
+    assert [each.id for each in choose_examples(examples, 20)] == [each.id for each in choice]
+    assert len({each.id for each in choice}) == len(choice) == 20
+    assert choice[0].label == "rare" and {each.label for each in choice} == {"rare", "ok", "bad"}
+    assert len({each.slices["lane"] for each in choice}) == 20
+    assert {each.right for each in choice if each.label == "ok"} == {True, False}
     assert len(choose_examples(examples, 1)) == 3
 
 
 def test_photos_have_four_megabytes_but_for_the_smallest_of_each_class():
     def photo(n: int, size: int, label: str) -> RawExample:
-        return replace(made_by(ROW, CELLS, n, label=label), content=bytes(size))
+        return replace(make_example(ROW, CELLS, n, label=label), content=bytes(size))
 
     huge = [photo(n, 3_000_000 + n, label) for n, label in enumerate(("ok", "bad", "ok", "bad"))]
     assert [each.id for each in choose_examples(huge, 20)] == ["span/1", "span/0"]
     small = [photo(n, 100_000, "ok") for n in range(4, 40)]
-    chosen = choose_examples([*huge[:1], *small], 100)
-    assert len(chosen) > 30 and sum(each.size for each in chosen) <= 4 * 2**20
+    choice = choose_examples([*huge[:1], *small], 100)
+    assert len(choice) > 30 and sum(each.size for each in choice) <= 4 * 2**20
 
 
 def write(folder: Path, contract: dict[str, Any], contents: list[Any], models: dict[str, Path]) -> Path:
-    examples = [made_by(contract, content, n) for n, content in enumerate(contents)]
+    examples = [make_example(contract, content, n) for n, content in enumerate(contents)]
     write_vectors(folder / "golden", examples, contract, models)
     return folder
 
@@ -212,9 +212,9 @@ def test_a_contract_of_another_version_than_the_bundles_is_refused_by_name(tmp_p
 def test_a_changed_contract_is_found_by_the_vectors_of_its_bundle(tmp_path: Path):
     vectors = read_vectors(write(tmp_path, ROW, [CELLS] * 5, {}))
     assert vectors is not None
-    *told, more = find_golden_problems(vectors, row_with("numbers/1/mean", 1.515), {})
-    assert told[0].startswith("golden/golden.json, example 1: preprocessing.json gives ")
-    assert len(told) == 3 and more.startswith("2 more ")
+    *first, more = find_golden_problems(vectors, change_row("numbers/1/mean", 1.515), {})
+    assert first[0].startswith("golden/golden.json, example 1: preprocessing.json gives ")
+    assert len(first) == 3 and more.startswith("2 more ")
 
 
 @pytest.mark.e2e

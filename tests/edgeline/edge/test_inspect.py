@@ -32,12 +32,12 @@ def test_the_report_counts_operations_and_weights(files: dict[str, Path]):
 
 
 def test_each_mixing_up_of_variants_is_caught(files: dict[str, Path]):
-    for made, claimed in (("fp32", "fp16"), ("fp16", "fp32"), ("fp32", "dynamic"), ("int8", "fp32")):
-        assert find_problems(inspect(files[made]), claimed)
-    for made in ("fp32", "fp16", "dynamic"):
-        found = " ".join(find_problems(inspect(files[made]), "int8"))
-        assert "not fully int8" in found
-        assert "output probabilities is float32 instead of int8" in found
+    for variant, name in (("fp32", "fp16"), ("fp16", "fp32"), ("fp32", "dynamic"), ("int8", "fp32")):
+        assert find_problems(inspect(files[variant]), name)
+    for variant in ("fp32", "fp16", "dynamic"):
+        text = " ".join(find_problems(inspect(files[variant]), "int8"))
+        assert "not fully int8" in text
+        assert "output probabilities is float32 instead of int8" in text
 
 
 def test_an_open_batch_and_foreign_operations_are_problems(files: dict[str, Path]):
@@ -55,11 +55,11 @@ def test_an_open_batch_and_foreign_operations_are_problems(files: dict[str, Path
     file = files["fp32"].with_name("flex.tflite")
     file.write_bytes(converter.convert())
     report = inspect(file)
-    found = " ".join(find_problems(report, "fp32"))
+    text = " ".join(find_problems(report, "fp32"))
 
     assert report.flex_ops == ("FlexAtan",)
-    assert "Flex delegate for FlexAtan" in found
-    assert "input image has the open shape [-1, 4]" in found
+    assert "Flex delegate for FlexAtan" in text
+    assert "input image has the open shape [-1, 4]" in text
     assert "custom" in " ".join(find_problems(replace(report, custom_ops=("Mine",)), "fp32"))
 
 

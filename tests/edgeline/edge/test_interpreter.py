@@ -16,11 +16,11 @@ from edgeline.errors import EdgelineError
 from tests.edgeline.edge.contracts.test_image import contract, jpeg
 
 
-def test_a_contract_says_what_it_is_of_and_one_of_before_is_of_an_image():
-    photo, of_before = jpeg(64, 64), contract()
-    del of_before["kind"]
+def test_a_contract_names_its_kind_and_an_older_one_is_of_an_image():
+    photo, older = jpeg(64, 64), contract()
+    del older["kind"]
     assert preprocess(photo, contract()).shape == (1, 128, 128, 1)
-    np.testing.assert_array_equal(preprocess(photo, of_before), preprocess(photo, contract()))
+    np.testing.assert_array_equal(preprocess(photo, older), preprocess(photo, contract()))
 
 
 def test_a_contract_of_an_unknown_kind_is_refused():
@@ -29,7 +29,7 @@ def test_a_contract_of_an_unknown_kind_is_refused():
 
 
 @pytest.mark.parametrize(("kind", "content"), [("image", None), ("tokens", float("nan"))])
-def test_what_is_no_example_of_its_kind_is_refused(kind: str, content: Any):
+def test_an_example_of_another_kind_is_refused(kind: str, content: Any):
     with pytest.raises(EdgelineError, match=f"An example is {content!r}, not "):
         preprocess(content, {"kind": kind})
 
@@ -53,7 +53,7 @@ def test_white_and_black_do_not_wrap_around_in_int8(files: dict[str, Path]):
     ],
 )
 @pytest.mark.e2e
-def test_inputs_of_another_shape_and_what_is_no_numbers_are_refused(inputs: Any, files: dict[str, Path]):
+def test_inputs_of_another_shape_or_without_numbers_are_refused(inputs: Any, files: dict[str, Path]):
     with pytest.raises(EdgelineError, match=r"numbers \['n', 32, 32, 1\]"):
         EdgeModel(files["fp32"]).predict(inputs)
 
@@ -67,7 +67,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path):
 
 
 class SlowInterpreter:
-    """An interpreter that takes its time, and answers with what it was given last."""
+    """A slow interpreter, which answers with its last input."""
 
     def get_input_details(self):
         return [{"index": 0, "shape": np.array([1, 1]), "dtype": np.float32}]
@@ -117,5 +117,5 @@ def test_a_process_without_a_standard_error_can_silence_it(close: str):
         f"{close}from edgeline.edge.interpreter import silence_stderr\nwith silence_stderr(): print('ok')"
     )
     command = f'"$0" -c "$1"{"" if close else " 2>&-"}'
-    done = subprocess.run(["sh", "-c", command, sys.executable, script], stdout=subprocess.PIPE)
-    assert done.returncode == 0 and done.stdout == b"ok\n"
+    process = subprocess.run(["sh", "-c", command, sys.executable, script], stdout=subprocess.PIPE)
+    assert process.returncode == 0 and process.stdout == b"ok\n"

@@ -18,7 +18,7 @@ from tests.edgeline.edge.contracts.test_image import contract, jpeg
 pytestmark = pytest.mark.e2e
 
 
-def measured(exported: Exported, file: Path) -> Measurement:
+def measure_file(exported: Exported, file: Path) -> Measurement:
     lanes = [f"lane-{1 + number % 3:02}" for number in range(len(exported.images))]
     groups = {"label": [("ok", "misplaced", "damaged")[label] for label in exported.labels], "lane": lanes}
     measurement, probabilities = measure(
@@ -30,12 +30,12 @@ def measured(exported: Exported, file: Path) -> Measurement:
 
 @pytest.fixture(scope="module")
 def measurements(exported: Exported, files: dict[str, Path]) -> dict[str, Measurement]:
-    return {variant: measured(exported, file) for variant, file in files.items()}
+    return {variant: measure_file(exported, file) for variant, file in files.items()}
 
 
 @pytest.fixture(autouse=True)
 def one_process(monkeypatch: pytest.MonkeyPatch):
-    """A first run in one process, where a test measures once more."""
+    """Measures a first run in one process only."""
     monkeypatch.setattr(first_run, "_PROCESSES", 1)
 
 
@@ -92,16 +92,16 @@ def test_decoding_and_resizing_are_timed_apart(exported: Exported, files: dict[s
 
 
 @pytest.mark.parametrize(
-    ("inputs", "ended"),
+    ("inputs", "ending"),
     [
-        # The memory there decides whether it ends the process or is an error, such as MemoryError.
+        # The memory there decides whether the process is ended or has an error, such as MemoryError.
         ([-1, -1], r"(was ended by SIG|ended with exit code 1: \w)"),
         ([], r"ended with exit code 1: .* cannot load model_fp32\.tflite"),
     ],
     ids=["absent", "none"],
 )
 def test_a_file_that_ends_its_process_is_named_before_it_ends_ours(
-    inputs: list[int], ended: str, files: dict[str, Path], tmp_path: Path
+    inputs: list[int], ending: str, files: dict[str, Path], tmp_path: Path
 ):
     """An operation without its tensors is valid by the schema; LiteRT refuses none, and reads absent ones."""
     model = ModelT.InitFromPackedBuf(files["fp32"].read_bytes())
@@ -113,14 +113,14 @@ def test_a_file_that_ends_its_process_is_named_before_it_ends_ours(
     broken.write_bytes(builder.Output())
     inspect(broken)
 
-    with pytest.raises(EdgelineError, match=rf"A process that ran model_fp32\.tflite once {ended}"):
+    with pytest.raises(EdgelineError, match=rf"A process that ran model_fp32\.tflite once {ending}"):
         first_run.measure_first(broken)
 
 
-def test_a_file_that_answers_nan_is_told_from_one_that_is_wrong(exported: Exported, tmp_path: Path):
+def test_a_file_that_answers_nan_is_not_taken_for_a_wrong_one(exported: Exported, tmp_path: Path):
     assert convert_here(exported, "serve_nan", ["fp32"], tmp_path) == {"fp32": None}
 
-    measurement = measured(exported, tmp_path / "model_fp32.tflite")
+    measurement = measure_file(exported, tmp_path / "model_fp32.tflite")
 
     assert not measurement.finite
     assert measurement.max_difference is None
@@ -129,7 +129,7 @@ def test_a_file_that_answers_nan_is_told_from_one_that_is_wrong(exported: Export
 def test_a_file_of_a_wrong_model_agrees_on_nothing(exported: Exported, files: dict[str, Path]):
     rolled = replace(exported, probabilities=np.roll(exported.probabilities, 1, axis=1))
 
-    assert measured(rolled, files["fp16"]).agreement == 0.0
+    assert measure_file(rolled, files["fp16"]).agreement == 0.0
 
 
 def test_a_damaged_file_is_refused_before_an_interpreter_sees_it(
@@ -139,4 +139,4 @@ def test_a_damaged_file_is_refused_before_an_interpreter_sees_it(
     cut.write_bytes(files["fp32"].read_bytes()[:-200])
 
     with pytest.raises(EdgelineError, match="damaged"):
-        measured(exported, cut)
+        measure_file(exported, cut)

@@ -24,8 +24,8 @@ def count(values, names=("words",), **options):
 
 
 @pytest.fixture
-def measured(tmp_path):
-    """Measures texts of a span against those of others."""
+def measure(tmp_path):
+    """Measures the drift of texts of a span from those of others."""
     schema = tmp_path / "schema.pbtxt"
     schema.write_text(SCHEMA)
 
@@ -37,25 +37,25 @@ def measured(tmp_path):
     return measure
 
 
-def test_words_that_no_span_had_are_a_share_of_all_words_and_the_commonest_are_named(measured):
-    drift = measured(["the pump leaks"] * 100, ["the qzx leaks"] * 90 + ["vvw qzx leaks"] * 10)
+def test_words_that_no_span_had_are_a_share_of_all_words_and_the_commonest_are_named(measure):
+    drift = measure(["the pump leaks"] * 100, ["the qzx leaks"] * 90 + ["vvw qzx leaks"] * 10)
 
     assert (drift.unseen, drift.new) == (pytest.approx(110 / 300), ("qzx", "vvw"))
     assert drift.expected_unseen == pytest.approx(0)
     assert drift.gone == ("pump",)
 
 
-def test_as_many_new_words_are_expected_as_there_were_words_that_came_once(measured):
-    drift = measured([f"the pump of {n}" for n in range(100)], [f"the pump of {n}" for n in range(900, 1000)])
+def test_as_many_new_words_are_expected_as_there_were_words_that_came_once(measure):
+    drift = measure([f"the pump of {n}" for n in range(100)], [f"the pump of {n}" for n in range(900, 1000)])
 
     assert drift.unseen == pytest.approx(drift.expected_unseen) == 0.25
 
 
-def test_words_beyond_those_that_are_counted_by_name_are_not_taken_for_new_ones(measured, monkeypatch):
+def test_words_beyond_those_that_are_counted_by_name_are_not_taken_for_new_ones(measure, monkeypatch):
     monkeypatch.setattr("edgeline.gates.drift._MOST_TEXTS", 50)
     texts = [f"{n % 100} the" for n in range(1000)]
 
-    drift = measured(texts, texts[:500])
+    drift = measure(texts, texts[:500])
 
     assert drift.unseen <= drift.expected_unseen
     assert drift.expected_unseen == pytest.approx(0.5 * 51 / 100)
@@ -70,29 +70,29 @@ def test_ids_are_counted_without_their_values():
     features = select_features(schema)
     assert features["compared"] == ["words"]
     options = {name: features[name] for name in ("measured", "uncounted")}
-    found = count([["a"]] * 9, ("words", "id"), **options)
+    statistics = count([["a"]] * 9, ("words", "id"), **options)
 
-    kinds = {feature.path.step[0]: feature.WhichOneof("stats") for feature in found.features}
+    kinds = {feature.path.step[0]: feature.WhichOneof("stats") for feature in statistics.features}
     assert kinds == {"words": "string_stats", "id": "bytes_stats"}
-    assert {feature.bytes_stats.common_stats.num_non_missing for feature in found.features} == {0, 9}
+    assert {feature.bytes_stats.common_stats.num_non_missing for feature in statistics.features} == {0, 9}
 
 
 def test_shares_of_small_weeks_are_further_apart_by_chance_than_the_schema_allows(tmp_path):
-    """Fifty weeks of 60 examples of two classes against seven others: few are beyond what is allowed."""
+    """Each of fifty weeks of 60 examples of two classes is compared with seven others."""
     schema = tmp_path / "schema.pbtxt"
     schema.write_text(
         SCHEMA.replace("jensen_shannon_divergence { threshold: 0.5", "infinity_norm { threshold: 0.1")
     )
     rng = np.random.default_rng(0)
 
-    def counted(examples):
+    def sample(examples):
         return count([[text] for text in rng.choice(["good", "bad"], examples)])
 
-    drifts = [drift for _ in range(50) for drift in measure_drift("w", counted(60), counted(420), schema)]
+    drifts = [drift for _ in range(50) for drift in measure_drift("w", sample(60), sample(420), schema)]
     beyond = sum(drift.distance > drift.threshold for drift in drifts)
     assert sum(drift.distance > 0.1 for drift in drifts) >= 3
     assert len(drifts) == 50 and beyond <= 1
-    (large,) = measure_drift("w", counted(6000), counted(42000), schema)
+    (large,) = measure_drift("w", sample(6000), sample(42000), schema)
     assert (large.threshold, large.measure) == (0.1, "infinity_norm")
 
 
@@ -109,7 +109,7 @@ def compare(tmp_path):
     schema = tmp_path / "numbers.pbtxt"
     schema.write_text(SCHEMA.replace("BYTES", "FLOAT").replace("0.5", "0.12"))
 
-    def counted(numbers):
+    def count_numbers(numbers):
         return count([[number] for number in numbers.ravel()])
 
     def measure(before, now, shared=False):
@@ -121,7 +121,7 @@ def compare(tmp_path):
                 columns["words"] += session.tolist()
         others = {"span-00002": ["span-00001"]}
         (variances,) = measure_group_variances(columns, others, "session").spans.values()
-        (drift,) = measure_drift("span-00002", counted(now), counted(before), schema, variances)
+        (drift,) = measure_drift("span-00002", count_numbers(now), count_numbers(before), schema, variances)
         return drift
 
     return measure
@@ -155,12 +155,12 @@ def test_a_fault_in_some_sessions_does_not_pass_for_chance(compare):
     before, now = draw(rng, 40, 0.1), draw(rng, 40, 0.1)
     now[:20] -= 200
     drift = compare(before, now)
-    # A half that has nothing in common with before is 0.31 apart, a little less by tenths.
+    # A half without anything in common has a distance of 0.31, a little less in ten bins.
     assert drift.threshold == pytest.approx(0.12) and drift.distance > 0.25
 
 
 def test_machines_that_were_there_before_differ_from_themselves_by_little(compare):
-    """Three of six machines read 0; none of the other good weeks is drift."""
+    """Three of six machines read 0."""
     rng = np.random.default_rng(4)
     levels = rng.normal(60, 10, (6, 1))
     before, now = levels + rng.normal(size=(6, 700)), levels + rng.normal(size=(6, 100))
@@ -186,7 +186,7 @@ NAN, INF = float("nan"), float("inf")
         pytest.param([NAN] * 2000, [NAN] * 500, id="without a number in both"),
     ],
 )
-def test_what_comes_from_one_world_is_close_however_it_is_spread(compare, before, now):
+def test_numbers_of_one_distribution_are_close_whatever_its_shape(compare, before, now):
     rng = np.random.default_rng(5)
     drift = compare(*(spread(rng, values, size) for values, size in ((before, 2000), (now, 500))))
     assert drift.distance < 0.012 and drift.distance < drift.threshold
@@ -207,7 +207,7 @@ def test_what_comes_from_one_world_is_close_however_it_is_spread(compare, before
         pytest.param("normal", [INF] * 500, 0.99, id="nothing finite any more"),
     ],
 )
-def test_what_comes_from_another_world_is_far(compare, before, now, least):
+def test_numbers_of_another_distribution_are_far(compare, before, now, least):
     rng = np.random.default_rng(6)
     drift = compare(*(spread(rng, values, size) for values, size in ((before, 2000), (now, 500))))
     assert drift.distance > least > drift.threshold
@@ -216,11 +216,11 @@ def test_what_comes_from_another_world_is_far(compare, before, now, least):
 
 
 def spread(rng, values, size):
-    """Returns numbers, [1, size]; letters stand for as many draws of a kind as there is room beside them."""
+    """Returns numbers, [1, size]; letters name a distribution, which fills the room beside other values."""
     kind = "".join(value for value in values if isinstance(value, str))
     others = [value for value in values if not isinstance(value, str)]
     size -= len(others)
-    drawn = {
+    numbers = {
         "normal": lambda: rng.normal(100, 10, size),
         "shifted": lambda: rng.normal(400, 10, size),
         "lognormal": lambda: np.exp(2 * rng.normal(size=size)),
@@ -228,7 +228,7 @@ def spread(rng, values, size):
         "mostly zero": lambda: np.where(rng.random(size) < 0.8, 0, rng.exponential(size=size)),
         "": lambda: np.empty(0),
     }[kind]()
-    return np.concatenate([drawn, others])[np.newaxis]
+    return np.concatenate([numbers, others])[np.newaxis]
 
 
 def test_a_missing_number_does_not_hide_that_those_of_a_machine_are_alike():
@@ -240,12 +240,12 @@ def test_a_missing_number_does_not_hide_that_those_of_a_machine_are_alike():
         "whole": numbers.ravel().tolist(),
         "gap": [NAN, *numbers.ravel().tolist()[1:]],
     }
-    measured = measure_group_variances(columns, {"span-00002": ["span-00001"]}, "machine").spans
+    variances = measure_group_variances(columns, {"span-00002": ["span-00001"]}, "machine").spans
     # The missing number is a bin of its own, the eleventh.
-    assert measured["span-00002"]["gap"] == pytest.approx(measured["span-00002"]["whole"], rel=0.1)
+    assert variances["span-00002"]["gap"] == pytest.approx(variances["span-00002"]["whole"], rel=0.1)
 
 
-def test_what_has_nothing_in_common_is_large_drift_in_however_few_sessions(compare):
+def test_numbers_without_overlap_are_large_drift_in_few_sessions_too(compare):
     rng = np.random.default_rng(3)
     drift = compare(draw(rng, 20, 0.9), draw(rng, 2, 0.9, examples=30, mean=-900.0))
     assert drift.distance > (1 + drift.threshold) / 2
@@ -253,5 +253,5 @@ def test_what_has_nothing_in_common_is_large_drift_in_however_few_sessions(compa
 
 def test_examples_without_a_group_are_each_their_own():
     columns = {"span": [1] * 50 + [2] * 50, "session": [None] * 100, "x": [1.0, 2.0] * 50}
-    measured = measure_group_variances(columns, {"span-00002": ["span-00001"]}, "session")
-    assert measured.spans == {"span-00002": {"x": 0.0}}
+    variances = measure_group_variances(columns, {"span-00002": ["span-00001"]}, "session")
+    assert variances.spans == {"span-00002": {"x": 0.0}}

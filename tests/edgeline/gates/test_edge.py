@@ -27,14 +27,14 @@ def test_a_file_within_its_limits_may_ship():
     assert judge(GOOD, LIMITS) == []
 
 
-def test_a_drop_of_exactly_what_is_allowed_is_allowed():
+def test_a_drop_at_its_limit_is_allowed():
     # The difference of these two shares is a little above 0.02 in binary.
     exact = replace(GOOD, examples=50, accuracy=48 / 50, reference_accuracy=49 / 50, agreement=0.98)
     assert judge(exact, EdgeLimits(min_agreement=0.9, max_accuracy_drop=0.02)) == []
     assert judge(exact, EdgeLimits(min_agreement=0.9, max_accuracy_drop=0.019))
 
 
-def test_an_output_that_says_otherwise_what_is_unlike_does_not_ship():
+def test_a_file_with_another_measure_of_unlike_examples_does_not_ship():
     assert judge(replace(GOOD, unlike_difference=0.03), LIMITS) == []
     (reason,) = judge(replace(GOOD, unlike_difference=0.2), LIMITS)
     assert "a mean difference of 0.200 from the SavedModel; at most 0.080 allowed." in reason
@@ -60,7 +60,7 @@ def test_each_limit_gives_a_sentence_with_both_numbers():
 
 
 def test_a_file_that_answers_nan_is_held_back_for_that_alone():
-    # Not for its agreement, though that is low too: NaN wins each argmax, so that number is chance.
+    # Its agreement is low too, but only by chance: NaN wins each argmax.
     broken = replace(GOOD, finite=False, agreement=0.3, max_difference=None)
 
     assert judge(broken, LIMITS) == ["model_fp32.tflite returns probabilities that are not finite numbers."]
@@ -85,12 +85,12 @@ def test_a_class_or_slice_that_the_file_lost_is_named_whatever_the_accuracy_over
     groups = {kind: {"fray": GroupAccuracy(support, now, before)}}
     reasons = judge(replace(GOOD, groups=groups), LIMITS)
 
-    found = f"is right on {now:.3f} of {support} examples of {kind} fray and the SavedModel on {before:.3f}"
-    assert reasons == [] if ships else found in reasons[0]
+    words = f"is right on {now:.3f} of {support} examples of {kind} fray and the SavedModel on {before:.3f}"
+    assert reasons == [] if ships else words in reasons[0]
 
 
 @pytest.mark.parametrize(
-    ("limits", "found"),
+    ("limits", "words"),
     [
         ({"max_ms": {"p99": 30}}, "a time p99 of 35.000 ms; at most 30.000 ms allowed"),
         ({"max_ms": {"cold_start": 100}}, "a time cold start of 120.000 ms; at most 100.000 ms allowed"),
@@ -100,7 +100,7 @@ def test_a_class_or_slice_that_the_file_lost_is_named_whatever_the_accuracy_over
         ({"max_output_saturation": 0.5}, "a saturation of its output of 0.600; at most 0.500 allowed"),
     ],
 )
-def test_a_limit_that_is_off_by_default_holds_a_file_back_where_it_is_set(limits, found):
+def test_a_limit_that_is_off_by_default_holds_a_file_back_where_it_is_set(limits, words):
     slow = replace(
         GOOD,
         max_difference=0.2,
@@ -113,9 +113,9 @@ def test_a_limit_that_is_off_by_default_holds_a_file_back_where_it_is_set(limits
     )
     assert judge(slow, EdgeLimits()) == []
     (reason,) = judge(slow, EdgeLimits(**limits))
-    assert reason == f"model_fp32.tflite has {found}."
+    assert reason == f"model_fp32.tflite has {words}."
 
 
-def test_a_limit_of_what_a_file_does_not_have_holds_nothing_back():
+def test_a_limit_on_a_figure_that_a_file_lacks_holds_nothing_back():
     limits = EdgeLimits(max_ms={"preprocess": 1.0, "p90": 1.0}, max_memory_mb=1, max_input_saturation=0.0)
     assert judge(GOOD, limits) == []

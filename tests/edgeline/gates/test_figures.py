@@ -10,29 +10,27 @@ CLASSES = ("ok", "bent", "torn")
 
 @pytest.fixture
 def answers():
-    """Makes answers of a model that is right on most of 400 examples of 25 machines in two halls."""
+    """Answers of a model that is mostly right, to 400 examples of 25 machines in two halls."""
     random = np.random.default_rng(4)
     labels = random.integers(0, 3, 400)
-    probabilities = random.dirichlet((1, 1, 1), 400) + np.eye(3)[labels] * 0.6
+    scores = random.dirichlet((1, 1, 1), 400) + np.eye(3)[labels] * 0.6
     halls = {("hall", "a"): np.arange(150), ("hall", "b"): np.arange(150, 400)}
     groups = random.integers(0, 25, 400)
-    probabilities = (probabilities / probabilities.sum(1, keepdims=True)).astype(np.float32)
-    return Answers(
-        CLASSES, 0, labels, groups, probabilities, None, halls, tuple(f"m-{n:02d}" for n in range(25))
-    )
+    scores = (scores / scores.sum(1, keepdims=True)).astype(np.float32)
+    return Answers(CLASSES, 0, labels, groups, scores, None, halls, tuple(f"m-{n:02d}" for n in range(25)))
 
 
 def test_metrics_that_tfma_has_not_measured_are_those_of_scikit_learn(answers):
     metrics = compute_metrics(answers, "machine", 0.05)
     for (kind, name), here in {("overall", "all"): slice(None), ("hall", "b"): slice(150, None)}.items():
-        labels, probabilities = answers.labels[here], answers.candidate[here]
-        found = metrics.candidate[kind][name]
-        top = probabilities.argmax(1)
-        assert found["example_count"] == len(labels)
-        assert found["accuracy"] == pytest.approx((top == labels).mean(), abs=1e-6)
-        assert found["loss"] == pytest.approx(log_loss(labels, probabilities), abs=1e-4)
-        assert found["f1"] == pytest.approx(f1_score(labels, top, average="macro"), abs=1e-6)
-        assert found["auc"] == pytest.approx(roc_auc_score(labels == 0, probabilities[:, 0]), abs=1e-6)
+        labels, scores = answers.labels[here], answers.candidate[here]
+        figures = metrics.candidate[kind][name]
+        top = scores.argmax(1)
+        assert figures["example_count"] == len(labels)
+        assert figures["accuracy"] == pytest.approx((top == labels).mean(), abs=1e-6)
+        assert figures["loss"] == pytest.approx(log_loss(labels, scores), abs=1e-4)
+        assert figures["f1"] == pytest.approx(f1_score(labels, top, average="macro"), abs=1e-6)
+        assert figures["auc"] == pytest.approx(roc_auc_score(labels == 0, scores[:, 0]), abs=1e-6)
     top = answers.candidate.argmax(1)
     of_class = metrics.candidate["class"]["bent"]
     assert of_class["precision"] == pytest.approx(precision_score(answers.labels, top, average=None)[1])
@@ -58,11 +56,9 @@ def test_the_worst_groups_come_first_and_those_of_few_examples_not_at_all(answer
     right[groups == 7] = False
     right[np.flatnonzero(groups == 3)[:8]] = False
     names = tuple(f"m-{n:02d}" for n in range(25))
-    probabilities = np.eye(3, dtype=np.float32)[np.where(right, answers.labels, (answers.labels + 1) % 3)]
+    scores = np.eye(3, dtype=np.float32)[np.where(right, answers.labels, (answers.labels + 1) % 3)]
     baseline = np.eye(3, dtype=np.float32)[answers.labels]
-    worst = find_worst_groups(
-        Answers(CLASSES, None, answers.labels, groups, probabilities, baseline, {}, names)
-    )
+    worst = find_worst_groups(Answers(CLASSES, None, answers.labels, groups, scores, baseline, {}, names))
     assert [(of.name, of.examples, of.accuracy, of.before) for of in worst[:2]] == [
         ("m-07", 16, 0.0, 1.0),
         ("m-03", 16, 0.5, 1.0),
@@ -70,5 +66,5 @@ def test_the_worst_groups_come_first_and_those_of_few_examples_not_at_all(answer
     assert len(worst) == 20 and worst[2].examples == 19
     few = np.where(groups == 7, np.arange(400) % 8 + 100, groups)
     names += tuple(f"x-{n}" for n in range(100))
-    worst = find_worst_groups(Answers(CLASSES, None, answers.labels, few, probabilities, baseline, {}, names))
+    worst = find_worst_groups(Answers(CLASSES, None, answers.labels, few, scores, baseline, {}, names))
     assert worst[0].name == "m-03"

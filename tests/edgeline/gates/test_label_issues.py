@@ -10,21 +10,21 @@ def test_flipped_labels_of_handwritten_digits_are_found():
 
     pixels, labels = load_digits(return_X_y=True)
     rng = np.random.default_rng(1)
-    chosen = rng.choice(len(labels), int(0.03 * len(labels)), replace=False)
-    given = labels.copy()
-    given[chosen] = (labels[chosen] + rng.integers(1, 10, len(chosen))) % 10
+    flips = rng.choice(len(labels), int(0.03 * len(labels)), replace=False)
+    noisy = labels.copy()
+    noisy[flips] = (labels[flips] + rng.integers(1, 10, len(flips))) % 10
     model = LogisticRegression(C=0.1, max_iter=500)
-    scores = cross_val_predict(model, pixels / 16, given, cv=5, method="predict_proba")
-    suspects, suggested = find_suspects(given, scores)
+    scores = cross_val_predict(model, pixels / 16, noisy, cv=5, method="predict_proba")
+    suspects, suggested = find_suspects(noisy, scores)
     # The model is right on 0.92 of the digits: some of its own mistakes are suspects too, and some flips are
     # to a class that it is not sure of. Measured: 0.77 and 0.62.
-    assert np.isin(suspects, chosen).mean() >= 0.65
-    assert np.isin(chosen, suspects).mean() >= 0.55
-    hits = np.isin(suspects, chosen)
+    assert np.isin(suspects, flips).mean() >= 0.65
+    assert np.isin(flips, suspects).mean() >= 0.55
+    hits = np.isin(suspects, flips)
     assert (suggested[hits] == labels[suspects[hits]]).mean() > 0.9
     # The surest come first.
-    first = np.isin(suspects[: len(chosen) // 2], chosen).mean()
-    assert first >= np.isin(suspects, chosen).mean()
+    first = np.isin(suspects[: len(flips) // 2], flips).mean()
+    assert first >= np.isin(suspects, flips).mean()
 
 
 def test_an_example_is_no_suspect_while_its_own_label_is_the_most_probable():

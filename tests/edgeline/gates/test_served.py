@@ -27,14 +27,14 @@ def judge(served, *bounds, pushed=PUSHED):
     ("right", "checked", "result"),
     [(190, 200, "good"), (180, 200, "good"), (175, 200, "too_few"), (120, 200, "bad"), (0, 40, "too_few")],
 )
-def test_only_what_is_surely_below_the_bound_is_bad(right, checked, result):
-    found = judge(ServedVersion(7, tally(right, checked)), ServedBound(lower=0.9))
-    assert found.result == result and found.slices == (("served overall",) if result == "bad" else ())
+def test_only_a_share_that_is_surely_below_the_bound_is_bad(right, checked, result):
+    verdict = judge(ServedVersion(7, tally(right, checked)), ServedBound(lower=0.9))
+    assert verdict.result == result and verdict.slices == (("served overall",) if result == "bad" else ())
 
 
 def test_the_sentence_has_the_share_its_interval_and_the_bound():
-    found = judge(ServedVersion(7, tally(120, 200)), ServedBound(lower=0.9))
-    (sentence,) = found.sentences
+    verdict = judge(ServedVersion(7, tally(120, 200)), ServedBound(lower=0.9))
+    (sentence,) = verdict.sentences
     assert sentence.startswith(
         "Of 200 answers of version 7 that were drawn at random, on 10 sessions, 0.600 were right (95 % CI 0.5"
     )
@@ -68,16 +68,16 @@ def test_an_accuracy_at_the_bound_keeps_it_though_metrics_are_rounded(on_eval, r
 def test_each_slice_is_judged_and_small_ones_are_left_out():
     classes = {"ok": tally(150, 200), "bad": tally(0, 20), "worn": tally(95, 100)}
     served = ServedVersion(7, tally(240, 300), slices={"class": classes})
-    found = judge(served, ServedBound(lower=0.7), ServedBound(slice="class", lower=0.9))
-    assert (found.result, found.slices) == ("bad", ("served class ok",)) and len(found.sentences) == 1
+    verdict = judge(served, ServedBound(lower=0.7), ServedBound(slice="class", lower=0.9))
+    assert (verdict.result, verdict.slices) == ("bad", ("served class ok",)) and len(verdict.sentences) == 1
     assert judge(served, ServedBound(slice="class", max_drop=0.3)).result == "good"
 
 
 def test_few_groups_are_too_few_and_so_is_nothing():
     bound = ServedBound(lower=0.9)
     for served in (ServedVersion(7, tally(50, 100, groups=2)), ServedVersion(7, Tally(9, 0.9)), None):
-        found = judge(served, bound)
-        assert found.result == "too_few" and "at least 50 on 3 sessions required." in found.sentences[0]
+        verdict = judge(served, bound)
+        assert verdict.result == "too_few" and "at least 50 on 3 sessions required." in verdict.sentences[0]
     assert judge(ServedVersion(7, tally(200, 200))).sentences[0].startswith("No bound")
 
 
@@ -114,9 +114,8 @@ def test_scores_that_the_stored_file_does_not_give_are_warned_of_by_file_and_dev
         Skew(7, "fp16", "d1", (0.2,)),
     ]
     first, second = describe_skews(skews, 0.05)
-    assert (
-        "with int8 of version 7 are more than 0.05 from" in first and "d2 (1 of 2, by up to 0.300)." in first
-    )
+    assert "with int8 of version 7 are more than 0.05 from" in first
+    assert "d2 (1 of 2, by up to 0.300)." in first
     assert "with fp16 of version 7" in second and describe_skews(skews, 0.3) == ()
 
 

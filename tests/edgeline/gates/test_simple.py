@@ -8,31 +8,27 @@ from edgeline.gates.bounds import judge
 from edgeline.gates.figures import compute_metrics
 from edgeline.gates.settings import EvaluationSettings
 from edgeline.gates.simple import SimpleAnswers, compare
-from edgeline.records.evaluation import Importance, Metrics, SimpleModel
+from edgeline.records.evaluation import Importance, SimpleModel
 
 
 def world(network_right: float, count: int = 2_000) -> Answers:
     rng, groups = np.random.default_rng(3), 200
     labels = rng.integers(0, 2, count)
-    predicted = np.where(rng.random(count) < network_right, labels, 1 - labels)
+    scores = np.eye(2, dtype=np.float32)[np.where(rng.random(count) < network_right, labels, 1 - labels)]
     names, group_of = tuple(map(str, range(groups))), np.arange(count) % groups
-    return Answers(
-        ("no", "yes"), None, labels, group_of, np.eye(2, dtype=np.float32)[predicted], None, {}, names
-    )
+    return Answers(("no", "yes"), None, labels, group_of, scores, None, {}, names)
 
 
 def simple(answers: Answers, right: float, name: str = "logistic regression") -> SimpleAnswers:
-    rng = np.random.default_rng(4)
-    predicted = np.where(rng.random(len(answers.labels)) < right, answers.labels, 1 - answers.labels)
-    return SimpleAnswers(name, np.eye(2, dtype=np.float32)[predicted], 900, 0.5)
+    rng, labels = np.random.default_rng(4), answers.labels
+    scores = np.eye(2, dtype=np.float32)[np.where(rng.random(len(labels)) < right, labels, 1 - labels)]
+    return SimpleAnswers(name, scores, 900, 0.5)
 
 
-def warnings_of(answers: Answers, *models: SimpleAnswers) -> tuple[str, ...]:
+def get_warnings(answers: Answers, *models: SimpleAnswers) -> tuple[str, ...]:
     metrics = compute_metrics(answers, "session", 0.01)
-    with_models = Metrics(
-        metrics.candidate, confusion=metrics.confusion, simple_models=compare(answers, models)
-    )
-    return judge(with_models, EvaluationSettings(), answers).warnings
+    metrics = replace(metrics, simple_models=compare(answers, models))
+    return judge(metrics, EvaluationSettings(), answers).warnings
 
 
 def test_simple_models_are_measured_on_the_same_examples_worst_first():
@@ -45,7 +41,7 @@ def test_simple_models_are_measured_on_the_same_examples_worst_first():
 
 def test_a_simple_model_that_is_better_beyond_noise_is_a_warning_and_holds_nothing():
     answers = world(0.85)
-    (warning,) = warnings_of(answers, simple(answers, 0.9), simple(answers, 0.5, "vote"))
+    (warning,) = get_warnings(answers, simple(answers, 0.9), simple(answers, 0.5, "vote"))
     assert warning.startswith("A simple model is better: logistic regression has an accuracy of 0.895")
     assert "the network is as good in 0.0 % of 2,000 resamples" in warning
     metrics = compute_metrics(answers, "session", 0.01)
@@ -54,7 +50,7 @@ def test_a_simple_model_that_is_better_beyond_noise_is_a_warning_and_holds_nothi
 
 def test_a_difference_within_noise_is_no_warning():
     answers = world(0.9, count=200)
-    assert warnings_of(answers, simple(answers, 0.91)) == ()
+    assert get_warnings(answers, simple(answers, 0.91)) == ()
     # The best of three is better by chance more often than one alone.
     metrics, best = compute_metrics(answers, "session", 0.01), SimpleModel("vote", 0.95, 0.9, 1.0, 0.03)
     for number, is_warned in ((1, True), (3, False)):
@@ -67,7 +63,7 @@ def test_one_session_of_five_that_the_network_gets_wrong_is_no_proof():
     groups = answers.groups % 5
     wrong = np.where((groups == 0)[:, np.newaxis], answers.candidate[:, ::-1], answers.candidate)
     (model,) = compare(replace(answers, groups=groups, candidate=wrong), [simple(answers, 1.0)])
-    # It is not drawn in (4/5)^5 of the resamples of sessions, and in none of the resamples of examples.
+    # It is left out in (4/5)^5 of the resamples of sessions, and in none of the resamples of examples.
     assert model.no_better == pytest.approx(0.33, abs=0.05)
 
 

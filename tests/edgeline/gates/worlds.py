@@ -1,4 +1,4 @@
-"""Simulated weeks: how often the gate holds a model as good as production, or one that lost sessions."""
+"""Random worlds in which a model is as good as production, or loses whole sessions."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.records.evaluation import Metrics
 
 CLASSES = ("fine", "bad")
-# The bounds that an import gives a workload, beside the rules that hold for any.
+# An import gives a workload these bounds, beside the rules that hold for all.
 BOUNDS = (
     Bound(slice="overall", metric="accuracy", max_drop=0.02, min_support=50),
     Bound(slice="class", metric="recall", max_drop=0.1, min_support=50),
@@ -17,7 +17,7 @@ SETTINGS = EvaluationSettings(bounds=BOUNDS, beat_majority=False)
 
 
 def draw(random, sessions, size, accuracy=0.97, correlation=0.1, same=0.5, dead=0):
-    """Answers of two models that are as good as each other in each session, but for `dead` ones.
+    """Draws answers of two models that are equally good in each session but the `dead` ones.
 
     `correlation` is that of being right within a session; both answer the share `same` of examples alike.
     """
@@ -25,18 +25,18 @@ def draw(random, sessions, size, accuracy=0.97, correlation=0.1, same=0.5, dead=
     by_session = random.beta(accuracy * spread, (1 - accuracy) * spread, sessions)
     by_session[:dead] = accuracy
     groups = np.repeat(np.arange(sessions), size)
-    was, now = (random.random(len(groups)) < by_session[groups] for _ in range(2))
-    now = np.where(random.random(len(groups)) < same, was, now)
+    before, now = (random.random(len(groups)) < by_session[groups] for _ in range(2))
+    now = np.where(random.random(len(groups)) < same, before, now)
     now &= (groups >= dead) | (random.random(len(groups)) < 0.05)
     labels = (random.random(len(groups)) < 0.3).astype(int)
     candidate, baseline = (
-        np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)] for right in (now, was)
+        np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)] for right in (now, before)
     )
     names = tuple(f"s-{number}" for number in range(sessions))
     return Answers(CLASSES, None, labels, groups, candidate, baseline, {}, names)
 
 
-def verdict(answers, settings=SETTINGS):
+def judge_answers(answers, settings=SETTINGS):
     """Returns the verdict on the candidate beside production, by the bounds alone."""
     classes = {name: answers.of("class", name) for name in answers.classes}
 
@@ -51,7 +51,7 @@ def verdict(answers, settings=SETTINGS):
     return judge(Metrics(*both, baseline_version=1, group="session"), settings, answers)
 
 
-def held(draws, **world):
-    """The share of draws in which the candidate is held."""
+def measure_held(draws, **world):
+    """Returns the share of draws in which the candidate is held back."""
     random = np.random.default_rng(28)
-    return sum(not verdict(draw(random, **world)).passed for _ in range(draws)) / draws
+    return sum(not judge_answers(draw(random, **world)).passed for _ in range(draws)) / draws

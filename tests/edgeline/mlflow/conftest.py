@@ -8,7 +8,7 @@ from tests.shared import make_once
 
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory) -> Path:
-    """A database as MLflow makes it, which takes seconds."""
+    """Makes a database with the tables of MLflow, once for all tests."""
 
     def make(folder: Path) -> Path:
         Registry(f"sqlite:///{folder}/mlflow.db", folder / "mlflow", "other")

@@ -1,4 +1,4 @@
-"""MLflow, on SQLite and on PostgreSQL, as the mirror of runs and releases."""
+"""The mirror of runs and releases in MLflow, on SQLite and on PostgreSQL."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ from tests.edgeline.report.runs import a_run
 from tests.postgres import QUOTED, SECRET
 
 RUN, NEXT = "20261005-030000", "20261012-030000"
-LOSS_KEPT = 1.1 / 12  # of epoch 12, whose weights that run kept
+BEST_LOSS = 1.1 / 12  # at epoch 12, whose weights the run keeps
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def place(tmp_path, tables):
     return tmp_path
 
 
-def uri_of(place):
+def make_uri(place):
     return f"sqlite:///{place / 'mlflow.db'}"
 
 
 def record(place, run=RUN, **values):
-    """The folder and the facts that a run left."""
+    """Writes the facts of a run; returns its folder and the facts."""
     facts, folder = a_run(id=run, **values), place / "runs" / run
     archive.write(folder, facts, f"<!DOCTYPE html><title>{run}</title>")
     return folder, facts
@@ -45,14 +45,14 @@ def push(place, run=RUN):
     return store.push(place / "push", "shelf", make_candidate(place / run, run, run=run))
 
 
-def mirror(place, *found, uri=None):
-    registry = Registry(uri or uri_of(place), place / "mlflow", "shelf")
-    registry.copy_runs(found)
+def mirror(place, *runs, uri=None):
+    registry = Registry(uri or make_uri(place), place / "mlflow", "shelf")
+    registry.copy_runs(runs)
     registry.register_releases(str(place / "push"))
 
 
-class Seen:
-    """The runs, models and files that MLflow's own client lists."""
+class Reader:
+    """A reader of runs and versions, with MLflow's own client."""
 
     def __init__(self, uri):
         from mlflow import MlflowClient
@@ -64,17 +64,17 @@ class Seen:
     @property
     def versions(self):
         """The run of each registered version."""
-        found = self.client.search_model_versions("name = 'shelf'")
+        versions = self.client.search_model_versions("name = 'shelf'")
         names = {run.info.run_id: name for name, run in self.runs.items()}
-        return {int(each.version): names[each.run_id] for each in found}
+        return {int(each.version): names[each.run_id] for each in versions}
 
     @property
     def aliases(self):
-        found = self.client.get_registered_model("shelf").aliases
-        return {name: int(number) for name, number in found.items()}
+        aliases = self.client.get_registered_model("shelf").aliases
+        return {name: int(number) for name, number in aliases.items()}
 
-    def everything(self):
-        """All that a second mirroring could double, without what MLflow draws at random."""
+    def read_all(self):
+        """Returns all that a second mirroring could double, without random ids."""
         runs = {
             name: (run.data.params, run.data.metrics, run.data.tags, run.info.status, run.info.end_time)
             for name, run in self.runs.items()
@@ -88,8 +88,8 @@ class Seen:
 
 def test_a_run_is_there_with_settings_data_metrics_verdicts_and_its_page(place):
     mirror(place, record(place))
-    seen = Seen(uri_of(place))
-    run = seen.runs[RUN]
+    mlflow = Reader(make_uri(place))
+    run = mlflow.runs[RUN]
     assert run.data.params == {"trainer.epochs": "16", "seed": "20"}
     expected = {
         **{"accuracy": 370 / 400, "examples": 400, "accuracy_of_production": 0.93, "seconds": 250.4},
@@ -97,23 +97,23 @@ def test_a_run_is_there_with_settings_data_metrics_verdicts_and_its_page(place):
         **{"edge/fp16/accuracy": 0.92, "edge/fp16/size_mb": 0.39, "edge/fp16/latency_p50_ms": 0.3},
     }
     assert {name: run.data.metrics[name] for name in expected} == pytest.approx(expected)
-    assert (run.data.metrics["epochs"], run.data.metrics["eval_loss"]) == (16, pytest.approx(LOSS_KEPT))
-    curve = seen.client.get_metric_history(run.info.run_id, "eval/loss")
+    assert (run.data.metrics["epochs"], run.data.metrics["eval_loss"]) == (16, pytest.approx(BEST_LOSS))
+    curve = mlflow.client.get_metric_history(run.info.run_id, "eval/loss")
     assert [point.step for point in curve] == list(range(1, 17))
-    assert curve[11].value == pytest.approx(LOSS_KEPT) and curve[15].value != curve[11].value
-    assert len(seen.client.get_metric_history(run.info.run_id, "train/accuracy")) == 16
+    assert curve[11].value == pytest.approx(BEST_LOSS) and curve[15].value != curve[11].value
+    assert len(mlflow.client.get_metric_history(run.info.run_id, "train/accuracy")) == 16
     tags = {"outcome": "pushed", "gate.edge": "pass", "worst/lane": "lane-01", "window": "ab" * 32}
     tags |= {"reasons": "Version 3 of shelf is in production.", "digest.code": "cd" * 32}
     tags |= {"mlflow.source.name": "edgeline (local)"}
     assert tags.items() <= run.data.tags.items()
     assert run.data.tags["spans"].startswith("span-00001, ")
     assert (run.info.status, run.info.end_time - run.info.start_time) == ("FINISHED", 250_000)
-    page = seen.client.download_artifacts(run.info.run_id, "report.html", str(place))
+    page = mlflow.client.download_artifacts(run.info.run_id, "report.html", str(place))
     assert f"<title>{RUN}</title>" in Path(page).read_text()
     inputs = {item.tags[0].value: item.dataset for item in run.inputs.dataset_inputs}
     assert set(inputs) == {"train", "eval"} and inputs["eval"].name == "shelf-eval"
     assert "span-00001" in inputs["eval"].profile and inputs["eval"].digest == ("ab" * 32)[:36]
-    experiment = seen.client.get_experiment_by_name("shelf")
+    experiment = mlflow.client.get_experiment_by_name("shelf")
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
 
@@ -121,38 +121,38 @@ def test_a_run_that_pushed_nothing_is_there_with_its_verdict(place):
     words = {"held": "A model was trained and held back", "refused": "The data was refused"}
     outcomes = (*words, "failed", "killed")
     mirror(place, *(record(place, outcome, outcome=outcome) for outcome in outcomes))
-    runs = Seen(uri_of(place)).runs
+    runs = Reader(make_uri(place)).runs
     for outcome in outcomes:
         tags, status = runs[outcome].data.tags, runs[outcome].info.status
         assert (tags["outcome"], status) == (outcome, "KILLED" if outcome == "killed" else "FAILED")
         assert tags["mlflow.note.content"].startswith(f"**{words.get(outcome, 'The run ')}")
 
 
-def test_gc_takes_the_files_of_runs_that_go_and_leaves_all_figures(place, make_run, monkeypatch):
+def test_gc_removes_the_files_of_old_runs_and_leaves_all_figures(place, make_run, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(place))
-    names, found, store_root = (RUN, NEXT, "20261019-030000"), [], str(place / "push")
+    names, runs, store_root = (RUN, NEXT, "20261019-030000"), [], str(place / "push")
     for number, name in enumerate(names, start=1):
-        found.append(record(place, name, number=number))
-        made = make_run(id=name, number=number, outcome="pushed", push=store_root, registry=uri_of(place))
-        RunFolder(found[-1][0]).write(made)
+        runs.append(record(place, name, number=number))
+        run = make_run(id=name, number=number, outcome="pushed", push=store_root, registry=make_uri(place))
+        RunFolder(runs[-1][0]).write(run)
         push(place, name)
-    mirror(place, *found)
-    before = Seen(uri_of(place)).everything()
+    mirror(place, *runs)
+    before = Reader(make_uri(place)).read_all()
     plan = gc.collect(place, store_root, 1, dry_run=True)
     assert gc.collect(place, store_root, 1) == plan and sum(plan.mlflow.values()) > 1000
-    # The second is what a rollback goes to; what is gone does not come back with the next run.
-    mirror(place, found[2])
-    seen = Seen(uri_of(place))
-    assert seen.everything() == before and set(seen.runs) == set(names)
-    left = {name for name, run in seen.runs.items() if seen.client.list_artifacts(run.info.run_id)}
-    assert left == set(names[1:])
+    # A rollback goes to the second run. The next mirroring does not bring back the first.
+    mirror(place, runs[2])
+    mlflow = Reader(make_uri(place))
+    assert mlflow.read_all() == before and set(mlflow.runs) == set(names)
+    with_files = {name for name, run in mlflow.runs.items() if mlflow.client.list_artifacts(run.info.run_id)}
+    assert with_files == set(names[1:])
     store.rollback(store_root, "shelf", "three is worse")
     mirror(place)
-    assert Seen(uri_of(place)).aliases == {"production": 2}  # the one before it was collected
+    assert Reader(make_uri(place)).aliases == {"production": 2}  # the one before it was collected
 
 
 def test_a_database_that_cannot_be_read_keeps_its_files(place, caplog):
-    """`gc` asks for the owners of folders, and then learns of none."""
+    """`gc` then knows of no folder to which run it belongs."""
     assert read_ids(f"sqlite:///{place / 'none.db'}") == {} and not (place / "none.db").exists()
     (place / "torn.db").write_bytes(b"x" * 5000)
     assert read_ids(f"sqlite:///{place / 'torn.db'}") == {}
@@ -167,7 +167,7 @@ def test_labels_with_characters_that_mlflow_has_no_name_for_are_there(place):
     )
     slices = tuple(replace(facts.evaluation.slices[0], kind="class", name=label) for label in labels)
     mirror(place, (folder, replace(facts, evaluation=replace(facts.evaluation, slices=slices))))
-    metrics = Seen(uri_of(place)).runs[RUN].data.metrics
+    metrics = Reader(make_uri(place)).runs[RUN].data.metrics
     names = [name for name in metrics if name.startswith("class/")]
     assert len(names) == len(labels) * sum(name.startswith("class/dot") for name in names) > 0
 
@@ -175,18 +175,18 @@ def test_labels_with_characters_that_mlflow_has_no_name_for_are_there(place):
 def test_the_aliases_are_where_push_promote_and_rollback_left_production(place):
     push(place)
     mirror(place, record(place))
-    assert Seen(uri_of(place)).aliases == {"production": 1}
-    # Nothing has mirrored the run of the second one.
+    assert Reader(make_uri(place)).aliases == {"production": 1}
+    # The run of the second release is not mirrored.
     push(place, NEXT)
     mirror(place)
-    seen = Seen(uri_of(place))
-    assert (seen.aliases, seen.versions) == ({"production": 2, "previous": 1}, {1: RUN, 2: NEXT})
+    mlflow = Reader(make_uri(place))
+    assert (mlflow.aliases, mlflow.versions) == ({"production": 2, "previous": 1}, {1: RUN, 2: NEXT})
     store.rollback(place / "push", "shelf", "two is worse")
     mirror(place)
-    assert Seen(uri_of(place)).aliases == {"production": 1}
+    assert Reader(make_uri(place)).aliases == {"production": 1}
     store.promote(place / "push", "shelf", 2, "it was not")
     mirror(place)
-    assert Seen(uri_of(place)).aliases == {"production": 2, "previous": 1}
+    assert Reader(make_uri(place)).aliases == {"production": 2, "previous": 1}
 
 
 def test_the_aliases_of_another_store_are_left_alone_until_a_person_gives_them_up(place):
@@ -194,24 +194,24 @@ def test_the_aliases_of_another_store_are_left_alone_until_a_person_gives_them_u
     mirror(place)
     (place / "other").mkdir()
     store.push(place / "other/push", "shelf", make_candidate(place / NEXT, NEXT, run=NEXT))
-    other = Registry(uri_of(place), place / "mlflow", "shelf")
+    other = Registry(make_uri(place), place / "mlflow", "shelf")
     with pytest.raises(EdgelineError, match=f"are those of another store, {place}/push\\."):
         other.register_releases(str(place / "other/push"))
-    seen = Seen(uri_of(place))
-    assert (seen.aliases, seen.versions) == ({"production": 1}, {1: RUN, 2: NEXT})
-    seen.client.delete_registered_model_alias("shelf", "production")
+    mlflow = Reader(make_uri(place))
+    assert (mlflow.aliases, mlflow.versions) == ({"production": 1}, {1: RUN, 2: NEXT})
+    mlflow.client.delete_registered_model_alias("shelf", "production")
     other.register_releases(str(place / "other/push"))
-    assert Seen(uri_of(place)).aliases == {"production": 2}
+    assert Reader(make_uri(place)).aliases == {"production": 2}
 
 
 def test_a_store_that_moved_or_was_begun_anew_keeps_its_aliases(place):
     push(place)
     mirror(place)
     (place / "push").rename(place / "moved")
-    Registry(uri_of(place), place / "mlflow", "shelf").register_releases(str(place / "moved"))
+    Registry(make_uri(place), place / "mlflow", "shelf").register_releases(str(place / "moved"))
     push(place, NEXT)  # the first release of a new store at the old place
     mirror(place)
-    assert Seen(uri_of(place)).aliases == {"production": 2}
+    assert Reader(make_uri(place)).aliases == {"production": 2}
 
 
 def test_a_release_whose_files_are_gone_keeps_its_number_and_one_that_does_not_answer_is_read_later(
@@ -229,10 +229,10 @@ def test_a_release_whose_files_are_gone_keeps_its_number_and_one_that_does_not_a
         with pytest.raises(EdgelineError, match="Stale file handle"):
             mirror(place)
     mirror(place)
-    seen = Seen(uri_of(place))
-    assert seen.aliases == {"production": 2, "previous": 1}
-    assert "cannot be loaded" in seen.client.get_model_version("shelf", "1").description
-    assert seen.client.get_model_version("shelf", "2").description == f"Version 2 in {place / 'push'}"
+    mlflow = Reader(make_uri(place))
+    assert mlflow.aliases == {"production": 2, "previous": 1}
+    assert "cannot be loaded" in mlflow.client.get_model_version("shelf", "1").description
+    assert mlflow.client.get_model_version("shelf", "2").description == f"Version 2 in {place / 'push'}"
 
 
 WRITES = (
@@ -241,64 +241,64 @@ WRITES = (
 )
 
 
-def killed_at(write, place, found):
-    """Mirrors in a process that ends at that call of MLflow's client; whether it came so far."""
+def kill_at(write, place, run):
+    """Mirrors in a process that ends at a call of MLflow's client; returns whether it came so far."""
     if child := os.fork():
         return os.waitpid(child, 0)[1] != 0
     from mlflow import MlflowClient
 
     setattr(MlflowClient, write, lambda *_, **__: os._exit(9))
     try:
-        mirror(place, found)
+        mirror(place, run)
     finally:
         os._exit(0)
 
 
-def test_killed_between_its_writes_and_repeated_it_leaves_everything_once(place, tables):
-    found = record(place)
+def test_a_mirroring_that_is_killed_between_writes_and_repeated_leaves_everything_once(place, tables):
+    run = record(place)
     push(place)
-    undisturbed = f"sqlite:///{shutil.copy(tables, place / 'undisturbed.db')}"
-    mirror(place, found, uri=undisturbed)
+    reference = f"sqlite:///{shutil.copy(tables, place / 'reference.db')}"
+    mirror(place, run, uri=reference)
     for write in WRITES:
-        assert killed_at(write, place, found), write
-    mirror(place, found)
-    seen = Seen(uri_of(place)).everything()
-    assert seen == Seen(undisturbed).everything()
-    assert seen[2:] == ({1: RUN}, {"production": 1})
+        assert kill_at(write, place, run), write
+    mirror(place, run)
+    contents = Reader(make_uri(place)).read_all()
+    assert contents == Reader(reference).read_all()
+    assert contents[2:] == ({1: RUN}, {"production": 1})
 
 
-def test_what_a_person_deleted_there_does_not_come_back(place):
-    found = record(place)
-    mirror(place, found)
-    seen = Seen(uri_of(place))
-    seen.client.delete_run(seen.runs[RUN].info.run_id)
-    mirror(place, found)
-    assert Seen(uri_of(place)).runs == {}
-    # Nor does it stop what comes after it from arriving, though it ended otherwise since.
+def test_a_run_that_a_person_deleted_does_not_come_back(place):
+    run = record(place)
+    mirror(place, run)
+    mlflow = Reader(make_uri(place))
+    mlflow.client.delete_run(mlflow.runs[RUN].info.run_id)
+    mirror(place, run)
+    assert Reader(make_uri(place)).runs == {}
+    # It does not keep later runs away either, though its outcome has changed.
     push(place, NEXT)
     mirror(place, record(place, outcome="held"), record(place, NEXT))
-    assert Seen(uri_of(place)).aliases == {"production": 1}
+    assert Reader(make_uri(place)).aliases == {"production": 1}
 
 
-def test_an_experiment_that_a_person_deleted_is_to_be_restored(place):
+def test_an_experiment_that_a_person_deleted_has_to_be_restored(place):
     mirror(place)
-    client = Registry(uri_of(place), place / "mlflow", "shelf")._client
+    client = Registry(make_uri(place), place / "mlflow", "shelf")._client
     number = client.get_experiment_by_name("shelf").experiment_id
     client.delete_experiment(number)
-    with pytest.raises(EdgelineError, match="The experiment shelf was deleted in MLflow") as error:
+    with pytest.raises(EdgelineError, match="The experiment shelf was deleted in MLflow") as caught:
         mirror(place)
-    assert f"mlflow experiments restore --experiment-id {number}" in error.value.do
+    assert f"mlflow experiments restore --experiment-id {number}" in caught.value.do
     client.restore_experiment(number)
     mirror(place, record(place))
-    assert set(Seen(uri_of(place)).runs) == {RUN}
+    assert set(Reader(make_uri(place)).runs) == {RUN}
 
 
 def test_a_run_that_is_retried_may_find_other_settings(place):
     mirror(place, record(place, engine="kubeflow", outcome="failed"))
     push(place)
     mirror(place, record(place, engine="kubeflow", tuned={"trainer.epochs": 20}))
-    seen = Seen(uri_of(place))
-    assert seen.runs[RUN].data.params["trainer.epochs"] == "20" and seen.aliases == {"production": 1}
+    mlflow = Reader(make_uri(place))
+    assert mlflow.runs[RUN].data.params["trainer.epochs"] == "20" and mlflow.aliases == {"production": 1}
 
 
 def revision(path, to=None):
@@ -314,15 +314,15 @@ def test_the_tables_of_a_newer_mlflow_are_left_alone(place, name):
     revision(path, "fffffffffff1")
     path.rename(place / name)
     before = (place / name).read_bytes()
-    with pytest.raises(EdgelineError, match=r"of a newer MLflow \(fffffffffff1\)") as refused:
+    with pytest.raises(EdgelineError, match=r"of a newer MLflow \(fffffffffff1\)") as caught:
         mirror(place, record(place), uri=f"sqlite:///{place / name}")
-    assert refused.value.why and "registry.uri" in refused.value.do
+    assert caught.value.why and "registry.uri" in caught.value.do
     assert (place / name).read_bytes() == before
 
 
 @pytest.fixture(scope="module")
 def older(tmp_path_factory):
-    """The tables of the MLflow before, with an experiment."""
+    """Makes the tables of the version of MLflow before, with an experiment."""
     import sqlalchemy
     from alembic import command
     from alembic.script import ScriptDirectory
@@ -347,28 +347,28 @@ def test_the_workspaces_own_tables_of_an_older_mlflow_are_renewed(place, older, 
     shutil.copy(older, place / "mlflow.db")
     mirror(place, record(place))
     assert revision(place / "mlflow.db") == revision(tables) != revision(older)
-    seen = Seen(uri_of(place))
-    assert seen.client.get_experiment_by_name("shelf").experiment_id == "7" and set(seen.runs) == {RUN}
+    mlflow = Reader(make_uri(place))
+    assert mlflow.client.get_experiment_by_name("shelf").experiment_id == "7" and set(mlflow.runs) == {RUN}
     assert [path.name for path in place.iterdir() if path.name.startswith(".")] == []
 
 
 def test_the_tables_that_others_may_use_are_not_renewed_unasked(place, older):
     shared = Path(shutil.copy(older, place / "shared.db"))
-    with pytest.raises(EdgelineError, match="of an older MLflow") as refused:
+    with pytest.raises(EdgelineError, match="of an older MLflow") as caught:
         mirror(place, uri=f"sqlite:///{shared}")
-    assert f"mlflow db upgrade sqlite:///{shared}" in refused.value.do
+    assert f"mlflow db upgrade sqlite:///{shared}" in caught.value.do
     assert revision(shared) == revision(older)
 
 
 def test_postgresql_has_what_sqlite_has_and_no_file_has_its_password(postgres, place, monkeypatch):
     monkeypatch.setenv("PGPASSWORD", SECRET)
     uri = postgres.replace(f":{QUOTED}", "")
-    found = record(place)
+    run = record(place)
     push(place)
     for _ in range(2):
-        mirror(place, found, uri=uri)
-    mirror(place, found)
-    there, here = Seen(uri).everything(), Seen(uri_of(place)).everything()
+        mirror(place, run, uri=uri)
+    mirror(place, run)
+    there, here = Reader(uri).read_all(), Reader(make_uri(place)).read_all()
     assert there[1:] == here[1:] and there[0][RUN][0] == here[0][RUN][0]
-    kept = b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
-    assert SECRET.encode() not in kept and QUOTED.encode() not in kept
+    contents = b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
+    assert SECRET.encode() not in contents and QUOTED.encode() not in contents

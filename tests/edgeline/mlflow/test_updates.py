@@ -1,4 +1,4 @@
-"""The processes that bring MLflow up to date, where a run, a rollback or `edgeline ui` starts them."""
+"""The processes that update MLflow for a run, a rollback or `edgeline ui`."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from tests.runners.cli.process import ROOT, edgeline
 
 @pytest.fixture
 def workspace(tmp_path, make_run, tables):
-    """Two runs that pushed; MLflow knows nothing of them."""
+    """Makes a workspace with two runs that pushed, which MLflow does not have."""
     workspace = tmp_path / "workspace"
     push = str(workspace / "push")
     for number, name in enumerate(("20261005-030000", "20261012-030000"), start=1):
@@ -49,8 +49,8 @@ def test_a_workspace_that_was_copied_has_a_registry_of_its_own(workspace, tmp_pa
     for name in names:
         folder = RunFolder(workspace / "runs" / name)
         log = str(folder.path.absolute() / "run.log")
-        given = settings.recorded(), settings.registry.of(workspace)
-        folder.write(replace(folder.read(), log=log, settings=given[0], registry=given[1]))
+        registry = settings.registry.of(workspace)
+        folder.write(replace(folder.read(), log=log, settings=settings.recorded(), registry=registry))
     copy = tmp_path / "copy"
     shutil.copytree(workspace, copy)
     last, root, model = resolve_place(Place(copy, None))
@@ -60,22 +60,22 @@ def test_a_workspace_that_was_copied_has_a_registry_of_its_own(workspace, tmp_pa
     assert find_registry(replace(last, registry=None), copy) is None
 
 
-def nowhere():
+def find_closed_address():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
-def asked(workspace, query):
+def query(workspace, sql):
     with sqlite3.connect(workspace / "mlflow.db") as database:
-        return dict(database.execute(query).fetchall())
+        return dict(database.execute(sql).fetchall())
 
 
 def wait_for(look):
     until = time.monotonic() + 200
-    while not (found := look()) and time.monotonic() < until:
+    while not (result := look()) and time.monotonic() < until:
         time.sleep(0.2)
-    return found
+    return result
 
 
 @pytest.mark.e2e
@@ -85,30 +85,30 @@ def test_a_rollback_imports_no_mlflow_and_mlflow_follows(workspace):
         "sys.exit(99 if {'mlflow', 'sqlalchemy', 'pydantic', 'pandas'} & set(sys.modules) else code)"
     )
     command = [sys.executable, "-c", script, "rollback", "--reason", "r", "--workspace", str(workspace)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 0 and "MLflow is updated" in ended.stdout
-    searched = ["pgrep", "-f", f"edgeline.mlflow.updates .*{workspace}"]
-    assert wait_for(lambda: subprocess.run(searched, capture_output=True).returncode)
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0 and "MLflow is updated" in process.stdout
+    search = ["pgrep", "-f", f"edgeline.mlflow.updates .*{workspace}"]
+    assert wait_for(lambda: subprocess.run(search, capture_output=True).returncode)
     assert updates.locate_log(workspace).read_text() == ""
-    assert asked(workspace, "SELECT alias, version FROM registered_model_aliases") == {"production": 1}
+    assert query(workspace, "SELECT alias, version FROM registered_model_aliases") == {"production": 1}
     names = ("20261005-030000", "20261012-030000")
-    assert asked(workspace, "SELECT name, status FROM runs") == dict.fromkeys(names, "FINISHED")
+    assert query(workspace, "SELECT name, status FROM runs") == dict.fromkeys(names, "FINISHED")
 
 
 @pytest.mark.e2e
 def test_a_run_ends_with_a_warning_where_mlflow_cannot_be_reached_and_the_next_mirrors_it(
     workspace, make_run
 ):
-    run = make_run(push=str(workspace / "push"), registry=nowhere())
+    run = make_run(push=str(workspace / "push"), registry=find_closed_address())
     problem = updates.finish(updates.start(run, workspace, wait=True), workspace)
     assert "lacks runs or releases" in problem and "Traceback" not in problem
     assert "The next run, promote, rollback or `edgeline ui` adds what is missing." in problem
     run = make_run(push=run.push, registry=f"sqlite:///{workspace / 'mlflow.db'}")
     assert updates.finish(updates.start(run, workspace, wait=True), workspace) == ""
-    assert len(asked(workspace, "SELECT name, status FROM runs")) == 2
+    assert len(query(workspace, "SELECT name, status FROM runs")) == 2
 
 
-def test_where_the_last_run_had_no_mlflow_a_rollback_starts_none(tmp_path, workspace, make_run):
+def test_a_rollback_starts_no_mlflow_if_the_last_run_had_none(tmp_path, workspace, make_run):
     folder = RunFolder(workspace / "runs" / "20261019-030000")
     folder.path.mkdir()
     folder.write(make_run(id=folder.path.name, number=3, push=str(workspace / "push"), outcome="held"))
@@ -116,24 +116,24 @@ def test_where_the_last_run_had_no_mlflow_a_rollback_starts_none(tmp_path, works
     assert not (workspace / "mlflow").exists()
 
 
-def test_a_database_that_nobody_serves_is_told_in_three_parts(workspace):
-    uri = f"postgresql+psycopg://me@{nowhere()[7:]}/mlflow"
-    with pytest.raises(EdgelineError, match=r"me@127.*lacks runs or releases: .*refused") as refused:
+def test_a_database_that_nobody_serves_is_reported_in_three_parts(workspace):
+    uri = f"postgresql+psycopg://me@{find_closed_address()[7:]}/mlflow"
+    with pytest.raises(EdgelineError, match=r"me@127.*lacks runs or releases: .*refused") as caught:
         updates.mirror(uri, workspace, "shelf", str(workspace / "push"))
-    assert refused.value.why and "edgeline ui" in refused.value.do
+    assert caught.value.why and "edgeline ui" in caught.value.do
 
 
 def test_an_update_needs_nothing_that_windows_lacks(workspace):
     run = "from edgeline.mlflow.updates import _run\n_run(*sys.argv[1:])"
     script = f"import sys\nlocks = []{AS_ON_WINDOWS}{run}"
-    arguments = nowhere(), str(workspace), "shelf", str(workspace / "push")
-    ended = subprocess.run(
+    arguments = find_closed_address(), str(workspace), "shelf", str(workspace / "push")
+    process = subprocess.run(
         (sys.executable, "-c", script, *arguments), cwd=ROOT, capture_output=True, text=True
     )
-    assert "lacks runs or releases" in ended.stderr and "refused" in ended.stderr
+    assert "lacks runs or releases" in process.stderr and "refused" in process.stderr
 
 
-def production(url):
+def get_production(url):
     about = f"{url}/api/2.0/mlflow/registered-models/alias?name=shelf&alias=production"
     with urllib.request.urlopen(about, timeout=60) as answer:
         return json.load(answer)["model_version"]["version"]
@@ -147,17 +147,16 @@ def test_the_pages_are_of_what_is_on_disk_and_ctrl_c_ends_them(workspace):
         server = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file, start_new_session=True)
     try:
         url = wait_for(lambda: re.search(r"running on (http://\S+)", log.read_text()))[1]
-        assert production(url) == "2"
-        # It is a server as others are.
+        assert get_production(url) == "2"
         store.rollback(workspace / "push", "shelf", "two is worse")
         updates.mirror(url, workspace, "shelf", str(workspace / "push"))
-        assert production(url) == "1"
+        assert get_production(url) == "1"
         os.killpg(server.pid, signal.SIGINT)
         assert server.wait(60) == 0
         children = ["pgrep", "-f", f"mlflow.*{workspace}"]
         assert subprocess.run(children, capture_output=True).returncode == 1
-        _, ended, last = log.read_text().partition("Shutting down")
-        assert ended and "Traceback" not in last
+        _, heading, last = log.read_text().partition("Shutting down")
+        assert heading and "Traceback" not in last
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGKILL)

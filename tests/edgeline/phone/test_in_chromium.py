@@ -379,11 +379,11 @@ def test_a_phone_takes_its_side_of_a_canary_and_says_which(root, tmp_path, open_
             phone.look()
         tries, stays = phones
         assert tries.version() == "v2" and tries.is_fine and stays.version() == "v1" and stays.is_fine
-        message = "It is a candidate, which 0.07 % of phones try, this one too; the others run version 1."
-        assert message in tries.status()
+        said = "It is a candidate, which 0.07 % of phones try, this one too; the others run version 1."
+        assert said in tries.status()
         assert "0.07 % of phones try the candidate, version 2; this one does not." in stays.status()
         stays.page.evaluate("localStorage.setItem('edgeline device', 'phone-15679')")
-        assert message in stays.look() and stays.version() == "v2" and stays.is_fine
+        assert said in stays.look() and stays.version() == "v2" and stays.is_fine
         answer = tries.answer()
         tries.page.reload()
         tries.page.wait_for_selector("#ask:not([hidden])", timeout=MS)
@@ -643,7 +643,7 @@ def test_a_photo_is_taken_with_the_camera(pushed, open_phone):
         assert phone.page.get_attribute("#shown", "src").startswith("blob:")
 
 
-def test_a_photo_unlike_those_of_training_is_called_so(pushed, open_phone):
+def test_a_photo_unlike_those_of_training_is_marked(pushed, open_phone):
     with serving(pushed, "photo") as server:
         phone = open_phone(server.url)
         for level, is_unlike in ((255, True), (90, False)):

@@ -1,4 +1,4 @@
-"""The numbers and times in cells; what is written in a form is read in it."""
+"""Cells of each form, as they are read and written."""
 
 import math
 import pickle
@@ -67,15 +67,15 @@ def test_an_age_reaches_from_one_column_to_another() -> None:
         {"until": "day"},
     ],
 )
-def test_a_column_that_cannot_be_followed_is_none(given: dict[str, str]) -> None:
+def test_an_invalid_column_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="not"):
         Column("since", **given)
 
 
-def test_what_is_wrong_with_a_cell_goes_from_one_process_to_another() -> None:
-    with pytest.raises(CellError) as error:
+def test_the_error_of_a_cell_can_be_pickled() -> None:
+    with pytest.raises(CellError) as caught:
         Column("price").number({"price": "warm"})
-    again = pickle.loads(pickle.dumps(error.value))
+    again = pickle.loads(pickle.dumps(caught.value))
     assert (again.found, again.kind) == ("price: 'warm' is not a number.", "price, number")
     assert not again.is_time
 

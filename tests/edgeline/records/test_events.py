@@ -43,9 +43,9 @@ def test_a_torn_line_hides_no_other(tmp_path):
 
 
 def test_events_of_several_threads_do_not_mix(tmp_path):
-    tell = EventWriter(tmp_path / "events.jsonl")
+    write = EventWriter(tmp_path / "events.jsonl")
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda n: tell(Counted("x" * 500, n)), range(800)))
+        list(pool.map(lambda n: write(Counted("x" * 500, n)), range(800)))
 
     assert len(list(EventReader(tmp_path / "events.jsonl"))) == 800
 
@@ -73,8 +73,8 @@ def test_an_event_that_does_not_fit_on_the_disk_is_an_error(tmp_path):
         "EventWriter(Path(sys.argv[1]))(StepChanged(Step('Trainer')))\n"
     )
 
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "events.jsonl")], capture_output=True, text=True
     )
 
-    assert "OSError" in ended.stderr.splitlines()[-1]
+    assert "OSError" in process.stderr.splitlines()[-1]

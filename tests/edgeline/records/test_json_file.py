@@ -39,8 +39,8 @@ A_WHOLE = Whole("closed", 3, (Part("größe 棚", 0.1), Part("x")), {"ok": 2})
 
 
 @pytest.fixture
-def written(tmp_path):
-    """A folder with the file of these bytes."""
+def write_file(tmp_path):
+    """Writes the bytes of a file; returns its folder."""
 
     def write(content):
         (tmp_path / WHOLE.name).write_bytes(content)
@@ -50,7 +50,7 @@ def written(tmp_path):
 
 
 def test_what_is_written_is_read(tmp_path):
-    folder = tmp_path / "made" / "by it"
+    folder = tmp_path / "new" / "folder"
     WHOLE.write(folder, A_WHOLE)
     assert WHOLE.read(folder) == WHOLE.find(folder) == WHOLE.find_readable(folder) == A_WHOLE
     assert (folder / "whole.json").read_bytes() == WHOLE.to_bytes(A_WHOLE)
@@ -58,18 +58,18 @@ def test_what_is_written_is_read(tmp_path):
 
 
 def test_lines_that_are_written_are_read(tmp_path):
-    PARTS.write(tmp_path / "made", iter(A_WHOLE.parts))
-    assert tuple(PARTS.read(tmp_path / "made")) == A_WHOLE.parts
-    assert len((tmp_path / "made" / "parts.jsonl").read_bytes().splitlines()) == 2
-    with (tmp_path / "made" / "parts.jsonl").open("a") as file:
+    PARTS.write(tmp_path / "new", iter(A_WHOLE.parts))
+    assert tuple(PARTS.read(tmp_path / "new")) == A_WHOLE.parts
+    assert len((tmp_path / "new" / "parts.jsonl").read_bytes().splitlines()) == 2
+    with (tmp_path / "new" / "parts.jsonl").open("a") as file:
         file.write('\n\n{"name": "to')
-    lines = PARTS.read(tmp_path / "made")
+    lines = PARTS.read(tmp_path / "new")
     assert (next(lines), next(lines)) == A_WHOLE.parts
     with pytest.raises(UNREADABLE):
         next(lines)
 
 
-def test_what_is_not_there_is_none(tmp_path, caplog):
+def test_a_missing_file_is_none(tmp_path, caplog):
     (tmp_path / "file").touch()
     for folder in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
         assert WHOLE.find(folder) is None and WHOLE.find_readable(folder) is None
@@ -80,9 +80,9 @@ def test_what_is_not_there_is_none(tmp_path, caplog):
         WHOLE.read(tmp_path)
 
 
-def test_keys_that_the_type_lacks_are_left_out_and_others_have_their_defaults(written):
+def test_keys_that_the_type_lacks_are_left_out_and_others_have_their_defaults(write_file):
     content = b'{"mood": [1], "state": "open", "parts": [{"name": "a", "mood": 1}]}'
-    assert WHOLE.read(written(content)) == Whole("open", parts=(Part("a"),))
+    assert WHOLE.read(write_file(content)) == Whole("open", parts=(Part("a"),))
 
 
 def test_the_count_of_examples_keeps_the_name_that_manifests_always_had():
@@ -109,8 +109,8 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
-def test_what_is_damaged_is_told(written, caplog, content):
-    folder = written(content)
+def test_a_damaged_file_is_reported(write_file, caplog, content):
+    folder = write_file(content)
     for read in (WHOLE.read, WHOLE.find):
         with pytest.raises(UNREADABLE):
             read(folder)
@@ -121,7 +121,7 @@ def test_what_is_damaged_is_told(written, caplog, content):
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_is_told_at_once(tmp_path, make):
+def test_a_pipe_and_a_folder_are_reported_at_once(tmp_path, make):
     for file in (WHOLE, PARTS):
         make(tmp_path / file.name)
     with pytest.raises(OSError):
@@ -131,17 +131,16 @@ def test_what_is_no_file_is_told_at_once(tmp_path, make):
     assert WHOLE.find_readable(tmp_path) is None
 
 
-def test_what_no_file_can_hold_is_written_so_that_it_can_be_read():
+def test_values_that_no_file_can_hold_are_written_so_that_they_can_be_read():
     assert decode(encode(Part("a", math.nan)), Part) == decode(encode(Part("a", math.inf)), Part) == Part("a")
-    # As the name of a file that is not UTF-8 comes from the system.
-    named = Whole("open", parts=(Part("da\udcff", math.nan),), counts={"\udcff": 1})
-    read = decode(encode(named), Whole)
-    assert read == Whole("open", parts=(Part(r"da\udcff"),), counts={r"\udcff": 1})
+    # The system gives the name of a file that is not UTF-8 like this.
+    whole = Whole("open", parts=(Part("da\udcff", math.nan),), counts={"\udcff": 1})
+    assert decode(encode(whole), Whole) == Whole("open", parts=(Part(r"da\udcff"),), counts={r"\udcff": 1})
 
 
 def test_values_are_checked_as_a_file_is():
-    given = {"state": "open", "parts": [{"name": "a", "mood": 1}]}
-    assert convert(given, Whole) == Whole("open", parts=(Part("a"),))
+    values = {"state": "open", "parts": [{"name": "a", "mood": 1}]}
+    assert convert(values, Whole) == Whole("open", parts=(Part("a"),))
     nan = {"state": "open", "parts": [{"name": "a", "share": math.nan}]}
     for wrong in ({"state": "ajar"}, {"state": "open", "number": "3"}, nan, {}, [], None):
         with pytest.raises(ValueError):

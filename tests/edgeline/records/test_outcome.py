@@ -15,11 +15,11 @@ def test_an_outcome_is_one_line_of_ascii_and_read_from_the_log_as_it_was():
     outcome = Outcome("failed", reasons=(reason, "\udcff.jpg"), step="ReleaseGate")
     line = outcome.to_line()
     assert line.isascii() and line.splitlines() == [line]
-    found = find_outcome(["epoch 1", line, "I1120 launcher_v2.go:151] publish success."], "ReleaseGate")
-    assert found == replace(outcome, reasons=(reason, r"\udcff.jpg"))
+    result = find_outcome(["epoch 1", line, "I1120 launcher_v2.go:151] publish success."], "ReleaseGate")
+    assert result == replace(outcome, reasons=(reason, r"\udcff.jpg"))
 
 
-def test_the_last_outcome_of_the_step_counts_also_behind_what_another_process_left_without_its_end():
+def test_the_last_outcome_of_the_step_counts_also_after_an_unfinished_line_of_another_process():
     first, other = Outcome("failed", step="ReleaseGate"), Outcome("done", step="Trainer")
     log = [first.to_line(), f"epoch 3/3 [====] {HELD.to_line()}", other.to_line()]
     assert find_outcome(log, "ReleaseGate") == HELD
@@ -36,7 +36,7 @@ def test_the_last_outcome_of_the_step_counts_also_behind_what_another_process_le
         f"edgeline: {'[' * 100_000}",
     ],
 )
-def test_what_is_no_outcome_of_the_step_is_none(line):
+def test_a_line_without_an_outcome_of_the_step_is_none(line):
     assert find_outcome([line], "ReleaseGate") is None
 
 

@@ -1,4 +1,4 @@
-"""Counts of the answers of phones by version and slice; only drawn answers estimate accuracy."""
+"""Answers of phones are counted once, by version and slice; only random ones estimate accuracy."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def make(count: int, **changes: object) -> list[Answer]:
     ]
 
 
-def know(answers: list[Answer], right: int, sessions: int = 4, **slices: str) -> dict[str, Truth]:
+def label(answers: list[Answer], right: int, sessions: int = 4, **slices: str) -> dict[str, Truth]:
     """Returns truths by which the first `right` answers are right."""
     return {
         answer.example: Truth("ok" if n < right else "bad", f"s{n % sessions}", slices)
@@ -27,12 +27,12 @@ def know(answers: list[Answer], right: int, sessions: int = 4, **slices: str) ->
 
 
 def test_drawn_answers_estimate_accuracy_and_doubted_ones_are_counted_apart(tmp_path):
-    drawn, doubted = make(40), make(10, chosen="person")
-    doubted = [replace(each, example=f"span-00001/p{n}.jpg") for n, each in enumerate(doubted)]
+    random, chosen = make(40), make(10, chosen="person")
+    chosen = [replace(each, example=f"span-00001/p{n}.jpg") for n, each in enumerate(chosen)]
     unchecked = [replace(each, example=f"span-00001/u{n}.jpg") for n, each in enumerate(make(50, chosen=""))]
-    asked_in_vain = [replace(ANSWER, example="span-00001/not-answered.jpg")]
-    truths = know(drawn, 36) | know(doubted, 3)
-    served = count_served([*drawn, *doubted, *unchecked, *asked_in_vain], truths)
+    unanswered = [replace(ANSWER, example="span-00001/not-answered.jpg")]
+    truths = label(random, 36) | label(chosen, 3)
+    served = count_served([*random, *chosen, *unchecked, *unanswered], truths)
     (version,) = served.versions
     total = version.total
     assert (version.version, total.answers, total.drawn) == (2, 101, 41)
@@ -49,7 +49,7 @@ def test_answers_are_counted_by_version_variant_device_week_and_slice():
     early = make(20)
     later = make(10, version=3, variant="fp16", device="d2", at=MONDAY + 7 * 86_400)
     later = [replace(each, example=f"span-00002/{n}.jpg") for n, each in enumerate(later)]
-    served = count_served([*early, *later], know(early, 20, lane="a") | know(later, 4, lane="b"))
+    served = count_served([*early, *later], label(early, 20, lane="a") | label(later, 4, lane="b"))
     new, old = served.versions
     assert (new.version, old.version) == (3, 2)
     assert new.variants.keys() == {"fp16"} and old.variants.keys() == {"int8"}
@@ -61,7 +61,7 @@ def test_answers_are_counted_by_version_variant_device_week_and_slice():
 
 def test_slices_of_a_workload_that_are_called_as_those_of_phones_are_not_lost():
     answers = make(40)
-    truths = know(answers, 30, device="wrist-7", week="3")
+    truths = label(answers, 30, device="wrist-7", week="3")
     (version,) = count_served(answers, truths).versions
     assert list(version.kinds["device"]) == ["wrist-7"] and list(version.kinds["served device"]) == ["d1"]
     assert list(version.kinds["week"]) == ["3"] and list(version.kinds["served week"]) == ["2026-W41"]
@@ -88,15 +88,15 @@ def test_rows_of_one_file_with_the_same_score_in_the_same_second_are_different_a
 
 
 def test_an_answer_that_was_sent_before_its_photo_counts_once():
-    named = make(10)
-    unnamed = [replace(answer, example="", chosen="") for answer in named]
-    for order in ([*unnamed, *named], [*named, *unnamed]):
-        served = count_served(order, know(named, 9))
+    complete = make(10)
+    early = [replace(answer, example="", chosen="") for answer in complete]
+    for order in ([*early, *complete], [*complete, *early]):
+        served = count_served(order, label(complete, 9))
         assert (served.versions[0].total.answers, served.repeated) == (10, 10)
         assert served.versions[0].total.checked.share == 0.9
 
 
-def test_what_a_device_sends_twice_counts_once_with_the_check_that_came_later():
+def test_an_answer_that_a_device_sends_twice_counts_once_with_the_later_check():
     first, text = replace(ANSWER, chosen=""), replace(ANSWER, example="", chosen="", at=MONDAY + 1)
     again = replace(ANSWER, example="span-00002/a.jpg", chosen="person")
     text_again = replace(text, example="span-00002/texts.csv:2", chosen="person")
@@ -110,7 +110,7 @@ def test_what_a_device_sends_twice_counts_once_with_the_check_that_came_later():
 
 def test_a_clock_that_is_years_off_costs_the_week_and_nothing_else():
     answers = [*make(5), *(replace(each, at=0.0, device="d9") for each in make(2))]
-    served = count_served(answers, know(make(5), 5))
+    served = count_served(answers, label(make(5), 5))
     (version,) = served.versions
     assert version.total.answers == 7 and version.weeks["2026-W41"].answers == 5 and len(version.weeks) == 1
     assert served.warnings == (
@@ -140,12 +140,12 @@ def test_a_checked_answer_whose_example_is_nowhere_is_named_by_its_phone():
 
 
 def test_draws_that_name_other_examples_than_those_of_the_data_are_named():
-    served = count_served(make(40), know(make(19), 19))
+    served = count_served(make(40), label(make(19), 19))
     assert served.warnings == (
         "More than half of the answers drawn at random have examples that are not among the usable data: 21"
         " (span-00001/19.jpg, span-00001/20.jpg, span-00001/21.jpg and 18 more).",
     )
-    assert not count_served(make(40), know(make(20), 20)).warnings
+    assert not count_served(make(40), label(make(20), 20)).warnings
 
 
 def test_nothing_served_is_nothing():

@@ -1,4 +1,4 @@
-"""Shards of examples in a store, that steps read as they come or bring back."""
+"""Shards of examples in a store, which steps read there or bring back."""
 
 import gzip
 
@@ -18,7 +18,7 @@ SHARDS = {
 
 @pytest.fixture
 def folder(tmp_path):
-    """A split's folder, with two shards."""
+    """Writes a split's folder with two shards."""
     split = tmp_path / "Split-train"
     split.mkdir()
     for name, records in SHARDS.items():
@@ -29,14 +29,14 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def moved(folder, bucket):
+def moved_folder(folder, bucket):
     move_to_store(folder, f"{bucket}/run-1/Split-train")
     return folder
 
 
 @pytest.fixture
-def patience(monkeypatch):
-    """Gives readers little patience."""
+def hurry(monkeypatch):
+    """Gives a reader little patience."""
     monkeypatch.setattr(shards, "_PATIENCE_S", (0.1, 0.1))
     shards._failures.clear()
     yield
@@ -47,50 +47,50 @@ def read(folder):
     return [[*read_shard(shard, True).as_numpy_iterator()] for shard in find_shards([f"{folder}/*"])]
 
 
-def test_what_was_moved_to_a_store_is_there_alone_and_is_read_as_it_was(moved):
-    assert [path.name for path in moved.iterdir()] == ["shards.txt"]
-    assert [shard.rsplit("/", 1)[1] for shard in find_shards([f"{moved}/*"])] == [*SHARDS]
-    assert read(moved) == [*SHARDS.values()]
+def test_shards_that_were_moved_to_a_store_are_only_there_and_are_read_as_before(moved_folder):
+    assert [path.name for path in moved_folder.iterdir()] == ["shards.txt"]
+    assert [shard.rsplit("/", 1)[1] for shard in find_shards([f"{moved_folder}/*"])] == [*SHARDS]
+    assert read(moved_folder) == [*SHARDS.values()]
 
 
-def test_what_is_brought_back_is_as_it_was_before(moved):
-    bring_back(moved)
-    assert {path.name for path in moved.iterdir()} == {*SHARDS}
+def test_shards_that_are_brought_back_are_as_before(moved_folder):
+    bring_back(moved_folder)
+    assert {path.name for path in moved_folder.iterdir()} == {*SHARDS}
     for name, records in SHARDS.items():
-        assert [*read_shard(str(moved / name), False).as_numpy_iterator()] == records
-    bring_back(moved)  # as of a folder that had them all along
+        assert [*read_shard(str(moved_folder / name), False).as_numpy_iterator()] == records
+    bring_back(moved_folder)  # a folder that has its shards
 
 
-def test_a_reader_goes_on_where_a_store_broke_off(moved, start_proxy, patience):
-    # More often than botocore and fsspec try again by themselves.
+def test_a_reader_goes_on_where_a_store_broke_off(moved_folder, start_proxy, hurry):
+    # These are more faults than botocore and fsspec retry by themselves.
     faults = ["reset"] * 6 + ["cut", None, "busy"]
     proxy = start_proxy(lambda _, times: faults[times] if times < len(faults) else None)
-    assert read(moved) == [*SHARDS.values()]
+    assert read(moved_folder) == [*SHARDS.values()]
     assert len([path for method, path in proxy.requests if method == "GET"]) > len(faults)
     assert not shards._failures
 
 
-def test_a_store_that_stays_away_is_told_and_not_waited_for_for_ever(moved, start_proxy, patience):
+def test_a_store_that_stays_away_is_reported_and_not_waited_for_for_ever(moved_folder, start_proxy, hurry):
     proxy = start_proxy(lambda *_: "reset")
-    with pytest.raises(tf.errors.OpError) as failed:
-        read(moved)
-    assert proxy.address in find_cause(failed.value).found
+    with pytest.raises(tf.errors.OpError) as caught:
+        read(moved_folder)
+    assert proxy.address in find_cause(caught.value).found
 
 
-def test_a_shard_that_is_gone_or_damaged_is_told(moved, bucket, patience):
+def test_a_shard_that_is_gone_or_damaged_is_reported(moved_folder, bucket, hurry):
     place = locate(f"{bucket}/run-1/Split-train/data-1.gz")
     content = get_filesystem(place).cat_file(place.path)
     for broken in (content[:-20], b"no gzip at all", content[:100] + b"\0" + content[101:]):
         get_filesystem(place).pipe_file(place.path, broken)
-        with pytest.raises(tf.errors.OpError) as failed:
-            read(moved)
-        assert f"{place}: the shard is damaged" in find_cause(failed.value).found
+        with pytest.raises(tf.errors.OpError) as caught:
+            read(moved_folder)
+        assert f"{place}: the shard is damaged" in find_cause(caught.value).found
     get_filesystem(place).rm(place.path)
-    with pytest.raises(tf.errors.OpError) as failed:
-        read(moved)
-    assert find_cause(failed.value).found == f"{place}: the shard is missing."
+    with pytest.raises(tf.errors.OpError) as caught:
+        read(moved_folder)
+    assert find_cause(caught.value).found == f"{place}: the shard is missing."
     with pytest.raises(EdgelineError, match="the shard is missing"):
-        bring_back(moved)
+        bring_back(moved_folder)
 
 
 def test_a_store_that_cannot_be_written_leaves_the_shards_where_they_are(folder, s3_server):

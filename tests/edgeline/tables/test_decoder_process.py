@@ -22,11 +22,11 @@ pytestmark = pytest.mark.e2e
 CHECK = partial(check_photo, limits=DataSettings())
 
 
-def unsafe(decoder, photo):
-    with pytest.raises(RowRejected) as rejected:
+def get_problem(decoder, photo):
+    with pytest.raises(RowRejected) as caught:
         decoder(photo)
-    assert rejected.value.reason == "unsafe"
-    return rejected.value.detail
+    assert caught.value.reason == "unsafe"
+    return caught.value.detail
 
 
 def test_photos_are_checked_as_in_this_process():
@@ -38,17 +38,17 @@ def test_photos_are_checked_as_in_this_process():
 
 
 def test_a_photo_that_takes_too_long_is_unsafe_and_the_next_one_is_read():
-    started = time.monotonic()
+    start = time.monotonic()
     with closing(DecoderProcess(CHECK, 1, 2)) as decoder:
-        assert unsafe(decoder, slow_photo()) == "Its decoding takes more than 1 s of CPU time."
+        assert get_problem(decoder, slow_photo()) == "Its decoding takes more than 1 s of CPU time."
         assert decoder(jpeg()).width == 64
-    assert time.monotonic() - started < 60  # a full second or two of CPU, on a machine that others use too
+    assert time.monotonic() - start < 60  # the second of CPU time may take long on a busy machine
 
 
 def test_many_photos_that_are_quick_do_not_add_up_to_one_that_is_slow():
-    photo, began = jpeg(3000, 3000), time.process_time()
+    photo, start = jpeg(3000, 3000), time.process_time()
     CHECK(photo)
-    seconds = time.process_time() - began
+    seconds = time.process_time() - start
     with closing(DecoderProcess(CHECK, 1, 2)) as decoder:
         for _ in range(math.ceil(2.5 / seconds)):
             decoder(photo)
@@ -58,7 +58,7 @@ WORKS = {b"c": CHECK, b"t": read_time_taken, b"p": make_thumbnail}
 
 
 def work(photo):
-    """Does what the first byte says."""
+    """Does the work that the first byte names."""
     return WORKS[photo[:1]](photo[1:])
 
 
@@ -67,7 +67,7 @@ def test_a_photo_that_takes_too_much_memory_is_unsafe_and_the_next_one_is_read()
     inside = as_exif(bomb, jpeg())
     with closing(DecoderProcess(work, 10, 1)) as decoder:
         for photo in (b"c" + bomb, b"t" + bomb, b"t" + inside, b"p" + inside):
-            assert unsafe(decoder, photo) == "Its decoding takes more than 1 GB of memory."
+            assert get_problem(decoder, photo) == "Its decoding takes more than 1 GB of memory."
         assert all(decoder(name + good) for name in WORKS)
 
 
@@ -80,7 +80,7 @@ def crash(photo):
 def test_a_photo_that_crashes_its_decoder_is_unsafe_and_the_next_one_is_read():
     with closing(DecoderProcess(crash, 10, 2)) as decoder:
         first = decoder(b"")
-        assert unsafe(decoder, b"crash") == "Its decoder ended with SIGABRT."
+        assert get_problem(decoder, b"crash") == "Its decoder ended with SIGABRT."
         assert decoder(b"") not in (first, os.getpid())
 
 
@@ -91,7 +91,7 @@ def test_a_process_that_cannot_start_is_an_error_and_no_photo_is_blamed(monkeypa
         DecoderProcess(CHECK, 10, 2)(jpeg())
 
 
-def is_there(pid):
+def is_running(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -106,10 +106,10 @@ def test_it_ends_with_the_process_that_it_works_for():
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
         pid = int(parent.stdout.readline())
-        assert is_there(pid)
+        assert is_running(pid)
         parent.kill()
         parent.wait(30)
     deadline = time.monotonic() + 30
-    while is_there(pid) and time.monotonic() < deadline:
+    while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not is_there(pid)
+    assert not is_running(pid)

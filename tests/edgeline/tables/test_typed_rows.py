@@ -50,25 +50,25 @@ def url(path):
     return f"sqlite:///{path}"
 
 
-def written(data_dir):
+def read_rows(data_dir):
     (span,) = find_spans(data_dir)
     with (span.path / "table.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def peak_mb(address, query, target):
-    found = subprocess.run(
+def measure_peak_mb(address, query, target):
+    process = subprocess.run(
         [sys.executable, "-c", PEAK, address, query, str(target)], capture_output=True, text=True, check=True
     )
-    return int(found.stdout) / 1024
+    return int(process.stdout) / 1024
 
 
-def test_what_a_query_finds_is_a_table(plant, tmp_path):
+def test_the_rows_of_a_query_are_a_table(plant, tmp_path):
     query = "SELECT * FROM readings -- all of it; '%' and :name stand for themselves"
     report = import_table(url(plant), tmp_path / "data", "fault", "machine", "at", query=query)
     assert (report.numbers, report.categories, report.labels) == (("heat",), ("share",), ("leak", "none"))
     assert report.sentences()[0].endswith(f"400 rows of {url(plant)}, with 2 labels: leak, none.")
-    rows = written(tmp_path / "data")
+    rows = read_rows(tmp_path / "data")
     assert rows[1] == {
         "at": "2026-01-02 06:00:00", "machine": "m1", "heat": "0.125", "share": "1%", "fault": "none"
     }  # fmt: skip
@@ -113,11 +113,11 @@ def test_a_query_that_changes_data_or_fails_is_refused_and_changes_nothing(plant
         ("sqlite:////no/such/{}.db", EdgelineError, "unable to open database file"),
     ],
 )  # fmt: skip
-def test_a_database_that_cannot_be_opened_is_told_without_its_password(tmp_path, address, kind, found):
+def test_a_database_that_cannot_be_opened_is_reported_without_its_password(tmp_path, address, kind, found):
     secret = QUOTED if "@" in address else "plant"
-    with pytest.raises(kind, match=found) as refused:
+    with pytest.raises(kind, match=found) as caught:
         import_table(address.format(secret), tmp_path / "data", "fault", query="SELECT 1")
-    assert not any(secret in str(refused.value) for secret in (SECRET, QUOTED, "p@ss", "ss@"))
+    assert not any(secret in str(caught.value) for secret in (SECRET, QUOTED, "p@ss", "ss@"))
 
 
 def test_a_missing_database_is_not_made(tmp_path):
@@ -158,12 +158,12 @@ FROM generate_series(0, 399) AS n
 def test_decimals_and_times_with_a_zone_come_from_postgresql_as_they_are(postgres, tmp_path):
     report = import_table(postgres, tmp_path / "data", "fault", "machine", "at", query=READINGS)
     assert (report.numbers, report.categories) == (("heat", "flow"), ("worn",))
-    assert written(tmp_path / "data")[1] == {
+    assert read_rows(tmp_path / "data")[1] == {
         **{"at": "2026-01-05T07:00:00+00:00", "machine": "m1", "heat": "0.125", "flow": "1"},
         **{"worn": "False", "fault": "none"},
     }
-    kept = [path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()]
-    assert not any(SECRET.encode() in content or QUOTED.encode() in content for content in kept)
+    contents = [path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert not any(SECRET.encode() in content or QUOTED.encode() in content for content in contents)
     assert "me:***@" in report.sentences()[0]
 
 
@@ -183,20 +183,20 @@ def test_a_query_of_postgresql_that_changes_data_or_fails_is_refused(postgres, t
     with psycopg.connect(postgres.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS t AS SELECT n FROM generate_series(1, 5) n")
         connection.execute("CREATE SEQUENCE IF NOT EXISTS s")
-        with pytest.raises(UsageError, match=found) as refused:
+        with pytest.raises(UsageError, match=found) as caught:
             import_table(postgres, tmp_path / "data", "n", query=query)
-        assert SECRET not in str(refused.value)
+        assert SECRET not in str(caught.value)
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (5,)
 
 
-def test_a_wrong_password_is_told_and_not_shown(postgres, tmp_path):
-    with pytest.raises(EdgelineError, match="password authentication failed") as refused:
+def test_a_wrong_password_is_reported_and_not_shown(postgres, tmp_path):
+    with pytest.raises(EdgelineError, match="password authentication failed") as caught:
         write_query(postgres.replace(QUOTED, "wrong-one"), "SELECT 1", tmp_path / "a.csv")
-    assert "wrong-one" not in str(refused.value) and refused.value.do
+    assert "wrong-one" not in str(caught.value) and caught.value.do
 
 
 @pytest.mark.e2e
 def test_memory_is_flat_in_the_rows_of_postgresql(postgres, tmp_path):
     query = "SELECT n, repeat('x', 40) AS t FROM generate_series(1, {}) n"
-    peaks = [peak_mb(postgres, query.format(n), tmp_path / "a.csv") for n in (20_000, 300_000)]
+    peaks = [measure_peak_mb(postgres, query.format(n), tmp_path / "a.csv") for n in (20_000, 300_000)]
     assert peaks[1] < peaks[0] + 10

@@ -28,7 +28,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def put_out(folder, make_run):
-    """Records the output of a running run with the file given."""
+    """Writes a verdict or a push as the output of a step, and records it."""
     folder.write(make_run())
 
     def put(step, content):
@@ -82,14 +82,14 @@ def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, put_o
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "outcome", "message"),
+    ("exit_code", "outcome", "sentence"),
     [
         (1, "failed", "The run failed in ReleaseGate, after version 3 was pushed."),
         (130, "interrupted", "after version 3 was pushed; the same command resumes it."),
     ],
 )
-def test_what_ends_a_run_after_its_push_does_not_say_that_nothing_was_pushed(
-    folder, put_out, make_run, exit_code, outcome, message
+def test_a_run_that_ends_after_its_push_does_not_say_that_nothing_was_pushed(
+    folder, put_out, make_run, exit_code, outcome, sentence
 ):
     put_out("Pusher", Push("pushed", 3, ("Version 3 of shelf is in production.",)))
     EventWriter(folder.events)(StepChanged(Step("ReleaseGate", "failed")))
@@ -99,9 +99,9 @@ def test_what_ends_a_run_after_its_push_does_not_say_that_nothing_was_pushed(
 
     assert (run.outcome, run.exit_code, run.version, run.error) == (outcome, exit_code, 3, error)
     assert closing.summarise(run) == f"{outcome.capitalize()} after version 3 of shelf was pushed."
-    assert message in write_report(run, folder)[0].read_text()
-    found = _check_end(Facts(run), Situation("shelf", (), None, "", (), folder.path, ""))
-    assert [trouble.what for _, trouble in found] == [closing.summarise(run)] * (outcome == "failed")
+    assert sentence in write_report(run, folder)[0].read_text()
+    troubles = _check_end(Facts(run), Situation("shelf", (), None, "", (), folder.path, ""))
+    assert [trouble.what for _, trouble in troubles] == [closing.summarise(run)] * (outcome == "failed")
 
 
 def test_a_store_that_is_away_at_the_end_hides_nothing_of_a_run(make_run):
@@ -109,10 +109,10 @@ def test_a_store_that_is_away_at_the_end_hides_nothing_of_a_run(make_run):
 
 
 def test_a_dag_that_ends_without_a_verdict_has_failed_with_the_step_that_was_running(folder, make_run):
-    tell = EventWriter(folder.events)
-    tell(Planned(("ExampleGen", "Trainer", "Pusher")))
-    tell(StepChanged(Step("ExampleGen", "done", 2.0)))
-    tell(StepChanged(Step("Trainer", "running")))
+    write_event = EventWriter(folder.events)
+    write_event(Planned(("ExampleGen", "Trainer", "Pusher")))
+    write_event(StepChanged(Step("ExampleGen", "done", 2.0)))
+    write_event(StepChanged(Step("Trainer", "running")))
 
     run = closing.conclude(make_run(), folder, None, [])
 
@@ -133,8 +133,8 @@ def test_the_table_of_times_fits_and_adds_up(make_run, width):
     assert "between and after" in lines[4][:19] or width == 40
     assert "1 min 30 s" in lines[-1]
     assert not any("Pusher" in line for line in lines)
-    killed = list(closing.format_times(make_run(steps=steps), width))
-    assert [line.split()[0] for line in killed] == ["Where", "ExampleGen", "Trainer"]
+    lines = list(closing.format_times(make_run(steps=steps), width))
+    assert [line.split()[0] for line in lines] == ["Where", "ExampleGen", "Trainer"]
 
 
 def test_the_last_lines_repeat_warnings_reasons_and_the_command_that_shows_more(folder, make_run):

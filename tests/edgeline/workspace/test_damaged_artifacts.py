@@ -6,7 +6,7 @@ from tests.outputs import record_output
 
 @pytest.fixture
 def transform_graph(tmp_path):
-    """An artifact of two files, recorded by a run."""
+    """Writes an artifact of two files that a run has recorded."""
     folder = tmp_path / "artifacts" / "Transform" / "transform_graph" / "9"
     (folder / "transform_fn").mkdir(parents=True)
     (folder / "transform_fn" / "saved_model.pb").write_bytes(b"x" * 1000)
@@ -26,8 +26,8 @@ def test_an_artifact_with_a_file_missing_or_truncated_is_removed_and_named(tmp_p
     (transform_graph / "transform_fn" / "saved_model.pb").write_bytes(b"x" * 999)
     (transform_graph / "metadata.txt").unlink()
 
-    (sentence,) = discard_damaged(tmp_path)
-    assert sentence == "Transform runs again: metadata.txt of its transform_graph is gone (and 1 more)."
+    (message,) = discard_damaged(tmp_path)
+    assert message == "Transform runs again: metadata.txt of its transform_graph is gone (and 1 more)."
     assert not transform_graph.exists()
 
 

@@ -57,7 +57,7 @@ def test_quarantined_photos_are_counted_by_span_and_the_file_with_reasons_is_nam
     assert "span-00001" not in text(folder)
 
 
-def test_of_a_run_that_goes_on_an_early_page_hides_nothing(folder: RunFolder) -> None:
+def test_an_early_page_hides_nothing_of_a_run_that_goes_on(folder: RunFolder) -> None:
     early = a_run(id=folder.path.name, outcome="running")
     assert early.data is not None
     folder.write(replace(early.run, host="elsewhere"))
@@ -66,7 +66,7 @@ def test_of_a_run_that_goes_on_an_early_page_hides_nothing(folder: RunFolder) ->
     assert list_details(folder)[0] == "Photos: 15 train (15 ok)"
 
 
-def test_of_a_run_whose_artifacts_were_removed_the_page_tells_and_no_path_is_made_up(
+def test_a_run_whose_artifacts_were_removed_has_its_details_and_no_path_is_made_up(
     folder: RunFolder,
 ) -> None:
     facts = a_run(id=folder.path.name, artifacts=())
@@ -115,7 +115,7 @@ def test_every_edge_file_is_listed_with_the_default_marked(folder: RunFolder) ->
     assert "int8       could not be converted" in text(folder)
 
 
-def test_probable_label_errors_and_photos_unlike_earlier_ones_are_told_with_their_list(
+def test_probable_label_errors_and_photos_unlike_earlier_ones_are_counted_with_their_list(
     folder: RunFolder,
 ) -> None:
     issues = LabelIssues(2_400, ("the network",), 84, ())

@@ -39,11 +39,11 @@ def test_new_folders_never_collide(tmp_path):
 
 def test_a_running_run_shows_the_steps_that_its_events_have(tmp_path, make_run):
     folder = write_run(tmp_path, make_run())
-    tell = EventWriter(folder.events)
-    tell(Planned(("ExampleGen", "Trainer", "Pusher")))
-    tell(StepChanged(Step("ExampleGen", "running")))
-    tell(StepChanged(Step("ExampleGen", "done", 2.5)))
-    tell(StepChanged(Step("Trainer", "running")))
+    write_event = EventWriter(folder.events)
+    write_event(Planned(("ExampleGen", "Trainer", "Pusher")))
+    write_event(StepChanged(Step("ExampleGen", "running")))
+    write_event(StepChanged(Step("ExampleGen", "done", 2.5)))
+    write_event(StepChanged(Step("Trainer", "running")))
 
     run = folder.read()
 
@@ -53,8 +53,8 @@ def test_a_running_run_shows_the_steps_that_its_events_have(tmp_path, make_run):
     assert run.finished_steps == ("ExampleGen",)
 
 
-def test_a_run_whose_process_is_gone_or_whose_number_another_has_now_reads_as_killed(tmp_path, make_run):
-    """After a restart of a container, the same program soon has the same number."""
+def test_a_run_is_killed_if_its_process_is_gone_or_another_process_has_its_number(tmp_path, make_run):
+    """After a restart of a container the same program soon has the same number."""
     assert write_run(tmp_path, make_run()).read().outcome == "running"
     boot, tick = runs.identify_process(os.getpid()).split()
     for day, other in ((6, f"{boot} {int(tick) - 1}"), (7, f"another-boot {tick}")):
@@ -83,7 +83,7 @@ def test_a_run_that_is_killed_after_its_push_says_what_it_pushed(tmp_path, make_
     folder = write_run(tmp_path, make_run(pid=dead_pid(), push=push))
     EventWriter(folder.events)(StepChanged(Step("Pusher", "running")))
     assert (folder.read().outcome, folder.read().has_pushed) == ("killed", False)
-    store.push(push, "shelf", make_candidate(tmp_path / "made", run=folder.path.name))
+    store.push(push, "shelf", make_candidate(tmp_path / "candidate", run=folder.path.name))
     if has_reported:
         leave(folder, "Pusher", "pushed_model", PUSH, Push("pushed", 1))
 
@@ -115,7 +115,7 @@ def test_a_workspace_without_runs_says_how_to_make_one(tmp_path):
 
 
 def test_a_run_of_a_clock_that_was_years_ahead_is_the_latest_until_the_next_one_is_made(tmp_path, make_run):
-    # Two of before the order was noted, one of a clock that went wrong, and one of after it was set right.
+    # Two runs had no number yet, one has the time of a wrong clock, and one is after the clock was set right.
     ids = ["20261004-000000", "20261005-000000", "20991231-000000", "20261006-000000"]
     for number, name in zip((0, 0, 1, 2), ids, strict=True):
         write_run(tmp_path, make_run(id=name, outcome="pushed", number=number))
@@ -132,7 +132,7 @@ def test_a_folder_that_no_run_made_is_no_obstacle(tmp_path, make_run, name):
     assert [run.id for run in runs.read_runs(tmp_path)] == ["20261005-091233"]
 
 
-def test_production_is_the_run_that_pushed_what_is_there_and_not_the_last_one_that_pushed(tmp_path, make_run):
+def test_production_is_the_run_of_the_current_release_and_not_the_last_one_that_pushed(tmp_path, make_run):
     push = str(tmp_path / "push")
     for number, run in enumerate(("20261005-091233", "20261012-091233"), start=1):
         write_run(tmp_path / "workspace", make_run(id=run, number=number, push=push))

@@ -83,10 +83,10 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def photos() -> dict[str, bytes]:
-    """Photos of every kind in one size, and in the other sizes of some."""
+    """Makes photos of every kind in one size, and of some kinds in other sizes."""
     pillow_heif.register_heif_opener()
-    made = [*((SIZE, kind) for kind in KINDS), *OTHERS]
-    return {f"{size[0]} x {size[1]} {kind}": KINDS[kind](scene(*size)) for size, kind in made}
+    cases = [*((SIZE, kind) for kind in KINDS), *OTHERS]
+    return {f"{size[0]} x {size[1]} {kind}": KINDS[kind](scene(*size)) for size, kind in cases}
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +95,9 @@ def stored(photos: dict[str, bytes]) -> list[bytes]:
     return [check_photo(photo, DataSettings()).stored for photo in photos.values()]
 
 
-def apart(seen: Any, trained: Any) -> tuple[float, int]:
-    """The share of values that differ by more than one level, and the largest difference."""
-    difference = np.abs(np.asarray(seen, int) - np.asarray(trained, int))
+def compare(pixels: Any, reference: Any) -> tuple[float, int]:
+    """Returns the share of values that differ by more than one level, and the largest difference."""
+    difference = np.abs(np.asarray(pixels, int) - np.asarray(reference, int))
     return float((difference > 1).mean()), int(difference.max())
 
 
@@ -107,15 +107,15 @@ def test_a_phone_sees_what_the_model_was_trained_on(photos, stored, channels: in
 
     from trainer_module.workloads.photos import decode_photos
 
-    trained = decode_photos(tf.constant(stored), size, channels, 512).numpy()
-    wanted = contract(image_size=size, channels=channels)
+    reference = decode_photos(tf.constant(stored), size, channels, 512).numpy()
+    settings = contract(image_size=size, channels=channels)
     differences = {
-        name: apart(preprocess(photo, wanted)[0], answer)
-        for (name, photo), answer in zip(photos.items(), trained, strict=True)
+        name: compare(preprocess(photo, settings)[0], answer)
+        for (name, photo), answer in zip(photos.items(), reference, strict=True)
     }
     # Both filter in float32 but sum in another order, so only a sum that lies within 1e-5 of the middle
     # between two levels can round to the other one.
-    assert {name: found for name, found in differences.items() if found[1] > 1} == {}
+    assert {name: difference for name, difference in differences.items() if difference[1] > 1} == {}
 
 
 def test_a_server_that_is_sent_the_photo_itself_sees_the_same(photos):
@@ -123,41 +123,41 @@ def test_a_server_that_is_sent_the_photo_itself_sees_the_same(photos):
 
     from trainer_module.workloads.photos import decode_photos
 
-    sent = {
+    jpegs = {
         name: photo
         for name, photo in photos.items()
         if name.endswith((" JPEG", "subsampling", "progressive", "grey"))
     }
-    seen = decode_photos(tf.constant(list(sent.values())), 224, 3, 512).numpy()
-    phone = [preprocess(photo, contract(image_size=224, channels=3))[0] for photo in sent.values()]
+    server = decode_photos(tf.constant(list(jpegs.values())), 224, 3, 512).numpy()
+    phone = [preprocess(photo, contract(image_size=224, channels=3))[0] for photo in jpegs.values()]
     # TensorFlow decodes all pixels and filters in float32; Pillow decodes the largest at half their size, and
     # rounds between its two passes.
     assert {
-        name: found
-        for name, *pair in zip(sent, seen, phone, strict=True)
-        if (found := apart(*pair))[0] > 0.001
+        name: difference
+        for name, *pair in zip(jpegs, server, phone, strict=True)
+        if (difference := compare(*pair))[0] > 0.001
     } == {}
 
 
-def test_the_steps_as_the_contract_tells_them_give_the_same(photos):
-    """A phone team's own ten lines: all of the photo decoded, in float, without what ingest shares."""
+def test_the_steps_of_the_contract_give_the_same(photos):
+    """A phone team writes these steps in float, with all pixels decoded and without our code."""
 
-    def resized(pixels: Any, width: int, height: int) -> Any:
+    def resize(pixels: Any, width: int, height: int) -> Any:
         planes = [Image.fromarray(np.float32(plane)) for plane in np.moveaxis(pixels, 2, 0)]
-        done = [np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR)) for plane in planes]
-        return np.stack(done, axis=-1)
+        planes = [np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR)) for plane in planes]
+        return np.stack(planes, axis=-1)
 
-    wanted = json.loads(json.dumps(contract()))
+    settings = json.loads(json.dumps(contract()))
     for name in ("1280 x 720 JPEG", "6000 x 400 grey", "6000 x 1500 JPEG", "97 x 61 JPEG"):
         pixels = np.asarray(Image.open(io.BytesIO(photos[name])).convert("RGB"))
         height, width = pixels.shape[:2]
-        longer, side = max(width, height), wanted["max_side"]
+        longer, side = max(width, height), settings["max_side"]
         if longer > side:
             small = [max(1, (2 * each * side + longer) // (2 * longer)) for each in (width, height)]
-            pixels = np.rint(resized(pixels, *small))
-        luma = (pixels @ wanted["luma"])[..., np.newaxis]
-        own = np.rint(resized(luma, 128, 128)).clip(0, 255)
-        assert apart(own, preprocess(photos[name], wanted)[0])[0] <= 0.001, name
+            pixels = np.rint(resize(pixels, *small))
+        luma = (pixels @ settings["luma"])[..., np.newaxis]
+        own = np.rint(resize(luma, 128, 128)).clip(0, 255)
+        assert compare(own, preprocess(photos[name], settings)[0])[0] <= 0.001, name
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_png_that_names_its_transparent_color_is_laid_on_white(mode, clear):
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_a_photo_taken_sideways_is_turned_upright(orientation: int):
     upright = Image.open(io.BytesIO(jpeg(128, 128, quality=100)))
-    # A phone stores the sensor's rows as they come, with a note how to turn them back.
+    # A phone stores the rows of its sensor as they come, with a note how to turn them back.
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
     stored = upright.transpose(Image.Transpose(undo))
     exif = Image.Exif()
@@ -192,9 +192,9 @@ def test_a_photo_taken_sideways_is_turned_upright(orientation: int):
     stored.save(file, "PNG", exif=exif)
 
     # PNG, so that nothing but the turning can differ.
-    seen = preprocess(file.getvalue(), contract(channels=3))
+    pixels = preprocess(file.getvalue(), contract(channels=3))
 
-    np.testing.assert_array_equal(seen[0], np.asarray(upright))
+    np.testing.assert_array_equal(pixels[0], np.asarray(upright))
 
 
 @pytest.mark.parametrize("photo", [b"", b"<html></html>", jpeg(64, 64)[:500]], ids=["empty", "text", "cut"])

@@ -1,4 +1,4 @@
-"""The numbers that a device makes of the cells of a row."""
+"""The cells of a row as the input of a model."""
 
 from datetime import date, datetime
 
@@ -36,35 +36,35 @@ CONTRACT = {
 ROW = {"price": "78.932,5", "since": "05.01.2026", "day": "1/7/2026 12:00", "zip": "80331"}
 
 
-def made(cells: dict, **changed: object) -> list[float]:
-    return preprocess({**ROW, **cells}, {**CONTRACT, **changed})[0, 0].tolist()
+def make(cells: dict, **changes: object) -> list[float]:
+    return preprocess({**ROW, **cells}, {**CONTRACT, **changes})[0, 0].tolist()
 
 
 def test_cells_become_what_the_form_of_their_column_says() -> None:
     assert list_columns(CONTRACT) == ["price", "since", "day", "zip"]
-    assert made({}) == [78932.5, 1.0, 2.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+    assert make({}) == [78932.5, 1.0, 2.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 
 
-def test_what_programs_have_is_taken_as_it_is() -> None:
+def test_values_of_programs_are_taken_as_they_are() -> None:
     typed = {"price": 78932.5, "since": datetime(2026, 1, 5), "day": pandas.Timestamp("2026-01-07 12:00")}
-    assert made({**typed, "zip": 80331}) == made({})
-    assert made({**typed, "since": date(2026, 1, 5)}) == made({})
+    assert make({**typed, "zip": 80331}) == make({})
+    assert make({**typed, "since": date(2026, 1, 5)}) == make({})
 
 
 @pytest.mark.parametrize("cell", [5, 5.0, "5.0"])
 def test_a_whole_number_is_in_a_vocabulary_that_pandas_wrote_beside_gaps(cell: object) -> None:
     categories = [{"name": "zip", "vocabulary": ["5.0", ""]}]
-    assert made({"zip": cell}, categories=categories)[6:] == [0.0, 1.0, 0.0]
+    assert make({"zip": cell}, categories=categories)[6:] == [0.0, 1.0, 0.0]
 
 
 @pytest.mark.parametrize("cell", ["", None, float("nan"), pandas.NA, pandas.NaT])
 def test_an_empty_category_is_outside_of_the_vocabulary(cell: object) -> None:
-    assert made({"zip": cell})[6:] == [1.0, 0.0, 0.0]
+    assert make({"zip": cell})[6:] == [1.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("cell", ["", " NA ", "nan", None, float("nan"), pandas.NaT])
-def test_what_is_missing_is_so_in_every_part_of_it(cell: object) -> None:
-    assert made({"since": cell})[:6] == [78932.5, 0.0, 0.0, 0.0, 1.0, 1.0]
+def test_a_missing_cell_is_missing_in_each_of_its_parts(cell: object) -> None:
+    assert make({"since": cell})[:6] == [78932.5, 0.0, 0.0, 0.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_what_is_missing_is_so_in_every_part_of_it(cell: object) -> None:
         ({"price": "1" * 50}, "is not a number that a model can read"),
     ],
 )
-def test_another_form_is_refused_with_what_was_found(cells: dict, found: str) -> None:
-    with pytest.raises(CellError) as error:
-        made(cells)
-    assert found in error.value.found
+def test_another_form_is_refused_with_the_cell(cells: dict, found: str) -> None:
+    with pytest.raises(CellError) as caught:
+        make(cells)
+    assert found in caught.value.found
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_contract_that_lacks_a_part_is_refused(changed: dict, found: str) -> N
 def test_numbers_beyond_those_of_training_are_clipped_and_named() -> None:
     price, *others = CONTRACT["numbers"]
     numbers = [{**price, "low": 5.0, "high": 10.0}, *others]
-    assert [made({"price": cell}, numbers=numbers)[0] for cell in ("4", "7,5", "11")] == [5.0, 7.5, 10.0]
+    assert [make({"price": cell}, numbers=numbers)[0] for cell in ("4", "7,5", "11")] == [5.0, 7.5, 10.0]
     contract = {**CONTRACT, "numbers": numbers}
     beyond = [find_beyond({**ROW, "price": cell}, contract) for cell in ("4", "5", "10,5", "")]
     assert beyond == [["price"], [], ["price"], []]

@@ -23,13 +23,13 @@ def transform(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def contract(transform):
-    """Returns the contract as a bundle has it: through JSON."""
+    """Makes the contract and reads it back from JSON, as from a bundle."""
     workload = Workload("text", "", "trainer_module.workloads.texts", "data.texts.source")
     return json.loads(json.dumps(texts.edge_contract(transform, ModelSettings(**SETTINGS), workload)))
 
 
-def as_ingested(content):
-    """A text as the source of texts hands it on; what is no UTF-8 it refuses."""
+def normalize(content):
+    """Normalizes a text as its source does, which refuses other encodings than UTF-8."""
     try:
         return unicodedata.normalize("NFC", content.decode()).encode()
     except UnicodeDecodeError:
@@ -50,7 +50,7 @@ def test_pairs_of_words_come_after_the_words(contract):
 def test_ids_are_those_of_the_transform_graph_for_a_thousand_reviews_and_hostile_texts(transform, contract):
     contents = [row["text"].encode() for row in REVIEWS] + hostile_texts()
     graph = transform.transform_features_layer()(
-        {"text": tf.sparse.from_dense([[as_ingested(content)] for content in contents])}
+        {"text": tf.sparse.from_dense([[normalize(content)] for content in contents])}
     )
     ours = np.concatenate([preprocess(content, contract) for content in contents])
     assert len(REVIEWS) >= 1000
