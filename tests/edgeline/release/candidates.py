@@ -20,12 +20,12 @@ TENSOR = TensorContract("image", (1, 16, 16, 1), "float32", None, None)
 
 
 def released_file(name: str, file: str) -> ReleasedFile:
-    measured = {**asdict(MEASURED), "file": file}
-    return ReleasedFile(name=name, inputs=(TENSOR,), outputs=(TENSOR,), ops={}, **measured)
+    fields = {**asdict(MEASURED), "file": file}
+    return ReleasedFile(name=name, inputs=(TENSOR,), outputs=(TENSOR,), ops={}, **fields)
 
 
 def make_candidate(folder: Path, content: str = "first", size: int = 2000, **changes: object) -> Candidate:
-    """A candidate whose files start with `content` and have `size` bytes; `changes` replace its fields."""
+    """Makes a candidate with files of `content` and `size` bytes; `changes` replace its fields."""
     saved_model, bundle = folder / "saved_model", folder / "bundle"
     (saved_model / "variables").mkdir(parents=True, exist_ok=True)
     bundle.mkdir(parents=True, exist_ok=True)
@@ -54,12 +54,12 @@ def make_candidate(folder: Path, content: str = "first", size: int = 2000, **cha
 
 
 def make_key(number: int = 1) -> Ed25519PrivateKey:
-    """A key of its own for each number, the same at each call."""
+    """Makes another key for each number, the same at each call."""
     return Ed25519PrivateKey.from_private_bytes(bytes([number] * 32))
 
 
 def spoil_signature(root: Path) -> None:
-    """Replaces the signature of the pointer to `shelf` by one that is not right."""
+    """Replaces the signature of the pointer to `shelf` by a wrong one."""
     pointer = root / "edge/shelf/current.json"
     content = json.loads(pointer.read_bytes())
     content["signed"]["signatures"][0]["sig"] = base64.b64encode(b"0" * 64).decode()
@@ -67,7 +67,7 @@ def spoil_signature(root: Path) -> None:
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
-    """Every file of a push folder with its content, the lock left out."""
+    """Returns the content of every file of a push folder but the lock."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in root.rglob("*")
@@ -75,7 +75,7 @@ def snapshot(root: Path) -> dict[str, bytes]:
     }
 
 
-def problems_of(root: str | Location, model: str, version: int) -> list[str]:
+def find_problems(root: str | Location, model: str, version: int) -> list[str]:
     """Returns the problems of the files of one release."""
     folder = PushFolder(locate(root))
     return find_release_problems(folder, model, version, read_history(folder, model))

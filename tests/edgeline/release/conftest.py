@@ -15,7 +15,7 @@ MEMORY = Path("/dev/shm")
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """In memory where the machine has such a place: on a disk these tests would mostly wait for its syncs."""
+    """Returns a place in memory if there is one: on a disk these tests would mostly wait for its syncs."""
     if not os.access(MEMORY, os.W_OK):
         yield tmp_path / "push"
         return
@@ -25,7 +25,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A push folder with three releases, whose candidates lie beside it, for tests that copy it."""
+    """Pushes three releases, whose candidates lie beside the push folder, for tests that copy it."""
     folder = tmp_path_factory.mktemp("base")
     for content in ("one", "two", "three"):
         store.push(folder / "push", "shelf", make_candidate(folder / content, content))
@@ -33,8 +33,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def pushed(base: Path, root: Path) -> Path:
-    """The root, with the releases of `base`."""
+def copy(base: Path, root: Path) -> Path:
+    """Copies the releases of `base` to the root."""
     return Path(shutil.copytree(base, root))
 
 
@@ -44,8 +44,8 @@ def push(root: Path, tmp_path: Path) -> Callable[..., Release]:
 
     def do(*contents: str, **settings: object) -> Release:
         for content in contents:
-            made = make_candidate(tmp_path / content, content, 100, **settings)
-            release = store.push(root, "shelf", made)
+            candidate = make_candidate(tmp_path / content, content, 100, **settings)
+            release = store.push(root, "shelf", candidate)
         return release
 
     return do

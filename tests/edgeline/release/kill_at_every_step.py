@@ -1,15 +1,15 @@
-"""Run a writer again and again, killed at one file operation after the other, until it gets through.
+"""Runs a writer again and again, killed at one file operation after the other, until it gets through.
 
     python -m tests.edgeline.release.kill_at_every_step WORK_FOLDER ACTION
 
 ACTION is push, repair, collect, or withdraw (a rollback that ends a canary).
 
-A process of its own, with one thread, because it forks: the child gets an audit hook, which Python calls
+It is a process with one thread, because it forks: the child gets an audit hook, which Python calls
 before each operation and which cannot be taken off again. Each time it starts from a copy of the same push
 folder; for a repair, a push to that folder was killed when models.config named it, and current.json did not.
-Most operations only read, and a kill there leaves what the kill before it left. So a first run notes what
-lies there at each operation, and one kill stands for all that leave the same.
-Prints at how many operations a kill was tried or stood for, and how many of them left the old release.
+Most operations only read, and a kill there leaves the same files as the kill before. So a first run notes
+the files at each operation, and one kill stands for all that leave the same.
+It prints the number of operations, and the number of those whose kill left the old release.
 """
 
 import os
@@ -25,7 +25,7 @@ from edgeline.release.history import find_envelope, find_pointer, read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.pins import read_pins
 from edgeline.store.locations import locate
-from tests.edgeline.release.candidates import make_candidate, make_key, problems_of, snapshot
+from tests.edgeline.release.candidates import find_problems, make_candidate, make_key, snapshot
 
 FILE_OPERATIONS = {
     *("open", "os.listdir", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.scandir", "os.truncate"),
@@ -34,7 +34,7 @@ FILE_OPERATIONS = {
 
 
 def run_in_child(write: Callable[[], object], at_operation: Callable[[int], None]) -> bool:
-    """Runs `write` in a child, which calls `at_operation` with each operation's number; true if killed."""
+    """Runs `write` in a child, with `at_operation` called before each operation; tells if it was killed."""
     child = os.fork()
     if child == 0:
         number, inside = 0, False
@@ -56,27 +56,27 @@ def run_in_child(write: Callable[[], object], at_operation: Callable[[int], None
 
 
 def run_killed(write: Callable[[], object], at: int) -> bool:
-    """Returns true if `write` was killed at its operation number `at`, in a child."""
+    """Runs `write` in a child and kills it at operation number `at`; tells if it came so far."""
     return run_in_child(write, lambda number: os.kill(os.getpid(), signal.SIGKILL) if number == at else None)
 
 
 def list_kills(write: Callable[[], object], root: Path) -> list[int]:
-    """By operation, the first one at which the same lies in `root` as at this one and at all in between."""
+    """Returns for each operation the first one since which `root` has had the same files."""
     reading, writing = os.pipe()
     last = (0, b"")
 
     def note(number: int) -> None:
         nonlocal last
         paths = sorted(root.rglob("*"))
-        there = pickle.dumps([(str(path), path.is_file() and path.read_bytes()) for path in paths])
-        last = last if there == last[1] else (number, there)
+        files = pickle.dumps([(str(path), path.is_file() and path.read_bytes()) for path in paths])
+        last = last if files == last[1] else (number, files)
         os.write(writing, last[0].to_bytes(2, "big"))
 
     assert not run_in_child(write, note)
     os.close(writing)
     with os.fdopen(reading, "rb") as file:
-        noted = file.read()
-    return [int.from_bytes(noted[at : at + 2], "big") for at in range(0, len(noted), 2)]
+        numbers = file.read()
+    return [int.from_bytes(numbers[at : at + 2], "big") for at in range(0, len(numbers), 2)]
 
 
 def leave_half_a_push(root: Path, candidate: store.Candidate) -> None:
@@ -89,13 +89,13 @@ def leave_half_a_push(root: Path, candidate: store.Candidate) -> None:
     raise AssertionError("no kill left a push that models.config names and current.json does not")
 
 
-def check_what_readers_find(root: str | Path, context: str) -> None:
-    """No release is damaged, nor is what models.config names, though a push that is not over may have it."""
+def check_releases(root: str | Path, context: str) -> None:
+    """Checks that no release is damaged, nor one of an unfinished push that models.config names."""
     assert all("writes it" in problem for problem in store.verify(root, "shelf")), context
     assert all("models.config" in problem for problem in store.verify(root, "other")), context
     for model, versions in read_pins(PushFolder(locate(root))).items():
         for version in {*versions} - {*store.list_known_versions(root, model)}:
-            assert problems_of(root, model, version) == [], (context, model, version)
+            assert find_problems(root, model, version) == [], (context, model, version)
 
 
 def main(work: Path, action: str) -> None:
@@ -106,7 +106,7 @@ def main(work: Path, action: str) -> None:
     new, later = (make_candidate(work / name, name, signing_key=make_key()) for name in ("new", "later"))
     if action == "withdraw":
         store.rollout(base, "shelf", 1, 10, "drill", make_key())
-    # The version in production and that of the candidate, before and after it.
+    # The versions in production and of the candidate, before and after the action.
     before_it, after_it, write = {
         "push": ((2,), (3,), lambda: store.push(root, "shelf", new)),
         "repair": ((2,), (2,), lambda: store.repair(root)),
@@ -124,38 +124,38 @@ def main(work: Path, action: str) -> None:
     for rounds, at in enumerate([*dict.fromkeys(kills), len(kills) + 1]):
         shutil.rmtree(root)
         shutil.copytree(base, root)
-        killed = run_killed(write, at)
-        assert killed == (at <= len(kills)), at
+        was_killed = run_killed(write, at)
+        assert was_killed == (at <= len(kills)), at
         context = f"killed at operation {at}"
-        release, named = store.current(root, "shelf"), find_pointer(PushFolder(root), "shelf").versions
-        assert named in (before_it, after_it) and release.version == named[0], context
-        signed, signer = find_envelope(PushFolder(root), "shelf").read()
-        tried = (signed.candidate.version,) if signed.candidate else ()
-        assert (signed.production.version, *tried) == named and signer, context
-        assert killed or named == after_it
-        listed = [release.version for release in store.releases(root, "shelf")]
-        unchanged = 1 in listed if action == "collect" else named == before_it
+        release, versions = store.current(root, "shelf"), find_pointer(PushFolder(root), "shelf").versions
+        assert versions in (before_it, after_it) and release.version == versions[0], context
+        pointer, signer = find_envelope(PushFolder(root), "shelf").read()
+        candidate = (pointer.candidate.version,) if pointer.candidate else ()
+        assert (pointer.production.version, *candidate) == versions and signer, context
+        assert was_killed or versions == after_it
+        numbers = [release.version for release in store.releases(root, "shelf")]
+        unchanged = 1 in numbers if action == "collect" else versions == before_it
         old += unchanged * kills.count(at)
-        check_what_readers_find(root, context)
-        whole = [1, 2, 3] if 3 in named else [1, 2]
-        assert listed == (whole if unchanged or action != "collect" else [2, 3]), (context, listed)
+        check_releases(root, context)
+        whole = [1, 2, 3] if 3 in versions else [1, 2]
+        assert numbers == (whole if unchanged or action != "collect" else [2, 3]), (context, numbers)
 
-        if rounds % 2:  # what readers see after a repair and after another push must be the same story
+        if rounds % 2:  # the next push does the same after a repair and without one
             store.repair(root)
             assert store.verify(root, "shelf") == [], context
             if unchanged:
                 assert snapshot(root) == before, context
-        if tried:
+        if candidate:
             store.rollback(root, "shelf", "the next one waits", key=make_key())
         following = store.push(root, "shelf", later)
-        assert following.version == 1 + max(listed), (context, listed)
+        assert following.version == 1 + max(numbers), (context, numbers)
         assert store.current(root, "shelf") == following and store.verify(root, "shelf") == [], context
         history = read_history(PushFolder(root), "shelf")
-        expected = changes + (not unchanged) + len(tried) + 1
+        expected = changes + (not unchanged) + len(candidate) + 1
         assert [change.number for change in history.changes] == list(range(1, expected + 1)), context
         assert sorted(os.listdir(root)) == [".lock", "edge", "serving"], context
         folders = {*os.listdir(root / "edge/shelf"), *os.listdir(root / "serving/shelf")}
-        assert folders - {"current.json", "history.jsonl"} == {str(v) for v in {*listed, following.version}}
+        assert folders - {"current.json", "history.jsonl"} == {str(v) for v in {*numbers, following.version}}
     print(len(kills), old)
 
 

@@ -1,4 +1,4 @@
-"""Push a candidate a number of times, in a process of its own: ROOT_OR_URL WORK_FOLDER CONTENT TIMES."""
+"""Pushes a candidate a number of times, in a process of its own: ROOT_OR_URL WORK_FOLDER CONTENT TIMES."""
 
 import sys
 from pathlib import Path

@@ -13,7 +13,7 @@ from tests.edgeline.release.candidates import make_key, snapshot
 
 
 def age(root, version, days=100):
-    """Lets a release, the only one, have been pushed some days ago."""
+    """Changes the only release to one that expired some days ago."""
     path = root / f"edge/shelf/{version}/manifest.json"
     document = json.loads(path.read_text())
     past = datetime.now(timezone.utc) - timedelta(days=days)
@@ -47,7 +47,7 @@ def test_a_raised_epoch_and_a_canary_are_refused_before_the_training(root, push)
 
 
 @pytest.mark.parametrize("to", [None, 1])
-def test_no_rollback_and_no_promotion_goes_below_the_epoch_and_what_phones_take_is_named(root, push, to):
+def test_no_rollback_and_no_promotion_goes_below_the_epoch_and_other_releases_are_named(root, push, to):
     push("one")
     push("two", "three", rollback_epoch=2)
     store.rollback(root, "shelf", "three is worse")
@@ -72,7 +72,7 @@ def test_a_damaged_production_does_not_lower_the_epoch_and_can_be_left(root, pus
     assert store.rollback(root, "shelf", "three is damaged").version == 2
 
 
-def test_a_model_of_before_the_epoch_can_be_pushed_again_and_is_then_a_new_release(root, push, tmp_path):
+def test_a_model_from_before_the_epoch_can_be_pushed_again_as_a_new_release(root, push, tmp_path):
     identity = identify_model(push("good").serving)
     push("bad", rollback_epoch=1)
     assert store.find_version(root, "shelf", identity) is None
@@ -80,7 +80,7 @@ def test_a_model_of_before_the_epoch_can_be_pushed_again_and_is_then_a_new_relea
     assert store.find_version(root, "shelf", identity) == 3
 
 
-def test_once_production_is_signed_no_unsigned_release_is_pushed_over_it(root, push):
+def test_no_unsigned_release_is_pushed_over_signed_production(root, push):
     push("one")
     push("two", signing_key=make_key())
     with pytest.raises(UsageError, match=r"shelf in production is signed, but no key is set.*push\.key=FILE"):
@@ -97,7 +97,7 @@ def test_once_production_is_signed_no_unsigned_release_is_pushed_over_it(root, p
     assert push("four").version == 4
 
 
-def test_going_to_a_release_that_some_phones_refuse_is_done_and_told(root, push, caplog):
+def test_a_rollback_to_a_release_that_some_phones_refuse_is_a_warning(root, push, caplog):
     push("one")
     age(root, 1)
     push("two", "three", signing_key=make_key())
@@ -109,7 +109,7 @@ def test_going_to_a_release_that_some_phones_refuse_is_done_and_told(root, push,
 
 
 @pytest.mark.parametrize(
-    ("signer", "given", "found"),
+    ("signer", "number", "found"),
     [
         (None, None, None),
         (None, 1, "shelf 1 is not signed. Expected a signature with"),
@@ -118,14 +118,14 @@ def test_going_to_a_release_that_some_phones_refuse_is_done_and_told(root, push,
         (1, 2, "shelf 1 is signed with"),
     ],
 )
-def test_a_release_is_trusted_with_the_key_that_signed_it_alone(push, signer, given, found):
+def test_a_release_is_trusted_with_the_key_that_signed_it_alone(push, signer, number, found):
     manifest = push("one", signing_key=signer and make_key(signer)).manifest
-    error = distrust(manifest, given and format_public_key(make_key(given).public_key()))
+    error = distrust(manifest, number and format_public_key(make_key(number).public_key()))
     assert (error is None) if found is None else error.found.startswith(found)
     assert error is None or (error.why and error.do)
 
 
-def test_an_expired_release_is_not_trusted_however_whole_it_is(root, push):
+def test_an_expired_release_is_not_trusted_although_it_is_whole(root, push):
     push("one")
     age(root, 1)
     assert store.verify(root, "shelf") == []

@@ -1,4 +1,4 @@
-"""A canary: how it begins, what ends it, and what it keeps everything else from."""
+"""The beginning and the end of a canary, and the changes that it prevents."""
 
 import json
 import shutil
@@ -21,13 +21,13 @@ def push(push):
 
 
 def read(root):
-    """Returns what phones read: the version in production, the candidate and its share, the rollbacks."""
+    """Returns the version in production, the candidate's with its share, and the rollbacks."""
     pointer, _ = find_envelope(PushFolder(root), "shelf").read()
-    tried = pointer.candidate
-    return pointer.production.version, tried and (tried.version, tried.percent), pointer.rollbacks
+    candidate = pointer.candidate and (pointer.candidate.version, pointer.candidate.percent)
+    return pointer.production.version, candidate, pointer.rollbacks
 
 
-def test_a_candidate_is_promoted_or_withdrawn_and_production_is_what_it_was_until_then(root, push):
+def test_a_candidate_is_promoted_or_withdrawn_and_production_stays_until_then(root, push):
     push("one", "two")
     store.rollback(root, "shelf", "two is worse", key=KEY)
     assert store.rollout(root, "shelf", 2, 10, "another try", KEY).version == 2
@@ -36,7 +36,7 @@ def test_a_candidate_is_promoted_or_withdrawn_and_production_is_what_it_was_unti
     assert (rollout.reason, rollout.tried) == ("another try", "10 % of phones run the candidate, version 2.")
     store.rollout(root, "shelf", 2, 50, "more of it", KEY)
     assert read(root) == (1, (2, 50), 1) and store.find_rollout(root, "shelf").reason == "more of it"
-    # The phones that run it have to accept a lower version: that is what `rollbacks` counts.
+    # Phones that run it have to accept a lower version, so it counts as a rollback.
     assert store.rollback(root, "shelf", "worse again", key=KEY).version == 1
     assert read(root) == (1, None, 2) and store.find_rollout(root, "shelf") is None
     store.rollout(root, "shelf", 2, 99.99, "a third try", KEY)
@@ -49,7 +49,7 @@ def test_a_candidate_is_promoted_or_withdrawn_and_production_is_what_it_was_unti
     assert store.rollback(root, "shelf", "drill", key=KEY).version == 1
 
 
-def test_an_older_release_can_be_tried_and_phones_are_told_that_they_may_go_back(root, push):
+def test_an_older_release_can_be_a_candidate_and_phones_may_go_back_to_it(root, push):
     push("one", "two")
     store.rollout(root, "shelf", 1, 10, "was it better?", KEY)
     assert read(root) == (2, (1, 10), 1)
@@ -118,7 +118,7 @@ def test_a_bad_candidate_is_withdrawn_though_production_has_a_file_too_many(root
     (root / "serving/shelf/1/.DS_Store").unlink()
 
 
-def test_a_candidate_that_is_withdrawn_vouches_for_no_changed_manifest_of_production(root, push):
+def test_the_end_of_a_canary_accepts_no_changed_manifest_of_production(root, push):
     push("one")
     push("two", canary_percent=5)
     manifest = root / "edge/shelf/1/manifest.json"
@@ -131,7 +131,7 @@ def test_a_candidate_that_is_withdrawn_vouches_for_no_changed_manifest_of_produc
 
 @pytest.fixture(scope="module")
 def open_canary(base, tmp_path_factory):
-    """Pushes three releases; the first is in production, and 10 % of phones run the second."""
+    """Puts the first of three releases into production, and the second on 10 % of phones."""
     root = tmp_path_factory.mktemp("canary") / "push"
     shutil.copytree(base, root)
     store.rollback(root, "shelf", "drill", 1, KEY)
@@ -169,11 +169,11 @@ def test_while_a_canary_is_open_nothing_else_gets_into_production(open_canary, r
         *((1, percent, "A canary cannot have .* % of the phones") for percent in (-1, 100, float("nan"))),
     ],
 )
-def test_a_rollout_that_is_none_is_refused(pushed, version, percent, message):
-    before = snapshot(pushed)
+def test_an_invalid_rollout_is_refused(copy, version, percent, message):
+    before = snapshot(copy)
     with pytest.raises(UsageError, match=message):
-        store.rollout(pushed, "shelf", version, percent, "drill", KEY)
-    assert snapshot(pushed) == before
+        store.rollout(copy, "shelf", version, percent, "drill", KEY)
+    assert snapshot(copy) == before
 
 
 def test_a_candidate_from_which_phones_could_not_go_back_is_refused(root, push):
@@ -209,5 +209,4 @@ def test_a_canary_in_a_bucket_begins_and_ends_within_fifty_requests(bucket, star
     ):
         proxy.requests.clear()
         change()
-        print(len(proxy.requests))
         assert len(proxy.requests) <= 50

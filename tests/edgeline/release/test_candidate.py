@@ -28,13 +28,11 @@ del WITHOUT_OPS["ops"]
         ({"metrics": {"accuracy": float("nan")}}, "cannot be written as JSON"),
     ],
 )
-def test_a_candidate_that_cannot_be_released_is_refused_and_leaves_nothing(
-    pushed, tmp_path, changes, message
-):
-    before = snapshot(pushed)
+def test_a_candidate_that_cannot_be_released_is_refused_and_leaves_nothing(copy, tmp_path, changes, message):
+    before = snapshot(copy)
     with pytest.raises(EdgelineError, match=message):
-        store.push(pushed, "shelf", make_candidate(tmp_path / "new", "new", **changes))
-    assert snapshot(pushed) == before
+        store.push(copy, "shelf", make_candidate(tmp_path / "new", "new", **changes))
+    assert snapshot(copy) == before
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "models.config", "é", "a" * 101])

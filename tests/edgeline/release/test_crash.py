@@ -9,7 +9,7 @@ import pytest
 from edgeline.errors import EdgelineError, WorkspaceLocked
 from edgeline.release import durable, store
 from tests.disks import fill, limit_file_size, make_read_only
-from tests.edgeline.release.candidates import make_candidate, problems_of, snapshot
+from tests.edgeline.release.candidates import find_problems, make_candidate, snapshot
 
 pytestmark = pytest.mark.e2e
 
@@ -17,16 +17,16 @@ PROJECT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("action", ["push", "withdraw", "repair", "collect"])
-def test_killed_at_any_file_operation_readers_have_the_old_or_the_new_release(root, action):
-    done = subprocess.run(
+def test_readers_have_the_old_or_the_new_release_after_a_kill_at_any_file_operation(root, action):
+    process = subprocess.run(
         [sys.executable, "-m", "tests.edgeline.release.kill_at_every_step", str(root.parent), action],
         capture_output=True,
         text=True,
         cwd=PROJECT,
     )
-    assert done.returncode == 0, done.stderr
-    kills, old = map(int, done.stdout.split())
-    # Where there is a new release, some kills come after the rename that counts, or the hook missed it.
+    assert process.returncode == 0, process.stderr
+    kills, old = map(int, process.stdout.split())
+    # Unless it is a repair, some kills come after the rename that counts, or the hook missed it.
     assert old > 10 and (kills > old) == (action != "repair")
 
 
@@ -34,13 +34,13 @@ def test_two_pushers_at_once_get_versions_of_their_own_and_readers_never_see_hal
     store.push(root, "shelf", make_candidate(tmp_path / "zero", "zero"))
     command = [sys.executable, "-m", "tests.edgeline.release.push_many", str(root), str(tmp_path)]
     writers = [subprocess.Popen([*command, name, "10"], cwd=PROJECT) for name in ("one", "two")]
-    seen = []
+    versions = []
     while any(writer.poll() is None for writer in writers):
         release = store.current(root, "shelf")
-        assert problems_of(root, "shelf", release.version) == []
-        seen.append(release.version)
+        assert find_problems(root, "shelf", release.version) == []
+        versions.append(release.version)
     assert [writer.wait() for writer in writers] == [0, 0]
-    assert seen == sorted(seen)
+    assert versions == sorted(versions)
     assert [release.version for release in store.releases(root, "shelf")] == list(range(1, 22))
     assert store.current(root, "shelf").version == 21 and store.verify(root, "shelf") == []
 
@@ -83,7 +83,7 @@ def test_an_audit_line_that_finds_no_room_undoes_nothing_and_is_written_later(ro
     assert store.verify(root, "shelf") == []
 
 
-def test_with_not_one_free_block_neither_push_nor_rollback_changes_anything(small_disk, tmp_path):
+def test_neither_push_nor_rollback_changes_anything_on_a_full_disk(small_disk, tmp_path):
     root = small_disk / "push"
     for content in ("one", "two"):
         store.push(root, "shelf", make_candidate(tmp_path / content, content))
@@ -100,7 +100,7 @@ def test_with_not_one_free_block_neither_push_nor_rollback_changes_anything(smal
     assert store.rollback(root, "shelf", "two is worse").version == 1
 
 
-def test_a_read_only_push_folder_is_said_to_be_one_and_can_still_be_read(small_disk, tmp_path):
+def test_a_read_only_push_folder_is_named_and_can_still_be_read(small_disk, tmp_path):
     root = small_disk / "push"
     store.push(root, "shelf", make_candidate(tmp_path / "old", "old"))
     make_read_only(small_disk)
@@ -111,7 +111,7 @@ def test_a_read_only_push_folder_is_said_to_be_one_and_can_still_be_read(small_d
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_push_folder_of_somebody_else_is_said_to_be_one(tmp_path, candidate):
+def test_a_push_folder_of_another_user_is_named(tmp_path, candidate):
     (tmp_path / "push").mkdir(mode=0o500)
     with pytest.raises(EdgelineError, match="Permission denied") as caught:
         store.push(tmp_path / "push", "shelf", candidate)

@@ -1,4 +1,4 @@
-"""Checks of a release by tools that know nothing of Edgeline, in an environment of their own."""
+"""A release, checked by tools that know nothing of Edgeline, in an environment of their own."""
 
 import json
 import os
@@ -27,7 +27,7 @@ TOOLS = (
     "cyclonedx-python-lib[json-validation]==11.12.0",
     "in-toto-attestation==0.9.3",
 )
-# Each prints what is wrong, or nothing.
+# Each check prints a problem, or nothing.
 CHECK_BOM = """
 import sys
 from cyclonedx.schema import SchemaVersion
@@ -40,9 +40,9 @@ from google.protobuf import json_format
 from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance
 from in_toto_attestation.v1.statement import Statement
 from in_toto_attestation.v1.statement_pb2 import Statement as Message
-found = json_format.Parse(sys.stdin.read(), Message())
-Statement.copy_from_pb(found).validate()
-json_format.ParseDict(json_format.MessageToDict(found.predicate), Provenance())
+message = json_format.Parse(sys.stdin.read(), Message())
+Statement.copy_from_pb(message).validate()
+json_format.ParseDict(json_format.MessageToDict(message.predicate), Provenance())
 """
 
 
@@ -53,20 +53,20 @@ class Tools:
     folder: Path
 
     def check(self, code: str, content: bytes) -> str:
-        """Returns what a check prints of a document."""
+        """Runs a check on a document; returns what it prints."""
         command = (self.folder / "bin" / "python", "-c", code)
-        done = subprocess.run(command, input=content, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        return done.stdout.decode().strip()
+        process = subprocess.run(command, input=content, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return process.stdout.decode().strip()
 
-    def verifies(self, signed: Path, signature: Path, key: Path) -> bool:
-        """Tells whether model_signing accepts a signature of a folder."""
+    def verifies(self, folder: Path, signature: Path, key: Path) -> bool:
+        """Returns whether model_signing accepts a signature of a folder."""
         flags = ("--signature", str(signature), "--public_key", str(key))
-        command = (self.folder / "bin" / "model_signing", "verify", "key", *flags, str(signed))
-        done = subprocess.run(command, capture_output=True, text=True)
-        output = done.stdout + done.stderr
-        assert ("Verification succeeded" in output) == (done.returncode == 0), output
-        assert done.returncode == 0 or "Verification failed" in output, output
-        return done.returncode == 0
+        command = (self.folder / "bin" / "model_signing", "verify", "key", *flags, str(folder))
+        process = subprocess.run(command, capture_output=True, text=True)
+        output = process.stdout + process.stderr
+        assert ("Verification succeeded" in output) == (process.returncode == 0), output
+        assert process.returncode == 0 or "Verification failed" in output, output
+        return process.returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     folder = tmp_path_factory.mktemp("release")
     candidate = make_candidate(
-        folder / "made",
+        folder / "candidate",
         signing_key=make_key(),
         licence="MIT",
         data_statement="Photos of our own shelves.",
@@ -111,24 +111,24 @@ def test_model_signing_accepts_both_folders_of_a_release(tools, release):
     assert tools.verifies(release.serving, release.edge / "serving.sig", key)
 
 
-def test_it_refuses_a_changed_file_and_another_key(tools, release, other, tmp_path):
+def test_model_signing_refuses_a_changed_file_and_another_key(tools, release, other, tmp_path):
     assert not tools.verifies(release.edge, release.edge / "model.sig", other.edge / "model.pub.pem")
     bundle = Path(shutil.copytree(release.edge, tmp_path / "bundle"))
     (bundle / "labels.txt").write_bytes(b"changed")
     assert not tools.verifies(bundle, bundle / "model.sig", bundle / "model.pub.pem")
 
 
-def test_the_key_that_it_takes_belongs_to_the_key_of_all_releases(release, other, tmp_path):
-    made = make_candidate(tmp_path / "2", "second", signing_key=make_key())
-    again = store.push(tmp_path / "push", "shelf", made)
+def test_the_key_for_model_signing_belongs_to_the_key_of_all_releases(release, other, tmp_path):
+    candidate = make_candidate(tmp_path / "2", "second", signing_key=make_key())
+    again = store.push(tmp_path / "push", "shelf", candidate)
     assert again.read("model.pub.pem") == release.read("model.pub.pem") != other.read("model.pub.pem")
 
 
 @pytest.mark.parametrize("signature", [b"", b"[]", b'{"dsseEnvelope": {"signatures": []}}'])
-def test_what_is_no_signature_or_no_key_is_none(release, signature):
-    digests, made = {"labels.txt": "a" * 64}, (release.edge / "model.sig").read_bytes()
+def test_an_invalid_signature_or_key_is_refused(release, signature):
+    digests, valid = {"labels.txt": "a" * 64}, (release.edge / "model.sig").read_bytes()
     assert not is_signature_of(signature, "shelf", digests, release.read("model.pub.pem"))
-    assert not is_signature_of(made, "shelf", digests, b"no key")
+    assert not is_signature_of(valid, "shelf", digests, b"no key")
 
 
 def test_the_bill_of_materials_is_valid_and_names_model_files_data_and_libraries(tools, release):
@@ -137,10 +137,10 @@ def test_the_bill_of_materials_is_valid_and_names_model_files_data_and_libraries
     bom = json.loads(raw)
     model, (data, *libraries) = bom["metadata"]["component"], bom["components"]
     hashes = {each["name"]: each["hashes"][0]["content"] for each in model["components"]}
-    written = {each.path: each.sha256 for each in release.manifest.files}
-    # Both documents are made from the manifest so far, so neither can name itself.
-    assert {*written} - {*hashes} == {"edge/shelf/1/provenance.json", "edge/shelf/1/mlbom.cdx.json"}
-    assert hashes.items() <= written.items()
+    digests = {each.path: each.sha256 for each in release.manifest.files}
+    # Both documents come from the manifest before it is whole, so neither can name itself.
+    assert {*digests} - {*hashes} == {"edge/shelf/1/provenance.json", "edge/shelf/1/mlbom.cdx.json"}
+    assert hashes.items() <= digests.items()
     assert (model["name"], model["version"]) == ("shelf", "1")
     assert model["licenses"] == [{"license": {"name": "MIT"}}]
     assert model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"] == [
@@ -148,13 +148,13 @@ def test_the_bill_of_materials_is_valid_and_names_model_files_data_and_libraries
     ]
     assert data["description"] == "Photos of our own shelves." and data["hashes"][0]["content"] == "f" * 64
     assert [each["name"] for each in data["components"]] == ["span-00035", "span-00036"]
-    found = {each["name"]: each["version"] for each in libraries}
-    assert found == list_libraries() and "msgspec" in found
+    versions = {each["name"]: each["version"] for each in libraries}
+    assert versions == list_libraries() and "msgspec" in versions
     assert all(re.fullmatch(r"pkg:pypi/[a-z0-9-]+@[^@]+", each["purl"]) for each in libraries)
     assert tools.check(CHECK_BOM, b'{"bomFormat": "other", "specVersion": "1.6"}') != ""
 
 
-def test_the_provenance_is_valid_and_names_what_the_release_was_made_from(tools, release):
+def test_the_provenance_is_valid_and_names_settings_data_and_code(tools, release):
     raw = release.read("provenance.json")
     assert tools.check(CHECK_PROVENANCE, raw) == ""
     statement = json.loads(raw)
@@ -162,10 +162,10 @@ def test_the_provenance_is_valid_and_names_what_the_release_was_made_from(tools,
     subjects = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
     assert subjects.items() <= {each.path: each.sha256 for each in release.manifest.files}.items()
     assert {"edge/shelf/1/model_card.html", "serving/shelf/1/saved_model.pb"} <= {*subjects}
-    made = statement["predicate"]["buildDefinition"]
-    assert made["externalParameters"]["settings"]["trainer"]["epochs"] == 16
-    assert made["internalParameters"]["tuned"] == {"trainer.learning_rate": 0.002}
-    digests = {each["name"]: each["digest"]["sha256"][:1] for each in made["resolvedDependencies"]}
+    definition = statement["predicate"]["buildDefinition"]
+    assert definition["externalParameters"]["settings"]["trainer"]["epochs"] == 16
+    assert definition["internalParameters"]["tuned"] == {"trainer.learning_rate": 0.002}
+    digests = {each["name"]: each["digest"]["sha256"][:1] for each in definition["resolvedDependencies"]}
     assert digests == {"span-00035": "a", "span-00036": "b", "code": "c", "lock": "d"}
     assert tools.check(CHECK_PROVENANCE, raw.replace(b"buildDefinition", b"building")) != ""
 

@@ -14,7 +14,7 @@ from tests.edgeline.release.candidates import make_candidate
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pushed")
-    return store.push(folder / "push", "shelf", make_candidate(folder / "made")).manifest
+    return store.push(folder / "push", "shelf", make_candidate(folder / "candidate")).manifest
 
 
 def test_a_release_expires_as_many_days_after_its_push_as_the_candidate_says(manifest):
@@ -36,14 +36,14 @@ def test_a_release_expires_as_many_days_after_its_push_as_the_candidate_says(man
         ("rollback_epoch", -1, "Expected `int` >= 0"),
     ],
 )
-def test_a_wrong_value_is_refused_with_what_was_found_and_expected(manifest, key, value, message):
+def test_a_wrong_value_is_refused_with_the_expected_one(manifest, key, value, message):
     document = {**json.loads(render(manifest, "A manifest")), key: value}
     with pytest.raises(EdgelineError, match=message) as caught:
         parse_manifest(json.dumps(document).encode(), "edge/shelf/1/manifest.json")
     assert caught.value.found.startswith("edge/shelf/1/manifest.json")
 
 
-# The manifest of a release before there was a setting for more.
+# The keys of a release that uses none of the later settings.
 OF_VERSION_1 = {
     *("schema_version", "min_reader_version", "model", "version", "run", "created", "expires", "files"),
     *("model_digest", "default_variant", "variants", "metrics", "data", "code", "versions"),
@@ -62,9 +62,7 @@ def test_a_release_that_uses_no_new_setting_is_written_as_before_and_an_old_read
         ("data_statement", "Photos of our own lanes, \u00fc 2026; no people."),
     ],
 )
-def test_what_is_set_stands_in_the_manifest_as_it_was_given_and_nothing_beside_it(
-    root, tmp_path, setting, value
-):
+def test_a_setting_is_in_the_manifest_unchanged_and_nothing_beside_it(root, tmp_path, setting, value):
     release = store.push(root, "shelf", make_candidate(tmp_path, **{setting: value}))
     document = json.loads((release.edge / "manifest.json").read_text())
     assert document[setting] == value and document["schema_version"] == 2
@@ -87,12 +85,12 @@ def test_a_path_outside_the_release_or_listed_twice_is_refused(manifest, path):
     document = json.loads(render(manifest, "A manifest"))
     files = document["files"]
     files[0]["path"] = files[1]["path"] if path == "twice" else path
-    found = "the same path twice" if path == "twice" else "not a POSIX path under serving/shelf/1/"
-    with pytest.raises(EdgelineError, match=found):
+    message = "the same path twice" if path == "twice" else "not a POSIX path under serving/shelf/1/"
+    with pytest.raises(EdgelineError, match=message):
         parse_manifest(json.dumps(document).encode(), "m.json")
 
 
-def test_the_model_digest_knows_content_and_names_but_not_place(tmp_path):
+def test_the_model_digest_depends_on_content_and_names_but_not_on_the_place(tmp_path):
     one = make_candidate(tmp_path / "one", "same").saved_model
     two = make_candidate(tmp_path / "two", "same").saved_model
     assert identify_model(one) == identify_model(two)

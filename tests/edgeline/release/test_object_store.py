@@ -9,7 +9,7 @@ from edgeline.errors import EdgelineError, WorkspaceLocked
 from edgeline.release import lease, store
 from edgeline.store import objects
 from edgeline.store.locations import get_filesystem, list_files_below, locate, read_bytes
-from tests.edgeline.release.candidates import make_candidate, problems_of
+from tests.edgeline.release.candidates import find_problems, make_candidate
 
 pytestmark = pytest.mark.e2e
 
@@ -18,7 +18,7 @@ SMALL = 100
 
 @pytest.fixture
 def url():
-    """A place in fsspec's own store in memory, for what has to hold in any store."""
+    """Returns a place in fsspec's store in memory, for rules of any store."""
     return UPath(f"memory://{uuid.uuid4().hex}/deep/push")
 
 
@@ -32,47 +32,47 @@ def candidate(tmp_path):
     return make_candidate(tmp_path / "first", size=SMALL)
 
 
-def content(url):
-    """Every object below a URL with its bytes."""
+def read_all(url):
+    """Returns the bytes of every object below a URL."""
     place = locate(url)
     return {name: read_bytes(place / name) for name in list_files_below(place)}
 
 
 class Watched:
-    """A file system that tells of each write before it happens: `put` or `remove`, and the path."""
+    """A file system that calls `report` before each write, with `put` or `remove` and the path."""
 
-    def __init__(self, store, tell):
-        self._store, self._tell = store, tell
+    def __init__(self, store, report):
+        self._store, self._report = store, report
 
     def __getattr__(self, name):
         return getattr(self._store, name)
 
     def pipe_file(self, path, *arguments, **keywords):
-        self._tell("put", path)
+        self._report("put", path)
         return self._store.pipe_file(path, *arguments, **keywords)
 
     def put_file(self, source, path, **keywords):
-        self._tell("put", path)
+        self._report("put", path)
         return self._store.put_file(source, path, **keywords)
 
     def rm_file(self, path):
-        self._tell("remove", path)
+        self._report("remove", path)
         return self._store.rm_file(path)
 
 
 @pytest.fixture
 def on_write(monkeypatch):
-    """Lets `do(number, method, path)` happen before each write; what it returns ends that."""
+    """Calls `do(number, method, path)` before each write, until the function that it returns is called."""
 
     def install(do):
         count = 0
 
-        def tell(method, path):
+        def report(method, path):
             nonlocal count
             count += 1
             do(count, method, path)
 
-        monkeypatch.setattr(objects, "get_filesystem", lambda path: Watched(get_filesystem(path), tell))
+        monkeypatch.setattr(objects, "get_filesystem", lambda path: Watched(get_filesystem(path), report))
         return lambda: monkeypatch.setattr(objects, "get_filesystem", get_filesystem)
 
     return install
@@ -81,7 +81,7 @@ def on_write(monkeypatch):
 def test_a_store_holds_what_a_disk_would_hold(url, root, candidate):
     store.push(url, "shelf", candidate)
     store.push(root, "shelf", candidate)
-    there = content(url)
+    there = read_all(url)
     here = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     assert set(there) == here - {".lock"}
     assert there["edge/shelf/1/model_int8.tflite"] == (root / "edge/shelf/1/model_int8.tflite").read_bytes()
@@ -94,28 +94,28 @@ def test_the_mark_comes_first_the_manifest_after_its_files_and_the_pointer_after
     url, candidate, on_write
 ):
     store.push(url, "shelf", candidate)
-    written = []
-    on_write(lambda _, method, path: written.append((method, path.partition("deep/push/")[2])))
+    writes = []
+    on_write(lambda _, method, path: writes.append((method, path.partition("deep/push/")[2])))
     store.push(url, "shelf", candidate)
-    names = [name for method, name in written if name != ".lock"]
+    names = [name for method, name in writes if name != ".lock"]
     files, rest = names[1:-4], names[-4:]
     assert names[0] == ".scratch/push@shelf@2/unfinished"
     assert all("/shelf/2/" in name for name in files) and files[-1] == "edge/shelf/2/manifest.json"
     pointer, history = "edge/shelf/current.json", "edge/shelf/history.jsonl"
     assert rest == ["serving/models.config", pointer, history, names[0]]
-    assert written[0][1] == ".lock" and written[-1] == ("remove", ".lock")
+    assert writes[0][1] == ".lock" and writes[-1] == ("remove", ".lock")
     # The lock is asserted right before production is switched.
-    assert written[written.index(("put", pointer)) - 1] == ("put", ".lock")
+    assert writes[writes.index(("put", pointer)) - 1] == ("put", ".lock")
 
 
-# A writer that fails from a write on leaves in a store what one leaves that is killed there. 1 and 2 are the
+# A writer that fails from a write on leaves the same as one that is killed there. Writes 1 and 2 are the
 # lock, 3 is the mark, 4 to 12 are the files, then come pins, lock, pointer, history, and mark and lock again.
 @pytest.mark.parametrize("failing", [1, 2, 3, 4, 5, 12, 13, 14, 15])
 def test_a_writer_that_ends_before_the_pointer_leaves_the_old_release_and_the_next_push_tidies_up(
     url, tmp_path, candidate, on_write, monkeypatch, failing
 ):
     store.push(url, "shelf", candidate)
-    before = content(url)
+    before = read_all(url)
 
     def fail(number, *_):
         if number >= failing:
@@ -125,36 +125,36 @@ def test_a_writer_that_ends_before_the_pointer_leaves_the_old_release_and_the_ne
     with pytest.raises(EdgelineError, match="answered with an error"):
         store.push(url, "shelf", make_candidate(tmp_path / "new", "new", SMALL))
     fix()
-    assert store.current(url, "shelf").version == 1 and problems_of(url, "shelf", 1) == []
+    assert store.current(url, "shelf").version == 1 and find_problems(url, "shelf", 1) == []
     assert [each.version for each in store.releases(url, "shelf")] == [1]
     assert all("writes it" in problem for problem in store.verify(url, "shelf"))
     monkeypatch.setattr(lease, "LEASE_S", 0.1)
     store.repair(url)
-    assert before.items() <= content(url).items() and store.verify(url, "shelf") == []
-    # Who wrote that may only be slow: that number is not taken, and it goes once they cannot go on.
+    assert before.items() <= read_all(url).items() and store.verify(url, "shelf") == []
+    # The first writer may only be slow: its number is not used, and its files go once it cannot go on.
     version = store.push(url, "shelf", candidate).version
     assert version == (3 if failing > 4 else 2) and store.verify(url, "shelf") == []
-    versions = {name.split("/")[2] for name in content(url) if "/shelf/" in name and name.count("/") > 2}
-    assert versions == {"1", str(version)} and not any(name.startswith(".scratch") for name in content(url))
+    versions = {name.split("/")[2] for name in read_all(url) if "/shelf/" in name and name.count("/") > 2}
+    assert versions == {"1", str(version)} and not any(name.startswith(".scratch") for name in read_all(url))
 
 
-# Before anything tells of it, between two files, before what counts, and after that.
+# Before the first file, between two files, before the pointer, and after it.
 @pytest.mark.parametrize(
     "at", ["unfinished", "serving/shelf/2/saved_model.pb", "current.json", "history.jsonl"]
 )
 def test_a_paused_writer_whose_lock_was_taken_over_changes_nothing_when_it_wakes_up(
     s3_url, tmp_path, candidate, on_write, monkeypatch, at
 ):
-    """At any request, and whatever its lease said the moment before."""
-    url, pushed = s3_url, []
+    """The pause may come at any request, also just after a look at the lease."""
+    url, releases = s3_url, []
     store.push(url, "shelf", candidate)
     monkeypatch.setattr(lease, "LEASE_S", 0.2)
     monkeypatch.setattr(lease.Lease, "keep", lambda self, stop: None)  # it sleeps
 
     def pause(number, method, path):
-        if path.endswith(at) and not pushed:
-            pushed.append(None)
-            pushed[0] = store.push(url, "shelf", make_candidate(tmp_path / "other", "other", SMALL))
+        if path.endswith(at) and not releases:
+            releases.append(None)
+            releases[0] = store.push(url, "shelf", make_candidate(tmp_path / "other", "other", SMALL))
 
     on_write(pause)
     if at == "history.jsonl":  # it was in production, until the other came
@@ -162,7 +162,7 @@ def test_a_paused_writer_whose_lock_was_taken_over_changes_nothing_when_it_wakes
     else:
         with pytest.raises(EdgelineError, match=r"Another writer changed|was taken over"):
             store.push(url, "shelf", make_candidate(tmp_path / "paused", "paused", SMALL))
-    assert store.current(url, "shelf") == pushed[0]
+    assert store.current(url, "shelf") == releases[0]
     assert all("writes it" in problem for problem in store.verify(url, "shelf"))
     last = store.push(url, "shelf", candidate)
     assert store.current(url, "shelf") == last and store.verify(url, "shelf") == []
@@ -184,14 +184,14 @@ def test_a_writer_that_ends_after_the_pointer_leaves_the_new_release(
     assert release.version == 2 and store.current(url, "shelf") == release
     assert ("is left to the next writer" in caplog.text) == (failing < 18)
     assert "the next writer has to wait" in caplog.text
-    left = [problem.partition(";")[0] for problem in store.verify(url, "shelf")]
-    assert left == (["edge/shelf/history.jsonl: change 2 is missing"] if failing == 16 else [])
+    problems = [problem.partition(";")[0] for problem in store.verify(url, "shelf")]
+    assert problems == (["edge/shelf/history.jsonl: change 2 is missing"] if failing == 16 else [])
     monkeypatch.setattr(lease, "LEASE_S", 0.1)
     store.repair(url)
     assert store.verify(url, "shelf") == []
     assert store.push(url, "shelf", candidate).version == 3 and store.verify(url, "shelf") == []
-    assert len(content(url)["edge/shelf/history.jsonl"].splitlines()) == 3
-    assert not any(name.startswith((".scratch", ".lock")) for name in content(url))
+    assert len(read_all(url)["edge/shelf/history.jsonl"].splitlines()) == 3
+    assert not any(name.startswith((".scratch", ".lock")) for name in read_all(url))
 
 
 def test_writers_at_once_get_versions_of_their_own(s3_url, candidate):
@@ -207,7 +207,7 @@ def test_writers_at_once_get_versions_of_their_own(s3_url, candidate):
         writer.join()
     assert sorted(versions) == [1, 2, 3]
     assert store.current(s3_url, "shelf").version == 3 and store.verify(s3_url, "shelf") == []
-    lines = content(s3_url)["edge/shelf/history.jsonl"].splitlines()
+    lines = read_all(s3_url)["edge/shelf/history.jsonl"].splitlines()
     assert [json.loads(line)["number"] for line in lines] == [1, 2, 3]
 
 
@@ -218,15 +218,15 @@ def test_a_writer_that_waits_too_long_for_a_living_one_names_it(url, candidate, 
         pytest.raises(WorkspaceLocked, match=r"@.* has been writing"),
     ):
         store.push(url, "shelf", candidate)
-    assert content(url) == {}
+    assert read_all(url) == {}
 
 
-def test_the_lock_of_a_dead_writer_is_taken_over_and_said(url, candidate, monkeypatch, caplog):
+def test_the_lock_of_a_dead_writer_is_taken_over_with_a_warning(url, candidate, monkeypatch, caplog):
     lease.Lease(locate(url) / ".lock").acquire(0)
     monkeypatch.setattr(lease, "LEASE_S", 0.2)
     assert store.push(url, "shelf", candidate).version == 1
     assert "is taken for dead" in caplog.text and ".lock" in caplog.text
-    assert ".lock" not in content(url)
+    assert ".lock" not in read_all(url)
 
 
 def test_a_living_writer_renews_its_lock_and_is_not_taken_for_dead(url, monkeypatch):
@@ -267,14 +267,12 @@ def test_a_pointer_that_somebody_changed_meanwhile_is_not_overwritten(s3_url, ca
     assert read_bytes(pointer) == theirs
 
 
-def test_a_store_without_conditional_writes_is_found_out_and_still_written(
-    url, candidate, monkeypatch, caplog
-):
-    def regardless(path, raw, **condition):
+def test_a_store_without_conditional_writes_is_noticed_and_still_written(url, candidate, monkeypatch, caplog):
+    def put_always(path, raw, **condition):
         objects.put(path, raw)
         return True
 
-    monkeypatch.setattr(objects, "_put_if", regardless)
+    monkeypatch.setattr(objects, "_put_if", put_always)
     monkeypatch.setattr(lease, "_SETTLE_S", 0.01)
     assert store.push(url, "shelf", candidate).version == 1
     assert "has no conditional writes" in caplog.text
@@ -303,7 +301,7 @@ def test_damage_in_a_store_is_found_by_fetching_every_object(url, candidate):
         assert message in " ".join(problems)
 
 
-def test_objects_that_stand_for_folders_and_what_else_lies_in_a_bucket_are_left_alone(s3_url, candidate):
+def test_objects_that_stand_for_folders_and_other_objects_of_a_bucket_are_left_alone(s3_url, candidate):
     url, place = s3_url, locate(s3_url)
     odd = (
         *("", "edge/", "serving/", "serving/shelf/", "edge/shelf/"),

@@ -1,4 +1,4 @@
-"""The signed pointer in current.json: what it says after each change, and how a wrong one is found."""
+"""The signed pointer in current.json: its content after each change, and the problems of a wrong one."""
 
 import base64
 import json
@@ -23,13 +23,13 @@ def push(push):
 
 
 def read(root):
-    """The signed pointer, its signer, and the rest of current.json."""
+    """Returns the signed pointer, its signer, and the rest of current.json."""
     document = json.loads((root / "edge/shelf/current.json").read_bytes())
     return *msgspec.convert(document.pop("signed"), Envelope).read(), document
 
 
 def test_each_change_raises_the_counter_and_a_lower_version_the_count_of_rollbacks(root, push):
-    seen = []
+    pointers = []
     for change in (
         lambda: push("one"),
         lambda: push("two", pointer_days=7),
@@ -38,12 +38,12 @@ def test_each_change_raises_the_counter_and_a_lower_version_the_count_of_rollbac
         lambda: push("three"),
     ):
         release = change()
-        signed, signer, plain = read(root)
-        assert signer == SIGNER and signed.production.manifest_sha256 == release.manifest_sha256
-        assert plain["version"] == signed.production.version and plain["change"]["number"] == signed.counter
-        seen.append((signed.counter, signed.rollbacks, signed.production.version, signed.life.days))
-    # A change that gives no days keeps those of the pointer before it.
-    assert seen == [(1, 0, 1, 30), (2, 0, 2, 7), (3, 1, 1, 7), (4, 1, 2, 7), (5, 1, 3, 7)]
+        pointer, signer, plain = read(root)
+        assert signer == SIGNER and pointer.production.manifest_sha256 == release.manifest_sha256
+        assert plain["version"] == pointer.production.version and plain["change"]["number"] == pointer.counter
+        pointers.append((pointer.counter, pointer.rollbacks, pointer.production.version, pointer.life.days))
+    # A change without days keeps the days of the pointer before it.
+    assert pointers == [(1, 0, 1, 30), (2, 0, 2, 7), (3, 1, 1, 7), (4, 1, 2, 7), (5, 1, 3, 7)]
     assert store.verify(root, "shelf") == []
 
 
@@ -68,7 +68,7 @@ def test_a_signed_pointer_is_not_replaced_without_a_key_and_collecting_needs_non
 
 
 @pytest.mark.parametrize("number", [None, 1])
-def test_it_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
+def test_a_pointer_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
     root, push, number, monkeypatch
 ):
     key = make_key(number) if number else None
@@ -89,7 +89,7 @@ def test_it_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
         store.renew(root, "shelf", None)
 
 
-def test_one_that_was_signed_on_a_clock_ahead_is_signed_anew(root, push, monkeypatch):
+def test_a_pointer_that_was_signed_by_a_clock_ahead_is_signed_anew(root, push, monkeypatch):
     ahead = datetime.now(timezone.utc) + timedelta(days=400)
     with monkeypatch.context() as patch:
         patch.setattr(store, "datetime", Clock(ahead))
@@ -122,7 +122,7 @@ def test_phones_may_go_back_even_if_the_log_lost_the_rollback_before(root, push)
     assert read(root)[0].rollbacks == 2
 
 
-def test_one_that_another_key_signs_is_told(root, push, caplog):
+def test_a_pointer_that_another_key_signs_is_a_warning(root, push, caplog):
     push("one", "two")
     assert caplog.messages == []
     for change in (
@@ -151,19 +151,19 @@ def test_a_pointer_that_was_changed_or_is_over_is_named(root, push, monkeypatch)
     whole = json.loads(path.read_bytes())
     payload = json.loads(base64.b64decode(whole["signed"]["payload"]))
 
-    def problem(**changes):
+    def find_problem(**changes):
         signed = {**whole["signed"], **changes}
         path.write_text(json.dumps({**whole, "signed": signed}, indent=2, sort_keys=True) + "\n")
-        (found,) = store.verify(root, "shelf")
-        return found
+        (problem,) = store.verify(root, "shelf")
+        return problem
 
     def encode(**changes):
         return base64.b64encode(json.dumps({**payload, **changes}).encode()).decode()
 
-    assert f"names the key {SIGNER}, but is not signed with it" in problem(payload=encode(counter=9))
-    assert "its payloadType is 'text'" in problem(payloadType="text")
-    assert "names other 1" in problem(payload=encode(model="other"), signatures=[])
-    assert "expired at 2001-01-01" in problem(
+    assert f"names the key {SIGNER}, but is not signed with it" in find_problem(payload=encode(counter=9))
+    assert "its payloadType is 'text'" in find_problem(payloadType="text")
+    assert "names other 1" in find_problem(payload=encode(model="other"), signatures=[])
+    assert "expired at 2001-01-01" in find_problem(
         payload=encode(issued="2000-01-01T00:00:00Z", expires="2001-01-01T00:00:00Z"), signatures=[]
     )
-    assert "before it was issued" in problem(payload=encode(expires=payload["issued"]), signatures=[])
+    assert "before it was issued" in find_problem(payload=encode(expires=payload["issued"]), signatures=[])

@@ -27,21 +27,21 @@ from tests.edgeline.release.candidates import make_candidate, make_key
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Path:
-    """A folder with a key pair."""
+    """Makes a folder with a key pair."""
     make_pair(tmp_path / "keys")
     return tmp_path / "keys"
 
 
 @pytest.fixture
 def bundle(root: Path, tmp_path: Path) -> Path:
-    """Copies the bundle of a signed release to a laptop."""
-    candidate = make_candidate(tmp_path / "made", size=60, signing_key=make_key(), licence="MIT")
+    """Pushes a signed release and copies its bundle."""
+    candidate = make_candidate(tmp_path / "candidate", size=60, signing_key=make_key(), licence="MIT")
     release = store.push(root, "shelf", candidate)
-    return Path(shutil.copytree(release.edge, tmp_path / "copied"))
+    return Path(shutil.copytree(release.edge, tmp_path / "copy"))
 
 
-def refusal(bundle: Path, key: str | None) -> str:
-    """Returns why a bundle is refused by each way to check it; empty where it is accepted."""
+def get_refusal(bundle: Path, key: str | None) -> str:
+    """Returns why a bundle is refused; empty if it is accepted."""
     try:
         manifest = read_bundle(bundle)
         untrusted = distrust(manifest, key)
@@ -67,7 +67,7 @@ def test_a_pair_is_never_replaced_nor_half_of_one(pair, left):
     assert {path.name: path.read_bytes() for path in pair.iterdir()} == before
 
 
-def test_of_a_pair_that_could_not_be_written_whole_nothing_is_left(tmp_path):
+def test_nothing_is_left_of_a_pair_that_could_not_be_written_whole(tmp_path):
     # The private key has 119 bytes, the public one 113.
     with limit_file_size(115), pytest.raises(OSError, match="File too large"):
         make_pair(tmp_path / "keys")
@@ -94,7 +94,7 @@ def with_passphrase() -> bytes:
 
 
 @pytest.mark.parametrize("make", [bytes, elliptic, with_passphrase])
-def test_what_is_no_key_is_refused_in_three_parts_without_a_word_of_it(tmp_path, make):
+def test_a_file_that_is_no_key_is_refused_without_its_content(tmp_path, make):
     path = tmp_path / "x.pem"
     path.write_bytes(make())
     for read, name in ((load_signing_key, PRIVATE), (load_public_key, PUBLIC)):
@@ -127,8 +127,8 @@ def test_a_key_in_place_of_its_file_is_not_in_the_message_which_asks_for_the_fil
         load_signing_key(None)
 
 
-def test_openssl_takes_the_signature_as_it_lies_there(bundle, tmp_path):
-    """Anybody can check it so who has none of our code."""
+def test_openssl_verifies_the_signature(bundle, tmp_path):
+    """Anybody can check it in this way, without our code."""
     public = make_key().public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / PUBLIC).write_bytes(public)
     command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(tmp_path / PUBLIC), "-rawin"]
@@ -138,20 +138,20 @@ def test_openssl_takes_the_signature_as_it_lies_there(bundle, tmp_path):
     assert subprocess.run([*command, *files], cwd=bundle, capture_output=True).returncode != 0
 
 
-def test_of_a_bundle_in_which_one_byte_was_changed_anywhere_none_is_accepted(bundle):
-    key, tried, missed = format_public_key(make_key().public_key()), 0, []
-    assert refusal(bundle, key) == ""
+def test_a_bundle_with_one_changed_byte_is_never_accepted(bundle):
+    key, count, missed = format_public_key(make_key().public_key()), 0, []
+    assert get_refusal(bundle, key) == ""
     for path in sorted(bundle.iterdir()):
         whole = path.read_bytes()
         for at in range(0, len(whole), 1 if path.name == "manifest.sig" else 101):
             changed = bytearray(whole)
             changed[at] ^= 1 << at % 8
             path.write_bytes(changed)
-            tried += 1
-            if not refusal(bundle, key):
+            count += 1
+            if not get_refusal(bundle, key):
                 missed.append((path.name, at))
         path.write_bytes(whole)
-    assert tried > 150 and missed == []
+    assert count > 150 and missed == []
 
 
 def test_a_signature_of_another_length_or_one_that_is_missing_or_a_link_is_named(bundle):
@@ -159,22 +159,22 @@ def test_a_signature_of_another_length_or_one_that_is_missing_or_a_link_is_named
     whole = path.read_bytes()
     for size in (0, 63, 65):
         path.write_bytes((whole * 2)[:size])
-        assert "manifest.sig: found another signature. Expected the signature of" in refusal(bundle, None)
+        assert "manifest.sig: found another signature. Expected the signature of" in get_refusal(bundle, None)
     path.rename(bundle.parent / "moved")
-    assert "edge/shelf/1/manifest.sig: found no readable file" in refusal(bundle, None)
+    assert "edge/shelf/1/manifest.sig: found no readable file" in get_refusal(bundle, None)
     path.symlink_to(bundle.parent / "moved")
-    assert "edge/shelf/1/manifest.sig: found a link" in refusal(bundle, None)
+    assert "edge/shelf/1/manifest.sig: found a link" in get_refusal(bundle, None)
 
 
-def test_a_bundle_that_somebody_else_signed_is_refused_also_where_they_name_our_key(bundle):
+def test_a_bundle_that_somebody_else_signed_is_refused_even_if_it_names_our_key(bundle):
     ours, theirs = format_public_key(make_key().public_key()), format_public_key(make_key(2).public_key())
     raw = (bundle / "manifest.json").read_bytes().replace(b'"MIT"', b'"our"')
     for named in (ours, theirs):
         forged = raw.replace(ours.encode(), named.encode())
         (bundle / "manifest.json").write_bytes(forged)
         (bundle / "manifest.sig").write_bytes(make_key(2).sign(forged))
-        assert refusal(bundle, ours) != ""
-    assert refusal(bundle, theirs).startswith("edge/shelf/1/model.sig: found another signature")
+        assert get_refusal(bundle, ours) != ""
+    assert get_refusal(bundle, theirs).startswith("edge/shelf/1/model.sig: found another signature")
 
 
 def test_an_unsigned_bundle_with_a_stray_signature_is_not_as_it_was_pushed(root, tmp_path):
@@ -184,9 +184,9 @@ def test_an_unsigned_bundle_with_a_stray_signature_is_not_as_it_was_pushed(root,
     assert store.verify(root, "shelf") == ["edge/shelf/1/manifest.sig: is not in the manifest."]
 
 
-def test_nothing_of_the_private_key_is_in_what_is_pushed(root, pair, tmp_path):
+def test_no_file_that_is_pushed_has_the_private_key(root, pair, tmp_path):
     key = load_signing_key(str(pair / PRIVATE))
-    store.push(root, "shelf", make_candidate(tmp_path / "made", signing_key=key))
+    store.push(root, "shelf", make_candidate(tmp_path / "candidate", signing_key=key))
     secret = key.private_bytes_raw()
     for path in root.rglob("*"):
         if path.is_file():

@@ -17,7 +17,7 @@ from edgeline.release import durable, manifest, releases, store
 from edgeline.release.history import read_pointer
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import identify_model
-from tests.edgeline.release.candidates import make_candidate, problems_of, snapshot
+from tests.edgeline.release.candidates import find_problems, make_candidate, snapshot
 
 
 def test_a_push_puts_both_parts_and_the_pointer_where_readers_look(root, candidate):
@@ -34,11 +34,11 @@ def test_a_push_puts_both_parts_and_the_pointer_where_readers_look(root, candida
     assert sorted(os.listdir(root)) == [".lock", "edge", "serving"]
 
 
-def test_the_manifest_names_every_other_file_of_the_release_and_what_justified_it(root, candidate):
+def test_the_manifest_names_every_other_file_of_the_release_and_its_metrics(root, candidate):
     release = store.push(root, "shelf", candidate)
-    listed = {entry.path for entry in release.manifest.files}
+    names = {entry.path for entry in release.manifest.files}
     present = {name for name in snapshot(root) if "/shelf/1/" in name}
-    assert present - listed == {"edge/shelf/1/manifest.json"} and listed <= present
+    assert present - names == {"edge/shelf/1/manifest.json"} and names <= present
     assert release.manifest.metrics == {"overall": {"all": {"accuracy": 0.94}}}
     assert release.manifest.data.last_span == 42
     assert release.manifest.variants == candidate.variants
@@ -48,47 +48,47 @@ def test_the_manifest_names_every_other_file_of_the_release_and_what_justified_i
     assert os.stat(release.default_file).st_nlink == 1
 
 
-def test_versions_rise_also_after_the_newest_folders_were_deleted_and_above_any_other(pushed, candidate):
-    store.rollback(pushed, "shelf", "three is worse", to=1)
+def test_versions_rise_also_after_the_newest_folders_were_deleted_and_above_any_other(copy, candidate):
+    store.rollback(copy, "shelf", "three is worse", to=1)
     for part in ("serving", "edge"):
         for version in ("2", "3"):
-            shutil.rmtree(pushed / part / "shelf" / version)
-    assert store.push(pushed, "shelf", candidate).version == 4
-    (pushed / "serving" / "shelf" / "7").mkdir()
-    assert store.push(pushed, "shelf", candidate).version == 8
+            shutil.rmtree(copy / part / "shelf" / version)
+    assert store.push(copy, "shelf", candidate).version == 4
+    (copy / "serving" / "shelf" / "7").mkdir()
+    assert store.push(copy, "shelf", candidate).version == 8
 
 
-def test_no_rollback_goes_to_a_release_that_another_one_took_back(pushed):
-    store.promote(pushed, "shelf", 2, "three may be worse")
-    assert store.rollback(pushed, "shelf", "two is worse").version == 3
-    assert store.rollback(pushed, "shelf", "three as well").version == 1
+def test_no_rollback_goes_to_a_release_that_another_one_took_back(copy):
+    store.promote(copy, "shelf", 2, "three may be worse")
+    assert store.rollback(copy, "shelf", "two is worse").version == 3
+    assert store.rollback(copy, "shelf", "three as well").version == 1
 
 
-def test_a_second_rollback_goes_further_back_and_not_to_the_bad_release(pushed, tmp_path):
-    store.rollback(pushed, "shelf", "three is worse")
-    assert store.rollback(pushed, "shelf", "two as well").version == 1
+def test_a_second_rollback_goes_further_back_and_not_to_the_bad_release(copy, tmp_path):
+    store.rollback(copy, "shelf", "three is worse")
+    assert store.rollback(copy, "shelf", "two as well").version == 1
     with pytest.raises(EdgelineError, match="no release in production before"):
-        store.rollback(pushed, "shelf", "one too")
-    assert store.push(pushed, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
-    assert store.rollback(pushed, "shelf", "four is worse").version == 1
+        store.rollback(copy, "shelf", "one too")
+    assert store.push(copy, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
+    assert store.rollback(copy, "shelf", "four is worse").version == 1
 
 
-def test_a_promotion_puts_a_release_back_and_can_be_rolled_back(pushed):
-    assert store.promote(pushed, "shelf", 1, "the lens is fixed").version == 1
-    assert store.rollback(pushed, "shelf", "it was not").version == 3
+def test_a_promotion_puts_a_release_back_and_can_be_rolled_back(copy):
+    assert store.promote(copy, "shelf", 1, "the lens is fixed").version == 1
+    assert store.rollback(copy, "shelf", "it was not").version == 3
 
 
-def test_a_reason_from_a_terminal_that_is_not_in_utf_8_keeps_no_phone_from_the_rollback(pushed):
-    store.rollback(pushed, "shelf", "gr\udcfcn")
-    pointer = decode((pushed / "edge/shelf/current.json").read_bytes())  # as `edgeline.runtime` reads it
-    assert pointer["change"]["reason"] == "gr\\udcfcn" and store.verify(pushed, "shelf") == []
+def test_a_reason_from_a_terminal_that_is_not_in_utf_8_keeps_no_phone_from_the_rollback(copy):
+    store.rollback(copy, "shelf", "gr\udcfcn")
+    pointer = decode((copy / "edge/shelf/current.json").read_bytes())  # as `edgeline.runtime` reads it
+    assert pointer["change"]["reason"] == "gr\\udcfcn" and store.verify(copy, "shelf") == []
 
 
-def test_every_change_is_audited_by_a_line_that_is_appended(pushed):
-    log = pushed / "edge/shelf/history.jsonl"
+def test_every_change_is_audited_by_a_line_that_is_appended(copy):
+    log = copy / "edge/shelf/history.jsonl"
     before = log.read_text()
-    store.rollback(pushed, "shelf", "three is worse")
-    store.promote(pushed, "shelf", 3, "it was not")
+    store.rollback(copy, "shelf", "three is worse")
+    store.promote(copy, "shelf", 3, "it was not")
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert log.read_text().startswith(before)
     assert [line["action"] for line in lines] == ["push", "push", "push", "rollback", "promote"]
@@ -118,145 +118,145 @@ def test_a_change_that_cannot_be_made_says_why_in_three_parts(
     assert snapshot(root) == before
 
 
-def test_a_damaged_release_is_not_rolled_back_to(pushed):
-    with (pushed / "serving/shelf/2/saved_model.pb").open("ab") as file:
+def test_a_damaged_release_is_not_rolled_back_to(copy):
+    with (copy / "serving/shelf/2/saved_model.pb").open("ab") as file:
         file.write(b"bit rot")
-    before = snapshot(pushed)
+    before = snapshot(copy)
     with pytest.raises(EdgelineError, match=r"shelf 2 is damaged: serving/shelf/2/saved_model\.pb"):
-        store.rollback(pushed, "shelf", "three is worse")
-    assert snapshot(pushed) == before
-    assert store.rollback(pushed, "shelf", "three is worse", to=1).version == 1
+        store.rollback(copy, "shelf", "three is worse")
+    assert snapshot(copy) == before
+    assert store.rollback(copy, "shelf", "three is worse", to=1).version == 1
 
 
 @pytest.mark.parametrize(("content", "found"), [('{"version": 3', "invalid content"), (None, "no file")])
-def test_a_damaged_or_lost_pointer_is_an_error_for_readers_and_fixed_by_a_promotion(pushed, content, found):
-    pointer = pushed / "edge/shelf/current.json"
+def test_a_damaged_or_lost_pointer_is_an_error_for_readers_and_fixed_by_a_promotion(copy, content, found):
+    pointer = copy / "edge/shelf/current.json"
     pointer.write_text(content) if content else pointer.unlink()
     with pytest.raises(EdgelineError, match=rf"edge/shelf/current\.json: found {found}"):
-        store.current(pushed, "shelf")
-    assert store.promote(pushed, "shelf", 3, "the pointer was damaged").version == 3
-    assert store.current(pushed, "shelf").version == 3 and store.verify(pushed, "shelf") == []
+        store.current(copy, "shelf")
+    assert store.promote(copy, "shelf", 3, "the pointer was damaged").version == 3
+    assert store.current(copy, "shelf").version == 3 and store.verify(copy, "shelf") == []
 
 
-def test_a_first_push_that_ends_while_it_is_read_is_no_lost_pointer(pushed, monkeypatch):
-    answers = [None, read_pointer(PushFolder(pushed), "shelf")]
+def test_a_first_push_that_ends_while_it_is_read_is_no_lost_pointer(copy, monkeypatch):
+    answers = [None, read_pointer(PushFolder(copy), "shelf")]
     monkeypatch.setattr(releases, "read_pointer", lambda folder, model: answers.pop(0))
-    assert store.current(pushed, "shelf").version == 3
+    assert store.current(copy, "shelf").version == 3
 
 
-def test_a_serving_folder_that_somebody_removed_does_not_stop_the_next_push(pushed, tmp_path):
-    shutil.rmtree(pushed / "serving")
-    assert len(store.verify(pushed, "shelf")) == 7  # the pins, and two files of each release
-    assert store.push(pushed, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
-    assert len(store.verify(pushed, "shelf")) == 6 and problems_of(pushed, "shelf", 4) == []
+def test_a_serving_folder_that_somebody_removed_does_not_stop_the_next_push(copy, tmp_path):
+    shutil.rmtree(copy / "serving")
+    assert len(store.verify(copy, "shelf")) == 7  # the pins, and two files of each release
+    assert store.push(copy, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
+    assert len(store.verify(copy, "shelf")) == 6 and find_problems(copy, "shelf", 4) == []
 
 
-def test_rollback_imports_neither_tensorflow_nor_pydantic(pushed):
+def test_rollback_imports_neither_tensorflow_nor_pydantic(copy):
     code = (
         "import sys, pathlib; from edgeline.release import store;"
         "r = store.rollback(pathlib.Path(sys.argv[1]), 'shelf', 'drill');"
         "print(r.version, 'tensorflow' in sys.modules, 'pydantic' in sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(pushed)], capture_output=True, text=True, check=True
+    process = subprocess.run(
+        [sys.executable, "-c", code, str(copy)], capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["2", "False", "False"]
+    assert process.stdout.split() == ["2", "False", "False"]
 
 
-def test_old_releases_are_collected_and_what_phones_run_and_a_rollback_needs_stays(pushed, tmp_path):
-    store.push(pushed, "shelf", make_candidate(tmp_path / "four", "four"))
-    store.rollback(pushed, "shelf", "four is worse", to=2)
-    before = snapshot(pushed)
-    sizes = store.collect(pushed, "shelf", 1, dry_run=True)
-    assert snapshot(pushed) == before and list(sizes) == [3]
+def test_old_releases_are_collected_but_those_of_phones_and_of_a_rollback(copy, tmp_path):
+    store.push(copy, "shelf", make_candidate(tmp_path / "four", "four"))
+    store.rollback(copy, "shelf", "four is worse", to=2)
+    before = snapshot(copy)
+    sizes = store.collect(copy, "shelf", 1, dry_run=True)
+    assert snapshot(copy) == before and list(sizes) == [3]
     assert sizes[3] == sum(len(content) for name, content in before.items() if "/shelf/3/" in name)
-    assert store.collect(pushed, "shelf", 1) == sizes and store.collect(pushed, "shelf", 1) == {}
-    assert store.current(pushed, "shelf").version == 2
-    assert store.verify(pushed, "shelf") == [] and store.list_known_versions(pushed, "shelf") == (1, 2, 4)
-    lines = (pushed / "edge/shelf/history.jsonl").read_text().splitlines()
+    assert store.collect(copy, "shelf", 1) == sizes and store.collect(copy, "shelf", 1) == {}
+    assert store.current(copy, "shelf").version == 2
+    assert store.verify(copy, "shelf") == [] and store.list_known_versions(copy, "shelf") == (1, 2, 4)
+    lines = (copy / "edge/shelf/history.jsonl").read_text().splitlines()
     assert [json.loads(line)["action"] for line in lines] == [*["push"] * 4, "rollback", "collect"]
-    assert store.rollback(pushed, "shelf", "two is worse too").version == 1
-    assert store.push(pushed, "shelf", make_candidate(tmp_path / "five", "five")).version == 5
+    assert store.rollback(copy, "shelf", "two is worse too").version == 1
+    assert store.push(copy, "shelf", make_candidate(tmp_path / "five", "five")).version == 5
 
 
-def test_a_collected_release_that_is_asked_for_is_said_to_be_collected(pushed):
-    store.collect(pushed, "shelf", 1)
+def test_a_change_to_a_collected_release_says_that_it_was_collected(copy):
+    store.collect(copy, "shelf", 1)
     for change in (store.promote, store.rollback):
         with pytest.raises(UsageError, match=r"shelf 1 was collected on 2.*, by .*@") as caught:
-            change(pushed, "shelf", *((1, "drill") if change is store.promote else ("drill", 1)))
+            change(copy, "shelf", *((1, "drill") if change is store.promote else ("drill", 1)))
         assert "releases: 2." in caught.value.why
     with pytest.raises(UsageError, match=r"shelf 1 was collected on .*releases: 2, 3\."):
-        store.verify(pushed, "shelf", 1)
-    assert store.rollback(pushed, "shelf", "drill").version == 2
+        store.verify(copy, "shelf", 1)
+    assert store.rollback(copy, "shelf", "drill").version == 2
     with pytest.raises(UsageError, match=r"shelf 1 was collected.*releases: 3\..* with --to V"):
-        store.rollback(pushed, "shelf", "drill")
-    shutil.rmtree(pushed / "edge/shelf/3")  # which was lost, not collected
-    assert store.verify(pushed, "shelf")[0].startswith("edge/shelf/3/manifest.json: found no file")
+        store.rollback(copy, "shelf", "drill")
+    shutil.rmtree(copy / "edge/shelf/3")  # lost, not collected
+    assert store.verify(copy, "shelf")[0].startswith("edge/shelf/3/manifest.json: found no file")
 
 
 def do_at_once(root: Path, *calls: Callable[[], object]) -> list[BaseException]:
     """Lets two writers wait for the lock before it is free; returns their errors."""
     lock = PushFolder(root).lock
 
-    def waiting() -> int:
+    def count_waiting() -> int:
         return sum(os.path.realpath(f"/proc/self/fd/{fd}") == str(lock) for fd in os.listdir("/proc/self/fd"))
 
     with ThreadPoolExecutor(2) as pool:
         with durable.only_writer(lock, 1):
             both = [pool.submit(call) for call in calls]
-            while waiting() < 3:
+            while count_waiting() < 3:
                 time.sleep(0.01)
         return [error for each in both if (error := each.exception())]
 
 
-def test_of_two_models_that_were_compared_with_one_version_only_the_first_is_pushed(root, tmp_path):
+def test_only_the_first_of_two_models_that_were_compared_with_one_version_is_pushed(root, tmp_path):
     store.push(root, "shelf", make_candidate(tmp_path / "first"))
     both = [make_candidate(tmp_path / name, name, compared_with=1) for name in "ab"]
-    (held,) = do_at_once(root, *(partial(store.push, root, "shelf", each) for each in both))
-    assert isinstance(held, HeldBack) and "Version 2 came into production since" in str(held)
+    (error,) = do_at_once(root, *(partial(store.push, root, "shelf", each) for each in both))
+    assert isinstance(error, HeldBack) and "Version 2 came into production since" in str(error)
     assert store.current(root, "shelf").version == 2 and store.verify(root, "shelf") == []
 
 
-def test_of_two_rollbacks_at_once_the_second_does_not_go_one_release_further(pushed):
-    both = (partial(store.rollback, pushed, "shelf", f"{name} saw it") for name in "ab")
-    refused = do_at_once(pushed, *both)
-    assert len(refused) == 1 and "put shelf 2 in production meanwhile: rollback." in str(refused[0])
-    assert store.current(pushed, "shelf").version == 2 and store.verify(pushed, "shelf") == []
+def test_the_second_of_two_rollbacks_at_once_does_not_go_one_release_further(copy):
+    both = (partial(store.rollback, copy, "shelf", f"{name} saw it") for name in "ab")
+    (error,) = do_at_once(copy, *both)
+    assert "put shelf 2 in production meanwhile: rollback." in str(error)
+    assert store.current(copy, "shelf").version == 2 and store.verify(copy, "shelf") == []
 
 
-def test_a_candidate_that_is_withdrawn_while_its_promotion_waits_is_not_promoted(pushed):
-    store.rollout(pushed, "shelf", 1, 10, "a try")
-    withdraw = partial(store.rollback, pushed, "shelf", "it is bad", 3)
-    (refused,) = do_at_once(pushed, withdraw, partial(store.promote, pushed, "shelf", 1, "it looks good"))
-    assert "in production meanwhile: " in str(refused) and "The canary is over. Nothing" in str(refused)
-    assert store.find_rollout(pushed, "shelf") is None and store.verify(pushed, "shelf") == []
+def test_a_candidate_that_is_withdrawn_while_its_promotion_waits_is_not_promoted(copy):
+    store.rollout(copy, "shelf", 1, 10, "a try")
+    withdraw = partial(store.rollback, copy, "shelf", "it is bad", 3)
+    (error,) = do_at_once(copy, withdraw, partial(store.promote, copy, "shelf", 1, "it looks good"))
+    assert "in production meanwhile: " in str(error) and "The canary is over. Nothing" in str(error)
+    assert store.find_rollout(copy, "shelf") is None and store.verify(copy, "shelf") == []
 
 
-def test_the_end_of_one_canary_does_not_withdraw_another_that_was_opened_meanwhile(pushed):
-    store.rollback(pushed, "shelf", "drill", 1)
-    store.rollout(pushed, "shelf", 2, 10, "drill")
-    seen = read_pointer(PushFolder(pushed), "shelf")
-    store.rollback(pushed, "shelf", "somebody was faster")
-    store.rollout(pushed, "shelf", 3, 10, "drill")
+def test_the_end_of_one_canary_does_not_withdraw_another_that_was_opened_meanwhile(copy):
+    store.rollback(copy, "shelf", "drill", 1)
+    store.rollout(copy, "shelf", 2, 10, "drill")
+    pointer = read_pointer(PushFolder(copy), "shelf")
+    store.rollback(copy, "shelf", "somebody was faster")
+    store.rollout(copy, "shelf", 3, 10, "drill")
     with pytest.raises(EdgelineError, match="The canary is over"):
-        store.rollback(pushed, "shelf", "two is bad", 1, seen=seen)
-    assert store.find_rollout(pushed, "shelf").candidate.version == 3
+        store.rollback(copy, "shelf", "two is bad", 1, seen=pointer)
+    assert store.find_rollout(copy, "shelf").candidate.version == 3
 
 
-def test_a_manifest_of_a_newer_version_of_this_code_is_not_called_damaged(pushed, monkeypatch):
-    monkeypatch.setattr(manifest, "SCHEMA_VERSION", 0)  # as of code from before any of them
+def test_a_manifest_of_a_newer_version_of_this_code_is_not_called_damaged(copy, monkeypatch):
+    monkeypatch.setattr(manifest, "SCHEMA_VERSION", 0)  # code that is older than any manifest
     with pytest.raises(manifest.NewerManifest, match="Update Edgeline"):
-        store.verify(pushed, "shelf")
+        store.verify(copy, "shelf")
 
 
-def test_nothing_is_collected_where_the_log_does_not_tell_what_was_in_production(pushed):
-    log = pushed / "edge/shelf/history.jsonl"
+def test_nothing_is_collected_if_the_log_has_gaps(copy):
+    log = copy / "edge/shelf/history.jsonl"
     log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[1:]))
-    before = snapshot(pushed)
+    before = snapshot(copy)
     for dry_run in (True, False):
         with pytest.raises(EdgelineError, match="it is unknown which releases were in production"):
-            store.collect(pushed, "shelf", 1, dry_run)
-    assert snapshot(pushed) == before
+            store.collect(copy, "shelf", 1, dry_run)
+    assert snapshot(copy) == before
 
 
 def test_equal_trainings_are_one_model_although_their_files_differ(root, tmp_path):
@@ -270,16 +270,16 @@ def test_equal_trainings_are_one_model_although_their_files_differ(root, tmp_pat
     assert store.verify(root, "shelf") == []
 
 
-def test_a_model_that_was_rolled_back_does_not_come_back_when_it_was_collected(base, pushed):
-    store.rollback(pushed, "shelf", "three is worse")
+def test_a_model_that_was_rolled_back_does_not_come_back_when_it_was_collected(base, copy):
+    store.rollback(copy, "shelf", "three is worse")
     for content in ("four", "five"):
-        store.push(pushed, "shelf", make_candidate(base.parent / content, content))
-    assert list(store.collect(pushed, "shelf", 1)) == [1, 2, 3]
-    found = {
-        content: store.find_version(pushed, "shelf", identify_model(base.parent / content / "saved_model"))
+        store.push(copy, "shelf", make_candidate(base.parent / content, content))
+    assert list(store.collect(copy, "shelf", 1)) == [1, 2, 3]
+    versions = {
+        content: store.find_version(copy, "shelf", identify_model(base.parent / content / "saved_model"))
         for content in ("one", "two", "three", "four", "five")
     }
-    assert found == {"one": None, "two": None, "three": 3, "four": 4, "five": 5}
+    assert versions == {"one": None, "two": None, "three": 3, "four": 4, "five": 5}
 
 
 def test_nothing_is_released_in_a_folder_that_is_not_there(root):

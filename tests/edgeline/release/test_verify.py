@@ -60,19 +60,19 @@ def make_a_folder_of_a_file(path: Path) -> None:
         (HISTORY, edit(lambda raw: b"nobody did anything\n" + raw), "line 1 cannot be read."),
     ],
 )
-def test_damage_is_found_and_named(pushed, name, damage, found):
-    damage(pushed / name)
-    (problem,) = store.verify(pushed, "shelf")
+def test_damage_is_found_and_named(copy, name, damage, found):
+    damage(copy / name)
+    (problem,) = store.verify(copy, "shelf")
     assert problem.startswith(f"{name}: {found}")
 
 
 @pytest.mark.parametrize("name", ["", "manifest.json"])
-def test_releases_that_changed_places_are_both_found(pushed, name):
-    one, other, between = pushed / OLDER / name, pushed / BUNDLE / name, pushed / "between"
+def test_releases_that_changed_places_are_both_found(copy, name):
+    one, other, between = copy / OLDER / name, copy / BUNDLE / name, copy / "between"
     os.rename(one, between)
     os.rename(other, one)
     os.rename(between, other)
-    first, second = store.verify(pushed, "shelf")
+    first, second = store.verify(copy, "shelf")
     assert first.startswith(f"{OLDER}/manifest.json: found sha256")
     assert second.startswith(f"{BUNDLE}/manifest.json: found sha256")
 
@@ -104,13 +104,13 @@ def remove_both_folders(path: Path) -> None:
         (PINS, replace(b"/models/shelf", b"/models/shelg"), "was changed after it was written"),
     ],
 )
-def test_damage_behind_production_is_found_and_named(pushed, name, damage, found):
-    damage(pushed / name)
+def test_damage_behind_production_is_found_and_named(copy, name, damage, found):
+    damage(copy / name)
     place = HISTORY if name == POINTER else name  # where the log differs from the pointer
-    assert store.verify(pushed, "shelf")[0].startswith(f"{place}: {found}")
+    assert store.verify(copy, "shelf")[0].startswith(f"{place}: {found}")
 
 
-def test_a_model_that_was_never_pushed_cannot_be_verified_and_what_is_there_is_named(base, tmp_path):
+def test_a_model_that_was_never_pushed_cannot_be_verified_and_the_others_are_named(base, tmp_path):
     with pytest.raises(UsageError, match=r"no model 'shelv'.* It has: shelf"):
         store.verify(base, "shelv")
     with pytest.raises(UsageError, match="It has no models"):

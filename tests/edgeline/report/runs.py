@@ -1,4 +1,4 @@
-"""Runs to make pages of: as rich as a real one gets, with what people may write in it."""
+"""Runs to make pages of, with every section and with texts that people may write."""
 
 from dataclasses import replace
 from functools import cache
@@ -61,9 +61,9 @@ def spans(number: int, labels: tuple[str, ...]) -> tuple[Span, ...]:
     )
 
 
-def trial(number: int, rate: float, hidden: int, **about: Any) -> Trial:
+def trial(number: int, rate: float, hidden: int, **fields: Any) -> Trial:
     values = {"trainer.learning_rate": rate, "model.hidden": hidden}
-    return Trial(number, values, epochs=16, seconds=30.5, **about)
+    return Trial(number, values, epochs=16, seconds=30.5, **fields)
 
 
 @cache
@@ -86,14 +86,14 @@ def a_run(
     weeks: int = 8,
     **values: object,
 ) -> Facts:
-    """A pushed run with every section."""
+    """Makes a pushed run with every section."""
     window = spans(weeks, labels)
     lane_names = [f"lane-{n:02d}" for n in range(1, lanes + 1)]
     shares = tuple((name, 1 / lanes) for name in lane_names)
     bins = tuple((float(low), low + 10.0, 0.1) for low in range(0, 100, 10))
     now, before = Distribution(90.0, bins), Distribution(110.0, bins)
     lanes_now, lanes_before = Distribution(values=shares), Distribution(values=shares[::-1])
-    confused = [[90 if row == column else 5 for column in labels] for row in labels]
+    counts = [[90 if row == column else 5 for column in labels] for row in labels]
     photo, wrong = "span-00008/9.jpg", (labels[0], labels[-1], 0.9, 0.005)
     copy = ("duplicate", "It is a copy of 1.jpg.")
     fp16 = structs.replace(
@@ -186,7 +186,7 @@ def a_run(
                 *(a_slice("span", str(span.number), 45, 50) for span in window),
             ),
             2,
-            Confusion(labels, tuple(map(tuple, confused))),
+            Confusion(labels, tuple(map(tuple, counts))),
             importance=(Importance("temperature", 0.12, 0.3, 0.9), Importance("colour", -0.004, 0.0, 0.1)),
             simple_models=(
                 SimpleModel("the most frequent class", 0.6, 0.55, 0.65, None, 2_000, 0.0),
@@ -223,13 +223,13 @@ def pictures() -> dict[str, bytes]:
 
 
 def a_failed_run() -> Facts:
-    """A run that ended before its first step."""
+    """Makes a run that ended before its first step."""
     problem = Problem(f"The disk of {HOSTILE} is full.", "The run could not write.", "Free some space.")
     return Facts(run=replace(a_run().run, outcome="failed", error=problem, steps=(), artifacts=()))
 
 
 def a_hostile_run() -> Facts:
-    """Everything that people write is markup."""
+    """Makes a run in which every text of people is markup."""
     facts = a_run((HOSTILE, "a & b $x_1$", "損傷 «é»"), lanes=3, weeks=2)
     run = replace(facts.run, id=HOSTILE, reasons=(HOSTILE,), warnings=(HOSTILE,), data=HOSTILE)
     thumbnails = (Quarantined("span-00002", f"{HOSTILE}.jpg", "corrupt", HOSTILE, file="thumbnails/01.jpg"),)

@@ -13,7 +13,7 @@ from tests.edgeline.report.runs import a_failed_run, a_run
 
 @pytest.fixture(params=["folder", "store"])
 def root(request, tmp_path):
-    """Yields the place of records: a folder, or an object store."""
+    """Returns a place for records: a folder, or one in an object store."""
     if request.param == "folder":
         return tmp_path / "runs" / "shelf"
     return locate(request.getfixturevalue("bucket") + "/push/runs/shelf")
@@ -29,7 +29,7 @@ def test_records_come_back_oldest_first(root):
 
 
 def test_a_record_of_a_clock_that_was_years_ahead_is_the_newest_until_the_next(root):
-    # One of before the order was noted, then three by clocks that are right, wrong, and right again.
+    # The first has no number; then the clock is right, wrong, and right again.
     for run, number, year in (("old", 0, 2026), ("a", 1, 2026), ("b", 2, 2099), ("c", 3, 2026)):
         facts = a_run(id=run, number=number, started_at=f"{year}-10-02T03:00:00Z")
         archive.write(root / run, facts, "")
@@ -40,14 +40,14 @@ def test_a_record_of_a_clock_that_was_years_ahead_is_the_newest_until_the_next(r
     assert archive.choose_number("first", []) == 1
 
 
-def test_old_records_go_but_those_of_runs_in_use_and_of_runs_that_go_on(root):
-    begun = utc_now()
+def test_old_records_are_removed_but_those_of_runs_in_use_or_going_on(root):
+    now = utc_now()
     for number, (run, outcome) in enumerate(
         (("a", "held"), ("b", "pushed"), ("killed", "running"), ("goes-on", "running"), ("c", "held")),
         start=1,
     ):
-        started = begun if run == "goes-on" else "2026-10-02T03:00:00Z"
-        facts = a_run(id=run, number=number, outcome=outcome, started_at=started)
+        start = now if run == "goes-on" else "2026-10-02T03:00:00Z"
+        facts = a_run(id=run, number=number, outcome=outcome, started_at=start)
         archive.write(root / run, facts, "<p>")
     old = archive.find_old(archive.read_all(root), 1, {"b"})
     assert [folder.name for folder in old] == ["a", "killed"] and min(old.values()) > 1000
@@ -57,11 +57,11 @@ def test_old_records_go_but_those_of_runs_in_use_and_of_runs_that_go_on(root):
     assert sorted(list_folders(root)) == ["b", "c", "goes-on"]
 
 
-def test_where_nothing_was_written_nothing_is_found(root):
+def test_an_empty_place_has_no_records(root):
     assert archive.read_all(root) == [] and archive.read(root / "a") is None
 
 
-def test_a_bucket_that_is_not_there_is_said(s3_server):
+def test_a_missing_bucket_is_reported(s3_server):
     with pytest.raises(EdgelineError, match="the bucket 'nowhere-at-all' does not exist"):
         archive.write(locate("s3://nowhere-at-all/runs/1"), a_run(), "")
     with pytest.raises(EdgelineError, match="the bucket 'nowhere-at-all' does not exist"):
@@ -71,28 +71,28 @@ def test_a_bucket_that_is_not_there_is_said(s3_server):
 def test_a_disk_that_fills_up_leaves_the_page_before_it(tmp_path, monkeypatch):
     archive.write(tmp_path, a_run(), "first")
 
-    def full(source, target):
+    def fail(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="No space"):
         archive.write(tmp_path, a_run(), "second")
     assert (tmp_path / "report.html").read_text() == "first"
 
 
 def test_a_run_is_compared_with_the_newest_one_of_its_model_that_was_made_before_it_and_had_data():
-    def numbered(number, made=None, **changes):
-        made = made or a_run(id=f"run-{number}", **changes)
-        return replace(made, run=replace(made.run, number=number))
+    def make_facts(number, facts=None, **changes):
+        facts = facts or a_run(id=f"run-{number}", **changes)
+        return replace(facts, run=replace(facts.run, number=number))
 
-    def compared(facts, known):
+    def find_compared(facts, known):
         page = archive.make(facts.run, Sources(), known)[1]
         return next((name for name in ("run-1", "run-4") if f"Since run {name}" in page), None)
 
-    older, newest = numbered(1), numbered(4)
-    others = [newest, numbered(3, workload="other"), numbered(2, a_failed_run()), older]
-    assert compared(newest, others) == "run-1"
-    assert compared(numbered(5), others) == "run-4"
-    assert compared(numbered(5, workload="else"), others) is None
-    # It began while the fourth went on, which ends after the fifth.
-    assert compared(newest, [numbered(5), *others]) == "run-1"
+    older, newest = make_facts(1), make_facts(4)
+    others = [newest, make_facts(3, workload="other"), make_facts(2, a_failed_run()), older]
+    assert find_compared(newest, others) == "run-1"
+    assert find_compared(make_facts(5), others) == "run-4"
+    assert find_compared(make_facts(5, workload="else"), others) is None
+    # The fifth run began after the fourth and ended before it.
+    assert find_compared(newest, [make_facts(5), *others]) == "run-1"

@@ -19,19 +19,19 @@ def card() -> str:
     return render_card(a_run(version=None, seconds=None), 4, LABELS, "MIT", "Photos of our own shelves.")
 
 
-def limits(facts: Facts) -> list[str]:
+def get_limits(facts: Facts) -> list[str]:
     return [each.replace("\xa0", " ") for each in list_limits(facts, View(facts, {}).nouns)]
 
 
-def test_a_card_says_who_made_it_what_it_answers_and_on_what_terms(card):
+def test_a_card_names_its_run_labels_licence_and_data(card):
     assert "<h1>Model card: shelf, version 4</h1>" in card
     assert "Made by run 20261005-030000 on 2026-10-05." in card
     assert "ok, misplaced, damaged" in card and "MIT" in card and "Photos of our own shelves." in card
-    unsaid = render_card(Facts(run=a_run().run), 4, LABELS, None, None)
-    assert "not stated (push.licence)" in unsaid and "not stated (push.data_statement)" in unsaid
+    empty = render_card(Facts(run=a_run().run), 4, LABELS, None, None)
+    assert "not stated (push.licence)" in empty and "not stated (push.data_statement)" in empty
 
 
-def test_it_has_data_metrics_files_and_settings_and_loads_nothing(card):
+def test_a_card_has_data_metrics_files_and_settings_and_loads_nothing(card):
     assert sections(card)[:2] == ["use", "limits"] and "<li>Weakest class: " in card
     assert {"data", "metrics", "confusion", "edge", "training", "search", "lineage"} <= {*sections(card)}
     tags = Tags(card)
@@ -44,7 +44,7 @@ def test_no_photo_nor_text_of_the_data_is_on_a_card(card):
     assert "<img" not in card and "data:image" not in card
 
 
-def test_what_people_wrote_is_text():
+def test_markup_in_texts_of_people_is_shown_as_text():
     uncharted = replace(a_hostile_run(), data=None, training=None, reliability=None)
     hostile = render_card(uncharted, 4, (HOSTILE, "ok"), HOSTILE, HOSTILE)
     assert "<script" not in hostile and "&lt;script&gt;" in hostile
@@ -52,10 +52,10 @@ def test_what_people_wrote_is_text():
 
 def test_limits_are_those_that_the_run_measured():
     facts = a_run()
-    found = limits(facts)
-    assert found[0].startswith("It learned from span-00001 to span-00008; nothing is known of photos unlike")
-    assert any(each.startswith("Weakest class: ") and "95 % CI" in each for each in found)
-    assert "A processor" in found[-1] and found[-1].endswith("not of a phone.")
+    limits = get_limits(facts)
+    assert limits[0].startswith("It learned from span-00001 to span-00008; nothing is known of photos unlike")
+    assert any(each.startswith("Weakest class: ") and "95 % CI" in each for each in limits)
+    assert "A processor" in limits[-1] and limits[-1].endswith("not of a phone.")
     evaluation = replace(
         facts.evaluation,
         slices=(
@@ -68,13 +68,13 @@ def test_limits_are_those_that_the_run_measured():
         group="session",
         confusion=None,
     )
-    found = limits(Facts(run=facts.run, evaluation=evaluation))
-    assert found == [
+    limits = get_limits(Facts(run=facts.run, evaluation=evaluation))
+    assert limits == [
         "Weakest class: torn, right on 66.7 % of 15 examples (95 % CI 41.7 % to 84.8 %).",
         "Measured on fewer than 30 examples, by class: torn.",
         "Weakest lane: lane-01, right on 75.0 % of 40 examples (of one session).",
     ]
     matrix = Confusion(("ok", "torn", "wet"), ((80, 5, 0), (5, 10, 0), (0, 0, 0)))
-    found = limits(Facts(run=facts.run, evaluation=replace(evaluation, confusion=matrix)))
-    assert found[-1] == "Not measured, for lack of eval examples: wet."
-    assert limits(Facts(run=facts.run)) == []
+    limits = get_limits(Facts(run=facts.run, evaluation=replace(evaluation, confusion=matrix)))
+    assert limits[-1] == "Not measured, for lack of eval examples: wet."
+    assert get_limits(Facts(run=facts.run)) == []

@@ -15,7 +15,7 @@ def test_settings_get_dotted_names():
     assert flatten(nested) == expected
 
 
-def named(facts: Facts, before: Facts) -> dict[str, tuple[str, str]]:
+def list_changes(facts: Facts, before: Facts) -> dict[str, tuple[str, str]]:
     return {
         c.what: (c.before.replace("\u00a0", " "), c.now.replace("\u00a0", " "))
         for c in find_changes(facts, before)
@@ -23,10 +23,10 @@ def named(facts: Facts, before: Facts) -> dict[str, tuple[str, str]]:
 
 
 def test_a_run_like_the_one_before_changed_nothing():
-    assert named(a_run(), a_run(id="earlier", started_at="2026-09-28T03:00:00Z")) == {}
+    assert list_changes(a_run(), a_run(id="earlier", started_at="2026-09-28T03:00:00Z")) == {}
 
 
-def test_data_settings_code_and_what_came_of_them_are_named():
+def test_changes_of_data_settings_code_and_results_are_named():
     before, now = a_run(weeks=7, version=2, outcome="held"), a_run(weeks=8)
     now = replace(
         now,
@@ -38,7 +38,7 @@ def test_data_settings_code_and_what_came_of_them_are_named():
         ),
         evaluation=replace(now.evaluation, slices=(a_slice("overall", "all", 380, 400),)),
     )
-    assert named(now, before) == {
+    assert list_changes(now, before) == {
         "Newest span": ("span-00007", "span-00008"),
         "Spans in the window": ("7", "8"),
         "Photos quarantined": ("49", "56"),
@@ -55,33 +55,33 @@ def test_files_for_phones_are_compared():
     before, now = a_run(), a_run()
     larger = structs.replace(before.edge.default_measured, size_bytes=1_200_000)
     bigger = structs.replace(before.edge, variants=(Variant("fp16", "model_fp16.tflite", measured=larger),))
-    assert named(now, replace(before, edge=bigger)) == {"Size of fp16": ("1.20 MB", "0.39 MB")}
+    assert list_changes(now, replace(before, edge=bigger)) == {"Size of fp16": ("1.20 MB", "0.39 MB")}
     none = EdgeFiles(None, 400, (Variant("fp16", None, ("It could not be converted: SIGABRT.",)),))
-    assert named(now, replace(before, edge=none)) == {"Default edge file": ("none", "fp16")}
-    assert named(replace(now, edge=none), before) == {"Default edge file": ("fp16", "none")}
+    assert list_changes(now, replace(before, edge=none)) == {"Default edge file": ("none", "fp16")}
+    assert list_changes(replace(now, edge=none), before) == {"Default edge file": ("fp16", "none")}
 
 
 def test_a_canary_changes_nothing_in_production():
     canary = a_run(version=8, settings={"push": {"canary_percent": 10.0}})
     assert canary.evaluation.baseline_version == 2
-    assert "In production" not in named(canary, a_run(version=2))
-    assert "In production" not in named(a_run(version=2), canary)
+    assert "In production" not in list_changes(canary, a_run(version=2))
+    assert "In production" not in list_changes(a_run(version=2), canary)
 
 
 def test_a_first_model_that_was_held_back_left_nothing_in_production():
     held = a_run(outcome="held", version=None, inputs={"production": ""})
-    assert named(a_run(version=1), held)["In production"] == ("nothing", "version 1")
+    assert list_changes(a_run(version=1), held)["In production"] == ("nothing", "version 1")
     killed = a_run(outcome="killed", version=None, inputs={"production": ""})
-    assert named(a_run(version=1), killed)["In production"] == ("unknown", "version 1")
+    assert list_changes(a_run(version=1), killed)["In production"] == ("unknown", "version 1")
 
 
 def test_a_run_without_a_model_is_compared_in_what_it_has():
     before = a_run()
     refused = replace(a_run(weeks=9, outcome="refused"), evaluation=None, edge=None, training=None)
-    assert {"Newest span", "Outcome"} <= set(named(refused, before))
+    assert {"Newest span", "Outcome"} <= set(list_changes(refused, before))
 
 
-def test_what_the_training_came_to_is_compared_at_the_epoch_that_was_kept():
+def test_trainings_are_compared_at_the_epoch_that_was_kept():
     lines = describe(a_run())["Training"]
     assert lines["Epochs"] == "16, kept 12"
     assert (lines["Loss in train"], lines["Loss in eval"]) == (f"{1 / 12:.4f}", f"{1.1 / 12:.4f}")

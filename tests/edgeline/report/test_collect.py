@@ -16,7 +16,7 @@ from edgeline.report.sources import Sources
 
 @pytest.fixture
 def sources(tmp_path):
-    """Ten eval photos, of which four have a twin in train; the model knows these and half of the others."""
+    """Writes ten eval photos, four with a twin in train; the model knows these and half of the others."""
     INGEST.write(tmp_path / "quarantine", Ingest(classes={"ok": 5, "bad": 5}))
     pairs = tuple(Twin(f"span-00001/{n}.jpg", f"span-00001/<{n}>.jpg") for n in range(4))
     TWINS.write(tmp_path / "quarantine", Twins(10, pairs))
@@ -27,7 +27,7 @@ def sources(tmp_path):
     return Sources(quarantine=tmp_path / "quarantine", edge_verdict=tmp_path / "edge")
 
 
-def test_accuracy_is_told_with_and_without_what_has_a_near_twin_in_train(sources):
+def test_accuracy_is_shown_with_and_without_near_twins_in_train(sources):
     facts = collect(sources, Run(id="1", workload="shelf"))
     assert (facts.twins.accuracy, facts.twins.without) == (0.7, 0.5)
     page = render_run(facts, {}, None)
@@ -35,7 +35,7 @@ def test_accuracy_is_told_with_and_without_what_has_a_near_twin_in_train(sources
     assert "span-00001/0.jpg (like span-00001/&lt;0&gt;.jpg)" in page
 
 
-def test_what_is_of_a_sample_says_so(sources):
+def test_figures_of_a_sample_say_so(sources):
     TWINS.write(sources.quarantine, replace(TWINS.read(sources.quarantine), there=48_211))
     span = Span("span-00001", 1, rows=60_000, rejected={"corrupt": 48_211, "oversized": 2})
     INGEST.write(sources.quarantine, Ingest(classes={"ok": 5, "bad": 5}, spans=(span,)))
@@ -69,7 +69,7 @@ def test_a_run_without_near_twins_says_nothing_of_them(sources):
     assert facts.twins is None and "twin" not in render_run(facts, {}, None)
 
 
-def test_a_run_that_was_refused_tells_how_many_there_are(sources):
+def test_a_refused_run_counts_its_near_twins(sources):
     (sources.edge_verdict / PREDICTIONS.name).unlink()
     page = render_run(collect(sources, Run(id="1", workload="shelf", outcome="refused")), {}, None)
     assert "4 of 10 eval photos have a near twin in train" in page and "without a near twin" not in page

@@ -8,7 +8,7 @@ from edgeline.report.words import UNKNOWN
 from tests.edgeline.report.runs import a_failed_run, a_run, a_slice
 
 
-def beside(first, second) -> Comparison:
+def compare(first, second) -> Comparison:
     return Comparison(first, second, pair_slices(first, second))
 
 
@@ -46,7 +46,7 @@ def test_distances_of_two_measures_of_drift_are_not_put_side_by_side():
     brightness, *others = first.data.features
     changed = replace(brightness, distance=0.3, measure="infinity_norm")
     second = replace(first, data=replace(first.data, features=(changed, *others)))
-    lines = {line.what: (line.before, line.now) for line in beside(first, second).sections["Drift"]}
+    lines = {line.what: (line.before, line.now) for line in compare(first, second).sections["Drift"]}
     assert lines["brightness, jensen_shannon_divergence"] == ("0.200, at most 0.120", UNKNOWN)
     assert lines["brightness, infinity_norm"] == (UNKNOWN, "0.300, at most 0.120")
     assert lines["lane_id, infinity_norm"] == ("0.020, at most 0.100",) * 2
@@ -55,7 +55,7 @@ def test_distances_of_two_measures_of_drift_are_not_put_side_by_side():
 def test_settings_alike_are_left_out_and_counts_alike_are_shown():
     first = a_run()
     second = replace(first, run=replace(first.run, settings={"trainer": {"epochs": 3}, "seed": 20}))
-    sections = beside(first, second).sections
+    sections = compare(first, second).sections
     assert [(line.what, line.before, line.now) for line in sections["Settings"]] == [
         ("trainer.epochs", "16", "3")
     ]
@@ -63,24 +63,24 @@ def test_settings_alike_are_left_out_and_counts_alike_are_shown():
     assert "Libraries" not in sections and "Schema" not in sections
 
 
-def test_what_only_one_run_has_is_not_known_of_the_other():
-    sections = beside(a_run(), a_failed_run()).sections
+def test_figures_that_only_one_run_has_are_unknown_of_the_other():
+    sections = compare(a_run(), a_failed_run()).sections
     assert {line.now for line in sections["Edge files"]} == {UNKNOWN}
     assert ("ExampleGen", "cached", UNKNOWN) in [(it.what, it.before, it.now) for it in sections["Time"]]
-    assert beside(a_run(), a_failed_run()).sentence == "At least one of the runs has no model to compare."
+    assert compare(a_run(), a_failed_run()).sentence == "At least one of the runs has no model to compare."
 
 
-def test_data_that_a_run_did_not_get_to_is_not_0():
+def test_data_of_a_run_that_did_not_read_any_is_unknown_and_not_0():
     with_data = a_run()
     for pair in ((with_data, replace(with_data, data=None)), (replace(with_data, data=None), with_data)):
-        lines = beside(*pair).sections["Data"]
+        lines = compare(*pair).sections["Data"]
         assert {UNKNOWN in (line.before, line.now) for line in lines} == {True}
 
 
 def test_the_page_has_both_runs_their_reasons_and_verdicts():
     held = a_run(id="held-one", outcome="held", reasons=("Worse than production.",))
     lower = replace(held.evaluation, slices=(a_slice("overall", "all", 300, 400),))
-    page = render_diff(beside(a_run(), replace(held, evaluation=lower)), ["a/report.html", None])
+    page = render_diff(compare(a_run(), replace(held, evaluation=lower)), ["a/report.html", None])
     assert 'href="a/report.html"' in page and "held-one" in page and "Worse than production." in page
     assert "The second run&#39;s model is worse: \u221217.5 points of accuracy" in page
     assert re.search("<th>all</th><td>\u221217.5</td>.*?worse</span>.*?92.5.%.*?75.0.%", page)

@@ -1,4 +1,4 @@
-"""The loss of production by waiting is measured on newest spans that it had not seen."""
+"""The cost of waiting, measured on newest spans that production was not trained on."""
 
 import pytest
 from msgspec.structs import replace
@@ -12,8 +12,8 @@ from edgeline.report.timelines import Row
 def row(span, outcome="pushed", version=None, baseline=None, before=None, after=0.95):
     newest = Slice("span", str(span), 60, after, before=before) if baseline else None
     version = version if outcome == "pushed" else None
-    known = {"version": version, "newest_span": span, "newest": newest, "baseline": baseline}
-    return Row(f"r{span}", None, outcome, f"2026-01-{span:02d}T03:00:00Z", 0.95, **known)
+    fields = {"version": version, "newest_span": span, "newest": newest, "baseline": baseline}
+    return Row(f"r{span}", None, outcome, f"2026-01-{span:02d}T03:00:00Z", 0.95, **fields)
 
 
 HISTORY = [
@@ -39,7 +39,7 @@ def test_a_version_whose_data_are_not_known_has_no_age():
     assert [(each.version, each.weeks) for each in aged] == []
 
 
-def test_what_a_week_costs_is_said_with_its_interval():
+def test_the_cost_of_a_week_is_described_with_its_interval():
     aged = find_aged(HISTORY)
     assert aged[-1].cost == pytest.approx(0.05)
     assert describe_cost(aged) == (
@@ -48,7 +48,7 @@ def test_what_a_week_costs_is_said_with_its_interval():
     assert "not known before 3 runs; there are 2" in describe_cost(aged[:2])
 
 
-def test_the_page_of_all_runs_draws_it_where_there_is_something_to_draw():
+def test_the_page_of_all_runs_draws_the_age_if_there_is_any():
     page = render_index("shelf", HISTORY)
     assert "<h2>Age</h2>" in page and "production after 5 weeks: 90.0% in 1 run<" in page
     assert "<h2>Age</h2>" not in render_index("shelf", HISTORY[:1])

@@ -1,4 +1,4 @@
-"""The pages in a real browser without a network: nothing is asked for, complains, or spills over."""
+"""The pages in a real browser without a network: they load nothing, log nothing, and fit."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from edgeline.report.sources import Sources
 from edgeline.report.step_pages import render_page
 from edgeline.report.timelines import make_row
 from tests.edgeline.report.runs import a_failed_run, a_hostile_run, a_run, pictures
-from tests.edgeline.report.test_compare import beside
+from tests.edgeline.report.test_compare import compare
 from tests.edgeline.report.test_decay import HISTORY
 from tests.edgeline.report.test_index import weeks
 
@@ -37,36 +37,36 @@ CUT_OFF = """
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
-    """Files with a page each."""
+    """Writes a file for each page."""
     folder = tmp_path_factory.mktemp("pages")
     many = tuple(f"a class with a name that is long {n}" for n in range(12))
-    made = {
+    texts = {
         "run": render_run(a_run(), pictures(), a_run(id="20260928-030000", weeks=7)),
         "wide": render_run(a_run(many, weeks=26), pictures(), None),
         "hostile": render_run(a_hostile_run(), pictures(), a_hostile_run()),
         "failed": render_run(a_failed_run(), {}, None),
         "index": render_index("shelf", [*weeks(60), make_row(a_failed_run(), None)]),
         "aged": render_index("shelf", [*HISTORY, make_row(a_run(("x" * 60, "ok")), None)]),
-        "diff": render_diff(beside(a_run(many), a_hostile_run()), [None, None]),
+        "diff": render_diff(compare(a_run(many), a_hostile_run()), [None, None]),
     }
-    for name, page in made.items():
+    for name, page in texts.items():
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
-    return {name: folder / f"{name}.html" for name in made}
+    return {name: folder / f"{name}.html" for name in texts}
 
 
-class Opened:
-    """A page in a context of its own, its messages and its requests."""
+class Tab:
+    """A page in a context of its own, with its messages and requests."""
 
     def __init__(self, browser, path, width=DESK, scheme="light"):
         self.context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         self.context.set_offline(True)
         self.page = self.context.new_page()
         self.messages: list[str] = []
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.page.on("console", lambda message: self.messages.append(message.text))
         self.page.on("pageerror", lambda error: self.messages.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.messages.append(dialog.message), dialog.dismiss()))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(path.as_uri())
 
     def __enter__(self):
@@ -75,66 +75,66 @@ class Opened:
     def __exit__(self, *_):
         self.context.close()
 
-    def color(self, selector, what="color"):
-        return self.page.eval_on_selector(selector, f"e => getComputedStyle(e).{what}")
+    def color(self, selector, name="color"):
+        return self.page.eval_on_selector(selector, f"e => getComputedStyle(e).{name}")
 
 
 @pytest.mark.parametrize("name", ["run", "wide", "hostile", "failed", "index", "aged", "diff"])
-def test_a_page_is_silent_asks_for_nothing_and_fits_a_phone_and_a_desk(browser, pages, name):
-    with Opened(browser, pages[name], PHONE) as opened:
-        outside = [url for url in opened.asked if not url.startswith("data:")]
+def test_a_page_logs_nothing_loads_nothing_and_fits_a_phone_and_a_desk(browser, pages, name):
+    with Tab(browser, pages[name], PHONE) as tab:
+        outside = [url for url in tab.requests if not url.startswith("data:")]
         assert outside == [pages[name].as_uri()]
-        assert opened.messages == []
-        assert opened.page.evaluate("document.documentElement.scrollWidth") == PHONE
+        assert tab.messages == []
+        assert tab.page.evaluate("document.documentElement.scrollWidth") == PHONE
         # Text of the charts too stays readable: 11 pixels on a desk, and at least 9 here.
-        sizes = opened.page.evaluate(
+        sizes = tab.page.evaluate(
             "[...document.querySelectorAll('svg.chart')].filter(s => s.clientWidth)"
             ".map(s => 11 * s.clientWidth / s.viewBox.baseVal.width)"
         )
         assert all(size > 9 for size in sizes)
-        assert opened.page.evaluate(CUT_OFF) == []
+        assert tab.page.evaluate(CUT_OFF) == []
         # On a desk each table is shown whole, but those with a column for each of many weeks or classes.
-        opened.page.set_viewport_size({"width": DESK, "height": 800})
-        assert name == "wide" or opened.page.evaluate(SPILLING) == []
+        tab.page.set_viewport_size({"width": DESK, "height": 800})
+        assert name == "wide" or tab.page.evaluate(SPILLING) == []
 
 
 def test_two_runs_are_chosen_and_compared_without_a_server(browser, pages):
-    with Opened(browser, pages["index"], PHONE) as opened:
-        first, second = opened.page.locator("#compare select").all()
+    with Tab(browser, pages["index"], PHONE) as tab:
+        first, second = tab.page.locator("#compare select").all()
         # The newest is the run that failed.
         assert "failed" in second.inner_text().splitlines()[0]
         first.select_option(index=2)
         second.select_option(index=5)
-        rows = [row.split("\t") for row in opened.page.inner_text("#compare table").splitlines()]
+        rows = [row.split("\t") for row in tab.page.inner_text("#compare table").splitlines()]
         assert ["Outcome", "pushed", "data refused"] in rows
         second.select_option(index=6)
-        assert "within noise" in opened.page.inner_text("#compare table")
-        assert opened.page.evaluate("document.documentElement.scrollWidth") == PHONE
-        assert opened.messages == []
+        assert "within noise" in tab.page.inner_text("#compare table")
+        assert tab.page.evaluate("document.documentElement.scrollWidth") == PHONE
+        assert tab.messages == []
 
 
 @pytest.mark.parametrize("name", ["run", "wide"])
 def test_the_report_fits_the_panel_of_a_cluster_s_ui_and_its_links_stay_in_it(browser, pages, tmp_path, name):
-    """The UI of Kubeflow Pipelines hands its text to a frame that may run scripts alone."""
+    """The UI of Kubeflow Pipelines shows it as text in a frame that may only run scripts."""
     (tmp_path / "report.html").write_text(pages[name].read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "facts.json").write_bytes(encode(a_run()))
     frame = '<iframe src="about:blank" sandbox="allow-scripts" width="480" height="600"></iframe>'
-    with Opened(browser, pages[name]) as opened:
-        opened.page.route(
+    with Tab(browser, pages[name]) as tab:
+        tab.page.route(
             "http://ui/**",
             lambda route: route.fulfill(body=f"<!DOCTYPE html>{frame}", content_type="text/html"),
         )
-        opened.page.goto("http://ui/#/runs/details/1")
-        shown = render_page("RunReport", Sources(report=tmp_path))
-        opened.page.eval_on_selector("iframe", "(frame, shown) => { frame.srcdoc = shown }", shown)
-        panel = opened.page.frames[1]
+        tab.page.goto("http://ui/#/runs/details/1")
+        html = render_page("RunReport", Sources(report=tmp_path))
+        tab.page.eval_on_selector("iframe", "(frame, html) => { frame.srcdoc = html }", html)
+        panel = tab.page.frames[1]
         panel.click("nav a[href='#metrics']")
         panel.wait_for_function(
             "Math.abs(document.querySelector('#metrics').getBoundingClientRect().top) < 40"
         )
         assert panel.evaluate("document.documentElement.scrollWidth <= innerWidth")
         spilling = panel.evaluate(SPILLING)
-        # Those have a column for each week or setting; else a long name of a class may be what does not fit.
+        # These have a column for each week or setting; on the wide page long names may not fit either.
         assert name == "wide" or set(spilling) <= {"quarantine", "search"}
 
 
@@ -144,44 +144,44 @@ def luminance(color: str) -> float:
 
 
 def test_each_theme_has_its_colours_in_charts_too(browser, pages):
-    seen = {}
+    levels = {}
     for scheme in ("light", "dark"):
-        with Opened(browser, pages["run"], scheme=scheme) as opened:
-            behind = opened.color("section", "backgroundColor")
-            text = opened.color("section h2")
-            chart = opened.color("svg.chart text", "fill")
+        with Tab(browser, pages["run"], scheme=scheme) as tab:
+            behind = tab.color("section", "backgroundColor")
+            text = tab.color("section h2")
+            chart = tab.color("svg.chart text", "fill")
             assert abs(luminance(text) - luminance(behind)) > 0.6
             assert abs(luminance(chart) - luminance(behind)) > 0.25
-            seen[scheme] = luminance(behind)
-    assert seen["light"] > 0.9 and seen["dark"] < 0.2
+            levels[scheme] = luminance(behind)
+    assert levels["light"] > 0.9 and levels["dark"] < 0.2
 
 
 def test_it_prints_in_light_colours_with_every_row(browser, pages, tmp_path):
-    with Opened(browser, pages["run"], scheme="dark") as opened:
-        opened.page.emulate_media(media="print", color_scheme="dark")
-        assert luminance(opened.color("section", "backgroundColor")) > 0.9
-        cut = opened.page.evaluate(
+    with Tab(browser, pages["run"], scheme="dark") as tab:
+        tab.page.emulate_media(media="print", color_scheme="dark")
+        assert luminance(tab.color("section", "backgroundColor")) > 0.9
+        cut = tab.page.evaluate(
             "[...document.querySelectorAll('.scroll')]"
             ".filter(box => box.scrollHeight > box.clientHeight + 1).length"
         )
         assert cut == 0
         # The width of an A4 page between its margins.
-        opened.page.set_viewport_size({"width": 718, "height": 1000})
-        assert opened.page.evaluate("document.documentElement.scrollWidth") == 718
+        tab.page.set_viewport_size({"width": 718, "height": 1000})
+        assert tab.page.evaluate("document.documentElement.scrollWidth") == 718
         paper = tmp_path / "report.pdf"
-        opened.page.pdf(path=str(paper), format="A4")
+        tab.page.pdf(path=str(paper), format="A4")
         assert paper.read_bytes().startswith(b"%PDF") and paper.stat().st_size > 20_000
 
 
 def test_every_picture_is_shown(browser, pages):
-    with Opened(browser, pages["run"]) as opened:
-        widths = opened.page.evaluate("[...document.images].map(image => image.naturalWidth)")
+    with Tab(browser, pages["run"]) as tab:
+        widths = tab.page.evaluate("[...document.images].map(image => image.naturalWidth)")
         assert len(widths) == 36 and set(widths) == {96}
 
 
-def test_markup_in_a_label_is_read_as_it_was_written(browser, pages):
-    with Opened(browser, pages["hostile"]) as opened:
-        assert opened.page.locator("main script, main img:not([src^='data:'])").count() == 0
-        assert "<script>alert(1)</script>" in opened.page.inner_text("#metrics")
+def test_markup_in_a_label_is_shown_as_it_was_written(browser, pages):
+    with Tab(browser, pages["hostile"]) as tab:
+        assert tab.page.locator("main script, main img:not([src^='data:'])").count() == 0
+        assert "<script>alert(1)</script>" in tab.page.inner_text("#metrics")
         # In a chart as in a table.
-        assert "<script>alert(" in "".join(opened.page.locator("#features svg text").all_text_contents())
+        assert "<script>alert(" in "".join(tab.page.locator("#features svg text").all_text_contents())

@@ -1,4 +1,4 @@
-"""The HTML of a run. How it looks in a browser is `test_in_chromium.py`'s."""
+"""The HTML of a run; `test_in_chromium.py` tests it in a browser."""
 
 import json
 import math
@@ -30,7 +30,7 @@ from tests.edgeline.report.runs import HOSTILE, a_failed_run, a_hostile_run, a_r
 
 
 class Tags(HTMLParser):
-    """The tags of a page, its ids and whatever it would load."""
+    """The tags of a page, its ids and all that it would load."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -55,8 +55,8 @@ def sections(page: str) -> list[str]:
     return re.findall(r'<section id="([^"]+)">', page)
 
 
-def uncharted() -> Facts:
-    """A run whose page has but one of the charts, which are what takes the time."""
+def plain_run() -> Facts:
+    """Makes a run whose page has only one chart, since charts take most of the time."""
     facts = a_run()
     return replace(facts, training=None, reliability=None, data=replace(facts.data, features=()))
 
@@ -66,7 +66,7 @@ def page() -> str:
     return render_run(a_run(), pictures(), a_run(id="20260928-030000", weeks=7))
 
 
-def test_what_phones_answered_is_a_table_by_version_and_one_by_each_kind_of_slice(page):
+def test_answers_of_phones_are_a_table_by_version_and_one_by_each_kind_of_slice(page):
     text = page[page.index('<section id="served">') :]
     text = text[: text.index("</section>")]
     assert re.findall("<h3>By (.+?)</h3>", text) == ["class", "lane", "variant", "device", "week"]
@@ -80,7 +80,7 @@ def test_what_phones_answered_is_a_table_by_version_and_one_by_each_kind_of_slic
 
 def test_an_accuracy_on_eval_below_that_of_phones_is_on_the_scale():
     pushed = {2: PushedVersion("2026-09-28T03:00:00Z", {"overall": {"all": 0.2}})}
-    page = render_run(replace(uncharted(), pushed=pushed), {}, None)
+    page = render_run(replace(plain_run(), pushed=pushed), {}, None)
     assert "--before: 0.0%" in page and "--before: -" not in page
 
 
@@ -109,7 +109,7 @@ def test_the_page_holds_all_that_it_shows(page):
     assert all(load.startswith("data:") for load in tags.loads)
     assert tags.tags.count("img") == 24 + 12
     assert len(tags.ids) > 50 and len(set(tags.ids)) == len(tags.ids)
-    # The URLs of style.css and of the charts.
+    # Neither style.css nor the charts load anything.
     assert not re.search(r"url\((?!#)|@import", page)
 
 
@@ -119,10 +119,10 @@ def test_a_class_whose_name_is_a_colour_keeps_its_name_in_charts_which_are_the_s
     assert render_svg("t", "", lambda axes: axes.set_xlabel("#000001")) == chart
 
 
-def test_charts_are_well_formed_and_know_no_colour_of_their_own(page):
-    drawn = re.findall(r"<svg class=.chart.*?</svg>", page, flags=re.DOTALL)
-    assert len(drawn) == 1 + 3 + 2 + 1
-    for svg in drawn:
+def test_charts_are_well_formed_and_have_only_colours_of_the_theme(page):
+    svgs = re.findall(r"<svg class=.chart.*?</svg>", page, flags=re.DOTALL)
+    assert len(svgs) == 1 + 3 + 2 + 1
+    for svg in svgs:
         xml.dom.minidom.parseString(
             svg.replace("<svg ", '<svg xmlns:xlink="http://www.w3.org/1999/xlink" ', 1)
         )
@@ -141,40 +141,38 @@ def test_markup_in_labels_names_and_reasons_stays_text():
 
 def test_settings_that_differ_from_those_of_the_workload_come_first():
     settings = {"seed": 20, "trainer": {"flip": True, "epochs": 3}}
-    facts = uncharted()
+    facts = plain_run()
     facts = replace(facts, run=replace(facts.run, settings=settings, changed=("trainer.epochs",), tuned={}))
     assert list(facts.run.used_settings) == ["trainer.epochs", "seed", "trainer.flip"]
     assert "Changed from the workload's: trainer.epochs." in render_run(facts, {}, None)
 
 
 def test_a_quote_ends_no_attribute_of_any_page(tmp_path):
-    quoted = "\"'><img src=x onerror=alert(1)>"
-    facts = a_run((quoted, f"b{quoted}"), lanes=2, weeks=2, id=quoted)
-    feature = Feature(quoted, Distribution(values=((quoted, 1.0),)))
-    steps = (Step(quoted, quoted, 1.0),)
-    mistake = structs.replace(facts.mistakes[0], label=quoted, predicted=quoted, slices={quoted: quoted})
+    quote = "\"'><img src=x onerror=alert(1)>"
+    facts = a_run((quote, f"b{quote}"), lanes=2, weeks=2, id=quote)
+    feature = Feature(quote, Distribution(values=((quote, 1.0),)))
+    steps = (Step(quote, quote, 1.0),)
+    mistake = structs.replace(facts.mistakes[0], label=quote, predicted=quote, slices={quote: quote})
     facts = replace(
         facts,
-        run=replace(facts.run, steps=steps, libraries={quoted: quoted}, settings={quoted: quoted}),
-        data=replace(facts.data, features=(feature,), thumbnails=(Quarantined(*[quoted] * 6),)),
+        run=replace(facts.run, steps=steps, libraries={quote: quote}, settings={quote: quote}),
+        data=replace(facts.data, features=(feature,), thumbnails=(Quarantined(*[quote] * 6),)),
         mistakes=(mistake,),
-        gates=(Verdict(quoted, quoted, (quoted,)),),
+        gates=(Verdict(quote, quote, (quote,)),),
         training=None,
         reliability=None,
     )
-    (tmp_path / "verdict.json").write_text(
-        json.dumps({"gate": "data", "result": "fail", "reasons": [quoted]})
-    )
+    (tmp_path / "verdict.json").write_text(json.dumps({"gate": "data", "result": "fail", "reasons": [quote]}))
     pages = [
-        render_run(facts, {quoted: b"jpeg"}, facts),
-        render_index(quoted, [make_row(facts, f"file:///{quoted}"), make_row(facts, None)]),
-        render_diff(Comparison(facts, facts, pair_slices(facts, facts)), [f"file:///{quoted}", None]),
+        render_run(facts, {quote: b"jpeg"}, facts),
+        render_index(quote, [make_row(facts, f"file:///{quote}"), make_row(facts, None)]),
+        render_diff(Comparison(facts, facts, pair_slices(facts, facts)), [f"file:///{quote}", None]),
         render_page("DataValidator", Sources(data_verdict=tmp_path)),
     ]
     for page in pages:
         tags = Tags(page)
         assert "&lt;img" in page and not tags.handlers
-        assert set(tags.loads) <= {f"file:///{quoted}", *(load for load in tags.loads if load[:5] == "data:")}
+        assert set(tags.loads) <= {f"file:///{quote}", *(load for load in tags.loads if load[:5] == "data:")}
 
 
 def test_a_run_that_failed_before_its_first_step_says_so_in_three_parts():
@@ -187,11 +185,11 @@ def test_a_run_that_failed_before_its_first_step_says_so_in_three_parts():
 
 @pytest.mark.parametrize("part", ["data", "evaluation", "edge"])
 def test_any_part_may_be_missing(part):
-    facts = uncharted()
+    facts = plain_run()
     whole = View(facts, {}).sections
     page = render_run(replace(facts, **{part: None}), {}, None)
-    shown = sections(page)
-    assert shown and set(shown) < set(whole)
+    names = sections(page)
+    assert names and set(names) < set(whole)
     assert "Missing, because files are gone or cannot be read: " in page
 
 
@@ -201,7 +199,7 @@ def test_a_window_without_a_photo_has_a_page():
         classes={"ok": 0},
         spans=(replace(a_run().data.spans[0], rows=0, accepted=0, classes={}, rejected={}),),
     )
-    assert "0 photos in train" in render_run(replace(uncharted(), data=empty), {}, None)
+    assert "0 photos in train" in render_run(replace(plain_run(), data=empty), {}, None)
 
 
 def test_figures_that_are_no_numbers_are_dashes():
@@ -242,8 +240,8 @@ def test_a_whole_run_has_its_figures(page, text):
 
 def test_a_held_run_says_what_to_do_next_and_one_without_mistakes_or_the_kept_epoch_says_so():
     training = a_run().training
-    lost = replace(training, epochs=training.epochs[:8])
-    facts = replace(uncharted(), run=a_run(outcome="held").run, training=lost, mistakes=())
+    short = replace(training, epochs=training.epochs[:8])
+    facts = replace(plain_run(), run=a_run(outcome="held").run, training=short, mistakes=())
     page = render_run(replace(facts, edge=structs.replace(facts.edge, eval_examples=100)), {}, None)
     assert "the weights of epoch 12 kept," in page
     assert "no mistake on the eval photos that files were measured on (a sample of 400)." in page
@@ -252,7 +250,7 @@ def test_a_held_run_says_what_to_do_next_and_one_without_mistakes_or_the_kept_ep
 
 
 def test_the_lineage_has_no_span_that_was_left_out():
-    facts = uncharted()
+    facts = plain_run()
     spans = facts.data.spans
     window = replace(facts.data, spans=(spans[0], *spans[3:]))
     page = render_run(replace(facts, data=window), {}, None)
@@ -260,31 +258,31 @@ def test_the_lineage_has_no_span_that_was_left_out():
 
 
 def test_figures_have_their_number_of_groups_and_those_out_of_fold_stand_first():
-    facts = uncharted()
+    facts = plain_run()
     overall = Slice("overall", "all", 4780, 0.92, 0.55, 0.99, groups=4)
-    judged = Slice("overall", "all", 28_000, 0.784, 0.71, 0.84, groups=34)
+    by_folds = Slice("overall", "all", 28_000, 0.784, 0.71, 0.84, groups=34)
     worst = Slice("experiment", "e-17", 900, 0.41, 0.38, 0.44)
-    evaluation = Evaluation((overall, worst), None, None, "experiment", (judged, worst))
+    evaluation = Evaluation((overall, worst), None, None, "experiment", (by_folds, worst))
     before = render_run(replace(facts, evaluation=replace(evaluation, out_of_fold=())), {}, None)
     assert "55.0\u00a0% to 99.0\u00a0%, 4 experiments" in before and "<h3>Out of fold</h3>" not in before
     assert ": accuracy 92.0\u00a0% on 4,780 eval photos of 4 experiments." in before
-    shown = render_run(replace(facts, evaluation=evaluation), {}, None)
-    assert "Out-of-fold accuracy" in shown and "71.0\u00a0% to 84.0\u00a0%, 34 experiments" in shown
-    named = replace(evaluation, out_of_fold=(), group="kind of shop")
-    assert ", 4 kind of shops</dd>" in render_run(replace(facts, evaluation=named), {}, None)
-    assert ": accuracy 78.4\u00a0% on 28,000 out-of-fold photos of 34 experiments." in shown
-    assert shown.index("<h3>Out of fold</h3>") < shown.index("<h3>Eval split, by the model itself</h3>")
-    assert shown.count("<h3>By experiment, worst first</h3>") == shown.count("e-17") == 2
-    assert "<th>Recall</th>" not in shown
+    page = render_run(replace(facts, evaluation=evaluation), {}, None)
+    assert "Out-of-fold accuracy" in page and "71.0\u00a0% to 84.0\u00a0%, 34 experiments" in page
+    other = replace(evaluation, out_of_fold=(), group="kind of shop")
+    assert ", 4 kind of shops</dd>" in render_run(replace(facts, evaluation=other), {}, None)
+    assert ": accuracy 78.4\u00a0% on 28,000 out-of-fold photos of 34 experiments." in page
+    assert page.index("<h3>Out of fold</h3>") < page.index("<h3>Eval split, by the model itself</h3>")
+    assert page.count("<h3>By experiment, worst first</h3>") == page.count("e-17") == 2
+    assert "<th>Recall</th>" not in page
     classes = [
         replace(worst, kind="class", name=name, accuracy=share) for name, share in (("a", 0.1), ("b", 0.3))
     ]
-    split = replace(evaluation, slices=(overall, classes[0]), out_of_fold=(judged, classes[1]))
+    split = replace(evaluation, slices=(overall, classes[0]), out_of_fold=(by_folds, classes[1]))
     figures = {each.name: each.note for each in View(replace(facts, evaluation=split), {}).figures}
-    assert figures["Weakest class"] == "b"  # of the figures that the gate judges, as the accuracy beside it
-    trained = render_run(replace(facts, training=a_run().training, evaluation=evaluation), {}, None)
-    assert "measured on experiments that it" in trained and "<th>Experiments</th>" in trained
-    assert "<td>4,780</td><td>4</td><td>92.0\u00a0%</td>" in shown
+    assert figures["Weakest class"] == "b"  # out of fold, as the accuracy beside it
+    html = render_run(replace(facts, training=a_run().training, evaluation=evaluation), {}, None)
+    assert "measured on experiments that it" in html and "<th>Experiments</th>" in html
+    assert "<td>4,780</td><td>4</td><td>92.0\u00a0%</td>" in page
 
 
 @pytest.mark.e2e
@@ -293,8 +291,8 @@ def test_forty_classes_and_forty_lanes_stay_a_small_page():
     assert len(render_run(facts, pictures(), None)) < 1_500_000
 
 
-def test_of_hundreds_of_classes_those_with_the_most_mistakes_are_on_the_page():
-    facts = uncharted()
+def test_only_the_classes_with_the_most_mistakes_of_hundreds_are_on_the_page():
+    facts = plain_run()
     labels = tuple(f"class-{n}" for n in range(300))
     rows = tuple(tuple(9 * (row == column) for column in range(300)) for row in range(299))
     confusion = Confusion(labels, (*rows, (3, *(0 for _ in range(299)))))
@@ -309,9 +307,9 @@ def test_a_training_that_resumed_or_never_improved_is_drawn():
     assert charts.draw_training("t", nothing, "loss", None).startswith("<svg")
 
 
-def test_a_page_without_pictures_has_their_texts_and_leads_to_what_it_was_given(page):
+def test_a_page_without_pictures_has_their_texts_and_the_links_that_it_gets(page):
     uri = a_run().run.artifacts[0].uri
-    bare = render_run(uncharted(), {}, None, {"All runs": "../index-shelf.html", uri: "../a"})
+    bare = render_run(plain_run(), {}, None, {"All runs": "../index-shelf.html", uri: "../a"})
 
     assert "<img" not in bare and "It is a copy of 1.jpg." in bare
     assert set(re.findall(r'href="([^#"][^"]*)"', bare)) == {"data:,", "../index-shelf.html", "../a"}
@@ -324,7 +322,7 @@ def test_the_terms_of_the_sections_that_a_page_has_are_explained_at_its_end(page
     assert not re.findall(r"<dt>(Near twin|Calibration)</dt>", render_run(a_failed_run(), {}, None))
 
 
-def test_a_drawn_thing_has_its_value_as_a_text_of_its_own(page):
+def test_each_mark_of_a_chart_has_its_value_as_a_title(page):
     titles = re.findall(r"<g><title>(.*?)</title>", page)
     assert any(re.fullmatch(r"span-00008: [\d,]+ quarantined", title) for title in titles)
     assert any(re.match(r"epoch 1, eval: accuracy [\d.]+%", title) for title in titles)

@@ -11,15 +11,15 @@ from edgeline.report.facts import Distribution, Feature
 from edgeline.report.statistics import find_differences, read_features
 
 
-def dataset(made, name, lanes, brightness):
-    """Statistics of one slice, as StatisticsGen writes them."""
-    found = made.datasets.add(name=name)
-    text = found.features.add(type=statistics_pb2.FeatureNameStatistics.STRING)
+def add_dataset(statistics, name, lanes, brightness):
+    """Adds the statistics of one slice, as StatisticsGen writes them."""
+    dataset = statistics.datasets.add(name=name)
+    text = dataset.features.add(type=statistics_pb2.FeatureNameStatistics.STRING)
     text.path.step.append("lane_id")
     for lane, count in lanes.items():
         text.string_stats.rank_histogram.buckets.add(label=lane, sample_count=count)
     text.string_stats.common_stats.num_non_missing = sum(lanes.values())
-    number = found.features.add(type=statistics_pb2.FeatureNameStatistics.FLOAT)
+    number = dataset.features.add(type=statistics_pb2.FeatureNameStatistics.FLOAT)
     number.path.step.append("brightness")
     number.num_stats.mean, number.num_stats.std_dev = brightness
     number.num_stats.common_stats.num_non_missing = sum(lanes.values())
@@ -27,17 +27,17 @@ def dataset(made, name, lanes, brightness):
     for low, count in ((0, 30), (10, 10)):
         histogram.buckets.add(low_value=low, high_value=low + 10, sample_count=count)
     number.num_stats.histograms.add().buckets.add(low_value=0, high_value=99, sample_count=40)
-    found.features.add().path.step.append("photo_id")
+    dataset.features.add().path.step.append("photo_id")
 
 
 @pytest.fixture
 def statistics(tmp_path):
-    made = statistics_pb2.DatasetFeatureStatisticsList()
-    dataset(made, "All Examples", {"a": 40}, (100.0, 9.0))
-    dataset(made, "newest_span_1", {"a": 30, "b": 10}, (80.0, 12.0))
-    dataset(made, "newest_span_0", {"b": 10}, (float("nan"), 9.0))
+    message = statistics_pb2.DatasetFeatureStatisticsList()
+    add_dataset(message, "All Examples", {"a": 40}, (100.0, 9.0))
+    add_dataset(message, "newest_span_1", {"a": 30, "b": 10}, (80.0, 12.0))
+    add_dataset(message, "newest_span_0", {"b": 10}, (float("nan"), 9.0))
     (tmp_path / "Split-train").mkdir()
-    (tmp_path / "Split-train" / "FeatureStats.pb").write_bytes(made.SerializeToString())
+    (tmp_path / "Split-train" / "FeatureStats.pb").write_bytes(message.SerializeToString())
     return tmp_path
 
 
@@ -99,7 +99,7 @@ feature { name: "speed" type: INT }
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> dict[str, Difference]:
+def diff(tmp_path: Path) -> dict[str, Difference]:
     for name, text in (("curated", CURATED), ("inferred", INFERRED)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "schema.pbtxt").write_text(text)
@@ -109,40 +109,40 @@ def found(tmp_path: Path) -> dict[str, Difference]:
     heat.num_stats.common_stats.num_non_missing = 9
     (tmp_path / "statistics" / "Split-train").mkdir(parents=True)
     (tmp_path / "statistics" / "Split-train" / "FeatureStats.pb").write_bytes(statistics.SerializeToString())
-    made = find_differences(tmp_path / "curated", tmp_path / "inferred", tmp_path / "statistics")
-    return {item.feature: item for item in made}
+    differences = find_differences(tmp_path / "curated", tmp_path / "inferred", tmp_path / "statistics")
+    return {item.feature: item for item in differences}
 
 
-def schema_of(text: str) -> schema_pb2.Schema:
+def parse_schema(text: str) -> schema_pb2.Schema:
     return text_format.Parse(text, schema_pb2.Schema())
 
 
-def test_new_values_new_features_and_numbers_out_of_bounds_are_told_apart(found):
-    assert (found["site"].kind, found["site"].values, found["site"].breaks) == ("values", ("south",), True)
-    assert (found["speed"].kind, found["speed"].type) == ("feature", "INT")
-    assert (found["heat"].curated, found["heat"].seen) == ("-5 to 40", "3.5 to 71.25")
+def test_new_values_new_features_and_numbers_out_of_bounds_are_different_kinds(diff):
+    assert (diff["site"].kind, diff["site"].values, diff["site"].breaks) == ("values", ("south",), True)
+    assert (diff["speed"].kind, diff["speed"].type) == ("feature", "INT")
+    assert (diff["heat"].curated, diff["heat"].seen) == ("-5 to 40", "3.5 to 71.25")
 
 
-def test_accepting_widens_the_schema_and_leaves_all_else_of_its_text(found):
+def test_accepting_widens_the_schema_and_leaves_all_else_of_its_text(diff):
     text = CURATED
-    for item in found.values():
+    for item in diff.values():
         text = widen_schema(text, item, "Widened by Ada: a new site")
-    schema = schema_of(text)
+    schema = parse_schema(text)
 
     assert list(schema.string_domain[0].value) == ["north", "south"]
     assert [feature.name for feature in schema.feature] == ["site", "heat", "speed"]
     heat = schema.feature[1].float_domain
     assert (heat.min, heat.max) == (-5, 71.25)
     assert text.count("# Widened by Ada: a new site") == 3
-    left = [line for line in CURATED.splitlines() if "float_domain" not in line]
-    assert [line for line in text.splitlines() if line in left][: len(left)] == left
+    rest = [line for line in CURATED.splitlines() if "float_domain" not in line]
+    assert [line for line in text.splitlines() if line in rest][: len(rest)] == rest
 
 
-def test_bounds_with_commas_between_them_are_widened_too(found):
-    heat = schema_of(widen_schema(CURATED.replace("-5 max", "-5, max"), found["heat"], "")).feature[1]
+def test_bounds_with_commas_between_them_are_widened_too(diff):
+    heat = parse_schema(widen_schema(CURATED.replace("-5 max", "-5, max"), diff["heat"], "")).feature[1]
     assert (heat.float_domain.min, heat.float_domain.max) == (-5, 71.25)
 
 
-def test_a_schema_written_in_another_way_is_left_to_a_person(found):
+def test_a_schema_in_another_format_is_left_to_a_person(diff):
     with pytest.raises(UsageError, match=r"no bounds of heat.*by hand"):
-        widen_schema(CURATED.replace("float_domain { min: -5 max: 40 }", ""), found["heat"], "")
+        widen_schema(CURATED.replace("float_domain { min: -5 max: 40 }", ""), diff["heat"], "")

@@ -1,4 +1,4 @@
-"""The pages of steps in a UI, made from hand-written outputs."""
+"""The page of each step in a UI, of outputs that are written by hand."""
 
 import re
 from dataclasses import fields
@@ -26,7 +26,7 @@ MEASURED = replace(samples.MEASURED, examples=4, groups={})
 
 @pytest.fixture
 def sources(tmp_path):
-    """Makes the outputs of the steps of a small run."""
+    """Writes the outputs of the steps of a small run."""
     names = {field.name for field in fields(Sources)} - {"statistics", "anomalies", "schema", "inferred"}
     sources = Sources(**{name: tmp_path / name for name in names})
     span = Span("span-00001", 1, rows=9, accepted=8, rejected={"corrupt": 1})
@@ -64,7 +64,7 @@ def test_every_page_has_a_sentence_even_without_an_output(step):
 
 
 @pytest.mark.parametrize(
-    ("step", "shown"),
+    ("step", "text"),
     [
         ("DataValidator", "corrupt"),
         ("DataValidator", "Far too dark."),
@@ -73,17 +73,17 @@ def test_every_page_has_a_sentence_even_without_an_output(step):
         ("RunReport", "run run-1"),
     ],
 )
-def test_the_page_of_a_step_shows_what_it_put_out(sources, step, shown):
-    assert shown in render_page(step, sources)
+def test_the_page_of_a_step_shows_its_output(sources, step, text):
+    assert text in render_page(step, sources)
 
 
-def test_the_first_line_of_a_page_says_what_came_of_the_step_to_those_who_see_no_more(sources):
+def test_the_first_line_of_a_page_has_the_result_of_the_step(sources):
     assert render_page("DataValidator", sources).startswith("<!-- fail: Far too dark. -->\n")
     comment = "<!-- A model was trained and held back; production is unchanged. Far < too dark. -->\n"
     assert render_page("RunReport", sources).startswith(comment)
 
 
-def test_the_figures_of_a_run_say_whose_they_are_and_are_of_one_step(sources):
+def test_the_figures_of_a_run_have_full_names_and_are_of_one_step(sources):
     """Each step with figures is a column of its own where runs are compared."""
     assert collect_metrics("RunReport", sources) == {
         **{"pushed": 0.0, "held_back": 1.0},
@@ -93,7 +93,7 @@ def test_the_figures_of_a_run_say_whose_they_are_and_are_of_one_step(sources):
     }
 
 
-def test_the_verdict_on_the_data_is_told_in_figures_before_the_step_that_is_red(sources):
+def test_the_verdict_on_the_data_is_in_the_figures_of_its_step(sources):
     figures = collect_metrics("DataValidator", sources)
     assert figures == {"passed": 0.0, "newest_examples": 8.0, "quarantined_share": 0.1111}
 
@@ -132,5 +132,5 @@ def test_the_confusion_matrix_is_the_models(sources):
     assert read_confusion(Sources()) is None
 
 
-def test_every_output_has_a_field_to_be_found_under():
+def test_every_output_has_a_field_of_the_sources():
     assert set(OUTPUTS.values()) == set(Sources.__dataclass_fields__)

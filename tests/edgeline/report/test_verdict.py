@@ -16,7 +16,7 @@ from edgeline.report.verdict import (
 from tests.edgeline.report.runs import a_run, a_slice
 
 
-def ended(outcome: str, **values: object) -> Facts:
+def end(outcome: str, **values: object) -> Facts:
     facts = a_run()
     return replace(facts, run=replace(facts.run, outcome=outcome, **values))
 
@@ -25,7 +25,7 @@ def test_a_push_says_how_good_it_is_and_how_good_production_was():
     outcome = describe_outcome(a_run()).replace("\u00a0", " ")
     assert outcome.startswith("Version 3 of shelf is in production: accuracy 92.5 % on 400 eval photos")
     assert "93.0 % for version 2" in outcome
-    outcome = describe_outcome(ended("pushed", settings={"push": {"canary_percent": 10.0}}))
+    outcome = describe_outcome(end("pushed", settings={"push": {"canary_percent": 10.0}}))
     assert outcome.startswith("Version 3 of shelf is tried by 10 % of phones: accuracy")
 
 
@@ -33,13 +33,13 @@ def test_a_push_says_how_good_it_is_and_how_good_production_was():
     ("gate", "by"), [("evaluation", "by its evaluation"), ("edge", "because no file for phones passed")]
 )
 def test_a_model_that_is_held_back_names_the_gate_and_what_stays(gate, by):
-    facts = replace(ended("held", version=2), gates=(Verdict(gate, "fail", ("Too bad.",)),))
-    message = f"A model was trained and held back {by}; version 2 stays in production."
-    assert describe_outcome(facts) == message
+    facts = replace(end("held", version=2), gates=(Verdict(gate, "fail", ("Too bad.",)),))
+    sentence = f"A model was trained and held back {by}; version 2 stays in production."
+    assert describe_outcome(facts) == sentence
 
 
 def test_refused_data_says_that_nothing_was_trained():
-    facts = replace(ended("refused", version=None, inputs={"production": ""}), evaluation=None)
+    facts = replace(end("refused", version=None, inputs={"production": ""}), evaluation=None)
     assert describe_outcome(facts) == (
         "The data was refused, so nothing was trained; nothing is in production."
     )
@@ -60,46 +60,46 @@ def test_refused_data_says_that_nothing_was_trained():
         (None, (), []),
     ],
 )
-def test_refused_data_comes_with_the_next_step_for_what_was_found(verdict, blamed, steps):
+def test_refused_data_comes_with_the_next_step_for_its_problem(verdict, blamed, steps):
     gates = (Verdict("data", "fail", **verdict),) if verdict else ()
-    facts = replace(ended("refused", blamed_spans=blamed, error=Problem("Bad.")), gates=gates)
-    for sentence, step in zip(list_next_steps(facts), steps, strict=True):
-        assert step in sentence
+    facts = replace(end("refused", blamed_spans=blamed, error=Problem("Bad.")), gates=gates)
+    for text, step in zip(list_next_steps(facts), steps, strict=True):
+        assert step in text
     only = replace(facts, run=replace(facts.run, spans=facts.run.spans[:1]))
-    assert not any("data exclude" in sentence for sentence in list_next_steps(only))
+    assert not any("data exclude" in text for text in list_next_steps(only))
 
 
 @pytest.mark.parametrize(("data", "place"), [("/data", "DIR"), ("s3://bucket/data", "s3://bucket/data")])
-def test_a_run_on_a_cluster_names_what_can_be_typed_where_people_are(data, place):
+def test_a_run_on_a_cluster_names_commands_that_people_can_type(data, place):
     gates = (Verdict("data", "fail", spans=("span-00008",), features=("lane_id",)),)
-    facts = replace(ended("refused", engine="kubeflow", data=data), gates=gates)
+    facts = replace(end("refused", engine="kubeflow", data=data), gates=gates)
     exclude, widen = list_next_steps(facts)
     assert f"--data {place}`" in exclude and "edgeline schema" not in widen
 
 
-@pytest.mark.parametrize(("gate", "is_said"), [("evaluation", True), ("edge", False)])
-def test_only_a_model_with_wrong_answers_is_a_reason_to_look_at_labels(gate, is_said):
-    steps = list_next_steps(replace(ended("held"), gates=(Verdict(gate, "fail", ("Bad.",)),)))
-    assert any("are their labels right?" in step for step in steps) == is_said
+@pytest.mark.parametrize(("gate", "expected"), [("evaluation", True), ("edge", False)])
+def test_only_a_model_with_wrong_answers_is_a_reason_to_look_at_labels(gate, expected):
+    steps = list_next_steps(replace(end("held"), gates=(Verdict(gate, "fail", ("Bad.",)),)))
+    assert any("are their labels right?" in step for step in steps) == expected
     assert any("If a bound is wrong" in step for step in steps)
-    passed = list_next_steps(replace(ended("held"), gates=(Verdict(gate, "pass", ("Fine.",)),)))
-    assert passed[0] == "No gate failed: the reason says what to do."
-    assert not any("If a bound is wrong" in step for step in passed) and list_next_steps(a_run()) == []
+    steps = list_next_steps(replace(end("held"), gates=(Verdict(gate, "pass", ("Fine.",)),)))
+    assert steps[0] == "No gate failed: the reason says what to do."
+    assert not any("If a bound is wrong" in step for step in steps) and list_next_steps(a_run()) == []
 
 
-def test_a_hold_by_what_production_answers_in_the_field_is_no_fault_of_the_new_model():
+def test_a_model_that_is_held_for_answers_of_production_in_the_field_is_not_blamed():
     verdict = Verdict("evaluation", "fail", ("Of 60 answers 20 were right.",), slices=("served overall",))
-    steps = " ".join(list_next_steps(replace(ended("held"), gates=(verdict,))))
+    steps = " ".join(list_next_steps(replace(end("held"), gates=(verdict,))))
     assert "`edgeline rollback --reason R" in steps and "`--set evaluation.served=[]`" in steps
     assert "are their labels right?" not in steps and "nothing has to be rolled back" not in steps
     both = replace(verdict, slices=("overall", "served overall"))
-    assert "are their labels right?" in " ".join(list_next_steps(replace(ended("held"), gates=(both,))))
+    assert "are their labels right?" in " ".join(list_next_steps(replace(end("held"), gates=(both,))))
 
 
 def test_the_commands_on_a_page_name_the_workspace_so_that_they_work_in_any_folder():
     place = "--workload shelf --workspace '/my work'"
     verdict = Verdict("data", "fail", spans=("span-00008",), features=("lane_id",))
-    held, refused = (ended(outcome, log="/my work/runs/1/run.log") for outcome in ("held", "refused"))
+    held, refused = (end(outcome, log="/my work/runs/1/run.log") for outcome in ("held", "refused"))
     assert any(f"edgeline diff production {held.run.id} {place}`" in text for text in list_next_steps(held))
     widen = list_next_steps(replace(refused, gates=(verdict,)))[1]
     assert f"`edgeline schema diff {place}`" in widen and f"FEATURE --reason R {place}`" in widen
@@ -107,7 +107,7 @@ def test_the_commands_on_a_page_name_the_workspace_so_that_they_work_in_any_fold
 
 def test_a_model_held_for_the_labels_of_a_span_leads_to_its_exclusion():
     verdict = Verdict("evaluation", "fail", ("Labels of span-00008 look wrong.",), spans=("span-00008",))
-    steps = list_next_steps(replace(ended("held"), gates=(verdict,)))
+    steps = list_next_steps(replace(end("held"), gates=(verdict,)))
     assert "`edgeline data exclude span-00008 --reason R" in steps[0] and "worst mistakes" in steps[1]
 
 
@@ -122,45 +122,45 @@ def test_a_model_held_for_the_labels_of_a_span_leads_to_its_exclusion():
 )
 def test_a_span_with_most_of_the_drop_is_named_with_its_exclusion(right, drop):
     spans = tuple(a_slice("span", str(n), round(50 * share), 50) for n, share in enumerate(right, 1))
-    steps = steps_of_a_worse_model(spans)
+    steps = list_steps(spans)
     assert [step.partition("Most of the drop is in ")[2] for step in steps if "drop" in step] == drop
     assert any("data exclude span-00002" in step for step in steps) == bool(drop)
 
 
 def test_a_span_of_half_the_examples_is_not_named_for_a_drop():
-    steps = steps_of_a_worse_model((a_slice("span", "1", 70, 100), a_slice("span", "2", 90, 100)))
+    steps = list_steps((a_slice("span", "1", 70, 100), a_slice("span", "2", 90, 100)))
     assert not any("drop" in step for step in steps)
 
 
-def steps_of_a_worse_model(slices: tuple[Slice, ...]) -> list[str]:
-    facts = replace(ended("held"), evaluation=Evaluation(slices, baseline_version=2))
+def list_steps(slices: tuple[Slice, ...]) -> list[str]:
+    facts = replace(end("held"), evaluation=Evaluation(slices, baseline_version=2))
     steps = list_next_steps(replace(facts, gates=(Verdict("evaluation", "fail", ("Worse.",)),)))
     return [step.replace("\u00a0", " ") for step in steps]
 
 
-@pytest.mark.parametrize(("action", "is_said"), [("promote", False), ("rollback", True)])
-def test_a_held_run_that_promoted_a_canary_does_not_say_that_production_is_unchanged(action, is_said):
-    facts = ended("held", reasons=("Too bad.", f"{ENDED_CANARY}{action} from version 1 to 2: Good."))
-    assert any("Production is unchanged" in step for step in list_next_steps(facts)) == is_said
+@pytest.mark.parametrize(("action", "expected"), [("promote", False), ("rollback", True)])
+def test_a_held_run_that_promoted_a_canary_does_not_say_that_production_is_unchanged(action, expected):
+    facts = end("held", reasons=("Too bad.", f"{ENDED_CANARY}{action} from version 1 to 2: Good."))
+    assert any("Production is unchanged" in step for step in list_next_steps(facts)) == expected
 
 
-def test_nothing_is_said_twice():
-    facts = ended("held", reasons=("Too bad.", "Another."), warnings=("brightness has drifted.", "Late."))
+def test_reasons_and_warnings_of_gates_are_not_repeated():
+    facts = end("held", reasons=("Too bad.", "Another."), warnings=("brightness has drifted.", "Late."))
     facts = replace(facts, gates=(*facts.gates, Verdict("evaluation", "fail", ("Too bad.",))))
     assert list_other_reasons(facts) == ("Another.",)
     assert list_other_warnings(facts) == ("Late.",)
-    failed = ended("failed", reasons=("It broke.",), error=Problem("It broke."))
+    failed = end("failed", reasons=("It broke.",), error=Problem("It broke."))
     assert list_other_reasons(failed) == ()
 
 
-def test_without_a_runner_that_says_it_new_and_excluded_spans_are_read_from_the_data():
-    now, then = a_run(weeks=3), a_run(weeks=2, id="earlier")
+def test_new_and_excluded_spans_are_read_from_the_data_if_the_run_does_not_note_them():
+    now, before = a_run(weeks=3), a_run(weeks=2, id="earlier")
     cluster = replace(now, run=replace(now.run, spans=()))
     excluded = replace(
         cluster, data=replace(cluster.data, excluded=(Excluded("span-00009", "ada", "today", "Bad."),))
     )
-    assert list_notes(excluded, then) == [
+    assert list_notes(excluded, before) == [
         "New since run earlier: span-00003.",
         "Excluded: span-00009, by ada on today: Bad.",
     ]
-    assert list_notes(now, then) == now.run.notes
+    assert list_notes(now, before) == now.run.notes
