@@ -21,7 +21,7 @@ from trainer_module.run_fn import run_fn
 from trainer_module.settings import LearningSettings, ModelSettings, TrainerSettings
 
 MODEL = ModelSettings(image_size=32)
-LOOK = {"labels": LABELS, "image_size": 32, "channels": 1, "max_side": 512}
+TRANSFORM_CONFIG = {"labels": LABELS, "image_size": 32, "channels": 1, "max_side": 512}
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Trained:
     model: Artifact
 
 
-def stripes(label: int, seed: int) -> bytes:
-    """Stripes that lie, stand, or slant, a direction a label."""
+def draw_stripes(label: int, seed: int) -> bytes:
+    """Draws stripes whose direction tells the label: horizontal, vertical or diagonal."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:64, 0:64]
     along = (y, x, (x + y) / 1.4)[label]
     light = 127 + 80 * np.sin(along / 3 + rng.uniform(0, 6)) + rng.normal(0, 10, along.shape)
     image = Image.fromarray(light.clip(0, 255).astype(np.uint8))
-    # Some as a phone has them: larger than ingest keeps them, and upside down.
+    # Some are like a phone's photos: larger than ingest keeps them, and upside down.
     return (
         encode(image.resize((720, 720)).rotate(180), exif=phone_exif(3)) if seed % 6 == 0 else encode(image)
     )
@@ -52,8 +52,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 @pytest.fixture(scope="session")
-def rarest(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the trained model, but that it takes everything for the rarest class."""
+def always_rarest(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Saves the trained model, changed to predict the rarest class always; returns its folder."""
     import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("rarest")
@@ -71,7 +71,7 @@ def _train(folder: Path) -> Trained:
         # Seven sessions of lengths that make no two classes equally frequent, in four lanes.
         label = (0, 1, 0, 2, 0, 1, 0)[n % 7]
         row = LabelRow(f"{n}.jpg", LABELS[label], f"lane-0{n % 4 + 1}", f"walk-{n % 9}", "")
-        photos.append((row, stripes(label, n)))
+        photos.append((row, draw_stripes(label, n)))
     for week in (photos[:80], photos[80:]):
         write_span(folder / "data", week)
     examples = ingest(folder / "data", folder).examples
@@ -84,7 +84,7 @@ def _train(folder: Path) -> Trained:
         {"transform_graph": graph},
         folder,
         preprocessing_fn="trainer_module.workloads.photos.preprocessing_fn",
-        custom_config=json.dumps(LOOK),
+        custom_config=json.dumps(TRANSFORM_CONFIG),
         force_tf_compat_v1=0,
         disable_statistics=1,
     )

@@ -1,4 +1,4 @@
-"""Runs the executor of a step in this process, on artifacts that TFX's own types describe."""
+"""Steps whose executors run in this process, on artifacts of TFX's own types."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ SHELF = with_features(BUILT_IN["shelf"])
 
 
 def artifact(kind: type[Artifact], folder: Path, **properties: int | str) -> Artifact:
-    """An artifact in a folder, with custom properties."""
+    """Makes an artifact in a folder, with custom properties."""
     made = kind()
     made.uri = str(folder)
     for name, value in properties.items():
@@ -46,15 +46,15 @@ def execute(
     beam_flags: tuple[str, ...] = IN_MEMORY,
     **properties: Any,
 ) -> None:
-    """Does what TFX's launcher does: one artifact a channel, execution properties by name.
+    """Runs an executor as TFX's launcher does: one artifact a channel, execution properties by name.
 
     `step` is a component, or the executor of one of TFX's.
     """
     executor = step.EXECUTOR_SPEC.executor_class if hasattr(step, "EXECUTOR_SPEC") else step
-    about: dict[str, Any] = {"tmp_dir": str(scratch / "tmp"), "unique_id": "1"}
+    context: dict[str, Any] = {"tmp_dir": str(scratch / "tmp"), "unique_id": "1"}
     if issubclass(executor, BaseBeamExecutor):
-        about["beam_pipeline_args"] = list(beam_flags)
-    executor(executor.Context(**about)).Do(
+        context["beam_pipeline_args"] = list(beam_flags)
+    executor(executor.Context(**context)).Do(
         {name: [value] for name, value in inputs.items()},
         {name: [value] for name, value in outputs.items()},
         properties,
@@ -63,7 +63,7 @@ def execute(
 
 @dataclass(frozen=True)
 class Ingested:
-    """The output of ingest."""
+    """The outputs of ingest."""
 
     examples: Artifact
     quarantine: Artifact
@@ -72,26 +72,26 @@ class Ingested:
     def summary(self) -> dict[str, Any]:
         return json.loads(Path(self.quarantine.uri, "ingest.json").read_text())
 
-    def quarantined(self) -> list[dict[str, str]]:
-        """The rows of quarantine.csv."""
+    def read_quarantine(self) -> list[dict[str, str]]:
+        """Reads the rows of quarantine.csv."""
         with Path(self.quarantine.uri, "quarantine.csv").open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
-    def files(self, split: str) -> dict[str, list[dict[str, Any]]]:
-        """The records of a split by file, each as {feature: value}, in their order."""
+    def read_files(self, split: str) -> dict[str, list[dict[str, Any]]]:
+        """Reads the records of a split by file, each as {feature: value}, in their order."""
         import tensorflow as tf
 
-        found = {}
+        contents = {}
         for path in sorted(Path(self.examples.uri, f"Split-{split}").iterdir()):
             records = tf.data.TFRecordDataset(str(path), compression_type="GZIP").as_numpy_iterator()
-            found[path.name] = [_features(record) for record in records]
-        return found
+            contents[path.name] = [_read_features(record) for record in records]
+        return contents
 
-    def records(self, split: str) -> list[dict[str, Any]]:
-        return [record for records in self.files(split).values() for record in records]
+    def read_records(self, split: str) -> list[dict[str, Any]]:
+        return [record for records in self.read_files(split).values() for record in records]
 
 
-def _features(serialized: bytes) -> dict[str, Any]:
+def _read_features(serialized: bytes) -> dict[str, Any]:
     import tensorflow as tf
 
     features = {}
@@ -105,31 +105,31 @@ def ingest(
     data: Path | str,
     folder: Path,
     beam_flags: tuple[str, ...] = IN_MEMORY,
-    seen: str = "",
+    digest: str = "",
     workload: Workload = SHELF,
     workspace: Path | str = "",
     code: str = "",
     **options: Any,
 ) -> Ingested:
-    """Runs ExampleGen; `seen` is the digest of the window that the runner saw."""
-    made = Ingested(
+    """Runs ExampleGen; `digest` is that of the window as the runner read it."""
+    ingested = Ingested(
         artifact(standard_artifacts.Examples, folder / "examples"),
         artifact(Quarantine, folder / "quarantine"),
     )
     execute(
         SpanExampleGen,
         {},
-        {"examples": made.examples, "quarantine": made.quarantine},
+        {"examples": ingested.examples, "quarantine": ingested.quarantine},
         folder,
         beam_flags,
         data=str(data),
         workload=workload.to_json(),
         settings=Settings(data=DataSettings(**options)).of("ExampleGen"),
-        window=seen,
+        window=digest,
         workspace=str(workspace),
         code=code,
     )
-    return made
+    return ingested
 
 
 def count_statistics(
@@ -138,16 +138,16 @@ def count_statistics(
     """Runs StatisticsGen; `push` is a release store, by default an empty one."""
     statistics = artifact(standard_artifacts.ExampleStatistics, folder / "statistics")
     features = select_features(read_schema(SHELF), SHELF.unmeasured, SHELF.group)
-    about = {"features": json.dumps(features), "push": str(push or folder / "push"), "model_name": "shelf"}
+    properties = {"features": json.dumps(features), "push": str(push or folder / "push"), "code": ""}
     inputs, outputs = {"examples": examples}, {"statistics": statistics}
-    execute(StatisticsGen, inputs, outputs, folder, beam_flags, **about, unjudged="", code="")
+    execute(StatisticsGen, inputs, outputs, folder, beam_flags, **properties, model_name="shelf", unjudged="")
     return statistics
 
 
 def admit(
-    folder: Path, quarantine: Artifact | None = None, **given: str
+    folder: Path, quarantine: Artifact | None = None, **properties: str
 ) -> tuple[dict[str, Artifact], Artifact]:
-    """Runs DataGate on what lies in the folder `found`; returns its inputs and its output."""
+    """Runs DataGate on the files in the folder `found`; returns its inputs and its output."""
     kinds = {
         "data_verdict": Verdict,
         "statistics": standard_artifacts.ExampleStatistics,
@@ -160,6 +160,6 @@ def admit(
     if quarantine is not None:
         inputs["quarantine"] = quarantine
     output = artifact(AcceptedData, folder / "accepted")
-    about = dict.fromkeys(("run", "model_name", "push", "data", "records"), "") | {"recorded": "{}"} | given
-    execute(DataGate, inputs, {"accepted_data": output}, folder, **about)
+    defaults = dict.fromkeys(("run", "model_name", "push", "data", "records"), "")
+    execute(DataGate, inputs, {"accepted_data": output}, folder, **defaults | {"recorded": "{}"} | properties)
     return inputs, output

@@ -27,7 +27,7 @@ SHARES = (0.7, 0.2, 0.1)
 
 
 def week(span, newest, photos=400, shares=SHARES, brightness=120.0, strange_lanes=0):
-    """Returns what ingest writes of a week, without its pixels, which the gate does not read."""
+    """Yields the examples of a week as ingest writes them, without pixels, which the gate ignores."""
     rng = np.random.default_rng(span)
     labels = np.repeat(LABELS, (np.array(shares) * photos).round().astype(int))
     for n, label in enumerate(labels):
@@ -54,9 +54,9 @@ def write_examples(folder, photos):
 
 
 class Week:
-    """Statistics, schema and anomalies of a window, as the steps before the gate put them out.
+    """The outputs of the steps before the gate for a window: statistics, schema and anomalies.
 
-    `push` is a release store; None where nothing was pushed.
+    `push` is a release store; None if nothing was pushed.
     """
 
     def __init__(self, examples, folder, push=None):
@@ -73,9 +73,9 @@ class Week:
         )
 
     def judge(self, folder, quarantine=None, **settings):
-        """The gate's verdict."""
+        """Runs the gate; returns its verdict."""
         if quarantine is None:
-            quarantine = what_ingest_counted(folder / "quarantine")
+            quarantine = write_counts(folder / "quarantine")
         verdict = artifact(Verdict, folder / "verdict")
         execute(
             DataValidator,
@@ -95,75 +95,75 @@ class Week:
         return record
 
 
-def counted_span(number, rows=400, **rejected):
+def count_span(number, rows=400, **rejected):
     span = {"name": f"span-{number:05d}", "number": number, "rows": rows, "rejected": rejected}
     return {**span, "accepted": rows - sum(rejected.values()), "content": f"content of {number}"}
 
 
-def what_ingest_counted(folder, spans=(), **rejected):
+def write_counts(folder, spans=(), **rejected):
     folder.mkdir(parents=True)
-    spans = [*spans] or [counted_span(1), counted_span(2, **rejected)]
-    counted = {"classes": dict(zip(LABELS, (280, 80, 40), strict=True)), "spans": spans}
-    (folder / "ingest.json").write_text(json.dumps(counted))
+    spans = [*spans] or [count_span(1), count_span(2, **rejected)]
+    counts = {"classes": dict(zip(LABELS, (280, 80, 40), strict=True)), "spans": spans}
+    (folder / "ingest.json").write_text(json.dumps(counts))
     return artifact(Quarantine, folder)
 
 
 @pytest.fixture(scope="session")
-def calm(tmp_path_factory):
+def calm_week(tmp_path_factory):
     folder = tmp_path_factory.mktemp("calm")
     return Week(write_examples(folder / "examples", [*week(1, 0), *week(2, 1)]), folder)
 
 
 @pytest.fixture(scope="session")
-def strange(tmp_path_factory):
-    """The newest span has a lane that nobody knows, many damaged goods, and half the light."""
+def strange_week(tmp_path_factory):
+    """Makes a window whose newest span has an unknown lane, many damaged goods, and half the light."""
     newest = week(2, 1, shares=(0.4, 0.2, 0.4), brightness=60.0, strange_lanes=7)
     folder = tmp_path_factory.mktemp("strange")
     return Week(write_examples(folder / "examples", [*week(1, 0), *newest]), folder)
 
 
-def test_a_week_like_the_one_before_passes_without_a_warning(calm, tmp_path):
-    verdict = calm.judge(tmp_path)
+def test_a_week_like_the_one_before_passes_without_a_warning(calm_week, tmp_path):
+    verdict = calm_week.judge(tmp_path)
     assert (verdict.gate, verdict.result, verdict.warnings) == ("data", "pass", ())
     assert verdict.reasons == ("800 of 800 photos of 2 spans up to span-00002 were accepted.",)
 
 
-def test_an_unknown_lane_shifted_labels_and_half_the_light_block_and_are_told(strange, tmp_path):
-    verdict = strange.judge(tmp_path)
+def test_an_unknown_lane_shifted_labels_and_half_the_light_block_and_are_named(strange_week, tmp_path):
+    verdict = strange_week.judge(tmp_path)
     assert verdict.result == "fail" and "brightness" in verdict.features
-    (of_lane,) = (reason for reason in verdict.reasons if reason.startswith("lane_id"))
-    assert "lane-77" in of_lane and "train and eval" in of_lane
-    (of_label,) = (reason for reason in verdict.reasons if reason.startswith("label "))
-    assert " by 0.300 " in of_label
-    before, now = of_label.split("(at most 0.100 allowed): ")[1].split(" to ")
+    (lane_reason,) = (reason for reason in verdict.reasons if reason.startswith("lane_id"))
+    assert "lane-77" in lane_reason and "train and eval" in lane_reason
+    (label_reason,) = (reason for reason in verdict.reasons if reason.startswith("label "))
+    assert " by 0.300 " in label_reason
+    before, now = label_reason.split("(at most 0.100 allowed): ")[1].split(" to ")
     assert "ok 70.0%" in before and "damaged 10.0%" in before
     assert "ok 40.0%" in now and "damaged 40.0%" in now
 
 
-SIX = [counted_span(number) for number in range(1, 7)]
+SIX = [count_span(number) for number in range(1, 7)]
 
 
-def pushed(folder, last):
-    """A release store with a model in production that was made of the spans up to `last`."""
+def push_release(folder, last):
+    """Pushes a model that was trained on the spans up to `last`; returns the release store."""
     spans = {span["name"]: span["content"] for span in SIX[:last]}
     data = Data(1, last, "f" * 8, spans)
     store.push(str(folder / "push"), "shelf", make_candidate(folder / "candidate", data=data))
     return folder / "push"
 
 
-def test_in_the_first_window_each_week_is_compared_with_the_others(tmp_path):
-    """The fifth has many damaged goods and half the light; a good one comes after it."""
+def test_each_week_of_the_first_window_is_compared_with_the_others(tmp_path):
+    """The fifth week has many damaged goods and half the light; the sixth one is good."""
     weeks = [*week(1, 0), *week(2, 0), *week(3, 0), *week(4, 0)]
     weeks += [*week(5, 0, shares=(0.4, 0.2, 0.4), brightness=60.0), *week(6, 1)]
-    window = what_ingest_counted(tmp_path / "q", spans=SIX)
-    verdict = Week(write_examples(tmp_path / "examples", weeks), tmp_path).judge(tmp_path, window)
+    counts = write_counts(tmp_path / "q", spans=SIX)
+    verdict = Week(write_examples(tmp_path / "examples", weeks), tmp_path).judge(tmp_path, counts)
     assert verdict.spans == ("span-00005",) and set(verdict.features) == {"label", "brightness"}
     assert all("of span-00005 " in reason for reason in verdict.reasons)
 
 
 @pytest.fixture(scope="session")
 def three_weeks(tmp_path_factory):
-    """The second with a lane that nobody knows, in eval alone, the third with less light."""
+    """Writes three spans: the second has an unknown lane, in eval alone, the third has less light."""
     weeks = [*week(1, 0), *week(2, 0, strange_lanes=40), *week(3, 1, brightness=103.0)]
     folder = tmp_path_factory.mktemp("three") / "examples"
     examples = write_examples(folder, weeks)
@@ -172,31 +172,29 @@ def three_weeks(tmp_path_factory):
     return examples
 
 
-def counted_in_three(folder, **rejected):
-    spans = [counted_span(1), counted_span(2, **rejected), counted_span(3)]
-    return what_ingest_counted(folder, spans=spans)
+def write_three_counts(folder, **rejected):
+    spans = [count_span(1), count_span(2, **rejected), count_span(3)]
+    return write_counts(folder, spans=spans)
 
 
-def test_of_several_weeks_that_are_judged_the_one_at_fault_is_blamed(three_weeks, tmp_path):
-    """Production was made of the first week only, as after a pause."""
-    judged = Week(three_weeks, tmp_path, pushed(tmp_path, 1))
-    verdict = judged.judge(tmp_path / "1", counted_in_three(tmp_path / "q"))
+def test_the_gate_blames_the_one_of_several_weeks_that_is_at_fault(three_weeks, tmp_path):
+    """Production was trained on the first week, as after a pause."""
+    window = Week(three_weeks, tmp_path, push_release(tmp_path, 1))
+    verdict = window.judge(tmp_path / "1", write_three_counts(tmp_path / "q"))
     assert "lane_id breaks the schema" in verdict.reasons[0] and verdict.spans == ("span-00002",)
-    corrupt = counted_in_three(tmp_path / "corrupt", corrupt=360)
-    verdict = judged.judge(tmp_path / "2", corrupt, severity={"schema": "off"})
+    corrupt = write_three_counts(tmp_path / "corrupt", corrupt=360)
+    verdict = window.judge(tmp_path / "2", corrupt, severity={"schema": "off"})
     assert verdict.spans == ("span-00002",)
     assert verdict.reasons[0].startswith("360 of 400 photos of span-00002 were quarantined (90.0%")
 
 
-def test_the_week_after_production_is_blamed_for_nothing_before_it_and_warned_of_its_light(
-    three_weeks, tmp_path
-):
-    """A week of production, which is not judged again, breaks a schema that is narrower by now."""
-    newest = Week(three_weeks, tmp_path, pushed(tmp_path, 2))
-    window = counted_in_three(tmp_path / "q")
-    verdict = newest.judge(tmp_path / "1", window)
+def test_a_new_week_is_not_blamed_for_earlier_weeks_and_its_light_is_a_warning(three_weeks, tmp_path):
+    """A week of production is not judged again, though it breaks a schema that is narrower by now."""
+    window = Week(three_weeks, tmp_path, push_release(tmp_path, 2))
+    counts = write_three_counts(tmp_path / "q")
+    verdict = window.judge(tmp_path / "1", counts)
     assert "lane_id breaks the schema" in verdict.reasons[0] and verdict.spans == ()
-    verdict = newest.judge(tmp_path / "2", window, severity={"schema": "off"})
+    verdict = window.judge(tmp_path / "2", counts, severity={"schema": "off"})
     (warning,) = verdict.warnings
     assert verdict.passed and warning.startswith("brightness of span-00003 ")
     # The means of 400 draws with a deviation of 15 are within 3 of 120 and 103.
@@ -204,8 +202,8 @@ def test_the_week_after_production_is_blamed_for_nothing_before_it_and_warned_of
 
 
 def test_the_first_span_has_nothing_to_be_compared_with(tmp_path):
-    first = Week(write_examples(tmp_path / "examples", week(1, 1, photos=100)), tmp_path)
-    verdict = first.judge(tmp_path)
+    window = Week(write_examples(tmp_path / "examples", week(1, 1, photos=100)), tmp_path)
+    verdict = window.judge(tmp_path)
     assert verdict.passed and verdict.warnings == ()
     assert json.loads((tmp_path / "verdict" / "drift.json").read_text()) == []
 
@@ -214,7 +212,7 @@ def test_the_first_span_has_nothing_to_be_compared_with(tmp_path):
 def test_a_window_that_passed_is_let_in(result, tmp_path):
     VERDICT.write(tmp_path / "found", Found("data", result, ("Fine.",)))
     inputs, accepted = admit(tmp_path)
-    # With a copy of all that it was judged by, under the names that the report has for it.
+    # Copies of all inputs of the verdict are in the output, under the names that the report uses.
     assert {copy.name: VERDICT.read(copy).result for copy in Path(accepted.uri).iterdir()} == dict.fromkeys(
         inputs, result
     )
@@ -238,13 +236,13 @@ def test_a_window_that_passed_is_let_in(result, tmp_path):
         ),
     ],
 )
-def test_what_a_refusal_prints_can_be_typed_outside_of_a_pod_too(
+def test_the_commands_of_a_refusal_can_be_typed_outside_of_a_pod_too(
     data, records, details, place, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("components.data_gate.leave_record", lambda *_: None)
     VERDICT.write(tmp_path / "found", Found("data", "fail", ("Dark.", "Few."), spans=("span-00002",)))
-    with pytest.raises(DataRefused) as refused:
+    with pytest.raises(DataRefused) as caught:
         admit(tmp_path, data=data, records=records, model_name="shelf", recorded="{}")
-    assert (refused.value.found, refused.value.why) == ("Dark. Few.", "Nothing was trained.")
+    assert (caught.value.found, caught.value.why) == ("Dark. Few.", "Nothing was trained.")
     exclude = f"`edgeline data exclude span-00002 --reason R --data {place}`"
-    assert details in refused.value.do and exclude in refused.value.do
+    assert details in caught.value.do and exclude in caught.value.do

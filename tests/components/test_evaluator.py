@@ -42,7 +42,7 @@ def evaluate(
     REVIEWED.write(folder / "q", reviewed)
     if served:
         SERVED.write(folder / "q", Served(served))
-    asked = EvaluationSettings(
+    settings = EvaluationSettings(
         bounds=bounds, served=SERVED_BOUNDS, beat_majority=False, min_class_examples=1000
     )
     execute(
@@ -58,7 +58,7 @@ def evaluate(
         folder,
         eval_config=build_evaluation_config(workload, 0.05),
         workload=workload.to_json(),
-        settings=Settings(evaluation=asked).of("Evaluator"),
+        settings=Settings(evaluation=settings).of("Evaluator"),
         code="",
     )
     return evaluation, blessing
@@ -71,8 +71,8 @@ def example_ids(files):
         yield tf.train.Example.FromString(raw).features.feature[SHELF.id].bytes_list.value[0].decode()
 
 
-def by_hand(trained):
-    """Label ids and the SavedModel's answers for the eval split."""
+def predict_eval(trained):
+    """Returns label ids and the SavedModel's answers for the eval split."""
     import tensorflow as tf
 
     files = sorted(str(path) for path in Path(trained.examples.uri, "Split-eval").iterdir())
@@ -83,8 +83,8 @@ def by_hand(trained):
 
 
 @pytest.fixture(scope="module")
-def compared(trained, tmp_path_factory):
-    """An evaluation beside a production model, which is the same one; two epochs do not reach its bound."""
+def comparison(trained, tmp_path_factory):
+    """Compares the model with itself in production; after two epochs, it breaks its bound."""
     production = artifact(Model, Path(trained.model.uri), has_model=1, version=7)
     folder = tmp_path_factory.mktemp("compared")
     tally = Tally(900, 0.9, 100, Estimate(100, 9, 0.3, 0.2, 0.4))
@@ -92,32 +92,32 @@ def compared(trained, tmp_path_factory):
     return evaluate(trained, production, folder, [Bound(slice="class", lower=1.0)], served=served)
 
 
-def test_models_of_other_labels_are_compared_by_the_names_of_labels(trained, compared, tmp_path):
-    """The schema gained a label in the week before, and had its labels in another order."""
+def test_models_of_other_labels_are_compared_by_the_names_of_labels(trained, comparison, tmp_path):
+    """The schema of a later week may have a new label, and its labels in another order."""
     labels = ("damaged", "misplaced", "broken", "ok")
     shutil.copytree(trained.model.uri, tmp_path / "aligned")
     align_labels(tmp_path / "aligned" / "Format-Serving", LABELS, labels)
     aligned = artifact(Model, tmp_path / "aligned", has_model=1, version=7)
     today, workload = replace(trained, model=aligned), replace(SHELF, labels=labels)
     evaluation, blessing = evaluate(today, aligned, tmp_path, NO_DROP, workload=workload)
-    before = read_metrics(compared[0].uri, "candidate", SHELF)[0]
+    before = read_metrics(comparison[0].uri, "candidate", SHELF)[0]
     assert VERDICT.read(Path(blessing.uri)).passed
     for model in ("candidate", "baseline"):
-        written = read_metrics(evaluation.uri, model, workload)[0]
-        assert written["overall"]["all"]["accuracy"] == before["overall"]["all"]["accuracy"]
+        metrics = read_metrics(evaluation.uri, model, workload)[0]
+        assert metrics["overall"]["all"]["accuracy"] == before["overall"]["all"]["accuracy"]
         for label in LABELS:
-            assert written["class"][label]["recall"] == before["class"][label]["recall"]
+            assert metrics["class"][label]["recall"] == before["class"][label]["recall"]
 
 
-def test_a_model_is_held_where_phones_show_that_production_is_bad(compared):
-    verdict = VERDICT.read(Path(compared[1].uri))
+def test_a_model_is_held_where_phones_show_that_production_is_bad(comparison):
+    verdict = VERDICT.read(Path(comparison[1].uri))
     assert "served overall" in verdict.slices
     assert verdict.reasons[-1].startswith("Of 100 answers of version 7 that were drawn at random, on 9 sess")
     assert any("by version 8, which the release store never had: 900." in text for text in verdict.warnings)
 
 
-def test_a_model_that_breaks_a_bound_is_not_blessed(compared):
-    blessing = compared[1]
+def test_a_model_that_breaks_a_bound_is_not_blessed(comparison):
+    blessing = comparison[1]
     assert VERDICT.read(Path(blessing.uri)).result == "fail"
     assert VERDICT.read(Path(blessing.uri)).slices
     assert blessing.get_int_custom_property("blessed") == 0
@@ -125,18 +125,18 @@ def test_a_model_that_breaks_a_bound_is_not_blessed(compared):
 
 
 @pytest.fixture(scope="module")
-def worse(trained, rarest, tmp_path_factory):
-    """The same model in production, and one that takes everything for the rarest class."""
-    folder, always_rarest = tmp_path_factory.mktemp("worse"), replace(trained, model=artifact(Model, rarest))
+def worse_model(trained, always_rarest, tmp_path_factory):
+    """Compares a model that always predicts the rarest class with one in production."""
+    candidate = replace(trained, model=artifact(Model, always_rarest))
     production = artifact(Model, Path(trained.model.uri), has_model=1, version=7)
     bounds = [
         Bound(slice=kind, metric="loss", max_drop=0.02) for kind in ("overall", "class", "span", "lane")
     ]
-    return evaluate(always_rarest, production, folder, bounds), always_rarest
+    return evaluate(candidate, production, tmp_path_factory.mktemp("worse"), bounds), candidate
 
 
-def test_a_model_that_is_surely_worse_than_production_is_held_and_says_how_sure(worse):
-    (_, blessing), _ = worse
+def test_a_model_that_is_surely_worse_than_production_is_held_and_says_how_sure(worse_model):
+    (_, blessing), _ = worse_model
     verdict = VERDICT.read(Path(blessing.uri))
     assert verdict.result == "fail" and verdict.slices[0] == "overall"
     assert " above the model in production (" in verdict.reasons[0]
@@ -145,37 +145,38 @@ def test_a_model_that_is_surely_worse_than_production_is_held_and_says_how_sure(
     assert verdict.warnings[-1].startswith("Judged on only 1 session: ")
 
 
-def test_the_answers_are_those_of_both_models_to_each_eval_example_once(trained, worse):
-    (evaluation, _), always_rarest = worse
-    found = read_answers(Path(evaluation.uri), SHELF)
-    for model, probabilities in ((always_rarest, found.candidate), (trained, found.baseline)):
-        labels, predicted = by_hand(model)
-        assert len(probabilities) == len(found.labels) == len(labels)
-        pairs = zip(found.labels, probabilities.argmax(1), strict=True)
-        assert sorted(pairs) == sorted(zip(labels, predicted, strict=True))
-    pairs = [*zip(found.labels, found.candidate.argmax(1), strict=True)]
+def test_both_models_answer_each_eval_example_once(trained, worse_model):
+    (evaluation, _), candidate = worse_model
+    answers = read_answers(Path(evaluation.uri), SHELF)
+    for model, probabilities in ((candidate, answers.candidate), (trained, answers.baseline)):
+        labels, predictions = predict_eval(model)
+        assert len(probabilities) == len(answers.labels) == len(labels)
+        pairs = zip(answers.labels, probabilities.argmax(1), strict=True)
+        assert sorted(pairs) == sorted(zip(labels, predictions, strict=True))
+    pairs = [*zip(answers.labels, answers.candidate.argmax(1), strict=True)]
     assert METRICS.read(Path(evaluation.uri)).confusion.rows == tuple(
         tuple(pairs.count((actual, answer)) for answer in range(3)) for actual in range(3)
     )
     # One session of seven is in eval.
-    assert set(found.groups) == {0}
+    assert set(answers.groups) == {0}
 
 
-def test_what_is_resampled_are_the_metrics_that_tfma_finds(worse):
-    (evaluation, _), _ = worse
+def test_the_resampled_metrics_are_those_of_tfma(worse_model):
+    (evaluation, _), _ = worse_model
     answers, metrics = read_answers(Path(evaluation.uri), SHELF), METRICS.read(Path(evaluation.uri))
-    compared = 0
-    for predicted, values in ((answers.candidate, metrics.candidate), (answers.baseline, metrics.baseline)):
+    count = 0
+    pairs = (answers.candidate, metrics.candidate), (answers.baseline, metrics.baseline)
+    for probabilities, values in pairs:
         for kind, name in ((kind, name) for kind, slices in values.items() for name in slices):
             for metric in ("accuracy", "loss", "recall", "precision", "f1"):
-                groups, measure = build_measure(answers, predicted, kind, name, metric, 0.05)
+                groups, measure = build_measure(answers, probabilities, kind, name, metric, 0.05)
                 value = measure(np.ones((1, len(groups)), np.float32))
                 assert value[0] == pytest.approx(values[kind][name][metric], abs=1e-5), (kind, name, metric)
-                compared += 1
-    assert compared == 2 * 5 * (1 + 3 + 2 + 4)
+                count += 1
+    assert count == 2 * 5 * (1 + 3 + 2 + 4)
 
 
-def test_a_first_model_is_blessed_without_a_baseline_and_judged_without_near_twins_where_they_are_many(
+def test_a_first_model_is_blessed_without_a_baseline_and_judged_without_its_many_near_twins(
     trained, tmp_path
 ):
     nothing = artifact(Model, tmp_path / "nothing", has_model=0, version=0)
@@ -183,76 +184,77 @@ def test_a_first_model_is_blessed_without_a_baseline_and_judged_without_near_twi
     pairs = tuple(Twin(name, "span-00001/other.jpg") for name in ids[: len(ids) // 2])
     bounds, twins = [Bound(slice="overall", max_drop=0.01)], Twins(len(ids), pairs, len(ids))
     evaluation, blessing = evaluate(trained, nothing, tmp_path, bounds, twins=twins)
-    written = json.loads(Path(evaluation.uri, "metrics.json").read_text())
-    (session,), overall = written["worst_groups"], written["candidate"]["overall"]["all"]
+    metrics = json.loads(Path(evaluation.uri, "metrics.json").read_text())
+    (session,), overall = metrics["worst_groups"], metrics["candidate"]["overall"]["all"]
     assert session["examples"] == overall["example_count"] and session["before"] is None
     assert session["accuracy"] == pytest.approx(overall["accuracy"])
     whole = {"examples": session["examples"], "sessions": 1, "low": 0.0, "high": 1.0}
-    assert whole.items() <= written["estimates"]["overall"]["all"].items()
-    assert written["baseline"] is None and written["baseline_version"] == 0
+    assert whole.items() <= metrics["estimates"]["overall"]["all"].items()
+    assert metrics["baseline"] is None and metrics["baseline_version"] == 0
     assert VERDICT.read(Path(blessing.uri)).result == "no_baseline"
     assert blessing.get_int_custom_property("blessed") == 1
     assert {path.name for path in Path(blessing.uri).iterdir()} == {"verdict.json", "BLESSED"}
-    judged = METRICS.read(Path(evaluation.uri)).without_twins
-    assert judged.candidate["overall"]["all"]["example_count"] == len(ids) - len(pairs)
+    without_twins = METRICS.read(Path(evaluation.uri)).without_twins
+    assert without_twins.candidate["overall"]["all"]["example_count"] == len(ids) - len(pairs)
     assert "eval examples without a near twin in train" in " ".join(VERDICT.read(Path(blessing.uri)).reasons)
 
 
 @pytest.fixture(scope="module")
 def out_of_fold(trained, tmp_path_factory):
-    """An evaluation beside answers out of fold, those to the first two eval examples wrong.
+    """Evaluates beside answers out of fold; those of the first two eval examples are wrong.
 
-    Somebody looked at the first.
+    Somebody has reviewed the first one.
     """
     folder = tmp_path_factory.mktemp("out_of_fold")
     nothing = artifact(Model, folder / "nothing", has_model=0, version=0)
     files = sorted(str(path) for path in Path(trained.examples.uri, "Split-eval").iterdir())
-    label_of = dict(zip(example_ids(files), by_hand(trained)[0], strict=True))
-    predicted, wrong = {name: label_of[name] for name in sorted(label_of)}, sorted(label_of)[:2]
-    predicted |= {name: (label_of[name] + 1) % 3 for name in wrong}
-    of_train = {f"{n}.jpg": n % 3 for n in range(60)}
-    label_of, predicted = {**label_of, **of_train}, {**predicted, **of_train}
+    label_of = dict(zip(example_ids(files), predict_eval(trained)[0], strict=True))
+    predictions, wrong = {name: label_of[name] for name in sorted(label_of)}, sorted(label_of)[:2]
+    predictions |= {name: (label_of[name] + 1) % 3 for name in wrong}
+    train_labels = {f"{n}.jpg": n % 3 for n in range(60)}
+    label_of, predictions = {**label_of, **train_labels}, {**predictions, **train_labels}
     lane = {"lane": "lane-01"}
     lines = [
         Prediction(name, LABELS[label_of[name]], tuple(np.eye(3)[label].tolist()), lane, 1, f"s-{n % 12}")
-        for n, (name, label) in enumerate(predicted.items())
+        for n, (name, label) in enumerate(predictions.items())
     ]
     bounds = [Bound(slice="overall", lower=1.0)]
-    evaluated = evaluate(trained, nothing, folder, bounds, lines, reviewed=wrong[:1])
-    return *evaluated, label_of, predicted, wrong[1]
+    outputs = evaluate(trained, nothing, folder, bounds, lines, reviewed=wrong[:1])
+    return *outputs, label_of, predictions, wrong[1]
 
 
-def test_bounds_are_held_against_answers_out_of_fold_where_the_trainer_left_some(out_of_fold):
-    evaluation, blessing, label_of, predicted, _ = out_of_fold
-    count = len(predicted)
+def test_bounds_are_applied_to_answers_out_of_fold_where_the_trainer_left_some(out_of_fold):
+    evaluation, blessing, label_of, predictions, _ = out_of_fold
+    count = len(predictions)
     (reason,) = VERDICT.read(Path(blessing.uri)).reasons
     share = f"Accuracy is {(count - 2) / count:.3f} on {count} out-of-fold examples of 12 sessions ("
     assert reason.startswith(share)
-    written = METRICS.read(Path(evaluation.uri))
-    assert written.out_of_fold.estimates["overall"]["all"].sessions == 12
-    pairs = [(label_of[name], predicted[name]) for name in predicted]
-    assert written.out_of_fold.confusion.rows == tuple(
+    metrics = METRICS.read(Path(evaluation.uri))
+    assert metrics.out_of_fold.estimates["overall"]["all"].sessions == 12
+    pairs = [(label_of[name], predictions[name]) for name in predictions]
+    assert metrics.out_of_fold.confusion.rows == tuple(
         tuple(pairs.count((actual, answer)) for answer in range(3)) for actual in range(3)
     )
 
 
 def test_examples_whose_label_is_probably_wrong_are_listed_unless_somebody_looked_at_them(out_of_fold):
-    evaluation, _, label_of, predicted, wrong = out_of_fold
+    evaluation, _, label_of, predictions, wrong = out_of_fold
     issues = LABEL_ISSUES.read(Path(evaluation.uri))
     (issue,) = issues.shown
-    assert (issue.example, issue.split, issues.judged) == (wrong, "eval", len(predicted))
+    assert (issue.example, issue.split, issues.judged) == (wrong, "eval", len(predictions))
     assert issue.suggested == LABELS[(label_of[issue.example] + 1) % 3]
     assert (Path(evaluation.uri) / issue.file).read_bytes()[:2] == b"\xff\xd8"
-    listed = Path(evaluation.uri, "label_issues.csv").read_text().splitlines()
-    assert listed[0] == "example,label,suggested,probability,probability_of_label,corrected"
-    assert len(listed) == 2
+    lines = Path(evaluation.uri, "label_issues.csv").read_text().splitlines()
+    assert lines[0] == "example,label,suggested,probability,probability_of_label,corrected"
+    assert len(lines) == 2
 
 
 def test_a_span_whose_labels_look_wrong_is_warned_of_or_holds_the_model_as_its_severity_says():
     good, bad = Verdict("evaluation", "pass", ("All well.",)), {"span-00003": "Labels look wrong."}
     assert _add_bad_spans(good, bad, "off") == _add_bad_spans(good, {}, "block") == good
     assert _add_bad_spans(good, bad, "warn") == replace(good, warnings=("Labels look wrong.",))
-    held = _add_bad_spans(good, bad, "block")
-    assert (held.passed, held.reasons, held.spans) == (False, ("Labels look wrong.",), ("span-00003",))
+    verdict = _add_bad_spans(good, bad, "block")
+    assert not verdict.passed and verdict.reasons == ("Labels look wrong.",)
+    assert verdict.spans == ("span-00003",)
     low = replace(good, result="fail", reasons=("Too low.",))
     assert _add_bad_spans(low, bad, "block").reasons == ("Too low.", "Labels look wrong.")

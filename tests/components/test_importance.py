@@ -12,7 +12,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def saved_model(tmp_path_factory) -> str:
-    """A model that answers yes if a is above 0.5, where it has a value, and else by the kind; never by b."""
+    """Saves a model that answers yes if a is above 0.5; without a value of a, the kind decides, never b."""
     import tensorflow as tf
 
     spec = {name: tf.io.VarLenFeature(tf.float32) for name in ("a", "b")} | {
@@ -35,12 +35,12 @@ def saved_model(tmp_path_factory) -> str:
     return folder
 
 
-def rows(count: int = 400) -> list[dict]:
-    made = []
+def make_rows(count: int = 400) -> list[dict]:
+    rows = []
     for number in range(count):
         label = number % 2
         has_a = number % 10 != 0
-        made.append(
+        rows.append(
             {
                 "example_id": f"{number:03d}",
                 "label": TABLE.labels[label],
@@ -49,7 +49,7 @@ def rows(count: int = 400) -> list[dict]:
                 "kind": "xy"[label],
             }
         )
-    return made
+    return rows
 
 
 WORKLOAD = replace(TABLE, categories=("kind",), reads=("a", "b", "kind"))
@@ -58,7 +58,7 @@ WORKLOAD = replace(TABLE, categories=("kind",), reads=("a", "b", "kind"))
 def test_the_column_that_decides_matters_most_and_one_that_is_not_used_changes_nothing(
     saved_model, tmp_path: Path
 ):
-    folder = write_split(tmp_path / "eval", rows())
+    folder = write_split(tmp_path / "eval", make_rows())
     a, kind, b = measure_importance(saved_model, folder, WORKLOAD)
     assert (a.column, kind.column, b.column) == ("a", "kind", "b")
     # Half of the values of a go to an example of the other class; kind decides for a tenth of the examples.
@@ -69,14 +69,14 @@ def test_the_column_that_decides_matters_most_and_one_that_is_not_used_changes_n
 
 
 def test_probabilities_that_are_no_numbers_leave_a_record_that_can_be_read(saved_model, tmp_path: Path):
-    folder = write_split(tmp_path / "eval", [{**row, "a": [9.0]} for row in rows(10)])
+    folder = write_split(tmp_path / "eval", [{**row, "a": [9.0]} for row in make_rows(10)])
     importance = measure_importance(saved_model, folder, WORKLOAD)
     METRICS.write(tmp_path, Metrics({}, importance=importance))
     assert METRICS.read(tmp_path).importance == importance
     assert {item.largest_change for item in importance} == {1.0}
 
 
-def test_what_is_no_table_has_no_columns(saved_model, tmp_path: Path):
-    folder = write_split(tmp_path / "eval", rows(10))
+def test_other_data_than_a_table_has_no_columns(saved_model, tmp_path: Path):
+    folder = write_split(tmp_path / "eval", make_rows(10))
     assert measure_importance(saved_model, folder, replace(WORKLOAD, reads=("a",))) == ()
     assert measure_importance(saved_model, folder, replace(WORKLOAD, unmeasured=("a", "b"))) == ()

@@ -1,4 +1,4 @@
-"""Steps on a job service and a worker pool of Beam, each a process of its own, and in memory."""
+"""Steps give the same on a job service and a worker pool of Beam as in memory."""
 
 import os
 import re
@@ -14,7 +14,7 @@ import tensorflow_data_validation as tfdv
 from data.photos.labels_file import write_span
 from pipeline.settings import load
 from tests.components.steps import IN_MEMORY, count_statistics, ingest
-from tests.components.test_example_gen import good, row
+from tests.components.test_example_gen import row, walk
 
 pytestmark = pytest.mark.e2e
 
@@ -24,7 +24,7 @@ JOB_SERVICE = """
 from apache_beam.runners.portability.local_job_service import LocalJobServicer
 print("port", LocalJobServicer(None).start_grpc_server(0), flush=True)
 """
-# Workers are threads of it, which saves the seconds that each process of them takes to load TensorFlow.
+# Its workers are threads, as a process would take seconds to load TensorFlow.
 POOL = """
 from apache_beam.runners.worker.worker_pool_main import BeamFnExternalWorkerPoolServicer
 address, server = BeamFnExternalWorkerPoolServicer.start()
@@ -34,58 +34,58 @@ print("port", address.split(":")[1], flush=True)
 
 @pytest.fixture(scope="module")
 def flags(tmp_path_factory):
-    """Returns the flags of Beam for a job service and a pool on this machine."""
+    """Starts a job service and a pool; yields the flags that settings make of their addresses."""
     try:
         socket.getaddrinfo(socket.getfqdn(), None)
     except OSError:
         pytest.skip("needs a machine that knows its own name: Beam's workers find the job service by it")
     folder = tmp_path_factory.mktemp("beam")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    started, ports = [], {}
+    processes, ports = [], {}
     try:
         for name, code in {"endpoint": JOB_SERVICE, "pool": POOL}.items():
             with (folder / name).open("wb") as log:
                 code += "import sys; sys.stdin.read()"
                 command = [sys.executable, "-c", code]
-                started.append(
+                processes.append(
                     subprocess.Popen(
                         command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log
                     )
                 )
-        for name, process in zip(("endpoint", "pool"), started, strict=True):
-            while not (found := re.search(r"^port (\d+)$", (folder / name).read_text(), re.MULTILINE)):
+        for name, process in zip(("endpoint", "pool"), processes, strict=True):
+            while not (match := re.search(r"^port (\d+)$", (folder / name).read_text(), re.MULTILINE)):
                 assert process.poll() is None, (folder / name).read_text()
                 time.sleep(0.1)
-            ports[name] = found[1]
+            ports[name] = match[1]
         places = [f"beam.{name}=localhost:{port}" for name, port in ports.items()]
         yield load({}, None, ["beam.engine=portable", *places]).beam.as_flags()
     finally:
-        for process in started:
+        for process in processes:
             process.kill()
             process.communicate()
 
 
 @pytest.fixture(scope="module")
 def both(flags, tmp_path_factory):
-    """Returns the outputs of ingest and of its statistics, in memory and on the service."""
+    """Runs ingest and statistics in memory and on the job service."""
     folder = tmp_path_factory.mktemp("steps")
-    first = [*good(range(15), "walk-1"), *good(range(15, 30), "walk-2"), (row("missing.jpg"), None)]
-    for week in (first, good(range(30, 45), "walk-3")):
+    first = [*walk(range(15), "walk-1"), *walk(range(15, 30), "walk-2"), (row("missing.jpg"), None)]
+    for week in (first, walk(range(30, 45), "walk-3")):
         write_span(folder / "data", week)
-    made = []
-    for name, given in {"memory": IN_MEMORY, "service": flags}.items():
-        ingested = ingest(folder / "data", folder / name, given)
-        counted = count_statistics(ingested.examples, folder / name, beam_flags=given)
-        made.append((ingested, Path(counted.uri)))
-    return made
+    outputs = []
+    for name, beam_flags in {"memory": IN_MEMORY, "service": flags}.items():
+        ingested = ingest(folder / "data", folder / name, beam_flags)
+        statistics = count_statistics(ingested.examples, folder / name, beam_flags=beam_flags)
+        outputs.append((ingested, Path(statistics.uri)))
+    return outputs
 
 
 def test_ingest_writes_the_same_examples_in_the_same_order(both):
-    here, there = (ingested for ingested, _ in both)
+    in_memory, on_service = (ingested for ingested, _ in both)
     for split in SPLITS:
-        assert there.files(split) == here.files(split) and there.records(split)
-    assert there.quarantined() == here.quarantined() and there.quarantined()
-    assert there.summary == here.summary
+        assert on_service.read_files(split) == in_memory.read_files(split) and on_service.read_records(split)
+    assert on_service.read_quarantine() == in_memory.read_quarantine() and on_service.read_quarantine()
+    assert on_service.summary == in_memory.summary
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -98,5 +98,5 @@ def test_statistics_are_the_same_of_every_slice_and_feature(both, split):
             for feature in dataset.features
         }
 
-    here, there = (read(folder) for _, folder in both)
-    assert there == here and len(here) > 20
+    in_memory, on_service = (read(folder) for _, folder in both)
+    assert on_service == in_memory and len(in_memory) > 20

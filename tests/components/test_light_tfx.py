@@ -1,5 +1,3 @@
-"""The modules that light commands and the description of the DAG import."""
-
 import subprocess
 import sys
 
@@ -12,14 +10,14 @@ pytestmark = pytest.mark.e2e
 
 
 def test_a_dag_is_described_without_tensorflow_and_what_was_left_out_can_be_imported_later():
-    """The cache finds its steps without it too; in a process of its own, since this one has it."""
+    """Runs in a process of its own, as this one has TensorFlow; the steps are found in the cache, too."""
     code = (
         "import sys; from components.light_tfx import import_light_tfx; import_light_tfx(); "
         "from tests.pipeline.test_dag import compiled, dag; "
-        "from tfx.utils.import_utils import import_class_by_path as found; "
+        "from tfx.utils.import_utils import import_class_by_path; "
         "from runners.local.step_runner import StepRunner; "
         "specs = [s.get('pythonExecutorSpec', s) for s in compiled(dag())[1].values()]; "
-        "[found(spec['classPath']) for spec in specs]; "
+        "[import_class_by_path(spec['classPath']) for spec in specs]; "
         "print(len(specs), 'tensorflow' in sys.modules, 'IPython' in sys.modules); "
         "from tfx.dsl.io import fileio; print(fileio._get_filesystem('/tmp').__name__); "
         "from tfx.components.example_gen import utils; import tfx.components.transform.executor; "
@@ -28,9 +26,9 @@ def test_a_dag_is_described_without_tensorflow_and_what_was_left_out_can_be_impo
         "from components.light_tfx import complete_tfx; complete_tfx(); import tfx.components; "
         "print(fileio._get_filesystem('/tmp').__name__, tfx.components.Pusher.__name__)"
     )
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     described, imported = ["16", "False", "False", "LocalFilesystem"], ["True", "3"]
-    assert ended.stdout.split() == [*described, *imported, "TensorflowFilesystem", "Pusher"]
+    assert run.stdout.split() == [*described, *imported, "TensorflowFilesystem", "Pusher"]
 
 
 def test_a_module_that_imports_all_of_tfx_before_has_all_of_it():

@@ -16,16 +16,16 @@ pytestmark = pytest.mark.e2e
 WEEKS, PHOTOS, SESSIONS = 5, 100, 20
 
 
-def window(unlike: float = 0.0, weeks: int = WEEKS, seed: int = 1) -> Rows:
-    """Photos whose sessions and weeks differ, the newest week with a share of sessions that are far away."""
+def make_rows(unlike: float = 0.0, weeks: int = WEEKS, seed: int = 1) -> Rows:
+    """Makes rows whose sessions and weeks differ; a share of the newest week's sessions is far away."""
     rng = np.random.default_rng(seed)
     ids, groups, features = [], [], []
     for week in range(1, weeks + 1):
-        of_week = rng.normal(0, 0.2, 30)
+        week_mean = rng.normal(0, 0.2, 30)
         for number in range(PHOTOS):
             session = f"{week}-{number % SESSIONS}"
-            rng_of_session = np.random.default_rng([seed, week, number % SESSIONS])
-            value = of_week + rng_of_session.normal(0, 0.5, 30) + rng.normal(0, 1, 30)
+            session_rng = np.random.default_rng([seed, week, number % SESSIONS])
+            value = week_mean + session_rng.normal(0, 0.5, 30) + rng.normal(0, 1, 30)
             if week == weeks and number % SESSIONS < unlike * SESSIONS:
                 value[:5] += 8
             ids.append(f"span-{week:05d}/{number:03d}.jpg")
@@ -38,12 +38,12 @@ def window(unlike: float = 0.0, weeks: int = WEEKS, seed: int = 1) -> Rows:
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples")
-    ids = window().ids
+    ids = make_rows().ids
     write_split(folder / "Split-train", [{SHELF.id: name, "photo": jpeg(seed=3)} for name in ids[::2]])
     write_split(folder / "Split-eval", [{SHELF.id: name, "photo": jpeg(seed=4)} for name in ids[1::2]])
-    made = artifact(Examples, folder)
-    made.split_names = '["train", "eval"]'
-    return made
+    output = artifact(Examples, folder)
+    output.split_names = '["train", "eval"]'
+    return output
 
 
 def take(rows: Rows, part: slice) -> Rows:
@@ -56,7 +56,7 @@ def measure(examples, folder: Path, rows: Rows) -> PhotoDrift | None:
 
 
 def test_a_share_of_sessions_that_are_unlike_earlier_ones_is_found_and_shown(examples, tmp_path):
-    drift = measure(examples, tmp_path, window(unlike=0.2))
+    drift = measure(examples, tmp_path, make_rows(unlike=0.2))
     assert drift == PHOTO_DRIFT.read(tmp_path)
     assert drift.has_drifted and drift.share == pytest.approx(0.2, abs=0.03) and drift.low < 0.2 < drift.high
     assert (drift.span, drift.photos, len(drift.unlike)) == ("span-00005", PHOTOS, 10)
@@ -67,11 +67,12 @@ def test_a_share_of_sessions_that_are_unlike_earlier_ones_is_found_and_shown(exa
 
 
 def test_weeks_that_differ_as_usual_are_no_drift(examples, tmp_path):
-    drifts = [measure(examples, tmp_path, window(seed=seed)) for seed in range(8)]
+    drifts = [measure(examples, tmp_path, make_rows(seed=seed)) for seed in range(8)]
     assert not [drift for drift in drifts if drift is None or drift.has_drifted]
 
 
-def test_without_three_spans_of_thirty_photos_nothing_is_said(examples, tmp_path):
-    assert measure(examples, tmp_path, window(weeks=2)) is None and not (tmp_path / PHOTO_DRIFT.name).exists()
-    rows = window(unlike=1.0)
+def test_without_three_spans_of_thirty_photos_there_is_no_measurement(examples, tmp_path):
+    assert measure(examples, tmp_path, make_rows(weeks=2)) is None
+    assert not (tmp_path / PHOTO_DRIFT.name).exists()
+    rows = make_rows(unlike=1.0)
     assert measure(examples, tmp_path, take(rows, slice(29 - PHOTOS))) is None

@@ -48,7 +48,7 @@ from tests.edgeline.release.candidates import make_candidate, snapshot
 VARIANTS = ("fp16", "int8")
 
 SPANS = {"span-00035": "a" * 64, "span-00042": "b" * 64}
-HELD = FileReport({"CONV_2D": 2}, (), (), (), (), {}, {})
+FILE_REPORT = FileReport({"CONV_2D": 2}, (), (), (), (), {}, {})
 
 Outcome = tuple[str, int, list[str]]
 
@@ -60,7 +60,7 @@ def push(tmp_path):
 
 @dataclass
 class Run:
-    """The outputs of the steps before the pusher in one run; the model's files start with `content`."""
+    """The outputs of the steps before the pusher in a run; the model's files begin with `content`."""
 
     folder: Path
     content: str = "first"
@@ -70,9 +70,9 @@ class Run:
     labels: str = "ok\nmisplaced\ndamaged\n"
     searched: Mapping[str, int] | None = None  # the best settings of a search
     run: str = "run-1"
-    compared_with: int | None = None  # the version in production when it was judged; by default that of now
+    compared_with: int | None = None  # the production version when it was judged; the current one by default
 
-    def inputs(self, production: int) -> dict[str, Artifact]:
+    def write_inputs(self, production: int) -> dict[str, Artifact]:
         candidate = make_candidate(self.folder / "made", self.content)
         model = artifact(Model, self.folder / "model")
         (self.folder / "model").mkdir()
@@ -120,12 +120,12 @@ class Run:
     def _variant(self, name: str) -> Variant:
         file, reasons = f"model_{name}.tflite", () if name in self._passed else ("It is too large.",)
         tensor = TensorContract("image", (1, 16, 16, 1), "float32", None, None)
-        inspected = replace(HELD, inputs=(tensor,), outputs=(replace(tensor, shape=(1, 3)),))
+        inspected = replace(FILE_REPORT, inputs=(tensor,), outputs=(replace(tensor, shape=(1, 3)),))
         return Variant(name, file, reasons, inspected, structs.replace(GOOD, file=file, accuracy=0.93))
 
     def push_to(self, root: Path, **settings: object) -> Outcome:
         current, pushed = store.current(root, "shelf"), artifact(PushedModel, self.folder / "pushed")
-        inputs = self.inputs(current.version if current else 0)
+        inputs = self.write_inputs(current.version if current else 0)
         execute(
             Pusher,
             inputs,
@@ -139,26 +139,26 @@ class Run:
             lock="d" * 64,
             run=self.run,
         )
-        written = json.loads((self.folder / "pushed" / "push.json").read_text())
-        assert written["outcome"] == pushed.get_string_custom_property("outcome")
-        assert written["version"] == pushed.get_int_custom_property("version")
-        return written["outcome"], written["version"], written["reasons"]
+        record = json.loads((self.folder / "pushed" / "push.json").read_text())
+        assert record["outcome"] == pushed.get_string_custom_property("outcome")
+        assert record["version"] == pushed.get_int_custom_property("version")
+        return record["outcome"], record["version"], record["reasons"]
 
 
 @pytest.fixture(scope="module")
-def pushed_once(tmp_path_factory):
+def store_with_release(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pushed")
     assert Run(folder / "1").push_to(folder / "push")[:2] == ("pushed", 1)
     return folder / "push"
 
 
 @pytest.fixture
-def pushed(pushed_once, push):
-    """A store with the release of a run."""
-    return shutil.copytree(pushed_once, push, symlinks=True)
+def first_release(store_with_release, push):
+    """Copies a store that has one release."""
+    return shutil.copytree(store_with_release, push, symlinks=True)
 
 
-def production_model(root, folder, served=None):
+def run_production_model(root, folder, served=None):
     model, quarantine = artifact(Model, folder), artifact(Quarantine, folder.with_name("ingested"))
     if served:
         SERVED.write(Path(quarantine.uri), served)
@@ -177,23 +177,23 @@ def production_model(root, folder, served=None):
     return model
 
 
-def test_an_empty_store_gives_an_artifact_that_says_so_and_is_no_empty_folder(push, tmp_path):
-    model = production_model(push, tmp_path / "model")
+def test_an_empty_store_gives_an_artifact_without_a_model_that_is_no_empty_folder(push, tmp_path):
+    model = run_production_model(push, tmp_path / "model")
     assert model.get_int_custom_property("has_model") == 0
     assert model.get_int_custom_property("version") == 0
     assert any(path.is_file() for path in Path(model.uri).iterdir())
     assert not push.exists()
 
 
-def test_the_served_versions_that_the_store_has_are_put_out_with_their_eval_accuracy(pushed, push, tmp_path):
+def test_served_versions_in_the_store_are_put_out_with_their_eval_accuracy(first_release, push, tmp_path):
     served = Served(tuple(ServedVersion(version, Tally(9, 0.9)) for version in (7, 1)))
-    model = production_model(push, tmp_path / "model", served)
-    ((version, found),) = PUSHED.read(Path(model.uri)).items()
-    assert (version, found.accuracy_of("lane", "lane-01")) == (1, 0.94)
-    assert found.created == store.current(push, "shelf").manifest.created
+    model = run_production_model(push, tmp_path / "model", served)
+    ((version, release),) = PUSHED.read(Path(model.uri)).items()
+    assert (version, release.accuracy_of("lane", "lane-01")) == (1, 0.94)
+    assert release.created == store.current(push, "shelf").manifest.created
 
 
-def test_what_both_gates_passed_goes_into_production_with_its_story(push, tmp_path):
+def test_a_model_that_passed_both_gates_goes_into_production_with_its_provenance(push, tmp_path):
     outcome, version, _ = Run(tmp_path / "1", evaluation="no_baseline").push_to(push)
     assert (outcome, version) == ("pushed", 1)
     manifest = store.current(push, "shelf").manifest
@@ -218,34 +218,32 @@ def test_card_provenance_and_bill_of_materials_are_of_the_run_and_its_search(pus
     card = release.read("model_card.html").decode()
     assert "Model card: shelf, version 2" in card and "Made by run run-1" in card and "MIT" in card
     assert "<th>model.hidden</th><td><code>32</code>" in card
-    made = json.loads(release.read("provenance.json"))["predicate"]["buildDefinition"]
-    assert made["internalParameters"]["tuned"] == {"model.hidden": 32}
+    build = json.loads(release.read("provenance.json"))["predicate"]["buildDefinition"]
+    assert build["internalParameters"]["tuned"] == {"model.hidden": 32}
     settings = Settings().model_dump(mode="json")
-    recorded = made["externalParameters"]["settings"]
-    assert recorded == {name: settings[name] for name in recorded} and {"seed", "data", "trainer"} <= {
-        *recorded
-    }
-    # Where releases go to, and the place of the key, are nobody else's business.
-    assert "push" not in recorded
+    public = build["externalParameters"]["settings"]
+    assert public == {name: settings[name] for name in public} and {"seed", "data", "trainer"} <= {*public}
+    # Nobody else needs to know where releases and the key are.
+    assert "push" not in public
     assert '"tensorflow"' in release.read("mlbom.cdx.json").decode()
 
 
-def test_a_release_says_what_the_settings_say_and_is_signed_with_the_key_that_is_set(push, tmp_path):
+def test_a_release_has_the_values_of_the_settings_and_is_signed_with_their_key(push, tmp_path):
     make_pair(tmp_path / "keys")
     private = tmp_path / "keys" / PRIVATE
-    options = {"min_app_version": "2.4.0", "rollback_epoch": 3, "licence": "MIT", "data_statement": "Ours."}
+    values = {"min_app_version": "2.4.0", "rollback_epoch": 3, "licence": "MIT", "data_statement": "Ours."}
     key = str(private)
-    assert Run(tmp_path / "1").push_to(push, expires_days=7, key=key, **options)[:2] == ("pushed", 1)
+    assert Run(tmp_path / "1").push_to(push, expires_days=7, key=key, **values)[:2] == ("pushed", 1)
     manifest = store.current(push, "shelf").manifest
-    assert {name: getattr(manifest, name) for name in options} == options
+    assert {name: getattr(manifest, name) for name in values} == values
     reasons = Run(tmp_path / "2", "second").push_to(push, rollback_epoch=4, key=key)[2]
     assert reasons[1] == f"Valid until {store.current(push, 'shelf').manifest.expires}."
     assert reasons[2] == f"Signed with the key {manifest.signed_by}." and "epoch 4" in reasons[3]
     assert manifest.signed_by == load_public_key(str(tmp_path / "keys" / PUBLIC))
     assert store.verify(push, "shelf") == []
     secret = private.read_text().splitlines()[1].encode()
-    pushed = [path for path in (*push.rglob("*"), *(tmp_path / "1").rglob("*")) if path.is_file()]
-    assert pushed and not any(secret in path.read_bytes() for path in pushed)
+    files = [path for path in (*push.rglob("*"), *(tmp_path / "1").rglob("*")) if path.is_file()]
+    assert files and not any(secret in path.read_bytes() for path in files)
 
 
 def test_a_push_with_another_key_in_the_environment_than_before_says_that_phones_refuse_it(
@@ -274,23 +272,23 @@ def test_a_variant_that_failed_is_not_in_the_bundle(push, tmp_path):
         ("fail", "fail", ["The evaluation says fail.", "The edge says fail."]),
     ],
 )
-def test_what_a_gate_failed_is_held_back_and_production_stays(
-    pushed, push, tmp_path, evaluation, edge, reasons
+def test_a_model_that_failed_a_gate_is_held_back_and_production_stays(
+    first_release, push, tmp_path, evaluation, edge, reasons
 ):
     before = snapshot(push)
-    held = Run(tmp_path / "2", "second", evaluation, edge).push_to(push)
-    assert held == ("held", 0, reasons)
+    outcome = Run(tmp_path / "2", "second", evaluation, edge).push_to(push)
+    assert outcome == ("held", 0, reasons)
     assert snapshot(push) == before
 
 
-def test_a_step_that_is_repeated_after_its_push_says_that_its_run_pushed(pushed, push, tmp_path):
+def test_a_step_that_is_repeated_after_its_push_reports_the_push(first_release, push, tmp_path):
     before = snapshot(push)
     assert Run(tmp_path / "again").push_to(push)[:2] == ("pushed", 1)
     assert Run(tmp_path / "2", run="run-2").push_to(push)[:2] == ("unchanged", 1)
     assert snapshot(push) == before
 
 
-def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(pushed, push, tmp_path):
+def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(first_release, push, tmp_path):
     assert Run(tmp_path / "2", "second").push_to(push)[:2] == ("pushed", 2)
     store.rollback(push, "shelf", "phones crash on it")
     outcome, version, (reason,) = Run(tmp_path / "3", "second", run="run-3").push_to(push)
@@ -300,11 +298,11 @@ def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(pushed, push,
 
 
 @pytest.mark.parametrize(
-    ("before", "what", "canary"),
+    ("before", "action", "canary"),
     [(1, "compared its model with version 1", 10), (0, "judged its model by itself", None)],
 )
-def test_what_was_compared_with_an_older_version_than_that_in_production_is_held(
-    push, tmp_path, before, what, canary
+def test_a_model_that_was_compared_with_an_older_version_than_production_is_held(
+    push, tmp_path, before, action, canary
 ):
     for number in range(before + 1):
         Run(tmp_path / f"{number}", f"week {number}").push_to(push)
@@ -313,7 +311,7 @@ def test_what_was_compared_with_an_older_version_than_that_in_production_is_held
         "held",
         before + 1,
         [
-            f"Version {before + 1} came into production since this run {what}.",
+            f"Version {before + 1} came into production since this run {action}.",
             f"Its model may be worse than version {before + 1}.",
             f"Start a new run, which compares its model with version {before + 1}.",
         ],
@@ -321,17 +319,17 @@ def test_what_was_compared_with_an_older_version_than_that_in_production_is_held
     assert snapshot(push) == state
 
 
-def test_labels_that_are_not_those_of_the_schema_and_the_model_are_not_pushed(pushed, push, tmp_path):
+def test_labels_that_are_not_those_of_the_schema_and_the_model_are_not_pushed(first_release, push, tmp_path):
     before = snapshot(push)
     with pytest.raises(EdgelineError, match=r"labels\.txt does not fit the model"):
         Run(tmp_path / "2", "second", labels="ok\ndamaged\nmisplaced\n").push_to(push)
     assert snapshot(push) == before
 
 
-def admit(pushed: tuple[str, int], root: Path, folder: Path, run: str = "run-1") -> None:
-    """Runs ReleaseGate after a pusher with the result `pushed`, an outcome and a version."""
+def admit(push: tuple[str, int], root: Path, folder: Path, run: str = "run-1") -> None:
+    """Runs ReleaseGate after a pusher that wrote an outcome and a version."""
     folder.mkdir(parents=True)
-    record = {"outcome": pushed[0], "version": pushed[1], "reasons": ["The int8 file is too large."]}
+    record = {"outcome": push[0], "version": push[1], "reasons": ["The int8 file is too large."]}
     (folder / "push.json").write_text(json.dumps(record))
     execute(
         ReleaseGate,
@@ -370,14 +368,14 @@ def test_a_run_whose_model_was_rolled_back_and_collected_ends_as_unchanged(push,
     ("result", "run"), [(("pushed", 2), "run-1"), (("unchanged", 2), "run-1"), (("pushed", 1), "another run")]
 )
 def test_a_release_that_is_not_in_the_store_as_the_pusher_says_ends_the_run(
-    pushed, push, tmp_path, result, run
+    first_release, push, tmp_path, result, run
 ):
-    """A pod that is deleted in the middle of its push can count as done."""
+    """A pod that is deleted during its push may count as done."""
     with pytest.raises(EdgelineError, match=f"Version {result[1]} of shelf is not in the release store"):
         admit(result, push, tmp_path / "pushed", run)
 
 
-def test_what_was_compared_with_a_version_that_was_rolled_back_since_is_pushed(push, tmp_path):
+def test_a_model_that_was_compared_with_a_version_rolled_back_since_is_pushed(push, tmp_path):
     for name in ("first", "second"):
         Run(tmp_path / name, name).push_to(push)
     store.rollback(push, "shelf", "phones crash on it")

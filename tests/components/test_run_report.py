@@ -1,4 +1,4 @@
-"""The record that a step of a cluster leaves: RunReport of a run that ended, DataGate of one it stops."""
+"""The records of runs on a cluster: RunReport writes one at the end, DataGate where it stops a run."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ from edgeline.errors import DataRefused, Problem, UsageError
 from edgeline.records.outcome import Outcome
 from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
-from edgeline.records.verdict import Verdict as Found
+from edgeline.records.verdict import Verdict as VerdictRecord
 from edgeline.release import store
 from edgeline.release.history import find_signed
 from edgeline.release.layout import PushFolder
@@ -33,8 +33,8 @@ from tests.components.steps import admit, artifact, execute
 from tests.edgeline.release.candidates import make_candidate, make_key
 
 
-def window(folder: Path, spans: int):
-    """Returns the output of ingest for a window, stamped as a cluster's entry point does."""
+def write_window(folder: Path, spans: int):
+    """Writes the quarantine of a window, stamped as a cluster's entry point does."""
     folder.mkdir(parents=True)
     counted = [
         {"name": f"span-{n:05d}", "number": n, "rows": 100, "accepted": 90, "rejected": {"corrupt": 10}}
@@ -42,12 +42,12 @@ def window(folder: Path, spans: int):
     ]
     ingest = {"splits": {"train": 80, "eval": 10}, "classes": {"ok": 90}, "spans": counted, "window": "ab"}
     (folder / "ingest.json").write_text(json.dumps(ingest))
-    made = artifact(Quarantine, folder, step_started="2026-10-05T03:00:10+00:00")
-    made.set_float_custom_property("step_seconds", 12.5)
-    return made
+    quarantine = artifact(Quarantine, folder, step_started="2026-10-05T03:00:10+00:00")
+    quarantine.set_float_custom_property("step_seconds", 12.5)
+    return quarantine
 
 
-def about(run: str, place: object) -> dict[str, str]:
+def properties(run: str, place: object) -> dict[str, str]:
     return {
         "run": run,
         "model_name": "shelf",
@@ -57,7 +57,7 @@ def about(run: str, place: object) -> dict[str, str]:
     }
 
 
-# Steps that left nothing to read.
+# Outputs of steps without any file.
 NOTHING = {
     name: artifact(kind, Path("nowhere"))
     for name, kind in {
@@ -70,26 +70,26 @@ NOTHING = {
 }
 
 
-def leave(folder: Path, run: str, place: object, spans: int = 2, outcome: str = "pushed"):
+def report(folder: Path, run: str, place: object, spans: int = 2, outcome: str = "pushed"):
     """Runs DataGate and RunReport; returns the output folder of the latter."""
-    accepted = judge(folder / run, place, Found("data", "pass", ("All is well.",)), run, spans)
+    accepted = judge(folder / run, place, VerdictRecord("data", "pass", ("All is well.",)), run, spans)
     pushed = artifact(PushedModel, folder / run / "pushed")
     Path(pushed.uri).mkdir(parents=True)
     push = {"outcome": outcome, "version": 3 if outcome == "pushed" else 0, "reasons": ["So it is."]}
     Path(pushed.uri, "push.json").write_text(json.dumps(push))
-    report = artifact(RunReportPage, folder / run / "report")
+    page = artifact(RunReportPage, folder / run / "report")
     execute(
         RunReport,
         {**NOTHING, "accepted_data": accepted, "pushed_model": pushed},
-        {"report": report},
+        {"report": page},
         folder,
-        **about(run, place),
+        **properties(run, place),
     )
-    return Path(report.uri)
+    return Path(page.uri)
 
 
 def test_the_page_is_in_the_artifact_and_in_the_records(tmp_path):
-    output = leave(tmp_path, "run-1", tmp_path / "records")
+    output = report(tmp_path, "run-1", tmp_path / "records")
     for name in ("report.html", "facts.json"):
         assert (output / name).read_bytes() == (tmp_path / "records" / "run-1" / name).read_bytes()
     facts = archive.read(output)
@@ -99,7 +99,7 @@ def test_the_page_is_in_the_artifact_and_in_the_records(tmp_path):
     assert "Version 3 of shelf is in production" in (output / "report.html").read_text()
     assert [span.name for span in facts.data.spans] == ["span-00001", "span-00002"]
     assert [gate.reasons for gate in facts.gates] == [("All is well.",)]
-    # Times are those that the steps were stamped with.
+    # The times are those of the stamps.
     (step,) = facts.run.steps
     assert (step.name, step.seconds, step.started) == ("ExampleGen", 12.5, "2026-10-05T03:00:10+00:00")
     assert facts.run.started_at == step.started
@@ -111,8 +111,8 @@ def test_without_a_place_for_records_the_page_is_in_the_artifact_with_addresses_
     leave_record({"statistics": missing}, Run(id="run-1", workload="shelf", outcome="pushed"), "", tmp_path)
     facts = archive.read(tmp_path)
     assert (tmp_path / "report.html").is_file() and facts.run.engine == "local"
-    (found,) = facts.run.artifacts
-    assert (found.step, found.uri) == (
+    (output,) = facts.run.artifacts
+    assert (output.step, output.uri) == (
         "StatisticsGen",
         "minio://mlpipeline/v2/shelf/run-1/StatisticsGen/statistics",
     )
@@ -122,25 +122,25 @@ def test_without_a_place_for_records_the_page_is_in_the_artifact_with_addresses_
 def test_records_that_cannot_be_written_are_a_warning(tmp_path, caplog, place):
     (tmp_path / "a-file").write_text("no folder")
     with caplog.at_level(logging.WARNING, logger="edgeline.report"):
-        output = leave(tmp_path, "run-1", tmp_path / place if place == "a-file" else place)
+        output = report(tmp_path, "run-1", tmp_path / place if place == "a-file" else place)
     assert caplog.text
     assert (output / "report.html").is_file()
 
 
-def judge(folder: Path, place: object, record: Found, run: str = "run-9", spans: int = 2) -> Artifact:
+def judge(folder: Path, place: object, record: VerdictRecord, run: str = "run-9", spans: int = 2) -> Artifact:
     """Runs DataGate; returns its output."""
     VERDICT.write(folder / "found", record)
     push = str(place).removesuffix("/runs/shelf")
-    return admit(folder, window(folder / "quarantine", spans), push=push, **about(run, place))[1]
+    return admit(folder, write_window(folder / "quarantine", spans), push=push, **properties(run, place))[1]
 
 
 def refuse(folder: Path, place: object) -> None:
     with pytest.raises(DataRefused, match="Far too dark"):
-        judge(folder, place, Found("data", "fail", ("Far too dark.",)))
+        judge(folder, place, VerdictRecord("data", "fail", ("Far too dark.",)))
 
 
-def test_a_run_that_goes_on_leaves_what_is_known_of_it_should_it_come_to_no_end(tmp_path):
-    judge(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
+def test_a_run_that_goes_on_leaves_a_record_in_case_it_never_ends(tmp_path):
+    judge(tmp_path, tmp_path / "records", VerdictRecord("data", "pass", ("All is well.",)))
     facts = archive.read(tmp_path / "records" / "run-9")
     assert facts.run.outcome == "running" and facts.data and facts.run.reasons == ()
     page = (tmp_path / "records" / "run-9" / "report.html").read_text()
@@ -148,25 +148,25 @@ def test_a_run_that_goes_on_leaves_what_is_known_of_it_should_it_come_to_no_end(
 
 
 @pytest.mark.parametrize(
-    ("key", "production", "found"),
+    ("key", "production", "message"),
     [
         ("no key", {}, "EDGELINE_SIGNING_KEY .*private key"),
         ("", {"rollback_epoch": 2}, r"push\.rollback_epoch is 0.*Set push\.rollback_epoch=2"),
         ("", {"signing_key": make_key()}, r"shelf in production is signed.*push\.key=FILE"),
     ],
 )
-def test_what_the_pusher_would_refuse_after_the_training_is_told_before_it(
-    tmp_path, monkeypatch, key, production, found
+def test_what_the_pusher_would_refuse_is_refused_before_the_training(
+    tmp_path, monkeypatch, key, production, message
 ):
     monkeypatch.setenv(KEY_VARIABLE, key)
     store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "made", **production))
-    with pytest.raises(UsageError, match=found):
-        judge(tmp_path, tmp_path / "push/runs/shelf", Found("data", "pass", ("All is well.",)))
+    with pytest.raises(UsageError, match=message):
+        judge(tmp_path, tmp_path / "push/runs/shelf", VerdictRecord("data", "pass", ("All is well.",)))
     assert not (tmp_path / "accepted").exists()
 
 
 def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_path):
-    judge(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
+    judge(tmp_path, tmp_path / "records", VerdictRecord("data", "pass", ("All is well.",)))
     problem = Problem("No room on the disk.")
     record_end("run-9", str(tmp_path / "records"), Outcome.of_problem(problem, "Trainer"), problem)
     facts = archive.read(tmp_path / "records" / "run-9")
@@ -178,7 +178,7 @@ def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_pat
 
 def test_a_step_that_fails_after_the_push_does_not_say_that_nothing_was_pushed(tmp_path):
     place = str(tmp_path / "push/runs/shelf")
-    judge(tmp_path, place, Found("data", "pass", ("All is well.",)))
+    judge(tmp_path, place, VerdictRecord("data", "pass", ("All is well.",)))
     store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "made", run="run-9"))
     problem = Problem("No room on the disk.")
     record_end("run-9", place, Outcome.of_problem(problem, "RunReport"), problem)

@@ -1,4 +1,4 @@
-"""Simple models on public data: what scikit-learn ships, as examples in TFRecord files."""
+"""Simple models on public data that scikit-learn ships, as examples in TFRecord files."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ def write_split(folder: Path, rows: list[dict]) -> str:
 
 
 def train_all(tmp_path: Path, workload: Workload, train: list[dict], evaluation: list[dict]) -> SimpleModels:
-    """Models that answer eval examples sorted by id."""
+    """Trains the models, which answer eval examples sorted by id."""
     splits = {
         name: write_split(tmp_path / name, rows) for name, rows in (("train", train), ("eval", evaluation))
     }
@@ -31,11 +31,11 @@ def train_all(tmp_path: Path, workload: Workload, train: list[dict], evaluation:
 
 
 def answer(tmp_path: Path, workload: Workload, train: list[dict], evaluation: list[dict]) -> dict:
-    """The models' answers by name."""
+    """Trains the models; returns their answers by name."""
     return {model.name: model for model in train_all(tmp_path, workload, train, evaluation).answers}
 
 
-def accuracy(model, evaluation: list[dict], labels: tuple[str, ...]) -> float:
+def score(model, evaluation: list[dict], labels: tuple[str, ...]) -> float:
     right = [labels.index(row["label"]) for row in sorted(evaluation, key=lambda row: row["example_id"])]
     return float((model.probabilities.argmax(1) == right).mean())
 
@@ -62,14 +62,14 @@ def tumours() -> tuple[Workload, list[dict], list[dict]]:
 
 def test_a_table_is_learned_by_logistic_regression_and_by_gradient_boosting(tumours, tmp_path):
     workload, train, evaluation = tumours
-    found = answer(tmp_path, workload, train, evaluation)
-    assert set(found) == {MAJORITY, "logistic regression", "gradient boosting"}
-    right = {name: accuracy(model, evaluation, workload.labels) for name, model in found.items()}
+    models = answer(tmp_path, workload, train, evaluation)
+    assert set(models) == {MAJORITY, "logistic regression", "gradient boosting"}
+    accuracies = {name: score(model, evaluation, workload.labels) for name, model in models.items()}
     # Published figures of both are 0.95 to 0.98; the most frequent class has 0.63.
-    assert right["logistic regression"] > 0.93 and right["gradient boosting"] > 0.93
-    assert 0.5 < right[MAJORITY] < 0.75
-    assert all(model.trained_on == 400 for model in found.values())
-    for model in found.values():
+    assert accuracies["logistic regression"] > 0.93 and accuracies["gradient boosting"] > 0.93
+    assert 0.5 < accuracies[MAJORITY] < 0.75
+    assert all(model.trained_on == 400 for model in models.values())
+    for model in models.values():
         np.testing.assert_allclose(model.probabilities.sum(1), 1.0, atol=1e-5)
 
 
@@ -85,9 +85,9 @@ def test_missing_values_unseen_categories_and_windows_of_readings_are_no_obstacl
 
     train = [row(n, ["x", "y", ""]) for n in range(200)]
     evaluation = [row(n, ["x", "never seen"]) for n in range(200, 300)]
-    found = answer(tmp_path, workload, train, evaluation)
+    models = answer(tmp_path, workload, train, evaluation)
     for name in ("logistic regression", "gradient boosting"):
-        assert accuracy(found[name], evaluation, TABLE.labels) > 0.9
+        assert score(models[name], evaluation, TABLE.labels) > 0.9
 
 
 def test_texts_are_learned_by_their_words_and_pairs_of_words(tmp_path):
@@ -95,15 +95,15 @@ def test_texts_are_learned_by_their_words_and_pairs_of_words(tmp_path):
     ends = ("bad", "good")
 
     def row(number: int) -> dict:
-        # Only the pair of words tells: `not bad` is yes, `not good` is no.
+        # Only the pair of words tells the label: `not bad` is yes, `not good` is no.
         label = number % 2
         text = f"text {number % 7} says it is not {ends[1 - label]} at all {ends[number // 2 % 2]}"
         return {"example_id": f"{number:03d}", "label": TABLE.labels[label], "text": text}
 
     evaluation = [row(n) for n in range(400, 480)]
-    found = answer(tmp_path, workload, [row(n) for n in range(400)], evaluation)
-    assert set(found) == {MAJORITY, "logistic regression on words and pairs of words"}
-    assert accuracy(found["logistic regression on words and pairs of words"], evaluation, TABLE.labels) == 1.0
+    models = answer(tmp_path, workload, [row(n) for n in range(400)], evaluation)
+    assert set(models) == {MAJORITY, "logistic regression on words and pairs of words"}
+    assert score(models["logistic regression on words and pairs of words"], evaluation, TABLE.labels) == 1.0
 
 
 def look(number: int, label: int) -> tuple[str, bytes]:
@@ -123,20 +123,20 @@ def test_photos_are_answered_by_features_of_a_frozen_network(tmp_path):
     write_features(tmp_path, [look(n, n % 2) for n in range(80)])
     assert len(read_features(tmp_path)) == 80
     evaluation = [photo(n) for n in range(60, 80)]
-    found = answer(tmp_path, PHOTOS, [photo(n) for n in range(60)], evaluation)
+    models = answer(tmp_path, PHOTOS, [photo(n) for n in range(60)], evaluation)
     names = {
         f"{kind} frozen features"
         for kind in ("logistic regression on", "vote of the 10 nearest neighbours by")
     }
-    assert set(found) == {MAJORITY, *names}
-    assert {accuracy(found[name], evaluation, TABLE.labels) for name in names} == {1.0}
+    assert set(models) == {MAJORITY, *names}
+    assert {score(models[name], evaluation, TABLE.labels) for name in names} == {1.0}
 
 
 def test_without_the_network_photos_have_only_the_most_frequent_class(tmp_path):
     write_features(tmp_path, [("000", b"\0" * 256)])
     assert read_features(tmp_path) == {}
-    found = answer(tmp_path, PHOTOS, [photo(n) for n in range(9)], [photo(n) for n in range(9, 12)])
-    assert set(found) == {MAJORITY}
+    models = answer(tmp_path, PHOTOS, [photo(n) for n in range(9)], [photo(n) for n in range(9, 12)])
+    assert set(models) == {MAJORITY}
 
 
 def test_a_train_split_of_one_class_has_only_that_class(tmp_path):
@@ -144,8 +144,8 @@ def test_a_train_split_of_one_class_has_only_that_class(tmp_path):
         return {"example_id": f"{number}", "label": label, "a": float(number), "b": 0.0}
 
     evaluation = [row(n, "no") for n in range(3)]
-    found = answer(tmp_path, TABLE, [row(n, "yes") for n in range(5)], evaluation)
-    assert set(found) == {MAJORITY} and found[MAJORITY].probabilities.argmax(1).tolist() == [1, 1, 1]
+    models = answer(tmp_path, TABLE, [row(n, "yes") for n in range(5)], evaluation)
+    assert set(models) == {MAJORITY} and models[MAJORITY].probabilities.argmax(1).tolist() == [1, 1, 1]
 
 
 def test_examples_that_cannot_be_read_cost_the_comparison_and_not_the_run(tmp_path, caplog):
@@ -161,13 +161,13 @@ def test_train_labels_are_judged_out_of_fold_by_the_model_that_is_best_on_eval(t
     flipped = [{**row, "label": other[row["label"]]} for row in train[:12]] + train[12:]
     in_order = sorted(evaluation, key=lambda row: row["example_id"])
     models = train_all(tmp_path, workload, flipped, evaluation)
-    judged = models.judge_train(np.array([workload.labels.index(row["label"]) for row in in_order]))
-    assert judged.split == "train" and len(judged.ids) == 400
-    assert judged.judge in ("logistic regression", "gradient boosting")
-    suspects, _ = find_suspects(judged.labels, judged.probabilities)
-    found = {judged.ids[number] for number in suspects}
-    # 3 % of the labels were flipped; a model in its own fold would have learned some of them.
-    assert len(found & wrong) >= 7 and len(found - wrong) <= 20
+    result = models.judge_train(np.array([workload.labels.index(row["label"]) for row in in_order]))
+    assert result.split == "train" and len(result.ids) == 400
+    assert result.judge in ("logistic regression", "gradient boosting")
+    suspects, _ = find_suspects(result.labels, result.probabilities)
+    suspected = {result.ids[number] for number in suspects}
+    # 3 % of the labels were flipped; a model trained on them would have learned some.
+    assert len(suspected & wrong) >= 7 and len(suspected - wrong) <= 20
 
 
 def test_labels_of_a_class_from_one_group_are_not_judged_by_models_that_never_saw_it(tmp_path):
@@ -181,8 +181,8 @@ def test_labels_of_a_class_from_one_group_are_not_judged_by_models_that_never_sa
         return {"example_id": f"{number:03d}", "label": labels[label], "machine": f"m{machine}", **values}
 
     rows = [row(number) for number in range(300)]
-    judged = train_all(tmp_path, workload, rows, rows).judge_train(
+    result = train_all(tmp_path, workload, rows, rows).judge_train(
         np.array([labels.index(row["label"]) for row in rows])
     )
-    np.testing.assert_array_equal(np.isnan(judged.probabilities).any(1), judged.labels == 2)
-    assert not len(find_suspects(judged.labels, judged.probabilities)[0])
+    np.testing.assert_array_equal(np.isnan(result.probabilities).any(1), result.labels == 2)
+    assert not len(find_suspects(result.labels, result.probabilities)[0])

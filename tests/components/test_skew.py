@@ -12,7 +12,7 @@ from tests.edgeline.cli.test_verify import push_with_golden
 ANSWER = Answer("span-00001/a", 1, "int8", "bright", 0.0, 1.8e9, "d1", "random")
 
 
-def test_a_few_answers_of_each_device_with_each_file_are_chosen_the_last_first():
+def test_the_last_few_answers_of_each_device_with_each_file_are_chosen():
     answers = [replace(ANSWER, example=f"span-00001/{n}", device=f"d{n % 3}") for n in range(60)]
     chosen = choose_answers(answers)
     assert len(chosen) == 15 and chosen[0] is answers[-1]
@@ -20,7 +20,7 @@ def test_a_few_answers_of_each_device_with_each_file_are_chosen_the_last_first()
     assert choose_answers([*answers[:6:3], *answers[:6:3] * 9]) == [answers[3], answers[0]]
 
 
-def test_a_device_whose_scores_are_others_than_those_of_the_stored_file_is_found(tmp_path):
+def test_a_device_whose_scores_differ_from_those_of_the_stored_file_is_found(tmp_path):
     push_with_golden(tmp_path)
     cells = {"celsius": ("21.5", "30")}
     score = (
@@ -46,7 +46,7 @@ def test_a_device_whose_scores_are_others_than_those_of_the_stored_file_is_found
     ]
 
 
-def test_a_score_that_is_no_number_is_as_far_as_can_be_and_its_record_can_be_read(tmp_path, monkeypatch):
+def test_a_score_that_is_no_number_has_the_largest_skew_and_a_record_that_can_be_read(tmp_path, monkeypatch):
     push_with_golden(tmp_path)
     monkeypatch.setattr("edgeline.runtime.Answer.ranked", {"bright": float("nan"), "dim": float("nan")})
     ASKED.write(tmp_path, (ANSWER,))

@@ -24,13 +24,13 @@ class LateSums(LateBeam):
 
 
 def test_beam_measures_no_size_of_side_inputs(tmp_path: Path, monkeypatch):
-    """A release of Beam may take its setting for that away, which nothing else would show."""
-    measured = []
-    monkeypatch.setattr(statecache, "get_deep_size", lambda *values: measured.append(values) or 1)
+    """A new Beam may drop the setting for it, which no other test would notice."""
+    measurements = []
+    monkeypatch.setattr(statecache, "get_deep_size", lambda *values: measurements.append(values) or 1)
     monkeypatch.setattr("components.tfx_steps.import_class_by_path", lambda path: Sums)
     context = LateSums.Context(
         beam_pipeline_args=list(FASTEST_ON_ONE_MACHINE), tmp_dir=str(tmp_path), unique_id="1"
     )
     LateSums(context).Do({}, {}, {"path": str(tmp_path / "sums")})
     assert sorted((tmp_path / "sums").read_text().split()) == ["7", "8", "9"]
-    assert not measured
+    assert not measurements

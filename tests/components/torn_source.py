@@ -1,4 +1,4 @@
-"""A source of one's own, whose spans begin well and cannot be read to their end."""
+"""A custom source whose spans can be read at first, but not to their end."""
 
 from data.spans.source import Example, Row
 from edgeline.errors import DataRefused

@@ -10,6 +10,6 @@ missing = [
 
 
 @pytest.fixture(scope="session", autouse=True)
-def spark_is_here():
+def skip_without_spark():
     if missing:
         pytest.skip(f"Spark needs {' and '.join(missing)}")

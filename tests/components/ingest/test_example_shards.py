@@ -1,4 +1,4 @@
-"""A source that raises what it should not, two attempts at one shard, and texts without words."""
+"""Sources that raise other errors than they should, two attempts at one shard, and texts without words."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from tests.components.torn_source import TornSource
 OWN = Workload("torn", "", "", "tests.components.torn_source", labels=("ok",))
 
 
-def test_a_row_for_which_a_source_raises_what_it_should_not_is_named(tmp_path):
+def test_a_row_for_which_a_source_raises_an_unexpected_error_is_named(tmp_path):
     span = Span(7, tmp_path / "span-00007")
     plan = Plan(TornSource(), {span.name: span}, OWN, tmp_path, {}, 1, span.name, 0.2, None, {})
     list_span(tmp_path / span.name, 1)
@@ -28,7 +28,7 @@ def test_a_row_for_which_a_source_raises_what_it_should_not_is_named(tmp_path):
 
 
 class Overtaken(str):
-    """A span's name; the first attempt that compares another name with it is overtaken by a second one."""
+    """A span's name that runs a second attempt when the first one compares another name with it."""
 
     def __eq__(self, other):
         attempts, self.second = getattr(self, "second", []), []
@@ -71,5 +71,5 @@ def test_a_text_without_a_word_is_read_beside_others():
     for words in ([[], ["good", "shop"]], [["good", "shop"], []]):
         encoded = [example_shards._serialize({"words": each}) for each in words]
         batch = ExamplesToRecordBatchDecoder().DecodeBatch(encoded)
-        known = [[word.decode() for word in each or ()] for each in batch.to_pydict()["words"]]
-        assert known == words
+        decoded = [[word.decode() for word in each or ()] for each in batch.to_pydict()["words"]]
+        assert decoded == words

@@ -1,4 +1,4 @@
-"""Ingest fetches photos of a bucket at the same time, ahead of their use, and whatever happens on the way."""
+"""Ingest fetches several photos of a bucket at once, ahead of their use, and tries again after faults."""
 
 import uuid
 from pathlib import Path
@@ -12,7 +12,7 @@ from edgeline.errors import DataRefused, EdgelineError
 from edgeline.store import fetching, locations
 from edgeline.store.locations import get_filesystem, locate
 from tests.components.steps import ingest
-from tests.components.test_example_gen import good, row
+from tests.components.test_example_gen import row, walk
 from tests.components.test_object_stores import upload
 from tests.data.sample_photos import jpeg
 
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A span of 40 photos that pass, one that is missing, one empty, one that is none, and an odd label."""
+    """Writes a span of 40 good photos; four more are missing, empty, no photo, or have an unknown label."""
     data = tmp_path_factory.mktemp("data")
-    photos = [*good(range(20), "walk-1"), *good(range(20, 40), "walk-2")]
+    photos = [*walk(range(20), "walk-1"), *walk(range(20, 40), "walk-2")]
     odd = [(row("missing.jpg"), None), (row("empty.jpg"), b""), (row("text.jpg"), b"<html>")]
     odd.append((row("odd.jpg", "odd"), jpeg(seed=50)))
     write_span(data, [*photos[:20], *odd, *photos[20:]])
@@ -32,13 +32,13 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def local(folder, tmp_path_factory):
-    """Returns what ingest makes of it on a disk."""
+    """Runs ingest on the folder."""
     return ingest(folder, tmp_path_factory.mktemp("local"))
 
 
 @pytest.fixture(scope="module")
 def data(folder, s3_server):
-    """The same in a bucket, with the markers that some tools write for folders."""
+    """Uploads the folder to a bucket, with the markers that some tools write for folders."""
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     place = locate(f"s3://{name}/data")
     get_filesystem(place).mkdir(name)
@@ -48,43 +48,43 @@ def data(folder, s3_server):
     return f"s3://{name}/data"
 
 
-def same(stored, local):
+def assert_same(stored, local):
     for split in ("train", "eval"):
-        assert stored.files(split) == local.files(split) and stored.records(split)
-    assert stored.quarantined() == local.quarantined() and len(local.quarantined()) == 4
+        assert stored.read_files(split) == local.read_files(split) and stored.read_records(split)
+    assert stored.read_quarantine() == local.read_quarantine() and len(local.read_quarantine()) == 4
     assert [path.name for path in Path(stored.quarantine.uri, "thumbnails").iterdir()] == ["01.jpg"]
-    summaries = [made.summary for made in (stored, local)]
-    # Digests of what is listed, which a bucket tells otherwise than a folder.
+    summaries = [ingested.summary for ingested in (stored, local)]
+    # The digests are of listings, which differ between a bucket and a folder.
     for summary in summaries:
         assert all([summary.pop("window"), *(span.pop("content") for span in summary["spans"])])
     assert summaries[0] == summaries[1]
 
 
-def test_each_photo_is_asked_for_once_several_at_a_time_and_by_a_later_run_no_more(
+def test_photos_are_fetched_once_several_at_a_time_and_a_later_run_fetches_none(
     data, start_proxy, local, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(example_shards, "MOST_FETCHES", 8)
     proxy = start_proxy()
-    same(ingest(data, tmp_path / "1", workspace=tmp_path / "workspace"), local)
+    assert_same(ingest(data, tmp_path / "1", workspace=tmp_path / "workspace"), local)
     photos = [request for request in proxy.requests if "/photos/" in request[1]]
     fetched = [path for method, path in photos if method == "GET" and "walk" in path]
-    # At most twenty of each label are looked at and read again, as they are, for golden vectors.
+    # At most twenty photos of each label are read again, unchanged, for golden vectors.
     assert len(set(fetched)) == 40 and len(fetched) <= 40 + 20
     assert 2 <= proxy.most <= 8
-    # The empty one is looked at again, and so is what is shown of the quarantined.
+    # The empty photo is looked at again, and so are those in quarantine that are shown.
     assert len(photos) - len(fetched) < 15 + 20
     assert sum(method == "LIST" for method, _ in proxy.requests) < 15
     proxy = start_proxy()
     ingest(data, tmp_path / "2", workspace=tmp_path / "workspace")
-    # But for the raw inputs of golden vectors.
+    # Only the raw inputs of golden vectors are fetched again.
     assert len([path for method, path in proxy.requests if method == "GET" and "walk" in path]) <= 20
 
 
-# By the last digit of a photo's number: oftener than botocore tries, or than a connection is cut.
+# Faults and their count by the last digit of a photo's number; botocore alone would give up before.
 FAULTS = {"1": ("busy", 4), "2": ("reset", 4), "3": ("cut", 2)}
 
 
-def test_what_passes_is_tried_again_and_changes_no_byte_and_what_waits_is_bounded(
+def test_fetches_are_tried_again_without_a_change_and_those_that_wait_are_bounded(
     data, start_proxy, local, tmp_path, monkeypatch
 ):
     def fault(key, times):
@@ -96,10 +96,10 @@ def test_what_passes_is_tried_again_and_changes_no_byte_and_what_waits_is_bounde
     monkeypatch.setattr(fetching, "_PATIENCE_S", (0.1, 0.1, 0.1))
     monkeypatch.setattr(example_shards, "MOST_FETCHED_BYTES", 3 * len(jpeg(seed=1)))
     proxy = start_proxy(fault)
-    same(ingest(data, tmp_path), local)
+    assert_same(ingest(data, tmp_path), local)
     tries = {proxy.requests.count(("GET", path)) for _, path in proxy.requests if "walk" in path}
     assert tries >= {1, 2, 3, 5}
-    assert proxy.most < 12  # some of which the client gave up
+    assert proxy.most < 12  # the client gave up some of them
 
 
 @pytest.mark.parametrize(
@@ -110,29 +110,29 @@ def test_what_passes_is_tried_again_and_changes_no_byte_and_what_waits_is_bounde
         ("hang", "did not answer in time", "run the same command again"),
     ],
 )
-def test_what_does_not_pass_is_told_with_what_to_do(data, start_proxy, monkeypatch, fault, found, do):
+def test_a_lasting_fault_is_an_error_with_what_to_do(data, start_proxy, monkeypatch, fault, found, do):
     monkeypatch.setattr(fetching, "_PATIENCE_S", (0.1,))
     monkeypatch.setitem(locations.S3_OPTIONS, "read_timeout", 0.5 if fault == "hang" else 8)
     proxy = start_proxy(lambda key, times: fault)
     content = PhotoSpan(1, locate(data) / "span-00001").fetch("walk-1-7.jpg", 100)
-    with pytest.raises(EdgelineError, match=rf"walk-1-7.jpg.*({found}).*{do}") as told:
+    with pytest.raises(EdgelineError, match=rf"walk-1-7.jpg.*({found}).*{do}") as caught:
         content()
-    assert told.value.found and told.value.why and told.value.do and len(proxy.requests) >= 6
+    assert caught.value.found and caught.value.why and caught.value.do and len(proxy.requests) >= 6
 
 
 @pytest.mark.parametrize("change", ["replaced", "deleted"])
 def test_a_bucket_that_changes_after_it_was_listed_is_refused(folder, bucket, start_proxy, tmp_path, change):
-    """Also where nobody has told ingest what the window was, as on Kubeflow."""
+    """Ingest does not know the digest of the window here, as on Kubeflow."""
     upload(folder, f"{bucket}/data")
     (span,) = find_spans(locate(f"{bucket}/data"))
     store, late = get_filesystem(span.path), f"{span.path.path}/photos/walk-2-35.jpg"
 
-    def meanwhile(key, times):
+    def change_bucket(key, times):
         if key.endswith("walk-1-7.jpg") and change == "deleted":
             store.rm_file(late)
         elif key.endswith("walk-1-7.jpg"):
             store.pipe_file(late, jpeg(seed=99) + b"longer")
 
-    start_proxy(meanwhile)
+    start_proxy(change_bucket)
     with pytest.raises(DataRefused, match=r"changed while they were read.*Run again"):
         ingest(f"{bucket}/data", tmp_path)

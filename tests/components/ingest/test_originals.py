@@ -1,4 +1,4 @@
-"""The raw inputs that ingest keeps of a span, and its damaged ones."""
+"""Raw inputs that ingest keeps for golden vectors."""
 
 from collections import Counter
 from pathlib import Path
@@ -20,34 +20,34 @@ PHOTOS = Workload("shelf", "", "trainer_module.workloads.photos", "data.photos.s
 TEXTS = Workload("text", "", "trainer_module.workloads.texts", "data.texts.source", labels=("ok", "bad"))
 
 
-def shards(
+def make_shards(
     *spans: str, of_each: int, labels: tuple[str, ...] = ("ok", "bad")
 ) -> list[list[tuple[str, str, str]]]:
-    """Eight shards with so many eval examples of each label and span."""
+    """Makes eight shards with `of_each` eval examples of each label and span."""
     named = [(label, span, f"{label}-{n}") for n in range(of_each) for span in spans for label in labels]
     return [named[shard::8] for shard in range(8)]
 
 
-def test_twenty_of_a_label_are_kept_of_the_newest_span_and_where_it_lacks_some_of_older_ones():
-    chosen = choose_originals(shards("span-00007", "span-00008", of_each=30), ("ok", "bad"))
+def test_twenty_inputs_of_each_label_are_kept_from_the_newest_spans_that_have_them():
+    chosen = choose_originals(make_shards("span-00007", "span-00008", of_each=30), ("ok", "bad"))
     assert list(chosen) == ["span-00008"]
     assert Counter(label for label, _, _ in chosen["span-00008"]) == {"ok": 20, "bad": 20}
     assert [label for label, _, _ in chosen["span-00008"][:2]] in (["ok", "bad"], ["bad", "ok"])
-    chosen = choose_originals(shards("span-00007", "span-00008", of_each=12), ("ok", "bad"))
+    chosen = choose_originals(make_shards("span-00007", "span-00008", of_each=12), ("ok", "bad"))
     assert [len(chosen[span]) for span in ("span-00008", "span-00007")] == [24, 16]
-    rare = [*shards("span-00008", of_each=30, labels=("ok",)), [("bad", "span-00003", "x")]]
+    rare = [*make_shards("span-00008", of_each=30, labels=("ok",)), [("bad", "span-00003", "x")]]
     assert choose_originals(rare, ("ok", "bad"))["span-00003"] == [("bad", "span-00003", "x")]
 
 
 @pytest.mark.parametrize(("labels", "kept"), [(100, 200), (500, 500)])
-def test_of_many_labels_there_are_two_hundred_or_one_each(labels: int, kept: int):
+def test_two_hundred_inputs_of_many_labels_are_kept_or_one_each(labels: int, kept: int):
     names = tuple(map(str, range(labels)))
-    chosen = choose_originals(shards("span-00001", of_each=12, labels=names), names)
+    chosen = choose_originals(make_shards("span-00001", of_each=12, labels=names), names)
     assert len(chosen["span-00001"]) == kept
 
 
 def write(folder: Path, source: Source, *named: Named) -> dict[str, object]:
-    """Writes the raw inputs of a span: the content by id, or the bytes of the file."""
+    """Writes the originals of a span; returns by id the content, or the bytes of the file."""
     spans = find_spans(folder / "data")
     write_originals(folder / "examples", choose_originals([list(named)], ("ok", "bad")), spans, source)
     kept = folder / "examples" / ORIGINALS_FOLDER
@@ -55,7 +55,7 @@ def write(folder: Path, source: Source, *named: Named) -> dict[str, object]:
     return {each.example_id: each.content or (kept / each.file).read_bytes() for each in originals}
 
 
-def test_photos_lie_there_as_they_came_without_where_and_by_whom(tmp_path: Path):
+def test_photos_are_kept_as_they_came_without_metadata(tmp_path: Path):
     photos = {
         "large.jpg": jpeg(900, 700, exif=phone_exif(6)),
         "drawn.png": encode(pixels(), "PNG"),
@@ -74,7 +74,7 @@ def test_photos_lie_there_as_they_came_without_where_and_by_whom(tmp_path: Path)
     assert png.startswith(b"\x89PNG") and other.startswith((b"\x89PNG", b"\xff\xd8"))
 
 
-def test_of_large_photos_one_of_each_device_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_one_large_photo_of_each_device_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(originals, "_MOST_BYTES", 1)
     photos = [(LabelRow(f"{n}.jpg", "ok", "lane", "walk", ""), jpeg(seed=n)) for n in range(6)]
     write_span(tmp_path / "data", photos)
@@ -85,7 +85,7 @@ def test_of_large_photos_one_of_each_device_is_kept(tmp_path: Path, monkeypatch:
     assert [each.example_id for each in kept] == [f"span-00001/{n}.jpg" for n in (0, 2, 4)]
 
 
-def test_texts_lie_there_in_the_list(tmp_path: Path):
+def test_texts_are_kept_in_the_list(tmp_path: Path):
     span = tmp_path / "data/span-00001"
     span.mkdir(parents=True)
     (span / "a.csv").write_text("text,label\ncafe\u0301,ok\nother,bad\n", encoding="utf-8")
