@@ -19,14 +19,14 @@ from tests.edgeline.phone.releases import CANARY, CONTENTS, KEY, KINDS, push
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 KOTLIN = "2.2.20"
-# The parts of the compiler, and the org.json that Android has, which differs from that of the JVM's programs.
+# The parts of the compiler, and the org.json of Android, which differs from the usual one of the JVM.
 ARTIFACTS = (
     f"org.jetbrains.kotlin:kotlin-compiler-embeddable:{KOTLIN}",
     f"org.jetbrains.kotlin:kotlin-stdlib:{KOTLIN}",
     "com.vaadin.external.google:android-json:0.0.20131108.vaadin1",
 )
 
-# Each process lives for seconds, in which the second compiler costs more than it saves.
+# Each process lives for seconds only, so the second compiler costs more than it saves.
 SHORT = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 JAVA = ("java", *SHORT)
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def pushed(tmp_path_factory):
+def bundles(tmp_path_factory):
     folder = tmp_path_factory.mktemp("releases")
     for kind in KINDS:
         push(folder / "push", folder / kind, kind)
@@ -42,9 +42,9 @@ def pushed(tmp_path_factory):
 
 
 def run(*command: object, cwd: Path | None = None) -> str:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=cwd)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    process = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=cwd)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 # Reads the examples of the rule of sides.
@@ -63,7 +63,7 @@ fun main(arguments: Array<String>) {
 }
 """
 
-# Reads cells, `FORM;CELL` in each line, and prints the number or that it is refused.
+# Reads cells, `FORM;CELL` in each line, and prints the number of each, or "refused".
 CELLS = """
 import java.io.File
 
@@ -74,7 +74,7 @@ fun main(arguments: Array<String>) = File(arguments[0]).forEachLine {
 """
 
 
-# Runs the sample on arguments, `FOLDER;KEY` each, and prints what it says or why it ended.
+# Runs the sample on arguments, `FOLDER;KEY` each, and prints its output or its error.
 GOLDENS = """
 fun main(arguments: Array<String>) {
     val sample = Class.forName("GoldenKt").getMethod("main", Array<String>::class.java)
@@ -85,7 +85,7 @@ fun main(arguments: Array<String>) {
 """
 
 
-# Reads the windows of a file, and prints what is said of each that is refused.
+# Reads the windows of a file, and prints the size of each, or why it is refused.
 WINDOWS = """
 import java.io.File
 import org.json.*
@@ -130,20 +130,20 @@ def kotlin(tmp_path_factory):
     return f"{target}{os.pathsep}{path}"
 
 
-def test_kotlin_checks_each_bundle_and_makes_its_golden_tensors(pushed, kotlin, tmp_path):
+def test_kotlin_checks_each_bundle_and_makes_its_golden_tensors(bundles, kotlin, tmp_path):
     signer = format_public_key(KEY.public_key())
-    asked = []
+    arguments = []
     for kind in KINDS:
-        folder = Path(shutil.copytree(pushed / kind, tmp_path / kind))
+        folder = Path(shutil.copytree(bundles / kind, tmp_path / kind))
         with (folder / "1/labels.txt").open("a") as file:
             file.write("x\n")
-        asked += [f"{pushed / kind};{signer}", f"{folder};{signer}", f"{pushed / kind};{'0' * 64}"]
-    output = run(*JAVA, "-cp", kotlin, "GoldensKt", *asked).splitlines()
-    for kind, whole, changed, other in zip(KINDS, output[0::3], output[1::3], output[2::3], strict=True):
+        arguments += [f"{bundles / kind};{signer}", f"{folder};{signer}", f"{bundles / kind};{'0' * 64}"]
+    lines = run(*JAVA, "-cp", kotlin, "GoldensKt", *arguments).splitlines()
+    for kind, whole, changed, other in zip(KINDS, lines[0::3], lines[1::3], lines[2::3], strict=True):
         count, _, _, close, _, values, *_ = whole.replace(":", "").split()
         assert int(count) == len(CONTENTS[kind]) and int(close) >= 0.999 * int(values)
         assert "was swapped" in changed and "another key" in other
-    alone = [*JAVA, "-cp", kotlin, "GoldenKt", pushed / KINDS[0], "0" * 64]
+    alone = [*JAVA, "-cp", kotlin, "GoldenKt", bundles / KINDS[0], "0" * 64]
     assert subprocess.run(list(map(str, alone)), capture_output=True).returncode != 0
 
 
@@ -167,13 +167,13 @@ def test_kotlin_refuses_a_cell_that_python_refuses_and_reads_the_others_alike(ko
         except CellError:
             return "refused"
 
-    output = run(*JAVA, "-cp", kotlin, "CellsKt", tmp_path / "cells").splitlines()
-    read_here = [read(*each) for each in cells]
-    assert [each if each == "refused" else float(each) for each in output] == read_here
-    assert 10 < read_here.count("refused") < len(cells) - 10
+    lines = run(*JAVA, "-cp", kotlin, "CellsKt", tmp_path / "cells").splitlines()
+    expected = [read(*each) for each in cells]
+    assert [each if each == "refused" else float(each) for each in lines] == expected
+    assert 10 < expected.count("refused") < len(cells) - 10
 
 
-def test_kotlin_refuses_a_window_of_another_length(kotlin, pushed, tmp_path):
+def test_kotlin_refuses_a_window_of_another_length(kotlin, bundles, tmp_path):
     window = {name: list(cells) for name, cells in CONTENTS["window"][0].items()}
     windows = [
         *(window, {**window, "machine": ["m-01"]}),  # a window may have one cell of a category
@@ -181,7 +181,7 @@ def test_kotlin_refuses_a_window_of_another_length(kotlin, pushed, tmp_path):
         {**window, "machine": window["machine"][1:]},
     ]
     (tmp_path / "windows").write_text(json.dumps(windows))
-    contract = pushed / "window/1/preprocessing.json"
+    contract = bundles / "window/1/preprocessing.json"
     size = str(4 * json.loads(contract.read_text())["channels"])
     assert run(*JAVA, "-cp", kotlin, "WindowsKt", contract, tmp_path / "windows").splitlines() == [
         *(size, size, "celsius has 8 readings, not 4", "celsius has 3 readings, not 4"),
@@ -189,7 +189,7 @@ def test_kotlin_refuses_a_window_of_another_length(kotlin, pushed, tmp_path):
     ]
 
 
-def test_kotlin_takes_the_side_of_a_canary_that_the_examples_name(kotlin):
+def test_kotlin_takes_the_side_of_each_example_of_a_canary(kotlin):
     output = run(*JAVA, "-cp", kotlin, "SidesKt", CANARY)
     assert len(output.splitlines()) == len(json.loads(CANARY.read_text()))
 
@@ -217,7 +217,7 @@ int main() {
 
 
 def write_golden(bundle: Path, header: Path) -> None:
-    """The golden vectors as C: what goes in, the tensors, and these as int8."""
+    """Writes the golden vectors as C: the inputs, the tensors, and these as int8."""
     vectors = read_vectors(bundle)
     (tensor,) = json.loads((bundle / "manifest.json").read_text())["variants"][1]["inputs"]
     levels = np.rint(vectors.tensors / np.float32(tensor["scale"])) + tensor["zero_point"]
@@ -263,7 +263,7 @@ def test_cpp_makes_the_golden_tensors_of_sensors_beside_the_c_array(tmp_path):
     run("g++", *flags, tmp_path / "main.cc", tmp_path / "model_data.cc", "-o", tmp_path / "sensors")
     run(tmp_path / "sensors")
     header = tmp_path / "contract.h"
-    # More readings than the model takes are no window.
+    # A window with more readings than the model takes does not compile.
     longer = MAIN.replace("kReadingsOf[n],", "reinterpret_cast<const float(&)[9][1]>(kReadingsOf[n]),")
     (tmp_path / "longer.cc").write_text(longer)
     command = ["g++", *flags, "-fsyntax-only", tmp_path / "longer.cc"]

@@ -12,7 +12,7 @@ from edgeline.failures import CANNOT_WRITE, describe, describe_death, find_last_
 from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE
 
 
-def raised(call):
+def get_error(call):
     try:
         call()
     except Exception as error:
@@ -31,9 +31,9 @@ def test_an_error_of_ours_keeps_its_exit_code_and_its_parts_however_deep_it_lies
         try:
             executor()
         except RuntimeError:
-            raise ValueError("while publishing")  # noqa: B904 (its context is what is tested)
+            raise ValueError("while publishing")  # noqa: B904 (the test is of its context)
 
-    problem = describe(raised(launcher), "ExampleGen")
+    problem = describe(get_error(launcher), "ExampleGen")
 
     assert problem == Problem("No photo is labelled.", "Nothing can be learned.", "Label some.", exit_code=4)
 
@@ -46,7 +46,7 @@ def test_an_error_that_beam_raises_again_with_the_step_in_its_message_keeps_its_
         with beam.Pipeline(options=PipelineOptions(list(FASTEST_ON_ONE_MACHINE))) as pipeline:
             _ = pipeline | beam.Create([1]) | beam.Map(refuse)
 
-    problem = describe(raised(run), "ExampleGen")
+    problem = describe(get_error(run), "ExampleGen")
 
     assert problem == Problem(
         "Too dark.", "Nothing can be seen.", "Turn on the light.", ("span-00001",), exit_code=4
@@ -60,20 +60,20 @@ def test_any_other_error_names_the_step_and_its_first_cause():
         except KeyError as error:
             raise RuntimeError("Execution 7 failed with a very long text") from error
 
-    problem = describe(raised(step), "Transform")
+    problem = describe(get_error(step), "Transform")
 
     assert problem.exit_code == 1
     assert problem.found == "The step Transform failed: KeyError: 'label'"
     assert "same command goes on" in problem.do
 
 
-def test_a_current_folder_that_was_removed_is_called_so(tmp_path, monkeypatch):
+def test_a_current_folder_that_was_removed_is_named(tmp_path, monkeypatch):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
 
-    assert "this one was removed" in describe(raised(os.getcwd)).do
-    assert "this one was removed" not in describe(raised(lambda: os.stat("/nowhere/a"))).do
+    assert "this one was removed" in describe(get_error(os.getcwd)).do
+    assert "this one was removed" not in describe(get_error(lambda: os.stat("/nowhere/a"))).do
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,14 @@ def test_a_current_folder_that_was_removed_is_called_so(tmp_path, monkeypatch):
     ],
     ids=str,
 )
-def test_a_full_disk_is_called_so_by_whatever_library_met_it(error, found):
+def test_a_full_disk_is_named_for_the_error_of_each_library(error, found):
     problem = describe(error, "Trainer")
 
     assert problem.found == found and "space" in problem.do
 
 
 class ResourceExhaustedError(Exception):
-    """TensorFlow's, by its name."""
+    """An error with the name of TensorFlow's."""
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ class ResourceExhaustedError(Exception):
         (ResourceExhaustedError("/tmp/shard; Too many open files"), False),
     ],
 )
-def test_memory_that_ends_in_any_step_is_called_so(error, is_memory):
+def test_a_step_that_runs_out_of_memory_is_named(error, is_memory):
     problem = describe(error, "Evaluator")
 
     assert problem.found.startswith("The step Evaluator ran out of memory") == is_memory
@@ -116,7 +116,7 @@ def test_memory_that_ends_in_any_step_is_called_so(error, is_memory):
     ("number", "words"),
     [(signal.SIGKILL, "memory"), (signal.SIGABRT, "native library"), (signal.SIGSEGV, "crashed")],
 )
-def test_the_signal_that_ended_a_worker_is_told_in_words(tmp_path, number, words):
+def test_the_signal_that_ended_a_worker_is_explained(tmp_path, number, words):
     worker = subprocess.Popen(["sleep", "60"])
     worker.send_signal(number)
 
@@ -127,7 +127,7 @@ def test_the_signal_that_ended_a_worker_is_told_in_words(tmp_path, number, words
     assert words in problem.why
 
 
-def test_a_worker_that_could_not_write_its_error_met_a_full_disk_or_a_limit(tmp_path):
+def test_a_worker_that_could_not_write_its_error_had_a_full_disk_or_a_quota(tmp_path):
     problem = describe_death(CANNOT_WRITE, "Trainer", tmp_path / "run.log")
 
     assert "could not write" in problem.found and "quota" in problem.do
@@ -145,7 +145,7 @@ def test_the_last_words_of_the_log_are_repeated(tmp_path):
     assert "Check failed: dims == 4" in describe_death(-signal.SIGABRT, None, log).found
 
 
-def test_a_worker_that_ends_without_a_word_is_told_with_its_exit_code(tmp_path):
+def test_a_worker_that_ends_without_an_error_is_reported_with_its_exit_code(tmp_path):
     found = describe_death(9, "Trainer", tmp_path / "run.log").found
 
     assert found == "The worker process ended with exit code 9 in the step Trainer and reported no error."

@@ -11,11 +11,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
-def test_who_has_no_name_is_told_by_number():
+def test_a_user_without_a_name_has_a_number():
     code = "import os, pwd, edgeline.journal as j; os.setuid(54321); print(j.get_user_and_host())"
     command = [sys.executable, "-c", code]
-    told = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, check=True)
-    assert told.stdout.startswith("54321@")
+    process = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, check=True)
+    assert process.stdout.startswith("54321@")
 
 
 @pytest.mark.parametrize(

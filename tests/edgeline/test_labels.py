@@ -9,13 +9,13 @@ LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 
 def test_a_label_with_any_kind_of_line_end_is_refused_by_name():
     for end in LINE_ENDS:
-        with pytest.raises(UsageError, match="control character U") as refused:
+        with pytest.raises(UsageError, match="control character U") as caught:
             check_labels(["ok", f"da{end}maged"], "The schema")
-        assert end not in refused.value.found
+        assert end not in caught.value.found
 
 
 @pytest.mark.parametrize("label", ["\0", "\ud800", "", " ok", "ok\u3000"], ids=ascii)
-def test_what_no_reader_could_tell_from_another_label_is_refused(label):
+def test_a_label_that_readers_could_take_for_another_is_refused(label):
     assert find_fault(label)
 
 
@@ -28,7 +28,7 @@ def test_labels_of_any_language_are_kept_through_labels_txt(label):
 @pytest.mark.parametrize(
     "raw", [b"", b"ok\nbad", b"ok\n\nbad\n", b"ok\r\nbad\r\n", b"ok\nok\n", b"\xff\n", b"a\xc2\x85b\n"]
 )
-def test_a_labels_file_that_was_not_written_so_is_damaged(raw):
+def test_a_labels_file_in_another_format_is_damaged(raw):
     with pytest.raises(EdgelineError, match="does not fit the model"):
         parse_labels(raw, "labels.txt")
 

@@ -41,37 +41,37 @@ def a_past_run(facts):
     return edgeline.reading.PastRun(None, KnownRun(facts, Path(), Path()))
 
 
-def test_what_phones_answered_are_rows_beside_the_accuracy_on_eval():
-    found = a_past_run(a_run()).served()
+def test_answers_of_phones_are_rows_beside_the_accuracy_on_eval():
+    rows = a_past_run(a_run()).served()
 
-    (overall,) = (row for row in found if row["version"] == 2 and row["kind"] == "overall")
+    (overall,) = (row for row in rows if row["version"] == 2 and row["kind"] == "overall")
     assert (overall["answers"], overall["drawn"], overall["doubted"]) == (100, 50, 50)
     assert (overall["checked"], overall["on_eval"]) == (50, 0.93)
     assert overall["low"] < overall["accuracy"] < overall["high"]
     assert overall["expected"] == pytest.approx(0.9)
-    assert {row["kind"] for row in found} == {"overall", "class", "lane", "variant", "device", "week"}
+    assert {row["kind"] for row in rows} == {"overall", "class", "lane", "variant", "device", "week"}
 
 
 def test_the_age_of_production_is_rows_too(history, monkeypatch):
     window = spans(3, ("ok",))
     facts = [
         replace(
-            (found := a_run(id=f"r{number}", version=number)),
-            data=replace(found.data, spans=window[:number]),
+            (run := a_run(id=f"r{number}", version=number)),
+            data=replace(run.data, spans=window[:number]),
             evaluation=Evaluation((Slice("span", str(number), 50, 0.9, before=0.8),), before),
         )
         for number, before in ((1, None), (3, 1))
     ]
     monkeypatch.setattr(edgeline.reading.History, "runs", lambda self: [*map(a_past_run, facts[::-1])])
-    (found,) = history.decay()
-    assert found == {
+    (row,) = history.decay()
+    assert row == {
         **{"run": "r3", "version": 1, "weeks": 2, "examples": 50, "production": 0.8, "retrained": 0.9}
     }
 
 
 @pytest.fixture
-def answered(workspace):
-    """A run that got as far as its answers to two eval examples."""
+def past_run(workspace):
+    """Writes the answers of a run to two eval examples; returns the run."""
     folder = RunFolder(next((workspace / "runs").iterdir()))
     issues = b"example,label,suggested,corrected\nb.jpg,bright,dark,\n"
     leave(folder, "EdgeValidator", "verdict", PREDICTIONS, ANSWERS)
@@ -94,15 +94,15 @@ def test_a_run_gives_the_model_that_it_pushed_and_no_other_of_that_version(tmp_p
     push_with_golden(tmp_path)
     mine, others = "20261012-000000", "20261019-000000"
     settings = {"push": {"destination": None}}
-    pushed = {"outcome": "pushed", "version": 1, "settings": settings}
-    make_workspace(workspace, make_run, id=mine, **pushed)
-    make_workspace(workspace, make_run, id=others, **pushed | {"workload": "bottles"})
+    fields = {"outcome": "pushed", "version": 1, "settings": settings}
+    make_workspace(workspace, make_run, id=mine, **fields)
+    make_workspace(workspace, make_run, id=others, **fields | {"workload": "bottles"})
     manifest = store.get(workspace / "push", "shelf").manifest
     with pytest.raises(
         UsageError, match=f"Version 1 of shelf comes from run {manifest.run}, not from {mine}"
     ):
         edgeline.open(workspace).run(mine).model()
-    make_workspace(workspace, make_run, id=manifest.run, **pushed)
+    make_workspace(workspace, make_run, id=manifest.run, **fields)
     assert edgeline.open(workspace).run(manifest.run).model().labels == ("dark", "bright")
     with pytest.raises(UsageError, match="has no model 'bottles'"):
         edgeline.open(workspace).run(others).model()
@@ -120,22 +120,22 @@ def test_figures_are_rows_with_their_interval():
     ]
 
 
-def test_answers_have_the_label_and_the_predicted_one_and_probable_label_errors_are_rows(answered):
-    first, second = answered.predictions()
+def test_answers_have_the_label_and_the_predicted_one_and_probable_label_errors_are_rows(past_run):
+    first, second = past_run.predictions()
 
     assert first == {
         **{"example": "a.jpg", "label": "dark", "predicted": "dark", "probability": 0.9},
         **{"group": "g1", "span": 1, "lane": "l1", "dark": 0.9, "bright": 0.1},
     }
     assert (second["label"], second["predicted"]) == ("bright", "dark")
-    assert answered.label_issues() == [
+    assert past_run.label_issues() == [
         {"example": "b.jpg", "label": "bright", "suggested": "dark", "corrected": ""}
     ]
 
 
-def test_a_class_with_the_name_of_a_key_leaves_the_key_as_it_is(answered):
-    (answered.known.sources.edge_models / LABELS_FILE_NAME).write_text("label\nlane\n")
-    first, _ = answered.predictions()
+def test_a_class_with_the_name_of_a_key_leaves_the_key_as_it_is(past_run):
+    (past_run.known.sources.edge_models / LABELS_FILE_NAME).write_text("label\nlane\n")
+    first, _ = past_run.predictions()
     assert (first["label"], first["predicted"], first["lane"]) == ("dark", "label", "l1")
 
 
@@ -156,8 +156,8 @@ def test_the_model_in_production_answers_as_on_a_phone(tmp_path, workspace, hist
 
 
 def push_model(workspace, labels, preprocessing, file):
-    """Puts a release with this file and its contract into production."""
-    candidate = make_candidate(workspace.parent / "made", labels=labels, preprocessing=preprocessing)
+    """Pushes a release with a file and its contract."""
+    candidate = make_candidate(workspace.parent / "candidate", labels=labels, preprocessing=preprocessing)
     for path in candidate.edge_files.values():
         path.write_bytes(file)
     store.push(workspace / "push", "shelf", candidate)
@@ -166,12 +166,12 @@ def push_model(workspace, labels, preprocessing, file):
 def test_a_text_or_photo_that_is_not_there_is_an_error_of_edgeline(tmp_path, workspace, history, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     push_model(workspace, ("dark", "bright"), TOKENS, tflite(SHAPES["tokens"], "int32", 0.5))
-    with pytest.raises(EdgelineError, match=rf"{tmp_path}/none\.txt") as missing:
+    with pytest.raises(EdgelineError, match=rf"{tmp_path}/none\.txt") as caught:
         list(history.model().predict_file("~/none.txt"))
-    assert missing.value.why and missing.value.do
+    assert caught.value.why and caught.value.do
 
 
-def test_a_model_of_a_kind_of_ones_own_says_where_its_file_is(tmp_path, workspace, history, capsys):
+def test_a_model_of_another_kind_names_its_file(tmp_path, workspace, history, capsys):
     push_model(workspace, ("a", "b"), {"kind": "gesture"}, tflite(SHAPES["row"], "float32", 0.0))
 
     for ask in (
@@ -184,7 +184,7 @@ def test_a_model_of_a_kind_of_ones_own_says_where_its_file_is(tmp_path, workspac
     assert "reads inputs of the kind 'gesture'" in capsys.readouterr().err
 
 
-def test_without_the_project_what_needs_it_says_so_when_it_is_called(history, tmp_path, monkeypatch):
+def test_calls_that_need_the_project_say_so_without_it(history, tmp_path, monkeypatch):
     step = edgeline.reading.PastStep("Trainer", "done", 1.0, {}, history.run())
     monkeypatch.setattr(project, "ROOT", tmp_path)
 
@@ -194,7 +194,7 @@ def test_without_the_project_what_needs_it_says_so_when_it_is_called(history, tm
             call()
 
 
-def test_the_folder_of_the_user_is_meant_by_its_sign(history, workspace, tmp_path, monkeypatch):
+def test_a_tilde_is_the_folder_of_the_user(history, workspace, tmp_path, monkeypatch):
     monkeypatch.chdir(workspace)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(one_step, "run_step", lambda options: (options.out, {"out": str(options.out)}, 0.0))
@@ -206,7 +206,7 @@ def test_the_folder_of_the_user_is_meant_by_its_sign(history, workspace, tmp_pat
     assert not (workspace / "~").exists()
 
 
-def test_the_pipeline_of_a_folder_is_of_the_workload_in_it_as_a_run_is(tmp_path):
+def test_the_pipeline_of_a_folder_has_the_workload_in_it(tmp_path):
     (tmp_path / "workload.yaml").write_text("kinds: photos\n")
     with pytest.raises(UsageError, match=r"workload\.yaml"):
         edgeline.pipeline(data=tmp_path, workspace=tmp_path / "workspace")
@@ -225,7 +225,7 @@ def test_the_pipeline_takes_paths_and_a_single_setting(tmp_path, given, problem)
         edgeline.pipeline(workspace=tmp_path / "workspace", data=tmp_path, **given)
 
 
-def test_who_lists_the_runs_of_a_bucket_gets_no_files(bucket, tmp_path, monkeypatch):
+def test_a_list_of_the_runs_of_a_bucket_fetches_no_files(bucket, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     archive.write(locate(bucket) / "runs/shelf/a-run", a_run(id="a-run"), "<p>its page")
 
@@ -245,7 +245,7 @@ def test_a_store_has_no_inputs_to_run_a_step_again_on(history, tmp_path, monkeyp
 
 @pytest.fixture(scope="module")
 def by_kind():
-    """A file whose probabilities are those of the one-hot of a category with one known value."""
+    """Makes a file with the probabilities of the one-hot of a category with one known value."""
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec((1, 1, 2))])
@@ -272,15 +272,15 @@ def pumps(by_kind, workspace, history):
     ],
     ids=lambda row: f"{type(row).__name__} {row!r}"[:60],
 )
-def test_a_cell_is_the_same_in_whatever_python_holds_it(pumps, row):
+def test_a_cell_is_the_same_in_each_container_of_python(pumps, row):
     assert list(pumps.predict(row)) == ["pump", "other"]
 
 
 @pytest.mark.parametrize("example", ["kind", None, [{"kind": "pump"}]])
-def test_what_is_no_row_is_refused_by_a_model_of_rows(pumps, example):
-    with pytest.raises(UsageError, match="not cells by column") as refused:
+def test_an_example_that_is_no_row_is_refused_by_a_model_of_rows(pumps, example):
+    with pytest.raises(UsageError, match="not cells by column") as caught:
         pumps.predict(example)
-    assert refused.value.why and refused.value.do
+    assert caught.value.why and caught.value.do
 
 
 @pytest.mark.parametrize(
@@ -295,11 +295,11 @@ def test_what_is_no_row_is_refused_by_a_model_of_rows(pumps, example):
         (lambda history: edgeline.open("nowhere"), "There is no folder nowhere"),
     ],
 )
-def test_what_is_not_there_is_said(workspace, history, ask, found):
+def test_missing_outputs_steps_models_and_folders_are_named(workspace, history, ask, found):
     next(workspace.rglob("report.html")).unlink()
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as caught:
         ask(history)
-    assert found in refused.value.found
+    assert found in caught.value.found
 
 
 def test_the_outputs_of_a_step_are_its_folders(workspace):

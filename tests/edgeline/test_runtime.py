@@ -29,7 +29,7 @@ SIGNER = format_public_key(make_key().public_key())
 
 
 @pytest.fixture(scope="module")
-def pushed(tmp_path_factory):
+def stores(tmp_path_factory):
     folder = tmp_path_factory.mktemp("releases")
     for kind in KINDS:
         push(folder / "push", folder / kind, kind, variant="fp32" if kind == "text" else "int8")
@@ -38,15 +38,15 @@ def pushed(tmp_path_factory):
 
 
 @pytest.fixture
-def edge(pushed, tmp_path):
-    """Makes the bundles of `row`, with version 1 in production, and 2 beside it."""
-    shutil.copytree(pushed / "edge/row", tmp_path / "row")
+def edge(stores, tmp_path):
+    """Copies the releases of `row` for phones, and puts the first of two into production."""
+    shutil.copytree(stores / "edge/row", tmp_path / "row")
     put(tmp_path / "row", 1, counter=1)
     return tmp_path / "row"
 
 
 def put(edge: Path, version: int, **changes):
-    """Signs a pointer to that version."""
+    """Signs a pointer to a version."""
     from edgeline.release.layout import hash_bytes
 
     digest = hash_bytes((edge / f"{version}/manifest.json").read_bytes())
@@ -56,10 +56,10 @@ def put(edge: Path, version: int, **changes):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_is_proven_and_answers_with_its_golden_scores(pushed, tmp_path, kind):
-    phone = Phone(f"{pushed}/edge/{kind}", kind, tmp_path / "keep", SIGNER)
+def test_each_kind_is_verified_and_answers_with_its_golden_scores(stores, tmp_path, kind):
+    phone = Phone(f"{stores}/edge/{kind}", kind, tmp_path / "keep", SIGNER)
     assert phone.update() and not phone.update()
-    vectors = read_vectors(pushed / f"edge/{kind}/{phone.bundle.manifest.version}")
+    vectors = read_vectors(stores / f"edge/{kind}/{phone.bundle.manifest.version}")
     variant = phone.bundle.manifest.default_variant
     for content, example in zip(CONTENTS[kind], vectors.about.examples, strict=True):
         scores = phone.bundle.predict(content).ranked
@@ -76,9 +76,9 @@ def test_a_release_of_a_newer_edgeline_is_refused_by_that_name(edge, tmp_path):
     manifest = edge / "2/manifest.json"
     manifest.write_bytes(re.sub(rb'"schema_version": *\d+', b'"schema_version": 99', manifest.read_bytes()))
     put(edge, 2, counter=2)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused) as caught:
         phone.update()
-    assert refused.value.reason == "newer" and phone.bundle.manifest.version == 1
+    assert caught.value.reason == "newer" and phone.bundle.manifest.version == 1
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -91,9 +91,9 @@ def test_each_fault_of_a_store_is_refused_by_name_and_the_last_good_release_goes
     path, change, reason, _ = FAULTS[name]
     content = change((edge / path).read_bytes())
     (edge / path).unlink() if content is None else (edge / path).write_bytes(content)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused) as caught:
         phone.update()
-    assert refused.value.reason == reason and refused.value.found
+    assert caught.value.reason == reason and caught.value.found
     for each in (phone, Phone(str(edge), "row", tmp_path / "keep")):
         assert each.bundle.manifest.version == 1 and each.bundle.predict(CONTENTS["row"][0]).ranked
     assert not list((tmp_path / "keep").glob(".new-*"))
@@ -104,13 +104,13 @@ def test_a_lower_version_needs_a_signed_rollback(edge, tmp_path):
     phone = Phone(str(edge), "row", tmp_path / "keep", SIGNER)
     phone.update()
     put(edge, 1, counter=3)
-    with pytest.raises(Refused, match=r"Version 1 is lower than 2") as refused:
+    with pytest.raises(Refused, match=r"Version 1 is lower than 2") as caught:
         phone.update()
-    assert refused.value.reason == "lower"
+    assert caught.value.reason == "lower"
     put(edge, 1, counter=3, rollbacks=1)
     assert phone.update() and phone.bundle.manifest.version == 1
-    (kept,) = (path.name for path in (tmp_path / "keep").iterdir() if path.is_dir())
-    assert kept == phone._seen.release.manifest_sha256[:16]
+    (name,) = (path.name for path in (tmp_path / "keep").iterdir() if path.is_dir())
+    assert name == phone._seen.release.manifest_sha256[:16]
     put(edge, 2, counter=3, rollbacks=1)
     with pytest.raises(Refused, match="its counter is 3, 3 was seen"):
         phone.update()
@@ -128,19 +128,19 @@ def test_an_update_removes_the_bundle_before_and_leaves_the_other_folders_of_an_
     assert {path.name for path in keep.iterdir()} == {"photos", ".git", "seen.json", bundle}
 
 
-def test_a_folder_of_another_model_is_refused_before_anything_is_answered(pushed, tmp_path):
-    late = Phone(f"{pushed}/edge/text", "text", tmp_path / "keep")
-    Phone(f"{pushed}/edge/row", "row", tmp_path / "keep").update()
-    for use in (late.update, lambda: Phone(f"{pushed}/edge/text", "text", tmp_path / "keep")):
+def test_a_folder_of_another_model_is_refused_before_anything_is_answered(stores, tmp_path):
+    late = Phone(f"{stores}/edge/text", "text", tmp_path / "keep")
+    Phone(f"{stores}/edge/row", "row", tmp_path / "keep").update()
+    for use in (late.update, lambda: Phone(f"{stores}/edge/text", "text", tmp_path / "keep")):
         with pytest.raises(UsageError, match="belongs to the model row, not to text"):
             use()
     assert Phone("nowhere", "row", tmp_path / "keep").bundle.manifest.model == "row"
-    assert Phone(f"{pushed}/edge/text", "text", tmp_path / "keep/text").update()
+    assert Phone(f"{stores}/edge/text", "text", tmp_path / "keep/text").update()
 
 
-def test_a_phone_takes_its_side_of_a_canary_by_its_id_and_goes_back_when_it_is_withdrawn(pushed, tmp_path):
+def test_a_phone_takes_its_side_of_a_canary_by_its_id_and_goes_back_when_it_is_withdrawn(stores, tmp_path):
     root, edge, key = tmp_path / "push", str(tmp_path / "push/edge/row"), make_key()
-    shutil.copytree(pushed, root)
+    shutil.copytree(stores, root)
     store.rollback(root, "row", "one is enough", key=key)
     # By clients/canary.json phone-11057 has the number 7, and phone-15679 the number 6.
     store.rollout(root, "row", 2, 0.07, "a first try", key)
@@ -148,16 +148,16 @@ def test_a_phone_takes_its_side_of_a_canary_by_its_id_and_goes_back_when_it_is_w
         Phone(edge, "row", tmp_path / name, SIGNER, name) for name in ("phone-15679", "phone-11057")
     )
     assert [each.update() and each.bundle.manifest.version for each in (tries, stays)] == [2, 1]
-    opened = reading.open(root, "row")
-    assert (opened.model().version, opened.candidate().version) == (1, 2)
+    releases = reading.open(root, "row")
+    assert (releases.model().version, releases.candidate().version) == (1, 2)
     canary = (root / "edge/row/current.json").read_bytes()
     store.rollout(root, "row", 2, 0.08, "more of it", key)
     assert not tries.update() and stays.update() and stays.bundle.manifest.version == 2
-    # Offline, each goes on with what it has; and it knows its id without being told again.
+    # Offline a phone goes on with its release, and it still knows its id.
     again = Phone(str(tmp_path / "nowhere"), "row", tmp_path / "phone-15679")
     assert again.bundle.manifest.version == 2 and again.client == "phone-15679"
     store.rollback(root, "row", "two is worse", key=key)
-    assert opened.candidate() is None
+    assert releases.candidate() is None
     for each in (tries, stays):
         assert each.update() and not each.update() and each.bundle.manifest.version == 1
     (root / "edge/row/current.json").write_bytes(canary)
@@ -176,14 +176,14 @@ def test_a_key_that_no_pointer_can_have_is_refused_at_once(tmp_path, key):
         Phone("nowhere", "row", tmp_path / "keep", key=key)
 
 
-def test_the_examples_of_the_rule_of_sides():
+def test_clients_take_the_sides_of_the_examples():
     for example in json.loads(CANARY.read_text()):
         candidate = Canary(example["version"], "c" * 64, example["percent"])
         pointer = Pointer(example["model"], 1, 0, at(0), at(1), Production(1, "p" * 64), candidate)
         assert (pointer.choose(example["client"]) == candidate) == example["candidate"]
 
 
-def test_a_share_of_phones_is_what_it_says():
+def test_a_share_of_phones_has_its_size():
     def find_share(version, percent):
         candidate = Canary(version, "c" * 64, percent)
         pointer = Pointer("shelf", 1, 0, at(0), at(1), Production(1, "p" * 64), candidate)
@@ -217,12 +217,12 @@ def test_an_expired_release_one_of_a_lower_epoch_and_one_with_another_file_are_r
         phone.update()
     candidate = {"rollback_epoch": 2, "preprocessing": {**document, "kind": "row", "version": 9}}
     push(root, tmp_path / "four", "row", 4, **candidate)
-    with pytest.raises(Refused, match="is version 9 of kind row") as refused:
+    with pytest.raises(Refused, match="is version 9 of kind row") as caught:
         phone.update()
-    assert refused.value.reason == "golden"
+    assert caught.value.reason == "golden"
 
 
-def test_it_follows_a_web_server_and_goes_on_without_it(edge, tmp_path):
+def test_a_phone_follows_a_web_server_and_goes_on_without_it(edge, tmp_path):
     handler = functools.partial(_Quiet, directory=str(edge))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -243,8 +243,8 @@ def test_it_follows_a_web_server_and_goes_on_without_it(edge, tmp_path):
     with pytest.raises(OSError, match="refused"):
         phone.update()
     # A kept file that rots is fetched again.
-    (kept,) = (tmp_path / "keep").glob("*/model_int8.tflite")
-    kept.write_bytes(kept.read_bytes()[:-9])
+    (file,) = (tmp_path / "keep").glob("*/model_int8.tflite")
+    file.write_bytes(file.read_bytes()[:-9])
     phone = Phone(str(edge), "row", tmp_path / "keep")
     assert phone.bundle is None and phone.update()
 
@@ -254,9 +254,9 @@ def test_a_full_disk_is_refused_by_name_and_the_release_before_goes_on(edge, sma
     phone.update()
     fill(small_disk)
     put(edge, 2, counter=2)
-    with pytest.raises(Refused, match=r"no room for the release: .*No space left") as refused:
+    with pytest.raises(Refused, match=r"no room for the release: .*No space left") as caught:
         phone.update()
-    assert refused.value.reason == "room"
+    assert caught.value.reason == "room"
     assert phone.bundle is not None and phone.bundle.predict(CONTENTS["row"][0]).ranked
     assert Phone(str(edge), "row", small_disk / "keep").bundle.manifest.version == 1
     (small_disk / "filler").unlink()
@@ -266,13 +266,13 @@ def test_a_full_disk_is_refused_by_name_and_the_release_before_goes_on(edge, sma
 def test_downloads_that_were_killed_do_not_fill_the_device(edge, tmp_path):
     phone = Phone(str(edge), "row", tmp_path / "keep")
     phone.update()
-    (left := tmp_path / "keep/.new-killed").mkdir()
-    (left / "model_fp32.tflite").write_bytes(b"half of it")
+    (leftover := tmp_path / "keep/.new-killed").mkdir()
+    (leftover / "model_fp32.tflite").write_bytes(b"half of it")
     put(edge, 2, counter=2)
     (edge / "2/labels.txt").unlink()
     with pytest.raises(Refused):
         phone.update()
-    assert not left.exists() and Phone("http://localhost:1", "row", tmp_path / "keep").bundle
+    assert not leftover.exists() and Phone("http://localhost:1", "row", tmp_path / "keep").bundle
 
 
 def test_a_server_that_does_not_speak_http_and_a_place_that_is_no_url_are_named(tmp_path):
@@ -299,8 +299,8 @@ def test_the_page_of_phones_lists_the_names_of_all_refusals():
     source = Path(runtime.__file__).read_text(encoding="utf-8")
     page = (Path(__file__).parents[2] / "docs/phone.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
-    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    assert listed == set(re.findall(r'Refused\("(\w+)"', source))
+    names = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert names == set(re.findall(r'Refused\("(\w+)"', source))
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -314,7 +314,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def test_it_needs_no_tensorflow(edge, tmp_path):
+def test_a_phone_needs_no_tensorflow(edge, tmp_path):
     script = (
         "import sys; from edgeline.runtime import Phone; Phone(sys.argv[1], 'row', sys.argv[2]).update();"
         "sys.exit(bool({'tensorflow', 'tfx', 'pydantic', 'pandas'} & set(sys.modules)))"

@@ -26,7 +26,7 @@ for command in sys.argv[1:]:
     code = main(command.split())
     print(f"ended with {{code}} and {{len(locks)}} locks", end="\\0", flush=True)
 """
-# Removes the modules that Windows lacks, and locks as it does.
+# Removes what Windows lacks, and adds a lock as Windows has it.
 AS_ON_WINDOWS = """
 import os, signal, types
 del os.fchmod, signal.alarm
@@ -60,7 +60,7 @@ def python(wheel, tmp_path_factory):
 
 @pytest.fixture
 def here(tmp_path, make_run):
-    """A folder of a user, whose own modules have names that the project has too, with a workspace."""
+    """Makes a folder of a user with a workspace, and with modules whose names the project has too."""
     (tmp_path / "errors.py").write_text("raise SystemExit('this is not the package')")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "__init__.py").write_text("raise SystemExit('nor is this')")
@@ -87,12 +87,12 @@ def test_a_wheel_has_the_package_alone(wheel):
 
 def call(python, here, commands, before=""):
     """Runs commands one after the other in one process; returns what each printed."""
-    done = run(python, here, "-c", COMMANDS.format(before), *commands)
-    assert done.returncode == 0, done.stdout
-    return dict(zip(commands, done.stdout.split("\0")[:-1], strict=True))
+    process = run(python, here, "-c", COMMANDS.format(before), *commands)
+    assert process.returncode == 0, process.stdout
+    return dict(zip(commands, process.stdout.split("\0")[:-1], strict=True))
 
 
-def test_its_commands_work_without_the_project(python, here):
+def test_commands_of_the_package_work_without_the_project(python, here):
     (here / "rows.csv").write_text("celsius\n21.5\n30\n")
     expected = {
         "status": (0, "shelf: version 1 is in production"),
@@ -113,9 +113,10 @@ def test_its_commands_work_without_the_project(python, here):
         assert text in output and output.endswith(f"ended with {code} and 0 locks"), (command, output)
 
 
-def test_its_command_does_not_list_the_commands_of_the_project(python, here):
-    done = subprocess.run((python.with_name("edgeline"), "--help"), cwd=here, capture_output=True, text=True)
-    assert "  predict " in done.stdout and "  kubeflow " not in done.stdout and "  run " not in done.stdout
+def test_the_command_of_the_package_does_not_list_those_of_the_project(python, here):
+    command = (python.with_name("edgeline"), "--help")
+    output = subprocess.run(command, cwd=here, capture_output=True, text=True).stdout
+    assert "  predict " in output and "  kubeflow " not in output and "  run " not in output
 
 
 def test_runs_and_releases_are_read_from_python_and_a_pipeline_needs_the_project(python, here):
@@ -131,16 +132,16 @@ try:
 except edgeline.errors.UsageError as error:
     print(error.found)
 """
-    done = run(python, here, "-c", script)
-    assert done.returncode == 0, done.stdout
-    read, has_pipeline, refused = done.stdout.splitlines()
-    id, outcome, ids, page, scores = json.loads(read)
+    process = run(python, here, "-c", script)
+    assert process.returncode == 0, process.stdout
+    document, has_pipeline, message = process.stdout.splitlines()
+    id, outcome, ids, page, scores = json.loads(document)
     assert ids == [id] and (outcome, page) == ("held", "report.html")
     assert list(scores) == ["bright", "dark"] and sum(scores.values()) == pytest.approx(1, abs=1e-5)
-    assert has_pipeline == "True" and "edgeline.pipeline needs the project" in refused
+    assert has_pipeline == "True" and "edgeline.pipeline needs the project" in message
 
 
-def test_it_works_without_the_modules_that_windows_lacks(python, here):
+def test_the_package_works_without_the_modules_that_windows_lacks(python, here):
     expected = {"status": (0, 0), "verify": (0, 0), "promote 1 --reason again": (2, 1)}
     for command, output in call(python, here, expected, AS_ON_WINDOWS).items():
         assert output.endswith("ended with {} and {} locks".format(*expected[command])), (command, output)

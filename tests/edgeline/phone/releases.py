@@ -26,7 +26,7 @@ from trainer_module.export.golden_writer import RawExample, write_vectors
 from trainer_module.export.metadata import write_metadata
 
 KEY = make_key()
-# Examples of which side of a canary a client takes.
+# Examples of the side of a canary that a client takes.
 CANARY = Path(__file__).parents[3] / "clients/canary.json"
 LABELS = ("ok", "misplaced", "damaged")
 WORKLOAD = replace(BUILT_IN["shelf"], labels=LABELS)
@@ -37,7 +37,7 @@ def column(name: str, form: str = "number", part: str = "", until: str = "") -> 
 
 
 def row_contract(readings: int) -> dict[str, Any]:
-    """A row with numbers and dates of each form, ranks and categories; or a window of numbers."""
+    """Makes a contract of rows with numbers, dates, ranks and categories, or of windows of numbers."""
     columns = [
         ("celsius", column("celsius")),
         ("price", column("price", "number with decimal comma")),
@@ -120,7 +120,7 @@ CONTENTS: dict[str, list[Any]] = {
 
 @cache
 def make_files(kind: str, seed: int) -> dict[str, bytes]:
-    """A linear classifier of that seed as `fp32` and `int8`."""
+    """Makes a linear classifier of a seed, as `fp32` and `int8`."""
     import tensorflow as tf
 
     inputs = np.concatenate([preprocess(each, CONTRACTS[kind]) for each in CONTENTS[kind]])
@@ -143,7 +143,7 @@ def make_files(kind: str, seed: int) -> dict[str, bytes]:
 
     model = Model()
     files = {}
-    seen = [*inputs, *([np.full_like(inputs[0], 255)] if kind == "photo" else [])]
+    examples = [*inputs, *([np.full_like(inputs[0], 255)] if kind == "photo" else [])]
     for name in ("fp32", "int8"):
         quantised = name == "int8" and kind != "text"
         spec = tf.TensorSpec((1, *inputs.shape[1:]), "float32" if quantised else inputs.dtype)
@@ -151,7 +151,7 @@ def make_files(kind: str, seed: int) -> dict[str, bytes]:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
         if quantised:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: ([each[None].astype("float32")] for each in seen)
+            converter.representative_dataset = lambda: ([each[None].astype("float32")] for each in examples)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             levels = tf.uint8 if inputs.dtype == np.uint8 else tf.int8
             converter.inference_input_type = converter.inference_output_type = levels
@@ -194,7 +194,7 @@ def push(
         "default_variant": variant,
         "signing_key": make_key(),
     }
-    candidate = make_candidate(work / "made", str(seed), **{**fields, **changes})
+    candidate = make_candidate(work / "candidate", str(seed), **{**fields, **changes})
     candidate.edge_files.clear()  # type: ignore[attr-defined]
     candidate.edge_files.update(  # type: ignore[attr-defined]
         {path.name: path for path in paths.values()}
@@ -204,7 +204,7 @@ def push(
 
 
 def forge(key: Any = KEY, **changes: Any) -> Callable[[bytes], bytes]:
-    """Signs another pointer with a key; None signs it not at all."""
+    """Returns a change of a pointer that signs it anew with a key, or with none."""
 
     def change(content: bytes) -> bytes:
         document = json.loads(content)
@@ -228,7 +228,7 @@ def flip(content: bytes) -> bytes:
 
 
 POINTER = "current.json"
-# The file of a second release that the server changes, how, the reason that is given, and what the page says.
+# A file of a second release, the change that the server makes to it, the reason, and the words of the page.
 FAULTS: dict[str, tuple[str, Callable[[bytes], bytes | None], str, str]] = {
     "another key": (POINTER, forge(make_key(2)), "signature", "not signed with the key"),
     "no signature": (POINTER, forge(None), "signature", "not signed with the key"),

@@ -1,6 +1,6 @@
-"""The page in a real browser: what it proves, what it refuses and by which reason, and what works offline.
+"""The page in a real browser: its proofs, its refusals with their reasons, and its work offline.
 
-A server that misbehaves on purpose stands between page and store: it changes what a path gives.
+A server between the page and the store misbehaves on purpose: it changes the files of some paths.
 """
 
 import csv
@@ -48,7 +48,7 @@ SETTLED = "!/^(Downloading|$)/.test(document.querySelector('#status').textConten
 
 @dataclass
 class Server:
-    """A site on a port, and the faults in what it gives by path."""
+    """A site on a port, with the faults of its files by path."""
 
     site: Any
     url: str
@@ -57,7 +57,7 @@ class Server:
 
 
 @contextmanager
-def serving(root: Path, kind: str, tls: Any = None, port: int = 0) -> Iterator[Server]:
+def serve(root: Path, kind: str, tls: Any = None, port: int = 0) -> Iterator[Server]:
     site = sites.Site(str(root), kind)
     http = site.serve(port, tls.authority if tls else b"")
     if tls:
@@ -84,7 +84,7 @@ def serving(root: Path, kind: str, tls: Any = None, port: int = 0) -> Iterator[S
 
 
 def wait(page: Any, condition: str) -> None:
-    """Waits for an expression to be true; the page's policy forbids Playwright's own way, `eval`."""
+    """Waits until an expression is true; the policy of the page forbids the `eval` of Playwright."""
     end = time.monotonic() + MS / 1000
     while not page.evaluate(condition):
         assert time.monotonic() < end, f"{condition}: {page.inner_text('body')}"
@@ -130,7 +130,7 @@ class Phone:
         return self.page.get_attribute("#status", "class") == "fine"
 
     def answer(self) -> tuple[str, dict[str, float]]:
-        """Asks about the golden vector of the next number; its label and scores."""
+        """Asks for the answer to the next golden vector; returns its label and scores."""
         self.page.click("#example")
         if self.page.is_visible("#go"):
             self.page.click("#go")
@@ -142,7 +142,7 @@ class Phone:
         return self.page.inner_text("#label"), {label: float(score) for label, score in lines}
 
     def read_details(self) -> Iterator[int]:
-        """The input values that are close, and all; the decisions that are alike, and all vectors."""
+        """Returns the numbers of close input values and of all, of equal decisions and of all vectors."""
         details = self.page.text_content("#details")
         counts = re.search(r"(\d+) of (\d+) input values, (\d+) of (\d+) decisions", details)
         return map(int, counts.groups())
@@ -159,18 +159,18 @@ class Phone:
 def open_phone(browser):
     phones = []
 
-    def opened(url: str, **options: Any) -> Phone:
+    def open_page(url: str, **options: Any) -> Phone:
         phones.append(Phone(browser, url, **options))
         return phones[-1]
 
-    yield opened
+    yield open_page
     for phone in phones:
         phone.close()
 
 
 @pytest.fixture(scope="module")
-def pushed(tmp_path_factory):
-    """A store with the first release of each kind; a test that changes it takes a copy."""
+def stores(tmp_path_factory):
+    """Pushes the first release of each kind; a test that changes the store takes a copy."""
     folder = tmp_path_factory.mktemp("releases")
     for kind in RELEASES:
         push(folder / "push", folder / kind, kind, variant="fp32" if kind == "text" else "int8")
@@ -178,45 +178,44 @@ def pushed(tmp_path_factory):
 
 
 @pytest.fixture
-def root(pushed, tmp_path):
-    return Path(shutil.copytree(pushed, tmp_path / "push"))
+def root(stores, tmp_path):
+    return Path(shutil.copytree(stores, tmp_path / "push"))
 
 
 @pytest.mark.parametrize("kind", RELEASES)
-def test_a_release_of_each_kind_is_checked_proven_and_answers_as_the_interpreter_does(
-    pushed, open_phone, kind, tmp_path
+def test_a_release_of_each_kind_is_verified_and_answers_as_the_interpreter_does(
+    stores, open_phone, kind, tmp_path
 ):
-    with serving(pushed, kind) as server:
+    with serve(stores, kind) as server:
         phone = open_phone(server.url)
         assert phone.is_fine and f"{len(CONTENTS[kind])} golden vectors checked" in phone.status()
         close, values, decisions, vectors = phone.read_details()
         assert close >= 0.999 * values and decisions == vectors == 3
         label, scores = phone.answer()
-        golden = json.loads((pushed / f"edge/{kind}/1/golden/golden.json").read_text())["examples"][0]
+        golden = json.loads((stores / f"edge/{kind}/1/golden/golden.json").read_text())["examples"][0]
         expected = golden["scores"]["fp32" if kind == "text" else "int8"]
         assert [scores[name] for name in ("ok", "misplaced", "damaged")] == pytest.approx(expected, abs=0.01)
         assert label == max(scores, key=scores.__getitem__)
 
 
 def test_photos_of_every_form_give_the_tensors_of_python(tmp_path, open_phone):
-    """Decoders of JPEG may differ: the share of values within a level is what is promised."""
-    # No browser has the first, Chromium not the second, and its canvas has 8 bits.
+    """Decoders of JPEG may differ in a few values by more than a level."""
+    # No browser reads TIFF, Chromium reads no HEIC, and its canvas has 8 bits.
     left_out = ("TIFF", "HEIC", "16 bits")
     photos = [make(scene(640, 480)) for name, make in KINDS.items() if name not in left_out]
     photos += [KINDS["JPEG"](scene(4000, 3000)), KINDS["orientation 6"](scene(2250, 3000)), jpeg(6000, 400)]
     push(tmp_path / "push", tmp_path / "work", "camera", contents=photos)
-    with serving(tmp_path / "push", "camera") as server:
+    with serve(tmp_path / "push", "camera") as server:
         phone = open_phone(server.url)
         assert phone.is_fine, phone.status()
         close, values, decisions, vectors = phone.read_details()
         assert close >= 0.999 * values and decisions == vectors == len(photos)
-        print(f"{close / values:.5f} of {values:,} values within a level")
 
 
-def test_a_new_release_is_switched_to_and_works_in_flight_mode_after_the_server_is_gone(
+def test_a_new_release_comes_into_use_and_works_in_flight_mode_after_the_server_is_gone(
     root, tmp_path, open_phone
 ):
-    with serving(root, "row") as server:
+    with serve(root, "row") as server:
         phone = open_phone(server.url)
         before = phone.answer()
         push(root, tmp_path / "two", "row", 2)
@@ -231,16 +230,16 @@ def test_a_new_release_is_switched_to_and_works_in_flight_mode_after_the_server_
         assert "Version 2: signature" in phone.look() and phone.is_fine
         phone.page.click("#example")
         assert phone.answer() == after
-        kept = phone.page.evaluate(
+        versions = phone.page.evaluate(
             "new Promise(ok => { const open = indexedDB.open('edgeline / row'); open.onsuccess = () => {"
             " const all = open.result.transaction('kept').objectStore('kept').getAll();"
             " all.onsuccess = () => ok(all.result.map(each => each.seen.version)) } })"
         )
-        assert kept == [2]  # the bundle before is gone
+        assert versions == [2]  # the bundle before is gone
 
 
-def test_a_page_that_was_renewed_still_answers_in_flight_mode(pushed, open_phone, tmp_path, monkeypatch):
-    with serving(pushed, "row") as server:
+def test_a_page_that_was_renewed_still_answers_in_flight_mode(stores, open_phone, tmp_path, monkeypatch):
+    with serve(stores, "row") as server:
         phone = open_phone(server.url)
         wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
         shutil.copytree(sites._PAGE, tmp_path / "page")
@@ -258,8 +257,8 @@ def test_a_page_that_was_renewed_still_answers_in_flight_mode(pushed, open_phone
         assert phone.answer()[1]
 
 
-def test_a_network_that_does_not_answer_does_not_hold_up_the_page(pushed, open_phone):
-    with serving(pushed, "row") as server:
+def test_a_network_that_does_not_answer_does_not_hold_up_the_page(stores, open_phone):
+    with serve(stores, "row") as server:
         phone = open_phone(server.url)
         wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
         over = threading.Event()
@@ -269,8 +268,8 @@ def test_a_network_that_does_not_answer_does_not_hold_up_the_page(pushed, open_p
         over.set()
 
 
-def test_a_browser_that_asks_a_person_whether_to_keep_the_release_goes_on(root, open_phone, tmp_path):
-    with serving(root, "row") as server:
+def test_a_browser_that_asks_a_person_before_it_keeps_the_release_goes_on(root, open_phone, tmp_path):
+    with serve(root, "row") as server:
         phone = open_phone(server.url)
         phone.context.add_init_script("navigator.storage.persist = () => new Promise(() => {})")
         push(root, tmp_path / "two", "row", 2)
@@ -278,8 +277,8 @@ def test_a_browser_that_asks_a_person_whether_to_keep_the_release_goes_on(root, 
         assert "Version 2: signature" in phone.look()
 
 
-def test_a_login_page_in_place_of_the_configuration_is_not_kept(pushed, open_phone):
-    with serving(pushed, "row") as server:
+def test_a_login_page_in_place_of_the_configuration_is_not_kept(stores, open_phone):
+    with serve(stores, "row") as server:
         phone = open_phone(server.url)
         wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
         server.faults["phone.json"] = lambda _: b"<html>log in</html>"
@@ -291,8 +290,8 @@ def test_a_login_page_in_place_of_the_configuration_is_not_kept(pushed, open_pho
         assert phone.is_fine and phone.answer()[1]
 
 
-def test_a_kept_release_that_cannot_be_opened_any_more_is_replaced(root, open_phone, tmp_path):
-    with serving(root, "row") as server:
+def test_a_kept_release_that_can_no_longer_be_opened_is_replaced(root, open_phone, tmp_path):
+    with serve(root, "row") as server:
         phone = open_phone(server.url)
         phone.page.evaluate(SPOIL)
         phone.reload()
@@ -303,7 +302,7 @@ def test_a_kept_release_that_cannot_be_opened_any_more_is_replaced(root, open_ph
         assert "Version 2: signature" in phone.look() and phone.answer()[1]
 
 
-# Changes the kept contract to another version, as of a page that reads that alone.
+# Changes the kept contract to another version, which this page does not read.
 SPOIL = """new Promise((ok, failed) => {
   const open = indexedDB.open("edgeline / row");
   open.onsuccess = () => {
@@ -321,22 +320,22 @@ SPOIL = """new Promise((ok, failed) => {
 
 
 @pytest.fixture(scope="module")
-def two(pushed, tmp_path_factory):
-    """Stores with a first release, and with a second."""
+def two(stores, tmp_path_factory):
+    """Copies the stores and pushes a second release of rows."""
     folder = tmp_path_factory.mktemp("two")
-    shutil.copytree(pushed, folder / "push")
+    shutil.copytree(stores, folder / "push")
     push(folder / "push", folder / "work", "row", 2)
     return folder / "push"
 
 
-def test_each_fault_of_a_server_is_refused_by_name_and_the_last_good_release_goes_on(two, pushed, open_phone):
-    with serving(two, "row") as server:
-        first = (pushed / "edge/row/current.json").read_bytes()
+def test_each_fault_of_a_server_is_refused_by_name_and_the_last_good_release_goes_on(two, stores, open_phone):
+    with serve(two, "row") as server:
+        first = (stores / "edge/row/current.json").read_bytes()
         server.faults["current.json"] = lambda raw: first
         phone = open_phone(server.url)
         assert phone.is_fine and phone.version() == "v1"
         before = phone.answer()
-        # A counter of the phone that is above 1, as after a change.
+        # The counter of the phone is above 1 now.
         server.faults["current.json"] = lambda raw: forge(counter=2)(first)
         assert "Version 1: signature" in phone.look()
         for name, (path, fault, _, reason) in FAULTS.items():
@@ -360,7 +359,7 @@ def test_each_fault_of_a_server_is_refused_by_name_and_the_last_good_release_goe
 
 def test_a_rollback_that_was_signed_is_followed(root, tmp_path, open_phone):
     push(root, tmp_path / "two", "row", 2)
-    with serving(root, "row") as server:
+    with serve(root, "row") as server:
         phone = open_phone(server.url)
         assert phone.version() == "v2"
         store.rollback(root, "row", "two is worse", key=KEY)
@@ -370,7 +369,7 @@ def test_a_rollback_that_was_signed_is_followed(root, tmp_path, open_phone):
 def test_a_phone_takes_its_side_of_a_canary_and_says_which(root, tmp_path, open_phone):
     push(root, tmp_path / "two", "row", 2)
     store.rollback(root, "row", "one is enough", key=KEY)
-    with serving(root, "row") as server:
+    with serve(root, "row") as server:
         phones = [open_phone(server.url) for _ in range(2)]
         for phone, device in zip(phones, ("phone-15679", "phone-11057"), strict=True):
             phone.page.evaluate(f"localStorage.setItem('edgeline device', '{device}')")
@@ -379,11 +378,11 @@ def test_a_phone_takes_its_side_of_a_canary_and_says_which(root, tmp_path, open_
             phone.look()
         tries, stays = phones
         assert tries.version() == "v2" and tries.is_fine and stays.version() == "v1" and stays.is_fine
-        said = "It is a candidate, which 0.07 % of phones try, this one too; the others run version 1."
-        assert said in tries.status()
+        sentence = "It is a candidate, which 0.07 % of phones try, this one too; the others run version 1."
+        assert sentence in tries.status()
         assert "0.07 % of phones try the candidate, version 2; this one does not." in stays.status()
         stays.page.evaluate("localStorage.setItem('edgeline device', 'phone-15679')")
-        assert said in stays.look() and stays.version() == "v2" and stays.is_fine
+        assert sentence in stays.look() and stays.version() == "v2" and stays.is_fine
         answer = tries.answer()
         tries.page.reload()
         tries.page.wait_for_selector("#ask:not([hidden])", timeout=MS)
@@ -397,7 +396,7 @@ def test_a_phone_takes_its_side_of_a_canary_and_says_which(root, tmp_path, open_
 
 
 @contextmanager
-def open_with_module(path: str, pushed: Path, open_phone: Callable[..., Any], folder: Path) -> Iterator[Any]:
+def open_with_module(path: str, stores: Path, open_phone: Callable[..., Any], folder: Path) -> Iterator[Any]:
     """Opens the page, with a module of its sources as the global `tested`."""
     web = Path(sites.__file__).parents[2] / "clients/web"
     bundler = web / "node_modules/.bin/esbuild"
@@ -406,25 +405,25 @@ def open_with_module(path: str, pushed: Path, open_phone: Callable[..., Any], fo
     script = folder / "tested.js"
     options = ("--bundle", "--format=iife", "--global-name=tested", f"--outfile={script}")
     subprocess.run([bundler, web / "src" / path, *options], check=True, capture_output=True)
-    with serving(pushed, "row") as server:
+    with serve(stores, "row") as server:
         page = open_phone(server.url).page
         page.evaluate(script.read_text(encoding="utf-8").replace("var tested", "globalThis.tested"))
         yield page
 
 
-def test_the_page_takes_the_side_that_the_examples_of_the_rule_name(pushed, open_phone, tmp_path):
+def test_the_page_takes_the_side_of_each_example_of_the_rule(stores, open_phone, tmp_path):
     examples = json.loads(CANARY.read_text())
-    with open_with_module("release.ts", pushed, open_phone, tmp_path) as page:
-        chosen = page.evaluate(
+    with open_with_module("release.ts", stores, open_phone, tmp_path) as page:
+        sides = page.evaluate(
             "examples => Promise.all(examples.map(async each => (await tested.chooseRelease("
             "{model: each.model, production: {}, candidate: each}, each.client)) === each))",
             examples,
         )
-    assert chosen == [each["candidate"] for each in examples]
+    assert sides == [each["candidate"] for each in examples]
 
 
 def prepare_rows(page: Any, examples: list[Any]) -> list[Any]:
-    """Compares the page's tensors of contents with Python's; returns these, or None where one is refused."""
+    """Compares the tensors of the page with those of Python; returns these, with None for a refusal."""
     expected = []
     for content, contract in examples:
         try:
@@ -440,18 +439,18 @@ def prepare_rows(page: Any, examples: list[Any]) -> list[Any]:
     return expected
 
 
-def test_the_page_reads_the_blanks_around_a_cell_as_python_does(pushed, open_phone, tmp_path):
+def test_the_page_reads_the_blanks_around_a_cell_as_python_does(stores, open_phone, tmp_path):
     row, contract = CONTENTS["row"][0], CONTRACTS["row"]
     blanks = ("\ufeff", "\xa0", "\u2003", "\u200b", "\x1c", "\x85", " \t", "\n")
     rows = [{**row, name: f"{blank}{row[name]}"} for name in ("machine", "celsius") for blank in blanks]
-    with open_with_module("contracts/row.ts", pushed, open_phone, tmp_path) as page:
+    with open_with_module("contracts/row.ts", stores, open_phone, tmp_path) as page:
         expected = prepare_rows(page, [(each, contract) for each in rows])
     assert None in expected and expected[0] != expected[1]
 
 
-def test_the_page_takes_the_times_and_windows_that_python_takes(pushed, open_phone, tmp_path):
+def test_the_page_takes_the_times_and_windows_that_python_takes(stores, open_phone, tmp_path):
     row, window, examples = CONTENTS["row"][0], CONTENTS["window"][0], []
-    # The years that a database has in place of none, and zones and their forms.
+    # These are years that databases write for none, and zones in several forms.
     for when in ("2026-03-01", "0001-01-01", "0005-12-31", "9999-12-31T23:59", "9999-12-31T23:59-01:00"):
         examples.append(({**row, "at": when}, CONTRACTS["row"]))
     for zone in ("+23:59", "+25:00", "+0130", "+01:", "-00", "Z"):
@@ -459,7 +458,7 @@ def test_the_page_takes_the_times_and_windows_that_python_takes(pushed, open_pho
     for changes in ({}, {"machine": ["m-01"]}, {"machine": ["m-01"] * 2}, {"celsius": ["1"]}):
         cells = {name: list(column) for name, column in {**window, **changes}.items()}
         examples.append((cells, CONTRACTS["window"]))
-    with open_with_module("contracts/row.ts", pushed, open_phone, tmp_path) as page:
+    with open_with_module("contracts/row.ts", stores, open_phone, tmp_path) as page:
         expected = prepare_rows(page, examples)
     assert [each is None for each in expected[-4:]] == [False, False, True, True]
 
@@ -478,7 +477,7 @@ def test_the_page_takes_the_times_and_windows_that_python_takes(pushed, open_pho
 def test_a_signed_release_that_this_phone_cannot_run_or_reproduce_is_refused(
     root, tmp_path, open_phone, monkeypatch, changes, reason
 ):
-    with serving(root, "row") as server:
+    with serve(root, "row") as server:
         phone = open_phone(server.url)
         late = changes.pop("late", {})
         if late:
@@ -500,8 +499,8 @@ def test_a_signed_release_that_this_phone_cannot_run_or_reproduce_is_refused(
         assert reason in phone.look() and "version 1 stays" in phone.status()
 
 
-def test_over_plain_http_it_predicts_and_says_that_it_cannot_verify(pushed, open_phone):
-    with serving(pushed, "row") as server:
+def test_the_page_over_plain_http_predicts_and_says_that_it_cannot_verify(stores, open_phone):
+    with serve(stores, "row") as server:
         phone = open_phone(server.url.replace("localhost", find_address()))
         assert phone.status().startswith("Cannot verify") and not phone.is_fine
         phone.answer()
@@ -509,16 +508,18 @@ def test_over_plain_http_it_predicts_and_says_that_it_cannot_verify(pushed, open
         assert phone.status().startswith("Cannot verify")
 
 
-def test_over_plain_http_there_is_no_camera_to_fail(pushed, open_phone):
-    with serving(pushed, "photo") as server:
+def test_the_page_over_plain_http_has_no_camera(stores, open_phone):
+    with serve(stores, "photo") as server:
         phone = open_phone(server.url.replace("localhost", find_address()))
         assert phone.page.is_hidden("#camera") and phone.answer()
 
 
-def test_by_https_with_the_certificate_of_the_command_it_verifies_and_is_kept(pushed, tmp_path, browser):
+def test_the_page_by_https_with_the_certificate_of_the_command_verifies_and_is_kept(
+    stores, tmp_path, browser
+):
     certificate = make_certificate(tmp_path, find_address())
     assert make_certificate(tmp_path, find_address()).authority == certificate.authority
-    with serving(pushed, "row", certificate) as server:
+    with serve(stores, "row", certificate) as server:
         phone = Phone(browser, server.url.replace("localhost", find_address()), ignore_https_errors=True)
         assert phone.is_fine
         authority = phone.context.request.get(f"{server.url}ca.crt", ignore_https_errors=True).body()
@@ -528,16 +529,16 @@ def test_by_https_with_the_certificate_of_the_command_it_verifies_and_is_kept(pu
 
 def test_a_store_without_a_key_is_never_called_fine(tmp_path, open_phone):
     push(tmp_path / "push", tmp_path / "one", "text", signing_key=None)
-    with serving(tmp_path / "push", "text") as server:
+    with serve(tmp_path / "push", "text") as server:
         phone = open_phone(server.url)
         assert "not signed: its origin cannot be verified" in phone.status() and not phone.is_fine
         push(tmp_path / "push", tmp_path / "two", "text", 2)
-        assert "Version 2: signature" in phone.look()  # from now on, it has to be this key
+        assert "Version 2: signature" in phone.look()  # it has to be this key from now on
 
 
 def test_a_phone_without_room_keeps_what_it_has(root, tmp_path, open_phone):
-    # The page itself takes ten megabytes, and is not to count here.
-    with serving(root, "row") as server:
+    # The page takes ten megabytes, which do not count without a service worker.
+    with serve(root, "row") as server:
         phone = open_phone(server.url, quota=400_000, service_workers="block")
         before = phone.answer()
         push(root, tmp_path / "two", "row", 2, fp32=make_files("row", 2)["fp32"] + bytes(10**6))
@@ -545,10 +546,10 @@ def test_a_phone_without_room_keeps_what_it_has(root, tmp_path, open_phone):
         assert phone.answer() != before
 
 
-def test_an_answer_has_the_version_that_gave_it_though_another_is_in_use_by_then(root, tmp_path, open_phone):
-    with serving(root, "photo") as server:
+def test_an_answer_has_the_version_that_gave_it_although_another_is_in_use_since(root, tmp_path, open_phone):
+    with serve(root, "photo") as server:
         phone = open_phone(server.url)
-        phone.page.evaluate(  # a large photo takes a phone as long
+        phone.page.evaluate(  # it takes long as on a phone with a large photo
             "() => { const decode = createImageBitmap; globalThis.createImageBitmap = async (...all) => {"
             " if (all[0].size > 50_000) await new Promise(ok => { globalThis.goOn = ok });"
             " return decode(...all) } }"
@@ -564,7 +565,7 @@ def test_an_answer_has_the_version_that_gave_it_though_another_is_in_use_by_then
 
 
 def test_two_tabs_agree(root, tmp_path, open_phone):
-    with serving(root, "row") as server:
+    with serve(root, "row") as server:
         phone = open_phone(server.url)
         other = phone.open(server.url)
         push(root, tmp_path / "two", "row", 2)
@@ -577,8 +578,8 @@ def count_answers(phone: Phone) -> int:
     return int((re.search(r"\d+", phone.page.inner_text("#counts")) or ["0"])[0])
 
 
-def test_an_answer_that_found_room_only_when_it_was_checked_is_kept_once(pushed, open_phone):
-    with serving(pushed, "row") as server:
+def test_an_answer_that_has_room_only_when_it_is_checked_is_kept_once(stores, open_phone):
+    with serve(stores, "row") as server:
         phone = open_phone(server.url)
         phone.page.evaluate(
             "() => { const {put} = IDBObjectStore.prototype; IDBObjectStore.prototype.put = function () {"
@@ -594,22 +595,22 @@ def test_an_answer_that_found_room_only_when_it_was_checked_is_kept_once(pushed,
         assert count_answers(phone) == 1
 
 
-def test_two_models_at_one_address_have_a_state_of_their_own(pushed, open_phone):
-    with serving(pushed, "row") as server:
+def test_two_models_at_one_address_have_a_state_of_their_own(stores, open_phone):
+    with serve(stores, "row") as server:
         phone = open_phone(server.url)
         before = phone.answer()
         port = int(server.url.split(":")[2].strip("/"))
-    with serving(pushed, "text", port=port):
+    with serve(stores, "text", port=port):
         phone.reload()
         assert phone.is_fine and count_answers(phone) == 0
         assert phone.page.locator("#text").count() == 1
-    with serving(pushed, "row", port=port):
+    with serve(stores, "row", port=port):
         phone.reload()
         assert phone.is_fine and count_answers(phone) == 1 and phone.answer() == before
 
 
-def test_answers_of_the_state_that_all_models_had_are_still_there(pushed, open_phone):
-    with serving(pushed, "row") as server:
+def test_answers_from_the_state_that_models_once_shared_are_still_there(stores, open_phone):
+    with serve(stores, "row") as server:
         phone = open_phone(server.url)
         phone.answer()
         phone.page.evaluate(MOVE, ["kept", "answers"])
@@ -617,7 +618,7 @@ def test_answers_of_the_state_that_all_models_had_are_still_there(pushed, open_p
         assert count_answers(phone) == 1 and phone.is_fine
 
 
-# Moves stores of the state of `row` to that which earlier pages had for all models.
+# Moves stores of the state of `row` to the one that earlier pages had for all models.
 MOVE = """async names => {
   const wait = request => new Promise((ok, failed) => {
     [request.onsuccess, request.onerror] = [() => ok(request.result), failed];
@@ -632,8 +633,8 @@ MOVE = """async names => {
 }"""
 
 
-def test_a_photo_is_taken_with_the_camera(pushed, open_phone):
-    with serving(pushed, "photo") as server:
+def test_a_photo_is_taken_with_the_camera(stores, open_phone):
+    with serve(stores, "photo") as server:
         phone = open_phone(server.url, permissions=["camera"])
         phone.page.click("#camera")
         phone.page.wait_for_selector("#video:not([hidden])", timeout=MS)
@@ -643,8 +644,8 @@ def test_a_photo_is_taken_with_the_camera(pushed, open_phone):
         assert phone.page.get_attribute("#shown", "src").startswith("blob:")
 
 
-def test_a_photo_unlike_those_of_training_is_marked(pushed, open_phone):
-    with serving(pushed, "photo") as server:
+def test_a_photo_unlike_those_of_training_is_marked(stores, open_phone):
+    with serve(stores, "photo") as server:
         phone = open_phone(server.url)
         for level, is_unlike in ((255, True), (90, False)):
             photo = io.BytesIO()
@@ -664,8 +665,8 @@ def test_a_photo_unlike_those_of_training_is_marked(pushed, open_phone):
         ("window", b"celsius,price,people,machine\n1,2,3,m-01\n", "celsius has 1 readings, not 4"),
     ],
 )
-def test_what_cannot_be_read_is_named(pushed, open_phone, kind, content, reason):
-    with serving(pushed, kind) as server:
+def test_an_input_that_cannot_be_read_is_named(stores, open_phone, kind, content, reason):
+    with serve(stores, kind) as server:
         phone = open_phone(server.url)
         name, type_ = ("IMG_1.HEIC", "image/jpeg") if kind == "photo" else ("rows.csv", "text/csv")
         file = {"name": name, "mimeType": type_, "buffer": content}
@@ -680,8 +681,8 @@ def test_what_cannot_be_read_is_named(pushed, open_phone, kind, content, reason)
         assert reason in phone.page.inner_text("#problem") and phone.page.is_hidden("#answer")
 
 
-def test_a_table_leaves_nothing_of_the_one_before(pushed, open_phone):
-    with serving(pushed, "row") as server:
+def test_a_table_replaces_all_cells_of_the_one_before(stores, open_phone):
+    with serve(stores, "row") as server:
         phone = open_phone(server.url)
         for content in (b"celsius,price\n1,2\n", b"celsius\n3\n"):
             file = {"name": "rows.csv", "mimeType": "text/csv", "buffer": content}
@@ -693,17 +694,17 @@ def test_a_table_leaves_nothing_of_the_one_before(pushed, open_phone):
         assert phone.page.evaluate("document.getElementById('cell price').value") == ""
 
 
-def test_a_text_of_ten_megabytes_is_answered(pushed, open_phone):
-    with serving(pushed, "text") as server:
+def test_a_text_of_ten_megabytes_is_answered(stores, open_phone):
+    with serve(stores, "text") as server:
         phone = open_phone(server.url)
         phone.page.evaluate("document.querySelector('#text').value = 'sun '.repeat(2_500_000)")
         phone.page.click("#go")
         assert phone.read_answer()[1]
 
 
-def test_a_text_that_a_run_rejects_is_not_answered(pushed, open_phone):
+def test_a_text_that_a_run_rejects_is_not_answered(stores, open_phone):
     reasons = {" \n\u200b": "The text is empty.", "sun \x07": "the control character U+0007."}
-    with serving(pushed, "text") as server:
+    with serve(stores, "text") as server:
         phone = open_phone(server.url)
         for text, reason in reasons.items():
             phone.page.evaluate("text => { document.querySelector('#text').value = text }", text)
@@ -712,8 +713,8 @@ def test_a_text_that_a_run_rejects_is_not_answered(pushed, open_phone):
             assert phone.page.is_visible("#problem") and phone.page.is_hidden("#answer")
 
 
-def test_corrections_come_back_as_a_span(pushed, open_phone, tmp_path):
-    with serving(pushed, "photo") as server:
+def test_corrections_come_back_as_a_span(stores, open_phone, tmp_path):
+    with serve(stores, "photo") as server:
         phone = open_phone(server.url)
         for right in ("damaged", None, "ok"):
             phone.answer()
@@ -734,12 +735,12 @@ def test_corrections_come_back_as_a_span(pushed, open_phone, tmp_path):
         (tmp_path / "export.zip").write_bytes(content)
         assert main(["data", "import", str(tmp_path / "export.zip"), "--data", str(tmp_path / "data")]) == 0
         (span,) = find_spans(tmp_path / "data")
-        added = [(row.photo, row.label) for row in read_labels(span)]
-        assert sorted(added) == sorted((row["photo"], row["label"]) for row in labels)
+        rows = [(row.photo, row.label) for row in read_labels(span)]
+        assert sorted(rows) == sorted((row["photo"], row["label"]) for row in labels)
         assert (span.path / "served.csv").read_bytes() == archive.read("served.csv")
 
 
-def test_rows_that_were_checked_of_releases_with_other_columns_come_back_by_their_names(
+def test_checked_rows_of_releases_with_other_columns_come_back_by_the_names_of_columns(
     root, open_phone, tmp_path, monkeypatch
 ):
     def check(phone: Phone) -> None:
@@ -748,7 +749,7 @@ def test_rows_that_were_checked_of_releases_with_other_columns_come_back_by_thei
         phone.page.click("#save")
         wait(phone.page, "document.querySelector('#saved').textContent")
 
-    with serving(root, "row") as server:
+    with serve(root, "row") as server:
         phone = open_phone(server.url)
         check(phone)
         numbers = CONTRACTS["row"]["numbers"]
@@ -773,8 +774,8 @@ def luminance(color: str) -> float:
 
 
 @pytest.mark.parametrize(("kind", "scheme"), [("photo", "dark"), ("window", "light")])
-def test_it_fits_a_phone_has_names_for_all_controls_and_contrast(pushed, open_phone, kind, scheme):
-    with serving(pushed, kind) as server:
+def test_the_page_fits_a_phone_and_has_names_for_all_controls_and_contrast(stores, open_phone, kind, scheme):
+    with serve(stores, kind) as server:
         phone = open_phone(server.url, color_scheme=scheme, locale="de-DE")
         phone.answer()
         assert phone.page.evaluate("document.documentElement.scrollWidth") == 390

@@ -1,4 +1,4 @@
-"""`edgeline phone` without a browser: what is served, what is written, and what it asks for."""
+"""`edgeline phone` without a browser: the files that it serves and writes, and its errors."""
 
 import json
 import mimetypes
@@ -26,7 +26,7 @@ SIGNER = format_public_key(make_key().public_key())
 
 @pytest.fixture
 def page(tmp_path, monkeypatch):
-    """A page as `make phone` would build it."""
+    """Writes a page as `make phone` would build it."""
     (tmp_path / "page/wasm").mkdir(parents=True)
     for name in ("index.html", "app.webmanifest", "wasm/a.wasm", "worker.js"):
         (tmp_path / "page" / name).write_text(f"this is {name}")
@@ -43,11 +43,11 @@ def root(tmp_path):
     return tmp_path / "push"
 
 
-def test_a_pointer_whose_signature_is_not_right_is_named_and_nothing_is_written(root, page, tmp_path, capsys):
+def test_a_pointer_with_a_wrong_signature_is_named_and_nothing_is_written(root, page, tmp_path, capsys):
     spoil_signature(root)
     assert main(["phone", "--store", str(root), "--out", str(tmp_path / "out")]) == 1
-    output = capsys.readouterr().err
-    assert "edge/shelf/current.json: found an invalid signed pointer" in output
+    err = capsys.readouterr().err
+    assert "edge/shelf/current.json: found an invalid signed pointer" in err
     assert not (tmp_path / "out").exists()
 
 
@@ -91,7 +91,7 @@ def test_a_folder_is_never_half_of_two_states_to_a_phone(root, page, tmp_path, c
         store.push(root, "shelf", make_candidate(tmp_path / "two", "2", size=50, signing_key=make_key()))
         assert main(arguments) == 0
         assert reader.read() == before != (tmp_path / "out/store/current.json").read_bytes()
-    # A page of which a file cannot be written has no new worker, by which phones would keep it.
+    # If a file of a new page cannot be written, the old worker stays, so phones keep the old page.
     (page / "worker.js").write_text("a new one")
     shutil.rmtree(tmp_path / "out/wasm")
     (tmp_path / "out/wasm").write_text("no folder")
@@ -100,7 +100,7 @@ def test_a_folder_is_never_half_of_two_states_to_a_phone(root, page, tmp_path, c
     assert (tmp_path / "out/worker.js").read_text() == "this is worker.js"
 
 
-def test_an_unsigned_release_is_told_of(tmp_path, page, capsys):
+def test_an_unsigned_release_is_a_warning(tmp_path, page, capsys):
     store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "one", size=50))
     assert main(["phone", "--store", str(tmp_path / "push"), "--out", str(tmp_path / "out")]) == 0
     assert "shelf 1 is not signed: the page will say" in capsys.readouterr().err
@@ -109,10 +109,10 @@ def test_an_unsigned_release_is_told_of(tmp_path, page, capsys):
 def test_only_page_and_bundles_are_served_as_they_are_now_by_http_and_https(
     root, page, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(mimetypes, "guess_type", lambda *_: (None, None))  # of a machine that knows none
+    monkeypatch.setattr(mimetypes, "guess_type", lambda *_: (None, None))  # a machine without types
     site, certificate = sites.Site(str(root), "shelf"), make_certificate(tmp_path / "ca", "127.0.0.1")
-    trusting = ssl.create_default_context(cadata=certificate.authority.decode())
-    trusting.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 has it by default
+    context = ssl.create_default_context(cadata=certificate.authority.decode())
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # the default of Python 3.13
     for scheme in ("http", "https"):
         server = site.serve(0, certificate.authority)
         if scheme == "https":
@@ -121,7 +121,7 @@ def test_only_page_and_bundles_are_served_as_they_are_now_by_http_and_https(
 
         def get(path: str, server=server, scheme=scheme):
             url = f"{scheme}://127.0.0.1:{server.server_port}/{path}"
-            return urllib.request.urlopen(url, context=trusting if scheme == "https" else None)
+            return urllib.request.urlopen(url, context=context if scheme == "https" else None)
 
         assert get("").read() == b"this is index.html"
         assert get("wasm/a.wasm").headers["Content-Type"] == "application/wasm"
@@ -177,13 +177,13 @@ def test_a_store_that_cannot_be_read_is_not_a_file_that_is_missing(root, page, m
         server.shutdown()
 
 
-def test_a_page_that_was_not_built_a_model_that_is_not_there_and_a_port_in_use_are_told(
+def test_a_page_that_was_not_built_a_missing_model_and_a_port_in_use_are_bad_usage(
     root, page, monkeypatch, capsys
 ):
-    with socket.socket() as taken:
-        taken.bind(("", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as server:
+        server.bind(("", 0))
+        server.listen()
+        port = server.getsockname()[1]
         assert main(["phone", "--store", str(root), "--port", str(port)]) == 2
     assert f"port {port} cannot be used" in capsys.readouterr().err
     assert main(["phone", "--store", str(root), "--workload", "other"]) == 2
@@ -203,6 +203,6 @@ def test_every_word_of_the_page_is_there_in_both_languages_with_the_same_facts()
     for key, english, german in rows:
         facts = [sorted(re.findall(r"\{(\w+)\}", text)) for text in (english, german)]
         assert facts[0] == facts[1] and (english != german or key == "text"), key
-    used = "".join(path.read_text() for path in (Path(__file__).parents[3] / "clients/web/src").rglob("*.ts"))
-    known = {key for key, _, _ in rows}
-    assert {*re.findall(r'(?:say|Refused)\("(\w+)"', used)} <= known
+    code = "".join(path.read_text() for path in (Path(__file__).parents[3] / "clients/web/src").rglob("*.ts"))
+    keys = {key for key, _, _ in rows}
+    assert {*re.findall(r'(?:say|Refused)\("(\w+)"', code)} <= keys
