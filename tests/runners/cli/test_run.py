@@ -224,7 +224,7 @@ def test_a_run_under_nohup_outlives_its_terminal_and_ends_when_its_pod_is_stoppe
 @pytest.mark.parametrize(
     ("module", "name", "arguments"),
     [
-        ("runners.shared.inputs", "digests", ["run", "--data", "photos"]),
+        ("runners.shared.inputs", "digest_inputs", ["run", "--data", "photos"]),
         ("runners.local.one_step", "run_step", ["step", "Trainer"]),
     ],
 )
